@@ -1,0 +1,81 @@
+"""NumPy's functions on Values: a ufunc's name leads to a row of the table.
+
+NumPy is not imported unless the caller already did: only NumPy itself calls these functions.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autograd import rules
+from autograd.rules import TABLE
+
+
+def _of_data(test: Callable[..., bool]) -> Callable[..., bool]:
+    return lambda *operands: test(*[getattr(operand, "data", operand) for operand in operands])
+
+
+RENAMED = {
+    "absolute": "abs", "fabs": "abs", "add": "add", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin",
+    "arcsinh": "asinh", "arctan": "atan", "arctan2": "atan2", "arctanh": "atanh", "divide": "div",
+    "float_power": "pow", "floor_divide": "floordiv", "maximum": "max", "minimum": "min", "multiply": "mul",
+    "negative": "neg", "positive": "pos", "power": "pow", "remainder": "mod", "subtract": "sub",
+}  # fmt: skip  # a table
+SAME_NAME = (
+    "cbrt ceil copysign cos cosh exp exp2 expm1 floor fmod hypot log log10 log1p log2 logaddexp rint sign "
+    "sin sinh sqrt tan tanh trunc"
+)
+COMPARISONS = ("less", "less_equal", "equal", "not_equal", "greater", "greater_equal")
+
+UFUNCS: dict[str, Callable[..., Any]] = {
+    **{name: TABLE[row] for name, row in RENAMED.items()},
+    **{name: TABLE[name] for name in SAME_NAME.split()},
+    **dict(zip(COMPARISONS, (operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge))),
+    "square": lambda x: rules.mul(x, x),
+    "reciprocal": lambda x: rules.div(1.0, x),
+    "degrees": lambda x: rules.mul(x, 180.0 / math.pi),
+    "radians": lambda x: rules.mul(x, math.pi / 180.0),
+    "divmod": divmod,
+    "conjugate": lambda x: x,
+    "isfinite": _of_data(math.isfinite),
+    "isinf": _of_data(math.isinf),
+    "isnan": _of_data(math.isnan),
+    "signbit": _of_data(lambda x: math.copysign(1.0, x) < 0.0),
+}
+UFUNCS["rad2deg"], UFUNCS["deg2rad"] = UFUNCS["degrees"], UFUNCS["radians"]
+
+
+def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Answer NumPy's question how to apply one of its functions where a Value is among the arguments."""
+    import numpy
+
+    objects = [numpy.asarray(x, dtype=object) for x in inputs]
+    if method != "__call__":
+        return getattr(ufunc, method)(*objects, **options)
+    function = UFUNCS.get(ufunc.__name__)
+    if function is None:
+        raise TypeError(
+            f"numpy.{ufunc.__name__} has no derivative rule here: write it with autograd.math, or add a "
+            "primitive with autograd.custom_gradient"
+        )
+    if not options and all(numpy.ndim(x) == 0 for x in inputs):
+        return function(*[x.item() if isinstance(x, numpy.ndarray) else x for x in inputs])
+    out = options.pop("out", (None,))[0]
+    options.pop("dtype", None)
+    result = numpy.frompyfunc(function, ufunc.nin, ufunc.nout)(*objects, out=out, **options)
+    if ufunc.__name__ in (*COMPARISONS, "isfinite", "isinf", "isnan", "signbit") and out is None:
+        return numpy.asarray(result, dtype=bool)
+    return result
+
+
+def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    """Apply `function` to arrays element by element, broadcasting; floats come back as float64."""
+    import numpy
+
+    objects = [numpy.asarray(x, dtype=object) for x in operands]
+    result = numpy.frompyfunc(function, len(operands), 1)(*objects)
+    numbers = all(isinstance(x, (float, int)) for x in numpy.ravel(result))
+    return numpy.asarray(result, dtype=float) if numbers else result

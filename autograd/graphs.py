@@ -1,0 +1,66 @@
+"""Copying and pickling whole graphs without recursion: a graph of ten million nodes is a flat list here."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from autograd.sweep import topological_order
+
+if TYPE_CHECKING:
+    from autograd.value import Value
+
+
+def copy_node(node: Value, operands: Sequence[Any]) -> Value:
+    """The same node once more, on the given operands."""
+    twin = type(node).restore(
+        node.data, node.op, tuple(operands), node.local_grads, node.label, node.grad, node.source
+    )
+    if hasattr(node, "__dict__"):  # an instance of a subclass
+        twin.__dict__.update(node.__dict__)
+    return twin
+
+
+def copy_graph(output: Value, memo: dict[int, Any]) -> Value:
+    """The whole graph of `output` once more; `memo` is that of `copy.deepcopy`, so sharing is kept."""
+    for node in topological_order(output):
+        if id(node) not in memo:
+            memo[id(node)] = twin = copy_node(node, [memo.get(id(o), o) for o in node.operands])
+            if hasattr(twin, "__dict__"):
+                twin.__dict__.update(copy.deepcopy(twin.__dict__, memo))
+    twin = memo[id(output)]
+    return twin
+
+
+def reduce_graph(output: Value) -> tuple[Any, ...]:
+    """What pickle stores: a leaf as its fields, a computed node as its leaves and a flat list of the rest.
+
+    Leaves stay shared among everything in one pickle (a model and its loss); of computed nodes each pickled
+    root has its own copy.
+    """
+    kind = type(output)
+    if not output.operands:
+        fields = (output.data, output.op, (), (), output.label, output.grad, output.source)
+        return kind.restore, fields, getattr(output, "__dict__", None) or None
+    order = topological_order(output)
+    leaves = [node for node in order if not node.operands]
+    inner = [node for node in order if node.operands]
+    place = {node: index for index, node in enumerate([*leaves, *inner])}
+    records = []
+    for node in inner:
+        # a whole number is the place of a node, a float is a constant
+        operands = [o if isinstance(o, float) else place[o] for o in node.operands]
+        records.append(
+            (node.data, node.op, operands, node.local_grads, node.label, node.grad, node.source)
+        )
+    return restore_graph, (kind, leaves, records)
+
+
+def restore_graph(kind: type[Value], leaves: list[Value], records: list[tuple[Any, ...]]) -> Value:
+    """The node that `reduce_graph` took apart."""
+    nodes = list(leaves)
+    for data, op, operands, *rest in records:
+        kept = tuple([o if isinstance(o, float) else nodes[o] for o in operands])
+        nodes.append(kind.restore(data, op, kept, *rest))
+    return nodes[-1]

@@ -1,0 +1,306 @@
+"""The float functions of the table: the standard library's, made total by IEEE 754.
+
+The `math` module raises where IEEE arithmetic has an answer: `math.log(0)` is a ValueError here, -inf there.
+Every function below takes floats and returns a float, whatever it is given.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from math import copysign, inf, isfinite, isnan, nan
+from numbers import Complex, Real
+
+LN2 = math.log(2.0)
+SQRT_HALF = math.sqrt(0.5)
+
+
+def to_float(number: object) -> float:
+    """A real number of any kind as a float: int, bool, Fraction, a NumPy scalar.
+
+    Raises
+    ------
+    TypeError
+        For anything else, saying what to pass instead.
+    """
+    if isinstance(number, Real) or type(number).__name__ in ("bool", "bool_"):
+        try:
+            return float(number)  # type: ignore[arg-type]
+        except OverflowError:  # an int beyond the range of floats
+            return inf if number > 0 else -inf  # type: ignore[operator]
+    raise TypeError(_why_not_real(number))
+
+
+def _why_not_real(number: object) -> str:
+    shown = f"{number!r:.80} of type {type(number).__name__}"
+    if isinstance(number, Decimal):
+        return f"{shown} does not mix with binary floats without losing digits: pass float({number})"
+    if isinstance(number, (str, bytes)):
+        return f"{shown} is text, not a number: pass float(text)"
+    if isinstance(number, Complex):
+        return f"{shown} is complex; derivatives here are of real numbers: pass its .real or .imag"
+    if number is None:
+        return "None is not a number: pass a float (did a function forget to return its result?)"
+    if hasattr(number, "ndim") or isinstance(number, (list, tuple)):
+        return (
+            f"{shown} holds many numbers and a Value is one: make one Value an element, "
+            "or let autograd.grad and its like take the whole container"
+        )
+    return f"{shown} is not a real number: pass an int, a float, a Fraction or a NumPy scalar"
+
+
+def _total(
+    function: Callable[..., float],
+    domain: Callable[..., float] = lambda *x: nan,
+    overflow: Callable[..., float] = lambda *x: inf,
+) -> Callable[..., float]:
+    """`function` with an answer where it would raise ValueError (`domain`) or OverflowError."""
+
+    @functools.wraps(function)
+    def total(*x: float) -> float:
+        try:
+            return function(*x)
+        except ValueError:
+            return domain(*x)
+        except OverflowError:
+            return overflow(*x)
+
+    return total
+
+
+def _pole(at: float) -> Callable[[float], float]:
+    """-inf at the pole, nan outside the domain: how every logarithm ends."""
+    return lambda x: -inf if x == at else nan
+
+
+def _odd(x: float) -> bool:
+    return math.fmod(x, 2.0) in (1.0, -1.0)
+
+
+def _pow_pole(x: float, y: float) -> float:
+    """0 to a negative power is infinite; a negative number to a fractional power is not real."""
+    if x != 0.0:
+        return nan
+    return copysign(inf, x) if _odd(y) else inf
+
+
+exp = _total(math.exp)
+exp2 = _total(math.exp2)
+expm1 = _total(math.expm1)
+log = _total(math.log, _pole(0.0))
+log2 = _total(math.log2, _pole(0.0))
+log10 = _total(math.log10, _pole(0.0))
+log1p = _total(math.log1p, _pole(-1.0))
+sqrt = _total(math.sqrt)
+sin = _total(math.sin)
+cos = _total(math.cos)
+tan = _total(math.tan)
+asin = _total(math.asin)
+acos = _total(math.acos)
+sinh = _total(math.sinh, overflow=lambda x: copysign(inf, x))
+cosh = _total(math.cosh)
+acosh = _total(math.acosh)
+atanh = _total(math.atanh, lambda x: copysign(inf, x) if abs(x) == 1.0 else nan)
+fmod = _total(math.fmod)
+remainder = _total(math.remainder)
+lgamma = _total(math.lgamma, lambda x: inf)
+gamma = _total(
+    math.gamma,
+    lambda x: copysign(inf, x) if x == 0.0 else nan,
+    lambda x: copysign(inf, x),
+)
+power = _total(
+    math.pow, _pow_pole, lambda x, y: -inf if x < 0.0 and _odd(y) else inf
+)
+
+
+def divide(x: float, y: float) -> float:
+    """x / y, with x / 0 = ±inf and 0 / 0 = nan."""
+    try:
+        return x / y
+    except ZeroDivisionError:
+        return nan if x == 0.0 or isnan(x) else copysign(inf, x) * copysign(1.0, y)
+
+
+def floor_divide(x: float, y: float) -> float:
+    """x // y; like x / y where y is 0."""
+    return divide(x, y) if y == 0.0 else x // y
+
+
+def modulo(x: float, y: float) -> float:
+    """x % y, with the sign of y; nan where y is 0."""
+    return nan if y == 0.0 else x % y
+
+
+def floor(x: float) -> float:
+    """The largest whole number not above x, as a float (inf and nan are themselves)."""
+    return copysign(float(math.floor(x)), x) if isfinite(x) else x
+
+
+def ceil(x: float) -> float:
+    """The smallest whole number not below x, as a float."""
+    return copysign(float(math.ceil(x)), x) if isfinite(x) else x
+
+
+def trunc(x: float) -> float:
+    """The whole part of x, towards 0, as a float."""
+    return copysign(float(math.trunc(x)), x) if isfinite(x) else x
+
+
+def rint(x: float) -> float:
+    """The nearest whole number, the even one of two."""
+    return copysign(float(round(x)), x) if isfinite(x) else x
+
+
+def _round(x: float, digits: float) -> float:
+    return round(x, int(digits)) if isfinite(x) else x
+
+
+round_digits = _total(_round, overflow=lambda x, digits: copysign(inf, x))
+
+
+def sign(x: float) -> float:
+    """-1, 0 or 1; 0 keeps its sign and nan is nan."""
+    return copysign(1.0, x) if x < 0.0 or x > 0.0 else x
+
+
+def fma(x: float, y: float, z: float) -> float:
+    """x * y + z, rounded once (IEEE 754 fusedMultiplyAdd)."""
+    if not (isfinite(x) and isfinite(y) and isfinite(z)) or x == 0.0 or y == 0.0:
+        return x * y + z
+    total = Fraction(x) * Fraction(y) + Fraction(z)
+    if total == 0:
+        return x * y + z
+    try:
+        return float(total)
+    except OverflowError:
+        return copysign(inf, total)
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + exp(-x)), from the side where exp does not overflow."""
+    if x >= 0.0:
+        return 1.0 / (1.0 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1.0 + e)
+
+
+def softplus(x: float) -> float:
+    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-abs(x)))."""
+    return (x if not x < 0.0 else 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def logaddexp(x: float, y: float) -> float:
+    """log(exp(x) + exp(y)) without overflow."""
+    return x + LN2 if x == y else maximum((x, y)) + math.log1p(math.exp(-abs(x - y)))
+
+
+def logsumexp(xs: Sequence[float]) -> float:
+    """log of the sum of the exponentials; the largest term is taken out, the rest go through log1p."""
+    largest = maximum(xs)
+    if not isfinite(largest):
+        return largest
+    at = list(xs).index(largest)  # left out, not subtracted: (1 + 1e-20) - 1 is 0
+    return largest + math.log1p(sum_(math.exp(x - largest) for i, x in enumerate(xs) if i != at))
+
+
+def relu(x: float) -> float:
+    """x where it is positive, else 0 (nan is nan)."""
+    return 0.0 if x <= 0.0 else x
+
+
+def leaky_relu(x: float, slope: float) -> float:
+    """x where it is positive, else slope * x."""
+    return x if x > 0.0 else slope * x
+
+
+def elu(x: float, alpha: float) -> float:
+    """x where it is positive, else alpha * (exp(x) - 1)."""
+    return x if x > 0.0 else alpha * expm1(x)
+
+
+def silu(x: float) -> float:
+    """x * sigmoid(x); 0 in the limit x = -inf."""
+    return -0.0 if x == -inf else x * sigmoid(x)
+
+
+def gelu(x: float) -> float:
+    """x * Φ(x) with the normal distribution function Φ, through erfc so that no digits are lost."""
+    return -0.0 if x == -inf else 0.5 * x * math.erfc(-x * SQRT_HALF)
+
+
+def clip(x: float, low: float, high: float) -> float:
+    """x held between low and high."""
+    return low if x < low else high if x > high else x
+
+
+def where(condition: float, x: float, y: float) -> float:
+    """x if the condition is not 0, else y."""
+    return x if condition else y
+
+
+def sum_(xs: Iterable[float]) -> float:
+    """The sum from left to right: the builtin compensates from Python 3.12 on, machine code does not."""
+    return functools.reduce(operator.add, xs, 0.0)
+
+
+def prod(xs: Sequence[float]) -> float:
+    """The product from left to right; 1 for none."""
+    return functools.reduce(operator.mul, xs, 1.0)
+
+
+def mean(xs: Sequence[float]) -> float:
+    """The sum over the count."""
+    return sum_(xs) / len(xs)
+
+
+def dot(xs: Sequence[float]) -> float:
+    """The inner product of the first half of the operands with the second."""
+    half = len(xs) // 2
+    return sum_(map(operator.mul, xs[:half], xs[half:]))
+
+
+def maximum(xs: Sequence[float]) -> float:
+    """The largest; nan if any is nan."""
+    return nan if any(map(isnan, xs)) else max(xs)
+
+
+def minimum(xs: Sequence[float]) -> float:
+    """The smallest; nan if any is nan."""
+    return nan if any(map(isnan, xs)) else min(xs)
+
+
+def _scipy_special(name: str) -> Callable[..., float]:
+    try:
+        import scipy.special
+    except ImportError:
+        raise ImportError(
+            "digamma and polygamma, and so the derivatives of gamma and lgamma, come from SciPy, "
+            "which is not installed: pip install 'scalar-autograd[special]'"
+        ) from None
+    function: Callable[..., float] = getattr(scipy.special, name)
+    return function
+
+
+def digamma(x: float) -> float:
+    """The logarithmic derivative of the gamma function; nan at its poles 0, -1, -2, …"""
+    return nan if x <= 0.0 and x == math.floor(x) else float(_scipy_special("psi")(x))
+
+
+def polygamma(order: float, x: float) -> float:
+    """The derivative of digamma of a whole order ≥ 0; nan for any other order."""
+    if order == 0.0:
+        return digamma(x)
+    if order < 0.0 or order != math.floor(order):
+        return nan
+    return float(_scipy_special("polygamma")(int(order), x))
+
+
+def gap(xs: Sequence[float], winner: float) -> float:
+    """How far the runner-up is from the winner of a `max` or `min`: 0 at a tie."""
+    distances = sorted(abs(x - winner) for x in xs)
+    return distances[1] if len(distances) > 1 else 1.0

@@ -1,0 +1,302 @@
+"""The standard `math` module for Values, floats and arrays alike, with the rest of the table beside it.
+
+A float gives a float, a Value gives a Value, an ndarray is taken element by element. Answers follow IEEE 754
+where the standard module raises: ``log(0.0)`` is -inf, ``exp(1000.0)`` is inf. `floor`, `ceil` and `trunc` give
+floats. Left out is what has no meaning for a real variable: `comb`, `factorial`, `gcd`, `isqrt`, `lcm`, `perm`,
+`nextafter`, `ulp`.
+
+Examples
+--------
+>>> import autograd.math as am
+>>> from autograd import Value
+>>> am.exp(0.0), am.log(0.0)
+(1.0, -inf)
+>>> x = Value(3.0)
+>>> y = am.hypot(x, 4.0)
+>>> y.backward()
+>>> y.data, x.grad
+(5.0, 0.6)
+"""
+
+from __future__ import annotations
+
+import builtins
+import math as _math
+from collections.abc import Callable, Iterable
+from math import e, inf, nan, pi, tau
+from typing import Any, Protocol, overload
+
+from autograd import rules as _rules
+from autograd.arrays import elementwise as _elementwise
+from autograd.value import Operand, Value
+
+__all__ = [
+    "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clip", "copysign", "cos",
+    "cosh", "degrees", "digamma", "dist", "dot", "e", "elu", "erf", "erfc", "exp", "exp2", "expm1", "fabs",
+    "floor", "floordiv", "fma", "fmod", "frexp", "fsum", "gamma", "gelu", "hypot", "inf", "isclose", "isfinite", "isinf",
+    "isnan", "ldexp", "leaky_relu", "lgamma", "log", "log10", "log1p", "log2", "logaddexp", "logsumexp", "max",
+    "mean", "min", "mod", "modf", "nan", "pi", "polygamma", "pow", "prod", "radians", "relu", "remainder", "rint", "round",
+    "sigmoid", "sign", "silu", "sin", "sinh", "softplus", "sqrt", "sum", "sumprod", "tan", "tanh", "tau",
+    "trunc", "where",
+]  # fmt: skip  # a list of words
+
+
+class _Unary(Protocol):
+    @overload
+    def __call__(self, x: float, /) -> float: ...
+    @overload
+    def __call__(self, x: Value, /) -> Value: ...
+    @overload
+    def __call__(self, x: Any, /) -> Any: ...
+
+
+class _Nary(Protocol):
+    @overload
+    def __call__(self, *x: float) -> float: ...
+    @overload
+    def __call__(self, *x: Operand) -> Value: ...
+    @overload
+    def __call__(self, *x: Any) -> Any: ...
+
+
+def _apply(rule: Callable[..., Any], *operands: Any) -> Any:
+    for operand in operands:
+        if hasattr(operand, "ndim") and operand.ndim:
+            return _elementwise(rule, operands)
+    return rule(*operands)
+
+
+def _function(rule: _rules.Rule) -> Any:
+    def function(*operands: Any) -> Any:
+        if len(operands) != rule.arity:
+            raise TypeError(f"{rule.name} takes {rule.arity} operands, not {len(operands)}")
+        return _apply(rule, *operands)
+
+    function.__name__ = function.__qualname__ = rule.name
+    function.__doc__ = f"{rule.symbol}, for floats, Values and arrays: the row `{rule.name}` of the table."
+    return function
+
+
+acos: _Unary = _function(_rules.acos)
+acosh: _Unary = _function(_rules.acosh)
+asin: _Unary = _function(_rules.asin)
+asinh: _Unary = _function(_rules.asinh)
+atan: _Unary = _function(_rules.atan)
+atanh: _Unary = _function(_rules.atanh)
+cbrt: _Unary = _function(_rules.cbrt)
+ceil: _Unary = _function(_rules.ceil)
+cos: _Unary = _function(_rules.cos)
+cosh: _Unary = _function(_rules.cosh)
+digamma: _Unary = _function(_rules.digamma)
+erf: _Unary = _function(_rules.erf)
+erfc: _Unary = _function(_rules.erfc)
+exp: _Unary = _function(_rules.exp)
+exp2: _Unary = _function(_rules.exp2)
+expm1: _Unary = _function(_rules.expm1)
+abs: _Unary = _function(_rules.abs)
+fabs: _Unary = abs
+floor: _Unary = _function(_rules.floor)
+gamma: _Unary = _function(_rules.gamma)
+gelu: _Unary = _function(_rules.gelu)
+lgamma: _Unary = _function(_rules.lgamma)
+log10: _Unary = _function(_rules.log10)
+log1p: _Unary = _function(_rules.log1p)
+log2: _Unary = _function(_rules.log2)
+relu: _Unary = _function(_rules.relu)
+rint: _Unary = _function(_rules.rint)
+sigmoid: _Unary = _function(_rules.sigmoid)
+sign: _Unary = _function(_rules.sign)
+silu: _Unary = _function(_rules.silu)
+sin: _Unary = _function(_rules.sin)
+sinh: _Unary = _function(_rules.sinh)
+softplus: _Unary = _function(_rules.softplus)
+sqrt: _Unary = _function(_rules.sqrt)
+tan: _Unary = _function(_rules.tan)
+tanh: _Unary = _function(_rules.tanh)
+trunc: _Unary = _function(_rules.trunc)
+
+atan2: _Nary = _function(_rules.atan2)
+clip: _Nary = _function(_rules.clip)
+copysign: _Nary = _function(_rules.copysign)
+floordiv: _Nary = _function(_rules.floordiv)
+fma: _Nary = _function(_rules.fma)
+fmod: _Nary = _function(_rules.fmod)
+logaddexp: _Nary = _function(_rules.logaddexp)
+mod: _Nary = _function(_rules.mod)
+polygamma: _Nary = _function(_rules.polygamma)
+pow: _Nary = _function(_rules.pow)
+remainder: _Nary = _function(_rules.remainder)
+where: _Nary = _function(_rules.where)
+
+
+def log(x: Any, base: Any = None) -> Any:
+    """The natural logarithm, or that to a base.
+
+    Examples
+    --------
+    >>> import autograd.math as am
+    >>> am.log(8.0, 2.0)
+    3.0
+    """
+    natural = _apply(_rules.log, x)
+    return natural if base is None else _apply(_rules.div, natural, _apply(_rules.log, base))
+
+
+def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
+    """x where it is positive, else slope * x."""
+    return _apply(_rules.leaky_relu, x, slope)
+
+
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """x where it is positive, else alpha * (exp(x) - 1)."""
+    return _apply(_rules.elu, x, alpha)
+
+
+def round(x: Any, digits: int | None = None) -> Any:
+    """The nearest whole number (the even one of two), or the nearest of so many decimal digits."""
+    return _apply(_rules.rint, x) if digits is None else _apply(_rules.round, x, float(digits))
+
+
+def degrees(x: Any) -> Any:
+    """Radians to degrees."""
+    return _apply(_rules.mul, x, 180.0 / pi)
+
+
+def radians(x: Any) -> Any:
+    """Degrees to radians."""
+    return _apply(_rules.mul, x, pi / 180.0)
+
+
+def ldexp(x: Any, exponent: int) -> Any:
+    """x * 2**exponent."""
+    try:
+        return _apply(_rules.mul, x, _math.ldexp(1.0, exponent))
+    except OverflowError:  # the power alone is beyond the range, x times the power may not be
+        return _apply(_rules.mul, _apply(_rules.mul, x, 2.0**1023), _rules.exp2(exponent - 1023.0))
+
+
+def frexp(x: Any) -> tuple[Any, int]:
+    """Mantissa and exponent, x = mantissa * 2**exponent; the exponent is an int and carries no gradient."""
+    mantissa, exponent = _math.frexp(x.data if isinstance(x, Value) else x)
+    return (ldexp(x, -exponent) if isinstance(x, Value) else mantissa), exponent
+
+
+def modf(x: Any) -> tuple[Any, Any]:
+    """Fractional and whole part, both with the sign of x."""
+    whole = _apply(_rules.trunc, x)
+    if isinstance(x, float) and _math.isinf(x):
+        return _math.modf(x)
+    return _apply(_rules.sub, x, whole), whole
+
+
+def hypot(*coordinates: Any) -> Any:
+    """The length of the vector with these coordinates, without overflow or underflow on the way."""
+    if len(coordinates) == 2:
+        return _apply(_rules.hypot, *coordinates)
+    length: Any = 0.0
+    for x in coordinates:
+        length = _apply(_rules.hypot, length, x)
+    return length
+
+
+def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
+    """The distance between two points of as many coordinates."""
+    return hypot(*[a - b for a, b in zip(p, q, strict=True)])
+
+
+def _many(name: str, operands: tuple[Any, ...]) -> list[Any]:
+    """The operands of an n-ary function: one iterable, or the operands one by one."""
+    if len(operands) == 1 and not isinstance(operands[0], (Value, float, int)):
+        only = operands[0]
+        operands = tuple(only.ravel() if hasattr(only, "ravel") else only)
+    if not operands:
+        raise ValueError(f"{name} of no operands has no value: pass at least one")
+    return list(operands)
+
+
+def max(*operands: Any) -> Any:
+    """The largest of the operands (or of one iterable), as one node; a tie shares the gradient equally.
+
+    Examples
+    --------
+    >>> import autograd.math as am
+    >>> from autograd import Value
+    >>> x = Value(1.0)
+    >>> am.max(x, 1.0).backward()
+    >>> x.grad
+    0.5
+    """
+    return _rules.max(*_many("max", operands))
+
+
+def min(*operands: Any) -> Any:
+    """The smallest of the operands (or of one iterable), as one node; a tie shares the gradient equally."""
+    return _rules.min(*_many("min", operands))
+
+
+def mean(*operands: Any) -> Any:
+    """The mean of the operands (or of one iterable), as one node."""
+    return _rules.mean(*_many("mean", operands))
+
+
+def logsumexp(*operands: Any) -> Any:
+    """log Σ exp(x) of the operands (or of one iterable), as one node, without overflow."""
+    return _rules.logsumexp(*_many("logsumexp", operands))
+
+
+def sum(operands: Iterable[Any], start: Any = 0.0) -> Any:
+    """The sum of an iterable, as one node."""
+    total = _rules.sum(*(operands.ravel() if hasattr(operands, "ravel") else operands))
+    return total if isinstance(start, (float, int)) and start == 0 else total + start
+
+
+fsum = sum
+
+
+def prod(operands: Iterable[Any], *, start: Any = 1.0) -> Any:
+    """The product of an iterable, as one node; zeros among the factors do no harm to the gradient."""
+    product = _rules.prod(*(operands.ravel() if hasattr(operands, "ravel") else operands))
+    return product if isinstance(start, (float, int)) and start == 1 else product * start
+
+
+def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
+    """The inner product Σ x·y of two sequences of one length, as one node.
+
+    Examples
+    --------
+    >>> import autograd.math as am
+    >>> from autograd import Value
+    >>> w = [Value(1.0), Value(2.0)]
+    >>> am.dot(w, [3.0, 4.0]).backward()
+    >>> [v.grad for v in w]
+    [3.0, 4.0]
+    """
+    left, right = list(xs), list(ys)
+    if len(left) != len(right):
+        raise ValueError(f"dot needs two sequences of one length, not {len(left)} and {len(right)}")
+    return _rules.dot(*left, *right)
+
+
+sumprod = dot
+
+
+def _of_data(test: Callable[[float], bool]) -> Callable[[Any], Any]:
+    def function(x: Any) -> Any:
+        if hasattr(x, "ndim") and x.ndim:
+            return _elementwise(function, (x,)).astype(bool)
+        return test(x.data if isinstance(x, Value) else x)
+
+    function.__name__ = function.__qualname__ = test.__name__
+    function.__doc__ = f"`math.{test.__name__}` of the number."
+    return function
+
+
+isfinite = _of_data(_math.isfinite)
+isinf = _of_data(_math.isinf)
+isnan = _of_data(_math.isnan)
+
+
+def isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> builtins.bool:
+    """`math.isclose` of the numbers."""
+    left, right = (x.data if isinstance(x, Value) else x for x in (a, b))
+    return _math.isclose(left, right, rel_tol=rel_tol, abs_tol=abs_tol)

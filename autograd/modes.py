@@ -1,0 +1,97 @@
+"""What the engine does besides computing: whether it records, watches for anomalies, notes source lines.
+
+The mode belongs to the running context, so threads and asynchronous tasks do not disturb one another.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+PACKAGES = tuple(str(Path(__file__).parent.parent / name) for name in ("autograd", "nn"))
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """The switches in force; the plain engine has none of them set (the context variable is None)."""
+
+    recording: bool = True
+    anomaly: bool = False
+    sources: bool = False
+    made: set[Any] | None = None  # collects the nodes that are made
+
+
+_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
+current_mode = _mode.get
+PLAIN = Mode()
+
+
+@contextmanager
+def mode(**switches: Any) -> Iterator[None]:
+    """Change some switches for the time of a `with` block."""
+    changed = replace(_mode.get() or PLAIN, **switches)
+    token = _mode.set(None if changed == PLAIN else changed)
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+
+
+def no_grad():  # type: ignore[no-untyped-def]  # mypy infers the context manager, which decorates too
+    """Compute without recording: results are leaves, nothing is kept of how they were made.
+
+    Works as a `with` block and as a decorator.
+
+    Examples
+    --------
+    >>> from autograd import Value, no_grad
+    >>> x = Value(3.0)
+    >>> with no_grad():
+    ...     y = x * x
+    >>> y.data, y.parents
+    (9.0, ())
+    """
+    return mode(recording=False)
+
+
+def detect_anomaly():  # type: ignore[no-untyped-def]  # as above
+    """Raise at the first node, forward or backward, that makes a number that is not finite.
+
+    Inside the block every new node remembers the source line that made it. An operation whose value is not
+    finite raises at once; so does a backward sweep whose message or adjoint is not finite, before any `.grad`
+    has changed. The error names the operation, its operands with their labels, and the line.
+
+    Raises
+    ------
+    AnomalyError
+        A FloatingPointError, from inside the block.
+
+    Examples
+    --------
+    >>> from autograd import Value, detect_anomaly
+    >>> x = Value(0.0, label="x")
+    >>> with detect_anomaly():  # doctest: +ELLIPSIS
+    ...     x.log()
+    Traceback (most recent call last):
+        ...
+    autograd.modes.AnomalyError: log(x=0.0) made -inf at ...
+    """
+    return mode(anomaly=True, sources=True)
+
+
+class AnomalyError(FloatingPointError):
+    """A number that is not finite was made under `detect_anomaly()`."""
+
+
+def caller() -> str:
+    """The nearest line outside these packages, as ``file:line`` with the function's name."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
+        frame = frame.f_back
+    code = frame.f_code
+    return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"

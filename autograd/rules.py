@@ -1,0 +1,266 @@
+"""THE table: every primitive the engine knows, its value and its local derivatives.
+
+A row is one primitive. Its derivatives are written with the operands *and* the output `y`, in arithmetic that
+floats, Values and the compiler's symbols all understand, so that one line serves the eager engine, higher
+derivatives and the compiler alike. Everything else is derived from the rows: methods, pictures, code, tests.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, nan, pi
+from typing import Any, TypeAlias
+
+from autograd import ieee
+
+Number: TypeAlias = Any  # a float, a Value or a compiler's symbol: whatever does arithmetic
+Interval: TypeAlias = tuple[float, float]
+Corner: TypeAlias = tuple[float, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Rule:
+    """One primitive: a row of the table, callable on floats, Values and symbols.
+
+    Attributes
+    ----------
+    name : str
+        Unique name; also the method on `Value` and the function in `autograd.math`.
+    symbol : str
+        What pictures and formulas print; an operator sign, or the name.
+    value : callable
+        The value on floats. An n-ary row (`arity` None) takes one sequence of floats, others one float each.
+    derivatives : tuple of callables
+        One local derivative per operand, called as ``derivative(*operands, output)``. An n-ary row has a single
+        entry, called as ``derivative(operands, output)``, that returns the list of all local derivatives.
+        A derivative of None means that the operand was not selected: no message is sent to it.
+    arity : int or None
+        Number of operands; None for any number.
+    domain : tuple of (low, high)
+        The open interval in which each operand keeps the value real, finite and differentiable (but for kinks).
+    kink : callable or None
+        Zero exactly where the primitive is not differentiable inside its domain; operands as for `value`.
+    corners : mapping
+        Operands → (value, local derivatives): the convention at every kink and boundary point.
+    module : str
+        Where the row can be imported from, by its name (for pickling).
+
+    Examples
+    --------
+    >>> from autograd import rules
+    >>> rules.tanh(0.0), rules.log(0.0)
+    (0.0, -inf)
+    >>> rules.hypot.local_derivatives((3.0, 4.0), 5.0)
+    (0.6, 0.8)
+    """
+
+    name: str
+    symbol: str
+    value: Callable[..., float]
+    derivatives: tuple[Callable[..., Number], ...]
+    arity: int | None
+    domain: tuple[Interval, ...]
+    kink: Callable[..., float] | None = None
+    corners: Mapping[tuple[float, ...], Corner] = field(default_factory=dict)
+    module: str = __name__
+
+    def __call__(self, *operands: Number) -> Number:
+        """Apply the primitive: floats give a float, anything else is asked for its own way (`apply_rule`)."""
+        handler: Any = None
+        for operand in operands:
+            kind = type(operand)
+            if kind is not float and hasattr(kind, "apply_rule"):
+                if handler is None or issubclass(kind, handler):
+                    handler = kind
+        if handler is not None:
+            return handler.apply_rule(self, operands)
+        return self.evaluate(tuple(map(ieee.to_float, operands)))
+
+    def evaluate(self, numbers: Sequence[float]) -> float:
+        """The value on floats, whatever the arity."""
+        return self.value(numbers) if self.arity is None else self.value(*numbers)
+
+    def local_derivatives(self, operands: Sequence[Number], output: Number) -> tuple[Number, ...]:
+        """∂output/∂operand for every operand, on any kind of number."""
+        if self.arity is None:
+            return tuple(self.derivatives[0](operands, output))
+        return tuple(derivative(*operands, output) for derivative in self.derivatives)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __copy__(self) -> Rule:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Rule:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[str, str], Rule], tuple[str, str]]:
+        return _import_rule, (self.module, self.name)
+
+
+def _import_rule(module: str, name: str) -> Rule:
+    __import__(module)
+    rule = getattr(sys.modules[module], name, None)
+    if not isinstance(rule, Rule):
+        raise LookupError(f"the primitive {name!r} is not defined in {module!r}: import it before unpickling")
+    return rule
+
+
+TABLE: dict[str, Rule] = {}  # name → row, in the order below
+REAL: Interval = (-inf, inf)
+POSITIVE: Interval = (0.0, inf)
+UNIT: Interval = (-1.0, 1.0)
+
+
+def _row(
+    name: str,
+    symbol: str,
+    value: Callable[..., float],
+    *derivatives: Callable[..., Number],
+    domain: tuple[Interval, ...] = (),
+    kink: Callable[..., float] | None = None,
+    corners: Mapping[tuple[float, ...], Corner] | None = None,
+    nary: bool = False,
+) -> Rule:
+    arity = None if nary else len(derivatives)
+    TABLE[name] = Rule(
+        name, symbol, value, derivatives, arity, domain or (REAL,) * (arity or 1), kink, corners or {}
+    )
+    return TABLE[name]
+
+
+def select(condition: Any, if_true: Number, if_false: Number) -> Number:
+    """One of two, by a comparison of numbers or of the compiler's symbols."""
+    if hasattr(condition, "select"):
+        return condition.select(if_true, if_false)
+    return if_true if condition else if_false
+
+
+LN2, LN10 = math.log(2.0), math.log(10.0)
+LOG2_E, LOG10_E = 1.0 / LN2, 1.0 / LN10
+TWO_OVER_SQRT_PI, SQRT_HALF, NORMAL = 2.0 / math.sqrt(pi), math.sqrt(0.5), 1.0 / math.sqrt(2.0 * pi)
+
+
+def _square(x: Number) -> Number:
+    return x * x
+
+
+def _shared(xs: Sequence[Number], below: Callable[[Number], Any]) -> list[Number]:
+    """A tie is shared equally; whoever is `below` the winner was not selected and gets no message."""
+    tied = 0.0
+    for x in xs:
+        tied = tied + select(below(x), 0.0, 1.0)
+    return [select(below(x), None, div(1.0, tied)) for x in xs]
+
+
+def _products_of_others(xs: Sequence[Number]) -> list[Number]:
+    """∏ x_j over j ≠ i for every i, from products of prefixes and suffixes (no division by a zero)."""
+    before, after = [1.0], [1.0]
+    for x, z in zip(xs[:-1], reversed(xs[1:]), strict=True):
+        before.append(before[-1] * x)
+        after.append(after[-1] * z)
+    return [b * a for b, a in zip(before, reversed(after), strict=True)]
+
+
+# fmt: off
+# (a table is read in columns)
+# ruff: noqa: A001, E501 (rows have the names of the builtins they stand for; one row is one line)
+
+# ---- arithmetic ------------ value ------------------ ∂y/∂a ----------------------- ∂y/∂b ----------------------------
+add  = _row("add",  "+",  operator.add,   lambda a, b, y: 1.0,           lambda a, b, y: 1.0)
+sub  = _row("sub",  "−",  operator.sub,   lambda a, b, y: 1.0,           lambda a, b, y: -1.0)
+mul  = _row("mul",  "×",  operator.mul,   lambda a, b, y: b,             lambda a, b, y: a)
+div  = _row("div",  "/",  ieee.divide,    lambda a, b, y: div(1.0, b),   lambda a, b, y: div(-y, b), domain=(REAL, POSITIVE),
+            corners={(1.0, 0.0): (inf, (inf, -inf)), (0.0, 0.0): (nan, (inf, nan))})
+neg  = _row("neg",  "−",  operator.neg,   lambda x, y: -1.0)
+pos  = _row("pos",  "+",  operator.pos,   lambda x, y: 1.0)
+pow  = _row("pow",  "^",  ieee.power,     lambda a, b, y: select(b == 0.0, 0.0, b * pow(a, b - 1.0)),
+                                          lambda a, b, y: select(a == 0.0, select(b < 0.0, -inf, 0.0), y * log(a)),
+            domain=(POSITIVE, REAL),
+            corners={(0.0, 0.0): (1.0, (0.0, 0.0)), (0.0, 1.0): (0.0, (1.0, 0.0)), (0.0, 2.0): (0.0, (0.0, 0.0)),
+                     (0.0, 0.5): (0.0, (inf, 0.0)), (0.0, -1.0): (inf, (-inf, -inf)), (-2.0, 0.0): (1.0, (0.0, nan)),
+                     (-2.0, 3.0): (-8.0, (12.0, nan)), (-8.0, 1 / 3): (nan, (nan, nan))})
+fma  = _row("fma",  "fma", ieee.fma,      lambda a, b, c, y: b,          lambda a, b, c, y: a,       lambda a, b, c, y: 1.0)
+
+# ---- roots, exponentials, logarithms ---------------------------------------------------------------------------------
+sqrt  = _row("sqrt",  "√",     ieee.sqrt,   lambda x, y: div(0.5, y),           domain=(POSITIVE,), corners={(0.0,): (0.0, (inf,)), (-1.0,): (nan, (nan,))})
+cbrt  = _row("cbrt",  "∛",     math.cbrt,   lambda x, y: div(1.0, 3.0 * y * y), domain=(REAL,), kink=lambda x: x, corners={(0.0,): (0.0, (inf,))})
+exp   = _row("exp",   "exp",   ieee.exp,    lambda x, y: y)
+exp2  = _row("exp2",  "exp2",  ieee.exp2,   lambda x, y: y * LN2)
+expm1 = _row("expm1", "expm1", ieee.expm1,  lambda x, y: exp(x))
+log   = _row("log",   "log",   ieee.log,    lambda x, y: div(1.0, x),           domain=(POSITIVE,), corners={(0.0,): (-inf, (inf,)), (-1.0,): (nan, (-1.0,))})
+log2  = _row("log2",  "log2",  ieee.log2,   lambda x, y: div(LOG2_E, x),        domain=(POSITIVE,), corners={(0.0,): (-inf, (inf,))})
+log10 = _row("log10", "log10", ieee.log10,  lambda x, y: div(LOG10_E, x),       domain=(POSITIVE,), corners={(0.0,): (-inf, (inf,))})
+log1p = _row("log1p", "log1p", ieee.log1p,  lambda x, y: div(1.0, 1.0 + x),     domain=((-1.0, inf),), corners={(-1.0,): (-inf, (inf,))})
+hypot = _row("hypot", "hypot", math.hypot,  lambda a, b, y: select(y == 0.0, 0.0, div(a, y)), lambda a, b, y: select(y == 0.0, 0.0, div(b, y)),
+             kink=math.hypot, corners={(0.0, 0.0): (0.0, (0.0, 0.0))})
+
+# ---- trigonometry and its inverses, circular and hyperbolic ----------------------------------------------------------
+sin   = _row("sin",   "sin",   ieee.sin,    lambda x, y: cos(x))
+cos   = _row("cos",   "cos",   ieee.cos,    lambda x, y: -sin(x))
+tan   = _row("tan",   "tan",   ieee.tan,    lambda x, y: 1.0 + y * y)
+asin  = _row("asin",  "asin",  ieee.asin,   lambda x, y: div(1.0, sqrt((1.0 - x) * (1.0 + x))),  domain=(UNIT,), corners={(1.0,): (pi / 2, (inf,))})
+acos  = _row("acos",  "acos",  ieee.acos,   lambda x, y: div(-1.0, sqrt((1.0 - x) * (1.0 + x))), domain=(UNIT,), corners={(1.0,): (0.0, (-inf,))})
+atan  = _row("atan",  "atan",  math.atan,   lambda x, y: div(1.0, 1.0 + x * x))
+atan2 = _row("atan2", "atan2", math.atan2,  lambda a, b, y: div(div(b, hypot(a, b)), hypot(a, b)), lambda a, b, y: div(div(-a, hypot(a, b)), hypot(a, b)),
+             kink=lambda a, b: a if b <= 0.0 else 1.0, corners={(0.0, 0.0): (0.0, (nan, nan))})
+sinh  = _row("sinh",  "sinh",  ieee.sinh,   lambda x, y: cosh(x))
+cosh  = _row("cosh",  "cosh",  ieee.cosh,   lambda x, y: sinh(x))
+tanh  = _row("tanh",  "tanh",  math.tanh,   lambda x, y: _square(div(1.0, cosh(x))))  # 1 - y² has no digits left at x = 19
+asinh = _row("asinh", "asinh", math.asinh,  lambda x, y: div(1.0, hypot(1.0, x)))
+acosh = _row("acosh", "acosh", ieee.acosh,  lambda x, y: div(1.0, sqrt(x - 1.0) * sqrt(x + 1.0)), domain=((1.0, inf),), corners={(1.0,): (0.0, (inf,))})
+atanh = _row("atanh", "atanh", ieee.atanh,  lambda x, y: div(1.0, (1.0 - x) * (1.0 + x)), domain=(UNIT,), corners={(1.0,): (inf, (inf,)), (-1.0,): (-inf, (inf,))})
+
+# ---- special functions -----------------------------------------------------------------------------------------------
+erf       = _row("erf",       "erf",  math.erf,       lambda x, y: TWO_OVER_SQRT_PI * exp(-x * x))
+erfc      = _row("erfc",      "erfc", math.erfc,      lambda x, y: -TWO_OVER_SQRT_PI * exp(-x * x))
+gamma     = _row("gamma",     "Γ",    ieee.gamma,     lambda x, y: y * digamma(x),  domain=(POSITIVE,), corners={(-1.0,): (nan, (nan,))})
+lgamma    = _row("lgamma",    "logΓ", ieee.lgamma,    lambda x, y: digamma(x),      domain=(POSITIVE,), corners={(-1.0,): (inf, (nan,))})
+digamma   = _row("digamma",   "ψ",    ieee.digamma,   lambda x, y: polygamma(1.0, x), domain=(POSITIVE,), corners={(0.0,): (nan, (inf,))})
+polygamma = _row("polygamma", "ψₙ",   ieee.polygamma, lambda n, x, y: nan,          lambda n, x, y: polygamma(n + 1.0, x), domain=((0.0, 0.0), POSITIVE))
+
+# ---- steps: piecewise constant, derivative 0 everywhere, jumps included ----------------------------------------------
+floor     = _row("floor", "floor", ieee.floor, lambda x, y: 0.0, kink=lambda x: ieee.remainder(x, 1.0), corners={(2.0,): (2.0, (0.0,))})
+ceil      = _row("ceil",  "ceil",  ieee.ceil,  lambda x, y: 0.0, kink=lambda x: ieee.remainder(x, 1.0), corners={(2.0,): (2.0, (0.0,))})
+trunc     = _row("trunc", "trunc", ieee.trunc, lambda x, y: 0.0, kink=lambda x: ieee.remainder(x, 1.0), corners={(2.0,): (2.0, (0.0,))})
+rint      = _row("rint",  "rint",  ieee.rint,  lambda x, y: 0.0, kink=lambda x: ieee.remainder(x + 0.5, 1.0), corners={(2.5,): (2.0, (0.0,))})
+round     = _row("round", "round", ieee.round_digits, lambda x, n, y: 0.0, lambda x, n, y: 0.0, domain=(REAL, (0.0, 0.0)), kink=lambda x, n: ieee.remainder(x * 10.0**n + 0.5, 1.0))
+sign      = _row("sign",  "sign",  ieee.sign,  lambda x, y: 0.0, kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
+floordiv  = _row("floordiv", "//", ieee.floor_divide, lambda a, b, y: 0.0, lambda a, b, y: 0.0, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (2.0, (0.0, 0.0))})
+
+# ---- remainders: y = a - q b with a whole q, which is constant but for jumps -----------------------------------------
+mod       = _row("mod",       "mod",       ieee.modulo,    lambda a, b, y: 1.0, lambda a, b, y: rint(div(y - a, b)), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
+fmod      = _row("fmod",      "fmod",      ieee.fmod,      lambda a, b, y: 1.0, lambda a, b, y: rint(div(y - a, b)), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
+remainder = _row("remainder", "remainder", ieee.remainder, lambda a, b, y: 1.0, lambda a, b, y: rint(div(y - a, b)), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a + 0.5 * b, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
+
+# ---- choices and kinks: 0 at the kink, ties shared, no message to what was not selected ------------------------------
+abs      = _row("abs",      "abs",      operator.abs,  lambda x, y: sign(x), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
+copysign = _row("copysign", "copysign", math.copysign, lambda a, b, y: sign(a) * copysign(1.0, b), lambda a, b, y: 0.0, kink=lambda a, b: a * b, corners={(0.0, 1.0): (0.0, (0.0, 0.0))})
+where    = _row("where",    "where",    ieee.where,    lambda c, a, b, y: None, lambda c, a, b, y: select(c != 0.0, 1.0, None), lambda c, a, b, y: select(c != 0.0, None, 1.0), kink=lambda c, a, b: c)
+clip     = _row("clip",     "clip",     ieee.clip,     lambda x, a, b, y: select(x < a, None, select(x > b, None, 1.0)), lambda x, a, b, y: select(x < a, 1.0, None), lambda x, a, b, y: select(x < a, None, select(x > b, 1.0, None)),
+                domain=(REAL, (-inf, 0.0), POSITIVE), kink=lambda x, a, b: (x - a) * (x - b), corners={(1.0, -1.0, 1.0): (1.0, (1.0, None, None))})
+max      = _row("max", "max", ieee.maximum, lambda xs, y: _shared(xs, lambda x: x < y), nary=True, kink=lambda xs: ieee.gap(xs, ieee.maximum(xs)), corners={(1.0, 1.0): (1.0, (0.5, 0.5)), (2.0, 1.0): (2.0, (1.0, None))})
+min      = _row("min", "min", ieee.minimum, lambda xs, y: _shared(xs, lambda x: x > y), nary=True, kink=lambda xs: ieee.gap(xs, ieee.minimum(xs)), corners={(1.0, 1.0): (1.0, (0.5, 0.5)), (2.0, 1.0): (1.0, (None, 1.0))})
+
+# ---- activations -----------------------------------------------------------------------------------------------------
+relu       = _row("relu",       "relu",       ieee.relu,       lambda x, y: select(x > 0.0, 1.0, 0.0), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
+leaky_relu = _row("leaky_relu", "leaky_relu", ieee.leaky_relu, lambda x, s, y: select(x > 0.0, 1.0, s), lambda x, s, y: select(x > 0.0, 0.0, x), kink=lambda x, s: x, corners={(0.0, 0.1): (0.0, (0.1, 0.0))})
+elu        = _row("elu",        "elu",        ieee.elu,        lambda x, s, y: select(x > 0.0, 1.0, s * exp(x)), lambda x, s, y: select(x > 0.0, 0.0, expm1(x)), kink=lambda x, s: x, corners={(0.0, 2.0): (0.0, (2.0, 0.0))})
+sigmoid    = _row("sigmoid",    "σ",          ieee.sigmoid,    lambda x, y: y * sigmoid(-x))  # 1 - y has no digits left at x = 37
+silu       = _row("silu",       "silu",       ieee.silu,       lambda x, y: sigmoid(x) * (1.0 + x * sigmoid(-x)))
+gelu       = _row("gelu",       "gelu",       ieee.gelu,       lambda x, y: 0.5 * erfc(-x * SQRT_HALF) + NORMAL * x * exp(-0.5 * x * x))
+softplus   = _row("softplus",   "softplus",   ieee.softplus,   lambda x, y: sigmoid(x))
+logaddexp  = _row("logaddexp",  "logaddexp",  ieee.logaddexp,  lambda a, b, y: sigmoid(a - b), lambda a, b, y: sigmoid(b - a))
+
+# ---- many operands, one node -----------------------------------------------------------------------------------------
+sum       = _row("sum",       "Σ",         ieee.sum_,      lambda xs, y: [1.0] * len(xs), nary=True)
+prod      = _row("prod",      "∏",         ieee.prod,      lambda xs, y: _products_of_others(xs), nary=True)
+mean      = _row("mean",      "mean",      ieee.mean,      lambda xs, y: [1.0 / len(xs)] * len(xs), nary=True)
+dot       = _row("dot",       "·",         ieee.dot,       lambda xs, y: [*xs[len(xs) // 2:], *xs[:len(xs) // 2]], nary=True)
+logsumexp = _row("logsumexp", "logsumexp", ieee.logsumexp, lambda xs, y: [exp(x - y) for x in xs], nary=True)
+# fmt: on

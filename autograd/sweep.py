@@ -1,0 +1,210 @@
+"""Backpropagation: a topological order, and the sweeps that run along it.
+
+A sweep needs nothing of a node but its operands, its parents and its local derivatives. Adjoints and tangents
+may be floats or Values: with Values (and derivatives recomputed on Values) the sweep itself is recorded and can
+be differentiated again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autograd.modes import AnomalyError, current_mode
+
+if TYPE_CHECKING:
+    from autograd.value import Value
+
+LocalDerivatives = Callable[["Value"], Sequence[Any]]
+
+
+def recorded(node: Value) -> Sequence[float | None]:
+    """The local derivatives that were fixed when the node was made."""
+    return node.local_grads
+
+
+def recomputed(node: Value) -> Sequence[Any]:
+    """The local derivatives as new Values, from the node's row: for derivatives of derivatives."""
+    return node.op.local_derivatives(node.operands, node) if node.op is not None else ()
+
+
+def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Value]:
+    """All nodes that the outputs were computed from, each once, every node after its parents.
+
+    Parameters
+    ----------
+    *outputs : Value
+        Where to start; they are part of the order.
+    leaves : iterable of Value
+        Nodes to treat as leaves: the order does not go above them.
+
+    Examples
+    --------
+    >>> from autograd import Value, topological_order
+    >>> x = Value(2.0, label="x")
+    >>> y = x * x
+    >>> topological_order(y + x) == [x, y, y + x]
+    True
+    """
+    seen = set(leaves)
+    order = list(seen)
+    stack: list[Value | None] = list(reversed(outputs))
+    while stack:
+        node = stack.pop()
+        if node is None:  # all that was pushed after its node is in the order now: the node comes next
+            order.append(stack.pop())  # type: ignore[arg-type]
+        elif node not in seen:
+            seen.add(node)
+            stack.append(node)
+            stack.append(None)
+            for operand in reversed(node.operands):
+                if type(operand) is not float and operand not in seen:
+                    stack.append(operand)  # type: ignore[arg-type]
+    return order
+
+
+def reverse(
+    order: Sequence[Value],
+    seeds: Mapping[Value, Any],
+    local: LocalDerivatives = recorded,
+    observe: Callable[[Message], None] | None = None,
+) -> dict[Value, Any]:
+    """One reverse sweep: the adjoint ∂output/∂node of every node that a message reaches.
+
+    A node's adjoint is the sum of the messages from all its direct neighbours downstream; walking the order
+    backwards, that sum is complete before the node sends messages of its own.
+    """
+    adjoints = dict(seeds)
+    for node in reversed(order):
+        if node not in adjoints:
+            continue
+        adjoint = adjoints[node]
+        slot = 0
+        for operand, derivative in zip(node.operands, local(node)):
+            if derivative is not None:  # neither a constant nor a branch that was not selected
+                message = adjoint * derivative
+                total = adjoints[operand] + message if operand in adjoints else message
+                adjoints[operand] = total
+                if observe is not None:
+                    observe(Message(node, slot, operand, adjoint, derivative, message, total))
+            slot += 1
+    return adjoints
+
+
+def forward(
+    order: Sequence[Value], seeds: Mapping[Value, Any], local: LocalDerivatives = recorded
+) -> dict[Value, Any]:
+    """One forward sweep: the tangent of every node that depends on a seed, for given tangents of the seeds."""
+    tangents = dict(seeds)
+    for node in order:
+        if node in seeds:
+            continue
+        for operand, derivative in zip(node.operands, local(node)):
+            if derivative is not None and operand in tangents:
+                change = tangents[operand] * derivative
+                tangents[node] = tangents[node] + change if node in tangents else change
+    return tangents
+
+
+def backward(
+    outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None
+) -> None:
+    """Add ∂(Σ seed · output)/∂node to the `.grad` of every node that the outputs depend on.
+
+    Parameters
+    ----------
+    outputs : Value or iterable of Value
+        What to differentiate.
+    seeds : float or iterable of float, optional
+        The adjoint that each output starts with; 1 by default.
+
+    Raises
+    ------
+    TypeError
+        If an output is not a Value.
+    ValueError
+        If there is not one seed per output.
+    AnomalyError
+        Under `detect_anomaly()`, at the first message that is not finite; no `.grad` has changed then.
+
+    Examples
+    --------
+    >>> from autograd import Value, backward
+    >>> x = Value(3.0)
+    >>> backward([x * x, 2 * x], seeds=[1.0, 10.0])
+    >>> x.grad
+    26.0
+    """
+    starts = _seeded(outputs, seeds)
+    order = topological_order(*starts)
+    mode = current_mode()
+    observe = _raise_anomaly if mode is not None and mode.anomaly else None
+    for node, adjoint in reverse(order, starts, observe=observe).items():
+        node.grad += adjoint
+
+
+class Message(NamedTuple):
+    """What a node sends to one operand slot in a reverse sweep, and the operand's running sum after it."""
+
+    node: Value
+    slot: int
+    operand: Value
+    adjoint: float
+    local_derivative: float
+    message: float
+    total: float
+
+
+def record_sweep(
+    outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None
+) -> list[Message]:
+    """The messages of a reverse sweep in the order in which they are sent; no `.grad` changes.
+
+    Parameters and errors are those of `backward`.
+
+    Examples
+    --------
+    >>> from autograd import Value, record_sweep
+    >>> x = Value(3.0, label="x")
+    >>> for m in record_sweep(x * x):
+    ...     print(m.slot, m.adjoint, m.local_derivative, m.message, m.total)
+    0 1.0 3.0 3.0 3.0
+    1 1.0 3.0 3.0 6.0
+    """
+    starts = _seeded(outputs, seeds)
+    messages: list[Message] = []
+    reverse(topological_order(*starts), starts, observe=messages.append)
+    return messages
+
+
+def _seeded(
+    outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None
+) -> dict[Value, float]:
+    """Output → seed; an output that is named twice has the sum of its seeds."""
+    nodes = [outputs] if hasattr(outputs, "operands") else list(outputs)
+    if seeds is None:
+        numbers = [1.0] * len(nodes)
+    elif isinstance(seeds, Iterable):
+        numbers = [float(seed) for seed in seeds]
+    else:
+        numbers = [float(seeds)] * (1 if nodes == [outputs] else len(nodes))
+    if len(numbers) != len(nodes):
+        raise ValueError(f"{len(nodes)} outputs need as many seeds, not {len(numbers)}")
+    starts: dict[Value, float] = {}
+    for node, number in zip(nodes, numbers):
+        if not hasattr(node, "operands"):
+            raise TypeError(f"an output must be a Value, not {node!r} of type {type(node).__name__}")
+        starts[node] = starts.get(node, 0.0) + number
+    return starts
+
+
+def _raise_anomaly(sent: Message) -> None:
+    if isfinite(sent.message) and isfinite(sent.total):
+        return
+    raise AnomalyError(
+        f"the backward sweep made a message {sent.message!r} (adjoint {sent.adjoint!r} × local derivative "
+        f"{sent.local_derivative!r}, sum so far {sent.total!r}) from {sent.node.describe()} to its operand "
+        f"{sent.slot}{f' {sent.operand.label!r}' if sent.operand.label else ''}"
+        + (f", made at {sent.node.source}" if sent.node.source else "")
+    )

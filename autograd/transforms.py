@@ -1,0 +1,677 @@
+"""Functions in, functions out: grad, jacobian, hessian and their like.
+
+Each transform runs the function once on Values and sweeps the graph that this leaves behind. At the top level,
+on plain numbers, the sweep uses the recorded local derivatives and gives plain numbers. Inside another transform,
+or on Values, it recomputes them as Values, so that the result can be differentiated again. Every run has input
+nodes of its own, at which its sweep ends; that is why nested derivatives are never confused.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from typing import Any, Literal
+
+from autograd import rules
+from autograd.modes import mode
+from autograd.rules import REAL, Interval, Rule
+from autograd.sweep import LocalDerivatives, forward, recorded, reverse, topological_order
+from autograd.tree import children, flatten, is_array, lower, make_array
+from autograd.value import Value
+
+Function = Callable[..., Any]
+Argnums = int | Sequence[int]
+
+_inside: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
+
+
+class _Run:
+    """One run of a function on Values, ready to be swept."""
+
+    def __init__(
+        self,
+        function: Function,
+        args: Sequence[Any],
+        argnums: Argnums = 0,
+        options: dict[str, Any] | None = None,
+        has_aux: bool = False,
+        tangents: Sequence[Any] = (),
+    ) -> None:
+        self.name = getattr(function, "__name__", repr(function))
+        self.numbers = _positions(argnums, len(args), self.name)
+        chosen = tuple([args[i] for i in self.numbers])
+        self.single = isinstance(argnums, int)
+        named = [(flatten(a, f"argument {i} of {self.name}")) for i, a in zip(self.numbers, chosen)]
+        self.leaves = [leaf for leaves, _ in named for leaf in leaves]
+        self.arguments = chosen
+        self.symbolic = _inside.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
+        token = _inside.set(True)
+        try:
+            with mode(recording=True):
+                self.inputs = [
+                    rules.pos(leaf) if isinstance(leaf, Value) else Value(leaf) for leaf in self.leaves
+                ]
+                given, start = list(args), 0
+                for i, (leaves, rebuild) in zip(self.numbers, named):
+                    given[i] = rebuild(self.inputs[start : start + len(leaves)])
+                    start += len(leaves)
+                self.result = function(*given, **(options or {}))
+        finally:
+            _inside.reset(token)
+        self.aux: Any = None
+        if has_aux:
+            if not (isinstance(self.result, tuple) and len(self.result) == 2):
+                raise TypeError(f"with has_aux, {self.name} must return (value, aux), not {self.result!r:.80}")
+            self.result, self.aux = self.result
+        self._order: list[Value] | None = None
+        self._local: LocalDerivatives = recorded
+
+    def like_argument(self, leaves: Sequence[Any]) -> Any:
+        """Numbers, one for each input, in the shape of the chosen argument (a tuple of shapes for several)."""
+        leaves = [
+            Value(x) if isinstance(old, Value) and not isinstance(x, Value) else x
+            for old, x in zip(self.leaves, leaves)
+        ]
+        shaped = flatten(self.arguments)[1](leaves)
+        return shaped[0] if self.single else shaped
+
+    def lowered(self, result: Any) -> Any:
+        """The result as the caller wants it: plain numbers at the top level, Values inside."""
+        return result if self.symbolic else lower(result)
+
+    def scalar(self) -> Value | float:
+        """The result, which must be one number."""
+        result = self.result
+        if is_array(result) and result.size == 1:
+            result = result.item()
+        leaves, _ = flatten(result, f"the result of {self.name}")
+        if len(leaves) != 1 or result is not leaves[0] and not isinstance(result, (float, int)):
+            raise TypeError(
+                f"{self.name} must return one number to have a gradient, not {type(result).__name__} with "
+                f"{len(leaves)}: use jacobian, or sum the results"
+            )
+        number: Value | float = leaves[0]
+        return number
+
+    def _prepare(self, outputs: Iterable[Value]) -> list[Value]:
+        """The order from the inputs to the outputs, and the local derivatives along it."""
+        if self._order is None:
+            self._order = order = topological_order(*outputs, leaves=self.inputs)
+            if self.symbolic:
+                with mode(recording=True):
+                    self._local = _on_values(order, self.inputs)
+        return self._order
+
+    def gradients(self, outputs: Iterable[Any], seeds: dict[Value, Any]) -> list[Any]:
+        """The adjoint of every input in one reverse sweep (`outputs` fixes the order for repeated sweeps)."""
+        order = self._prepare([x for x in outputs if isinstance(x, Value)])
+        with mode(recording=True):
+            adjoints = reverse(order, seeds, self._local)
+        return [adjoints.get(x, 0.0) for x in self.inputs]
+
+    def tangents(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
+        """The tangent of every output in one forward sweep."""
+        order = self._prepare([x for x in outputs if isinstance(x, Value)])
+        with mode(recording=True):
+            tangents = forward(order, dict(zip(self.inputs, seeds)), self._local)
+        return [tangents.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in outputs]
+
+
+def _on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivatives:
+    """Local derivatives as Values, computed once, for the nodes that depend on the inputs and towards them only."""
+    active = set(inputs)
+    known: dict[Value, Sequence[Any]] = {x: () for x in inputs}
+    for node in order:
+        if node not in active and any(type(o) is not float and o in active for o in node.operands):
+            active.add(node)
+    nothing: Sequence[Any] = ()
+
+    def local(node: Value) -> Sequence[Any]:
+        if node not in known:
+            if node not in active or node.op is None:
+                return nothing
+            rule, operands = node.op, node.operands
+            wanted = [type(o) is not float and o in active for o in operands]
+            if rule.arity is None:
+                all_of_them = rule.local_derivatives(operands, node)
+                known[node] = [d if want else None for d, want in zip(all_of_them, wanted)]
+            else:
+                known[node] = [
+                    derivative(*operands, node) if want else None
+                    for derivative, want in zip(rule.derivatives, wanted)
+                ]
+        return known[node]
+
+    return local
+
+
+def _positions(argnums: Argnums, count: int, name: str) -> tuple[int, ...]:
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for i in numbers:
+        if isinstance(i, bool) or not isinstance(i, int):
+            raise TypeError(f"argnums must be ints, not {i!r}")
+        if not -count <= i < count:
+            raise ValueError(f"argnums names argument {i}, but {name} was called with {count} positional ones")
+    return tuple(i % count for i in numbers)
+
+
+def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the value of `function` and its gradient.
+
+    Parameters
+    ----------
+    function : callable
+        Returns one number.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate by. Each is a tree of numbers: a number, list, tuple, dict,
+        dataclass, ndarray or module.
+    has_aux : bool
+        Whether `function` returns ``(value, aux)``; aux is passed on: ``((value, aux), gradient)``.
+
+    Returns
+    -------
+    callable
+        Takes what `function` takes; returns ``(value, gradient)``, the gradient in the shape of the argument (a
+        tuple of them for a sequence of `argnums`). Plain numbers give plain numbers, Values give Values.
+
+    Raises
+    ------
+    TypeError
+        When called: if an argument has a leaf that is not a real number, or the result is not one number.
+    ValueError
+        When called: if `argnums` names an argument that was not given.
+
+    Examples
+    --------
+    >>> from autograd import value_and_grad
+    >>> value_and_grad(lambda x: x[0] * x[1] ** 2)([3.0, 2.0])
+    (12.0, [4.0, 12.0])
+    """
+
+    @functools.wraps(function)
+    def value_and_gradient(*args: Any, **options: Any) -> Any:
+        run = _Run(function, args, argnums, options, has_aux)
+        result = run.scalar()
+        seeds: dict[Value, Any] = {result: 1.0} if isinstance(result, Value) else {}
+        gradient = run.like_argument(run.gradients([result], seeds))
+        value = run.lowered(result)
+        return ((value, run.lowered(run.aux)) if has_aux else value), gradient
+
+    return value_and_gradient
+
+
+def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the gradient of `function`; parameters and errors as for `value_and_grad`.
+
+    With `has_aux` it returns ``(gradient, aux)``.
+
+    Examples
+    --------
+    >>> from autograd import grad
+    >>> import autograd.math as am
+    >>> grad(lambda x: x**3)(2.0), grad(grad(lambda x: x**3))(2.0)
+    (12.0, 12.0)
+    >>> grad(lambda p: p["a"] * am.exp(p["b"]))({"a": 3.0, "b": 0.0})
+    {'a': 1.0, 'b': 3.0}
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    @functools.wraps(function)
+    def gradient(*args: Any, **options: Any) -> Any:
+        value, result = both(*args, **options)
+        return (result, value[1]) if has_aux else result
+
+    return gradient
+
+
+def jacobian(
+    function: Function, argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto"
+) -> Function:
+    """A function that returns all first derivatives of `function`, whose result may be any tree of numbers.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a tree of numbers.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate by.
+    mode : {"auto", "rev", "fwd"}
+        One reverse sweep per output, one forward sweep per input, or whichever are fewer.
+
+    Returns
+    -------
+    callable
+        Its result has the shape of the function's result with, at each leaf, the shape of the argument. For an
+        ndarray result of shape ``s`` and an ndarray argument of shape ``t`` it is one ndarray of shape ``s + t``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `value_and_grad`; ValueError for an unknown `mode`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autograd import jacobian
+    >>> jacobian(lambda x: x[0] * x)(np.array([2.0, 3.0]))
+    array([[4., 0.],
+           [3., 2.]])
+    """
+    if mode not in ("auto", "rev", "fwd"):
+        raise ValueError(f"mode must be 'auto', 'rev' or 'fwd', not {mode!r}")
+
+    @functools.wraps(function)
+    def all_derivatives(*args: Any, **options: Any) -> Any:
+        run = _Run(function, args, argnums, options)
+        outputs, _ = flatten(run.result, f"the result of {run.name}")
+        if mode == "rev" or mode == "auto" and len(outputs) <= len(run.inputs):
+            rows = [
+                run.gradients(outputs, {y: 1.0} if isinstance(y, Value) else {}) for y in outputs
+            ]
+        else:
+            columns = [
+                run.tangents(outputs, [float(i == j) for j in range(len(run.inputs))])
+                for i in range(len(run.inputs))
+            ]
+            rows = [list(row) for row in zip(*columns)]
+        return _blocks(rows, run)
+
+    return all_derivatives
+
+
+def _blocks(rows: list[list[Any]], run: _Run) -> Any:
+    """The matrix of derivatives cut along the leaves of result and argument, ndarrays kept whole."""
+    results, rebuild_result = flatten(run.result, arrays=True)
+    arguments, rebuild_argument = flatten(
+        run.arguments[0] if run.single else run.arguments, arrays=True
+    )
+    blocks, top = [], 0
+    for result in results:
+        bottom = top + (result.size if is_array(result) else 1)
+        row_of_blocks, left = [], 0
+        for argument in arguments:
+            right = left + (argument.size if is_array(argument) else 1)
+            numbers = [x for row in rows[top:bottom] for x in row[left:right]]
+            if is_array(result) or is_array(argument):
+                shape = getattr(result, "shape", ()) + getattr(argument, "shape", ())
+                row_of_blocks.append(make_array(numbers, shape))
+            else:
+                row_of_blocks.append(numbers[0])
+            left = right
+        blocks.append(rebuild_argument(row_of_blocks))
+        top = bottom
+    return rebuild_result(blocks)
+
+
+def hessian(function: Function, argnums: Argnums = 0) -> Function:
+    """A function that returns all second derivatives of `function`: the Jacobian of its gradient.
+
+    Parameters and errors are those of `value_and_grad`. For an ndarray argument of shape ``(n,)`` the result is
+    an ndarray of shape ``(n, n)``, as ``scipy.optimize.minimize`` takes it for ``hess=``.
+
+    Examples
+    --------
+    >>> from autograd import hessian
+    >>> hessian(lambda x: x[0] ** 2 * x[1])([3.0, 5.0])
+    [[10.0, 6.0], [6.0, 0.0]]
+    """
+    return jacobian(grad(function, argnums), argnums)
+
+
+def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Value and directional derivative: the Jacobian times a vector, in one forward sweep.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a tree of numbers.
+    primals : sequence
+        The arguments.
+    tangents : sequence
+        The direction: for each argument a tree of the same shape.
+
+    Returns
+    -------
+    (value, tangent)
+        Both in the shape of the function's result.
+
+    Raises
+    ------
+    ValueError
+        If primals and tangents differ in shape.
+
+    Examples
+    --------
+    >>> from autograd import jvp
+    >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
+    (6.0, 23.0)
+    """
+    directions, _ = flatten(tuple(tangents), "tangents")
+    run = _Run(function, primals, tuple(range(len(primals))), tangents=directions)
+    if len(directions) != len(run.inputs):
+        raise ValueError(f"the primals hold {len(run.inputs)} numbers, the tangents {len(directions)}")
+    outputs, rebuild = flatten(run.result, f"the result of {run.name}")
+    return run.lowered(run.result), rebuild(run.tangents(outputs, directions))
+
+
+def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
+    """Value and pullback: the pullback takes a vector in the shape of the result, times the Jacobian.
+
+    Returns
+    -------
+    (value, pullback)
+        ``pullback(seeds)`` returns a tuple with, for each argument, a tree of its shape. It may be called often.
+
+    Raises
+    ------
+    ValueError
+        From the pullback, if the seeds have not the shape of the result.
+
+    Examples
+    --------
+    >>> from autograd import vjp
+    >>> value, pullback = vjp(lambda x, y: [x * y, x], 2.0, 3.0)
+    >>> value, pullback([1.0, 10.0])
+    ([6.0, 2.0], (13.0, 2.0))
+    """
+    run = _Run(function, primals, tuple(range(len(primals))))
+    outputs, _ = flatten(run.result, f"the result of {run.name}")
+
+    def pullback(seeds: Any) -> Any:
+        weights, _ = flatten(seeds, "seeds")
+        if len(weights) != len(outputs):
+            raise ValueError(f"the result holds {len(outputs)} numbers, the seeds {len(weights)}")
+        starts: dict[Value, Any] = {}
+        for y, weight in zip(outputs, weights):
+            if isinstance(y, Value):
+                starts[y] = starts[y] + weight if y in starts else weight
+        return run.like_argument(run.gradients(outputs, starts))
+
+    return run.lowered(run.result), pullback
+
+
+def hvp(function: Function) -> Function:
+    """A function ``(x, v, *args)`` that returns the Hessian of `function` in `x`, times `v`.
+
+    A forward sweep over the gradient: the cost is a small multiple of the function's, whatever the size of `x`.
+    The order of arguments is that of ``hessp=`` in ``scipy.optimize.minimize``.
+
+    Examples
+    --------
+    >>> from autograd import hvp
+    >>> hvp(lambda x: x[0] ** 2 * x[1])([3.0, 5.0], [1.0, 0.0])
+    [10.0, 6.0]
+    """
+    gradient = grad(function)
+
+    @functools.wraps(function)
+    def product(x: Any, v: Any, *args: Any, **options: Any) -> Any:
+        return jvp(lambda y: gradient(y, *args, **options), (x,), (v,))[1]
+
+    return product
+
+
+def vmap(
+    function: Function,
+    in_axes: int | None | Sequence[int | None] = 0,
+    reduce: Literal["sum", "mean"] | None = None,
+) -> Function:
+    """Map a function over the rows of its arguments.
+
+    Parameters
+    ----------
+    function : callable
+        Works on one row; returns a tree of numbers.
+    in_axes : int, None or a sequence with one for each argument
+        Along which axis the rows of an argument lie; None for an argument that is the same for all rows. The rows
+        of a list are its elements; in a tuple, dict or dataclass every part is mapped.
+    reduce : {None, "sum", "mean"}
+        Stack the results, or add them up, or take their mean.
+
+    Returns
+    -------
+    callable
+        Its results are stacked along a new first axis: in ndarrays if any mapped argument holds one, else in lists.
+
+    Raises
+    ------
+    ValueError
+        For unknown `reduce`; when called, if the arguments have different numbers of rows or none is mapped, or
+        for the mean over no rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autograd import grad, vmap
+    >>> vmap(grad(lambda x: x**2))(np.array([1.0, 2.0, 3.0]))
+    array([2., 4., 6.])
+    >>> loss = vmap(lambda w, x: (w * x - 1.0) ** 2, in_axes=(None, 0), reduce="mean")
+    >>> loss(2.0, [0.0, 1.0])
+    1.0
+    """
+    if reduce not in (None, "sum", "mean"):
+        raise ValueError(f"reduce must be None, 'sum' or 'mean', not {reduce!r}")
+
+    @functools.wraps(function)
+    def mapped(*args: Any, **options: Any) -> Any:
+        axes = tuple(in_axes) if isinstance(in_axes, Sequence) else (in_axes,) * len(args)
+        if len(axes) != len(args):
+            raise ValueError(f"in_axes has {len(axes)} entries for {len(args)} arguments")
+        columns = [None if axis is None else _rows(arg, axis) for arg, axis in zip(args, axes)]
+        counts = {len(column) for column in columns if column is not None}
+        if len(counts) != 1:
+            what = f"have different numbers of rows: {sorted(counts)}" if counts else "are not mapped: in_axes has no axis"
+            raise ValueError(f"the arguments of {getattr(function, '__name__', 'the function')} {what}")
+        (count,) = counts
+        results = [
+            function(*[a if c is None else c[i] for a, c in zip(args, columns)], **options)
+            for i in range(count)
+        ]
+        if reduce is not None:
+            return _reduced(results, reduce)
+        as_arrays = any(_holds_array(a) for a, c in zip(args, columns) if c is not None)
+        return _stacked(results, as_arrays)
+
+    return mapped
+
+
+def _rows(tree: Any, axis: int) -> list[Any]:
+    """The rows of an argument along an axis."""
+    if is_array(tree):
+        if not -tree.ndim <= axis < tree.ndim:
+            raise ValueError(f"in_axes names axis {axis} of an ndarray of shape {tree.shape}")
+        rows = list(tree.swapaxes(0, axis) if axis in (0, -tree.ndim) else _first(tree, axis))
+        return [row if is_array(row) or isinstance(row, Value) else float(row) for row in rows]
+    if isinstance(tree, list):
+        if axis != 0:
+            raise ValueError(f"the rows of a list are its elements: in_axes must be 0 or None, not {axis}")
+        return tree
+    if isinstance(tree, (tuple, dict)) or hasattr(tree, "__dataclass_fields__"):
+        names_and_parts, rebuild = _parts(tree)
+        columns = [_rows(part, axis) for part in names_and_parts]
+        if len({len(column) for column in columns}) != 1:
+            raise ValueError(f"the parts of {tree!r:.80} have different numbers of rows")
+        return [rebuild(row) for row in zip(*columns)]
+    raise TypeError(f"{tree!r:.80} of type {type(tree).__name__} has no rows: give it None in in_axes")
+
+
+def _first(array: Any, axis: int) -> Any:
+    import numpy
+
+    return numpy.moveaxis(array, axis, 0)
+
+
+def _parts(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    found = children(tree)
+    assert found is not None  # a container
+    named, rebuild = found
+    return [part for _, part in named], rebuild
+
+
+def _holds_array(tree: Any) -> bool:
+    if isinstance(tree, (tuple, dict)) or hasattr(tree, "__dataclass_fields__"):
+        return any(map(_holds_array, _parts(tree)[0]))
+    return is_array(tree)
+
+
+def _reduced(results: list[Any], reduce: str) -> Any:
+    """The sum or the mean of the results, leaf by leaf, as one node each."""
+    if not results:
+        if reduce == "mean":
+            raise ValueError("the mean over no rows has no value: pass at least one row, or reduce='sum'")
+        return 0.0
+    rule = rules.sum if reduce == "sum" else rules.mean
+    columns = zip(*[flatten(result, "a result")[0] for result in results])
+    return flatten(results[0])[1]([rule(*column) for column in columns])
+
+
+def _stacked(results: list[Any], as_arrays: bool) -> Any:
+    """The results stacked leaf by leaf, in ndarrays or in lists."""
+    if not results:
+        return make_array([], (0,)) if as_arrays else []
+    if not as_arrays:
+        return results
+    split = [flatten(result, "a result", arrays=True)[0] for result in results]
+    stacked = []
+    for column in zip(*split):
+        numbers = [x for leaf in column for x in (leaf.ravel().tolist() if is_array(leaf) else [leaf])]
+        stacked.append(make_array(numbers, (len(column), *getattr(column[0], "shape", ()))))
+    return flatten(results[0], arrays=True)[1](stacked)
+
+
+def custom_gradient(
+    *derivatives: Function,
+    symbol: str | None = None,
+    domain: Sequence[Interval] | None = None,
+    kink: Callable[..., float] | None = None,
+) -> Callable[[Callable[..., float]], Rule]:
+    """Make a primitive of a black-box function: a row of one's own, in everything like those of the table.
+
+    Parameters
+    ----------
+    *derivatives : callable
+        One local derivative per operand, called as ``derivative(*operands, output)``. Written in plain arithmetic and
+        `autograd.math`, it serves floats and Values, so higher derivatives work too.
+    symbol : str, optional
+        What pictures print; the function's name by default.
+    domain : sequence of (low, high), optional
+        For each operand, where the function may be tested.
+    kink : callable, optional
+        Zero where the function is not differentiable.
+
+    Returns
+    -------
+    callable
+        A decorator for the function on floats; what it returns is a `Rule`, callable on floats and Values.
+
+    Raises
+    ------
+    TypeError
+        If no derivative is given, or one is not callable.
+
+    Examples
+    --------
+    >>> from autograd import custom_gradient, grad
+    >>> @custom_gradient(lambda x, y: 3 * x**2)
+    ... def cube(x):
+    ...     return x**3
+    >>> cube(2.0), grad(cube)(2.0), grad(grad(cube))(2.0)
+    (8.0, 12.0, 12.0)
+    """
+    if not derivatives or not all(map(callable, derivatives)):
+        raise TypeError("custom_gradient takes one callable derivative for each operand")
+
+    def decorate(function: Callable[..., float]) -> Rule:
+        return Rule(
+            name=function.__name__,
+            symbol=symbol or function.__name__,
+            value=function,
+            derivatives=derivatives,
+            arity=len(derivatives),
+            domain=tuple(domain) if domain is not None else (REAL,) * len(derivatives),
+            kink=kink,
+            module=function.__module__,
+        )
+
+    return decorate
+
+
+def checkpoint(function: Function) -> Function:
+    """Keep of a function's graph only its inputs and outputs: memory for recomputation.
+
+    When called, the function runs, its local derivatives by everything that flowed into it (arguments and Values
+    that it closes over) are summed up by a sweep, and the nodes between are freed. Each number of the result
+    is one node. Higher derivatives run the function again.
+
+    Parameters
+    ----------
+    function : callable
+        Takes trees of numbers, returns a tree of numbers. There is one sweep per number of the result.
+
+    Examples
+    --------
+    >>> from autograd import Value, checkpoint, topological_order
+    >>> def iterate(x):
+    ...     for _ in range(1000):
+    ...         x = x - 0.1 * (x * x - 2.0)
+    ...     return x
+    >>> x = Value(1.0)
+    >>> y = checkpoint(iterate)(x)
+    >>> y.backward()
+    >>> round(y.data, 12), len(topological_order(y))
+    (1.414213562373, 2)
+    """
+
+    @functools.wraps(function)
+    def shortened(*args: Any, **options: Any) -> Any:
+        made, result = _made_by(function, args, options)
+        outputs, rebuild = flatten(result, f"the result of {getattr(function, '__name__', 'the function')}")
+        nodes = [
+            _short_cut(function, args, options, i, y, made) if y in made else y
+            for i, y in enumerate(outputs)
+        ]
+        return rebuild(nodes)
+
+    return shortened
+
+
+def _made_by(function: Function, args: Any, options: dict[str, Any]) -> tuple[set[Value], Any]:
+    made: set[Value] = set()
+    with mode(made=made):
+        return made, function(*args, **options)
+
+
+def _frontier(output: Value, made: set[Value]) -> tuple[list[Value], list[Value]]:
+    """What flowed into the nodes made on the way to the output, and the order of those nodes."""
+    outside = {
+        o: None
+        for node in made
+        for o in node.operands
+        if type(o) is not float and o not in made
+    }
+    order = topological_order(output, leaves=outside)  # type: ignore[arg-type]
+    reached = reverse(order, {output: 1.0}, lambda node: node.local_grads if node in made else ())
+    return [x for x in outside if x in reached], order  # type: ignore[misc]
+
+
+def _short_cut(
+    function: Function, args: Any, options: dict[str, Any], index: int, output: Value, made: set[Value]
+) -> Value:
+    """One node in place of all that was made on the way to an output."""
+    operands, order = _frontier(output, made)
+    adjoints = reverse(order, {output: 1.0}, lambda node: node.local_grads if node in made else ())
+
+    def derivatives(now: Sequence[Any], y: Any) -> list[Any]:
+        """The same once more on Values, from a second run."""
+        made_again, result = _made_by(function, args, options)
+        again = flatten(result)[0][index]
+        into, order = _frontier(again, made_again)
+        found = reverse(order, {again: 1.0}, _on_values(order, into))
+        return [found.get(x) for x in operands]
+
+    name = getattr(function, "__name__", "function")
+    rule = Rule(f"checkpoint({name})", name, lambda xs: output.data, (derivatives,), None, (REAL,))
+    return Value.restore(
+        output.data, rule, tuple(operands), tuple([adjoints[x] for x in operands]), output.label
+    )

@@ -1,0 +1,126 @@
+"""Arguments and results as trees: containers of any depth with numbers at the leaves.
+
+Containers are list, tuple (and namedtuple), dict, dataclass, ndarray, and every class that has a
+`tree_flatten` method (such as `nn.Module`); None is an empty one.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autograd.ieee import to_float
+from autograd.value import Value
+
+Rebuild = Callable[[Sequence[Any]], Any]
+
+
+def children(tree: Any) -> tuple[list[tuple[str, Any]], Rebuild] | None:
+    """The named children of a container and how to put others in their place; None for a leaf."""
+    if isinstance(tree, Value):
+        return None
+    if tree is None:
+        return [], lambda new: None
+    if hasattr(tree, "tree_flatten"):
+        named: list[tuple[str, Any]]
+        named, rebuild = tree.tree_flatten()
+        return named, rebuild
+    if isinstance(tree, dict):
+        return [(f"[{k!r}]", v) for k, v in tree.items()], lambda new: _updated(tree, new)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        names = [f".{name}" for name in tree._fields]
+        return list(zip(names, tree)), lambda new: type(tree)(*new)
+    if isinstance(tree, (list, tuple)):
+        return [(f"[{i}]", v) for i, v in enumerate(tree)], lambda new: type(tree)(new)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = [f.name for f in dataclasses.fields(tree) if f.init]
+        return [(f".{n}", getattr(tree, n)) for n in names], lambda new: dataclasses.replace(
+            tree, **dict(zip(names, new))
+        )
+    if is_array(tree):
+        names = [f"[{i}]" for i in range(tree.size)]
+        return list(zip(names, tree.ravel().tolist())), lambda new: make_array(new, tree.shape)
+    return None
+
+
+def is_array(tree: Any) -> bool:
+    """Whether it is an ndarray (a NumPy scalar is not)."""
+    return hasattr(tree, "ravel") and hasattr(tree, "__setitem__")
+
+
+def _updated(tree: dict[Any, Any], new: Sequence[Any]) -> dict[Any, Any]:
+    twin = copy.copy(tree)  # keeps the class of the dict and what else it holds
+    twin.update(zip(tree, new))
+    return twin
+
+
+def make_array(leaves: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    """An ndarray of the leaves: float64 if they are floats, of objects if not."""
+    import numpy
+
+    array = numpy.empty(len(leaves), dtype=float if all(type(x) is float for x in leaves) else object)
+    array[:] = leaves
+    return array.reshape(shape)
+
+
+def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any], Rebuild]:
+    """The leaves of a tree, each a float or a Value, and how to build the same tree from others.
+
+    Parameters
+    ----------
+    tree : tree of numbers
+        Numbers of any real kind become floats, Values stay.
+    path : str
+        What error messages call the tree.
+    arrays : bool
+        Whether to keep an ndarray whole, as one leaf.
+
+    Raises
+    ------
+    TypeError
+        If a leaf is not a real number; the message gives its path.
+
+    Examples
+    --------
+    >>> from autograd.tree import flatten
+    >>> leaves, rebuild = flatten({"a": 1, "b": [2.0, (3.0, None)]})
+    >>> leaves
+    [1.0, 2.0, 3.0]
+    >>> rebuild([10.0, 20.0, 30.0])
+    {'a': 10.0, 'b': [20.0, (30.0, None)]}
+    """
+    if arrays and is_array(tree):
+        return [tree], lambda new: new[0]
+    parts = children(tree)
+    if parts is None:
+        try:
+            leaf = tree if isinstance(tree, Value) else to_float(tree)
+        except TypeError as error:
+            raise TypeError(f"{path or 'the tree'}: {error}") from None
+        return [leaf], lambda new: new[0]
+    named, put_together = parts
+    flat = [flatten(child, path + name, arrays) for name, child in named]
+    leaves = [leaf for leaves, _ in flat for leaf in leaves]
+
+    def rebuild(new: Sequence[Any]) -> Any:
+        rebuilt, start = [], 0
+        for child_leaves, rebuild_child in flat:
+            stop = start + len(child_leaves)
+            rebuilt.append(rebuild_child(new[start:stop]))
+            start = stop
+        return put_together(rebuilt)
+
+    return leaves, rebuild
+
+
+def lower(tree: Any) -> Any:
+    """The same tree with plain floats for Values; what is neither container nor Value stays as it is."""
+    if isinstance(tree, Value):
+        return tree.data
+    parts = children(tree)
+    if parts is None:
+        return tree
+    named, put_together = parts
+    return put_together([lower(child) for _, child in named])

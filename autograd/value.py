@@ -1,0 +1,334 @@
+"""The node of the graph: a number that remembers what it was computed from.
+
+This is the readable definition of `Value`. The arithmetic comes from the table in `rules.py`, the sweeps from
+`sweep.py`; what is left is a record of six fields.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from math import isfinite
+from numbers import Number, Real
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from autograd import arrays, graphs, rules, sweep
+from autograd.ieee import to_float
+from autograd.modes import AnomalyError, caller, current_mode
+from autograd.rules import TABLE, Rule
+
+Operand: TypeAlias = "Value | float"
+Binary: TypeAlias = "Callable[[Value, Operand], Value]"
+Unary: TypeAlias = "Callable[[Value], Value]"
+
+
+def _mixes(other: object) -> bool:
+    """Whether arithmetic with `other` is ours; numbers that are refused get their reason from `to_float`."""
+    return isinstance(other, (Value, float, int, Number)) or type(other).__name__ in ("bool", "bool_")
+
+
+def _operators(rule: Rule) -> tuple[Binary, Binary]:
+    """The two methods of a binary operator: Value on the left, Value on the right.
+
+    Two Values, or a Value and a float, take a short way; everything else goes through `apply_rule`.
+    """
+    value, (by_left, by_right) = rule.value, rule.derivatives
+
+    def forward(self: Value, other: Operand) -> Value:
+        if type(self) is Value:
+            a = self._data
+            if type(other) is Value:
+                b = other._data
+                y = value(a, b)
+                return _node(y, rule, (self, other), (by_left(a, b, y), by_right(a, b, y)))
+            if type(other) is float:
+                y = value(a, other)
+                return _node(y, rule, (self, other), (by_left(a, other, y), None))
+        return rule(self, other) if _mixes(other) else NotImplemented
+
+    def reflected(self: Value, other: Operand) -> Value:
+        if type(self) is Value and type(other) is float:
+            y = value(other, self._data)
+            return _node(y, rule, (other, self), (None, by_right(other, self._data, y)))
+        return rule(other, self) if _mixes(other) else NotImplemented
+
+    return forward, reflected
+
+
+def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, object], bool]:
+    def method(self: Value, other: object) -> bool:
+        if isinstance(other, Value):
+            return compare(self._data, other._data)
+        return compare(self._data, other) if isinstance(other, Real) else NotImplemented  # type: ignore[arg-type]
+
+    return method
+
+
+def _method(rule: Rule) -> Unary:
+    """A row as a method; the operands beyond self are its arguments."""
+
+    def method(self: Value, *others: Operand) -> Value:
+        result: Value = rule(self, *others)
+        return result
+
+    method.__name__ = rule.name
+    method.__doc__ = f"{rule.symbol} of this Value: the row `{rule.name}` of the table."
+    return method
+
+
+class Value:
+    """A scalar in a computation graph.
+
+    Parameters
+    ----------
+    data : int, float, bool, Fraction or NumPy scalar
+        The number; kept as a float.
+    label : str, optional
+        A name for pictures and error messages.
+
+    Attributes
+    ----------
+    data : float
+        The number. Assigning it on a leaf is how people train; on a computed node it raises AttributeError.
+    grad : float
+        ∂output/∂self, summed over all `backward` calls since it was last set to 0.
+    op : Rule or None
+        The row of the table that made the node; None for a leaf.
+    operands : tuple
+        What it was computed from: Values and plain floats, in order.
+    parents : tuple of Value
+        The Values among the operands, in order, with repeats (``x * x`` has two).
+    local_grads : tuple
+        ∂self/∂operand for each operand; None where no message goes (constants, unselected branches).
+    label : str or None
+        May be assigned.
+    source : str or None
+        The line that made the node, if it was made under `detect_anomaly()`.
+
+    Raises
+    ------
+    TypeError
+        If the data is not a real number; the message says what to pass.
+
+    Examples
+    --------
+    >>> from autograd import Value
+    >>> x, y = Value(2.0, label="x"), Value(-3.0, label="y")
+    >>> z = x * y + x**2
+    >>> z.backward()
+    >>> z.data, x.grad, y.grad
+    (-2.0, 1.0, 2.0)
+    """
+
+    __slots__ = ("_data", "_grad", "op", "operands", "local_grads", "label", "source", "__weakref__")
+    op: Rule | None
+    operands: tuple[Operand, ...]
+    local_grads: tuple[float | None, ...]
+    label: str | None
+    source: str | None
+
+    def __init__(self, data: float, label: str | None = None) -> None:
+        if isinstance(data, Value):
+            raise TypeError(
+                f"{data!r} is a Value already: use it as it is, or its .data, or .detach() for a new leaf"
+            )
+        self._data = to_float(data)
+        self._grad = 0.0
+        self.op = None
+        self.operands = self.local_grads = ()
+        self.label = label
+        self.source = None
+
+    @classmethod
+    def apply_rule(cls, rule: Rule, operands: Sequence[Operand]) -> Value:
+        """Make the node of one operation on Values and numbers of any kind."""
+        kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
+        numbers = [o._data if isinstance(o, Value) else o for o in kept]
+        data = rule.evaluate(numbers)
+        derivatives = rule.local_derivatives(numbers, data)
+        local_grads = [d if isinstance(o, Value) else None for o, d in zip(kept, derivatives)]
+        return _node(data, rule, kept, tuple(local_grads))
+
+    @property
+    def data(self) -> float:
+        """The number; assignable on a leaf."""
+        return self._data
+
+    @data.setter
+    def data(self, number: float) -> None:
+        if self.op is not None:
+            raise AttributeError(
+                f"the data of a computed node cannot be assigned: {self.describe()} would no longer be its "
+                "operation's result. Assign the data of a leaf and compute again, or take a new leaf with .detach()"
+            )
+        self._data = to_float(number)
+
+    @property
+    def grad(self) -> float:
+        """∂output/∂self, summed over the `backward` calls."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, number: float) -> None:
+        self._grad = number if type(number) is float else to_float(number)
+
+    @property
+    def parents(self) -> tuple[Value, ...]:
+        """The Values among the operands."""
+        return tuple([o for o in self.operands if isinstance(o, Value)])
+
+    # ---- derivatives -------------------------------------------------------------------------------------
+
+    def backward(self, seed: float = 1.0) -> None:
+        """Add seed · ∂self/∂node to the `.grad` of every node that this one depends on."""
+        sweep.backward([self], [seed])
+
+    def zero_grad(self) -> None:
+        """Set the `.grad` of this node, and of every node that it depends on, to 0."""
+        for node in sweep.topological_order(self):
+            node._grad = 0.0
+
+    @classmethod
+    def restore(
+        cls,
+        data: float,
+        op: Rule | None,
+        operands: tuple[Operand, ...],
+        local_grads: tuple[float | None, ...],
+        label: str | None = None,
+        grad: float = 0.0,
+        source: str | None = None,
+    ) -> Value:
+        """A node with the fields given: for copies, and for operations that know their own derivatives."""
+        node = object.__new__(cls)
+        node._data, node._grad = to_float(data), to_float(grad)
+        node.op, node.operands, node.local_grads = op, operands, local_grads
+        node.label, node.source = label, source
+        return node
+
+    def detach(self) -> Value:
+        """A new leaf with the same data: gradients stop here."""
+        return Value(self._data, self.label)
+
+    # ---- numbers: comparisons, truth and text look at the data -----------------------------------------------
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        return self._data != 0.0
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(
+            "a Value does not turn into a float in silence, for its gradient would be lost: "
+            "use v.data for the number, autograd.math (not math) for functions"
+        )
+
+    __int__ = __index__ = __complex__ = __float__
+
+    def __repr__(self) -> str:
+        label = "" if self.label is None else f", label={self.label!r}"
+        return f"Value(data={self._data!r}, grad={self._grad!r}{label})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data, spec) if spec else repr(self)
+
+    def describe(self) -> str:
+        """The node's operation with its operands, for messages: ``log(x=0.0)``."""
+        if self.op is None:
+            return f"the leaf {self.label or ''}={self._data!r}"
+        shown = [
+            f"{o.label}={o._data!r}" if isinstance(o, Value) and o.label else f"{getattr(o, '_data', o)!r}"
+            for o in self.operands[:8]
+        ]
+        more = [f"… {len(self.operands) - 8} more"] if len(self.operands) > 8 else []
+        return f"{self.op.name}({', '.join(shown + more)})" + (f" {self.label!r}" if self.label else "")
+
+    # ---- NumPy, copies -------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return arrays.apply_ufunc(ufunc, method, inputs, options)
+
+    def __copy__(self) -> Value:
+        return graphs.copy_node(self, self.operands)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        return graphs.copy_graph(self, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return graphs.reduce_graph(self)
+
+    # ---- arithmetic: each method is a row ----------------------------------------------------------------------
+
+    __add__, __radd__ = _operators(rules.add)
+    __sub__, __rsub__ = _operators(rules.sub)
+    __mul__, __rmul__ = _operators(rules.mul)
+    __truediv__, __rtruediv__ = _operators(rules.div)
+    __floordiv__, __rfloordiv__ = _operators(rules.floordiv)
+    __mod__, __rmod__ = _operators(rules.mod)
+    __pow__, __rpow__ = _operators(rules.pow)
+    __neg__, __pos__, __abs__ = _method(rules.neg), _method(rules.pos), _method(rules.abs)
+    __floor__, __ceil__, __trunc__ = _method(rules.floor), _method(rules.ceil), _method(rules.trunc)
+    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
+    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
+    __eq__ = _comparison(operator.eq)  # type: ignore[assignment]  # narrower than object's, by intent
+    __ne__ = _comparison(operator.ne)  # type: ignore[assignment]
+
+    def __round__(self, digits: int | None = None) -> Value:
+        return rules.rint(self) if digits is None else rules.round(self, float(digits))
+
+    def __divmod__(self, other: Operand) -> tuple[Value, Value]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Operand) -> tuple[Value, Value]:
+        return other // self, other % self
+
+    def leaky_relu(self, slope: Operand = 0.01) -> Value:
+        """self where it is positive, else slope * self."""
+        return rules.leaky_relu(self, slope)
+
+    def elu(self, alpha: Operand = 1.0) -> Value:
+        """self where it is positive, else alpha * (exp(self) - 1)."""
+        return rules.elu(self, alpha)
+
+    if TYPE_CHECKING:  # for editors and type checkers; a test holds it against the table
+        acos = acosh = asin = asinh = atan = atanh = cbrt = cos = cosh = digamma = erf = erfc = __neg__
+        exp = exp2 = expm1 = gamma = gelu = lgamma = log = log10 = log1p = log2 = relu = __neg__
+        rint = sigmoid = sign = silu = sin = sinh = softplus = sqrt = tan = tanh = __neg__
+        abs = ceil = floor = neg = trunc = __neg__
+        atan2 = hypot = copysign = fmod = remainder = logaddexp = pow = _operators(rules.add)[0]
+
+
+_new = object.__new__
+
+
+def _node(
+    data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: tuple[float | None, ...]
+) -> Value:
+    """The new node of an operation, as the mode in force wants it. Every operation passes through here."""
+    node = _new(Value)
+    node._data = data
+    node._grad = 0.0
+    node.op = rule
+    node.operands = operands
+    node.local_grads = local_grads
+    node.label = node.source = None
+    mode = current_mode()
+    if mode is not None:
+        if mode.sources:
+            node.source = caller()
+        if mode.anomaly and not isfinite(data):
+            raise AnomalyError(f"{node.describe()} made {data!r} at {node.source}")
+        if not mode.recording:
+            node.op, node.operands, node.local_grads = None, (), ()
+        elif mode.made is not None:
+            mode.made.add(node)
+    return node
+
+
+for _rule in TABLE.values():
+    if not hasattr(Value, _rule.name) and _rule.name not in ("where", "dot", "polygamma"):
+        setattr(Value, _rule.name, _method(_rule))
+for _name in ("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh"):
+    setattr(Value, _name, _method(TABLE[arrays.RENAMED[_name]]))  # NumPy calls them on the elements of arrays
+for _name in ("degrees", "radians", "deg2rad", "rad2deg"):
+    setattr(Value, _name, arrays.UFUNCS[_name])
