@@ -16,7 +16,7 @@ BLOCKS = [
     for match in FENCED_BLOCK.finditer(README)
 ]
 SNIPPETS = [
-    pytest.param(code, output if kind == "text" else "", id=f"line-{line}")
+    pytest.param("\n" * line + code, output if kind == "text" else "", id=f"line-{line}")
     for (language, code, line), (kind, output, _) in zip(
         BLOCKS, [*BLOCKS[1:], ("", "", 0)], strict=True
     )
@@ -31,7 +31,7 @@ def test_snippet_prints_what_the_readme_shows(code, expected, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     actual = io.StringIO()
     with contextlib.redirect_stdout(actual):
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(code, ROOT / "README.md", "exec"), {"__name__": "readme"})
     assert expected == actual.getvalue()
 
 
