@@ -1,0 +1,30 @@
+"""Build the optional C extension where its source and a compiler are; setup.cfg holds the rest."""
+
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCE = "autograd/_value.c"
+
+
+class OptionalBuild(build_ext):
+    """Build the extension if that is possible; where it is not, say so and install without it."""
+
+    def run(self) -> None:
+        """Build all extensions and report those that could not be built."""
+        super().run()
+        for extension in self.extensions:
+            if not Path(self.get_ext_fullpath(extension.name)).exists():
+                self.warn(
+                    f"{extension.name} was not built, so scalar-autograd runs in pure Python: the "
+                    "same results, more slowly. Install a C compiler and Python's headers (Debian: "
+                    "apt-get install gcc python3-dev) and install again to get it."
+                )
+
+
+extensions = [Extension("autograd._value", [SOURCE], optional=True)]
+setup(
+    ext_modules=extensions if Path(SOURCE).exists() else [],
+    cmdclass={"build_ext": OptionalBuild},
+)

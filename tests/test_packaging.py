@@ -1,0 +1,131 @@
+"""What an installer gets: the right files, the right extras, and a core that needs nothing else."""
+
+import ast
+import configparser
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("autograd", "nn")
+ABOVE_THE_CORE = {"__main__", "jit", "testing", "view"}  # parts of autograd that bring an extra
+
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
+EXTRAS = {
+    name: [Requirement(line) for line in lines.split("\n") if line]
+    for name, lines in SETUP["options.extras_require"].items()
+}
+
+
+def distributions(extra):
+    """Return the names of the distributions that an extra brings, own extras expanded."""
+    names = set()
+    for requirement in EXTRAS[extra]:
+        if requirement.name == SETUP["metadata"]["name"]:
+            names = names.union(*map(distributions, requirement.extras))
+        else:
+            names.add(requirement.name)
+    return names
+
+
+def core_modules():
+    """Return the dotted names of all modules of autograd that work without an extra."""
+    files = (path.relative_to(ROOT).with_suffix("") for path in (ROOT / "autograd").rglob("*.py"))
+    parts = [file.parts for file in files if file.parts[1] not in ABOVE_THE_CORE]
+    return sorted(".".join(part for part in names if part != "__init__") for names in parts)
+
+
+def third_party_imports(folder):
+    """Return the top-level names of other people's libraries that the code in a folder imports."""
+    own = {*PACKAGES, *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    names = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - own - sys.stdlib_module_names
+
+
+def run_python(*arguments):
+    """Run another interpreter and return what it printed; what it complained of, if it failed."""
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert 0 == done.returncode, done.stderr
+    return done.stdout
+
+
+def test_all_brings_every_extra_for_users():
+    """`pip install .[all]` leaves no feature of the library without its dependency."""
+    for_users = EXTRAS.keys() - {"all", "test"}
+    assert {"jit", "nn", "special", "testing", "view"} == for_users
+    assert set().union(*map(distributions, for_users)) == distributions("all")
+
+
+def test_test_brings_everything_in_all():
+    """The tests can reach every feature of the library."""
+    assert distributions("all") <= distributions("test")
+
+
+@pytest.mark.parametrize(
+    ("folder", "extra"), [("autograd", "all"), ("nn", "all"), ("tests", "test")]
+)
+def test_every_third_party_import_is_declared(folder, extra):
+    """Nothing is imported that the extra for it does not install."""
+    declared = {{"scikit-learn": "sklearn"}.get(name, name) for name in distributions(extra)}
+    assert set() == third_party_imports(folder) - declared
+
+
+def test_core_imports_and_works_without_site_packages():
+    """The core computes a gradient on an interpreter that has the standard library only."""
+    program = (
+        f"import sys, importlib; sys.path.insert(0, {str(ROOT)!r})\n"
+        f"for name in {core_modules()}: importlib.import_module(name)\n"
+        "from autograd import Value\n"
+        "x = Value(3.0); (x * x).backward(); print(x.grad)"
+    )
+    assert "6.0\n" == run_python("-I", "-S", "-c", program)
+
+
+def test_importing_the_core_loads_no_third_party_library():
+    """Where NumPy and the others are installed, `import autograd` does not pay for them."""
+    program = (
+        f"import sys, importlib; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules)\n"
+        f"for name in {core_modules()}: importlib.import_module(name)\n"
+        "loaded = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(loaded - sys.stdlib_module_names))"
+    )
+    assert "['autograd']\n" == run_python("-c", program)
+
+
+def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
+    """A wheel built from the sdist has every source, type marker and static file, and no tests."""
+    checkout = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "*.so")
+    shutil.copytree(ROOT, checkout, ignore=ignored)
+    run_python("-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(checkout))
+
+    (sdist,) = (tmp_path / "dist").glob("scalar_autograd-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        in_sdist = {Path(*Path(name).parts[1:]).as_posix() for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "tests/test_packaging.py"} <= in_sdist
+
+    (wheel,) = (tmp_path / "dist").glob("scalar_autograd-*.whl")
+    in_wheel = set(zipfile.ZipFile(wheel).namelist())
+    expected = {
+        path.relative_to(checkout).as_posix()
+        for package in PACKAGES
+        for path in (checkout / package).rglob("*")
+        if path.suffix in {".py", ".typed", ".js", ".css", ".html"}
+    }
+    assert {"autograd/py.typed", "nn/py.typed"} <= expected
+    actual = {name for name in in_wheel if ".dist-info/" not in name and "/_value." not in name}
+    assert expected == actual
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)

@@ -1,0 +1,64 @@
+"""The README tells the truth: its examples print what it claims, its commands are those of CI."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+FENCED_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    (match[1], match[2], README.count("\n", 0, match.start()) + 1)
+    for match in FENCED_BLOCK.finditer(README)
+]
+SNIPPETS = [
+    pytest.param("\n" * line + code, output if kind == "text" else "", id=f"line-{line}")
+    for (language, code, line), (kind, output, _) in zip(
+        BLOCKS, [*BLOCKS[1:], ("", "", 0)], strict=True
+    )
+    if language == "python"
+]
+COMMANDS = [code.strip() for language, code, _ in BLOCKS if language == "sh"]
+
+
+@pytest.mark.parametrize(("code", "expected"), SNIPPETS)
+def test_snippet_prints_what_the_readme_shows(code, expected, tmp_path, monkeypatch):
+    """Every Python block runs on its own and prints exactly the text block that follows it."""
+    monkeypatch.chdir(tmp_path)
+    actual = io.StringIO()
+    with contextlib.redirect_stdout(actual):
+        exec(compile(code, ROOT / "README.md", "exec"), {"__name__": "readme"})
+    assert expected == actual.getvalue()
+
+
+def test_every_output_follows_a_snippet():
+    """No claimed output is left unchecked: each text block stands right behind a Python block."""
+    before_outputs = [BLOCKS[i - 1][0] for i, (kind, _, _) in enumerate(BLOCKS) if kind == "text"]
+    assert ["python"] * len(before_outputs) == before_outputs
+    assert len(SNIPPETS) >= 3
+
+
+def test_there_are_exactly_two_commands():
+    """The README asks for one line to see the main job and one line to run the tests, no more."""
+    set_up = "python3 -m venv .venv && .venv/bin/pip install -e"
+    assert [
+        f"{set_up} '.[all]' && .venv/bin/python -m autograd",
+        f"{set_up} '.[test]' && .venv/bin/python -m pytest",
+    ] == COMMANDS
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    """CI proves the command that the reader is given, not a relative of it."""
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert 1 == lines.count(COMMANDS[1])
+
+
+def test_every_path_in_the_readme_exists():
+    """The table of where things live names only what is there."""
+    paths = re.findall(r"^\| `([\w./]+)` \|", README, re.MULTILINE)
+    assert "autograd/rules.py" in paths
+    assert [] == [path for path in paths if not (ROOT / path).exists()]
