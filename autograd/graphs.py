@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 def copy_node(node: Value, operands: Sequence[Any]) -> Value:
     """The same node once more, on the given operands."""
-    twin = type(node).restore(
-        node.data, node.op, tuple(operands), node.local_grads, node.label, node.grad, node.source
-    )
+    twin = type(node).restore(node.data, node.op, tuple(operands), node.local_grads, node.label, node.grad, node.source)
     if hasattr(node, "__dict__"):  # an instance of a subclass
         twin.__dict__.update(node.__dict__)
     return twin
@@ -29,8 +27,8 @@ def copy_graph(output: Value, memo: dict[int, Any]) -> Value:
             memo[id(node)] = twin = copy_node(node, [memo.get(id(o), o) for o in node.operands])
             if hasattr(twin, "__dict__"):
                 twin.__dict__.update(copy.deepcopy(twin.__dict__, memo))
-    twin = memo[id(output)]
-    return twin
+    whole: Value = memo[id(output)]
+    return whole
 
 
 def reduce_graph(output: Value) -> tuple[Any, ...]:
@@ -51,9 +49,7 @@ def reduce_graph(output: Value) -> tuple[Any, ...]:
     for node in inner:
         # a whole number is the place of a node, a float is a constant
         operands = [o if isinstance(o, float) else place[o] for o in node.operands]
-        records.append(
-            (node.data, node.op, operands, node.local_grads, node.label, node.grad, node.source)
-        )
+        records.append((node.data, node.op, operands, node.local_grads, node.label, node.grad, node.source))
     return restore_graph, (kind, leaves, records)
 
 

@@ -113,9 +113,7 @@ gamma = _total(
     lambda x: copysign(inf, x) if x == 0.0 else nan,
     lambda x: copysign(inf, x),
 )
-power = _total(
-    math.pow, _pow_pole, lambda x, y: -inf if x < 0.0 and _odd(y) else inf
-)
+power = _total(math.pow, _pow_pole, lambda x, y: -inf if x < 0.0 and _odd(y) else inf)
 
 
 def divide(x: float, y: float) -> float:
@@ -287,7 +285,7 @@ def _scipy_special(name: str) -> Callable[..., float]:
 
 
 def digamma(x: float) -> float:
-    """The logarithmic derivative of the gamma function; nan at its poles 0, -1, -2, …"""
+    """The logarithmic derivative of the gamma function; nan at its poles, the whole numbers up to 0."""
     return nan if x <= 0.0 and x == math.floor(x) else float(_scipy_special("psi")(x))
 
 

@@ -31,13 +31,13 @@ from autograd.arrays import elementwise as _elementwise
 from autograd.value import Operand, Value
 
 __all__ = [
-    "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clip", "copysign", "cos",
-    "cosh", "degrees", "digamma", "dist", "dot", "e", "elu", "erf", "erfc", "exp", "exp2", "expm1", "fabs",
-    "floor", "floordiv", "fma", "fmod", "frexp", "fsum", "gamma", "gelu", "hypot", "inf", "isclose", "isfinite", "isinf",
-    "isnan", "ldexp", "leaky_relu", "lgamma", "log", "log10", "log1p", "log2", "logaddexp", "logsumexp", "max",
-    "mean", "min", "mod", "modf", "nan", "pi", "polygamma", "pow", "prod", "radians", "relu", "remainder", "rint", "round",
-    "sigmoid", "sign", "silu", "sin", "sinh", "softplus", "sqrt", "sum", "sumprod", "tan", "tanh", "tau",
-    "trunc", "where",
+    "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clip", "copysign",
+    "cos", "cosh", "degrees", "digamma", "dist", "dot", "e", "elu", "erf", "erfc", "exp", "exp2", "expm1",
+    "fabs", "floor", "floordiv", "fma", "fmod", "frexp", "fsum", "gamma", "gelu", "hypot", "inf", "isclose",
+    "isfinite", "isinf", "isnan", "ldexp", "leaky_relu", "lgamma", "log", "log10", "log1p", "log2", "logaddexp",
+    "logsumexp", "max", "mean", "min", "mod", "modf", "nan", "pi", "polygamma", "pow", "prod", "radians",
+    "relu", "remainder", "rint", "round", "sigmoid", "sign", "silu", "sin", "sinh", "softplus", "sqrt", "sum",
+    "sumprod", "tan", "tanh", "tau", "trunc", "where",
 ]  # fmt: skip  # a list of words
 
 
@@ -52,7 +52,7 @@ class _Unary(Protocol):
 
 class _Nary(Protocol):
     @overload
-    def __call__(self, *x: float) -> float: ...
+    def __call__(self, *x: float) -> float: ...  # type: ignore[overload-overlap]  # no float is a Value
     @overload
     def __call__(self, *x: Operand) -> Value: ...
     @overload

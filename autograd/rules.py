@@ -71,11 +71,11 @@ class Rule:
     def __call__(self, *operands: Number) -> Number:
         """Apply the primitive: floats give a float, anything else is asked for its own way (`apply_rule`)."""
         handler: Any = None
-        for operand in operands:
-            kind = type(operand)
-            if kind is not float and hasattr(kind, "apply_rule"):
-                if handler is None or issubclass(kind, handler):
-                    handler = kind
+        for kind in map(type, operands):
+            if kind is float or not hasattr(kind, "apply_rule"):
+                continue
+            if handler is None or issubclass(kind, handler):
+                handler = kind
         if handler is not None:
             return handler.apply_rule(self, operands)
         return self.evaluate(tuple(map(ieee.to_float, operands)))
@@ -84,11 +84,19 @@ class Rule:
         """The value on floats, whatever the arity."""
         return self.value(numbers) if self.arity is None else self.value(*numbers)
 
-    def local_derivatives(self, operands: Sequence[Number], output: Number) -> tuple[Number, ...]:
-        """∂output/∂operand for every operand, on any kind of number."""
+    def local_derivatives(
+        self, operands: Sequence[Number], output: Number, wanted: Sequence[bool] | None = None
+    ) -> tuple[Number, ...]:
+        """∂output/∂operand for every operand, on any kind of number; None for those that are not `wanted`."""
         if self.arity is None:
-            return tuple(self.derivatives[0](operands, output))
-        return tuple(derivative(*operands, output) for derivative in self.derivatives)
+            every = self.derivatives[0](operands, output)
+            return tuple([d if want else None for d, want in zip(every, wanted)] if wanted else every)
+        return tuple(
+            [
+                derivative(*operands, output) if wanted is None or wanted[slot] else None
+                for slot, derivative in enumerate(self.derivatives)
+            ]
+        )
 
     def __repr__(self) -> str:
         return self.name
@@ -128,9 +136,7 @@ def _row(
     nary: bool = False,
 ) -> Rule:
     arity = None if nary else len(derivatives)
-    TABLE[name] = Rule(
-        name, symbol, value, derivatives, arity, domain or (REAL,) * (arity or 1), kink, corners or {}
-    )
+    TABLE[name] = Rule(name, symbol, value, derivatives, arity, domain or (REAL,) * (arity or 1), kink, corners or {})
     return TABLE[name]
 
 
@@ -166,6 +172,17 @@ def _products_of_others(xs: Sequence[Number]) -> list[Number]:
         after.append(after[-1] * z)
     return [b * a for b, a in zip(before, reversed(after), strict=True)]
 
+
+# Rows that others use before they are defined, for the type checker.
+div: Rule
+pow: Rule
+log: Rule
+cos: Rule
+cosh: Rule
+digamma: Rule
+polygamma: Rule
+copysign: Rule
+sigmoid: Rule
 
 # fmt: off
 # (a table is read in columns)

@@ -8,9 +8,11 @@ be differentiated again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from autograd.ieee import to_float
 from autograd.modes import AnomalyError, current_mode
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Val
             stack.append(None)
             for operand in reversed(node.operands):
                 if type(operand) is not float and operand not in seen:
-                    stack.append(operand)  # type: ignore[arg-type]
+                    stack.append(operand)
     return order
 
 
@@ -80,21 +82,17 @@ def reverse(
         if node not in adjoints:
             continue
         adjoint = adjoints[node]
-        slot = 0
-        for operand, derivative in zip(node.operands, local(node)):
+        for slot, operand, derivative in zip(count(), node.operands, local(node)):
             if derivative is not None:  # neither a constant nor a branch that was not selected
                 message = adjoint * derivative
                 total = adjoints[operand] + message if operand in adjoints else message
                 adjoints[operand] = total
                 if observe is not None:
                     observe(Message(node, slot, operand, adjoint, derivative, message, total))
-            slot += 1
     return adjoints
 
 
-def forward(
-    order: Sequence[Value], seeds: Mapping[Value, Any], local: LocalDerivatives = recorded
-) -> dict[Value, Any]:
+def forward(order: Sequence[Value], seeds: Mapping[Value, Any], local: LocalDerivatives = recorded) -> dict[Value, Any]:
     """One forward sweep: the tangent of every node that depends on a seed, for given tangents of the seeds."""
     tangents = dict(seeds)
     for node in order:
@@ -107,9 +105,7 @@ def forward(
     return tangents
 
 
-def backward(
-    outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None
-) -> None:
+def backward(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None) -> None:
     """Add ∂(Σ seed · output)/∂node to the `.grad` of every node that the outputs depend on.
 
     Parameters
@@ -156,9 +152,7 @@ class Message(NamedTuple):
     total: float
 
 
-def record_sweep(
-    outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None
-) -> list[Message]:
+def record_sweep(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None) -> list[Message]:
     """The messages of a reverse sweep in the order in which they are sent; no `.grad` changes.
 
     Parameters and errors are those of `backward`.
@@ -178,17 +172,14 @@ def record_sweep(
     return messages
 
 
-def _seeded(
-    outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None
-) -> dict[Value, float]:
+def _seeded(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None) -> dict[Value, float]:
     """Output → seed; an output that is named twice has the sum of its seeds."""
-    nodes = [outputs] if hasattr(outputs, "operands") else list(outputs)
+    single = hasattr(outputs, "operands")
+    nodes: list[Any] = [outputs] if single else list(outputs)  # type: ignore[arg-type]
     if seeds is None:
         numbers = [1.0] * len(nodes)
-    elif isinstance(seeds, Iterable):
-        numbers = [float(seed) for seed in seeds]
     else:
-        numbers = [float(seeds)] * (1 if nodes == [outputs] else len(nodes))
+        numbers = [to_float(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
     if len(numbers) != len(nodes):
         raise ValueError(f"{len(nodes)} outputs need as many seeds, not {len(numbers)}")
     starts: dict[Value, float] = {}

@@ -49,9 +49,7 @@ class _Run:
         token = _inside.set(True)
         try:
             with mode(recording=True):
-                self.inputs = [
-                    rules.pos(leaf) if isinstance(leaf, Value) else Value(leaf) for leaf in self.leaves
-                ]
+                self.inputs = [rules.pos(leaf) if isinstance(leaf, Value) else Value(leaf) for leaf in self.leaves]
                 given, start = list(args), 0
                 for i, (leaves, rebuild) in zip(self.numbers, named):
                     given[i] = rebuild(self.inputs[start : start + len(leaves)])
@@ -86,7 +84,7 @@ class _Run:
         if is_array(result) and result.size == 1:
             result = result.item()
         leaves, _ = flatten(result, f"the result of {self.name}")
-        if len(leaves) != 1 or result is not leaves[0] and not isinstance(result, (float, int)):
+        if len(leaves) != 1 or (result is not leaves[0] and not isinstance(result, (float, int))):
             raise TypeError(
                 f"{self.name} must return one number to have a gradient, not {type(result).__name__} with "
                 f"{len(leaves)}: use jacobian, or sum the results"
@@ -121,7 +119,7 @@ class _Run:
 def _on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivatives:
     """Local derivatives as Values, computed once, for the nodes that depend on the inputs and towards them only."""
     active = set(inputs)
-    known: dict[Value, Sequence[Any]] = {x: () for x in inputs}
+    known: dict[Value, Sequence[Any]] = dict.fromkeys(inputs, ())
     for node in order:
         if node not in active and any(type(o) is not float and o in active for o in node.operands):
             active.add(node)
@@ -131,16 +129,8 @@ def _on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivati
         if node not in known:
             if node not in active or node.op is None:
                 return nothing
-            rule, operands = node.op, node.operands
-            wanted = [type(o) is not float and o in active for o in operands]
-            if rule.arity is None:
-                all_of_them = rule.local_derivatives(operands, node)
-                known[node] = [d if want else None for d, want in zip(all_of_them, wanted)]
-            else:
-                known[node] = [
-                    derivative(*operands, node) if want else None
-                    for derivative, want in zip(rule.derivatives, wanted)
-                ]
+            wanted = [type(o) is not float and o in active for o in node.operands]
+            known[node] = node.op.local_derivatives(node.operands, node, wanted)
         return known[node]
 
     return local
@@ -225,9 +215,7 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
     return gradient
 
 
-def jacobian(
-    function: Function, argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto"
-) -> Function:
+def jacobian(function: Function, argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto") -> Function:
     """A function that returns all first derivatives of `function`, whose result may be any tree of numbers.
 
     Parameters
@@ -265,14 +253,11 @@ def jacobian(
     def all_derivatives(*args: Any, **options: Any) -> Any:
         run = _Run(function, args, argnums, options)
         outputs, _ = flatten(run.result, f"the result of {run.name}")
-        if mode == "rev" or mode == "auto" and len(outputs) <= len(run.inputs):
-            rows = [
-                run.gradients(outputs, {y: 1.0} if isinstance(y, Value) else {}) for y in outputs
-            ]
+        if mode == "rev" or (mode == "auto" and len(outputs) <= len(run.inputs)):
+            rows = [run.gradients(outputs, {y: 1.0} if isinstance(y, Value) else {}) for y in outputs]
         else:
             columns = [
-                run.tangents(outputs, [float(i == j) for j in range(len(run.inputs))])
-                for i in range(len(run.inputs))
+                run.tangents(outputs, [float(i == j) for j in range(len(run.inputs))]) for i in range(len(run.inputs))
             ]
             rows = [list(row) for row in zip(*columns)]
         return _blocks(rows, run)
@@ -283,9 +268,7 @@ def jacobian(
 def _blocks(rows: list[list[Any]], run: _Run) -> Any:
     """The matrix of derivatives cut along the leaves of result and argument, ndarrays kept whole."""
     results, rebuild_result = flatten(run.result, arrays=True)
-    arguments, rebuild_argument = flatten(
-        run.arguments[0] if run.single else run.arguments, arrays=True
-    )
+    arguments, rebuild_argument = flatten(run.arguments[0] if run.single else run.arguments, arrays=True)
     blocks, top = [], 0
     for result in results:
         bottom = top + (result.size if is_array(result) else 1)
@@ -414,7 +397,7 @@ def hvp(function: Function) -> Function:
 
 def vmap(
     function: Function,
-    in_axes: int | None | Sequence[int | None] = 0,
+    in_axes: int | Sequence[int | None] | None = 0,
     reduce: Literal["sum", "mean"] | None = None,
 ) -> Function:
     """Map a function over the rows of its arguments.
@@ -461,12 +444,13 @@ def vmap(
         columns = [None if axis is None else _rows(arg, axis) for arg, axis in zip(args, axes)]
         counts = {len(column) for column in columns if column is not None}
         if len(counts) != 1:
-            what = f"have different numbers of rows: {sorted(counts)}" if counts else "are not mapped: in_axes has no axis"
+            what = (
+                f"have different numbers of rows: {sorted(counts)}" if counts else "are not mapped: in_axes has no axis"
+            )
             raise ValueError(f"the arguments of {getattr(function, '__name__', 'the function')} {what}")
         (count,) = counts
         results = [
-            function(*[a if c is None else c[i] for a, c in zip(args, columns)], **options)
-            for i in range(count)
+            function(*[a if c is None else c[i] for a, c in zip(args, columns)], **options) for i in range(count)
         ]
         if reduce is not None:
             return _reduced(results, reduce)
@@ -627,10 +611,7 @@ def checkpoint(function: Function) -> Function:
     def shortened(*args: Any, **options: Any) -> Any:
         made, result = _made_by(function, args, options)
         outputs, rebuild = flatten(result, f"the result of {getattr(function, '__name__', 'the function')}")
-        nodes = [
-            _short_cut(function, args, options, i, y, made) if y in made else y
-            for i, y in enumerate(outputs)
-        ]
+        nodes = [_short_cut(function, args, options, i, y, made) if y in made else y for i, y in enumerate(outputs)]
         return rebuild(nodes)
 
     return shortened
@@ -644,15 +625,10 @@ def _made_by(function: Function, args: Any, options: dict[str, Any]) -> tuple[se
 
 def _frontier(output: Value, made: set[Value]) -> tuple[list[Value], list[Value]]:
     """What flowed into the nodes made on the way to the output, and the order of those nodes."""
-    outside = {
-        o: None
-        for node in made
-        for o in node.operands
-        if type(o) is not float and o not in made
-    }
-    order = topological_order(output, leaves=outside)  # type: ignore[arg-type]
+    outside = {o: None for node in made for o in node.operands if type(o) is not float and o not in made}
+    order = topological_order(output, leaves=outside)
     reached = reverse(order, {output: 1.0}, lambda node: node.local_grads if node in made else ())
-    return [x for x in outside if x in reached], order  # type: ignore[misc]
+    return [x for x in outside if x in reached], order
 
 
 def _short_cut(
@@ -672,6 +648,4 @@ def _short_cut(
 
     name = getattr(function, "__name__", "function")
     rule = Rule(f"checkpoint({name})", name, lambda xs: output.data, (derivatives,), None, (REAL,))
-    return Value.restore(
-        output.data, rule, tuple(operands), tuple([adjoints[x] for x in operands]), output.label
-    )
+    return Value.restore(output.data, rule, tuple(operands), tuple([adjoints[x] for x in operands]), output.label)

@@ -19,7 +19,6 @@ from autograd.rules import TABLE, Rule
 
 Operand: TypeAlias = "Value | float"
 Binary: TypeAlias = "Callable[[Value, Operand], Value]"
-Unary: TypeAlias = "Callable[[Value], Value]"
 
 
 def _mixes(other: object) -> bool:
@@ -35,6 +34,8 @@ def _operators(rule: Rule) -> tuple[Binary, Binary]:
     value, (by_left, by_right) = rule.value, rule.derivatives
 
     def forward(self: Value, other: Operand) -> Value:
+        if type(other) is int:
+            other = to_float(other)
         if type(self) is Value:
             a = self._data
             if type(other) is Value:
@@ -47,6 +48,8 @@ def _operators(rule: Rule) -> tuple[Binary, Binary]:
         return rule(self, other) if _mixes(other) else NotImplemented
 
     def reflected(self: Value, other: Operand) -> Value:
+        if type(other) is int:
+            other = to_float(other)
         if type(self) is Value and type(other) is float:
             y = value(other, self._data)
             return _node(y, rule, (other, self), (None, by_right(other, self._data, y)))
@@ -64,7 +67,7 @@ def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, obj
     return method
 
 
-def _method(rule: Rule) -> Unary:
+def _method(rule: Rule) -> Callable[..., Value]:
     """A row as a method; the operands beyond self are its arguments."""
 
     def method(self: Value, *others: Operand) -> Value:
@@ -122,16 +125,14 @@ class Value:
 
     __slots__ = ("_data", "_grad", "op", "operands", "local_grads", "label", "source", "__weakref__")
     op: Rule | None
-    operands: tuple[Operand, ...]
+    operands: tuple[Any, ...]  # Values and floats
     local_grads: tuple[float | None, ...]
     label: str | None
     source: str | None
 
     def __init__(self, data: float, label: str | None = None) -> None:
         if isinstance(data, Value):
-            raise TypeError(
-                f"{data!r} is a Value already: use it as it is, or its .data, or .detach() for a new leaf"
-            )
+            raise TypeError(f"{data!r} is a Value already: use it as it is, or its .data, or .detach() for a new leaf")
         self._data = to_float(data)
         self._grad = 0.0
         self.op = None
@@ -145,9 +146,8 @@ class Value:
         kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
         numbers = [o._data if isinstance(o, Value) else o for o in kept]
         data = rule.evaluate(numbers)
-        derivatives = rule.local_derivatives(numbers, data)
-        local_grads = [d if isinstance(o, Value) else None for o, d in zip(kept, derivatives)]
-        return _node(data, rule, kept, tuple(local_grads))
+        wanted = [isinstance(o, Value) for o in kept]
+        return _node(data, rule, kept, rule.local_derivatives(numbers, data, wanted))
 
     @property
     def data(self) -> float:
@@ -270,11 +270,12 @@ class Value:
     __floor__, __ceil__, __trunc__ = _method(rules.floor), _method(rules.ceil), _method(rules.trunc)
     __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
     __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
-    __eq__ = _comparison(operator.eq)  # type: ignore[assignment]  # narrower than object's, by intent
-    __ne__ = _comparison(operator.ne)  # type: ignore[assignment]
+    __eq__ = _comparison(operator.eq)
+    __ne__ = _comparison(operator.ne)
 
     def __round__(self, digits: int | None = None) -> Value:
-        return rules.rint(self) if digits is None else rules.round(self, float(digits))
+        rounded: Value = rules.rint(self) if digits is None else rules.round(self, float(digits))
+        return rounded
 
     def __divmod__(self, other: Operand) -> tuple[Value, Value]:
         return self // other, self % other
@@ -284,11 +285,11 @@ class Value:
 
     def leaky_relu(self, slope: Operand = 0.01) -> Value:
         """self where it is positive, else slope * self."""
-        return rules.leaky_relu(self, slope)
+        return _method(rules.leaky_relu)(self, slope)
 
     def elu(self, alpha: Operand = 1.0) -> Value:
         """self where it is positive, else alpha * (exp(self) - 1)."""
-        return rules.elu(self, alpha)
+        return _method(rules.elu)(self, alpha)
 
     if TYPE_CHECKING:  # for editors and type checkers; a test holds it against the table
         acos = acosh = asin = asinh = atan = atanh = cbrt = cos = cosh = digamma = erf = erfc = __neg__
@@ -301,9 +302,7 @@ class Value:
 _new = object.__new__
 
 
-def _node(
-    data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: tuple[float | None, ...]
-) -> Value:
+def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: tuple[float | None, ...]) -> Value:
     """The new node of an operation, as the mode in force wants it. Every operation passes through here."""
     node = _new(Value)
     node._data = data

@@ -74,9 +74,7 @@ def test_test_brings_everything_in_all():
     assert distributions("all") <= distributions("test")
 
 
-@pytest.mark.parametrize(
-    ("folder", "extra"), [("autograd", "all"), ("nn", "all"), ("tests", "test")]
-)
+@pytest.mark.parametrize(("folder", "extra"), [("autograd", "all"), ("nn", "all"), ("tests", "test")])
 def test_every_third_party_import_is_declared(folder, extra):
     """Nothing is imported that the extra for it does not install."""
     declared = {{"scikit-learn": "sklearn"}.get(name, name) for name in distributions(extra)}

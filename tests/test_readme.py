@@ -11,15 +11,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 FENCED_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [
-    (match[1], match[2], README.count("\n", 0, match.start()) + 1)
-    for match in FENCED_BLOCK.finditer(README)
-]
+BLOCKS = [(match[1], match[2], README.count("\n", 0, match.start()) + 1) for match in FENCED_BLOCK.finditer(README)]
 SNIPPETS = [
     pytest.param("\n" * line + code, output if kind == "text" else "", id=f"line-{line}")
-    for (language, code, line), (kind, output, _) in zip(
-        BLOCKS, [*BLOCKS[1:], ("", "", 0)], strict=True
-    )
+    for (language, code, line), (kind, output, _) in zip(BLOCKS, [*BLOCKS[1:], ("", "", 0)], strict=True)
     if language == "python"
 ]
 COMMANDS = [code.strip() for language, code, _ in BLOCKS if language == "sh"]

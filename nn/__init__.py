@@ -1,0 +1,1 @@
+"""A small neural-network package on scalar Values."""
