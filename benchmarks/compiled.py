@@ -19,7 +19,7 @@ Array = problems.Array
 
 
 @contender("mlp", "ours", "autograd.jit")
-def mlp(parameters: Array, x: Array, y: Array) -> Prepared:
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
     import autograd.math as am
     from autograd import value_and_grad, vmap
     from autograd.jit import jit
@@ -36,7 +36,7 @@ def mlp(parameters: Array, x: Array, y: Array) -> Prepared:
 
 
 @contender("gmm", "ours", "autograd.jit")
-def gmm(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
+def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
     import autograd.math as am
     from autograd import value_and_grad, vmap
     from autograd.jit import jit
@@ -49,7 +49,7 @@ def gmm(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
 
 
 @contender("bundle", "ours", "autograd.jit")
-def bundle(parameters: Array, features: Array) -> Prepared:
+def _(parameters: Array, features: Array) -> Prepared:
     import autograd.math as am
     from autograd import jacobian, vmap
     from autograd.jit import jit
@@ -62,7 +62,7 @@ def bundle(parameters: Array, features: Array) -> Prepared:
 
 
 @contender("least squares", "ours", "autograd.jit")
-def least_squares(a: Array, b: Array, x: Array) -> Prepared:
+def _(a: Array, b: Array, x: Array) -> Prepared:
     from autograd import value_and_grad, vmap
     from autograd.jit import jit
 
@@ -72,7 +72,7 @@ def least_squares(a: Array, b: Array, x: Array) -> Prepared:
 
 
 @contender("options", "ours", "autograd.jit")
-def options(**columns: Array) -> Prepared:
+def _(**columns: Array) -> Prepared:
     import autograd.math as am
     from autograd import hessian, value_and_grad, vmap
     from autograd.jit import jit
@@ -80,7 +80,7 @@ def options(**columns: Array) -> Prepared:
     everything = tuple(range(5))
 
     def price(*arguments: Any) -> Any:
-        return problems.black_scholes(*arguments, am)
+        return problems.black_scholes(*arguments, m=am)
 
     def greeks(*arguments: Any) -> Any:
         value, first = value_and_grad(price, argnums=everything)(*arguments)
@@ -93,7 +93,7 @@ def options(**columns: Array) -> Prepared:
 
 
 @contender("rosenbrock", "ours", "autograd.jit")
-def rosenbrock(x: Array) -> Prepared:
+def _(x: Array) -> Prepared:
     from autograd import value_and_grad
     from autograd.jit import jit
 
@@ -102,12 +102,12 @@ def rosenbrock(x: Array) -> Prepared:
 
 
 @contender("expression", "ours", "autograd.jit")
-def expression(x: Array) -> Prepared:
+def _(x: Array) -> Prepared:
     import autograd.math as am
     from autograd import value_and_grad
     from autograd.jit import jit
 
-    step = jit(value_and_grad(lambda numbers: problems.expression(*numbers, am)))
+    step = jit(value_and_grad(lambda numbers: problems.expression(*numbers, m=am)))
     return Prepared(lambda: step(x))
 
 

@@ -21,7 +21,7 @@ Array = problems.Array
 
 def native(library: str, function: str, *arguments: Any) -> Callable[[], float]:
     """Bind a C++ function that returns a double (or nothing) to its arguments, converted once."""
-    convert = {int: ctypes.c_int, float: ctypes.c_double, np.ndarray: build.pointer}
+    convert: dict[type, Callable[[Any], Any]] = {int: ctypes.c_int, float: ctypes.c_double, np.ndarray: build.pointer}
     converted = [convert[type(argument)](argument) for argument in arguments]
     entry = getattr(build.load(library), function)
     entry.restype, entry.argtypes = ctypes.c_double, [type(c) for c in converted]
@@ -29,23 +29,21 @@ def native(library: str, function: str, *arguments: Any) -> Callable[[], float]:
 
 
 @contender("mlp", "C++ SIMD by hand")
-def mlp(parameters: Array, x: Array, y: Array) -> Prepared:
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
     gradient = np.zeros_like(parameters)
     call = native("mlp", "mlp_step", parameters, x, y, len(x), problems.MLP_DECAY, gradient)
     return Prepared(call, lambda value: [value, gradient])
 
 
 @contender("gmm", "C++ objective")
-def gmm(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
+def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
     (k, d), n = means.shape, len(x)
     prior = problems.WISHART_GAMMA, problems.WISHART_M
-    return Prepared(
-        native("gmm", "gmm_objective", d, k, n, alphas, means, icf, x, *prior), lambda value: [value]
-    )
+    return Prepared(native("gmm", "gmm_objective", d, k, n, alphas, means, icf, x, *prior), lambda value: [value])
 
 
 @contender("bundle", "C++ residual")
-def bundle(parameters: Array, features: Array) -> Prepared:
+def _(parameters: Array, features: Array) -> Prepared:
     residuals = np.zeros_like(features)
     call = native("bundle", "bundle_residuals", len(features), parameters, features, residuals)
     call()
@@ -57,12 +55,12 @@ def bundle(parameters: Array, features: Array) -> Prepared:
 
 
 @contender("least squares", "C++ objective")
-def least_squares(a: Array, b: Array, x: Array) -> Prepared:
+def _(a: Array, b: Array, x: Array) -> Prepared:
     return Prepared(native("least_squares", "least_squares", *a.shape, a, b, x), lambda value: [value])
 
 
 @contender("options", "C++ price")
-def options(**columns: Array) -> Prepared:
+def _(**columns: Array) -> Prepared:
     arguments = [columns[name] for name in problems.OPTION_ARGUMENTS]
     price = np.zeros_like(arguments[0])
     call = native("black_scholes", "black_scholes", len(price), *arguments, price)
@@ -70,13 +68,13 @@ def options(**columns: Array) -> Prepared:
 
 
 @contender("rosenbrock", "C++ tape")
-def rosenbrock(x: Array) -> Prepared:
+def _(x: Array) -> Prepared:
     gradient = np.zeros_like(x)
     call = native("tape", "rosenbrock_step", x, len(x), gradient)
     return Prepared(call, lambda value: [value, gradient])
 
 
 @contender("expression", "C++ tape")
-def expression(x: Array) -> Prepared:
+def _(x: Array) -> Prepared:
     gradient = np.zeros_like(x)
     return Prepared(native("tape", "expression_step", x, gradient), lambda value: [value, gradient])

@@ -7,6 +7,7 @@ Ratios are to ours: 80 means that a peer takes 80 times as long.
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import Any
 
 import problems
@@ -21,47 +22,55 @@ MANY_NODES = 10_000_000
 GPT_NAME = "camila"
 
 
+def noted(prepared: Prepared) -> Prepared:
+    """The same, with a note which of our two engines was timed."""
+    from autograd import Value
+
+    prepared.notes["engine"] = "Python" if isinstance(Value.__add__, FunctionType) else "C"
+    return prepared
+
+
 @contender("eager mlp", "ours", "autograd.math")
-def mlp(parameters: Array, x: Array, y: Array) -> Prepared:
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
     import autograd.math as am
     from autograd import Value
 
-    return steps.mlp(Value, am, parameters, x, y)
+    return noted(steps.mlp(Value, am, parameters, x, y))
 
 
 @contender("chain", "ours", "autograd")
-def chain(links: int) -> Prepared:
+def _(links: int) -> Prepared:
     from autograd import Value
 
-    return steps.chain(Value, links)
+    return noted(steps.chain(Value, links))
 
 
 @contender("readme graph", "ours", "autograd.math")
-def readme_graph(a: float, b: float) -> Prepared:
+def _(a: float, b: float) -> Prepared:
     import autograd.math as am
     from autograd import Value
 
-    return steps.readme(Value, am, a, b)
+    return noted(steps.readme(Value, am, a, b))
 
 
 @contender("eager greeks", "ours", "autograd.math")
-def greeks(**columns: Any) -> Prepared:
+def _(**columns: Any) -> Prepared:
     import autograd.math as am
     from autograd import Value
 
-    return steps.greeks(Value, am, **columns)
+    return noted(steps.greeks(Value, am, **columns))
 
 
 @contender("gpt", "ours", "autograd")
-def gpt(name: str, seed: int) -> Prepared:
+def _(name: str, seed: int) -> Prepared:
     from autograd import Value
 
-    return steps.gpt(Value, name, seed)
+    return noted(steps.gpt(Value, name, seed))
 
 
 def per_node(timings: list[Timing]) -> str:
     """Nanoseconds a node for each contender, of its least time."""
-    return "  ".join(f"{t.name} {t.least / t.notes['nodes'] * 1e9:.0f} ns a node" for t in timings)
+    return "  ".join(f"{t.name} {t.least / float(t.notes['nodes']) * 1e9:.0f} ns a node" for t in timings)
 
 
 def node_costs(run: Any, ours: list[tuple[str, str]], sizes: tuple[int, ...]) -> None:
@@ -92,7 +101,7 @@ def benchmarks(runner: Runner, ours: list[tuple[str, str]], large: bool) -> dict
             "Black-Scholes price and Greeks of 10,000 options, one graph each",
             "eager greeks",
             problems.options_data(10_000),
-            [*ours, XAD],
+            [*ours, XAD, ("peers", "XAD, one recording of all")],
         ),
         "readme": lambda: run(
             "A README-sized graph of 32 nodes, rebuilt and swept",

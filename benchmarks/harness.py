@@ -22,7 +22,7 @@ import venv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,7 @@ from native.build import cache_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 SHORTEST_BATCH = 2e-3  # seconds; calls faster than this are timed many to a batch
 
 
@@ -50,13 +48,13 @@ class Prepared:
         What is timed, with everything that a user of the library would wait for.
     arrays : callable
         Turns what ``call`` returned into the ndarrays that are compared; not timed.
-    notes : dict of str to float
-        Other numbers worth a column, such as bytes per node.
+    notes : dict
+        What else is worth printing, such as bytes per node.
     """
 
     call: Callable[[], Any]
     arrays: Callable[[Any], Sequence[Any]] = lambda result: result
-    notes: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, float | str] = field(default_factory=dict)
 
 
 Prepare = Callable[..., Prepared]
@@ -133,7 +131,7 @@ def _batch(call: Callable[[], Any], repeats: int) -> float:
     return time.perf_counter() - start
 
 
-def _receive(stream: BinaryIO) -> Any:
+def _receive(stream: IO[bytes]) -> Any:
     try:
         return pickle.load(stream)
     except EOFError:
@@ -148,7 +146,7 @@ class Worker:
 
     def __init__(self, python: str, module: str, ours: bool) -> None:
         # Our package is found where this process found it; a peer's environment must not see it.
-        paths = [str(HERE), *([str(ROOT), *sys.path[1:]] if ours else [])]
+        paths = [str(HERE), *([*sys.path[1:], str(ROOT)] if ours else [])]
         environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         program = f"import harness; harness.serve({module!r})"
         self.name = f"{module} under {python}"
@@ -158,7 +156,8 @@ class Worker:
 
     def ask(self, *request: Any) -> Any:
         """Send one request and wait for its answer; raise what went wrong over there."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         pickle.dump(request, self.process.stdin)
         self.process.stdin.flush()
         answer = _receive(self.process.stdout)
@@ -181,15 +180,17 @@ class Timing:
 
     name: str
     prepare: float
-    notes: dict[str, float]
+    notes: dict[str, float | str]
     times: list[float] = field(default_factory=list)
 
     @property
     def least(self) -> float:
+        """The shortest: what the machine's other work disturbed least."""
         return min(self.times)
 
     @property
     def median(self) -> float:
+        """The usual."""
         return statistics.median(self.times)
 
 
@@ -231,7 +232,8 @@ class Runner:
         workers: list[Worker] = []
         try:
             timings: list[Timing] = []
-            fullest, results = "", []
+            fullest = ""
+            results: list[NDArray[np.float64]] = []
             for module, name in contenders:
                 ours = module != "peers"
                 workers.append(Worker(sys.executable if ours else self.peers, module, ours))
@@ -271,7 +273,7 @@ def table(title: str, timings: Sequence[Timing]) -> str:
     rows = [
         f"{t.name:{width}}  {_duration(t.prepare):>9} {_duration(t.least):>9} {_duration(t.median):>9} "
         f"{t.least / reference.least:>15.2f} {t.median / reference.median:>11.2f}"
-        + "".join(f"  {note} {value:,.1f}" for note, value in t.notes.items())
+        + "".join(f"  {key}: {note if isinstance(note, str) else f'{note:,.0f}'}" for key, note in t.notes.items())
         for t in timings
     ]
     return "\n".join(["", title, heading, *rows])

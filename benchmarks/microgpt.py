@@ -1,13 +1,15 @@
 """A transformer of scalars that learns to spell names: 4,192 parameters, about 59,000 nodes a training step.
 
 The sizes are those of Karpathy's microgpt (2026): one layer, embedding 16, 4 heads, block of 16, an alphabet of 26
-letters and a boundary mark. Any class with ``+ * - / **``, ``exp``, ``log``, ``relu`` and ``backward`` can stand for a number.
+letters and a boundary mark. Any class with ``+ * - / **``, ``exp``, ``log``, ``relu`` and ``backward`` can stand for a
+number.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -52,7 +54,7 @@ class Model:
         keys: Matrix = []
         values: Matrix = []
         losses = []
-        for position, (symbol, following) in enumerate(zip(symbols, symbols[1:], strict=False)):
+        for position, (symbol, following) in enumerate(pairwise(symbols)):
             probabilities = softmax(self.logits(symbol, position, keys, values))
             losses.append(-probabilities[following].log())
         return sum(losses) * (1.0 / len(losses))

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,7 +94,7 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
     compiled = jax.jit(reusing, donate_argnums=1, keep_unused=True)
     gradient = jnp.zeros_like(p)
 
-    def step() -> tuple[Any, Any]:
+    def step() -> Any:
         nonlocal gradient
         value, gradient = compiled(p, gradient)
         return jax.block_until_ready((value, gradient))
@@ -115,7 +116,7 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
 
 @contender("gmm", "JAX, device arrays", "jax")
 def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
-    jax, jnp, m = _jax()
+    jax, jnp, _ = _jax()
     (n, d), k = x.shape, len(alphas)
     columns, rows = np.triu_indices(d, 1)  # the strict lower triangle, column by column
 
@@ -160,7 +161,7 @@ def _(**columns: Array) -> Prepared:
     everything = tuple(range(5))
 
     def price(*arguments: Any) -> Any:
-        return problems.black_scholes(*arguments, m)
+        return problems.black_scholes(*arguments, m=m)
 
     def greeks(*arguments: Any) -> Any:
         value, first = jax.value_and_grad(price, everything)(*arguments)
@@ -183,7 +184,7 @@ def _(x: Array) -> Prepared:
 @contender("expression", "JAX, device arrays", "jax")
 def _(x: Array) -> Prepared:
     jax, _, m = _jax()
-    return _jax_ready(jax.value_and_grad(lambda x: problems.expression(*x, m)), x)
+    return _jax_ready(jax.value_and_grad(lambda x: problems.expression(*x, m=m)), x)
 
 
 # --- PyTorch -----------------------------------------------------------------------------------------------------
@@ -284,9 +285,9 @@ def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *argument
     held = [np.ascontiguousarray(argument) for argument in arguments]
     results = [np.zeros(function.size_out(i)[::-1]) for i in range(function.n_out())]
     for i, argument in enumerate(held):
-        buffer.set_arg(i, memoryview(argument))
+        buffer.set_arg(i, argument.data)
     for i, result in enumerate(results):
-        buffer.set_res(i, memoryview(result))
+        buffer.set_res(i, result.data)
 
     def step() -> list[Array]:
         evaluate()
@@ -363,9 +364,9 @@ def _casadi_gmm(alphas: Array, means: Array, icf: Array, x: Array, in_c: bool) -
 
     flat, row = ca.SX.sym("c", shared.numel_out(0)), ca.SX.sym("x", d)
     cuts = np.cumsum([0, k, k * d, k * d, k * (width - d)])
-    o, mean, diagonal, triangle = (flat[i:j] for i, j in zip(cuts, cuts[1:], strict=False))
+    o, mean, diagonal, triangle = (flat[i:j] for i, j in pairwise(cuts))
     components = ([o[i] for i in range(k)], lists(mean, d), lists(diagonal, d), lists(triangle, width - d))
-    likelihood = problems.gmm_log_likelihood(*components, [row[i] for i in range(d)], m)
+    likelihood = problems.gmm_log_likelihood(*components, [row[i] for i in range(d)], m=m)
     point = ca.Function("point", [flat, row], [likelihood, ca.gradient(likelihood, flat)])
 
     p, rows = ca.MX.sym("p", k + k * d + k * width), ca.MX.sym("x", d, n)
@@ -434,7 +435,7 @@ def _casadi_options(columns: dict[str, Array], in_c: bool) -> Prepared:
     arrays = [columns[name] for name in problems.OPTION_ARGUMENTS]
     n = len(arrays[0])
     p = ca.SX.sym("p", 5)
-    price = problems.black_scholes(*(p[i] for i in range(5)), m)
+    price = problems.black_scholes(*(p[i] for i in range(5)), m=m)
     second, first = ca.hessian(price, p)
     upper = [second[i, j] for i in range(5) for j in range(i, 5)]
     # CasADi's map wants an option's numbers side by side, in and out.
@@ -477,13 +478,13 @@ def _(x: Array) -> Prepared:
 @contender("expression", "CasADi, buffers", "casadi")
 def _(x: Array) -> Prepared:
     _, m = _casadi()
-    return _casadi_scalar(lambda numbers: problems.expression(*numbers, m), x, in_c=False)
+    return _casadi_scalar(lambda numbers: problems.expression(*numbers, m=m), x, in_c=False)
 
 
 @contender("expression", "CasADi, buffers, as C", "casadi")
 def _(x: Array) -> Prepared:
     _, m = _casadi()
-    return _casadi_scalar(lambda numbers: problems.expression(*numbers, m), x, in_c=True)
+    return _casadi_scalar(lambda numbers: problems.expression(*numbers, m=m), x, in_c=True)
 
 
 # --- XAD ---------------------------------------------------------------------------------------------------------
@@ -497,9 +498,7 @@ def _xad() -> tuple[Any, Any, Any]:
     tape = Tape()
     tape.activate()
     names = ("exp", "log", "sqrt", "sin", "cos", "tanh", "erfc")
-    m = SimpleNamespace(
-        **{name: getattr(xad.math, name) for name in names}, relu=lambda x: xad.math.max(x, 0.0)
-    )
+    m = SimpleNamespace(**{name: getattr(xad.math, name) for name in names}, relu=lambda x: xad.math.max(x, 0.0))
     return Real, tape, m
 
 
@@ -545,9 +544,7 @@ def _(a: float, b: float) -> Prepared:
     real, tape, m = _xad()
 
     def step() -> tuple[float, float, float]:
-        value, (by_a, by_b) = _xad_gradient(
-            lambda a, b: problems.readme_graph(a, b, m), tape, [real(a), real(b)]
-        )
+        value, (by_a, by_b) = _xad_gradient(lambda a, b: problems.readme_graph(a, b, m), tape, [real(a), real(b)])
         return value, by_a, by_b
 
     return Prepared(step)
@@ -559,7 +556,7 @@ def _(**columns: Array) -> Prepared:
     rows = list(zip(*(columns[name].tolist() for name in problems.OPTION_ARGUMENTS), strict=True))
 
     def price(*arguments: Any) -> Any:
-        return problems.black_scholes(*arguments, m)
+        return problems.black_scholes(*arguments, m=m)
 
     def step() -> list[list[float]]:
         results = []
@@ -567,6 +564,30 @@ def _(**columns: Array) -> Prepared:
             value, greeks = _xad_gradient(price, tape, [real(number) for number in row])
             results.append([value, *greeks])
         return results
+
+    return Prepared(step, lambda results: [results])
+
+
+@contender("eager greeks", "XAD, one recording of all", "xad")
+def _(**columns: Array) -> Prepared:
+    real, tape, m = _xad()
+    rows = list(zip(*(columns[name].tolist() for name in problems.OPTION_ARGUMENTS), strict=True))
+
+    def step() -> list[list[float]]:
+        tape.clearAll()
+        options = [[real(number) for number in row] for row in rows]
+        for arguments in options:
+            tape.registerInputs(arguments)
+        tape.newRecording()
+        prices = [problems.black_scholes(*arguments, m=m) for arguments in options]
+        for price in prices:
+            tape.registerOutput(price)
+            price.setDerivative(1.0)
+        tape.computeAdjoints()
+        return [
+            [price.getValue(), *(a.getDerivative() for a in arguments)]
+            for price, arguments in zip(prices, options, strict=True)
+        ]
 
     return Prepared(step, lambda results: [results])
 

@@ -15,9 +15,7 @@ class Value:
 
     __slots__ = ("data", "grad", "operands", "slopes")
 
-    def __init__(
-        self, data: float, operands: tuple[Value, ...] = (), slopes: tuple[float, ...] = ()
-    ) -> None:
+    def __init__(self, data: float, operands: tuple[Value, ...] = (), slopes: tuple[float, ...] = ()) -> None:
         self.data = data
         self.grad = 0.0
         self.operands = operands
@@ -35,29 +33,32 @@ class Value:
         return Value(self.data**power, (self,), (power * self.data ** (power - 1),))
 
     def exp(self) -> Value:
+        """e to the power of this."""
         result = math.exp(self.data)
         return Value(result, (self,), (result,))
 
     def log(self) -> Value:
+        """Natural logarithm."""
         return Value(math.log(self.data), (self,), (1.0 / self.data,))
 
     def relu(self) -> Value:
+        """The same, or zero where it is negative."""
         return Value(max(self.data, 0.0), (self,), (float(self.data > 0),))
 
     def __neg__(self) -> Value:
-        return self * -1.0
+        return self.__mul__(-1.0)
 
     def __sub__(self, other: Any) -> Value:
-        return self + (-other)
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> Value:
-        return (-self) + other
+        return (-self).__add__(other)
 
     def __truediv__(self, other: Any) -> Value:
-        return self * other**-1
+        return self.__mul__(other**-1)
 
     def __rtruediv__(self, other: Any) -> Value:
-        return self**-1 * other
+        return self.__pow__(-1).__mul__(other)
 
     __radd__ = __add__
     __rmul__ = __mul__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,9 +31,7 @@ FloatMath = SimpleNamespace(
 )
 
 
-def loop_vmap(
-    function: Callable[..., Any], in_axes: Sequence[int | None], reduce: str
-) -> Callable[..., Any]:
+def loop_vmap(function: Callable[..., Any], in_axes: Sequence[int | None], reduce: str) -> Callable[..., Any]:
     """Map over rows with a loop: ``autograd.vmap`` for numbers that have none."""
 
     def mapped(*arguments: Any) -> Any:
@@ -56,12 +55,10 @@ MLP_DECAY = 1e-4
 def mlp_layers(parameters: Sequence[Number]) -> list[list[tuple[list[Number], Number]]]:
     """Cut 337 parameters, W1 b1 W2 b2 W3 b3 one after another, into layers of (weights, bias)."""
     layers, start = [], 0
-    for fan_in, fan_out in zip(MLP_SIZES, MLP_SIZES[1:], strict=False):
+    for fan_in, fan_out in pairwise(MLP_SIZES):
         biases = start + fan_in * fan_out
         rows = range(start, biases, fan_in)
-        layers.append(
-            [([*parameters[row : row + fan_in]], parameters[biases + i]) for i, row in enumerate(rows)]
-        )
+        layers.append([([*parameters[row : row + fan_in]], parameters[biases + i]) for i, row in enumerate(rows)])
         start = biases + fan_out
     return layers
 
@@ -95,7 +92,7 @@ def mlp_loss(parameters: Sequence[Number], xs: Sequence[Any], ys: Sequence[float
 def mlp_data(samples: int = 100, seed: int = 0) -> dict[str, Array]:
     """Parameters (337,), and two interleaved half circles: x (samples, 2), y of -1 and 1 (samples,)."""
     random = np.random.default_rng(seed)
-    layers = zip(MLP_SIZES, MLP_SIZES[1:], strict=False)
+    layers = pairwise(MLP_SIZES)
     parameters = [
         np.append(random.uniform(-1, 1, fan_in * fan_out), random.uniform(-0.1, 0.1, fan_out))
         for fan_in, fan_out in layers
@@ -131,7 +128,7 @@ def gmm_log_posterior(
     offsets, diagonals, triangles = gmm_components(alphas, means, icf, m)
 
     def log_likelihood(*components_and_row: Any) -> Number:
-        return gmm_log_likelihood(*components_and_row, m)
+        return gmm_log_likelihood(*components_and_row, m=m)
 
     total = vmap(log_likelihood, in_axes=(None, None, None, None, 0), reduce="sum")
     likelihood = total(offsets, means, diagonals, triangles, x)
@@ -154,6 +151,7 @@ def gmm_log_likelihood(
     diagonals: Sequence[Any],
     triangles: Sequence[Any],
     row: Sequence[Number],
+    *,
     m: Any,
 ) -> Number:
     """Log-likelihood of one point, up to the constant."""
@@ -166,9 +164,7 @@ def gmm_log_likelihood(
     )
 
 
-def gmm_prior(
-    alphas: Sequence[Number], means: Sequence[Any], icf: Sequence[Any], n: int, m: Any
-) -> Number:
+def gmm_prior(alphas: Sequence[Number], means: Sequence[Any], icf: Sequence[Any], n: int, m: Any) -> Number:
     """What does not depend on the points: weights' normalisation, Wishart prior, constant."""
     d = len(means[0])
     squares = sum(m.exp(q) ** 2 for factor in icf for q in factor[:d]) + sum(
@@ -273,7 +269,7 @@ def bundle_data(observations: int = BUNDLE_OBSERVATIONS, seed: int = 0) -> dict[
             random.normal(0, 0.01, (BUNDLE_CAMERAS, 2)),
         ]
     )
-    points = random.normal(0, 2, (BUNDLE_POINTS, 3)) + [0, 0, 12]
+    points = random.normal((0, 0, 12), 2, (BUNDLE_POINTS, 3))
     rows = np.column_stack(
         [
             cameras[random.integers(BUNDLE_CAMERAS, size=observations)],
@@ -308,7 +304,7 @@ OPTION_ARGUMENTS = ("spot", "strike", "rate", "volatility", "maturity")
 
 
 def black_scholes(
-    spot: Number, strike: Number, rate: Number, volatility: Number, maturity: Number, m: Any
+    spot: Number, strike: Number, rate: Number, volatility: Number, maturity: Number, *, m: Any
 ) -> Number:
     """Price of a European call: volatility and rate per year, maturity in years."""
     deviation = volatility * m.sqrt(maturity)
@@ -327,8 +323,7 @@ def options_data(options: int = 1_000_000, seed: int = 0) -> dict[str, Array]:
     random = np.random.default_rng(seed)
     ranges = ((80, 120), (80, 120), (0.0, 0.05), (0.1, 0.5), (0.1, 2.0))
     return {
-        name: random.uniform(low, high, options)
-        for name, (low, high) in zip(OPTION_ARGUMENTS, ranges, strict=True)
+        name: random.uniform(low, high, options) for name, (low, high) in zip(OPTION_ARGUMENTS, ranges, strict=True)
     }
 
 
@@ -338,7 +333,7 @@ def options_data(options: int = 1_000_000, seed: int = 0) -> dict[str, Array]:
 def rosenbrock(x: Sequence[Number]) -> Number:
     """Rosenbrock's valley in as many dimensions as ``x`` has."""
     total = 0.0
-    for here, following in zip(x[:-1], x[1:], strict=True):
+    for here, following in pairwise(x):
         valley, slope = following - here * here, 1.0 - here
         total = total + 100.0 * (valley * valley) + slope * slope
     return total
@@ -349,7 +344,7 @@ def rosenbrock_data(dimensions: int = 10, seed: int = 0) -> dict[str, Array]:
     return {"x": np.random.default_rng(seed).normal(size=dimensions)}
 
 
-def expression(a: Number, b: Number, c: Number, d: Number, m: Any) -> Number:
+def expression(a: Number, b: Number, c: Number, d: Number, *, m: Any) -> Number:
     """Twenty operations on four numbers."""
     p = m.sin(a * b) + m.exp(c / d)
     q = m.log(a * a + b) * m.tanh(c - d)

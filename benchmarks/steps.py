@@ -1,7 +1,7 @@
 """The eager programs: what one call builds, sweeps and drops, for any number type with micrograd's interface.
 
-``Value`` is a class with ``.data``, ``.grad`` and ``.backward()``, ``m`` the mathematics that goes with it. Used for our
-own Values, micrograd's, and the pure-Python class of `plain_value`.
+``value`` is a class with ``.data``, ``.grad`` and ``.backward()``, ``m`` the mathematics that goes with it. Used for
+our own Values, micrograd's, and the pure-Python class of `plain_value`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def chain(value: Any, links: int) -> Prepared:
 
 def weighed(step: Any, nodes: int) -> Prepared:
     """Note nodes, and the bytes each needed at the peak where there are enough of them to tell."""
-    notes = {"nodes": float(nodes)}
+    notes: dict[str, float | str] = {"nodes": nodes}
     if nodes >= NODES_WORTH_WEIGHING:
         before = peak_bytes()
         step()
@@ -72,7 +72,7 @@ def greeks(value: Any, m: Any, **columns: Any) -> Prepared:
         results = []
         for row in rows:
             arguments = [value(number) for number in row]
-            price = problems.black_scholes(*arguments, m)
+            price = problems.black_scholes(*arguments, m=m)
             price.backward()
             results.append([price.data, *[a.grad for a in arguments]])
         return results
@@ -92,4 +92,4 @@ def gpt(value: Any, name: str, seed: int) -> Prepared:
         optimiser.step()
         return loss.data, gradient
 
-    return Prepared(step, notes={"parameters": float(len(optimiser.parameters))})
+    return Prepared(step, notes={"parameters": len(optimiser.parameters)})
