@@ -22,7 +22,7 @@ def finite_differences(function: Callable[[Array], float], x: Array, step: float
     """Central differences in every direction."""
     ahead = [function(x + step * unit) for unit in np.eye(len(x))]
     behind = [function(x - step * unit) for unit in np.eye(len(x))]
-    return (np.array(ahead) - np.array(behind)) / (2 * step)
+    return np.subtract(ahead, behind) / (2 * step)
 
 
 def report(what: str, actual: Array | float, expected: Array | float, tolerance: float) -> None:

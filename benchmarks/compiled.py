@@ -42,7 +42,7 @@ def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
     from autograd.jit import jit
 
     def log_posterior(alphas: Any, means: Any, icf: Any, x: Any) -> Any:
-        return problems.gmm_log_posterior(alphas, means, icf, x, am, vmap)
+        return problems.gmm_log_posterior(alphas, means, icf, x, m=am, vmap=vmap)
 
     step = jit(value_and_grad(log_posterior, argnums=(0, 1, 2)))
     return Prepared(lambda: step(alphas, means, icf, x), lambda result: [result[0], *result[1]])

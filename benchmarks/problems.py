@@ -116,6 +116,7 @@ def gmm_log_posterior(
     means: Sequence[Any],
     icf: Sequence[Any],
     x: Sequence[Any],
+    *,
     m: Any,
     vmap: Callable[..., Any],
 ) -> Number:
