@@ -111,6 +111,7 @@ def _(x: Array) -> Prepared:
     return Prepared(lambda: step(x))
 
 
+SCALAR_PEERS = ["CasADi, buffers", "CasADi, buffers, as C", "CasADi, ndarrays, as C", "JAX, device arrays", "XAD"]
 PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
     (
         "Gradient step of a 2-16-16-1 network, 100 samples",
@@ -165,14 +166,14 @@ PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
         "rosenbrock",
         problems.rosenbrock_data,
         "C++ tape",
-        ["JAX, device arrays", "CasADi, buffers", "CasADi, buffers, as C", "XAD"],
+        SCALAR_PEERS,
     ),
     (
         "One call: an expression of 20 operations, value and gradient",
         "expression",
         problems.expression_data,
         "C++ tape",
-        ["JAX, device arrays", "CasADi, buffers", "CasADi, buffers, as C"],
+        SCALAR_PEERS,
     ),
 ]
 

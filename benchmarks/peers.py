@@ -267,20 +267,25 @@ def _casadi() -> tuple[Any, Any]:
     return casadi, m
 
 
-def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *arguments: Array) -> Prepared:
-    """A function on buffers made ready, run by CasADi's virtual machine or as the C that it generates.
-
-    CasADi stores matrices by columns, so a C-ordered (n, d) array is its d by n matrix.
-    """
+def _casadi_function(inputs: list[Any], outputs: list[Any], in_c: bool) -> Any:
+    """A function run by CasADi's virtual machine, or as the C that it generates."""
     import casadi
 
     folder = os.getcwd()
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)  # where CasADi leaves its C files
         try:
-            function = casadi.Function("f", inputs, outputs, IN_C if in_c else {})
+            return casadi.Function("f", inputs, outputs, IN_C if in_c else {})
         finally:
             os.chdir(folder)
+
+
+def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *arguments: Array) -> Prepared:
+    """A function on buffers made ready.
+
+    CasADi stores matrices by columns, so a C-ordered (n, d) array is its d by n matrix.
+    """
+    function = _casadi_function(inputs, outputs, in_c)
     buffer, evaluate = function.buffer()
     held = [np.ascontiguousarray(argument) for argument in arguments]
     results = [np.zeros(function.size_out(i)[::-1]) for i in range(function.n_out())]
@@ -457,34 +462,40 @@ def _(**columns: Array) -> Prepared:
     return _casadi_options(columns, in_c=True)
 
 
-def _casadi_scalar(function: Callable[[list[Any]], Any], x: Array, in_c: bool) -> Prepared:
+def _casadi_scalar(function: Callable[[list[Any]], Any], x: Array, *, in_c: bool, buffers: bool) -> Prepared:
     ca, _ = _casadi()
     p = ca.SX.sym("x", len(x))
     value = function([p[i] for i in range(len(x))])
-    prepared = _casadi_buffers([p], [value, ca.gradient(value, p)], in_c, x)
-    return _squeezed(prepared, (), x.shape)
+    outputs = [value, ca.gradient(value, p)]
+    if buffers:
+        return _squeezed(_casadi_buffers([p], outputs, in_c, x), (), x.shape)
+    compiled = _casadi_function([p], outputs, in_c)
+
+    def step() -> tuple[float, Array]:
+        value, gradient = compiled(x)
+        return float(value), np.asarray(gradient)
+
+    return Prepared(step, lambda result: [result[0], result[1].ravel()])
 
 
-@contender("rosenbrock", "CasADi, buffers", "casadi")
-def _(x: Array) -> Prepared:
-    return _casadi_scalar(problems.rosenbrock, x, in_c=False)
-
-
-@contender("rosenbrock", "CasADi, buffers, as C", "casadi")
-def _(x: Array) -> Prepared:
-    return _casadi_scalar(problems.rosenbrock, x, in_c=True)
-
-
-@contender("expression", "CasADi, buffers", "casadi")
-def _(x: Array) -> Prepared:
+def _scalar_functions() -> dict[str, Callable[[list[Any]], Any]]:
     _, m = _casadi()
-    return _casadi_scalar(lambda numbers: problems.expression(*numbers, m=m), x, in_c=False)
+    return {
+        "rosenbrock": problems.rosenbrock,
+        "expression": lambda numbers: problems.expression(*numbers, m=m),
+    }
 
 
-@contender("expression", "CasADi, buffers, as C", "casadi")
-def _(x: Array) -> Prepared:
-    _, m = _casadi()
-    return _casadi_scalar(lambda numbers: problems.expression(*numbers, m=m), x, in_c=True)
+def _enter_casadi_scalar(problem: str, name: str, in_c: bool, buffers: bool) -> None:
+    @contender(problem, name, "casadi")
+    def _(x: Array) -> Prepared:
+        return _casadi_scalar(_scalar_functions()[problem], x, in_c=in_c, buffers=buffers)
+
+
+for _problem in ("rosenbrock", "expression"):
+    _enter_casadi_scalar(_problem, "CasADi, buffers", in_c=False, buffers=True)
+    _enter_casadi_scalar(_problem, "CasADi, buffers, as C", in_c=True, buffers=True)
+    _enter_casadi_scalar(_problem, "CasADi, ndarrays, as C", in_c=True, buffers=False)
 
 
 # --- XAD ---------------------------------------------------------------------------------------------------------
@@ -566,6 +577,17 @@ def _(**columns: Array) -> Prepared:
         return results
 
     return Prepared(step, lambda results: [results])
+
+
+@contender("expression", "XAD", "xad")
+def _(x: Array) -> Prepared:
+    real, tape, m = _xad()
+    numbers = x.tolist()
+
+    def function(*inputs: Any) -> Any:
+        return problems.expression(*inputs, m=m)
+
+    return Prepared(lambda: _xad_gradient(function, tape, [real(number) for number in numbers]))
 
 
 @contender("eager greeks", "XAD, one recording of all", "xad")
