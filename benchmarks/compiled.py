@@ -1,0 +1,194 @@
+"""Compiled programs: our ``jit`` against C++, JAX, PyTorch and CasADi, in one run.
+
+    python benchmarks/compiled.py [--peers PYTHON] [--only mlp gmm bundle "least squares" options rosenbrock expression]
+
+Ratios are to the C++ program: by hand and with its gradient for the network, the bare value for the others, a tape
+for single calls. Every call of ours starts from ndarrays and ends with ndarrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import problems
+from harness import Prepared, contender, parser, runner
+
+Array = problems.Array
+
+
+@contender("mlp", "ours", "autograd.jit")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    import autograd.math as am
+    from autograd import value_and_grad, vmap
+    from autograd.jit import jit
+
+    def sample(p: Any, x: Any, y: Any) -> Any:
+        return problems.mlp_sample_loss(p, x, y, am)
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        mean = vmap(sample, in_axes=(None, 0, 0), reduce="mean")
+        return mean(p, x, y) + problems.mlp_decay(p)
+
+    step = jit(value_and_grad(loss))
+    return Prepared(lambda: step(parameters, x, y))
+
+
+@contender("gmm", "ours", "autograd.jit")
+def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
+    import autograd.math as am
+    from autograd import value_and_grad, vmap
+    from autograd.jit import jit
+
+    def log_posterior(alphas: Any, means: Any, icf: Any, x: Any) -> Any:
+        return problems.gmm_log_posterior(alphas, means, icf, x, m=am, vmap=vmap)
+
+    step = jit(value_and_grad(log_posterior, argnums=(0, 1, 2)))
+    return Prepared(lambda: step(alphas, means, icf, x), lambda result: [result[0], *result[1]])
+
+
+@contender("bundle", "ours", "autograd.jit")
+def _(parameters: Array, features: Array) -> Prepared:
+    import autograd.math as am
+    from autograd import jacobian, vmap
+    from autograd.jit import jit
+
+    def residual(p: Any, feature: Any) -> Any:
+        return np.array(problems.bundle_residual(p, feature, am))
+
+    rows = jit(vmap(jacobian(residual), in_axes=(0, 0)))
+    return Prepared(lambda: rows(parameters, features), lambda result: [result])
+
+
+@contender("least squares", "ours", "autograd.jit")
+def _(a: Array, b: Array, x: Array) -> Prepared:
+    from autograd import value_and_grad, vmap
+    from autograd.jit import jit
+
+    total = vmap(problems.least_squares_row, in_axes=(None, 0, 0), reduce="sum")
+    step = jit(value_and_grad(total))
+    return Prepared(lambda: step(x, a, b))
+
+
+@contender("options", "ours", "autograd.jit")
+def _(**columns: Array) -> Prepared:
+    import autograd.math as am
+    from autograd import hessian, value_and_grad, vmap
+    from autograd.jit import jit
+
+    everything = tuple(range(5))
+
+    def price(*arguments: Any) -> Any:
+        return problems.black_scholes(*arguments, m=am)
+
+    def greeks(*arguments: Any) -> Any:
+        value, first = value_and_grad(price, argnums=everything)(*arguments)
+        second = hessian(price, argnums=everything)(*arguments)
+        return [value, *first, *(second[i][j] for i in range(5) for j in range(i, 5))]
+
+    arrays = [columns[name] for name in problems.OPTION_ARGUMENTS]
+    mapped = jit(vmap(greeks, in_axes=(0,) * 5))
+    return Prepared(lambda: mapped(*arrays))
+
+
+@contender("rosenbrock", "ours", "autograd.jit")
+def _(x: Array) -> Prepared:
+    from autograd import value_and_grad
+    from autograd.jit import jit
+
+    step = jit(value_and_grad(problems.rosenbrock))
+    return Prepared(lambda: step(x))
+
+
+@contender("expression", "ours", "autograd.jit")
+def _(x: Array) -> Prepared:
+    import autograd.math as am
+    from autograd import value_and_grad
+    from autograd.jit import jit
+
+    step = jit(value_and_grad(lambda numbers: problems.expression(*numbers, m=am)))
+    return Prepared(lambda: step(x))
+
+
+SCALAR_PEERS = ["CasADi, buffers", "CasADi, buffers, as C", "CasADi, ndarrays, as C", "JAX, device arrays", "XAD"]
+PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
+    (
+        "Gradient step of a 2-16-16-1 network, 100 samples",
+        "mlp",
+        problems.mlp_data,
+        "C++ SIMD by hand",
+        [
+            "JAX, device arrays",
+            "JAX, device arrays, vmap",
+            "JAX, data compiled in, gradient donated",
+            "JAX, ndarrays",
+            "PyTorch",
+            "PyTorch, torch.compile",
+            "CasADi, map",
+            "CasADi, map, as C",
+            "CasADi, matrices",
+        ],
+    ),
+    *(
+        (
+            f"Gaussian mixture log-posterior gradient, d={d} k={k} n=1000",
+            "gmm",
+            lambda d=d, k=k: problems.gmm_data(d, k),
+            "C++ objective",
+            ["JAX, device arrays", "CasADi, map", "CasADi, map, as C"],
+        )
+        for d, k in problems.GMM_SIZES
+    ),
+    (
+        f"Bundle adjustment Jacobian, {problems.BUNDLE_OBSERVATIONS:,} observations",
+        "bundle",
+        problems.bundle_data,
+        "C++ residual",
+        ["JAX, device arrays", "CasADi, map", "CasADi, map, as C"],
+    ),
+    (
+        "Least squares gradient, 1/2 |Ax - b|^2, A of {} by {}".format(*problems.LEAST_SQUARES_SHAPE),
+        "least squares",
+        problems.least_squares_data,
+        "C++ objective",
+        ["JAX, device arrays", "PyTorch", "CasADi, matrices"],
+    ),
+    (
+        "Black-Scholes price, first- and second-order Greeks, 1,000,000 options",
+        "options",
+        problems.options_data,
+        "C++ price",
+        ["JAX, device arrays", "CasADi, map", "CasADi, map, as C"],
+    ),
+    (
+        "One call: Rosenbrock in 10 dimensions, value and gradient",
+        "rosenbrock",
+        problems.rosenbrock_data,
+        "C++ tape",
+        SCALAR_PEERS,
+    ),
+    (
+        "One call: an expression of 20 operations, value and gradient",
+        "expression",
+        problems.expression_data,
+        "C++ tape",
+        SCALAR_PEERS,
+    ),
+]
+
+
+def main() -> None:
+    """Run the problems that the command line names, or all."""
+    options = parser(__doc__)
+    options.add_argument("--without-ours", action="store_true", help="the peers among themselves")
+    arguments = options.parse_args()
+    run = runner(arguments).run
+    ours = [] if arguments.without_ours else [("compiled", "ours")]
+    for title, problem, data, reference, peers in PROBLEMS:
+        if arguments.only is None or problem in arguments.only:
+            run(title, problem, data(), [("cpp", reference), *ours, *(("peers", peer) for peer in peers)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The C++ programs of ``native/`` as contenders: called through ctypes on buffers made ready.
+
+Most compute the value alone (the primal): what a gradient costs is told as a multiple of that.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import problems
+from harness import Prepared, contender
+from native import build
+
+Array = problems.Array
+
+
+def native(library: str, function: str, *arguments: Any) -> Callable[[], float]:
+    """Bind a C++ function that returns a double (or nothing) to its arguments, converted once."""
+    convert: dict[type, Callable[[Any], Any]] = {int: ctypes.c_int, float: ctypes.c_double, np.ndarray: build.pointer}
+    converted = [convert[type(argument)](argument) for argument in arguments]
+    entry = getattr(build.load(library), function)
+    entry.restype, entry.argtypes = ctypes.c_double, [type(c) for c in converted]
+    return functools.partial(entry, *converted)
+
+
+@contender("mlp", "C++ SIMD by hand")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    gradient = np.zeros_like(parameters)
+    call = native("mlp", "mlp_step", parameters, x, y, len(x), problems.MLP_DECAY, gradient)
+    return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("gmm", "C++ objective")
+def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
+    (k, d), n = means.shape, len(x)
+    prior = problems.WISHART_GAMMA, problems.WISHART_M
+    return Prepared(native("gmm", "gmm_objective", d, k, n, alphas, means, icf, x, *prior), lambda value: [value])
+
+
+@contender("bundle", "C++ residual")
+def _(parameters: Array, features: Array) -> Prepared:
+    residuals = np.zeros_like(features)
+    call = native("bundle", "bundle_residuals", len(features), parameters, features, residuals)
+    call()
+    # The others return the Jacobian, so this one is checked here.
+    some = zip(parameters[:100].tolist(), features[:100].tolist(), strict=True)
+    expected = [problems.bundle_residual(p, feature, problems.FloatMath) for p, feature in some]
+    np.testing.assert_allclose(residuals[:100], expected, rtol=1e-9)
+    return Prepared(call, lambda _: [])
+
+
+@contender("least squares", "C++ objective")
+def _(a: Array, b: Array, x: Array) -> Prepared:
+    return Prepared(native("least_squares", "least_squares", *a.shape, a, b, x), lambda value: [value])
+
+
+@contender("options", "C++ price")
+def _(**columns: Array) -> Prepared:
+    arguments = [columns[name] for name in problems.OPTION_ARGUMENTS]
+    price = np.zeros_like(arguments[0])
+    call = native("black_scholes", "black_scholes", len(price), *arguments, price)
+    return Prepared(call, lambda _: [price])
+
+
+@contender("rosenbrock", "C++ tape")
+def _(x: Array) -> Prepared:
+    gradient = np.zeros_like(x)
+    call = native("tape", "rosenbrock_step", x, len(x), gradient)
+    return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("expression", "C++ tape")
+def _(x: Array) -> Prepared:
+    gradient = np.zeros_like(x)
+    return Prepared(native("tape", "expression_step", x, gradient), lambda value: [value, gradient])

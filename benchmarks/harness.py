@@ -1,0 +1,324 @@
+"""Time contenders against one another in one run: results compared first, rounds interleaved, ratios printed.
+
+Each contender lives in a process of its own, under whichever interpreter has its library, and times itself there;
+this side only says when. A contender is a function of a problem's data that returns a `Prepared`, entered in
+the registry of its module with `contender`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pickle
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+import venv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from native.build import cache_folder
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+SHORTEST_BATCH = 2e-3  # seconds; calls faster than this are timed many to a batch
+
+
+# --- what a contender's module says ------------------------------------------------------------------------------
+
+
+@dataclass
+class Prepared:
+    """A call that is ready to be timed.
+
+    Attributes
+    ----------
+    call : callable without arguments
+        What is timed, with everything that a user of the library would wait for.
+    arrays : callable
+        Turns what ``call`` returned into the ndarrays that are compared; not timed.
+    notes : dict
+        What else is worth printing, such as bytes per node.
+    """
+
+    call: Callable[[], Any]
+    arrays: Callable[[Any], Sequence[Any]] = lambda result: result
+    notes: dict[str, float | str] = field(default_factory=dict)
+
+
+Prepare = Callable[..., Prepared]
+_registry: dict[tuple[str, str], tuple[Prepare, tuple[str, ...]]] = {}
+
+
+def contender(problem: str, name: str, *imports: str) -> Callable[[Prepare], Prepare]:
+    """Enter a function of the problem's data; ``imports`` are loaded before its preparation is timed."""
+
+    def enter(prepare: Prepare) -> Prepare:
+        _registry[problem, name] = (prepare, imports)
+        return prepare
+
+    return enter
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+# --- the contender's side ----------------------------------------------------------------------------------------
+
+
+def serve(module: str) -> None:
+    """Answer requests on standard input until it ends; whatever the libraries print goes to standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    call: Callable[[], Any] | None = None
+    while request := _receive(sys.stdin.buffer):
+        try:
+            if request[0] == "prepare":
+                importlib.import_module(module)
+                call, answer = _prepare(*request[1:])
+            else:
+                assert call is not None, "measure before prepare"
+                answer = _measure(call, *request[1:])
+        except Exception:
+            answer = RuntimeError(traceback.format_exc())
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+def _prepare(problem: str, name: str, data: dict[str, Any]) -> tuple[Callable[[], Any], Any]:
+    prepare, imports = _registry[problem, name]
+    for needed in imports:
+        importlib.import_module(needed)
+    start = time.perf_counter()
+    prepared = prepare(**data)
+    first = prepared.call()
+    seconds = time.perf_counter() - start
+    arrays = [np.asarray(array, dtype=float) for array in prepared.arrays(first)]
+    return prepared.call, (seconds, arrays, prepared.notes)
+
+
+def _measure(call: Callable[[], Any], seconds: float) -> list[float]:
+    """Seconds per call, one number for each batch; the collector runs as it would in a program."""
+    call()
+    repeats, elapsed = 1, 0.0
+    while (elapsed := _batch(call, repeats)) < SHORTEST_BATCH:
+        repeats *= 2 if elapsed > SHORTEST_BATCH / 4 else 4
+    times = [elapsed / repeats]
+    end = time.perf_counter() + seconds - elapsed
+    while time.perf_counter() < end:
+        times.append(_batch(call, repeats) / repeats)
+    return times
+
+
+def _batch(call: Callable[[], Any], repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return time.perf_counter() - start
+
+
+def _receive(stream: IO[bytes]) -> Any:
+    try:
+        return pickle.load(stream)
+    except EOFError:
+        return None
+
+
+# --- this side ---------------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """One contender in a process of its own."""
+
+    def __init__(self, python: str, module: str, ours: bool) -> None:
+        # Our package is found where this process found it; a peer's environment must not see it.
+        paths = [str(HERE), *([*sys.path[1:], str(ROOT)] if ours else [])]
+        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        program = f"import harness; harness.serve({module!r})"
+        self.name = f"{module} under {python}"
+        self.process = subprocess.Popen(
+            [python, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+
+    def ask(self, *request: Any) -> Any:
+        """Send one request and wait for its answer; raise what went wrong over there."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        pickle.dump(request, self.process.stdin)
+        self.process.stdin.flush()
+        answer = _receive(self.process.stdout)
+        if answer is None:
+            raise RuntimeError(f"{self.name} ended with status {self.process.wait()}")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@dataclass
+class Timing:
+    """What one contender took: seconds to prepare, and per call in every batch of every round."""
+
+    name: str
+    prepare: float
+    notes: dict[str, float | str]
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def least(self) -> float:
+        """The shortest: what the machine's other work disturbed least."""
+        return min(self.times)
+
+    @property
+    def median(self) -> float:
+        """The usual."""
+        return statistics.median(self.times)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Where the contenders live and how long each is timed."""
+
+    peers: str
+    seconds: float = 0.3
+    rounds: int = 7
+
+    def run(
+        self,
+        title: str,
+        problem: str,
+        data: dict[str, Any],
+        contenders: Sequence[tuple[str, str]],
+        tolerance: float = 1e-9,
+    ) -> list[Timing]:
+        """Compare the results of all contenders, then time them in turn, round after round.
+
+        Parameters
+        ----------
+        title, problem : str
+            What is printed, and the key in the registry.
+        data : dict
+            Keyword arguments of every contender's function.
+        contenders : sequence of (module, name)
+            Ratios are to the first. Each one's results are compared with the fullest results before it: one that
+            computes the value alone returns only that.
+        tolerance : float
+            Largest difference allowed, relative to the largest number in each result array.
+
+        Raises
+        ------
+        AssertionError
+            If two contenders disagree; nothing is timed then.
+        """
+        workers: list[Worker] = []
+        try:
+            timings: list[Timing] = []
+            fullest = ""
+            results: list[NDArray[np.float64]] = []
+            for module, name in contenders:
+                ours = module != "peers"
+                workers.append(Worker(sys.executable if ours else self.peers, module, ours))
+                seconds, arrays, notes = workers[-1].ask("prepare", problem, name, data)
+                _compare(f"{title}: {name} against {fullest}", results, arrays, tolerance)
+                if len(arrays) > len(results):
+                    fullest, results = name, arrays
+                timings.append(Timing(name, seconds, notes))
+            for _ in range(self.rounds):
+                for worker, timing in zip(workers, timings, strict=True):
+                    timing.times += worker.ask("measure", self.seconds)
+        finally:
+            for worker in workers:
+                worker.close()
+        print(table(title, timings), flush=True)
+        return timings
+
+
+def _compare(
+    who: str, expected: Sequence[NDArray[np.float64]], actual: Sequence[NDArray[np.float64]], tolerance: float
+) -> None:
+    """Compare as many results as both have: a primal program returns the value alone."""
+    for position, (one, other) in enumerate(zip(expected, actual, strict=False)):
+        if one.shape != other.shape:
+            raise AssertionError(f"{who}: result {position} has shape {other.shape}, not {one.shape}")
+        scale = np.max(np.abs(one), initial=sys.float_info.min)
+        error = np.max(np.abs(one - other), initial=0.0) / scale
+        if not error <= tolerance:
+            raise AssertionError(f"{who}: result {position} differs by {error:.1e}")
+
+
+def table(title: str, timings: Sequence[Timing]) -> str:
+    """Text with one row per contender; ratios are to the first row."""
+    reference = timings[0]
+    width = max(len(timing.name) for timing in timings)
+    heading = f"{'':{width}}  {'prepare':>9} {'least':>9} {'median':>9} {'ratio of least':>15} {'of medians':>11}"
+    rows = [
+        f"{t.name:{width}}  {_duration(t.prepare):>9} {_duration(t.least):>9} {_duration(t.median):>9} "
+        f"{t.least / reference.least:>15.2f} {t.median / reference.median:>11.2f}"
+        + "".join(f"  {key}: {note if isinstance(note, str) else f'{note:,.0f}'}" for key, note in t.notes.items())
+        for t in timings
+    ]
+    return "\n".join(["", title, heading, *rows])
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+# --- the command line --------------------------------------------------------------------------------------------
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument(
+        "--peers",
+        metavar="PYTHON",
+        default=os.environ.get("AUTOGRAD_PEERS_PYTHON"),
+        help="interpreter of an environment with peers-requirements.txt; by default AUTOGRAD_PEERS_PYTHON, else"
+        " one is made in the temporary directory with pip",
+    )
+    options.add_argument("--seconds", type=float, default=0.3, help="per contender and round")
+    options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--only", nargs="*", metavar="PROBLEM", help="run these problems alone")
+    return options
+
+
+def runner(options: argparse.Namespace) -> Runner:
+    """A `Runner` as the command line asks, on one core where the system lets us choose."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}, one core")
+    return Runner(options.peers or _make_environment(), options.seconds, options.rounds)
+
+
+def _make_environment() -> str:
+    folder = cache_folder() / "peers"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        print(f"making an environment for the peers in {folder}", flush=True)
+        venv.create(folder, with_pip=True)
+    requirements = HERE / "peers-requirements.txt"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+    return str(python)

@@ -1,0 +1,673 @@
+"""The peers, each in the form of the problem that is fastest for it; runs in the peers' own environment.
+
+A contender returns ndarrays or numbers read out at the end of a call, as its user would need them. "buffers" and
+"device arrays" mean that inputs and outputs lie ready in the library's own form, its best case.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import plain_value
+import problems
+import steps
+from harness import Prepared, contender
+
+Array = problems.Array
+
+
+# --- JAX ---------------------------------------------------------------------------------------------------------
+
+
+def _jax() -> tuple[Any, Any, Any]:
+    """jax, jax.numpy and the mathematics that `problems` asks for, in double precision."""
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    names = ("exp", "log", "sqrt", "sin", "cos", "tanh")
+    m = SimpleNamespace(
+        **{name: getattr(jnp, name) for name in names},
+        erfc=lambda x: 1 - jax.scipy.special.erf(x),  # faster here than XLA's erfc
+        relu=jax.nn.relu,
+        logsumexp=lambda terms: jax.nn.logsumexp(jnp.stack(terms)),
+    )
+    return jax, jnp, m
+
+
+def _jax_mlp_score(p: Any, x: Any) -> Any:
+    import jax
+
+    hidden = jax.nn.relu(x @ p[:32].reshape(16, 2).T + p[32:48])
+    hidden = jax.nn.relu(hidden @ p[48:304].reshape(16, 16).T + p[304:320])
+    return hidden @ p[320:336] + p[336]
+
+
+def _jax_mlp_loss(p: Any, x: Any, y: Any) -> Any:
+    import jax
+
+    return jax.nn.relu(1 - y * _jax_mlp_score(p, x)).mean() + problems.MLP_DECAY * (p * p).sum()
+
+
+def _jax_ready(function: Callable[..., Any], *arguments: Array) -> Prepared:
+    """``jit(function)`` on device arrays; the results are waited for and stay on the device."""
+    import jax
+    import jax.numpy as jnp
+
+    compiled, ready = jax.jit(function), [jnp.asarray(a) for a in arguments]
+    return Prepared(lambda: jax.block_until_ready(compiled(*ready)), jax.tree.leaves)
+
+
+@contender("mlp", "JAX, device arrays", "jax")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    jax, _, _ = _jax()
+    return _jax_ready(jax.value_and_grad(_jax_mlp_loss), parameters, x, y)
+
+
+@contender("mlp", "JAX, device arrays, vmap", "jax")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    jax, _, _ = _jax()
+
+    def loss(p: Any, x: Any, y: Any) -> Any:
+        losses = jax.vmap(lambda x, y: jax.nn.relu(1 - y * _jax_mlp_score(p, x)))(x, y)
+        return losses.mean() + problems.MLP_DECAY * (p * p).sum()
+
+    return _jax_ready(jax.value_and_grad(loss), parameters, x, y)
+
+
+@contender("mlp", "JAX, data compiled in, gradient donated", "jax")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    p, x, y = jnp.asarray(parameters), jnp.asarray(x), jnp.asarray(y)
+
+    def reusing(p: Any, _: Any) -> Any:
+        return jax.value_and_grad(_jax_mlp_loss)(p, x, y)
+
+    compiled = jax.jit(reusing, donate_argnums=1, keep_unused=True)
+    gradient = jnp.zeros_like(p)
+
+    def step() -> Any:
+        nonlocal gradient
+        value, gradient = compiled(p, gradient)
+        return jax.block_until_ready((value, gradient))
+
+    return Prepared(step)
+
+
+@contender("mlp", "JAX, ndarrays", "jax")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    jax, _, _ = _jax()
+    compiled = jax.jit(jax.value_and_grad(_jax_mlp_loss))
+
+    def step() -> tuple[float, Array]:
+        value, gradient = compiled(parameters, x, y)
+        return float(value), np.asarray(gradient)
+
+    return Prepared(step)
+
+
+@contender("gmm", "JAX, device arrays", "jax")
+def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    (n, d), k = x.shape, len(alphas)
+    columns, rows = np.triu_indices(d, 1)  # the strict lower triangle, column by column
+
+    def log_posterior(alphas: Any, means: Any, icf: Any, x: Any) -> Any:
+        diagonals, triangles = jnp.exp(icf[:, :d]), icf[:, d:]
+        factors = jnp.zeros((k, d, d)).at[:, rows, columns].set(triangles)
+        factors = factors.at[:, np.arange(d), np.arange(d)].set(diagonals)
+        moved = jnp.einsum("kij,nkj->nki", factors, x[:, None] - means)
+        terms = alphas + icf[:, :d].sum(1) - 0.5 * (moved**2).sum(2)
+        wishart = 0.5 * problems.WISHART_GAMMA**2 * ((diagonals**2).sum() + (triangles**2).sum())
+        wishart -= problems.WISHART_M * icf[:, :d].sum()
+        likelihood = jax.nn.logsumexp(terms, axis=1).sum() - n * jax.nn.logsumexp(alphas)
+        return likelihood + wishart + problems.gmm_constant(n, k, d)
+
+    return _jax_ready(jax.value_and_grad(log_posterior, argnums=(0, 1, 2)), alphas, means, icf, x)
+
+
+@contender("bundle", "JAX, device arrays", "jax")
+def _(parameters: Array, features: Array) -> Prepared:
+    jax, jnp, m = _jax()
+
+    def residual(p: Any, feature: Any) -> Any:
+        return jnp.stack(problems.bundle_residual(p, feature, m, problems.rotate_away_from_zero))
+
+    return _jax_ready(jax.vmap(jax.jacrev(residual)), parameters, features)
+
+
+@contender("least squares", "JAX, device arrays", "jax")
+def _(a: Array, b: Array, x: Array) -> Prepared:
+    jax, _, _ = _jax()
+
+    def objective(x: Any, a: Any, b: Any) -> Any:
+        residual = a @ x - b
+        return 0.5 * (residual @ residual)
+
+    return _jax_ready(jax.value_and_grad(objective), x, a, b)
+
+
+@contender("options", "JAX, device arrays", "jax")
+def _(**columns: Array) -> Prepared:
+    jax, _, m = _jax()
+    everything = tuple(range(5))
+
+    def price(*arguments: Any) -> Any:
+        return problems.black_scholes(*arguments, m=m)
+
+    def greeks(*arguments: Any) -> Any:
+        value, first = jax.value_and_grad(price, everything)(*arguments)
+        second = jax.hessian(price, everything)(*arguments)
+        return value, first, [second[i][j] for i in range(5) for j in range(i, 5)]
+
+    return _jax_ready(jax.vmap(greeks), *(columns[name] for name in problems.OPTION_ARGUMENTS))
+
+
+@contender("rosenbrock", "JAX, device arrays", "jax")
+def _(x: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+
+    def vector_rosenbrock(x: Any) -> Any:
+        return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+    return _jax_ready(jax.value_and_grad(vector_rosenbrock), x)
+
+
+@contender("expression", "JAX, device arrays", "jax")
+def _(x: Array) -> Prepared:
+    jax, _, m = _jax()
+    return _jax_ready(jax.value_and_grad(lambda x: problems.expression(*x, m=m)), x)
+
+
+# --- PyTorch -----------------------------------------------------------------------------------------------------
+
+
+def _torch_mlp_loss(p: Any, x: Any, y: Any) -> Any:
+    from torch.nn.functional import linear, relu
+
+    hidden = relu(linear(x, p[:32].view(16, 2), p[32:48]))
+    hidden = relu(linear(hidden, p[48:304].view(16, 16), p[304:320]))
+    score = linear(hidden, p[320:336].view(1, 16), p[336:])[:, 0]
+    return relu(1 - y * score).mean() + problems.MLP_DECAY * p.dot(p)
+
+
+def _torch_eager(loss: Callable[..., Any], variable: Array, *constants: Array) -> Prepared:
+    import torch
+
+    torch.set_num_threads(1)
+    leaf = torch.from_numpy(variable).requires_grad_()
+    tensors = [torch.from_numpy(array) for array in constants]
+
+    def step() -> tuple[float, Array]:
+        value = loss(leaf, *tensors)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        return value.item(), gradient.numpy()
+
+    return Prepared(step)
+
+
+@contender("mlp", "PyTorch", "torch")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    return _torch_eager(_torch_mlp_loss, parameters, x, y)
+
+
+@contender("mlp", "PyTorch, torch.compile", "torch", "torch._inductor")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    import torch
+
+    torch.set_num_threads(1)
+    tensors = [torch.from_numpy(array) for array in (parameters, x, y)]
+    compiled = torch.compile(torch.func.grad_and_value(_torch_mlp_loss), fullgraph=True)
+
+    def step() -> tuple[float, Array]:
+        with torch.no_grad():
+            gradient, value = compiled(*tensors)
+        return value.item(), gradient.numpy()
+
+    return Prepared(step)
+
+
+@contender("least squares", "PyTorch", "torch")
+def _(a: Array, b: Array, x: Array) -> Prepared:
+    def objective(x: Any, a: Any, b: Any) -> Any:
+        residual = a @ x - b
+        return 0.5 * residual.dot(residual)
+
+    return _torch_eager(objective, x, a, b)
+
+
+# --- CasADi ------------------------------------------------------------------------------------------------------
+
+IN_C = {
+    "jit": True,
+    "jit_cleanup": False,
+    "compiler": "shell",
+    "jit_options": {"flags": ["-O3", "-march=native"], "cleanup": False},
+}
+
+
+def _casadi() -> tuple[Any, Any]:
+    import casadi
+
+    names = ("exp", "log", "sqrt", "sin", "cos", "tanh")
+    m = SimpleNamespace(
+        **{name: getattr(casadi, name) for name in names},
+        erfc=lambda x: 1 - casadi.erf(x),
+        relu=lambda x: casadi.fmax(x, 0),
+        logsumexp=lambda terms: casadi.logsumexp(casadi.vertcat(*terms)),
+    )
+    return casadi, m
+
+
+def _casadi_function(inputs: list[Any], outputs: list[Any], in_c: bool) -> Any:
+    """A function run by CasADi's virtual machine, or as the C that it generates."""
+    import casadi
+
+    folder = os.getcwd()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)  # where CasADi leaves its C files
+        try:
+            return casadi.Function("f", inputs, outputs, IN_C if in_c else {})
+        finally:
+            os.chdir(folder)
+
+
+def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *arguments: Array) -> Prepared:
+    """A function on buffers made ready.
+
+    CasADi stores matrices by columns, so a C-ordered (n, d) array is its d by n matrix.
+    """
+    function = _casadi_function(inputs, outputs, in_c)
+    buffer, evaluate = function.buffer()
+    held = [np.ascontiguousarray(argument) for argument in arguments]
+    results = [np.zeros(function.size_out(i)[::-1]) for i in range(function.n_out())]
+    for i, argument in enumerate(held):
+        buffer.set_arg(i, argument.data)
+    for i, result in enumerate(results):
+        buffer.set_res(i, result.data)
+
+    def step() -> list[Array]:
+        evaluate()
+        return results
+
+    step.held = held, buffer, function  # type: ignore[attr-defined]  # evaluate borrows their memory
+    return Prepared(step)
+
+
+def _squeezed(prepared: Prepared, *shapes: tuple[int, ...]) -> Prepared:
+    """The same, its results reshaped before they are compared."""
+    prepared.arrays = lambda results: [r.reshape(s) for r, s in zip(results, shapes, strict=True)]
+    return prepared
+
+
+def _casadi_mapped_mlp(parameters: Array, x: Array, y: Array, in_c: bool) -> Prepared:
+    ca, m = _casadi()
+    n = len(x)
+    p, row, target = ca.SX.sym("p", 337), ca.SX.sym("x", 2), ca.SX.sym("y")
+    entries = [p[i] for i in range(337)]
+    loss = problems.mlp_sample_loss(entries, [row[0], row[1]], target, m)
+    sample = ca.Function("sample", [p, row, target], [loss, ca.gradient(loss, p)])
+    p, rows, targets = ca.MX.sym("p", 337), ca.MX.sym("x", 2, n), ca.MX.sym("y", 1, n)
+    value, gradient = sample.map("all", "serial", n, [0], [0, 1])(p, rows, targets)
+    decay = problems.MLP_DECAY
+    outputs = [value / n + decay * ca.dot(p, p), gradient / n + 2 * decay * p]
+    prepared = _casadi_buffers([p, rows, targets], outputs, in_c, parameters, x, y)
+    return _squeezed(prepared, (), (337,))
+
+
+@contender("mlp", "CasADi, map", "casadi")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    return _casadi_mapped_mlp(parameters, x, y, in_c=False)
+
+
+@contender("mlp", "CasADi, map, as C", "casadi")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    return _casadi_mapped_mlp(parameters, x, y, in_c=True)
+
+
+@contender("mlp", "CasADi, matrices", "casadi")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    ca, _ = _casadi()
+    n = len(x)
+    p, rows, targets = ca.MX.sym("p", 337), ca.MX.sym("x", 2, n), ca.MX.sym("y", 1, n)
+    first, second = ca.reshape(p[:32], 2, 16).T, ca.reshape(p[48:304], 16, 16).T
+    hidden = ca.fmax(first @ rows + ca.repmat(p[32:48], 1, n), 0)
+    hidden = ca.fmax(second @ hidden + ca.repmat(p[304:320], 1, n), 0)
+    score = p[320:336].T @ hidden + p[336]
+    loss = ca.sum2(ca.fmax(1 - targets * score, 0)) / n + problems.MLP_DECAY * ca.dot(p, p)
+    outputs = [loss, ca.gradient(loss, p)]
+    prepared = _casadi_buffers([p, rows, targets], outputs, False, parameters, x, y)
+    return _squeezed(prepared, (), (337,))
+
+
+def _casadi_gmm(alphas: Array, means: Array, icf: Array, x: Array, in_c: bool) -> Prepared:
+    """What the points share is computed once; the likelihood is mapped over them with its adjoint."""
+    ca, m = _casadi()
+    (n, d), (k, width) = x.shape, icf.shape
+
+    def lists(flat: Any, columns: int) -> list[list[Any]]:
+        return [[flat[i + j] for j in range(columns)] for i in range(0, flat.numel(), columns)]
+
+    def joined(*parts: Any) -> Any:
+        return ca.vertcat(*(entry for part in parts for row in part for entry in row))
+
+    a, mu, q = ca.SX.sym("a", k), ca.SX.sym("mu", k * d), ca.SX.sym("q", k * width)
+    weights = [a[i] for i in range(k)]
+    offsets, diagonals, triangles = problems.gmm_components(weights, lists(mu, d), lists(q, width), m)
+    everything = ca.vertcat(a, mu, q)
+    shared = ca.Function("shared", [everything], [joined([offsets], lists(mu, d), diagonals, triangles)])
+    prior = problems.gmm_prior(weights, lists(mu, d), lists(q, width), n, m)
+    rest = ca.Function("rest", [everything], [prior, ca.gradient(prior, everything)])
+
+    flat, row = ca.SX.sym("c", shared.numel_out(0)), ca.SX.sym("x", d)
+    cuts = np.cumsum([0, k, k * d, k * d, k * (width - d)])
+    o, mean, diagonal, triangle = (flat[i:j] for i, j in pairwise(cuts))
+    components = ([o[i] for i in range(k)], lists(mean, d), lists(diagonal, d), lists(triangle, width - d))
+    likelihood = problems.gmm_log_likelihood(*components, [row[i] for i in range(d)], m=m)
+    point = ca.Function("point", [flat, row], [likelihood, ca.gradient(likelihood, flat)])
+
+    p, rows = ca.MX.sym("p", k + k * d + k * width), ca.MX.sym("x", d, n)
+    total, adjoint = point.map("all", "serial", n, [0], [0, 1])(shared(p), rows)
+    constant, gradient = rest(p)
+    outputs = [total + constant, gradient + ca.jtimes(shared(p), p, adjoint, True)]
+    flat_arguments = np.concatenate([alphas, means.ravel(), icf.ravel()])
+    prepared = _casadi_buffers([p, rows], outputs, in_c, flat_arguments, x)
+    cuts = np.cumsum([k, k * d])
+
+    def arrays(results: list[Array]) -> list[Array]:
+        by_alpha, by_mean, by_icf = np.split(results[1].ravel(), cuts)
+        return [results[0].reshape(()), by_alpha, by_mean.reshape(k, d), by_icf.reshape(k, width)]
+
+    prepared.arrays = arrays
+    return prepared
+
+
+@contender("gmm", "CasADi, map", "casadi")
+def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
+    return _casadi_gmm(alphas, means, icf, x, in_c=False)
+
+
+@contender("gmm", "CasADi, map, as C", "casadi")
+def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
+    return _casadi_gmm(alphas, means, icf, x, in_c=True)
+
+
+def _casadi_bundle(parameters: Array, features: Array, in_c: bool) -> Prepared:
+    ca, m = _casadi()
+    n = len(parameters)
+    p, feature = ca.SX.sym("p", 15), ca.SX.sym("f", 2)
+    residual = problems.bundle_residual(p, [feature[0], feature[1]], m, problems.rotate_away_from_zero)
+    jacobian = ca.jacobian(ca.vertcat(*residual), p)
+    single = ca.Function("single", [p, feature], [ca.densify(jacobian.T)])
+    rows, observed = ca.MX.sym("p", 15, n), ca.MX.sym("f", 2, n)
+    mapped = single.map(n, "serial")(rows, observed)
+    prepared = _casadi_buffers([rows, observed], [mapped], in_c, parameters, features)
+    return _squeezed(prepared, (n, 2, 15))
+
+
+@contender("bundle", "CasADi, map", "casadi")
+def _(parameters: Array, features: Array) -> Prepared:
+    return _casadi_bundle(parameters, features, in_c=False)
+
+
+@contender("bundle", "CasADi, map, as C", "casadi")
+def _(parameters: Array, features: Array) -> Prepared:
+    return _casadi_bundle(parameters, features, in_c=True)
+
+
+@contender("least squares", "CasADi, matrices", "casadi")
+def _(a: Array, b: Array, x: Array) -> Prepared:
+    ca, _ = _casadi()
+    rows, columns = a.shape
+    matrix, target, point = ca.MX.sym("a", columns, rows), ca.MX.sym("b", rows), ca.MX.sym("x", columns)
+    residual = matrix.T @ point - target
+    objective = 0.5 * ca.dot(residual, residual)
+    outputs = [objective, ca.gradient(objective, point)]
+    prepared = _casadi_buffers([matrix, target, point], outputs, False, a, b, x)
+    return _squeezed(prepared, (), (columns,))
+
+
+def _casadi_options(columns: dict[str, Array], in_c: bool) -> Prepared:
+    ca, m = _casadi()
+    arrays = [columns[name] for name in problems.OPTION_ARGUMENTS]
+    n = len(arrays[0])
+    p = ca.SX.sym("p", 5)
+    price = problems.black_scholes(*(p[i] for i in range(5)), m=m)
+    second, first = ca.hessian(price, p)
+    upper = [second[i, j] for i in range(5) for j in range(i, 5)]
+    # CasADi's map wants an option's numbers side by side, in and out.
+    single = ca.Function("single", [p], [ca.vertcat(price, first, *upper)])
+    options = ca.MX.sym("p", 5, n)
+    mapped = single.map(n, "serial")(options)
+    prepared = _casadi_buffers([options], [mapped], in_c, np.column_stack(arrays))
+    prepared.arrays = lambda results: list(results[0].T)
+    return prepared
+
+
+@contender("options", "CasADi, map", "casadi")
+def _(**columns: Array) -> Prepared:
+    return _casadi_options(columns, in_c=False)
+
+
+@contender("options", "CasADi, map, as C", "casadi")
+def _(**columns: Array) -> Prepared:
+    return _casadi_options(columns, in_c=True)
+
+
+def _casadi_scalar(function: Callable[[list[Any]], Any], x: Array, *, in_c: bool, buffers: bool) -> Prepared:
+    ca, _ = _casadi()
+    p = ca.SX.sym("x", len(x))
+    value = function([p[i] for i in range(len(x))])
+    outputs = [value, ca.gradient(value, p)]
+    if buffers:
+        return _squeezed(_casadi_buffers([p], outputs, in_c, x), (), x.shape)
+    compiled = _casadi_function([p], outputs, in_c)
+
+    def step() -> tuple[float, Array]:
+        value, gradient = compiled(x)
+        return float(value), np.asarray(gradient)
+
+    return Prepared(step, lambda result: [result[0], result[1].ravel()])
+
+
+def _scalar_functions() -> dict[str, Callable[[list[Any]], Any]]:
+    _, m = _casadi()
+    return {
+        "rosenbrock": problems.rosenbrock,
+        "expression": lambda numbers: problems.expression(*numbers, m=m),
+    }
+
+
+def _enter_casadi_scalar(problem: str, name: str, in_c: bool, buffers: bool) -> None:
+    @contender(problem, name, "casadi")
+    def _(x: Array) -> Prepared:
+        return _casadi_scalar(_scalar_functions()[problem], x, in_c=in_c, buffers=buffers)
+
+
+for _problem in ("rosenbrock", "expression"):
+    _enter_casadi_scalar(_problem, "CasADi, buffers", in_c=False, buffers=True)
+    _enter_casadi_scalar(_problem, "CasADi, buffers, as C", in_c=True, buffers=True)
+    _enter_casadi_scalar(_problem, "CasADi, ndarrays, as C", in_c=True, buffers=False)
+
+
+# --- XAD ---------------------------------------------------------------------------------------------------------
+
+
+def _xad() -> tuple[Any, Any, Any]:
+    """The active number, a tape that is recording, and the mathematics."""
+    import xad.math
+    from xad.adj_1st import Real, Tape
+
+    tape = Tape()
+    tape.activate()
+    names = ("exp", "log", "sqrt", "sin", "cos", "tanh", "erfc")
+    m = SimpleNamespace(**{name: getattr(xad.math, name) for name in names}, relu=lambda x: xad.math.max(x, 0.0))
+    return Real, tape, m
+
+
+def _xad_gradient(function: Callable[..., Any], tape: Any, inputs: list[Any]) -> tuple[float, list[float]]:
+    """Record anew, sweep, read: one tape serves all calls."""
+    tape.clearAll()
+    for number in inputs:
+        tape.registerInput(number)
+    tape.newRecording()
+    output = function(*inputs)
+    tape.registerOutput(output)
+    output.setDerivative(1.0)
+    tape.computeAdjoints()
+    return output.getValue(), [number.getDerivative() for number in inputs]
+
+
+@contender("eager mlp", "XAD", "xad")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    real, tape, m = _xad()
+    numbers, xs, ys = parameters.tolist(), x.tolist(), y.tolist()
+
+    def loss(*leaves: Any) -> Any:
+        return problems.mlp_loss(leaves, xs, ys, m)
+
+    return Prepared(lambda: _xad_gradient(loss, tape, [real(p) for p in numbers]))
+
+
+@contender("chain", "XAD", "xad")
+def _(links: int) -> Prepared:
+    real, tape, _ = _xad()
+
+    def step() -> tuple[float, float, float]:
+        value, (by_start, by_factor) = _xad_gradient(
+            lambda start, factor: problems.chain(start, factor, links), tape, [real(1.0), real(0.999)]
+        )
+        return value, by_start, by_factor
+
+    return steps.weighed(step, 2 * links)
+
+
+@contender("readme graph", "XAD", "xad")
+def _(a: float, b: float) -> Prepared:
+    real, tape, m = _xad()
+
+    def step() -> tuple[float, float, float]:
+        value, (by_a, by_b) = _xad_gradient(lambda a, b: problems.readme_graph(a, b, m), tape, [real(a), real(b)])
+        return value, by_a, by_b
+
+    return Prepared(step)
+
+
+@contender("eager greeks", "XAD", "xad")
+def _(**columns: Array) -> Prepared:
+    real, tape, m = _xad()
+    rows = list(zip(*(columns[name].tolist() for name in problems.OPTION_ARGUMENTS), strict=True))
+
+    def price(*arguments: Any) -> Any:
+        return problems.black_scholes(*arguments, m=m)
+
+    def step() -> list[list[float]]:
+        results = []
+        for row in rows:
+            value, greeks = _xad_gradient(price, tape, [real(number) for number in row])
+            results.append([value, *greeks])
+        return results
+
+    return Prepared(step, lambda results: [results])
+
+
+@contender("expression", "XAD", "xad")
+def _(x: Array) -> Prepared:
+    real, tape, m = _xad()
+    numbers = x.tolist()
+
+    def function(*inputs: Any) -> Any:
+        return problems.expression(*inputs, m=m)
+
+    return Prepared(lambda: _xad_gradient(function, tape, [real(number) for number in numbers]))
+
+
+@contender("eager greeks", "XAD, one recording of all", "xad")
+def _(**columns: Array) -> Prepared:
+    real, tape, m = _xad()
+    rows = list(zip(*(columns[name].tolist() for name in problems.OPTION_ARGUMENTS), strict=True))
+
+    def step() -> list[list[float]]:
+        tape.clearAll()
+        options = [[real(number) for number in row] for row in rows]
+        for arguments in options:
+            tape.registerInputs(arguments)
+        tape.newRecording()
+        prices = [problems.black_scholes(*arguments, m=m) for arguments in options]
+        for price in prices:
+            tape.registerOutput(price)
+            price.setDerivative(1.0)
+        tape.computeAdjoints()
+        return [
+            [price.getValue(), *(a.getDerivative() for a in arguments)]
+            for price, arguments in zip(prices, options, strict=True)
+        ]
+
+    return Prepared(step, lambda results: [results])
+
+
+@contender("rosenbrock", "XAD", "xad")
+def _(x: Array) -> Prepared:
+    real, tape, _ = _xad()
+    numbers = x.tolist()
+
+    def function(*inputs: Any) -> Any:
+        return problems.rosenbrock(inputs)
+
+    return Prepared(lambda: _xad_gradient(function, tape, [real(number) for number in numbers]))
+
+
+# --- micrograd, and a pure-Python class in microgpt's manner -----------------------------------------------------
+
+
+def _micrograd() -> tuple[Any, Any]:
+    from micrograd.engine import Value
+
+    sys.setrecursionlimit(10**7)  # its sweep calls itself once a node
+    return Value, SimpleNamespace(relu=Value.relu)
+
+
+@contender("eager mlp", "micrograd", "micrograd.engine")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    value, m = _micrograd()
+    return steps.mlp(value, m, parameters, x, y)
+
+
+@contender("chain", "micrograd", "micrograd.engine")
+def _(links: int) -> Prepared:
+    value, _ = _micrograd()
+    return steps.chain(value, links)
+
+
+@contender("readme graph", "micrograd", "micrograd.engine")
+def _(a: float, b: float) -> Prepared:
+    value, m = _micrograd()
+    return steps.readme(value, m, a, b)
+
+
+@contender("eager mlp", "plain Value")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    return steps.mlp(plain_value.Value, plain_value.math_functions, parameters, x, y)
+
+
+@contender("chain", "plain Value")
+def _(links: int) -> Prepared:
+    return steps.chain(plain_value.Value, links)
+
+
+@contender("readme graph", "plain Value")
+def _(a: float, b: float) -> Prepared:
+    return steps.readme(plain_value.Value, plain_value.math_functions, a, b)
+
+
+@contender("gpt", "plain Value")
+def _(name: str, seed: int) -> Prepared:
+    return steps.gpt(plain_value.Value, name, seed)
