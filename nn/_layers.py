@@ -1,0 +1,230 @@
+"""Neurons, layers of them, and layers on layers: the multi-layer perceptron.
+
+The names `nin`, `nouts` and `nonlin`, the order in which random numbers are drawn, and the reprs are those of
+micrograd (https://github.com/karpathy/micrograd), so that code written for it gives the same numbers here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from autograd import Value, rules
+from autograd.value import Operand
+from nn._module import Module
+
+Activation: TypeAlias = str | Callable[[Any], Any]
+Seed: TypeAlias = int | random.Random | None
+
+WRITTEN = {"relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}  # other names are capitalised
+
+
+def _activation(named: Activation) -> Callable[[Any], Any] | None:
+    """The function that an activation stands for; None for none."""
+    if callable(named):
+        return named
+    if named == "linear":
+        return None
+    unary = {name: rule for name, rule in rules.TABLE.items() if rule.arity == 1}
+    if named not in unary:
+        raise ValueError(f"activation must be a function, 'linear' or one of {', '.join(unary)}; not {named!r}")
+    return unary[named]
+
+
+def _size(number: Any, what: str) -> int:
+    if isinstance(number, bool) or not hasattr(number, "__index__") or number.__index__() < 1:
+        raise ValueError(f"{what} must be a whole number from 1 up, not {number!r}")
+    size: int = number.__index__()
+    return size
+
+
+def _uniform(seed: Seed) -> Callable[[float, float], float]:
+    """Where random numbers come from: a generator of its own, or the global one."""
+    if seed is None:
+        return random.uniform
+    return (seed if isinstance(seed, random.Random) else random.Random(seed)).uniform
+
+
+def _chosen(nonlin: bool | None, activation: Activation | None) -> Activation:
+    if nonlin is None:
+        return "relu" if activation is None else activation
+    if activation is not None:
+        raise ValueError(f"give activation={activation!r} or nonlin={nonlin!r}, not both")
+    return "relu" if nonlin else "linear"
+
+
+class Neuron(Module):
+    """activation(w · x + b), with the inner product as one node.
+
+    Parameters
+    ----------
+    nin : int
+        Number of inputs.
+    nonlin : bool, optional
+        micrograd's way to choose between ReLU (True) and no activation (False).
+    activation : str or callable, optional
+        Any unary row of the table by its name ("tanh", "sigmoid", …), "linear" for none, or a function of one
+        number; "relu" by default.
+    seed : int or random.Random, optional
+        Where the weights come from; without it, the global `random`.
+
+    Attributes
+    ----------
+    w : list of Value
+        `nin` weights, drawn uniformly from (-1, 1).
+    b : Value
+        The bias, 0 at first.
+
+    Raises
+    ------
+    ValueError
+        For an unknown activation, or both `nonlin` and `activation`; when called: for a wrong number of inputs.
+
+    Examples
+    --------
+    >>> from nn import Neuron
+    >>> neuron = Neuron(2, activation="tanh", seed=1)
+    >>> neuron
+    TanhNeuron(2)
+    >>> neuron([1.0, -2.0]).op, neuron.w[1].label
+    (tanh, 'w[1]')
+    """
+
+    def __init__(
+        self, nin: int, nonlin: bool | None = None, *, activation: Activation | None = None, seed: Seed = None
+    ) -> None:
+        draw = _uniform(seed)
+        self.w = [Value(draw(-1, 1)) for _ in range(_size(nin, "the number of inputs"))]
+        self.b = Value(0.0)
+        chosen = _chosen(nonlin, activation)
+        self.kind = str(getattr(chosen, "__name__", chosen))
+        self.activation = _activation(chosen)
+
+    def __call__(self, x: Sequence[Operand]) -> Any:
+        """The output, one number, for `nin` inputs."""
+        if not hasattr(x, "__len__") or len(x) != len(self.w):
+            given = len(x) if hasattr(x, "__len__") else repr(x)
+            where = f"{self!r}{f' at {self.path}' if self.path else ''}"
+            raise ValueError(f"{where} takes a sequence of {len(self.w)} inputs, not {given}")
+        output = rules.dot(*self.w, *x) + self.b
+        if self.activation is not None:
+            output = self.activation(output)
+        if self.path and getattr(output, "op", None) is not None:
+            output.label = self.path
+        return output
+
+    def __repr__(self) -> str:
+        return f"{WRITTEN.get(self.kind, self.kind.capitalize())}Neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """Neurons side by side on the same inputs.
+
+    Parameters
+    ----------
+    nin, nout : int
+        Number of inputs and of neurons.
+    nonlin, activation, seed
+        As for `Neuron`.
+
+    Examples
+    --------
+    >>> from nn import Layer
+    >>> layer = Layer(3, 2, activation="sigmoid", seed=1)
+    >>> layer
+    Layer of [SigmoidNeuron(3), SigmoidNeuron(3)]
+    >>> len(layer([1.0, 2.0, 3.0])), len(layer.parameters())
+    (2, 8)
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nout: int,
+        nonlin: bool | None = None,
+        *,
+        activation: Activation | None = None,
+        seed: Seed = None,
+    ) -> None:
+        generator = random.Random(seed) if isinstance(seed, int) else seed
+        self.neurons = [
+            Neuron(nin, nonlin, activation=activation, seed=generator)
+            for _ in range(_size(nout, "the number of neurons"))
+        ]
+
+    def outputs(self, x: Sequence[Operand]) -> list[Any]:
+        """The outputs of all neurons."""
+        return [neuron(x) for neuron in self.neurons]
+
+    def __call__(self, x: Sequence[Operand]) -> Any:
+        """The outputs of all neurons; of a layer with one neuron its output, not a list."""
+        outputs = self.outputs(x)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(map(repr, self.neurons))}]"
+
+
+class MLP(Module):
+    """A multi-layer perceptron: each layer's outputs are the next one's inputs.
+
+    Parameters
+    ----------
+    nin : int
+        Number of inputs.
+    nouts : sequence of int
+        Number of neurons in each layer.
+    activation : str, callable or sequence of them, optional
+        One for all layers but the last, which has none; or, as a sequence, one for each layer. "relu" by
+        default. For the choices see `Neuron`.
+    seed : int or random.Random, optional
+        As for `Neuron`.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive whole number, or there is not one activation per layer; when called: for a
+        wrong number of inputs.
+
+    Examples
+    --------
+    >>> from nn import MLP
+    >>> model = MLP(2, [3, 1], activation=["tanh", "sigmoid"], seed=1)
+    >>> model
+    MLP of [Layer of [TanhNeuron(2), TanhNeuron(2), TanhNeuron(2)], Layer of [SigmoidNeuron(3)]]
+    >>> [name for name, _ in model.named_parameters()][-2:]
+    ['layers[1].neurons[0].w[2]', 'layers[1].neurons[0].b']
+    >>> 0.0 < model([0.5, -0.5]) < 1.0
+    True
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        activation: Activation | Sequence[Activation] = "relu",
+        *,
+        seed: Seed = None,
+    ) -> None:
+        sizes = [nin, *nouts]
+        if len(sizes) < 2:
+            raise ValueError("an MLP needs at least one layer: pass the number of neurons of each, such as [16, 16, 1]")
+        if isinstance(activation, str) or callable(activation):
+            activation = [*[activation] * (len(sizes) - 2), "linear"]
+        if len(activation) != len(sizes) - 1:
+            raise ValueError(f"{len(sizes) - 1} layers need as many activations, not {len(activation)}")
+        generator = random.Random(seed) if isinstance(seed, int) else seed
+        self.layers = [
+            Layer(inputs, outputs, activation=kind, seed=generator)
+            for inputs, outputs, kind in zip(sizes, sizes[1:], activation)
+        ]
+
+    def __call__(self, x: Sequence[Operand]) -> Any:
+        """The last layer's outputs; a single one as it is, not in a list."""
+        for layer in self.layers:
+            x = layer.outputs(x)
+        return x[0] if len(x) == 1 else x
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(map(repr, self.layers))}]"
