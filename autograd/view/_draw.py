@@ -1,0 +1,386 @@
+"""A graph as a picture: every number of the chain rule at its node and on its edge."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import hypot, isfinite, sqrt
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+try:
+    import graphviz
+except ImportError as error:
+    raise ImportError("drawing graphs needs the extra `view`: pip install 'scalar-autograd[view]'") from error
+
+from autograd.sweep import Message, record_sweep, topological_order
+from autograd.value import Value
+from autograd.view._dot import layout
+
+# Blue and orange of Okabe and Ito's palette, told apart by the colour-blind (https://jfly.uni-koeln.de/color/).
+# Boxes are light with dark text, lines and free text of middle brightness: both can be read on white and on black.
+PALE, BLUE, ORANGE, YELLOW = (245, 245, 245), (86, 180, 233), (230, 159, 0), "#f0e442"
+INK, GREY, LINE_BLUE, LINE_ORANGE = "#1a1a1a", "#7a7a7a", "#0f7fbf", "#d55e00"
+KEY = "data and grad = ∂output/∂node · ∂ local derivative, ← message = grad × ∂ · blue: positive, orange: negative"
+
+FRAME = {"color": GREY, "style": "rounded", "labelloc": "t", "labeljust": "l"}
+
+_WORD = r"[^\W\d]\w*(?:\[[^\]]*\])*"
+_PATH = re.compile(rf"((?:{_WORD}\.)*){_WORD}")  # layers[0].neurons[3].w[1]
+
+
+class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
+    """A `graphviz.Digraph` that needs no `dot` on the path: graphviz-pure will do."""
+
+    def pipe(self, format: str | None = None, *unused: Any, encoding: str | None = None, **options: Any) -> Any:  # noqa: A002
+        """The picture as bytes, or as text if an encoding is given; Jupyter calls this."""
+        picture = layout(self.source, format or self.format)
+        return picture.decode(encoding) if encoding else picture
+
+    def render(self, filename: Any = None, directory: Any = None, *unused: Any, **options: Any) -> str:
+        """Write ``filename.format`` (or `outfile`) and return its path."""
+        kind = options.get("format") or self.format
+        target = Path(options.get("outfile") or f"{filename or self.filename}.{kind}")
+        return str(render(self, Path(directory or "") / target))
+
+
+@dataclass
+class _Box:
+    """One box of the picture."""
+
+    title: str
+    lines: list[str]
+    grad: float | None = None  # decides the colour
+    path: str = ""  # the module to which it belongs
+    look: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Line:
+    """One line of the picture, in the direction in which data flow."""
+
+    tail: Hashable
+    head: Hashable
+    text: str
+    message: float | None = None  # decides the colour
+
+
+def draw(
+    outputs: Value | Iterable[Value], *, fold: bool | int = False, digits: int = 4, limit: int = 200
+) -> graphviz.Digraph:
+    """Draw the graph of one or several Values, with the numbers of one reverse sweep.
+
+    Each node is a box with its operation and label, its data and its gradient; each operand slot is a line
+    with the local derivative and the message, so ``x * x`` has two. Parameters of modules stand in a frame
+    for each module, by their labels. The gradients are those of one sweep from the outputs, whether or not
+    `backward` was called; where the `.grad` of a node is something else by now, that is shown too.
+
+    In Jupyter the result shows itself. No `.grad` changes.
+
+    Parameters
+    ----------
+    outputs : Value or iterable of Value
+        What to draw; the sweep starts here.
+    fold : bool or int
+        Draw each module as one box, and of the rest each kind of operation as one. A number tells how deep to go:
+        1, like True, keeps ``layers[0]``, 2 keeps ``layers[0].neurons[3]``. Constants are left out.
+    digits : int
+        Significant digits.
+    limit : int
+        The greatest number of boxes to draw.
+
+    Returns
+    -------
+    graphviz.Digraph
+        Its `source` is the DOT text, `pipe("svg")` the picture as bytes; `render` writes a file.
+
+    Raises
+    ------
+    TypeError
+        If an output is not a Value.
+    ValueError
+        If the graph has more boxes than `limit`; the message says how many, and what to do.
+
+    Examples
+    --------
+    >>> from autograd import Value
+    >>> from autograd.view import draw
+    >>> x = Value(3.0, label="x")
+    >>> picture = draw(x * x)
+    >>> picture.source.count("->")
+    2
+    """
+    roots = [outputs] if isinstance(outputs, Value) else list(outputs)
+    for root in roots:
+        if not isinstance(root, Value):
+            raise TypeError(f"only the graph of a Value can be drawn, not {root!r} of type {type(root).__name__}")
+    order = topological_order(*roots)
+    lines = sum(len(node.operands) for node in order)
+    count = len(order) + sum(type(o) is float for node in order for o in node.operands)
+    if count > limit and not fold:
+        raise ValueError(
+            f"a graph of {count:,} boxes and {lines:,} lines is too large to read (more than limit={limit:,}): "
+            "draw(…, fold=True) draws one box for each module, draw of an earlier Value a smaller part"
+        )
+    picture = _Graph(roots, order, digits)
+    if not fold:
+        return picture.whole()
+    boxes, between = picture.folded(int(fold))
+    if len(boxes) > limit:
+        raise ValueError(
+            f"the graph of {len(order):,} nodes is too large to read: folded it still has {len(boxes):,} boxes (more "
+            f"than limit={limit:,}). Draw an earlier Value, or one observation"
+            + (f", or fold less deep than {fold}" if fold > 1 else "")
+        )
+    return _compose(boxes, between)
+
+
+def render(value: Value | Iterable[Value] | graphviz.Digraph, path: str | PathLike[str], **options: Any) -> Path:
+    """Draw to a file.
+
+    Parameters
+    ----------
+    value : Value, iterable of Value or Digraph
+        What to draw, or what `draw` returned.
+    path : path
+        The file; its suffix tells the format, such as ``.svg`` or ``.png``.
+    **options
+        For `draw`.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is missing or names no format, or as `draw`.
+    RuntimeError
+        If neither `dot` nor `graphviz-pure` is installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from autograd import Value
+    >>> from autograd.view import render
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     render(Value(3.0, label="x") ** 2, f"{folder}/square.svg").name
+    'square.svg'
+    """
+    path = Path(path)
+    if not path.suffix:
+        raise ValueError(f"the file name {str(path)!r} must end in a format, such as .svg or .png")
+    drawing = value if isinstance(value, graphviz.Digraph) else draw(value, **options)
+    picture = layout(drawing.source, path.suffix[1:].lower())
+    path.write_bytes(picture)
+    return path
+
+
+class _Graph:
+    """A graph and the messages of one sweep over it."""
+
+    def __init__(self, roots: Sequence[Value], order: Sequence[Value], digits: int) -> None:
+        self.order, self.digits = order, digits
+        self.outputs = set(roots)  # by identity: == compares the data
+        self.messages = {(m.node, m.slot): m for m in record_sweep(roots)}
+        self.adjoints = dict.fromkeys(order, 0.0) | dict.fromkeys(roots, 1.0)
+        self.adjoints |= {m.operand: m.total for m in self.messages.values()}
+        self.paths = _module_paths(order)
+
+    def number(self, x: float) -> str:
+        """A number as it is printed."""
+        return f"{x:.{self.digits}g}"
+
+    def box(self, node: Value) -> _Box:
+        """The box of one node."""
+        adjoint = self.adjoints[node]
+        name = node.label or ""
+        path = self.paths.get(node, "")
+        name = "" if node.op is not None and name == path else name.removeprefix(f"{path}.")
+        title = f"{node.op.symbol}  {name}" if node.op is not None else name
+        lines = [f"data {self.number(node.data)}", f"grad {self.number(adjoint)}"]
+        if node.grad not in (0.0, adjoint):
+            lines.append(f".grad {self.number(node.grad)} (accumulated)")
+        look = {"style": "filled,rounded", "tooltip": node.op.name} if node.op is not None else {}
+        return _Box(title.strip(), lines, adjoint, path, look | ({"penwidth": "2.5"} if node in self.outputs else {}))
+
+    def line(self, tail: Hashable, head: Hashable, message: Message | None) -> _Line:
+        """The line of one operand slot."""
+        if message is None:
+            return _Line(tail, head, "")
+        text = f"∂ {self.number(message.local_derivative)}\n← {self.number(message.message)}"
+        return _Line(tail, head, text, message.message)
+
+    def whole(self) -> Drawing:
+        """Every node a box, every operand slot a line."""
+        boxes: dict[Hashable, _Box] = {}
+        lines = []
+        for node in self.order:
+            boxes[node] = self.box(node)
+            for slot, operand in enumerate(node.operands):
+                tail: Hashable = operand
+                if type(operand) is float:  # a constant is a box of its own wherever it is used
+                    tail = (node, slot)
+                    look = {"shape": "plaintext", "style": "", "fontcolor": GREY, "width": "0", "height": "0"}
+                    boxes[tail] = _Box(self.number(operand), [], None, self.paths.get(node, ""), look)
+                lines.append(self.line(tail, node, self.messages.get((node, slot))))
+        return _compose(boxes, lines)
+
+    def folded(self, depth: int) -> tuple[dict[Hashable, _Box], list[_Line]]:
+        """A box for each group of nodes, a line for all messages between two groups."""
+        group = _groups(self.order, self.paths, depth)
+        members: dict[Hashable, list[Value]] = defaultdict(list)
+        between: dict[tuple[Hashable, Hashable], list[Message | None]] = defaultdict(list)
+        for node in self.order:
+            members[group[node]].append(node)
+            for slot, operand in enumerate(node.operands):
+                if type(operand) is not float and group[operand] != group[node]:
+                    between[group[operand], group[node]].append(self.messages.get((node, slot)))
+        boxes = {key: self.group_box(key, nodes) for key, nodes in members.items()}
+        return boxes, [self.group_line(tail, head, sent) for (tail, head), sent in between.items()]
+
+    def group_box(self, key: Hashable, nodes: Sequence[Value]) -> _Box:
+        """The box of a group; a single node looks as ever."""
+        if len(nodes) == 1:
+            return self.box(nodes[0])
+        parameters = [node for node in nodes if node.op is None]
+        norm = self.number(hypot(*[self.adjoints[node] for node in parameters or nodes]))
+        if isinstance(key, str):
+            lines = [f"{len(nodes):,} nodes", f"{len(parameters):,} parameters", f"‖grad‖ {norm}"]
+            return _Box(key, lines, look={"style": "filled,rounded", "penwidth": "2"})
+        op = nodes[0].op
+        look = {} if op is None else {"style": "filled,rounded"}
+        return _Box("leaves" if op is None else op.symbol, [f"{len(nodes):,} nodes", f"‖grad‖ {norm}"], look=look)
+
+    def group_line(self, tail: Hashable, head: Hashable, sent: Sequence[Message | None]) -> _Line:
+        """The line for all messages from one group to another."""
+        if len(sent) == 1:
+            return self.line(tail, head, sent[0])
+        arrived = [m.message for m in sent if m is not None]
+        return _Line(tail, head, f"{len(arrived):,} messages\n‖·‖ {self.number(hypot(*arrived))}")
+
+
+def _module_paths(order: Sequence[Value]) -> dict[Value, str]:
+    """The module to which a node belongs, where the labels tell.
+
+    A parameter belongs where its label says. A computed node belongs to a module if the module put its path on it
+    as a label, if it works on that module's parameters, or if it stands between two such nodes.
+    """
+    paths: dict[Value, str] = {}
+    for node in order:
+        match = _PATH.fullmatch(node.label) if node.op is None and node.label else None
+        if match and match[1]:
+            paths[node] = match[1].removesuffix(".")
+    known = {parent for path in set(paths.values()) for parent in _with_parents(path)}
+    source: dict[Value, str] = dict(paths)  # the one module that all of a node's operands lead back to
+    for node in order:
+        if node.op is None:
+            continue
+        operands = [o for o in node.operands if type(o) is not float]
+        path = node.label if node.label in known else _common([paths[o] for o in operands if o in paths and not o.op])
+        if path:
+            paths[node] = path
+        sources = {source[o] for o in operands if o in source}
+        if path or len(sources) == 1:
+            source[node] = path or sources.pop()
+    users: dict[Value, set[str]] = defaultdict(set)
+    for node in reversed(order):
+        if node not in paths and node in source and users[node] == {source[node]}:
+            paths[node] = source[node]
+        for operand in node.operands:
+            if type(operand) is not float:
+                users[operand].add(paths.get(node, ""))
+    return paths
+
+
+def _with_parents(path: str) -> list[str]:
+    parts = path.split(".")
+    return [".".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _common(paths: Sequence[str]) -> str:
+    """The innermost module that contains all of these."""
+    shared = [set(_with_parents(path)) for path in paths]
+    return max(set.intersection(*shared), key=len, default="") if shared else ""
+
+
+def _groups(order: Sequence[Value], paths: Mapping[Value, str], depth: int) -> dict[Value, Hashable]:
+    """Which nodes become one box: those of a module, those that do the same to the same groups, and the leaves.
+
+    A node that continues what its operand did (a sum, term by term) joins its operand's group.
+    """
+    group: dict[Value, Hashable] = {}
+    operation: dict[Hashable, Any] = {}
+    numbered: dict[Hashable, int] = {}
+    for node in order:
+        if node in paths:
+            group[node] = ".".join(paths[node].split(".")[:depth])
+            continue
+        below = frozenset(group[o] for o in node.operands if type(o) is not float)
+        joined = [key for key in below if not isinstance(key, str) and operation.get(key) is node.op]
+        key = joined[0] if joined else numbered.setdefault((node.op, below), len(numbered))
+        group[node] = key
+        operation[key] = node.op
+    return group
+
+
+def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
+    """The picture, each box in the frame of its module."""
+    free = {"fontname": "Helvetica,Arial,sans-serif", "fontsize": "10", "fontcolor": GREY}
+    drawing = Drawing(
+        format="svg",
+        graph_attr=free | {"rankdir": "LR", "bgcolor": "transparent", "label": KEY, "labelloc": "b"},
+        node_attr=free | {"shape": "box", "style": "filled", "fontcolor": INK, "color": GREY, "fillcolor": _rgb(PALE)},
+        edge_attr=free | {"color": GREY, "arrowsize": "0.6"},
+    )
+    names = {key: f"n{i}" for i, key in enumerate(boxes)}
+    frames = {"": drawing}
+    largest = _largest(box.grad for box in boxes.values())
+    for path in sorted({parent for box in boxes.values() if box.path for parent in _with_parents(box.path)}):
+        short = path.rpartition(".")[2]
+        frame = graphviz.Digraph(f"cluster_{path}", graph_attr=FRAME | {"label": short})
+        frames[path] = frame
+    for key, box in boxes.items():
+        text = "<BR/>".join([f"<B>{html.escape(box.title)}</B>"] * bool(box.title) + [*map(html.escape, box.lines)])
+        look = {"fillcolor": _fill(box.grad, largest)} | box.look
+        frames[box.path].node(names[key], f"<{text or ' '}>", **look)
+    for path in sorted(frames, key=len, reverse=True)[:-1]:  # the inner ones first
+        frames[path.rpartition(".")[0]].subgraph(frames[path])
+    largest = _largest(line.message for line in lines)
+    for line in lines:
+        drawing.edge(names[line.tail], names[line.head], line.text, **_stroke(line, largest))
+    return drawing
+
+
+def _largest(numbers: Iterable[float | None]) -> float:
+    return max((abs(x) for x in numbers if x is not None and isfinite(x)), default=0.0) or 1.0
+
+
+def _rgb(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _fill(grad: float | None, largest: float) -> str:
+    """From pale to blue (positive) or orange (negative); the root of the size, so that small ones still show."""
+    if grad is None:
+        return _rgb(PALE)
+    if not isfinite(grad):
+        return YELLOW
+    share = sqrt(abs(grad) / largest)
+    red, green, blue = [round(pale + share * (full - pale)) for pale, full in zip(PALE, BLUE if grad > 0 else ORANGE)]
+    return _rgb((red, green, blue))
+
+
+def _stroke(line: _Line, largest: float) -> dict[str, str]:
+    """Colour by sign, width by size; dotted where no message goes."""
+    if line.message is None:
+        return {} if line.text else {"style": "dotted"}
+    if not isfinite(line.message):
+        return {"color": YELLOW, "penwidth": "3"}
+    colour = GREY if line.message == 0.0 else LINE_BLUE if line.message > 0.0 else LINE_ORANGE
+    return {"color": colour, "penwidth": f"{1 + 2 * sqrt(abs(line.message) / largest):.2f}"}

@@ -1,0 +1,214 @@
+"""Pictures of graphs say what the engine computed, work without a system's Graphviz, and stay readable."""
+
+import builtins
+import importlib
+import json
+import re
+import sys
+
+import pytest
+
+from autograd import Value, record_sweep
+from autograd.view import draw, render
+from autograd.view._dot import layout
+from nn import MLP, Layer, hinge, mean_squared_error
+
+
+def picture(value, **options):
+    """What Graphviz understood of the drawing: boxes by their text, lines as (from, to, text, look), frames."""
+    parsed = json.loads(layout(draw(value, **options).source, "json"))
+    objects = {o["_gvid"]: o for o in parsed["objects"]}
+    text = {i: re.sub(r"<[^>]*>", " ", o.get("label", "").replace("<BR/>", "|")).strip() for i, o in objects.items()}
+    boxes = {text[i]: o for i, o in objects.items() if "nodes" not in o and "subgraphs" not in o}
+    lines = [(text[e["tail"]], text[e["head"]], e.get("label", ""), e) for e in parsed.get("edges", [])]
+    frames = {o["name"].removeprefix("cluster_"): o for o in objects.values() if "nodes" in o}
+    return boxes, lines, {name: {text[i] for i in o["nodes"]} for name, o in frames.items()}
+
+
+def small():
+    """The example of the README: z = x² + relu(xy + 8)."""
+    x, y = Value(3.0, label="x"), Value(-2.0, label="y")
+    z = x * x + (x * y + 8).relu()
+    z.label = "z"
+    return z, x, y
+
+
+def test_box_shows_operation_label_data_and_gradient():
+    """Every node with its symbol, its label and its two numbers; the constant as itself."""
+    boxes, _, _ = picture(small()[0])
+    expected = [
+        *("x |data 3|grad 4", "y |data -2|grad 3", "× |data 9|grad 1", "× |data -6|grad 1"),
+        *("+ |data 2|grad 1", "relu |data 2|grad 1", "+  z |data 11|grad 1", "8"),
+    ]
+    assert sorted(expected) == sorted(boxes)
+
+
+def test_line_shows_local_derivative_and_message_of_each_slot():
+    """The lines are the messages of the recorded sweep, slot by slot: two for x * x; none reaches a constant."""
+    z, _, _ = small()
+    _, lines, _ = picture(z)
+    expected = sorted(f"∂ {m.local_derivative:.4g}\n← {m.message:.4g}" for m in record_sweep(z))
+    assert expected == sorted(text for _, _, text, _ in lines if text)
+    squares = [(tail, head) for tail, head, _, _ in lines if head == "× |data 9|grad 1"]
+    assert [("x |data 3|grad 4", "× |data 9|grad 1")] * 2 == squares
+    assert [("8", "dotted")] == [(tail, look.get("style")) for tail, _, text, look in lines if not text]
+
+
+def test_drawing_changes_no_gradient():
+    """The picture's gradients come from a sweep of its own; what .grad holds besides is shown."""
+    z, x, _ = small()
+    draw(z)
+    assert 0.0 == x.grad
+    z.backward()
+    assert "x |data 3|grad 4" in picture(z)[0]
+    z.backward()
+    assert "x |data 3|grad 4|.grad 8 (accumulated)" in picture(z)[0]
+    assert 8.0 == x.grad
+
+
+def test_colour_tells_sign_and_size():
+    """Positive gradients are bluer, negative ones more orange, zero is neither; not finite ones are yellow."""
+    a, b, c, d, e = (Value(1.0, label=name) for name in "abcde")
+    boxes, lines, _ = picture(a * 4 + b * 1 + c * -4 + d * 0 + e)
+
+    def colour(name):
+        text = next(text for text in boxes if text.startswith(name))
+        red, _, blue = bytes.fromhex(boxes[text]["fillcolor"][1:])
+        return blue - red, red - blue
+
+    assert colour("a")[0] > colour("b")[0] > 0
+    assert colour("c")[1] > 0
+    assert (0, 0) == colour("d")
+    strokes = {tail[0]: look["color"] for tail, _, text, look in lines if text and tail[0] in "abcd"}
+    assert strokes["a"] == strokes["b"] != strokes["c"]
+    assert strokes["d"] not in (strokes["a"], strokes["c"])
+    boxes, _, _ = picture(Value(0.0, label="x").log())
+    assert "#f0e442" == boxes["x |data 0|grad inf"]["fillcolor"]
+
+
+def test_modules_are_frames():
+    """A neuron's parameters and the nodes it computes stand in its frame, inside that of its layer."""
+    model = MLP(1, [2, 1], activation="tanh", seed=1)
+    loss = mean_squared_error([model([0.5])], [1.0])
+    _, lines, frames = picture(loss)
+    assert {"layers[0]", "layers[0].neurons[0]", "layers[0].neurons[1]", "layers[1]", "layers[1].neurons[0]"} == set(
+        frames
+    )
+    inside = sorted(text.split("|")[0].strip() for text in frames["layers[0].neurons[1]"])
+    assert ["+", "0.5", "b", "tanh", "w[0]", "·"] == inside
+    assert frames["layers[0].neurons[1]"] < frames["layers[0]"]
+    framed = set().union(*frames.values())
+    assert {"mean", "^", "−"} == {head.split()[0] for _, head, _, _ in lines if head not in framed}
+
+
+def test_activation_of_several_nodes_stays_in_its_neuron():
+    """What a function of the user's computes between parameters and output is framed, what follows is not."""
+    layer = Layer(1, 2, activation=lambda z: (z * 2.0).exp() + z, seed=1)
+    first, second = layer([3.0])
+    _, _, frames = picture(first - second)
+    inside = sorted(text.split("|")[0].strip() for text in frames["neurons[0]"])
+    assert ["+", "+", "2", "3", "b", "exp", "w[0]", "·", "×"] == inside
+
+
+def big_loss():
+    """A batch of 50 through an MLP: 7,000 boxes."""
+    model = MLP(2, [16, 16, 1], seed=1)
+    return hinge([model([0.1 * i, 0.3 * (i % 7)]) for i in range(50)], [1 - 2 * (i % 2) for i in range(50)])
+
+
+def test_too_large_a_graph_is_refused_with_its_size():
+    """The error says how large it is and what to do."""
+    with pytest.raises(ValueError, match=r"7,\d\d\d boxes .* 3\d,\d\d\d lines .* limit=200.*fold=True"):
+        draw(big_loss())
+
+
+def test_folded_to_modules():
+    """One box for each layer and for each operation on the whole batch, with sizes and norms that add up."""
+    loss = big_loss()
+    boxes, lines, _ = picture(loss, fold=True)
+    names = [text.split("|")[0].strip() for text in boxes]
+    assert sorted(["layers[0]", "layers[1]", "layers[2]", "×", "−", "relu", "mean"]) == sorted(names)
+    assert any("272 parameters" in text for text in boxes)
+    between = [m for m in record_sweep(loss) if (m.operand.label or "").endswith("]") and m.slot >= 16]
+    assert 50 * (16 * 16 + 16) == len(between)
+    (text,) = [t for tail, head, t, _ in lines if tail.startswith("layers[0]") and head.startswith("layers[1]")]
+    norm = sum(m.message**2 for m in between if m.operand.label.startswith("layers[0]")) ** 0.5
+    assert f"12,800 messages\n‖·‖ {norm:.4g}" == text
+    deeper = picture(loss, fold=2)[0]
+    assert 33 == sum("neurons" in text for text in deeper)
+
+
+def test_a_million_nodes_are_refused_without_recursion():
+    """A chain of 10⁶ nodes is measured and refused; folded it is one box."""
+    chain = Value(0.0)
+    for _ in range(10**6):
+        chain = chain + 1.0
+    with pytest.raises(ValueError, match=r"2,000,001 boxes and 2,000,000 lines"):
+        draw(chain)
+    boxes, _, _ = picture(chain, fold=True)
+    assert {"+ |1,000,000 nodes|‖grad‖ 1000", "data 0|grad 1"} == set(boxes)
+
+
+def test_what_cannot_be_folded_is_refused_too():
+    """The error says how many boxes are left."""
+    chain = Value(1.0)
+    for _ in range(300):
+        chain = (chain + 1.0).sin()
+    with pytest.raises(ValueError, match=r"601 nodes is too large to read: folded it still has 601 boxes"):
+        draw(chain, fold=True)
+
+
+@pytest.mark.parametrize("path", ["as it is", "without dot"])
+def test_pictures_with_and_without_the_systems_dot(path, monkeypatch, tmp_path):
+    """SVG and PNG files, and what Jupyter shows, from the system's dot or from graphviz-pure."""
+    if path == "without dot":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    z, _, _ = small()
+    assert b"\x89PNG" == render(z, tmp_path / "z.png").read_bytes()[:4]
+    assert "data 11" in render(z, tmp_path / "z.svg", digits=3).read_text(encoding="utf-8")
+    assert "data 11" in draw(z)._repr_mimebundle_()["image/svg+xml"]
+    assert str(tmp_path / "again.svg") == draw(z).render("again", tmp_path)
+    assert "data 11" in (tmp_path / "again.svg").read_text(encoding="utf-8")
+
+
+def test_labels_are_text_not_markup():
+    """Characters that mean something in HTML or DOT are drawn as they are."""
+    label = '<b> & "x" \\n {a|b}'
+    source = draw(Value(1.0, label=label)).source
+    assert "&lt;b&gt; &amp; &quot;x&quot;" in source
+    assert b"{a|b}" in layout(source, "svg")
+
+
+def test_several_outputs():
+    """Gradients are those of the sum, each output starts with 1."""
+    x = Value(3.0, label="x")
+    boxes, _, _ = picture([x * x, 2 * x])
+    assert {"x |data 3|grad 8", "× |data 9|grad 1", "× |data 6|grad 1", "2"} == set(boxes)
+
+
+def test_only_values_are_drawn():
+    """The error names what was passed."""
+    with pytest.raises(TypeError, match=r"not 3.0 of type float"):
+        draw([3.0])
+
+
+def test_a_file_needs_a_format():
+    """The error names the file."""
+    with pytest.raises(ValueError, match=r"'picture' must end in a format, such as \.svg or \.png"):
+        render(Value(1.0), "picture")
+
+
+def test_without_graphviz_the_extra_is_named(monkeypatch):
+    """Importing the view without the graphviz package says which extra to install."""
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name == "graphviz":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    for name in [name for name in sys.modules if name.startswith("autograd.view")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"extra `view`: pip install 'scalar-autograd\[view\]'"):
+        importlib.import_module("autograd.view")
