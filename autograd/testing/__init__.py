@@ -1,0 +1,5 @@
+"""Proof that derivatives are right: a gradient check, and Hypothesis strategies in `autograd.testing.strategies`."""
+
+from autograd.testing.gradients import Estimate, check_grads, finite_difference
+
+__all__ = ["Estimate", "check_grads", "finite_difference"]
