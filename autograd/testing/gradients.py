@@ -18,9 +18,9 @@ Vector = list[float]
 VectorFunction = Callable[[Vector], Vector]
 VectorOfOne = Callable[[float], Vector]
 
-STEPS = [2.0**-k for k in range(3, 15)]  # as parts of the scale
+STEPS = [2.0**-k for k in (*range(3, 10), *range(10, 22, 2))]  # as parts of the scale
 COLUMNS = 6  # of the extrapolation: each removes the next even power of the step
-NOISE_STEP = 2.0**-36  # so short that a smooth function is a straight line but for rounding
+NOISE_STEP = 2.0**-24  # so short that a smooth function is a cubic but for rounding
 
 
 class Estimate(NamedTuple):
@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """An estimate, and the finest error that these function values could have given at their longest step."""
+    """An estimate, and the least that rounding alone does to a central difference of these function values."""
 
     estimate: Estimate
     resolution: float
@@ -50,10 +50,11 @@ class _Function(NamedTuple):
 def finite_difference(f: Callable[[float], float], x: float) -> Estimate:
     """The derivative of a function of one number, from its values alone.
 
-    Central differences with steps that halve from 1/8 of the scale on are extrapolated to step 0 (Richardson). Of
+    Central differences with steps that shrink from 1/8 of the scale on are extrapolated to step 0 (Richardson). Of
     all extrapolations the one is taken whose error estimate is smallest: by how much it differs from the two
-    that it was made of (Ridders), and what rounding does to it. The rounding noise of `f` is measured, from the
-    second differences of values that lie very close together (Hamming; Moré and Wild). Scales are 1 and ``abs(x)``.
+    that it was made of (Ridders), by how much shorter steps contradict it, and what rounding does to it. The rounding
+    noise of `f` is measured, from fourth differences of values that lie very close together (Hamming; Moré and Wild).
+    Scales are 1 and ``abs(x)``.
 
     Parameters
     ----------
@@ -233,21 +234,25 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
     """For each output of a function of one number, the derivative by finite differences."""
     center = f(x)
     f = _without_errors(f, len(center))
-    scales = sorted({1.0, 2.0 ** math.frexp(x)[1]} if x else {1.0})
-    measured = [_Measured(Estimate(nan, inf, nan), inf)] * len(center)
-    for scale in scales:
-        noise = _noise(f, x, scale * NOISE_STEP, center)
-        steps = [scale * part for part in STEPS]
-        pairs = [(x - h, x + h) for h in steps]
-        sides = [(right - left, f(left), f(right)) for left, right in pairs]
-        for i, level in enumerate(noise):
-            slopes = [
-                ((high[i] - low[i]) / gap if gap else nan, level / gap if gap else inf) for gap, low, high in sides
-            ]
-            best = min(_extrapolations(slopes, steps), key=lambda e: e.error)
-            if best.error < measured[i].estimate.error:
-                measured[i] = _Measured(best, level / steps[0])
+    scales = [1.0] if x == 0.0 or 0.125 <= abs(x) <= 8.0 else [1.0, math.ldexp(0.5, math.frexp(x)[1])]
+    noise_at = {h * scale: scale * NOISE_STEP for scale in sorted(scales, reverse=True) for h in STEPS}
+    noises = {step: _noise(f, x, step, center) for step in set(noise_at.values())}
+    steps = sorted([h for h in noise_at if x - h < x < x + h], reverse=True)
+    sides = [(h, f(x - h), f(x + h), noises[noise_at[h]]) for h in steps]
+    measured = []
+    for i in range(len(center)):
+        slopes = [_slope(x, h, low[i], high[i], noise[i]) for h, low, high, noise in sides]
+        slopes = [slope for slope in slopes if isfinite(slope.derivative)]
+        best = min(_extrapolations(slopes), key=lambda e: e.error, default=Estimate(nan, inf, nan))
+        measured.append(_Measured(best, min((slope.error for slope in slopes), default=inf)))
     return measured
+
+
+def _slope(x: float, step: float, low: float, high: float, noise: float) -> Estimate:
+    """A central difference; its error is that of rounding alone."""
+    gap = (x + step) - (x - step)
+    rounding = 0.5 * float_info.epsilon * (abs(low) + abs(high))
+    return Estimate((high - low) / gap, (noise + rounding) / gap, step)
 
 
 def _without_errors(f: VectorOfOne, count: int) -> VectorOfOne:
@@ -261,29 +266,37 @@ def _without_errors(f: VectorOfOne, count: int) -> VectorOfOne:
 
 
 def _noise(f: VectorOfOne, x: float, step: float, center: Vector) -> Vector:
-    """The rounding noise of each output: what makes values on a straight line differ from one."""
-    near = [f(x + k * step) for k in range(-3, 4)]
+    """The rounding noise of each output: what fourth differences leave of values that lie very close together."""
+    samples = zip(*[f(x + k * step) for k in range(-3, 4)])
     levels = []
-    for i, y in enumerate(center):
-        bends = [left[i] - 2.0 * middle[i] + right[i] for left, middle, right in zip(near, near[1:], near[2:])]
-        measured = math.sqrt(sum(bend * bend for bend in bends) / (6.0 * len(bends)))
+    for y, near in zip(center, samples):
+        bends = [
+            a - 4.0 * b + 6.0 * c - 4.0 * d + e for a, b, c, d, e in zip(near, near[1:], near[2:], near[3:], near[4:])
+        ]
+        measured = math.hypot(*bends) / math.sqrt(70.0 * len(bends))  # 70 = 1 + 16 + 36 + 16 + 1
         rounding = float_info.epsilon * abs(y)
         levels.append(max(3.0 * measured, rounding) if isfinite(measured) else rounding)
     return levels
 
 
-def _extrapolations(slopes: Sequence[tuple[float, float]], steps: Sequence[float]) -> Iterator[Estimate]:
+def _extrapolations(slopes: Sequence[Estimate]) -> Iterator[Estimate]:
     """All extrapolations of central differences to step 0 that three steps or more went into."""
-    yield Estimate(nan, inf, nan)
     row: list[tuple[float, float]] = []
-    for (slope, noise), step in zip(slopes, steps):
+    for i, (slope, noise, step) in enumerate(slopes):
         above, row = row, [(slope, noise)]
         for k, (before, noise_before) in enumerate(above[:COLUMNS], 1):
             last, noise_last = row[-1]
-            weight = 1.0 / (4.0**k - 1.0)
+            ratio = slopes[i - k].step / step
+            weight = 1.0 / (ratio * ratio - 1.0)
             better = last + (last - before) * weight
             noise_better = noise_last + (noise_last + noise_before) * weight
             row.append((better, noise_better))
-            error = max(abs(better - last), abs(better - before)) + noise_better + 4.0 * math.ulp(better)
             if k > 1 and isfinite(better):
-                yield Estimate(better, error, step)
+                error = max(abs(better - last), abs(better - before), _contradiction(better, slopes[i:]))
+                yield Estimate(better, error + noise_better + 4.0 * math.ulp(better), step)
+
+
+def _contradiction(better: float, slopes: Sequence[Estimate]) -> float:
+    """By how much shorter steps speak against an extrapolation: from a staircase three long ones may agree."""
+    distance = abs(slopes[0].derivative - better)
+    return max(abs(finer.derivative - better) - distance - 3.0 * finer.error for finer in slopes)
