@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from contextlib import _GeneratorContextManager  # the only type that is a decorator too
 
 PACKAGES = tuple(str(Path(__file__).parent.parent / name) for name in ("autograd", "nn"))
 
@@ -42,7 +45,7 @@ def mode(**switches: Any) -> Iterator[None]:
         _mode.reset(token)
 
 
-def no_grad():  # type: ignore[no-untyped-def]  # mypy infers the context manager, which decorates too
+def no_grad() -> _GeneratorContextManager[None]:
     """Compute without recording: results are leaves, nothing is kept of how they were made.
 
     Works as a `with` block and as a decorator.
@@ -59,7 +62,7 @@ def no_grad():  # type: ignore[no-untyped-def]  # mypy infers the context manage
     return mode(recording=False)
 
 
-def detect_anomaly():  # type: ignore[no-untyped-def]  # as above
+def detect_anomaly() -> _GeneratorContextManager[None]:
     """Raise at the first node, forward or backward, that makes a number that is not finite.
 
     Inside the block every new node remembers the source line that made it. An operation whose value is not

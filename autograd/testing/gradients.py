@@ -1,0 +1,302 @@
+"""Derivatives against finite differences that choose their own step and say how far they can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from math import inf, isfinite, nan
+from sys import float_info
+from typing import Any, NamedTuple
+
+from autograd.ieee import to_float
+from autograd.modes import no_grad
+from autograd.transforms import jacobian
+from autograd.tree import children, flatten, lower
+from autograd.value import Value
+
+Vector = list[float]
+VectorFunction = Callable[[Vector], Vector]
+VectorOfOne = Callable[[float], Vector]
+
+STEPS = [2.0**-k for k in (*range(3, 10), *range(10, 22, 2))]  # as parts of the scale
+COLUMNS = 6  # of the extrapolation: each removes the next even power of the step
+NOISE_STEP = 2.0**-24  # so short that a smooth function is a cubic but for rounding
+
+
+class Estimate(NamedTuple):
+    """A derivative by finite differences, how far it may be off, and the shortest step that it was made with."""
+
+    derivative: float
+    error: float
+    step: float
+
+
+class _Measured(NamedTuple):
+    """An estimate, and the least that rounding alone does to a central difference of these function values."""
+
+    estimate: Estimate
+    resolution: float
+
+
+class _Function(NamedTuple):
+    """A function of a list that returns a list: the one to check, or all its derivatives of one order."""
+
+    call: Callable[[Sequence[Any]], list[Any]]  # on floats or Values
+    evaluate: VectorFunction  # on floats
+    names: list[str]  # of what it returns
+    how: tuple[str, ...]  # the modes that made it, the last one first
+
+
+def finite_difference(f: Callable[[float], float], x: float) -> Estimate:
+    """The derivative of a function of one number, from its values alone.
+
+    Central differences with steps that shrink from 1/8 of the scale on are extrapolated to step 0 (Richardson). Of
+    all extrapolations the one is taken whose error estimate is smallest: by how much it differs from the two
+    that it was made of (Ridders), by how much shorter steps contradict it, and what rounding does to it. The rounding
+    noise of `f` is measured, from fourth differences of values that lie very close together (Hamming; Moré and Wild).
+    Scales are 1 and ``abs(x)``.
+
+    Parameters
+    ----------
+    f : callable
+        Takes a float, returns a real number. Where it raises an ArithmeticError or a ValueError beside `x`, or is not
+        finite, it has no value, and shorter steps are used.
+    x : float
+        Where to differentiate.
+
+    Returns
+    -------
+    Estimate
+        ``(derivative, error, step)``. If the function has no finite values close to `x`, the derivative is nan
+        and the error infinite.
+
+    Raises
+    ------
+    Exception
+        Whatever `f` raises at `x` itself.
+
+    References
+    ----------
+    C. J. F. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4 (1982) 75-76.
+    J. J. Moré, S. M. Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011) 1292-1314.
+
+    Examples
+    --------
+    >>> import math
+    >>> from autograd.testing import finite_difference
+    >>> slope, error, _ = finite_difference(math.exp, 1.0)
+    >>> abs(slope - math.e) < 10 * error, error < 1e-11
+    (True, True)
+    """
+    (measured,) = _differences(lambda t: [to_float(f(t))], to_float(x))
+    return measured.estimate
+
+
+def check_grads(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 2,
+    modes: Sequence[str] = ("rev", "fwd"),
+    rtol: float = 1e-6,
+) -> None:
+    """Compare the derivatives of a function with finite differences, up to some order and in both modes.
+
+    The first derivatives are compared with differences of the function's values, the second with differences of the
+    first, and so on; every mode is put over every other. Only relative error counts: there is no absolute
+    difference that passes, however small, but for the error of the finite differences themselves.
+
+    Parameters
+    ----------
+    f : callable
+        Takes trees of numbers, returns a tree of numbers: plain Python, a row of the table, a primitive of
+        one's own from `custom_gradient`.
+    args : sequence of trees of numbers
+        Where to check; ``args[i]`` is argument i. The function must be smooth there.
+    order : int
+        Up to which order of derivatives.
+    modes : sequence of {"rev", "fwd"}
+        Reverse sweeps, forward sweeps, or both.
+    rtol : float
+        The relative difference that is allowed beside the error estimate of the finite differences.
+
+    Raises
+    ------
+    AssertionError
+        If a derivative is wrong, or so close to a kink, a pole or in so much noise that finite differences
+        cannot tell. The message has the argument's path, order and mode, both numbers and the error estimate.
+    TypeError
+        If an argument or the result has a leaf that is not a real number.
+    ValueError
+        For an unknown mode, no mode, or an order below 1.
+
+    Examples
+    --------
+    >>> import autograd.math as am
+    >>> from autograd import custom_gradient
+    >>> from autograd.testing import check_grads
+    >>> check_grads(lambda p: p["a"] * am.sin(p["b"]), [{"a": 2.0, "b": 0.5}])
+
+    >>> @custom_gradient(lambda x, y: 3.0 * x)  # should be 3 x²
+    ... def cube(x):
+    ...     return x**3
+    >>> check_grads(cube, [2.0])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    AssertionError: ∂(result of cube)/∂(argument 0) is wrong (order 1, rev):
+      analytic   6.0
+      numeric    12.0 ± ...
+    at argument 0 = 2.0
+    """
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise ValueError(f"order must be a whole number of at least 1, not {order!r}")
+    if not modes or isinstance(modes, str) or not set(modes) <= {"rev", "fwd"}:
+        raise ValueError(f"modes must be a sequence of 'rev' and 'fwd', not {modes!r}")
+    point, function = _flat(f, lower(tuple(args)))
+    functions = [function]
+    for _ in range(order):
+        functions = [derived for each in functions for derived in _checked(each, point, modes, rtol)]
+
+
+def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float], _Function]:
+    """The numbers in the arguments by their paths, and `f` as a function of them that returns a list of numbers."""
+    numbers, rebuild = flatten(args, "args")
+    paths = [path for i, argument in enumerate(args) for path in _paths(argument, f"argument {i}")]
+
+    def call(xs: Sequence[Any]) -> list[Any]:
+        return flatten(f(*rebuild(xs)), "the result")[0]
+
+    def evaluate(xs: Vector) -> Vector:
+        with no_grad():
+            values: Vector = lower(call([Value(x) for x in xs]))
+        return values
+
+    with no_grad():
+        result = f(*rebuild([Value(x) for x in numbers]))
+    names = _paths(result, f"result of {getattr(f, '__name__', repr(f))}")
+    return dict(zip(paths, numbers, strict=True)), _Function(call, evaluate, names, ())
+
+
+def _paths(tree: Any, path: str) -> list[str]:
+    """The path of every leaf of a tree, in the order of `flatten`."""
+    parts = children(tree)
+    if parts is None:
+        return [path]
+    return [leaf for name, child in parts[0] for leaf in _paths(child, path + name)]
+
+
+def _checked(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: float) -> list[_Function]:
+    """The derivatives of a function, mode by mode, each compared with finite differences."""
+    at = list(point.values())
+    columns = [_differences(_along(y.evaluate, at, i), x) for i, x in enumerate(at)]
+    numeric = [column[i] for i in range(len(y.names)) for column in columns]
+    names = [f"∂({output})/∂({path})" for output in y.names for path in point]
+    derived = []
+    for mode in modes:
+        how = (mode, *y.how)
+        gradient = _flat_jacobian(y.call, mode)
+        for name, analytic, measured in zip(names, gradient(at), numeric, strict=True):
+            verdict = _verdict(analytic, measured, rtol)
+            if verdict:
+                claim, numbers = verdict
+                where = ", ".join([f"{path} = {x!r}" for path, x in point.items()][:8] + ["…"] * (len(point) > 8))
+                raise AssertionError(f"{name} {claim} (order {len(how)}, {' over '.join(how)}):\n{numbers}\nat {where}")
+        derived.append(_Function(gradient, gradient, names, how))
+    return derived
+
+
+def _flat_jacobian(function: Callable[..., Any], mode: Any) -> Callable[[Sequence[Any]], list[Any]]:
+    """All derivatives of a function of a list by one mode, as one list: output by output, input by input."""
+    derivatives = jacobian(function, mode=mode)
+    return lambda xs: [x for row in derivatives(xs) for x in row]
+
+
+def _along(values: VectorFunction, point: Vector, i: int) -> VectorOfOne:
+    """The function of input i alone."""
+    return lambda x: values([*point[:i], x, *point[i + 1 :]])
+
+
+def _verdict(analytic: float, measured: _Measured, rtol: float) -> tuple[str, str] | None:
+    """What is wrong with a derivative, and the numbers that show it; None if nothing is."""
+    numeric, error, step = measured.estimate
+    size = max(abs(analytic), abs(numeric))
+    numbers = f"  analytic   {analytic!r}\n  numeric    {numeric!r} ± {error:.1e}"
+    if not isfinite(numeric):
+        return "cannot be checked", f"{numbers}\nThe function has no finite values close to the point: take another."
+    if error > max(0.01 * size, 1e6 * measured.resolution, float_info.min):
+        return "cannot be checked", (
+            f"{numbers} with step {step:.1e}\nThe error estimate is too large: is there a kink, a jump or a pole "
+            "close to the point, or is the function too noisy? Take another point."
+        )
+    return None if abs(analytic - numeric) <= rtol * size + 3.0 * error else ("is wrong", numbers)
+
+
+def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
+    """For each output of a function of one number, the derivative by finite differences."""
+    center = f(x)
+    f = _without_errors(f, len(center))
+    scales = [1.0] if x == 0.0 or 0.125 <= abs(x) <= 8.0 else [1.0, math.ldexp(0.5, math.frexp(x)[1])]
+    noise_at = {h * scale: scale * NOISE_STEP for scale in sorted(scales, reverse=True) for h in STEPS}
+    noises = {step: _noise(f, x, step, center) for step in set(noise_at.values())}
+    steps = sorted([h for h in noise_at if x - h < x < x + h], reverse=True)
+    sides = [(h, f(x - h), f(x + h), noises[noise_at[h]]) for h in steps]
+    measured = []
+    for i in range(len(center)):
+        slopes = [_slope(x, h, low[i], high[i], noise[i]) for h, low, high, noise in sides]
+        slopes = [slope for slope in slopes if isfinite(slope.derivative)]
+        best = min(_extrapolations(slopes), key=lambda e: e.error, default=Estimate(nan, inf, nan))
+        measured.append(_Measured(best, min((slope.error for slope in slopes), default=inf)))
+    return measured
+
+
+def _slope(x: float, step: float, low: float, high: float, noise: float) -> Estimate:
+    """A central difference; its error is that of rounding alone."""
+    gap = (x + step) - (x - step)
+    rounding = 0.5 * float_info.epsilon * (abs(low) + abs(high))
+    return Estimate((high - low) / gap, (noise + rounding) / gap, step)
+
+
+def _without_errors(f: VectorOfOne, count: int) -> VectorOfOne:
+    def total(x: float) -> Vector:
+        try:
+            return f(x)
+        except (ArithmeticError, ValueError):
+            return [nan] * count
+
+    return total
+
+
+def _noise(f: VectorOfOne, x: float, step: float, center: Vector) -> Vector:
+    """The rounding noise of each output: what fourth differences leave of values that lie very close together."""
+    samples = zip(*[f(x + k * step) for k in range(-3, 4)])
+    levels = []
+    for y, near in zip(center, samples):
+        bends = [
+            a - 4.0 * b + 6.0 * c - 4.0 * d + e for a, b, c, d, e in zip(near, near[1:], near[2:], near[3:], near[4:])
+        ]
+        measured = math.hypot(*bends) / math.sqrt(70.0 * len(bends))  # 70 = 1 + 16 + 36 + 16 + 1
+        rounding = float_info.epsilon * abs(y)
+        levels.append(max(3.0 * measured, rounding) if isfinite(measured) else rounding)
+    return levels
+
+
+def _extrapolations(slopes: Sequence[Estimate]) -> Iterator[Estimate]:
+    """All extrapolations of central differences to step 0 that three steps or more went into."""
+    row: list[tuple[float, float]] = []
+    for i, (slope, noise, step) in enumerate(slopes):
+        above, row = row, [(slope, noise)]
+        for k, (before, noise_before) in enumerate(above[:COLUMNS], 1):
+            last, noise_last = row[-1]
+            ratio = slopes[i - k].step / step
+            weight = 1.0 / (ratio * ratio - 1.0)
+            better = last + (last - before) * weight
+            noise_better = noise_last + (noise_last + noise_before) * weight
+            row.append((better, noise_better))
+            if k > 1 and isfinite(better):
+                error = max(abs(better - last), abs(better - before), _contradiction(better, slopes[i:]))
+                yield Estimate(better, error + noise_better + 4.0 * math.ulp(better), step)
+
+
+def _contradiction(better: float, slopes: Sequence[Estimate]) -> float:
+    """By how much shorter steps speak against an extrapolation: from a staircase three long ones may agree."""
+    distance = abs(slopes[0].derivative - better)
+    return max(abs(finer.derivative - better) - distance - 3.0 * finer.error for finer in slopes)

@@ -1,0 +1,189 @@
+"""Hypothesis strategies: points where a primitive can be tested, and whole random computations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import inf, isfinite
+from typing import Any
+
+from autograd.rules import TABLE, Interval, Rule
+from autograd.testing.expressions import Expression, Operand, Step
+
+try:
+    from hypothesis import strategies as st
+except ImportError:
+    raise ImportError(
+        "autograd.testing.strategies needs Hypothesis, which is not installed: pip install 'scalar-autograd[testing]'"
+    ) from None
+
+__all__ = ["expressions", "finite_points"]
+
+RawStep = tuple[Rule, list[tuple[int, float | None]], int]
+
+
+def finite_points(
+    rule: Rule, *, magnitude: float = 10.0, margin: float = 1e-3, max_operands: int = 5
+) -> st.SearchStrategy[tuple[float, ...]]:
+    """Operands of a primitive at which it is differentiable, and its value and local derivatives are finite.
+
+    Everything is read off the row: the arity, the domain, the kinks.
+
+    Parameters
+    ----------
+    rule : Rule
+        A row of the table, or a primitive from `custom_gradient`.
+    magnitude : float
+        The largest absolute value of an operand; ``math.inf`` for all of the double range (but for subnormal numbers).
+    margin : float
+        How far operands keep from the ends of the domain, and the row's `kink` from 0; with 0 they are only
+        not on them.
+    max_operands : int
+        For an n-ary row, the largest number of operands.
+
+    Returns
+    -------
+    SearchStrategy
+        Of tuples of floats, one for each operand. An operand with an empty interval for a domain is the row's whole
+        number, such as the order of `polygamma`, by which there is no derivative: 0, 1, 2 or 3.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from autograd import rules
+    >>> from autograd.testing.strategies import finite_points
+    >>> find(finite_points(rules.log), lambda point: point[0] > 3.0)
+    (4.0,)
+    """
+    if rule.arity is not None:
+        points = st.tuples(*[_operand(interval, magnitude, margin) for interval in rule.domain])
+    else:
+        each = _operand(rule.domain[0], magnitude, margin)
+        counts = st.integers(1, max_operands).filter(lambda n: _fits(rule, n))
+        points = counts.flatmap(lambda n: st.tuples(*[each] * n))
+    return points.filter(lambda point: _is_smooth(rule, point, inf, margin))
+
+
+def expressions(
+    *,
+    rules: Iterable[Rule] = tuple(TABLE.values()),
+    max_leaves: int = 4,
+    max_steps: int = 12,
+    magnitude: float = 100.0,
+    margin: float = 1e-2,
+) -> st.SearchStrategy[Expression]:
+    """Random expressions, with sharing, constants, every arity and every primitive, finite and smooth at their leaves.
+
+    A step that would leave its primitive's domain, come close to a kink or grow too large is left out; so every draw
+    is an expression, and a failing one shrinks to few steps of simple numbers.
+
+    Parameters
+    ----------
+    rules : iterable of Rule
+        The primitives to choose from: the whole table, unless you add your own or leave some out.
+    max_leaves, max_steps : int
+        How large an expression may be.
+    magnitude : float
+        The largest absolute value of a leaf, of the result of a step and of its local derivatives.
+    margin : float
+        As for `finite_points`.
+
+    Examples
+    --------
+    >>> from hypothesis import find
+    >>> from autograd.testing.strategies import expressions
+    >>> print(find(expressions(), lambda e: "= sin(" in str(e)))
+    v0 = 0.0
+    v1 = sin(v0)
+    """
+    table = list(rules)
+    small = st.floats(-3.0, 3.0, allow_subnormal=False)
+    numbers = small | st.floats(-magnitude, magnitude, allow_subnormal=False)
+    reference = st.tuples(st.integers(0, max_steps + max_leaves - 1), st.none() | st.none() | numbers)
+    step = st.tuples(st.sampled_from(table), st.lists(reference, min_size=1, max_size=5), st.integers(0, 3))
+    size = st.integers(0, max_steps)
+    return st.builds(
+        lambda leaves, raw: _expression(tuple(leaves), raw, TABLE["sum"] in table, magnitude, margin),
+        st.lists(numbers, min_size=1, max_size=max_leaves),
+        size.flatmap(lambda n: st.lists(step, min_size=n // 2, max_size=max_steps)),
+    )
+
+
+def _operand(interval: Interval, magnitude: float, margin: float) -> st.SearchStrategy[float]:
+    low, high = interval
+    if low == high:
+        return st.integers(0, 3).map(float)
+    low, high = max(low + margin, -magnitude), min(high - margin, magnitude)
+    return st.floats(
+        low if isfinite(low) else None,
+        high if isfinite(high) else None,
+        exclude_min=low == interval[0] and isfinite(low),
+        exclude_max=high == interval[1] and isfinite(high),
+        allow_nan=False,
+        allow_infinity=False,
+        allow_subnormal=False,
+    )
+
+
+def _fits(rule: Rule, count: int) -> bool:
+    """Whether the primitive can take so many operands."""
+    if rule.arity is not None:
+        return count == rule.arity
+    try:
+        return len(rule.local_derivatives([1.0] * count, 1.0)) == count and not (rule.name == "dot" and count % 2)
+    except (ValueError, IndexError):
+        return False
+
+
+def _is_smooth(rule: Rule, point: Sequence[float], magnitude: float, margin: float) -> bool:
+    """Whether value and local derivatives are finite and not above the magnitude, and no kink is near."""
+    if rule.kink is not None:
+        distance = rule.kink(point) if rule.arity is None else rule.kink(*point)
+        if not abs(distance) >= margin or distance == 0.0:
+            return False
+    value = rule.evaluate(point)
+    constants = [low == high for low, high in rule.domain] if rule.arity is not None else []
+    derivatives = rule.local_derivatives(point, value, [not c for c in constants] or None)
+    return all(isfinite(x) and abs(x) <= magnitude for x in (value, *derivatives) if x is not None)
+
+
+def _expression(
+    leaves: tuple[float, ...], raw: Sequence[RawStep], gather: bool, magnitude: float, margin: float
+) -> Expression:
+    """The expression of those steps that can be taken; results that no step uses are summed up if `gather`."""
+    numbers = list(leaves)
+    steps: list[Step] = []
+    unused: list[int] = []
+    for rule, references, whole in raw:
+        for turn in range(len(numbers)):  # until operands are found that the primitive can take
+            operands = _operands(rule, references, whole, len(numbers), turn)
+            point = [numbers[o] if isinstance(o, int) else o for o in operands]
+            if _inside(rule, point, margin) and _is_smooth(rule, point, magnitude, margin):
+                unused = [place for place in unused if place not in operands] + [len(numbers)]
+                steps.append((rule, operands))
+                numbers.append(rule.evaluate(point))
+                break
+    if gather and len(unused) > 1:
+        steps.append((TABLE["sum"], tuple(unused)))
+    return Expression(leaves, tuple(steps)).pruned()
+
+
+def _operands(
+    rule: Rule, references: list[tuple[int, float | None]], whole: int, count: int, turn: int
+) -> tuple[Operand, ...]:
+    """So many operands as the primitive takes: places counted from the last number back, or constants."""
+    wanted = rule.arity if rule.arity is not None else len(references)
+    if not _fits(rule, wanted):
+        wanted += 1
+    chosen: list[Operand] = []
+    for slot in range(wanted):
+        back, constant = references[slot % len(references)]
+        back += turn + slot // len(references)
+        chosen.append(count - 1 - back % count if constant is None else constant)
+    if rule.arity is not None:
+        chosen = [float(whole) if low == high else o for o, (low, high) in zip(chosen, rule.domain)]
+    return tuple(chosen)
+
+
+def _inside(rule: Rule, point: Sequence[float], margin: float) -> bool:
+    domains: Any = rule.domain if rule.arity is not None else rule.domain * len(point)
+    return all(low == high or low + margin <= x <= high - margin for x, (low, high) in zip(point, domains))
