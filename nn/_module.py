@@ -50,14 +50,15 @@ class Module(metaclass=_LabelsItsParameters):
     """
 
     path: str = ""
+    _held: tuple[str, ...] = ()  # in a twin: what held parameters in the original, for there they may be floats
 
     def tree_flatten(self) -> tuple[list[tuple[str, Any]], Rebuild]:
         """The attributes that hold parameters, and how to build the same module with others in their place."""
-        names = [name for name, attribute in vars(self).items() if _holds_parameters(attribute)]
+        names = self._held or tuple(name for name, found in vars(self).items() if _holds_parameters(found))
 
         def rebuild(new: Sequence[Any]) -> Module:
             twin = copy.copy(self)
-            vars(twin).update(zip(names, new))
+            vars(twin).update(zip(names, new), _held=names)
             return twin
 
         return [(f".{name}", getattr(self, name)) for name in names], rebuild

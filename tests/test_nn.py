@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import autograd.math as am
 from autograd import Value, grad, topological_order, value_and_grad
+from autograd.tree import flatten, lower
 from nn import (
     MLP,
     SGD,
@@ -134,6 +135,16 @@ def test_gradient_by_a_module_is_a_module():
     table, array = gradient.table, gradient.array
     expected = [table["a"].data, table["b"][0].data, array[0].data, array[1].data, w, b]
     assert expected == pytest.approx([p.grad for p in model.parameters()])
+
+
+def test_module_of_plain_numbers():
+    """With floats for parameters a module computes floats, and is still a tree of those numbers."""
+    model = MLP(2, [3, 1], activation="tanh", seed=1)
+    plain = lower(model)
+    leaves, rebuild = flatten(plain)
+    assert [p.data for p in model.parameters()] == leaves
+    assert model([1.0, 2.0]).data == plain([1.0, 2.0]) == rebuild(leaves)([1.0, 2.0])
+    assert isinstance(grad(lambda model: model([1.0, 2.0]))(plain).layers[0].neurons[0].b, float)
 
 
 def test_second_derivative_through_a_module():

@@ -1,0 +1,171 @@
+"""The tour, `python -m autograd`: compute, differentiate, check, draw, train; in under a minute."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from autograd import Value, no_grad
+
+try:
+    import matplotlib
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from sklearn.datasets import load_digits, make_moons
+    from tqdm import tqdm
+
+    from autograd.testing import check_grads
+    from autograd.view import render
+except ImportError as error:
+    raise SystemExit(f"The tour needs more than the engine: pip install 'scalar-autograd[all]'. ({error})") from error
+from nn import MLP, SGD, binary_cross_entropy_with_logits, cross_entropy_with_logits, mean_squared_error
+
+Rows = Any  # an ndarray of floats, one row for each observation
+BLUE, ORANGE = "#0072b2", "#d55e00"
+SHADES = LinearSegmentedColormap.from_list("blue to orange", ["#56b4e9", "#f5f5f5", "#e69f00"])
+
+
+def heading(text: str) -> None:
+    """Print where we are."""
+    print(f"\n── {text} {'─' * (76 - len(text))}\n")
+
+
+def one_expression(output: Path) -> Path:
+    """Compute something, differentiate it and draw it."""
+    x, y = Value(3.0, label="x"), Value(-2.0, label="y")
+    z = x * x + (x * y + 8).relu()
+    z.label = "z"
+    z.backward()
+    print("x, y = Value(3.0), Value(-2.0)")
+    print("z = x * x + (x * y + 8).relu()")
+    print("z.backward()")
+    print(f"z.data = {z.data}, x.grad = {x.grad} (that is 2x + y), y.grad = {y.grad} (that is x)")
+    return render(z, output / "expression.png")
+
+
+def one_neuron(output: Path) -> Path:
+    """Draw a network of two neurons and its error with every number of the chain rule."""
+    model = MLP(2, [1, 1], activation="tanh", seed=1)
+    loss = mean_squared_error([model([Value(0.5, label="x₁"), Value(-0.25, label="x₂")])], [1.0])
+    print(f"A network as small as can be, {model},")
+    print(f"is wrong by {loss.data:.4f} on one observation. Its picture has, on every line, the local derivative")
+    print("and the message that backpropagation sends; a node's gradient is the sum of its messages.")
+    return render(loss, output / "neurons.png")
+
+
+def train(model: MLP, loss: Callable[[Rows, Rows], Any], data: tuple[Rows, Rows], steps: int, rate: float) -> None:
+    """Take steps of gradient descent on random batches of 32, with a progress bar."""
+    inputs, targets = data
+    optimiser = SGD(model.parameters(), rate)
+    order = np.random.default_rng(0)
+    often = 0.1 if sys.stderr.isatty() else 5.0  # seconds: a log keeps every line
+    with tqdm(range(steps), unit="step", ncols=88, mininterval=often) as bar:
+        for step in bar:
+            optimiser.learning_rate = rate * (1.0 - 0.9 * step / steps)
+            batch = order.choice(len(inputs), size=32, replace=False)
+            optimiser.zero_grad()
+            error = loss(inputs[batch], targets[batch])
+            error.backward()
+            optimiser.step()
+            bar.set_postfix(loss=f"{error.data:.3f}", refresh=False)
+
+
+def moons(output: Path) -> Path:
+    """Train a classifier of two half moons, check its gradient, and draw where it decides."""
+    inputs, targets = make_moons(n_samples=200, noise=0.15, random_state=0)
+    model = MLP(2, [8, 8, 1], activation="tanh", seed=0)
+
+    def loss(x: Rows, y: Rows, model: MLP = model) -> Any:
+        return binary_cross_entropy_with_logits([model(row) for row in x], y)
+
+    print(
+        f"An MLP with {len(model.parameters())} parameters learns to tell two half moons apart ({len(inputs)} points)."
+    )
+    train(model, loss, (inputs, targets), steps=250, rate=1.0)
+    with no_grad():
+        right = np.mean([(model(row) > 0) == y for row, y in zip(inputs, targets)])
+    print(f"It puts {right:.1%} of the points on the right side.")
+    print("Is its gradient right? Each number of it against finite differences, on three points: ", end="", flush=True)
+    check_grads(lambda model: loss(inputs[:3], targets[:3], model), (model,), order=1, modes=("rev",))
+    print("it is.")
+    return boundary(model, inputs, targets, output / "moons.png")
+
+
+def boundary(model: MLP, inputs: Rows, targets: Rows, path: Path) -> Path:
+    """Draw the probability that a classifier of points in the plane gives to each place."""
+    across, up = [np.linspace(lo - 0.4, hi + 0.4, 45) for lo, hi in zip(inputs.min(axis=0), inputs.max(axis=0))]
+    with no_grad():
+        probability = [[model([x, y]).sigmoid().data for x in across] for y in up]
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    shades = axes.contourf(across, up, probability, levels=20, cmap=SHADES, vmin=0, vmax=1)
+    axes.contour(across, up, probability, levels=[0.5], colors="black", linewidths=1.5)
+    for moon, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "^")):
+        axes.scatter(*inputs[targets == moon].T, color=colour, marker=marker, edgecolors="white", label=f"moon {moon}")
+    axes.set(title="Where the network decides", xlabel="x₁", ylabel="x₂")
+    axes.legend(loc="upper right")
+    figure.colorbar(shades, ax=axes, label="probability of moon 1")
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def digits(output: Path) -> Path:
+    """Train a classifier of handwritten digits on a part of scikit-learn's, and draw what it says of others."""
+    images, numbers = load_digits(return_X_y=True)
+    inputs = images / 8.0 - 1.0  # from 0 … 16 to -1 … 1
+    chosen = np.random.default_rng(0).permutation(len(inputs))
+    learned, held_out = [(inputs[part], numbers[part]) for part in (chosen[:600], chosen[600:800])]
+    model = MLP(64, [16, 10], activation="tanh", seed=0)
+    for parameter in model.parameters():
+        parameter.data *= 0.3  # with 64 inputs tanh would be flat from the start
+
+    def loss(x: Rows, y: Rows) -> Any:
+        return cross_entropy_with_logits([model(row) for row in x], y)
+
+    print(f"An MLP with {len(model.parameters()):,} parameters learns to read digits of 8 × 8 pixels (600 of them).")
+    train(model, loss, learned, steps=150, rate=0.5)
+    with no_grad():
+        answers = [int(np.argmax([logit.data for logit in model(row)])) for row in held_out[0]]
+    print(f"Of 200 digits that it has never seen it reads {np.mean(answers == held_out[1]):.1%} correctly.")
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    for axes, image, answer, number in zip(figure.subplots(3, 8).flat, held_out[0], answers, held_out[1]):
+        axes.imshow(image.reshape(8, 8), cmap="gray_r")
+        axes.set_axis_off()
+        right = answer == number
+        axes.set_title(f"{answer}" if right else f"{answer} (is {number})", color=BLUE if right else ORANGE, fontsize=9)
+    figure.suptitle("What the network reads in digits that it has never seen")
+    figure.savefig(output / "digits.png", dpi=120)
+    return output / "digits.png"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Walk through all of it."""
+    parser = argparse.ArgumentParser(prog="python -m autograd", description="A tour of the engine, under a minute.")
+    parser.add_argument("--output", type=Path, default=Path("autograd-tour"), help="folder for the pictures")
+    output: Path = parser.parse_args(arguments).output
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"the folder {str(output)!r} cannot be made: {error.strerror}. Name another with --output")
+    matplotlib.use("agg")
+    begun = time.perf_counter()
+    stops = [
+        ("A number that remembers how it was computed", one_expression),
+        ("The chain rule in a neuron", one_neuron),
+        ("Two moons", moons),
+        ("Handwritten digits", digits),
+    ]
+    for i, (title, stop) in enumerate(stops):
+        heading(f"{i + 1} of {len(stops)}: {title}")
+        print(f"Picture: {stop(output)}")
+    heading("That was all")
+    print(f"It took {time.perf_counter() - begun:.0f} seconds. The pictures are in {output.resolve()}")
+
+
+if __name__ == "__main__":
+    main()
