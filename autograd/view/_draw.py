@@ -335,7 +335,15 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     drawing = Drawing(
         format="svg",
         graph_attr=free | {"rankdir": "LR", "bgcolor": "transparent", "label": KEY, "labelloc": "b"},
-        node_attr=free | {"shape": "box", "style": "filled", "fontcolor": INK, "color": GREY, "fillcolor": _rgb(PALE)},
+        node_attr=free
+        | {
+            "shape": "box",
+            "style": "filled",
+            "margin": "0.16,0.06",
+            "fontcolor": INK,
+            "color": GREY,
+            "fillcolor": _rgb(PALE),
+        },
         edge_attr=free | {"color": GREY, "arrowsize": "0.6"},
     )
     names = {key: f"n{i}" for i, key in enumerate(boxes)}
