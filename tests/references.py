@@ -20,6 +20,9 @@ class Reference:
         How many units in the last place the row's value may be off: 4, where the standard library is that good.
     partials : mapping
         Orders of derivation → function, where differences of values take too long or are not known to be smooth.
+    within : float
+        Operands beyond ``within``, or closer to 0 than its reciprocal, may make an intermediate result leave the double
+        range although the value would not.
     cancels : tuple of int
         Orders of derivation (0 is the value) that are sums of terms which may cancel, so that the last bit of an
         operand changes more than the last bits of the result: as much error is allowed as 16 such bits make.
@@ -31,6 +34,7 @@ class Reference:
     value: Callable[..., Any]
     ulps: float = 4.0
     partials: dict[tuple[int, ...], Callable[..., Any]] = field(default_factory=dict)
+    within: float = 2.0**1023  # two such numbers still have a finite hypot
     cancels: tuple[int, ...] = ()
     terms: dict[int, Callable[..., Any]] = field(default_factory=dict)
 
@@ -195,7 +199,7 @@ REFERENCES = {
     "softplus": Reference(lambda x: mpmath.log1p(mpmath.exp(x))),
     "logaddexp": Reference(logsumexp, cancels=(0, 2), terms={2: lambda *xs: 0.25}),
     "sum": Reference(lambda *xs: mpmath.fsum(xs), cancels=(0,)),
-    "prod": Reference(lambda *xs: mpmath.fprod(xs)),
+    "prod": Reference(lambda *xs: mpmath.fprod(xs), within=1e75),
     "mean": Reference(lambda *xs: mpmath.fsum(xs) / len(xs), cancels=(0,)),
     "dot": Reference(dot, cancels=(0,)),
     "logsumexp": Reference(logsumexp, cancels=(0, 2), terms={2: lambda *xs: 0.25}),
