@@ -176,7 +176,7 @@ def fma(x: float, y: float, z: float) -> float:
     try:
         return float(total)
     except OverflowError:
-        return copysign(inf, total)
+        return inf if total > 0 else -inf
 
 
 def sigmoid(x: float) -> float:

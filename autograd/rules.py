@@ -41,7 +41,8 @@ class Rule:
     arity : int or None
         Number of operands; None for any number.
     domain : tuple of (low, high)
-        The open interval in which each operand keeps the value real, finite and differentiable (but for kinks).
+        The open interval in which each operand keeps the value real, finite and differentiable (but for kinks). It is
+        empty, (0, 0), for a whole number by which there is no derivative, such as the order of `polygamma`.
     kink : callable or None
         Zero exactly where the primitive is not differentiable inside its domain; operands as for `value`.
     corners : mapping
@@ -156,6 +157,23 @@ def _square(x: Number) -> Number:
     return x * x
 
 
+def _square_of_sech(x: Number) -> Number:
+    """1 / cosh² x, where 1 - tanh² x has no digits left and cosh x overflows."""
+    e = exp(-2.0 * abs(x))
+    return div(4.0 * e, _square(1.0 + e))
+
+
+def _bell(square: Number) -> Number:
+    """exp(-square), a constant 0 where it has underflowed: its derivatives are 0 there, not 0 times infinity."""
+    return select(square < 800.0, exp(-square), 0.0)
+
+
+def _shares(xs: Sequence[Number]) -> list[Number]:
+    """Each part of the sum: exp(x - logsumexp) is off by as much as a large logsumexp is rounded, its share is not."""
+    total = sum(*xs)
+    return [div(x, total) for x in xs]
+
+
 def _shared(xs: Sequence[Number], below: Callable[[Number], Any]) -> list[Number]:
     """A tie is shared equally; whoever is `below` the winner was not selected and gets no message."""
     tied = 0.0
@@ -196,7 +214,7 @@ div  = _row("div",  "/",  ieee.divide,    lambda a, b, y: div(1.0, b),   lambda 
             corners={(1.0, 0.0): (inf, (inf, -inf)), (0.0, 0.0): (nan, (inf, nan))})
 neg  = _row("neg",  "−",  operator.neg,   lambda x, y: -1.0)
 pos  = _row("pos",  "+",  operator.pos,   lambda x, y: 1.0)
-pow  = _row("pow",  "^",  ieee.power,     lambda a, b, y: select(b == 0.0, 0.0, b * pow(a, b - 1.0)),
+pow  = _row("pow",  "^",  ieee.power,     lambda a, b, y: select(b == 0.0, select(a == 0.0, 0.0, div(b * y, a)), b * pow(a, b - 1.0)),
                                           lambda a, b, y: select(a == 0.0, select(b < 0.0, -inf, 0.0), y * log(a)),
             domain=(POSITIVE, REAL),
             corners={(0.0, 0.0): (1.0, (0.0, 0.0)), (0.0, 1.0): (0.0, (1.0, 0.0)), (0.0, 2.0): (0.0, (0.0, 0.0)),
@@ -221,32 +239,32 @@ hypot = _row("hypot", "hypot", math.hypot,  lambda a, b, y: select(y == 0.0, 0.0
 sin   = _row("sin",   "sin",   ieee.sin,    lambda x, y: cos(x))
 cos   = _row("cos",   "cos",   ieee.cos,    lambda x, y: -sin(x))
 tan   = _row("tan",   "tan",   ieee.tan,    lambda x, y: 1.0 + y * y)
-asin  = _row("asin",  "asin",  ieee.asin,   lambda x, y: div(1.0, sqrt((1.0 - x) * (1.0 + x))),  domain=(UNIT,), corners={(1.0,): (pi / 2, (inf,))})
-acos  = _row("acos",  "acos",  ieee.acos,   lambda x, y: div(-1.0, sqrt((1.0 - x) * (1.0 + x))), domain=(UNIT,), corners={(1.0,): (0.0, (-inf,))})
-atan  = _row("atan",  "atan",  math.atan,   lambda x, y: div(1.0, 1.0 + x * x))
+asin  = _row("asin",  "asin",  ieee.asin,   lambda x, y: div(1.0, sqrt(fma(-x, x, 1.0))),  domain=(UNIT,), corners={(1.0,): (pi / 2, (inf,))})
+acos  = _row("acos",  "acos",  ieee.acos,   lambda x, y: div(-1.0, sqrt(fma(-x, x, 1.0))), domain=(UNIT,), corners={(1.0,): (0.0, (-inf,))})
+atan  = _row("atan",  "atan",  math.atan,   lambda x, y: _square(div(1.0, hypot(1.0, x))))
 atan2 = _row("atan2", "atan2", math.atan2,  lambda a, b, y: div(div(b, hypot(a, b)), hypot(a, b)), lambda a, b, y: div(div(-a, hypot(a, b)), hypot(a, b)),
              kink=lambda a, b: a if b <= 0.0 else 1.0, corners={(0.0, 0.0): (0.0, (nan, nan))})
 sinh  = _row("sinh",  "sinh",  ieee.sinh,   lambda x, y: cosh(x))
 cosh  = _row("cosh",  "cosh",  ieee.cosh,   lambda x, y: sinh(x))
-tanh  = _row("tanh",  "tanh",  math.tanh,   lambda x, y: _square(div(1.0, cosh(x))))  # 1 - y² has no digits left at x = 19
+tanh  = _row("tanh",  "tanh",  math.tanh,   lambda x, y: select(y * y < 0.25, 1.0 - y * y, _square_of_sech(x)))
 asinh = _row("asinh", "asinh", math.asinh,  lambda x, y: div(1.0, hypot(1.0, x)))
 acosh = _row("acosh", "acosh", ieee.acosh,  lambda x, y: div(1.0, sqrt(x - 1.0) * sqrt(x + 1.0)), domain=((1.0, inf),), corners={(1.0,): (0.0, (inf,))})
-atanh = _row("atanh", "atanh", ieee.atanh,  lambda x, y: div(1.0, (1.0 - x) * (1.0 + x)), domain=(UNIT,), corners={(1.0,): (inf, (inf,)), (-1.0,): (-inf, (inf,))})
+atanh = _row("atanh", "atanh", ieee.atanh,  lambda x, y: div(1.0, fma(-x, x, 1.0)), domain=(UNIT,), corners={(1.0,): (inf, (inf,)), (-1.0,): (-inf, (inf,))})
 
 # ---- special functions -----------------------------------------------------------------------------------------------
-erf       = _row("erf",       "erf",  math.erf,       lambda x, y: TWO_OVER_SQRT_PI * exp(-x * x))
-erfc      = _row("erfc",      "erfc", math.erfc,      lambda x, y: -TWO_OVER_SQRT_PI * exp(-x * x))
+erf       = _row("erf",       "erf",  math.erf,       lambda x, y: TWO_OVER_SQRT_PI * _bell(x * x))
+erfc      = _row("erfc",      "erfc", math.erfc,      lambda x, y: -TWO_OVER_SQRT_PI * _bell(x * x))
 gamma     = _row("gamma",     "Γ",    ieee.gamma,     lambda x, y: y * digamma(x),  domain=(POSITIVE,), corners={(-1.0,): (nan, (nan,))})
 lgamma    = _row("lgamma",    "logΓ", ieee.lgamma,    lambda x, y: digamma(x),      domain=(POSITIVE,), corners={(-1.0,): (inf, (nan,))})
 digamma   = _row("digamma",   "ψ",    ieee.digamma,   lambda x, y: polygamma(1.0, x), domain=(POSITIVE,), corners={(0.0,): (nan, (inf,))})
-polygamma = _row("polygamma", "ψₙ",   ieee.polygamma, lambda n, x, y: nan,          lambda n, x, y: polygamma(n + 1.0, x), domain=((0.0, 0.0), POSITIVE))
+polygamma = _row("polygamma", "ψₙ",   ieee.polygamma, lambda n, x, y: nan,          lambda n, x, y: polygamma(n + 1.0, x), domain=((0.0, 0.0), POSITIVE), corners={(1.0, 0.0): (inf, (nan, -inf))})
 
 # ---- steps: piecewise constant, derivative 0 everywhere, jumps included ----------------------------------------------
 floor     = _row("floor", "floor", ieee.floor, lambda x, y: 0.0, kink=lambda x: ieee.remainder(x, 1.0), corners={(2.0,): (2.0, (0.0,))})
 ceil      = _row("ceil",  "ceil",  ieee.ceil,  lambda x, y: 0.0, kink=lambda x: ieee.remainder(x, 1.0), corners={(2.0,): (2.0, (0.0,))})
 trunc     = _row("trunc", "trunc", ieee.trunc, lambda x, y: 0.0, kink=lambda x: ieee.remainder(x, 1.0), corners={(2.0,): (2.0, (0.0,))})
 rint      = _row("rint",  "rint",  ieee.rint,  lambda x, y: 0.0, kink=lambda x: ieee.remainder(x + 0.5, 1.0), corners={(2.5,): (2.0, (0.0,))})
-round     = _row("round", "round", ieee.round_digits, lambda x, n, y: 0.0, lambda x, n, y: 0.0, domain=(REAL, (0.0, 0.0)), kink=lambda x, n: ieee.remainder(x * 10.0**n + 0.5, 1.0))
+round     = _row("round", "round", ieee.round_digits, lambda x, n, y: 0.0, lambda x, n, y: 0.0, domain=(REAL, (0.0, 0.0)), kink=lambda x, n: ieee.remainder(x * 10.0**n + 0.5, 1.0), corners={(2.5, 0.0): (2.0, (0.0, 0.0))})
 sign      = _row("sign",  "sign",  ieee.sign,  lambda x, y: 0.0, kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
 floordiv  = _row("floordiv", "//", ieee.floor_divide, lambda a, b, y: 0.0, lambda a, b, y: 0.0, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (2.0, (0.0, 0.0))})
 
@@ -258,7 +276,8 @@ remainder = _row("remainder", "remainder", ieee.remainder, lambda a, b, y: 1.0, 
 # ---- choices and kinks: 0 at the kink, ties shared, no message to what was not selected ------------------------------
 abs      = _row("abs",      "abs",      operator.abs,  lambda x, y: sign(x), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
 copysign = _row("copysign", "copysign", math.copysign, lambda a, b, y: sign(a) * copysign(1.0, b), lambda a, b, y: 0.0, kink=lambda a, b: a * b, corners={(0.0, 1.0): (0.0, (0.0, 0.0))})
-where    = _row("where",    "where",    ieee.where,    lambda c, a, b, y: None, lambda c, a, b, y: select(c != 0.0, 1.0, None), lambda c, a, b, y: select(c != 0.0, None, 1.0), kink=lambda c, a, b: c)
+where    = _row("where",    "where",    ieee.where,    lambda c, a, b, y: None, lambda c, a, b, y: select(c != 0.0, 1.0, None), lambda c, a, b, y: select(c != 0.0, None, 1.0), kink=lambda c, a, b: c,
+                corners={(0.0, 1.0, 2.0): (2.0, (None, None, 1.0)), (1.0, 1.0, 2.0): (1.0, (None, 1.0, None))})
 clip     = _row("clip",     "clip",     ieee.clip,     lambda x, a, b, y: select(x < a, None, select(x > b, None, 1.0)), lambda x, a, b, y: select(x < a, 1.0, None), lambda x, a, b, y: select(x < a, None, select(x > b, 1.0, None)),
                 domain=(REAL, (-inf, 0.0), POSITIVE), kink=lambda x, a, b: (x - a) * (x - b), corners={(1.0, -1.0, 1.0): (1.0, (1.0, None, None))})
 max      = _row("max", "max", ieee.maximum, lambda xs, y: _shared(xs, lambda x: x < y), nary=True, kink=lambda xs: ieee.gap(xs, ieee.maximum(xs)), corners={(1.0, 1.0): (1.0, (0.5, 0.5)), (2.0, 1.0): (2.0, (1.0, None))})
@@ -270,7 +289,7 @@ leaky_relu = _row("leaky_relu", "leaky_relu", ieee.leaky_relu, lambda x, s, y: s
 elu        = _row("elu",        "elu",        ieee.elu,        lambda x, s, y: select(x > 0.0, 1.0, s * exp(x)), lambda x, s, y: select(x > 0.0, 0.0, expm1(x)), kink=lambda x, s: x, corners={(0.0, 2.0): (0.0, (2.0, 0.0))})
 sigmoid    = _row("sigmoid",    "σ",          ieee.sigmoid,    lambda x, y: y * sigmoid(-x))  # 1 - y has no digits left at x = 37
 silu       = _row("silu",       "silu",       ieee.silu,       lambda x, y: sigmoid(x) * (1.0 + x * sigmoid(-x)))
-gelu       = _row("gelu",       "gelu",       ieee.gelu,       lambda x, y: 0.5 * erfc(-x * SQRT_HALF) + NORMAL * x * exp(-0.5 * x * x))
+gelu       = _row("gelu",       "gelu",       ieee.gelu,       lambda x, y: 0.5 * erfc(-x * SQRT_HALF) + NORMAL * x * _bell(0.5 * x * x))
 softplus   = _row("softplus",   "softplus",   ieee.softplus,   lambda x, y: sigmoid(x))
 logaddexp  = _row("logaddexp",  "logaddexp",  ieee.logaddexp,  lambda a, b, y: sigmoid(a - b), lambda a, b, y: sigmoid(b - a))
 
@@ -279,5 +298,5 @@ sum       = _row("sum",       "Σ",         ieee.sum_,      lambda xs, y: [1.0] 
 prod      = _row("prod",      "∏",         ieee.prod,      lambda xs, y: _products_of_others(xs), nary=True)
 mean      = _row("mean",      "mean",      ieee.mean,      lambda xs, y: [1.0 / len(xs)] * len(xs), nary=True)
 dot       = _row("dot",       "·",         ieee.dot,       lambda xs, y: [*xs[len(xs) // 2:], *xs[:len(xs) // 2]], nary=True)
-logsumexp = _row("logsumexp", "logsumexp", ieee.logsumexp, lambda xs, y: [exp(x - y) for x in xs], nary=True)
+logsumexp = _row("logsumexp", "logsumexp", ieee.logsumexp, lambda xs, y: _shares([exp(x - y) for x in xs]), nary=True)
 # fmt: on

@@ -108,11 +108,12 @@ class _Run:
             adjoints = reverse(order, seeds, self._local)
         return [adjoints.get(x, 0.0) for x in self.inputs]
 
-    def tangents(self, outputs: Sequence[Any], seeds: Sequence[Any]) -> list[Any]:
-        """The tangent of every output in one forward sweep."""
+    def tangents(self, outputs: Sequence[Any], directions: Sequence[Any]) -> list[Any]:
+        """The tangent of every output in one forward sweep; a direction of 0 is left out, for 0 · inf is no tangent."""
+        seeds = {x: d for x, d in zip(self.inputs, directions) if type(d) is not float or d != 0.0}
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
         with mode(recording=True):
-            tangents = forward(order, dict(zip(self.inputs, seeds)), self._local)
+            tangents = forward(order, seeds, self._local)
         return [tangents.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in outputs]
 
 

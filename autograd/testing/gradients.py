@@ -127,7 +127,7 @@ def check_grads(
     TypeError
         If an argument or the result has a leaf that is not a real number.
     ValueError
-        For an unknown mode, no mode, or an order below 1.
+        For an unknown mode, no mode, an order below 1, or no number in the arguments or the result.
 
     Examples
     --------
@@ -152,6 +152,10 @@ def check_grads(
     if not modes or isinstance(modes, str) or not set(modes) <= {"rev", "fwd"}:
         raise ValueError(f"modes must be a sequence of 'rev' and 'fwd', not {modes!r}")
     point, function = _flat(f, lower(tuple(args)))
+    if not point or not function.names:
+        raise ValueError(
+            f"there is nothing to check: {len(point)} numbers in the arguments and {len(function.names)} in the result"
+        )
     functions = [function]
     for _ in range(order):
         functions = [derived for each in functions for derived in _checked(each, point, modes, rtol)]
@@ -251,7 +255,7 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
 def _slope(x: float, step: float, low: float, high: float, noise: float) -> Estimate:
     """A central difference; its error is that of rounding alone."""
     gap = (x + step) - (x - step)
-    rounding = 0.5 * float_info.epsilon * (abs(low) + abs(high))
+    rounding = 0.5 * (math.ulp(low) + math.ulp(high))  # the least number at least, where the values underflow
     return Estimate((high - low) / gap, (noise + rounding) / gap, step)
 
 
