@@ -45,6 +45,7 @@ class _Function(NamedTuple):
     evaluate: VectorFunction  # on floats
     names: list[str]  # of what it returns
     how: tuple[str, ...]  # the modes that made it, the last one first
+    scale: float  # the largest of its values and of those it was made from, over the longest step once per order
 
 
 def finite_difference(f: Callable[[float], float], x: float) -> Estimate:
@@ -176,8 +177,9 @@ def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float
 
     with no_grad():
         result = f(*rebuild([Value(x) for x in numbers]))
+    scale = max((abs(y) for y in lower(flatten(result, "the result")[0])), default=0.0)
     names = _paths(result, f"result of {getattr(f, '__name__', repr(f))}")
-    return dict(zip(paths, numbers, strict=True)), _Function(call, evaluate, names, ())
+    return dict(zip(paths, numbers, strict=True)), _Function(call, evaluate, names, (), scale)
 
 
 def _paths(tree: Any, path: str) -> list[str]:
@@ -194,17 +196,19 @@ def _checked(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: 
     columns = [_differences(_along(y.evaluate, at, i), x) for i, x in enumerate(at)]
     numeric = [column[i] for i in range(len(y.names)) for column in columns]
     names = [f"∂({output})/∂({path})" for output in y.names for path in point]
+    scale = y.scale / STEPS[0]
     derived = []
     for mode in modes:
         how = (mode, *y.how)
         gradient = _flat_jacobian(y.call, mode)
-        for name, analytic, measured in zip(names, gradient(at), numeric, strict=True):
-            verdict = _verdict(analytic, measured, rtol)
+        found = gradient(at)
+        for name, analytic, measured in zip(names, found, numeric, strict=True):
+            verdict = _verdict(analytic, measured, rtol, scale)
             if verdict:
                 claim, numbers = verdict
                 where = ", ".join([f"{path} = {x!r}" for path, x in point.items()][:8] + ["…"] * (len(point) > 8))
                 raise AssertionError(f"{name} {claim} (order {len(how)}, {' over '.join(how)}):\n{numbers}\nat {where}")
-        derived.append(_Function(gradient, gradient, names, how))
+        derived.append(_Function(gradient, gradient, names, how, max([scale, *map(abs, found)])))
     return derived
 
 
@@ -219,14 +223,15 @@ def _along(values: VectorFunction, point: Vector, i: int) -> VectorOfOne:
     return lambda x: values([*point[:i], x, *point[i + 1 :]])
 
 
-def _verdict(analytic: float, measured: _Measured, rtol: float) -> tuple[str, str] | None:
+def _verdict(analytic: float, measured: _Measured, rtol: float, scale: float) -> tuple[str, str] | None:
     """What is wrong with a derivative, and the numbers that show it; None if nothing is."""
     numeric, error, step = measured.estimate
     size = max(abs(analytic), abs(numeric))
     numbers = f"  analytic   {analytic!r}\n  numeric    {numeric!r} ± {error:.1e}"
     if not isfinite(numeric):
         return "cannot be checked", f"{numbers}\nThe function has no finite values close to the point: take another."
-    if error > max(0.01 * size, 1e6 * measured.resolution, float_info.min):
+    of_a_zero = 1e3 * max(measured.resolution, float_info.epsilon * scale)  # where rounding is all there is to see
+    if error > max(0.01 * size, of_a_zero, float_info.min):
         return "cannot be checked", (
             f"{numbers} with step {step:.1e}\nThe error estimate is too large: is there a kink, a jump or a pole "
             "close to the point, or is the function too noisy? Take another point."
@@ -248,15 +253,20 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
         slopes = [_slope(x, h, low[i], high[i], noise[i]) for h, low, high, noise in sides]
         slopes = [slope for slope in slopes if isfinite(slope.derivative)]
         best = min(_extrapolations(slopes), key=lambda e: e.error, default=Estimate(nan, inf, nan))
-        measured.append(_Measured(best, min((slope.error for slope in slopes), default=inf)))
+        rounding = min((_rounding(low[i], high[i]) / (2.0 * h) for h, low, high, _ in sides), default=inf)
+        measured.append(_Measured(best, rounding))
     return measured
 
 
 def _slope(x: float, step: float, low: float, high: float, noise: float) -> Estimate:
     """A central difference; its error is that of rounding alone."""
     gap = (x + step) - (x - step)
-    rounding = 0.5 * (math.ulp(low) + math.ulp(high))  # the least number at least, where the values underflow
-    return Estimate((high - low) / gap, (noise + rounding) / gap, step)
+    return Estimate((high - low) / gap, (noise + _rounding(low, high)) / gap, step)
+
+
+def _rounding(low: float, high: float) -> float:
+    """The last bit of two numbers; infinite where one is not finite."""
+    return 0.5 * (math.ulp(low) + math.ulp(high)) if isfinite(low - high) else inf
 
 
 def _without_errors(f: VectorOfOne, count: int) -> VectorOfOne:

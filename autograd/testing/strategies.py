@@ -91,7 +91,7 @@ def expressions(
     --------
     >>> from hypothesis import find
     >>> from autograd.testing.strategies import expressions
-    >>> print(find(expressions(), lambda e: "= sin(" in str(e)))
+    >>> print(find(expressions(max_leaves=1, max_steps=3), lambda e: "= sin(" in str(e)))
     v0 = 0.0
     v1 = sin(v0)
     """
@@ -100,11 +100,11 @@ def expressions(
     numbers = small | st.floats(-magnitude, magnitude, allow_subnormal=False)
     reference = st.tuples(st.integers(0, max_steps + max_leaves - 1), st.none() | st.none() | numbers)
     step = st.tuples(st.sampled_from(table), st.lists(reference, min_size=1, max_size=5), st.integers(0, 3))
-    size = st.integers(0, max_steps)
+    steps = st.integers(0, max_steps).flatmap(lambda count: st.lists(step, min_size=count, max_size=count))
     return st.builds(
         lambda leaves, raw: _expression(tuple(leaves), raw, TABLE["sum"] in table, magnitude, margin),
         st.lists(numbers, min_size=1, max_size=max_leaves),
-        size.flatmap(lambda n: st.lists(step, min_size=n // 2, max_size=max_steps)),
+        steps,  # of a size that is drawn first: Hypothesis shrinks it better than a list that ends when it likes
     )
 
 
@@ -141,8 +141,8 @@ def _is_smooth(rule: Rule, point: Sequence[float], magnitude: float, margin: flo
         if not abs(distance) >= margin or distance == 0.0:
             return False
     value = rule.evaluate(point)
-    constants = [low == high for low, high in rule.domain] if rule.arity is not None else []
-    derivatives = rule.local_derivatives(point, value, [not c for c in constants] or None)
+    wanted = [not whole for whole in _whole_numbers(rule, len(point))]
+    derivatives = rule.local_derivatives(point, value, wanted)
     return all(isfinite(x) and abs(x) <= magnitude for x in (value, *derivatives) if x is not None)
 
 
@@ -175,13 +175,21 @@ def _operands(
     if not _fits(rule, wanted):
         wanted += 1
     chosen: list[Operand] = []
-    for slot in range(wanted):
+    for slot, whole_number in enumerate(_whole_numbers(rule, wanted)):
         back, constant = references[slot % len(references)]
         back += turn + slot // len(references)
-        chosen.append(count - 1 - back % count if constant is None else constant)
-    if rule.arity is not None:
-        chosen = [float(whole) if low == high else o for o, (low, high) in zip(chosen, rule.domain)]
+        if whole_number:
+            chosen.append(float(whole))
+        elif constant is not None and slot > 0:
+            chosen.append(constant)
+        else:
+            chosen.append(count - 1 - back % count)
     return tuple(chosen)
+
+
+def _whole_numbers(rule: Rule, count: int) -> list[bool]:
+    """For each operand, whether it is a whole number by which there is no derivative."""
+    return [low == high for low, high in rule.domain] if rule.arity is not None else [False] * count
 
 
 def _inside(rule: Rule, point: Sequence[float], margin: float) -> bool:
