@@ -6,11 +6,16 @@ our own Values, micrograd's, and the pure-Python class of `plain_value`.
 
 from __future__ import annotations
 
+import random
+import sys
+from pathlib import Path
 from typing import Any
 
-import microgpt
 import problems
 from harness import Prepared, peak_bytes
+
+sys.path.append(str(Path(__file__).parents[1] / "notebooks"))
+import gpt as transformer
 
 NODES_WORTH_WEIGHING = 100_000
 
@@ -82,14 +87,14 @@ def greeks(value: Any, m: Any, **columns: Any) -> Prepared:
 
 def gpt(value: Any, name: str, seed: int) -> Prepared:
     """One training step of the small GPT: loss over the letters of a name, gradient, Adam; it goes on learning."""
-    model = microgpt.Model(value, seed)
-    optimiser = microgpt.Adam(model.parameters())
+    model = transformer.matrices(value, random.Random(seed))
+    optimiser = transformer.Adam([p for matrix in model.values() for row in matrix for p in row])
 
     def step() -> tuple[float, list[float]]:
-        loss = model.loss(name)
+        loss = transformer.surprise(model, name)
         loss.backward()
         gradient = [p.grad for p in optimiser.parameters]
-        optimiser.step()
+        optimiser.step(rate=0.01)
         return loss.data, gradient
 
     return Prepared(step, notes={"parameters": len(optimiser.parameters)})

@@ -1,17 +1,12 @@
 """A script in the style of microgpt runs with our Value in the place of its own, and gives the same losses."""
 
-import importlib.util
 import random
-from pathlib import Path
 
+import gpt
 import plain_value
 import pytest
 
 import autograd
-
-spec = importlib.util.spec_from_file_location("gpt", Path(__file__).parents[1] / "notebooks" / "gpt.py")
-gpt = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(gpt)
 
 STEPS = 3
 
