@@ -60,10 +60,11 @@ class _Nary(Protocol):
 
 
 def _apply(rule: Callable[..., Any], *operands: Any) -> Any:
-    for operand in operands:
-        if hasattr(operand, "ndim") and operand.ndim:
-            return _elementwise(rule, operands)
-    return rule(*operands)
+    if not any(hasattr(operand, "ndim") for operand in operands):
+        return rule(*operands)
+    if any(getattr(operand, "ndim", 0) for operand in operands):
+        return _elementwise(rule, operands)
+    return rule(*[operand.item() if hasattr(operand, "ndim") else operand for operand in operands])
 
 
 def _function(rule: _rules.Rule) -> Any:
@@ -169,10 +170,12 @@ def radians(x: Any) -> Any:
 
 def ldexp(x: Any, exponent: int) -> Any:
     """x * 2**exponent."""
-    try:
-        return _apply(_rules.mul, x, _math.ldexp(1.0, exponent))
-    except OverflowError:  # the power alone is beyond the range, x times the power may not be
-        return _apply(_rules.mul, _apply(_rules.mul, x, 2.0**1023), _rules.exp2(exponent - 1023.0))
+    exponent = builtins.max(-5000, builtins.min(5000, exponent))  # beyond, the answer is 0 or infinite all the same
+    largest = 1023 if exponent > 0 else -1022
+    whole, part = divmod(builtins.abs(exponent), builtins.abs(largest))
+    for step in [part if exponent > 0 else -part] + [largest] * whole:  # in this order only the last one rounds
+        x = _apply(_rules.mul, x, _math.ldexp(1.0, step))
+    return x
 
 
 def frexp(x: Any) -> tuple[Any, int]:
@@ -183,10 +186,9 @@ def frexp(x: Any) -> tuple[Any, int]:
 
 def modf(x: Any) -> tuple[Any, Any]:
     """Fractional and whole part, both with the sign of x."""
-    whole = _apply(_rules.trunc, x)
-    if isinstance(x, float) and _math.isinf(x):
-        return _math.modf(x)
-    return _apply(_rules.sub, x, whole), whole
+    if isinf(x):
+        return copysign(0.0, x), x
+    return _apply(_rules.fmod, x, 1.0), _apply(_rules.trunc, x)
 
 
 def hypot(*coordinates: Any) -> Any:

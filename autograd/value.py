@@ -329,5 +329,5 @@ for _rule in TABLE.values():
         setattr(Value, _rule.name, _method(_rule))
 for _name in ("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh"):
     setattr(Value, _name, _method(TABLE[arrays.RENAMED[_name]]))  # NumPy calls them on the elements of arrays
-for _name in ("degrees", "radians", "deg2rad", "rad2deg"):
+for _name in ("conjugate", "degrees", "radians", "deg2rad", "rad2deg"):
     setattr(Value, _name, arrays.UFUNCS[_name])

@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """An estimate, and the least that rounding alone does to a central difference of these function values."""
+    """An estimate, and what rounding of the function's values alone does to a difference with its shortest step."""
 
     estimate: Estimate
     resolution: float
@@ -253,7 +253,7 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
         slopes = [_slope(x, h, low[i], high[i], noise[i]) for h, low, high, noise in sides]
         slopes = [slope for slope in slopes if isfinite(slope.derivative)]
         best = min(_extrapolations(slopes), key=lambda e: e.error, default=Estimate(nan, inf, nan))
-        rounding = min((_rounding(low[i], high[i]) / (2.0 * h) for h, low, high, _ in sides), default=inf)
+        rounding = next((_rounding(low[i], high[i]) / h for h, low, high, _ in sides if h == best.step), inf)
         measured.append(_Measured(best, rounding))
     return measured
 
