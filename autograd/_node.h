@@ -17,15 +17,17 @@ typedef struct {
     uint8_t *kinds;
 } Slots;
 
-/* 112 bytes on a 64-bit machine, up to two operands included; more operands are a block of their own. */
+/* 112 bytes on a 64-bit machine, up to two operands included; more operands are a block of their own. What a sweep
+touches stands together, from `grad` on. */
 typedef struct Value {
     PyObject_HEAD
-    double data, grad;
+    double data;
     PyObject *rule, *label, *source; /* NULL is None */
     PyObject *weakrefs;
+    double grad;
+    uint64_t mark; /* of sweeps (see _sweep.h); in a dead node, the next dead one */
     uint32_t count;
     uint8_t kinds[FEW];
-    uint64_t mark; /* of sweeps (see _sweep.h); in a dead node, the next dead one */
     union {
         struct {
             Operand operands[FEW];
@@ -48,13 +50,11 @@ static inline Slots slots_of(Value *node)
     return (Slots){node->few.operands, node->few.local, node->kinds};
 }
 
+#include "_memory.h"
+
 /* ---- dying ----
 Without recursion: a node whose last reference goes is put on a list and has its turn later. An instance of a
 subclass, which has a deallocator of its own that calls ours, waits in an array. */
-
-#define MOST_FREE (1 << 16)
-static Value *free_nodes;
-static Py_ssize_t free_count;
 
 static PyObject **waiting;
 static Py_ssize_t waiting_count, waiting_room;
@@ -109,13 +109,10 @@ static void bury(Value *node, Value **dead)
     Py_XDECREF(node->rule);
     Py_XDECREF(node->label);
     Py_XDECREF(node->source);
-    if (type == ValueType && free_count < MOST_FREE) {
-        node->few.operands[0].node = free_nodes;
-        free_nodes = node;
-        free_count++;
-    } else {
+    if (type == ValueType)
+        give_back(node);
+    else
         type->tp_free(node);
-    }
     Py_DECREF(type);
 }
 
@@ -144,14 +141,10 @@ static void value_dealloc(PyObject *self)
 
 static inline Value *new_node(double data, PyObject *rule)
 {
-    Value *node = free_nodes;
-    if (node) {
-        free_nodes = node->few.operands[0].node;
-        free_count--;
-        PyObject_Init((PyObject *)node, ValueType);
-    } else if (!(node = PyObject_New(Value, ValueType))) {
+    Value *node = take_memory();
+    if (!node)
         return NULL;
-    }
+    PyObject_Init((PyObject *)node, ValueType);
     node->data = data;
     node->grad = 0.0;
     Py_XINCREF(rule);

@@ -15,12 +15,44 @@ typedef struct {
     Py_ssize_t count, room;
     Frame *stack;
     Py_ssize_t depth, stack_room;
+    double *numbers; /* adjoints or tangents by place */
+    bool *reached;   /* which of them there are: an adjoint of 0 is one, too */
+    Py_ssize_t number_room;
     uint32_t steps;
 } Sweep;
+
+#if defined(__GNUC__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)0)
+#endif
+#define AHEAD 8 /* nodes: a sweep waits for memory more than it computes */
 
 enum status { DONE, FAILED, DISTURBED };
 
 static uint64_t clock_now = 1;
+
+static Sweep spare; /* the arrays of the last sweep, for the next one */
+#define MOST_SPARE (1 << 17)
+
+static Sweep new_sweep(void)
+{
+    Sweep sweep = spare;
+    spare = (Sweep){0};
+    return sweep;
+}
+
+static void end(Sweep *sweep)
+{
+    if (!spare.order && sweep->room < MOST_SPARE && sweep->stack_room < MOST_SPARE) {
+        spare = *sweep;
+        return;
+    }
+    PyMem_Free(sweep->order);
+    PyMem_Free(sweep->stack);
+    PyMem_Free(sweep->numbers);
+    PyMem_Free(sweep->reached);
+}
 
 static void begin(Sweep *sweep)
 {
@@ -28,14 +60,12 @@ static void begin(Sweep *sweep)
     sweep->count = sweep->depth = 0;
 }
 
-static void end(Sweep *sweep)
-{
-    PyMem_Free(sweep->order);
-    PyMem_Free(sweep->stack);
-}
-
 /* Reserve the marks that were used so far. */
-static inline void publish(const Sweep *sweep) { clock_now = sweep->base + 2 + (uint64_t)sweep->count; }
+static inline void publish(const Sweep *sweep)
+{
+    uint64_t mine = sweep->base + 2 + (uint64_t)sweep->count;
+    clock_now = clock_now > mine ? clock_now : mine;
+}
 
 static enum status look_up_signals(const Sweep *sweep)
 {
@@ -79,6 +109,8 @@ static inline bool push(Sweep *sweep, Value *node)
         return false;
     node->mark = sweep->base;
     sweep->stack[sweep->depth++] = (Frame){node, 0};
+    if (node->count == 2 && node->kinds[1] & NODE)
+        PREFETCH(&node->few.operands[1].node->mark);
     return true;
 }
 
@@ -150,33 +182,29 @@ static bool find_order(
 
 /* ---- messages ---- */
 
-/* Adjoints or tangents by place; `reached` tells which of them there are (an adjoint of 0 is one, too). */
-typedef struct {
-    double *numbers;
-    bool *reached;
-} Numbers;
-
-static bool make_numbers(Numbers *numbers, Py_ssize_t count)
+static bool make_numbers(Sweep *sweep)
 {
-    numbers->numbers = PyMem_Malloc((size_t)count * sizeof(double));
-    numbers->reached = PyMem_Calloc((size_t)count, 1);
-    if (numbers->numbers && numbers->reached)
-        return true;
-    PyErr_NoMemory();
-    return false;
+    if (sweep->number_room < sweep->count || !sweep->reached) {
+        PyMem_Free(sweep->numbers);
+        PyMem_Free(sweep->reached);
+        sweep->number_room = sweep->room;
+        sweep->numbers = PyMem_Malloc((size_t)sweep->room * sizeof(double));
+        sweep->reached = PyMem_Malloc((size_t)sweep->room);
+        if (!sweep->numbers || !sweep->reached) {
+            sweep->number_room = 0;
+            PyErr_NoMemory();
+            return false;
+        }
+    }
+    memset(sweep->reached, false, (size_t)sweep->count);
+    return true;
 }
 
-static void free_numbers(Numbers *numbers)
+static inline double add_at(const Sweep *sweep, Py_ssize_t at, double message)
 {
-    PyMem_Free(numbers->numbers);
-    PyMem_Free(numbers->reached);
-}
-
-static inline double add_at(Numbers numbers, Py_ssize_t at, double message)
-{
-    double total = numbers.reached[at] ? numbers.numbers[at] + message : message;
-    numbers.reached[at] = true;
-    return numbers.numbers[at] = total;
+    double total = sweep->reached[at] ? sweep->numbers[at] + message : message;
+    sweep->reached[at] = true;
+    return sweep->numbers[at] = total;
 }
 
 static PyObject *new_message(PyObject *type, Value *node, uint32_t slot, const double *numbers)
@@ -192,15 +220,14 @@ static PyObject *new_message(PyObject *type, Value *node, uint32_t slot, const d
 typedef bool (*Observer)(PyObject *context, Value *node, uint32_t slot, const double *numbers);
 
 /* Send the messages of a node; an observer is told of each (adjoint, local derivative, message and sum so far). */
-static inline bool send_from(
-    const Sweep *sweep, Value *node, double adjoint, Numbers adjoints, Observer observer, PyObject *context)
+static inline bool send_from(const Sweep *sweep, Value *node, double adjoint, Observer observer, PyObject *context)
 {
     Slots slots = slots_of(node);
     for (uint32_t slot = 0; slot < node->count; slot++) {
         if (!(slots.kinds[slot] & LOCAL))
             continue;
         double message = adjoint * slots.local[slot];
-        double total = add_at(adjoints, place_of(sweep, slots.operands[slot].node), message);
+        double total = add_at(sweep, place_of(sweep, slots.operands[slot].node), message);
         if (observer) {
             const double numbers[] = {adjoint, slots.local[slot], message, total};
             if (!observer(context, node, slot, numbers))
@@ -210,13 +237,15 @@ static inline bool send_from(
     return true;
 }
 
-static enum status send_all(Sweep *sweep, Numbers adjoints, Observer observer, PyObject *context)
+static enum status send_all(Sweep *sweep, Observer observer, PyObject *context)
 {
     for (Py_ssize_t i = sweep->count - 1; i >= 0; i--) {
-        if (!adjoints.reached[i])
+        if (i >= AHEAD)
+            PREFETCH(&sweep->order[i - AHEAD]->grad);
+        if (!sweep->reached[i])
             continue;
-        if (observer ? !send_from(sweep, sweep->order[i], adjoints.numbers[i], adjoints, observer, context)
-                     : !send_from(sweep, sweep->order[i], adjoints.numbers[i], adjoints, NULL, NULL))
+        if (observer ? !send_from(sweep, sweep->order[i], sweep->numbers[i], observer, context)
+                     : !send_from(sweep, sweep->order[i], sweep->numbers[i], NULL, NULL))
             return FAILED;
         enum status status = look_up_sometimes(sweep);
         if (status != DONE)
@@ -227,17 +256,16 @@ static enum status send_all(Sweep *sweep, Numbers adjoints, Observer observer, P
 
 /* A reverse sweep from outputs with seeds (1 without); the adjoints stand by place. */
 static enum status sweep_back(
-    Sweep *sweep, PyObject *const *outputs, const double *seeds, Py_ssize_t count, Numbers *adjoints,
-    Observer observer, PyObject *context)
+    Sweep *sweep, PyObject *const *outputs, const double *seeds, Py_ssize_t count, Observer observer, PyObject *context)
 {
-    if (!find_order(sweep, outputs, count, NULL, 0) || !make_numbers(adjoints, sweep->count))
+    if (!find_order(sweep, outputs, count, NULL, 0) || !make_numbers(sweep))
         return FAILED;
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_ssize_t at = place_of(sweep, (Value *)outputs[i]);
-        adjoints->numbers[at] = (adjoints->reached[at] ? adjoints->numbers[at] : 0.0) + (seeds ? seeds[i] : 1.0);
-        adjoints->reached[at] = true;
+        sweep->numbers[at] = (sweep->reached[at] ? sweep->numbers[at] : 0.0) + (seeds ? seeds[i] : 1.0);
+        sweep->reached[at] = true;
     }
-    return send_all(sweep, *adjoints, observer, context);
+    return send_all(sweep, observer, context);
 }
 
 static bool raise_unless_finite(PyObject *globals, Value *node, uint32_t slot, const double *numbers)
@@ -261,23 +289,22 @@ static int watching(void)
     return anomaly;
 }
 
-/* Backpropagation: no .grad changes before all adjoints are known. `globals` are those of sweep.py. */
-static PyObject *backward_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count, PyObject *globals)
+static PyObject *sweep_globals; /* of sweep.py */
+
+/* Backpropagation: no .grad changes before all adjoints are known. */
+static PyObject *backward_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
-    Sweep sweep = {0};
-    Numbers adjoints = {NULL, NULL};
+    Sweep sweep = new_sweep();
     int anomaly = watching();
     enum status status = anomaly < 0 ? FAILED : DISTURBED;
-    while (status == DISTURBED) {
-        free_numbers(&adjoints);
-        adjoints = (Numbers){NULL, NULL};
-        status = sweep_back(&sweep, outputs, seeds, count, &adjoints, anomaly ? raise_unless_finite : NULL, globals);
+    while (status == DISTURBED)
+        status = sweep_back(&sweep, outputs, seeds, count, anomaly ? raise_unless_finite : NULL, sweep_globals);
+    for (Py_ssize_t i = 0; status == DONE && i < sweep.count; i++) {
+        if (i + AHEAD < sweep.count)
+            PREFETCH(&sweep.order[i + AHEAD]->grad);
+        if (sweep.reached[i])
+            sweep.order[i]->grad += sweep.numbers[i];
     }
-    if (status == DONE)
-        for (Py_ssize_t i = 0; i < sweep.count; i++)
-            if (adjoints.reached[i])
-                sweep.order[i]->grad += adjoints.numbers[i];
-    free_numbers(&adjoints);
     end(&sweep);
     return status == DONE ? Py_NewRef(Py_None) : NULL;
 }
@@ -296,22 +323,18 @@ static bool record(PyObject *context, Value *node, uint32_t slot, const double *
 }
 
 /* The messages of a reverse sweep. Many objects are made: the garbage collector, which may run Python code, waits. */
-static PyObject *record_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count, PyObject *globals)
+static PyObject *record_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
-    Sweep sweep = {0};
-    Numbers adjoints = {NULL, NULL};
-    Record into = {NULL, PyDict_GetItemString(globals, "Message")};
+    Sweep sweep = new_sweep();
+    Record into = {NULL, PyDict_GetItemString(sweep_globals, "Message")};
     int collecting = PyGC_Disable();
     enum status status = DISTURBED;
     while (status == DISTURBED) {
-        free_numbers(&adjoints);
-        adjoints = (Numbers){NULL, NULL};
         Py_XSETREF(into.list, PyList_New(0));
-        status = into.list ? sweep_back(&sweep, outputs, seeds, count, &adjoints, record, (PyObject *)&into) : FAILED;
+        status = into.list ? sweep_back(&sweep, outputs, seeds, count, record, (PyObject *)&into) : FAILED;
     }
     if (collecting)
         PyGC_Enable();
-    free_numbers(&adjoints);
     end(&sweep);
     if (status != DONE)
         Py_CLEAR(into.list);
@@ -319,14 +342,14 @@ static PyObject *record_from(PyObject *const *outputs, const double *seeds, Py_s
 }
 
 /* Pass numbers from the operands up to a node: its tangent, unless it is a seed. */
-static inline void pass_up(const Sweep *sweep, Py_ssize_t at, Numbers tangents)
+static inline void pass_up(const Sweep *sweep, Py_ssize_t at)
 {
     Slots slots = slots_of(sweep->order[at]);
     for (uint32_t slot = 0; slot < sweep->order[at]->count; slot++) {
         if (!(slots.kinds[slot] & LOCAL))
             continue;
         Py_ssize_t operand = place_of(sweep, slots.operands[slot].node);
-        if (tangents.reached[operand])
-            add_at(tangents, at, tangents.numbers[operand] * slots.local[slot]);
+        if (sweep->reached[operand])
+            add_at(sweep, at, sweep->numbers[operand] * slots.local[slot]);
     }
 }

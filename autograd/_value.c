@@ -446,7 +446,7 @@ static PyObject *native_order(Native *self, PyObject *const *args, Py_ssize_t co
     if (!leaves)
         return NULL;
     if (all_values(((PyTupleObject *)leaves)->ob_item, PyTuple_GET_SIZE(leaves))) {
-        Sweep sweep = {0};
+        Sweep sweep = new_sweep();
         bool found = find_order(&sweep, args, count, ((PyTupleObject *)leaves)->ob_item, PyTuple_GET_SIZE(leaves));
         result = found ? list_of(sweep.order, sweep.count) : NULL;
         end(&sweep);
@@ -455,7 +455,7 @@ static PyObject *native_order(Native *self, PyObject *const *args, Py_ssize_t co
     return result;
 }
 
-typedef PyObject *(*From)(PyObject *const *outputs, const double *seeds, Py_ssize_t count, PyObject *globals);
+typedef PyObject *(*From)(PyObject *const *outputs, const double *seeds, Py_ssize_t count);
 
 /* Outputs and seeds as `_seeded` in sweep.py takes them, if they are Values (or one) and floats (or one, or none). */
 static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -481,7 +481,7 @@ static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ss
     for (Py_ssize_t i = 0; numbers && mine && i < n; i++)
         mine = take(row.items[i], &numbers[i]) == 0;
     if (mine && result)
-        result = from(((PyTupleObject *)outputs)->ob_item, numbers, n, PyFunction_GetGlobals(self->python));
+        result = from(((PyTupleObject *)outputs)->ob_item, numbers, n);
     PyMem_Free(numbers);
     Py_DECREF(outputs);
     return result;
@@ -490,6 +490,15 @@ static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ss
 static PyObject *native_backward(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     return call_from(backward_from, self, args, count, names);
+}
+
+/* `Value.backward`, whose one seed stands without a list. */
+static PyObject *native_backward_method(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    double seed = 1.0;
+    if (names || count < 1 || count > 2 || !is_value(args[0]) || (count == 2 && take(args[1], &seed) != 0))
+        return NOT_MINE;
+    return backward_from(args, &seed, 1);
 }
 
 static PyObject *native_record_sweep(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -501,7 +510,7 @@ static PyObject *native_zero_grad(Native *self, PyObject *const *args, Py_ssize_
 {
     if (names || count != 1 || !is_value(args[0]))
         return NOT_MINE;
-    Sweep sweep = {0};
+    Sweep sweep = new_sweep();
     bool found = find_order(&sweep, args, 1, NULL, 0);
     for (Py_ssize_t i = 0; found && i < sweep.count; i++)
         sweep.order[i]->grad = 0.0;
@@ -527,27 +536,27 @@ static bool take_order(Sweep *sweep, PyObject *order)
     return fine;
 }
 
-static bool take_seeds(const Sweep *sweep, PyObject *seeds, Numbers *numbers)
+static bool take_seeds(Sweep *sweep, PyObject *seeds)
 {
     Py_ssize_t position = 0;
     PyObject *node, *seed;
-    if (!make_numbers(numbers, sweep->count))
+    if (!make_numbers(sweep))
         return false;
     while (PyDict_Next(seeds, &position, &node, &seed)) {
         if (!is_value(node) || !seen(sweep, (Value *)node) || !PyFloat_CheckExact(seed))
             return false;
-        add_at(*numbers, place_of(sweep, (Value *)node), PyFloat_AS_DOUBLE(seed));
+        add_at(sweep, place_of(sweep, (Value *)node), PyFloat_AS_DOUBLE(seed));
     }
     return true;
 }
 
-static PyObject *numbers_by_node(const Sweep *sweep, Numbers numbers, PyObject *seeds)
+static PyObject *numbers_by_node(const Sweep *sweep, PyObject *seeds)
 {
     PyObject *result = PyDict_Copy(seeds);
     for (Py_ssize_t i = 0; result && i < sweep->count; i++) {
-        if (!numbers.reached[i])
+        if (!sweep->reached[i])
             continue;
-        PyObject *number = PyFloat_FromDouble(numbers.numbers[i]);
+        PyObject *number = PyFloat_FromDouble(sweep->numbers[i]);
         if (!number || PyDict_SetItem(result, (PyObject *)sweep->order[i], number) < 0)
             Py_CLEAR(result);
         Py_XDECREF(number);
@@ -558,31 +567,23 @@ static PyObject *numbers_by_node(const Sweep *sweep, Numbers numbers, PyObject *
 /* `reverse` and `forward` on floats, by the recorded derivatives. */
 static PyObject *call_sweep(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names, bool back)
 {
-    PyObject *recorded = PyDict_GetItemString(PyFunction_GetGlobals(self->python), "recorded");
-    if (names || count < 2 || count > 3 || (count == 3 && args[2] != recorded))
+    if (names || count < 2 || count > 3 || !PyList_CheckExact(args[0]) || !PyDict_CheckExact(args[1])
+        || (count == 3 && args[2] != PyDict_GetItemString(sweep_globals, "recorded")))
         return NOT_MINE;
-    if (!PyList_CheckExact(args[0]) || !PyDict_CheckExact(args[1]))
-        return NOT_MINE;
-    Sweep sweep = {0};
-    Numbers numbers = {NULL, NULL};
+    Sweep sweep = new_sweep();
     PyObject *order = PyList_AsTuple(args[0]), *result = NOT_MINE;
-    if (order && take_order(&sweep, order) && take_seeds(&sweep, args[1], &numbers)) {
-        bool *seeds = back ? NULL : PyMem_Malloc((size_t)sweep.count);
-        if (seeds)
-            memcpy(seeds, numbers.reached, (size_t)sweep.count);
-        for (Py_ssize_t i = 0; !back && seeds && i < sweep.count; i++)
-            if (!seeds[i])
-                pass_up(&sweep, i, numbers);
+    if (order && take_order(&sweep, order) && take_seeds(&sweep, args[1])) {
         for (Py_ssize_t i = sweep.count - 1; back && i >= 0; i--)
-            if (numbers.reached[i])
-                send_from(&sweep, sweep.order[i], numbers.numbers[i], numbers, NULL, NULL);
-        result = back || seeds ? numbers_by_node(&sweep, numbers, args[1]) : PyErr_NoMemory();
-        PyMem_Free(seeds);
+            if (sweep.reached[i])
+                send_from(&sweep, sweep.order[i], sweep.numbers[i], NULL, NULL);
+        for (Py_ssize_t i = 0; !back && i < sweep.count; i++)
+            if (!sweep.reached[i] || !PyDict_Contains(args[1], (PyObject *)sweep.order[i]))
+                pass_up(&sweep, i);
+        result = numbers_by_node(&sweep, args[1]);
     } else if (PyErr_Occurred()) {
         result = NULL;
     }
     Py_XDECREF(order);
-    free_numbers(&numbers);
     end(&sweep);
     return result;
 }
@@ -656,7 +657,7 @@ static PyObject *native_copy_graph(Native *self, PyObject *const *args, Py_ssize
 {
     if (names || count != 2 || !is_value(args[0]) || !PyDict_CheckExact(args[1]))
         return NOT_MINE;
-    Sweep sweep = {0};
+    Sweep sweep = new_sweep();
     bool exact;
     PyObject *result = NULL;
     if (find_exact_order(&sweep, args[0], &exact)) {
@@ -748,7 +749,7 @@ static PyObject *native_reduce_graph(Native *self, PyObject *const *args, Py_ssi
 {
     if (names || count != 1 || !Py_IS_TYPE(args[0], ValueType) || !((Value *)args[0])->count)
         return NOT_MINE;
-    Sweep sweep = {0};
+    Sweep sweep = new_sweep();
     bool exact;
     PyObject *result = NULL, *restore = PyDict_GetItemString(PyFunction_GetGlobals(self->python), "restore_graph");
     int collecting = PyGC_Disable();
@@ -929,6 +930,12 @@ static PyObject *value_vectorcall(PyObject *type, PyObject *const *args, size_t 
     return (PyObject *)node;
 }
 
+static PyObject *value_alloc(PyTypeObject *type, Py_ssize_t count)
+{
+    return type == ValueType ? (PyObject *)new_node(0.0, NULL) : PyType_GenericAlloc(type, count);
+}
+
+static void value_free(void *node) { give_back(node); } /* subclasses have another one */
 static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *names) { return type->tp_alloc(type, 0); }
 
 static int compare(double a, double b, int operation)
@@ -1038,6 +1045,8 @@ static PyMethodDef value_methods[] = {
 
 static PyType_Slot value_slots[] = {
     {Py_tp_new, value_new},
+    {Py_tp_alloc, value_alloc},
+    {Py_tp_free, value_free},
     {Py_tp_dealloc, value_dealloc},
     {Py_tp_hash, value_hash},
     {Py_tp_richcompare, value_compare},
@@ -1074,6 +1083,7 @@ static const struct {
     {"reverse", native_reverse, 0},
     {"forward", native_forward, 0},
     {"backward", native_backward, 0},
+    {"Value.backward", native_backward_method, 0},
     {"record_sweep", native_record_sweep, 0},
     {"copy_graph", native_copy_graph, 0},
     {"reduce_graph", native_reduce_graph, 0},
@@ -1121,6 +1131,8 @@ static PyObject *value_fast(PyObject *module, PyObject *args)
     if (!name)
         return NULL;
     PyObject *found = NULL;
+    if (PyUnicode_CompareWithASCIIString(name, "record_sweep") == 0)
+        Py_XSETREF(sweep_globals, Py_NewRef(PyFunction_GetGlobals(python)));
     for (size_t i = 0; i < sizeof NATIVES / sizeof *NATIVES && !found; i++)
         if (PyUnicode_CompareWithASCIIString(name, NATIVES[i].name) == 0)
             found = new_native(python, NATIVES[i].implementation, NATIVES[i].rule);

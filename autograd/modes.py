@@ -30,6 +30,7 @@ class Mode:
 
 
 active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
+active_mode.set(None)  # every node asks: the interpreter remembers where it found a value, but not a default
 current_mode = active_mode.get
 PLAIN = Mode()
 

@@ -301,10 +301,11 @@ _new = object.__new__
 
 
 def _checked(operands: tuple[Operand, ...], local_grads: Sequence[Any]) -> tuple[float | None, ...]:
-    """The local derivatives as floats, one or None for each operand."""
+    """The local derivatives as floats, one for each operand; None for constants."""
     if len(local_grads) != len(operands):
         raise ValueError(f"{len(operands)} operands need as many local derivatives, not {len(local_grads)}")
-    return tuple([d if d is None or type(d) is float else to_float(d) for d in local_grads])
+    local = [d if d is None or type(d) is float else to_float(d) for d in local_grads]
+    return tuple([d if isinstance(o, Value) else None for o, d in zip(operands, local)])
 
 
 def _fill(
