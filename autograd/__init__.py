@@ -1,6 +1,7 @@
 """A scalar reverse-mode automatic differentiation engine."""
 
 from autograd.modes import AnomalyError, detect_anomaly, no_grad
+from autograd.native import backend
 from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
 from autograd.transforms import (
@@ -22,6 +23,7 @@ __all__ = [
     "Message",
     "Rule",
     "Value",
+    "backend",
     "backward",
     "checkpoint",
     "custom_gradient",

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from autograd.native import fast
 from autograd.sweep import topological_order
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def copy_node(node: Value, operands: Sequence[Any]) -> Value:
     return twin
 
 
+@fast
 def copy_graph(output: Value, memo: dict[int, Any]) -> Value:
     """The whole graph of `output` once more; `memo` is that of `copy.deepcopy`, so sharing is kept."""
     for node in topological_order(output):
@@ -31,6 +33,7 @@ def copy_graph(output: Value, memo: dict[int, Any]) -> Value:
     return whole
 
 
+@fast
 def reduce_graph(output: Value) -> tuple[Any, ...]:
     """What pickle stores: a leaf as its fields, a computed node as its leaves and a flat list of the rest.
 
@@ -53,6 +56,7 @@ def reduce_graph(output: Value) -> tuple[Any, ...]:
     return restore_graph, (kind, leaves, records)
 
 
+@fast
 def restore_graph(kind: type[Value], leaves: list[Value], records: list[tuple[Any, ...]]) -> Value:
     """The node that `reduce_graph` took apart."""
     nodes = list(leaves)

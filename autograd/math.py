@@ -28,6 +28,7 @@ from typing import Any, Protocol, overload
 
 from autograd import rules as _rules
 from autograd.arrays import elementwise as _elementwise
+from autograd.native import fast as _fast
 from autograd.value import Operand, Value
 
 __all__ = [
@@ -75,7 +76,7 @@ def _function(rule: _rules.Rule) -> Any:
 
     function.__name__ = function.__qualname__ = rule.name
     function.__doc__ = f"{rule.symbol}, for floats, Values and arrays: the row `{rule.name}` of the table."
-    return function
+    return _fast(function, rule.name)
 
 
 acos: _Unary = _function(_rules.acos)
@@ -216,6 +217,7 @@ def _many(name: str, operands: tuple[Any, ...]) -> list[Any]:
     return list(operands)
 
 
+@_fast
 def max(*operands: Any) -> Any:
     """The largest of the operands (or of one iterable), as one node; a tie shares the gradient equally.
 
@@ -231,21 +233,25 @@ def max(*operands: Any) -> Any:
     return _rules.max(*_many("max", operands))
 
 
+@_fast
 def min(*operands: Any) -> Any:
     """The smallest of the operands (or of one iterable), as one node; a tie shares the gradient equally."""
     return _rules.min(*_many("min", operands))
 
 
+@_fast
 def mean(*operands: Any) -> Any:
     """The mean of the operands (or of one iterable), as one node."""
     return _rules.mean(*_many("mean", operands))
 
 
+@_fast
 def logsumexp(*operands: Any) -> Any:
     """log Σ exp(x) of the operands (or of one iterable), as one node, without overflow."""
     return _rules.logsumexp(*_many("logsumexp", operands))
 
 
+@_fast
 def sum(operands: Iterable[Any], start: Any = 0.0) -> Any:
     """The sum of an iterable, as one node."""
     total = _rules.sum(*(operands.ravel() if hasattr(operands, "ravel") else operands))
@@ -255,12 +261,14 @@ def sum(operands: Iterable[Any], start: Any = 0.0) -> Any:
 fsum = sum
 
 
+@_fast
 def prod(operands: Iterable[Any], *, start: Any = 1.0) -> Any:
     """The product of an iterable, as one node; zeros among the factors do no harm to the gradient."""
     product = _rules.prod(*(operands.ravel() if hasattr(operands, "ravel") else operands))
     return product if isinstance(start, (float, int)) and start == 1 else product * start
 
 
+@_fast
 def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
     """The inner product Σ x·y of two sequences of one length, as one node.
 

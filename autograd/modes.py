@@ -29,20 +29,21 @@ class Mode:
     made: set[Any] | None = None  # collects the nodes that are made
 
 
-_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
-current_mode = _mode.get
+active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
+active_mode.set(None)  # every node asks: the interpreter remembers where it found a value, but not a default
+current_mode = active_mode.get
 PLAIN = Mode()
 
 
 @contextmanager
 def mode(**switches: Any) -> Iterator[None]:
     """Change some switches for the time of a `with` block."""
-    changed = replace(_mode.get() or PLAIN, **switches)
-    token = _mode.set(None if changed == PLAIN else changed)
+    changed = replace(active_mode.get() or PLAIN, **switches)
+    token = active_mode.set(None if changed == PLAIN else changed)
     try:
         yield
     finally:
-        _mode.reset(token)
+        active_mode.reset(token)
 
 
 def no_grad() -> _GeneratorContextManager[None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd.ieee import to_float
 from autograd.modes import AnomalyError, current_mode
+from autograd.native import fast
 
 if TYPE_CHECKING:
     from autograd.value import Value
@@ -31,6 +32,7 @@ def recomputed(node: Value) -> Sequence[Any]:
     return node.op.local_derivatives(node.operands, node) if node.op is not None else ()
 
 
+@fast
 def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Value]:
     """All nodes that the outputs were computed from, each once, every node after its parents.
 
@@ -49,8 +51,8 @@ def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Val
     >>> topological_order(y + x) == [x, y, y + x]
     True
     """
-    seen = set(leaves)
-    order = list(seen)
+    order = list(dict.fromkeys(leaves))
+    seen = set(order)
     stack: list[Value | None] = list(reversed(outputs))
     while stack:
         node = stack.pop()
@@ -66,6 +68,7 @@ def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Val
     return order
 
 
+@fast
 def reverse(
     order: Sequence[Value],
     seeds: Mapping[Value, Any],
@@ -92,6 +95,7 @@ def reverse(
     return adjoints
 
 
+@fast
 def forward(order: Sequence[Value], seeds: Mapping[Value, Any], local: LocalDerivatives = recorded) -> dict[Value, Any]:
     """One forward sweep: the tangent of every node that depends on a seed, for given tangents of the seeds."""
     tangents = dict(seeds)
@@ -105,6 +109,7 @@ def forward(order: Sequence[Value], seeds: Mapping[Value, Any], local: LocalDeri
     return tangents
 
 
+@fast
 def backward(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None) -> None:
     """Add ∂(Σ seed · output)/∂node to the `.grad` of every node that the outputs depend on.
 
@@ -152,6 +157,7 @@ class Message(NamedTuple):
     total: float
 
 
+@fast
 def record_sweep(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None) -> list[Message]:
     """The messages of a reverse sweep in the order in which they are sent; no `.grad` changes.
 

@@ -1,7 +1,8 @@
 """The node of the graph: a number that remembers what it was computed from.
 
 This is the readable definition of `Value`. The arithmetic comes from the table in `rules.py`, the sweeps from
-`sweep.py`; what is left is a record of six fields.
+`sweep.py`; what is left is a record of six fields. Where the C build is in use, the last lines of this module put
+its class of the same name in place, with everything that it does not do itself taken from the class below.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import operator
 from collections.abc import Callable, Sequence
 from math import isfinite
 from numbers import Number, Real
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
-from autograd.modes import AnomalyError, caller, current_mode
+from autograd.modes import AnomalyError, active_mode, caller, current_mode
+from autograd.native import extension, fast
 from autograd.rules import TABLE, Rule
 
 Operand: TypeAlias = "Value | float"
@@ -76,7 +79,7 @@ def _method(rule: Rule) -> Callable[..., Value]:
 
     method.__name__ = rule.name
     method.__doc__ = f"{rule.symbol} of this Value: the row `{rule.name}` of the table."
-    return method
+    return fast(method, rule.name)
 
 
 class Value:
@@ -102,7 +105,8 @@ class Value:
     parents : tuple of Value
         The Values among the operands, in order, with repeats (``x * x`` has two).
     local_grads : tuple
-        ∂self/∂operand for each operand; None where no message goes (constants, unselected branches).
+        ∂self/∂operand for each operand; None where no message goes (constants, unselected branches). Like `op` and
+        `operands` not to be assigned; the C build refuses it.
     label : str or None
         May be assigned.
     source : str or None
@@ -133,21 +137,16 @@ class Value:
     def __init__(self, data: float, label: str | None = None) -> None:
         if isinstance(data, Value):
             raise TypeError(f"{data!r} is a Value already: use it as it is, or its .data, or .detach() for a new leaf")
-        self._data = to_float(data)
-        self._grad = 0.0
-        self.op = None
-        self.operands = self.local_grads = ()
-        self.label = label
-        self.source = None
+        _fill(self, to_float(data), None, (), (), label, 0.0, None)
 
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Operand]) -> Value:
         """Make the node of one operation on Values and numbers of any kind."""
         kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
         numbers = [o._data if isinstance(o, Value) else o for o in kept]
-        data = rule.evaluate(numbers)
-        wanted = [isinstance(o, Value) for o in kept]
-        return _node(data, rule, kept, rule.local_derivatives(numbers, data, wanted))
+        data = to_float(rule.evaluate(numbers))
+        local = rule.local_derivatives(numbers, data, [isinstance(o, Value) for o in kept])
+        return _node(data, rule, kept, _checked(kept, local))
 
     @property
     def data(self) -> float:
@@ -200,10 +199,9 @@ class Value:
         source: str | None = None,
     ) -> Value:
         """A node with the fields given: for copies, and for operations that know their own derivatives."""
-        node = object.__new__(cls)
-        node._data, node._grad = to_float(data), to_float(grad)
-        node.op, node.operands, node.local_grads = op, operands, local_grads
-        node.label, node.source = label, source
+        kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
+        node = Value.__new__(cls)
+        _fill(node, to_float(data), op, kept, _checked(kept, local_grads), label, to_float(grad), source)
         return node
 
     def detach(self) -> Value:
@@ -302,6 +300,32 @@ class Value:
 _new = object.__new__
 
 
+def _checked(operands: tuple[Operand, ...], local_grads: Sequence[Any]) -> tuple[float | None, ...]:
+    """The local derivatives as floats, one for each operand; None for constants."""
+    if len(local_grads) != len(operands):
+        raise ValueError(f"{len(operands)} operands need as many local derivatives, not {len(local_grads)}")
+    local = [d if d is None or type(d) is float else to_float(d) for d in local_grads]
+    return tuple([d if isinstance(o, Value) else None for o, d in zip(operands, local)])
+
+
+def _fill(
+    node: Value,
+    data: float,
+    op: Rule | None,
+    operands: tuple[Operand, ...],
+    local_grads: tuple[float | None, ...],
+    label: str | None,
+    grad: float,
+    source: str | None,
+) -> None:
+    """The fields of a new node."""
+    if getattr(node, "op", None) is not None:
+        raise AttributeError(f"{node.describe()} is computed already: make a new Value")
+    node._data, node._grad = data, grad
+    node.op, node.operands, node.local_grads = op, operands, local_grads
+    node.label, node.source = label, source
+
+
 def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: tuple[float | None, ...]) -> Value:
     """The new node of an operation, as the mode in force wants it. Every operation passes through here."""
     node = _new(Value)
@@ -316,12 +340,16 @@ def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: t
         if mode.sources:
             node.source = caller()
         if mode.anomaly and not isfinite(data):
-            raise AnomalyError(f"{node.describe()} made {data!r} at {node.source}")
+            _raise_anomaly(node)
         if not mode.recording:
             node.op, node.operands, node.local_grads = None, (), ()
         elif mode.made is not None:
             mode.made.add(node)
     return node
+
+
+def _raise_anomaly(node: Value) -> NoReturn:
+    raise AnomalyError(f"{node.describe()} made {node.data!r} at {node.source}")
 
 
 for _rule in TABLE.values():
@@ -331,3 +359,19 @@ for _name in ("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "ar
     setattr(Value, _name, _method(TABLE[arrays.RENAMED[_name]]))  # NumPy calls them on the elements of arrays
 for _name in ("conjugate", "degrees", "radians", "deg2rad", "rad2deg"):
     setattr(Value, _name, arrays.UFUNCS[_name])
+
+
+def _in_c(python: type[Value]) -> Any:
+    """The class of the C build, with all that it does not define itself taken from the class above."""
+    kind: Any = extension.setup(python, TABLE, active_mode, to_float, caller, _raise_anomaly)
+    for name, attribute in vars(python).items():
+        if name not in vars(kind) and (callable(attribute) or isinstance(attribute, classmethod)):
+            own = isinstance(attribute, FunctionType)
+            setattr(kind, name, fast(attribute) if own else attribute)
+    kind.apply_rule = classmethod(fast(python.apply_rule.__func__))  # type: ignore[attr-defined]
+    kind.__doc__, kind.__annotations__ = python.__doc__, python.__annotations__
+    return kind
+
+
+if not TYPE_CHECKING and extension is not None:
+    Value, _node, _fill = _in_c(Value), extension.node, extension.fill

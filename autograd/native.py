@@ -1,0 +1,52 @@
+"""Which build of the engine is in use: the C one where it was built, or pure Python.
+
+Set AUTOGRAD_PURE_PYTHON=1 before the first import to refuse the C build.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _load() -> tuple[Any, str]:
+    if os.environ.get("AUTOGRAD_PURE_PYTHON", "0") not in ("", "0"):
+        return None, "AUTOGRAD_PURE_PYTHON is set"
+    try:
+        return importlib.import_module("autograd._value"), ""
+    except ImportError as error:
+        return None, str(error)
+
+
+extension, why_python = _load()
+
+
+def backend() -> str:
+    """The build in use: "c" or "python"; for the latter ``autograd.native.why_python`` has the reason.
+
+    Examples
+    --------
+    >>> import autograd
+    >>> autograd.backend() in ("c", "python")
+    True
+    """
+    return "python" if extension is None else "c"
+
+
+def fast(function: Function, row: str | None = None) -> Function:
+    """The same function with its common case in C, if the C build is in use and has it.
+
+    Parameters
+    ----------
+    function : callable
+        Defines what is right, and is called for everything but the common case. The C build knows it by its
+        qualified name.
+    row : str, optional
+        The row of the table that the function applies, if it is one of those.
+    """
+    accelerated: Function = function if extension is None else extension.fast(function, *([] if row is None else [row]))
+    return accelerated
