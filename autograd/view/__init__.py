@@ -1,0 +1,5 @@
+"""Pictures of graphs."""
+
+from autograd.view._flow import Flow, Watch, flow
+
+__all__ = ["Flow", "Watch", "flow"]

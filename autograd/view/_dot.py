@@ -1,0 +1,68 @@
+"""Lay out and render DOT source: with the system's `dot`, or else with the `graphviz-pure` that pip installs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sysconfig
+
+
+def program() -> str:
+    """The path of the program that renders DOT.
+
+    Raises
+    ------
+    RuntimeError
+        If there is neither `dot` nor `graphviz-pure`; the message says how to get one.
+    """
+    found = shutil.which("dot")
+    if found is None:  # a virtual environment that is not activated has its scripts beside python, not on the path
+        places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+        found = shutil.which("graphviz-pure", path=places)
+    if found is None:
+        raise RuntimeError(
+            "there is no program to draw graphs: install Graphviz (on Debian: apt-get install graphviz) "
+            "or run: pip install 'scalar-autograd[view]'"
+        )
+    return found
+
+
+def layout(source: str, format: str = "svg") -> bytes:  # noqa: A002 (Graphviz's word for it)
+    """Render DOT source.
+
+    Parameters
+    ----------
+    source : str
+        A graph in the DOT language.
+    format : str
+        What to make of it: "svg", "png", "json", "plain", … (`dot -T`). A system's `dot` mostly has "pdf"
+        as well, `graphviz-pure` has not.
+
+    Returns
+    -------
+    bytes
+        The contents of a file of that format; text formats are in UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If the program at hand does not know the format, or finds fault with the source.
+    RuntimeError
+        If there is no program, or it breaks.
+
+    Examples
+    --------
+    >>> from autograd.view._dot import layout
+    >>> b"<svg" in layout("digraph { a -> b }")
+    True
+    """
+    dot = program()
+    ran = subprocess.run([dot, f"-T{format}"], input=source.encode(), capture_output=True, check=False)
+    complaint = ran.stderr.decode(errors="replace").strip()
+    if f'"{format}" not recognized' in complaint:
+        raise ValueError(f"{dot} cannot write the format {format!r}. {complaint}")
+    if ran.returncode != 0:
+        kind = ValueError if "syntax error" in complaint else RuntimeError
+        raise kind(f"{dot} ended with {ran.returncode}: {complaint or 'it gave no reason'}")
+    return ran.stdout
