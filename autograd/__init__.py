@@ -1,6 +1,6 @@
 """A scalar reverse-mode automatic differentiation engine."""
 
-from autograd.modes import AnomalyError, detect_anomaly, no_grad
+from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
 from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
 from autograd.transforms import (
@@ -32,6 +32,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "no_grad",
+    "record_sources",
     "record_sweep",
     "topological_order",
     "value_and_grad",
