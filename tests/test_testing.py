@@ -243,9 +243,9 @@ def test_points_are_smooth_and_inside_the_domain(name, data):
     rule = TABLE[name]
     point = data.draw(finite_points(rule, magnitude=5.0, margin=0.1))
     value = rule(*point)
-    assert all(math.isfinite(d) for d in (value, *rule.local_derivatives(point, value)) if d is not None or False) or (
-        name == "polygamma"
-    )
+    wanted = [rule.arity is None or rule.domain[i][0] < rule.domain[i][1] for i in range(len(point))]
+    derivatives = rule.local_derivatives(point, value, wanted)
+    assert all(math.isfinite(d) for d in (value, *derivatives) if d is not None)
     domain = rule.domain if rule.arity is not None else rule.domain * len(point)
     for x, (low, high) in zip(point, domain, strict=True):
         assert low == high or (low + 0.1 <= x <= high - 0.1 and abs(x) <= 5.0)

@@ -170,7 +170,7 @@ def _expression(
 def _operands(
     rule: Rule, references: list[tuple[int, float | None]], whole: int, count: int, turn: int
 ) -> tuple[Operand, ...]:
-    """So many operands as the primitive takes: places counted from the last number back, or constants."""
+    """So many operands as the primitive takes: places counted from the last number back, and constants."""
     wanted = rule.arity if rule.arity is not None else len(references)
     if not _fits(rule, wanted):
         wanted += 1
@@ -180,7 +180,7 @@ def _operands(
         back += turn + slot // len(references)
         if whole_number:
             chosen.append(float(whole))
-        elif constant is not None and slot > 0:
+        elif constant is not None and any(isinstance(o, int) for o in chosen):
             chosen.append(constant)
         else:
             chosen.append(count - 1 - back % count)
