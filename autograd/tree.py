@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -95,13 +96,10 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
         return [tree], lambda new: new[0]
     parts = children(tree)
     if parts is None:
-        try:
-            leaf = tree if isinstance(tree, Value) else to_float(tree)
-        except TypeError as error:
-            raise TypeError(f"{path or 'the tree'}: {error}") from None
-        return [leaf], lambda new: new[0]
+        return _leaf(tree, path)
     named, put_together = parts
-    flat = [flatten(child, path + name, arrays) for name, child in named]
+    take_apart = _leaf if is_array(tree) else functools.partial(flatten, arrays=arrays)  # an array holds numbers only
+    flat = [take_apart(child, path + name) for name, child in named]
     leaves = [leaf for leaves, _ in flat for leaf in leaves]
 
     def rebuild(new: Sequence[Any]) -> Any:
@@ -113,6 +111,15 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
         return put_together(rebuilt)
 
     return leaves, rebuild
+
+
+def _leaf(tree: Any, path: str) -> tuple[list[Any], Rebuild]:
+    """A number as a tree."""
+    try:
+        leaf = tree if isinstance(tree, Value) else to_float(tree)
+    except TypeError as error:
+        raise TypeError(f"{path or 'the tree'}: {error}") from None
+    return [leaf], lambda new: new[0]
 
 
 def lower(tree: Any) -> Any:
