@@ -234,4 +234,7 @@ static void derivatives_logsumexp(const double *x, Py_ssize_t n, double y, doubl
 {
     for (Py_ssize_t i = 0; i < n; i++)
         d[i] = exp(x[i] - y);
+    double total = value_sum(d, n);
+    for (Py_ssize_t i = 0; i < n; i++)
+        d[i] = value_div(d[i], total);
 }

@@ -94,7 +94,7 @@ static const struct { const char *name; int arity; bool may_raise; } ROWS[RULE_C
     {"tan", 1, false},
     {"asin", 1, false},
     {"acos", 1, false},
-    {"atan", 1, false},
+    {"atan", 1, true},
     {"atan2", 2, true},
     {"sinh", 1, false},
     {"cosh", 1, false},
@@ -237,7 +237,7 @@ static inline bool pos_d0(double x, double y, double *d)
 
 static inline bool pow_d0(double a, double b, double y, double *d)
 {
-    *d = ((b == 0.0) ? 0.0 : (b * value_pow(a, (b - 1.0))));
+    *d = ((b == 0.0) ? ((a == 0.0) ? 0.0 : value_div((b * y), a)) : (b * value_pow(a, (b - 1.0))));
     return true;
 }
 
@@ -351,19 +351,20 @@ static inline bool tan_d0(double x, double y, double *d)
 
 static inline bool asin_d0(double x, double y, double *d)
 {
-    *d = value_div(1.0, value_sqrt(((1.0 - x) * (1.0 + x))));
+    *d = value_div(1.0, value_sqrt(value_fma((-x), x, 1.0)));
     return true;
 }
 
 static inline bool acos_d0(double x, double y, double *d)
 {
-    *d = value_div(-1.0, value_sqrt(((1.0 - x) * (1.0 + x))));
+    *d = value_div(-1.0, value_sqrt(value_fma((-x), x, 1.0)));
     return true;
 }
 
 static inline bool atan_d0(double x, double y, double *d)
 {
-    *d = value_div(1.0, (1.0 + (x * x)));
+    const double t0 = value_div(1.0, value_hypot(1.0, x));
+    *d = (t0 * t0);
     return true;
 }
 
@@ -395,8 +396,7 @@ static inline bool cosh_d0(double x, double y, double *d)
 
 static inline bool tanh_d0(double x, double y, double *d)
 {
-    const double t0 = value_div(1.0, value_cosh(x));
-    *d = (t0 * t0);
+    *d = (((y * y) < 0.25) ? (1.0 - (y * y)) : value_div((4.0 * value_exp((-2.0 * value_abs(x)))), ((1.0 + value_exp((-2.0 * value_abs(x)))) * (1.0 + value_exp((-2.0 * value_abs(x)))))));
     return true;
 }
 
@@ -414,19 +414,19 @@ static inline bool acosh_d0(double x, double y, double *d)
 
 static inline bool atanh_d0(double x, double y, double *d)
 {
-    *d = value_div(1.0, ((1.0 - x) * (1.0 + x)));
+    *d = value_div(1.0, value_fma((-x), x, 1.0));
     return true;
 }
 
 static inline bool erf_d0(double x, double y, double *d)
 {
-    *d = (1.1283791670955126 * value_exp(((-x) * x)));
+    *d = (1.1283791670955126 * (((x * x) < 800.0) ? value_exp((-(x * x))) : 0.0));
     return true;
 }
 
 static inline bool erfc_d0(double x, double y, double *d)
 {
-    *d = (-1.1283791670955126 * value_exp(((-x) * x)));
+    *d = (-1.1283791670955126 * (((x * x) < 800.0) ? value_exp((-(x * x))) : 0.0));
     return true;
 }
 
@@ -648,7 +648,7 @@ static inline bool silu_d0(double x, double y, double *d)
 
 static inline bool gelu_d0(double x, double y, double *d)
 {
-    *d = ((0.5 * value_erfc(((-x) * 0.7071067811865476))) + ((0.3989422804014327 * x) * value_exp(((-0.5 * x) * x))));
+    *d = ((0.5 * value_erfc(((-x) * 0.7071067811865476))) + ((0.3989422804014327 * x) * ((((0.5 * x) * x) < 800.0) ? value_exp((-((0.5 * x) * x))) : 0.0)));
     return true;
 }
 

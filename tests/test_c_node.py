@@ -95,8 +95,9 @@ ANYTHING = st.sampled_from(
     [
         0, 1, -3, 10**400, -(10**400), True, False, 0.0, -0.0, 2.5, math.inf, math.nan, None, "3", b"3", 1j, 2 + 0j,
         Decimal("1.5"), Fraction(3, 2), Fraction(10**400), np.float64(1.5), np.float32(0.1), np.int64(7),
-        np.bool_(True), np.complex128(1j), np.array(2.0), np.array([1.0, 2.0]), np.array([1, 2]), np.array([[1.0], [2.0]]), [], [1.0],
-        [1.0, 2.0], (3.0,), {}, {"a": 1.0}, {1.0}, array.array("d", [1.0, 2.0]), array.array("f", [1.0]), range(3),
+        np.bool_(True), np.complex128(1j), np.array(2.0), np.array([1.0, 2.0]), np.array([1, 2]),
+        np.array([[1.0], [2.0]]), [], [1.0], [1.0, 2.0], (3.0,), {}, {"a": 1.0}, {1.0}, range(3),
+        array.array("d", [1.0, 2.0]), array.array("f", [1.0]),
         bytearray(b"12345678"), object, len, NotImplemented, Ellipsis, "VALUE", "VALUES", "MIXED", "ROW", "SUBCLASS",
     ]
 )  # fmt: skip  # a list of oddities

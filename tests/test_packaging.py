@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import os
 import shutil
 import subprocess
 import sys
@@ -113,7 +114,15 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
     (sdist,) = (tmp_path / "dist").glob("scalar_autograd-*.tar.gz")
     with tarfile.open(sdist) as archive:
         in_sdist = {Path(*Path(name).parts[1:]).as_posix() for name in archive.getnames()}
-    assert {"LICENSE", "README.md", "CHANGELOG.md", "tests/test_packaging.py"} <= in_sdist
+    needed = {
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "tests/test_packaging.py",
+        "autograd/_value.c",
+        "autograd/_rules.h",
+    }
+    assert needed <= in_sdist
 
     (wheel,) = (tmp_path / "dist").glob("scalar_autograd-*.whl")
     in_wheel = set(zipfile.ZipFile(wheel).namelist())
@@ -127,3 +136,24 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
     actual = {name for name in in_wheel if ".dist-info/" not in name and "/_value." not in name}
     assert expected == actual
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
+
+
+@pytest.mark.parametrize("compiler", [None, "/no/compiler/here"])
+def test_the_c_build_is_optional(compiler, tmp_path):
+    """Building without a compiler succeeds, says what is missing and leaves a package that works."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(
+        ROOT, checkout, ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.so", "*.pyd")
+    )
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "AUTOGRAD_PURE_PYTHON": "0"}
+    if compiler:
+        environment.update(CC=compiler, CXX=compiler)
+    elif not shutil.which("cc"):
+        pytest.skip("no C compiler on this machine")
+    build = [sys.executable, "setup.py", "build_ext", "--inplace"]
+    done = subprocess.run(build, capture_output=True, text=True, cwd=checkout, env=environment)
+    assert 0 == done.returncode, done.stderr
+    assert bool(compiler) == ("was not built, so scalar-autograd runs in pure Python" in done.stderr + done.stdout)
+    program = "import autograd; x = autograd.Value(3.0); (x * x).backward(); print(autograd.backend(), x.grad)"
+    printed = subprocess.check_output([sys.executable, "-c", program], cwd=checkout, env=environment, text=True)
+    assert f"{'python' if compiler else 'c'} 6.0\n" == printed
