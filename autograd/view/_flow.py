@@ -1,0 +1,268 @@
+"""The gradient-flow viewer: step through the forward pass and the reverse sweep of a graph, message by message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from autograd.value import Value
+from autograd.view._html import Json, frame, page, still, to_json
+from autograd.view._layout import Tree, lay_out, list_views, short_name
+from autograd.view._record import record
+
+LARGEST_UNFOLDED = 6_000  # nodes that are laid out one by one when that is asked for
+
+
+class Flow:
+    """The gradient-flow viewer of one value.
+
+    In a notebook it shows itself; `save` writes a page that opens anywhere. The sweep is recorded once, here;
+    the viewer only moves through it: forward, with the numbers put into every formula, then backward, message by
+    message, with the running sum at every node and what is still to come.
+
+    Parameters
+    ----------
+    value : Value
+        The output: the number whose derivatives flow back.
+    check : bool
+        Compare every adjoint with a central finite difference and mark it with a tick or a cross. The cost grows
+        with the square of the number of nodes.
+    unfold : bool, optional
+        True shows all nodes one by one, however many; by default groups (modules by the labels of their
+        parameters, repeated structures, stretches of long programs) are folded in graphs that are too large to read.
+    title : str, optional
+        What stands above the picture; the value's label by default.
+
+    Attributes
+    ----------
+    record : dict
+        What was recorded: see `autograd.view._record.record`.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not a Value.
+    ValueError
+        If the graph is too large, with its size and what to do.
+    RuntimeError
+        If there is no Graphviz to lay the graph out, with how to get it.
+
+    Notes
+    -----
+    Nodes know the line of code that made them if they were made under `autograd.record_sources()`.
+
+    Examples
+    --------
+    >>> from autograd import Value
+    >>> from autograd.view import flow
+    >>> x, w = Value(0.5, label="x"), Value(-2.0, label="w")
+    >>> y = (w * x).tanh()
+    >>> y.label = "y"
+    >>> page = flow(y, check=True).html()
+    >>> "<svg" not in page and "gradient-flow-data" in page  # the viewer draws the picture
+    True
+    """
+
+    def __init__(
+        self, value: Value, *, check: bool = False, unfold: bool | None = None, title: str | None = None
+    ) -> None:
+        self._payload = _payload(record(value, check=check), unfold, title)
+
+    @property
+    def record(self) -> Json:
+        """The recorded sweep."""
+        recorded: Json = self._payload["record"]
+        return recorded
+
+    def html(self) -> str:
+        """A self-contained page with the viewer."""
+        return page(self._payload)
+
+    def picture(self) -> str:
+        """A still picture of the graph at the end of the sweep, as SVG."""
+        return still(self._payload)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the viewer to a file that opens in a browser without a server, a network or Python.
+
+        Parameters
+        ----------
+        path : str or path
+            Where to; the name should end in ``.html``.
+
+        Returns
+        -------
+        Path
+            The file that was written.
+        """
+        return _write(path, self.html())
+
+    def widget(self) -> Any:
+        """The viewer as an anywidget: for dashboards and layouts of ipywidgets.
+
+        Raises
+        ------
+        ImportError
+            If anywidget is not installed.
+        """
+        return _widget_class()(payload=to_json(self._payload))
+
+    def __repr__(self) -> str:
+        recorded = self.record
+        sizes = f"{len(recorded['nodes'])} nodes, {len(recorded['messages']['node'])} messages"
+        return f"<flow of {self._payload['title']}: {sizes}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """What a notebook stores: the viewer itself, so that it works when the kernel is gone."""
+        return {"text/plain": repr(self), "text/html": frame(self._payload)}
+
+    @staticmethod
+    def watch(model: Any = None, *, every: int = 1) -> Watch:
+        """Watch a training run: one viewer whose numbers change while the model learns.
+
+        Parameters
+        ----------
+        model : object with ``named_parameters()``, or iterable of (name, Value), optional
+            Names for parameters that have no label of their own.
+        every : int
+            Show every so many updates.
+
+        Returns
+        -------
+        Watch
+            Display it once; then call it with the loss in every training step.
+
+        Examples
+        --------
+        >>> from autograd import Value
+        >>> from autograd.view import flow
+        >>> w = Value(3.0)
+        >>> watched = flow.watch([("w", w)])
+        >>> for step in range(3):
+        ...     loss = (w - 1) ** 2
+        ...     w.grad = 0.0
+        ...     loss.backward()
+        ...     watched(loss)
+        ...     w.data -= 0.25 * w.grad
+        >>> watched.history
+        [4.0, 1.0, 0.25]
+        """
+        return Watch(model, every)
+
+
+def _payload(recorded: Json, unfold: bool | None, title: str | None) -> Json:
+    """All that the viewer needs: the record, and the places of everything in every view."""
+    count = len(recorded["nodes"])
+    if unfold and count > LARGEST_UNFOLDED:
+        raise ValueError(
+            f"{count} nodes one by one would take minutes to lay out (at most {LARGEST_UNFOLDED}): leave out "
+            "unfold=True and open the groups of interest, or look at the loss of fewer samples"
+        )
+    tree = Tree(recorded)
+    views, first = list_views(tree, unfold)
+    names = [short_name(recorded, node) for node in range(count)]
+    label = recorded["nodes"][-1]["label"]
+    return {
+        "title": title or label or f"a graph of {count} nodes",
+        "record": recorded,
+        "first": first,
+        **lay_out(tree, views, names),
+    }
+
+
+def _write(path: str | PathLike[str], text: str) -> Path:
+    file = Path(path)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@cache
+def _widget_class() -> Any:
+    try:
+        import anywidget
+        import traitlets
+    except ImportError as error:
+        raise ImportError("the live viewer needs anywidget: pip install 'scalar-autograd[view]'") from error
+
+    class FlowWidget(anywidget.AnyWidget):
+        """The viewer in a notebook, fed by the kernel."""
+
+        _esm = Path(__file__).parent / "static" / "flow.js"
+        _css = Path(__file__).parent / "static" / "flow.css"
+        payload = traitlets.Unicode().tag(sync=True)
+        numbers = traitlets.Unicode().tag(sync=True)
+
+    return FlowWidget
+
+
+class Watch:
+    """A viewer that is fed by a training loop; `flow.watch` makes it."""
+
+    def __init__(self, model: Any = None, every: int = 1) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1, not {every!r}: it counts the updates from one picture to the next")
+        self.every = every
+        self.history: list[float] = []
+        self._names = _names(model)
+        self._payload: Json | None = None
+        self._shown: Any = None
+
+    def __call__(self, loss: Value) -> None:
+        """Show the sweep of this training step; the structure is laid out again only if it has changed."""
+        self.history.append(loss.data)
+        if (len(self.history) - 1) % self.every:
+            return
+        recorded = record(loss, names=self._names)
+        history = self.history[-2000:]
+        old = self._payload["record"] if self._payload else None
+        if old is not None and old["nodes"] == recorded["nodes"] and old["groups"] == recorded["groups"]:
+            self._payload = {**(self._payload or {}), "record": recorded, "history": history}
+            if self._shown is not None:
+                fresh = {key: recorded[key] for key in recorded.keys() - {"nodes", "groups"}}
+                self._shown.numbers = to_json({"record": fresh, "history": history})
+            return
+        self._payload = {**_payload(recorded, None, None), "history": history}
+        if self._shown is not None:
+            self._shown.payload = to_json(self._payload)
+
+    def widget(self) -> Any:
+        """The live viewer (an anywidget); the same one at every call."""
+        if self._shown is None:
+            waiting = {"message": "Waiting for the first call with a loss …"}
+            self._shown = _widget_class()(payload=to_json(self._payload or waiting))
+        return self._shown
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the state of now to a page, as `Flow.save` does.
+
+        Raises
+        ------
+        ValueError
+            If there was no update yet.
+        """
+        if self._payload is None:
+            raise ValueError("there is nothing to save yet: call the watch with a loss first")
+        return _write(path, page(self._payload))
+
+    def __repr__(self) -> str:
+        return f"<watch: {len(self.history)} updates>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return self.widget()._repr_mimebundle_(include=include, exclude=exclude)
+
+
+def _names(model: Any) -> dict[Value, str]:
+    if model is None:
+        return {}
+    named: Iterable[Any] = model.named_parameters() if hasattr(model, "named_parameters") else model
+    pairs = list(named.items() if isinstance(named, dict) else named)
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Value)):
+            raise TypeError(f"flow.watch needs a model with named_parameters(), or pairs of a name and a Value, not {pair!r}")
+    return {value: name for name, value in pairs}
+
+
+flow = Flow

@@ -1,0 +1,189 @@
+"""Which nodes belong together: modules by the path in their labels, then copies of one structure, then stretches."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["module", "stack", "part"]
+STACK_ABOVE = 24  # nodes that a group may hold one by one before copies in it are stacked
+PART_ABOVE = 120  # entries that a group may show before stretches of it are folded
+PART = 60  # nodes in one stretch
+_STEP = r"[^\W\d]\w*(?:\[[^\[\].]*\])*"
+_PATH = re.compile(rf"{_STEP}(?:\.{_STEP})*")
+
+
+@dataclass(slots=True)
+class Group:
+    """Nodes that are shown as one box when folded."""
+
+    name: str
+    kind: Kind
+    parent: int | None  # index of the group around it
+    path: str = ""  # of a module, its place in the model
+    nodes: list[int] = field(default_factory=list)  # those that lie in this group and in none within it
+    groups: list[int] = field(default_factory=list)
+
+
+def module_path(label: str | None) -> tuple[str, ...]:
+    """The modules that a parameter's label names, from the outside in.
+
+    Examples
+    --------
+    >>> from autograd.view._groups import module_path
+    >>> module_path("layers[0].neurons[3].w[1]"), module_path("x")
+    (('layers[0]', 'layers[0].neurons[3]'), ())
+    """
+    if not label or "." not in label or not _PATH.fullmatch(label):
+        return ()
+    steps = label.split(".")
+    return tuple([".".join(steps[: n + 1]) for n in range(len(steps) - 1)])
+
+
+def find_groups(nodes: Sequence[Any], labels: Sequence[str | None]) -> tuple[list[Group], list[int | None]]:
+    """The groups of a graph, and for every node the innermost one that it lies in.
+
+    Parameters
+    ----------
+    nodes : sequence of Value
+        In topological order; the last one is the output, which stays outside of all groups.
+    labels : sequence of str or None
+        The name of each node.
+    """
+    place = {node: index for index, node in enumerate(nodes)}
+    operands = [[place[o] if type(o) is not float else None for o in node.operands] for node in nodes]
+    paths = _module_paths(nodes, labels, operands)
+    groups: list[Group] = []
+    index: dict[str, int] = {}
+    inside: list[int | None] = []
+    for node, path in enumerate(paths):
+        parent: int | None = None
+        for step in path:
+            if step not in index:
+                index[step] = len(groups)
+                groups.append(Group(step.rpartition(".")[2], "module", parent, step))
+                if parent is not None:
+                    groups[parent].groups.append(index[step])
+            parent = index[step]
+        inside.append(parent)
+        if parent is not None:
+            groups[parent].nodes.append(node)
+    keys = _structures(nodes, labels, operands, inside)
+    loose = [node for node in range(len(nodes) - 1) if inside[node] is None]
+    for parent, members in [(None, loose), *((g, groups[g].nodes) for g in range(len(groups)))]:
+        if len(members) > STACK_ABOVE:
+            rest = _stack(groups, inside, nodes, labels, keys, parent, members)
+            _cut(groups, inside, parent, rest)
+    for position, group in enumerate(groups):
+        group.nodes = [node for node in group.nodes if inside[node] == position]
+    return groups, inside
+
+
+def _module_paths(
+    nodes: Sequence[Any], labels: Sequence[str | None], operands: Sequence[Sequence[int | None]]
+) -> list[tuple[str, ...]]:
+    """For every node the modules around it: from its own label, or else from what it was computed from."""
+    paths: list[tuple[str, ...]] = []
+    for node, label, slots in zip(nodes, labels, operands, strict=True):
+        path = module_path(label)
+        if not path and slots:
+            values = [o for o in slots if o is not None]
+            parameters = [paths[o] for o in values if paths[o] and not nodes[o].operands]
+            if parameters:
+                path = _common(parameters)
+            elif len(slots) == 1 or (len(values) == len(slots) and len({paths[o] for o in values}) == 1):
+                path = paths[values[0]] if values else ()
+        paths.append(path)
+    paths[-1] = ()
+    return paths
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    shared = []
+    for steps in zip(*paths, strict=False):
+        if len(set(steps)) > 1:
+            break
+        shared.append(steps[0])
+    return tuple(shared)
+
+
+def _structures(
+    nodes: Sequence[Any],
+    labels: Sequence[str | None],
+    operands: Sequence[Sequence[int | None]],
+    inside: Sequence[int | None],
+) -> list[int]:
+    """A number for every node, the same for nodes computed in the same way from parameters and like inputs."""
+    numbers: dict[Any, int] = {}
+    keys: list[int] = []
+    runs: dict[int, str] = {}  # keys of running sums and products, to their operation
+    for node, (value, label, slots) in enumerate(zip(nodes, labels, operands, strict=True)):
+        key: Any
+        if slots:
+            below: Sequence[int] = [-1 if o is None else keys[o] for o in slots]
+            below = tuple(sorted(set(below))) if value.op.arity is None and len(slots) > 8 else tuple(below)
+            name = value.op.name
+            if name in ("add", "mul") and -1 in below or any(runs.get(k) == name for k in below):
+                # `total = total + term` is the same step every time, however long it has been running
+                key = (name, inside[node], "run", frozenset(k for k in below if k >= 0 and runs.get(k) != name))
+                runs[numbers.setdefault(key, len(numbers))] = name
+            else:
+                key = (name, inside[node], below)
+        elif label is None:
+            key = "input"
+        elif inside[node] is None and label.endswith("]"):
+            key = ("input", label.split("[")[0])
+        else:
+            key = ("parameter", node)
+        keys.append(numbers.setdefault(key, len(numbers)))
+    return keys
+
+
+def _add(groups: list[Group], inside: list[int | None], group: Group) -> None:
+    position = len(groups)
+    groups.append(group)
+    if group.parent is not None:
+        groups[group.parent].groups.append(position)
+    for node in group.nodes:
+        inside[node] = position
+
+
+def _stack(
+    groups: list[Group],
+    inside: list[int | None],
+    nodes: Sequence[Any],
+    labels: Sequence[str | None],
+    keys: Sequence[int],
+    parent: int | None,
+    members: Sequence[int],
+) -> list[int]:
+    """Fold copies of one structure; what is left over."""
+    same = defaultdict(list)
+    for node in members:
+        same[keys[node]].append(node)
+    rest = []
+    for copies in same.values():
+        if len(copies) < 3:
+            rest.extend(copies)
+            continue
+        first, label = nodes[copies[0]], labels[copies[0]]
+        name = label.split("[")[0] if label and not first.operands else first.op.symbol if first.op else "inputs"
+        _add(groups, inside, Group(f"{name} ×{len(copies)}", "stack", parent, nodes=copies))
+        if len(copies) > PART_ABOVE:
+            _cut(groups, inside, len(groups) - 1, copies)
+    return sorted(rest)
+
+
+def _cut(groups: list[Group], inside: list[int | None], parent: int | None, members: Sequence[int]) -> None:
+    """Fold stretches of the order in which the nodes were computed, if there are too many to show."""
+    if len(members) <= PART_ABOVE:
+        return
+    size = PART if len(members) <= PART * PART_ABOVE else -(-len(members) // PART_ABOVE)
+    for start in range(0, len(members), size):
+        stretch = list(members[start : start + size])
+        _add(groups, inside, Group(f"{start + 1}–{start + len(stretch)}", "part", parent, nodes=stretch))
+        if len(stretch) > PART_ABOVE:
+            _cut(groups, inside, len(groups) - 1, stretch)

@@ -1,0 +1,265 @@
+"""Where things lie: each view of a graph (folded, unfolded, one group opened) laid out once by Graphviz."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autograd.view._dot import layout as run_dot
+
+Json = dict[str, Any]
+Entity = tuple[str, int]  # ("node", index) or ("group", index)
+POINTS = 72.0
+READABLE = 60  # boxes that a view may have to be the one shown first
+COMPLETE = 600  # nodes up to which a view of everything is kept ready
+CROWDED = 160  # boxes from which on a view that still folds something is not worth its while
+ROOM_FOR_MESSAGES = 90  # arrows up to which each has room for the number on it
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is shown at a time: some boxes stand for single nodes, others for folded groups."""
+
+    name: str
+    group: int | None  # the one that is opened; None: the whole graph
+    boxes: tuple[Entity, ...]
+    opened: tuple[int, ...] = ()  # groups drawn as frames
+
+
+class Tree:
+    """The groups of a record, who lies in whom, and what is connected."""
+
+    def __init__(self, record: Json) -> None:
+        self.groups: list[Json] = record["groups"]
+        self.group_of: list[int | None] = [node["group"] for node in record["nodes"]]
+        self.children: dict[int | None, list[Entity]] = {None: [], **{g: [] for g in range(len(self.groups))}}
+        for index, group in enumerate(self.groups):
+            self.children[group["parent"]].append(("group", index))
+        for index, parent in enumerate(self.group_of):
+            self.children[parent].append(("node", index))
+        self.edges = [
+            (operand, index, slot)
+            for index, node in enumerate(record["nodes"])
+            for slot, operand in enumerate(node["operands"])
+            if operand is not None
+        ]
+        self.touching: list[list[int]] = [[] for _ in self.group_of]  # the edges at every node
+        for position, (tail, head, _) in enumerate(self.edges):
+            self.touching[tail].append(position)
+            self.touching[head].append(position)
+
+    def ancestors(self, entity: Entity) -> list[Entity]:
+        """The entity itself and the groups around it, from the inside out."""
+        chain = [entity]
+        parent = self.group_of[entity[1]] if entity[0] == "node" else self.groups[entity[1]]["parent"]
+        while parent is not None:
+            chain.append(("group", parent))
+            parent = self.groups[parent]["parent"]
+        return chain
+
+    def nodes_within(self, group: int) -> list[int]:
+        """All nodes of a group and of the groups within it."""
+        boxes, _ = self.opened(lambda g: True, group)
+        return [index for _, index in boxes]
+
+    def box_of(self, node: int, boxes: Container[Entity]) -> Entity | None:
+        """The box that a node is shown in: its own, or that of a group around it."""
+        return next((e for e in self.ancestors(("node", node)) if e in boxes), None)
+
+    def opened(self, opens: Callable[[int], bool], start: int | None = None) -> tuple[list[Entity], list[int]]:
+        """The boxes and the frames, when the groups that `opens` says are open."""
+        boxes: list[Entity] = []
+        frames: list[int] = []
+        todo = list(reversed(self.children[start]))
+        while todo:
+            entity = todo.pop()
+            if entity[0] == "group" and opens(entity[1]):
+                frames.append(entity[1])
+                todo.extend(reversed(self.children[entity[1]]))
+            else:
+                boxes.append(entity)
+        return boxes, frames
+
+
+def list_views(tree: Tree, everything: bool | None = None) -> tuple[list[View], int]:
+    """The views to keep ready, and which of them to show first.
+
+    Parameters
+    ----------
+    tree : Tree
+        The groups of the record.
+    everything : bool, optional
+        Whether to keep a view of all single nodes, and to show it first; by default it is kept if it is not too
+        large, and shown first if it can be read at a glance.
+    """
+    depth = [len(tree.ancestors(("group", g))) for g in range(len(tree.groups))]
+    module = [g["kind"] == "module" for g in tree.groups]
+    levels: list[View] = []
+    for level in range(max((d for d, m in zip(depth, module) if m), default=0) + 1):
+        boxes, frames = tree.opened(lambda g, level=level: module[g] and depth[g] <= level)  # type: ignore[misc]
+        if tree.groups and (not levels or len(boxes) <= CROWDED):
+            levels.append(View(_level_name(tree, boxes), None, tuple(boxes), tuple(frames)))
+    if everything or (everything is None and len(tree.group_of) <= COMPLETE) or not tree.groups:
+        boxes, frames = tree.opened(lambda g: True)
+        levels = [v for v in levels if len(v.boxes) < len(boxes)]
+        levels.append(View("all nodes", None, tuple(boxes), tuple(f for f in frames if module[f])))
+    levels = [v for i, v in enumerate(levels) if i == 0 or len(v.boxes) != len(levels[i - 1].boxes)]
+    first = max((i for i, v in enumerate(levels) if len(v.boxes) <= READABLE), default=0)
+    if everything:
+        first = len(levels) - 1
+    return levels + [_inside(tree, g) for g in range(len(tree.groups)) if tree.children[g]], first
+
+
+def _level_name(tree: Tree, boxes: Sequence[Entity]) -> str:
+    groups = [tree.groups[i] for kind, i in boxes if kind == "group"]
+    names = dict.fromkeys(g["name"].split("[")[0] for g in groups if g["kind"] == "module")
+    return "by " + ", ".join(names) if names else "by operation" if len(groups) > 0 else "all nodes"
+
+
+def _inside(tree: Tree, group: int) -> View:
+    """The view of one opened group: what is in it, and its neighbours outside, folded."""
+    within = tree.nodes_within(group)
+    own = set(within)
+    around = set(tree.ancestors(("group", group)))
+    neighbours: dict[Entity, None] = {}
+    for node in within:
+        for position in tree.touching[node]:
+            for end in tree.edges[position][:2]:
+                if end not in own:  # the widest group around it that does not contain this one as well
+                    neighbours[[e for e in tree.ancestors(("node", end)) if e not in around][-1]] = None
+    name = tree.groups[group]["path"] or tree.groups[group]["name"]
+    return View(name, group, (*tree.children[group], *neighbours))
+
+
+def arrows(tree: Tree, view: View) -> list[tuple[int, int, int | None]]:
+    """What is connected in a view: tail box, head box, and the operand slot where both are single nodes."""
+    place = {entity: index for index, entity in enumerate(view.boxes)}
+    if view.group is None:
+        edges: Iterable[int] = range(len(tree.edges))
+    else:
+        edges = sorted({e for node in tree.nodes_within(view.group) for e in tree.touching[node]})
+    home: dict[int, Entity | None] = {}
+    found: dict[tuple[int, int, int | None], None] = {}
+    for position in edges:
+        tail, head, slot = tree.edges[position]
+        for end in (tail, head):
+            if end not in home:
+                home[end] = tree.box_of(end, place)
+        a, b = home[tail], home[head]
+        if a is not None and b is not None and a != b:
+            found[place[a], place[b], slot if a[0] == b[0] == "node" else None] = None
+    return list(found)
+
+
+def short_name(record: Json, node: int) -> str:
+    """What stands in the box of a node: its label within its module, or a number."""
+    label: str | None = record["nodes"][node]["label"]
+    if label is None:
+        return f"v{node}"
+    group = record["nodes"][node]["group"]
+    while group is not None:
+        path = record["groups"][group]["path"]
+        if path and label.startswith(f"{path}."):
+            return label[len(path) + 1 :]
+        group = record["groups"][group]["parent"]
+    return label
+
+
+def width_of(text: str) -> int:
+    """How many character cells a text takes in a monospaced font."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def box_size(name: str, kind: str) -> tuple[float, float]:
+    """Width and height of a box in pixels; long names are cut when they are drawn."""
+    return max(96.0, 22.0 + 7.3 * min(width_of(name), 22)), 56.0 if kind == "node" else 60.0
+
+
+def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
+    """Views with places for everything in them.
+
+    Neurons of a layer look alike: views share a layout, which is kept by its DOT source.
+    """
+    layouts: list[Json] = []
+    numbers: dict[str, int] = {}
+    laid_out = []
+    for view in views:
+        found = arrows(tree, view)
+        sizes = [box_size(names[i] if k == "node" else tree.groups[i]["name"], k) for k, i in view.boxes]
+        source = _dot_source(tree, view, found, sizes)
+        if source not in numbers:
+            numbers[source] = len(layouts)
+            places = _places(json.loads(run_dot(source, "json0")), len(sizes), len(found))
+            layouts.append({"sizes": sizes, "arrows": found, **places})
+        laid_out.append(
+            {
+                "name": view.name,
+                "group": view.group,
+                "boxes": [i if k == "node" else -1 - i for k, i in view.boxes],
+                "frames": view.opened,
+                "layout": numbers[source],
+            }
+        )
+    return {"views": laid_out, "layouts": layouts}
+
+
+def _dot_source(
+    tree: Tree, view: View, found: Sequence[tuple[int, int, int | None]], sizes: Sequence[tuple[float, float]]
+) -> str:
+    large = len(found) > 1500
+    lines = [
+        "digraph {",
+        f'graph [rankdir=LR, ranksep=0.55, nodesep=0.22, pad=0, splines={"line" if large else "true"}'
+        + (", nslimit=2, nslimit1=2, mclimit=0.2]" if large else "]"),
+        'node [shape=box, fixedsize=true, label=""]',
+        "edge [arrowhead=none]",
+    ]
+    frame_of = {e: next((a[1] for a in tree.ancestors(e)[1:] if a[1] in view.opened), None) for e in view.boxes}
+    inner: dict[int | None, list[str]] = {None: [], **{f: [] for f in view.opened}}
+    for index, (entity, (width, height)) in enumerate(zip(view.boxes, sizes)):
+        # an entity may lie in a folded group of an opened one: the innermost frame holds it
+        inner[frame_of[entity]].append(f"n{index} [width={width / POINTS:.3f}, height={height / POINTS:.3f}]")
+    for position in reversed(range(len(view.opened))):  # frames come after the frames around them
+        frame = view.opened[position]
+        parent = next((a[1] for a in tree.ancestors(("group", frame))[1:] if a[1] in view.opened), None)
+        inner[parent].append(f"subgraph cluster_{position} {{ margin=16; {'; '.join(inner[frame])} }}")
+    lines += inner[None]
+    room = '<<TABLE BORDER="0" FIXEDSIZE="TRUE" WIDTH="66" HEIGHT="15"><TR><TD></TD></TR></TABLE>>'
+    label = f", label={room}" if len(found) <= ROOM_FOR_MESSAGES else ""
+    lines += [f'n{tail} -> n{head} [id="{index}"{label}]' for index, (tail, head, _) in enumerate(found)]
+    return "\n".join([*lines, "}"])
+
+
+def _places(laid: Json, boxes: int, edges: int) -> Json:
+    """Graphviz's answer as rounded pixels, y pointing down."""
+    _, _, width, height = map(float, laid["bb"].split(","))
+
+    def point(text: str) -> tuple[float, float]:
+        x, y = text.split(",")[-2:]
+        return round(float(x), 1), round(height - float(y), 1)
+
+    centres: list[Any] = [None] * boxes
+    frames: dict[int, list[float]] = {}
+    for thing in laid.get("objects", ()):
+        if thing["name"].startswith("cluster_"):
+            x0, y0, x1, y1 = map(float, thing["bb"].split(","))
+            frames[int(thing["name"][8:])] = [round(x0, 1), round(height - y1, 1), round(x1 - x0, 1), round(y1 - y0, 1)]
+        else:
+            centres[int(thing["name"][1:])] = point(thing["pos"])
+    curves: list[Any] = [None] * edges
+    spots: list[Any] = [None] * edges
+    for edge in laid.get("edges", ()):
+        index = int(edge["id"])
+        points = [point(p) for p in edge["pos"].split() if p[1] != ","]
+        curves[index] = [c for p in points for c in p]
+        spots[index] = point(edge["lp"]) if "lp" in edge else None
+    return {
+        "size": [round(width, 1), round(height, 1)],
+        "centres": centres,
+        "curves": curves,
+        "spots": spots,
+        "places": [frames[i] for i in sorted(frames)],
+    }

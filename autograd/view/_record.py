@@ -1,0 +1,222 @@
+"""One sweep as data: every node, every message, and what is wrong with them, ready to be turned into JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import frexp, isfinite, nan
+from statistics import fmean
+from typing import Any
+
+from autograd.rules import TABLE, Rule
+from autograd.sweep import Message, record_sweep, topological_order
+from autograd.value import Value
+from autograd.view._groups import Group, find_groups
+from autograd.view._symbols import Symbol, local_derivatives
+
+Json = dict[str, Any]
+LARGEST = 50_000  # nodes
+LARGEST_CHECK = 3_000  # nodes whose adjoints are compared with finite differences: the cost is quadratic
+
+
+def record(output: Value, check: bool = False, names: Mapping[Value, str] | None = None) -> Json:
+    """Record the forward pass and the reverse sweep of a graph.
+
+    Parameters
+    ----------
+    output : Value
+        What to differentiate.
+    check : bool
+        Compare every adjoint with a central finite difference.
+    names : mapping of Value to str, optional
+        Labels for nodes that have none.
+
+    Returns
+    -------
+    dict
+        Plain data, to be written as JSON by `autograd.view._html.to_json` (which takes care of nan and inf):
+
+        - ``nodes``: in topological order; the last one is the output; what does not change with the numbers;
+        - ``values``: per node, in columns, what does: data, local derivatives, constants, formulas;
+        - ``formulas``: templates in which ``{i}`` stands for operand i and ``{y}`` for the node;
+        - ``messages``: columns ``node, slot, message, total`` in the order in which they are sent;
+        - ``adjoints``: per node, None where no message arrived;
+        - ``groups``, and per outermost one ``layers``;
+        - ``trouble``: the first node and the first message that are not finite;
+        - ``checks``: per node the finite difference, and whether it agrees.
+
+    Raises
+    ------
+    TypeError
+        If the output is not a Value.
+    ValueError
+        If the graph is too large to be shown, or to be checked.
+    """
+    if not isinstance(output, Value):
+        raise TypeError(f"flow shows the graph of a Value, not {output!r} of type {type(output).__name__}")
+    nodes = topological_order(output)
+    if len(nodes) > LARGEST:
+        raise ValueError(
+            f"the graph has {len(nodes)} nodes, more than the {LARGEST} that can be shown. Look at a smaller one: "
+            "the loss of fewer samples, fewer steps of the loop, or one n-ary node (autograd.math.dot, sum) "
+            "in place of a chain of additions"
+        )
+    if check and len(nodes) > LARGEST_CHECK:
+        raise ValueError(
+            f"finite differences at all {len(nodes)} nodes would take too long (at most {LARGEST_CHECK}): "
+            "leave out check=True, or look at a smaller graph"
+        )
+    place = {node: index for index, node in enumerate(nodes)}
+    labels = [node.label or (names or {}).get(node) for node in nodes]
+    groups, inside = find_groups(nodes, labels)
+    sent = record_sweep(output)
+    adjoints: list[float | None] = [None] * len(nodes)
+    adjoints[-1] = 1.0
+    for m in sent:
+        adjoints[place[m.operand]] = m.total
+    templates = _Templates()
+    formulas = [templates.of(node) for node in nodes]
+    return {
+        "nodes": [_node(node, label, group, place) for node, label, group in zip(nodes, labels, inside)],
+        "values": {
+            "data": [node.data for node in nodes],
+            "local": [list(node.local_grads) for node in nodes],
+            "constants": [[o if type(o) is float else None for o in node.operands] for node in nodes],
+            "formula": [formula for formula, _ in formulas],
+            "slopes": [slopes for _, slopes in formulas],
+        },
+        "formulas": templates.texts,
+        "messages": {
+            "node": [place[m.node] for m in sent],
+            "slot": [m.slot for m in sent],
+            "message": [m.message for m in sent],
+            "total": [m.total for m in sent],
+        },
+        "adjoints": adjoints,
+        "groups": [_group(group) for group in groups],
+        "layers": _layers(nodes, groups, inside, adjoints),
+        "trouble": _trouble(nodes, sent),
+        "checks": _checks(nodes, adjoints) if check else None,
+    }
+
+
+def _node(node: Value, label: str | None, group: int | None, place: Mapping[Value, int]) -> Json:
+    return {
+        "label": label,
+        "op": None if node.op is None else node.op.name,
+        "symbol": None if node.op is None else node.op.symbol,
+        "operands": [None if type(o) is float else place[o] for o in node.operands],
+        "source": node.source,
+        "group": group,
+    }
+
+
+def _group(group: Group) -> Json:
+    return {"name": group.name, "kind": group.kind, "parent": group.parent, "path": group.path}
+
+
+class _Templates:
+    """The formulas of a graph, each distinct one once: nodes refer to them by number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._seen: dict[Any, tuple[int | None, list[int | None]]] = {}
+
+    def of(self, node: Value) -> tuple[int | None, list[int | None]]:
+        """The formula of a node (None for a leaf), and that of every local derivative (None where no message goes)."""
+        rule = node.op
+        if rule is None:
+            return None, []
+        constants = tuple([o if type(o) is float else None for o in node.operands])
+        # where a row has a kink, the branch taken is part of the formula; elsewhere equal rows look alike
+        alike = TABLE.get(rule.name) is rule and rule.kink is None and rule.name != "pow"
+        key = (rule, constants, node.local_grads if not alike else None, node.data if not alike else None)
+        if key not in self._seen:
+            self._seen[key] = self._write(rule, node)
+        return self._seen[key]
+
+    def _write(self, rule: Rule, node: Value) -> tuple[int, list[int | None]]:
+        data = [o if type(o) is float else o.data for o in node.operands]
+        places = [Symbol(x, f"{{{i}}}") for i, x in enumerate(data)]
+        exponent = rule.name == "pow" and type(node.operands[1]) is float
+        literal = [places[0], Symbol(data[1])] if exponent and data[1] not in (0.0, 1.0) else places
+        formula = Symbol.apply_rule(rule, literal)
+        known = [Symbol(x) if type(o) is float else p for x, o, p in zip(data, node.operands, places)]
+        slopes = local_derivatives(rule, known, Symbol(node.data, "{y}"))
+        return self._number(_text(formula)), [
+            None if local is None or slope is None else self._number(_text(slope))
+            for local, slope in zip(node.local_grads, slopes)
+        ]
+
+    def _number(self, text: str) -> int:
+        if text not in self._numbers:
+            self._numbers[text] = len(self.texts)
+            self.texts.append(text)
+        return self._numbers[text]
+
+
+def _text(symbol: Symbol) -> str:
+    return str(symbol).replace("·", " × ")
+
+
+def _layers(
+    nodes: Sequence[Value], groups: Sequence[Group], inside: Sequence[int | None], adjoints: Sequence[float | None]
+) -> list[Json]:
+    """Per outermost module the mean |adjoint| of the nodes computed in it (of its leaves, if it computes none)."""
+    computed: dict[int, list[float]] = {}
+    leaves: dict[int, list[float]] = {}
+    for node, group, adjoint in zip(nodes, inside, adjoints, strict=True):
+        if group is None:
+            continue
+        while (parent := groups[group].parent) is not None:
+            group = parent  # noqa: PLW2901 (climbing)
+        if groups[group].kind == "module":
+            (computed if node.operands else leaves).setdefault(group, []).append(abs(adjoint or 0.0))
+    found = sorted(computed.keys() | leaves.keys())
+    return [{"group": g, "name": groups[g].name, "mean": fmean(computed.get(g) or leaves[g])} for g in found]
+
+
+def _trouble(nodes: Sequence[Value], sent: Sequence[Message]) -> Json:
+    return {
+        "node": next((i for i, node in enumerate(nodes) if not isfinite(node.data)), None),
+        "message": next((i for i, m in enumerate(sent) if not (isfinite(m.message) and isfinite(m.total))), None),
+    }
+
+
+def _checks(nodes: Sequence[Value], adjoints: Sequence[float | None]) -> list[list[Any] | None]:
+    """Per node the finite difference, and whether the adjoint agrees with it to what such a difference can tell."""
+    noise = 1e-9 * max(1.0, abs(nodes[-1].data))
+    return [
+        None if slope is None else [slope, abs(slope - (a or 0.0)) <= noise + 1e-6 * max(abs(slope), abs(a or 0.0))]
+        for slope, a in zip(finite_differences(nodes), adjoints, strict=True)
+    ]
+
+
+def finite_differences(nodes: Sequence[Value]) -> list[float | None]:
+    """∂output/∂node for every node by central differences, from the rows' values alone.
+
+    Every node is moved up and down in turn and what depends on it is computed again, without Values. None stands
+    where that cannot be done: at a primitive that is not in the table, or where the numbers are not finite.
+    """
+    place = {node: index for index, node in enumerate(nodes)}
+    if not all(node.op is None or TABLE.get(node.op.name) is node.op for node in nodes):
+        return [None] * len(nodes)
+    data = [node.data for node in nodes]
+    operands = [[(o, None) if type(o) is float else (0.0, place[o]) for o in node.operands] for node in nodes]
+
+    def moved(start: int, by: float) -> float:
+        changed = {start: data[start] + by}
+        for index in range(start + 1, len(nodes)):
+            rule = nodes[index].op
+            if rule is not None and any(o in changed for _, o in operands[index]):
+                numbers = [c if o is None else changed.get(o, data[o]) for c, o in operands[index]]
+                changed[index] = rule.evaluate(numbers)
+        return changed.get(len(nodes) - 1, data[-1])
+
+    found: list[float | None] = []
+    for index, x in enumerate(data):
+        # near the cube root of the rounding unit, relative to x: where central differences are best
+        step = 2.0 ** (max(frexp(x)[1], 0) - 17)
+        slope = (moved(index, step) - moved(index, -step)) / (2.0 * step) if isfinite(x) else nan
+        found.append(slope if isfinite(slope) else None)
+    return found
