@@ -16,7 +16,8 @@ POINTS = 72.0
 READABLE = 60  # boxes that a view may have to be the one shown first
 COMPLETE = 600  # nodes up to which a view of everything is kept ready
 CROWDED = 160  # boxes from which on a view that still folds something is not worth its while
-ROOM_FOR_MESSAGES = 90  # arrows up to which each has room for the number on it
+ROOM_FOR_MESSAGES = 90  # arrows up to which each has room for the number on it …
+DENSE = 1.8  # … unless there are so many to a box
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,9 @@ def width_of(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def box_size(name: str, kind: str) -> tuple[float, float]:
+def box_size(name: str) -> tuple[float, float]:
     """Width and height of a box in pixels; long names are cut when they are drawn."""
-    return max(96.0, 22.0 + 7.3 * min(width_of(name), 22)), 56.0 if kind == "node" else 60.0
+    return max(124.0, 40.0 + 7.3 * min(width_of(name), 22)), 60.0
 
 
 def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
@@ -188,7 +189,7 @@ def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
     laid_out = []
     for view in views:
         found = arrows(tree, view)
-        sizes = [box_size(names[i] if k == "node" else tree.groups[i]["name"], k) for k, i in view.boxes]
+        sizes = [box_size(names[i] if k == "node" else tree.groups[i]["name"]) for k, i in view.boxes]
         source = _dot_source(tree, view, found, sizes)
         if source not in numbers:
             numbers[source] = len(layouts)
@@ -210,9 +211,11 @@ def _dot_source(
     tree: Tree, view: View, found: Sequence[tuple[int, int, int | None]], sizes: Sequence[tuple[float, float]]
 ) -> str:
     large = len(found) > 1500
+    labelled = len(found) <= ROOM_FOR_MESSAGES and len(found) <= DENSE * len(sizes)
+    apart = 0.5 if labelled else min(0.7 + 0.25 * len(found) / len(sizes), 2.5)
     lines = [
         "digraph {",
-        f'graph [rankdir=LR, ranksep=0.55, nodesep=0.22, pad=0, splines={"line" if large else "true"}'
+        f'graph [rankdir=LR, ranksep={apart:.2f}, nodesep=0.24, pad=0, splines={"line" if large else "true"}'
         + (", nslimit=2, nslimit1=2, mclimit=0.2]" if large else "]"),
         'node [shape=box, fixedsize=true, label=""]',
         "edge [arrowhead=none]",
@@ -225,10 +228,10 @@ def _dot_source(
     for position in reversed(range(len(view.opened))):  # frames come after the frames around them
         frame = view.opened[position]
         parent = next((a[1] for a in tree.ancestors(("group", frame))[1:] if a[1] in view.opened), None)
-        inner[parent].append(f"subgraph cluster_{position} {{ margin=16; {'; '.join(inner[frame])} }}")
+        inner[parent].append(f"subgraph cluster_{position} {{ margin=22; {'; '.join(inner[frame])} }}")
     lines += inner[None]
     room = '<<TABLE BORDER="0" FIXEDSIZE="TRUE" WIDTH="66" HEIGHT="15"><TR><TD></TD></TR></TABLE>>'
-    label = f", label={room}" if len(found) <= ROOM_FOR_MESSAGES else ""
+    label = f", label={room}" if labelled else ""
     lines += [f'n{tail} -> n{head} [id="{index}"{label}]' for index, (tail, head, _) in enumerate(found)]
     return "\n".join([*lines, "}"])
 

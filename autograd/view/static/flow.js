@@ -294,6 +294,12 @@ export class View {
     return this.sweep.name(node, this.sweep.nodes[node].group);
   }
 
+  /** The name with the modules around it. */
+  fullName(index) {
+    const { node, group } = this.boxes[index];
+    return node === undefined ? this.sweep.groups[group].path || this.sweep.groups[group].name : this.sweep.name(node);
+  }
+
   /** A step in words: a heading, the equation, and what stands behind it. */
   describe(index) {
     const step = this.steps[index];
@@ -309,16 +315,16 @@ export class View {
 
   #describeForward({ box }) {
     const { node, members } = this.boxes[box];
-    const name = this.boxName(box);
+    const name = this.fullName(box);
     if (node === undefined) return { phase: "forward", title: name, equation: `${count(members, "node")} computed`, note: "" };
     return { phase: "forward", title: `${name} = ${this.sweep.symbols(node)}`, equation: this.sweep.numbers(node), note: "" };
   }
 
   #describeMessage(index, arrow) {
     const { sweep } = this;
-    const [from, to] = [this.boxName(arrow.head), this.boxName(arrow.tail)];
+    const [from, to] = [this.fullName(arrow.head), this.fullName(arrow.tail)];
     const { arrived, pending } = this.at(arrow.tail, index);
-    const waiting = this.boxes[arrow.tail].arrivals.filter((a) => a.step > index).map((a) => this.boxName(a.head));
+    const waiting = this.boxes[arrow.tail].arrivals.filter((a) => a.step > index).map((a) => this.fullName(a.head));
     const still = pending ? `Still to come: ${names(waiting)}.` : "All have arrived.";
     const sums = arrived.map((a) => show(a.sum)).slice(-4);
     const more = arrived.length > 4 ? ["…"] : [];
@@ -591,7 +597,8 @@ export class Viewer {
       button("minus", "Smaller", () => this.#zoom(1 / 1.3)),
       button("fit", "Show everything", () => this.#fit(true)),
     );
-    this.stage.append(this.svg, this.callout, zoom, this.#legend());
+    this.stage.append(this.svg, this.callout);
+    this.stage.before(make("div", { class: "toolbar" }, this.#legend(), zoom));
     this.#listenToPointers();
   }
 
@@ -851,9 +858,9 @@ export class Viewer {
       make("text", { class: "name", x: 10, y: 18, text: shorten(this.view.boxName(index), Math.max(room, 3)) }),
       make("text", { class: "symbol", x: w - 9, y: 18, text: shorten(symbol, 7) }),
       make("text", { class: "data", x: 10, y: 34 }),
-      make("text", { class: "adjoint", x: 10, y: 49 }),
-      make("text", { class: "mark", x: w - 9, y: 49 }),
-      make("g", { class: "bar", transform: `translate(10 ${h - 5})` }),
+      make("text", { class: "adjoint", x: 10, y: 50 }),
+      make("text", { class: "mark", x: w - 9, y: 34 }),
+      make("g", { class: "bar", transform: `translate(10 ${h - 6})` }),
     );
     g.addEventListener("focus", () => {
       this.boxLayer.querySelectorAll('[tabindex="0"]').forEach((e) => e.setAttribute("tabindex", -1));
@@ -907,7 +914,7 @@ export class Viewer {
     adjoint.textContent = state.adjoint === null ? "" : `${node === undefined ? "Σ" : "∂"} ${show(state.adjoint)}`;
     adjoint.setAttribute("class", `adjoint ${state.adjoint === null ? "" : sign(state.adjoint)}`);
     mark.textContent = this.#mark(node, state);
-    const dead = state.complete && !state.adjoint && index !== this.view.outputBox;
+    const dead = state.complete && !state.adjoint && (node === undefined ? state.arrived.length > 0 : !this.sweep.adjoints[node]);
     const bad = (known && node !== undefined && !Number.isFinite(this.sweep.data[node])) || (state.adjoint !== null && !Number.isFinite(state.adjoint));
     const classes = { waiting: !known && node !== undefined, dead, bad, first: node !== undefined && node === this.sweep.trouble.node };
     for (const [name, on] of Object.entries(classes)) element.classList.toggle(name, Boolean(on));
@@ -1006,7 +1013,7 @@ export class Viewer {
       make("span", { class: "badge", text: badge }),
       make("bdi", { class: "what", text: title }),
       make("span", { class: "equation", text: equation }),
-      make("span", { class: "note" }, slope ? bdi(slope, "slope") : "", slope ? " · " : "", bdi(note)),
+      make("span", { class: "note", title: note }, slope ? bdi(slope, "slope") : "", slope ? " · " : "", bdi(note)),
     );
   }
 
@@ -1029,17 +1036,21 @@ export class Viewer {
     const spot = step.kind === "message" ? middle(this.view.layout.curves[step.arrow]) : [this.view.layout.centres[step.box][0], this.view.layout.centres[step.box][1] - 30 / Math.min(k, 1)];
     const [cx, cy] = [x + spot[0] * k, y + spot[1] * k];
     const [w, h] = [(this.calloutWidth = Math.min(7.4 * this.callout.textContent.length + 22, width - 8)), 24];
-    const taken = [...this.boxElements.keys()].slice(0, 400).map((i) => {
-      const b = this.#boxBounds(i);
-      return { x: x + b.x * k, y: y + b.y * k, w: b.w * k, h: b.h * k };
-    });
+    const onScreen = (b) => ({ x: x + b.x * k, y: y + b.y * k, w: b.w * k, h: b.h * k });
+    const near = (b) => b.x < cx + 2 * w && b.x + b.w > cx - 2 * w && Math.abs(b.y - cy) < 320;
+    const taken = [...this.boxElements.keys()].map((i) => onScreen(this.#boxBounds(i))).filter(near);
     let best = null;
     for (const [dx, dy] of CALLOUT_PLACES) {
       const at = { x: clamp(cx - w / 2 + dx * w, 4, width - w - 4), y: clamp(cy - h / 2 + dy, 4, height - h - 4), w, h };
-      const cost = taken.reduce((sum, b) => sum + overlap(at, b), 0) + (Math.abs(dx * w) + Math.abs(dy)) / 4;
+      const cost = taken.reduce((sum, b) => sum + 9 * overlap(at, b), 0) + Math.hypot(dx * w, dy);
       if (!best || cost < best.cost) best = { ...at, cost };
     }
     this.callout.style.transform = `translate(${best.x.toFixed(1)}px, ${best.y.toFixed(1)}px)`;
+    this.arrowElements.forEach(({ label }, i) => {
+      if (!label) return;
+      const [lx, ly] = this.view.layout.spots[i];
+      label.style.visibility = overlap(best, onScreen({ x: lx - 33, y: ly - 8, w: 66, h: 16 })) ? "hidden" : "";
+    });
   }
 
   /** A dot runs along what is sent. */
@@ -1081,11 +1092,25 @@ export class Viewer {
     const { payload } = this;
     const parts = [];
     if (this.selected !== null) parts.push(this.view.boxes[this.selected].node === undefined ? this.#groupDetails() : this.#nodeDetails());
-    else parts.push(make("section", { class: "hint" }, make("p", { text: "Click a node for its operands, formula, derivatives and messages. Double-click a folded group to open it." }), make("p", { class: "keys" }, make("kbd", { text: "←" }), make("kbd", { text: "→" }), " step ", make("kbd", { text: "space" }), " play ", make("kbd", { text: "home" }), make("kbd", { text: "end" }))));
+    else parts.push(this.#summary(), make("section", { class: "hint" }, make("p", { text: "Click a node for its operands, formula, derivatives and messages. Double-click a folded group to open it." }), make("p", { class: "keys" }, make("kbd", { text: "←" }), make("kbd", { text: "→" }), " step ", make("kbd", { text: "space" }), " play ", make("kbd", { text: "home" }), make("kbd", { text: "end" }))));
     if (this.#troubleText()) parts.unshift(make("p", { class: "trouble", text: this.#troubleText() }));
     if (this.sweep.layers.length > 1) parts.push(this.#layerChart());
     if (payload.history?.length > 1) parts.push(sparkline(payload.history));
     this.side.replaceChildren(...parts);
+  }
+
+  #summary() {
+    const { sweep, payload } = this;
+    const facts = [
+      [sweep.name(sweep.output), show(sweep.data[sweep.output])],
+      ["nodes", sweep.nodes.length.toLocaleString("en")],
+      ["messages", sweep.messages.length.toLocaleString("en")],
+    ];
+    if (sweep.checks) {
+      const checks = sweep.checks.filter(Boolean);
+      facts.push(["finite differences agree", `${checks.filter((c) => c.agrees).length} of ${checks.length}`]);
+    }
+    return make("section", { class: "details" }, make("h3", {}, bdi(payload.title)), make("dl", {}, ...facts.flatMap(([term, text]) => [make("dt", {}, bdi(term)), make("dd", { text })])));
   }
 
   #troubleText() {
@@ -1112,7 +1137,7 @@ export class Viewer {
   #groupDetails() {
     const { group, members, arrivals, sends } = this.view.boxes[this.selected];
     const { name, path } = this.sweep.groups[group];
-    const item = (arrow, end) => make("li", {}, bdi(this.view.boxName(arrow[end])), make("span", { text: this.#sentText(arrow) }));
+    const item = (arrow, end) => make("li", {}, bdi(this.view.fullName(arrow[end])), make("span", { text: this.#sentText(arrow) }));
     return make(
       "section",
       { class: "details" },
@@ -1145,7 +1170,8 @@ export class Viewer {
       const [to, value] = operand === null ? [show(sweep.constants[node][slot]), null] : [link(operand), sweep.data[operand]];
       const local = sweep.local[node][slot];
       const text = operand === null ? "a constant" : local === null ? "not selected: no message" : `${sweep.slope(node, slot)} = ${show(local)}`;
-      return make("li", {}, to, value === null ? "" : make("span", { class: "value", text: ` = ${show(value)}` }), make("div", { class: "slope" }, operand === null ? "" : "∂/∂: ", bdi(text)));
+      const slope = operand === null || local === null ? text : `∂/∂${shorten(sweep.name(operand, group))} = ${text}`;
+      return make("li", {}, to, value === null ? "" : make("span", { class: "value", text: ` = ${show(value)}` }), make("div", { class: "slope" }, bdi(slope)));
     });
     const item = (m, end) => make("li", {}, link(sweep.messages[m][end]), make("span", { text: sweep.equation(sweep.messages[m]) }));
     return make(
@@ -1268,7 +1294,7 @@ export class Viewer {
   }
 }
 
-const CALLOUT_PLACES = [0, -22, 22, -40, 40, -58, 58].flatMap((dy) => [0, -0.35, 0.35, -0.6, 0.6].map((dx) => [dx, dy]));
+const CALLOUT_PLACES = [0, -20, 20, -36, 36, -52, 52, -70, 70, -90, 90, -120, 120].flatMap((dy) => [0, -0.25, 0.25, -0.5, 0.5, -0.8, 0.8].map((dx) => [dx, dy]));
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
 function overlap(a, b) {
