@@ -1,6 +1,6 @@
 """A scalar reverse-mode automatic differentiation engine."""
 
-from autograd.modes import AnomalyError, detect_anomaly, no_grad
+from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
 from autograd.native import backend
 from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
@@ -34,6 +34,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "no_grad",
+    "record_sources",
     "record_sweep",
     "topological_order",
     "value_and_grad",

@@ -88,6 +88,22 @@ def detect_anomaly() -> _GeneratorContextManager[None]:
     return mode(anomaly=True, sources=True)
 
 
+def record_sources():  # type: ignore[no-untyped-def]  # as above
+    """Let every new node remember the source line that made it, in its `.source`.
+
+    For pictures and the viewer; `detect_anomaly()` does it as well. Works as a `with` block and as a decorator.
+
+    Examples
+    --------
+    >>> from autograd import Value, record_sources
+    >>> x = Value(3.0)
+    >>> with record_sources():  # doctest: +ELLIPSIS
+    ...     print((x * x).source)
+    <doctest ...>:2 in <module>
+    """
+    return mode(sources=True)
+
+
 class AnomalyError(FloatingPointError):
     """A number that is not finite was made under `detect_anomaly()`."""
 

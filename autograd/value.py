@@ -110,7 +110,7 @@ class Value:
     label : str or None
         May be assigned.
     source : str or None
-        The line that made the node, if it was made under `detect_anomaly()`.
+        The line that made the node, if it was made under `record_sources()` or `detect_anomaly()`.
 
     Raises
     ------

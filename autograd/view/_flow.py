@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from autograd.value import Value
 from autograd.view._html import Json, frame, page, still, to_json
 from autograd.view._layout import Tree, lay_out, list_views, short_name
+from autograd.view._names import named_parameters
 from autograd.view._record import record
 
 LARGEST_UNFOLDED = 6_000  # nodes that are laid out one by one when that is asked for
@@ -203,10 +203,12 @@ class Watch:
 
     def __init__(self, model: Any = None, every: int = 1) -> None:
         if every < 1:
-            raise ValueError(f"every must be at least 1, not {every!r}: it counts the updates from one picture to the next")
+            raise ValueError(
+                f"every must be at least 1, not {every!r}: it counts the updates from one picture to the next"
+            )
         self.every = every
         self.history: list[float] = []
-        self._names = _names(model)
+        self._names = {} if model is None else {value: name for name, value in named_parameters(model)}
         self._payload: Json | None = None
         self._shown: Any = None
 
@@ -252,17 +254,6 @@ class Watch:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         return self.widget()._repr_mimebundle_(include=include, exclude=exclude)
-
-
-def _names(model: Any) -> dict[Value, str]:
-    if model is None:
-        return {}
-    named: Iterable[Any] = model.named_parameters() if hasattr(model, "named_parameters") else model
-    pairs = list(named.items() if isinstance(named, dict) else named)
-    for pair in pairs:
-        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Value)):
-            raise TypeError(f"flow.watch needs a model with named_parameters(), or pairs of a name and a Value, not {pair!r}")
-    return {value: name for name, value in pairs}
 
 
 flow = Flow

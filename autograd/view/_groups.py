@@ -87,7 +87,7 @@ def _module_paths(
 ) -> list[tuple[str, ...]]:
     """For every node the modules around it: from its own label, or else from what it was computed from."""
     paths: list[tuple[str, ...]] = []
-    for node, label, slots in zip(nodes, labels, operands, strict=True):
+    for label, slots in zip(labels, operands, strict=True):
         path = module_path(label)
         if not path and slots:
             values = [o for o in slots if o is not None]
@@ -126,7 +126,7 @@ def _structures(
             below: Sequence[int] = [-1 if o is None else keys[o] for o in slots]
             below = tuple(sorted(set(below))) if value.op.arity is None and len(slots) > 8 else tuple(below)
             name = value.op.name
-            if name in ("add", "mul") and -1 in below or any(runs.get(k) == name for k in below):
+            if (name in ("add", "mul") and -1 in below) or any(runs.get(k) == name for k in below):
                 # `total = total + term` is the same step every time, however long it has been running
                 key = (name, inside[node], "run", frozenset(k for k in below if k >= 0 and runs.get(k) != name))
                 runs[numbers.setdefault(key, len(numbers))] = name

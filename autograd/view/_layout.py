@@ -215,7 +215,7 @@ def _dot_source(
     apart = 0.5 if labelled else min(0.7 + 0.25 * len(found) / len(sizes), 2.5)
     lines = [
         "digraph {",
-        f'graph [rankdir=LR, ranksep={apart:.2f}, nodesep=0.24, pad=0, splines={"line" if large else "true"}'
+        f"graph [rankdir=LR, ranksep={apart:.2f}, nodesep=0.24, pad=0, splines={'line' if large else 'true'}"
         + (", nslimit=2, nslimit1=2, mclimit=0.2]" if large else "]"),
         'node [shape=box, fixedsize=true, label=""]',
         "edge [arrowhead=none]",

@@ -169,7 +169,7 @@ def _layers(
         if group is None:
             continue
         while (parent := groups[group].parent) is not None:
-            group = parent  # noqa: PLW2901 (climbing)
+            group = parent
         if groups[group].kind == "module":
             (computed if node.operands else leaves).setdefault(group, []).append(abs(adjoint or 0.0))
     found = sorted(computed.keys() | leaves.keys())

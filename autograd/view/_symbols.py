@@ -95,13 +95,14 @@ class Symbol:
     """
 
     __slots__ = ("value", "kind", "parts", "coefficient")
+    kind: str  # "number", "name", "sum", "product" or "call"
+    parts: tuple[Any, ...]  # terms; (base, exponent) of factors; rule and arguments
     __hash__ = object.__hash__
 
     def __init__(self, value: float, text: str | None = None) -> None:
         self.value = value
         self.coefficient = 1.0
         self.kind, self.parts = ("number", ()) if text is None else ("name", (text,))
-        self.parts: tuple[Any, ...]
 
     # ---- what the table asks of a number --------------------------------------------------------------------
 
@@ -236,10 +237,12 @@ class Symbol:
 
 
 LATEX_FUNCTIONS = {
-    "sigmoid": r"\sigma", "gamma": r"\Gamma", "digamma": r"\psi", "log2": r"\log_2", "log10": r"\log_{10}",
-} | {
-    name: rf"\{name}" for name in ("log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min")
-}
+    "sigmoid": r"\sigma",
+    "gamma": r"\Gamma",
+    "digamma": r"\psi",
+    "log2": r"\log_2",
+    "log10": r"\log_{10}",
+} | {name: rf"\{name}" for name in ("log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min")}
 
 
 def _value(symbol: Any) -> float:
@@ -273,7 +276,7 @@ def _product(number: str, factors: Sequence[tuple[Symbol, float]], style: Style,
     times = {"text": "·", "latex": r" \, ", "numbers": " × "}[style]
     tightness = alone if len(factors) == 1 and not number and factors[0][1] == 1.0 else POWER
     shown = [
-        f if isinstance(f, str) else _power(*f, style, tightness if f[1] == 1.0 else ATOM)
+        f if isinstance(f, str) else _power(f[0], f[1], style, tightness if f[1] == 1.0 else ATOM)
         for f in _elided(factors, style)
     ]
     if style == "latex" and number and shown and shown[0][:1].isdigit():
@@ -319,11 +322,25 @@ def multiply(symbols: Sequence[Symbol]) -> Symbol:
             key = str(base)
             powers[key] = (base, power + (powers[key][1] if key in powers else 0.0))
     factors = tuple([(base, power) for base, power in powers.values() if power != 0.0])
+    if coefficient == -1.0 and factors and _is_difference(factors[0]):  # −(a − b) reads better as (b − a)
+        coefficient, factors = -coefficient, ((_swapped(factors[0][0]), 1.0), *factors[1:])
     if coefficient == 0.0 or not factors:
         return Symbol(coefficient)
     if coefficient == 1.0 and len(factors) == 1 and factors[0][1] == 1.0:
         return factors[0][0]
     return _node("product", factors, coefficient)
+
+
+def _is_difference(factor: tuple[Symbol, float]) -> bool:
+    base, power = factor
+    return power == 1.0 and base.kind == "sum" and len(base.parts) == 2 and str(base.parts[1]).startswith("−")
+
+
+def _swapped(difference: Symbol) -> Symbol:
+    minuend, subtrahend = difference.parts
+    swapped = _node("sum", (_negative(subtrahend), _negative(minuend)))
+    swapped.value = -difference.value
+    return swapped
 
 
 def raise_to(base: Symbol, power: Symbol) -> Symbol:
@@ -375,7 +392,7 @@ WRITE: dict[str, Callable[[Sequence[Symbol]], Symbol]] = {
     "mean": lambda s: multiply([Symbol(1.0 / len(s)), add(s)]),
 }
 
-# The table's own lines keep their digits at the ends of the range; these are what textbooks print for the same functions.
+# The table's own lines keep their digits at the ends of the range; this is how textbooks print the same functions.
 TEXTBOOK: dict[str, Callable[..., tuple[Any, ...]]] = {
     "sigmoid": lambda x, y: (y * (1.0 - y),),
     "tanh": lambda x, y: (1.0 - y * y,),
