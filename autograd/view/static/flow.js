@@ -283,7 +283,7 @@ export class View {
         arrows.add(step.arrow);
         boxes.add(tail).add(head);
       }
-      if (step.kind === "seed" && this.outputBox >= 0) boxes.add(this.outputBox);
+      if (step.kind === "seed") this.boxes.forEach((_, box) => boxes.add(box)); // from here on they wait for messages
     }
     return { boxes, arrows };
   }
@@ -476,7 +476,10 @@ export class Viewer {
   #build() {
     const { payload } = this;
     this.root.classList.add("gradient-flow");
-    this.root.addEventListener("keydown", (event) => this.#key(event));
+    const keys = (event) => this.#key(event);
+    const listener = payload.standalone ? document : this.root; // in a notebook the other keys are not ours
+    listener.addEventListener("keydown", keys);
+    this.cleanups.push(() => listener.removeEventListener("keydown", keys));
     this.levels = make(
       "select",
       { class: "levels", "aria-label": "What to fold", onchange: (e) => this.open(Number(e.target.value)) },
@@ -494,7 +497,7 @@ export class Viewer {
       payload.views.filter((v) => v.group === null).length > 1 ? make("label", { class: "fold" }, "Show ", this.levels) : null,
       button("theme", "Light or dark", () => this.#toggleTheme()),
     );
-    this.stage = make("div", { class: "stage" });
+    this.stage = make("div", { class: "stage", tabindex: -1 }); // a click brings the keys here
     this.narration = make("div", { class: "narration", "aria-live": "polite", role: "status" });
     this.side = make("aside", { class: "side", "aria-label": "Details" });
     this.root.replaceChildren(head, make("div", { class: "body" }, make("div", { class: "main" }, this.stage, this.narration, this.#buildTransport()), this.side));
@@ -980,7 +983,7 @@ export class Viewer {
     if (step.kind === "message") boxes.push(this.view.arrows[step.arrow].tail);
     this.activeArrows = arrows;
     let sight = null;
-    if (step.kind === "message") sight = union([this.view.reach[step.arrow], this.#boxBounds(boxes[0])]);
+    if (step.kind === "message") sight = this.#fitting(union([this.view.reach[step.arrow], this.#boxBounds(boxes[0])])) ?? this.#boxBounds(boxes[0]);
     else if (boxes[0] >= 0) sight = this.#boxBounds(boxes[0]);
     if (sight && this.drawnStep !== null) this.#look(sight);
     for (const i of arrows) {
@@ -992,6 +995,12 @@ export class Viewer {
     }
     for (const i of boxes) this.boxElements.get(i)?.classList.add("active");
     this.#placeCallout(step);
+  }
+
+  /** A part of the picture, if it fits into sight. */
+  #fitting(part) {
+    if (!this.stageSize) return part;
+    return part.w * this.eye.k < this.stageSize.width - 80 && part.h * this.eye.k < this.stageSize.height - 80 ? part : null;
   }
 
   #into(box) {

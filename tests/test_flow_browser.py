@@ -1,0 +1,481 @@
+"""The gradient-flow viewer in a real browser: the saved page, and a page of JupyterLab."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from graphs_for_views import evil_graph, training_loss, worked_example
+
+import autograd.math as am
+from autograd import Value
+from autograd.view import flow
+from autograd.view._symbols import show
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("Chromium is not installed (on Debian: apt-get install chromium)", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api")
+
+QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
+OPTIONS = [f"--{name}" for name in (*QUIET, "disable-component-update", "disable-sync")]
+# the texts that a box shows, top to bottom
+BOXES = """() => [...document.querySelectorAll('.box')].map((b) => [
+    Number(b.dataset.box), ...['name', 'data', 'adjoint', 'mark'].map((c) => b.querySelector('.' + c).textContent)
+]).sort((a, b) => a[0] - b[0])"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window."""
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def load(browser, tmp_path):
+    """Open a saved page; complaints of the page, and requests for anything else, fail the test."""
+    contexts, complaints = [], []
+
+    def open_page(shown, width=1200, height=760, **options):
+        path = shown.save(tmp_path / f"flow{len(contexts)}.html")
+        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce", **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: complaints.append(r.url) if r.url != path.as_uri() else None)
+        page.on("dialog", lambda d: complaints.append(d.message))
+        page.goto(path.as_uri())
+        page.wait_for_function("() => window.gradientFlow?.stageSize")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [] == complaints
+
+
+def state_of(page, expression):
+    """Something about the viewer."""
+    return page.evaluate(f"gradientFlow.{expression}")
+
+
+def test_every_step_shows_the_numbers_of_the_record(load):
+    """Stepping with the arrow key through both passes, every text in every box is the one the sweep gives."""
+    _, error = worked_example()
+    shown = flow(error)
+    recorded = shown.record
+    nodes, values, sent = recorded["nodes"], recorded["values"], recorded["messages"]
+    operands = [nodes[n]["operands"][s] for n, s in zip(sent["node"], sent["slot"])]
+    computed = [i for i, node in enumerate(nodes) if node["op"]]
+    page = load(shown)
+    page.locator(".graph").click(position={"x": 3, "y": 3})
+    last = len(computed) + 1 + len(operands)
+    assert last == state_of(page, "view.last")
+    for step in range(last + 1):
+        done = set(computed[:step])
+        count = max(0, step - len(computed) - 1)
+        totals = dict(zip(operands[:count], sent["total"]))
+        if step > len(computed):
+            totals[len(nodes) - 1] = 1.0
+        pending = [operands[count:].count(i) if step > len(computed) else 0 for i in range(len(nodes))]
+        expected = [
+            [
+                node["label"] or f"v{i}",
+                show(values["data"][i]) if i in done or not node["op"] else "…",
+                f"∂ {show(totals[i])}" if i in totals else "",
+                f"+{pending[i]}" if pending[i] else "",
+            ]
+            for i, node in enumerate(nodes)
+        ]
+        home = state_of(page, "payload.views[0].boxes")
+        assert [expected[node] for node in home] == [texts[1:] for texts in page.evaluate(BOXES)], f"step {step}"
+        if count:
+            node, slot = sent["node"][count - 1], sent["slot"][count - 1]
+            adjoint, local = recorded["adjoints"][node], values["local"][node][slot]
+            factor = f"({show(local)})" if local < 0 else show(local)
+            equation = f"{show(adjoint)} × {factor} = {show(sent['message'][count - 1])}"
+            assert equation == page.locator(".narration .equation").text_content()
+            assert equation == page.locator(".callout").text_content()
+            total = re.escape(show(sent["total"][count - 1]))
+            assert re.search(rf"(= |: ){total}\. (All have arrived|Still to come)", page.locator(".note").text_content())
+        page.keyboard.press("ArrowRight")
+    assert last == state_of(page, "step")
+
+
+def test_keyboard_and_slider(load):
+    """Arrows step both ways, home and end jump, space plays and pauses, the slider goes anywhere."""
+    page = load(flow(worked_example()[1]))
+    page.locator(".graph").click(position={"x": 3, "y": 3})
+    press = page.keyboard.press
+    for key, expected in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", 72), ("ArrowRight", 72), ("Home", 0)):
+        press(key)
+        assert expected == state_of(page, "step"), key
+    start = page.evaluate(BOXES)
+    press("End")
+    press("Home")
+    assert start == page.evaluate(BOXES)
+    page.locator(".speed").click()
+    page.locator(".graph").click(position={"x": 3, "y": 3})
+    press(" ")
+    assert state_of(page, "playing")
+    page.wait_for_function("() => gradientFlow.step >= 3")
+    press(" ")
+    stopped = state_of(page, "step")
+    page.wait_for_timeout(400)
+    assert stopped == state_of(page, "step")
+    page.locator(".slider").fill("40")
+    assert 40 == state_of(page, "step")
+    assert "40 / 72" == page.locator(".counter").text_content()
+    page.get_by_role("button", name="One step back").click()
+    page.get_by_role("button", name="One step forward").click()
+    assert 40 == state_of(page, "step")
+    page.locator(".slider").focus()
+    press("End")
+    assert 72 == state_of(page, "step")
+
+
+def test_playing_stops_at_the_end(load):
+    """Play runs through both passes by itself, and starts again from there."""
+    x = Value(3.0, label="x")
+    page = load(flow(x * x))
+    for _ in range(2):
+        page.locator(".speed").click()
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("() => gradientFlow.step === 4 && !gradientFlow.playing")
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function("() => gradientFlow.step < 4 && gradientFlow.playing")
+
+
+def test_a_click_tells_everything_about_a_node(load):
+    """Operands, formula, derivatives in symbols and numbers, messages in and out, source, check, paths."""
+    from autograd import record_sources
+
+    with record_sources():
+        nodes, error = worked_example()
+    page = load(flow(error, check=True))
+    state_of(page, "goto(1000)")
+    page.get_by_role("searchbox").fill("h1")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name=re.compile(r"^h1, value 0\.5933")).click()
+    text = page.locator(".side").inner_text()
+    error.backward()
+    for expected in (
+        "σ(", "= 0.5933", "h1 × (1 − h1) = 0.2413", "paths to the output", "2", "finite difference",
+        "✓ agrees", "graphs_for_views.py", "worked_example", f"{show(nodes['h1'].grad)}", "Messages in (2)", "Messages out (1)",
+    ):  # fmt: skip  # a list of words
+        assert expected in text, expected
+    on_paths = page.locator(".box:not(.off) .name").all_text_contents()
+    assert {"h1", "o1", "o2", "E"} <= set(on_paths)
+    assert not {"w1", "h2", "w6"} & set(on_paths)
+    page.keyboard.press("Escape")
+    assert 0 == page.locator(".box.off").count()
+
+
+def test_folding_and_unfolding(load):
+    """Levels, a double click into a group, the way back, and one place in the sweep throughout."""
+    _, loss = training_loss([2, 4, 1], 40)
+    page = load(flow(loss))
+    page.locator(".levels").select_option(label="by layers")
+    assert {"layers[0]", "layers[1]"} <= set(page.locator(".box.group .name").all_text_contents())
+    state_of(page, "goto(1000)")
+    through = state_of(page, "view.at(gradientFlow.view.boxes.findIndex((b) => b.group === 0), 1000).adjoint")
+    assert isinstance(through, float)
+    page.locator(".box.group", has_text="layers[0]").dblclick()
+    assert ["whole graph", "layers[0]"] == page.locator(".crumb").all_text_contents()
+    assert {f"neurons[{j}]" for j in range(4)} <= set(page.locator(".box .name").all_text_contents())
+    assert state_of(page, "step") == state_of(page, "view.last")
+    page.locator(".box.group", has_text="neurons[2]").dblclick()
+    assert {"w[0]", "w[1]", "b", "tanh ×40"} <= set(page.locator(".box .name").all_text_contents())
+    page.get_by_role("button", name="Back out").click()
+    page.keyboard.press("Escape")
+    assert 0 == page.locator(".crumb").count()
+    page.locator(".levels").select_option(label="by neurons")
+    assert 5 == sum(name.startswith("neurons") for name in page.locator(".box.group .name").all_text_contents())
+
+
+def test_search_finds_what_is_folded(load):
+    """A label typed in opens the group that hides it."""
+    _, loss = training_loss([2, 4, 1], 40)
+    page = load(flow(loss))
+    page.locator(".levels").select_option(label="by layers")
+    page.get_by_role("searchbox").fill("neurons[3].w[1]")
+    page.keyboard.press("Enter")
+    assert ["whole graph", "layers[0]", "neurons[3]"] == page.locator(".crumb").all_text_contents()
+    assert "layers[0].neurons[3].w[1]" == page.locator(".side h3").first.text_content()
+    page.get_by_role("searchbox").fill("nothing like it")
+    assert "No label has this in it." == page.locator(".found").text_content()
+
+
+def test_labels_run_nothing(load):
+    """Markup, quotes, right-to-left letters, emoji and prototypes in labels are shown as they are."""
+    page = load(flow(evil_graph()))
+    for _ in range(state_of(page, "view.last")):
+        state_of(page, "goto(gradientFlow.step + 1)")
+    assert page.evaluate("window.hacked") is None
+    assert 0 == page.locator("#gradient-flow :is(img, script, iframe)").count()
+    for i in range(state_of(page, "view.boxes.length")):
+        state_of(page, f"select({i})")
+    assert page.evaluate("window.hacked") is None
+    page.get_by_role("searchbox").fill("<")
+    assert page.locator(".found li").count() >= 2
+    assert "<b>out</b>" == page.title() == page.locator(".title").text_content()
+
+
+def test_trouble_is_pointed_at(load):
+    """The first number that is not finite is named; boxes and arrows with such numbers are marked."""
+    x = Value(0.0, label="x")
+    page = load(flow(x.log() * x + Value(1.0, label="k") * 0.0))
+    state_of(page, "goto(1000)")
+    assert "first number that is not finite: v1 = log(0) = −∞" in page.locator(".trouble").text_content()
+    assert 1 == page.locator(".box.first.bad").count()
+    assert page.locator(".arrow.bad").count() >= 2
+    assert 1 == page.locator(".box.dead", has_text="k").count()
+
+
+def overlaps(page):
+    """Pairs of visible texts in the picture that cover one another."""
+    return page.evaluate("""() => {
+        const texts = [...document.querySelectorAll('.box text, .message, .frames text')]
+            .filter((t) => t.textContent && getComputedStyle(t).visibility !== 'hidden' && getComputedStyle(t).display !== 'none')
+            .map((t) => [t.textContent, t.getBoundingClientRect()]);
+        const found = [];
+        texts.forEach(([a, r], i) => texts.slice(0, i).forEach(([b, s]) => {
+            const w = Math.min(r.right, s.right) - Math.max(r.left, s.left);
+            const h = Math.min(r.bottom, s.bottom) - Math.max(r.top, s.top);
+            if (w > 1 && h > 3) found.push([a, b, w, h]);
+        }));
+        return found;
+    }""")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1200])
+def test_nothing_overlaps_in_either_theme_and_at_phone_width(load, scheme, width):
+    """No text covers another, nothing sticks out of its box or the page, and the callout hides no box."""
+    for shown in (flow(worked_example()[1], check=True), flow(training_loss([2, 3, 2], 1)[1])):
+        page = load(shown, width=width, color_scheme=scheme)
+        assert scheme == page.locator(".gradient-flow").get_attribute("data-theme")
+        last = state_of(page, "view.last")
+        for step in (0, last // 4, last // 2, (3 * last) // 4, last):
+            state_of(page, f"goto({step})")
+            assert [] == overlaps(page)
+            assert [] == page.evaluate("""() => [...document.querySelectorAll('.box')].flatMap((b) => {
+                const face = b.querySelector('.face').getBoundingClientRect();
+                return [...b.querySelectorAll('text')].filter((t) => {
+                    const r = t.getBoundingClientRect();
+                    return t.textContent && (r.left < face.left || r.right > face.right || r.bottom > face.bottom);
+                }).map((t) => t.textContent);
+            })""")
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert [] == page.evaluate("""() => [...document.querySelectorAll('button, input, select')].filter((e) => {
+            const r = e.getBoundingClientRect();
+            return r.width && (r.left < 0 || r.right > innerWidth || r.width < 24 || r.height < 18);
+        }).map((e) => e.outerHTML)""")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_contrast(load, scheme):
+    """Every ink keeps 4.5:1 against what it stands on (WCAG AA)."""
+    page = load(flow(worked_example()[1]), color_scheme=scheme)
+    pairs = [(ink, ground) for ink in ("ink", "soft", "positive", "negative", "bad") for ground in ("paper", "panel", "face", "leaf", "group")]
+    pairs += [("positive", "positive-soft"), ("bad", "bad-soft")]
+    ratios = page.evaluate(
+        """(pairs) => {
+            const style = getComputedStyle(document.querySelector('.gradient-flow'));
+            const light = (name) => {
+                const hex = style.getPropertyValue('--' + name).trim().slice(1);
+                const [r, g, b] = [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255)
+                    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+                return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+            };
+            return pairs.map(([a, b]) => {
+                const [x, y] = [light(a), light(b)];
+                return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
+            });
+        }""",
+        pairs,
+    )
+    assert [] == [(pair, ratio) for pair, ratio in zip(pairs, ratios) if ratio < 4.5]
+
+
+def test_theme_can_be_switched(load):
+    """The button changes light to dark and back."""
+    page = load(flow(worked_example()[1]), color_scheme="light")
+    for expected in ("dark", "light"):
+        page.get_by_role("button", name="Light or dark").click()
+        assert expected == page.locator(".gradient-flow").get_attribute("data-theme")
+
+
+def test_keyboard_reaches_everything_in_order(load):
+    """Tab goes search, theme, zoom, graph, transport; boxes are walked with up and down; all have names."""
+    page = load(flow(worked_example()[1]))
+    names = []
+    for _ in range(16):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"))
+    assert [
+        "Find a node by its label", "Light or dark", "Larger", "Smaller", "Show everything", "i1, value 0.05",
+        "To the start", "One step back", "Play", "One step forward", "To the end", "Step", "Speed: 2 steps a second",
+    ] == [re.sub(r"^\w\d, value .*", "i1, value 0.05", n) for n in names[:13]]  # fmt: skip  # a list
+    page.locator(".box[tabindex='0']").focus()
+    first = page.evaluate("document.activeElement.dataset.box")
+    page.keyboard.press("ArrowDown")
+    assert first != page.evaluate("document.activeElement.dataset.box")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.classList.contains('selected')")
+    tree = page.locator("#gradient-flow").aria_snapshot()
+    assert not re.search(r"- (button|slider|searchbox|combobox)\s*$", tree, re.MULTILINE)
+    assert 0 == page.locator(".box:not([aria-label])").count()
+
+
+def test_training_loss_of_five_thousand_nodes(load):
+    """It opens folded; all its steps can be gone through, both ways, and a neuron can be opened."""
+    _, loss = training_loss([2, 8, 8, 1], 90)
+    page = load(flow(loss))
+    assert page.locator(".box").count() <= 90
+    last = state_of(page, "view.last")
+    for step in (*range(0, last, 3), last, *range(last, 0, -7), 0):
+        state_of(page, f"goto({step})")
+    page.get_by_role("searchbox").fill("layers[1].neurons[5].b")
+    page.keyboard.press("Enter")
+    state_of(page, "goto(1000)")
+    assert show(dict(loss_gradients(loss))["layers[1].neurons[5].b"]) in page.locator(".side").inner_text()
+
+
+def loss_gradients(loss):
+    """Label → gradient of all labelled leaves."""
+    from autograd import topological_order
+
+    loss.backward()
+    return [(node.label, node.grad) for node in topological_order(loss) if node.label]
+
+
+def test_all_nodes_of_a_large_graph(load):
+    """Unfolded, only what is in sight is in the page, and stepping keeps the place of the step in sight."""
+    _, loss = training_loss([2, 6, 1], 40)
+    page = load(flow(loss, unfold=True))
+    assert state_of(page, "view.boxes.length") > 800
+    for share in (0.1, 0.5, 0.9, 1.0):
+        state_of(page, f"goto({share} * gradientFlow.view.last)")
+        assert 0 < page.locator(".box").count() < 400
+        page.wait_for_timeout(250)
+        active = page.locator(".box.active").first.bounding_box()
+        stage = page.locator(".stage").bounding_box()
+        assert stage["x"] <= active["x"] + active["width"] / 2 <= stage["x"] + stage["width"]
+        assert stage["y"] <= active["y"] + active["height"] / 2 <= stage["y"] + stage["height"]
+    page.get_by_role("button", name="Show everything").click()
+    assert state_of(page, "view.boxes.length") == page.locator(".box").count()
+
+
+# ---- JupyterLab --------------------------------------------------------------------------------------------------------
+
+CELLS = [
+    "from graphs_for_views import worked_example\nfrom autograd import Value\n"
+    "from autograd.view import explain, flow\nnodes, error = worked_example()\nflow(error)",
+    "explain(error, nodes['w1'])",
+    "w = Value(3.0, label='w')\nwatched = flow.watch()\nwatched",
+    "for _ in range(5):\n    loss = (w - 1.0) ** 2\n    w.grad = 0.0\n    loss.backward()\n    watched(loss)\n"
+    "    w.data -= 0.1 * w.grad",
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab server of our own: its address, and the folder that it serves."""
+    pytest.importorskip("jupyterlab")
+    home = tmp_path_factory.mktemp("lab")
+    folders = {f"JUPYTER_{name}_DIR": str(home / f".{name}") for name in ("CONFIG", "DATA", "RUNTIME")}
+    here = os.path.dirname(__file__)
+    paths = os.pathsep.join([os.path.dirname(here), here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, **folders, "IPYTHONDIR": str(home / ".ipython"), "PYTHONPATH": paths}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    served = home / "served"
+    served.mkdir()
+    settings = ("--no-browser", "--allow-root", f"--port={port}", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=")
+    command = [sys.executable, "-m", "jupyterlab", *settings, "--LabApp.news_url=None", f"--ServerApp.root_dir={served}"]
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=1):
+                    break
+            except OSError:
+                assert server.poll() is None, (home / "log").read_text()
+                time.sleep(0.25)
+        yield f"http://127.0.0.1:{port}", served, env
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def write_notebook(path, outputs=None):
+    """A notebook with the cells above; `outputs` are those of the first."""
+    cells = [
+        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+        for i, source in enumerate(CELLS)
+    ]
+    if outputs is not None:
+        cells = cells[:1]
+        data = {"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": outputs}
+        cells[0] |= {"outputs": [data], "execution_count": 1}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": cells}))
+
+
+def test_jupyterlab_runs_the_viewer(lab, browser):
+    """Run all cells: the viewer steps in its output, explain is mathematics, watch follows the training."""
+    address, folder, _ = lab
+    write_notebook(folder / "live.ipynb")
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.goto(f"{address}/lab/tree/live.ipynb")
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+    page.wait_for_function("() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'", timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    viewer = page.frame_locator(".jp-OutputArea iframe").locator(".gradient-flow")
+    viewer.locator(".box").first.wait_for(timeout=60_000)
+    viewer.get_by_role("button", name="To the end").click()
+    assert "72 / 72" == viewer.locator(".counter").text_content()
+    assert 0 == page.locator(".gradient-flow-picture").count()
+    page.locator(".jp-OutputArea mjx-container").first.wait_for(timeout=60_000)
+    assert 0 == page.locator("mjx-merror").count()
+    widget = page.locator(".jp-OutputArea .gradient-flow")
+    widget.locator(".box").first.wait_for(timeout=60_000)
+    page.get_by_text("5 updates: 4 → 0.6711").wait_for(timeout=60_000)
+    widget.get_by_role("button", name="To the end").click()
+    assert "1.819" == widget.locator(".box", has_text="w").first.locator(".data").text_content()
+    page.close()
+
+
+def test_jupyterlab_without_a_kernel(lab, browser):
+    """A trusted notebook that is only opened shows the working viewer; in an untrusted one the picture is left."""
+    address, folder, env = lab
+    bundle = flow(am.tanh(Value(0.5, label="x") * Value(2.0, label="y")))._repr_mimebundle_()
+    write_notebook(folder / "stored.ipynb", bundle)
+    write_notebook(folder / "stranger.ipynb", {**bundle, "text/plain": "another"})
+    subprocess.run([sys.executable, "-m", "jupyter", "trust", str(folder / "stored.ipynb")], env=env, check=True, capture_output=True)
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    page.goto(f"{address}/lab/tree/stored.ipynb?reset")
+    viewer = page.frame_locator(".jp-OutputArea iframe").locator(".gradient-flow")
+    viewer.locator(".box").first.wait_for(timeout=60_000)
+    viewer.get_by_role("button", name="To the end").click()
+    assert "6 / 6" == viewer.locator(".counter").text_content()
+    page.goto(f"{address}/lab/tree/stranger.ipynb?reset")
+    picture = page.locator(".jp-OutputArea img")
+    picture.wait_for(timeout=60_000)
+    assert picture.evaluate("(img) => img.complete && img.naturalWidth > 100")
+    assert 0 == page.locator(".jp-OutputArea iframe").count()
+    page.close()
