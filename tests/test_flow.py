@@ -165,7 +165,9 @@ def test_copies_of_one_structure_are_stacked():
     """The 90 copies of a sample's nodes become one box for each operation, within their neuron."""
     _, loss = training_loss([2, 4, 1], 90)
     names = {(g["kind"], g["name"]) for g in record(loss)["groups"]}
-    assert {"dot ×90", "· ×90", "+ ×90", "tanh ×90", "− ×90", "^ ×90"} - {"dot ×90"} <= {n for k, n in names if k == "stack"}
+    assert {"dot ×90", "· ×90", "+ ×90", "tanh ×90", "− ×90", "^ ×90"} - {"dot ×90"} <= {
+        n for k, n in names if k == "stack"
+    }
 
 
 @pytest.mark.parametrize(

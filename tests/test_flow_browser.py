@@ -107,7 +107,9 @@ def test_every_step_shows_the_numbers_of_the_record(load):
             assert equation == page.locator(".narration .equation").text_content()
             assert equation == page.locator(".callout").text_content()
             total = re.escape(show(sent["total"][count - 1]))
-            assert re.search(rf"(= |: ){total}\. (All have arrived|Still to come)", page.locator(".note").text_content())
+            assert re.search(
+                rf"(= |: ){total}\. (All have arrived|Still to come)", page.locator(".note").text_content()
+            )
         page.keyboard.press("ArrowRight")
     assert last == state_of(page, "step")
 
@@ -117,7 +119,14 @@ def test_keyboard_and_slider(load):
     page = load(flow(worked_example()[1]))
     page.locator(".graph").click(position={"x": 3, "y": 3})
     press = page.keyboard.press
-    for key, expected in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", 72), ("ArrowRight", 72), ("Home", 0)):
+    for key, expected in (
+        ("ArrowRight", 1),
+        ("ArrowRight", 2),
+        ("ArrowLeft", 1),
+        ("End", 72),
+        ("ArrowRight", 72),
+        ("Home", 0),
+    ):
         press(key)
         assert expected == state_of(page, "step"), key
     start = page.evaluate(BOXES)
@@ -287,7 +296,11 @@ def test_nothing_overlaps_in_either_theme_and_at_phone_width(load, scheme, width
 def test_texts_have_contrast(load, scheme):
     """Every ink keeps 4.5:1 against what it stands on (WCAG AA)."""
     page = load(flow(worked_example()[1]), color_scheme=scheme)
-    pairs = [(ink, ground) for ink in ("ink", "soft", "positive", "negative", "bad") for ground in ("paper", "panel", "face", "leaf", "group")]
+    pairs = [
+        (ink, ground)
+        for ink in ("ink", "soft", "positive", "negative", "bad")
+        for ground in ("paper", "panel", "face", "leaf", "group")
+    ]
     pairs += [("positive", "positive-soft"), ("bad", "bad-soft")]
     ratios = page.evaluate(
         """(pairs) => {
@@ -322,7 +335,9 @@ def test_keyboard_reaches_everything_in_order(load):
     names = []
     for _ in range(16):
         page.keyboard.press("Tab")
-        names.append(page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"))
+        names.append(
+            page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent")
+        )
     assert [
         "Find a node by its label", "Light or dark", "Larger", "Smaller", "Show everything", "i1, value 0.05",
         "To the start", "One step back", "Play", "One step forward", "To the end", "Step", "Speed: 2 steps a second",
@@ -403,8 +418,21 @@ def lab(tmp_path_factory):
         port = free.getsockname()[1]
     served = home / "served"
     served.mkdir()
-    settings = ("--no-browser", "--allow-root", f"--port={port}", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=")
-    command = [sys.executable, "-m", "jupyterlab", *settings, "--LabApp.news_url=None", f"--ServerApp.root_dir={served}"]
+    settings = (
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--ServerApp.ip=127.0.0.1",
+        "--IdentityProvider.token=",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *settings,
+        "--LabApp.news_url=None",
+        f"--ServerApp.root_dir={served}",
+    ]
     with (home / "log").open("w") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
@@ -439,12 +467,16 @@ def test_jupyterlab_runs_the_viewer(lab, browser):
     """Run all cells: the viewer steps in its output, explain is mathematics, watch follows the training."""
     address, folder, _ = lab
     write_notebook(folder / "live.ipynb")
-    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page = browser.new_page(viewport={"width": 1300, "height": 2600})  # JupyterLab takes out what is not in sight
     page.goto(f"{address}/lab/tree/live.ipynb")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
-    page.wait_for_function("() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'", timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    for _ in range(8):  # JupyterLab drops what it is asked to run while it is still connecting
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(4000)
+        if page.locator(".jp-OutputArea iframe").count():
+            break
     viewer = page.frame_locator(".jp-OutputArea iframe").locator(".gradient-flow")
     viewer.locator(".box").first.wait_for(timeout=60_000)
     viewer.get_by_role("button", name="To the end").click()
@@ -466,7 +498,12 @@ def test_jupyterlab_without_a_kernel(lab, browser):
     bundle = flow(am.tanh(Value(0.5, label="x") * Value(2.0, label="y")))._repr_mimebundle_()
     write_notebook(folder / "stored.ipynb", bundle)
     write_notebook(folder / "stranger.ipynb", {**bundle, "text/plain": "another"})
-    subprocess.run([sys.executable, "-m", "jupyter", "trust", str(folder / "stored.ipynb")], env=env, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "jupyter", "trust", str(folder / "stored.ipynb")],
+        env=env,
+        check=True,
+        capture_output=True,
+    )
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     page.goto(f"{address}/lab/tree/stored.ipynb?reset")
     viewer = page.frame_locator(".jp-OutputArea iframe").locator(".gradient-flow")

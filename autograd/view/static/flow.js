@@ -394,6 +394,7 @@ export function layerBars(layers) {
 
 const SVG = "http://www.w3.org/2000/svg";
 const FAR = 0.42; // below this scale texts could not be read and are left out
+const CROWDED = 1500; // arrows
 const SPEEDS = [1, 2, 5, 15, 60]; // steps a second
 const ICONS = {
   first: "M6 5v14M19 5l-9 7 9 7z",
@@ -591,7 +592,8 @@ export class Viewer {
     };
     this.camera = make("g", { class: "camera" });
     this.svg.append(this.camera);
-    [this.frameLayer, this.arrowLayer, this.labelLayer, this.boxLayer, this.sparkLayer] = ["frames", "arrows", "labels", "boxes", "sparks"].map(layer);
+    const layers = ["frames", "halos", "arrows", "labels", "boxes", "sparks"].map(layer);
+    [this.frameLayer, this.haloLayer, this.arrowLayer, this.labelLayer, this.boxLayer, this.sparkLayer] = layers;
     this.callout = make("div", { class: "callout", "aria-hidden": "true" });
     const zoom = make(
       "div",
@@ -796,13 +798,17 @@ export class Viewer {
   // ---- the picture
 
   #boxBounds(index) {
-    const [[x, y], [w, h]] = [this.view.layout.centres[index], this.view.layout.sizes[index]];
-    return { x: x - w / 2, y: y - h / 2, w, h };
+    const { layout } = this.view;
+    this.view.bounds ??= layout.centres.map(([x, y], i) => {
+      const [w, h] = layout.sizes[i];
+      return { x: x - w / 2, y: y - h / 2, w, h };
+    });
+    return this.view.bounds[index];
   }
 
   #draw() {
     const { layout } = this.view;
-    for (const g of [this.frameLayer, this.arrowLayer, this.labelLayer, this.boxLayer, this.sparkLayer]) g.replaceChildren();
+    for (const g of this.camera.children) g.replaceChildren();
     this.boxElements = new Map();
     this.arrowElements = new Map();
     this.selected = null;
@@ -843,7 +849,10 @@ export class Viewer {
     };
     const focused = document.activeElement?.dataset?.box;
     this.view.boxes.forEach((_, i) => keep(this.boxElements, i, few || String(i) === focused || seen(this.#boxBounds(i)), (b) => this.#makeBox(b), fresh.boxes));
-    this.view.reach.forEach((reach, i) => keep(this.arrowElements, i, few || seen(reach), (a) => this.#makeArrow(a), fresh.arrows));
+    const crowded = this.view.arrows.length > CROWDED; // arrows that only pass through would hide what is there
+    const ends = ({ tail, head }) => this.boxElements.has(tail) || this.boxElements.has(head);
+    const shown = (reach, i) => few || (seen(reach) && (!crowded || ends(this.view.arrows[i])));
+    this.view.reach.forEach((reach, i) => keep(this.arrowElements, i, shown(reach, i), (a) => this.#makeArrow(a), fresh.arrows));
     if (fresh.boxes.size || fresh.arrows.size) this.#paint(fresh);
   }
 
@@ -971,6 +980,7 @@ export class Viewer {
 
   /** Mark what the step is about, show its equation beside it, and keep it in sight. */
   #showActive() {
+    this.callout.hidden = true; // until it has the text of this step
     this.boxLayer.querySelectorAll(".active").forEach((e) => e.classList.remove("active"));
     for (const i of this.activeArrows ?? []) {
       const element = this.arrowElements.get(i);
@@ -986,12 +996,11 @@ export class Viewer {
     if (step.kind === "message") sight = this.#fitting(union([this.view.reach[step.arrow], this.#boxBounds(boxes[0])])) ?? this.#boxBounds(boxes[0]);
     else if (boxes[0] >= 0) sight = this.#boxBounds(boxes[0]);
     if (sight && this.drawnStep !== null) this.#look(sight);
-    for (const i of arrows) {
-      const element = this.arrowElements.get(i);
-      if (!element) continue;
-      element.active = true;
+    const lit = arrows.filter((i) => this.arrowElements.has(i));
+    this.haloLayer.replaceChildren(...lit.map((i) => make("path", { d: this.arrowElements.get(i).getAttribute("d") })));
+    for (const i of lit) {
+      this.arrowElements.get(i).active = true;
       this.#paintArrow(i);
-      this.arrowLayer.append(element);
     }
     for (const i of boxes) this.boxElements.get(i)?.classList.add("active");
     this.#placeCallout(step);
