@@ -57,8 +57,9 @@ def measure(browser, name, shown):
     page.close()
     slowest = min(r["rate"] for r in rates)
     late = max(r["slow"] for r in rates)
+    size = path.stat().st_size / 1e6
     print(
-        f"{name:30} {len(shown.record['nodes']):6,} nodes {boxes:6,} boxes {last:7,} steps {path.stat().st_size / 1e6:6.1f} MB"
+        f"{name:30} {len(shown.record['nodes']):6,} nodes {boxes:6,} boxes {last:7,} steps {size:6.1f} MB"
         f"   opens in {opened:5.2f} s   {slowest:5.1f} steps/s, 95 % of frames within {late:5.1f} ms"
         f"   all in sight: {far['rate']:5.1f} steps/s"
     )

@@ -27,11 +27,6 @@ from autograd.view._symbols import show
 JS_TESTS = Path(__file__).parent / "js"
 
 
-def boxes_and_steps(payload, number):
-    """The boxes of a view."""
-    return payload["views"][number]["boxes"]
-
-
 # ---- the record ------------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +104,7 @@ def test_the_first_number_that_is_not_finite():
 
 
 def test_finite_differences_find_a_wrong_derivative():
-    """Every adjoint of a sound graph agrees; a node with a wrong local derivative spoils those before it, only those."""
+    """Every adjoint of a sound graph agrees; a wrong local derivative spoils those before it, only those."""
     _, error = worked_example()
     assert all(agrees for _, agrees in record(error, check=True)["checks"])
     x = Value(0.5, label="x")
@@ -120,14 +115,14 @@ def test_finite_differences_find_a_wrong_derivative():
 
 
 def test_layers_show_vanishing_gradients():
-    """Mean |adjoint| per outermost module, in the order of the modules; it falls towards the input in a deep sigmoid net."""
-    _, loss = training_loss([2, 4, 4, 4, 4, 4, 1], 3, activation=am.sigmoid)
+    """Mean |adjoint| per outermost module, in their order; it falls towards the input in a deep sigmoid net."""
+    _, loss = training_loss([2, 4, 4, 4, 4, 4, 1], 3, activation="sigmoid")
     layers = {layer["name"]: layer["mean"] for layer in record(loss)["layers"]}
     assert {f"layers[{i}]" for i in range(6)} == set(layers)
     assert layers["layers[0]"] < 1e-2 * layers["layers[5]"]
 
 
-# ---- folding -----------------------------------------------------------------------------------------------------------
+# ---- folding ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -245,7 +240,7 @@ def test_what_cannot_be_shown():
         flow(long_chain(2000), unfold=True)
 
 
-# ---- the page ------------------------------------------------------------------------------------------------------------
+# ---- the page --------------------------------------------------------------------------------------------------------
 
 
 def test_labels_cannot_break_the_page():
@@ -299,7 +294,7 @@ def test_the_picture_is_well_formed(make):
     assert 1 + len(frames) + len(view["boxes"]) == len(rectangles)
 
 
-# ---- while training ----------------------------------------------------------------------------------------------------
+# ---- while training --------------------------------------------------------------------------------------------------
 
 
 def test_watching_sends_numbers_only(monkeypatch):
@@ -344,7 +339,7 @@ def test_watching_every_so_many(tmp_path):
         flow.watch([w])
 
 
-# ---- the JavaScript ------------------------------------------------------------------------------------------------------
+# ---- the JavaScript --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed (on Debian: apt-get install nodejs)")

@@ -180,7 +180,8 @@ def test_a_click_tells_everything_about_a_node(load):
     error.backward()
     for expected in (
         "σ(", "= 0.5933", "h1 × (1 − h1) = 0.2413", "paths to the output", "2", "finite difference",
-        "✓ agrees", "graphs_for_views.py", "worked_example", f"{show(nodes['h1'].grad)}", "Messages in (2)", "Messages out (1)",
+        "✓ agrees", "graphs_for_views.py", "worked_example", show(nodes["h1"].grad), "Messages in (2)",
+        "Messages out (1)",
     ):  # fmt: skip  # a list of words
         assert expected in text, expected
     on_paths = page.locator(".box:not(.off) .name").all_text_contents()
@@ -254,8 +255,9 @@ def test_trouble_is_pointed_at(load):
 def overlaps(page):
     """Pairs of visible texts in the picture that cover one another."""
     return page.evaluate("""() => {
+        const shown = ({ visibility, display }) => visibility !== 'hidden' && display !== 'none';
         const texts = [...document.querySelectorAll('.box text, .message, .frames text')]
-            .filter((t) => t.textContent && getComputedStyle(t).visibility !== 'hidden' && getComputedStyle(t).display !== 'none')
+            .filter((t) => t.textContent && shown(getComputedStyle(t)))
             .map((t) => [t.textContent, t.getBoundingClientRect()]);
         const found = [];
         texts.forEach(([a, r], i) => texts.slice(0, i).forEach(([b, s]) => {
@@ -392,7 +394,7 @@ def test_all_nodes_of_a_large_graph(load):
     assert state_of(page, "view.boxes.length") == page.locator(".box").count()
 
 
-# ---- JupyterLab --------------------------------------------------------------------------------------------------------
+# ---- JupyterLab ------------------------------------------------------------------------------------------------------
 
 CELLS = [
     "from graphs_for_views import worked_example\nfrom autograd import Value\n"
