@@ -213,6 +213,19 @@ def test_folding_and_unfolding(load):
     assert 5 == sum(name.startswith("neurons") for name in page.locator(".box.group .name").all_text_contents())
 
 
+def test_views_can_be_changed_at_any_step(load):
+    """From every step of one view into every other view, and a step on from there."""
+    _, loss = training_loss([2, 3, 1], 30)
+    page = load(flow(loss), width=700, height=500)
+    views = range(state_of(page, "payload.views.length"))
+    for share in (0.2, 0.5, 0.8, 1.0):
+        for view in views:
+            state_of(page, f"goto({share} * gradientFlow.view.last)")
+            state_of(page, f"open({view})")
+            state_of(page, "goto(gradientFlow.step + 1)")
+            state_of(page, "goto(gradientFlow.step - 2)")
+
+
 def test_search_finds_what_is_folded(load):
     """A label typed in opens the group that hides it."""
     _, loss = training_loss([2, 4, 1], 40)
@@ -256,7 +269,7 @@ def overlaps(page):
     """Pairs of visible texts in the picture that cover one another."""
     return page.evaluate("""() => {
         const shown = ({ visibility, display }) => visibility !== 'hidden' && display !== 'none';
-        const texts = [...document.querySelectorAll('.box text, .message, .frames text')]
+        const texts = [...document.querySelectorAll('.box text, .labels text')]
             .filter((t) => t.textContent && shown(getComputedStyle(t)))
             .map((t) => [t.textContent, t.getBoundingClientRect()]);
         const found = [];

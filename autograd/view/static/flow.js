@@ -822,8 +822,9 @@ export class Viewer {
     this.view.frames.forEach((group, i) => {
       const [x, y, width, height] = layout.places[i];
       const { name } = this.sweep.groups[group];
-      const label = make("text", { x: x + 8, y: y + 13, text: shorten(name, Math.max(4, Math.floor(width / 7.5))) });
-      this.frameLayer.append(make("rect", { x, y, width, height, rx: 12 }), label);
+      const label = make("text", { class: "frame", x: x + 8, y: y + 13, text: shorten(name, Math.max(4, Math.floor(width / 7.5))) });
+      this.frameLayer.append(make("rect", { x, y, width, height, rx: 12 }));
+      this.labelLayer.append(label);
     });
   }
 
@@ -981,6 +982,7 @@ export class Viewer {
   /** Mark what the step is about, show its equation beside it, and keep it in sight. */
   #showActive() {
     this.callout.hidden = true; // until it has the text of this step
+    this.calloutStep = null;
     this.boxLayer.querySelectorAll(".active").forEach((e) => e.classList.remove("active"));
     for (const i of this.activeArrows ?? []) {
       const element = this.arrowElements.get(i);
@@ -1038,6 +1040,7 @@ export class Viewer {
   #placeCallout(step) {
     const shown = step.kind === "message" || (step.kind === "forward" && this.view.boxes[step.box].node !== undefined);
     this.callout.hidden = !shown;
+    this.calloutStep = shown ? step : null;
     if (!shown) return;
     const arrow = step.kind === "message" ? this.view.arrows[step.arrow] : null;
     this.callout.textContent = arrow ? this.view.arrowText(arrow) : this.sweep.numbers(this.view.boxes[step.box].node);
@@ -1048,7 +1051,7 @@ export class Viewer {
   /** Put the equation beside its arrow (or box), where it hides the least. */
   #moveCallout() {
     const step = this.view.steps[this.step];
-    if (this.callout.hidden || !this.stageSize) return;
+    if (this.calloutStep !== step || !this.stageSize) return;
     const { x, y, k } = this.eye;
     const { width, height } = this.stageSize;
     const spot = step.kind === "message" ? middle(this.view.layout.curves[step.arrow]) : [this.view.layout.centres[step.box][0], this.view.layout.centres[step.box][1] - 30 / Math.min(k, 1)];
@@ -1191,7 +1194,9 @@ export class Viewer {
       const slope = operand === null || local === null ? text : `∂/∂${shorten(sweep.name(operand, group))} = ${text}`;
       return make("li", {}, to, value === null ? "" : make("span", { class: "value", text: ` = ${show(value)}` }), make("div", { class: "slope" }, bdi(slope)));
     });
-    const item = (m, end) => make("li", {}, link(sweep.messages[m][end]), make("span", { text: sweep.equation(sweep.messages[m]) }));
+    const now = this.#time();
+    const text = (m) => (now?.backward && m <= now.time ? sweep.equation(sweep.messages[m]) : "still to come");
+    const item = (m, end) => make("li", {}, link(sweep.messages[m][end]), make("span", { text: text(m) }));
     return make(
       "section",
       { class: "details" },
@@ -1312,7 +1317,7 @@ export class Viewer {
   }
 }
 
-const CALLOUT_PLACES = [0, -20, 20, -36, 36, -52, 52, -70, 70, -90, 90, -120, 120].flatMap((dy) => [0, -0.25, 0.25, -0.5, 0.5, -0.8, 0.8].map((dx) => [dx, dy]));
+const CALLOUT_PLACES = [0, -20, 20, -36, 36, -52, 52, -70, 70, -90, 90, -120, 120, -150, 150].flatMap((dy) => [0, -0.25, 0.25, -0.5, 0.5, -0.8, 0.8, -1.1, 1.1, -1.5, 1.5].map((dx) => [dx, dy]));
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
 function overlap(a, b) {
