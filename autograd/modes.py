@@ -88,7 +88,7 @@ def detect_anomaly() -> _GeneratorContextManager[None]:
     return mode(anomaly=True, sources=True)
 
 
-def record_sources() -> _GeneratorContextManager[None]:
+def record_sources():  # type: ignore[no-untyped-def]  # as above
     """Let every new node remember the source line that made it, in its `.source`.
 
     For pictures and the viewer; `detect_anomaly()` does it as well. Works as a `with` block and as a decorator.

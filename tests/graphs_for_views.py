@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import autograd.math as am
 from autograd import Value
+from nn import MLP
 
 BINARY = (lambda a, b: a + b, lambda a, b: a * b, lambda a, b: a - b, lambda a, b: am.max(a, b))
 UNARY = (am.sin, am.tanh, am.relu, lambda a: a * a, lambda a: 2.0 * a - 0.5, lambda a: am.where(a > 0, a, 0.0))
@@ -26,47 +27,14 @@ def small_graphs(draw):
     return am.sum(nodes[-3:]), leaf
 
 
-class Neuron:
-    """A weighted sum and an activation, labelled as a module would."""
-
-    def __init__(self, inputs, path, rng, activation):
-        self.w = [Value(rng.uniform(-1, 1), label=f"{path}.w[{i}]") for i in range(inputs)]
-        self.b = Value(rng.uniform(-1, 1), label=f"{path}.b")
-        self.activation = activation
-
-    def __call__(self, x):
-        """The activation of the weighted sum."""
-        return self.activation(am.dot(self.w, x) + self.b)
-
-
-class Network:
-    """Layers of neurons."""
-
-    def __init__(self, sizes, seed=0, activation=am.tanh):
-        rng = random.Random(seed)
-        self.layers = [
-            [Neuron(a, f"layers[{layer}].neurons[{j}]", rng, activation) for j in range(b)]
-            for layer, (a, b) in enumerate(zip(sizes, sizes[1:]))
-        ]
-
-    def __call__(self, x):
-        """All outputs for one input."""
-        for layer in self.layers:
-            x = [neuron(x) for neuron in layer]
-        return x
-
-    def named_parameters(self):
-        """Label and Value of every weight and bias."""
-        return [(v.label, v) for layer in self.layers for neuron in layer for v in (*neuron.w, neuron.b)]
-
-
-def training_loss(sizes, samples, seed=0, activation=am.tanh):
+def training_loss(sizes, samples, seed=0, activation="tanh"):
     """A network, and its mean squared error on random samples."""
-    network, rng = Network(sizes, seed, activation), random.Random(seed + 1)
+    network, rng = MLP(sizes[0], sizes[1:], [activation] * (len(sizes) - 1), seed=seed), random.Random(seed + 1)
     total = 0.0
     for _ in range(samples):
-        for y in network([rng.uniform(-1, 1) for _ in range(sizes[0])]):
-            total = total + (y - rng.choice([-1.0, 1.0])) ** 2
+        y = network([rng.uniform(-1, 1) for _ in range(sizes[0])])
+        for output in y if isinstance(y, list) else [y]:
+            total = total + (output - rng.choice([-1.0, 1.0])) ** 2
     loss = total / samples
     loss.label = "loss"
     return network, loss

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,6 @@ from autograd.view._record import record
 from autograd.view._symbols import show
 
 JS_TESTS = Path(__file__).parent / "js"
-
-
-def boxes_and_steps(payload, number):
-    """The boxes of a view."""
-    return payload["views"][number]["boxes"]
 
 
 # ---- the record ------------------------------------------------------------------------------------------------------
@@ -109,7 +105,7 @@ def test_the_first_number_that_is_not_finite():
 
 
 def test_finite_differences_find_a_wrong_derivative():
-    """Every adjoint of a sound graph agrees; a node with a wrong local derivative spoils those before it, only those."""
+    """Every adjoint of a sound graph agrees; a wrong local derivative spoils those before it, only those."""
     _, error = worked_example()
     assert all(agrees for _, agrees in record(error, check=True)["checks"])
     x = Value(0.5, label="x")
@@ -120,14 +116,14 @@ def test_finite_differences_find_a_wrong_derivative():
 
 
 def test_layers_show_vanishing_gradients():
-    """Mean |adjoint| per outermost module, in the order of the modules; it falls towards the input in a deep sigmoid net."""
-    _, loss = training_loss([2, 4, 4, 4, 4, 4, 1], 3, activation=am.sigmoid)
+    """Mean |adjoint| per outermost module, in their order; it falls towards the input in a deep sigmoid net."""
+    _, loss = training_loss([2, 4, 4, 4, 4, 4, 1], 3, activation="sigmoid")
     layers = {layer["name"]: layer["mean"] for layer in record(loss)["layers"]}
-    assert {f"layers[{i}]" for i in range(6)} == set(layers)
+    assert [f"layers[{i}]" for i in range(6)] == list(layers)
     assert layers["layers[0]"] < 1e-2 * layers["layers[5]"]
 
 
-# ---- folding -----------------------------------------------------------------------------------------------------------
+# ---- folding ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,6 +155,17 @@ def test_nodes_belong_to_the_neuron_whose_parameters_they_use():
     inner = [(op, f"layers[0].neurons[{j}]") for j in range(3) for op, _ in neuron]
     last = [(op, "layers[1].neurons[0]") for op, _ in neuron]
     assert [*inner, *last, ("sub", None), ("pow", None), ("add", None), ("div", None)] == by_op
+
+
+def test_the_output_of_a_module_lies_in_it():
+    """A node that is labelled with the path of a module belongs to that module."""
+    w = Value(2.0, label="net.neuron.w")
+    z = w * 3.0
+    y = z + 1.0  # no parameter goes in here
+    y.label = "net.neuron"
+    recorded = record(y * 2.0)
+    paths = [None if n["group"] is None else recorded["groups"][n["group"]]["path"] for n in recorded["nodes"]]
+    assert ["net.neuron", "net.neuron", "net.neuron", None] == paths
 
 
 def test_copies_of_one_structure_are_stacked():
@@ -245,7 +252,7 @@ def test_what_cannot_be_shown():
         flow(long_chain(2000), unfold=True)
 
 
-# ---- the page ------------------------------------------------------------------------------------------------------------
+# ---- the page --------------------------------------------------------------------------------------------------------
 
 
 def test_labels_cannot_break_the_page():
@@ -288,6 +295,22 @@ def test_notebooks_store_the_viewer_and_a_picture():
     assert 'src="data:image/svg+xml;base64,' in bundle["text/html"]
 
 
+def test_an_exported_notebook_has_the_viewer():
+    """nbconvert's HTML keeps the frame with the whole page in it, as a static site would show it."""
+    import nbconvert
+    import nbformat
+
+    bundle = flow(worked_example()[1])._repr_mimebundle_()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("flow(E)", execution_count=1)])
+    notebook.cells[0].outputs = [nbformat.v4.new_output("execute_result", bundle, execution_count=1)]
+    exported, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+    frames = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: frames.append(dict(attributes)) if tag == "iframe" else None
+    parser.feed(exported)
+    assert [flow(worked_example()[1]).html()] == [frame["srcdoc"] for frame in frames]
+
+
 @pytest.mark.parametrize("make", [evil_graph, lambda: worked_example()[1], lambda: training_loss([2, 4, 1], 50)[1]])
 def test_the_picture_is_well_formed(make):
     """The still picture parses, with a box for every box of the view."""
@@ -299,7 +322,7 @@ def test_the_picture_is_well_formed(make):
     assert 1 + len(frames) + len(view["boxes"]) == len(rectangles)
 
 
-# ---- while training ----------------------------------------------------------------------------------------------------
+# ---- while training --------------------------------------------------------------------------------------------------
 
 
 def test_watching_sends_numbers_only(monkeypatch):
@@ -344,7 +367,7 @@ def test_watching_every_so_many(tmp_path):
         flow.watch([w])
 
 
-# ---- the JavaScript ------------------------------------------------------------------------------------------------------
+# ---- the JavaScript --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed (on Debian: apt-get install nodejs)")

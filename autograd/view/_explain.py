@@ -185,7 +185,8 @@ class Explanation:
         if self.left_out:
             more = _count(self.left_out, "more ")
             rows.append(rf"&\quad + \dots \; (\text{{{more}: }} {latex_number(self.remainder)})")
-        values = " + ".join(Symbol(p.product).inside("latex", 3 if i else 0) for i, p in enumerate(self.paths[:8]))
+        values = "".join(f" {'-' if p.product < 0 else '+'} {latex_number(abs(p.product))}" for p in self.paths[:8])
+        values = values.removeprefix(" + ").replace(" - ", "-", 1) if values.startswith(" - ") else values[3:]
         more = r" + \dots" if self.left_out or len(self.paths) > 8 else ""
         rows.append(rf"&= {values}{more} = {latex_number(self.gradient)}")
         body = r" \\ ".join([head + rows[0], *rows[1:]])

@@ -87,8 +87,11 @@ def _module_paths(
 ) -> list[tuple[str, ...]]:
     """For every node the modules around it: from its own label, or else from what it was computed from."""
     paths: list[tuple[str, ...]] = []
+    modules = {path[-1] for label in labels if (path := module_path(label))}
     for label, slots in zip(labels, operands, strict=True):
         path = module_path(label)
+        if label in modules and label is not None:  # the output of a module goes by the module's name
+            path = (*path, label)
         if not path and slots:
             values = [o for o in slots if o is not None]
             parameters = [paths[o] for o in values if paths[o] and not nodes[o].operands]
@@ -170,7 +173,7 @@ def _stack(
             rest.extend(copies)
             continue
         first, label = nodes[copies[0]], labels[copies[0]]
-        name = label.split("[")[0] if label and not first.operands else first.op.symbol if first.op else "inputs"
+        name = first.op.symbol if first.op else label.split("[")[0] if label else "inputs"
         _add(groups, inside, Group(f"{name} ×{len(copies)}", "stack", parent, nodes=copies))
         if len(copies) > PART_ABOVE:
             _cut(groups, inside, len(groups) - 1, copies)

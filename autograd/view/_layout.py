@@ -35,6 +35,7 @@ class Tree:
 
     def __init__(self, record: Json) -> None:
         self.groups: list[Json] = record["groups"]
+        self.symbols: list[str] = [node["symbol"] or "" for node in record["nodes"]]
         self.group_of: list[int | None] = [node["group"] for node in record["nodes"]]
         self.children: dict[int | None, list[Entity]] = {None: [], **{g: [] for g in range(len(self.groups))}}
         for index, group in enumerate(self.groups):
@@ -174,9 +175,9 @@ def width_of(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def box_size(name: str) -> tuple[float, float]:
-    """Width and height of a box in pixels; long names are cut when they are drawn."""
-    return max(124.0, 40.0 + 7.3 * min(width_of(name), 22)), 60.0
+def box_size(name: str, symbol: str) -> tuple[float, float]:
+    """Width and height in pixels of a box for a name and an operation; long names are cut when they are drawn."""
+    return max(124.0, 30.0 + 7.3 * (min(width_of(name), 22) + min(width_of(symbol), 7))), 60.0
 
 
 def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
@@ -189,7 +190,10 @@ def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
     laid_out = []
     for view in views:
         found = arrows(tree, view)
-        sizes = [box_size(names[i] if k == "node" else tree.groups[i]["name"]) for k, i in view.boxes]
+        sizes = [
+            box_size(names[i], tree.symbols[i]) if kind == "node" else box_size(tree.groups[i]["name"], "")
+            for kind, i in view.boxes
+        ]
         source = _dot_source(tree, view, found, sizes)
         if source not in numbers:
             numbers[source] = len(layouts)

@@ -162,17 +162,22 @@ def _text(symbol: Symbol) -> str:
 def _layers(
     nodes: Sequence[Value], groups: Sequence[Group], inside: Sequence[int | None], adjoints: Sequence[float | None]
 ) -> list[Json]:
-    """Per outermost module the mean |adjoint| of the nodes computed in it (of its leaves, if it computes none)."""
+    """Per outermost module the mean |adjoint| of the nodes computed in it (of its leaves, if it computes none).
+
+    The modules stand in the order in which they finish: the last one is nearest to the output.
+    """
+    finished: dict[int, int] = {}
     computed: dict[int, list[float]] = {}
     leaves: dict[int, list[float]] = {}
-    for node, group, adjoint in zip(nodes, inside, adjoints, strict=True):
+    for index, (node, group, adjoint) in enumerate(zip(nodes, inside, adjoints, strict=True)):
         if group is None:
             continue
         while (parent := groups[group].parent) is not None:
             group = parent
         if groups[group].kind == "module":
             (computed if node.operands else leaves).setdefault(group, []).append(abs(adjoint or 0.0))
-    found = sorted(computed.keys() | leaves.keys())
+            finished[group] = index
+    found = sorted(finished, key=finished.__getitem__)
     return [{"group": g, "name": groups[g].name, "mean": fmean(computed.get(g) or leaves[g])} for g in found]
 
 

@@ -394,6 +394,7 @@ export function layerBars(layers) {
 
 const SVG = "http://www.w3.org/2000/svg";
 const FAR = 0.42; // below this scale texts could not be read and are left out
+const CROWDED = 1500; // arrows
 const SPEEDS = [1, 2, 5, 15, 60]; // steps a second
 const ICONS = {
   first: "M6 5v14M19 5l-9 7 9 7z",
@@ -591,7 +592,8 @@ export class Viewer {
     };
     this.camera = make("g", { class: "camera" });
     this.svg.append(this.camera);
-    [this.frameLayer, this.arrowLayer, this.labelLayer, this.boxLayer, this.sparkLayer] = ["frames", "arrows", "labels", "boxes", "sparks"].map(layer);
+    const layers = ["frames", "halos", "arrows", "labels", "boxes", "sparks"].map(layer);
+    [this.frameLayer, this.haloLayer, this.arrowLayer, this.labelLayer, this.boxLayer, this.sparkLayer] = layers;
     this.callout = make("div", { class: "callout", "aria-hidden": "true" });
     const zoom = make(
       "div",
@@ -796,13 +798,17 @@ export class Viewer {
   // ---- the picture
 
   #boxBounds(index) {
-    const [[x, y], [w, h]] = [this.view.layout.centres[index], this.view.layout.sizes[index]];
-    return { x: x - w / 2, y: y - h / 2, w, h };
+    const { layout } = this.view;
+    this.view.bounds ??= layout.centres.map(([x, y], i) => {
+      const [w, h] = layout.sizes[i];
+      return { x: x - w / 2, y: y - h / 2, w, h };
+    });
+    return this.view.bounds[index];
   }
 
   #draw() {
     const { layout } = this.view;
-    for (const g of [this.frameLayer, this.arrowLayer, this.labelLayer, this.boxLayer, this.sparkLayer]) g.replaceChildren();
+    for (const g of this.camera.children) g.replaceChildren();
     this.boxElements = new Map();
     this.arrowElements = new Map();
     this.selected = null;
@@ -816,8 +822,9 @@ export class Viewer {
     this.view.frames.forEach((group, i) => {
       const [x, y, width, height] = layout.places[i];
       const { name } = this.sweep.groups[group];
-      const label = make("text", { x: x + 8, y: y + 13, text: shorten(name, Math.max(4, Math.floor(width / 7.5))) });
-      this.frameLayer.append(make("rect", { x, y, width, height, rx: 12 }), label);
+      const label = make("text", { class: "frame", x: x + 8, y: y + 13, text: shorten(name, Math.max(4, Math.floor(width / 7.5))) });
+      this.frameLayer.append(make("rect", { x, y, width, height, rx: 12 }));
+      this.labelLayer.append(label);
     });
   }
 
@@ -843,7 +850,10 @@ export class Viewer {
     };
     const focused = document.activeElement?.dataset?.box;
     this.view.boxes.forEach((_, i) => keep(this.boxElements, i, few || String(i) === focused || seen(this.#boxBounds(i)), (b) => this.#makeBox(b), fresh.boxes));
-    this.view.reach.forEach((reach, i) => keep(this.arrowElements, i, few || seen(reach), (a) => this.#makeArrow(a), fresh.arrows));
+    const crowded = this.view.arrows.length > CROWDED; // arrows that only pass through would hide what is there
+    const ends = ({ tail, head }) => this.boxElements.has(tail) || this.boxElements.has(head);
+    const shown = (reach, i) => few || (seen(reach) && (!crowded || ends(this.view.arrows[i])));
+    this.view.reach.forEach((reach, i) => keep(this.arrowElements, i, shown(reach, i), (a) => this.#makeArrow(a), fresh.arrows));
     if (fresh.boxes.size || fresh.arrows.size) this.#paint(fresh);
   }
 
@@ -971,6 +981,8 @@ export class Viewer {
 
   /** Mark what the step is about, show its equation beside it, and keep it in sight. */
   #showActive() {
+    this.callout.hidden = true; // until it has the text of this step
+    this.calloutStep = null;
     this.boxLayer.querySelectorAll(".active").forEach((e) => e.classList.remove("active"));
     for (const i of this.activeArrows ?? []) {
       const element = this.arrowElements.get(i);
@@ -986,12 +998,11 @@ export class Viewer {
     if (step.kind === "message") sight = this.#fitting(union([this.view.reach[step.arrow], this.#boxBounds(boxes[0])])) ?? this.#boxBounds(boxes[0]);
     else if (boxes[0] >= 0) sight = this.#boxBounds(boxes[0]);
     if (sight && this.drawnStep !== null) this.#look(sight);
-    for (const i of arrows) {
-      const element = this.arrowElements.get(i);
-      if (!element) continue;
-      element.active = true;
+    const lit = arrows.filter((i) => this.arrowElements.has(i));
+    this.haloLayer.replaceChildren(...lit.map((i) => make("path", { d: this.arrowElements.get(i).getAttribute("d") })));
+    for (const i of lit) {
+      this.arrowElements.get(i).active = true;
       this.#paintArrow(i);
-      this.arrowLayer.append(element);
     }
     for (const i of boxes) this.boxElements.get(i)?.classList.add("active");
     this.#placeCallout(step);
@@ -1029,6 +1040,7 @@ export class Viewer {
   #placeCallout(step) {
     const shown = step.kind === "message" || (step.kind === "forward" && this.view.boxes[step.box].node !== undefined);
     this.callout.hidden = !shown;
+    this.calloutStep = shown ? step : null;
     if (!shown) return;
     const arrow = step.kind === "message" ? this.view.arrows[step.arrow] : null;
     this.callout.textContent = arrow ? this.view.arrowText(arrow) : this.sweep.numbers(this.view.boxes[step.box].node);
@@ -1039,7 +1051,7 @@ export class Viewer {
   /** Put the equation beside its arrow (or box), where it hides the least. */
   #moveCallout() {
     const step = this.view.steps[this.step];
-    if (this.callout.hidden || !this.stageSize) return;
+    if (this.calloutStep !== step || !this.stageSize) return;
     const { x, y, k } = this.eye;
     const { width, height } = this.stageSize;
     const spot = step.kind === "message" ? middle(this.view.layout.curves[step.arrow]) : [this.view.layout.centres[step.box][0], this.view.layout.centres[step.box][1] - 30 / Math.min(k, 1)];
@@ -1182,7 +1194,9 @@ export class Viewer {
       const slope = operand === null || local === null ? text : `∂/∂${shorten(sweep.name(operand, group))} = ${text}`;
       return make("li", {}, to, value === null ? "" : make("span", { class: "value", text: ` = ${show(value)}` }), make("div", { class: "slope" }, bdi(slope)));
     });
-    const item = (m, end) => make("li", {}, link(sweep.messages[m][end]), make("span", { text: sweep.equation(sweep.messages[m]) }));
+    const now = this.#time();
+    const text = (m) => (now?.backward && m <= now.time ? sweep.equation(sweep.messages[m]) : "still to come");
+    const item = (m, end) => make("li", {}, link(sweep.messages[m][end]), make("span", { text: text(m) }));
     return make(
       "section",
       { class: "details" },
@@ -1303,7 +1317,7 @@ export class Viewer {
   }
 }
 
-const CALLOUT_PLACES = [0, -20, 20, -36, 36, -52, 52, -70, 70, -90, 90, -120, 120].flatMap((dy) => [0, -0.25, 0.25, -0.5, 0.5, -0.8, 0.8].map((dx) => [dx, dy]));
+const CALLOUT_PLACES = [0, -20, 20, -36, 36, -52, 52, -70, 70, -90, 90, -120, 120, -150, 150].flatMap((dy) => [0, -0.25, 0.25, -0.5, 0.5, -0.8, 0.8, -1.1, 1.1, -1.5, 1.5].map((dx) => [dx, dy]));
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
 function overlap(a, b) {
