@@ -19,6 +19,7 @@ from autograd.jit.program import PREDICATES, Map, Program
 from autograd.rules import TABLE, Rule
 
 WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", *PREDICATES})
+THROUGH_A_MAP = "a forward sweep does not go through a map"
 Adjoint = tuple[int, "Predicate | None"]  # a value, and when it is there (None: always)
 
 
@@ -232,7 +233,7 @@ def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
             continue
         op, operands, _ = builder.code[value]
         if op in ("map", "item"):
-            raise NotImplementedError("a forward sweep through a map")
+            raise NotImplementedError(THROUGH_A_MAP)
         total: Any = None
         derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
         for operand, derivative in zip(operands, derivatives):

@@ -18,7 +18,7 @@ from typing import Any
 from autograd.jit.program import COMPARISONS, LOGIC, Map, Program
 from autograd.rules import Rule
 
-CHUNK = 1500  # instructions in a function: more take the compiler longer, fewer store and load more
+CHUNK = 500  # instructions in a function: more take the compiler longer, fewer store and load more
 ALIGNMENT = 64
 CODES = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
 ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -117,14 +117,23 @@ ARGUMENTS = "ptr noalias %inputs, ptr noalias %rows, ptr noalias %outputs, ptr n
 class Code:
     """A program (or a map's body) being written as functions of bounded size."""
 
-    def __init__(self, module: Module, program: Program, name: str, lanes: int, mapped: Map | None = None) -> None:
+    def __init__(
+        self,
+        module: Module,
+        program: Program,
+        name: str,
+        lanes: int,
+        mapped: Map | None = None,
+        shared: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self.module, self.program, self.name, self.lanes, self.mapped = module, program, name, lanes, mapped
+        self.shared = shared  # where each shared input of a body lies: a pointer and an offset
         self.type, self.bit = kind(lanes), kind(lanes, "i1")
         self.lines: list[str] = []
         self.here: set[int] = set()  # values that have a name in the function being written
         self.chunks: list[str] = []
         self.temporaries = 0
-        self.items: dict[int, int] = {}  # a map's value → the workspace offset of its results
+        self.items: dict[int, Callable[[int], int]] = {}  # a map's value → where in the workspace its items are
         self.bits = {i for i, (op, _, _) in enumerate(program.code) if op in COMPARISONS or op in LOGIC}
 
     # ---- values --------------------------------------------------------------------------------------------
@@ -155,7 +164,7 @@ class Code:
             if op == "input":
                 self._load_input(name, data)
             elif op == "item":
-                where = self.address("%work", self.items[operands[0]] + 8 * data)
+                where = self.address("%work", self.items[operands[0]](data))
                 self.write(f"{name} = load double, ptr {where}")
             else:
                 self._load_slot(name, value)
@@ -167,7 +176,7 @@ class Code:
             where = self.address("%rows", column * 8 * self.lanes)
             self.write(f"{name} = load {self.type}, ptr {where}, align {8 * self.lanes}")
             return
-        where = self.address("%inputs", 8 * number)
+        where = self.address(*self.shared[number]) if self.mapped else self.address("%inputs", 8 * number)
         if self.lanes == 1:
             self.write(f"{name} = load double, ptr {where}")
             return
@@ -225,7 +234,7 @@ class Code:
     def _finish(self) -> None:
         name = f"@{self.name}.{len(self.chunks)}"
         body = "\n".join(self.lines)
-        self.module.functions.append(f"define internal void {name}({ARGUMENTS}) nounwind {{\n{body}\n  ret void\n}}")
+        self.module.functions.append(f"define internal void {name}({ARGUMENTS}) nounwind alignstack(64) {{\n{body}\n  ret void\n}}")
         self.chunks.append(name)
 
     def _assign_slots(self, parts: Sequence[Sequence[int]]) -> None:
@@ -263,6 +272,8 @@ class Code:
         self.guards_at: dict[int, list[int]] = {}
         if not self._waits():
             for output, value in enumerate(self.program.outputs):
+                if self.program.code[value].op == "map":
+                    continue  # its results went to the arrays of the call
                 uses.setdefault(value, []).append(output)
         if self.mapped is None:
             for position, guard in enumerate(self.program.guards):
@@ -391,30 +402,35 @@ class Code:
 
     def _map(self, value: int, operands: tuple[int, ...], mapped: Map) -> None:
         """Lay out what a map's loop takes and call it."""
-        layout = self.module.layout
-        reduced = sum(mapped.reduced)
-        each = len(mapped.reduced) - reduced
-        shared = layout.take(8 * mapped.shared)
-        for k, o in enumerate(operands[: mapped.shared]):
-            self._store(o, "%work", shared + 8 * k)
-        results = layout.take(8 * (reduced + each * (mapped.rows or 0)))
-        self.items[value] = results
-        inputs, work = self.address("%work", shared), "%work"
+        layout, lanes = self.module.layout, self.module.machine.lanes
+        shared: list[tuple[str, int]] = []
+        for o in operands[: mapped.shared]:
+            op, _, data = self.program.code[o]
+            if op == "input":
+                shared.append(("%inputs", 8 * data))
+            else:
+                shared.append(("%work", layout.take(8)))
+                self._store(o, *shared[-1])
+        each = len(mapped.reduced) - sum(mapped.reduced)
+        results = layout.take(8 * each * (mapped.rows or 0))
+        totals = layout.take(8 * (sum(mapped.reduced) + lanes))
+        places: dict[int, int] = {}  # item → its offset
+        for k, reduced in enumerate(mapped.reduced):
+            rank = sum(r == reduced for r in mapped.reduced[:k])
+            for row in range(1 if reduced else mapped.rows or 0):
+                places[mapped.position(k, row)] = (
+                    totals + 8 * rank if reduced else results + 8 * (rank * (mapped.rows or 0) + row)
+                )
+        self.items[value] = places.__getitem__
         if mapped.rows is None:
             count = self.temporary("load i64, ptr %rows")
             table = self.address("%rows", 8)
         else:
             count = str(mapped.rows)
             table = self._tables(operands[mapped.shared :], mapped, results)
-        function = lower_map(self.module, mapped)
-        totals = self.address("%work", layout.take(8 * reduced))
-        self.write(f"call void @{function}(ptr {inputs}, i64 {count}, ptr {table}, ptr {totals}, ptr {work})")
-        at = 0
-        for k, r in enumerate(mapped.reduced):
-            if r:
-                source = self.temporary(f"load double, ptr {self.address(totals, 8 * at)}")
-                self.write(f"store double {source}, ptr {self.address('%work', results + 8 * mapped.position(k))}")
-                at += 1
+        function = lower_map(self.module, mapped, shared)
+        sums = self.address("%work", totals)
+        self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {sums}, ptr %work)")
 
     def _tables(self, operands: Sequence[int], mapped: Map, results: int) -> str:
         """Where each column of rows begins and how far apart its numbers are, for inputs and then results."""
@@ -433,11 +449,8 @@ class Code:
             else:
                 first = self.program.code[values[0]].data
                 entries.append((self.address("%inputs", 8 * first), 8 * step))
-        entries += [
-            (self.address("%work", results + 8 * mapped.position(k)), 8)
-            for k, reduced in enumerate(mapped.reduced)
-            if not reduced
-        ]
+        each = len(mapped.reduced) - sum(mapped.reduced)
+        entries += [(self.address("%work", results + 8 * rows * rank), 8) for rank in range(each)]
         for i, (pointer, stride) in enumerate(entries):
             self.write(f"store ptr {pointer}, ptr {self.address(table, 16 * i)}")
             self.write(f"store i64 {stride}, ptr {self.address(table, 16 * i + 8)}")
@@ -452,7 +465,38 @@ class Code:
         return steps.pop() if len(steps) == 1 else None
 
 
-def lower_map(module: Module, mapped: Map) -> str:
+def _sums_of_lanes(lanes: int) -> str:
+    """As many vectors as there are lanes, each added up across its lanes: all together, pair by pair."""
+    vector = kind(lanes)
+    lines, names = [], []
+    for i in range(lanes):
+        lines.append(f"%sa{i} = getelementptr i8, ptr %sbase, i64 {8 * lanes * i}")
+        lines.append(f"%sx{i} = load {vector}, ptr %sa{i}, align {8 * lanes}")
+        names.append(f"%sx{i}")
+    width = 1  # of the runs of lanes that still belong to one vector, counted from the other end
+    while len(names) > 1:
+        pairs = []
+        for i in range(0, len(names), 2):
+            name = f"%sy{width}.{i}"
+            halves = []
+            for start, suffix in ((0, "l"), (width, "h")):
+                picks = [
+                    lane - lane % (2 * width) + start + lane % width + (lanes if lane % (2 * width) >= width else 0)
+                    for lane in range(lanes)
+                ]
+                mask = ", ".join(f"i32 {pick}" for pick in picks)
+                lines.append(
+                    f"{name}{suffix} = shufflevector {vector} {names[i]}, {vector} {names[i + 1]}, <{lanes} x i32> <{mask}>"
+                )
+                halves.append(name + suffix)
+            lines.append(f"{name} = fadd {vector} {halves[0]}, {halves[1]}")
+            pairs.append(name)
+        names, width = pairs, 2 * width
+    lines.append(f"%total = fadd {vector} {names[0]}, {literal(-0.0, lanes)}")
+    return "\n  ".join(lines)
+
+
+def lower_map(module: Module, mapped: Map, shared: Sequence[tuple[str, int]]) -> str:
     """Write the loop of a map; the name of its function.
 
     It takes the shared numbers, the count of rows, the table of columns (address and stride of each input column,
@@ -464,11 +508,11 @@ def lower_map(module: Module, mapped: Map) -> str:
     reduced = sum(mapped.reduced)
     each = len(mapped.reduced) - reduced
     stage, out = layout.take(size * mapped.columns), layout.take(size * (each + 1))
-    sums, tail = layout.take(size * reduced), layout.take(size * reduced)
-    chunks = Code(module, mapped.body, name, lanes, mapped).lower()
+    padded = -(-reduced // lanes) * lanes
+    sums, tail = layout.take(size * padded), layout.take(size * padded)
+    chunks = Code(module, mapped.body, name, lanes, mapped, shared).lower()
     calls = "\n  ".join(f"call void {c}(ptr %shared, ptr %stage, ptr %out, ptr %into, ptr %work)" for c in chunks)
     module.declarations["memset"] = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
-    module.declarations["reduce"] = f"declare double @llvm.vector.reduce.fadd.v{lanes}f64(double, {vector})"
     lane_rows = "\n  ".join(
         f"%last{i} = icmp ult i64 {i}, %valid\n  %row{i} = select i1 %last{i}, i64 {i}, i64 %clamp" for i in range(lanes)
     )
@@ -502,8 +546,11 @@ entry:
   %out = getelementptr i8, ptr %work, i64 {out}
   %sums = getelementptr i8, ptr %work, i64 {sums}
   %tail = getelementptr i8, ptr %work, i64 {tail}
-  call void @llvm.memset.p0.i64(ptr %sums, i8 0, i64 {size * reduced}, i1 false)
-  call void @llvm.memset.p0.i64(ptr %tail, i8 0, i64 {size * reduced}, i1 false)
+  %rest = urem i64 %n, {lanes}
+  %even = icmp eq i64 %rest, 0
+  %tailsize = select i1 %even, i64 0, i64 {size * padded}
+  call void @llvm.memset.p0.i64(ptr align 64 %sums, i8 0, i64 {size * padded}, i1 false)
+  call void @llvm.memset.p0.i64(ptr align 64 %tail, i8 0, i64 %tailsize, i1 false)
   br label %next
 next:
   %r = phi i64 [0, %entry], [%r.next, %stored]
@@ -580,28 +627,37 @@ stored:
   %r.next = add i64 %r, {lanes}
   br label %next
 finish:
-  %rest = urem i64 %n, {lanes}
+  br i1 %even, label %snext, label %pnext
+pnext:
+  %pc = phi i64 [0, %finish], [%pc.next, %pcolumn]
+  %pmore = icmp ult i64 %pc, {padded}
+  br i1 %pmore, label %pcolumn, label %snext
+pcolumn:
   %rest1 = insertelement <{lanes} x i64> poison, i64 %rest, i64 0
   %rests = shufflevector <{lanes} x i64> %rest1, <{lanes} x i64> poison, <{lanes} x i32> zeroinitializer
   %within = icmp ult <{lanes} x i64> <{iota}>, %rests
-  br label %snext
-snext:
-  %sc = phi i64 [0, %finish], [%sc.next, %scolumn]
-  %smore = icmp ult i64 %sc, {reduced}
-  br i1 %smore, label %scolumn, label %done
-scolumn:
-  %soffset = mul i64 %sc, {size}
-  %sp = getelementptr i8, ptr %sums, i64 %soffset
-  %tp = getelementptr i8, ptr %tail, i64 %soffset
+  %poffset = mul i64 %pc, {size}
+  %sp = getelementptr i8, ptr %sums, i64 %poffset
+  %tp = getelementptr i8, ptr %tail, i64 %poffset
   %sv = load {vector}, ptr %sp, align {size}
   %tv = load {vector}, ptr %tp, align {size}
   %tz = select <{lanes} x i1> %within, {vector} %tv, {vector} zeroinitializer
   %st = fadd {vector} %sv, %tz
-  %total = call reassoc double @llvm.vector.reduce.fadd.v{lanes}f64(double 0.0, {vector} %st)
+  store {vector} %st, ptr %sp, align {size}
+  %pc.next = add i64 %pc, 1
+  br label %pnext
+snext:
+  %sc = phi i64 [0, %finish], [0, %pnext], [%sc.next, %scolumn]
+  %smore = icmp ult i64 %sc, {padded}
+  br i1 %smore, label %scolumn, label %done
+scolumn:
+  %soffset = mul i64 %sc, {size}
+  %sbase = getelementptr i8, ptr %sums, i64 %soffset
+  {_sums_of_lanes(lanes)}
   %totaloffset = mul i64 %sc, 8
   %totalplace = getelementptr i8, ptr %totals, i64 %totaloffset
-  store double %total, ptr %totalplace
-  %sc.next = add i64 %sc, 1
+  store {vector} %total, ptr %totalplace, align 8
+  %sc.next = add i64 %sc, {lanes}
   br label %snext
 done:
   ret void

@@ -185,3 +185,10 @@ def load(module: Module, object_code: bytes | None = None, optimize: bool = Fals
     seconds = time.perf_counter() - start
     native = Native(address, module.layout.size, calls_python, len(object_code), seconds, module, keep)
     return native, object_code
+
+
+def versions() -> str:
+    """The versions on which object code depends."""
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"

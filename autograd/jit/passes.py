@@ -201,12 +201,34 @@ def _depends(program: Program, value: int, on: int) -> bool:
     return on in reached
 
 
+def _without_constants(program: Program, mapped: Map, operands: tuple[int, ...]) -> tuple[Map, tuple[int, ...]]:
+    """What all rows share and is constant becomes a constant of the body."""
+    constants = [program.code[o].data if program.code[o].op == "constant" else None for o in operands[: mapped.shared]]
+    if not any(number is not None for number in constants):
+        return mapped, operands
+    kept = [k for k in range(mapped.body.inputs) if k >= mapped.shared or constants[k] is None]
+    renumbered = {old: new for new, old in enumerate(kept)}
+    code = [
+        i
+        if i.op != "input"
+        else Instruction("input", (), renumbered[i.data])
+        if i.data in renumbered
+        else Instruction("constant", (), constants[i.data])
+        for i in mapped.body.code
+    ]
+    body = Program(code, mapped.body.outputs, len(kept), mapped.body.guards)
+    dropped = sum(number is not None for number in constants)
+    left = [o for k, o in enumerate(operands) if k >= mapped.shared or constants[k] is None]
+    return replace(mapped, body=body, shared=mapped.shared - dropped), tuple(left)
+
+
 def rewrite(program: Program, *rewriters: Rewriter) -> Program:
     """Replay a program, and the bodies of its maps, through rewriters."""
     builder = Builder(rewriters)
     place: list[int] = []
     for op, operands, data in program.code:
         if op == "map":
+            data, operands = _without_constants(program, data, operands)
             data = replace(data, body=rewrite(data.body, *rewriters), primal=None)
         elif op == "constant" and isinstance(data, bool):
             place.append(builder.truth_constant(data))
