@@ -137,9 +137,9 @@ def _generate(path: Path, writer: _Writer, results: _Results, names: list[str], 
         frame = Frame(path.program.inputs, len(path.program.outputs), path.code.work)
         inputs = [frame.numbers[start:stop].reshape(shape) for start, stop, shape in writer.views]
         outputs = [frame.results[start:stop].reshape(shape) for start, stop, shape in results.views]
-        return (frame.inputs, frame.outputs, *frame.arguments, *inputs, *outputs)
+        return (frame, frame.inputs, frame.outputs, *frame.arguments, *inputs, *outputs)
 
-    parts = ["i", "o", "p", "q", "r", "s"]
+    parts = ["owner", "i", "o", "p", "q", "r", "s"]
     parts += [f"v{k}" for k in range(len(writer.views))] + [f"w{k}" for k in range(len(results.views))]
     lines = [
         f"def call({', '.join([*names, '*more'])}):",
