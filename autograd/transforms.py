@@ -75,9 +75,9 @@ class _Run:
     def like_argument(self, leaves: Sequence[Any]) -> Any:
         """Numbers, one for each input, in the shape of the chosen argument (a tuple of shapes for several)."""
         leaves = [
-            Value(x) if isinstance(old, Value) and not isinstance(x, Value) else x
+            Value(x) if isinstance(old, Value) and not isinstance(x, Value) and not hasattr(old, "sweep_reverse") else x
             for old, x in zip(self.leaves, leaves)
-        ]
+        ]  # of the compiler's tracers none is needed
         shaped = flatten(self.arguments)[1](leaves)
         return shaped[0] if self.single else shaped
 
