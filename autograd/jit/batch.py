@@ -194,14 +194,14 @@ class _Call:
         for array in arrays:
             row, column = array.strides
             base = array.ctypes.data + start * row
-            for k in range(array.shape[1]):
-                table += (base + k * column, row)
+            if array.shape[1]:
+                table += (base, row, column)
         for target in targets:
             row = target.strides[0] if count else 8
             base = target.ctypes.data + start * row
             width = target.size // max(len(target), 1)
             for k in range(width):
-                table += (base + 8 * k, row)
+                table += (base + 8 * k, row, 8)
         table.append(failed.ctypes.data + start)
         buffer = np.array(table, dtype=np.int64)
         frame = path.frame()
@@ -249,7 +249,8 @@ class _Call:
                 leaves, rebuild = flatten(arg)
                 args.append(rebuild(traced[start : start + len(leaves)]))
                 start += len(leaves)
-            mapper = _Mapper(trace, self.axes, count)
+            widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
+            mapper = _Mapper(trace, self.axes, count, widths)
             with tracing(trace):
                 token = transforms.map_rows.set(mapper)
                 try:
@@ -278,8 +279,8 @@ def _nothing(numbers: Sequence[Any]) -> None:
 class _Mapper:
     """What `vmap` calls while a batch is captured: maps over the arrays of the call, of which it sees one row."""
 
-    def __init__(self, trace: Trace, axes: Sequence[int | None], count: Traced) -> None:
-        self.trace, self.axes, self.count = trace, axes, count
+    def __init__(self, trace: Trace, axes: Sequence[int | None], count: Traced, widths: tuple[int, ...]) -> None:
+        self.trace, self.axes, self.count, self.widths = trace, axes, count, widths
         self.row: Any = None
         self.at = -1
 
@@ -304,7 +305,7 @@ class _Mapper:
         renumbered = {old: new for new, old in enumerate(order)}
         code = [i._replace(data=renumbered[i.data]) if i.op == "input" else i for i in child.code]
         body = Program(code, outputs, len(order), child.guards)
-        data = Map(body, len(shared), (reduce is not None,) * len(outputs), None)
+        data = Map(body, len(shared), (reduce is not None,) * len(outputs), None, self.widths)
         self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
         if reduce is None:
             return None

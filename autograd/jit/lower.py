@@ -20,6 +20,7 @@ from autograd.rules import Rule
 
 CHUNK = 500  # instructions in a function: more take the compiler longer, fewer store and load more
 ALIGNMENT = 64
+ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
 CODES = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
 ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 INTRINSICS = {"abs": "fabs", "rint": "roundeven", **{n: n for n in "sqrt floor ceil trunc copysign fma".split()}}
@@ -424,20 +425,22 @@ class Code:
         self.items[value] = places.__getitem__
         if mapped.rows is None:
             count = self.temporary("load i64, ptr %rows")
-            table = self.address("%rows", 8)
+            table, widths = self.address("%rows", 8), list(mapped.widths)
+            results_widths = [1] * each  # whoever calls knows their places one by one
         else:
             count = str(mapped.rows)
-            table = self._tables(operands[mapped.shared :], mapped, results)
-        function = lower_map(self.module, mapped, shared)
+            table, widths = self._tables(operands[mapped.shared :], mapped, results)
+            results_widths = [each] if each else []
+        function = lower_map(self.module, mapped, shared, widths, results_widths)
         sums = self.address("%work", totals)
         self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {sums}, ptr %work)")
 
-    def _tables(self, operands: Sequence[int], mapped: Map, results: int) -> str:
-        """Where each column of rows begins and how far apart its numbers are, for inputs and then results."""
-        layout, columns = self.module.layout, mapped.columns
-        rows = mapped.rows or 0
-        table = self.address("%work", layout.take(16 * (columns + len(mapped.reduced)) + 8))
-        entries: list[tuple[str, int]] = []
+    def _tables(self, operands: Sequence[int], mapped: Map, results: int) -> tuple[str, list[int]]:
+        """The table of a map whose rows are values of this program, and the widths of its groups of inputs."""
+        layout, columns, rows = self.module.layout, mapped.columns, mapped.rows or 0
+        entries: list[tuple[str, int, int]] = []
+        widths: list[int] = []
+        end: tuple[int, int] | None = None  # of the group so far: its last column's first input, and its step
         for column in range(columns):
             values = operands[column::columns]
             step = self._even_step(values)
@@ -445,16 +448,26 @@ class Code:
                 start = layout.take(8 * rows)
                 for row, o in enumerate(values):
                     self._store(o, "%work", start + 8 * row)
-                entries.append((self.address("%work", start), 8))
+                entries.append((self.address("%work", start), 8, 8))
+                widths.append(1)
+                end = None
+                continue
+            first = self.program.code[values[0]].data
+            if end == (first - 1, step):
+                widths[-1] += 1
             else:
-                first = self.program.code[values[0]].data
-                entries.append((self.address("%inputs", 8 * first), 8 * step))
+                entries.append((self.address("%inputs", 8 * first), 8 * step, 8))
+                widths.append(1)
+            end = first, step
         each = len(mapped.reduced) - sum(mapped.reduced)
-        entries += [(self.address("%work", results + 8 * rows * rank), 8) for rank in range(each)]
-        for i, (pointer, stride) in enumerate(entries):
-            self.write(f"store ptr {pointer}, ptr {self.address(table, 16 * i)}")
-            self.write(f"store i64 {stride}, ptr {self.address(table, 16 * i + 8)}")
-        return table
+        if each:
+            entries.append((self.address("%work", results), 8, 8 * rows))
+        table = self.address("%work", layout.take(ENTRY * len(entries) + 8))
+        for i, (pointer, stride, step) in enumerate(entries):
+            self.write(f"store ptr {pointer}, ptr {self.address(table, ENTRY * i)}")
+            self.write(f"store i64 {stride}, ptr {self.address(table, ENTRY * i + 8)}")
+            self.write(f"store i64 {step}, ptr {self.address(table, ENTRY * i + 16)}")
+        return table, widths
 
     def _even_step(self, values: Sequence[int]) -> int | None:
         """How far apart these inputs are, if they are inputs and evenly apart."""
@@ -466,42 +479,142 @@ class Code:
 
 
 def _sums_of_lanes(lanes: int) -> str:
-    """As many vectors as there are lanes, each added up across its lanes: all together, pair by pair."""
+    """As many vectors as there are lanes, each added up across its lanes: all together, as columns of a square."""
     vector = kind(lanes)
-    lines, names = [], []
+    lines = []
     for i in range(lanes):
         lines.append(f"%sa{i} = getelementptr i8, ptr %sbase, i64 {8 * lanes * i}")
         lines.append(f"%sx{i} = load {vector}, ptr %sa{i}, align {8 * lanes}")
-        names.append(f"%sx{i}")
-    width = 1  # of the runs of lanes that still belong to one vector, counted from the other end
+    more, names = _transposed(lanes, [f"%sx{i}" for i in range(lanes)], "st")
+    lines += more
+    level = 0
     while len(names) > 1:
-        pairs = []
-        for i in range(0, len(names), 2):
-            name = f"%sy{width}.{i}"
-            halves = []
-            for start, suffix in ((0, "l"), (width, "h")):
-                picks = [
-                    lane - lane % (2 * width) + start + lane % width + (lanes if lane % (2 * width) >= width else 0)
-                    for lane in range(lanes)
-                ]
-                mask = ", ".join(f"i32 {pick}" for pick in picks)
-                lines.append(
-                    f"{name}{suffix} = shufflevector {vector} {names[i]}, {vector} {names[i + 1]}, <{lanes} x i32> <{mask}>"
-                )
-                halves.append(name + suffix)
-            lines.append(f"{name} = fadd {vector} {halves[0]}, {halves[1]}")
-            pairs.append(name)
-        names, width = pairs, 2 * width
-    lines.append(f"%total = fadd {vector} {names[0]}, {literal(-0.0, lanes)}")
+        level += 1
+        pairs = [f"%sy{level}.{i}" for i in range(len(names) // 2)]
+        lines += [f"{pair} = fadd {vector} {names[2 * i]}, {names[2 * i + 1]}" for i, pair in enumerate(pairs)]
+        names = pairs
+    lines.append(f"%total = fadd {vector} {names[0]}, {literal(0.0, lanes)}")
     return "\n  ".join(lines)
 
 
-def lower_map(module: Module, mapped: Map, shared: Sequence[tuple[str, int]]) -> str:
+def _transposed(lanes: int, names: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
+    """The lines that transpose a square of vectors, and the names of the results."""
+    vector, names, lines, width = kind(lanes), list(names), [], 1
+    while width < lanes:
+        for i in range(lanes):
+            if i & width:
+                continue
+            one, other = names[i], names[i + width]
+            for k, base in ((i, 0), (i + width, width)):
+                picks = [(lane & ~width) + base + (lanes if lane & width else 0) for lane in range(lanes)]
+                mask = ", ".join(f"i32 {pick}" for pick in picks)
+                names[k] = f"%{prefix}{width}.{k}"
+                lines.append(
+                    f"{names[k]} = shufflevector {vector} {one}, {vector} {other}, <{lanes} x i32> <{mask}>"
+                )
+        width *= 2
+    return lines, names
+
+
+def _copy_group(lanes: int, name: str, entry: int, width: int, stage: str, first: int, load: bool) -> str:
+    """Copy a group of columns of a block of rows between its array and the stage: from label `name` to `name`.done.
+
+    Three ways: column by column if a column's numbers are neighbours, by transposed squares if a row's are, else
+    number by number, which is how the last rows go that do not fill a block.
+    """
+    vector, size, n = kind(lanes), 8 * lanes, name
+
+    def move(value: str, far: str, near: str, type_: str, near_align: int) -> list[str]:
+        if load:
+            return [f"{value} = load {type_}, ptr {far}, align 8", f"store {type_} {value}, ptr {near}, align {near_align}"]
+        return [f"{value} = load {type_}, ptr {near}, align {near_align}", f"store {type_} {value}, ptr {far}, align 8"]
+
+    def loop(label: str, step: int, body: list[str], last: int | None = None) -> str:
+        bound = [f"%{label}.over = icmp ugt i64 %{label}.c, {last}",
+                 f"%{label}.j = select i1 %{label}.over, i64 {last}, i64 %{label}.c"] if last is not None else [
+                 f"%{label}.j = add i64 %{label}.c, 0"]
+        lines = [
+            f"%{label}.c = phi i64 [0, %{n}.{'slow' if label.endswith('l') else 'fast'}], [%{label}.next, %{label}]",
+            *bound,
+            f"%{label}.near0 = add i64 %{label}.j, {first}",
+            f"%{label}.near1 = mul i64 %{label}.near0, {size}",
+            f"%{label}.near = getelementptr i8, ptr {stage}, i64 %{label}.near1",
+            f"%{label}.far0 = mul i64 %{label}.j, %{n}.step",
+            f"%{label}.far = getelementptr i8, ptr %{n}.base, i64 %{label}.far0",
+            *body,
+            f"%{label}.next = add i64 %{label}.c, {step}",
+            f"%{label}.more = icmp ult i64 %{label}.next, {width}",
+            f"br i1 %{label}.more, label %{label}, label %{n}.done",
+        ]
+        return f"{label}:\n  " + "\n  ".join(lines)
+
+    column = loop(f"{n}.v", 1, move(f"%{n}.v.x", f"%{n}.v.far", f"%{n}.v.near", vector, size))
+    single: list[str] = []
+    for i in range(lanes):
+        single.append(f"%{n}.l.o{i} = mul i64 %row{i}, %{n}.stride")
+        single.append(f"%{n}.l.f{i} = getelementptr i8, ptr %{n}.l.far, i64 %{n}.l.o{i}")
+        single.append(f"%{n}.l.n{i} = getelementptr i8, ptr %{n}.l.near, i64 {8 * i}")
+        single += move(f"%{n}.l.x{i}", f"%{n}.l.f{i}", f"%{n}.l.n{i}", "double", 8)
+    number = loop(f"{n}.l", 1, single)
+    square, squares = "", f"br i1 %{n}.column, label %{n}.v, label %{n}.slow"
+    if width >= lanes:
+        body: list[str] = []
+        for i in range(lanes):
+            body.append(f"%{n}.t.o{i} = mul i64 {i}, %{n}.stride")
+            body.append(f"%{n}.t.f{i} = getelementptr i8, ptr %{n}.t.far, i64 %{n}.t.o{i}")
+            body.append(f"%{n}.t.n{i} = getelementptr i8, ptr %{n}.t.near, i64 {size * i}")
+        source, target = ("f", "n") if load else ("n", "f")
+        aligned = {"f": 8, "n": size}
+        body += [f"%{n}.t.x{i} = load {vector}, ptr %{n}.t.{source}{i}, align {aligned[source]}" for i in range(lanes)]
+        lines, names = _transposed(lanes, [f"%{n}.t.x{i}" for i in range(lanes)], f"{n}.t.s")
+        body += lines
+        body += [f"store {vector} {x}, ptr %{n}.t.{target}{i}, align {aligned[target]}" for i, x in enumerate(names)]
+        square = loop(f"{n}.t", lanes, body, width - lanes) + "\n"
+        squares = f"""%{n}.near = icmp eq i64 %{n}.step, 8
+  br i1 %{n}.column, label %{n}.v, label %{n}.other
+{n}.other:
+  br i1 %{n}.near, label %{n}.fast2, label %{n}.slow
+{n}.fast2:
+  br label %{n}.t"""
+        square = square.replace(f"%{n}.fast]", f"%{n}.fast2]")
+    return f"""{n}:
+  %{n}.entry = getelementptr i8, ptr %table, i64 {entry}
+  %{n}.start = load ptr, ptr %{n}.entry
+  %{n}.entry1 = getelementptr i8, ptr %{n}.entry, i64 8
+  %{n}.stride = load i64, ptr %{n}.entry1
+  %{n}.entry2 = getelementptr i8, ptr %{n}.entry, i64 16
+  %{n}.step = load i64, ptr %{n}.entry2
+  %{n}.offset = mul i64 %r, %{n}.stride
+  %{n}.base = getelementptr i8, ptr %{n}.start, i64 %{n}.offset
+  %{n}.column = icmp eq i64 %{n}.stride, 8
+  br i1 %full, label %{n}.fast, label %{n}.slow
+{n}.fast:
+  {squares}
+{n}.slow:
+  br label %{n}.l
+{column}
+{number}
+{square}{n}.done:"""
+
+
+def _copies(lanes: int, name: str, entry: int, widths: Sequence[int], stage: str, load: bool) -> str:
+    """All groups one after another; falls in at the top and out at the bottom."""
+    parts, first = [], 0
+    for k, width in enumerate(widths):
+        parts.append(f"  br label %{name}{k}")
+        parts.append(_copy_group(lanes, f"{name}{k}", entry + ENTRY * k, width, stage, first, load))
+        first += width
+    return "\n".join(parts)
+
+
+def lower_map(
+    module: Module, mapped: Map, shared: Sequence[tuple[str, int]], widths: Sequence[int], results: Sequence[int]
+) -> str:
     """Write the loop of a map; the name of its function.
 
-    It takes the shared numbers, the count of rows, the table of columns (address and stride of each input column,
-    then of each result that is not reduced, then the address for one byte a row that says whether a guard failed),
-    where the sums go, and the workspace.
+    It takes the inputs of the program, the count of rows, the table, where the sums go, and the workspace. The table
+    has an entry for each group of input columns and of result columns (of the given widths), then the address of one
+    byte a row, which becomes 1 where a guard failed.
     """
     lanes, name = module.machine.lanes, module.unique("map")
     size, vector, layout = 8 * lanes, kind(module.machine.lanes), module.layout
@@ -516,28 +629,17 @@ def lower_map(module: Module, mapped: Map, shared: Sequence[tuple[str, int]]) ->
     lane_rows = "\n  ".join(
         f"%last{i} = icmp ult i64 {i}, %valid\n  %row{i} = select i1 %last{i}, i64 {i}, i64 %clamp" for i in range(lanes)
     )
-
-    def per_lane(what: Callable[[int], str]) -> str:
-        return "\n  ".join(what(i) for i in range(lanes))
-
-    gather = per_lane(
-        lambda i: f"%io{i} = mul i64 %row{i}, %istride\n  %ip{i} = getelementptr i8, ptr %ibase, i64 %io{i}\n  "
-        f"%il{i} = load double, ptr %ip{i}\n  %is{i} = getelementptr i8, ptr %istage, i64 {8 * i}\n  "
-        f"store double %il{i}, ptr %is{i}"
-    )
-    scatter = per_lane(
-        lambda i: f"%oo{i} = mul i64 %row{i}, %ostride\n  %op{i} = getelementptr i8, ptr %obase, i64 %oo{i}\n  "
-        f"%os{i} = getelementptr i8, ptr %ostage, i64 {8 * i}\n  %ol{i} = load double, ptr %os{i}\n  "
-        f"store double %ol{i}, ptr %op{i}"
-    )
+    inputs = _copies(lanes, "i", 0, widths, "%stage", load=True)
+    outputs = _copies(lanes, "o", ENTRY * len(widths), results, "%out", load=False)
     flag = ""
     if mapped.body.guards:
-        flag = f"%ftable = getelementptr i8, ptr %table, i64 {16 * (mapped.columns + each)}\n  "
-        flag += "%fbytes = load ptr, ptr %ftable\n  %fbase = getelementptr i8, ptr %fbytes, i64 %r\n  "
-        flag += per_lane(
-            lambda i: f"%fs{i} = getelementptr i8, ptr %out, i64 {size * each + 8 * i}\n  %fl{i} = load double, ptr %fs{i}\n  "
+        flag = f"  %ftable = getelementptr i8, ptr %table, i64 {ENTRY * (len(widths) + len(results))}\n"
+        flag += "  %fbytes = load ptr, ptr %ftable\n  %fbase = getelementptr i8, ptr %fbytes, i64 %r\n  "
+        flag += "\n  ".join(
+            f"%fs{i} = getelementptr i8, ptr %out, i64 {size * each + 8 * i}\n  %fl{i} = load double, ptr %fs{i}\n  "
             f"%fz{i} = fcmp oeq double %fl{i}, 0.0\n  %fb{i} = zext i1 %fz{i} to i8\n  "
             f"%fp{i} = getelementptr i8, ptr %fbase, i64 %row{i}\n  store i8 %fb{i}, ptr %fp{i}"
+            for i in range(lanes)
         )
     iota = ", ".join(f"i64 {i}" for i in range(lanes))
     module.functions.append(f"""define internal void @{name}(ptr %shared, i64 %n, ptr %table, ptr %totals, ptr %work) nounwind {{
@@ -563,66 +665,11 @@ block:
   %clamp = sub i64 %valid, 1
   %into = select i1 %full, ptr %sums, ptr %tail
   {lane_rows}
-  br label %inext
-inext:
-  %ic = phi i64 [0, %block], [%ic.next, %idone]
-  %imore = icmp ult i64 %ic, {mapped.columns}
-  br i1 %imore, label %icolumn, label %run
-icolumn:
-  %ioffset = mul i64 %ic, 16
-  %ientry = getelementptr i8, ptr %table, i64 %ioffset
-  %istart = load ptr, ptr %ientry
-  %isecond = getelementptr i8, ptr %ientry, i64 8
-  %istride = load i64, ptr %isecond
-  %ir = mul i64 %r, %istride
-  %ibase = getelementptr i8, ptr %istart, i64 %ir
-  %iplace = mul i64 %ic, {size}
-  %istage = getelementptr i8, ptr %stage, i64 %iplace
-  %iunit = icmp eq i64 %istride, 8
-  %ifast = and i1 %iunit, %full
-  br i1 %ifast, label %ivector, label %ilanes
-ivector:
-  %ivalue = load {vector}, ptr %ibase, align 8
-  store {vector} %ivalue, ptr %istage, align {size}
-  br label %idone
-ilanes:
-  {gather}
-  br label %idone
-idone:
-  %ic.next = add i64 %ic, 1
-  br label %inext
-run:
+{inputs}
   {calls}
-  {flag}
-  br label %onext
-onext:
-  %oc = phi i64 [0, %run], [%oc.next, %odone]
-  %omore = icmp ult i64 %oc, {each}
-  br i1 %omore, label %ocolumn, label %stored
-ocolumn:
-  %onumber = add i64 %oc, {mapped.columns}
-  %ooffset = mul i64 %onumber, 16
-  %oentry = getelementptr i8, ptr %table, i64 %ooffset
-  %ostart = load ptr, ptr %oentry
-  %osecond = getelementptr i8, ptr %oentry, i64 8
-  %ostride = load i64, ptr %osecond
-  %or = mul i64 %r, %ostride
-  %obase = getelementptr i8, ptr %ostart, i64 %or
-  %oplace = mul i64 %oc, {size}
-  %ostage = getelementptr i8, ptr %out, i64 %oplace
-  %ounit = icmp eq i64 %ostride, 8
-  %ofast = and i1 %ounit, %full
-  br i1 %ofast, label %ovector, label %olanes
-ovector:
-  %ovalue = load {vector}, ptr %ostage, align {size}
-  store {vector} %ovalue, ptr %obase, align 8
-  br label %odone
-olanes:
-  {scatter}
-  br label %odone
-odone:
-  %oc.next = add i64 %oc, 1
-  br label %onext
+{flag}
+{outputs}
+  br label %stored
 stored:
   %r.next = add i64 %r, {lanes}
   br label %next

@@ -72,7 +72,8 @@ class Map:
     The body's first `shared` inputs are the same for all rows; the others differ from row to row. An output is
     added up over the rows if it is `reduced`, else there is one result for each row.
 
-    The rows are operands of the instruction, row after row, or (`rows` is None) arrays given at the call.
+    The rows are operands of the instruction, row after row, or (`rows` is None) arrays given at the call, each of
+    which holds so many numbers of a row as `widths` says.
     The adjoint of a map computes the results of that map, its `primal`, first of all.
     """
 
@@ -80,6 +81,7 @@ class Map:
     shared: int
     reduced: tuple[bool, ...]
     rows: int | None
+    widths: tuple[int, ...] = ()
     primal: Map | None = None
 
     @property
