@@ -147,7 +147,7 @@ def _map_messages(
     if mapped.rows is None and extra:
         raise ValueError("a map over arrays of the call has no adjoints of single rows")
     kinds = (*mapped.reduced, *[i < mapped.shared for i, want in enumerate(wanted) if want])
-    new = Map(body, len(shared), kinds, mapped.rows, mapped.widths, mapped)
+    new = Map(body, len(shared), kinds, mapped.rows, mapped.widths, mapped.results, mapped)
     sweep = builder.emit("map", (*shared, *rows), new)
     output = len(mapped.reduced)
     for i, want in enumerate(wanted):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograd import transforms
+from autograd.jit import fast
 from autograd.jit.capture import Trace, Traced, finish, tracing
 from autograd.jit.paths import Options, Path
 from autograd.jit.program import Map, Program
@@ -72,7 +73,7 @@ class _Captured:
 
     path: Path
     row: Any  # the results of one row, where there is one for each
-    columns: int
+    fast: Function | None = None
 
 
 class Batch:
@@ -83,6 +84,7 @@ class Batch:
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
         self.lock = threading.RLock()
+        self.fast: Function = fast.miss  # the short way for arguments like the last
         self.versions: dict[Hashable, list[_Captured]] = {}
 
     def paths(self) -> list[Path]:
@@ -111,7 +113,12 @@ class Batch:
         if len(counts) != 1 or counts == {0} or any(isinstance(x, Value) for x in shared):
             return NotImplemented
         call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
-        return call.run(tuple(structure))
+        result = call.run(tuple(structure))
+        first = self.versions[tuple(structure)][0]
+        if first.fast is None and not first.path.captured_guards and self.options.threads == 1:
+            first.fast = fast.batch_caller(args, axes, first.path, first.row if self.stacks else None)
+        self.fast = first.fast or fast.miss
+        return result
 
     def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:
         for argnums in self.argnums:
@@ -199,9 +206,7 @@ class _Call:
         for target in targets:
             row = target.strides[0] if count else 8
             base = target.ctypes.data + start * row
-            width = target.size // max(len(target), 1)
-            for k in range(width):
-                table += (base + 8 * k, row, 8)
+            table += (base, row, 8)
         table.append(failed.ctypes.data + start)
         buffer = np.array(table, dtype=np.int64)
         frame = path.frame()
@@ -269,7 +274,7 @@ class _Call:
                     transforms.map_rows.reset(token)
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             path = Path(finish(trace, outputs), rebuild or _nothing, batch.options, closed)
-            versions.append(_Captured(path, mapper.row, len(self.arrays)))
+            versions.append(_Captured(path, mapper.row))
 
 
 def _nothing(numbers: Sequence[Any]) -> None:
@@ -305,7 +310,10 @@ class _Mapper:
         renumbered = {old: new for new, old in enumerate(order)}
         code = [i._replace(data=renumbered[i.data]) if i.op == "input" else i for i in child.code]
         body = Program(code, outputs, len(order), child.guards)
-        data = Map(body, len(shared), (reduce is not None,) * len(outputs), None, self.widths)
+        reduced = (reduce is not None,) * len(outputs)
+        parts, _ = flatten(self.row, arrays=True)
+        results = () if reduce is not None else tuple([getattr(part, "size", 1) for part in parts])
+        data = Map(body, len(shared), reduced, None, self.widths, results)
         self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
         if reduce is None:
             return None

@@ -114,14 +114,14 @@ class Compiled:
         self.lock = threading.RLock()
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
-        self._fast: Function = _miss
+        self._fast: Function = fast.miss
         self._derivatives: dict[Hashable, Compiled] = {}
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Call the function: the same result as without `jit`."""
-        if not keywords:
+        if not keywords and current_mode() is None:
             result = self._fast(*args)
-            if result is not MISS:
+            if result is not fast.MISS:
                 return result
         return self._call(args, keywords)
 
@@ -132,6 +132,7 @@ class Compiled:
         if self.batch is not None and not keywords:
             result = self.batch.call(args)
             if result is not NotImplemented:
+                self._fast = self.batch.fast
                 return result
         leaves: list[Any] = []
         structure = inspect((args, keywords), "argument ", leaves)
@@ -149,7 +150,7 @@ class Compiled:
             at = version.paths.index(path)
             if at not in version.callers:
                 version.callers[at] = fast.caller(args, version)
-            self._fast = version.callers[at] or _miss
+            self._fast = version.callers[at] or fast.miss
         return path.rebuild(outputs)
 
     def _version(self, structure: Hashable) -> Version:
@@ -238,13 +239,6 @@ class Compiled:
             "code_bytes": sum(path.code.code_bytes for path in found),
             "work_bytes": sum(path.code.work for path in found),
         }
-
-
-MISS = fast.MISS
-
-
-def _miss(*args: Any) -> Any:
-    return MISS
 
 
 def _node_rule(name: str, rows: Compiled, output: int, leaves: Sequence[Any], active: Sequence[int]) -> Rule:

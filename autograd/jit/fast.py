@@ -6,6 +6,7 @@ machine code and takes the results out: nothing else happens in a call that is n
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autograd.jit.paths import Frame, Path
+from autograd.tree import flatten
 
 if TYPE_CHECKING:
     from autograd.jit.call import Version
 
 MISS: Any = object()  # the generated function's answer to arguments of another structure
 MOST_PARTS = 64  # a structure of more containers takes the general way
+
+
+def miss(*args: Any) -> Any:
+    """The generated function of a function that has none."""
+    return MISS
 
 
 class _Writer:
@@ -100,14 +107,21 @@ class _Results:
             numbers = f"o[{start}:{self.start}]"
             return numbers if kind is list else f"tuple({numbers})"
         if kind in (list, tuple, dict):
-            return self._container(tree)
+            return self._container(tree, self.expression)
         return None
 
-    def _container(self, tree: Any) -> str | None:
+    def stacked(self, tree: Any) -> str | None:
+        """Text for the arrays x0, x1, … in the shape of one row's result."""
+        if type(tree) in (float, np.ndarray):
+            self.start += 1
+            return f"x{self.start - 1}"
+        return self._container(tree, self.stacked) if type(tree) in (list, tuple, dict) else None
+
+    def _container(self, tree: Any, expression: Callable[[Any], str | None]) -> str | None:
         self.writer.parts += 1
         if self.writer.parts > MOST_PARTS:
             return None
-        parts = [self.expression(child) for child in (tree.values() if type(tree) is dict else tree)]
+        parts = [expression(child) for child in (tree.values() if type(tree) is dict else tree)]
         if any(part is None for part in parts):
             return None
         texts = [part for part in parts if part is not None]
@@ -132,14 +146,61 @@ def caller(args: tuple[Any, ...], version: Version) -> Callable[..., Any] | None
     return _generate(path, writer, results, names, taken)
 
 
-def _generate(path: Path, writer: _Writer, results: _Results, names: list[str], taken: str) -> Callable[..., Any]:
+def batch_caller(
+    args: tuple[Any, ...], axes: Sequence[int | None], path: Path, row: Any | None
+) -> Callable[..., Any] | None:
+    """The same for a map over the rows of contiguous ndarrays; `row` is what a row's results look like, if they stay."""
+    writer = _Writer()
+    names = [f"a{k}" for k in range(len(args))]
+    mapped = [name for name, axis in zip(names, axes) if axis is not None]
+    strides: list[int] = []
+    for name, tree, axis in zip(names, args, axes):
+        if axis is None:
+            if not writer.argument(name, tree):
+                return None
+            continue
+        if axis != 0 or type(tree) is not np.ndarray or tree.dtype != np.float64 or not tree.size:
+            return None
+        writer.checks.append(
+            f"type({name}) is not ndarray or {name}.dtype is not double or {name}.shape[1:] != {tree.shape[1:]} "
+            f"or not {name}.flags.c_contiguous or len({name}) != len({mapped[0]})"
+        )
+        strides.append(8 * (tree.size // len(tree)))
+    writer.checks.append(f"not len({mapped[0]})")
+    count = writer.start
+    writer.stores += [f"n = t[0] = len({mapped[0]})", f"i[{count}] = n"]
+    writer.stores += [f"t[{1 + 3 * k}] = {name}.__array_interface__['data'][0]" for k, name in enumerate(mapped)]
+    writer.start += 1
+    results = _Results(writer)
+    if row is None:
+        taken = results.expression(path.rebuild([0.0] * len(path.program.outputs)))
+    else:
+        leaves, _ = flatten(row, arrays=True)
+        for k, leaf in enumerate(leaves):
+            shape = getattr(leaf, "shape", ())
+            writer.stores.append(f"x{k} = empty((n, {''.join(f'{side}, ' for side in shape)}))")
+            writer.stores.append(f"t[{1 + 3 * len(strides)}] = x{k}.__array_interface__['data'][0]")
+            strides.append(8 * getattr(leaf, "size", 1))
+        taken = results.stacked(row)
+    return None if taken is None else _generate(path, writer, results, names, taken, strides)
+
+
+def _generate(
+    path: Path, writer: _Writer, results: _Results, names: list[str], taken: str, strides: Sequence[int] = ()
+) -> Callable[..., Any]:
+    """The function: `strides` has the bytes from row to row of each array that a map goes over."""
+
     def new_frame() -> tuple[Any, ...]:
         frame = Frame(path.program.inputs, len(path.program.outputs), path.code.work)
         inputs = [frame.numbers[start:stop].reshape(shape) for start, stop, shape in writer.views]
         outputs = [frame.results[start:stop].reshape(shape) for start, stop, shape in results.views]
-        return (frame, frame.inputs, frame.outputs, *frame.arguments, *inputs, *outputs)
+        table = (ctypes.c_int64 * (2 + 3 * len(strides)))()
+        for k, stride in enumerate(strides):
+            table[2 + 3 * k], table[3 + 3 * k] = stride, 8
+        addresses = (frame.arguments[0], ctypes.addressof(table), *frame.arguments[2:])
+        return (frame, table, frame.inputs, frame.outputs, *addresses, *inputs, *outputs)
 
-    parts = ["owner", "i", "o", "p", "q", "r", "s"]
+    parts = ["owner", "t", "i", "o", "p", "q", "r", "s"]
     parts += [f"v{k}" for k in range(len(writer.views))] + [f"w{k}" for k in range(len(results.views))]
     lines = [
         f"def call({', '.join([*names, '*more'])}):",
@@ -161,7 +222,7 @@ def _generate(path: Path, writer: _Writer, results: _Results, names: list[str], 
 
     scope = {
         **writer.names, "MISS": MISS, "ndarray": np.ndarray, "double": np.dtype(float), "pop": pool.pop,
-        "append": pool.append, "new_frame": new_frame, "run": path.call if path.code.calls_python else path.function,
+        "append": pool.append, "empty": np.empty, "new_frame": new_frame, "run": path.call if path.code.calls_python else path.function,
     }  # fmt: skip  # a table
     exec("\n".join(lines), scope)
     generated: Callable[..., Any] = scope["call"]

@@ -426,7 +426,7 @@ class Code:
         if mapped.rows is None:
             count = self.temporary("load i64, ptr %rows")
             table, widths = self.address("%rows", 8), list(mapped.widths)
-            results_widths = [1] * each  # whoever calls knows their places one by one
+            results_widths = list(mapped.results)
         else:
             count = str(mapped.rows)
             table, widths = self._tables(operands[mapped.shared :], mapped, results)

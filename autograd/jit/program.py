@@ -73,7 +73,7 @@ class Map:
     added up over the rows if it is `reduced`, else there is one result for each row.
 
     The rows are operands of the instruction, row after row, or (`rows` is None) arrays given at the call, each of
-    which holds so many numbers of a row as `widths` says.
+    which holds so many numbers of a row as `widths` says; `results` says it of the arrays for results.
     The adjoint of a map computes the results of that map, its `primal`, first of all.
     """
 
@@ -82,6 +82,7 @@ class Map:
     reduced: tuple[bool, ...]
     rows: int | None
     widths: tuple[int, ...] = ()
+    results: tuple[int, ...] = ()
     primal: Map | None = None
 
     @property
