@@ -212,8 +212,8 @@ class _Call:
         frame = path.frame()
         given = [*self.shared, float(self.count), *[leaf.data for leaf in path.leaves]]
         frame.inputs[: len(given)] = given
-        inputs, _, results, work = frame.arguments
-        path.call(inputs, buffer.ctypes.data, results, work)
+        frame.block[1] = buffer.ctypes.data
+        path.run(frame)
         totals = frame.results.copy()[: len(path.program.outputs)]
         path.pool.append(frame)
         return totals

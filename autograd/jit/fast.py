@@ -60,7 +60,7 @@ class _Writer:
             self.start += 1
             return True
         if kind is np.ndarray and tree.dtype == np.float64:
-            self.checks.append(f"type({name}) is not ndarray or {name}.dtype is not double or {name}.shape != {tree.shape}")
+            self.checks.append(f"type({name}) is not ndarray or {name}.dtype is not double or {name}.shape != {self.name(tree.shape)}")
             stop = self.start + tree.size
             self.stores.append(f"v{len(self.views)}[...] = {name}")
             self.views.append((self.start, stop, tree.shape))
@@ -197,10 +197,10 @@ def _generate(
         table = (ctypes.c_int64 * (2 + 3 * len(strides)))()
         for k, stride in enumerate(strides):
             table[2 + 3 * k], table[3 + 3 * k] = stride, 8
-        addresses = (frame.arguments[0], ctypes.addressof(table), *frame.arguments[2:])
-        return (frame, table, frame.inputs, frame.outputs, *addresses, *inputs, *outputs)
+        frame.block[1] = ctypes.addressof(table)
+        return (frame, table, frame.inputs, frame.outputs, frame.address, *inputs, *outputs)
 
-    parts = ["owner", "t", "i", "o", "p", "q", "r", "s"]
+    parts = ["owner", "t", "i", "o", "p"]
     parts += [f"v{k}" for k in range(len(writer.views))] + [f"w{k}" for k in range(len(results.views))]
     lines = [
         f"def call({', '.join([*names, '*more'])}):",
@@ -213,7 +213,7 @@ def _generate(
         f"    {', '.join(parts)} = frame",
         *[f"    {store}" for store in writer.stores],
         *[f"    i[{k}] = {writer.name(leaf)}.data" for k, leaf in enumerate(path.leaves, writer.start)],
-        "    status = run(p, q, r, s)",
+        "    status = run(p)",
         f"    result = MISS if status else {taken}",
         "    append(frame)",
         "    return result",

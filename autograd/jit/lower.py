@@ -4,8 +4,9 @@ The program itself becomes scalar code; the body of a map becomes a loop over it
 machine's vectors have lanes. Either is cut into functions of bounded size, since compile time grows faster than
 the length of a function; values that outlive their function pass through slots in a workspace.
 
-A map's loop copies each block of rows into a stage, one vector a column, and runs the body on the stage. Lanes
-beyond the last row repeat it, so nothing is read or written out of bounds, and their sums are left out.
+A map's loop copies each block of rows into a stage, one vector a column, and runs the body on the stage. Rows that
+do not fill a block go first: the lanes left over repeat the last of them, so nothing is read or written out of
+bounds, and what they added to the sums is taken out before the full blocks come.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 from autograd.jit.program import COMPARISONS, LOGIC, Map, Program
 from autograd.rules import Rule
 
-CHUNK = 500  # instructions in a function: more take the compiler longer, fewer store and load more
+LONGEST = 2000  # instructions that may stay in one function
+CHUNK = 500  # instructions in a function of a longer program: compile time grows faster than the length
 ALIGNMENT = 64
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
 CODES = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
@@ -208,7 +210,8 @@ class Code:
         """Write everything; the names of the functions, to be called in this order."""
         code = self.program.code
         computed = [i for i, (op, _, _) in enumerate(code) if op not in FREE]
-        parts = [computed[start : start + CHUNK] for start in range(0, len(computed), CHUNK)] or [[]]
+        length = LONGEST if len(computed) <= LONGEST else CHUNK
+        parts = [computed[start : start + length] for start in range(0, len(computed), length)] or [[]]
         self._assign_slots(parts)
         uses = self._outputs_by_value()
         for part in parts:
@@ -622,15 +625,16 @@ def lower_map(
     each = len(mapped.reduced) - reduced
     stage, out = layout.take(size * mapped.columns), layout.take(size * (each + 1))
     padded = -(-reduced // lanes) * lanes
-    sums, tail = layout.take(size * padded), layout.take(size * padded)
+    sums = layout.take(size * padded)
     chunks = Code(module, mapped.body, name, lanes, mapped, shared).lower()
-    calls = "\n  ".join(f"call void {c}(ptr %shared, ptr %stage, ptr %out, ptr %into, ptr %work)" for c in chunks)
+    calls = "\n  ".join(f"call void {c}(ptr %shared, ptr %stage, ptr %out, ptr %sums, ptr %work)" for c in chunks)
     module.declarations["memset"] = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
     lane_rows = "\n  ".join(
         f"%last{i} = icmp ult i64 {i}, %valid\n  %row{i} = select i1 %last{i}, i64 {i}, i64 %clamp" for i in range(lanes)
     )
     inputs = _copies(lanes, "i", 0, widths, "%stage", load=True)
     outputs = _copies(lanes, "o", ENTRY * len(widths), results, "%out", load=False)
+    last = f"o{len(results) - 1}.done" if results else f"i{len(widths) - 1}.done" if widths else "block"
     flag = ""
     if mapped.body.guards:
         flag = f"  %ftable = getelementptr i8, ptr %table, i64 {ENTRY * (len(widths) + len(results))}\n"
@@ -647,54 +651,47 @@ entry:
   %stage = getelementptr i8, ptr %work, i64 {stage}
   %out = getelementptr i8, ptr %work, i64 {out}
   %sums = getelementptr i8, ptr %work, i64 {sums}
-  %tail = getelementptr i8, ptr %work, i64 {tail}
   %rest = urem i64 %n, {lanes}
   %even = icmp eq i64 %rest, 0
-  %tailsize = select i1 %even, i64 0, i64 {size * padded}
+  %rest1 = insertelement <{lanes} x i64> poison, i64 %rest, i64 0
+  %rests = shufflevector <{lanes} x i64> %rest1, <{lanes} x i64> poison, <{lanes} x i32> zeroinitializer
+  %within = icmp ult <{lanes} x i64> <{iota}>, %rests
   call void @llvm.memset.p0.i64(ptr align 64 %sums, i8 0, i64 {size * padded}, i1 false)
-  call void @llvm.memset.p0.i64(ptr align 64 %tail, i8 0, i64 %tailsize, i1 false)
+  %first = select i1 %even, i64 {lanes}, i64 %rest
   br label %next
 next:
   %r = phi i64 [0, %entry], [%r.next, %stored]
-  %left = sub i64 %n, %r
-  %more = icmp sgt i64 %left, 0
+  %valid = phi i64 [%first, %entry], [{lanes}, %stored]
+  %more = icmp ult i64 %r, %n
   br i1 %more, label %block, label %finish
 block:
-  %full = icmp uge i64 %left, {lanes}
-  %valid = select i1 %full, i64 {lanes}, i64 %left
+  %full = icmp eq i64 %valid, {lanes}
   %clamp = sub i64 %valid, 1
-  %into = select i1 %full, ptr %sums, ptr %tail
   {lane_rows}
 {inputs}
   {calls}
 {flag}
 {outputs}
-  br label %stored
-stored:
-  %r.next = add i64 %r, {lanes}
-  br label %next
-finish:
-  br i1 %even, label %snext, label %pnext
+  br i1 %full, label %stored, label %pnext
 pnext:
-  %pc = phi i64 [0, %finish], [%pc.next, %pcolumn]
-  %pmore = icmp ult i64 %pc, {padded}
-  br i1 %pmore, label %pcolumn, label %snext
+  %pc = phi i64 [0, %{last}], [%pc.next, %pcolumn]
+  %pmore = icmp ult i64 %pc, {reduced}
+  br i1 %pmore, label %pcolumn, label %stored
 pcolumn:
-  %rest1 = insertelement <{lanes} x i64> poison, i64 %rest, i64 0
-  %rests = shufflevector <{lanes} x i64> %rest1, <{lanes} x i64> poison, <{lanes} x i32> zeroinitializer
-  %within = icmp ult <{lanes} x i64> <{iota}>, %rests
   %poffset = mul i64 %pc, {size}
   %sp = getelementptr i8, ptr %sums, i64 %poffset
-  %tp = getelementptr i8, ptr %tail, i64 %poffset
   %sv = load {vector}, ptr %sp, align {size}
-  %tv = load {vector}, ptr %tp, align {size}
-  %tz = select <{lanes} x i1> %within, {vector} %tv, {vector} zeroinitializer
-  %st = fadd {vector} %sv, %tz
-  store {vector} %st, ptr %sp, align {size}
+  %sz = select <{lanes} x i1> %within, {vector} %sv, {vector} zeroinitializer
+  store {vector} %sz, ptr %sp, align {size}
   %pc.next = add i64 %pc, 1
   br label %pnext
+stored:
+  %r.next = add i64 %r, %valid
+  br label %next
+finish:
+  br label %snext
 snext:
-  %sc = phi i64 [0, %finish], [0, %pnext], [%sc.next, %scolumn]
+  %sc = phi i64 [0, %finish], [%sc.next, %scolumn]
   %smore = icmp ult i64 %sc, {padded}
   br i1 %smore, label %scolumn, label %done
 scolumn:
@@ -715,7 +712,8 @@ done:
 def lower(program: Program, machine: Machine) -> Module:
     """The module of a prepared program, with the entry that Python calls.
 
-    ``i64 run(inputs, rows, outputs, work)`` returns 0, or the number of the first guard that failed, from 1.
+    ``i64 run(block)`` takes the address of four addresses, of the inputs, the table of a map over arrays, the outputs
+    and the workspace. It returns 0, or the number of the first guard that failed, from 1.
     """
     module = Module(machine)
     status = module.layout.take(8)
@@ -723,7 +721,14 @@ def lower(program: Program, machine: Machine) -> Module:
     calls = "\n  ".join(
         f"call void {c}(ptr %inputs, ptr %rows, ptr %outputs, ptr %status, ptr %work)" for c in chunks
     )
-    module.functions.append(f"""define i64 @run(ptr %inputs, ptr %rows, ptr %outputs, ptr %work) nounwind {{
+    module.functions.append(f"""define i64 @run(ptr %block) nounwind {{
+  %inputs = load ptr, ptr %block
+  %block1 = getelementptr i8, ptr %block, i64 8
+  %rows = load ptr, ptr %block1
+  %block2 = getelementptr i8, ptr %block, i64 16
+  %outputs = load ptr, ptr %block2
+  %block3 = getelementptr i8, ptr %block, i64 24
+  %work = load ptr, ptr %block3
   %status = getelementptr i8, ptr %work, i64 {status}
   store i64 {1 << 62}, ptr %status
   {calls}

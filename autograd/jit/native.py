@@ -120,7 +120,7 @@ class Native:
     Attributes
     ----------
     address : int
-        Of ``i64 run(inputs, rows, outputs, work)``.
+        Of ``i64 run(block)``, see `lower`.
     work : int
         Bytes of workspace that a call needs.
     calls_python : bool
@@ -137,8 +137,8 @@ class Native:
 
     @functools.cached_property
     def function(self) -> Callable[..., int]:
-        """The entry as a function of four addresses; it releases the GIL."""
-        kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 4)
+        """The entry as a function of an address; it releases the GIL."""
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
         return kind(self.address)
 
 

@@ -29,7 +29,7 @@ class Options:
 class Frame:
     """The buffers of one call at a time."""
 
-    __slots__ = ("arguments", "inputs", "outputs", "work", "numbers", "results")
+    __slots__ = ("address", "block", "inputs", "outputs", "work", "numbers", "results")
 
     def __init__(self, inputs: int, outputs: int, work: int) -> None:
         self.inputs = (ctypes.c_double * max(inputs, 1))()
@@ -37,7 +37,8 @@ class Frame:
         self.work = (ctypes.c_char * (work + ALIGNMENT))()
         start = ctypes.addressof(self.work)
         aligned = start + (-start) % ALIGNMENT
-        self.arguments = (ctypes.addressof(self.inputs), 0, ctypes.addressof(self.outputs), aligned)
+        self.block = (ctypes.c_int64 * 4)(ctypes.addressof(self.inputs), 0, ctypes.addressof(self.outputs), aligned)
+        self.address = ctypes.addressof(self.block)
         self.numbers = np.frombuffer(self.inputs, dtype=float)
         self.results = np.frombuffer(self.outputs, dtype=float)
 
@@ -96,11 +97,11 @@ class Path:
 
     def run(self, frame: Frame) -> int:
         """Call the machine code on a frame: 0, or the number of the guard that failed."""
-        return self.call(*frame.arguments)
+        return self.call(frame.address)
 
-    def call(self, *addresses: int) -> int:
+    def call(self, address: int) -> int:
         """Call the machine code, and raise what Python code that it called raised."""
-        status = self.function(*addresses)
+        status = self.function(address)
         if self.code.calls_python:
             if status:
                 native.forget_pending()
