@@ -134,40 +134,37 @@ def _map_messages(
     wanted += [
         any([active[o] for o in operands[mapped.shared + column :: mapped.columns]]) for column in range(mapped.columns)
     ]
-    body, seeded = _adjoint_body(mapped, [_seeded(mapped, k, seeds) for k in range(len(mapped.reduced))], wanted)
+    starts = mapped.positions()
+    reached = [any(i in seeds for i in range(*ends)) for ends in zip(starts, starts[1:])]
+    body, seeded = _adjoint_body(mapped, reached, wanted)
     zero = builder.constant(0.0)
     shared = [*operands[: mapped.shared]]
-    shared += [seeds.get(mapped.position(k), zero) for k in seeded if mapped.reduced[k]]
+    shared += [seeds.get(starts[k], zero) for k in seeded if mapped.reduced[k]]
     rows: list[int] = []
     for row in range(mapped.rows or 0):
         start = mapped.shared + row * mapped.columns
         rows += operands[start : start + mapped.columns]
-        rows += [seeds.get(mapped.position(k, row), zero) for k in seeded if not mapped.reduced[k]]
+        rows += [seeds.get(starts[k] + row, zero) for k in seeded if not mapped.reduced[k]]
     extra = sum(not mapped.reduced[k] for k in seeded)
     if mapped.rows is None and extra:
         raise ValueError("a map over arrays of the call has no adjoints of single rows")
     kinds = (*mapped.reduced, *[i < mapped.shared for i, want in enumerate(wanted) if want])
     new = Map(body, len(shared), kinds, mapped.rows, mapped.widths, mapped.results, mapped)
     sweep = builder.emit("map", (*shared, *rows), new)
-    output = len(mapped.reduced)
+    items = iter(new.positions()[len(mapped.reduced) :])
     for i, want in enumerate(wanted):
         if not want:
             continue
+        item = next(items)
         if i < mapped.shared:
-            message = builder.emit("item", (sweep,), new.position(output))
+            message = builder.emit("item", (sweep,), item)
             _receive(builder, adjoints, operands[i], message, None)
         else:
             for row in range(mapped.rows or 0):
                 operand = operands[mapped.shared + row * mapped.columns + i - mapped.shared]
                 if active[operand]:
-                    message = builder.emit("item", (sweep,), new.position(output, row))
+                    message = builder.emit("item", (sweep,), item + row)
                     _receive(builder, adjoints, operand, message, None)
-        output += 1
-
-
-def _seeded(mapped: Map, output: int, seeds: Mapping[int, int]) -> bool:
-    rows = 1 if mapped.reduced[output] else mapped.rows or 0
-    return any(mapped.position(output, row) in seeds for row in range(rows))
 
 
 def _adjoint_body(mapped: Map, seeded: Sequence[bool], wanted: Sequence[bool]) -> tuple[Program, list[int]]:

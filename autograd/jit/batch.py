@@ -317,7 +317,7 @@ class _Mapper:
         self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
         if reduce is None:
             return None
-        totals = [trace.wrap(trace.emit("item", (self.at,), data.position(k))) for k in range(len(outputs))]
+        totals = [trace.wrap(trace.emit("item", (self.at,), k)) for k in range(len(outputs))]
         return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
 
 

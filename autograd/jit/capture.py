@@ -136,8 +136,10 @@ class Trace(Builder):
         operands += [column[1][row] for row in range(len(rows)) for column in batched]
         at = self.emit("map", tuple(operands), data)
 
+        starts = data.positions()
+
         def item(output: int, row: int = 0) -> Any:
-            return self.wrap(self.emit("item", (at,), data.position(output, row)))
+            return self.wrap(self.emit("item", (at,), starts[output] + row))
 
         if reduce is None:
             return [rebuild([item(k, row) for k in range(len(outputs))]) for row in range(len(rows))]
@@ -150,16 +152,19 @@ class Trace(Builder):
         """The first row in a trace of its own; with every input that differs, its operands over the rows."""
         if len(rows) < FEWEST_ROWS:
             return None
-        flat = [[flatten(part)[0] for part in row] for row in rows]
-        if len({tuple([len(part) for part in row]) for row in flat}) != 1:
-            return None
         child, batched, arguments = Trace(self), [], []
         for position, part in enumerate(rows[0]):
+            if all(row[position] is part for row in rows):
+                arguments.append(part)  # the same for all rows: lifted when it is used
+                continue
+            flat = [flatten(row[position])[0] for row in rows]
+            if len({len(leaves) for leaves in flat}) != 1:
+                return None
             new: list[Any] = []
-            for k, leaf in enumerate(flat[0][position]):
-                column = [row[position][k] for row in flat]
+            for k, leaf in enumerate(flat[0]):
+                column = [leaves[k] for leaves in flat]
                 if all(other is leaf for other in column):
-                    new.append(leaf)  # the same for all rows: lifted when it is used
+                    new.append(leaf)
                     continue
                 places = [self.place(x) for x in column]
                 at = child.input(nan)

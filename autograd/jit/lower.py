@@ -14,13 +14,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from autograd.jit.program import COMPARISONS, LOGIC, Map, Program
 from autograd.rules import Rule
 
-LONGEST = 2000  # instructions that may stay in one function
-CHUNK = 500  # instructions in a function of a longer program: compile time grows faster than the length
+CHUNK = 300  # instructions in a function: compile time grows faster than the length
+LONGEST = 2000  # where nothing is called, so that values stay in registers, so many may stay together
 ALIGNMENT = 64
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
 CODES = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
@@ -137,6 +138,9 @@ class Code:
         self.chunks: list[str] = []
         self.temporaries = 0
         self.items: dict[int, Callable[[int], int]] = {}  # a map's value → where in the workspace its items are
+        reduced = mapped.reduced if mapped is not None else ()
+        before = list(accumulate(reduced, initial=0))  # how many outputs before each are sums
+        self.ranks = [before[k] if r else k - before[k] for k, r in enumerate(reduced)]
         self.bits = {i for i, (op, _, _) in enumerate(program.code) if op in COMPARISONS or op in LOGIC}
 
     # ---- values --------------------------------------------------------------------------------------------
@@ -210,7 +214,8 @@ class Code:
         """Write everything; the names of the functions, to be called in this order."""
         code = self.program.code
         computed = [i for i, (op, _, _) in enumerate(code) if op not in FREE]
-        length = LONGEST if len(computed) <= LONGEST else CHUNK
+        calls = any(code[i].op in LIBM or code[i].op in ("map", "custom") for i in computed)
+        length = CHUNK if calls or len(computed) > LONGEST else LONGEST
         parts = [computed[start : start + length] for start in range(0, len(computed), length)] or [[]]
         self._assign_slots(parts)
         uses = self._outputs_by_value()
@@ -289,7 +294,7 @@ class Code:
             self._store(value, "%outputs", 8 * output)
             return
         reduced = self.mapped.reduced
-        place = sum(r == reduced[output] for r in reduced[:output]) * 8 * self.lanes
+        place = self.ranks[output] * 8 * self.lanes
         if not reduced[output]:
             self._store(value, "%outputs", place)
             return
@@ -419,12 +424,12 @@ class Code:
         results = layout.take(8 * each * (mapped.rows or 0))
         totals = layout.take(8 * (sum(mapped.reduced) + lanes))
         places: dict[int, int] = {}  # item → its offset
-        for k, reduced in enumerate(mapped.reduced):
-            rank = sum(r == reduced for r in mapped.reduced[:k])
+        ranks = {True: 0, False: 0}
+        for start, reduced in zip(mapped.positions(), mapped.reduced):
             for row in range(1 if reduced else mapped.rows or 0):
-                places[mapped.position(k, row)] = (
-                    totals + 8 * rank if reduced else results + 8 * (rank * (mapped.rows or 0) + row)
-                )
+                rank = ranks[reduced]
+                places[start + row] = totals + 8 * rank if reduced else results + 8 * (rank * (mapped.rows or 0) + row)
+            ranks[reduced] += 1
         self.items[value] = places.__getitem__
         if mapped.rows is None:
             count = self.temporary("load i64, ptr %rows")

@@ -285,21 +285,20 @@ def _remove_unused_results(program: Program) -> Program:
     renumbered: dict[int, dict[int, int]] = {}
     for i in maps:
         old: Map = code[i].data
-        if old.rows is None and not all(old.reduced):
-            kept = [k for k, r in enumerate(old.reduced) if not r or old.position(k) in used[i]]
-        else:
-            kept = [
-                k
-                for k, r in enumerate(old.reduced)
-                if any(old.position(k, row) in used[i] for row in range(1 if r else old.rows or 0))
-            ]
+        starts = old.positions()
+        kept = [
+            k
+            for k, reduced in enumerate(old.reduced)
+            if (old.rows is None and not reduced)  # it goes to an array of the call
+            or any(item in used[i] for item in range(starts[k], starts[k + 1]))
+        ]
         body = Program(old.body.code, [old.body.outputs[k] for k in kept], old.body.inputs, old.body.guards)
         new = replace(old, body=body, reduced=tuple([old.reduced[k] for k in kept]))
         code[i] = code[i]._replace(data=new)
         renumbered[i] = {
-            old.position(k, row): new.position(position, row)
-            for position, k in enumerate(kept)
-            for row in range(1 if old.reduced[k] else old.rows or 0)
+            starts[k] + row: start + row
+            for k, start in zip(kept, new.positions())
+            for row in range(starts[k + 1] - starts[k])
         }
     for i, (op, operands, data) in enumerate(code):
         if op == "item" and data in renumbered[operands[0]]:

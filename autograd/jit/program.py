@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from autograd.rules import TABLE, Rule
@@ -90,9 +91,10 @@ class Map:
         """How many numbers differ from row to row."""
         return self.body.inputs - self.shared
 
-    def position(self, output: int, row: int = 0) -> int:
-        """Which item of the map is a body's output (of a row, if it is not reduced)."""
-        return sum(1 if reduced else self.rows or 0 for reduced in self.reduced[:output]) + row
+    def positions(self) -> list[int]:
+        """Which item of the map is each of the body's outputs (of the first row, if it is not reduced)."""
+        sizes = [1 if reduced else self.rows or 0 for reduced in self.reduced]
+        return list(accumulate(sizes, initial=0))
 
     def headline(self, operands: Sequence[int]) -> str:
         """How the instruction is printed, above its body."""
