@@ -315,10 +315,10 @@ class Traced(Value):
         return [_user(trace, found[x]) if x in found else 0.0 for x in places]
 
     @classmethod
-    def sweep_forward(cls, outputs: Sequence[Any], inputs: Sequence[Value], seeds: Sequence[Any]) -> list[Any]:
-        """The tangent of every output, given those of the inputs."""
-        trace = innermost([*outputs, *inputs, *seeds])
-        starts = {trace.place(x): trace.place(seed) for x, seed in zip(inputs, seeds)}
+    def sweep_forward(cls, outputs: Sequence[Any], seeds: Mapping[Value, Any]) -> list[Any]:
+        """The tangent of every output, given those of some inputs."""
+        trace = innermost([*outputs, *seeds, *seeds.values()])
+        starts = {trace.place(x): trace.place(seed) for x, seed in seeds.items()}
         places = [trace.place(y) if isinstance(y, Value) else -1 for y in outputs]
         found = adjoint.forward(trace, starts)
         return [_user(trace, found[y]) if y in found else 0.0 for y in places]
