@@ -68,12 +68,15 @@ def rows_of(tree: Any, axis: int, path: str) -> Rows:
 
 
 @dataclass
-class _Captured:
+class Captured:
     """A path with what its results look like."""
 
     path: Path
     row: Any  # the results of one row, where there is one for each
     fast: Function | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "row": self.row, "fast": None}
 
 
 class Batch:
@@ -85,7 +88,7 @@ class Batch:
         self.stacks = function is mapped and self.reduce is None
         self.lock = threading.RLock()
         self.fast: Function = fast.miss  # the short way for arguments like the last
-        self.versions: dict[Hashable, list[_Captured]] = {}
+        self.versions: dict[Hashable, list[Captured]] = {}
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
@@ -160,14 +163,14 @@ class _Call:
                 return self._result(first, outputs, totals)
             number += 1
 
-    def _outputs(self, captured: _Captured) -> list[Any]:
+    def _outputs(self, captured: Captured) -> list[Any]:
         """One array for each leaf of a row's result, or one matrix."""
         if not self.batch.stacks:
             return []
         leaves, _ = flatten(captured.row, arrays=True)
         return [np.empty((self.count, *getattr(leaf, "shape", ()))) for leaf in leaves]
 
-    def _run_path(self, captured: _Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
+    def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
         count = self.count if left is None else len(left)
         targets = outputs if left is None else [np.empty((count, *out.shape[1:])) for out in outputs]
@@ -183,7 +186,7 @@ class _Call:
             return None
         return wrong if left is None else left[wrong]
 
-    def _in_threads(self, captured: _Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
+    def _in_threads(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
         threads = min(self.batch.options.threads, -(-count // 64))
         if threads == 1:
             return [self._run_part(captured, arrays, targets, failed, count, 0)]
@@ -195,7 +198,7 @@ class _Call:
             ]
             return [job.result() for job in jobs]
 
-    def _run_part(self, captured: _Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
+    def _run_part(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
         path = captured.path
         table = [count]
         for array in arrays:
@@ -218,7 +221,7 @@ class _Call:
         path.pool.append(frame)
         return totals
 
-    def _result(self, captured: _Captured, outputs: list[Any], totals: Any) -> Any:
+    def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
         if not self.batch.stacks:
             return captured.path.rebuild(totals.tolist())
         as_arrays = any(transforms._holds_array(arg) for arg, axis in zip(self.args, self.axes) if axis is not None)
@@ -230,7 +233,7 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[_Captured], row: int) -> None:
+    def _capture(self, versions: list[Captured], row: int) -> None:
         """Capture and compile the path that a row takes."""
         batch = self.batch
         with batch.lock:
@@ -273,12 +276,9 @@ class _Call:
                 finally:
                     transforms.map_rows.reset(token)
             closed = [leaf for leaf, _ in trace.leaf_inputs]
-            path = Path(finish(trace, outputs), rebuild or _nothing, batch.options, closed)
-            versions.append(_Captured(path, mapper.row))
-
-
-def _nothing(numbers: Sequence[Any]) -> None:
-    return None
+            template = rebuild([0.0] * len(outputs)) if rebuild is not None else None
+            path = Path(finish(trace, outputs), template, batch.options, closed)
+            versions.append(Captured(path, mapper.row))
 
 
 class _Mapper:

@@ -7,19 +7,23 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from autograd.jit import batch, fast
+from autograd import transforms
+from autograd.jit import batch, fast, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, tracing
 from autograd.jit.native import assembly
 from autograd.jit.paths import Options, Path
 from autograd.jit.structure import inspect
 from autograd.modes import current_mode
-from autograd.rules import REAL, Rule
+from autograd.rules import REAL, TABLE, Rule
 from autograd.sweep import topological_order
 from autograd.tree import flatten
 from autograd.value import Value
 
 Function = Callable[..., Any]
+
+
+LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes so that it can be differentiated
 
 
 class TooManyPathsError(RuntimeError):
@@ -88,7 +92,8 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
         if error.args != (THROUGH_A_MAP,):
             raise
         trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
-    return Path(finish(trace, outputs), rebuild, options, [leaf for leaf, _ in trace.leaf_inputs])
+    template = rebuild([0.0] * len(outputs))
+    return Path(finish(trace, outputs), template, options, [leaf for leaf, _ in trace.leaf_inputs])
 
 
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
@@ -160,6 +165,11 @@ class Compiled:
                 version = self.versions.setdefault(structure, Version(self))
         return version
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        versions = {key: (version.paths, version.after) for key, version in self.versions.items()}
+        rows = self.batch.versions if self.batch is not None else {}
+        return _restore, (travel.pack(self.function), self.options, self.lowers, versions, rows)
+
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
     def _on_values(self, structure: Hashable, arguments: Any, leaves: Sequence[Any]) -> Any:
@@ -171,6 +181,8 @@ class Compiled:
             return path.rebuild([Value(y) for y in outputs])
         active = [i for i, x in enumerate(leaves) if isinstance(x, Value)]
         operands = (*[leaves[i] for i in active], *path.leaves)
+        if self.lowers and not transforms._inside.get() and len(outputs) * len(operands) > LARGEST_JACOBIAN:
+            return path.rebuild([Ungraphed.restore(y, None, (), ()) for y in outputs])
         numbers = [x if type(x) is float else x.data for x in leaves]
         rows = self._derivative(arguments, active, path.leaves)
         local = rows(numbers)
@@ -239,6 +251,35 @@ class Compiled:
             "code_bytes": sum(path.code.code_bytes for path in found),
             "work_bytes": sum(path.code.work for path in found),
         }
+
+
+def _restore(packed: Any, options: Options, lowers: bool, versions: Any, rows: Any) -> Compiled:
+    """What pickle calls: the programs travelled, the machine code is made anew."""
+    compiled = Compiled(travel.unpack(packed), options, lowers)
+    for key, (paths, after) in versions.items():
+        version = compiled.versions[key] = Version(compiled)
+        version.paths, version.after = paths, after
+    if compiled.batch is not None:
+        compiled.batch.versions.update(rows)
+    return compiled
+
+
+class Ungraphed(Value):
+    """A number of a compiled gradient that does not know how it was computed; it says so if it is differentiated."""
+
+    __slots__ = ()
+
+    @classmethod
+    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
+        """Refuse: a derivative through this number would be lost in silence."""
+        raise TypeError(
+            "this number came out of a compiled gradient by many Values, whose own graph is not kept: take its .data, "
+            "or put what you compute from it into the compiled function"
+        )
+
+    def backward(self, seed: float = 1.0) -> None:
+        """Refuse, as `apply_rule`."""
+        self.apply_rule(TABLE["pos"], (self,))
 
 
 def _node_rule(name: str, rows: Compiled, output: int, leaves: Sequence[Any], active: Sequence[int]) -> Rule:

@@ -18,9 +18,11 @@ from autograd.rules import TABLE, Rule
 
 try:
     import llvmlite.binding as llvm
-except ImportError:
+    import numpy  # noqa: F401  # the arrays of the call path
+except ImportError as error:
     raise ImportError(
-        "autograd.jit compiles with llvmlite, which is not installed: pip install 'scalar-autograd[jit]'"
+        f"autograd.jit compiles with llvmlite and NumPy, and {error.name} is not installed: "
+        "pip install 'scalar-autograd[jit]'"
     ) from None
 
 PYTHON_ROWS = ("round", "digamma", "polygamma")  # rows whose value is computed by Python

@@ -13,6 +13,7 @@ import numpy as np
 from autograd.jit import cache, native, passes
 from autograd.jit.lower import ALIGNMENT, Module, lower
 from autograd.jit.program import Guard, Program
+from autograd.tree import flatten
 from autograd.value import Value
 
 
@@ -53,22 +54,24 @@ class Path:
         As captured; `program` is what was compiled.
     leaves : list of Value
         Values that the function closes over; their numbers are inputs after the arguments.
-    rebuild : callable
-        The result, given its numbers.
+    template : tree
+        What the result looks like.
     """
 
     captured: Program
-    rebuild: Callable[[Sequence[Any]], Any]
+    template: Any
     options: Options
     leaves: list[Value] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: native.Native = field(init=False)
+    rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
     seconds: float = 0.0
     pool: list[Frame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         start = time.perf_counter()
+        self.rebuild = flatten(self.template)[1]
         self.counts["captured"] = passes.count(self.captured)
         simple = passes.simplify(self.captured)
         self.counts["simplified"] = passes.count(simple)
@@ -111,7 +114,7 @@ class Path:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("code", "function", "pool", "program"):
+        for name in ("code", "function", "pool", "program", "rebuild"):
             state.pop(name)
         return state
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -64,10 +64,34 @@ def as_doubles(array: Any, path: str) -> Any:
 
 
 def _identity(tree: Any) -> Hashable:
-    """What else of a container, besides its children, a function may look at.
+    """What else of a container, besides its children, a function may look at: its class and other attributes."""
+    if tree is None or isinstance(tree, (list, tuple, dict)) or dataclasses.is_dataclass(tree):
+        return type(tree)
+    if not hasattr(tree, "__dict__"):
+        return _Same(tree)
+    children_names = {name.removeprefix(".") for name, _ in tree.tree_flatten()[0]}
+    rest = [(name, _hashable(x)) for name, x in vars(tree).items() if name not in children_names]
+    return (type(tree), frozenset(rest))
 
-    An object with state of its own (a module, a dataclass with fields that are not arguments) is the same only
-    as itself.
-    """
-    plain = isinstance(tree, (list, tuple, dict)) or tree is None or dataclasses.is_dataclass(tree)
-    return type(tree) if plain else (type(tree), id(tree))
+
+def _hashable(thing: Any) -> Hashable:
+    try:
+        hash(thing)
+    except TypeError:
+        return _Same(thing)
+    return cast(Hashable, thing)
+
+
+class _Same:
+    """Equal only for the same object, which it keeps alive so that no other takes its identity."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
