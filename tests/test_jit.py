@@ -183,15 +183,13 @@ def test_results_are_fresh() -> None:
         (lambda x, y: jvp(jit(poly), (x, y), (1.0, 2.0)), lambda x, y: jvp(poly, (x, y), (1.0, 2.0))),
         (jit(lambda x, y: jvp(poly, (x, y), (1.0, 2.0))), lambda x, y: jvp(poly, (x, y), (1.0, 2.0))),
         (jit(lambda x, y: vjp(poly, x, y)[1](2.0)), lambda x, y: vjp(poly, x, y)[1](2.0)),
-        (jit(hvp(poly)), hvp(poly)),
+        (jit(lambda x, y: hvp(poly)(x, 2.0, y)), lambda x, y: hvp(poly)(x, 2.0, y)),
         (jit(checkpoint(poly)), poly),
     ],
 )
 def test_compositions(compiled: Any, eager: Any) -> None:
     """Transforms of compiled functions and compiled transforms equal the eager ones."""
-    arguments = (1.25, 0.75) if getattr(eager, "__name__", "") != "product" else (1.25, 0.75, 1.5)
-    for scale in (1.0, 1.5):
-        values = tuple([x * scale for x in arguments])
+    for values in ((1.25, 0.75), (1.875, 1.125)):
         np.testing.assert_allclose(
             np.array(autograd.tree.flatten(compiled(*values))[0]),
             np.array(autograd.tree.flatten(eager(*values))[0]),

@@ -145,10 +145,18 @@ class Predicate(Arithmetic):
     """A comparison of symbols; its truth, if anything asks for it, becomes a guard."""
 
     __slots__ = ("builder", "index")
-    apply_rule = Symbol.apply_rule
 
     def __init__(self, builder: Builder, index: int) -> None:
         self.builder, self.index = builder, index
+
+    @classmethod
+    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
+        """As the other operands would: a comparison among numbers is 1 or 0."""
+        for operand in operands:
+            if not isinstance(operand, cls) and hasattr(operand, "apply_rule"):
+                return operand.apply_rule(rule, operands)
+        builder: Builder = next(o.builder for o in operands if isinstance(o, cls))
+        return builder.wrap(builder.apply(rule, operands))
 
     def select(self, if_true: Any, if_false: Any) -> Any:
         """One of two values by this comparison; None stands for no message."""
