@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from autograd.jit import native as native  # first: it says what is not installed
-from autograd.jit.call import Compiled, TooManyPathsError, Ungraphed, compile_graph, jit
+from autograd.jit.call import Compiled, Ungraphed, compile_graph, jit
+from autograd.jit.paths import TooManyPathsError
 
 __all__ = ["Compiled", "TooManyPathsError", "Ungraphed", "compile_graph", "jit"]
 

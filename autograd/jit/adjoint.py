@@ -11,6 +11,7 @@ false the message is 0, whatever the local derivatives upstream of it are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from math import isfinite
 from typing import Any
 
@@ -30,7 +31,7 @@ def depends_on(builder: Builder, wanted: Iterable[int]) -> list[bool]:
         active[value] = True
     for i, (op, operands, _) in enumerate(builder.code):
         if not active[i] and op not in WITHOUT_DERIVATIVE:
-            active[i] = any([active[o] for o in (operands[1:] if op == "select" else operands)])
+            active[i] = any(active[o] for o in (operands[1:] if op == "select" else operands))
     return active
 
 
@@ -101,14 +102,15 @@ def _presence(derivative: Any) -> Predicate | None:
     if no is None:
         return _both(condition, _presence(yes))
     when_true, when_false = _both(condition, _presence(yes)), _both(condition.negated(), _presence(no))
-    assert when_true is not None and when_false is not None
-    return when_true | when_false
+    assert when_true is not None
+    assert when_false is not None
+    return when_true.with_("or", when_false)
 
 
 def _both(one: Predicate | None, other: Predicate | None) -> Predicate | None:
     if one is None or other is None:
-        return one or other if one is None else one
-    return one & other
+        return other if one is None else one
+    return one.with_("and", other)
 
 
 def _receive(
@@ -118,7 +120,7 @@ def _receive(
         adjoints[operand] = message, present
         return
     total, before = adjoints[operand]
-    either = None if before is None or present is None else before | present
+    either = None if before is None or present is None else before.with_("or", present)
     adjoints[operand] = builder.emit("add", (total, message)), either
 
 
@@ -132,10 +134,10 @@ def _map_messages(
     _, operands, mapped = builder.code[value]
     wanted = [active[o] for o in operands[: mapped.shared]]
     wanted += [
-        any([active[o] for o in operands[mapped.shared + column :: mapped.columns]]) for column in range(mapped.columns)
+        any(active[o] for o in operands[mapped.shared + column :: mapped.columns]) for column in range(mapped.columns)
     ]
     starts = mapped.positions()
-    reached = [any(i in seeds for i in range(*ends)) for ends in zip(starts, starts[1:])]
+    reached = [any(i in seeds for i in range(*ends)) for ends in pairwise(starts)]
     body, seeded = _adjoint_body(mapped, reached, wanted)
     zero = builder.constant(0.0)
     shared = [*operands[: mapped.shared]]

@@ -17,7 +17,7 @@ import numpy as np
 from autograd import transforms
 from autograd.jit import fast
 from autograd.jit.capture import Trace, Traced, finish, tracing
-from autograd.jit.paths import Options, Path
+from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.program import Map, Program
 from autograd.jit.structure import as_doubles, inspect
 from autograd.tree import children, flatten, is_array
@@ -214,7 +214,7 @@ class _Call:
         buffer = np.array(table, dtype=np.int64)
         frame = path.frame()
         given = [*self.shared, float(self.count), *[leaf.data for leaf in path.leaves]]
-        frame.inputs[: len(given)] = given
+        frame.numbers[: len(given)] = given
         frame.block[1] = buffer.ctypes.data
         path.run(frame)
         totals = frame.results.copy()[: len(path.program.outputs)]
@@ -227,9 +227,9 @@ class _Call:
         as_arrays = any(transforms._holds_array(arg) for arg, axis in zip(self.args, self.axes) if axis is not None)
         if as_arrays:
             return flatten(captured.row, arrays=True)[1](outputs)
-        matrix = np.concatenate([out.reshape(self.count, -1) for out in outputs], axis=1) if outputs else []
         rebuild = flatten(captured.row)[1]
-        return [rebuild(row) for row in np.asarray(matrix).tolist()]
+        columns = [out.reshape(self.count, -1) for out in [np.empty((self.count, 0)), *outputs]]
+        return [rebuild(row) for row in np.concatenate(columns, axis=1).tolist()]
 
     # ---- capture -------------------------------------------------------------------------------------------
 
@@ -237,48 +237,36 @@ class _Call:
         """Capture and compile the path that a row takes."""
         batch = self.batch
         with batch.lock:
-            if len(versions) >= batch.options.max_paths:
-                lines = sorted({guard.line for v in versions for guard in v.path.captured_guards})
-                from autograd.jit.call import TooManyPathsError
-
-                raise TooManyPathsError(
-                    f"the rows took more than {batch.options.max_paths} paths through the branches at "
-                    f"{'; '.join(lines[:4])}: choose with autograd.math.where instead of branching, or allow more "
-                    "with jit(max_paths=...)"
-                )
+            guards = [guard for captured in versions for guard in captured.path.captured_guards]
+            check_paths(len(versions), batch.options, "the map", guards)
             trace = Trace()
-            traced = [Traced.of(trace, trace.input(x)) for x in self.shared]
+            args = self._traced_arguments(trace, row)
             count = Traced.of(trace, trace.input(float(self.count)))
-            args, start, singles = [], 0, iter(self.mapped)
-            for arg, axis in zip(self.args, self.axes):
-                if axis is not None:
-                    args.append(next(singles).single(row))
-                    continue
-                leaves, rebuild = flatten(arg)
-                args.append(rebuild(traced[start : start + len(leaves)]))
-                start += len(leaves)
             widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
             mapper = _Mapper(trace, self.axes, count, widths)
-            with tracing(trace):
-                token = transforms.map_rows.set(mapper)
-                try:
-                    if batch.stacks:
-                        parts = [
-                            arg if axis is None else transforms._rows(arg, axis)[0]
-                            for arg, axis in zip(args, self.axes)
-                        ]
-                        mapper(batch.inner, [parts], None)
-                        outputs, rebuild = [mapper.at], None
-                    else:
-                        result = batch.function(*args)
-                        leaves, rebuild = flatten(result, "the result of the compiled function")
-                        outputs = [trace.place(leaf) for leaf in leaves]
-                finally:
-                    transforms.map_rows.reset(token)
+            with tracing(trace, mapper):
+                if batch.stacks:
+                    first = [a if axis is None else transforms._rows(a, axis)[0] for a, axis in zip(args, self.axes)]
+                    mapper(batch.inner, [first], None)
+                    outputs, template = [mapper.at], None
+                else:
+                    leaves, rebuild = flatten(batch.function(*args), "the result of the compiled function")
+                    outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
             closed = [leaf for leaf, _ in trace.leaf_inputs]
-            template = rebuild([0.0] * len(outputs)) if rebuild is not None else None
-            path = Path(finish(trace, outputs), template, batch.options, closed)
-            versions.append(Captured(path, mapper.row))
+            versions.append(Captured(Path(finish(trace, outputs), template, batch.options, closed), mapper.row))
+
+    def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
+        """Tracers for what the rows share; of a mapped argument, one row in numbers."""
+        traced = [Traced.of(trace, trace.input(x)) for x in self.shared]
+        args, start, mapped = [], 0, iter(self.mapped)
+        for arg, axis in zip(self.args, self.axes):
+            if axis is not None:
+                args.append(next(mapped).single(row))
+                continue
+            leaves, rebuild = flatten(arg)
+            args.append(rebuild(traced[start : start + len(leaves)]))
+            start += len(leaves)
+        return args
 
 
 class _Mapper:
@@ -300,7 +288,7 @@ class _Mapper:
             leaves, rebuild = flatten(part)
             columns += [child.input(x) for x in leaves]
             args.append(rebuild([Traced.of(child, x) for x in columns[len(columns) - len(leaves) :]]))
-        with tracing(child, maps=False):
+        with tracing(child, None):
             self.row = function(*args)
             leaves, rebuild = flatten(self.row, "a result")
             outputs = [child.place(leaf) for leaf in leaves]
@@ -341,4 +329,3 @@ def made_by(function: Any) -> tuple[Any, ...] | None:
         return transforms.made_by.get(function)
     except TypeError:  # not hashable or not weakly referable: not a transform's
         return None
-

@@ -177,14 +177,15 @@ class Predicate(Arithmetic):
         return float(bool(self))
 
     def __and__(self, other: Any) -> Any:
-        return self._with("and", other) if isinstance(other, Predicate) else other and self
+        return self.with_("and", other) if isinstance(other, Predicate) else other and self
 
     def __or__(self, other: Any) -> Any:
-        return self._with("or", other) if isinstance(other, Predicate) else other or self
+        return self.with_("or", other) if isinstance(other, Predicate) else other or self
 
     __rand__, __ror__ = __and__, __or__
 
-    def _with(self, op: str, other: Predicate) -> Predicate:
+    def with_(self, op: str, other: Predicate) -> Predicate:
+        """The comparison that both of these, or either, come out true."""
         return Predicate(self.builder, self.builder.emit(op, (self.index, other.index)))
 
     def negated(self) -> Predicate:

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 
 from autograd.jit import native
-from autograd.jit.lower import Module
+from autograd.jit.module import Module
 
 FORMAT = b"autograd object 1\n"
 OFF = ("off", "0", "no", "false")

@@ -12,7 +12,7 @@ from autograd.jit import batch, fast, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, tracing
 from autograd.jit.native import assembly
-from autograd.jit.paths import Options, Path
+from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.structure import inspect
 from autograd.modes import current_mode
 from autograd.rules import REAL, TABLE, Rule
@@ -24,10 +24,6 @@ Function = Callable[..., Any]
 
 
 LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes so that it can be differentiated
-
-
-class TooManyPathsError(RuntimeError):
-    """A function took more paths through its branches than `max_paths`."""
 
 
 class Version:
@@ -72,14 +68,9 @@ class Version:
         """Capture and compile the path that these arguments take; its number."""
         owner = self.owner
         with owner.lock:
+            guards = [guard for path in self.paths for guard in path.captured_guards]
+            check_paths(len(self.paths), owner.options, owner.__name__, guards)
             path = capture(owner.function, arguments, given, owner.options)
-            if len(self.paths) >= owner.options.max_paths:
-                lines = sorted({guard.line for p in self.paths for guard in p.captured.guards})
-                raise TooManyPathsError(
-                    f"{owner.__name__} took more than {owner.options.max_paths} paths through its branches at "
-                    f"{'; '.join(lines[:4])}: choose with autograd.math.where instead of branching, or allow more "
-                    "with jit(max_paths=...)"
-                )
             self.paths.append(path)
             return len(self.paths) - 1
 
@@ -99,7 +90,7 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
     trace = Trace()
     args, keywords = flatten(arguments)[1]([Traced.of(trace, trace.input(x)) for x in given])
-    with tracing(trace, maps):
+    with tracing(trace, trace.map_rows if maps else None):
         result = function(*args, **keywords)
         leaves, rebuild = flatten(result, "the result of the compiled function")
         outputs = [trace.place(leaf) for leaf in leaves]
@@ -189,9 +180,7 @@ class Compiled:
         nodes = []
         for k, y in enumerate(outputs):
             rule = _node_rule(self.__name__, rows, k, leaves, active)
-            kept = [None if d == 0.0 and path.captured.code[path.captured.outputs[k]].op == "constant" else d
-                    for d in local[k]]
-            nodes.append(Value.restore(y, rule, operands, tuple(kept)))
+            nodes.append(Value.restore(y, rule, operands, tuple(local[k])))
         return path.rebuild(nodes)
 
     def _derivative(self, arguments: Any, active: Sequence[int], closed: Sequence[Value]) -> Compiled:

@@ -44,6 +44,7 @@ class Trace(Builder):
         return self.emit("input", (), len(self.given) - 1)
 
     def wrap(self, value: int) -> Traced:
+        """The tracer of a value."""
         return Traced.of(self, value)
 
     def place(self, operand: Any) -> int:
@@ -172,20 +173,20 @@ class Trace(Builder):
                 batched.append((at, places))
                 new.append(Traced.of(child, at))
             arguments.append(flatten(part)[1](new))
-        with tracing(child, maps=False):
+        with tracing(child, None):
             result = function(*arguments)
         return None if child.guards else (child, result, batched)
 
 
 @contextmanager
-def tracing(trace: Trace, maps: bool = True) -> Iterator[None]:
-    """Watch the operations of the `with` block."""
+def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
+    """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
     token = _trace.set(trace)
-    mapper = transforms.map_rows.set(trace.map_rows if maps else None)
+    before = transforms.map_rows.set(mapper)
     try:
         yield
     finally:
-        transforms.map_rows.reset(mapper)
+        transforms.map_rows.reset(before)
         _trace.reset(token)
 
 

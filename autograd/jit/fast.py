@@ -60,7 +60,9 @@ class _Writer:
             self.start += 1
             return True
         if kind is np.ndarray and tree.dtype == np.float64:
-            self.checks.append(f"type({name}) is not ndarray or {name}.dtype is not double or {name}.shape != {self.name(tree.shape)}")
+            self.checks.append(
+                f"type({name}) is not ndarray or {name}.dtype is not double or {name}.shape != {self.name(tree.shape)}"
+            )
             stop = self.start + tree.size
             self.stores.append(f"v{len(self.views)}[...] = {name}")
             self.views.append((self.start, stop, tree.shape))
@@ -137,7 +139,7 @@ def caller(args: tuple[Any, ...], version: Version) -> Callable[..., Any] | None
     path = version.paths[version.current]
     writer = _Writer()
     names = [f"a{k}" for k in range(len(args))]
-    if not all([writer.argument(name, tree) for name, tree in zip(names, args)]):
+    if not all(writer.argument(name, tree) for name, tree in zip(names, args)):
         return None
     results = _Results(writer)
     taken = results.expression(path.rebuild([0.0] * len(path.program.outputs)))
@@ -149,7 +151,7 @@ def caller(args: tuple[Any, ...], version: Version) -> Callable[..., Any] | None
 def batch_caller(
     args: tuple[Any, ...], axes: Sequence[int | None], path: Path, row: Any | None
 ) -> Callable[..., Any] | None:
-    """The same for a map over the rows of contiguous ndarrays; `row` is what a row's results look like, if they stay."""
+    """The same for a map over the rows of contiguous ndarrays; `row`: what a row's results look like, if any."""
     writer = _Writer()
     names = [f"a{k}" for k in range(len(args))]
     mapped = [name for name, axis in zip(names, axes) if axis is not None]
@@ -220,9 +222,10 @@ def _generate(
     ]
     pool: list[Any] = []
 
+    run = path.call if path.code.calls_python else path.function
     scope = {
         **writer.names, "MISS": MISS, "ndarray": np.ndarray, "double": np.dtype(float), "pop": pool.pop,
-        "append": pool.append, "empty": np.empty, "new_frame": new_frame, "run": path.call if path.code.calls_python else path.function,
+        "append": pool.append, "empty": np.empty, "new_frame": new_frame, "run": run,
     }  # fmt: skip  # a table
     exec("\n".join(lines), scope)
     generated: Callable[..., Any] = scope["call"]

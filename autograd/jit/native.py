@@ -13,7 +13,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from autograd import ieee
-from autograd.jit.lower import BINARY, LIBM, Machine, Module
+from autograd.jit.lower import BINARY, LIBM
+from autograd.jit.module import Machine, Module
 from autograd.rules import TABLE, Rule
 
 try:
@@ -145,7 +146,7 @@ class Native:
 
 
 def machine(accurate: bool, fast_math: bool) -> Machine:
-    """This machine, for lowering."""
+    """The machine at hand, for lowering."""
     flags = "" if accurate else "reassoc nsz arcp contract afn " if fast_math else "contract "
     return Machine(lanes(), {} if accurate else vector_math(), flags)
 

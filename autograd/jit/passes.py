@@ -62,8 +62,8 @@ def _add(builder: Builder, a: int, b: int) -> int | None:
         return a
     if (y := _negated(builder, b)) is not None:
         return builder.emit("sub", (a, y))
-    if (y := _negated(builder, a)) is not None:
-        return builder.emit("sub", (b, y))
+    if (x := _negated(builder, a)) is not None:
+        return builder.emit("sub", (b, x))
     return None
 
 
@@ -76,11 +76,11 @@ def _sub(builder: Builder, a: int, b: int) -> int | None:
 
 
 def _mul(builder: Builder, a: int, b: int) -> int | None:
-    for x, factor in ((a, b), (b, a)):
+    for other, factor in ((a, b), (b, a)):
         if _is(builder, factor, 1.0):
-            return x
+            return other
         if _is(builder, factor, -1.0):
-            return builder.emit("neg", (x,))
+            return builder.emit("neg", (other,))
     if (x := _negated(builder, a)) is not None and (y := _negated(builder, b)) is not None:
         return builder.emit("mul", (x, y))
     return None

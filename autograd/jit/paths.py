@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from autograd.jit import cache, native, passes
-from autograd.jit.lower import ALIGNMENT, Module, lower
+from autograd.jit.lower import lower
+from autograd.jit.module import ALIGNMENT, Module
 from autograd.jit.program import Guard, Program
 from autograd.tree import flatten
 from autograd.value import Value
@@ -27,6 +28,21 @@ class Options:
     threads: int = 1
 
 
+class TooManyPathsError(RuntimeError):
+    """A function took more paths through its branches than `max_paths`."""
+
+
+def check_paths(count: int, options: Options, name: str, guards: Sequence[Guard]) -> None:
+    """Raise if one more path would be one too many."""
+    if count < options.max_paths:
+        return
+    lines = sorted({guard.line for guard in guards})
+    raise TooManyPathsError(
+        f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
+        "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
+    )
+
+
 class Frame:
     """The buffers of one call at a time."""
 
@@ -40,8 +56,8 @@ class Frame:
         aligned = start + (-start) % ALIGNMENT
         self.block = (ctypes.c_int64 * 4)(ctypes.addressof(self.inputs), 0, ctypes.addressof(self.outputs), aligned)
         self.address = ctypes.addressof(self.block)
-        self.numbers = np.frombuffer(self.inputs, dtype=float)
-        self.results = np.frombuffer(self.outputs, dtype=float)
+        self.numbers = np.frombuffer(memoryview(self.inputs), dtype=float)
+        self.results = np.frombuffer(memoryview(self.outputs), dtype=float)
 
 
 @dataclass(eq=False)

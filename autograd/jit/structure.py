@@ -66,7 +66,7 @@ def as_doubles(array: Any, path: str) -> Any:
 def _identity(tree: Any) -> Hashable:
     """What else of a container, besides its children, a function may look at: its class and other attributes."""
     if tree is None or isinstance(tree, (list, tuple, dict)) or dataclasses.is_dataclass(tree):
-        return type(tree)
+        return cast(Hashable, type(tree))
     if not hasattr(tree, "__dict__"):
         return _Same(tree)
     children_names = {name.removeprefix(".") for name, _ in tree.tree_flatten()[0]}
