@@ -464,6 +464,17 @@ def test_parameters_closed_over() -> None:
     assert 6.0 == gradient(3.0)
 
 
+def test_closed_over_only() -> None:
+    """A function without arguments, of Values alone, is one node too."""
+    w = Value(3.0)
+    compiled = jit(lambda: w * w)
+    for number in (3.0, 4.0):
+        w.data, w.grad = number, 0.0
+        y = compiled()
+        y.backward()
+        assert (number * number, 2.0 * number) == (y.data, w.grad)
+
+
 def test_module() -> None:
     """A module of `nn` as an argument and closed over: value and gradients as eager."""
     import random

@@ -220,9 +220,11 @@ def innermost(operands: Sequence[Any]) -> Trace:
         trace = getattr(operand, "builder", None)
         if isinstance(trace, Trace) and (found is None or _is_inside(trace, found)):
             found = trace
-    assert found is not None
     current = _trace.get()
-    return current if current is not None and _is_inside(current, found) else found
+    if current is not None and (found is None or _is_inside(current, found)):
+        return current
+    assert found is not None
+    return found
 
 
 def _is_inside(trace: Trace, other: Trace) -> bool:

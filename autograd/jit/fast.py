@@ -61,7 +61,7 @@ class _Writer:
             return True
         if kind is np.ndarray and tree.dtype == np.float64:
             self.checks.append(
-                f"type({name}) is not ndarray or {name}.dtype is not double or {name}.shape != {self.name(tree.shape)}"
+                f"type({name}) is not ndarray or {name}.dtype is not double and {name}.dtype != double or {name}.shape != {self.name(tree.shape)}"
             )
             stop = self.start + tree.size
             self.stores.append(f"v{len(self.views)}[...] = {name}")
@@ -164,7 +164,7 @@ def batch_caller(
         if axis != 0 or type(tree) is not np.ndarray or tree.dtype != np.float64 or not tree.size:
             return None
         writer.checks.append(
-            f"type({name}) is not ndarray or {name}.dtype is not double or {name}.shape[1:] != {tree.shape[1:]} "
+            f"type({name}) is not ndarray or {name}.dtype is not double and {name}.dtype != double or {name}.shape[1:] != {tree.shape[1:]} "
             f"or not {name}.flags.c_contiguous or len({name}) != len({mapped[0]})"
         )
         strides.append(8 * (tree.size // len(tree)))
