@@ -286,7 +286,7 @@ def _scipy_special(name: str) -> Callable[..., float]:
 
 def digamma(x: float) -> float:
     """The logarithmic derivative of the gamma function; nan at its poles, the whole numbers up to 0."""
-    return nan if x <= 0.0 and x == math.floor(x) else float(_scipy_special("psi")(x))
+    return nan if x == -inf or (x <= 0.0 and x == math.floor(x)) else float(_scipy_special("psi")(x))
 
 
 def polygamma(order: float, x: float) -> float:

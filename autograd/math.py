@@ -290,20 +290,21 @@ def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
 sumprod = dot
 
 
-def _of_data(test: Callable[[float], bool]) -> Callable[[Any], Any]:
+def _test(name: str, test: Callable[[Any], builtins.bool]) -> Callable[[Any], Any]:
     def function(x: Any) -> Any:
         if hasattr(x, "ndim") and x.ndim:
             return _elementwise(function, (x,)).astype(bool)
-        return test(x.data if isinstance(x, Value) else x)
+        return bool(test(x))
 
-    function.__name__ = function.__qualname__ = test.__name__
-    function.__doc__ = f"`math.{test.__name__}` of the number."
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"`math.{name}` of the number."
     return function
 
 
-isfinite = _of_data(_math.isfinite)
-isinf = _of_data(_math.isinf)
-isnan = _of_data(_math.isnan)
+# Written as comparisons, which the compiler can follow.
+isfinite = _test("isfinite", lambda x: x - x == 0)
+isinf = _test("isinf", lambda x: (x == inf) | (x == -inf))
+isnan = _test("isnan", lambda x: x != x)
 
 
 def isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> builtins.bool:

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from autograd import rules
 from autograd.modes import mode
@@ -24,6 +25,12 @@ Function = Callable[..., Any]
 Argnums = int | Sequence[int]
 
 _inside: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
+# How the compiler maps a function over rows while it captures: (function, rows, reduce) → results or NotImplemented.
+map_rows: ContextVar[Callable[[Function, list[list[Any]], str | None], Any] | None] = ContextVar(
+    "autograd_map_rows", default=None
+)
+# What a transform made of what: the compiler looks through vmap and the gradient of a reduced vmap.
+made_by: WeakKeyDictionary[Function, tuple[Any, ...]] = WeakKeyDictionary()
 
 
 class _Run:
@@ -68,9 +75,9 @@ class _Run:
     def like_argument(self, leaves: Sequence[Any]) -> Any:
         """Numbers, one for each input, in the shape of the chosen argument (a tuple of shapes for several)."""
         leaves = [
-            Value(x) if isinstance(old, Value) and not isinstance(x, Value) else x
+            Value(x) if isinstance(old, Value) and not isinstance(x, Value) and not hasattr(old, "sweep_reverse") else x
             for old, x in zip(self.leaves, leaves)
-        ]
+        ]  # of the compiler's tracers none is needed
         shaped = flatten(self.arguments)[1](leaves)
         return shaped[0] if self.single else shaped
 
@@ -101,8 +108,17 @@ class _Run:
                     self._local = _on_values(order, self.inputs)
         return self._order
 
-    def gradients(self, outputs: Iterable[Any], seeds: dict[Value, Any]) -> list[Any]:
+    def _tracer(self, outputs: Iterable[Any]) -> Any:
+        """The compiler's class of tracers, which sweep a program instead of a graph, if outputs are traced."""
+        if not self.symbolic:
+            return None
+        return next((type(y) for y in outputs if hasattr(type(y), "sweep_reverse")), None)
+
+    def gradients(self, outputs: Sequence[Any], seeds: dict[Value, Any]) -> list[Any]:
         """The adjoint of every input in one reverse sweep (`outputs` fixes the order for repeated sweeps)."""
+        if tracer := self._tracer(outputs):
+            adjoints_of_inputs: list[Any] = tracer.sweep_reverse(seeds, self.inputs)
+            return adjoints_of_inputs
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
         with mode(recording=True):
             adjoints = reverse(order, seeds, self._local)
@@ -111,6 +127,9 @@ class _Run:
     def tangents(self, outputs: Sequence[Any], directions: Sequence[Any]) -> list[Any]:
         """The tangent of every output in one forward sweep; a direction of 0 is left out, for 0 · inf is no tangent."""
         seeds = {x: d for x, d in zip(self.inputs, directions) if type(d) is not float or d != 0.0}
+        if tracer := self._tracer(outputs):
+            tangents_of_outputs: list[Any] = tracer.sweep_forward(outputs, seeds)
+            return tangents_of_outputs
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
         with mode(recording=True):
             tangents = forward(order, seeds, self._local)
@@ -189,6 +208,7 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
         value = run.lowered(result)
         return ((value, run.lowered(run.aux)) if has_aux else value), gradient
 
+    made_by[value_and_gradient] = ("value_and_grad", function, argnums, has_aux)
     return value_and_gradient
 
 
@@ -213,6 +233,7 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
         value, result = both(*args, **options)
         return (result, value[1]) if has_aux else result
 
+    made_by[gradient] = ("grad", function, argnums, has_aux)
     return gradient
 
 
@@ -450,14 +471,20 @@ def vmap(
             )
             raise ValueError(f"the arguments of {getattr(function, '__name__', 'the function')} {what}")
         (count,) = counts
-        results = [
-            function(*[a if c is None else c[i] for a, c in zip(args, columns)], **options) for i in range(count)
-        ]
+        rows = [[a if c is None else c[i] for a, c in zip(args, columns)] for i in range(count)]
+        results: Any = NotImplemented
+        if (mapper := map_rows.get()) is not None:
+            results = mapper(functools.partial(function, **options), rows, reduce)
+            if results is not NotImplemented and reduce is not None:
+                return results
+        if results is NotImplemented:
+            results = [function(*row, **options) for row in rows]
         if reduce is not None:
             return _reduced(results, reduce)
         as_arrays = any(_holds_array(a) for a, c in zip(args, columns) if c is not None)
         return _stacked(results, as_arrays)
 
+    made_by[mapped] = ("vmap", function, in_axes, reduce)
     return mapped
 
 

@@ -1,0 +1,227 @@
+"""Building programs: an instruction may be rewritten the moment it is emitted.
+
+A rewriter looks at one instruction about to be emitted and answers with the number of an equal value, or None.
+Replaying a program through a builder with some rewriters is a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from autograd.ieee import to_float
+from autograd.jit.program import COMPARISONS, Instruction, Program
+from autograd.rules import TABLE, Rule
+
+Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
+
+
+class Builder:
+    """A program in the making."""
+
+    def __init__(self, rewriters: Sequence[Rewriter] = ()) -> None:
+        self.code: list[Instruction] = []
+        self.rewriters = rewriters
+        self.known: dict[Any, int] = {}
+        self.constants: dict[Any, int] = {}
+
+    def emit(self, op: str, operands: tuple[int, ...] = (), data: Any = None) -> int:
+        """The number of the value that an instruction defines, new or known."""
+        for rewrite in self.rewriters:
+            found = rewrite(self, op, operands, data)
+            if found is not None:
+                return found
+        self.code.append(Instruction(op, operands, data))
+        return len(self.code) - 1
+
+    def constant(self, number: float) -> int:
+        """The number of a constant; each is there once."""
+        key = number.hex()  # tells 0.0 from -0.0 and knows nan
+        if key not in self.constants:
+            self.code.append(Instruction("constant", (), number))
+            self.constants[key] = len(self.code) - 1
+        return self.constants[key]
+
+    def truth_constant(self, truth: bool) -> int:
+        """The number of a comparison whose outcome is known."""
+        if truth not in self.constants:
+            self.code.append(Instruction("constant", (), bool(truth)))
+            self.constants[truth] = len(self.code) - 1
+        return self.constants[truth]
+
+    def number(self, value: int) -> float | None:
+        """The float if a value is a constant, else None."""
+        op, _, data = self.code[value]
+        return data if op == "constant" and type(data) is float else None
+
+    def place(self, operand: Any) -> int:
+        """The number of an operand: a symbol, a comparison of symbols, or a constant."""
+        if isinstance(operand, Symbol):
+            return operand.index
+        if isinstance(operand, Predicate):
+            return self.emit("select", (operand.index, self.constant(1.0), self.constant(0.0)))
+        return self.constant(operand if type(operand) is float else to_float(operand))
+
+    def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
+        """Emit a row of the table (or a rule made by a user) on symbols and numbers."""
+        places = tuple([self.place(operand) for operand in operands])
+        if TABLE.get(rule.name) is rule:
+            return self.emit(rule.name, places)
+        return self.emit("custom", places, rule)
+
+    def symbol(self, value: int) -> Any:
+        """A value as the rows of the table take it: a float if it is constant, else a symbol."""
+        number = self.number(value)
+        return Symbol(self, value) if number is None else number
+
+    def wrap(self, value: int) -> Any:
+        """A value as an operand of formulas."""
+        return Symbol(self, value)
+
+    def truth(self, predicate: int) -> bool:
+        """What a comparison comes out as; only a capture knows."""
+        raise TypeError("a comparison of symbols has no truth value: use select")
+
+    def program(self, outputs: Sequence[int], inputs: int) -> Program:
+        """What has been built."""
+        return Program(self.code, list(outputs), inputs)
+
+
+def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    rule = TABLE[name]
+
+    def forward(self: Any, other: Any) -> Any:
+        return NotImplemented if isinstance(other, Selected) else rule(self, other)
+
+    return forward, lambda self, other: rule(other, self)
+
+
+def _comparison(op: str) -> Callable[[Any, Any], Any]:
+    def compare(self: Any, other: Any) -> Any:
+        return Predicate(self.builder, self.builder.emit(op, (self.index, self.builder.place(other))))
+
+    return compare
+
+
+class Arithmetic:
+    """The operators, each a row of the table."""
+
+    __slots__ = ()
+    __add__, __radd__ = _operator("add")
+    __sub__, __rsub__ = _operator("sub")
+    __mul__, __rmul__ = _operator("mul")
+    __truediv__, __rtruediv__ = _operator("div")
+    __pow__, __rpow__ = _operator("pow")
+
+    def __neg__(self) -> Any:
+        return TABLE["neg"](self)
+
+    def __abs__(self) -> Any:
+        return TABLE["abs"](self)
+
+
+class Symbol(Arithmetic):
+    """A value of a program in the making; arithmetic on it emits instructions."""
+
+    __slots__ = ("builder", "index")
+
+    def __init__(self, builder: Builder, index: int) -> None:
+        self.builder, self.index = builder, index
+
+    @classmethod
+    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
+        """Emit the rule's instruction into the program of its operands."""
+        builder: Builder = next(o.builder for o in operands if isinstance(o, (Symbol, Predicate)))
+        return Symbol(builder, builder.apply(rule, operands))
+
+    __lt__, __le__ = _comparison("<"), _comparison("<=")
+    __gt__, __ge__ = _comparison(">"), _comparison(">=")
+    __eq__ = _comparison("==")
+    __ne__ = _comparison("!=")
+    __hash__ = object.__hash__
+
+
+class Predicate(Arithmetic):
+    """A comparison of symbols; its truth, if anything asks for it, becomes a guard."""
+
+    __slots__ = ("builder", "index")
+
+    def __init__(self, builder: Builder, index: int) -> None:
+        self.builder, self.index = builder, index
+
+    @classmethod
+    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
+        """As the other operands would: a comparison among numbers is 1 or 0."""
+        for operand in operands:
+            if not isinstance(operand, cls) and hasattr(operand, "apply_rule"):
+                return operand.apply_rule(rule, operands)
+        builder: Builder = next(o.builder for o in operands if isinstance(o, cls))
+        return builder.wrap(builder.apply(rule, operands))
+
+    def select(self, if_true: Any, if_false: Any) -> Any:
+        """One of two values by this comparison; None stands for no message."""
+        if _no_message(if_true) or _no_message(if_false):
+            return Selected(self, if_true, if_false)
+        places = (self.index, self.builder.place(if_true), self.builder.place(if_false))
+        return self.builder.wrap(self.builder.emit("select", places))
+
+    def __bool__(self) -> bool:
+        return self.builder.truth(self.index)
+
+    def __int__(self) -> int:
+        return int(bool(self))
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        return float(bool(self))
+
+    def __and__(self, other: Any) -> Any:
+        return self.with_("and", other) if isinstance(other, Predicate) else other and self
+
+    def __or__(self, other: Any) -> Any:
+        return self.with_("or", other) if isinstance(other, Predicate) else other or self
+
+    __rand__, __ror__ = __and__, __or__
+
+    def with_(self, op: str, other: Predicate) -> Predicate:
+        """The comparison that both of these, or either, come out true."""
+        return Predicate(self.builder, self.builder.emit(op, (self.index, other.index)))
+
+    def negated(self) -> Predicate:
+        """True where this is false."""
+        return Predicate(self.builder, self.builder.emit("not", (self.index,)))
+
+    def _number(self) -> Any:
+        return self.select(1.0, 0.0)
+
+    def __eq__(self, other: object) -> Any:
+        return self._number() == (other._number() if isinstance(other, Predicate) else other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._number() != (other._number() if isinstance(other, Predicate) else other)
+
+    __hash__ = object.__hash__
+
+
+def _no_message(derivative: Any) -> bool:
+    return derivative is None or isinstance(derivative, Selected)
+
+
+class Selected:
+    """A local derivative that is None (no message) on one side of a comparison."""
+
+    __slots__ = ("condition", "if_true", "if_false")
+
+    def __init__(self, condition: Predicate, if_true: Any, if_false: Any) -> None:
+        self.condition, self.if_true, self.if_false = condition, if_true, if_false
+
+    def __rmul__(self, adjoint: Any) -> Any:
+        """The message: 0 where nothing is sent, whatever the adjoint."""
+        sides = [0.0 if side is None else adjoint * side for side in (self.if_true, self.if_false)]
+        return self.condition.select(*sides)
+
+    __mul__ = __rmul__
+
+
+assert set(COMPARISONS) == {"<", "<=", ">", ">=", "==", "!="}

@@ -1,0 +1,338 @@
+"""Capture: one run of a function on tracers, each a Value whose operations are written down as instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import nan
+from typing import Any, NoReturn
+
+from autograd import transforms
+from autograd.ieee import to_float
+from autograd.jit import adjoint
+from autograd.jit.builder import Builder, Predicate, Symbol
+from autograd.jit.program import Guard, Map, Program, evaluate_one
+from autograd.modes import caller, current_mode
+from autograd.rules import Rule
+from autograd.sweep import topological_order
+from autograd.tree import flatten
+from autograd.value import Value
+
+_trace: ContextVar[Trace | None] = ContextVar("autograd_trace", default=None)
+FEWEST_ROWS = 4  # a map over fewer is unrolled
+
+
+class Trace(Builder):
+    """The program being captured, with the numbers of the run that is being watched."""
+
+    def __init__(self, parent: Trace | None = None) -> None:
+        super().__init__(adjoint.mapped_rewriters())
+        self.parent = parent
+        self.numbers: dict[int, Any] = {}
+        self.given: list[float] = []  # the number of every input
+        self.leaves: dict[Any, int] = {}  # Values from outside → where they are
+        self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
+        self.lifted: dict[int, int] = {}  # values of the parent → where they are
+        self.lifted_inputs: list[tuple[int, int]] = []
+        self.guards: list[Guard] = []
+        self.guarded: set[int] = set()
+
+    def input(self, number: float) -> int:
+        """A new input; `number` is what it is in this run."""
+        self.given.append(number)
+        return self.emit("input", (), len(self.given) - 1)
+
+    def wrap(self, value: int) -> Traced:
+        """The tracer of a value."""
+        return Traced.of(self, value)
+
+    def place(self, operand: Any) -> int:
+        """Where an operand of any kind is in this program."""
+        if isinstance(operand, (Traced, Symbol, Predicate)):
+            if operand.builder is self:
+                return super().place(operand) if isinstance(operand, Predicate) else operand.index
+            return self.lift(operand)
+        if isinstance(operand, Value):
+            return self.leaf(operand)
+        return self.constant(operand if type(operand) is float else to_float(operand))
+
+    def lift(self, operand: Any) -> int:
+        """A value of the program around this one, as an input that all rows share."""
+        if self.parent is None:
+            raise TypeError(
+                f"a number traced by one compilation was used in another, at {caller()}: do not keep traced "
+                "values in globals or attributes"
+            )
+        outer = self.parent.place(operand)
+        constant = self.parent.number(outer)
+        if constant is not None:
+            return self.constant(constant)
+        if outer not in self.lifted:
+            self.lifted[outer] = self.input(nan)
+            self.numbers[self.lifted[outer]] = self.parent.value(outer)
+            self.lifted_inputs.append((outer, self.code[self.lifted[outer]].data))
+        return self.lifted[outer]
+
+    def leaf(self, node: Value) -> int:
+        """A Value from outside: its leaves are read afresh at every call, what was computed from them is computed."""
+        if node in self.leaves:
+            return self.leaves[node]
+        for each in topological_order(node):
+            if each in self.leaves:
+                continue
+            if each.op is not None:
+                self.leaves[each] = self.apply(each.op, each.operands)
+            elif self.parent is not None:
+                self.leaves[each] = self.lift(each)
+            else:
+                self.leaves[each] = self.input(each.data)
+                self.leaf_inputs.append((each, self.code[self.leaves[each]].data))
+        return self.leaves[node]
+
+    def value(self, wanted: int) -> Any:
+        """The number (or truth) of a value in this run, computed when something asks for it."""
+        stack = [wanted]
+        while stack:
+            at = stack[-1]
+            instruction = self.code[at]
+            missing = [o for o in instruction.operands if o not in self.numbers]
+            if at in self.numbers or not missing:
+                stack.pop()
+            if at not in self.numbers:
+                if missing:
+                    stack += missing
+                elif instruction.op == "input":
+                    self.numbers[at] = self.given[instruction.data]
+                else:
+                    self.numbers[at] = evaluate_one(instruction, [self.numbers[o] for o in instruction.operands])
+        return self.numbers[wanted]
+
+    def truth(self, predicate: int) -> bool:
+        """What a comparison comes out as in this run; the program holds only while it does."""
+        outcome = bool(self.value(predicate))
+        if self.code[predicate].op != "constant" and predicate not in self.guarded:
+            self.guarded.add(predicate)
+            self.guards.append(Guard(predicate, outcome, caller()))
+        return outcome
+
+    # ---- maps ------------------------------------------------------------------------------------------------
+
+    def map_rows(self, function: Callable[..., Any], rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
+        """`vmap` inside a capture: one row is captured, the others are a loop. NotImplemented: unroll it."""
+        mapped = self._capture_row(function, rows)
+        if mapped is None:
+            return NotImplemented
+        child, result, batched = mapped
+        leaves, rebuild = flatten(result, "a result")
+        outputs = [child.place(leaf) for leaf in leaves]
+        shared = [*child.lifted_inputs]
+        order = [number for _, number in shared] + [child.code[column[0]].data for column in batched]
+        renumbered = {old: new for new, old in enumerate(order)}
+        code = [i._replace(data=renumbered[i.data]) if i.op == "input" else i for i in child.code]
+        reduced = (reduce is not None,) * len(outputs)
+        body = Program(code, outputs, len(order))
+        data = Map(body, len(shared), reduced, len(rows))
+        operands = [outer for outer, _ in shared]
+        operands += [column[1][row] for row in range(len(rows)) for column in batched]
+        at = self.emit("map", tuple(operands), data)
+
+        starts = data.positions()
+
+        def item(output: int, row: int = 0) -> Any:
+            return self.wrap(self.emit("item", (at,), starts[output] + row))
+
+        if reduce is None:
+            return [rebuild([item(k, row) for k in range(len(outputs))]) for row in range(len(rows))]
+        totals = [item(k) for k in range(len(outputs))]
+        return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
+
+    def _capture_row(
+        self, function: Callable[..., Any], rows: Sequence[Sequence[Any]]
+    ) -> tuple[Trace, Any, list[tuple[int, list[int]]]] | None:
+        """The first row in a trace of its own; with every input that differs, its operands over the rows."""
+        if len(rows) < FEWEST_ROWS:
+            return None
+        child, batched, arguments = Trace(self), [], []
+        for position, part in enumerate(rows[0]):
+            if all(row[position] is part for row in rows):
+                arguments.append(part)  # the same for all rows: lifted when it is used
+                continue
+            flat = [flatten(row[position])[0] for row in rows]
+            if len({len(leaves) for leaves in flat}) != 1:
+                return None
+            new: list[Any] = []
+            for k, leaf in enumerate(flat[0]):
+                column = [leaves[k] for leaves in flat]
+                if all(other is leaf for other in column):
+                    new.append(leaf)
+                    continue
+                places = [self.place(x) for x in column]
+                at = child.input(nan)
+                child.numbers[at] = self.value(places[0])
+                batched.append((at, places))
+                new.append(Traced.of(child, at))
+            arguments.append(flatten(part)[1](new))
+        with tracing(child, None):
+            result = function(*arguments)
+        return None if child.guards else (child, result, batched)
+
+
+@contextmanager
+def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
+    """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
+    token = _trace.set(trace)
+    before = transforms.map_rows.set(mapper)
+    try:
+        yield
+    finally:
+        transforms.map_rows.reset(before)
+        _trace.reset(token)
+
+
+def _frozen(what: str) -> Callable[[Traced], NoReturn]:
+    def refuse(self: Traced) -> NoReturn:
+        raise TypeError(
+            f"{what} of a number that depends on an argument of a compiled function would freeze it, at {caller()}: "
+            "compute with it (autograd.math), compare it, or call the function without jit"
+        )
+
+    return refuse
+
+
+def _comparison(op: str) -> Callable[[Traced, Any], Any]:
+    def compare(self: Traced, other: Any) -> Any:
+        if not isinstance(other, (Value, Predicate, Symbol)):
+            try:
+                other = to_float(other)
+            except TypeError:
+                return NotImplemented
+        trace = innermost((self, other))
+        return Predicate(trace, trace.emit(op, (trace.place(self), trace.place(other))))
+
+    return compare
+
+
+def innermost(operands: Sequence[Any]) -> Trace:
+    """The trace in which an operation on these operands is written down."""
+    found: Trace | None = None
+    for operand in operands:
+        trace = getattr(operand, "builder", None)
+        if isinstance(trace, Trace) and (found is None or _is_inside(trace, found)):
+            found = trace
+    current = _trace.get()
+    if current is not None and (found is None or _is_inside(current, found)):
+        return current
+    assert found is not None
+    return found
+
+
+def _is_inside(trace: Trace, other: Trace) -> bool:
+    while trace is not other and trace.parent is not None:
+        trace = trace.parent
+    return trace is other
+
+
+class Traced(Value):
+    """A Value whose operations are captured; it stands for a number that differs from call to call."""
+
+    __slots__ = ("builder", "index")
+    builder: Trace
+    index: int
+
+    @classmethod
+    def of(cls, trace: Trace, value: int) -> Traced:
+        """The tracer of a value of a program."""
+        node: Any = cls.restore(nan, None, (), ())
+        node.builder, node.index = trace, value
+        traced: Traced = node
+        return traced
+
+    @classmethod
+    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Traced:
+        """Write the operation down."""
+        trace = innermost(operands)
+        made = trace.apply(rule, operands)
+        mode = current_mode()
+        if mode is not None and not mode.recording:
+            made = trace.emit("stop", (made,))
+        return cls.of(trace, made)
+
+    @property
+    def data(self) -> Any:
+        """The same number with its gradient cut; still traced."""
+        return self.detach()
+
+    @data.setter
+    def data(self, number: float) -> None:
+        raise AttributeError(
+            f"data cannot be assigned inside a compiled function, at {caller()}: return the new number instead"
+        )
+
+    def detach(self) -> Traced:
+        """The same number with its gradient cut."""
+        return Traced.of(self.builder, self.builder.emit("stop", (self.index,)))
+
+    def backward(self, seed: float = 1.0) -> None:
+        """Not inside a compiled function."""
+        raise TypeError(
+            f"backward() cannot be compiled, at {caller()}: use autograd.grad inside jit, or call backward() on the "
+            "result of the compiled function"
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self != 0.0)
+
+    def __repr__(self) -> str:
+        return f"Traced(v{self.index}={self.builder.value(self.index)!r})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.builder.value(self.index), spec)
+
+    def __copy__(self) -> Traced:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Traced:
+        return self
+
+    __hash__ = Value.__hash__
+    __int__, __index__ = _frozen("int()"), _frozen("an index made")
+    __float__, __complex__ = _frozen("float() (or a function of the math module)"), _frozen("complex()")
+    __lt__, __le__ = _comparison("<"), _comparison("<=")
+    __gt__, __ge__ = _comparison(">"), _comparison(">=")
+    __eq__ = _comparison("==")
+    __ne__ = _comparison("!=")
+
+    # ---- what the transforms sweep in place of a graph -----------------------------------------------------------
+
+    @classmethod
+    def sweep_reverse(cls, seeds: Mapping[Value, Any], inputs: Sequence[Value]) -> list[Any]:
+        """The adjoint of every input, given the seeds of some outputs."""
+        trace = innermost([*seeds, *seeds.values(), *inputs])
+        starts: dict[int, int] = {}
+        for output, seed in seeds.items():
+            at, weight = trace.place(output), trace.place(seed)
+            starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
+        places = [trace.place(x) for x in inputs]
+        found = adjoint.reverse(trace, starts, places)
+        return [_user(trace, found[x]) if x in found else 0.0 for x in places]
+
+    @classmethod
+    def sweep_forward(cls, outputs: Sequence[Any], seeds: Mapping[Value, Any]) -> list[Any]:
+        """The tangent of every output, given those of some inputs."""
+        trace = innermost([*outputs, *seeds, *seeds.values()])
+        starts = {trace.place(x): trace.place(seed) for x, seed in seeds.items()}
+        places = [trace.place(y) if isinstance(y, Value) else -1 for y in outputs]
+        found = adjoint.forward(trace, starts)
+        return [_user(trace, found[y]) if y in found else 0.0 for y in places]
+
+
+def _user(trace: Trace, value: int) -> Any:
+    """A value as user code sees it: a float if it is constant, else a tracer."""
+    number = trace.number(value)
+    return Traced.of(trace, value) if number is None else number
+
+
+def finish(trace: Trace, outputs: Sequence[int]) -> Program:
+    """The captured program."""
+    return Program(trace.code, list(outputs), len(trace.given), trace.guards)

@@ -1,0 +1,134 @@
+"""Rows that no machine instruction or library function computes, written in rows that one does.
+
+The formulas are those of `autograd.ieee`, with a `select` for every `if`, so that compiled and eager agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+from autograd import rules
+from autograd.ieee import LN2, SQRT_HALF
+from autograd.jit.builder import Builder
+from autograd.rules import select
+
+ACCUMULATORS = 4
+
+
+def _sigmoid(x: Any) -> Any:
+    e = rules.exp(-abs(x))
+    return select(x >= 0.0, 1.0, e) / (1.0 + e)
+
+
+def _sign(x: Any) -> Any:
+    return select((x < 0.0) | (x > 0.0), rules.copysign(1.0, x), x)
+
+
+def _extreme(xs: Sequence[Any], better: Callable[[Any, Any], Any]) -> Any:
+    """The first of the best; nan if any is nan."""
+    best = xs[0]
+    for x in xs[1:]:
+        best = select(better(x, best) | (x != x), x, best)
+    return best
+
+
+def _max(*xs: Any) -> Any:
+    return _extreme(xs, lambda x, best: x > best)
+
+
+def _min(*xs: Any) -> Any:
+    return _extreme(xs, lambda x, best: x < best)
+
+
+def _sum(*xs: Any) -> Any:
+    """The sum in several accumulators, so that no addition waits for the one before."""
+    lanes = ACCUMULATORS if len(xs) >= 2 * ACCUMULATORS else 1
+    totals = [0.0 + xs[0], *xs[1:lanes]]
+    for i, x in enumerate(xs[lanes:]):
+        totals[i % lanes] = totals[i % lanes] + x
+    while len(totals) > 1:
+        totals = [totals[i] + totals[i + 1] for i in range(0, len(totals), 2)]
+    return totals[0]
+
+
+def _prod(*xs: Any) -> Any:
+    product = xs[0]
+    for x in xs[1:]:
+        product = product * x
+    return product
+
+
+def _dot(*xs: Any) -> Any:
+    half = len(xs) // 2
+    return _sum(*[x * y for x, y in zip(xs[:half], xs[half:])])
+
+
+def _logsumexp(*xs: Any) -> Any:
+    largest = _max(*xs)
+    total: Any = 0.0
+    searching: Any = None  # whether the largest, which is left out, is still to come
+    for x in xs:
+        here = (x == largest) if searching is None else (x == largest) & searching
+        searching = here.negated() if searching is None else searching & here.negated()
+        total = total + select(here, 0.0, rules.exp(x - largest))
+    return select(abs(largest) < inf, largest + rules.log1p(total), largest)
+
+
+def _logaddexp(a: Any, b: Any) -> Any:
+    return select(a == b, a + LN2, _max(a, b) + rules.log1p(rules.exp(-abs(a - b))))
+
+
+def _divided(a: Any, b: Any) -> tuple[Any, Any]:
+    """Whole quotient and remainder with the sign of the divisor, as Python divides floats."""
+    remainder = rules.fmod(a, b)
+    quotient = (a - remainder) / b
+    other_sign = select(remainder < 0.0, 1.0, 0.0) != select(b < 0.0, 1.0, 0.0)
+    adjust = other_sign & (remainder != 0.0)
+    quotient = select(adjust, quotient - 1.0, quotient)
+    remainder = select(adjust, remainder + b, remainder)
+    remainder = select(remainder != 0.0, remainder, rules.copysign(0.0, b))
+    whole = rules.floor(quotient)
+    whole = select(quotient - whole > 0.5, whole + 1.0, whole)
+    return select(quotient != 0.0, whole, rules.copysign(0.0, a / b)), remainder
+
+
+def _elu(x: Any, alpha: Any) -> Any:
+    return select(x > 0.0, x, alpha * rules.expm1(x))
+
+
+def _gelu(x: Any) -> Any:
+    return select(x == -inf, -0.0, 0.5 * x * rules.erfc(-x * SQRT_HALF))
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "pos": lambda x: x,
+    "sign": _sign,
+    "sigmoid": _sigmoid,
+    "silu": lambda x: select(x == -inf, -0.0, x * _sigmoid(x)),
+    "gelu": _gelu,
+    "softplus": lambda x: select(x < 0.0, 0.0, x) + rules.log1p(rules.exp(-abs(x))),
+    "logaddexp": _logaddexp,
+    "logsumexp": _logsumexp,
+    "relu": lambda x: select(x <= 0.0, 0.0, x),
+    "leaky_relu": lambda x, slope: select(x > 0.0, x, slope * x),
+    "elu": _elu,
+    "clip": lambda x, low, high: select(x < low, low, select(x > high, high, x)),
+    "where": lambda c, x, y: select(c != 0.0, x, y),
+    "max": _max,
+    "min": _min,
+    "sum": _sum,
+    "mean": lambda *xs: _sum(*xs) / float(len(xs)),
+    "prod": _prod,
+    "dot": _dot,
+    "floordiv": lambda a, b: select(b == 0.0, a / b, _divided(a, b)[0]),
+    "mod": lambda a, b: select(b == 0.0, math.nan, _divided(a, b)[1]),
+}
+
+
+def expand(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """The formula in place of a row, as a rewriter."""
+    formula = FORMULAS.get(op)
+    return None if formula is None else builder.place(formula(*[builder.wrap(o) for o in operands]))

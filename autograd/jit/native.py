@@ -1,0 +1,197 @@
+"""The machine: LLVM's engine, the libraries that compiled code calls, and calls back into Python."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from autograd import ieee
+from autograd.jit.lower import BINARY, LIBM
+from autograd.jit.module import Machine, Module
+from autograd.rules import TABLE, Rule
+
+try:
+    import llvmlite.binding as llvm
+    import numpy  # noqa: F401  # the arrays of the call path
+except ImportError as error:
+    raise ImportError(
+        f"autograd.jit compiles with llvmlite and NumPy, and {error.name} is not installed: "
+        "pip install 'scalar-autograd[jit]'"
+    ) from None
+
+PYTHON_ROWS = ("round", "digamma", "polygamma")  # rows whose value is computed by Python
+_lock = threading.Lock()
+_pending = threading.local()
+
+
+@functools.cache
+def host() -> tuple[Any, str, str, str]:
+    """LLVM's target with the triple, the name and the features of this CPU."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    triple = llvm.get_process_triple()
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.Target.from_triple(triple), triple, llvm.get_host_cpu_name(), features
+
+
+def lanes() -> int:
+    """How many doubles a vector register holds."""
+    features = set(host()[3].split(","))
+    return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
+
+
+@functools.cache
+def _libm() -> ctypes.CDLL:
+    return ctypes.CDLL(ctypes.util.find_library("m"))
+
+
+def _address(function: Any) -> int:
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+@functools.cache
+def vector_math() -> dict[str, str]:
+    """libm's names → the symbols of their vector forms, made known to LLVM (glibc's libmvec on x86-64)."""
+    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4", 2: "_ZGVbN2"}[lanes()]
+    if lanes() == 4 and "+avx2" not in host()[3]:
+        return {}
+    if not host()[1].startswith("x86_64"):
+        return {}
+    try:
+        library = ctypes.CDLL("libmvec.so.1")
+    except OSError:
+        return {}
+    found = {}
+    for name in LIBM.values():
+        symbol = f"{prefix}{'vv' if name in BINARY else 'v'}_{name}"
+        if hasattr(library, symbol):
+            llvm.add_symbol(symbol, _address(getattr(library, symbol)))
+            found[name] = symbol
+    return found
+
+
+@functools.cache
+def _add_library_symbols() -> None:
+    for name in LIBM.values():
+        llvm.add_symbol(f"autograd_libm.{name}", _address(getattr(_libm(), name)))
+    for name in PYTHON_ROWS:
+        _add_callback(f"autograd_python.{name}", TABLE[name].evaluate, TABLE[name].arity or 0)
+
+
+_callbacks: dict[str, Any] = {}
+_of_rule: WeakKeyDictionary[Rule, str] = WeakKeyDictionary()
+
+
+def _add_callback(symbol: str, function: Callable[[Sequence[float]], float], arity: int) -> None:
+    def call(*numbers: float) -> float:
+        try:
+            return ieee.to_float(function(numbers))
+        except BaseException as error:
+            _pending.error = error  # C has no exceptions: whoever called the machine code raises it
+            return float("nan")
+
+    _callbacks[symbol] = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(call)
+    llvm.add_symbol(symbol, _address(_callbacks[symbol]))
+
+
+def raise_pending() -> None:
+    """Raise what a rule written in Python raised while machine code was calling it."""
+    error = getattr(_pending, "error", None)
+    if error is not None:
+        _pending.error = None
+        raise error
+
+
+def forget_pending() -> None:
+    """Forget it: the numbers were of a path that was not taken."""
+    _pending.error = None
+
+
+@dataclass
+class Native:
+    """Machine code that is ready to run.
+
+    Attributes
+    ----------
+    address : int
+        Of ``i64 run(block)``, see `lower`.
+    work : int
+        Bytes of workspace that a call needs.
+    calls_python : bool
+        Whether an exception may be pending after a call.
+    """
+
+    address: int
+    work: int
+    calls_python: bool
+    code_bytes: int
+    seconds: float
+    module: Module
+    keep: list[Any] = field(default_factory=list)
+
+    @functools.cached_property
+    def function(self) -> Callable[..., int]:
+        """The entry as a function of an address; it releases the GIL."""
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+        return kind(self.address)
+
+
+def machine(accurate: bool, fast_math: bool) -> Machine:
+    """The machine at hand, for lowering."""
+    flags = "" if accurate else "reassoc nsz arcp contract afn " if fast_math else "contract "
+    return Machine(lanes(), {} if accurate else vector_math(), flags)
+
+
+def target_machine(level: int = 2) -> Any:
+    """LLVM's code generator for this CPU."""
+    target, _, cpu, features = host()
+    return target.create_target_machine(cpu=cpu, features=features, opt=level, codemodel="jitdefault", jit=True)
+
+
+def assembly(module: Module) -> str:
+    """The machine code as text."""
+    parsed = llvm.parse_assembly(module.text())
+    text: str = target_machine().emit_assembly(parsed)
+    return text
+
+
+def load(module: Module, object_code: bytes | None = None, optimize: bool = False) -> tuple[Native, bytes]:
+    """Compile a module (or take its object code) and load it."""
+    start = time.perf_counter()
+    _add_library_symbols()
+    keep: list[Any] = []
+    with _lock:
+        for symbol, rule in module.custom.items():
+            arity = int(symbol.rsplit(".", 1)[1])
+            keep.append(rule)
+            _add_callback(symbol, rule.evaluate, arity)
+        generator = target_machine()
+        if object_code is None:
+            parsed = llvm.parse_assembly(module.text())
+            object_code = generator.emit_object(parsed)
+        empty = llvm.parse_assembly("")
+        engine = llvm.create_mcjit_compiler(empty, generator)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
+        engine.finalize_object()
+        address = engine.get_function_address("run")
+    keep.append(engine)
+    calls_python = bool(module.custom) or any(f"autograd_python.{name}" in module.declarations for name in PYTHON_ROWS)
+    seconds = time.perf_counter() - start
+    native = Native(address, module.layout.size, calls_python, len(object_code), seconds, module, keep)
+    return native, object_code
+
+
+def versions() -> str:
+    """The versions on which object code depends."""
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"

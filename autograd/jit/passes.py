@@ -1,0 +1,329 @@
+"""Passes: functions from a program to an equal one. Each rewriter here is right for every IEEE number.
+
+The only ones that may change a last digit are `small_powers` (``x*x`` is nearer to the truth than ``pow(x, 2)``)
+and the several accumulators of `formulas.expand`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from autograd.jit.builder import Builder, Rewriter
+from autograd.jit.formulas import expand
+from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
+
+UNFOLDED = frozenset({"input", "constant", "custom", "map", "item"})
+COMMUTATIVE = frozenset({"add", "mul", "and", "or", "==", "!="})
+
+
+def fold_constants(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """An operation on constants is a constant."""
+    if op in UNFOLDED or not all(builder.code[o].op == "constant" for o in operands):
+        return None
+    result = evaluate_one(Instruction(op, operands, data), [builder.code[o].data for o in operands])
+    return builder.truth_constant(result) if op in PREDICATES else builder.constant(result)
+
+
+def number_values(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """The same operation on the same operands is the same value (common subexpressions)."""
+    if op == "constant":
+        return builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data)
+    key = (op, tuple(sorted(operands)) if op in COMMUTATIVE else operands, data)
+    found = builder.known.get(key)
+    if found is None:
+        builder.known[key] = len(builder.code)  # where the instruction is about to go
+    return found
+
+
+def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """Algebra that is exact in IEEE arithmetic, zeros' signs included."""
+    rule = IDENTITIES.get(op)
+    return None if rule is None else rule(builder, *operands)
+
+
+def _negated(builder: Builder, value: int) -> int | None:
+    """x if the value is -x."""
+    op, operands, _ = builder.code[value]
+    return operands[0] if op == "neg" else None
+
+
+def _is(builder: Builder, value: int, number: float) -> bool:
+    constant = builder.number(value)
+    return constant == number and math.copysign(1.0, constant) == math.copysign(1.0, number)
+
+
+def _add(builder: Builder, a: int, b: int) -> int | None:
+    if _is(builder, a, -0.0):
+        return b
+    if _is(builder, b, -0.0):
+        return a
+    if (y := _negated(builder, b)) is not None:
+        return builder.emit("sub", (a, y))
+    if (x := _negated(builder, a)) is not None:
+        return builder.emit("sub", (b, x))
+    return None
+
+
+def _sub(builder: Builder, a: int, b: int) -> int | None:
+    if _is(builder, b, 0.0):
+        return a
+    if (y := _negated(builder, b)) is not None:
+        return builder.emit("add", (a, y))
+    return None
+
+
+def _mul(builder: Builder, a: int, b: int) -> int | None:
+    for other, factor in ((a, b), (b, a)):
+        if _is(builder, factor, 1.0):
+            return other
+        if _is(builder, factor, -1.0):
+            return builder.emit("neg", (other,))
+    if (x := _negated(builder, a)) is not None and (y := _negated(builder, b)) is not None:
+        return builder.emit("mul", (x, y))
+    return None
+
+
+def _div(builder: Builder, a: int, b: int) -> int | None:
+    divisor = builder.number(b)
+    if divisor is None or divisor == 0.0 or not math.isfinite(divisor):
+        return None
+    if abs(math.frexp(divisor)[0]) == 0.5 and 2.0**-1000 < abs(divisor) < 2.0**1000:  # a power of two
+        return builder.emit("mul", (a, builder.constant(1.0 / divisor)))
+    return None
+
+
+def _select(builder: Builder, condition: int, a: int, b: int) -> int | None:
+    op, operands, data = builder.code[condition]
+    if op == "constant":
+        return a if data else b
+    if a == b:
+        return a
+    if op == "not":
+        return builder.emit("select", (operands[0], b, a))
+    return None
+
+
+def _not_equal(builder: Builder, a: int, b: int) -> int | None:
+    """The comparison that a number was made of is found again: (p ? 1 : 0) != 0 is p."""
+    op, operands, _ = builder.code[a]
+    if op == "select" and _is(builder, operands[1], 1.0) and _is(builder, operands[2], 0.0):
+        return operands[0] if builder.number(b) == 0.0 else None
+    return None
+
+
+def _not(builder: Builder, a: int) -> int | None:
+    op, operands, data = builder.code[a]
+    if op == "constant":
+        return builder.truth_constant(not data)
+    return operands[0] if op == "not" else None
+
+
+IDENTITIES: dict[str, Any] = {
+    "add": _add,
+    "sub": _sub,
+    "mul": _mul,
+    "div": _div,
+    "neg": lambda builder, a: _negated(builder, a),
+    "pos": lambda builder, a: a,
+    "abs": lambda builder, a: a if builder.code[a].op == "abs" else None,
+    "select": _select,
+    "!=": _not_equal,
+    "not": _not,
+}
+
+
+def small_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """A power with a small whole exponent is a product."""
+    exponent = builder.number(operands[1]) if op == "pow" else None
+    if exponent is None or exponent not in (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0):
+        return None
+    x = operands[0]
+    if exponent == 0.0:
+        return builder.constant(1.0)
+    if exponent == -1.0:
+        return builder.emit("div", (builder.constant(1.0), x))
+    if exponent == 1.0:
+        return x
+    square = builder.emit("mul", (x, x))
+    if exponent == 2.0:
+        return square
+    return builder.emit("mul", (square, x if exponent == 3.0 else square))
+
+
+def drop_stops(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """After the last differentiation, a value whose gradient is cut is just the value."""
+    return operands[0] if op == "stop" else None
+
+
+def fuse_maps(program: Program) -> Program:
+    """A map whose adjoint is swept over the same rows is taken from that sweep, where its seeds allow it."""
+    place = {instruction.data: i for i, instruction in enumerate(program.code) if instruction.op == "map"}
+    swept_by = {
+        place[mapped.primal]: at
+        for mapped, at in place.items()
+        if mapped.primal in place and not _depends(program, at, place[mapped.primal])
+    }
+    if not swept_by:
+        return program
+
+    def final(at: int) -> int:
+        while at in swept_by:
+            at = swept_by[at]
+        return at
+
+    code = [i._replace(operands=(final(i.operands[0]),)) if i.op == "item" else i for i in program.code]
+    order: dict[int, int] = {}
+    stack = [*reversed([*program.outputs, *[g.value for g in program.guards]])]
+    while stack:
+        at = stack[-1]
+        missing = [o for o in code[at].operands if o not in order]
+        if missing and at not in order:
+            stack += reversed(missing)
+            continue
+        order.setdefault(stack.pop(), len(order))
+    return Program(
+        [code[at]._replace(operands=tuple([order[o] for o in code[at].operands])) for at in order],
+        [order[o] for o in program.outputs],
+        program.inputs,
+        [Guard(order[g.value], g.expected, g.line) for g in program.guards],
+    )
+
+
+def _depends(program: Program, value: int, on: int) -> bool:
+    """Whether a value depends on another."""
+    reached = {value}
+    for at in range(value, on, -1):
+        if at in reached:
+            reached.update(program.code[at].operands)
+    return on in reached
+
+
+def _without_constants(program: Program, mapped: Map, operands: tuple[int, ...]) -> tuple[Map, tuple[int, ...]]:
+    """What all rows share and is constant becomes a constant of the body."""
+    constants = [program.code[o].data if program.code[o].op == "constant" else None for o in operands[: mapped.shared]]
+    if not any(number is not None for number in constants):
+        return mapped, operands
+    kept = [k for k in range(mapped.body.inputs) if k >= mapped.shared or constants[k] is None]
+    renumbered = {old: new for new, old in enumerate(kept)}
+    code = [
+        i
+        if i.op != "input"
+        else Instruction("input", (), renumbered[i.data])
+        if i.data in renumbered
+        else Instruction("constant", (), constants[i.data])
+        for i in mapped.body.code
+    ]
+    body = Program(code, mapped.body.outputs, len(kept), mapped.body.guards)
+    dropped = sum(number is not None for number in constants)
+    left = [o for k, o in enumerate(operands) if k >= mapped.shared or constants[k] is None]
+    return replace(mapped, body=body, shared=mapped.shared - dropped), tuple(left)
+
+
+def rewrite(program: Program, *rewriters: Rewriter) -> Program:
+    """Replay a program, and the bodies of its maps, through rewriters."""
+    builder = Builder(rewriters)
+    place: list[int] = []
+    for op, operands, data in program.code:
+        if op == "map":
+            data, operands = _without_constants(program, data, operands)
+            data = replace(data, body=rewrite(data.body, *rewriters), primal=None)
+        elif op == "constant" and isinstance(data, bool):
+            place.append(builder.truth_constant(data))
+            continue
+        elif op == "constant":
+            place.append(builder.constant(data))
+            continue
+        place.append(builder.emit(op, tuple([place[o] for o in operands]), data))
+    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
+    kept = {g.value: g for g in reversed(guards) if builder.code[g.value].op != "constant"}
+    ordered = [g for g in guards if kept.get(g.value) is g]
+    return Program(builder.code, [place[o] for o in program.outputs], program.inputs, ordered)
+
+
+def remove_dead_code(program: Program) -> Program:
+    """Only what an output or a guard depends on is kept; a map keeps only the results that are used."""
+    program = _remove_unused_results(program)
+    alive = _alive(program)
+    place: dict[int, int] = {}
+    code: list[Instruction] = []
+    for i, (op, operands, data) in enumerate(program.code):
+        if alive[i]:
+            place[i] = len(code)
+            if op == "map":
+                data = replace(data, body=remove_dead_code(data.body))
+            code.append(Instruction(op, tuple([place[o] for o in operands]), data))
+    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
+    return Program(code, [place[o] for o in program.outputs], program.inputs, guards)
+
+
+def _alive(program: Program) -> list[bool]:
+    alive = [False] * len(program.code)
+    for o in program.outputs:
+        alive[o] = True
+    for guard in program.guards:
+        alive[guard.value] = True
+    for i in range(len(alive) - 1, -1, -1):
+        if alive[i]:
+            for o in program.code[i].operands:
+                alive[o] = True
+    return alive
+
+
+def _remove_unused_results(program: Program) -> Program:
+    maps = [i for i, instruction in enumerate(program.code) if instruction.op == "map"]
+    if not maps:
+        return program
+    alive = _alive(program)
+    used: dict[int, set[int]] = {i: set() for i in maps}
+    for i, (op, operands, data) in enumerate(program.code):
+        if op == "item" and alive[i]:
+            used[operands[0]].add(data)
+    code = list(program.code)
+    renumbered: dict[int, dict[int, int]] = {}
+    for i in maps:
+        old: Map = code[i].data
+        starts = old.positions()
+        kept = [
+            k
+            for k, reduced in enumerate(old.reduced)
+            if (old.rows is None and not reduced)  # it goes to an array of the call
+            or any(item in used[i] for item in range(starts[k], starts[k + 1]))
+        ]
+        body = Program(old.body.code, [old.body.outputs[k] for k in kept], old.body.inputs, old.body.guards)
+        new = replace(old, body=body, reduced=tuple([old.reduced[k] for k in kept]))
+        code[i] = code[i]._replace(data=new)
+        renumbered[i] = {
+            starts[k] + row: start + row
+            for k, start in zip(kept, new.positions())
+            for row in range(starts[k + 1] - starts[k])
+        }
+    for i, (op, operands, data) in enumerate(code):
+        if op == "item" and data in renumbered[operands[0]]:
+            code[i] = code[i]._replace(data=renumbered[operands[0]][data])
+    return Program(code, program.outputs, program.inputs, program.guards)
+
+
+def simplify(program: Program) -> Program:
+    """What is done to a captured program before anything else."""
+    return remove_dead_code(rewrite(fuse_maps(program), fold_constants, identities, small_powers, number_values))
+
+
+def prepare(program: Program) -> Program:
+    """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
+    everything = (drop_stops, fold_constants, identities, small_powers, expand, number_values)
+    return remove_dead_code(rewrite(remove_dead_code(program), *everything))
+
+
+def count(program: Program) -> int:
+    """How many instructions compute something, those of a map's body counted once."""
+    own = sum(op not in ("input", "constant", "item", "map", "stop") for op, _, _ in program.code)
+    return own + sum(count(data.body) for op, _, data in program.code if op == "map")
+
+
+__all__: Sequence[str] = [
+    "count", "drop_stops", "fold_constants", "fuse_maps", "identities", "number_values", "prepare", "remove_dead_code",
+    "rewrite", "simplify", "small_powers",
+]  # fmt: skip  # a list of words

@@ -1,0 +1,139 @@
+"""One captured path of a function, from its program to something that can be called with buffers."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from autograd.jit import cache, native, passes
+from autograd.jit.lower import lower
+from autograd.jit.module import ALIGNMENT, Module
+from autograd.jit.program import Guard, Program
+from autograd.tree import flatten
+from autograd.value import Value
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `jit` was asked to compile."""
+
+    accurate: bool = False
+    fast_math: bool = False
+    max_paths: int = 64
+    threads: int = 1
+
+
+class TooManyPathsError(RuntimeError):
+    """A function took more paths through its branches than `max_paths`."""
+
+
+def check_paths(count: int, options: Options, name: str, guards: Sequence[Guard]) -> None:
+    """Raise if one more path would be one too many."""
+    if count < options.max_paths:
+        return
+    lines = sorted({guard.line for guard in guards})
+    raise TooManyPathsError(
+        f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
+        "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
+    )
+
+
+class Frame:
+    """The buffers of one call at a time."""
+
+    __slots__ = ("address", "block", "inputs", "outputs", "work", "numbers", "results")
+
+    def __init__(self, inputs: int, outputs: int, work: int) -> None:
+        self.inputs = (ctypes.c_double * max(inputs, 1))()
+        self.outputs = (ctypes.c_double * max(outputs, 1))()
+        self.work = (ctypes.c_char * (work + ALIGNMENT))()
+        start = ctypes.addressof(self.work)
+        aligned = start + (-start) % ALIGNMENT
+        self.block = (ctypes.c_int64 * 4)(ctypes.addressof(self.inputs), 0, ctypes.addressof(self.outputs), aligned)
+        self.address = ctypes.addressof(self.block)
+        self.numbers = np.frombuffer(memoryview(self.inputs), dtype=float)
+        self.results = np.frombuffer(memoryview(self.outputs), dtype=float)
+
+
+@dataclass(eq=False)
+class Path:
+    """A program that holds under its guards, its machine code, and how its results become what was returned.
+
+    Attributes
+    ----------
+    captured : Program
+        As captured; `program` is what was compiled.
+    leaves : list of Value
+        Values that the function closes over; their numbers are inputs after the arguments.
+    template : tree
+        What the result looks like.
+    """
+
+    captured: Program
+    template: Any
+    options: Options
+    leaves: list[Value] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    program: Program = field(init=False)
+    code: native.Native = field(init=False)
+    rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
+    seconds: float = 0.0
+    pool: list[Frame] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        start = time.perf_counter()
+        self.rebuild = flatten(self.template)[1]
+        self.counts["captured"] = passes.count(self.captured)
+        simple = passes.simplify(self.captured)
+        self.counts["simplified"] = passes.count(simple)
+        self.program = passes.prepare(simple)
+        self.counts["compiled"] = passes.count(self.program)
+        self.code = cache.load(self.module())
+        self.function = self.code.function
+        self.seconds += time.perf_counter() - start
+
+    def module(self) -> Module:
+        """The module for this machine."""
+        return lower(self.program, native.machine(self.options.accurate, self.options.fast_math))
+
+    def frame(self) -> Frame:
+        """Buffers for a call: used ones if there are any."""
+        try:
+            return self.pool.pop()
+        except IndexError:
+            return Frame(self.program.inputs, len(self.program.outputs), self.code.work)
+
+    @property
+    def captured_guards(self) -> list[Guard]:
+        """All guards, those in maps too."""
+        maps = [instruction.data.body.guards for instruction in self.program.code if instruction.op == "map"]
+        return [*self.program.guards, *[guard for guards in maps for guard in guards]]
+
+    def run(self, frame: Frame) -> int:
+        """Call the machine code on a frame: 0, or the number of the guard that failed."""
+        return self.call(frame.address)
+
+    def call(self, address: int) -> int:
+        """Call the machine code, and raise what Python code that it called raised."""
+        status = self.function(address)
+        if self.code.calls_python:
+            if status:
+                native.forget_pending()
+            else:
+                native.raise_pending()
+        return status
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        for name in ("code", "function", "pool", "program", "rebuild"):
+            state.pop(name)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, pool=[])
+        self.__post_init__()

@@ -1,0 +1,97 @@
+"""Arguments by structure: what two calls must share to run the same machine code."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any, cast
+
+import numpy as np
+
+from autograd.ieee import to_float
+from autograd.tree import children, is_array
+from autograd.value import Value
+
+
+def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
+    """The structure of a tree; its leaves (floats, Values) are added to the list.
+
+    Raises
+    ------
+    TypeError
+        If a leaf is not a real number; the message gives its path.
+    """
+    if type(tree) is float:
+        leaves.append(tree)
+        return 0
+    if isinstance(tree, Value):
+        leaves.append(tree)
+        return 0
+    if is_array(tree):
+        return _inspect_array(tree, path, leaves)
+    parts = children(tree)
+    if parts is None:
+        try:
+            leaves.append(to_float(tree))
+        except TypeError as error:
+            raise TypeError(f"{path}: {error}") from None
+        return 0
+    named, _ = parts
+    inside = tuple([(name, inspect(child, path + name, leaves)) for name, child in named])
+    return (_identity(tree), inside)
+
+
+def _inspect_array(array: Any, path: str, leaves: list[Any]) -> Hashable:
+    if array.dtype == object:
+        for i, x in enumerate(array.ravel().tolist()):
+            inspect(x, f"{path}[{i}]", leaves)
+    else:
+        leaves += as_doubles(array, path).ravel().tolist()
+    return ("array", array.shape)
+
+
+def as_doubles(array: Any, path: str) -> Any:
+    """The array as float64, where NumPy would cast it without being told to.
+
+    Raises
+    ------
+    TypeError
+        For complex numbers, text, dates and the like.
+    """
+    if array.dtype.kind == "b" or np.can_cast(array.dtype, np.float64, casting="same_kind"):
+        return np.asarray(array, dtype=np.float64)
+    raise TypeError(f"{path}: an ndarray of {array.dtype} does not become float64: convert it with .astype(float)")
+
+
+def _identity(tree: Any) -> Hashable:
+    """What else of a container, besides its children, a function may look at: its class and other attributes."""
+    if tree is None or isinstance(tree, (list, tuple, dict)) or dataclasses.is_dataclass(tree):
+        return cast(Hashable, type(tree))
+    if not hasattr(tree, "__dict__"):
+        return _Same(tree)
+    children_names = {name.removeprefix(".") for name, _ in tree.tree_flatten()[0]}
+    rest = [(name, _hashable(x)) for name, x in vars(tree).items() if name not in children_names]
+    return (type(tree), frozenset(rest))
+
+
+def _hashable(thing: Any) -> Hashable:
+    try:
+        hash(thing)
+    except TypeError:
+        return _Same(thing)
+    return cast(Hashable, thing)
+
+
+class _Same:
+    """Equal only for the same object, which it keeps alive so that no other takes its identity."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
