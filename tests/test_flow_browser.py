@@ -503,6 +503,10 @@ def test_jupyterlab_runs_the_viewer(lab, browser):
     widget.locator(".box").first.wait_for(timeout=60_000)
     page.get_by_text("5 updates: 4 → 0.6711").wait_for(timeout=60_000)
     widget.get_by_role("button", name="To the end").click()
+    widget.locator(".stage").click(position={"x": 5, "y": 5})
+    for key, expected in (("Home", "0 / 5"), ("ArrowRight", "1 / 5"), ("End", "5 / 5")):
+        page.keyboard.press(key)
+        assert expected == widget.locator(".counter").text_content()
     assert "1.819" == widget.locator(".box", has_text="w").first.locator(".data").text_content()
     page.close()
 
@@ -528,6 +532,7 @@ def test_jupyterlab_without_a_kernel(lab, browser):
     page.goto(f"{address}/lab/tree/stranger.ipynb?reset")
     picture = page.locator(".jp-OutputArea img")
     picture.wait_for(timeout=60_000)
+    page.wait_for_timeout(500)
     assert picture.evaluate("(img) => img.complete && img.naturalWidth > 100")
     assert 0 == page.locator(".jp-OutputArea iframe").count()
     page.close()

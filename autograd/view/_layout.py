@@ -15,7 +15,7 @@ Entity = tuple[str, int]  # ("node", index) or ("group", index)
 POINTS = 72.0
 READABLE = 60  # boxes that a view may have to be the one shown first
 COMPLETE = 600  # nodes up to which a view of everything is kept ready
-CROWDED = 160  # boxes from which on a view that still folds something is not worth its while
+CROWDED = 120  # boxes from which on a view that still folds something is not worth its while
 ROOM_FOR_MESSAGES = 90  # arrows up to which each has room for the number on it …
 DENSE = 1.8  # … unless there are so many to a box
 

@@ -477,6 +477,7 @@ export class Viewer {
   #build() {
     const { payload } = this;
     this.root.classList.add("gradient-flow");
+    this.root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys rest while the focus is in here
     const keys = (event) => this.#key(event);
     const listener = payload.standalone ? document : this.root; // in a notebook the other keys are not ours
     listener.addEventListener("keydown", keys);
