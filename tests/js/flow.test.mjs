@@ -6,7 +6,7 @@ import { test } from "node:test";
 const folder = process.env.FLOW_SAMPLES;
 if (!folder) throw new Error("FLOW_SAMPLES is not set: run these tests with pytest tests/test_flow.py");
 const source = readFileSync(new URL("../../autograd/view/static/flow.js", import.meta.url), "utf8");
-const { Sweep, View, layerBars, number, shorten, show, sign, thickness } = await import(
+const { Sweep, View, freePlace, layerBars, number, shorten, show, sign, thickness } = await import(
   `data:text/javascript;base64,${Buffer.from(source).toString("base64")}`
 );
 const read = (name) => JSON.parse(readFileSync(`${folder}/${name}.json`, "utf8"));
@@ -176,4 +176,15 @@ test("an update changes the numbers in place", () => {
   assert.equal(sweep.data[0], 7);
   const step = view.steps.findIndex((s) => s.kind === "message");
   assert.equal(view.arrows[view.steps[step].arrow].sum, record.messages.message[0]);
+});
+
+test("the equation goes where nothing else is, as near as can be", () => {
+  const size = [100, 24];
+  const stage = [400, 300];
+  const free = freePlace([200, 150], size, stage, []);
+  assert.ok(Math.abs(free.x + 50 - 200) <= 6 && Math.abs(free.y + 12 - 150) <= 3);
+  const box = { x: 140, y: 120, w: 120, h: 60 };
+  const beside = freePlace([200, 150], size, stage, [box]);
+  assert.ok(beside.x + 100 <= box.x || beside.x >= box.x + box.w || beside.y + 24 <= box.y || beside.y >= box.y + box.h);
+  assert.equal(freePlace([200, 150], size, stage, [{ x: 0, y: 0, w: 400, h: 300 }]), null);
 });

@@ -445,6 +445,8 @@ function surroundingsAreDark() {
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
+const wantsStillness = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
 /** The viewer in an element. */
 export class Viewer {
   constructor(root, payload) {
@@ -820,12 +822,13 @@ export class Viewer {
       const [xs, ys] = [points.filter((_, i) => i % 2 === 0), points.filter((_, i) => i % 2)];
       return { x: Math.min(...xs), y: Math.min(...ys), w: Math.max(...xs) - Math.min(...xs), h: Math.max(...ys) - Math.min(...ys) };
     });
-    this.view.frames.forEach((group, i) => {
+    this.frameTitles = this.view.frames.map((group, i) => {
       const [x, y, width, height] = layout.places[i];
       const { name } = this.sweep.groups[group];
       const label = make("text", { class: "frame", x: x + 8, y: y + 13, text: shorten(name, Math.max(4, Math.floor(width / 7.5))) });
       this.frameLayer.append(make("rect", { x, y, width, height, rx: 12 }));
       this.labelLayer.append(label);
+      return { x: x + 8, y: y + 2, w: 7 * label.textContent.length, h: 14 };
     });
   }
 
@@ -1042,7 +1045,7 @@ export class Viewer {
     const shown = step.kind === "message" || (step.kind === "forward" && this.view.boxes[step.box].node !== undefined);
     this.callout.hidden = !shown;
     this.calloutStep = shown ? step : null;
-    if (!shown) return;
+    if (!shown) return this.arrowElements.forEach(({ label }) => label && (label.style.visibility = ""));
     const arrow = step.kind === "message" ? this.view.arrows[step.arrow] : null;
     this.callout.textContent = arrow ? this.view.arrowText(arrow) : this.sweep.numbers(this.view.boxes[step.box].node);
     this.callout.className = `callout ${arrow ? sign(arrow.sum) : "plain"}`;
@@ -1057,27 +1060,23 @@ export class Viewer {
     const { width, height } = this.stageSize;
     const spot = step.kind === "message" ? middle(this.view.layout.curves[step.arrow]) : [this.view.layout.centres[step.box][0], this.view.layout.centres[step.box][1] - 30 / Math.min(k, 1)];
     const [cx, cy] = [x + spot[0] * k, y + spot[1] * k];
-    const [w, h] = [(this.calloutWidth = Math.min(7.4 * this.callout.textContent.length + 22, width - 8)), 24];
+    const [w, h] = [Math.min(7.4 * this.callout.textContent.length + 24, width - 8), 24];
     const onScreen = (b) => ({ x: x + b.x * k, y: y + b.y * k, w: b.w * k, h: b.h * k });
-    const near = (b) => b.x < cx + 2 * w && b.x + b.w > cx - 2 * w && Math.abs(b.y - cy) < 320;
-    const taken = [...this.boxElements.keys()].map((i) => onScreen(this.#boxBounds(i))).filter(near);
-    let best = null;
-    for (const [dx, dy] of CALLOUT_PLACES) {
-      const at = { x: clamp(cx - w / 2 + dx * w, 4, width - w - 4), y: clamp(cy - h / 2 + dy, 4, height - h - 4), w, h };
-      const cost = taken.reduce((sum, b) => sum + 9 * overlap(at, b), 0) + Math.hypot(dx * w, dy);
-      if (!best || cost < best.cost) best = { ...at, cost };
-    }
-    this.callout.style.transform = `translate(${best.x.toFixed(1)}px, ${best.y.toFixed(1)}px)`;
+    const taken = [...this.boxElements.keys()].map((i) => this.#boxBounds(i)).concat(this.frameTitles).map(onScreen);
+    const best = freePlace([cx, cy], [w, h], [width, height], taken);
+    this.callout.hidden = best === null; // what it says stands below the picture as well
+    if (best) this.callout.style.transform = `translate(${best.x.toFixed(1)}px, ${best.y.toFixed(1)}px)`;
     this.arrowElements.forEach(({ label }, i) => {
       if (!label) return;
       const [lx, ly] = this.view.layout.spots[i];
-      label.style.visibility = overlap(best, onScreen({ x: lx - 33, y: ly - 8, w: 66, h: 16 })) ? "hidden" : "";
+      const hidden = best && overlap(best, onScreen({ x: lx - 33, y: ly - 8, w: 66, h: 16 }));
+      label.style.visibility = hidden ? "hidden" : "";
     });
   }
 
   /** A dot runs along what is sent. */
   #spark() {
-    if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    if (wantsStillness()) return;
     this.sparkLayer.replaceChildren();
     const backward = this.view.steps[this.step].kind === "message";
     for (const index of this.activeArrows.slice(0, 12)) {
@@ -1237,7 +1236,7 @@ export class Viewer {
 
   #aim(eye, smooth = false) {
     this.eye = eye;
-    this.camera.style.transition = smooth ? "transform 180ms ease-out" : "";
+    this.camera.style.transition = smooth && !wantsStillness() ? "transform 180ms ease-out" : "";
     this.camera.style.transform = `translate(${eye.x}px, ${eye.y}px) scale(${eye.k})`;
     if (this.view) this.#cull();
     this.#moveCallout();
@@ -1318,13 +1317,26 @@ export class Viewer {
   }
 }
 
-const CALLOUT_PLACES = [0, -20, 20, -36, 36, -52, 52, -70, 70, -90, 90, -120, 120, -150, 150].flatMap((dy) => [0, -0.25, 0.25, -0.5, 0.5, -0.8, 0.8, -1.1, 1.1, -1.5, 1.5].map((dx) => [dx, dy]));
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
 function overlap(a, b) {
   const w = Math.min(a.x + a.w, b.x + b.w) - Math.max(a.x, b.x);
   const h = Math.min(a.y + a.h, b.y + b.h) - Math.max(a.y, b.y);
   return w > 0 && h > 0 ? w * h : 0;
+}
+
+/** Where a rectangle lies nearest to a point without covering any of the others; null if there is no room. */
+export function freePlace([cx, cy], [w, h], [width, height], taken) {
+  const near = taken.filter((b) => b.x < width && b.x + b.w > 0 && b.y < height && b.y + b.h > 0);
+  let best = null;
+  for (let y = 4; y + h <= height - 4; y += 6) {
+    for (let x = 4; x + w <= width - 4; x += 12) {
+      const distance = Math.hypot(x + w / 2 - cx, 1.5 * (y + h / 2 - cy));
+      if (best && distance >= best.distance) continue;
+      if (!near.some((b) => x < b.x + b.w + 3 && x + w > b.x - 3 && y < b.y + b.h + 2 && y + h > b.y - 5)) best = { x, y, w, h, distance };
+    }
+  }
+  return best;
 }
 
 function union(parts) {
