@@ -286,7 +286,7 @@ def overlaps(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
 def test_nothing_overlaps_in_either_theme_and_at_phone_width(load, scheme, width):
-    """No text covers another, nothing sticks out of its box or the page, and the equation beside an arrow hides none."""
+    """No text covers another, nothing sticks out of its box or the page, the equation hides nothing."""
     for shown in (flow(worked_example()[1], check=True), flow(training_loss([2, 3, 2], 1)[1])):
         page = load(shown, width=width, color_scheme=scheme)
         assert scheme == page.locator(".gradient-flow").get_attribute("data-theme")
