@@ -1,8 +1,9 @@
-"""A generative pre-trained transformer, number by number: it learns to spell first names and invents new ones.
+"""A generative pre-trained transformer, number by number: it learns to spell and invents names.
 
-Run it with `python notebooks/gpt.py`. It follows the plan of Andrej Karpathy's microgpt: characters in, one layer
-of causal attention and a two-layer network, probabilities of the next character out, trained with Adam. All
-arithmetic is on scalars, so `Value` may be ours or that of any engine with + * ** exp log relu.
+Run it with `python notebooks/gpt.py`. It follows the plan of Andrej Karpathy's microgpt:
+characters in, one layer of causal attention and a two-layer network, probabilities of the
+next character out, trained with Adam. All arithmetic is on scalars, so `Value` may be ours or
+that of any engine with + * ** exp log relu.
 """
 
 import argparse
@@ -22,7 +23,11 @@ def first_names():
     import names
 
     files = [names.FILES[kind] for kind in ("first:female", "first:male")]
-    found = {line.split()[0].lower() for file in files for line in Path(file).read_text().splitlines()}
+    found = {
+        line.split()[0].lower()
+        for file in files
+        for line in Path(file).read_text().splitlines()
+    }
     return sorted(name for name in found if set(name) <= set(LETTERS) and len(name) < CONTEXT)
 
 
@@ -62,7 +67,7 @@ def normalised(x):
 
 
 def softmax(logits):
-    """Probabilities in proportion to the exponentials; the largest logit is taken off so that none overflows."""
+    """Probabilities in proportion to the exponentials; none of them overflows."""
     largest = max(logit.data for logit in logits)
     powers = [(logit - largest).exp() for logit in logits]
     total = sum(powers)
@@ -70,18 +75,24 @@ def softmax(logits):
 
 
 def attend(query, keys, values):
-    """For each head the mean of what was seen so far, weighted by how well its key answers the query."""
+    """For each head the mean of what was seen, weighted by how well keys answer the query."""
     share, attended = WIDTH // HEADS, []
     for head in range(HEADS):
         part = slice(head * share, (head + 1) * share)
-        scores = [sum(q * k for q, k in zip(query[part], key[part], strict=True)) / share**0.5 for key in keys]
+        scores = [
+            sum(q * k for q, k in zip(query[part], key[part], strict=True)) / share**0.5
+            for key in keys
+        ]
         weights = softmax(scores)
-        attended += [sum(w * v[i] for w, v in zip(weights, values, strict=True)) for i in range(WIDTH)[part]]
+        attended += [
+            sum(w * v[i] for w, v in zip(weights, values, strict=True))
+            for i in range(WIDTH)[part]
+        ]
     return attended
 
 
 def predict(model, token, seen):
-    """Logits of the next token; `seen` holds keys and values of the earlier ones, and gets those of this one."""
+    """Logits of the next token; `seen` holds the earlier keys and values, and gets its own."""
     x = normalised(plus(model["token"][token], model["position"][len(seen)]))
     normal = normalised(x)
     seen.append((apply(model["key"], normal), apply(model["value"], normal)))
@@ -96,7 +107,10 @@ def surprise(model, name):
     """The mean of -log p(next letter) over a name and its end: the loss."""
     tokens = [EDGE, *map(LETTERS.index, name), EDGE]
     seen = []
-    losses = [-softmax(predict(model, token, seen))[following].log() for token, following in pairwise(tokens)]
+    losses = [
+        -softmax(predict(model, token, seen))[following].log()
+        for token, following in pairwise(tokens)
+    ]
     return sum(losses) / len(losses)
 
 
@@ -141,7 +155,10 @@ def invent(model, generator, temperature=0.7):
     """A new name, letter by letter, each drawn by its probability."""
     name, token, seen = "", EDGE, []
     while len(seen) < CONTEXT:
-        weights = [p.data for p in softmax([logit / temperature for logit in predict(model, token, seen)])]
+        weights = [
+            p.data
+            for p in softmax([logit / temperature for logit in predict(model, token, seen)])
+        ]
         (token,) = generator.choices(range(EDGE + 1), weights)
         if token == EDGE:
             break
@@ -157,7 +174,11 @@ def main():
     parser.add_argument("--steps", type=int, default=300, help="names to learn from")
     steps = parser.parse_args().steps
     for step, (model, loss) in enumerate(train(Value, steps), start=1):  # noqa: B007 (the model is used below)
-        print(f"step {step:4} of {steps}: loss {loss:.4f}", end="\r" if step < steps else "\n", flush=True)
+        print(
+            f"step {step:4} of {steps}: loss {loss:.4f}",
+            end="\r" if step < steps else "\n",
+            flush=True,
+        )
     generator = random.Random(0)
     with no_grad():
         print("Invented:", ", ".join(invent(model, generator).capitalize() for _ in range(20)))

@@ -12,6 +12,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NOT_COMPARED = {"timing", "varies"}  # tags of cells that print times, or what is left of numbers after rounding
 TEXTS = ("text/plain", "text/latex", "text/markdown")
 NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d*)?(?:[eE][-+]?\d+)?")
+ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|work|var|Users|private)/|[A-Z]:\\")
 
 
@@ -37,7 +38,7 @@ def texts(cell):
         elif output.output_type == "error":
             found.append(("error", f"{output.ename}: {output.evalue}"))
         else:
-            found.extend((kind, output.data[kind]) for kind in TEXTS if kind in output.data)
+            found.extend((kind, ADDRESS.sub("0x", output.data[kind])) for kind in TEXTS if kind in output.data)
     return found
 
 
