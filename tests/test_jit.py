@@ -448,10 +448,9 @@ def test_anomalies() -> None:
 
 
 def test_parameters_closed_over() -> None:
-    """Leaves closed over are read afresh, what is computed from them is computed afresh, gradients reach them."""
+    """Values closed over are read afresh, what the function makes of them is made afresh, gradients reach them."""
     w, b = Value(2.0), Value(1.0)
-    square = w * w
-    compiled = jit(lambda x: square * x + b)
+    compiled = jit(lambda x: w * w * x + b)
     y = compiled(3.0)
     y.backward()
     assert (13.0, 12.0, 1.0) == (y.data, w.grad, b.grad)
@@ -462,6 +461,21 @@ def test_parameters_closed_over() -> None:
     assert [30.0, 30.0] == [gradient(3.0), gradient(3.0)]
     w.data = 1.0
     assert 6.0 == gradient(3.0)
+
+
+def test_computed_values_closed_over() -> None:
+    """A Value computed outside keeps its number, as in eager code, and passes its gradient on."""
+    w = Value(2.0)
+    square = w * w
+    compiled = jit(lambda x: square * x)
+    w.data = 10.0
+    y = compiled(3.0)
+    y.backward()
+    assert (12.0, 12.0) == (y.data, w.grad)
+    nested = grad(lambda x: grad(lambda y: jit(lambda z: x * x * y * z)(2.0))(x))
+    assert grad(lambda x: grad(lambda y: x * x * y * 2.0)(x))(3.0) == nested(3.0)
+    inside = jit(grad(lambda x: jit(lambda y: x * x * y)(2.0)))
+    assert 12.0 == inside(3.0)
 
 
 def test_closed_over_only() -> None:

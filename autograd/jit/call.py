@@ -10,7 +10,7 @@ from typing import Any
 from autograd import transforms
 from autograd.jit import batch, fast, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
-from autograd.jit.capture import Trace, Traced, finish, tracing
+from autograd.jit.capture import Trace, Traced, finish, is_capturing, tracing
 from autograd.jit.native import assembly
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.structure import inspect
@@ -125,6 +125,8 @@ class Compiled:
         mode = current_mode()
         if mode is not None and mode.anomaly:
             return self.function(*args, **keywords)  # node by node, so that the first bad one is found
+        if is_capturing():
+            return self.function(*args, **keywords)  # inlined into the program around it
         if self.batch is not None and not keywords:
             result = self.batch.call(args)
             if result is not NotImplemented:
@@ -132,12 +134,8 @@ class Compiled:
                 return result
         leaves: list[Any] = []
         structure = inspect((args, keywords), "argument ", leaves)
-        kinds = set(map(type, leaves))
-        if kinds != {float}:
-            if any(issubclass(kind, Traced) for kind in kinds):
-                return self.function(*args, **keywords)  # inlined into the program around it
-            if any(issubclass(kind, Value) for kind in kinds):
-                return self._on_values(structure, (args, keywords), leaves)
+        if any(isinstance(leaf, Value) for leaf in leaves):
+            return self._on_values(structure, (args, keywords), leaves)
         version = self._version(structure)
         path, outputs = version.numbers((args, keywords), leaves)
         if path.leaves and not self.lowers:
@@ -163,7 +161,15 @@ class Compiled:
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
-    def _on_values(self, structure: Hashable, arguments: Any, leaves: Sequence[Any]) -> Any:
+    def nodes(self, *args: Any) -> Any:
+        """The result as Values that can be differentiated again, whatever the arguments are."""
+        if is_capturing():
+            return self.function(*args)
+        leaves: list[Any] = []
+        structure = inspect((args, {}), "argument ", leaves)
+        return self._on_values(structure, (args, {}), leaves, keep_graph=True)
+
+    def _on_values(self, structure: Hashable, arguments: Any, leaves: Sequence[Any], keep_graph: bool = False) -> Any:
         """Nodes with their own local derivatives, by every Value that flows in."""
         version = self._version(structure)
         path, outputs = version.numbers(arguments, leaves)
@@ -172,7 +178,8 @@ class Compiled:
             return path.rebuild([Value(y) for y in outputs])
         active = [i for i, x in enumerate(leaves) if isinstance(x, Value)]
         operands = (*[leaves[i] for i in active], *path.leaves)
-        if self.lowers and not transforms._inside.get() and len(outputs) * len(operands) > LARGEST_JACOBIAN:
+        keep_graph = keep_graph or not self.lowers or transforms._inside.get()
+        if not keep_graph and len(outputs) * len(operands) > LARGEST_JACOBIAN:
             return path.rebuild([Ungraphed.restore(y, None, (), ()) for y in outputs])
         numbers = [x if type(x) is float else x.data for x in leaves]
         rows = self._derivative(arguments, active, path.leaves)
@@ -278,7 +285,7 @@ def _node_rule(name: str, rows: Compiled, output: int, leaves: Sequence[Any], ac
         numbers = list(leaves)
         for position, i in enumerate(active):
             numbers[i] = operands[position]
-        row: list[Any] = rows(numbers)[output]
+        row: list[Any] = rows.nodes(numbers)[output]
         return row
 
     def value(numbers: Sequence[float]) -> float:

@@ -13,9 +13,8 @@ from autograd.ieee import to_float
 from autograd.jit import adjoint
 from autograd.jit.builder import Builder, Predicate, Symbol
 from autograd.jit.program import Guard, Map, Program, evaluate_one
-from autograd.modes import caller, current_mode
+from autograd.modes import caller, current_mode, mode
 from autograd.rules import Rule
-from autograd.sweep import topological_order
 from autograd.tree import flatten
 from autograd.value import Value
 
@@ -35,6 +34,7 @@ class Trace(Builder):
         self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
         self.lifted: dict[int, int] = {}  # values of the parent → where they are
         self.lifted_inputs: list[tuple[int, int]] = []
+        self.made: set[Any] = parent.made if parent is not None else set()  # Values made meanwhile
         self.guards: list[Guard] = []
         self.guarded: set[int] = set()
 
@@ -75,20 +75,26 @@ class Trace(Builder):
         return self.lifted[outer]
 
     def leaf(self, node: Value) -> int:
-        """A Value from outside: its leaves are read afresh at every call, what was computed from them is computed."""
-        if node in self.leaves:
-            return self.leaves[node]
-        for each in topological_order(node):
-            if each in self.leaves:
-                continue
-            if each.op is not None:
-                self.leaves[each] = self.apply(each.op, each.operands)
-            elif self.parent is not None:
-                self.leaves[each] = self.lift(each)
+        """A Value that is not traced: one from outside is read afresh at every call, one made here is computed."""
+        stack = [node]
+        while stack:
+            at = stack[-1]
+            missing = [o for o in at.operands if isinstance(o, Value) and o not in self.leaves]
+            if at in self.leaves:
+                stack.pop()
+            elif at not in self.made or at.op is None:
+                self.leaves[at] = self._outside(at)
+            elif missing:
+                stack += missing
             else:
-                self.leaves[each] = self.input(each.data)
-                self.leaf_inputs.append((each, self.code[self.leaves[each]].data))
+                self.leaves[at] = self.apply(at.op, at.operands)
         return self.leaves[node]
+
+    def _outside(self, node: Value) -> int:
+        if self.parent is not None:
+            return self.lift(node)
+        self.leaf_inputs.append((node, len(self.given)))
+        return self.input(node.data)
 
     def value(self, wanted: int) -> Any:
         """The number (or truth) of a value in this run, computed when something asks for it."""
@@ -184,7 +190,8 @@ def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
     token = _trace.set(trace)
     before = transforms.map_rows.set(mapper)
     try:
-        yield
+        with mode(made=trace.made):
+            yield
     finally:
         transforms.map_rows.reset(before)
         _trace.reset(token)
@@ -211,6 +218,11 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
         return Predicate(trace, trace.emit(op, (trace.place(self), trace.place(other))))
 
     return compare
+
+
+def is_capturing() -> bool:
+    """Whether a capture is going on."""
+    return _trace.get() is not None
 
 
 def innermost(operands: Sequence[Any]) -> Trace:
@@ -253,8 +265,8 @@ class Traced(Value):
         """Write the operation down."""
         trace = innermost(operands)
         made = trace.apply(rule, operands)
-        mode = current_mode()
-        if mode is not None and not mode.recording:
+        switches = current_mode()
+        if switches is not None and not switches.recording:
             made = trace.emit("stop", (made,))
         return cls.of(trace, made)
 

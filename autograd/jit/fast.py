@@ -60,9 +60,7 @@ class _Writer:
             self.start += 1
             return True
         if kind is np.ndarray and tree.dtype == np.float64:
-            self.checks.append(
-                f"type({name}) is not ndarray or {name}.dtype is not double and {name}.dtype != double or {name}.shape != {self.name(tree.shape)}"
-            )
+            self.checks.append(f"{_no_doubles(name)} or {name}.shape != {self.name(tree.shape)}")
             stop = self.start + tree.size
             self.stores.append(f"v{len(self.views)}[...] = {name}")
             self.views.append((self.start, stop, tree.shape))
@@ -83,6 +81,11 @@ class _Writer:
             self.start = stop
             return True
         return all(self.argument(f"{name}[{k}]", child) for k, child in enumerate(tree))
+
+
+def _no_doubles(name: str) -> str:
+    """Text that is true of anything but an ndarray of doubles (most share one dtype object, those from pickles not)."""
+    return f"type({name}) is not ndarray or {name}.dtype is not double and {name}.dtype != double"
 
 
 class _Results:
@@ -164,7 +167,7 @@ def batch_caller(
         if axis != 0 or type(tree) is not np.ndarray or tree.dtype != np.float64 or not tree.size:
             return None
         writer.checks.append(
-            f"type({name}) is not ndarray or {name}.dtype is not double and {name}.dtype != double or {name}.shape[1:] != {tree.shape[1:]} "
+            f"{_no_doubles(name)} or {name}.shape[1:] != {tree.shape[1:]} "
             f"or not {name}.flags.c_contiguous or len({name}) != len({mapped[0]})"
         )
         strides.append(8 * (tree.size // len(tree)))

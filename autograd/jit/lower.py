@@ -83,6 +83,8 @@ class Code:
         if op == "constant":
             return literal(data, self.lanes)
         name = f"%v{value}"
+        if op == "input" and self.mapped is not None and data < self.mapped.shared:
+            return self._broadcast(data)  # at every use: a register that is kept costs more than a load
         if value not in self.here:
             self.here.add(value)
             if op == "input":
@@ -100,15 +102,16 @@ class Code:
             where = self.address("%rows", column * 8 * self.lanes)
             self.write(f"{name} = load {self.type}, ptr {where}, align {8 * self.lanes}")
             return
-        where = self.address(*self.shared[number]) if self.mapped else self.address("%inputs", 8 * number)
+        self.write(f"{name} = load double, ptr {self.address('%inputs', 8 * number)}")
+
+    def _broadcast(self, number: int) -> str:
+        """What all rows share, in every lane."""
+        loaded = self.temporary(f"load double, ptr {self.address(*self.shared[number])}")
         if self.lanes == 1:
-            self.write(f"{name} = load double, ptr {where}")
-            return
-        number_ = self.temporary(f"load double, ptr {where}")
-        first = self.temporary(f"insertelement {self.type} poison, double {number_}, i64 0")
-        self.write(
-            f"{name} = shufflevector {self.type} {first}, {self.type} poison, {kind(self.lanes, 'i32')} zeroinitializer"
-        )
+            return loaded
+        first = self.temporary(f"insertelement {self.type} poison, double {loaded}, i64 0")
+        mask = f"{kind(self.lanes, 'i32')} zeroinitializer"
+        return self.temporary(f"shufflevector {self.type} {first}, {self.type} poison, {mask}")
 
     def _load_slot(self, name: str, value: int) -> None:
         where = self.address("%work", self.slots[value])

@@ -175,8 +175,14 @@ def fuse_maps(program: Program) -> Program:
         return at
 
     code = [i._replace(operands=(final(i.operands[0]),)) if i.op == "item" else i for i in program.code]
+    return in_order_of_need(Program(code, program.outputs, program.inputs, program.guards))
+
+
+def in_order_of_need(program: Program) -> Program:
+    """Every instruction right before the first that needs it: few values are alive at a time, and none is dead."""
+    code = program.code
     order: dict[int, int] = {}
-    stack = [*reversed([*program.outputs, *[g.value for g in program.guards]])]
+    stack = [*reversed([*[g.value for g in program.guards], *program.outputs])]
     while stack:
         at = stack[-1]
         missing = [o for o in code[at].operands if o not in order]
@@ -314,7 +320,11 @@ def simplify(program: Program) -> Program:
 def prepare(program: Program) -> Program:
     """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
     everything = (drop_stops, fold_constants, identities, small_powers, expand, number_values)
-    return remove_dead_code(rewrite(remove_dead_code(program), *everything))
+    ready = remove_dead_code(rewrite(remove_dead_code(program), *everything))
+    for at, (op, _, data) in enumerate(ready.code):
+        if op == "map":
+            ready.code[at] = ready.code[at]._replace(data=replace(data, body=in_order_of_need(data.body)))
+    return ready
 
 
 def count(program: Program) -> int:
