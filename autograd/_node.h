@@ -253,6 +253,15 @@ static inline PyObject *finish(Value *node)
 
 /* ---- numbers ---- */
 
+/* Whether a subclass of float is a number and nothing more, as numpy.float64 is; the last one found is remembered. */
+static bool is_plain(PyTypeObject *type)
+{
+    static PyTypeObject *found;
+    if (type != found && !PyObject_HasAttrString((PyObject *)type, "apply_rule"))
+        Py_XSETREF(found, (PyTypeObject *)Py_NewRef((PyObject *)type));
+    return type == found;
+}
+
 /* NODE or 0 (a constant) and the number, OTHER for what Python code has to look at. */
 static inline int take(PyObject *object, double *number)
 {
@@ -261,6 +270,10 @@ static inline int take(PyObject *object, double *number)
         return NODE;
     }
     if (PyFloat_CheckExact(object)) {
+        *number = PyFloat_AS_DOUBLE(object);
+        return 0;
+    }
+    if (PyFloat_Check(object) && is_plain(Py_TYPE(object))) {
         *number = PyFloat_AS_DOUBLE(object);
         return 0;
     }

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from autograd import Value, rules
+from autograd.math import dot
 from autograd.value import Operand
 from nn._module import Module
 
@@ -107,7 +108,7 @@ class Neuron(Module):
             given = len(x) if hasattr(x, "__len__") else repr(x)
             where = f"{self!r}{f' at {self.path}' if self.path else ''}"
             raise ValueError(f"{where} takes a sequence of {len(self.w)} inputs, not {given}")
-        output = rules.dot(*self.w, *x) + self.b
+        output = dot(self.w, x) + self.b
         if self.activation is not None:
             output = self.activation(output)
         if self.path and getattr(output, "op", None) is not None:
