@@ -202,6 +202,8 @@ def test_kinks_and_poles_are_not_passed_over():
         check_grads(am.floor, [2.0 + 1e-9])
     with pytest.raises(AssertionError, match="cannot be checked"):
         check_grads(am.floor, [2.0])
+    with pytest.raises(AssertionError, match="cannot be checked"):
+        check_grads(am.atan2, [0.0, 1e-38])  # on a scale that neither 1 nor the operand tells
     with pytest.raises(AssertionError, match="no finite values close to the point"):
         check_grads(am.sqrt, [0.0])
 

@@ -231,7 +231,7 @@ def _verdict(analytic: float, measured: _Measured, rtol: float, scale: float) ->
     if not isfinite(numeric):
         return "cannot be checked", f"{numbers}\nThe function has no finite values close to the point: take another."
     of_a_zero = 1e3 * max(measured.resolution, float_info.epsilon * scale)  # where rounding is all there is to see
-    if error > max(0.01 * size, of_a_zero, float_info.min):
+    if error > max(0.01 * abs(numeric), of_a_zero, float_info.min):
         return "cannot be checked", (
             f"{numbers} with step {step:.1e}\nThe error estimate is too large: is there a kink, a jump or a pole "
             "close to the point, or is the function too noisy? Take another point."
