@@ -57,3 +57,11 @@ def test_every_path_in_the_readme_exists():
     paths = re.findall(r"^\| `([\w./]+)` \|", README, re.MULTILINE)
     assert "autograd/rules.py" in paths
     assert [] == [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_the_readme_links_to_files_that_exist_and_to_every_notebook():
+    """The index of notebooks is complete, and no link to a file of the repository is dead."""
+    linked = re.findall(r"\]\(([\w./-]+)\)", README)
+    assert [] == [path for path in linked if not (ROOT / path).exists()]
+    notebooks = {path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert notebooks <= set(linked)
