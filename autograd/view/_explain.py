@@ -180,13 +180,12 @@ class Explanation:
         head = rf"\frac{{\partial {name(self.output)}}}{{\partial {name(self.wrt)}}}"
         if not self.path_count:
             return f"{head} = 0"
-        rows = [rf"&\quad + {self._symbols(path.steps, 'latex')}" for path in self.paths]
-        rows[0] = rows[0].replace(r"&\quad +", "&=", 1)
+        terms = [self._symbols(path.steps, "latex") for path in self.paths]
+        rows = [f"&= {terms[0]}"] + [rf"&\quad {'' if term.startswith('-') else '+ '}{term}" for term in terms[1:]]
         if self.left_out:
             more = _count(self.left_out, "more ")
             rows.append(rf"&\quad + \dots \; (\text{{{more}: }} {latex_number(self.remainder)})")
-        values = "".join(f" {'-' if p.product < 0 else '+'} {latex_number(abs(p.product))}" for p in self.paths[:8])
-        values = values.removeprefix(" + ").replace(" - ", "-", 1) if values.startswith(" - ") else values[3:]
+        values = " + ".join([latex_number(path.product) for path in self.paths[:8]]).replace("+ -", "- ")
         more = r" + \dots" if self.left_out or len(self.paths) > 8 else ""
         rows.append(rf"&= {values}{more} = {latex_number(self.gradient)}")
         body = r" \\ ".join([head + rows[0], *rows[1:]])
