@@ -65,7 +65,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
         return function(*[x.item() if isinstance(x, numpy.ndarray) else x for x in inputs])
     out = options.pop("out", (None,))[0]
     options.pop("dtype", None)
-    result = numpy.frompyfunc(function, ufunc.nin, ufunc.nout)(*objects, out=out, **options)
+    with numpy.errstate(all="ignore"):  # IEEE answers are answers, here as on single numbers
+        result = numpy.frompyfunc(function, ufunc.nin, ufunc.nout)(*objects, out=out, **options)
     if ufunc.__name__ in (*COMPARISONS, "isfinite", "isinf", "isnan", "signbit") and out is None:
         return numpy.asarray(result, dtype=bool)
     return result
@@ -76,6 +77,7 @@ def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
     import numpy
 
     objects = [numpy.asarray(x, dtype=object) for x in operands]
-    result = numpy.frompyfunc(function, len(operands), 1)(*objects)
+    with numpy.errstate(all="ignore"):  # as above
+        result = numpy.frompyfunc(function, len(operands), 1)(*objects)
     numbers = all(isinstance(x, (float, int)) for x in numpy.ravel(result))
     return numpy.asarray(result, dtype=float) if numbers else result

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import Value, grad, record_sweep
+from autograd import Value, grad, record_sweep, rules
 
 TWO_BY_TWO = {  # weights[l][k][j] leads from neuron j of a layer to neuron k of the next
     "weights": [[[0.15, 0.20], [0.25, 0.30]], [[0.40, 0.45], [0.50, 0.55]]],
@@ -169,7 +169,7 @@ def test_e_a_weight_before_two_hidden_layers():
         assert row[0] in message.node.operands
         assert row[0].data == message.local_derivative
         assert message.adjoint * message.local_derivative == message.message
-    adjoint = sum(m.message for m in into_h1)
+    adjoint = rules.sum(*[m.message for m in into_h1])
     assert adjoint == into_h1[-1].total
     error.backward()
     assert adjoint == h[0].grad

@@ -268,6 +268,14 @@ def test_choices():
     assert math.isnan(am.max(1.0, math.nan))
 
 
+@pytest.mark.parametrize("name", ["exp", "log", "sqrt", "gamma", "sigmoid", "isnan"])
+def test_arrays_of_extremes_give_no_warning(name):
+    """NumPy does not warn of IEEE answers, whatever the version of Python."""
+    extremes = [-math.inf, -1e308, -1.0, 0.0, 1e308, math.inf, math.nan]
+    expected = [getattr(am, name)(x) for x in extremes]
+    np.testing.assert_array_equal(getattr(am, name)(np.array(extremes)), expected)
+
+
 def test_rounding():
     """round goes to even, or to digits."""
     assert (2.0, 2.7, 120.0) == (am.round(2.5), am.round(2.675, 1), am.round(123.0, -1))
