@@ -25,7 +25,10 @@ typedef struct Value {
     PyObject *rule, *label, *source; /* NULL is None */
     PyObject *weakrefs;
     double grad;
-    uint64_t mark; /* of sweeps (see _sweep.h); in a dead node, the next dead one */
+    union {
+        uint64_t mark; /* of sweeps (see _sweep.h); in a dead node, the next dead one */
+        double adjoint;
+    };
     uint32_t count;
     uint8_t kinds[FEW];
     union {

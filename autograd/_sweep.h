@@ -1,19 +1,17 @@
 /* The sweeps of sweep.py on recorded local derivatives.
 
-A sweep marks its nodes with numbers of its own, taken from a clock that only goes up: `base` for a node that has been
-seen, base + 1 + place once it has its place in the order. Python code may run in between (a signal handler, or another
-thread while one runs) and sweep the same nodes; then the clock has moved, and the sweep starts over. */
+A sweep marks its nodes with a number of its own, `base`, from a clock that only goes up; where it needs to know a
+node's place in the order, it marks with base + 1 + place. Python code may run in between (a signal handler, or another
+thread while one runs) and sweep the same nodes; then the clock has moved, and the sweep starts over.
 
-typedef struct {
-    Value *node;
-    uint32_t slot;
-} Frame;
+Plain backpropagation saves memory traffic, which is what it waits for: the adjoint takes the place of the mark, and
+leaves 0. The clock's numbers are signalling nans as doubles, which no arithmetic makes, so none is an adjoint. */
 
 typedef struct {
     uint64_t base;
     Value **order;
     Py_ssize_t count, room;
-    Frame *stack;
+    uintptr_t *stack; /* nodes that wait for their operands: see `wait_for` */
     Py_ssize_t depth, stack_room;
     double *numbers; /* adjoints or tangents by place */
     bool *reached;   /* which of them there are: an adjoint of 0 is one, too */
@@ -30,7 +28,7 @@ typedef struct {
 
 enum status { DONE, FAILED, DISTURBED };
 
-static uint64_t clock_now = 1;
+static uint64_t clock_now = 0x7FF0000000000001;
 
 static Sweep spare; /* the arrays of the last sweep, for the next one */
 #define MOST_SPARE (1 << 17)
@@ -94,23 +92,13 @@ static bool grow(void **array, Py_ssize_t *room, size_t size)
     return true;
 }
 
-static inline bool place(Sweep *sweep, Value *node)
+static inline bool place(Sweep *sweep, Value *node, bool marked)
 {
     if (sweep->count == sweep->room && !grow((void **)&sweep->order, &sweep->room, sizeof(Value *)))
         return false;
-    node->mark = sweep->base + 1 + (uint64_t)sweep->count;
+    if (!marked) /* else it is left alone: it may have gone from the cache by now */
+        node->mark = sweep->base;
     sweep->order[sweep->count++] = node;
-    return true;
-}
-
-static inline bool push(Sweep *sweep, Value *node)
-{
-    if (sweep->depth == sweep->stack_room && !grow((void **)&sweep->stack, &sweep->stack_room, sizeof(Frame)))
-        return false;
-    node->mark = sweep->base;
-    sweep->stack[sweep->depth++] = (Frame){node, 0};
-    if (node->count == 2 && node->kinds[1] & NODE)
-        PREFETCH(&node->few.operands[1].node->mark);
     return true;
 }
 
@@ -120,23 +108,39 @@ static inline Py_ssize_t place_of(const Sweep *sweep, const Value *node)
     return (Py_ssize_t)(node->mark - sweep->base - 1);
 }
 
-/* The operand to go to next, leaves placed on the way; NULL if all of the node's operands have been seen. */
-static inline bool next_operand(Sweep *sweep, Frame *frame, Value **next)
+/* The operand to go to next, from `*slot` on, leaves placed on the way; NULL if all the rest have been seen. */
+static inline bool next_operand(Sweep *sweep, Value *node, uint32_t *slot, Value **next)
 {
-    Slots slots = slots_of(frame->node);
+    Slots slots = slots_of(node);
     *next = NULL;
-    while (frame->slot < frame->node->count) {
-        uint32_t slot = frame->slot++;
-        if (!(slots.kinds[slot] & NODE) || seen(sweep, slots.operands[slot].node))
+    while (*slot < node->count) {
+        uint32_t at = (*slot)++;
+        if (!(slots.kinds[at] & NODE) || seen(sweep, slots.operands[at].node))
             continue;
-        Value *operand = slots.operands[slot].node;
+        Value *operand = slots.operands[at].node;
         if (operand->count) {
             *next = operand;
             return true;
         }
-        if (!place(sweep, operand))
+        if (!place(sweep, operand, false))
             return false;
     }
+    return true;
+}
+
+/* Put a node aside while an operand has its turn. A node with nothing to look at afterwards is tagged by 1, so that it
+need not be fetched again; else a wide one has its next slot beside it, and a narrow one's is the second. */
+static inline bool wait_for(Sweep *sweep, Value *node, uint32_t slot)
+{
+    if (sweep->depth + 2 > sweep->stack_room
+        && !grow((void **)&sweep->stack, &sweep->stack_room, sizeof(uintptr_t)))
+        return false;
+    uintptr_t entry = (uintptr_t)node;
+    if (node->count > FEW)
+        sweep->stack[sweep->depth++] = slot;
+    else if (slot == node->count || !(node->kinds[1] & NODE) || seen(sweep, node->few.operands[1].node))
+        entry |= 1;
+    sweep->stack[sweep->depth++] = entry;
     return true;
 }
 
@@ -145,14 +149,25 @@ static enum status visit(Sweep *sweep, Value *output)
 {
     if (seen(sweep, output))
         return DONE;
-    if (!push(sweep, output))
-        return FAILED;
-    while (sweep->depth) {
-        Value *next;
-        Frame *top = &sweep->stack[sweep->depth - 1];
-        if (!next_operand(sweep, top, &next))
+    for (Value *next = output; next || sweep->depth;) {
+        Value *node = next;
+        uint32_t slot = 0;
+        bool done = false;
+        if (node) {
+            node->mark = sweep->base;
+            PREFETCH(&(node - AHEAD)->mark); /* operands were made before, as a rule */
+        } else {
+            uintptr_t entry = sweep->stack[--sweep->depth];
+            done = entry & 1;
+            node = (Value *)(entry - done);
+            if (!done)
+                slot = node->count > FEW ? (uint32_t)sweep->stack[--sweep->depth] : 1;
+        }
+        if (done)
+            next = NULL;
+        else if (!next_operand(sweep, node, &slot, &next))
             return FAILED;
-        if (next ? !push(sweep, next) : (sweep->depth--, !place(sweep, top->node)))
+        if (next ? !wait_for(sweep, node, slot) : !place(sweep, node, true))
             return FAILED;
         enum status status = look_up_sometimes(sweep);
         if (status != DONE)
@@ -170,7 +185,7 @@ static bool find_order(
         begin(sweep);
         status = DONE;
         for (Py_ssize_t i = 0; i < leaf_count && status == DONE; i++)
-            if (!seen(sweep, (Value *)leaves[i]) && !place(sweep, (Value *)leaves[i]))
+            if (!seen(sweep, (Value *)leaves[i]) && !place(sweep, (Value *)leaves[i], false))
                 status = FAILED;
         for (Py_ssize_t i = 0; i < count && status == DONE; i++)
             status = visit(sweep, (Value *)outputs[i]);
@@ -178,6 +193,13 @@ static bool find_order(
             publish(sweep);
     } while (status == DISTURBED);
     return status == DONE;
+}
+
+/* Mark the nodes with their places. */
+static void mark_places(Sweep *sweep)
+{
+    for (Py_ssize_t i = 0; i < sweep->count; i++)
+        sweep->order[i]->mark = sweep->base + 1 + (uint64_t)i;
 }
 
 /* ---- messages ---- */
@@ -237,15 +259,17 @@ static inline bool send_from(const Sweep *sweep, Value *node, double adjoint, Ob
     return true;
 }
 
-static enum status send_all(Sweep *sweep, Observer observer, PyObject *context)
+static void send_all(Sweep *sweep)
+{
+    for (Py_ssize_t i = sweep->count - 1; i >= 0; i--)
+        if (sweep->reached[i])
+            send_from(sweep, sweep->order[i], sweep->numbers[i], NULL, NULL);
+}
+
+static enum status send_all_observed(Sweep *sweep, Observer observer, PyObject *context)
 {
     for (Py_ssize_t i = sweep->count - 1; i >= 0; i--) {
-        if (i >= AHEAD)
-            PREFETCH(&sweep->order[i - AHEAD]->grad);
-        if (!sweep->reached[i])
-            continue;
-        if (observer ? !send_from(sweep, sweep->order[i], sweep->numbers[i], observer, context)
-                     : !send_from(sweep, sweep->order[i], sweep->numbers[i], NULL, NULL))
+        if (sweep->reached[i] && !send_from(sweep, sweep->order[i], sweep->numbers[i], observer, context))
             return FAILED;
         enum status status = look_up_sometimes(sweep);
         if (status != DONE)
@@ -254,18 +278,18 @@ static enum status send_all(Sweep *sweep, Observer observer, PyObject *context)
     return DONE;
 }
 
-/* A reverse sweep from outputs with seeds (1 without); the adjoints stand by place. */
-static enum status sweep_back(
-    Sweep *sweep, PyObject *const *outputs, const double *seeds, Py_ssize_t count, Observer observer, PyObject *context)
+/* Order and seeds (1 without) for a reverse sweep. */
+static bool seed(Sweep *sweep, PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
     if (!find_order(sweep, outputs, count, NULL, 0) || !make_numbers(sweep))
-        return FAILED;
+        return false;
+    mark_places(sweep);
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_ssize_t at = place_of(sweep, (Value *)outputs[i]);
         sweep->numbers[at] = (sweep->reached[at] ? sweep->numbers[at] : 0.0) + (seeds ? seeds[i] : 1.0);
         sweep->reached[at] = true;
     }
-    return send_all(sweep, observer, context);
+    return true;
 }
 
 static bool raise_unless_finite(PyObject *globals, Value *node, uint32_t slot, const double *numbers)
@@ -291,22 +315,65 @@ static int watching(void)
 
 static PyObject *sweep_globals; /* of sweep.py */
 
-/* Backpropagation: no .grad changes before all adjoints are known. */
-static PyObject *backward_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
+static inline void add_adjoint(const Sweep *sweep, Value *node, double message)
+{
+    node->adjoint = node->mark == sweep->base ? message : node->adjoint + message;
+}
+
+/* Plain backpropagation. Nothing can come in between: signals wait, and the adjoints go straight to .grad. */
+static void propagate(const Sweep *sweep)
+{
+    for (Py_ssize_t i = sweep->count - 1; i >= 0; i--) {
+        Value *node = sweep->order[i];
+        if (i >= AHEAD)
+            PREFETCH(&sweep->order[i - AHEAD]->grad);
+        if (node->mark != sweep->base) {
+            double adjoint = node->adjoint;
+            Slots slots = slots_of(node);
+            for (uint32_t slot = 0; slot < node->count; slot++)
+                if (slots.kinds[slot] & LOCAL)
+                    add_adjoint(sweep, slots.operands[slot].node, adjoint * slots.local[slot]);
+            node->grad += adjoint;
+        }
+        node->mark = 0;
+    }
+}
+
+static PyObject *backward_plain(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
     Sweep sweep = new_sweep();
-    int anomaly = watching();
-    enum status status = anomaly < 0 ? FAILED : DISTURBED;
-    while (status == DISTURBED)
-        status = sweep_back(&sweep, outputs, seeds, count, anomaly ? raise_unless_finite : NULL, sweep_globals);
-    for (Py_ssize_t i = 0; status == DONE && i < sweep.count; i++) {
-        if (i + AHEAD < sweep.count)
-            PREFETCH(&sweep.order[i + AHEAD]->grad);
+    bool found = find_order(&sweep, outputs, count, NULL, 0);
+    for (Py_ssize_t i = 0; found && i < count; i++) {
+        Value *output = (Value *)outputs[i];
+        output->adjoint = (output->mark == sweep.base ? 0.0 : output->adjoint) + (seeds ? seeds[i] : 1.0);
+    }
+    if (found)
+        propagate(&sweep);
+    end(&sweep);
+    return found ? Py_NewRef(Py_None) : NULL;
+}
+
+/* The same under detect_anomaly: no .grad changes before all messages are known to be finite. */
+static PyObject *backward_watched(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
+{
+    Sweep sweep = new_sweep();
+    enum status status = DISTURBED;
+    while (status == DISTURBED) {
+        status = FAILED;
+        if (seed(&sweep, outputs, seeds, count))
+            status = send_all_observed(&sweep, raise_unless_finite, sweep_globals);
+    }
+    for (Py_ssize_t i = 0; status == DONE && i < sweep.count; i++)
         if (sweep.reached[i])
             sweep.order[i]->grad += sweep.numbers[i];
-    }
     end(&sweep);
     return status == DONE ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *backward_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
+{
+    int anomaly = watching();
+    return anomaly < 0 ? NULL : (anomaly ? backward_watched : backward_plain)(outputs, seeds, count);
 }
 
 typedef struct {
@@ -331,7 +398,9 @@ static PyObject *record_from(PyObject *const *outputs, const double *seeds, Py_s
     enum status status = DISTURBED;
     while (status == DISTURBED) {
         Py_XSETREF(into.list, PyList_New(0));
-        status = into.list ? sweep_back(&sweep, outputs, seeds, count, record, (PyObject *)&into) : FAILED;
+        status = FAILED;
+        if (into.list && seed(&sweep, outputs, seeds, count))
+            status = send_all_observed(&sweep, record, (PyObject *)&into);
     }
     if (collecting)
         PyGC_Enable();

@@ -525,9 +525,10 @@ static bool take_order(Sweep *sweep, PyObject *order)
     bool fine = true;
     for (Py_ssize_t i = 0; fine && i < PyTuple_GET_SIZE(order); i++) {
         PyObject *node = PyTuple_GET_ITEM(order, i);
-        fine = is_value(node) && !seen(sweep, (Value *)node) && place(sweep, (Value *)node);
+        fine = is_value(node) && !seen(sweep, (Value *)node) && place(sweep, (Value *)node, false);
     }
     publish(sweep);
+    mark_places(sweep);
     for (Py_ssize_t i = 0; fine && i < sweep->count; i++) {
         Slots slots = slots_of(sweep->order[i]);
         for (uint32_t slot = 0; fine && slot < sweep->order[i]->count; slot++)
@@ -573,9 +574,8 @@ static PyObject *call_sweep(Native *self, PyObject *const *args, Py_ssize_t coun
     Sweep sweep = new_sweep();
     PyObject *order = PyList_AsTuple(args[0]), *result = NOT_MINE;
     if (order && take_order(&sweep, order) && take_seeds(&sweep, args[1])) {
-        for (Py_ssize_t i = sweep.count - 1; back && i >= 0; i--)
-            if (sweep.reached[i])
-                send_from(&sweep, sweep.order[i], sweep.numbers[i], NULL, NULL);
+        if (back)
+            send_all(&sweep);
         for (Py_ssize_t i = 0; !back && i < sweep.count; i++)
             if (!sweep.reached[i] || !PyDict_Contains(args[1], (PyObject *)sweep.order[i]))
                 pass_up(&sweep, i);
@@ -722,10 +722,11 @@ static PyObject *record_of(const Sweep *sweep, Value *node, const Py_ssize_t *pl
 }
 
 /* Leaves and records in two lists; first come the leaves, as places go. */
-static bool fill_records(const Sweep *sweep, PyObject *leaves, PyObject *records)
+static bool fill_records(Sweep *sweep, PyObject *leaves, PyObject *records)
 {
     Py_ssize_t *places = PyMem_Malloc((size_t)sweep->count * sizeof(Py_ssize_t)), leaf_count = 0, inner_count = 0;
     bool fine = places || PyErr_NoMemory();
+    mark_places(sweep);
     for (Py_ssize_t i = 0; fine && i < sweep->count; i++) {
         bool leaf = !sweep->order[i]->count;
         places[i] = leaf ? leaf_count++ : inner_count++;

@@ -28,7 +28,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_builds import PYTHON, C, bits, needs_c, outcome, seen
 
+import autograd
+
 ROOT = Path(__file__).parents[1]
+OURS = autograd.Value  # of the build that this process imports, and so the one that pickle finds
 pytestmark = [needs_c, pytest.mark.filterwarnings("ignore::RuntimeWarning")]  # NumPy and SciPy on extreme numbers
 
 floats = st.floats(width=64) | st.sampled_from([0.0, -0.0, 0.5, 1.0, -1.0, 2.0, -2.0, 3.0, 1e-310, 709.0, -745.0])
@@ -313,7 +316,7 @@ def test_random_graphs_agree(seed):
             sorted((places[id(node)], bits(t)) for node, t in tangents.items()),
             nodes,
             copy.deepcopy(nodes),
-            pickle.loads(pickle.dumps(nodes[-1])) if build is C else copy.deepcopy(nodes[-1]),
+            pickle.loads(pickle.dumps(nodes[-1])) if build.Value is OURS else copy.deepcopy(nodes[-1]),
         ]
 
     expected, actual = both(run)
@@ -328,7 +331,7 @@ def test_pickles_are_portable_between_the_builds(tmp_path):
         "pickle.dump(graph, open(sys.argv[1], 'wb'))\n"
         "print(autograd.backend(), end='')"
     )
-    x = autograd_value(1.25, "x")
+    x = OURS(1.25, "x")
     y = x * x + x.sin()
     y.backward()
     file = tmp_path / "graph"
@@ -340,13 +343,6 @@ def test_pickles_are_portable_between_the_builds(tmp_path):
         y2, x2 = pickle.loads(file.read_bytes())
         assert (seen(y), seen(x)) == (seen(y2), seen(x2))
         assert y2.operands[0].operands[0] is x2
-
-
-def autograd_value(*arguments):
-    """Return a Value of the build that this process imports as autograd (the one that pickle finds)."""
-    from autograd import Value
-
-    return Value(*arguments)
 
 
 # ---- memory ---------------------------------------------------------------------------------------------------------
@@ -391,7 +387,7 @@ def test_references_are_balanced_over_a_million_operations():
                 made.backward()
                 C.record_sweep(made)
                 copy.deepcopy(made).zero_grad()
-                made = pickle.loads(pickle.dumps(made)) if C.Value is type(autograd_value(1.0)) else made
+                made = pickle.loads(pickle.dumps(made)) if C.Value is OURS else made
             kept[int(pick() * 50)] = made
 
     work(Random(0).random)
