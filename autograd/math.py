@@ -131,6 +131,7 @@ remainder: _Nary = _function(_rules.remainder)
 where: _Nary = _function(_rules.where)
 
 
+@_fast
 def log(x: Any, base: Any = None) -> Any:
     """The natural logarithm, or that to a base.
 
@@ -144,11 +145,13 @@ def log(x: Any, base: Any = None) -> Any:
     return natural if base is None else _apply(_rules.div, natural, _apply(_rules.log, base))
 
 
+@_fast
 def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
     """x where it is positive, else slope * x."""
     return _apply(_rules.leaky_relu, x, slope)
 
 
+@_fast
 def elu(x: Any, alpha: Any = 1.0) -> Any:
     """x where it is positive, else alpha * (exp(x) - 1)."""
     return _apply(_rules.elu, x, alpha)
@@ -192,6 +195,7 @@ def modf(x: Any) -> tuple[Any, Any]:
     return _apply(_rules.fmod, x, 1.0), _apply(_rules.trunc, x)
 
 
+@_fast
 def hypot(*coordinates: Any) -> Any:
     """The length of the vector with these coordinates, without overflow or underflow on the way."""
     if len(coordinates) == 2:
