@@ -290,12 +290,31 @@ def digamma(x: float) -> float:
 
 
 def polygamma(order: float, x: float) -> float:
-    """The derivative of digamma of a whole order ≥ 0; nan for any other order."""
+    """The derivative of digamma of a whole order ≥ 0; nan for any other order.
+
+    Where x is negative: (-1)ⁿ ψₙ(1 - x) - ψₙ(x) = π dⁿ cot(πx)/dxⁿ (NIST DLMF 5.15.6).
+    """
     if order == 0.0:
         return digamma(x)
-    if order < 0.0 or order != math.floor(order):
+    if not isfinite(order) or order < 0.0 or order != math.floor(order) or x == -inf:
         return nan
-    return float(_scipy_special("polygamma")(int(order), x))
+    n = int(order)
+    if x < 0.0 and x != math.floor(x):  # SciPy counts up from x one by one
+        if n > 170:  # n! is beyond the range, and the nearest pole decides the sign
+            return inf if n % 2 else -copysign(inf, math.remainder(x, 1.0))
+        turned = float(_scipy_special("polygamma")(n, 1.0 - x))
+        return (-turned if n % 2 else turned) - math.pi * _derivative_of_cot(n, x)
+    return float(_scipy_special("polygamma")(n, x))
+
+
+def _derivative_of_cot(n: int, x: float) -> float:
+    """The n-th derivative of cot(πx): a polynomial in c = cot(πx), for c' = -π(1 + c²)."""
+    coefficients = [0.0, 1.0]
+    for _ in range(n):
+        slopes = [-math.pi * k * p for k, p in enumerate(coefficients)][1:]
+        coefficients = [a + b for a, b in zip([*slopes, 0.0, 0.0], [0.0, 0.0, *slopes])]
+    c = 1.0 / math.tan(math.pi * math.fmod(x, 1.0))
+    return functools.reduce(lambda total, p: total * c + p, reversed(coefficients), 0.0)
 
 
 def gap(xs: Sequence[float], winner: float) -> float:

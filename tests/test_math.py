@@ -4,6 +4,7 @@ import builtins
 import math
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -310,3 +311,17 @@ def test_the_builtins_are_left_alone():
     """The module's max, sum and so on shadow nothing elsewhere."""
     assert builtins.max is max
     assert am.max is not max
+
+
+@pytest.mark.parametrize(("order", "x"), [(1, -0.3), (1, -1e6 - 0.25), (2, -7.6), (3, -12.125), (5, -0.999)])
+def test_polygamma_of_negative_numbers(order, x):
+    """Between its poles polygamma is right on the negative side too, however far out."""
+    assert am.polygamma(order, x) == pytest.approx(float(mpmath.psi(order, mpmath.mpf(x))), rel=1e-12)
+
+
+def test_polygamma_where_it_is_not_finite():
+    """Poles, orders that are none, and orders whose factorial is beyond the range give an answer at once."""
+    answers = [am.polygamma(1, -2), am.polygamma(171, -0.75), am.polygamma(172, -0.75), am.polygamma(172, -0.25)]
+    assert [math.inf, math.inf, -math.inf, math.inf] == answers
+    for order, x in ((-1, 2.0), (1.5, 2.0), (math.inf, 2.0), (math.nan, 2.0), (1, -math.inf)):
+        assert math.isnan(am.polygamma(order, x)), (order, x)
