@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-NOT_COMPARED = {"timing", "varies"}  # tags of cells that print times, or what is left of numbers after rounding
+NOT_COMPARED = {"timing", "varies"}  # tags of cells that print times, or what the last digit of a library decides
 TEXTS = ("text/plain", "text/latex", "text/markdown")
 NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d*)?(?:[eE][-+]?\d+)?")
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
