@@ -493,7 +493,7 @@ def _rows(tree: Any, axis: int) -> list[Any]:
     if is_array(tree):
         if not -tree.ndim <= axis < tree.ndim:
             raise ValueError(f"in_axes names axis {axis} of an ndarray of shape {tree.shape}")
-        rows = list(tree.swapaxes(0, axis) if axis in (0, -tree.ndim) else _first(tree, axis))
+        rows = [tree.take(i, axis) for i in range(tree.shape[axis])]
         return [row if is_array(row) or isinstance(row, Value) else float(row) for row in rows]
     if isinstance(tree, list):
         if axis != 0:
@@ -506,12 +506,6 @@ def _rows(tree: Any, axis: int) -> list[Any]:
             raise ValueError(f"the parts of {tree!r:.80} have different numbers of rows")
         return [rebuild(row) for row in zip(*columns)]
     raise TypeError(f"{tree!r:.80} of type {type(tree).__name__} has no rows: give it None in in_axes")
-
-
-def _first(array: Any, axis: int) -> Any:
-    import numpy
-
-    return numpy.moveaxis(array, axis, 0)
 
 
 def _parts(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
@@ -651,29 +645,29 @@ def _made_by(function: Function, args: Any, options: dict[str, Any]) -> tuple[se
         return made, function(*args, **options)
 
 
-def _frontier(output: Value, made: set[Value]) -> tuple[list[Value], list[Value]]:
-    """What flowed into the nodes made on the way to the output, and the order of those nodes."""
+def _frontier(output: Value, made: set[Value]) -> tuple[dict[Value, float], list[Value]]:
+    """The adjoint of all that flowed into the nodes made on the way to the output, and the order of those nodes."""
     outside = {o: None for node in made for o in node.operands if type(o) is not float and o not in made}
     order = topological_order(output, leaves=outside)
     reached = reverse(order, {output: 1.0}, lambda node: node.local_grads if node in made else ())
-    return [x for x in outside if x in reached], order
+    return {x: reached[x] for x in outside if x in reached}, order
 
 
 def _short_cut(
     function: Function, args: Any, options: dict[str, Any], index: int, output: Value, made: set[Value]
 ) -> Value:
     """One node in place of all that was made on the way to an output."""
-    operands, order = _frontier(output, made)
-    adjoints = reverse(order, {output: 1.0}, lambda node: node.local_grads if node in made else ())
+    adjoints, _ = _frontier(output, made)
+    operands, data = tuple(adjoints), output.data  # the rule must not hold the output, or nothing would be freed
 
     def derivatives(now: Sequence[Any], y: Any) -> list[Any]:
         """The same once more on Values, from a second run."""
         made_again, result = _made_by(function, args, options)
         again = flatten(result)[0][index]
         into, order = _frontier(again, made_again)
-        found = reverse(order, {again: 1.0}, _on_values(order, into))
+        found = reverse(order, {again: 1.0}, _on_values(order, list(into)))
         return [found.get(x) for x in operands]
 
     name = getattr(function, "__name__", "function")
-    rule = Rule(f"checkpoint({name})", name, lambda xs: output.data, (derivatives,), None, (REAL,))
-    return Value.restore(output.data, rule, tuple(operands), tuple([adjoints[x] for x in operands]), output.label)
+    rule = Rule(f"checkpoint({name})", name, lambda xs: data, (derivatives,), None, (REAL,))
+    return Value.restore(data, rule, operands, tuple(adjoints.values()), output.label)

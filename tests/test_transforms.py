@@ -4,6 +4,7 @@ import itertools
 import math
 import operator
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -436,6 +437,21 @@ def test_checkpoint_keeps_inputs_and_outputs_only():
     long.backward()
     assert long.data == y.data
     assert math.isclose(plain.grad, x.grad, rel_tol=1e-14)
+
+
+def test_checkpoint_frees_what_lies_between():
+    """While the result lives, the nodes that the function made on the way are gone, the output's own among them."""
+    made = []
+
+    def doubled(x):
+        for _ in range(3):
+            x = x + x
+            made.append(weakref.ref(x))
+        return x
+
+    y = checkpoint(doubled)(Value(1.0))
+    assert [None] * 3 == [node() for node in made]
+    assert (8.0, (8.0,)) == (y.data, y.local_grads)
 
 
 def test_checkpoint_sees_what_it_closes_over():
