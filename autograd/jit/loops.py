@@ -9,28 +9,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autograd.jit.module import Module, kind, literal
+from autograd.jit.module import Module, kind
 from autograd.jit.program import Map
 
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
 
 
 def _sums_of_lanes(lanes: int) -> str:
-    """As many vectors as there are lanes, each added up across its lanes: all together, as columns of a square."""
-    vector = kind(lanes)
-    lines = []
+    """As many vectors as there are lanes, each added up across its lanes, to `%total`.
+
+    First the halves of each are added as they are loaded, which takes no shuffle; then pairs of vectors, until one is
+    left. After `level` additions of pairs, lane ``p * 2**level + s`` has part p of the sum number s.
+    """
+    width = max(lanes // 2, 2)
+    half, lines, names = kind(width), [], []
     for i in range(lanes):
-        lines.append(f"%sa{i} = getelementptr i8, ptr %sbase, i64 {8 * lanes * i}")
-        lines.append(f"%sx{i} = load {vector}, ptr %sa{i}, align {8 * lanes}")
-    more, names = _transposed(lanes, [f"%sx{i}" for i in range(lanes)], "st")
-    lines += more
-    level = 0
-    while len(names) > 1:
-        level += 1
-        pairs = [f"%sy{level}.{i}" for i in range(len(names) // 2)]
-        lines += [f"{pair} = fadd {vector} {names[2 * i]}, {names[2 * i + 1]}" for i, pair in enumerate(pairs)]
-        names = pairs
-    lines.append(f"%total = fadd {vector} {names[0]}, {literal(0.0, lanes)}")
+        parts = [8 * lanes * i] if width == lanes else [8 * lanes * i, 8 * lanes * i + 8 * width]
+        for k, offset in enumerate(parts):
+            lines.append(f"%sa{i}.{k} = getelementptr i8, ptr %sbase, i64 {offset}")
+            lines.append(f"%sx{i}.{k} = load {half}, ptr %sa{i}.{k}, align {8 * width}")
+        names.append(f"%sx{i}.0")
+        if len(parts) == 2:
+            names[i] = f"%sh{i}"
+            lines.append(f"%sh{i} = fadd {half} %sx{i}.0, %sx{i}.1")
+    step = 1
+    while step < width:
+        lanes_of_pair = [divmod(lane, 2 * step) for lane in range(width)]
+        first = [2 * step * part + s % step + (width if s >= step else 0) for part, s in lanes_of_pair]
+        pairs = [f"%sy{step}.{i}" for i in range(len(names) // 2)]
+        for pair, one, other in zip(pairs, names[::2], names[1::2]):
+            for part, picks in (("e", first), ("o", [pick + step for pick in first])):
+                mask = ", ".join(f"i32 {pick}" for pick in picks)
+                lines.append(f"{pair}{part} = shufflevector {half} {one}, {half} {other}, <{width} x i32> <{mask}>")
+            lines.append(f"{pair} = fadd {half} {pair}e, {pair}o")
+        names, step = pairs, 2 * step
+    for i, name in enumerate(names):
+        lines.append(f"%splace{i} = getelementptr i8, ptr %totalplace, i64 {8 * width * i}")
+        lines.append(f"store {half} {name}, ptr %splace{i}, align 8")
     return "\n  ".join(lines)
 
 
@@ -244,10 +259,9 @@ snext:
 scolumn:
   %soffset = mul i64 %sc, {size}
   %sbase = getelementptr i8, ptr %sums, i64 %soffset
-  {_sums_of_lanes(lanes)}
   %totaloffset = mul i64 %sc, 8
   %totalplace = getelementptr i8, ptr %totals, i64 %totaloffset
-  store {vector} %total, ptr %totalplace, align 8
+  {_sums_of_lanes(lanes)}
   %sc.next = add i64 %sc, {lanes}
   br label %snext
 done:
