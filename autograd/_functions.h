@@ -90,7 +90,7 @@ static inline double value_floordiv(double a, double b)
 
 /* ---- choices and activations ---- */
 static inline double value_abs(double x) { return fabs(x); }
-static inline double value_copysign(double a, double b) { return copysign(a, b); }
+static inline double value_copysign(double a, double b) { return isnan(b) ? fabs(a) : copysign(a, b); }
 static inline double value_where(double c, double a, double b) { return c != 0.0 ? a : b; }
 static inline double value_clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 static inline double value_relu(double x) { return x <= 0.0 ? 0.0 : x; }

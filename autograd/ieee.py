@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from math import copysign, inf, isfinite, isnan, nan
+from math import inf, isfinite, isnan, nan
 from numbers import Complex, Real
 
 LN2 = math.log(2.0)
@@ -101,6 +101,13 @@ cos = _total(math.cos)
 tan = _total(math.tan)
 asin = _total(math.asin)
 acos = _total(math.acos)
+
+
+def copysign(x: float, y: float) -> float:
+    """|x| with the sign of y; that of a nan, which differs from one machine and library to another, counts as plus."""
+    return abs(x) if isnan(y) else math.copysign(x, y)
+
+
 sinh = _total(math.sinh, overflow=lambda x: copysign(inf, x))
 cosh = _total(math.cosh)
 acosh = _total(math.acosh)

@@ -275,7 +275,7 @@ remainder = _row("remainder", "remainder", ieee.remainder, lambda a, b, y: 1.0, 
 
 # ---- choices and kinks: 0 at the kink, ties shared, no message to what was not selected ------------------------------
 abs      = _row("abs",      "abs",      operator.abs,  lambda x, y: sign(x), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
-copysign = _row("copysign", "copysign", math.copysign, lambda a, b, y: sign(a) * copysign(1.0, b), lambda a, b, y: 0.0, kink=lambda a, b: a * b, corners={(0.0, 1.0): (0.0, (0.0, 0.0))})
+copysign = _row("copysign", "copysign", ieee.copysign, lambda a, b, y: sign(a) * copysign(1.0, b), lambda a, b, y: 0.0, kink=lambda a, b: a * b, corners={(0.0, 1.0): (0.0, (0.0, 0.0))})
 where    = _row("where",    "where",    ieee.where,    lambda c, a, b, y: None, lambda c, a, b, y: select(c != 0.0, 1.0, None), lambda c, a, b, y: select(c != 0.0, None, 1.0), kink=lambda c, a, b: c,
                 corners={(0.0, 1.0, 2.0): (2.0, (None, None, 1.0)), (1.0, 1.0, 2.0): (1.0, (None, 1.0, None))})
 clip     = _row("clip",     "clip",     ieee.clip,     lambda x, a, b, y: select(x < a, None, select(x > b, None, 1.0)), lambda x, a, b, y: select(x < a, 1.0, None), lambda x, a, b, y: select(x < a, None, select(x > b, 1.0, None)),

@@ -110,6 +110,17 @@ def test_random_batches(count: int, steps: list[Step], seed: int, branching: boo
     assert close(sum(g[0] for _, g, _ in results), derivative, size, 1e-9)
 
 
+def test_sign_of_nan() -> None:
+    """A nan has no sign, wherever it comes from: here log(-x), of which libraries make either."""
+
+    def function(x: Any) -> Any:
+        return rules.copysign(x, rules.log(-x))
+
+    rows = [0.7, 1e300, 2.0, 3.0, 5.0]
+    assert rows == [function(x) for x in rows] == [function(Value(x)).data for x in rows]
+    assert rows == jit(vmap(function))(rows) == [jit(function)(x) for x in rows]
+
+
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.floats(-3.0, 3.0), st.floats(-3.0, 3.0))
 def test_second_derivatives(steps: list[Step], a: float, b: float) -> None:

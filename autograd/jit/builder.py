@@ -54,6 +54,11 @@ class Builder:
         op, _, data = self.code[value]
         return data if op == "constant" and type(data) is float else None
 
+    def negated(self, value: int) -> int:
+        """The number of -value."""
+        number = self.number(value)
+        return self.emit("neg", (value,)) if number is None else self.constant(-number)
+
     def place(self, operand: Any) -> int:
         """The number of an operand: a symbol, a comparison of symbols, or a constant."""
         if isinstance(operand, Symbol):

@@ -230,11 +230,11 @@ class Compiled:
 
     def llvm_ir(self) -> str:
         """The text in LLVM's language of every path."""
-        return "\n\n".join(path.module().text() for path in self._some())
+        return "\n\n".join(path.code.module.text() for path in self._some())
 
     def assembly(self) -> str:
         """The machine code of every path, as text."""
-        return "\n\n".join(assembly(path.module()) for path in self._some())
+        return "\n\n".join(assembly(path.code.module) for path in self._some())
 
     def stats(self) -> dict[str, Any]:
         """Instructions after each stage, lanes, paths, compile seconds and bytes of machine code."""

@@ -15,8 +15,6 @@ from autograd.ieee import LN2, SQRT_HALF
 from autograd.jit.builder import Builder
 from autograd.rules import select
 
-ACCUMULATORS = 4
-
 
 def _sigmoid(x: Any) -> Any:
     e = rules.exp(-abs(x))
@@ -43,27 +41,11 @@ def _min(*xs: Any) -> Any:
     return _extreme(xs, lambda x, best: x < best)
 
 
-def _sum(*xs: Any) -> Any:
-    """The sum in several accumulators, so that no addition waits for the one before."""
-    lanes = ACCUMULATORS if len(xs) >= 2 * ACCUMULATORS else 1
-    totals = [0.0 + xs[0], *xs[1:lanes]]
-    for i, x in enumerate(xs[lanes:]):
-        totals[i % lanes] = totals[i % lanes] + x
-    while len(totals) > 1:
-        totals = [totals[i] + totals[i + 1] for i in range(0, len(totals), 2)]
-    return totals[0]
-
-
 def _prod(*xs: Any) -> Any:
     product = xs[0]
     for x in xs[1:]:
         product = product * x
     return product
-
-
-def _dot(*xs: Any) -> Any:
-    half = len(xs) // 2
-    return _sum(*[x * y for x, y in zip(xs[:half], xs[half:])])
 
 
 def _logsumexp(*xs: Any) -> Any:
@@ -119,10 +101,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "where": lambda c, x, y: select(c != 0.0, x, y),
     "max": _max,
     "min": _min,
-    "sum": _sum,
-    "mean": lambda *xs: _sum(*xs) / float(len(xs)),
+    "mean": lambda *xs: rules.sum(*xs) / float(len(xs)),
     "prod": _prod,
-    "dot": _dot,
     "floordiv": lambda a, b: select(b == 0.0, a / b, _divided(a, b)[0]),
     "mod": lambda a, b: select(b == 0.0, math.nan, _divided(a, b)[1]),
 }

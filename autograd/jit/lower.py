@@ -290,6 +290,9 @@ class Code:
             return f"xor {self.bit} {names[0]}, {literal(True, self.lanes)}"
         if op in LOGIC:
             return f"{op} {self.bit} {names[0]}, {names[1]}"
+        if op == "copysign":  # the sign of a nan counts as plus
+            ordered = self.temporary(f"fcmp ord {t} {names[1]}, {names[1]}")
+            names[1] = self.temporary(f"select {self.bit} {ordered}, {t} {names[1]}, {t} {literal(0.0, self.lanes)}")
         if op in INTRINSICS:
             suffix = "f64" if self.lanes == 1 else f"v{self.lanes}f64"
             return self._call(f"llvm.{INTRINSICS[op]}.{suffix}", names)

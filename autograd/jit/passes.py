@@ -1,7 +1,7 @@
 """Passes: functions from a program to an equal one. Each rewriter here is right for every IEEE number.
 
 The only ones that may change a last digit are `small_powers` (``x*x`` is nearer to the truth than ``pow(x, 2)``)
-and the several accumulators of `formulas.expand`.
+and the several accumulators of `chains.spread`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from autograd.jit.builder import Builder, Rewriter
+from autograd.jit.chains import gather, spread
 from autograd.jit.formulas import expand
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
 
@@ -317,10 +318,16 @@ def simplify(program: Program) -> Program:
     return remove_dead_code(rewrite(fuse_maps(program), fold_constants, identities, small_powers, number_values))
 
 
-def prepare(program: Program) -> Program:
+def prepare(program: Program, reorder: bool = True) -> Program:
     """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
     everything = (drop_stops, fold_constants, identities, small_powers, expand, number_values)
-    ready = remove_dead_code(rewrite(remove_dead_code(program), *everything))
+    ready = rewrite(remove_dead_code(program), *everything)
+    return remove_dead_code(gather(remove_dead_code(ready), reorder))
+
+
+def unroll(program: Program) -> Program:
+    """The last step before lowering: sums and products of many are written out, and the rows of maps put in order."""
+    ready = remove_dead_code(rewrite(program, spread, identities, number_values))
     for at, (op, _, data) in enumerate(ready.code):
         if op == "map":
             ready.code[at] = ready.code[at]._replace(data=replace(data, body=in_order_of_need(data.body)))
@@ -335,5 +342,5 @@ def count(program: Program) -> int:
 
 __all__: Sequence[str] = [
     "count", "drop_stops", "fold_constants", "fuse_maps", "identities", "number_values", "prepare", "remove_dead_code",
-    "rewrite", "simplify", "small_powers",
+    "rewrite", "simplify", "small_powers", "unroll",
 ]  # fmt: skip  # a list of words

@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd.jit import cache, native, passes
 from autograd.jit.lower import lower
-from autograd.jit.module import ALIGNMENT, Module
+from autograd.jit.module import ALIGNMENT
 from autograd.jit.program import Guard, Program
 from autograd.tree import flatten
 from autograd.value import Value
@@ -67,7 +67,7 @@ class Path:
     Attributes
     ----------
     captured : Program
-        As captured; `program` is what was compiled.
+        As captured; `program` is what is compiled.
     leaves : list of Value
         Values that the function closes over; their numbers are inputs after the arguments.
     template : tree
@@ -91,15 +91,13 @@ class Path:
         self.counts["captured"] = passes.count(self.captured)
         simple = passes.simplify(self.captured)
         self.counts["simplified"] = passes.count(simple)
-        self.program = passes.prepare(simple)
-        self.counts["compiled"] = passes.count(self.program)
-        self.code = cache.load(self.module())
+        self.program = passes.prepare(simple, reorder=not self.options.accurate)
+        unrolled = passes.unroll(self.program)
+        self.counts["compiled"] = passes.count(unrolled)
+        machine = native.machine(self.options.accurate, self.options.fast_math)
+        self.code = cache.load(lower(unrolled, machine))
         self.function = self.code.function
         self.seconds += time.perf_counter() - start
-
-    def module(self) -> Module:
-        """The module for this machine."""
-        return lower(self.program, native.machine(self.options.accurate, self.options.fast_math))
 
     def frame(self) -> Frame:
         """Buffers for a call: used ones if there are any."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 from autograd.rules import TABLE, Rule
@@ -49,6 +49,13 @@ class Program:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    def uses(self) -> list[int]:
+        """How often each value is used, as an operand, an output or a guard."""
+        counts = [0] * len(self.code)
+        for value in chain(self.outputs, [g.value for g in self.guards], *[i.operands for i in self.code]):
+            counts[value] += 1
+        return counts
+
     def lines(self, indent: str = "") -> Iterable[str]:
         """The readable text, a line for each instruction."""
         guards: dict[int, list[Guard]] = {}
@@ -59,11 +66,17 @@ class Program:
                 yield f"{indent}v{number} = {data.headline(operands)}"
                 yield from data.body.lines(indent + "    ")
             else:
-                shown = [f"v{o}" for o in operands] + ([] if data is None else [f"{data!r}"])
-                yield f"{indent}v{number} = {' '.join([op, *shown])}"
+                shown = _pairs(operands) if op == "dot" else " ".join([f"v{o}" for o in operands])
+                told = "" if data is None else data if isinstance(data, str) else repr(data)
+                yield f"{indent}v{number} = {' '.join(filter(None, [op, shown, told]))}"
             for guard in guards.get(number, []):
                 yield f"{indent}guard v{number} is {guard.expected}    # {guard.line}"
         yield f"{indent}return {', '.join(f'v{o}' for o in self.outputs)}"
+
+
+def _pairs(operands: Sequence[int]) -> str:
+    half = len(operands) // 2
+    return " + ".join([f"v{x}*v{y}" for x, y in zip(operands[:half], operands[half:])])
 
 
 @dataclass(eq=False, frozen=True, slots=True)

@@ -1,0 +1,151 @@
+"""Chains of additions, most of them of products, gathered into one `dot` or `sum` instruction.
+
+A neuron's ``b + w[0]*x[0] + w[1]*x[1] + …`` is captured as many instructions, and so is the sum of the messages that a
+unit receives. Gathered, each is one, which a person can read and a later pass can take as a whole. `spread` writes
+them out again for the lowering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from math import copysign
+from typing import Any, NamedTuple
+
+from autograd.jit.builder import Builder
+from autograd.jit.program import Guard, Program
+
+FEWEST_PRODUCTS = 2  # in a chain that becomes a `dot`
+ACCUMULATORS = 4
+IN_ORDER = "in order"  # the data of a `dot` that adds up from left to right
+
+
+class Term(NamedTuple):
+    """x, or x times y; what is added up is its negative if it is `minus`."""
+
+    x: int
+    y: int | None
+    minus: bool
+
+
+def gather(program: Program, reorder: bool) -> Program:
+    """The program with `dot` and `sum` in place of chains.
+
+    A chain keeps its order (`IN_ORDER`) unless none of its terms can be negative and `reorder` allows another: then
+    every order has the same infinities and nans, and almost the same digits.
+    """
+    chains = _chains(program)
+    plus = never_negative(program) if reorder else [False] * len(program.code)
+    builder = Builder()
+    place: list[int] = []
+    for at, (op, operands, data) in enumerate(program.code):
+        terms = chains.get(at)
+        if op == "map":
+            data = replace(data, body=gather(data.body, reorder))
+        if op == "constant":
+            place.append(builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data))
+        elif terms is not None and len(terms) >= 2 * ACCUMULATORS and all(_is_plus(t, plus) for t in terms):
+            place.append(_emit(builder, terms, place, None))
+        elif terms is not None and sum(t.y is not None for t in terms) >= FEWEST_PRODUCTS:
+            place.append(_emit(builder, terms, place, IN_ORDER))
+        else:
+            place.append(builder.emit(op, tuple([place[o] for o in operands]), data))
+    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
+    return Program(builder.code, [place[o] for o in program.outputs], program.inputs, guards)
+
+
+def _chains(program: Program) -> dict[int, list[Term]]:
+    """The last addition of each chain, with its terms from left to right."""
+    code, uses = program.code, program.uses()
+    within: set[int] = set()  # additions of a chain before its last
+    chains: dict[int, list[Term]] = {}
+
+    def continues(value: int) -> bool:
+        return code[value].op in ("add", "sub") and uses[value] == 1
+
+    def term(value: int, minus: bool = False) -> Term:
+        op, operands, _ = code[value]
+        if op == "mul" and uses[value] == 1:
+            return Term(operands[0], operands[1], minus)
+        return Term(value, None, minus)
+
+    for last in range(len(code) - 1, -1, -1):
+        if code[last].op not in ("add", "sub") or last in within:
+            continue
+        terms: list[Term] = []
+        at = last
+        while True:
+            within.add(at)
+            op, (before, added), _ = code[at]
+            if op == "add" and not continues(before):
+                before, added = (added, before) if continues(added) else (before, added)
+            terms.append(term(added, minus=op == "sub"))
+            at = before
+            if not continues(at):
+                break
+        chains[last] = [term(at), *reversed(terms)]
+    return chains
+
+
+def _emit(builder: Builder, terms: Sequence[Term], place: Sequence[int], data: str | None) -> int:
+    """A `sum`, or a `dot` in which a term that is no product is multiplied by 1."""
+    left = [builder.negated(place[x]) if minus else place[x] for x, _, minus in terms]
+    if all(term.y is None for term in terms):
+        return builder.emit("sum", tuple(left), data)
+    right = [builder.constant(1.0) if y is None else place[y] for _, y, _ in terms]
+    return builder.emit("dot", (*left, *right), data)
+
+
+def _is_plus(term: Term, plus: Sequence[bool]) -> bool:
+    x, y, minus = term
+    return not minus and (x == y or (plus[x] and (y is None or plus[y])))
+
+
+def never_negative(program: Program) -> list[bool]:
+    """For every value, whether its operations alone show that its sign is plus (unless it is nan)."""
+    found: list[bool] = []
+    for op, operands, data in program.code:
+        if op == "constant":
+            found.append(copysign(1.0, data) > 0.0)
+        elif op in ("mul", "dot"):
+            half = len(operands) // 2
+            pairs = zip(operands[:half], operands[half:])
+            found.append(all(_is_plus(Term(x, y, minus=False), found) for x, y in pairs))
+        elif op == "select":
+            found.append(found[operands[1]] and found[operands[2]])
+        else:
+            found.append(op in PLUS or (op in KEEPS_PLUS and all(found[o] for o in operands)))
+    return found
+
+
+PLUS = frozenset({"abs", "exp", "exp2", "cosh", "hypot", "acos", "erfc"})
+KEEPS_PLUS = frozenset({"add", "div", "sqrt", "sum", "sinh", "tanh", "log1p", "expm1", "asinh", "atan", "cbrt", "erf"})
+
+
+def spread(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """The additions and products of a `dot` or `sum`, as a rewriter; several accumulators where the order is free."""
+    if op not in ("dot", "sum"):
+        return None
+    half = len(operands) // 2
+    terms = operands if op == "sum" else [_product(builder, x, y) for x, y in zip(operands[:half], operands[half:])]
+
+    def total(values: Sequence[int]) -> int:
+        return reduce(lambda sum_, value: builder.emit("add", (sum_, value)), values)
+
+    if data == IN_ORDER:
+        return total(terms)
+    lanes = ACCUMULATORS if len(terms) >= 2 * ACCUMULATORS else 1
+    first = builder.emit("add", (builder.constant(0.0), terms[0]))
+    totals = [total([first if i == 0 else terms[i], *terms[i + lanes :: lanes]]) for i in range(lanes)]
+    while len(totals) > 1:
+        totals = [total(totals[i : i + 2]) for i in range(0, len(totals), 2)]
+    return totals[0]
+
+
+def _product(builder: Builder, x: int, y: int) -> int:
+    """x * y; a minus comes last, so that adding the product becomes a subtraction."""
+    op, operands, _ = builder.code[x]
+    if op == "neg":
+        return builder.emit("neg", (builder.emit("mul", (operands[0], y)),))
+    return builder.emit("mul", (x, y))

@@ -1,0 +1,132 @@
+"""Chains of multiply-adds in compiled programs: gathered into `dot` and `sum`, and added up in a safe order."""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import value_and_grad
+from autograd.jit import chains, jit
+from autograd.rules import TABLE
+
+
+def layer(w: Any, x: Any) -> list[Any]:
+    """Two units of three weights and a bias."""
+    return [sum((a * b for a, b in zip(row[:3], x)), row[3]) for row in w]
+
+
+WEIGHTS = [[0.5, -0.9, 2.0, 0.25], [1.5, 0.75, -0.5, 0.1]]
+
+
+def test_neuron_is_one_dot() -> None:
+    """Each unit is one instruction, from the bias on; the result is the eager one."""
+    compiled = jit(layer)
+    assert pytest.approx(layer(WEIGHTS, [1.0, 2.0, 3.0]), rel=1e-15) == compiled(WEIGHTS, [1.0, 2.0, 3.0])
+    dots = [line for line in compiled.program().splitlines() if " = dot " in line]
+    assert 2 == len(dots)
+    assert all(line.count("*") == 4 and line.endswith("in order") for line in dots)
+
+
+def test_messages_of_a_unit_are_a_dot() -> None:
+    """What an input of a layer receives is the sum over the units that it feeds: the transposed product."""
+
+    def loss(x: Any) -> Any:
+        a, b = layer(WEIGHTS, [am.tanh(v) for v in x])
+        return am.tanh(a) * am.tanh(b)
+
+    compiled = jit(value_and_grad(loss))
+    value, gradient = compiled([0.1, 0.2, 0.3])
+    expected = value_and_grad(loss)([0.1, 0.2, 0.3])
+    assert (pytest.approx(expected[0], rel=1e-14), pytest.approx(expected[1], rel=1e-14)) == (value, gradient)
+    assert 2 + 3 == compiled.program().count(" = dot ")
+
+
+def test_order_is_kept() -> None:
+    """Where terms may cancel, a sum is added up as it was written, to the last bit."""
+
+    def total(w: Any, x: Any) -> Any:
+        return sum(a * b for a, b in zip(w, x))
+
+    w = [1e16, 1.0, -1e16, 1.0, 3.0, 1e16, 0.5, -1e16, 0.25, 1.0]
+    ones = [1.0] * len(w)
+    compiled = jit(total)
+    assert total(w, ones) == compiled(w, ones) != math.fsum(w)
+    assert "in order" in compiled.program()
+    assert math.copysign(1.0, jit(lambda x, y: x * y + x * y + x * y)(-0.0, 1.0)) == -1.0
+
+
+@pytest.mark.parametrize("special", [(), (math.inf,), (math.nan,), (math.inf, math.nan), (1e200,), (0.0, -0.0)])
+def test_squares_go_in_any_order(special: tuple[float, ...]) -> None:
+    """No term of a sum of squares is negative: it has several accumulators, and the same infinities and nans."""
+
+    def total(x: Any) -> Any:
+        return sum(v * v for v in x)
+
+    x = np.array([*np.random.default_rng(0).normal(size=37), *special])
+    fast, accurate = jit(total), jit(total, accurate=True)
+    expected = total(x.tolist())
+    assert pytest.approx(expected, rel=1e-15, nan_ok=True) == fast(x)
+    assert repr(expected) == repr(accurate(x))
+    assert ("in order" in fast.program(), "in order" in accurate.program()) == (False, True)
+    assert 1 == fast.program().count(" = dot ")
+
+
+def test_plain_terms() -> None:
+    """Terms that are no products: a `sum`, where the order is free."""
+
+    def total(x: Any) -> Any:
+        return sum(am.exp(v) for v in x)
+
+    x = np.linspace(-1.0, 1.0, 20)
+    compiled = jit(total)
+    assert pytest.approx(total(x.tolist()), rel=1e-15) == compiled(x)
+    assert 1 == compiled.program().count(" = sum ")
+
+
+def test_shared_partial_sums_stay() -> None:
+    """A partial sum, or a product, that something else needs is not taken into a chain."""
+
+    def function(a: Any, b: Any, c: Any) -> Any:
+        product = a * b
+        partial = product + b * c
+        return partial + c * a, partial * product
+
+    compiled = jit(function)
+    assert function(2.0, 3.0, 5.0) == compiled(2.0, 3.0, 5.0) == (31.0, 126.0)
+    assert " = dot " not in compiled.program()
+
+
+def test_subtractions_belong_to_a_chain() -> None:
+    """What is taken away, as in solving a triangular system, is a term with a minus."""
+
+    def solve(lower: Any, b: Any) -> Any:
+        y: list[Any] = []
+        for row, right in zip(lower, b):
+            for a, known in zip(row, y):
+                right = right - a * known
+            y.append(right / row[len(y)])
+        return y
+
+    random = np.random.default_rng(0)
+    lower, b = np.tril(random.normal(size=(5, 5))) + 2.0 * np.eye(5), random.normal(size=5)
+    compiled = jit(solve)
+    assert np.linalg.solve(lower, b) == pytest.approx(compiled(lower, b), rel=1e-12)
+    assert 3 == compiled.program().count(" = dot v")
+    assert solve(lower.tolist(), b.tolist()) == jit(solve, accurate=True)(lower, b)
+    assert "fneg" not in compiled.llvm_ir()
+
+
+NUMBERS = (0.0, 5e-324, 1e-200, 0.3, 1.0, 2.5, 1e200, math.inf)
+
+
+@pytest.mark.parametrize("name", sorted(chains.PLUS | chains.KEEPS_PLUS))
+def test_signs(name: str) -> None:
+    """Results that are said to have no minus sign have none, at 0 and infinity, too."""
+    arity = TABLE[name].arity or 2
+    numbers = NUMBERS if name in chains.KEEPS_PLUS else (*NUMBERS, *[-x for x in NUMBERS])
+    for operands in itertools.product(numbers, repeat=arity):
+        result = TABLE[name].evaluate(operands)
+        assert math.isnan(result) or math.copysign(1.0, result) == 1.0, (operands, result)
