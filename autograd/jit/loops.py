@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from autograd.jit.module import Module, kind
 from autograd.jit.program import Map
+from autograd.jit.sums import BLOCKS, Kept, write_sums
 
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
 
@@ -171,8 +172,12 @@ def write_loop(
     write_body: Callable[[str], list[str]],
     widths: Sequence[int],
     results: Sequence[int],
+    kept: Kept | None,
 ) -> str:
     """Write the loop of a map; the name of its function. `write_body` writes the body's functions and names them.
+
+    Where the body keeps the factors of its sums, they are added up for two blocks at a time: `%half` says which of
+    the two the block is.
 
     It takes the inputs of the program, the count of rows, the table, where the sums go, and the workspace. The table
     has an entry for each group of input columns and of result columns (of the given widths), then the address of one
@@ -182,12 +187,16 @@ def write_loop(
     size, vector, layout = 8 * lanes, kind(module.machine.lanes), module.layout
     reduced = sum(mapped.reduced)
     each = len(mapped.reduced) - reduced
-    stage, out = layout.take(size * mapped.columns), layout.take(size * (each + 1))
+    vectors = mapped.columns + (len(kept.new) if kept else 0)
+    stage, out = layout.take(size * vectors * (BLOCKS if kept else 1)), layout.take(size * (each + 1))
     padded = -(-reduced // lanes) * lanes
     sums = layout.take(size * padded)
+    into = "%kept" if kept else "%sums"
     calls = "\n  ".join(
-        f"call void {chunk}(ptr %shared, ptr %stage, ptr %out, ptr %sums, ptr %work)" for chunk in write_body(name)
+        f"call void {chunk}(ptr %shared, ptr %stage, ptr %out, ptr {into}, ptr %work)" for chunk in write_body(name)
     )
+    adders = write_sums(module, name, kept) if kept else []
+    add_up = "\n  ".join(f"call void {adder}(ptr %stages, ptr %sums)" for adder in adders)
     module.declarations["memset"] = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
     lane_rows = "\n  ".join(
         f"%last{i} = icmp ult i64 {i}, %valid\n  %row{i} = select i1 %last{i}, i64 {i}, i64 %clamp"
@@ -210,7 +219,7 @@ def write_loop(
     arguments = "ptr %shared, i64 %n, ptr %table, ptr %totals, ptr %work"
     module.functions.append(f"""define internal void @{name}({arguments}) nounwind {{
 entry:
-  %stage = getelementptr i8, ptr %work, i64 {stage}
+  %stages = getelementptr i8, ptr %work, i64 {stage}
   %out = getelementptr i8, ptr %work, i64 {out}
   %sums = getelementptr i8, ptr %work, i64 {sums}
   %rest = urem i64 %n, {lanes}
@@ -222,13 +231,17 @@ entry:
   %first = select i1 %even, i64 {lanes}, i64 %rest
   br label %next
 next:
-  %r = phi i64 [0, %entry], [%r.next, %stored]
-  %valid = phi i64 [%first, %entry], [{lanes}, %stored]
+  %r = phi i64 [0, %entry], [%r.next, %again]
+  %valid = phi i64 [%first, %entry], [{lanes}, %again]
+  %half = phi i1 [false, %entry], [%half.next, %again]
   %more = icmp ult i64 %r, %n
   br i1 %more, label %block, label %finish
 block:
   %full = icmp eq i64 %valid, {lanes}
   %clamp = sub i64 %valid, 1
+  %stage0 = select i1 %half, i64 {size * vectors}, i64 0
+  %stage = getelementptr i8, ptr %stages, i64 %stage0
+  %kept = getelementptr i8, ptr %stage, i64 {size * mapped.columns}
   {lane_rows}
 {inputs}
   {calls}
@@ -237,23 +250,36 @@ block:
   br i1 %full, label %stored, label %pnext
 pnext:
   %pc = phi i64 [0, %{last}], [%pc.next, %pcolumn]
-  %pmore = icmp ult i64 %pc, {reduced}
+  %pmore = icmp ult i64 %pc, {vectors if kept else reduced}
   br i1 %pmore, label %pcolumn, label %stored
 pcolumn:
   %poffset = mul i64 %pc, {size}
-  %sp = getelementptr i8, ptr %sums, i64 %poffset
+  %sp = getelementptr i8, ptr {"%stage" if kept else "%sums"}, i64 %poffset
   %sv = load {vector}, ptr %sp, align {size}
   %sz = select <{lanes} x i1> %within, {vector} %sv, {vector} zeroinitializer
   store {vector} %sz, ptr %sp, align {size}
   %pc.next = add i64 %pc, 1
   br label %pnext
 stored:
+  br i1 %half, label %add, label %again
+add:
+  {add_up}
+  br label %again
+again:
   %r.next = add i64 %r, %valid
+  %half.next = xor i1 %half, {str(kept is not None).lower()}
   br label %next
 finish:
+  br i1 %half, label %alone, label %sum
+alone:
+  %empty = getelementptr i8, ptr %stages, i64 {size * vectors}
+  call void @llvm.memset.p0.i64(ptr align {size} %empty, i8 0, i64 {size * vectors}, i1 false)
+  {add_up}
+  br label %sum
+sum:
   br label %snext
 snext:
-  %sc = phi i64 [0, %finish], [%sc.next, %scolumn]
+  %sc = phi i64 [0, %sum], [%sc.next, %scolumn]
   %smore = icmp ult i64 %sc, {padded}
   br i1 %smore, label %scolumn, label %done
 scolumn:

@@ -14,6 +14,7 @@ from typing import Any
 from autograd.jit.loops import ENTRY, write_loop
 from autograd.jit.module import Machine, Module, kind, literal
 from autograd.jit.program import COMPARISONS, LOGIC, Map, Program
+from autograd.jit.sums import Kept, keep_factors
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
 LONGEST = 2000  # where nothing is called, so that values stay in registers, so many may stay together
@@ -46,9 +47,11 @@ class Code:
         lanes: int,
         mapped: Map | None = None,
         shared: Sequence[tuple[str, int]] = (),
+        kept: Kept | None = None,
     ) -> None:
         self.module, self.program, self.name, self.lanes, self.mapped = module, program, name, lanes, mapped
         self.shared = shared  # where each shared input of a body lies: a pointer and an offset
+        self.kept = kept  # what a body keeps for its sums, if it does not add up itself
         self.type, self.bit = kind(lanes), kind(lanes, "i1")
         self.lines: list[str] = []
         self.here: set[int] = set()  # values that have a name in the function being written
@@ -141,7 +144,8 @@ class Code:
     def lower(self) -> list[str]:
         """Write everything; the names of the functions, to be called in this order."""
         code = self.program.code
-        computed = [i for i, (op, _, _) in enumerate(code) if op not in FREE]
+        unneeded = self.kept.unneeded if self.kept else ()
+        computed = [i for i, (op, _, _) in enumerate(code) if op not in FREE and i not in unneeded]
         calls = any(code[i].op in LIBM or code[i].op in ("map", "custom") for i in computed)
         length = CHUNK if calls or len(computed) > LONGEST else LONGEST
         parts = [computed[start : start + length] for start in range(0, len(computed), length)] or [[]]
@@ -157,10 +161,15 @@ class Code:
                     self._store(value, "%work", self.slots[value])
                 for position in self.guards_at.get(value, ()):
                     self._guard(position)
+                if self.kept and value in self.kept.new:
+                    self._store(value, "%sums", 8 * self.lanes * self.kept.new[value])
             if part is parts[-1]:
                 for value, outputs in uses.items():  # inputs, constants and results of maps
                     for output in outputs:
                         self._output(output, value)
+                for value, place in self.kept.new.items() if self.kept else ():
+                    if code[value].op in FREE:
+                        self._store(value, "%sums", 8 * self.lanes * place)
                 self._end_of_body()
             self._finish()
         return self.chunks
@@ -213,7 +222,8 @@ class Code:
             for output, value in enumerate(self.program.outputs):
                 if self.program.code[value].op == "map":
                     continue  # its results went to the arrays of the call
-                uses.setdefault(value, []).append(output)
+                if self.kept is None or not self.mapped or not self.mapped.reduced[output]:
+                    uses.setdefault(value, []).append(output)
         if self.mapped is None:
             for position, guard in enumerate(self.program.guards):
                 self.guards_at.setdefault(guard.value, []).append(position)
@@ -372,10 +382,12 @@ class Code:
             table, widths = self._tables(operands[mapped.shared :], mapped, results)
             results_widths = [each] if each else []
 
-        def write_body(name: str) -> list[str]:
-            return Code(self.module, mapped.body, name, lanes, mapped, shared).lower()
+        kept = keep_factors(mapped.body, mapped.reduced, mapped.shared)
 
-        function = write_loop(self.module, mapped, write_body, widths, results_widths)
+        def write_body(name: str) -> list[str]:
+            return Code(self.module, mapped.body, name, lanes, mapped, shared, kept).lower()
+
+        function = write_loop(self.module, mapped, write_body, widths, results_widths, kept)
         sums = self.address("%work", totals)
         self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {sums}, ptr %work)")
 
