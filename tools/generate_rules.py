@@ -22,7 +22,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from autograd.rules import TABLE, Rule  # noqa: E402 (the package beside this script, installed or not)
+from autograd.symbols import Arithmetic  # noqa: E402
 
+SIGNS = {"add": "+", "sub": "-", "mul": "*"}
 HEADER = ROOT / "autograd" / "_rules.h"
 # What C cannot say bit for bit: Python has its own gamma, lgamma, hypot and rounding to digits; SciPy has the others.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
@@ -39,7 +41,7 @@ def code(number: Any) -> str:
     return repr(float(number))
 
 
-class Symbol:
+class Symbol(Arithmetic):
     """A C expression that does Python's arithmetic, and the C condition under which there is a derivative at all."""
 
     def __init__(self, text: str, selected: str = "true") -> None:
@@ -55,10 +57,10 @@ class Symbol:
     @classmethod
     def apply_rule(cls, rule: Rule, operands: tuple[Any, ...]) -> Symbol:
         """A row applied to expressions."""
-        return cls(f"value_{rule.name}({', '.join(map(code, operands))})")
-
-    def __neg__(self) -> Symbol:
-        return Symbol(f"(-{self.text})")
+        texts = [code(operand) for operand in operands]
+        if rule.name in SIGNS:
+            return cls(f"({f' {SIGNS[rule.name]} '.join(texts)})")
+        return cls(f"(-{texts[0]})" if rule.name == "neg" else f"value_{rule.name}({', '.join(texts)})")
 
 
 class Condition:
@@ -77,9 +79,6 @@ class Condition:
         )
 
 
-for _name, _sign in {"add": "+", "sub": "-", "mul": "*"}.items():
-    setattr(Symbol, f"__{_name}__", lambda a, b, sign=_sign: Symbol(f"({code(a)} {sign} {code(b)})"))
-    setattr(Symbol, f"__r{_name}__", lambda a, b, sign=_sign: Symbol(f"({code(b)} {sign} {code(a)})"))
 for _name, _sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items():
     setattr(Symbol, f"__{_name}__", lambda a, b, sign=_sign: Condition(f"({code(a)} {sign} {code(b)})"))
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
-from autograd.jit.builder import Builder, Predicate, Selected, Symbol
+from autograd.jit.builder import Builder, Predicate, Selected, Symbol, times
 from autograd.jit.program import PREDICATES, Map, Program
 from autograd.rules import TABLE, Rule
 
@@ -83,7 +83,7 @@ def _messages(builder: Builder, value: int, active: Sequence[bool], adjoints: di
     for operand, derivative in zip(operands, derivatives):
         if derivative is None or not active[operand]:
             continue
-        sent = Symbol(builder, adjoint) * derivative
+        sent = times(Symbol(builder, adjoint), derivative)
         present = presence
         if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
             sent = presence.select(sent, 0.0)
@@ -237,7 +237,7 @@ def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
         derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
         for operand, derivative in zip(operands, derivatives):
             if derivative is not None and operand in tangents:
-                change = Symbol(builder, tangents[operand]) * derivative
+                change = times(Symbol(builder, tangents[operand]), derivative)
                 total = change if total is None else total + change
         if total is not None:
             tangents[value] = builder.place(total)

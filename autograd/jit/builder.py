@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd.ieee import to_float
-from autograd.jit.program import COMPARISONS, Instruction, Program
+from autograd.jit.program import Instruction, Program
 from autograd.rules import TABLE, Rule
+from autograd.symbols import Arithmetic
 
 Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
@@ -92,37 +93,11 @@ class Builder:
         return Program(self.code, list(outputs), inputs)
 
 
-def _operator(name: str) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    rule = TABLE[name]
-
-    def forward(self: Any, other: Any) -> Any:
-        return NotImplemented if isinstance(other, Selected) else rule(self, other)
-
-    return forward, lambda self, other: rule(other, self)
-
-
 def _comparison(op: str) -> Callable[[Any, Any], Any]:
     def compare(self: Any, other: Any) -> Any:
         return Predicate(self.builder, self.builder.emit(op, (self.index, self.builder.place(other))))
 
     return compare
-
-
-class Arithmetic:
-    """The operators, each a row of the table."""
-
-    __slots__ = ()
-    __add__, __radd__ = _operator("add")
-    __sub__, __rsub__ = _operator("sub")
-    __mul__, __rmul__ = _operator("mul")
-    __truediv__, __rtruediv__ = _operator("div")
-    __pow__, __rpow__ = _operator("pow")
-
-    def __neg__(self) -> Any:
-        return TABLE["neg"](self)
-
-    def __abs__(self) -> Any:
-        return TABLE["abs"](self)
 
 
 class Symbol(Arithmetic):
@@ -221,12 +196,13 @@ class Selected:
     def __init__(self, condition: Predicate, if_true: Any, if_false: Any) -> None:
         self.condition, self.if_true, self.if_false = condition, if_true, if_false
 
-    def __rmul__(self, adjoint: Any) -> Any:
-        """The message: 0 where nothing is sent, whatever the adjoint."""
-        sides = [0.0 if side is None else adjoint * side for side in (self.if_true, self.if_false)]
-        return self.condition.select(*sides)
+    def message(self, adjoint: Any) -> Any:
+        """The adjoint times the derivative; 0 where nothing is sent, whatever the adjoint."""
+        return self.condition.select(
+            *[0.0 if side is None else times(adjoint, side) for side in (self.if_true, self.if_false)]
+        )
 
-    __mul__ = __rmul__
 
-
-assert set(COMPARISONS) == {"<", "<=", ">", ">=", "==", "!="}
+def times(adjoint: Any, derivative: Any) -> Any:
+    """The message that an adjoint sends over a local derivative."""
+    return derivative.message(adjoint) if isinstance(derivative, Selected) else adjoint * derivative

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from autograd import rules
 from autograd.rules import Rule
+from autograd.symbols import Arithmetic
 
 Style = Literal["text", "latex", "numbers"]
 SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly what is printed holds together
@@ -73,7 +74,7 @@ def _escaped(label: str) -> str:
     return "".join([_LATEX_ESCAPES.get(c, c) for c in label if c.isprintable()])
 
 
-class Symbol:
+class Symbol(Arithmetic):
     """A number with a formula; arithmetic on symbols writes down the arithmetic.
 
     Parameters
@@ -124,33 +125,6 @@ class Symbol:
         twin = Symbol(self.value)
         twin.kind, twin.parts, twin.coefficient = self.kind, self.parts, self.coefficient
         return twin
-
-    def __add__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.add, (self, other))
-
-    def __radd__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.add, (other, self))
-
-    def __sub__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.sub, (self, other))
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.sub, (other, self))
-
-    def __mul__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.mul, (self, other))
-
-    def __rmul__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.mul, (other, self))
-
-    def __truediv__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.div, (self, other))
-
-    def __rtruediv__(self, other: Any) -> Symbol:
-        return self.apply_rule(rules.div, (other, self))
-
-    def __neg__(self) -> Symbol:
-        return self.apply_rule(rules.neg, (self,))
 
     def __eq__(self, other: object) -> bool:
         return self.value == _value(other)

@@ -1,0 +1,52 @@
+"""What all symbols share: stand-ins for numbers on which the rows of the table are called to see what they do.
+
+The compiler's symbols emit instructions, the viewer's write formulas, and the generator's write C.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd import rules
+
+
+class Arithmetic:
+    """The operators, each a row of the table; a class of symbols says in ``apply_rule`` what applying a row means."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Any) -> Any:
+        return rules.add(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return rules.add(other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return rules.sub(self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return rules.sub(other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return rules.mul(self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return rules.mul(other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return rules.div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return rules.div(other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return rules.pow(self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return rules.pow(other, self)
+
+    def __neg__(self) -> Any:
+        return rules.neg(self)
+
+    def __abs__(self) -> Any:
+        return rules.abs(self)
