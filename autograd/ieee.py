@@ -27,6 +27,8 @@ def to_float(number: object) -> float:
     TypeError
         For anything else, saying what to pass instead.
     """
+    if type(number) is float:
+        return number
     if isinstance(number, Real) or type(number).__name__ in ("bool", "bool_"):
         try:
             return float(number)  # type: ignore[arg-type]

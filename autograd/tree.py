@@ -94,6 +94,8 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     """
     if arrays and is_array(tree):
         return [tree], lambda new: new[0]
+    if type(tree) is list and all(type(x) is float or type(x) is Value for x in tree):
+        return tree.copy(), list
     parts = children(tree)
     if parts is None:
         return _leaf(tree, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -57,8 +56,9 @@ class Module(metaclass=_LabelsItsParameters):
         names = self._held or tuple(name for name, found in vars(self).items() if _holds_parameters(found))
 
         def rebuild(new: Sequence[Any]) -> Module:
-            twin = copy.copy(self)
-            vars(twin).update(zip(names, new), _held=names)
+            twin = object.__new__(type(self))
+            vars(twin).update(vars(self), _held=names)
+            vars(twin).update(zip(names, new))
             return twin
 
         return [(f".{name}", getattr(self, name)) for name in names], rebuild
@@ -110,6 +110,11 @@ def _holds_parameters(found: Any) -> bool:
         found = stack.pop()
         if isinstance(found, (Value, Module)):
             return True
+        if type(found) in (str, float, int):
+            continue
+        if type(found) in (list, tuple):
+            stack.extend(found)
+            continue
         if isinstance(found, Rule):  # a dataclass, but no container of ours
             continue
         if str(getattr(found, "dtype", "object")) == "object":  # the elements of an array of floats need no look

@@ -27,6 +27,11 @@ def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
     if isinstance(tree, Value):
         leaves.append(tree)
         return 0
+    if type(tree) in (list, tuple):
+        if all(type(x) is float or type(x) is Value for x in tree):
+            leaves += tree
+            return (type(tree), len(tree))
+        return (type(tree), tuple([inspect(x, f"{path}[{i}]", leaves) for i, x in enumerate(tree)]))
     if is_array(tree):
         return _inspect_array(tree, path, leaves)
     parts = children(tree)
