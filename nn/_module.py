@@ -73,7 +73,17 @@ class Module(metaclass=_LabelsItsParameters):
 
     def parameters(self) -> list[Value]:
         """Every parameter once."""
-        return [parameter for _, parameter in self.named_parameters()]
+        found: dict[Value, None] = {}
+        stack: list[Any] = [self]
+        while stack:
+            at = stack.pop()
+            if isinstance(at, Value):
+                found[at] = None
+            elif type(at) in (list, tuple):
+                stack.extend(reversed(at))
+            elif (parts := children(at)) is not None:
+                stack.extend(child for _, child in reversed(parts[0]))
+        return list(found)
 
     def zero_grad(self) -> None:
         """Set the `.grad` of every parameter to 0."""
