@@ -18,7 +18,7 @@ from autograd import rules
 from autograd.modes import mode
 from autograd.rules import REAL, Interval, Rule
 from autograd.sweep import LocalDerivatives, forward, recorded, reverse, topological_order
-from autograd.tree import children, flatten, is_array, lower, make_array
+from autograd.tree import children, flatten, is_array, lower, make_array, pairs
 from autograd.value import Value
 
 Function = Callable[..., Any]
@@ -157,13 +157,20 @@ def _on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivati
 
 
 def _positions(argnums: Argnums, count: int, name: str) -> tuple[int, ...]:
+    if not isinstance(argnums, int | Sequence):
+        raise TypeError(
+            f"argnums must be an int or a sequence of ints, not {argnums!r} of type {type(argnums).__name__}"
+        )
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for i in numbers:
         if isinstance(i, bool) or not isinstance(i, int):
             raise TypeError(f"argnums must be ints, not {i!r}")
         if not -count <= i < count:
             raise ValueError(f"argnums names argument {i}, but {name} was called with {count} positional ones")
-    return tuple(i % count for i in numbers)
+    chosen = tuple(i % count for i in numbers)
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"argnums names an argument of {name} twice: {argnums!r}")
+    return chosen
 
 
 def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -190,7 +197,7 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
     TypeError
         When called: if an argument has a leaf that is not a real number, or the result is not one number.
     ValueError
-        When called: if `argnums` names an argument that was not given.
+        When called: if `argnums` names an argument that was not given, or one twice.
 
     Examples
     --------
@@ -334,7 +341,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     primals : sequence
         The arguments.
     tangents : sequence
-        The direction: for each argument a tree of the same shape.
+        The direction: for each argument a tree of the same shape; dictionaries are matched by their keys.
 
     Returns
     -------
@@ -343,6 +350,8 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 
     Raises
     ------
+    TypeError
+        If primals or tangents are no sequence, or a leaf is not a real number.
     ValueError
         If primals and tangents differ in shape.
 
@@ -352,12 +361,19 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (6.0, 23.0)
     """
-    directions, _ = flatten(tuple(tangents), "tangents")
+    for what, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, Sequence):
+            raise TypeError(f"{what} must be a tuple with an entry for each argument, not {given!r:.80}")
+    directions = _like(tuple(primals), tuple(tangents), ("primals", "tangents"))
     run = _Run(function, primals, tuple(range(len(primals))), tangents=directions)
-    if len(directions) != len(run.inputs):
-        raise ValueError(f"the primals hold {len(run.inputs)} numbers, the tangents {len(directions)}")
     outputs, rebuild = flatten(run.result, f"the result of {run.name}")
     return run.lowered(run.result), rebuild(run.tangents(outputs, directions))
+
+
+def _like(tree: Any, other: Any, names: tuple[str, str]) -> list[Any]:
+    """The leaves of another tree of the same shape, in the order of the first."""
+    flatten(other, names[1])  # the path of a leaf that is not a number
+    return flatten([leaf for _, leaf in pairs(tree, other, names)])[0]
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
@@ -384,9 +400,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     outputs, _ = flatten(run.result, f"the result of {run.name}")
 
     def pullback(seeds: Any) -> Any:
-        weights, _ = flatten(seeds, "seeds")
-        if len(weights) != len(outputs):
-            raise ValueError(f"the result holds {len(outputs)} numbers, the seeds {len(weights)}")
+        weights = _like(run.result, seeds, ("the result", "seeds"))
         starts: dict[Value, Any] = {}
         for y, weight in zip(outputs, weights):
             if isinstance(y, Value):
@@ -441,9 +455,11 @@ def vmap(
 
     Raises
     ------
+    TypeError
+        If an axis is not an int.
     ValueError
-        For unknown `reduce`; when called, if the arguments have different numbers of rows or none is mapped, or
-        for the mean over no rows.
+        For unknown `reduce`; when called, if the arguments have different numbers of rows or none is mapped, if the
+        results to be stacked or added up differ in shape, or for the mean over no rows.
 
     Examples
     --------
@@ -457,6 +473,12 @@ def vmap(
     """
     if reduce not in (None, "sum", "mean"):
         raise ValueError(f"reduce must be None, 'sum' or 'mean', not {reduce!r}")
+    for axis in in_axes if isinstance(in_axes, Sequence) else (in_axes,):
+        if isinstance(axis, bool) or not isinstance(axis, int | None):
+            raise TypeError(
+                f"in_axes must be an int, None or a sequence with one of these for each argument, not {in_axes!r}: "
+                "of a container all parts are mapped, so what is not to be mapped is an argument of its own"
+            )
 
     @functools.wraps(function)
     def mapped(*args: Any, **options: Any) -> Any:
@@ -528,8 +550,12 @@ def _reduced(results: list[Any], reduce: str) -> Any:
             raise ValueError("the mean over no rows has no value: pass at least one row, or reduce='sum'")
         return 0.0
     rule = rules.sum if reduce == "sum" else rules.mean
-    columns = zip(*[flatten(result, "a result")[0] for result in results])
-    return flatten(results[0])[1]([rule(*column) for column in columns])
+    return flatten(results[0])[1]([rule(*column) for column in zip(*_of_one_shape(results))])
+
+
+def _of_one_shape(results: list[Any]) -> list[list[Any]]:
+    """The numbers of each result, in the order of the first."""
+    return [_like(results[0], result, ("row 0", f"row {i}")) for i, result in enumerate(results)]
 
 
 def _stacked(results: list[Any], as_arrays: bool) -> Any:
@@ -538,12 +564,16 @@ def _stacked(results: list[Any], as_arrays: bool) -> Any:
         return make_array([], (0,)) if as_arrays else []
     if not as_arrays:
         return results
-    split = [flatten(result, "a result", arrays=True)[0] for result in results]
-    stacked = []
-    for column in zip(*split):
-        numbers = [x for leaf in column for x in (leaf.ravel().tolist() if is_array(leaf) else [leaf])]
-        stacked.append(make_array(numbers, (len(column), *getattr(column[0], "shape", ()))))
-    return flatten(results[0], arrays=True)[1](stacked)
+    rows = _of_one_shape(results)
+    leaves, rebuild = flatten(results[0], "a result", arrays=True)
+    stacked, start = [], 0
+    for leaf in leaves:
+        stop = start + (leaf.size if is_array(leaf) else 1)
+        stacked.append(
+            make_array([x for row in rows for x in row[start:stop]], (len(rows), *getattr(leaf, "shape", ())))
+        )
+        start = stop
+    return rebuild(stacked)
 
 
 def custom_gradient(

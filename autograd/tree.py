@@ -124,6 +124,57 @@ def _leaf(tree: Any, path: str) -> tuple[list[Any], Rebuild]:
     return [leaf], lambda new: new[0]
 
 
+def pairs(first: Any, second: Any, names: tuple[str, str] = ("the first", "the second")) -> list[tuple[Any, Any]]:
+    """The leaves of two trees of the same shape, side by side and as they are, in the order of the first.
+
+    Dictionaries are matched by their keys, all else by position; an ndarray matches lists of its shape.
+
+    Parameters
+    ----------
+    first, second : tree of numbers
+        What to compare.
+    names : (str, str)
+        What error messages call the two.
+
+    Raises
+    ------
+    ValueError
+        If the trees differ in shape; the message says where.
+
+    Examples
+    --------
+    >>> from autograd.tree import pairs
+    >>> pairs({"a": 1.0, "b": [2.0]}, {"b": (20.0,), "a": 10.0})
+    [(1.0, 10.0), (2.0, 20.0)]
+    """
+    found: list[tuple[Any, Any]] = []
+    stack = [("", first, second)]
+    while stack:
+        path, a, b = stack.pop()
+        if is_array(a) != is_array(b):
+            a, b = (tree.tolist() if is_array(tree) else tree for tree in (a, b))
+        if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+            b = {key: b[key] for key in a}
+        parts, others = children(a), children(b)
+        if parts is None and others is None:
+            found.append((a, b))
+            continue
+        if parts is None or others is None or _shape(a, parts) != _shape(b, others):
+            shapes = f"{_shape(a, parts)}, {_shape(b, others)}"
+            raise ValueError(f"{names[0]}{path} and {names[1]}{path} differ in shape: {shapes}")
+        stack.extend((path + name, x, y) for (name, x), (_, y) in reversed(list(zip(parts[0], others[0]))))
+    return found
+
+
+def _shape(tree: Any, parts: tuple[list[tuple[str, Any]], Rebuild] | None) -> str:
+    """The outermost shape of a tree, for messages."""
+    if parts is None:
+        return "one number"
+    if isinstance(tree, dict):
+        return f"the keys {list(tree)!r}"
+    return f"an array of shape {tree.shape}" if is_array(tree) else f"{len(parts[0])} numbers"
+
+
 def lower(tree: Any) -> Any:
     """The same tree with plain floats for Values; what is neither container nor Value stays as it is."""
     if isinstance(tree, Value):

@@ -293,6 +293,16 @@ def test_jvp_and_vjp_are_transposed():
     assert 2 * q_bar == pullback([2 * s for s in seeds])[1]
 
 
+def test_directions_are_matched_by_their_keys():
+    """Tangents and seeds may have their dictionaries in another order than the arguments and the result."""
+    point = {"a": 2.0, "b": 3.0}
+    assert 2.0 * 10.0 * 3.0 == jvp(lambda p: p["a"] ** 2 * p["b"], (point,), ({"b": 0.0, "a": 5.0},))[1]
+    _, pullback = vjp(lambda p: {"square": p["a"] ** 2, "b": p["b"]}, point)
+    assert ({"a": 40.0, "b": 1.0},) == pullback({"b": 1.0, "square": 10.0})
+    rows = vmap(lambda x: {"a": x, "b": 2 * x} if x < 1.5 else {"b": 2 * x, "a": x}, reduce="sum")([1.0, 2.0])
+    assert {"a": 3.0, "b": 6.0} == rows
+
+
 def test_vjp_of_results_that_repeat_or_are_constant():
     """A node that stands twice in the result has the sum of its seeds; constants take none."""
     _, pullback = vjp(lambda x: [x, x, 1.0], 2.0)
@@ -515,6 +525,11 @@ def two(x):
     return [x, x]
 
 
+def ragged(x):
+    """One result or two."""
+    return two(x) if x > 1.5 else [x]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -537,9 +552,13 @@ def two(x):
         (lambda: grad(two, argnums=(0, True))(1.0, 2.0), TypeError, "argnums must be ints, not True"),
         (lambda: grad(two, has_aux=True)(1.0), TypeError, r"with has_aux, two must return \(value, aux\), not \["),
         (lambda: jacobian(two, mode="reverse"), ValueError, "mode must be 'auto', 'rev' or 'fwd', not 'reverse'"),
-        (lambda: jvp(two, (1.0,), (1.0, 2.0)), ValueError, "the primals hold 1 numbers, the tangents 2"),
+        (lambda: grad(two, argnums=1.0)(1.0), TypeError, "argnums must be an int or a sequence of ints, not 1.0 of"),
+        (lambda: grad(two, argnums=(0, -1))(1.0), ValueError, r"argnums names an argument of two twice: \(0, -1\)"),
+        (lambda: jvp(two, (1.0,), (1.0, 2.0)), ValueError, "primals and tangents differ in shape: 1 numbers, 2 num"),
+        (lambda: jvp(two, ({"a": 1.0},), ({"b": 1.0},)), ValueError, r"primals\[0\] .* the keys \['a'\], the keys"),
+        (lambda: jvp(two, 1.0, 1.0), TypeError, "primals must be a tuple with an entry for each argument, not 1.0"),
         (lambda: jvp(two, (1.0,), ("a",)), TypeError, r"tangents\[0\]: 'a' of type str"),
-        (lambda: vjp(two, 1.0)[1]([1.0]), ValueError, "the result holds 2 numbers, the seeds 1"),
+        (lambda: vjp(two, 1.0)[1]([1.0]), ValueError, "the result and seeds differ in shape: 2 numbers, 1"),
         (lambda: vmap(two, reduce="max"), ValueError, "reduce must be None, 'sum' or 'mean', not 'max'"),
         (lambda: vmap(two, in_axes=None)(1.0), ValueError, "the arguments of two are not mapped: in_axes has no axis"),
         (lambda: vmap(two, in_axes=(0, 0))([1.0]), ValueError, "in_axes has 2 entries for 1 arguments"),
@@ -548,6 +567,10 @@ def two(x):
         (lambda: vmap(two, in_axes=1)([1.0]), ValueError, "the rows of a list are its elements: in_axes must be 0 or"),
         (lambda: vmap(two, in_axes=2)(np.zeros((2, 2))), ValueError, r"axis 2 of an ndarray of shape \(2, 2\)"),
         (lambda: vmap(two)(([1.0], [1.0, 2.0])), ValueError, "the parts of .* have different numbers of rows"),
+        (lambda: vmap(two, in_axes={"a": 0}), TypeError, "in_axes must be an int, None or a sequence .*, not {'a': 0}"),
+        (lambda: vmap(two, in_axes=((0, None),)), TypeError, "what is not to be mapped is an argument of its own"),
+        (lambda: vmap(ragged)(np.array([1.0, 2.0])), ValueError, "row 0 and row 1 differ in shape: 1 numbers, 2 num"),
+        (lambda: vmap(ragged, reduce="sum")([1.0, 2.0]), ValueError, "row 0 and row 1 differ in shape"),
         (lambda: vmap(two, reduce="mean")([]), ValueError, "the mean over no rows has no value"),
     ],
 )
