@@ -7,7 +7,7 @@ micrograd (https://github.com/karpathy/micrograd), so that code written for it g
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from autograd import Value, rules
@@ -40,11 +40,13 @@ def _size(number: Any, what: str) -> int:
     return size
 
 
-def _uniform(seed: Seed) -> Callable[[float, float], float]:
-    """Where random numbers come from: a generator of its own, or the global one."""
-    if seed is None:
-        return random.uniform
-    return (seed if isinstance(seed, random.Random) else random.Random(seed)).uniform
+def _generator(seed: Seed) -> random.Random | None:
+    """Where random numbers come from; None for the global generator."""
+    if seed is None or isinstance(seed, random.Random):
+        return seed
+    if not hasattr(seed, "__index__"):
+        raise TypeError(f"seed must be a whole number or a random.Random, not {seed!r} of type {type(seed).__name__}")
+    return random.Random(seed.__index__())
 
 
 def _chosen(nonlin: bool | None, activation: Activation | None) -> Activation:
@@ -79,6 +81,8 @@ class Neuron(Module):
 
     Raises
     ------
+    TypeError
+        If the seed is neither a whole number nor a generator.
     ValueError
         For an unknown activation, or both `nonlin` and `activation`; when called: for a wrong number of inputs.
 
@@ -95,8 +99,8 @@ class Neuron(Module):
     def __init__(
         self, nin: int, nonlin: bool | None = None, *, activation: Activation | None = None, seed: Seed = None
     ) -> None:
-        draw = _uniform(seed)
-        self.w = [Value(draw(-1, 1)) for _ in range(_size(nin, "the number of inputs"))]
+        generator = _generator(seed) or random
+        self.w = [Value(generator.uniform(-1, 1)) for _ in range(_size(nin, "the number of inputs"))]
         self.b = Value(0.0)
         chosen = _chosen(nonlin, activation)
         self.kind = str(getattr(chosen, "__name__", chosen))
@@ -107,7 +111,9 @@ class Neuron(Module):
         if not hasattr(x, "__len__") or len(x) != len(self.w):
             given = len(x) if hasattr(x, "__len__") else repr(x)
             where = f"{self!r}{f' at {self.path}' if self.path else ''}"
-            raise ValueError(f"{where} takes a sequence of {len(self.w)} inputs, not {given}")
+            raise ValueError(
+                f"{where} takes a sequence of {len(self.w)} inputs, not {given}: give it one observation at a time"
+            )
         output = dot(self.w, x) + self.b
         if self.activation is not None:
             output = self.activation(output)
@@ -148,7 +154,7 @@ class Layer(Module):
         activation: Activation | None = None,
         seed: Seed = None,
     ) -> None:
-        generator = random.Random(seed) if isinstance(seed, int) else seed
+        generator = _generator(seed)
         self.neurons = [
             Neuron(nin, nonlin, activation=activation, seed=generator)
             for _ in range(_size(nout, "the number of neurons"))
@@ -184,9 +190,11 @@ class MLP(Module):
 
     Raises
     ------
+    TypeError
+        If `nouts` is no sequence, or the seed neither a whole number nor a generator.
     ValueError
-        If a size is not a positive whole number, or there is not one activation per layer; when called: for a
-        wrong number of inputs.
+        If a size is not a positive whole number, an activation is unknown, or there is not one per layer; when
+        called: for a wrong number of inputs.
 
     Examples
     --------
@@ -208,17 +216,25 @@ class MLP(Module):
         *,
         seed: Seed = None,
     ) -> None:
+        if not isinstance(nouts, Iterable):
+            raise TypeError(f"nouts must be a sequence with the size of each layer, such as [16, 1], not {nouts!r}")
         sizes = [nin, *nouts]
         if len(sizes) < 2:
             raise ValueError("an MLP needs at least one layer: pass the number of neurons of each, such as [16, 16, 1]")
-        if isinstance(activation, str) or callable(activation):
-            activation = [*[activation] * (len(sizes) - 2), "linear"]
-        if len(activation) != len(sizes) - 1:
-            raise ValueError(f"{len(sizes) - 1} layers need as many activations, not {len(activation)}")
-        generator = random.Random(seed) if isinstance(seed, int) else seed
+        kinds: list[Any]
+        if isinstance(activation, Sequence) and not isinstance(activation, str):
+            kinds = list(activation)
+        else:
+            _activation(activation)  # an unknown one is an error even where there is no layer to take it
+            kinds = [*[activation] * (len(sizes) - 2), "linear"]
+        if None in kinds:
+            raise ValueError(f"an activation must be a function or a name, 'linear' for none; not None in {kinds!r}")
+        if len(kinds) != len(sizes) - 1:
+            raise ValueError(f"{len(sizes) - 1} layers need as many activations, not {len(kinds)}")
+        generator = _generator(seed)
         self.layers = [
             Layer(inputs, outputs, activation=kind, seed=generator)
-            for inputs, outputs, kind in zip(sizes, sizes[1:], activation)
+            for inputs, outputs, kind in zip(sizes, sizes[1:], kinds)
         ]
 
     def __call__(self, x: Sequence[Operand]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import autograd.math as am
 from autograd import Value
-from autograd.tree import children
+from autograd.tree import pairs
 
 Tree = Any  # nested sequences or arrays of numbers
 
@@ -30,7 +30,7 @@ def half_sum_of_squares(outputs: Tree, targets: Tree) -> Any:
     >>> half_sum_of_squares([[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 6.0]])
     2.0
     """
-    return am.sum([0.5 * (target - output) ** 2 for output, target in _pairs(outputs, targets)])
+    return am.sum([0.5 * (target - output) ** 2 for output, target in pairs(outputs, targets, ("outputs", "targets"))])
 
 
 def mean_squared_error(outputs: Tree, targets: Tree) -> Any:
@@ -47,7 +47,7 @@ def mean_squared_error(outputs: Tree, targets: Tree) -> Any:
     >>> mean_squared_error([1.0, 4.0], [1.0, 6.0])
     2.0
     """
-    return am.mean([(target - output) ** 2 for output, target in _pairs(outputs, targets)])
+    return am.mean([(target - output) ** 2 for output, target in pairs(outputs, targets, ("outputs", "targets"))])
 
 
 def hinge(scores: Tree, labels: Tree) -> Any:
@@ -71,11 +71,11 @@ def hinge(scores: Tree, labels: Tree) -> Any:
     >>> hinge([2.0, 0.5, 0.5], [1, 1, -1])
     0.6666666666666666
     """
-    pairs = _pairs(scores, labels)
-    for _, label in pairs:
+    scored = pairs(scores, labels, ("scores", "labels"))
+    for _, label in scored:
         if label not in (1, -1):
             raise ValueError(f"a label must be 1 or -1, not {label!r}: for 0 and 1 take 2 * label - 1")
-    return am.mean([am.relu(1.0 - label * score) for score, label in pairs])
+    return am.mean([am.relu(1.0 - label * score) for score, label in scored])
 
 
 def binary_cross_entropy_with_logits(logits: Tree, targets: Tree) -> Any:
@@ -101,11 +101,11 @@ def binary_cross_entropy_with_logits(logits: Tree, targets: Tree) -> Any:
     >>> binary_cross_entropy_with_logits([1000.0, 0.0], [1, 0])
     0.34657359027997264
     """
-    pairs = _pairs(logits, targets)
-    for _, target in pairs:
+    predicted = pairs(logits, targets, ("logits", "targets"))
+    for _, target in predicted:
         if not 0 <= target <= 1:
             raise ValueError(f"a target must be a probability from 0 to 1, not {target!r}")
-    return am.mean([am.softplus(logit) - target * logit for logit, target in pairs])
+    return am.mean([am.softplus(logit) - target * logit for logit, target in predicted])
 
 
 def cross_entropy_with_logits(logits: Sequence[Sequence[Any]], classes: Sequence[int]) -> Any:
@@ -139,20 +139,3 @@ def cross_entropy_with_logits(logits: Sequence[Sequence[Any]], classes: Sequence
             raise ValueError(f"a class must be a whole number from 0 to {len(row) - 1}, not {number!r}")
         losses.append(am.logsumexp(row) - row[number])
     return am.mean(losses)
-
-
-def _pairs(outputs: Tree, targets: Tree) -> list[tuple[Any, Any]]:
-    """Every output with its target."""
-    pairs, stack = [], [("", outputs, targets)]
-    while stack:
-        path, output, target = stack.pop()
-        parts, others = children(output), children(target)
-        if parts is None and others is None:
-            pairs.append((output, target))
-            continue
-        counts = [1 if p is None else len(p[0]) for p in (parts, others)]
-        if parts is None or others is None or counts[0] != counts[1]:
-            shapes = [f"{n} numbers" if p is not None else "one number" for n, p in zip(counts, (parts, others))]
-            raise ValueError(f"outputs{path} and targets{path} differ in shape: {shapes[0]}, {shapes[1]}")
-        stack.extend((path + name, a, b) for (name, a), (_, b) in reversed(list(zip(parts[0], others[0]))))
-    return pairs

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from math import isfinite
 
 from autograd import Value
+from autograd.ieee import to_float
 
 
 class SGD:
@@ -17,16 +18,16 @@ class SGD:
     Parameters
     ----------
     parameters : iterable of Value
-        What to change; all must be leaves.
+        What to change; all must be leaves. One that is named twice is changed once.
     learning_rate : float
         The step: data ← data - learning_rate · grad. May be assigned between steps.
 
     Raises
     ------
     TypeError
-        If a parameter is not a Value.
+        If a parameter is not a Value, or the learning rate is not a number.
     ValueError
-        If there are none, one is a computed node, or the learning rate is not a positive number.
+        If there are none, one is a computed node, or the learning rate is not positive and finite.
 
     Examples
     --------
@@ -43,6 +44,8 @@ class SGD:
     """
 
     def __init__(self, parameters: Iterable[Value], learning_rate: float) -> None:
+        if not isinstance(parameters, Iterable):
+            raise TypeError(f"parameters must be a list of Values, such as model.parameters(), not {parameters!r:.80}")
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("there are no parameters to change")
@@ -51,6 +54,7 @@ class SGD:
                 raise TypeError(f"a parameter must be a Value, not {parameter!r} of type {type(parameter).__name__}")
             if parameter.op is not None:
                 raise ValueError(f"a parameter must be a leaf, not the computed node {parameter.describe()}")
+        self.parameters = list(dict.fromkeys(self.parameters))
         self.learning_rate = learning_rate
 
     @property
@@ -60,9 +64,10 @@ class SGD:
 
     @learning_rate.setter
     def learning_rate(self, number: float) -> None:
-        if not (number > 0 and isfinite(number)):
+        rate = to_float(number)
+        if not (rate > 0 and isfinite(rate)):
             raise ValueError(f"the learning rate must be a positive number, not {number!r}")
-        self._learning_rate = number
+        self._learning_rate = rate
 
     def zero_grad(self) -> None:
         """Set the `.grad` of every parameter to 0."""

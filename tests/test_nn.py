@@ -188,6 +188,9 @@ def test_copies_are_independent(remake):
         (lambda: MLP(2, []), "at least one layer"),
         (lambda: MLP(2, [3, 1], activation=["tanh"]), "2 layers need as many activations, not 1"),
         (lambda: MLP(2, [3, 1], activation="tanhh"), "'linear' or one of .*tanh.*; not 'tanhh'"),
+        (lambda: MLP(2, [1], activation="tanhh"), "'linear' or one of .*tanh.*; not 'tanhh'"),
+        (lambda: MLP(2, [3, 1], activation=["tanh", None]), r"'linear' for none; not None in \['tanh', None\]"),
+        (lambda: MLP(2, [3, 1], activation=None), "activation must be a function, .*; not None"),
         (lambda: Neuron(2, activation="dot"), "not 'dot'"),
         (lambda: Neuron(2, True, activation="tanh"), "activation='tanh' or nonlin=True, not both"),
         (lambda: MLP(2, [3, 1])([1.0]), r"ReLUNeuron\(2\) at layers\[0\].neurons\[0\] takes a sequence of 2 .* not 1"),
@@ -196,6 +199,8 @@ def test_copies_are_independent(remake):
         (lambda: binary_cross_entropy_with_logits([0.5], [-1]), "from 0 to 1, not -1"),
         (lambda: mean_squared_error([[1.0], [2.0]], [[1.0], [2.0, 3.0]]), r"outputs\[1\] and targets\[1\].*1 .*2 "),
         (lambda: half_sum_of_squares([1.0], 1.0), "1 numbers, one number"),
+        (lambda: mean_squared_error(np.ones((2, 3)), np.ones((3, 2))), r"shape \(2, 3\), an array of shape \(3, 2\)"),
+        (lambda: hinge({"a": 1.0}, {"b": 1}), r"scores and labels differ in shape: the keys \['a'\], the keys \['b'\]"),
         (lambda: cross_entropy_with_logits([[1.0, 2.0]], [2]), "from 0 to 1, not 2"),
         (lambda: cross_entropy_with_logits([[1.0, 2.0]], [0.5]), "from 0 to 1, not 0.5"),
         (lambda: cross_entropy_with_logits([[1.0, 2.0]], [1, 0]), "1 rows of logits need as many classes, not 2"),
@@ -210,6 +215,44 @@ def test_wrong_input_is_named(make, message):
     """Each error names the number that was wrong."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_losses_match_arrays_with_lists_and_keys_with_keys():
+    """A table of targets may be an ndarray where the outputs are lists; dictionaries may differ in order."""
+    assert 2.0 == half_sum_of_squares([[1.0, 2.0], [3.0, 4.0]], np.array([[1.0, 2.0], [3.0, 6.0]]))
+    assert 0.0 == mean_squared_error({"a": 1.0, "b": 2.0}, {"b": 2.0, "a": 1.0})
+
+
+@pytest.mark.parametrize("seed", ["a", 1.5, np.random.default_rng(0)])
+def test_seeds_that_would_repeat_are_refused(seed):
+    """Only whole numbers and generators seed a network: anything else would be the seed of each neuron anew."""
+    with pytest.raises(TypeError, match=r"seed must be a whole number or a random.Random, not"):
+        MLP(2, [3, 1], seed=seed)
+    assert repr(MLP(2, [3], seed=7).parameters()) == repr(MLP(2, [3], seed=np.int64(7)).parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MLP(2, 3), r"nouts must be a sequence with the size of each layer, such as \[16, 1\], not 3"),
+        (lambda: SGD(MLP(1, [1]), 0.1), r"such as model.parameters\(\), not MLP of"),
+        (lambda: SGD([MLP(1, [1]).parameters()], 0.1), r"a parameter must be a Value, not \[Value.* of type list"),
+        (lambda: SGD([Value(1.0)], "0.1"), "'0.1' of type str is text, not a number"),
+        (lambda: SGD([Value(1.0)], None), "None is not a number"),
+    ],
+)
+def test_wrong_types_are_named(make, message):
+    """Each error says what to pass instead."""
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_sgd_changes_a_shared_parameter_once():
+    """A parameter that two lists of parameters have in common takes one step, not two."""
+    shared = Value(1.0)
+    shared.grad = 1.0
+    SGD([shared, shared], learning_rate=0.25).step()
+    assert 0.75 == shared.data
 
 
 def test_sgd_takes_values_only():
