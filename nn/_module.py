@@ -65,10 +65,8 @@ class Module(metaclass=_LabelsItsParameters):
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Every parameter once, with its path from here, such as ``layers[0].neurons[3].w[1]``."""
-        seen = set()
         for path, found in _walk(self):
-            if isinstance(found, Value) and found not in seen:
-                seen.add(found)
+            if isinstance(found, Value):
                 yield path, found
 
     def parameters(self) -> list[Value]:
@@ -104,10 +102,18 @@ class Module(metaclass=_LabelsItsParameters):
 
 
 def _walk(module: Module) -> Iterator[tuple[str, Any]]:
-    """Everything in a module, depth first, with its path from there; the module itself has the empty path."""
+    """Everything in a module, depth first, with its path from there; the module itself has the empty path.
+
+    A parameter or module that is held in several places comes once, with its first path.
+    """
     stack: list[tuple[str, Any]] = [("", module)]
+    seen: set[int] = set()
     while stack:
         path, found = stack.pop()
+        if isinstance(found, (Value, Module)):
+            if id(found) in seen:
+                continue
+            seen.add(id(found))
         yield path.removeprefix("."), found
         parts = children(found)
         if parts is not None:

@@ -217,6 +217,21 @@ def test_wrong_input_is_named(make, message):
         make()
 
 
+def test_what_is_held_twice_has_one_name():
+    """A layer in two places is labelled as it is named, and a module may refer to the one that holds it."""
+
+    class Tied(Module):
+        def __init__(self):
+            self.inner, self.weight = Neuron(1, seed=1), Value(1.0)
+            self.again, self.once_more, self.inner.owner = self.inner, self.weight, self
+
+    tied = Tied()
+    names = ["inner.w[0]", "inner.b", "weight"]
+    assert names == [name for name, _ in tied.named_parameters()]
+    assert names == [parameter.label for parameter in tied.parameters()]
+    assert "inner" == tied.again.path
+
+
 def test_losses_match_arrays_with_lists_and_keys_with_keys():
     """A table of targets may be an ndarray where the outputs are lists; dictionaries may differ in order."""
     assert 2.0 == half_sum_of_squares([[1.0, 2.0], [3.0, 4.0]], np.array([[1.0, 2.0], [3.0, 6.0]]))
