@@ -20,7 +20,7 @@ SQRT_HALF = math.sqrt(0.5)
 
 
 def to_float(number: object) -> float:
-    """A real number of any kind as a float: int, bool, Fraction, a NumPy scalar.
+    """A real number of any kind as a float: int, bool, Fraction, a NumPy scalar or array of no dimensions.
 
     Raises
     ------
@@ -34,6 +34,8 @@ def to_float(number: object) -> float:
             return float(number)  # type: ignore[arg-type]
         except OverflowError:  # an int beyond the range of floats
             return inf if number > 0 else -inf  # type: ignore[operator]
+    if getattr(number, "ndim", None) == 0 and hasattr(number, "__setitem__"):  # an array, not a scalar
+        return to_float(number.item())  # type: ignore[attr-defined]
     raise TypeError(_why_not_real(number))
 
 
@@ -52,6 +54,8 @@ def _why_not_real(number: object) -> str:
             f"{shown} holds many numbers and a Value is one: make one Value an element, "
             "or let autograd.grad and its like take the whole container"
         )
+    if isinstance(number, Iterable):
+        return f"{shown} is not a real number, nor a container known here: pass a list, tuple, dict or ndarray"
     return f"{shown} is not a real number: pass an int, a float, a Fraction or a NumPy scalar"
 
 

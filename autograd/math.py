@@ -28,6 +28,7 @@ from typing import Any, Protocol, overload
 
 from autograd import rules as _rules
 from autograd.arrays import elementwise as _elementwise
+from autograd.modes import mode as _mode
 from autograd.native import fast as _fast
 from autograd.value import Operand, Value
 
@@ -305,13 +306,21 @@ def _test(name: str, test: Callable[[Any], builtins.bool]) -> Callable[[Any], An
     return function
 
 
-# Written as comparisons, which the compiler can follow.
-isfinite = _test("isfinite", lambda x: x - x == 0)
+# Written as comparisons, which the compiler can follow and which make no node.
+isfinite = _test("isfinite", lambda x: (x > -inf) & (x < inf))
 isinf = _test("isinf", lambda x: (x == inf) | (x == -inf))
 isnan = _test("isnan", lambda x: x != x)
 
 
-def isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> builtins.bool:
+def isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:
     """`math.isclose` of the numbers."""
-    left, right = (x.data if isinstance(x, Value) else x for x in (a, b))
-    return _math.isclose(left, right, rel_tol=rel_tol, abs_tol=abs_tol)
+    if rel_tol < 0.0 or abs_tol < 0.0:
+        raise ValueError(f"tolerances must not be negative: rel_tol={rel_tol!r}, abs_tol={abs_tol!r}")
+
+    def close(a: Any, b: Any) -> builtins.bool:
+        with _mode(recording=False, anomaly=False):
+            gap, size = abs(a - b), max(abs(a), abs(b))
+            return bool((a == b) | ((gap < inf) & ((gap <= rel_tol * size) | (gap <= abs_tol))))
+
+    arrays = any(getattr(x, "ndim", 0) for x in (a, b))
+    return _elementwise(close, (a, b)).astype(bool) if arrays else close(a, b)

@@ -139,10 +139,14 @@ def backward(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | 
     """
     starts = _seeded(outputs, seeds)
     order = topological_order(*starts)
-    mode = current_mode()
-    observe = _raise_anomaly if mode is not None and mode.anomaly else None
-    for node, adjoint in reverse(order, starts, observe=observe).items():
+    for node, adjoint in reverse(order, starts, observe=watch()).items():
         node.grad += adjoint
+
+
+def watch() -> Callable[[Message], None] | None:
+    """What observes a reverse sweep on floats: under `detect_anomaly()`, an error for what is not finite."""
+    mode = current_mode()
+    return _raise_anomaly if mode is not None and mode.anomaly else None
 
 
 class Message(NamedTuple):
@@ -205,3 +209,12 @@ def _raise_anomaly(sent: Message) -> None:
         f"{sent.slot}{f' {sent.operand.label!r}' if sent.operand.label else ''}"
         + (f", made at {sent.node.source}" if sent.node.source else "")
     )
+
+
+def raise_for_tangents(order: Sequence[Value], tangents: Mapping[Value, Any]) -> None:
+    """An error for the first tangent of a forward sweep that is not a finite float (Values have raised already)."""
+    for node in order:
+        tangent = tangents.get(node, 0.0)
+        if type(tangent) is float and not isfinite(tangent):
+            made = f", made at {node.source}" if node.source else ""
+            raise AnomalyError(f"the forward sweep made a tangent {tangent!r} at {node.describe()}{made}")

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from autograd import rules
 from autograd.modes import mode
 from autograd.rules import REAL, Interval, Rule
-from autograd.sweep import LocalDerivatives, forward, recorded, reverse, topological_order
+from autograd.sweep import LocalDerivatives, forward, raise_for_tangents, recorded, reverse, topological_order, watch
 from autograd.tree import children, flatten, is_array, lower, make_array, pairs
 from autograd.value import Value
 
@@ -120,8 +120,9 @@ class _Run:
             adjoints_of_inputs: list[Any] = tracer.sweep_reverse(seeds, self.inputs)
             return adjoints_of_inputs
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
+        observe = None if self.symbolic or any(isinstance(seed, Value) for seed in seeds.values()) else watch()
         with mode(recording=True):
-            adjoints = reverse(order, seeds, self._local)
+            adjoints = reverse(order, seeds, self._local, observe)
         return [adjoints.get(x, 0.0) for x in self.inputs]
 
     def tangents(self, outputs: Sequence[Any], directions: Sequence[Any]) -> list[Any]:
@@ -133,6 +134,8 @@ class _Run:
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
         with mode(recording=True):
             tangents = forward(order, seeds, self._local)
+        if watch() is not None:
+            raise_for_tangents(order, tangents)
         return [tangents.get(x, 0.0) if isinstance(x, Value) else 0.0 for x in outputs]
 
 

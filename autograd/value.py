@@ -87,7 +87,7 @@ class Value:
 
     Parameters
     ----------
-    data : int, float, bool, Fraction or NumPy scalar
+    data : int, float, bool, Fraction, NumPy scalar or array of no dimensions
         The number; kept as a float.
     label : str, optional
         A name for pictures and error messages.

@@ -1,6 +1,7 @@
 """`autograd.math`: the standard `math` module for floats, Values and arrays."""
 
 import builtins
+import itertools
 import math
 from fractions import Fraction
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import Value, grad
+from autograd import Value, detect_anomaly, grad
+from autograd.jit import jit
 from autograd.rules import TABLE
 from autograd.testing import check_grads
 
@@ -299,6 +301,32 @@ def test_predicates():
     assert not am.isclose(1.0, Value(1.1))
     assert am.isclose(1.0, Value(1.1), rel_tol=0.2)
     assert am.isclose(0.0, Value(1e-12), abs_tol=1e-9)
+    assert [True, False] == am.isclose(np.array([Value(1.0), 2.0]), 1.0).tolist()
+    numbers = (0.0, -0.0, 1.0, 1.0 + 1e-9, -1.0, 1e308, -1e308, 5e-324, math.inf, -math.inf, math.nan)
+    for a, b in itertools.product(numbers, repeat=2):
+        assert math.isclose(a, b) is am.isclose(Value(a), b) is am.isclose(a, b), (a, b)
+    with pytest.raises(ValueError, match=r"tolerances must not be negative: rel_tol=-1.0, abs_tol=0.0"):
+        am.isclose(1.0, 1.0, rel_tol=-1.0)
+
+
+def test_predicates_make_no_node():
+    """Whoever asks whether a number is finite is not told by an AnomalyError."""
+    with detect_anomaly():
+        infinite = Value(math.inf)
+        assert (False, True, False) == (am.isfinite(infinite), am.isclose(infinite, math.inf), np.isfinite(infinite))
+
+
+def test_predicates_are_branches_of_compiled_code():
+    """isclose and NumPy's isfinite, isinf and isnan are comparisons to the compiler."""
+
+    def choose(x):
+        if np.isnan(x) or np.isinf(x):
+            return 3.0
+        return 1.0 if am.isclose(x, 1.0) else 2.0 * x
+
+    compiled = jit(choose)
+    for x in (1.0, 5.0, math.inf, math.nan, 1.0 + 1e-12):
+        assert choose(x) == compiled(x), x
 
 
 def test_constants():

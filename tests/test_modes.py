@@ -1,13 +1,14 @@
 """no_grad and detect_anomaly, forward and backward, and that threads and tasks do not disturb one another."""
 
 import asyncio
+import functools
 import math
 import threading
 
 import pytest
 
 import autograd.math as am
-from autograd import AnomalyError, Value, backward, detect_anomaly, grad, no_grad
+from autograd import AnomalyError, Value, backward, detect_anomaly, grad, hessian, jacobian, no_grad, vjp
 
 
 def test_no_grad_as_block_and_decorator():
@@ -128,9 +129,13 @@ def test_an_infinite_leaf_is_no_operation():
 
 
 def test_anomalies_in_transforms():
-    """grad under detect_anomaly raises where its function does."""
+    """A transform under detect_anomaly raises where its function does, and where its sweep does."""
+    forward = functools.partial(jacobian, mode="fwd")
     with detect_anomaly(), pytest.raises(AnomalyError, match=r"log\(.*0.0\) made -inf"):
         grad(lambda x: am.log(x))(0.0)
+    for transform in (grad, jacobian, hessian, forward, lambda f: lambda x: vjp(f, x)[1](1.0)):
+        with detect_anomaly(), pytest.raises(AnomalyError, match=r"inf|nan"):
+            transform(lambda x: x**0.5)(0.0)
 
 
 # ---- threads and tasks ----------------------------------------------------------------------------------------

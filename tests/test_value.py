@@ -221,7 +221,9 @@ def test_no_silent_conversion(convert):
 # ---- construction and data ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("data", [3, 2.5, True, Fraction(1, 2), np.float32(0.5), np.int8(3), np.bool_(True)])
+@pytest.mark.parametrize(
+    "data", [3, 2.5, True, Fraction(1, 2), np.float32(0.5), np.int8(3), np.bool_(True), np.array(2)]
+)
 def test_data_is_a_float(data):
     """Any real number becomes a float."""
     x = Value(data)
@@ -246,6 +248,8 @@ def test_ints_beyond_the_floats_are_infinite():
         (np.array([1.0, 2.0]), r"holds many numbers and a Value is one: make one Value an element"),
         ([1.0], "holds many numbers"),
         (Decimal("1.5"), r"pass float\(1.5\)"),
+        (np.array("a"), "'a' of type str is text"),
+        ({1.0, 2.0}, "not a real number, nor a container known here: pass a list, tuple, dict or ndarray"),
         (object(), "is not a real number: pass an int, a float, a Fraction or a NumPy scalar"),
     ],
     ids=lambda x: type(x).__name__,
