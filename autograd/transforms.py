@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -153,7 +154,8 @@ def _on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivati
             if node not in active or node.op is None:
                 return nothing
             wanted = [type(o) is not float and o in active for o in node.operands]
-            known[node] = node.op.local_derivatives(node.operands, node, wanted)
+            with nullcontext() if watch() is None else mode(anomaly=False):  # a branch that is not taken may be nan
+                known[node] = node.op.local_derivatives(node.operands, node, wanted)
         return known[node]
 
     return local

@@ -138,6 +138,15 @@ def test_anomalies_in_transforms():
             transform(lambda x: x**0.5)(0.0)
 
 
+def test_no_alarm_for_a_branch_that_is_not_taken():
+    """Formulas of second derivatives compute what they do not select: only what is sent is watched."""
+    with detect_anomaly():
+        assert 2.0 == hessian(lambda x: x**2)(0.0)
+        assert 0.0 == hessian(am.elu)(800.0)
+        with pytest.raises(AnomalyError, match="inf"):
+            hessian(lambda x: x**1.5)(0.0)
+
+
 # ---- threads and tasks ----------------------------------------------------------------------------------------
 
 
