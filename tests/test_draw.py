@@ -1,6 +1,7 @@
 """Pictures of graphs say what the engine computed, work without a system's Graphviz, and stay readable."""
 
 import builtins
+import html
 import importlib
 import json
 import re
@@ -9,9 +10,10 @@ import sys
 import pytest
 
 from autograd import Value, record_sweep
-from autograd.view import draw, render
+from autograd.view import deltas, draw, render
 from autograd.view._dot import layout
-from nn import MLP, Layer, hinge, mean_squared_error
+from autograd.view._record import record
+from nn import MLP, Layer, Module, Neuron, hinge, mean_squared_error
 
 
 def picture(value, **options):
@@ -190,6 +192,32 @@ def test_only_values_are_drawn():
     """The error names what was passed."""
     with pytest.raises(TypeError, match=r"not 3.0 of type float"):
         draw([3.0])
+    with pytest.raises(TypeError, match=r"not None of type NoneType"):
+        draw(None)
+    with pytest.raises(ValueError, match=r"digits must be a whole number from 1 up, not -1"):
+        draw(Value(1.0), digits=-1)
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\x0b", "\ud800"])
+def test_labels_hold_what_no_picture_can(character):
+    """A character that SVG may not contain is drawn as one that is missing."""
+    assert "a�b |data 1|grad 1" in picture(Value(1.0, label=f"a{character}b"))[0]
+
+
+def test_a_dot_in_a_key_parts_no_modules():
+    """Frames, folded boxes, groups and layers take ``blocks['conv.1']`` as one step, backslashes as they are."""
+
+    class Blocks(Module):
+        def __init__(self):
+            self.blocks = {"conv.1": Neuron(1, seed=1), "new\nline": Neuron(1, seed=2)}
+
+    model = Blocks()
+    loss = model.blocks["conv.1"]([1.0]) + model.blocks["new\nline"]([1.0])
+    names = {"blocks['conv.1']", r"blocks['new\nline']"}
+    assert names == set(picture(loss)[2])
+    assert names <= {html.unescape(box.partition(" |")[0]) for box in picture(loss, fold=True)[0]}
+    assert names == {group["name"] for group in record(loss)["groups"]}
+    assert ["blocks"] == list(deltas(model, loss))
 
 
 def test_a_file_needs_a_format():

@@ -226,6 +226,7 @@ def test_zero_nan_and_missing_paths():
     x, y = Value(0.0, label="x"), Value(2.0, label="y")
     assert "there is no path" in str(explain(x * 2.0, y))
     assert 0.0 == explain(x * 2.0, y).gradient
+    assert "∂v1/∂v2 = 0\nv1 does not depend on v2: there is no path." == str(explain(x * 2.0, Value(1.0)))
     bad = explain(x.log() * x, x)
     assert 2 == bad.path_count
     assert bad.exact is None

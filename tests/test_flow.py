@@ -17,8 +17,9 @@ from graphs_for_views import EVIL_LABELS, evil_graph, long_chain, small_graphs, 
 from hypothesis import given
 
 import autograd.math as am
-from autograd import Value, record_sources, rules, topological_order
-from autograd.view import _flow, _layout, flow
+from autograd import Value, checkpoint, record_sources, rules, topological_order
+from autograd.jit import jit
+from autograd.view import _flow, _layout, explain, flow
 from autograd.view._groups import module_path
 from autograd.view._html import to_json
 from autograd.view._layout import READABLE
@@ -131,6 +132,7 @@ def test_layers_show_vanishing_gradients():
     [
         ("layers[0].neurons[3].w[1]", ("layers[0]", "layers[0].neurons[3]")),
         ("encoder.b", ("encoder",)),
+        ("blocks['conv.1'].w", ("blocks['conv.1']",)),
         ("x", ()),
         ("x[3]", ()),
         ("3.5", ()),
@@ -238,6 +240,16 @@ def test_unfolding_is_an_option():
     view = payload["views"][payload["first"]]
     assert "all nodes" == view["name"]
     assert len(payload["record"]["nodes"]) == len(view["boxes"])
+
+
+def test_the_node_of_a_compiled_function_is_shown():
+    """It cannot be computed again, but its numbers are known: it has its name for a formula, and no check."""
+    x = Value(2.0, label="x")
+    y = jit(lambda x: x**3)(x) * x
+    y.label = "y"
+    for value in (y, checkpoint(lambda x: x**3)(x) * x):
+        assert [2.0, 8.0, 16.0] == record(value, check=True)["values"]["data"]
+    assert "∂y/∂x = 32" in str(explain(y, x))
 
 
 def test_what_cannot_be_shown():

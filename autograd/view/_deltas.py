@@ -7,7 +7,7 @@ from typing import Any
 
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
-from autograd.view._names import named_parameters
+from autograd.view._names import named_parameters, outer
 from autograd.view._symbols import show
 
 LINEAR = {"add", "sub", "neg", "pos", "sum", "mul", "dot", "fma"}  # what a weighted sum is made of
@@ -70,7 +70,7 @@ def deltas(model: Any, loss: Value) -> Deltas:
         raise TypeError(f"loss must be a Value, not {loss!r} of type {type(loss).__name__}")
     neurons: dict[str, list[Value]] = {}
     for name, parameter in named_parameters(model):
-        neurons.setdefault(name.rpartition(".")[0], []).append(parameter)
+        neurons.setdefault(outer(name), []).append(parameter)
     sums = _weighted_sums(topological_order(loss), neurons)
     adjoints = {loss: 1.0} | {message.operand: message.total for message in record_sweep(loss)}
     found = Deltas()
@@ -86,8 +86,7 @@ def deltas(model: Any, loss: Value) -> Deltas:
 
 def _layer(neuron: str) -> str:
     """The layer that a neuron is in: its path without the last step, or without the last index."""
-    outer, _, last = neuron.rpartition(".")
-    return outer or (last.rpartition("[")[0] if last.endswith("]") else last)
+    return outer(neuron) or (neuron.rpartition("[")[0] if neuron.endswith("]") else neuron)
 
 
 def _weighted_sums(order: list[Value], neurons: Mapping[str, list[Value]]) -> dict[str, list[Value]]:

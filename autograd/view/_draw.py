@@ -20,6 +20,7 @@ except ImportError as error:
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
 from autograd.view._dot import layout
+from autograd.view._names import outer, steps
 
 # Blue and orange of Okabe and Ito's palette, told apart by the colour-blind (https://jfly.uni-koeln.de/color/).
 # Boxes are light with dark text, lines and free text of middle brightness: both can be read on white and on black.
@@ -29,6 +30,7 @@ KEY = "data and grad = ∂output/∂node · ∂ local derivative, ← message = 
 
 FRAME = {"color": GREY, "style": "rounded", "labelloc": "t", "labeljust": "l"}
 
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff]")  # what no XML may contain
 _WORD = r"[^\W\d]\w*(?:\[[^\]]*\])*"
 _PATH = re.compile(rf"((?:{_WORD}\.)*){_WORD}")  # layers[0].neurons[3].w[1]
 
@@ -103,7 +105,7 @@ def draw(
     TypeError
         If an output is not a Value.
     ValueError
-        If the graph has more boxes than `limit`; the message says how many, and what to do.
+        If the graph has more boxes than `limit`; the message says how many, and what to do. If `digits` is below 1.
 
     Examples
     --------
@@ -114,10 +116,12 @@ def draw(
     >>> picture.source.count("->")
     2
     """
-    roots = [outputs] if isinstance(outputs, Value) else list(outputs)
+    roots = list(outputs) if isinstance(outputs, Iterable) else [outputs]
     for root in roots:
         if not isinstance(root, Value):
             raise TypeError(f"only the graph of a Value can be drawn, not {root!r} of type {type(root).__name__}")
+    if not isinstance(digits, int) or digits < 1:
+        raise ValueError(f"digits must be a whole number from 1 up, not {digits!r}")
     order = topological_order(*roots)
     lines = sum(len(node.operands) for node in order)
     count = len(order) + sum(type(o) is float for node in order for o in node.operands)
@@ -299,7 +303,7 @@ def _module_paths(order: Sequence[Value]) -> dict[Value, str]:
 
 
 def _with_parents(path: str) -> list[str]:
-    parts = path.split(".")
+    parts = steps(path)
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
@@ -319,7 +323,7 @@ def _groups(order: Sequence[Value], paths: Mapping[Value, str], depth: int) -> d
     numbered: dict[Hashable, int] = {}
     for node in order:
         if node in paths:
-            group[node] = ".".join(paths[node].split(".")[:depth])
+            group[node] = ".".join(steps(paths[node])[:depth])
             continue
         below = frozenset(group[o] for o in node.operands if type(o) is not float)
         joined = [key for key in below if not isinstance(key, str) and operation.get(key) is node.op]
@@ -350,15 +354,15 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     frames = {"": drawing}
     largest = _largest(box.grad for box in boxes.values())
     for path in sorted({parent for box in boxes.values() if box.path for parent in _with_parents(box.path)}):
-        short = path.rpartition(".")[2]
-        frame = graphviz.Digraph(f"cluster_{path}", graph_attr=FRAME | {"label": short})
-        frames[path] = frame
+        label = graphviz.escape(steps(path)[-1])
+        frames[path] = graphviz.Digraph(f"cluster_{path}", graph_attr=FRAME | {"label": label})
     for key, box in boxes.items():
-        text = "<BR/>".join([f"<B>{html.escape(box.title)}</B>"] * bool(box.title) + [*map(html.escape, box.lines)])
+        title = html.escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", box.title))
+        text = "<BR/>".join([f"<B>{title}</B>"] * bool(title) + [*map(html.escape, box.lines)])
         look = {"fillcolor": _fill(box.grad, largest)} | box.look
         frames[box.path].node(names[key], f"<{text or ' '}>", **look)
     for path in sorted(frames, key=len, reverse=True)[:-1]:  # the inner ones first
-        frames[path.rpartition(".")[0]].subgraph(frames[path])
+        frames[outer(path)].subgraph(frames[path])
     largest = _largest(line.message for line in lines)
     for line in lines:
         drawing.edge(names[line.tail], names[line.head], line.text, **_stroke(line, largest))

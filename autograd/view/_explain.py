@@ -82,7 +82,7 @@ class Explanation:
         self.paths = tuple(_largest_paths(output, wrt, self._order, self._ways, paths))
         self.left_out = self.path_count - len(self.paths)
         self.remainder = self.gradient - fsum(p.product for p in self.paths) if self._finite else self.gradient
-        self._names = _Names(self._order)
+        self._names = _Names(list(dict.fromkeys([*self._order, wrt])))
 
     @property
     def _finite(self) -> bool:

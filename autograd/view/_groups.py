@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from autograd.view._names import steps
+
 Kind = Literal["module", "stack", "part"]
 STACK_ABOVE = 24  # nodes that a group may hold one by one before copies in it are stacked
 PART_ABOVE = 120  # entries that a group may show before stretches of it are folded
 PART = 60  # nodes in one stretch
-_STEP = r"[^\W\d]\w*(?:\[[^\[\].]*\])*"
+_STEP = r"[^\W\d]\w*(?:\[[^\[\]]*\])*"
 _PATH = re.compile(rf"{_STEP}(?:\.{_STEP})*")
 
 
@@ -39,8 +41,8 @@ def module_path(label: str | None) -> tuple[str, ...]:
     """
     if not label or "." not in label or not _PATH.fullmatch(label):
         return ()
-    steps = label.split(".")
-    return tuple([".".join(steps[: n + 1]) for n in range(len(steps) - 1)])
+    parts = steps(label)
+    return tuple([".".join(parts[: n + 1]) for n in range(len(parts) - 1)])
 
 
 def find_groups(nodes: Sequence[Any], labels: Sequence[str | None]) -> tuple[list[Group], list[int | None]]:
@@ -64,7 +66,7 @@ def find_groups(nodes: Sequence[Any], labels: Sequence[str | None]) -> tuple[lis
         for step in path:
             if step not in index:
                 index[step] = len(groups)
-                groups.append(Group(step.rpartition(".")[2], "module", parent, step))
+                groups.append(Group(steps(step)[-1], "module", parent, step))
                 if parent is not None:
                     groups[parent].groups.append(index[step])
             parent = index[step]
@@ -106,10 +108,10 @@ def _module_paths(
 
 def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     shared = []
-    for steps in zip(*paths, strict=False):
-        if len(set(steps)) > 1:
+    for step in zip(*paths, strict=False):
+        if len(set(step)) > 1:
             break
-        shared.append(steps[0])
+        shared.append(step[0])
     return tuple(shared)
 
 

@@ -1,7 +1,8 @@
-"""The parameters of a model and what they are called."""
+"""The parameters of a model, what they are called, and the steps of which such a name is made."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,3 +26,20 @@ def named_parameters(model: Any) -> list[tuple[str, Value]]:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], Value)):
             raise TypeError(f"expected {wanted}; {pair!r} is not a name and a Value")
     return pairs
+
+
+def steps(path: str) -> list[str]:
+    """The steps of a path; a dot in the key of a dictionary does not part them.
+
+    Examples
+    --------
+    >>> from autograd.view._names import steps
+    >>> steps("layers[0].blocks['conv.1'].w[2]")
+    ['layers[0]', "blocks['conv.1']", 'w[2]']
+    """
+    return re.findall(r"(?:[^.\[]|\[[^\]]*\])+", path)
+
+
+def outer(path: str) -> str:
+    """The path without its last step."""
+    return ".".join(steps(path)[:-1])

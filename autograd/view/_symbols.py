@@ -226,7 +226,7 @@ def _value(symbol: Any) -> float:
 def _evaluate(rule: Rule, symbols: Sequence[Symbol]) -> float:
     try:
         return rule.evaluate([s.value for s in symbols])
-    except (ArithmeticError, ValueError, TypeError, ImportError):
+    except (ArithmeticError, ValueError, TypeError, ImportError, NotImplementedError):
         return nan
 
 
