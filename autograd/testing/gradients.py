@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf, isfinite, nan
 from sys import float_info
 from typing import Any, NamedTuple
@@ -152,6 +152,8 @@ def check_grads(
         raise ValueError(f"order must be a whole number of at least 1, not {order!r}")
     if not modes or isinstance(modes, str) or not set(modes) <= {"rev", "fwd"}:
         raise ValueError(f"modes must be a sequence of 'rev' and 'fwd', not {modes!r}")
+    if not isinstance(args, Iterable):
+        raise TypeError(f"args must be a tuple or list with an entry for each argument, not {args!r:.80}")
     point, function = _flat(f, lower(tuple(args)))
     if not point or not function.names:
         raise ValueError(
@@ -253,6 +255,9 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
         slopes = [_slope(x, h, low[i], high[i], noise[i]) for h, low, high, noise in sides]
         slopes = [slope for slope in slopes if isfinite(slope.derivative)]
         best = min(_extrapolations(slopes), key=lambda e: e.error, default=Estimate(nan, inf, nan))
+        best = best._replace(
+            error=best.error + _kink([(h, low[i], center[i], high[i], n[i]) for h, low, high, n in sides])
+        )
         rounding = next((_rounding(low[i], high[i]) / h for h, low, high, _ in sides if h == best.step), inf)
         measured.append(_Measured(best, rounding))
     return measured
@@ -262,6 +267,22 @@ def _slope(x: float, step: float, low: float, high: float, noise: float) -> Esti
     """A central difference; its error is that of rounding alone."""
     gap = (x + step) - (x - step)
     return Estimate((high - low) / gap, (noise + _rounding(low, high)) / gap, step)
+
+
+def _kink(sides: Sequence[tuple[float, float, float, float, float]]) -> float:
+    """By how much the slopes to the left and right differ, if a shorter step does not bring them together.
+
+    Where a function is smooth, the difference shrinks with the step; what is left of it at a kink, such as that of relu
+    at 0, no central difference can show.
+    """
+    bends = [
+        (abs((high - y) - (y - low)) / step, (noise + _rounding(low, high)) / step)
+        for step, low, y, high, noise in sides[-2:]
+    ]
+    if len(bends) < 2 or not all(isfinite(bend) for bend, _ in bends):
+        return 0.0
+    (longer, _), (shorter, noise) = bends
+    return shorter if shorter > 0.8 * longer and shorter > 8.0 * noise else 0.0
 
 
 def _rounding(low: float, high: float) -> float:
