@@ -121,9 +121,10 @@ class _Run:
             adjoints_of_inputs: list[Any] = tracer.sweep_reverse(seeds, self.inputs)
             return adjoints_of_inputs
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
-        observe = None if self.symbolic or any(isinstance(seed, Value) for seed in seeds.values()) else watch()
+        watched = not self.symbolic and not any(isinstance(seed, Value) for seed in seeds.values()) and watch()
+        sweep = functools.partial(reverse, observe=watched) if watched else reverse  # C takes the one without
         with mode(recording=True):
-            adjoints = reverse(order, seeds, self._local, observe)
+            adjoints = sweep(order, seeds, self._local)
         return [adjoints.get(x, 0.0) for x in self.inputs]
 
     def tangents(self, outputs: Sequence[Any], directions: Sequence[Any]) -> list[Any]:
@@ -377,8 +378,15 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 
 def _like(tree: Any, other: Any, names: tuple[str, str]) -> list[Any]:
     """The leaves of another tree of the same shape, in the order of the first."""
-    flatten(other, names[1])  # the path of a leaf that is not a number
-    return flatten([leaf for _, leaf in pairs(tree, other, names)])[0]
+    leaves = [leaf for _, leaf in pairs(tree, other, names)]
+    if all(map(_is_leaf, leaves)):
+        return leaves
+    flatten(other, names[1])  # an error has the path of the leaf that is not a number
+    return flatten(leaves)[0]
+
+
+def _is_leaf(leaf: Any) -> bool:
+    return type(leaf) is float or isinstance(leaf, Value)
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
@@ -560,6 +568,8 @@ def _reduced(results: list[Any], reduce: str) -> Any:
 
 def _of_one_shape(results: list[Any]) -> list[list[Any]]:
     """The numbers of each result, in the order of the first."""
+    if all(map(_is_leaf, results)):
+        return [[result] for result in results]
     return [_like(results[0], result, ("row 0", f"row {i}")) for i, result in enumerate(results)]
 
 
