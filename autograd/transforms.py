@@ -19,7 +19,7 @@ from autograd import rules
 from autograd.modes import mode
 from autograd.rules import REAL, Interval, Rule
 from autograd.sweep import LocalDerivatives, forward, raise_for_tangents, recorded, reverse, topological_order, watch
-from autograd.tree import children, flatten, is_array, lower, make_array, pairs
+from autograd.tree import children, flatten, is_array, is_leaf, lower, make_array, pairs
 from autograd.value import Value
 
 Function = Callable[..., Any]
@@ -379,14 +379,10 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
 def _like(tree: Any, other: Any, names: tuple[str, str]) -> list[Any]:
     """The leaves of another tree of the same shape, in the order of the first."""
     leaves = [leaf for _, leaf in pairs(tree, other, names)]
-    if all(map(_is_leaf, leaves)):
+    if all(map(is_leaf, leaves)):
         return leaves
     flatten(other, names[1])  # an error has the path of the leaf that is not a number
     return flatten(leaves)[0]
-
-
-def _is_leaf(leaf: Any) -> bool:
-    return type(leaf) is float or isinstance(leaf, Value)
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
@@ -568,7 +564,7 @@ def _reduced(results: list[Any], reduce: str) -> Any:
 
 def _of_one_shape(results: list[Any]) -> list[list[Any]]:
     """The numbers of each result, in the order of the first."""
-    if all(map(_is_leaf, results)):
+    if all(map(is_leaf, results)):
         return [[result] for result in results]
     return [_like(results[0], result, ("row 0", f"row {i}")) for i, result in enumerate(results)]
 

@@ -51,6 +51,11 @@ def is_array(tree: Any) -> bool:
     return hasattr(tree, "ravel") and hasattr(tree, "__setitem__")
 
 
+def is_leaf(tree: Any) -> bool:
+    """Whether it is a float or a Value, and so no container; other numbers are leaves too."""
+    return type(tree) is float or isinstance(tree, Value)
+
+
 def _updated(tree: dict[Any, Any], new: Sequence[Any]) -> dict[Any, Any]:
     twin = copy.copy(tree)  # keeps the class of the dict and what else it holds
     twin.update(zip(tree, new))
@@ -151,10 +156,16 @@ def pairs(first: Any, second: Any, names: tuple[str, str] = ("the first", "the s
     stack = [("", first, second)]
     while stack:
         path, a, b = stack.pop()
+        if type(a) in (list, tuple) and type(b) in (list, tuple) and len(a) == len(b) and all(map(is_leaf, (*a, *b))):
+            found.extend(zip(a, b))
+            continue
         if is_array(a) != is_array(b):
             a, b = (tree.tolist() if is_array(tree) else tree for tree in (a, b))
         if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
             b = {key: b[key] for key in a}
+        if is_array(a) and is_array(b) and a.shape == b.shape:
+            found.extend(zip(a.ravel().tolist(), b.ravel().tolist()))
+            continue
         parts, others = children(a), children(b)
         if parts is None and others is None:
             found.append((a, b))

@@ -72,14 +72,18 @@ class Module(metaclass=_LabelsItsParameters):
     def parameters(self) -> list[Value]:
         """Every parameter once."""
         found: dict[Value, None] = {}
+        passed: set[int] = set()  # modules, of which one may refer to another that holds it
         stack: list[Any] = [self]
         while stack:
             at = stack.pop()
             if isinstance(at, Value):
                 found[at] = None
+            elif isinstance(at, Module) and id(at) in passed:
+                continue
             elif type(at) in (list, tuple):
                 stack.extend(reversed(at))
             elif (parts := children(at)) is not None:
+                passed.add(id(at))
                 stack.extend(child for _, child in reversed(parts[0]))
         return list(found)
 
