@@ -1,5 +1,6 @@
 """Pictures of graphs say what the engine computed, work without a system's Graphviz, and stay readable."""
 
+import base64
 import builtins
 import html
 import importlib
@@ -240,3 +241,13 @@ def test_without_graphviz_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"extra `view`: pip install 'scalar-autograd\[view\]'"):
         importlib.import_module("autograd.view")
+
+
+def test_notebooks_show_it_untrusted() -> None:
+    """Jupyter shows no SVG of a notebook that it does not trust, but an image in HTML: the bundle has both."""
+    x = Value(3.0, label="x")
+    bundle = draw(x * x)._repr_mimebundle_()
+    assert {"text/plain", "image/svg+xml", "text/html"} == set(bundle)
+    picture = bundle["text/html"].removeprefix('<img alt="graph" src="data:image/svg+xml;base64,').removesuffix('">')
+    assert bundle["image/svg+xml"] == base64.b64decode(picture).decode()
+    assert "<svg" in bundle["image/svg+xml"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections import defaultdict
@@ -42,6 +43,13 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
         """The picture as bytes, or as text if an encoding is given; Jupyter calls this."""
         picture = layout(self.source, format or self.format)
         return picture.decode(encoding) if encoding else picture
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **options: Any) -> dict[str, str]:
+        """What a notebook stores: the picture twice, for Jupyter shows an SVG of its own only where it trusts it."""
+        picture: str = self.pipe("svg", encoding="utf-8")
+        encoded = base64.b64encode(picture.encode()).decode()
+        image = f'<img alt="graph" src="data:image/svg+xml;base64,{encoded}">'
+        return {"text/plain": "<graph>", "image/svg+xml": picture, "text/html": image}
 
     def render(self, filename: Any = None, directory: Any = None, *unused: Any, **options: Any) -> str:
         """Write ``filename.format`` (or `outfile`) and return its path."""
