@@ -57,7 +57,9 @@ def wide_sum_with_calls(x: Sequence[Any], size: int, m: Any) -> Any:
 def dense(x: Sequence[Any], size: int, m: Any) -> Any:
     """Layers of eight numbers, each of all eight before: every value is used far from where it was made."""
     for layer in range(size // (INPUTS * (2 * INPUTS + 1))):
-        x = [m.tanh(m.sum([(0.3 + 0.01 * ((layer + i + j) % 13)) * x[j] for j in range(INPUTS)])) for i in range(INPUTS)]
+        x = [
+            m.tanh(m.sum([(0.3 + 0.01 * ((layer + i + j) % 13)) * x[j] for j in range(INPUTS)])) for i in range(INPUTS)
+        ]
     return m.sum(list(x))
 
 
