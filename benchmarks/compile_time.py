@@ -102,7 +102,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
         trace, outputs, _ = call._trace(function, ((x,), {}), x, maps=True)
         captured = capture.finish(trace, outputs)
     with stage("passes"):
-        program = passes.prepare(passes.simplify(captured))
+        program = passes.unroll(passes.prepare(passes.simplify(captured)))
     with stage("text"):
         module = lower.lower(program, native.machine(False, False))
         text = module.text()

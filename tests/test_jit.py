@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import gc
 import math
 import os
 import pickle
