@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +43,18 @@ def check_paths(count: int, options: Options, name: str, guards: Sequence[Guard]
         f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
         "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
     )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection: it would look through millions of instructions that are all in use."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class Frame:
@@ -89,12 +103,14 @@ class Path:
         start = time.perf_counter()
         self.rebuild = flatten(self.template)[1]
         self.counts["captured"] = passes.count(self.captured)
-        simple = passes.simplify(self.captured)
-        self.counts["simplified"] = passes.count(simple)
-        self.program = passes.prepare(simple, reorder=not self.options.accurate)
-        unrolled = passes.unroll(self.program)
-        self.counts["compiled"] = passes.count(unrolled)
-        self.code = cache.load(self._lowered(unrolled))
+        with uncollected():
+            simple = passes.simplify(self.captured)
+            self.counts["simplified"] = passes.count(simple)
+            self.program = passes.prepare(simple, reorder=not self.options.accurate)
+            unrolled = passes.unroll(self.program)
+            self.counts["compiled"] = passes.count(unrolled)
+            module = self._lowered(unrolled)
+        self.code = cache.load(module)
         self.function = self.code.function
         self.seconds += time.perf_counter() - start
 
