@@ -59,9 +59,7 @@ def _address(function: Any) -> int:
 @functools.cache
 def vector_math() -> dict[str, str]:
     """libm's names → the symbols of their vector forms, made known to LLVM (glibc's libmvec on x86-64)."""
-    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4", 2: "_ZGVbN2"}[lanes()]
-    if lanes() == 4 and "+avx2" not in host()[3]:
-        return {}
+    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes()]
     if not host()[1].startswith("x86_64"):
         return {}
     try:
