@@ -63,9 +63,27 @@ def dense(x: Sequence[Any], size: int, m: Any) -> Any:
     return m.sum(list(x))
 
 
+def lanes(x: Sequence[Any], size: int, m: Any) -> Any:
+    """The dense layers, over the rows of a batch: a loop with one long body of vector code."""
+    from autograd import vmap
+
+    rows = [[0.1 * (row + k) for k in range(INPUTS)] for row in range(16)]
+    return vmap(lambda w, row: dense([a + b for a, b in zip(w, row)], size, m), in_axes=(None, 0), reduce="mean")(
+        x, rows
+    )
+
+
+def branches(x: Sequence[Any], size: int, m: Any) -> Any:
+    """A loop that tests a number in every turn: one guard for each."""
+    total = x[0]
+    for k in range(size // 3):
+        total = total + 0.1 * x[k % INPUTS] if total < 0.7 * k + 1.0 else total * 0.5
+    return total
+
+
 SHAPES: dict[str, Shape] = {
     shape.__name__.replace("_", " "): shape
-    for shape in (recurrence, recurrence_with_calls, wide_sum, wide_sum_with_calls, dense)
+    for shape in (recurrence, recurrence_with_calls, wide_sum, wide_sum_with_calls, dense, lanes, branches)
 }
 
 
