@@ -55,6 +55,7 @@ class Code:
         self.type, self.bit = kind(lanes), kind(lanes, "i1")
         self.lines: list[str] = []
         self.here: set[int] = set()  # values that have a name in the function being written
+        self.failed = ""  # the number of the first guard that failed so far, in this function
         self.in_memory = False  # whether all that is still needed can be loaded from memory
         self.chunks: list[str] = []
         self.temporaries = 0
@@ -194,9 +195,11 @@ class Code:
             self._begin()
 
     def _begin(self) -> None:
-        self.lines, self.here = [], set()
+        self.lines, self.here, self.failed = [], set(), ""
 
     def _finish(self) -> None:
+        if self.failed:
+            self.write(f"store i64 {self.failed}, ptr %sums")
         name = f"@{self.name}.{len(self.chunks)}"
         body = "\n".join(self.lines)
         self.module.functions.append(
@@ -268,14 +271,14 @@ class Code:
         self.write(f"store {self.type} {total}, ptr {where}, align {8 * self.lanes}")
 
     def _guard(self, position: int) -> None:
-        """Note the first guard that fails, counted from 1, in front of the workspace."""
+        """Note the first guard that fails, counted from 1; `_finish` stores it in front of the workspace."""
         guard = self.program.guards[position]
-        failed = self.temporary(f"xor i1 {self.get(guard.value)}, {str(guard.expected).lower()}")
-        before = self.temporary("load i64, ptr %sums")
-        number = self.temporary(f"select i1 {failed}, i64 {position + 1}, i64 {1 << 62}")
-        first = self.temporary(f"call i64 @llvm.umin.i64(i64 {before}, i64 {number})")
+        number, none = position + 1, 1 << 62
+        yes, no = (none, number) if guard.expected else (number, none)
+        failed = self.temporary(f"select i1 {self.get(guard.value)}, i64 {yes}, i64 {no}")
+        before = self.failed or self.temporary("load i64, ptr %sums")
+        self.failed = self.temporary(f"call i64 @llvm.umin.i64(i64 {before}, i64 {failed})")
         self.module.declarations["llvm.umin.i64"] = "declare i64 @llvm.umin.i64(i64, i64)"
-        self.write(f"store i64 {first}, ptr %sums")
 
     def _end_of_body(self) -> None:
         """Of a body with guards: which lanes are valid, and then the outputs."""
