@@ -565,6 +565,22 @@ def test_custom_rules() -> None:
     assert [8.0, 1.0, 27.0, 0.0, 1.0] == jit(vmap(cube))(np.array([2.0, -1.0, 3.0, 0.0, 1.0])).tolist()
 
 
+def test_rules_of_one_name() -> None:
+    """Each compiled function calls its own rules, whatever others are named and whether they are still there."""
+
+    def adding(k: float) -> Compiled:
+        @custom_gradient(lambda x, y: 1.0)
+        def add(x: float) -> float:
+            return x + k
+
+        compiled: Compiled = jit(lambda x: add(x) * 2.0)
+        assert 2.0 + 2.0 * k == compiled(1.0)
+        return compiled
+
+    kept = [adding(float(k)) for k in range(40)][::2]
+    assert [2.0 + 4.0 * k for k in range(20)] == [compiled(1.0) for compiled in kept]
+
+
 def test_errors_of_custom_rules() -> None:
     """An exception in a primitive reaches the caller, and only of the path that is taken."""
 

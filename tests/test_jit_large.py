@@ -4,8 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from autograd import Value, value_and_grad, vmap
+from autograd.jit import jit
 
 ROOT = Path(__file__).parent.parent
 MANY = """
@@ -66,3 +71,24 @@ def test_dropped_functions_leave_nothing() -> None:
     objects, memory = map(int, done.stdout.split())
     assert objects < 35
     assert memory < 350 * 8000
+
+
+@pytest.mark.parametrize("count", [100, 301, 1000])
+def test_map_over_computed_rows(count: int) -> None:
+    """Rows that are computed first, and results of each: more stores and loads than fit into one function."""
+    x = np.random.default_rng(count).normal(size=count)
+
+    def rows(w: Any, x: Any) -> Any:
+        half = w * 0.5
+        shifted = [(half - v) * v for v in x]
+        return [y + v for y, v in zip(vmap(lambda a, b: a * b * half - b)(shifted, x), shifted)]
+
+    def total(w: Any, x: Any) -> Any:
+        return sum(y * y * (k % 3) for k, y in enumerate(rows(w, x)))
+
+    expected = [y.data for y in rows(Value(0.3), x.tolist())]
+    assert pytest.approx(expected, rel=1e-13) == jit(rows)(0.3, x)
+    value, (by_w, by_x) = value_and_grad(total, argnums=(0, 1))(0.3, x)
+    actual, (actual_by_w, actual_by_x) = jit(value_and_grad(total, argnums=(0, 1)))(0.3, x)
+    assert pytest.approx([value, by_w], rel=1e-12) == [actual, actual_by_w]
+    assert pytest.approx(by_x, rel=1e-12) == actual_by_x
