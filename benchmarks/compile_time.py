@@ -127,7 +127,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     with stage("parse"):
         parsed = llvm.parse_assembly(text)
     with stage("codegen"):
-        code = native.target_machine().emit_object(parsed)
+        code = native.target_machine(module).emit_object(parsed)
     with stage("load"):
         native.load(module, code)
     peak = peak_bytes()

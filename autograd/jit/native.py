@@ -24,6 +24,7 @@ except ImportError as error:
         "pip install 'scalar-autograd[jit]'"
     ) from None
 
+LONG = 30  # a module of more functions than this is long
 PYTHON_ROWS = ("round", "digamma", "polygamma")  # rows whose value is computed by Python
 _lock = threading.Lock()
 _pending = threading.local()
@@ -151,23 +152,28 @@ def machine(accurate: bool, fast_math: bool) -> Machine:
     return Machine(lanes(), {} if accurate else vector_math(), flags)
 
 
-def target_machine(level: int = 2) -> Any:
-    """LLVM's code generator for this CPU."""
+def target_machine(module: Module | None = None) -> Any:
+    """LLVM's code generator for this CPU.
+
+    At level 2 it also reorders instructions after it has chosen registers, in time that grows with the square of the
+    stores in a function: a few percent for loops, nothing for the straight code that long modules are made of.
+    """
     target, _, cpu, features = host()
+    level = 1 if module is not None and len(module.functions) > LONG else 2
     return target.create_target_machine(cpu=cpu, features=features, opt=level, codemodel="jitdefault", jit=True)
 
 
 def assembly(module: Module) -> str:
     """The machine code as text."""
     parsed = llvm.parse_assembly(module.text(), llvm.create_context())
-    text: str = target_machine().emit_assembly(parsed)
+    text: str = target_machine(module).emit_assembly(parsed)
     return text
 
 
 def generate(module: Module) -> bytes:
     """The object code of a module."""
     # The constants of a program live for as long as LLVM's context: it gets one of its own.
-    code: bytes = target_machine().emit_object(llvm.parse_assembly(module.text(), llvm.create_context()))
+    code: bytes = target_machine(module).emit_object(llvm.parse_assembly(module.text(), llvm.create_context()))
     return code
 
 
