@@ -267,7 +267,7 @@ def remove_dead_code(program: Program) -> Program:
     alive = _alive(program)
     if all(alive) and not any(instruction.op == "map" for instruction in program.code):
         return program
-    place: dict[int, int] = {}
+    place = [-1] * len(alive)
     code: list[Instruction] = []
     for i, (op, operands, data) in enumerate(program.code):
         if alive[i]:
@@ -334,8 +334,8 @@ def simplify(program: Program) -> Program:
 def prepare(program: Program, reorder: bool = True) -> Program:
     """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
     everything = (drop_stops, fold_constants, identities, small_powers, expand, number_values)
-    ready = rewrite(remove_dead_code(program), *everything)
-    return remove_dead_code(gather(remove_dead_code(ready), reorder))
+    ready = remove_dead_code(rewrite(program, *everything))
+    return remove_dead_code(gather(ready, reorder))
 
 
 def unroll(program: Program) -> Program:
