@@ -15,11 +15,12 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
-from autograd.jit.builder import Builder, Predicate, Selected, Symbol, times
+from autograd.jit.builder import Builder, Predicate, Rewriter, Selected, Symbol, times
 from autograd.jit.program import PREDICATES, Map, Program
 from autograd.rules import TABLE, Rule
 
 WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", *PREDICATES})
+FRESH = ("pos",)  # an input of a derivative: it is not merged with what it is equal to
 THROUGH_A_MAP = "a forward sweep does not go through a map"
 Adjoint = tuple[int, "Predicate | None"]  # a value, and when it is there (None: always)
 
@@ -178,7 +179,7 @@ def _adjoint_body(mapped: Map, seeded: Sequence[bool], wanted: Sequence[bool]) -
     order = [k for k, seed in enumerate(seeded) if seed]
     together = [k for k in order if mapped.reduced[k]]
     single = [k for k in order if not mapped.reduced[k]]
-    builder = Builder(mapped_rewriters())
+    builder = Builder(mapped_rewriters(), FRESH)
     inputs: dict[int, int] = {}
     for i, (op, operands, data) in enumerate(mapped.body.code):
         if op == "input":
@@ -207,14 +208,11 @@ def _adjoint_body(mapped: Map, seeded: Sequence[bool], wanted: Sequence[bool]) -
     return Program(builder.code, outputs, total, list(mapped.body.guards)), [*together, *single]
 
 
-def mapped_rewriters() -> Sequence[Any]:
-    """What a program in the middle of differentiation is rewritten by: nothing that merges a fresh input."""
+def mapped_rewriters() -> Sequence[Rewriter]:
+    """What a program in the middle of differentiation is rewritten by, but for its `FRESH` instructions."""
     from autograd.jit.passes import fold_constants, identities, number_values
 
-    def keep_fresh(rewriter: Any) -> Any:
-        return lambda builder, op, operands, data: None if op == "pos" else rewriter(builder, op, operands, data)
-
-    return [keep_fresh(rewriter) for rewriter in (fold_constants, identities, number_values)]
+    return [fold_constants, identities, number_values]
 
 
 def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:

@@ -6,7 +6,7 @@ Replaying a program through a builder with some rewriters is a pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from autograd.ieee import to_float
@@ -17,23 +17,40 @@ from autograd.symbols import Arithmetic
 Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
 
-class Builder:
-    """A program in the making."""
+def only(operations: Container[str]) -> Callable[[Rewriter], Rewriter]:
+    """Mark a rewriter as one that looks at these operations alone: it is not asked about others."""
 
-    def __init__(self, rewriters: Sequence[Rewriter] = ()) -> None:
+    def mark(rewriter: Any) -> Rewriter:
+        rewriter.operations = operations
+        marked: Rewriter = rewriter
+        return marked
+
+    return mark
+
+
+class Builder:
+    """A program in the making; instructions of a `kept` operation are not rewritten."""
+
+    def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:
         self.code: list[Instruction] = []
         self.rewriters = rewriters
+        self.rewriters_of: dict[str, Sequence[Rewriter]] = dict.fromkeys(kept, ())  # operation → those that look at it
         self.known: dict[Any, int] = {}
         self.constants: dict[Any, int] = {}
 
     def emit(self, op: str, operands: tuple[int, ...] = (), data: Any = None) -> int:
         """The number of the value that an instruction defines, new or known."""
-        for rewrite in self.rewriters:
+        rewriters = self.rewriters_of.get(op)
+        for rewrite in self._choose(op) if rewriters is None else rewriters:
             found = rewrite(self, op, operands, data)
             if found is not None:
                 return found
         self.code.append(Instruction(op, operands, data))
         return len(self.code) - 1
+
+    def _choose(self, op: str) -> Sequence[Rewriter]:
+        chosen = [rewrite for rewrite in self.rewriters if op in getattr(rewrite, "operations", (op,))]
+        return self.rewriters_of.setdefault(op, chosen)
 
     def constant(self, number: float) -> int:
         """The number of a constant; each is there once."""

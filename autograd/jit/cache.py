@@ -1,12 +1,22 @@
-"""Object code on disk, so that the same program is compiled once per machine and not once per process."""
+"""Object code on disk, so that the same program is compiled once per machine and not once per process.
+
+``AUTOGRAD_CACHE`` in the environment names the directory or turns it off (``off``); else it is ``scalar-autograd`` in
+``XDG_CACHE_HOME``, else in ``~/.cache``. It may be deleted at any time.
+
+``AUTOGRAD_CACHE_SIZE`` says how many bytes it may grow to, ``1G`` if it is not set; ``K``, ``M`` and ``G`` stand for
+2¹⁰, 2²⁰ and 2³⁰. What was not used for longest goes first.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 import stat
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -15,14 +25,14 @@ from autograd.jit.module import Module
 
 FORMAT = b"autograd object 1\n"
 OFF = ("off", "0", "no", "false")
+ENTRY, PARTIAL = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9a-f]{64}\.\w+\.partial")  # nothing else is ever removed
+STALE = 3600.0  # seconds after which a partial file was left behind by a process that was killed
+LOOKS = 64  # how often the directory's size is looked at while as many bytes are written as it may hold
+FULL = 0.9  # to what part of its largest size it shrinks then
 
 
 def folder() -> Path | None:
-    """The directory, made if need be; None if it is turned off or not safe.
-
-    ``AUTOGRAD_CACHE`` names it or turns it off (``off``); else it is ``scalar-autograd`` in ``XDG_CACHE_HOME``, else
-    in ``~/.cache``.
-    """
+    """The directory, made if need be; None if it is turned off or not safe."""
     chosen = os.environ.get("AUTOGRAD_CACHE", "")
     if chosen.lower() in OFF:
         return None
@@ -56,13 +66,28 @@ def load(module: Module) -> native.Native:
     """The module's machine code, from disk if it is there and sound."""
     where = None if module.custom else folder()  # calls into Python have no address in another process
     if where is None:
-        return native.load(module)[0]
+        return native.load(module, native.generate(module))
     entry = where / key(module.text())
-    stored = _read(entry)
-    loaded, code = native.load(module, stored)
-    if stored is None:
+    code = _read(entry)
+    if code is None:
+        code = native.generate(module)
         _write(entry, code)
-    return loaded
+    return native.load(module, code)
+
+
+def largest() -> int:
+    """How many bytes the directory may grow to.
+
+    Raises
+    ------
+    ValueError
+        If ``AUTOGRAD_CACHE_SIZE`` is not a size.
+    """
+    text = os.environ.get("AUTOGRAD_CACHE_SIZE", "").strip() or "1G"
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)", text, re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"AUTOGRAD_CACHE_SIZE is {text!r}, not a size: set it to bytes, or to a number with K, M or G")
+    return int(float(found[1]) * 2.0 ** (10 * " kmg".index(found[2].lower() or " ")))
 
 
 def _read(entry: Path) -> bytes | None:
@@ -74,15 +99,45 @@ def _read(entry: Path) -> bytes | None:
     head, code = content[: len(FORMAT) + 32], content[len(FORMAT) + 32 :]
     if head[: len(FORMAT)] != FORMAT or head[len(FORMAT) :] != hashlib.sha256(code).digest():
         return None
+    with contextlib.suppress(OSError):
+        os.utime(entry)  # used last now
     return code
 
 
 def _write(entry: Path, code: bytes) -> None:
     """All or nothing: another process sees the whole file or none."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=entry.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(FORMAT + hashlib.sha256(code).digest() + code)
-        os.replace(temporary, entry)
-    except OSError:  # a full or read-only disk: the next process compiles again
+    limit = largest()
+    with contextlib.suppress(OSError):  # a full or read-only disk: the next process compiles again
+        descriptor, partial = tempfile.mkstemp(prefix=f"{entry.name}.", suffix=".partial", dir=entry.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(FORMAT + hashlib.sha256(code).digest() + code)
+            os.replace(partial, entry)
+        except BaseException:
+            os.unlink(partial)
+            raise
+    # Whoever writes many bytes looks often, with no count kept between processes: a hash is as good as a die.
+    if int(entry.name[:8], 16) / 2**32 * limit < LOOKS * len(code):
+        trim(entry.parent, limit)
+
+
+def trim(where: Path, limit: int) -> None:
+    """Remove what killed processes left behind and, if the directory is too large, the entries unused for longest."""
+    entries: list[tuple[float, int, str]] = []
+    with contextlib.suppress(OSError), os.scandir(where) as files:
+        for file in files:
+            with contextlib.suppress(OSError):  # another process has removed it
+                found = file.stat(follow_symlinks=False)
+                if ENTRY.fullmatch(file.name):
+                    entries.append((found.st_mtime, found.st_size, file.path))
+                elif PARTIAL.fullmatch(file.name) and found.st_mtime < time.time() - STALE:
+                    os.unlink(file.path)
+    total = sum(size for _, size, _ in entries)
+    if total <= limit:
         return
+    for _, size, path in sorted(entries):
+        if total <= FULL * limit:
+            return
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        total -= size

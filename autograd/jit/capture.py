@@ -26,7 +26,7 @@ class Trace(Builder):
     """The program being captured, with the numbers of the run that is being watched."""
 
     def __init__(self, parent: Trace | None = None) -> None:
-        super().__init__(adjoint.mapped_rewriters())
+        super().__init__(adjoint.mapped_rewriters(), adjoint.FRESH)
         self.parent = parent
         self.numbers: dict[int, Any] = {}
         self.given: list[float] = []  # the number of every input

@@ -13,7 +13,7 @@ from functools import reduce
 from math import copysign
 from typing import Any, NamedTuple
 
-from autograd.jit.builder import Builder
+from autograd.jit.builder import Builder, only
 from autograd.jit.program import Guard, Program
 
 FEWEST_PRODUCTS = 2  # in a chain that becomes a `dot`
@@ -123,10 +123,9 @@ PLUS = frozenset({"abs", "exp", "exp2", "cosh", "hypot", "acos", "erfc"})
 KEEPS_PLUS = frozenset({"add", "div", "sqrt", "sum", "sinh", "tanh", "log1p", "expm1", "asinh", "atan", "cbrt", "erf"})
 
 
+@only(("dot", "sum"))
 def spread(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """The additions and products of a `dot` or `sum`, as a rewriter; several accumulators where the order is free."""
-    if op not in ("dot", "sum"):
-        return None
     half = len(operands) // 2
     terms = operands if op == "sum" else [_product(builder, x, y) for x, y in zip(operands[:half], operands[half:])]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from autograd import rules
 from autograd.ieee import LN2, SQRT_HALF
-from autograd.jit.builder import Builder
+from autograd.jit.builder import Builder, only
 from autograd.rules import select
 
 
@@ -108,7 +108,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 }
 
 
+@only(FORMULAS)
 def expand(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """The formula in place of a row, as a rewriter."""
-    formula = FORMULAS.get(op)
-    return None if formula is None else builder.place(formula(*[builder.wrap(o) for o in operands]))
+    return builder.place(FORMULAS[op](*[builder.wrap(o) for o in operands]))

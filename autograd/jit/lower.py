@@ -55,6 +55,8 @@ class Code:
         self.type, self.bit = kind(lanes), kind(lanes, "i1")
         self.lines: list[str] = []
         self.here: set[int] = set()  # values that have a name in the function being written
+        self.failed = ""  # the number of the first guard that failed so far, in this function
+        self.in_memory = False  # whether all that is still needed can be loaded from memory
         self.chunks: list[str] = []
         self.temporaries = 0
         self.items: dict[int, Callable[[int], int]] = {}  # a map's value → where in the workspace its items are
@@ -148,11 +150,16 @@ class Code:
         computed = [i for i, (op, _, _) in enumerate(code) if op not in FREE and i not in unneeded]
         calls = any(code[i].op in LIBM or code[i].op in ("map", "custom") for i in computed)
         length = CHUNK if calls or len(computed) > LONGEST else LONGEST
-        parts = [computed[start : start + length] for start in range(0, len(computed), length)] or [[]]
+        parts: list[list[int]] = [[]]
+        for value in computed:
+            if len(parts[-1]) == length or (parts[-1] and (self._is_large(value) or self._is_large(parts[-1][-1]))):
+                parts.append([])
+            parts[-1].append(value)
         self._assign_slots(parts)
         uses = self._outputs_by_value()
         for part in parts:
             self._begin()
+            self.in_memory = bool(part) and self._is_large(part[0])
             for value in part:
                 self._instruction(value)
                 for output in uses.pop(value, ()):
@@ -164,8 +171,10 @@ class Code:
                 if self.kept and value in self.kept.new:
                     self._store(value, "%sums", 8 * self.lanes * self.kept.new[value])
             if part is parts[-1]:
+                self.in_memory = True
                 for value, outputs in uses.items():  # inputs, constants and results of maps
                     for output in outputs:
+                        self._make_room()
                         self._output(output, value)
                 for value, place in self.kept.new.items() if self.kept else ():
                     if code[value].op in FREE:
@@ -174,10 +183,23 @@ class Code:
             self._finish()
         return self.chunks
 
+    def _is_large(self, value: int) -> bool:
+        """Whether so much is to be stored for a map that it needs functions of its own."""
+        op, operands, _ = self.program.code[value]
+        return op == "map" and len(operands) > CHUNK
+
+    def _make_room(self) -> None:
+        """Go on in a new function if this one is long and all that is still needed lies in memory."""
+        if self.in_memory and len(self.lines) > 4 * CHUNK:
+            self._finish()
+            self._begin()
+
     def _begin(self) -> None:
-        self.lines, self.here = [], set()
+        self.lines, self.here, self.failed = [], set(), ""
 
     def _finish(self) -> None:
+        if self.failed:
+            self.write(f"store i64 {self.failed}, ptr %sums")
         name = f"@{self.name}.{len(self.chunks)}"
         body = "\n".join(self.lines)
         self.module.functions.append(
@@ -207,7 +229,7 @@ class Code:
             free += freed.pop(c, [])
             for value in part:
                 if last[value] > c and code[value].op != "map":
-                    slot = free.pop() if free else self.module.layout.take(8 * self.lanes)
+                    slot = free.pop() if free else self.module.layout.take(8 * self.lanes, 8 * self.lanes)
                     self.slots[value] = slot
                     freed.setdefault(last[value] + 1, []).append(slot)
 
@@ -249,14 +271,14 @@ class Code:
         self.write(f"store {self.type} {total}, ptr {where}, align {8 * self.lanes}")
 
     def _guard(self, position: int) -> None:
-        """Note the first guard that fails, counted from 1, in front of the workspace."""
+        """Note the first guard that fails, counted from 1; `_finish` stores it in front of the workspace."""
         guard = self.program.guards[position]
-        failed = self.temporary(f"xor i1 {self.get(guard.value)}, {str(guard.expected).lower()}")
-        before = self.temporary("load i64, ptr %sums")
-        number = self.temporary(f"select i1 {failed}, i64 {position + 1}, i64 {1 << 62}")
-        first = self.temporary(f"call i64 @llvm.umin.i64(i64 {before}, i64 {number})")
+        number, none = position + 1, 1 << 62
+        yes, no = (none, number) if guard.expected else (number, none)
+        failed = self.temporary(f"select i1 {self.get(guard.value)}, i64 {yes}, i64 {no}")
+        before = self.failed or self.temporary("load i64, ptr %sums")
+        self.failed = self.temporary(f"call i64 @llvm.umin.i64(i64 {before}, i64 {failed})")
         self.module.declarations["llvm.umin.i64"] = "declare i64 @llvm.umin.i64(i64, i64)"
-        self.write(f"store i64 {first}, ptr %sums")
 
     def _end_of_body(self) -> None:
         """Of a body with guards: which lanes are valid, and then the outputs."""
@@ -360,7 +382,8 @@ class Code:
             if op == "input":
                 shared.append(("%inputs", 8 * data))
             else:
-                shared.append(("%work", layout.take(8)))
+                shared.append(("%work", layout.take(8, 8)))
+                self._make_room()
                 self._store(o, *shared[-1])
         each = len(mapped.reduced) - sum(mapped.reduced)
         results = layout.take(8 * each * (mapped.rows or 0))
@@ -394,7 +417,7 @@ class Code:
     def _tables(self, operands: Sequence[int], mapped: Map, results: int) -> tuple[str, list[int]]:
         """The table of a map whose rows are values of this program, and the widths of its groups of inputs."""
         layout, columns, rows = self.module.layout, mapped.columns, mapped.rows or 0
-        entries: list[tuple[str, int, int]] = []
+        entries: list[tuple[str, int, int, int]] = []  # a pointer and an offset, the steps from row to row and column
         widths: list[int] = []
         end: tuple[int, int] | None = None  # of the group so far: its last column's first input, and its step
         for column in range(columns):
@@ -403,8 +426,9 @@ class Code:
             if step is None:
                 start = layout.take(8 * rows)
                 for row, o in enumerate(values):
+                    self._make_room()
                     self._store(o, "%work", start + 8 * row)
-                entries.append((self.address("%work", start), 8, 8))
+                entries.append(("%work", start, 8, 8))
                 widths.append(1)
                 end = None
                 continue
@@ -412,18 +436,20 @@ class Code:
             if end == (first - 1, step):
                 widths[-1] += 1
             else:
-                entries.append((self.address("%inputs", 8 * first), 8 * step, 8))
+                entries.append(("%inputs", 8 * first, 8 * step, 8))
                 widths.append(1)
             end = first, step
         each = len(mapped.reduced) - sum(mapped.reduced)
         if each:
-            entries.append((self.address("%work", results), 8, 8 * rows))
-        table = self.address("%work", layout.take(ENTRY * len(entries) + 8))
-        for i, (pointer, stride, step) in enumerate(entries):
-            self.write(f"store ptr {pointer}, ptr {self.address(table, ENTRY * i)}")
-            self.write(f"store i64 {stride}, ptr {self.address(table, ENTRY * i + 8)}")
-            self.write(f"store i64 {step}, ptr {self.address(table, ENTRY * i + 16)}")
-        return table, widths
+            entries.append(("%work", results, 8, 8 * rows))
+        table = layout.take(ENTRY * len(entries) + 8)
+        for i, (base, offset, stride, step) in enumerate(entries):
+            self._make_room()
+            where = self.address("%work", table + ENTRY * i)
+            self.write(f"store ptr {self.address(base, offset)}, ptr {where}")
+            self.write(f"store i64 {stride}, ptr {self.address(where, 8)}")
+            self.write(f"store i64 {step}, ptr {self.address(where, 16)}")
+        return self.address("%work", table), widths
 
     def _even_step(self, values: Sequence[int]) -> int | None:
         """How far apart these inputs are, if they are inputs and evenly apart."""

@@ -35,10 +35,10 @@ class Layout:
 
     size: int = 0
 
-    def take(self, bytes_: int) -> int:
+    def take(self, bytes_: int, alignment: int = ALIGNMENT) -> int:
         """The offset of so many new bytes."""
-        start = self.size
-        self.size += -(-bytes_ // ALIGNMENT) * ALIGNMENT
+        start = -(-self.size // alignment) * alignment
+        self.size = start + bytes_
         return start
 
 

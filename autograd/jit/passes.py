@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from autograd.jit.builder import Builder, Rewriter
+from autograd.jit.builder import Builder, Rewriter, only
 from autograd.jit.chains import gather, spread
 from autograd.jit.formulas import expand
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
@@ -22,8 +22,11 @@ COMMUTATIVE = frozenset({"add", "mul", "and", "or", "==", "!="})
 
 def fold_constants(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """An operation on constants is a constant."""
-    if op in UNFOLDED or not all(builder.code[o].op == "constant" for o in operands):
+    if op in UNFOLDED:
         return None
+    for o in operands:
+        if builder.code[o].op != "constant":
+            return None
     result = evaluate_one(Instruction(op, operands, data), [builder.code[o].data for o in operands])
     return builder.truth_constant(result) if op in PREDICATES else builder.constant(result)
 
@@ -32,17 +35,11 @@ def number_values(builder: Builder, op: str, operands: tuple[int, ...], data: An
     """The same operation on the same operands is the same value (common subexpressions)."""
     if op == "constant":
         return builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data)
-    key = (op, tuple(sorted(operands)) if op in COMMUTATIVE else operands, data)
-    found = builder.known.get(key)
-    if found is None:
-        builder.known[key] = len(builder.code)  # where the instruction is about to go
-    return found
-
-
-def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
-    """Algebra that is exact in IEEE arithmetic, zeros' signs included."""
-    rule = IDENTITIES.get(op)
-    return None if rule is None else rule(builder, *operands)
+    if op in COMMUTATIVE and operands[0] > operands[1]:
+        operands = operands[1], operands[0]
+    new = len(builder.code)  # where the instruction is about to go
+    found = builder.known.setdefault((op, operands, data), new)
+    return None if found == new else found
 
 
 def _negated(builder: Builder, value: int) -> int | None:
@@ -53,18 +50,21 @@ def _negated(builder: Builder, value: int) -> int | None:
 
 def _is(builder: Builder, value: int, number: float) -> bool:
     constant = builder.number(value)
-    return constant == number and math.copysign(1.0, constant) == math.copysign(1.0, number)
+    return constant == number and (number != 0.0 or math.copysign(1.0, constant) == math.copysign(1.0, number))
 
 
 def _add(builder: Builder, a: int, b: int) -> int | None:
-    if _is(builder, a, -0.0):
-        return b
-    if _is(builder, b, -0.0):
-        return a
-    if (y := _negated(builder, b)) is not None:
-        return builder.emit("sub", (a, y))
-    if (x := _negated(builder, a)) is not None:
-        return builder.emit("sub", (b, x))
+    kinds = builder.code[a].op, builder.code[b].op
+    if "constant" in kinds:
+        if _is(builder, a, -0.0):
+            return b
+        if _is(builder, b, -0.0):
+            return a
+    if "neg" in kinds:
+        if (y := _negated(builder, b)) is not None:
+            return builder.emit("sub", (a, y))
+        if (x := _negated(builder, a)) is not None:
+            return builder.emit("sub", (b, x))
     return None
 
 
@@ -77,13 +77,15 @@ def _sub(builder: Builder, a: int, b: int) -> int | None:
 
 
 def _mul(builder: Builder, a: int, b: int) -> int | None:
-    for other, factor in ((a, b), (b, a)):
-        if _is(builder, factor, 1.0):
-            return other
-        if _is(builder, factor, -1.0):
-            return builder.emit("neg", (other,))
-    if (x := _negated(builder, a)) is not None and (y := _negated(builder, b)) is not None:
-        return builder.emit("mul", (x, y))
+    kinds = builder.code[a].op, builder.code[b].op
+    if "constant" in kinds:
+        for other, factor in ((a, b), (b, a)):
+            if _is(builder, factor, 1.0):
+                return other
+            if _is(builder, factor, -1.0):
+                return builder.emit("neg", (other,))
+    if kinds == ("neg", "neg"):
+        return builder.emit("mul", (builder.code[a].operands[0], builder.code[b].operands[0]))
     return None
 
 
@@ -136,9 +138,17 @@ IDENTITIES: dict[str, Any] = {
 }
 
 
+@only(IDENTITIES)
+def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """Algebra that is exact in IEEE arithmetic, zeros' signs included."""
+    found: int | None = IDENTITIES[op](builder, *operands)
+    return found
+
+
+@only(("pow",))
 def small_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """A power with a small whole exponent is a product."""
-    exponent = builder.number(operands[1]) if op == "pow" else None
+    exponent = builder.number(operands[1])
     if exponent is None or exponent not in (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0):
         return None
     x = operands[0]
@@ -154,9 +164,10 @@ def small_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any
     return builder.emit("mul", (square, x if exponent == 3.0 else square))
 
 
+@only(("stop",))
 def drop_stops(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """After the last differentiation, a value whose gradient is cut is just the value."""
-    return operands[0] if op == "stop" else None
+    return operands[0]
 
 
 def fuse_maps(program: Program) -> Program:
@@ -254,7 +265,9 @@ def remove_dead_code(program: Program) -> Program:
     """Only what an output or a guard depends on is kept; a map keeps only the results that are used."""
     program = _remove_unused_results(program)
     alive = _alive(program)
-    place: dict[int, int] = {}
+    if all(alive) and not any(instruction.op == "map" for instruction in program.code):
+        return program
+    place = [-1] * len(alive)
     code: list[Instruction] = []
     for i, (op, operands, data) in enumerate(program.code):
         if alive[i]:
@@ -321,8 +334,8 @@ def simplify(program: Program) -> Program:
 def prepare(program: Program, reorder: bool = True) -> Program:
     """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
     everything = (drop_stops, fold_constants, identities, small_powers, expand, number_values)
-    ready = rewrite(remove_dead_code(program), *everything)
-    return remove_dead_code(gather(remove_dead_code(ready), reorder))
+    ready = remove_dead_code(rewrite(program, *everything))
+    return remove_dead_code(gather(ready, reorder))
 
 
 def unroll(program: Program) -> Program:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from autograd.jit import cache, native, passes
 from autograd.jit.lower import lower
-from autograd.jit.module import ALIGNMENT
+from autograd.jit.module import ALIGNMENT, Module
 from autograd.jit.program import Guard, Program
 from autograd.tree import flatten
 from autograd.value import Value
@@ -41,6 +43,18 @@ def check_paths(count: int, options: Options, name: str, guards: Sequence[Guard]
         f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
         "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
     )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection: it would look through millions of instructions that are all in use."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class Frame:
@@ -89,15 +103,23 @@ class Path:
         start = time.perf_counter()
         self.rebuild = flatten(self.template)[1]
         self.counts["captured"] = passes.count(self.captured)
-        simple = passes.simplify(self.captured)
-        self.counts["simplified"] = passes.count(simple)
-        self.program = passes.prepare(simple, reorder=not self.options.accurate)
-        unrolled = passes.unroll(self.program)
-        self.counts["compiled"] = passes.count(unrolled)
-        machine = native.machine(self.options.accurate, self.options.fast_math)
-        self.code = cache.load(lower(unrolled, machine))
+        with uncollected():
+            simple = passes.simplify(self.captured)
+            self.counts["simplified"] = passes.count(simple)
+            self.program = passes.prepare(simple, reorder=not self.options.accurate)
+            unrolled = passes.unroll(self.program)
+            self.counts["compiled"] = passes.count(unrolled)
+            module = self._lowered(unrolled)
+        self.code = cache.load(module)
         self.function = self.code.function
         self.seconds += time.perf_counter() - start
+
+    def module(self) -> Module:
+        """The module for this machine, made anew: its text is too long to be kept."""
+        return self._lowered(passes.unroll(self.program))
+
+    def _lowered(self, unrolled: Program) -> Module:
+        return lower(unrolled, native.machine(self.options.accurate, self.options.fast_math))
 
     def frame(self) -> Frame:
         """Buffers for a call: used ones if there are any."""

@@ -1,0 +1,162 @@
+"""Machine code on disk: found again, made again, never too much of it."""
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autograd.jit import cache, jit
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a cache of its own."""
+    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def start_python(code: str, **environment: str) -> Any:
+    """A new Python at work."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_python(code: str, **environment: str) -> str:
+    """What a new Python prints."""
+    process = start_python(code, **environment)
+    printed: str = process.communicate()[0]
+    assert 0 == process.returncode
+    return printed
+
+
+CACHED = "from autograd.jit import jit; import autograd.math as am; print(jit(lambda x: am.exp(x) * 3.0)(0.0))"
+
+
+def test_cache(private_cache: Path) -> None:
+    """The second process finds the object code; a cut entry is made again; two at once do not disturb each other."""
+    first = [start_python(CACHED) for _ in range(2)]
+    assert ["3.0\n"] * 2 == [process.communicate()[0] for process in first]
+    (entry,) = list(private_cache.iterdir())
+    assert 0o700 == stat.S_IMODE(private_cache.stat().st_mode)
+    whole, number = entry.read_bytes(), entry.stat().st_ino
+    assert "3.0\n" == run_python(CACHED)
+    assert number == entry.stat().st_ino
+    entry.write_bytes(whole[: len(whole) // 2])
+    assert "3.0\n" == run_python(CACHED)
+    assert whole == entry.read_bytes()
+    entry.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert "3.0\n" == run_python(CACHED)
+    assert whole == entry.read_bytes()
+
+
+def test_cache_off_and_unsafe(private_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache can be turned off, follows XDG_CACHE_HOME, and refuses a directory that others can write to."""
+    assert "3.0\n" == run_python(CACHED, AUTOGRAD_CACHE="off")
+    assert not private_cache.exists()
+    assert "3.0\n" == run_python(CACHED, AUTOGRAD_CACHE="", XDG_CACHE_HOME=str(tmp_path))
+    assert 1 == len(list((tmp_path / "scalar-autograd").iterdir()))
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    monkeypatch.setenv("AUTOGRAD_CACHE", str(shared))
+    with pytest.warns(UserWarning, match="can be written by others"):
+        assert 5.0 == jit(lambda x: x + 4.0)(1.0)
+    assert [] == list(shared.iterdir())
+
+
+@pytest.mark.parametrize("size", ["much", "-1", "1T", "1 2"])
+def test_bad_sizes(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A size that is none is refused, with the text and what to write instead."""
+    monkeypatch.setenv("AUTOGRAD_CACHE_SIZE", size)
+    with pytest.raises(ValueError, match=f"AUTOGRAD_CACHE_SIZE is '{size}', not a size: set it to bytes"):
+        jit(lambda x: x + 4.0)(1.0)
+
+
+def test_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes, or a number with a letter; a gigabyte if nothing is said."""
+    sizes = {"": 2**30, "4096": 4096, "2k": 2048, "1.5M": 3 * 2**19, " 10G ": 10 * 2**30, "0": 0}
+    for text, size in sizes.items():
+        monkeypatch.setenv("AUTOGRAD_CACHE_SIZE", text)
+        assert size == cache.largest()
+
+
+def entry(where: Path, number: int, age: float, size: int = 1000) -> Path:
+    """A file that looks like an entry, used so many seconds ago."""
+    path = where / f"{number:064x}"
+    path.write_bytes(bytes(size))
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_unused_entries_go_first(private_cache: Path) -> None:
+    """The oldest are removed until there is room; what a process left when it was killed too; nothing of others."""
+    private_cache.mkdir()
+    entries = [entry(private_cache, k, age=1000.0 - k) for k in range(20)]
+    foreign = [private_cache / "notes.txt", private_cache / ("f" * 63), private_cache / f"{1:064x}.partial"]
+    left, fresh = (private_cache / f"{1:064x}.{name}.partial" for name in ("a_1", "b_2"))
+    for path in (*foreign, left, fresh):
+        path.write_bytes(bytes(5000))
+    for path in (*foreign, left):
+        os.utime(path, (0.0, 0.0))
+    cache.trim(private_cache, 20_000)
+    assert {*entries, *foreign, fresh} == set(private_cache.iterdir())
+    cache.trim(private_cache, 10_000)
+    assert {*entries[11:], *foreign, fresh} == set(private_cache.iterdir())
+    cache.trim(private_cache / "missing", 0)
+
+
+def test_a_hit_counts_as_a_use(private_cache: Path) -> None:
+    """What was compiled long ago but is used today stays."""
+    jit(lambda x: x + 4.0)(1.0)
+    (used,) = private_cache.iterdir()
+    os.utime(used, (1.0, 1.0))
+    others = [entry(private_cache, k, age=1000.0) for k in range(20)]
+    jit(lambda x: x + 4.0)(1.0)
+    cache.trim(private_cache, used.stat().st_size + 5000)
+    assert used.exists()
+    assert sum(other.exists() for other in others) <= 5
+
+
+MANY = """
+from autograd.jit import jit
+for k in range(30):
+    assert jit(lambda x: x * (k % 10 + 2.0) + {})(1.0) == k % 10 + 2.0 + {}
+"""
+
+
+def test_bound_with_several_processes(private_cache: Path) -> None:
+    """Processes that write, read and remove the same files compute what they should, and leave no more than allowed."""
+    processes = [start_python(MANY.format(k, k), AUTOGRAD_CACHE_SIZE="20K") for k in (1.0, 1.0, 2.0)]
+    for process in processes:
+        process.communicate()
+        assert 0 == process.returncode
+    files = list(private_cache.iterdir())
+    assert files
+    assert all(cache.ENTRY.fullmatch(file.name) for file in files)
+    assert sum(file.stat().st_size for file in files) <= 20 * 1024
+
+
+def test_entries_that_cannot_be_used(private_cache: Path) -> None:
+    """An entry that cannot be read or written, or a directory that cannot, costs a compilation and nothing else."""
+    jit(lambda x: x + 4.0)(1.0)
+    (used,) = private_cache.iterdir()
+    used.chmod(0)
+    assert 5.0 == jit(lambda x: x + 4.0)(1.0)
+    used.unlink()
+    used.mkdir()
+    assert 5.0 == jit(lambda x: x + 4.0)(1.0)
+    assert [used] == list(private_cache.iterdir())
+    private_cache.chmod(0o500)
+    assert 6.0 == jit(lambda x: x + 5.0)(1.0)
+    private_cache.chmod(0o700)

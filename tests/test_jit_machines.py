@@ -1,0 +1,100 @@
+"""Code for lesser machines than the one at hand: four lanes, two lanes, no fused multiply-add, other processors."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import problems
+import pytest
+from test_jit_rules import eager, points, ulps, value_bound
+
+import autograd.math as am
+from autograd import value_and_grad, vmap
+from autograd.jit import jit, lower, native, passes
+from autograd.jit.module import Machine
+from autograd.rules import TABLE
+
+SSE2 = "+sse,+sse2"
+AVX = f"{SSE2},+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx"
+MACHINES = {  # the name of a processor: its features, its lanes, and what its code does not contain
+    "haswell": (f"{AVX},+avx2,+fma", 4, "zmm"),
+    "ivybridge": (AVX, 4, "zmm|vfm|vfnm"),
+    "x86-64": (SSE2, 2, "[yz]mm|vfm|vfnm"),
+}
+NAMES = ["exp", "log1p", "sin", "tan", "erf", "pow", "atan2", "fmod", "cbrt", "tanh", "lgamma", "floor", "round"]
+NAMES += ["sigmoid", "mod", "where", "max", "logsumexp", "gelu", "copysign", "clip"]
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A lesser machine, as far as the compiler can see; what it makes runs on this one."""
+    target, triple, _, available = native.host()
+    features, lanes, _ = MACHINES[request.param]
+    if not triple.startswith("x86_64") or not {*features.split(",")} <= {*available.split(",")}:
+        pytest.skip("this machine does not have that one's instructions")
+    monkeypatch.setattr(native, "host", lambda: (target, triple, request.param, features))
+    monkeypatch.setenv("AUTOGRAD_CACHE", "off")
+    native.vector_math.cache_clear()
+    assert lanes == native.lanes()
+    yield request.param
+    native.vector_math.cache_clear()
+
+
+def test_rows(machine: str) -> None:
+    """Rows of the table in lanes: the eager values, over a batch that does not fill its last block."""
+    for name in NAMES:
+        columns = [np.array(column) for column in zip(*points(TABLE[name]), strict=True)]
+        mapped = jit(vmap(lambda *x, name=name: TABLE[name](*x)))
+        for k, (actual, (expected, _)) in enumerate(zip(mapped(*columns), eager(name), strict=True)):
+            assert ulps(expected, actual) <= value_bound(name), (name, [column[k] for column in columns])
+        assert not re.search(MACHINES[machine][2], mapped.assembly())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 101])
+def test_maps(machine: str, count: int) -> None:
+    """Rows with branches, gradients for each and of their sum, in batches of every remainder."""
+    rows = np.random.default_rng(count).normal(size=(count, 3))
+
+    def loss(w: Any, x: Any) -> Any:
+        y = am.tanh(w * x[0] + x[1]) if x[2] > 0.0 else x[2] * x[2] - w
+        return am.where(y < 0.0, y * y, am.exp(y) * x[0])
+
+    each = vmap(value_and_grad(loss), in_axes=(None, 0))
+    for expected, actual in zip(each(0.7, rows), jit(each)(0.7, rows), strict=True):
+        assert pytest.approx(expected, rel=1e-13) == actual
+    total = value_and_grad(vmap(loss, in_axes=(None, 0), reduce="sum"))
+    assert pytest.approx(total(0.7, rows), rel=1e-12) == jit(total)(0.7, rows)
+
+
+def test_single_calls(machine: str) -> None:
+    """Scalar code without a batch."""
+    x = problems.rosenbrock_data()["x"]
+    (value, gradient), step = value_and_grad(problems.rosenbrock)(x), jit(value_and_grad(problems.rosenbrock))
+    assert pytest.approx(value, rel=1e-13) == step(x)[0]
+    assert pytest.approx(gradient, rel=1e-12) == step(x)[1]
+    assert not re.search(MACHINES[machine][2], step.assembly())
+
+
+@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
+def test_another_processor(triple: str) -> None:
+    """Code for ARM's vectors is generated, with their fused multiply-adds; nothing here can run it."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        target = llvm.Target.from_triple(triple)
+    except RuntimeError:
+        pytest.skip("this LLVM knows its own processor only")
+
+    def row(w: Any, x: Any) -> Any:
+        return am.exp(w * x[0]) * x[1] + w * x[2] if x[2] > 0.0 else w
+
+    compiled = jit(value_and_grad(vmap(row, in_axes=(None, 0), reduce="sum")))
+    compiled(0.7, np.ones((5, 3)))
+    (path,) = compiled.paths()
+    module = lower.lower(passes.unroll(path.program), Machine(2, {}))
+    generator = target.create_target_machine(codemodel="jitdefault", jit=True)
+    parsed = llvm.parse_assembly(module.text(), llvm.create_context())
+    assert re.search(r"fml[as].*2d", generator.emit_assembly(parsed))
+    assert generator.emit_object(parsed)
