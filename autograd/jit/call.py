@@ -84,7 +84,8 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
             raise
         trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
     template = rebuild([0.0] * len(outputs))
-    return Path(finish(trace, outputs), template, options, [leaf for leaf, _ in trace.leaf_inputs])
+    closed = [leaf for leaf, _ in trace.leaf_inputs]
+    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs))
 
 
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
@@ -138,7 +139,7 @@ class Compiled:
             return self._on_values(structure, (args, keywords), leaves)
         version = self._version(structure)
         path, outputs = version.numbers((args, keywords), leaves)
-        if path.leaves and not self.lowers:
+        if path.parents and not self.lowers:
             return self._on_values(structure, (args, keywords), leaves)
         if not keywords:
             at = version.paths.index(path)
@@ -177,12 +178,12 @@ class Compiled:
         if mode is not None and not mode.recording:
             return path.rebuild([Value(y) for y in outputs])
         active = [i for i, x in enumerate(leaves) if isinstance(x, Value)]
-        operands = (*[leaves[i] for i in active], *path.leaves)
+        operands = (*[leaves[i] for i in active], *path.parents)
         keep_graph = keep_graph or not self.lowers or transforms._inside.get()
         if not keep_graph and len(outputs) * len(operands) > LARGEST_JACOBIAN:
             return path.rebuild([Ungraphed.restore(y, None, (), ()) for y in outputs])
         numbers = [x if type(x) is float else x.data for x in leaves]
-        rows = self._derivative(arguments, active, path.leaves)
+        rows = self._derivative(arguments, active, path.parents)
         local = rows(numbers)
         nodes = []
         for k, y in enumerate(outputs):
