@@ -303,6 +303,7 @@ class _Mapper:
         parts, _ = flatten(self.row, arrays=True)
         results = () if reduce is not None else tuple([getattr(part, "size", 1) for part in parts])
         data = Map(body, len(shared), reduced, None, self.widths, results)
+        trace.keep_sample(data, child, order)
         self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
         if reduce is None:
             return None

@@ -32,9 +32,9 @@ class Trace(Builder):
         self.leaves: dict[Any, int] = {}  # Values from outside → where they are
         self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
         self.lifted: dict[int, int] = {}  # values of the parent → where they are
-        self.lifted_inputs: list[tuple[int, int]] = []
-        self.guards: list[Guard] = []
         self.guarded: set[int] = set()
+        self.branches = True  # or else what needs a guard cannot be a map
+        self.samples: dict[Map, list[float]] = {}  # the inputs of the row that was captured
 
     def input(self, number: float) -> int:
         """A new input; `number` is what it is in this run."""
@@ -83,8 +83,7 @@ class Trace(Builder):
         if constant is not None:
             return self.constant(constant)
         if outer not in self.lifted:
-            self.lifted[outer] = self.input(nan)
-            self.numbers[self.lifted[outer]] = self.parent.value(outer)
+            self.lifted[outer] = self.input(self.parent.value(outer))
             self.lifted_inputs.append((outer, self.code[self.lifted[outer]].data))
         return self.lifted[outer]
 
@@ -130,6 +129,8 @@ class Trace(Builder):
 
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
+        if not self.branches and self.code[predicate].op != "constant":
+            raise NotImplementedError(adjoint.THROUGH_A_MAP)
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
             self.guarded.add(predicate)
@@ -137,6 +138,19 @@ class Trace(Builder):
         return outcome
 
     # ---- maps ------------------------------------------------------------------------------------------------
+
+    def inner(self, mapped: Map, shared_seeds: Sequence[int], seeds: Sequence[int]) -> Trace:
+        """The adjoint of a map's body is captured too, on the same row: a derivative may branch."""
+        child, sample = Trace(self), self.samples[mapped]
+        child.branches = mapped.rows is None
+        first, then = [[self.value(s) if child.branches else nan for s in part] for part in (shared_seeds, seeds)]
+        child.given = [*sample[: mapped.shared], *first, *sample[mapped.shared :], *then]
+        return child
+
+    def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
+        """The inputs of the row that was captured."""
+        assert isinstance(inner, Trace)
+        self.samples[mapped] = [inner.given[number] for number in order]
 
     def map_rows(self, function: Callable[..., Any], rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
         """`vmap` inside a capture: one row is captured, the others are a loop. NotImplemented: unroll it."""
@@ -153,6 +167,7 @@ class Trace(Builder):
         reduced = (reduce is not None,) * len(outputs)
         body = Program(code, outputs, len(order))
         data = Map(body, len(shared), reduced, len(rows))
+        self.keep_sample(data, child, order)
         operands = [outer for outer, _ in shared]
         operands += [column[1][row] for row in range(len(rows)) for column in batched]
         at = self.emit("map", tuple(operands), data)
@@ -188,8 +203,7 @@ class Trace(Builder):
                     new.append(leaf)
                     continue
                 places = [self.place(x) for x in column]
-                at = child.input(nan)
-                child.numbers[at] = self.value(places[0])
+                at = child.input(self.value(places[0]))
                 batched.append((at, places))
                 new.append(Traced.of(child, at))
             arguments.append(flatten(part)[1](new))
