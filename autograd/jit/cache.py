@@ -56,13 +56,13 @@ def load(module: Module) -> native.Native:
     """The module's machine code, from disk if it is there and sound."""
     where = None if module.custom else folder()  # calls into Python have no address in another process
     if where is None:
-        return native.load(module)[0]
+        return native.load(module, native.generate(module))
     entry = where / key(module.text())
-    stored = _read(entry)
-    loaded, code = native.load(module, stored)
-    if stored is None:
+    code = _read(entry)
+    if code is None:
+        code = native.generate(module)
         _write(entry, code)
-    return loaded
+    return native.load(module, code)
 
 
 def _read(entry: Path) -> bytes | None:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from autograd import transforms
-from autograd.jit import batch, fast, travel
+from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, is_capturing, tracing
-from autograd.jit.native import assembly
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.structure import inspect
 from autograd.modes import current_mode
@@ -231,18 +230,18 @@ class Compiled:
 
     def llvm_ir(self) -> str:
         """The text in LLVM's language of every path."""
-        return "\n\n".join(path.code.module.text() for path in self._some())
+        return "\n\n".join(path.module().text() for path in self._some())
 
     def assembly(self) -> str:
         """The machine code of every path, as text."""
-        return "\n\n".join(assembly(path.code.module) for path in self._some())
+        return "\n\n".join(native.assembly(path.module()) for path in self._some())
 
     def stats(self) -> dict[str, Any]:
         """Instructions after each stage, lanes, paths, compile seconds and bytes of machine code."""
         found = self._some()
         return {
             "instructions": [dict(path.counts) for path in found],
-            "lanes": found[0].code.module.machine.lanes,
+            "lanes": native.lanes(),
             "paths": len(found),
             "compile_seconds": sum(path.seconds for path in found),
             "code_bytes": sum(path.code.code_bytes for path in found),

@@ -6,11 +6,9 @@ import ctypes
 import ctypes.util
 import functools
 import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from autograd import ieee
 from autograd.jit.lower import BINARY, LIBM
@@ -84,14 +82,19 @@ def _add_library_symbols() -> None:
     for name in LIBM.values():
         llvm.add_symbol(f"autograd_libm.{name}", _address(getattr(_libm(), name)))
     for name in PYTHON_ROWS:
-        _add_callback(f"autograd_python.{name}", TABLE[name].evaluate, TABLE[name].arity or 0)
+        _callbacks_of_rows.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
 
 
-_callbacks: dict[str, Any] = {}
-_of_rule: WeakKeyDictionary[Rule, str] = WeakKeyDictionary()
+_callbacks_of_rows: list[Any] = []
 
 
-def _add_callback(symbol: str, function: Callable[[Sequence[float]], float], arity: int) -> None:
+def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
+    """Make a rule known under a symbol: the C function, to be kept for as long as machine code may call it.
+
+    Code is bound to its address when it is loaded; the symbol may then be given to another rule.
+    """
+    function = rule.evaluate
+
     def call(*numbers: float) -> float:
         try:
             return ieee.to_float(function(numbers))
@@ -99,8 +102,9 @@ def _add_callback(symbol: str, function: Callable[[Sequence[float]], float], ari
             _pending.error = error  # C has no exceptions: whoever called the machine code raises it
             return float("nan")
 
-    _callbacks[symbol] = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(call)
-    llvm.add_symbol(symbol, _address(_callbacks[symbol]))
+    callback = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(call)
+    llvm.add_symbol(symbol, _address(callback))
+    return callback
 
 
 def raise_pending() -> None:
@@ -134,9 +138,7 @@ class Native:
     work: int
     calls_python: bool
     code_bytes: int
-    seconds: float
-    module: Module
-    keep: list[Any] = field(default_factory=list)
+    keep: list[Any]  # what must live as long as the code
 
     @functools.cached_property
     def function(self) -> Callable[..., int]:
@@ -159,35 +161,29 @@ def target_machine(level: int = 2) -> Any:
 
 def assembly(module: Module) -> str:
     """The machine code as text."""
-    parsed = llvm.parse_assembly(module.text())
+    parsed = llvm.parse_assembly(module.text(), llvm.create_context())
     text: str = target_machine().emit_assembly(parsed)
     return text
 
 
-def load(module: Module, object_code: bytes | None = None, optimize: bool = False) -> tuple[Native, bytes]:
-    """Compile a module (or take its object code) and load it."""
-    start = time.perf_counter()
+def generate(module: Module) -> bytes:
+    """The object code of a module."""
+    # The constants of a program live for as long as LLVM's context: it gets one of its own.
+    code: bytes = target_machine().emit_object(llvm.parse_assembly(module.text(), llvm.create_context()))
+    return code
+
+
+def load(module: Module, object_code: bytes) -> Native:
+    """Load the object code of a module."""
     _add_library_symbols()
-    keep: list[Any] = []
     with _lock:
-        for symbol, rule in module.custom.items():
-            arity = int(symbol.rsplit(".", 1)[1])
-            keep.append(rule)
-            _add_callback(symbol, rule.evaluate, arity)
-        generator = target_machine()
-        if object_code is None:
-            parsed = llvm.parse_assembly(module.text())
-            object_code = generator.emit_object(parsed)
-        empty = llvm.parse_assembly("")
-        engine = llvm.create_mcjit_compiler(empty, generator)
+        keep = [_add_callback(symbol, rule, int(symbol.rsplit(".", 1)[1])) for symbol, rule in module.custom.items()]
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
         engine.finalize_object()
         address = engine.get_function_address("run")
-    keep.append(engine)
     calls_python = bool(module.custom) or any(f"autograd_python.{name}" in module.declarations for name in PYTHON_ROWS)
-    seconds = time.perf_counter() - start
-    native = Native(address, module.layout.size, calls_python, len(object_code), seconds, module, keep)
-    return native, object_code
+    return Native(address, module.layout.size, calls_python, len(object_code), [*keep, engine])
 
 
 def versions() -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd.jit import cache, native, passes
 from autograd.jit.lower import lower
-from autograd.jit.module import ALIGNMENT
+from autograd.jit.module import ALIGNMENT, Module
 from autograd.jit.program import Guard, Program
 from autograd.tree import flatten
 from autograd.value import Value
@@ -97,10 +97,16 @@ class Path:
         self.program = passes.prepare(simple, reorder=not self.options.accurate)
         unrolled = passes.unroll(self.program)
         self.counts["compiled"] = passes.count(unrolled)
-        machine = native.machine(self.options.accurate, self.options.fast_math)
-        self.code = cache.load(lower(unrolled, machine))
+        self.code = cache.load(self._lowered(unrolled))
         self.function = self.code.function
         self.seconds += time.perf_counter() - start
+
+    def module(self) -> Module:
+        """The module for this machine, made anew: its text is too long to be kept."""
+        return self._lowered(passes.unroll(self.program))
+
+    def _lowered(self, unrolled: Program) -> Module:
+        return lower(unrolled, native.machine(self.options.accurate, self.options.fast_math))
 
     def frame(self) -> Frame:
         """Buffers for a call: used ones if there are any."""

@@ -1,0 +1,149 @@
+"""What compiling costs, stage by stage, as programs grow: it should be linear in their length.
+
+    python benchmarks/compile_time.py [--sizes 1500 10000 100000] [--only recurrence sum …] [--huge]
+
+Each program is compiled in a process of its own, with nothing from the disk's cache, and its results are compared with
+the eager engine's. ``--huge`` adds programs of a million instructions. Read how the microseconds an instruction
+change from size to size; the seconds depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from harness import peak_bytes
+
+INPUTS = 8
+STAGES = ("capture", "passes", "text", "parse", "codegen", "load", "first call")
+Shape = Callable[[Any, int, Any], Any]
+
+
+def recurrence(x: Sequence[Any], size: int, m: Any) -> Any:
+    """Two numbers that depend on one another all along: Duffing's oscillator by symplectic Euler steps."""
+    place, speed = x[0], x[1]
+    for _ in range(size // 6):
+        place = place + 0.01 * speed
+        speed = speed - 0.01 * (place * place * place)
+    return place + speed
+
+
+def recurrence_with_calls(x: Sequence[Any], size: int, m: Any) -> Any:
+    """A pendulum under a force that fades: one sine and one exponential a step."""
+    place, speed = x[0], x[1]
+    for step in range(size // 8):
+        place = place + 0.01 * speed
+        speed = speed - 0.01 * m.sin(place) + m.exp(-0.01 * step * x[2])
+    return place + speed
+
+
+def wide_sum(x: Sequence[Any], size: int, m: Any) -> Any:
+    """One sum of terms that do not depend on one another."""
+    return m.sum([(x[k % INPUTS] + 0.001 * k) * x[(k // INPUTS) % INPUTS] for k in range(size // 3)])
+
+
+def wide_sum_with_calls(x: Sequence[Any], size: int, m: Any) -> Any:
+    """The same of sines and exponentials."""
+    return m.sum([(m.sin if k % 2 else m.exp)(x[k % INPUTS] - 0.0001 * k) for k in range(size // 3)])
+
+
+def dense(x: Sequence[Any], size: int, m: Any) -> Any:
+    """Layers of eight numbers, each of all eight before: every value is used far from where it was made."""
+    for layer in range(size // (INPUTS * (2 * INPUTS + 1))):
+        x = [m.tanh(m.sum([(0.3 + 0.01 * ((layer + i + j) % 13)) * x[j] for j in range(INPUTS)])) for i in range(INPUTS)]
+    return m.sum(list(x))
+
+
+SHAPES: dict[str, Shape] = {
+    shape.__name__.replace("_", " "): shape
+    for shape in (recurrence, recurrence_with_calls, wide_sum, wide_sum_with_calls, dense)
+}
+
+
+def function_of(name: str, size: int, m: Any) -> Callable[[Sequence[Any]], Any]:
+    """The function of a shape, or its gradient, whose program has about so many instructions."""
+    from autograd import value_and_grad
+
+    shape = name.removesuffix(", gradient")
+    if shape == name:
+        return lambda x: SHAPES[shape](x, size, m)
+    return value_and_grad(lambda x: SHAPES[shape](x, size * 2 // 5, m))
+
+
+def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
+    """Seconds of every stage, instructions compiled, bytes of peak memory and of machine code."""
+    import llvmlite.binding as llvm
+
+    import autograd.math as am
+    from autograd.jit import call, capture, jit, lower, native, passes
+
+    os.environ["AUTOGRAD_CACHE"] = "off"
+    jit(lambda x: am.sin(x) + 1.0)(1.0)  # what is only done once in a process
+    function = function_of(name, size, am)
+    x = np.linspace(0.1, 0.8, INPUTS).tolist()
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds[name] = time.perf_counter() - start
+
+    with stage("capture"):
+        trace, outputs, _ = call._trace(function, ((x,), {}), x, maps=True)
+        captured = capture.finish(trace, outputs)
+    with stage("passes"):
+        program = passes.prepare(passes.simplify(captured))
+    with stage("text"):
+        module = lower.lower(program, native.machine(False, False))
+        text = module.text()
+    with stage("parse"):
+        parsed = llvm.parse_assembly(text)
+    with stage("codegen"):
+        code = native.target_machine().emit_object(parsed)
+    with stage("load"):
+        native.load(module, code)
+    peak = peak_bytes()
+    instructions = passes.count(program)
+    del trace, captured, program, module, text, parsed
+    compiled = jit(function)
+    with stage("first call"):
+        actual = compiled(x)
+    expected = function(x)
+    expected = expected if isinstance(expected, tuple) else (expected, [])
+    actual = actual if isinstance(actual, tuple) else (actual, [])
+    one, other = np.hstack(expected).astype(float), np.hstack(actual)
+    assert np.max(np.abs(one - other)) <= 1e-9 * np.max(np.abs(one)), f"{name} of {size}: {one} is not {other}"
+    return seconds, instructions, peak, len(code)
+
+
+def main() -> None:
+    """Measure the shapes and sizes that the command line names."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--sizes", nargs="*", type=int, default=[1500, 10_000, 100_000])
+    options.add_argument("--only", nargs="*", metavar="SHAPE", help="shapes whose names start so")
+    options.add_argument("--huge", action="store_true", help="a million instructions, too")
+    arguments = options.parse_args()
+    sizes = arguments.sizes + ([1_000_000] if arguments.huge else [])
+    names = [name + suffix for name in SHAPES for suffix in ("", ", gradient")]
+    print(f"{'':31}{'instructions':>12}" + "".join(f"{stage:>11}" for stage in STAGES) + f"{'us each':>9}  MB peak")
+    for name in names:
+        if arguments.only and not any(name.startswith(wanted) for wanted in arguments.only):
+            continue
+        for size in sizes:
+            with multiprocessing.get_context("spawn").Pool(1) as fresh:
+                seconds, instructions, peak, _ = fresh.apply(measure, (name, size))
+            times = "".join(f"{seconds[stage]:>11.3f}" for stage in STAGES)
+            each = 1e6 * sum(seconds[stage] for stage in STAGES[:-1]) / instructions
+            print(f"{name:31}{instructions:>12,}{times}{each:>9.1f}{peak / 1e6:>9.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
