@@ -204,7 +204,8 @@ def _adjoint_body(
         if want:
             number = i if i < mapped.shared else i + together
             targets.append(inputs[number] if number in inputs else builder.emit("input", (), number))
-    found = reverse(builder, seeds, targets)
+    with builder.watched():
+        found = reverse(builder, seeds, targets)
     zero = builder.constant(0.0)
     outputs = [*mapped.body.outputs, *[found.get(x, zero) for x in targets]]
     shared = range(mapped.shared + together)

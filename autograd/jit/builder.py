@@ -7,6 +7,7 @@ Replaying a program through a builder with some rewriters is a pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from autograd.ieee import to_float
@@ -93,6 +94,10 @@ class Builder:
     def inner(self, mapped: Map, shared_seeds: Sequence[int], seeds: Sequence[int]) -> Builder:
         """Where the adjoint of a map's body is built; its seeds in this program, of the first row where they differ."""
         return Builder(self.rewriters)
+
+    def watched(self) -> AbstractContextManager[None]:
+        """In its `with` block, derivatives that users wrote belong to this program."""
+        return nullcontext()
 
     def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
         """What a capture notes of a new map: the old numbers of its inputs, in order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from math import nan
 from typing import Any
 
@@ -146,6 +146,10 @@ class Trace(Builder):
         first, then = [[self.value(s) if child.branches else nan for s in part] for part in (shared_seeds, seeds)]
         child.given = [*sample[: mapped.shared], *first, *sample[mapped.shared :], *then]
         return child
+
+    def watched(self) -> AbstractContextManager[None]:
+        """In its `with` block, what derivatives ask of Values from outside is a matter of this program."""
+        return tracing(self, None)
 
     def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
         """The inputs of the row that was captured."""
