@@ -425,6 +425,15 @@ static bool all_values(PyObject *const *objects, Py_ssize_t count)
     return true;
 }
 
+/* Whether outputs are Values with all their operands: one of a subclass may make them when Python asks for them. */
+static bool all_made(PyObject *const *outputs, Py_ssize_t count)
+{
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!is_value(outputs[i]) || (!Py_IS_TYPE(outputs[i], ValueType) && !((Value *)outputs[i])->count))
+            return false;
+    return true;
+}
+
 static PyObject *list_of(Value *const *nodes, Py_ssize_t count)
 {
     PyObject *list = PyList_New(count);
@@ -437,7 +446,7 @@ static PyObject *native_order(Native *self, PyObject *const *args, Py_ssize_t co
 {
     bool named = names && PyTuple_GET_SIZE(names) == 1
                  && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "leaves") == 0;
-    if ((names && !named) || !all_values(args, count))
+    if ((names && !named) || !all_made(args, count))
         return NOT_MINE;
     PyObject *given = named ? args[count] : NULL;
     if (given && !PyList_CheckExact(given) && !PyTuple_CheckExact(given) && !PyDict_CheckExact(given))
@@ -475,7 +484,7 @@ static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ss
         open_row(seeds, &row);
     else if (seeds)
         row = (Row){.items = &args[1], .count = 1};
-    bool mine = all_values(((PyTupleObject *)outputs)->ob_item, n) && (!seeds || row.count == n);
+    bool mine = all_made(((PyTupleObject *)outputs)->ob_item, n) && (!seeds || row.count == n);
     if (mine && seeds && !(numbers = PyMem_Malloc((size_t)n * sizeof(double))))
         result = PyErr_NoMemory();
     for (Py_ssize_t i = 0; numbers && mine && i < n; i++)
