@@ -151,6 +151,31 @@ def test_batches_as_eager_whatever_changes() -> None:
             assert value_and_grad(mean)(2.0, rows) == pytest.approx(gradient(2.0, rows), rel=1e-13)
 
 
+def test_branches_that_rows_share_keep_a_map_a_loop() -> None:
+    """A branch inside a row on what all rows share is a guard of the whole program; only others unroll the map."""
+    w = Value(1.0)
+
+    def shared(x: Any, rows: Any) -> Any:
+        def row(t: Any) -> Any:
+            scale = abs(w.data) + 1.0
+            while scale < 4.0:
+                scale = scale * 2.0
+            return t * scale + w if x * w > 0.0 else t * t
+
+        return vmap(row, reduce="sum")(rows) * x
+
+    def of_rows(x: Any, rows: Any) -> Any:
+        return vmap(lambda t: t if t > w else t * x, reduce="sum")(rows)
+
+    rows = [1.0, 2.0, 3.0, 4.0, 0.5]
+    for function, looped in ((shared, True), (of_rows, False)):
+        step = jit(value_and_grad(function))
+        for w.data in (1.0, -1.0, 2.5, 5.0):
+            for x in (1.5, -2.0):
+                assert value_and_grad(function)(x, rows) == pytest.approx(step(x, rows), rel=1e-13)
+        assert looped == ("map over" in step.program())
+
+
 def test_a_row_that_closes_over_a_parameter() -> None:
     """Where only some rows use a parameter, its gradient comes from those rows."""
     w = Value(3.0)

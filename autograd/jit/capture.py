@@ -33,7 +33,7 @@ class Trace(Builder):
         self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
         self.lifted: dict[int, int] = {}  # values of the parent → where they are
         self.guarded: set[int] = set()
-        self.branches = True  # or else what needs a guard cannot be a map
+        self.rows_branch = True  # or else a guard that is not that of all rows unrolls the map
         self.samples: dict[Map, list[float]] = {}  # the inputs of the row that was captured
 
     def input(self, number: float) -> int:
@@ -119,18 +119,39 @@ class Trace(Builder):
                     self.numbers[at] = evaluate_one(instruction, [self.numbers[o] for o in instruction.operands])
         return self.numbers[wanted]
 
-    def is_constant(self, value: int) -> bool:
-        """Whether a value depends on no input."""
+    def needed(self, value: int) -> list[int]:
+        """All values that a value depends on, and itself, in order."""
         wanted = {value}
         for at in range(value, -1, -1):
             if at in wanted:
                 wanted.update(self.code[at].operands)
-        return all(self.code[at].op != "input" for at in wanted)
+        return sorted(wanted)
+
+    def is_constant(self, value: int) -> bool:
+        """Whether a value depends on no input."""
+        return all(self.code[at].op != "input" for at in self.needed(value))
+
+    def hoist(self, value: int) -> int | None:
+        """Where the program around has a value that is the same for all rows; None if it is not."""
+        assert self.parent is not None
+        place = {inner: outer for outer, inner in self.lifted.items()}
+        for at in self.needed(value):
+            op, operands, data = self.code[at]
+            if op == "input" and at not in place:
+                return None
+            if op == "constant":
+                place[at] = self.parent.constant(data) if type(data) is float else self.parent.truth_constant(data)
+            elif op != "input":
+                place[at] = self.parent.emit(op, tuple([place[o] for o in operands]), data)
+        return place[value]
 
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
-        if not self.branches and self.code[predicate].op != "constant":
-            raise NotImplementedError(adjoint.THROUGH_A_MAP)
+        if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
+            shared = self.hoist(predicate)
+            if shared is None:
+                raise NotImplementedError(adjoint.THROUGH_A_MAP)
+            return self.parent.truth(shared)
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
             self.guarded.add(predicate)
@@ -142,8 +163,8 @@ class Trace(Builder):
     def inner(self, mapped: Map, shared_seeds: Sequence[int], seeds: Sequence[int]) -> Trace:
         """The adjoint of a map's body is captured too, on the same row: a derivative may branch."""
         child, sample = Trace(self), self.samples[mapped]
-        child.branches = mapped.rows is None
-        first, then = [[self.value(s) if child.branches else nan for s in part] for part in (shared_seeds, seeds)]
+        child.rows_branch = mapped.rows is None
+        first, then = [[self.value(s) if child.rows_branch else nan for s in part] for part in (shared_seeds, seeds)]
         child.given = [*sample[: mapped.shared], *first, *sample[mapped.shared :], *then]
         return child
 
@@ -193,6 +214,7 @@ class Trace(Builder):
         if len(rows) < FEWEST_ROWS:
             return None
         child, batched, arguments = Trace(self), [], []
+        child.rows_branch = False
         for position, part in enumerate(rows[0]):
             if all(row[position] is part for row in rows):
                 arguments.append(part)  # the same for all rows: lifted when it is used
@@ -211,9 +233,13 @@ class Trace(Builder):
                 batched.append((at, places))
                 new.append(Traced.of(child, at))
             arguments.append(flatten(part)[1](new))
-        with tracing(child, None):
-            result = function(*arguments)
-        return None if child.guards else (child, result, batched)
+        try:
+            with tracing(child, None):
+                return child, function(*arguments), batched
+        except NotImplementedError as error:
+            if error.args != (adjoint.THROUGH_A_MAP,):
+                raise
+            return None
 
 
 @contextmanager
