@@ -41,7 +41,7 @@ typedef struct Value {
 } Value;
 
 static PyTypeObject *ValueType;
-static PyObject *mode_variable, *to_float, *caller, *raise_made; /* given by value.py: see `setup` */
+static PyObject *mode_variable, *captures, *to_float, *caller, *raise_made; /* given by value.py: see `setup` */
 static PyObject *rules[RULE_COUNT], *row_values[RULE_COUNT], *rule_codes;
 
 static inline bool is_value(PyObject *object) { return PyObject_TypeCheck(object, ValueType); }
@@ -52,6 +52,9 @@ static inline Slots slots_of(Value *node)
         return node->many;
     return (Slots){node->few.operands, node->few.local, node->kinds};
 }
+
+/* While the compiler captures a program, in whatever thread, Python code says what a Value's number is. */
+static inline bool capturing(void) { return PyList_GET_SIZE(captures) > 0; }
 
 #include "_memory.h"
 
@@ -218,7 +221,7 @@ static bool collect(Value *node, PyObject *mode)
     return added != NULL;
 }
 
-static bool obey(Value *node, PyObject *mode)
+static bool adapt(Value *node, PyObject *mode)
 {
     int sources = is_set(mode, "sources"), anomaly = 0, recording = 0;
     if (sources < 0 || (sources && !(node->source = PyObject_CallNoArgs(caller))))
@@ -240,18 +243,42 @@ static bool obey(Value *node, PyObject *mode)
     return true;
 }
 
+static PyObject *get_operands(PyObject *self, void *unused);
+
+/* Of a node made in a capture, what the program has instead. */
+static PyObject *in_program(const Value *node, PyObject *trace)
+{
+    PyObject *operands = get_operands((PyObject *)node, NULL), *traced = NULL;
+    if (operands)
+        traced = PyObject_CallMethod(trace, "apply_rule", "OO", node->rule, operands);
+    Py_XDECREF(operands);
+    return traced;
+}
+
+static PyObject *obey(Value *node, PyObject *mode)
+{
+    PyObject *result = NULL, *trace = PyObject_GetAttrString(mode, "trace");
+    if (trace && trace != Py_None)
+        result = in_program(node, trace);
+    else if (trace && adapt(node, mode))
+        result = Py_NewRef((PyObject *)node);
+    Py_XDECREF(trace);
+    Py_DECREF(node);
+    return result;
+}
+
 /* The new node of an operation, as the mode in force wants it; every operation passes through here. */
 static inline PyObject *finish(Value *node)
 {
-    PyObject *mode;
+    PyObject *mode, *result = (PyObject *)node;
     if (PyContextVar_Get(mode_variable, NULL, &mode) < 0) {
         Py_DECREF(node);
         return NULL;
     }
-    if (mode != Py_None && !obey(node, mode))
-        Py_CLEAR(node);
+    if (mode != Py_None)
+        result = obey(node, mode);
     Py_DECREF(mode);
-    return (PyObject *)node;
+    return result;
 }
 
 /* ---- numbers ---- */

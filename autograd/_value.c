@@ -387,7 +387,7 @@ static PyObject *native_dot(Native *self, PyObject *const *args, Py_ssize_t coun
 /* `Value.apply_rule`: a row of the table on Values, subclasses among them, and numbers. */
 static PyObject *native_apply_rule(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 3 || !(PyTuple_CheckExact(args[2]) || PyList_CheckExact(args[2])))
+    if (names || capturing() || count != 3 || !(PyTuple_CheckExact(args[2]) || PyList_CheckExact(args[2])))
         return NOT_MINE;
     PyObject *code = PyDict_GetItemWithError(rule_codes, args[1]);
     if (!code) {
@@ -425,6 +425,15 @@ static bool all_values(PyObject *const *objects, Py_ssize_t count)
     return true;
 }
 
+/* Whether outputs are Values with all their operands: one of a subclass may make them when Python asks for them. */
+static bool all_made(PyObject *const *outputs, Py_ssize_t count)
+{
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!is_value(outputs[i]) || (!Py_IS_TYPE(outputs[i], ValueType) && !((Value *)outputs[i])->count))
+            return false;
+    return true;
+}
+
 static PyObject *list_of(Value *const *nodes, Py_ssize_t count)
 {
     PyObject *list = PyList_New(count);
@@ -437,7 +446,7 @@ static PyObject *native_order(Native *self, PyObject *const *args, Py_ssize_t co
 {
     bool named = names && PyTuple_GET_SIZE(names) == 1
                  && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "leaves") == 0;
-    if ((names && !named) || !all_values(args, count))
+    if ((names && !named) || !all_made(args, count))
         return NOT_MINE;
     PyObject *given = named ? args[count] : NULL;
     if (given && !PyList_CheckExact(given) && !PyTuple_CheckExact(given) && !PyDict_CheckExact(given))
@@ -460,7 +469,7 @@ typedef PyObject *(*From)(PyObject *const *outputs, const double *seeds, Py_ssiz
 /* Outputs and seeds as `_seeded` in sweep.py takes them, if they are Values (or one) and floats (or one, or none). */
 static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count < 1 || count > 2)
+    if (names || capturing() || count < 1 || count > 2)
         return NOT_MINE;
     PyObject *outputs = is_value(args[0])                                        ? PyTuple_Pack(1, args[0])
                         : PyList_CheckExact(args[0]) || PyTuple_CheckExact(args[0]) ? PySequence_Tuple(args[0])
@@ -475,7 +484,7 @@ static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ss
         open_row(seeds, &row);
     else if (seeds)
         row = (Row){.items = &args[1], .count = 1};
-    bool mine = all_values(((PyTupleObject *)outputs)->ob_item, n) && (!seeds || row.count == n);
+    bool mine = all_made(((PyTupleObject *)outputs)->ob_item, n) && (!seeds || row.count == n);
     if (mine && seeds && !(numbers = PyMem_Malloc((size_t)n * sizeof(double))))
         result = PyErr_NoMemory();
     for (Py_ssize_t i = 0; numbers && mine && i < n; i++)
@@ -496,7 +505,7 @@ static PyObject *native_backward(Native *self, PyObject *const *args, Py_ssize_t
 static PyObject *native_backward_method(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     double seed = 1.0;
-    if (names || count < 1 || count > 2 || !is_value(args[0]) || (count == 2 && take(args[1], &seed) != 0))
+    if (names || capturing() || count < 1 || count > 2 || !is_value(args[0]) || (count == 2 && take(args[1], &seed) != 0))
         return NOT_MINE;
     return backward_from(args, &seed, 1);
 }
@@ -508,7 +517,7 @@ static PyObject *native_record_sweep(Native *self, PyObject *const *args, Py_ssi
 
 static PyObject *native_zero_grad(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 1 || !is_value(args[0]))
+    if (names || capturing() || count != 1 || !is_value(args[0]))
         return NOT_MINE;
     Sweep sweep = new_sweep();
     bool found = find_order(&sweep, args, 1, NULL, 0);
@@ -824,7 +833,7 @@ static PyObject *native_restore_graph(Native *self, PyObject *const *args, Py_ss
 
 /* ---- the class ---- */
 
-static PyObject *python_init, *python_data, *python_grad, *python_comparisons[6];
+static PyObject *python_init, *python_data, *python_grad, *python_bool, *python_comparisons[6];
 
 static void set_field(PyObject **field, PyObject *object)
 {
@@ -953,23 +962,44 @@ static int compare(double a, double b, int operation)
 
 static PyObject *value_compare(PyObject *self, PyObject *other, int operation)
 {
-    if (is_value(other))
+    if (is_value(other) && !capturing())
         return PyBool_FromLong(compare(((Value *)self)->data, ((Value *)other)->data, operation));
-    if (PyFloat_CheckExact(other))
+    if (PyFloat_CheckExact(other) && !capturing())
         return PyBool_FromLong(compare(((Value *)self)->data, PyFloat_AS_DOUBLE(other), operation));
     PyObject *const both[] = {self, other};
     return PyObject_Vectorcall(python_comparisons[operation], both, 2, NULL);
 }
 
 static Py_hash_t value_hash(PyObject *self) { return PyBaseObject_Type.tp_hash(self); }
-static int value_bool(PyObject *self) { return ((Value *)self)->data != 0.0; }
-static PyObject *get_data(PyObject *self, void *unused) { return PyFloat_FromDouble(((Value *)self)->data); }
-static PyObject *get_grad(PyObject *self, void *unused) { return PyFloat_FromDouble(((Value *)self)->grad); }
+
+static int value_bool(PyObject *self)
+{
+    if (!capturing())
+        return ((Value *)self)->data != 0.0;
+    PyObject *truth = PyObject_CallOneArg(python_bool, self);
+    Py_XDECREF(truth);
+    return truth ? truth == Py_True : -1;
+}
+
+static PyObject *get_data(PyObject *self, void *unused)
+{
+    if (capturing())
+        return Py_TYPE(python_data)->tp_descr_get(python_data, self, (PyObject *)Py_TYPE(self));
+    return PyFloat_FromDouble(((Value *)self)->data);
+}
+
+static PyObject *get_grad(PyObject *self, void *unused)
+{
+    if (capturing())
+        return Py_TYPE(python_grad)->tp_descr_get(python_grad, self, (PyObject *)Py_TYPE(self));
+    return PyFloat_FromDouble(((Value *)self)->grad);
+}
+
 static PyObject *get_op(PyObject *self, void *unused) { return Py_NewRef(or_none(((Value *)self)->rule)); }
 
 static int set_data(PyObject *self, PyObject *number, void *unused)
 {
-    if (!number || !PyFloat_CheckExact(number) || ((Value *)self)->rule)
+    if (!number || !PyFloat_CheckExact(number) || ((Value *)self)->rule || capturing())
         return Py_TYPE(python_data)->tp_descr_set(python_data, self, number);
     ((Value *)self)->data = PyFloat_AS_DOUBLE(number);
     return 0;
@@ -977,7 +1007,7 @@ static int set_data(PyObject *self, PyObject *number, void *unused)
 
 static int set_grad(PyObject *self, PyObject *number, void *unused)
 {
-    if (!number || !PyFloat_CheckExact(number))
+    if (!number || !PyFloat_CheckExact(number) || capturing())
         return Py_TYPE(python_grad)->tp_descr_set(python_grad, self, number);
     ((Value *)self)->grad = PyFloat_AS_DOUBLE(number);
     return 0;
@@ -1191,16 +1221,19 @@ static bool take_methods(PyObject *python)
             return false;
     return (python_init = PyObject_GetAttrString(python, "__init__"))
            && (python_data = PyObject_GetAttrString(python, "data"))
-           && (python_grad = PyObject_GetAttrString(python, "grad"));
+           && (python_grad = PyObject_GetAttrString(python, "grad"))
+           && (python_bool = PyObject_GetAttrString(python, "__bool__"));
 }
 
-/* setup(python_class, table, mode, to_float, caller, raise_made): what the C build needs of value.py. */
+/* setup(python_class, table, mode, captures, to_float, caller, raise_made): what the C build needs of value.py. */
 static PyObject *value_setup(PyObject *module, PyObject *args)
 {
     PyObject *python, *table;
-    if (!PyArg_ParseTuple(args, "OO!OOOO", &python, &PyDict_Type, &table, &mode_variable, &to_float, &caller, &raise_made))
+    if (!PyArg_ParseTuple(args, "OO!OO!OOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
+                          &to_float, &caller, &raise_made))
         return NULL;
     Py_INCREF(mode_variable);
+    Py_INCREF(captures);
     Py_INCREF(to_float);
     Py_INCREF(caller);
     Py_INCREF(raise_made);

@@ -38,7 +38,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "isfinite": lambda x: bool((x > -math.inf) & (x < math.inf)),  # comparisons, which the compiler can follow
     "isinf": lambda x: bool((x == math.inf) | (x == -math.inf)),
     "isnan": lambda x: bool(x != x),
-    "signbit": lambda x: math.copysign(1.0, x.data if hasattr(x, "data") else x) < 0.0,
+    "signbit": lambda x: bool(rules.copysign(1.0, x.data if hasattr(x, "data") else x) < 0.0),
 }
 UFUNCS["rad2deg"], UFUNCS["deg2rad"] = UFUNCS["degrees"], UFUNCS["radians"]
 

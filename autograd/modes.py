@@ -27,12 +27,14 @@ class Mode:
     anomaly: bool = False
     sources: bool = False
     made: set[Any] | None = None  # collects the nodes that are made
+    trace: Any = None  # the program that the compiler is capturing, which takes the place of the graph
 
 
 active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
 active_mode.set(None)  # every node asks: the interpreter remembers where it found a value, but not a default
 current_mode = active_mode.get
 PLAIN = Mode()
+captures: list[Any] = []  # those going on in any thread; while there are none, no number is looked after
 
 
 @contextmanager
@@ -102,6 +104,16 @@ def record_sources():  # type: ignore[no-untyped-def]  # as above
     <doctest ...>:2 in <module>
     """
     return mode(sources=True)
+
+
+def refuse_in_capture(what: str) -> None:
+    """Raise if a program is being captured: what would happen then, and not at each call, must not happen at all."""
+    mode = current_mode()
+    if mode is not None and mode.trace is not None:
+        raise TypeError(
+            f"{what} inside a compiled function, at {caller()}: it would happen only once, when the function is "
+            "captured. Use autograd.grad there, or do it outside, with what the compiled function returns"
+        )
 
 
 class AnomalyError(FloatingPointError):

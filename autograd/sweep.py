@@ -13,7 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd.ieee import to_float
-from autograd.modes import AnomalyError, current_mode
+from autograd.modes import AnomalyError, captures, current_mode, refuse_in_capture
 from autograd.native import fast
 
 if TYPE_CHECKING:
@@ -184,6 +184,8 @@ def record_sweep(outputs: Value | Iterable[Value], seeds: float | Iterable[float
 
 def _seeded(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None) -> dict[Value, float]:
     """Output → seed; an output that is named twice has the sum of its seeds."""
+    if captures:
+        refuse_in_capture("backward() or another sweep")
     single = hasattr(outputs, "operands")
     nodes: list[Any] = [outputs] if single else list(outputs)  # type: ignore[arg-type]
     if seeds is None:

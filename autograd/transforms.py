@@ -16,7 +16,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from autograd import rules
-from autograd.modes import mode
+from autograd.modes import current_mode, mode
 from autograd.rules import REAL, Interval, Rule
 from autograd.sweep import LocalDerivatives, forward, raise_for_tangents, recorded, reverse, topological_order, watch
 from autograd.tree import children, flatten, is_array, is_leaf, lower, make_array, pairs
@@ -54,10 +54,13 @@ class _Run:
         self.leaves = [leaf for leaves, _ in named for leaf in leaves]
         self.arguments = chosen
         self.symbolic = _inside.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
+        switches = current_mode()
+        trace = None if switches is None else switches.trace  # the compiler's, if it is capturing a program
+        leaf = Value if trace is None else trace.fresh
         token = _inside.set(True)
         try:
             with mode(recording=True):
-                self.inputs = [rules.pos(leaf) if isinstance(leaf, Value) else Value(leaf) for leaf in self.leaves]
+                self.inputs = [rules.pos(x) if isinstance(x, Value) else leaf(x) for x in self.leaves]
                 given, start = list(args), 0
                 for i, (leaves, rebuild) in zip(self.numbers, named):
                     given[i] = rebuild(self.inputs[start : start + len(leaves)])
@@ -111,14 +114,12 @@ class _Run:
 
     def _tracer(self, outputs: Iterable[Any]) -> Any:
         """The compiler's class of tracers, which sweep a program instead of a graph, if outputs are traced."""
-        if not self.symbolic:
-            return None
         return next((type(y) for y in outputs if hasattr(type(y), "sweep_reverse")), None)
 
     def gradients(self, outputs: Sequence[Any], seeds: dict[Value, Any]) -> list[Any]:
         """The adjoint of every input in one reverse sweep (`outputs` fixes the order for repeated sweeps)."""
         if tracer := self._tracer(outputs):
-            adjoints_of_inputs: list[Any] = tracer.sweep_reverse(seeds, self.inputs)
+            adjoints_of_inputs: list[Any] = self.lowered(tracer.sweep_reverse(seeds, self.inputs))
             return adjoints_of_inputs
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
         watched = not self.symbolic and not any(isinstance(seed, Value) for seed in seeds.values()) and watch()
@@ -131,7 +132,7 @@ class _Run:
         """The tangent of every output in one forward sweep; a direction of 0 is left out, for 0 · inf is no tangent."""
         seeds = {x: d for x, d in zip(self.inputs, directions) if type(d) is not float or d != 0.0}
         if tracer := self._tracer(outputs):
-            tangents_of_outputs: list[Any] = tracer.sweep_forward(outputs, seeds)
+            tangents_of_outputs: list[Any] = self.lowered(tracer.sweep_forward(outputs, seeds))
             return tangents_of_outputs
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
         with mode(recording=True):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
-from autograd.modes import AnomalyError, active_mode, caller, current_mode
+from autograd.modes import AnomalyError, active_mode, caller, captures, current_mode, refuse_in_capture
 from autograd.native import extension, fast
 from autograd.rules import TABLE, Rule
 
@@ -63,6 +63,8 @@ def _operators(rule: Rule) -> tuple[Binary, Binary]:
 
 def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, object], bool]:
     def method(self: Value, other: object) -> bool:
+        if captures and (traced := _traced(self)) is not None:
+            return compare(traced, other)  # type: ignore[arg-type]
         if isinstance(other, Value):
             return compare(self._data, other._data)
         return compare(self._data, other) if isinstance(other, Real) else NotImplemented  # type: ignore[arg-type]
@@ -142,6 +144,9 @@ class Value:
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Operand]) -> Value:
         """Make the node of one operation on Values and numbers of any kind."""
+        if captures and (trace := _trace()) is not None:
+            captured: Value = trace.apply_rule(rule, operands)
+            return captured
         kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
         numbers = [o._data if isinstance(o, Value) else o for o in kept]
         data = to_float(rule.evaluate(numbers))
@@ -151,10 +156,14 @@ class Value:
     @property
     def data(self) -> float:
         """The number; assignable on a leaf."""
+        if captures and (traced := _traced(self)) is not None:
+            return traced.data
         return self._data
 
     @data.setter
     def data(self, number: float) -> None:
+        if captures and (traced := _traced(self)) is not None:
+            traced.data = number
         if self.op is not None:
             raise AttributeError(
                 f"the data of a computed node cannot be assigned: {self.describe()} would no longer be its "
@@ -165,10 +174,14 @@ class Value:
     @property
     def grad(self) -> float:
         """∂output/∂self, summed over the `backward` calls."""
+        if captures:
+            refuse_in_capture("reading .grad")
         return self._grad
 
     @grad.setter
     def grad(self, number: float) -> None:
+        if captures:
+            refuse_in_capture("assigning .grad")
         self._grad = number if type(number) is float else to_float(number)
 
     @property
@@ -184,6 +197,8 @@ class Value:
 
     def zero_grad(self) -> None:
         """Set the `.grad` of this node, and of every node that it depends on, to 0."""
+        if captures:
+            refuse_in_capture("zero_grad()")
         for node in sweep.topological_order(self):
             node._grad = 0.0
 
@@ -206,6 +221,8 @@ class Value:
 
     def detach(self) -> Value:
         """A new leaf with the same data: gradients stop here."""
+        if captures and (traced := _traced(self)) is not None:
+            return traced.detach()
         return Value(self._data, self.label)
 
     # ---- numbers: comparisons, truth and text look at the data -----------------------------------------------
@@ -213,6 +230,8 @@ class Value:
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
+        if captures and (traced := _traced(self)) is not None:
+            return bool(traced)
         return self._data != 0.0
 
     def __float__(self) -> NoReturn:
@@ -247,9 +266,13 @@ class Value:
         return arrays.apply_ufunc(ufunc, method, inputs, options)
 
     def __copy__(self) -> Value:
+        if captures and (traced := _traced(self)) is not None:
+            return traced.detach() if self.op is None else traced
         return graphs.copy_node(self, self.operands)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        if captures and (traced := _traced(self)) is not None:
+            return traced.detach()
         return graphs.copy_graph(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -300,6 +323,19 @@ class Value:
 _new = object.__new__
 
 
+def _trace() -> Any:
+    """The program that is being captured in this context, if there is one."""
+    mode = current_mode()
+    return None if mode is None else mode.trace
+
+
+def _traced(node: Value) -> Value | None:
+    """What stands for a node of the graph in the program that is being captured, if there is one."""
+    trace = _trace()
+    traced: Value | None = None if trace is None else trace.stand_in(node)
+    return traced
+
+
 def _checked(operands: tuple[Operand, ...], local_grads: Sequence[Any]) -> tuple[float | None, ...]:
     """The local derivatives as floats, one for each operand; None for constants."""
     if len(local_grads) != len(operands):
@@ -337,6 +373,9 @@ def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: t
     node.label = node.source = None
     mode = current_mode()
     if mode is not None:
+        if mode.trace is not None:
+            captured: Value = mode.trace.apply_rule(rule, operands)
+            return captured
         if mode.sources:
             node.source = caller()
         if mode.anomaly and not isfinite(data):
@@ -363,7 +402,7 @@ for _name in ("conjugate", "degrees", "radians", "deg2rad", "rad2deg"):
 
 def _in_c(python: type[Value]) -> Any:
     """The class of the C build, with all that it does not define itself taken from the class above."""
-    kind: Any = extension.setup(python, TABLE, active_mode, to_float, caller, _raise_anomaly)
+    kind: Any = extension.setup(python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly)
     for name, attribute in vars(python).items():
         if name not in vars(kind) and (callable(attribute) or isinstance(attribute, classmethod)):
             own = isinstance(attribute, FunctionType)

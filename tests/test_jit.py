@@ -28,6 +28,7 @@ from autograd import (
     jacobian,
     jvp,
     no_grad,
+    record_sweep,
     rules,
     topological_order,
     value_and_grad,
@@ -514,16 +515,84 @@ def test_module() -> None:
     assert gradients == pytest.approx([p.data for p in by_model.parameters()], rel=1e-13)
 
 
-def test_large_gradient_by_values_keeps_no_graph() -> None:
-    """A gradient by many Values comes back as numbers that refuse to be differentiated in silence."""
-    leaves = [Value(float(i)) for i in range(40)]
-    gradient = jit(grad(lambda v: am.sum([x * x for x in v])))(leaves)
-    assert [2.0 * i for i in range(40)] == [g.data for g in gradient]
-    assert all(isinstance(g, Ungraphed) for g in gradient)
-    with pytest.raises(TypeError, match="own graph is not kept"):
-        gradient[0].backward()
-    with pytest.raises(TypeError, match="own graph is not kept"):
-        gradient[1] * 2.0
+def large_gradient() -> tuple[Any, Any, list[Value], Value, list[Any]]:
+    """A gradient by 40 Values, eager and compiled, with a list that grows when its function runs."""
+    runs: list[Any] = []
+    leaves, w = [Value(0.1 * i) for i in range(40)], Value(2.0)
+
+    def loss(v: Any) -> Any:
+        runs.append(v)
+        return am.sum([x * x * y * w for x, y in pairwise(v)])
+
+    return grad(loss), jit(grad(loss)), leaves, w, runs
+
+
+def norm(gradient: Any) -> Any:
+    """The squared length."""
+    return am.sum([g * g for g in gradient])
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda gradient: norm(gradient).backward(),
+        lambda gradient: (2.0 * gradient[7] + gradient[7] * gradient[9]).backward(),
+        lambda gradient: gradient[3].backward(2.0),
+        lambda gradient: autograd.backward(gradient[2:5], [1.0, 2.0, 3.0]),
+        lambda gradient: jit(lambda g: g * g)(gradient[3]).backward(),
+        lambda gradient: jit(lambda: gradient[3] * gradient[4])().backward(),
+        lambda gradient: grad(norm)(gradient)[5].backward(),
+        lambda gradient: max(gradient, key=lambda g: g.data).backward(),
+        lambda gradient: (np.array(gradient) * 2.0).sum().backward(),
+        lambda gradient: topological_order(gradient[3])[-1].backward(),
+        lambda gradient: copy.copy(gradient[3]).backward(),
+        lambda gradient: [m.operand.zero_grad() for m in record_sweep(gradient[3])],
+    ],
+)
+def test_large_gradient_by_values_has_its_graph_on_demand(use: Any) -> None:
+    """A gradient by many Values costs one call; whatever then asks for its graph finds that of eager code."""
+    eager, compiled, leaves, w, runs = large_gradient()
+
+    def outcome(function: Any, count: int) -> Any:
+        for x in (*leaves, w):
+            x.grad = 1.0
+        function(leaves)
+        before, gradient = len(runs), function(leaves)
+        assert before + 1 - count == len(runs)
+        numbers = [g.data for g in gradient]
+        for x in leaves:
+            x.data += 1.0  # what changes afterwards changes nothing
+        use(gradient)
+        for k, x in enumerate(leaves):
+            x.data = 0.1 * k
+        assert before + 1 == len(runs)
+        return [*numbers, *[x.grad for x in leaves], w.grad]
+
+    assert outcome(eager, 0) == pytest.approx(outcome(compiled, 1), rel=1e-13)
+
+
+def test_large_gradient_by_values_travels() -> None:
+    """Its numbers are copied and pickled with their graphs; what can no longer be made is refused."""
+    eager, compiled, leaves, w, _ = large_gradient()
+    for k, x in enumerate([w, *leaves]):
+        x.label = f"x{k}"
+    assert all(isinstance(g, Ungraphed) for g in compiled(leaves))
+
+    def twice(x: Any) -> Any:
+        return pickle.loads(pickle.dumps(x))
+
+    for travel in (copy.deepcopy, twice):
+        both = []
+        for function in (eager, compiled):
+            twin = travel(function(leaves)[3])
+            twin.backward()
+            both.append({x.label: x.grad for x in topological_order(twin) if x.op is None and x.label})
+        assert both[0] == pytest.approx(both[1], rel=1e-13)
+        assert both[0]["x4"] != 0.0 == leaves[3].grad
+    gradient = compiled(leaves)
+    w.data = 3.0
+    with pytest.raises(ValueError, match=r"was 2\.0 when the gradient was computed"):
+        gradient[0] * 2.0
     small = jit(grad(lambda v: v[0] ** 3))([Value(2.0)])
     small[0].backward()
     assert 12.0 == small[0].data

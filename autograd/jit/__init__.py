@@ -9,8 +9,9 @@ from types import ModuleType
 from typing import Any
 
 from autograd.jit import native as native  # first: it says what is not installed
-from autograd.jit.call import Compiled, Ungraphed, compile_graph, jit
+from autograd.jit.call import Compiled, compile_graph, jit
 from autograd.jit.paths import TooManyPathsError
+from autograd.jit.ungraphed import Ungraphed
 
 __all__ = ["Compiled", "TooManyPathsError", "Ungraphed", "compile_graph", "jit"]
 

@@ -139,20 +139,23 @@ def _map_messages(
     ]
     starts = mapped.positions()
     reached = [any(i in seeds for i in range(*ends)) for ends in pairwise(starts)]
-    body, seeded = _adjoint_body(mapped, reached, wanted)
     zero = builder.constant(0.0)
-    shared = [*operands[: mapped.shared]]
-    shared += [seeds.get(starts[k], zero) for k in seeded if mapped.reduced[k]]
+    seeded = sorted([k for k, seed in enumerate(reached) if seed], key=lambda k: not mapped.reduced[k])
+    first = [seeds.get(starts[k], zero) for k in seeded]
+    together = sum(mapped.reduced[k] for k in seeded)
+    inner = builder.inner(mapped, first[:together], first[together:])
+    body, order = _adjoint_body(inner, mapped, seeded, wanted)
+    shared = [*operands[: mapped.shared], *first[:together], *[outer for outer, _ in inner.lifted_inputs]]
     rows: list[int] = []
     for row in range(mapped.rows or 0):
         start = mapped.shared + row * mapped.columns
         rows += operands[start : start + mapped.columns]
         rows += [seeds.get(starts[k] + row, zero) for k in seeded if not mapped.reduced[k]]
-    extra = sum(not mapped.reduced[k] for k in seeded)
-    if mapped.rows is None and extra:
+    if mapped.rows is None and together < len(seeded):
         raise ValueError("a map over arrays of the call has no adjoints of single rows")
     kinds = (*mapped.reduced, *[i < mapped.shared for i, want in enumerate(wanted) if want])
     new = Map(body, len(shared), kinds, mapped.rows, mapped.widths, mapped.results, mapped)
+    builder.keep_sample(new, inner, order)
     sweep = builder.emit("map", (*shared, *rows), new)
     items = iter(new.positions()[len(mapped.reduced) :])
     for i, want in enumerate(wanted):
@@ -170,42 +173,47 @@ def _map_messages(
                     _receive(builder, adjoints, operand, message, None)
 
 
-def _adjoint_body(mapped: Map, seeded: Sequence[bool], wanted: Sequence[bool]) -> tuple[Program, list[int]]:
-    """The body with its outputs and, after them, the adjoints of the inputs wanted; which outputs have a seed.
+def _adjoint_body(
+    builder: Builder, mapped: Map, seeded: Sequence[int], wanted: Sequence[bool]
+) -> tuple[Program, list[int]]:
+    """The body with its outputs and, after them, the adjoints of the inputs wanted.
 
-    Its shared inputs are the old ones and the seeds of reduced outputs; then follow the old columns and the seeds
-    of the others.
+    Its shared inputs are the old ones, the seeds of reduced outputs and what the derivatives themselves use of the
+    program around; then follow the old columns and the seeds of the other outputs. Those used by the derivatives are
+    numbered last while the sweep goes on: the second result has those numbers in their order at the end.
     """
-    order = [k for k, seed in enumerate(seeded) if seed]
-    together = [k for k in order if mapped.reduced[k]]
-    single = [k for k in order if not mapped.reduced[k]]
-    builder = Builder(mapped_rewriters(), FRESH)
+    together = sum(mapped.reduced[k] for k in seeded)
     inputs: dict[int, int] = {}
     for i, (op, operands, data) in enumerate(mapped.body.code):
         if op == "input":
-            data = data if data < mapped.shared else data + len(together)
+            data = data if data < mapped.shared else data + together
             inputs[data] = i
         builder.code.append(mapped.body.code[i]._replace(data=data))
         if op == "constant":
             builder.constants[data if isinstance(data, bool) else data.hex()] = i
         else:
             builder.known.setdefault((op, operands, data), i)
-    total = mapped.body.inputs + len(order)
+    total = mapped.body.inputs + len(seeded)
     seeds: dict[int, int] = {}
-    for position, k in enumerate([*together, *single]):
-        number = mapped.shared + position if k in together else mapped.body.inputs + position
+    for position, k in enumerate(seeded):
+        number = (mapped.shared if mapped.reduced[k] else mapped.body.inputs) + position
         seed = builder.emit("input", (), number)
         output = mapped.body.outputs[k]
         seeds[output] = builder.emit("add", (seeds[output], seed)) if output in seeds else seed
     targets: list[int] = []
     for i, want in enumerate(wanted):
         if want:
-            number = i if i < mapped.shared else i + len(together)
+            number = i if i < mapped.shared else i + together
             targets.append(inputs[number] if number in inputs else builder.emit("input", (), number))
-    found = reverse(builder, seeds, targets)
+    with builder.watched():
+        found = reverse(builder, seeds, targets)
     zero = builder.constant(0.0)
     outputs = [*mapped.body.outputs, *[found.get(x, zero) for x in targets]]
-    return Program(builder.code, outputs, total, list(mapped.body.guards)), [*together, *single]
+    shared = range(mapped.shared + together)
+    order = [*shared, *[number for _, number in builder.lifted_inputs], *range(len(shared), total)]
+    place = {old: new for new, old in enumerate(order)}
+    code = [i._replace(data=place[i.data]) if i.op == "input" else i for i in builder.code]
+    return Program(code, outputs, len(order), [*mapped.body.guards, *builder.guards]), order
 
 
 def mapped_rewriters() -> Sequence[Rewriter]:

@@ -149,8 +149,6 @@ class _Call:
         if not versions:
             self._capture(versions, 0)
         first = versions[0]
-        if first.path.leaves and not (self.batch.function is not self.batch.inner and self.batch.argnums):
-            return NotImplemented  # results are Values, which the general way makes
         outputs = self._outputs(first)
         totals = np.zeros(len(first.path.program.outputs))
         left: Any = None  # numbers of the rows that are still to run; None: all
@@ -158,6 +156,8 @@ class _Call:
         while True:
             if number == len(versions):
                 self._capture(versions, int(left[0]))
+            if versions[number].path.parents and not self.batch.argnums:
+                return NotImplemented  # results are Values, which the general way makes
             left = self._run_path(versions[number], left, outputs, totals)
             if left is None:
                 return self._result(first, outputs, totals)
@@ -253,7 +253,8 @@ class _Call:
                     leaves, rebuild = flatten(batch.function(*args), "the result of the compiled function")
                     outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
             closed = [leaf for leaf, _ in trace.leaf_inputs]
-            versions.append(Captured(Path(finish(trace, outputs), template, batch.options, closed), mapper.row))
+            path = Path(finish(trace, outputs), template, batch.options, closed, trace.parents(outputs))
+            versions.append(Captured(path, mapper.row))
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
         """Tracers for what the rows share; of a mapped argument, one row in numbers."""
@@ -302,6 +303,7 @@ class _Mapper:
         parts, _ = flatten(self.row, arrays=True)
         results = () if reduce is not None else tuple([getattr(part, "size", 1) for part in parts])
         data = Map(body, len(shared), reduced, None, self.widths, results)
+        trace.keep_sample(data, child, order)
         self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
         if reduce is None:
             return None

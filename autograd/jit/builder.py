@@ -7,10 +7,11 @@ Replaying a program through a builder with some rewriters is a pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from autograd.ieee import to_float
-from autograd.jit.program import Instruction, Program
+from autograd.jit.program import Guard, Instruction, Map, Program
 from autograd.rules import TABLE, Rule
 from autograd.symbols import Arithmetic
 
@@ -33,10 +34,12 @@ class Builder:
 
     def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:
         self.code: list[Instruction] = []
-        self.rewriters = rewriters
+        self.rewriters, self.kept = rewriters, kept
         self.rewriters_of: dict[str, Sequence[Rewriter]] = dict.fromkeys(kept, ())  # operation → those that look at it
         self.known: dict[Any, int] = {}
         self.constants: dict[Any, int] = {}
+        self.guards: list[Guard] = []
+        self.lifted_inputs: list[tuple[int, int]] = []  # values of the program around → numbers of inputs
 
     def emit(self, op: str, operands: tuple[int, ...] = (), data: Any = None) -> int:
         """The number of the value that an instruction defines, new or known."""
@@ -104,6 +107,17 @@ class Builder:
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as; only a capture knows."""
         raise TypeError("a comparison of symbols has no truth value: use select")
+
+    def inner(self, mapped: Map, shared_seeds: Sequence[int], seeds: Sequence[int]) -> Builder:
+        """Where the adjoint of a map's body is built; its seeds in this program, of the first row where they differ."""
+        return Builder(self.rewriters, self.kept)
+
+    def watched(self) -> AbstractContextManager[None]:
+        """In its `with` block, derivatives that users wrote belong to this program."""
+        return nullcontext()
+
+    def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
+        """What a capture notes of a new map: the old numbers of its inputs, in order."""
 
     def program(self, outputs: Sequence[int], inputs: int) -> Program:
         """What has been built."""

@@ -13,8 +13,9 @@ from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, is_capturing, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.structure import inspect
+from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode
-from autograd.rules import REAL, TABLE, Rule
+from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
 from autograd.tree import flatten
 from autograd.value import Value
@@ -22,7 +23,7 @@ from autograd.value import Value
 Function = Callable[..., Any]
 
 
-LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes so that it can be differentiated
+LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes whether they are asked for or not
 
 
 class Version:
@@ -83,7 +84,8 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
             raise
         trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
     template = rebuild([0.0] * len(outputs))
-    return Path(finish(trace, outputs), template, options, [leaf for leaf, _ in trace.leaf_inputs])
+    closed = [leaf for leaf, _ in trace.leaf_inputs]
+    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs))
 
 
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
@@ -137,7 +139,7 @@ class Compiled:
             return self._on_values(structure, (args, keywords), leaves)
         version = self._version(structure)
         path, outputs = version.numbers((args, keywords), leaves)
-        if path.leaves and not self.lowers:
+        if path.parents and not self.lowers:
             return self._on_values(structure, (args, keywords), leaves)
         if not keywords:
             at = version.paths.index(path)
@@ -176,12 +178,14 @@ class Compiled:
         if mode is not None and not mode.recording:
             return path.rebuild([Value(y) for y in outputs])
         active = [i for i, x in enumerate(leaves) if isinstance(x, Value)]
-        operands = (*[leaves[i] for i in active], *path.leaves)
+        operands = (*[leaves[i] for i in active], *path.parents)
         keep_graph = keep_graph or not self.lowers or transforms._inside.get()
         if not keep_graph and len(outputs) * len(operands) > LARGEST_JACOBIAN:
-            return path.rebuild([Ungraphed.restore(y, None, (), ()) for y in outputs])
+            call = Call(self.function, arguments, leaves, path.leaves)
+            return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
+        operands = tuple(map(grown, operands))
         numbers = [x if type(x) is float else x.data for x in leaves]
-        rows = self._derivative(arguments, active, path.leaves)
+        rows = self._derivative(arguments, active, path.parents)
         local = rows(numbers)
         nodes = []
         for k, y in enumerate(outputs):
@@ -259,24 +263,6 @@ def _restore(packed: Any, options: Options, lowers: bool, versions: Any, rows: A
     return compiled
 
 
-class Ungraphed(Value):
-    """A number of a compiled gradient that does not know how it was computed; it says so if it is differentiated."""
-
-    __slots__ = ()
-
-    @classmethod
-    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
-        """Refuse: a derivative through this number would be lost in silence."""
-        raise TypeError(
-            "this number came out of a compiled gradient by many Values, whose own graph is not kept: take its .data, "
-            "or put what you compute from it into the compiled function"
-        )
-
-    def backward(self, seed: float = 1.0) -> None:
-        """Refuse, as `apply_rule`."""
-        self.apply_rule(TABLE["pos"], (self,))
-
-
 def _node_rule(name: str, rows: Compiled, output: int, leaves: Sequence[Any], active: Sequence[int]) -> Rule:
     """The rule of a node that stands for a whole compiled function."""
 
@@ -303,6 +289,8 @@ def jit(
 ) -> Any:
     """Compile a function of numbers to machine code; results equal those without `jit`.
 
+    Values that it closes over are read afresh at every call, other numbers once.
+
     Parameters
     ----------
     function : callable
@@ -327,7 +315,8 @@ def jit(
     ------
     TypeError
         When called: for arguments that are not trees of numbers, or where the function freezes a number that
-        depends on an argument (``int(x)``, ``math.exp(x)``), naming the line.
+        depends on an argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``), naming the
+        line.
     TooManyPathsError
         When called: if the function branches into more than `max_paths` paths.
     ImportError

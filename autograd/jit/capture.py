@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager
 from math import nan
-from typing import Any, NoReturn
+from typing import Any
 
 from autograd import transforms
 from autograd.ieee import to_float
 from autograd.jit import adjoint
 from autograd.jit.builder import Builder, Predicate, Symbol
-from autograd.jit.program import Guard, Map, Program, evaluate_one
-from autograd.modes import caller, current_mode, mode
+from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
+from autograd.modes import caller, captures, current_mode, mode
 from autograd.rules import Rule
 from autograd.tree import flatten
 from autograd.value import Value
 
-_trace: ContextVar[Trace | None] = ContextVar("autograd_trace", default=None)
+NUMBER = "number"  # marks a "stop" that eager code has as a float
 FEWEST_ROWS = 4  # a map over fewer is unrolled
 
 
@@ -33,10 +32,9 @@ class Trace(Builder):
         self.leaves: dict[Any, int] = {}  # Values from outside → where they are
         self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
         self.lifted: dict[int, int] = {}  # values of the parent → where they are
-        self.lifted_inputs: list[tuple[int, int]] = []
-        self.made: set[Any] = parent.made if parent is not None else set()  # Values made meanwhile
-        self.guards: list[Guard] = []
         self.guarded: set[int] = set()
+        self.rows_branch = True  # or else a guard that is not that of all rows unrolls the map
+        self.samples: dict[Map, list[float]] = {}  # the inputs of the row that was captured
 
     def input(self, number: float) -> int:
         """A new input; `number` is what it is in this run."""
@@ -46,6 +44,22 @@ class Trace(Builder):
     def wrap(self, value: int) -> Traced:
         """The tracer of a value."""
         return Traced.of(self, value)
+
+    # ---- what the engine asks of a capture that is going on ---------------------------------------------------
+
+    def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Traced:
+        """Write an operation down, whatever its operands are."""
+        return Traced.apply_rule(rule, operands)
+
+    def stand_in(self, node: Value) -> Traced:
+        """The tracer of a Value that is not traced: its number may be another at the next call."""
+        return self.wrap(self.place(node))
+
+    def fresh(self, number: float) -> Traced:
+        """A constant by which something is differentiated: no other one, equal or not, is confused with it."""
+        return self.wrap(self.emit("pos", (self.constant(number),)))
+
+    # ---- where things are -------------------------------------------------------------------------------------
 
     def place(self, operand: Any) -> int:
         """Where an operand of any kind is in this program."""
@@ -69,32 +83,23 @@ class Trace(Builder):
         if constant is not None:
             return self.constant(constant)
         if outer not in self.lifted:
-            self.lifted[outer] = self.input(nan)
-            self.numbers[self.lifted[outer]] = self.parent.value(outer)
+            self.lifted[outer] = self.input(self.parent.value(outer))
             self.lifted_inputs.append((outer, self.code[self.lifted[outer]].data))
         return self.lifted[outer]
 
     def leaf(self, node: Value) -> int:
-        """A Value that is not traced: one from outside is read afresh at every call, one made here is computed."""
-        stack = [node]
-        while stack:
-            at = stack[-1]
-            missing = [o for o in at.operands if isinstance(o, Value) and o not in self.leaves]
-            if at in self.leaves:
-                stack.pop()
-            elif at not in self.made or at.op is None:
-                self.leaves[at] = self._outside(at)
-            elif missing:
-                stack += missing
-            else:
-                self.leaves[at] = self.apply(at.op, at.operands)
+        """A Value that is not traced comes from outside, and is read afresh at every call."""
+        if node not in self.leaves and self.parent is not None:
+            self.leaves[node] = self.lift(node)
+        elif node not in self.leaves:
+            self.leaf_inputs.append((node, len(self.given)))
+            self.leaves[node] = self.input(node._data)
         return self.leaves[node]
 
-    def _outside(self, node: Value) -> int:
-        if self.parent is not None:
-            return self.lift(node)
-        self.leaf_inputs.append((node, len(self.given)))
-        return self.input(node.data)
+    def parents(self, outputs: Sequence[int]) -> list[Value]:
+        """The Values from outside that results are computed from, if they are more to them than numbers."""
+        reached = inputs_of_graph(self.code, outputs)
+        return [node for node, number in self.leaf_inputs if number in reached]
 
     def value(self, wanted: int) -> Any:
         """The number (or truth) of a value in this run, computed when something asks for it."""
@@ -114,8 +119,39 @@ class Trace(Builder):
                     self.numbers[at] = evaluate_one(instruction, [self.numbers[o] for o in instruction.operands])
         return self.numbers[wanted]
 
+    def needed(self, value: int) -> list[int]:
+        """All values that a value depends on, and itself, in order."""
+        wanted = {value}
+        for at in range(value, -1, -1):
+            if at in wanted:
+                wanted.update(self.code[at].operands)
+        return sorted(wanted)
+
+    def is_constant(self, value: int) -> bool:
+        """Whether a value depends on no input."""
+        return all(self.code[at].op != "input" for at in self.needed(value))
+
+    def hoist(self, value: int) -> int | None:
+        """Where the program around has a value that is the same for all rows; None if it is not."""
+        assert self.parent is not None
+        place = {inner: outer for outer, inner in self.lifted.items()}
+        for at in self.needed(value):
+            op, operands, data = self.code[at]
+            if op == "input" and at not in place:
+                return None
+            if op == "constant":
+                place[at] = self.parent.constant(data) if type(data) is float else self.parent.truth_constant(data)
+            elif op != "input":
+                place[at] = self.parent.emit(op, tuple([place[o] for o in operands]), data)
+        return place[value]
+
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
+        if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
+            shared = self.hoist(predicate)
+            if shared is None:
+                raise NotImplementedError(adjoint.THROUGH_A_MAP)
+            return self.parent.truth(shared)
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
             self.guarded.add(predicate)
@@ -123,6 +159,23 @@ class Trace(Builder):
         return outcome
 
     # ---- maps ------------------------------------------------------------------------------------------------
+
+    def inner(self, mapped: Map, shared_seeds: Sequence[int], seeds: Sequence[int]) -> Trace:
+        """The adjoint of a map's body is captured too, on the same row: a derivative may branch."""
+        child, sample = Trace(self), self.samples[mapped]
+        child.rows_branch = mapped.rows is None
+        first, then = [[self.value(s) if child.rows_branch else nan for s in part] for part in (shared_seeds, seeds)]
+        child.given = [*sample[: mapped.shared], *first, *sample[mapped.shared :], *then]
+        return child
+
+    def watched(self) -> AbstractContextManager[None]:
+        """In its `with` block, what derivatives ask of Values from outside is a matter of this program."""
+        return tracing(self, None)
+
+    def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
+        """The inputs of the row that was captured."""
+        assert isinstance(inner, Trace)
+        self.samples[mapped] = [inner.given[number] for number in order]
 
     def map_rows(self, function: Callable[..., Any], rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
         """`vmap` inside a capture: one row is captured, the others are a loop. NotImplemented: unroll it."""
@@ -139,6 +192,7 @@ class Trace(Builder):
         reduced = (reduce is not None,) * len(outputs)
         body = Program(code, outputs, len(order))
         data = Map(body, len(shared), reduced, len(rows))
+        self.keep_sample(data, child, order)
         operands = [outer for outer, _ in shared]
         operands += [column[1][row] for row in range(len(rows)) for column in batched]
         at = self.emit("map", tuple(operands), data)
@@ -160,6 +214,7 @@ class Trace(Builder):
         if len(rows) < FEWEST_ROWS:
             return None
         child, batched, arguments = Trace(self), [], []
+        child.rows_branch = False
         for position, part in enumerate(rows[0]):
             if all(row[position] is part for row in rows):
                 arguments.append(part)  # the same for all rows: lifted when it is used
@@ -174,37 +229,62 @@ class Trace(Builder):
                     new.append(leaf)
                     continue
                 places = [self.place(x) for x in column]
-                at = child.input(nan)
-                child.numbers[at] = self.value(places[0])
+                at = child.input(self.value(places[0]))
                 batched.append((at, places))
                 new.append(Traced.of(child, at))
             arguments.append(flatten(part)[1](new))
-        with tracing(child, None):
-            result = function(*arguments)
-        return None if child.guards else (child, result, batched)
+        try:
+            with tracing(child, None):
+                return child, function(*arguments), batched
+        except NotImplementedError as error:
+            if error.args != (adjoint.THROUGH_A_MAP,):
+                raise
+            return None
 
 
 @contextmanager
 def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
     """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
-    token = _trace.set(trace)
     before = transforms.map_rows.set(mapper)
+    captures.append(trace)
     try:
-        with mode(made=trace.made):
+        with mode(trace=trace):
             yield
     finally:
+        captures.remove(trace)
         transforms.map_rows.reset(before)
-        _trace.reset(token)
 
 
-def _frozen(what: str) -> Callable[[Traced], NoReturn]:
-    def refuse(self: Traced) -> NoReturn:
+def inputs_of_graph(code: Sequence[Instruction], outputs: Sequence[int]) -> set[int]:
+    """The inputs from which eager code computes the outputs as Values, not by way of `.data` or a comparison."""
+    wanted, found = set(outputs), set()
+    for at in range(len(code) - 1, -1, -1):
+        op, operands, data = code[at]
+        if at not in wanted or op in PREDICATES or (op == "stop" and data == NUMBER):
+            continue
+        if op == "input":
+            found.add(data)
+        elif op == "map":
+            inner = inputs_of_graph(data.body.code, data.body.outputs)
+            kept = range(data.shared), range(data.shared, data.body.inputs)
+            wanted.update(operands[i] for i in kept[0] if i in inner)
+            for i in kept[1]:
+                wanted.update(operands[i :: data.columns] if i in inner else ())
+        else:
+            wanted.update(operands)
+    return found
+
+
+def _frozen(what: str, convert: Callable[[float], Any] | None = None) -> Callable[[Traced], Any]:
+    def freeze(self: Traced) -> Any:
+        if convert is not None and self.builder.is_constant(self.index):
+            return convert(self.builder.value(self.index))
         raise TypeError(
-            f"{what} of a number that depends on an argument of a compiled function would freeze it, at {caller()}: "
-            "compute with it (autograd.math), compare it, or call the function without jit"
+            f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
+            f"{caller()}: compute with it (autograd.math), compare it, or call the function without jit"
         )
 
-    return refuse
+    return freeze
 
 
 def _comparison(op: str) -> Callable[[Traced, Any], Any]:
@@ -220,9 +300,16 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
     return compare
 
 
+def current_trace() -> Trace | None:
+    """The program that is being captured, if there is one."""
+    switches = current_mode()
+    trace: Trace | None = None if switches is None else switches.trace
+    return trace
+
+
 def is_capturing() -> bool:
     """Whether a capture is going on."""
-    return _trace.get() is not None
+    return current_trace() is not None
 
 
 def innermost(operands: Sequence[Any]) -> Trace:
@@ -232,7 +319,7 @@ def innermost(operands: Sequence[Any]) -> Trace:
         trace = getattr(operand, "builder", None)
         if isinstance(trace, Trace) and (found is None or _is_inside(trace, found)):
             found = trace
-    current = _trace.get()
+    current = current_trace()
     if current is not None and (found is None or _is_inside(current, found)):
         return current
     assert found is not None
@@ -273,7 +360,7 @@ class Traced(Value):
     @property
     def data(self) -> Any:
         """The same number with its gradient cut; still traced."""
-        return self.detach()
+        return self._stop(NUMBER)
 
     @data.setter
     def data(self, number: float) -> None:
@@ -283,7 +370,11 @@ class Traced(Value):
 
     def detach(self) -> Traced:
         """The same number with its gradient cut."""
-        return Traced.of(self.builder, self.builder.emit("stop", (self.index,)))
+        return self._stop(None)
+
+    def _stop(self, kind: str | None) -> Traced:
+        trace = innermost((self,))
+        return trace.wrap(trace.emit("stop", (trace.place(self),), kind))
 
     def backward(self, seed: float = 1.0) -> None:
         """Not inside a compiled function."""
@@ -305,11 +396,11 @@ class Traced(Value):
         return self
 
     def __deepcopy__(self, memo: object) -> Traced:
-        return self
+        return self.detach()
 
     __hash__ = Value.__hash__
-    __int__, __index__ = _frozen("int()"), _frozen("an index made")
-    __float__, __complex__ = _frozen("float() (or a function of the math module)"), _frozen("complex()")
+    __int__, __index__ = _frozen("int()", int), _frozen("an index made")
+    __float__, __complex__ = _frozen("float() (or a function of the math module)", float), _frozen("complex()", complex)
     __lt__, __le__ = _comparison("<"), _comparison("<=")
     __gt__, __ge__ = _comparison(">"), _comparison(">=")
     __eq__ = _comparison("==")

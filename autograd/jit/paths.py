@@ -84,6 +84,8 @@ class Path:
         As captured; `program` is what is compiled.
     leaves : list of Value
         Values that the function closes over; their numbers are inputs after the arguments.
+    parents : list of Value
+        Those among them that results are computed from as from Values: if there are any, results are Values.
     template : tree
         What the result looks like.
     """
@@ -92,6 +94,7 @@ class Path:
     template: Any
     options: Options
     leaves: list[Value] = field(default_factory=list)
+    parents: list[Value] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: native.Native = field(init=False)

@@ -19,7 +19,8 @@ class Instruction(NamedTuple):
     """One operation.
 
     `op` is a row of the table by name, or one of: ``input`` (data: its number), ``constant`` (data: the float),
-    ``custom`` (data: a Rule made by `custom_gradient`), ``stop`` (its operand without a gradient), a comparison
+    ``custom`` (data: a Rule made by `custom_gradient`), ``stop`` (its operand without a gradient; data tells
+    whether eager code has it as a float), a comparison
     (``< <= > >= == !=``), ``and or not`` of comparisons, ``select`` (condition, if true, if false), ``map``
     (data: a `Map`) and ``item`` (operand: a map, data: which of its results).
     """
