@@ -73,10 +73,10 @@ class Captured:
 
     path: Path
     row: Any  # the results of one row, where there is one for each
-    fast: Function | None = None
+    caller: Any | None = None  # the short way
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "row": self.row, "fast": None}
+        return {"path": self.path, "row": self.row, "caller": None}
 
 
 class Batch:
@@ -87,7 +87,7 @@ class Batch:
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
         self.lock = threading.RLock()
-        self.fast: Function = fast.miss  # the short way for arguments like the last
+        self.caller: Any | None = None  # the short way for arguments like the last
         self.versions: dict[Hashable, list[Captured]] = {}
 
     def paths(self) -> list[Path]:
@@ -118,9 +118,9 @@ class Batch:
         call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
         result = call.run(tuple(structure))
         first = self.versions[tuple(structure)][0]
-        if first.fast is None and not first.path.captured_guards and self.options.threads == 1:
-            first.fast = fast.batch_caller(args, axes, first.path, first.row if self.stacks else None)
-        self.fast = first.fast or fast.miss
+        if first.caller is None and not first.path.captured_guards and self.options.threads == 1:
+            first.caller = fast.batch_caller(args, axes, first.path, first.row if self.stacks else None)
+        self.caller = first.caller
         return result
 
     def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:

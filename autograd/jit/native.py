@@ -164,7 +164,7 @@ def assembly(module: Module) -> str:
     return text
 
 
-def load(module: Module, object_code: bytes | None = None, optimize: bool = False) -> tuple[Native, bytes]:
+def load(module: Module, object_code: bytes | None = None) -> tuple[Native, bytes]:
     """Compile a module (or take its object code) and load it."""
     start = time.perf_counter()
     _add_library_symbols()
