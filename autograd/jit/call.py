@@ -13,7 +13,7 @@ from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, is_capturing, tracing
 from autograd.jit.native import assembly
 from autograd.jit.paths import Options, Path, check_paths
-from autograd.jit.structure import inspect
+from autograd.jit.structure import inspect, only_floats
 from autograd.modes import current_mode
 from autograd.rules import REAL, TABLE, Rule
 from autograd.sweep import topological_order
@@ -36,9 +36,9 @@ class Version:
         self.after: dict[tuple[int, int], int] = {}  # (path, guard that failed) → the path to try then
         self.current = 0
 
-    def numbers(self, arguments: Any, leaves: Sequence[Any]) -> tuple[Path, list[float]]:
+    def numbers(self, arguments: Any, leaves: list[Any]) -> tuple[Path, list[float]]:
         """The path that holds for these arguments, and its results."""
-        given = [x if type(x) is float else x.data for x in leaves]
+        given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.paths:
             self.capture(arguments, given)
         at = self.current
@@ -133,7 +133,7 @@ class Compiled(fast.Entry):
                 return result
         leaves: list[Any] = []
         structure = inspect((args, keywords), "argument ", leaves)
-        if any(isinstance(leaf, Value) for leaf in leaves):
+        if not only_floats(leaves):
             return self._on_values(structure, (args, keywords), leaves)
         version = self._version(structure)
         path, outputs = version.numbers((args, keywords), leaves)

@@ -61,19 +61,21 @@ if not TYPE_CHECKING and extension is not None:
 
 def caller(args: tuple[Any, ...], path: Path) -> Any | None:
     """The caller for arguments like these on a path; None where only the general way will do."""
+    if extension is None:
+        return None
     return _caller([_describe(arg, _number) for arg in args], _describe(path.template, _number), path)
 
 
 def batch_caller(args: tuple[Any, ...], axes: Sequence[int | None], path: Path, row: Any | None) -> Any | None:
     """The same for a map over the rows of ndarrays; `row`: what a row's results look like, if there are any."""
-    if any(axis not in (0, None) for axis in axes):
+    if extension is None or any(axis not in (0, None) for axis in axes):
         return None
     arguments = [_describe(arg, _number if axis is None else _mapped) for arg, axis in zip(args, axes)]
     return _caller(arguments, _describe(path.template, _number) if row is None else _describe(row, _stacked), path)
 
 
 def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path) -> Any | None:
-    if extension is None or path.code.calls_python or results is None or any(part is None for part in arguments):
+    if path.code.calls_python or results is None or any(part is None for part in arguments):
         return None
     code, program = path.code, path.program
     sizes = (program.inputs, len(program.outputs), code.work)
