@@ -1,11 +1,11 @@
-"""Build the optional C extension where its source and a compiler are; setup.cfg holds the rest."""
+"""Build the optional C extensions where their sources and a compiler are; setup.cfg holds the rest."""
 
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE = "autograd/_value.c"
+SOURCES = {"autograd._value": "autograd/_value.c", "autograd.jit._call": "autograd/jit/_call.c"}
 # A product that is added stays rounded twice, as in Python; nobody asks errno whether exp overflowed.
 FLAGS = {"msvc": ["/std:c11", "/fp:precise"], "unix": ["-O3", "-ffp-contract=off", "-fno-math-errno"]}
 
@@ -30,9 +30,11 @@ class OptionalBuild(build_ext):
         super().build_extension(extension)
 
 
-headers = [str(path) for path in Path("autograd").glob("_*.h")]
-extensions = [Extension("autograd._value", [SOURCE], depends=headers, optional=True)]
 setup(
-    ext_modules=extensions if Path(SOURCE).exists() else [],
+    ext_modules=[
+        Extension(name, [source], depends=list(map(str, Path(source).parent.glob("_*.h"))), optional=True)
+        for name, source in SOURCES.items()
+        if Path(source).exists()
+    ],
     cmdclass={"build_ext": OptionalBuild},
 )

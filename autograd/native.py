@@ -13,16 +13,20 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _load() -> tuple[Any, str]:
+def load(name: str, *needs: Any) -> tuple[Any, str]:
+    """A module of the C build, given what it `needs` to be set up; or None and the reason why there is none."""
     if os.environ.get("AUTOGRAD_PURE_PYTHON", "0") not in ("", "0"):
         return None, "AUTOGRAD_PURE_PYTHON is set"
     try:
-        return importlib.import_module("autograd._value"), ""
+        module = importlib.import_module(name)
+        if needs:
+            module.setup(*needs)
     except ImportError as error:
         return None, str(error)
+    return module, ""
 
 
-extension, why_python = _load()
+extension, why_python = load("autograd._value")
 
 
 def backend() -> str:

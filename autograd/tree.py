@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,7 +65,7 @@ def make_array(leaves: Sequence[Any], shape: tuple[int, ...]) -> Any:
     """An ndarray of the leaves: float64 if they are floats, of objects if not."""
     import numpy
 
-    array = numpy.empty(len(leaves), dtype=float if all(type(x) is float for x in leaves) else object)
+    array = numpy.empty(len(leaves), dtype=float if set(map(type, leaves)) <= {float} else object)
     array[:] = leaves
     return array.reshape(shape)
 
@@ -101,12 +100,13 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
         return [tree], lambda new: new[0]
     if type(tree) is list and all(type(x) is float or type(x) is Value for x in tree):
         return tree.copy(), list
+    if is_array(tree):
+        return _numbers(tree, path), lambda new: make_array(new, tree.shape)
     parts = children(tree)
     if parts is None:
         return _leaf(tree, path)
     named, put_together = parts
-    take_apart = _leaf if is_array(tree) else functools.partial(flatten, arrays=arrays)  # an array holds numbers only
-    flat = [take_apart(child, path + name) for name, child in named]
+    flat = [flatten(child, path + name, arrays) for name, child in named]
     leaves = [leaf for leaves, _ in flat for leaf in leaves]
 
     def rebuild(new: Sequence[Any]) -> Any:
@@ -118,6 +118,12 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
         return put_together(rebuilt)
 
     return leaves, rebuild
+
+
+def _numbers(array: Any, path: str) -> list[Any]:
+    """The numbers in an array."""
+    found: list[Any] = array.ravel().tolist()
+    return found if set(map(type, found)) <= {float} else [_leaf(x, f"{path}[{i}]")[0][0] for i, x in enumerate(found)]
 
 
 def _leaf(tree: Any, path: str) -> tuple[list[Any], Rebuild]:

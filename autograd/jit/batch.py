@@ -19,9 +19,8 @@ from autograd.jit import fast
 from autograd.jit.capture import Trace, Traced, finish, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.program import Map, Program
-from autograd.jit.structure import as_doubles, inspect
+from autograd.jit.structure import as_doubles, inspect, only_floats
 from autograd.tree import children, flatten, is_array
-from autograd.value import Value
 
 Function = Callable[..., Any]
 
@@ -50,7 +49,7 @@ def rows_of(tree: Any, axis: int, path: str) -> Rows:
     if isinstance(tree, list) and axis == 0:
         leaves: list[Any] = []
         structures = {inspect(row, path, leaves) for row in tree}
-        if len(structures) > 1 or any(isinstance(leaf, Value) for leaf in leaves):
+        if len(structures) > 1 or not only_floats(leaves):
             raise NotRowsError
         array = np.array(leaves, dtype=float).reshape(len(tree), -1) if tree else np.empty((0, 0))
         return Rows([array], ("list", *structures), lambda i: tree[i : i + 1])
@@ -73,10 +72,6 @@ class Captured:
 
     path: Path
     row: Any  # the results of one row, where there is one for each
-    fast: Function | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "row": self.row, "fast": None}
 
 
 class Batch:
@@ -87,8 +82,9 @@ class Batch:
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
         self.lock = threading.RLock()
-        self.fast: Function = fast.miss  # the short way for arguments like the last
         self.versions: dict[Hashable, list[Captured]] = {}
+        self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
+        self.caller: Any | None = None  # the one for arguments like the last
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
@@ -113,14 +109,17 @@ class Batch:
             return NotImplemented
         arrays = [array for rows in mapped for array in rows.arrays]
         counts = {len(array) for array in arrays}
-        if len(counts) != 1 or counts == {0} or any(isinstance(x, Value) for x in shared):
+        if len(counts) != 1 or counts == {0} or not only_floats(shared):
             return NotImplemented
         call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
-        result = call.run(tuple(structure))
-        first = self.versions[tuple(structure)][0]
-        if first.fast is None and not first.path.captured_guards and self.options.threads == 1:
-            first.fast = fast.batch_caller(args, axes, first.path, first.row if self.stacks else None)
-        self.fast = first.fast or fast.miss
+        key = tuple(structure)
+        result = call.run(key)
+        if key not in self.callers:
+            first = self.versions[key][0]
+            simple = not first.path.captured_guards and self.options.threads == 1
+            row = first.row if self.stacks else None
+            self.callers[key] = fast.batch_caller(args, axes, first.path, row) if simple else None
+        self.caller = self.callers[key]
         return result
 
     def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:

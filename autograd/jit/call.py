@@ -12,7 +12,7 @@ from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, is_capturing, tracing
 from autograd.jit.paths import Options, Path, check_paths
-from autograd.jit.structure import inspect
+from autograd.jit.structure import inspect, only_floats
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode
 from autograd.rules import REAL, Rule
@@ -31,14 +31,14 @@ class Version:
 
     def __init__(self, owner: Compiled) -> None:
         self.owner = owner
-        self.callers: dict[int, Callable[..., Any] | None] = {}  # the generated function for each path
         self.paths: list[Path] = []
+        self.callers: dict[Path, Any] = {}  # the short way for each of them, or None
         self.after: dict[tuple[int, int], int] = {}  # (path, guard that failed) → the path to try then
         self.current = 0
 
-    def numbers(self, arguments: Any, leaves: Sequence[Any]) -> tuple[Path, list[float]]:
+    def numbers(self, arguments: Any, leaves: list[Any]) -> tuple[Path, list[float]]:
         """The path that holds for these arguments, and its results."""
-        given = [x if type(x) is float else x.data for x in leaves]
+        given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.paths:
             self.capture(arguments, given)
         at = self.current
@@ -74,6 +74,12 @@ class Version:
             self.paths.append(path)
             return len(self.paths) - 1
 
+    def caller(self, args: tuple[Any, ...], path: Path) -> Any | None:
+        """The short way for arguments of this structure on a path."""
+        if path not in self.callers:
+            self.callers[path] = fast.caller(args, path)
+        return self.callers[path]
+
 
 def capture(function: Function, arguments: Any, given: Sequence[float], options: Options) -> Path:
     """Run a function once on tracers and compile what it did."""
@@ -98,7 +104,7 @@ def _trace(function: Function, arguments: Any, given: Sequence[float], maps: boo
     return trace, outputs, rebuild
 
 
-class Compiled:
+class Compiled(fast.Entry):
     """A function that runs as machine code; what `jit` returns."""
 
     def __init__(self, function: Function, options: Options, lowers: bool = False) -> None:
@@ -111,18 +117,10 @@ class Compiled:
         self.lock = threading.RLock()
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
-        self._fast: Function = fast.miss
         self._derivatives: dict[Hashable, Compiled] = {}
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        """Call the function: the same result as without `jit`."""
-        if not keywords and current_mode() is None:
-            result = self._fast(*args)
-            if result is not fast.MISS:
-                return result
-        return self._call(args, keywords)
-
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Call the function the general way: with any arguments, in any mode."""
         mode = current_mode()
         if mode is not None and mode.anomaly:
             return self.function(*args, **keywords)  # node by node, so that the first bad one is found
@@ -131,21 +129,19 @@ class Compiled:
         if self.batch is not None and not keywords:
             result = self.batch.call(args)
             if result is not NotImplemented:
-                self._fast = self.batch.fast
+                if self.batch.caller is not None:
+                    self.prefer(self.batch.caller)
                 return result
         leaves: list[Any] = []
         structure = inspect((args, keywords), "argument ", leaves)
-        if any(isinstance(leaf, Value) for leaf in leaves):
+        if not only_floats(leaves):
             return self._on_values(structure, (args, keywords), leaves)
         version = self._version(structure)
         path, outputs = version.numbers((args, keywords), leaves)
         if path.parents and not self.lowers:
             return self._on_values(structure, (args, keywords), leaves)
-        if not keywords:
-            at = version.paths.index(path)
-            if at not in version.callers:
-                version.callers[at] = fast.caller(args, version)
-            self._fast = version.callers[at] or fast.miss
+        if not keywords and (caller := version.caller(args, path)) is not None:
+            self.prefer(caller)
         return path.rebuild(outputs)
 
     def _version(self, structure: Hashable) -> Version:
@@ -170,7 +166,7 @@ class Compiled:
         structure = inspect((args, {}), "argument ", leaves)
         return self._on_values(structure, (args, {}), leaves, keep_graph=True)
 
-    def _on_values(self, structure: Hashable, arguments: Any, leaves: Sequence[Any], keep_graph: bool = False) -> Any:
+    def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
         """Nodes with their own local derivatives, by every Value that flows in."""
         version = self._version(structure)
         path, outputs = version.numbers(arguments, leaves)

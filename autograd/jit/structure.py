@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -44,6 +44,11 @@ def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
     named, _ = parts
     inside = tuple([(name, inspect(child, path + name, leaves)) for name, child in named])
     return (_identity(tree), inside)
+
+
+def only_floats(leaves: Sequence[Any]) -> bool:
+    """Whether no Value is among the leaves."""
+    return set(map(type, leaves)) <= {float}
 
 
 def _inspect_array(array: Any, path: str, leaves: list[Any]) -> Hashable:
