@@ -5,6 +5,8 @@ The mode belongs to the running context, so threads and asynchronous tasks do no
 
 from __future__ import annotations
 
+import linecache
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,10 +122,12 @@ class AnomalyError(FloatingPointError):
     """A number that is not finite was made under `detect_anomaly()`."""
 
 
-def caller() -> str:
-    """The nearest line outside these packages, as ``file:line`` with the function's name."""
+def caller(source: bool = False) -> str:
+    """The nearest line outside these packages, as ``file:line in function``, with its `source` if that is asked for."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
         frame = frame.f_back
     code = frame.f_code
-    return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}"
+    file = "notebook cell" if f"{os.sep}ipykernel_" in code.co_filename else code.co_filename
+    text = linecache.getline(code.co_filename, frame.f_lineno).strip() if source else ""
+    return f"{file}:{frame.f_lineno} in {code.co_name}" + (f": {text}" if text else "")

@@ -120,6 +120,21 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     return leaves, rebuild
 
 
+def leaf_names(tree: Any, name: str = "") -> list[str]:
+    """What the leaves of a tree are called, in their order.
+
+    Examples
+    --------
+    >>> from autograd.tree import leaf_names
+    >>> leaf_names({"a": 1.0, "b": [2.0, (3.0, None)]}, "x")
+    ["x['a']", "x['b'][0]", "x['b'][1][0]"]
+    """
+    parts = children(tree)
+    if parts is None:
+        return [name]
+    return [leaf for part, child in parts[0] for leaf in leaf_names(child, name + part)]
+
+
 def _numbers(array: Any, path: str) -> list[Any]:
     """The numbers in an array."""
     found: list[Any] = array.ravel().tolist()

@@ -16,10 +16,10 @@ import numpy as np
 
 from autograd import transforms
 from autograd.jit import fast
-from autograd.jit.capture import Trace, Traced, finish, tracing
+from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.program import Map, Program
-from autograd.jit.structure import as_doubles, inspect, only_floats
+from autograd.jit.structure import argument_names, as_doubles, inspect, only_floats
 from autograd.tree import children, flatten, is_array
 
 Function = Callable[..., Any]
@@ -27,6 +27,10 @@ Function = Callable[..., Any]
 
 class NotRowsError(Exception):
     """The arguments do not lie in arrays of floats: the general way takes the call."""
+
+
+class RaggedRowsError(Exception):
+    """The results of rows differ in shape from path to path."""
 
 
 @dataclass
@@ -81,6 +85,7 @@ class Batch:
         self.function, self.argnums, self.options = function, argnums, options
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
+        self.name = getattr(function, "__name__", repr(function))
         self.lock = threading.RLock()
         self.versions: dict[Hashable, list[Captured]] = {}
         self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
@@ -101,15 +106,17 @@ class Batch:
         try:
             for k, (arg, axis) in enumerate(zip(args, axes)):
                 if axis is None:
-                    structure.append(inspect(arg, f"argument {k}", shared))
+                    structure.append(inspect(arg, f"argument {k} of {self.name}", shared))
+                    if not only_floats(shared):
+                        return NotImplemented
                 else:
-                    mapped.append(rows_of(arg, axis, f"argument {k}"))
+                    mapped.append(rows_of(arg, axis, f"argument {k} of {self.name}"))
                     structure.append(mapped[-1].structure)
         except NotRowsError:
             return NotImplemented
         arrays = [array for rows in mapped for array in rows.arrays]
         counts = {len(array) for array in arrays}
-        if len(counts) != 1 or counts == {0} or not only_floats(shared):
+        if len(counts) != 1 or counts == {0}:
             return NotImplemented
         call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
         key = tuple(structure)
@@ -249,10 +256,14 @@ class _Call:
                     mapper(batch.inner, [first], None)
                     outputs, template = [mapper.at], None
                 else:
-                    leaves, rebuild = flatten(batch.function(*args), "the result of the compiled function")
+                    leaves, rebuild = flatten_result(batch.function(*args))
                     outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
+            if versions and inspect(mapper.row, "", []) != inspect(versions[0].row, "", []):
+                raise RaggedRowsError
             closed = [leaf for leaf, _ in trace.leaf_inputs]
-            path = Path(finish(trace, outputs), template, batch.options, closed, trace.parents(outputs))
+            shared = argument_names(batch.inner, self.args, {}, self.axes)
+            names = [*shared, "rows", *[leaf.label or f"closed[{k}]" for k, leaf in enumerate(closed)]]
+            path = Path(finish(trace, outputs), template, batch.options, closed, trace.parents(outputs), names)
             versions.append(Captured(path, mapper.row))
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
@@ -290,7 +301,7 @@ class _Mapper:
             args.append(rebuild([Traced.of(child, x) for x in columns[len(columns) - len(leaves) :]]))
         with tracing(child, None):
             self.row = function(*args)
-            leaves, rebuild = flatten(self.row, "a result")
+            leaves, rebuild = flatten_result(self.row)
             outputs = [child.place(leaf) for leaf in leaves]
         self.row = rebuild([nan] * len(leaves))
         shared = child.lifted_inputs

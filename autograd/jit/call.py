@@ -5,20 +5,22 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 from autograd import transforms
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
-from autograd.jit.capture import Trace, Traced, finish, is_capturing, tracing
+from autograd.jit.capture import Trace, Traced, current_trace, finish, flatten_result, is_capturing, tracing
 from autograd.jit.paths import Options, Path, check_paths
-from autograd.jit.structure import inspect, only_floats
+from autograd.jit.structure import argument_names, inspect_call, only_floats
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode
 from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
 from autograd.tree import flatten
-from autograd.value import Value
+from autograd.value import Value, _node
 
 Function = Callable[..., Any]
 
@@ -91,7 +93,8 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
     template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
-    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs))
+    names = (*argument_names(function, *arguments), *[leaf.label or f"closed[{k}]" for k, leaf in enumerate(closed)])
+    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names)
 
 
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
@@ -99,7 +102,7 @@ def _trace(function: Function, arguments: Any, given: Sequence[float], maps: boo
     args, keywords = flatten(arguments)[1]([Traced.of(trace, trace.input(x)) for x in given])
     with tracing(trace, trace.map_rows if maps else None):
         result = function(*args, **keywords)
-        leaves, rebuild = flatten(result, "the result of the compiled function")
+        leaves, rebuild = flatten_result(result)
         outputs = [trace.place(leaf) for leaf in leaves]
     return trace, outputs, rebuild
 
@@ -117,7 +120,12 @@ class Compiled(fast.Entry):
         self.lock = threading.RLock()
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
-        self._derivatives: dict[Hashable, Compiled] = {}
+        self._closes = False  # whether results were Values because the function closes over some
+        self._rows: dict[tuple[int, ...], _WithRows] = {}
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a method: the instance is the first argument."""
+        return self if instance is None else MethodType(self, instance)
 
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Call the function the general way: with any arguments, in any mode."""
@@ -127,18 +135,26 @@ class Compiled(fast.Entry):
         if is_capturing():
             return self.function(*args, **keywords)  # inlined into the program around it
         if self.batch is not None and not keywords:
-            result = self.batch.call(args)
+            try:
+                result = self.batch.call(args)
+            except batch.RaggedRowsError:
+                return self.function(*args)  # results of several shapes are not for arrays
             if result is not NotImplemented:
                 if self.batch.caller is not None:
                     self.prefer(self.batch.caller)
                 return result
+        if self._closes and not keywords and (mode is None or mode.recording):
+            result = self._with_rows(())(*args)
+            if result is not _VALUES_AMONG_ARGUMENTS:
+                return self._nodes(result, (args, {}), (), ())
         leaves: list[Any] = []
-        structure = inspect((args, keywords), "argument ", leaves)
+        structure = inspect_call(self.__name__, args, keywords, leaves)
         if not only_floats(leaves):
             return self._on_values(structure, (args, keywords), leaves)
         version = self._version(structure)
         path, outputs = version.numbers((args, keywords), leaves)
         if path.parents and not self.lowers:
+            self._closes = True
             return self._on_values(structure, (args, keywords), leaves)
         if not keywords and (caller := version.caller(args, path)) is not None:
             self.prefer(caller)
@@ -158,57 +174,46 @@ class Compiled(fast.Entry):
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
-    def nodes(self, *args: Any) -> Any:
+    def nodes(self, *args: Any, **keywords: Any) -> Any:
         """The result as Values that can be differentiated again, whatever the arguments are."""
-        if is_capturing():
-            return self.function(*args)
         leaves: list[Any] = []
-        structure = inspect((args, {}), "argument ", leaves)
-        return self._on_values(structure, (args, {}), leaves, keep_graph=True)
+        structure = inspect_call(self.__name__, args, keywords, leaves)
+        return self._on_values(structure, (args, keywords), leaves, keep_graph=True)
 
     def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
         """Nodes with their own local derivatives, by every Value that flows in."""
-        version = self._version(structure)
-        path, outputs = version.numbers(arguments, leaves)
+        active = tuple([i for i, x in enumerate(leaves) if isinstance(x, Value)])
         mode = current_mode()
-        if mode is not None and not mode.recording:
-            return path.rebuild([Value(y) for y in outputs])
-        active = [i for i, x in enumerate(leaves) if isinstance(x, Value)]
-        operands = (*[leaves[i] for i in active], *path.parents)
+        recording = mode is None or mode.recording
         keep_graph = keep_graph or not self.lowers or transforms._inside.get()
-        if not keep_graph and len(outputs) * len(operands) > LARGEST_JACOBIAN:
-            call = Call(self.function, arguments, leaves, path.leaves)
-            return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
-        operands = tuple(map(grown, operands))
-        numbers = [x if type(x) is float else x.data for x in leaves]
-        rows = self._derivative(arguments, active, path.parents)
-        local = rows(numbers)
-        nodes = []
-        for k, y in enumerate(outputs):
-            rule = _node_rule(self.__name__, rows, k, leaves, active)
-            nodes.append(Value.restore(y, rule, operands, tuple(local[k])))
-        return path.rebuild(nodes)
+        if not recording or not keep_graph:
+            path, outputs = self._version(structure).numbers(arguments, leaves)
+            if not recording:
+                return path.rebuild([Value(y) for y in outputs])
+            if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
+                call = Call(self.function, arguments, leaves, path.leaves)
+                return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
+        args, keywords = flatten(arguments)[1]([x if type(x) is float else x.data for x in leaves])
+        found = self._with_rows(active)(*args, **keywords)
+        return self._nodes(found, arguments, active, [leaves[i] for i in active])
 
-    def _derivative(self, arguments: Any, active: Sequence[int], closed: Sequence[Value]) -> Compiled:
-        """The compiled function of all leaves that returns, for each result, the derivatives wanted."""
-        structure = inspect(arguments, "", [])
-        key = (structure, tuple(active), tuple(map(id, closed)))
-        if key not in self._derivatives:
-            rebuild = flatten(arguments)[1]
-            function = self.function
+    def _nodes(self, found: Any, arguments: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
+        """The result as nodes, from what `_with_rows` returns."""
+        number, result, rows = found
+        closed = self._with_rows(active).operands(int(number))
+        values, rebuild = flatten(result)
+        operands = (*map(grown, given), *closed)
+        if not operands:
+            return result
+        rules = [_Node(self, k, arguments, active, closed).rule() for k in range(len(values))]
+        return rebuild([_node(y, rule, operands, tuple(row)) for y, rule, row in zip(values, rules, rows)])
 
-            def derivatives(numbers: Sequence[Any]) -> list[list[Any]]:
-                args, keywords = rebuild(numbers)
-                results, _ = flatten(function(*args, **keywords))
-                wanted = [*[numbers[i] for i in active], *closed]
-                return [
-                    Traced.sweep_reverse({y: 1.0}, wanted) if isinstance(y, Value) else [0.0] * len(wanted)
-                    for y in results
-                ]
-
-            derivatives.__name__ = f"derivatives of {self.__name__}"
-            self._derivatives[key] = Compiled(derivatives, self.options, lowers=True)
-        return self._derivatives[key]
+    def _with_rows(self, active: tuple[int, ...]) -> _WithRows:
+        """The compiled function that returns its result with the local derivatives by some of the arguments' leaves."""
+        if active not in self._rows:
+            with self.lock:
+                self._rows.setdefault(active, _WithRows(self, active))
+        return self._rows[active]
 
     # ---- a look inside ---------------------------------------------------------------------------------------
 
@@ -225,7 +230,7 @@ class Compiled(fast.Entry):
 
     def program(self) -> str:
         """The instructions of every path, as compiled."""
-        return "\n\n".join(str(path.program) for path in self._some())
+        return "\n\n".join("\n".join(path.program.lines(path.names)) for path in self._some())
 
     def llvm_ir(self) -> str:
         """The text in LLVM's language of every path."""
@@ -236,14 +241,15 @@ class Compiled(fast.Entry):
         return "\n\n".join(native.assembly(path.module()) for path in self._some())
 
     def stats(self) -> dict[str, Any]:
-        """Instructions after each stage, lanes, paths, compile seconds and bytes of machine code."""
+        """Instructions after each stage, lanes, paths; compile seconds and bytes, with those of nodes' derivatives."""
         found = self._some()
+        everything = found + [path for rows in self._rows.values() for path in rows.paths()]
         return {
             "instructions": [dict(path.counts) for path in found],
             "lanes": native.lanes(),
             "paths": len(found),
-            "compile_seconds": sum(path.seconds for path in found),
-            "code_bytes": sum(path.code.code_bytes for path in found),
+            "compile_seconds": sum(path.seconds for path in everything),
+            "code_bytes": sum(path.code.code_bytes for path in everything),
             "work_bytes": sum(path.code.work for path in found),
         }
 
@@ -259,20 +265,86 @@ def _restore(packed: Any, options: Options, lowers: bool, versions: Any, rows: A
     return compiled
 
 
-def _node_rule(name: str, rows: Compiled, output: int, leaves: Sequence[Any], active: Sequence[int]) -> Rule:
-    """The rule of a node that stands for a whole compiled function."""
+_VALUES_AMONG_ARGUMENTS = object()
 
-    def derivatives(operands: Sequence[Any], y: Any) -> list[Any]:
-        numbers = list(leaves)
-        for position, i in enumerate(active):
-            numbers[i] = operands[position]
-        row: list[Any] = rows.nodes(numbers)[output]
+
+class _WithRows(Compiled):
+    """A compiled function with the derivatives of its results by some leaves and by what it closes over.
+
+    It returns the number of an entry of `closed`, the result, and the row of derivatives for each number of it.
+    """
+
+    def __init__(self, owner: Compiled, active: tuple[int, ...]) -> None:
+        self.closed: list[list[Value]] = []  # for each capture, the Values from outside that have derivatives
+        self.ready: set[int] = set()
+
+        def with_rows(*args: Any, **keywords: Any) -> Any:
+            result, rows, closed = _rows_of(owner.function, (args, keywords), active, None)
+            self.closed.append(closed)
+            return float(len(self.closed) - 1), result, rows
+
+        with_rows.__name__ = f"{owner.__name__} with derivatives"
+        super().__init__(with_rows, owner.options, lowers=True)
+
+    def operands(self, number: int) -> list[Value]:
+        """An entry of `closed`, ready for a graph."""
+        if number not in self.ready:
+            for x in self.closed[number]:
+                grown(x)
+            self.ready.add(number)
+        return self.closed[number]
+
+    def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        leaves: list[Any] = []
+        inspect_call(self.__name__, args, keywords, leaves)
+        return super()._call(args, keywords) if only_floats(leaves) else _VALUES_AMONG_ARGUMENTS
+
+
+def _rows_of(
+    function: Function, arguments: Any, active: Sequence[int], closed: Sequence[Value] | None
+) -> tuple[Any, list[list[Any]], list[Value]]:
+    """Of a function being captured: the result, its derivatives, and the Values from outside that it has some by."""
+    inputs, _ = flatten(arguments)
+    result = function(*arguments[0], **arguments[1])
+    results, _ = flatten_result(result)
+    trace = current_trace()
+    assert trace is not None
+    outside = trace.parents([trace.place(y) for y in results]) if closed is None else list(closed)
+    wanted = [*[inputs[i] for i in active], *outside]
+    rows = [Traced.sweep_reverse({y: 1.0}, wanted) if isinstance(y, Value) else [0.0] * len(wanted) for y in results]
+    return result, rows, outside
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A node that stands for one number of a compiled function's result."""
+
+    compiled: Compiled
+    output: int
+    arguments: Any
+    active: tuple[int, ...]
+    closed: Sequence[Value]
+
+    def rule(self) -> Rule:
+        """The row of the table that it would have."""
+        name = self.compiled.__name__
+        return Rule(f"jit({name})", name, self._value, (self._derivatives,), None, (REAL,))
+
+    def _derivatives(self, operands: Sequence[Any], y: Any) -> list[Any]:
+        leaves, rebuild = flatten(self.arguments)
+        for i, operand in zip(self.active, operands):
+            leaves[i] = operand
+        again = rebuild(leaves)
+        if is_capturing():
+            _, rows, _ = _rows_of(self.compiled.function, again, self.active, self.closed)
+        else:
+            _, _, rows = self.compiled._with_rows(self.active).nodes(*again[0], **again[1])
+        row: list[Any] = rows[self.output]
         return row
 
-    def value(numbers: Sequence[float]) -> float:
+    def _value(self, numbers: Sequence[float]) -> float:
+        name = self.compiled.__name__
         raise NotImplementedError(f"the node of the compiled function {name} cannot be computed again")
-
-    return Rule(f"jit({name})", name, value, (derivatives,), None, (REAL,))
 
 
 def jit(

@@ -14,7 +14,7 @@ from autograd.jit.builder import Builder, Predicate, Symbol
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
 from autograd.modes import caller, captures, current_mode, mode
 from autograd.rules import Rule
-from autograd.tree import flatten
+from autograd.tree import Rebuild, children, flatten
 from autograd.value import Value
 
 NUMBER = "number"  # marks a "stop" that eager code has as a float
@@ -155,7 +155,7 @@ class Trace(Builder):
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
             self.guarded.add(predicate)
-            self.guards.append(Guard(predicate, outcome, caller()))
+            self.guards.append(Guard(predicate, outcome, caller(source=True)))
         return outcome
 
     # ---- maps ------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class Trace(Builder):
         if mapped is None:
             return NotImplemented
         child, result, batched = mapped
-        leaves, rebuild = flatten(result, "a result")
+        leaves, rebuild = flatten_result(result)
         outputs = [child.place(leaf) for leaf in leaves]
         shared = [*child.lifted_inputs]
         order = [number for _, number in shared] + [child.code[column[0]].data for column in batched]
@@ -242,6 +242,21 @@ class Trace(Builder):
             return None
 
 
+def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
+    """`flatten` for what a captured function returns: a comparison is 1 or 0."""
+    try:
+        return flatten(result, "the result of the compiled function")
+    except TypeError:
+        return flatten(_as_numbers(result), "the result of the compiled function")
+
+
+def _as_numbers(tree: Any) -> Any:
+    if isinstance(tree, Predicate):
+        return tree.select(1.0, 0.0)
+    parts = children(tree)
+    return tree if parts is None else parts[1]([_as_numbers(child) for _, child in parts[0]])
+
+
 @contextmanager
 def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
     """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
@@ -281,7 +296,8 @@ def _frozen(what: str, convert: Callable[[float], Any] | None = None) -> Callabl
             return convert(self.builder.value(self.index))
         raise TypeError(
             f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
-            f"{caller()}: compute with it (autograd.math), compare it, or call the function without jit"
+            f"{caller()}: compute with it (autograd.math), compare it, or fix an argument that is no number "
+            "of the computation with functools.partial before jit"
         )
 
     return freeze

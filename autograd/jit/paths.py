@@ -88,6 +88,8 @@ class Path:
         Those among them that results are computed from as from Values: if there are any, results are Values.
     template : tree
         What the result looks like.
+    names : sequence of str
+        What inputs are called when the program is printed.
     """
 
     captured: Program
@@ -95,6 +97,7 @@ class Path:
     options: Options
     leaves: list[Value] = field(default_factory=list)
     parents: list[Value] = field(default_factory=list)
+    names: Sequence[str] = ()
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: native.Native = field(init=False)

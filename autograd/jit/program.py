@@ -57,27 +57,39 @@ class Program:
             counts[value] += 1
         return counts
 
-    def lines(self, indent: str = "") -> Iterable[str]:
-        """The readable text, a line for each instruction."""
+    def lines(self, names: Sequence[str] = (), indent: str = "") -> Iterable[str]:
+        """The readable text, a line for each instruction; inputs go by their names, constants by their numbers."""
         guards: dict[int, list[Guard]] = {}
         for guard in self.guards:
             guards.setdefault(guard.value, []).append(guard)
+        shown: list[str] = []
         for number, (op, operands, data) in enumerate(self.code):
-            if op == "map":
-                yield f"{indent}v{number} = {data.headline(operands)}"
-                yield from data.body.lines(indent + "    ")
+            said = [shown[o] for o in operands]
+            shown.append(f"v{number}")
+            if op == "input":
+                shown[-1] = names[data] if data < len(names) else f"input[{data}]"
+            elif op == "constant":
+                shown[-1] = repr(data)
+            elif op == "item":
+                shown[-1] = f"{said[0]}[{data}]"
+            elif op == "map":
+                yield f"{indent}v{number} = {data.headline()}"
+                columns = [f"row[{k}]" for k in range(data.columns)]
+                yield from data.body.lines([*said[: data.shared], *columns], indent + "    ")
             else:
-                shown = _pairs(operands) if op == "dot" else " ".join([f"v{o}" for o in operands])
                 told = "" if data is None else data if isinstance(data, str) else repr(data)
-                yield f"{indent}v{number} = {' '.join(filter(None, [op, shown, told]))}"
+                words = [op, *(_products(said) if op == "dot" else said), told]
+                yield f"{indent}v{number} = {' '.join(filter(None, words))}"
             for guard in guards.get(number, []):
-                yield f"{indent}guard v{number} is {guard.expected}    # {guard.line}"
-        yield f"{indent}return {', '.join(f'v{o}' for o in self.outputs)}"
+                place, _, source = guard.line.partition(": ")
+                yield f"{indent}guard v{number} is {guard.expected}    # {source or place}"
+        yield f"{indent}return {', '.join([shown[o] for o in self.outputs])}"
 
 
-def _pairs(operands: Sequence[int]) -> str:
-    half = len(operands) // 2
-    return " + ".join([f"v{x}*v{y}" for x, y in zip(operands[:half], operands[half:])])
+def _products(factors: Sequence[str]) -> list[str]:
+    """What a `dot` adds up; a factor of 1 is left out."""
+    half = len(factors) // 2
+    return [" + ".join([x if y == "1.0" else f"{x}*{y}" for x, y in zip(factors[:half], factors[half:])])]
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -110,11 +122,12 @@ class Map:
         sizes = [1 if reduced else self.rows or 0 for reduced in self.reduced]
         return list(accumulate(sizes, initial=0))
 
-    def headline(self, operands: Sequence[int]) -> str:
+    def headline(self) -> str:
         """How the instruction is printed, above its body."""
         kinds = ["sum" if reduced else "each" for reduced in self.reduced]
+        counted = [f"{kinds.count(kind)} {kind}" for kind in ("sum", "each") if kind in kinds]
         rows = f"{self.rows} rows" if self.rows is not None else "the rows of the call"
-        return f"map over {rows}, shared {', '.join(f'v{o}' for o in operands[: self.shared])}, results {kinds}:"
+        return f"map over {rows}, results: {', '.join(counted)}"
 
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

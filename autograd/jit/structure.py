@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from inspect import signature
 from typing import Any, cast
 
 import numpy as np
 
 from autograd.ieee import to_float
-from autograd.tree import children, is_array
+from autograd.tree import children, is_array, leaf_names
 from autograd.value import Value
 
 
@@ -43,7 +45,13 @@ def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
         return 0
     named, _ = parts
     inside = tuple([(name, inspect(child, path + name, leaves)) for name, child in named])
-    return (_identity(tree), inside)
+    return (_identity(tree, named), inside)
+
+
+def inspect_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any], leaves: list[Any]) -> Hashable:
+    """The structure of all arguments of a function called `name`."""
+    given = tuple([inspect(arg, f"argument {k} of {name}", leaves) for k, arg in enumerate(args)])
+    return given, tuple([(k, inspect(arg, f"argument {k!r} of {name}", leaves)) for k, arg in keywords.items()])
 
 
 def only_floats(leaves: Sequence[Any]) -> bool:
@@ -73,14 +81,28 @@ def as_doubles(array: Any, path: str) -> Any:
     raise TypeError(f"{path}: an ndarray of {array.dtype} does not become float64: convert it with .astype(float)")
 
 
-def _identity(tree: Any) -> Hashable:
+def argument_names(
+    function: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any], axes: Sequence[int | None] = ()
+) -> list[str]:
+    """What the numbers among the arguments are called: by the parameters. Those mapped over `axes` are left out."""
+    names = [f"args[{k}]" for k in range(len(args))]
+    with suppress(TypeError, ValueError):  # it has no signature, or not this one
+        parameters = signature(function).parameters.values()
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        names[: len(positional)] = positional[: len(args)]
+    trees = [*zip(names, args), *keywords.items()]
+    shared = [pair for k, pair in enumerate(trees) if k >= len(axes) or axes[k] is None]
+    return [leaf for name, tree in shared for leaf in leaf_names(tree, name)]
+
+
+def _identity(tree: Any, named: Sequence[tuple[str, Any]]) -> Hashable:
     """What else of a container, besides its children, a function may look at: its class and other attributes."""
     if tree is None or isinstance(tree, (list, tuple, dict)) or dataclasses.is_dataclass(tree):
         return cast(Hashable, type(tree))
     if not hasattr(tree, "__dict__"):
         return _Same(tree)
-    children_names = {name.removeprefix(".") for name, _ in tree.tree_flatten()[0]}
-    rest = [(name, _hashable(x)) for name, x in vars(tree).items() if name not in children_names]
+    inside = {name.removeprefix(".") for name, _ in named}
+    rest = [(name, _hashable(x)) for name, x in vars(tree).items() if name not in inside]
     return (type(tree), frozenset(rest))
 
 

@@ -63,8 +63,7 @@ class Ungraphed(Value):
     @classmethod
     def of(cls, call: Call, index: int, number: float) -> Ungraphed:
         """The number of a result of a call."""
-        node = cls.restore(number, None, (), ())
-        assert isinstance(node, cls)
+        node = cls(number)
         node._call, node._index = call, index
         return node
 
