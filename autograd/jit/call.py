@@ -363,10 +363,13 @@ def jit(
     ----------
     function : callable
         Takes and returns trees of numbers. It is run once on Values for each structure of arguments (and for each
-        path through its branches); then its recorded arithmetic runs as machine code.
+        path through its branches); then its recorded arithmetic runs as machine code. Values that it closes over are
+        read at every call; if results depend on them, they are nodes, and `backward` reaches these Values.
     accurate : bool
-        Arithmetic without contraction to fused multiply-adds, and the system's libm for every function: most
-        results have the same bits as eager ones.
+        Arithmetic without contraction to fused multiply-adds, sums in the order in which they are written, and the
+        system's libm for every function: values have the same bits as eager ones, gradients nearly always. Without
+        it a product and a sum may be rounded once, together: then ``x * x - inf`` is -inf where eager code, in which
+        the product overflows, finds nan.
     fast_math : bool
         Let LLVM reorder sums and use reciprocals; results may differ in more than the last digits.
     max_paths : int
