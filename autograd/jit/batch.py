@@ -26,7 +26,7 @@ Function = Callable[..., Any]
 
 
 class NotRowsError(Exception):
-    """The arguments do not lie in arrays of floats: the general way takes the call."""
+    """The arguments, or the results, do not lie in arrays of floats: the general way takes the call."""
 
 
 class RaggedRowsError(Exception):
@@ -120,7 +120,10 @@ class Batch:
             return NotImplemented
         call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
         key = tuple(structure)
-        result = call.run(key)
+        try:
+            result = call.run(key)
+        except NotRowsError:
+            return NotImplemented
         if key not in self.callers:
             first = self.versions[key][0]
             simple = not first.path.captured_guards and self.options.threads == 1
@@ -162,8 +165,6 @@ class _Call:
         while True:
             if number == len(versions):
                 self._capture(versions, int(left[0]))
-            if versions[number].path.parents and not self.batch.argnums:
-                return NotImplemented  # results are Values, which the general way makes
             left = self._run_path(versions[number], left, outputs, totals)
             if left is None:
                 return self._result(first, outputs, totals)
@@ -260,10 +261,13 @@ class _Call:
                     outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
             if versions and inspect(mapper.row, "", []) != inspect(versions[0].row, "", []):
                 raise RaggedRowsError
+            parents = trace.parents(outputs)
+            if parents and not batch.argnums:
+                raise NotRowsError  # results are Values, which the general way makes
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             shared = argument_names(batch.inner, self.args, {}, self.axes)
             names = [*shared, "rows", *[leaf.label or f"closed[{k}]" for k, leaf in enumerate(closed)]]
-            path = Path(finish(trace, outputs), template, batch.options, closed, trace.parents(outputs), names)
+            path = Path(finish(trace, outputs), template, batch.options, closed, parents, names)
             versions.append(Captured(path, mapper.row))
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:

@@ -134,6 +134,10 @@ class Compiled(fast.Entry):
             return self.function(*args, **keywords)  # node by node, so that the first bad one is found
         if is_capturing():
             return self.function(*args, **keywords)  # inlined into the program around it
+        if self._closes and not keywords and (mode is None or mode.recording):
+            result = self._with_rows(())(*args)
+            if result is not _VALUES_AMONG_ARGUMENTS:
+                return self._nodes(result, (args, {}), (), ())
         if self.batch is not None and not keywords:
             try:
                 result = self.batch.call(args)
@@ -143,10 +147,6 @@ class Compiled(fast.Entry):
                 if self.batch.caller is not None:
                     self.prefer(self.batch.caller)
                 return result
-        if self._closes and not keywords and (mode is None or mode.recording):
-            result = self._with_rows(())(*args)
-            if result is not _VALUES_AMONG_ARGUMENTS:
-                return self._nodes(result, (args, {}), (), ())
         leaves: list[Any] = []
         structure = inspect_call(self.__name__, args, keywords, leaves)
         if not only_floats(leaves):
