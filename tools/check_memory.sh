@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run the tests of the C build under gcc's address and undefined-behaviour sanitisers, in a temporary copy.
 #     tools/check_memory.sh [PYTHON [PYTEST ARGUMENTS...]]
-# PYTHON needs pytest, hypothesis and numpy. Nodes are allocated one by one here, so that each is watched.
+# PYTHON needs pytest, hypothesis, numpy and llvmlite. Nodes are allocated one by one here, so that each is watched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${1:-python3}
@@ -10,12 +10,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -r autograd nn tests tools setup.py setup.cfg pyproject.toml README.md LICENSE "$work"
 cd "$work"
-rm -f autograd/_value*.so
+rm -f autograd/_value*.so autograd/jit/_call*.so
 flags="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 CFLAGS="$flags -DAUTOGRAD_PLAIN_MEMORY" LDFLAGS="-fsanitize=address,undefined" "$python" setup.py -q build_ext --inplace
-ls autograd/_value*.so >/dev/null
+ls autograd/_value*.so autograd/jit/_call*.so >/dev/null
 # Python itself never frees everything, so leaks are the business of the tests that count references.
 export ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$work
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
-    "$python" -m pytest -q -p no:cacheprovider --hypothesis-seed=0 tests/test_c_node.py \
-    -k "not million and not memory_comes_back and not copy_of_the_package and not environment and not portable" "$@"
+    "$python" -m pytest -q -p no:cacheprovider --hypothesis-seed=0 tests/test_c_node.py tests/test_jit_call.py \
+    -k "not million and not memory_comes_back and not copy_of_the_package and not environment and not portable \
+        and not leaks" "$@"

@@ -25,7 +25,7 @@ fast.py to see to; that the arguments fit the description is seen to here. */
 static char miss;
 #define MISS ((PyObject *)&miss) /* the answer to other arguments and of a guard that fails; it leaves this file never */
 
-static PyObject *mode_variable, *call_name;
+static PyObject *mode_variable, *call_name, *data_name;
 
 /* ---- descriptions: (kind, detail, parts), see fast.py ---- */
 
@@ -61,6 +61,10 @@ static bool read_shape(Part *part)
         if ((part->shape[i] = PyLong_AsSsize_t(PyTuple_GET_ITEM(part->detail, i))) < 0) {
             if (!PyErr_Occurred())
                 PyErr_SetString(PyExc_ValueError, "a side of an array cannot be negative");
+            return false;
+        }
+        if (part->shape[i] && part->count > PY_SSIZE_T_MAX / 8 / part->shape[i]) {
+            PyErr_SetString(PyExc_ValueError, "an array is too large");
             return false;
         }
         part->count *= part->shape[i];
@@ -131,8 +135,8 @@ static Py_ssize_t rows_of(const Part *part, const Part **found)
 /* The buffers of one call at a time: this struct, then what `block` points to. */
 typedef struct Frame {
     struct Frame *next;
-    int64_t block[4];  /* what the machine code is given: inputs, table of rows, outputs, workspace */
-    PyObject *stacks[]; /* arrays for results of all rows */
+    int64_t block[4];   /* what the machine code is given: inputs, table of rows, outputs, workspace */
+    PyObject *arrays[]; /* those of rows: the arguments', not owned but while the code runs; the results', owned */
 } Frame;
 
 typedef struct {
@@ -169,7 +173,7 @@ static Frame *new_frame(const Caller *caller)
         (size_t)caller->inputs * sizeof(double), (size_t)(2 + 3 * (caller->mapped + caller->stacked)) * sizeof(int64_t),
         (size_t)caller->outputs * sizeof(double), (size_t)caller->work,
     };
-    size_t total = sizeof(Frame) + (size_t)caller->stacked * sizeof(PyObject *);
+    size_t total = sizeof(Frame) + (size_t)(caller->mapped + caller->stacked) * sizeof(PyObject *);
     Frame *frame = PyMem_RawCalloc(1, total + sizes[0] + sizes[1] + sizes[2] + sizes[3] + 5 * ALIGNMENT);
     if (!frame)
         return (Frame *)PyErr_NoMemory();
@@ -205,10 +209,11 @@ static inline void give_back(Caller *caller, Frame *frame)
 typedef struct {
     double *numbers;
     int64_t *table;
+    PyObject **arrays;
     int64_t rows;
 } Given; /* where the next argument goes, and how many rows there are */
 
-/* A float, one of NumPy's, or an int; what is too large is infinite, as in ieee.to_float. */
+/* A float, one of NumPy's, or an int that is not very large. */
 static inline bool take_number(PyObject *object, double *number)
 {
     if (PyFloat_CheckExact(object) || Py_IS_TYPE(object, NumberType)) {
@@ -217,14 +222,9 @@ static inline bool take_number(PyObject *object, double *number)
     }
     if (!PyLong_CheckExact(object))
         return false;
-    *number = PyLong_AsDouble(object);
-    if (*number == -1.0 && PyErr_Occurred()) {
-        int negative;
-        PyErr_Clear();
-        PyLong_AsLongAndOverflow(object, &negative);
-        *number = negative < 0 ? -Py_HUGE_VAL : Py_HUGE_VAL;
-    }
-    return true;
+    int overflow; /* with PyLong_AsDouble it would be an exception, and an allocation may run Python code */
+    *number = (double)PyLong_AsLongLongAndOverflow(object, &overflow);
+    return !overflow;
 }
 
 static inline bool take_array(const Part *part, PyObject *object, Given *given)
@@ -248,6 +248,7 @@ static inline bool take_rows(const Part *part, PyObject *object, Given *given)
         given->rows = array->shape[0];
     *given->table = (int64_t)(intptr_t)array->data;
     given->table += 3;
+    *given->arrays++ = object;
     return array->shape[0] == given->rows && given->rows != 0;
 }
 
@@ -306,7 +307,7 @@ static bool take(const Part *part, PyObject *object, Given *given)
 static bool take_all(const Caller *caller, Frame *frame, PyObject *const *objects, Py_ssize_t count, int64_t rows)
 {
     int64_t *table = table_of(frame);
-    Given given = {inputs_of(frame), table + 1, rows};
+    Given given = {inputs_of(frame), table + 1, frame->arrays, rows};
     if (!take_parts(&caller->arguments, objects, count, &given))
         return false;
     table[0] = given.rows;
@@ -320,7 +321,7 @@ static bool take_leaves(const Caller *caller, double *to)
 {
     to += caller->given;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(caller->leaves); i++) {
-        PyObject *data = PyObject_GetAttrString(PyTuple_GET_ITEM(caller->leaves, i), "data");
+        PyObject *data = PyObject_GetAttr(PyTuple_GET_ITEM(caller->leaves, i), data_name);
         if (!data)
             return false;
         *to = PyFloat_AsDouble(data);
@@ -337,28 +338,28 @@ static bool take_leaves(const Caller *caller, double *to)
 static bool make_stacks(const Caller *caller, Frame *frame)
 {
     int64_t *table = table_of(frame);
-    for (Py_ssize_t i = 0; i < caller->stacked; i++) {
-        const Part *part = caller->rows[caller->mapped + i];
+    for (Py_ssize_t i = caller->mapped; i < caller->mapped + caller->stacked; i++) {
+        const Part *part = caller->rows[i];
         PyObject *shape = PyTuple_New(1 + part->ndim), *count = PyLong_FromLongLong(table[0]);
         if (shape && count) {
             PyTuple_SET_ITEM(shape, 0, Py_NewRef(count));
             for (int k = 0; k < part->ndim; k++)
                 PyTuple_SET_ITEM(shape, 1 + k, Py_NewRef(PyTuple_GET_ITEM(part->detail, k)));
-            frame->stacks[i] = PyObject_CallOneArg(numpy_empty, shape);
+            frame->arrays[i] = PyObject_CallOneArg(numpy_empty, shape);
         }
         Py_XDECREF(shape);
         Py_XDECREF(count);
-        if (!frame->stacks[i])
+        if (!frame->arrays[i])
             return false;
-        table[1 + 3 * (caller->mapped + i)] = (int64_t)(intptr_t)((Array *)frame->stacks[i])->data;
+        table[1 + 3 * i] = (int64_t)(intptr_t)((Array *)frame->arrays[i])->data;
     }
     return true;
 }
 
 static void drop_stacks(const Caller *caller, Frame *frame)
 {
-    for (Py_ssize_t i = 0; i < caller->stacked; i++)
-        Py_CLEAR(frame->stacks[i]);
+    for (Py_ssize_t i = caller->mapped; i < caller->mapped + caller->stacked; i++)
+        Py_CLEAR(frame->arrays[i]);
 }
 
 typedef struct {
@@ -436,12 +437,17 @@ static PyObject *make(const Part *part, Results *results)
 
 /* ---- a call ---- */
 
+/* Run the machine code. Meanwhile another thread may take arrays of rows out of their containers. */
 static int64_t run(const Caller *caller, Frame *frame)
 {
     int64_t failed;
+    for (Py_ssize_t i = 0; i < caller->mapped; i++)
+        Py_INCREF(frame->arrays[i]);
     Py_BEGIN_ALLOW_THREADS
     failed = caller->run(frame->block);
     Py_END_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < caller->mapped; i++)
+        Py_DECREF(frame->arrays[i]);
     return failed;
 }
 
@@ -457,7 +463,7 @@ static PyObject *call_in(const Caller *caller, Frame *frame, PyObject *const *ob
     }
     if (run(caller, frame))
         return MISS;
-    return make(&caller->results, &(Results){outputs_of(frame), frame->stacks});
+    return make(&caller->results, &(Results){outputs_of(frame), frame->arrays + caller->mapped});
 }
 
 /* The result for these arguments, or MISS. */
@@ -496,6 +502,7 @@ static bool measure(Caller *caller)
 /* Caller(arguments, results, leaves, code, address, inputs, outputs, work) */
 static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
+    (void)keywords;
     PyObject *arguments, *results, *leaves, *code;
     unsigned long long address;
     Py_ssize_t inputs, outputs, work;
@@ -638,6 +645,7 @@ static PyObject *entry_prefer(PyObject *self, PyObject *caller)
 
 static PyObject *entry_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
+    (void)args, (void)keywords; /* they are for __init__ */
     Entry *entry = (Entry *)type->tp_alloc(type, 0);
     if (entry)
         entry->call = entry_call;
@@ -702,6 +710,7 @@ static PyType_Spec entry_spec = {
 /* setup(numpy, mode): what is needed of NumPy and of modes.py. */
 static PyObject *call_setup(PyObject *module, PyObject *args)
 {
+    (void)module;
     PyObject *numpy, *mode;
     if (!PyArg_ParseTuple(args, "OO", &numpy, &mode) || !trust_arrays(numpy))
         return NULL;
@@ -723,7 +732,9 @@ static int module_exec(PyObject *module)
     PyObject *entry = PyType_FromSpec(&entry_spec);
     CallerType = (PyTypeObject *)PyType_FromSpec(&caller_spec);
     call_name = PyUnicode_InternFromString("_call");
-    if (!entry || !CallerType || !call_name || PyModule_AddObjectRef(module, "Caller", (PyObject *)CallerType) < 0)
+    data_name = PyUnicode_InternFromString("data");
+    if (!entry || !CallerType || !call_name || !data_name
+        || PyModule_AddObjectRef(module, "Caller", (PyObject *)CallerType) < 0)
         return -1;
     int failed = PyModule_AddObjectRef(module, "Entry", entry);
     Py_DECREF(entry);

@@ -117,7 +117,7 @@ static bool trust_arrays(PyObject *numpy)
         && look_at_matrix(numpy, "=f8") == 1 && look_at_matrix(numpy, "<f8") + look_at_matrix(numpy, ">f8") == 1
         && look_at_matrix(numpy, "i8") == 0)
         return true;
-    if (!PyErr_Occurred())
-        PyErr_SetString(PyExc_ImportError, "this NumPy's arrays do not have the fields that the C build expects");
+    PyErr_Clear();
+    PyErr_SetString(PyExc_ImportError, "this NumPy's arrays do not have the fields that the C build expects");
     return false;
 }

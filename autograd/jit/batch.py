@@ -126,7 +126,7 @@ class Batch:
             return NotImplemented
         if key not in self.callers:
             first = self.versions[key][0]
-            simple = not first.path.captured_guards and self.options.threads == 1
+            simple = result is not NotImplemented and not first.path.captured_guards and self.options.threads == 1
             row = first.row if self.stacks else None
             self.callers[key] = fast.batch_caller(args, axes, first.path, row) if simple else None
         self.caller = self.callers[key]

@@ -92,6 +92,8 @@ def _describe(tree: Any, leaf: Callable[[Any], Part | None], depth: int = 1) -> 
         return leaf(tree)
     if kind not in (list, tuple, dict) or depth == DEEPEST:
         return None
+    if kind is list and leaf is _mapped:
+        return None  # its elements are the rows
     parts = [_describe(child, leaf, depth + 1) for child in (tree.values() if kind is dict else tree)]
     return None if None in parts else Part(kind.__name__, tuple(tree) if kind is dict else (), tuple(parts))
 

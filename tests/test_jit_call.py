@@ -1,0 +1,899 @@
+"""The short way from a Python call to machine code: the results of the general way, and taken whenever it may be."""
+
+import collections
+import copy
+import gc
+import importlib.util
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import Value, detect_anomaly, grad, no_grad, value_and_grad, vmap
+from autograd.jit import Compiled, fast, jit
+from autograd.modes import record_sources
+from autograd.tree import flatten
+
+ROOT = Path(__file__).parent.parent
+needs_c = pytest.mark.skipif(fast.extension is None, reason=f"no C build: {fast.why_python}")
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests share a cache of their own."""
+    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path_factory.getbasetemp() / "cache of calls"))
+
+
+@pytest.fixture
+def general(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The arguments of all calls that took the general way."""
+    calls: list[Any] = []
+    way = Compiled._call
+
+    def watched(self: Compiled, args: Any, keywords: Any) -> Any:
+        calls.append((args, keywords))
+        return way(self, args, keywords)
+
+    monkeypatch.setattr(Compiled, "_call", watched)
+    return calls
+
+
+def seen(tree: Any) -> Any:
+    """Return all that can be compared of a result: types, bits, shapes, keys and their order."""
+    if isinstance(tree, np.ndarray):
+        return type(tree).__name__, str(tree.dtype), tree.shape, tree.tobytes()
+    if type(tree) is float:
+        return struct.pack("<d", tree)
+    if isinstance(tree, dict):
+        return type(tree).__name__, [(repr(key), seen(item)) for key, item in tree.items()]
+    if isinstance(tree, (list, tuple)):
+        return type(tree).__name__, [seen(item) for item in tree]
+    return type(tree).__name__, repr(tree)
+
+
+def check(function: Callable[..., Any], first: Any, then: Any, general: list[Any], short: bool, **options: Any) -> None:
+    """See that a call with arguments `then`, after one with `first`, is right and took the way that is said."""
+    expected = seen(jit(function, **options)._call(then, {}))
+    compiled = jit(function, **options)
+    compiled(*first)
+    general.clear()
+    assert expected == seen(compiled(*then))
+    assert (short and fast.extension is not None) == (not general)
+    assert expected == seen(compiled(*then))
+
+
+class Point(NamedTuple):
+    """A tuple that is not exactly one."""
+
+    x: Any
+    y: Any
+
+
+class Text(str):
+    """A text that is not exactly one."""
+
+
+class Bag(list[Any]):
+    """A list that is not exactly one."""
+
+
+def every(*args: Any) -> Any:
+    """A number for each leaf of the arguments, whatever they are."""
+    leaves, _ = flatten(args)
+    return [am.exp(0.01 * leaf) * (i + 1.0) for i, leaf in enumerate(leaves)]
+
+
+def unaligned(shape: tuple[int, ...]) -> Any:
+    """Return numbers that lie at an odd address."""
+    count = int(np.prod(shape))
+    array = np.zeros(8 * count + 1, dtype=np.uint8)[1:].view(np.float64).reshape(shape)
+    array[...] = np.arange(float(count)).reshape(shape)
+    assert not array.flags.aligned
+    return array
+
+
+def read_only(array: Any) -> Any:
+    """Return an array that cannot be written to."""
+    array.flags.writeable = False
+    return array
+
+
+BLOCK = np.arange(24.0).reshape(2, 3, 4) / 7.0
+
+# ---- what the short way takes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ((), ()),
+        ((1.0,), (-0.0,)),
+        ((1.0, 2.0), (float("nan"), float("inf"))),
+        ((1.0,), (5e-324,)),
+        ((1.0,), (7,)),
+        ((1.0,), (-1,)),
+        ((1.0,), (2**53 + 1,)),
+        ((1.0,), (-(2**63),)),
+        ((1.0,), (2**63 - 1,)),
+        ((3,), (2.5,)),
+        ((1.0,), (np.float64(0.3),)),
+        ((np.float32(1.0),), (0.3,)),
+        ((None, 1.0), (None, 2.0)),
+        (([],), ([],)),
+        ((([], (), {}),), (([], (), {}),)),
+        (([1.0, 2.0],), ([3.0, 4],)),
+        (([float(i) for i in range(300)],), ([float(-i) for i in range(300)],)),
+        (((1.0, [2.0, (3.0,)]),), ((4.0, [5.0, (6.0,)]),)),
+        (({"a": 1.0, "b": [2.0]},), ({"a": 3.0, "b": [4.0]},)),
+        (({"ключ": 1.0, 5: 2.0, None: 3.0},), ({"".join(["кл", "юч"]): 4.0, 5: 5.0, None: 6.0},)),
+        ((np.ones(3),), (np.arange(3.0),)),
+        ((np.array(1.0),), (np.array(2.0),)),
+        ((np.zeros(0),), (np.zeros(0),)),
+        ((np.zeros((0, 3)), 1.0), (np.zeros((0, 3)), 2.0)),
+        ((BLOCK * 2.0,), (BLOCK,)),
+        ((BLOCK * 2.0,), (np.asfortranarray(BLOCK),)),
+        ((BLOCK * 2.0,), (BLOCK[::-1, ::-1, ::-1],)),
+        ((BLOCK.T * 2.0,), (BLOCK.T,)),
+        ((BLOCK[:, 1:, ::2] * 2.0,), (BLOCK[:, 1:, ::2],)),
+        ((np.ones((3, 4)),), (np.broadcast_to(np.arange(4.0), (3, 4)),)),
+        ((np.ones((3, 4)),), (np.broadcast_to(np.float64(0.7), (3, 4)),)),
+        ((np.ones(3),), (np.zeros(9, dtype=[("n", "i1"), ("x", "f8")])["x"][::3],)),
+        ((np.ones((2, 2)),), (unaligned((2, 2)),)),
+        ((np.ones((2, 2)),), (unaligned((2, 4))[:, ::2],)),
+        ((np.ones(2),), (read_only(np.arange(2.0)),)),
+        ((np.ones(2),), (np.arange(2.0).astype(np.dtype(float, metadata={"unit": "m"})),)),
+        ((np.float32([1.0, 2.0]),), (np.arange(2.0),)),
+        (
+            ([np.ones(2), {"x": (np.ones((1, 1)), 5.0)}], 1.0),
+            ([np.arange(2.0), {"x": (np.array([[2.0]]), 3)}], np.float64(0.5)),
+        ),
+    ],
+    ids=lambda arguments: repr(arguments)[:60],
+)
+def test_arguments(first: Any, then: Any, general: list[Any]) -> None:
+    """Arguments of every kind are taken the short way, with the results of the general one, bit for bit."""
+    check(every, first, then, general, short=True)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda x, y: x * y,
+        lambda x, y: None,
+        lambda x, y: 2.5,
+        lambda x, y: 3,
+        lambda x, y: x,
+        lambda x, y: [],
+        lambda x, y: ((), {}, [None]),
+        lambda x, y: [x, x, y],
+        lambda x, y: (x - y, [x / y, (y,)], None),
+        lambda x, y: {"b": x, "a": [y], 5: {"deep": x + y}},
+        lambda x, y: np.array([x, y, x * y]),
+        lambda x, y: np.array([[x], [y]]),
+        lambda x, y: np.array(x + y),
+        lambda x, y: np.zeros((0, 3)),
+        lambda x, y: np.array([1.0, 2.0]),
+        lambda x, y: np.array([[[[x + i, y] for i in range(3)]]]).T,
+        lambda x, y: {"all": (x, [np.array([x, y]), None, {"n": np.array([[y]])}], y)},
+        lambda x, y: [x * float(i) for i in range(100)],
+        lambda x, y: grad(lambda t: t[0] ** 3 * t[1])([x, y]),
+    ],
+)
+def test_results(result: Any, general: list[Any]) -> None:
+    """Results of every kind are made the short way, as the general way makes them."""
+    check(result, (1.5, 2.5), (0.3, -0.7), general, short=True)
+
+
+def test_results_are_new(general: list[Any]) -> None:
+    """No result shares its memory with another one, or with an argument."""
+    compiled = jit(lambda a: [a * 2.0, a, {"a": a}])
+    argument = np.arange(3.0)
+    results = [compiled(argument) for _ in range(3)]
+    arrays = [array for a, b, c in results for array in (a, b, c["a"])]
+    for i, array in enumerate(arrays):
+        array[:] = -float(i)
+    assert [-float(i) for i in range(9)] == [array[0] for array in arrays]
+    assert [0.0, 1.0, 2.0] == argument.tolist()
+    assert (fast.extension is None) == (3 == len(general))
+
+
+ROWS = {
+    "one": lambda x: am.sin(x) + x * x,
+    "wide": lambda x: am.dot(x, x) + x[0],
+    "many": lambda x: {"s": x[0] * x[1], "t": (x[2], [x[0] - x[1], None]), "u": 1.0},
+    "array": lambda x: np.array([[x[0], x[1] * 2.0]]),
+    "same": lambda x: x,
+    "none": lambda x: None,
+    "gradient": grad(lambda x: am.exp(x[0] * x[1]) * x[2]),
+}
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 64, 101])
+@pytest.mark.parametrize("name", ROWS)
+def test_rows(name: str, count: int, general: list[Any]) -> None:
+    """A `vmap` over any number of rows takes the short way, whatever a row's result is."""
+    side = () if name == "one" else (3,)
+    random = np.random.default_rng(count)
+    first, then = random.normal(size=(5, *side)), random.normal(size=(count, *side))
+    check(vmap(ROWS[name]), (first,), (then,), general, short=True)
+
+
+@pytest.mark.parametrize("reduce", [None, "sum", "mean"])
+@pytest.mark.parametrize(
+    ("function", "axes", "arguments"),
+    [
+        (lambda w, x: w * x, (None, 0), lambda n: (0.5, np.arange(float(n)))),
+        (lambda x, w: w["k"] * x[1][0] * w["l"][1], (0, None), lambda n: (np.ones((n, 2, 3)), {"k": 2, "l": [1.0, n]})),
+        (lambda a, w, b: a["x"] * b[0] + w[1] * b[1][0], (0, None, 0), lambda n: (
+            {"x": np.arange(float(n))}, np.array([[1.0, n]])[0], (np.arange(float(n)) * 2.0, np.ones((n, 2)) * n),
+        )),
+        (lambda x, y: x[0] * y, 0, lambda n: (np.ones((n, 1)) * n, np.arange(float(n)))),
+    ],
+    ids=["number", "tree", "trees of arrays", "columns"],
+)  # fmt: skip
+def test_rows_and_what_they_share(function: Any, axes: Any, arguments: Any, reduce: Any, general: list[Any]) -> None:
+    """Rows in trees of arrays, next to arguments that all rows share, stacked or added up."""
+    first, then = arguments(4), arguments(11)
+    check(vmap(function, axes, reduce), first, then, general, short=True)
+
+
+def test_gradient_over_rows(general: list[Any]) -> None:
+    """A training step takes the short way: the weights in a tree, the rows in arrays."""
+
+    def loss(w: Any, x: Any, y: Any) -> Any:
+        return (am.tanh(am.dot(w["a"], x) + w["b"]) - y) ** 2
+
+    step = value_and_grad(vmap(loss, (None, 0, 0), reduce="mean"))
+    random = np.random.default_rng(0)
+    first, then = [
+        ({"a": random.normal(size=3), "b": b}, random.normal(size=(n, 3)), random.normal(size=n))
+        for n, b in ((10, 0.1), (33, 0.2))
+    ]
+    check(step, first, then, general, short=True)
+
+
+# ---- what it does not take ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ((1.0,), (True,)),
+        ((1.0,), (np.float32(0.3),)),
+        ((1.0,), (np.int64(3),)),
+        ((1.0,), (np.array(0.3),)),
+        ((1.0,), (Fraction(1, 3),)),
+        ((1.0,), (2**63,)),
+        ((1.0,), (-(10**400),)),
+        ((1.0,), (1.0, 2.0)),
+        ((1.0, 2.0), (1.0,)),
+        ((1.0,), ([1.0],)),
+        ((1.0,), (None,)),
+        ((None,), (1.0,)),
+        (([1.0, 2.0],), ((1.0, 2.0),)),
+        (((1.0, 2.0),), ([1.0, 2.0],)),
+        (((1.0, 2.0),), (Point(1.0, 2.0),)),
+        (([1.0, 2.0],), (Bag([1.0, 2.0]),)),
+        (([1.0, 2.0],), ([1.0, 2.0, 3.0],)),
+        (([1.0, 2.0],), ([1.0],)),
+        (([1.0, 2.0],), (np.array([1.0, 2.0]),)),
+        ((np.ones(2),), ([1.0, 2.0],)),
+        (({"a": 1.0, "b": 2.0},), ({"b": 2.0, "a": 1.0},)),
+        (({"a": 1.0, "b": 2.0},), ({"a": 1.0, "c": 2.0},)),
+        (({"a": 1.0, "b": 2.0},), ({"a": 1.0},)),
+        (({"a": 1.0},), ({Text("a"): 1.0},)),
+        (({"a": 1.0},), (collections.OrderedDict(a=1.0),)),
+        (({"a": 1.0},), ([1.0],)),
+        (({1: 1.0},), ({True: 1.0},)),
+        (({1000000: 1.0},), ({int("1000000"): 2.0},)),
+        ((np.ones(2),), (np.ones(3),)),
+        ((np.ones(2),), (np.ones((2, 1)),)),
+        ((np.ones((2, 3)),), (np.ones((3, 2)),)),
+        ((np.ones(2),), (np.array([1, 2]),)),
+        ((np.ones(2),), (np.array([True, False]),)),
+        ((np.ones(2),), (np.array([0.3, 0.4], dtype=np.float32),)),
+        ((np.ones(2),), (np.array([0.3, 0.4], dtype=np.longdouble),)),
+        ((np.ones(2),), (np.array([0.3, 0.4], dtype=object),)),
+        ((np.ones(2),), (np.array([0.3, 0.4]).astype(np.dtype(float).newbyteorder()),)),
+        ((np.ones(2),), (np.ma.masked_array([0.3, 0.4]),)),
+    ],
+    ids=lambda arguments: repr(arguments)[:60],
+)
+def test_other_arguments(first: Any, then: Any, general: list[Any]) -> None:
+    """Arguments that differ from the last ones in anything that matters take the general way, and its answer."""
+    expected = seen(jit(every)._call(then, {}))
+    compiled = jit(every)
+    compiled(*first)
+    general.clear()
+    assert expected == seen(compiled(*then))
+    assert 1 == len(general)
+    assert seen(jit(every)._call(first, {})) == seen(compiled(*first))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_subclasses_of_arrays(tmp_path: Path, general: list[Any]) -> None:
+    """A matrix and a memory map are not taken for arrays; a plain view of a memory map is."""
+    plain = np.array([[1.0, 2.0, 3.0]])
+    mapped = np.memmap(tmp_path / "numbers", dtype=float, mode="w+", shape=(1, 3))
+    mapped[:] = plain
+    for compiled in (jit(every), jit(vmap(lambda x: x[0] * x[2]))):
+        expected = seen(compiled(plain))
+        for then, short in ((mapped, False), (np.matrix(plain), False), (mapped.view(np.ndarray), True)):
+            general.clear()
+            assert expected == seen(compiled(then))
+            assert (short and fast.extension is not None) == (not general)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        [1.0, 2.0, 3.0],
+        [np.float64(1.0), 2],
+        np.arange(6.0)[::2],
+        np.arange(6.0)[::-1],
+        np.arange(4),
+        np.float32([1.0, 2.0]),
+        np.array([1.0, 2.0]).astype(np.dtype(float).newbyteorder()),
+        unaligned((3,)),
+        np.zeros(0),
+    ],
+    ids=repr,
+)
+def test_other_rows(then: Any, general: list[Any]) -> None:
+    """Rows that do not lie one after another, or not as doubles, take the general way."""
+    expected = seen(jit(vmap(lambda x: x * 2.0))._call((then,), {}))
+    compiled = jit(vmap(lambda x: x * 2.0))
+    compiled(np.ones(5))
+    general.clear()
+    assert expected == seen(compiled(then))
+    assert 1 <= len(general)
+
+
+def test_rows_that_are_arrays_in_a_list(general: list[Any]) -> None:
+    """The elements of a list are the rows: an array there is one row and not a column."""
+    rows = [np.array([1.0, 2.0]), np.array([3.0, 4.0])]
+    functions = (lambda r: r[0] * 10.0 + r[1], lambda d: d["r"][0] * 10.0 + d["r"][1])
+    for function, argument in zip(functions, (rows, {"r": rows})):
+        compiled = jit(vmap(function))
+        assert [[12.0, 34.0]] * 3 == [compiled(argument) for _ in range(3)]
+    assert [[1.0, 2.0], [3.0, 4.0]] == [row.tolist() for row in rows]
+    assert 6 == len(general)
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (vmap(lambda x: x * 2.0 if x > 0.5 else -x), {}),
+        (vmap(lambda x: x * 2.0), {"threads": 2}),
+        (vmap(lambda x: round(x, 1.0) * 2.0), {}),
+    ],
+    ids=["branches", "threads", "calls Python"],
+)
+def test_functions_over_rows_without_a_short_way(function: Any, options: Any, general: list[Any]) -> None:
+    """Rows that branch or are split among threads, and code that calls Python, are left to the general way."""
+    random = np.random.default_rng(1)
+    check(function, (random.uniform(size=200),), (random.uniform(size=300),), general, short=False, **options)
+
+
+def test_rows_of_the_second_axis(general: list[Any]) -> None:
+    """Rows along another axis than the first are left to the general way."""
+    function = vmap(lambda x: x[0] * x[1], in_axes=1)
+    check(function, (np.ones((2, 5)),), (np.arange(6.0).reshape(2, 3),), general, short=False)
+
+
+def test_keywords(general: list[Any]) -> None:
+    """A call with keywords takes the general way, between calls that do not."""
+    compiled = jit(lambda x, y=2.0: x - y)
+    assert [1.0, 1.0, -3.0, -3.0, 1.0, 1.0] == [
+        compiled(3.0, 2.0), compiled(3.0, 2.0), compiled(3.0, y=6.0), compiled(y=6.0, x=3.0), compiled(3.0),
+        compiled(3.0),
+    ]  # fmt: skip
+    assert 3.0 == compiled(5.0, **{}) == compiled(*(5.0, 2.0))
+
+
+@pytest.mark.parametrize("bad", ["text", 1j, object(), {1.0}, np.array(["a"]), np.array([1j])], ids=repr)
+def test_errors_are_those_of_the_general_way(bad: Any) -> None:
+    """What is no number is refused after good calls with the same words as before them."""
+    compiled = jit(lambda x: x)
+    with pytest.raises(TypeError) as before:
+        compiled(bad)
+    assert [1.0, 2.0] == [compiled(1.0), compiled(2.0)]
+    with pytest.raises(TypeError) as after:
+        compiled(bad)
+    assert str(before.value) == str(after.value)
+    assert 3.0 == compiled(3.0)
+    with pytest.raises(TypeError, match="positional argument"):
+        compiled(1.0, 2.0)
+
+
+def test_different_numbers_of_rows() -> None:
+    """Arrays of different lengths are refused by name, after good calls as before them."""
+    compiled = jit(vmap(lambda x, y: x * y))
+    for count in (3, 4):
+        assert [2.0] * count == compiled(np.ones(count), np.full(count, 2.0)).tolist()
+        with pytest.raises(ValueError, match=r"different numbers of rows: \[3, 5\]"):
+            compiled(np.ones(3), np.ones(5))
+
+
+@pytest.mark.parametrize(("depth", "short"), [(40, True), (63, True), (64, False), (90, False)])
+def test_depth(depth: int, short: bool, general: list[Any]) -> None:
+    """Containers in one another are described to some depth; what is deeper takes the general way."""
+
+    def nested(x: Any) -> Any:
+        for _ in range(depth):
+            x = [x]
+        return x
+
+    compiled, back = jit(lambda tree: flatten(tree)[0][0] * 2.0), jit(lambda x: nested(x * 2.0))
+    assert (2.0, nested(2.0)) == (compiled(nested(1.0)), back(1.0))
+    general.clear()
+    assert (6.0, nested(6.0)) == (compiled(nested(3.0)), back(3.0))
+    assert (short and fast.extension is not None) == (not general)
+
+
+# ---- paths, structures and modes ---------------------------------------------------------------------------------
+
+
+def test_paths_alternate(general: list[Any]) -> None:
+    """A guard that fails leads to the path that holds; once all paths are known, none needs the general way."""
+
+    def branching(x: Any) -> Any:
+        return (x * 2.0, "low")[:1] if x < 0.0 else ([x] if x < 1.0 else {"x": x + 1.0})
+
+    compiled = jit(branching)
+    points = [-1.0, 0.5, 3.0, 0.25, -2.0, 7.0]
+    for x in points:
+        compiled(x)
+    general.clear()
+    assert [branching(x) for x in points * 20] == [compiled(x) for x in points * 20]
+    assert fast.extension is None or not general
+
+
+def test_many_structures(general: list[Any]) -> None:
+    """More structures than are remembered: all answers are right, and those used last are short."""
+    compiled = jit(lambda xs: am.sum(xs) * 2.0)
+    for _ in range(2):
+        for count in range(1, 21):
+            assert 2.0 * count == compiled([1.0] * count)
+    general.clear()
+    for count in (20, 15, 18, 20, 16, 13):
+        assert 2.0 * count == compiled([1.0] * count)
+    assert fast.extension is None or not general
+    assert 2.0 == compiled([1.0])
+    assert 1 <= len(general)
+
+
+def test_rows_and_numbers_alternate(general: list[Any]) -> None:
+    """One compiled function with rows of two widths and in two containers."""
+    compiled = jit(vmap(lambda x: am.sum(list(x)) if isinstance(x, (np.ndarray, tuple)) else x * 3.0))
+    arguments = [np.ones((4, 2)), np.ones((3, 5)), np.ones(4), (np.ones(2), np.ones(2))]
+    expected = [seen(jit(compiled.function)._call((a,), {})) for a in arguments]
+    for _ in range(5):
+        assert expected == [seen(compiled(a)) for a in arguments]
+    general.clear()
+    assert expected == [seen(compiled(a)) for a in arguments]
+    assert fast.extension is None or not general
+
+
+@pytest.mark.parametrize("mode", [no_grad, detect_anomaly, record_sources])
+def test_modes(mode: Any, general: list[Any]) -> None:
+    """Under a switch of the engine every call takes the general way, and the short one again after it."""
+    compiled = jit(lambda x: am.log(x))
+    assert compiled(2.0) == compiled(2.0)
+    general.clear()
+    with mode():
+        assert am.log(2.0) == pytest.approx(compiled(2.0), rel=1e-15)
+    assert 1 == len(general)
+    assert am.log(3.0) == pytest.approx(compiled(3.0), rel=1e-15)
+    assert 1 == len(general) or fast.extension is None
+
+
+def test_anomaly_is_found_after_short_calls() -> None:
+    """`detect_anomaly` sees into a compiled function that machine code has served before."""
+    compiled = jit(lambda x: am.log(x) * 2.0)
+    assert [float("-inf")] * 3 == [compiled(0.0) for _ in range(3)]
+    with detect_anomaly(), pytest.raises(FloatingPointError, match="log"):
+        compiled(Value(0.0))
+
+
+def test_inside_another_capture(general: list[Any]) -> None:
+    """A compiled function with a short way is inlined into one that calls it, even with plain numbers."""
+    inner = jit(lambda x: x * x)
+    assert [4.0, 9.0] == [inner(2.0), inner(3.0)]
+    outer = jit(lambda x: inner(x) + inner(5.0))
+    general.clear()
+    assert 29.0 == outer(2.0)
+    assert 3 == len(general)
+    assert [34.0, 16.0, 8.0] == [outer(3.0), inner(4.0), grad(outer)(4.0)]
+
+
+def test_values(general: list[Any]) -> None:
+    """An argument that is a Value gives a Value, after any number of short calls."""
+    compiled = jit(lambda x: x * x)
+    for _ in range(2):
+        assert [4.0, 9.0] == [compiled(2.0), compiled(3.0)]
+        x = Value(3.0)
+        y = compiled(x)
+        y.backward()
+        assert (Value, 9.0, 6.0) == (type(y), y.data, x.grad)
+
+
+def test_no_short_way_where_results_are_values(general: list[Any]) -> None:
+    """A function of a Value from outside returns Values at every call, also over rows."""
+    w = Value(2.0)
+    compiled, rows = jit(lambda x: x * w), jit(vmap(lambda x: x * w))
+    for _ in range(3):
+        assert (6.0, Value) == ((y := compiled(3.0)).data, type(y))
+        assert [6.0] == [y.data for y in rows(np.array([3.0]))]
+    assert 6 <= len(general)
+
+
+# ---- Values that the function closes over ------------------------------------------------------------------------
+
+
+def test_leaves_are_read_afresh(general: list[Any]) -> None:
+    """The numbers of Values from outside are those of now, for numbers and for rows."""
+    w, v = Value(2.0), Value(10.0)
+    compiled, rows = jit(lambda x: x * w.data + v.data), jit(vmap(lambda x: x * w.data + v.data))
+    for k in range(5):
+        w.data, v.data = 2.0 + k, 10.0 * k
+        assert 3.0 * (2.0 + k) + 10.0 * k == compiled(3.0)
+        assert [10.0 * k, 2.0 + k + 10.0 * k] == rows(np.array([0.0, 1.0])).tolist()
+    assert fast.extension is None or 2 == len(general)
+
+
+def test_leaf_in_a_guard(general: list[Any]) -> None:
+    """A comparison with a Value from outside leads to the path that holds now."""
+    w = Value(1.0)
+    compiled = jit(lambda x: x if x < w else -x)
+    for k in range(20):
+        w.data = float(k % 3)
+        assert (1.5 if k % 3 == 2 else -1.5) == compiled(1.5)
+    assert fast.extension is None or len(general) <= 2
+
+
+class Watched(Value):
+    """A Value that does something when its number is looked at."""
+
+    act: Any = None
+
+    @property
+    def data(self) -> Any:
+        """The number, after the deed."""
+        act, self.act = self.act, None
+        found = act() if act is not None else None
+        return super().data if found is None else found
+
+
+def test_a_call_inside_a_call() -> None:
+    """Reading a leaf may call the same compiled function: each of the two has buffers of its own."""
+    w = Watched(2.0)
+    compiled = jit(lambda xs: [x * w.data for x in xs])
+    rows = jit(vmap(lambda x: x * w.data))
+    inner: list[Any] = []
+    for _ in range(3):
+        assert [2.0, 4.0] == compiled([1.0, 2.0])
+        assert [2.0, 4.0] == rows(np.array([1.0, 2.0])).tolist()
+        w.act = lambda: inner.append(compiled([10.0, 20.0]))
+        assert [6.0, 8.0] == compiled([3.0, 4.0])
+        w.act = lambda: inner.append(rows(np.array([10.0, 20.0, 30.0])).tolist())
+        assert [6.0, 8.0] == rows(np.array([3.0, 4.0])).tolist()
+        assert [[20.0, 40.0], [20.0, 40.0, 60.0]] == inner[-2:]
+
+
+def test_arguments_that_change_in_a_call() -> None:
+    """Reading a leaf may change the arguments: what is computed with is what they are then."""
+    w = Watched(2.0)
+    compiled = jit(lambda xs: [x * w.data for x in xs])
+    rows = jit(vmap(lambda d: d["x"] * w.data))
+    for _ in range(3):
+        assert [2.0, 4.0] == compiled([1.0, 2.0])
+        assert [2.0, 4.0] == rows({"x": np.array([1.0, 2.0])}).tolist()
+        changing, table = [1.0, 2.0], {"x": np.array([1.0, 2.0])}
+        if fast.extension is None:
+            return
+        w.act = lambda changing=changing: changing.append(5.0)
+        assert [2.0, 4.0, 10.0] == compiled(changing)
+        w.act = lambda changing=changing: changing.clear()
+        assert [] == compiled(changing)
+        w.act = lambda table=table: table.update(x=np.array([7.0, 8.0, 9.0]))
+        assert [14.0, 16.0, 18.0] == rows(table).tolist()
+        w.act = lambda table=table: table.update(x=np.array([1.0, 2.0, 3.0]))
+        assert [2.0, 4.0, 6.0] == rows(table).tolist()
+
+
+def test_leaf_without_a_number() -> None:
+    """An error in reading a leaf is raised, and the next call is right."""
+    w = Watched(2.0)
+    compiled = jit(vmap(lambda x: x * w.data))
+    x = np.array([1.0, 2.0])
+
+    def fail() -> None:
+        raise KeyError("number")
+
+    for _ in range(3):
+        assert [2.0, 4.0] == compiled(x).tolist()
+        assert [2.0, 4.0] == compiled(x).tolist()
+        w.act = fail
+        with pytest.raises(KeyError, match="number"):
+            compiled(x)
+        w.act = lambda: "text"
+        with pytest.raises((TypeError, ValueError)):
+            compiled(x)
+    assert [2.0, 4.0] == compiled(x).tolist()
+
+
+# ---- threads, signals, memory ------------------------------------------------------------------------------------
+
+
+def in_threads(count: int, work: Callable[[int], None]) -> None:
+    """Run something in several threads and raise what any of them raised."""
+    errors: list[BaseException] = []
+
+    def guarded(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("switching")
+def test_threads() -> None:
+    """Eight threads call one compiled function with several structures and paths: each gets its own results."""
+    w = Value(2.0)
+    compiled = jit(lambda xs: [x * w.data if xs[0] < 4.0 else x + 100.0 for x in xs])
+    rows = jit(vmap(lambda x: am.sum(list(x)) + w.data))
+
+    def work(number: int) -> None:
+        for i in range(300):
+            xs = [float(number)] * (1 + i % 5)
+            assert [x * 2.0 if number < 4 else x + 100.0 for x in xs] == compiled(xs)
+            count = 1 + (i + number) % 7
+            assert [2.0 * number + 2.0] * count == rows(np.full((count, 2), float(number))).tolist()
+
+    in_threads(8, work)
+
+
+@pytest.mark.usefixtures("switching")
+def test_rows_stay_alive_while_they_are_read() -> None:
+    """Another thread may replace an array in its dict while machine code reads it."""
+    compiled = jit(vmap(lambda d: am.exp(am.log(d["x"])) * 0.0 + d["x"]))
+    table, done = {"x": np.full(400_000, 1.0)}, threading.Event()
+
+    def replace() -> None:
+        number = 2.0
+        while not done.is_set():
+            table["x"] = np.full(400_000, number)
+            number += 1.0
+
+    thread = threading.Thread(target=replace)
+    compiled(table)
+    thread.start()
+    try:
+        for _ in range(60):
+            result = compiled(table)
+            assert result.min() == result.max()
+    finally:
+        done.set()
+        thread.join()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals")
+def test_signals() -> None:
+    """A signal's handler that calls the same function disturbs no call."""
+    w = Watched(2.0)
+    compiled = jit(lambda xs: [x * w.data for x in xs])
+    assert [2.0] == compiled([1.0])
+    inside: list[Any] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: inside.append(compiled([50.0])))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        i = 0
+        while len(inside) < 50:
+            i += 1
+            assert [2.0 * i] == compiled([float(i)])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    assert [[100.0]] * len(inside) == inside
+
+
+def resident() -> int:
+    """Bytes of memory in use by this process, 0 where that is not told."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def test_nothing_leaks() -> None:
+    """After 20,000 calls, hits, misses and errors, there are as many references and objects as before."""
+    w = Value(2.0)
+    tree = jit(lambda t: {"a": t["a"] * 2.0, "b": (t["b"][0], [w.data, None])} if t["b"][0] > 0.0 else [t["b"][0]])
+    rows = jit(vmap(lambda k, x: {"y": x[0] * k, "z": x * w.data}, (None, 0)))
+    array, matrix, key, number = np.arange(300.0), np.ones((40, 3)), "a key of a dict"[2:5], 12345.678
+    arguments: list[Any] = [
+        {"a": array, "b": [number]},
+        {"a": array, "b": [-1.0]},
+        {"a": array, "b": [10**30]},
+        {"a": array.astype(np.float32), "b": [1.0]},
+    ]
+    watched = [array, matrix, key, number, w, tree, rows, *arguments, float, np.ndarray]
+    results: list[Any] = []
+
+    def calls(times: int) -> None:
+        for _ in range(times):
+            results[:] = [*map(tree, arguments), rows(2.0, matrix), rows(number, matrix)]
+            for _ in range(4):
+                rows(3.0, matrix)
+            for bad in ("text", None):
+                with pytest.raises((TypeError, KeyError, AttributeError)):
+                    tree(bad)
+
+    calls(300)
+    gc.collect()
+    before, objects = [*map(sys.getrefcount, watched)], len(gc.get_objects())
+    blocks, size = sys.getallocatedblocks(), resident()
+    calls(1700)
+    gc.collect()
+    assert before == [*map(sys.getrefcount, watched)]
+    assert len(gc.get_objects()) - objects < 20
+    assert sys.getallocatedblocks() - blocks < 200
+    assert resident() - size < 4_000_000
+
+
+@needs_c
+def test_references_of_one_call() -> None:
+    """A short call keeps nothing of its arguments, and its results belong to the caller alone."""
+    compiled = jit(vmap(lambda d, n: (d["x"] * n, [d["x"]]), (0, None)))
+    array, number = np.arange(10.0), 1234.5
+    argument = {"x": array}
+    compiled(argument, number)
+    before = [*map(sys.getrefcount, (array, argument, number))]
+    first, (second,) = compiled(argument, number)
+    assert before == [*map(sys.getrefcount, (array, argument, number))]
+    assert (2, 2) == (sys.getrefcount(first), sys.getrefcount(second))
+
+
+def test_cycles_are_collected() -> None:
+    """A compiled function that refers to itself is collected with its machine code."""
+
+    def make() -> list[weakref.ref[Any]]:
+        holder: list[Any] = []
+        w = Value(3.0)
+
+        def function(x: Any) -> Any:
+            return x * w.data * len(holder)
+
+        compiled = jit(function)
+        holder.append(compiled)
+        assert [6.0, 6.0, 6.0] == [compiled(2.0) for _ in range(3)]
+        return [weakref.ref(compiled), weakref.ref(function), weakref.ref(compiled.paths()[0].code)]
+
+    gc.disable()
+    try:
+        made = make()
+        assert None not in [reference() for reference in made]
+    finally:
+        gc.enable()
+    gc.collect()
+    assert [None] * 3 == [reference() for reference in made]
+
+
+@jit
+def shared(x: Any) -> Any:
+    """A compiled function at the top of a module."""
+    return {"y": x * 2.0} if x > 0.0 else [x]
+
+
+@pytest.mark.parametrize(
+    "twin", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))], ids=["copy", "deepcopy", "pickle"]
+)
+def test_copies(twin: Any, general: list[Any]) -> None:
+    """A copy, by pickle or not, has its paths and finds its short ways anew."""
+    assert [{"y": 4.0}, [-1.0], {"y": 6.0}] == [shared(2.0), shared(-1.0), shared(3.0)]
+    copied = twin(shared)
+    assert len(shared.paths()) == len(copied.paths())
+    for _ in range(3):
+        general.clear()
+        assert [{"y": 4.0}, [-1.0], {"y": 6.0}] == [copied(2.0), copied(-1.0), copied(3.0)]
+    assert fast.extension is None or not general
+
+
+# ---- the C module itself -----------------------------------------------------------------------------------------
+
+NUMBER = fast.Part("float")
+
+
+def described(arguments: Any, results: Any = NUMBER, numbers: int = 9) -> Any:
+    """Make a caller of machine code that is never run."""
+    return fast.extension.Caller(arguments, results, (), None, 0, numbers, numbers, 64)
+
+
+@needs_c
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (fast.Part("tuple", (), (fast.Part("set"),)), "no part of a description is called set"),
+        (fast.Part("tuple", (), (fast.Part("array", (3, -1)),)), "cannot be negative"),
+        (fast.Part("tuple", (), (fast.Part("array", (2**40, 2**40)),)), "too large"),
+        (fast.Part("tuple", (), (fast.Part("dict", ("a", "b"), (NUMBER,)),)), "not as many keys as parts"),
+        (fast.Part("tuple", (), (fast.Part("array", (10,)),)), "more numbers than the program"),
+        (fast.Part("tuple", (), (NUMBER,) * 10), "more numbers than the program"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_descriptions_that_are_wrong(part: Any, message: str) -> None:
+    """A description that fits no program is refused, as arguments and as results."""
+    with pytest.raises(ValueError, match=message):
+        described(part)
+    with pytest.raises(ValueError, match=message):
+        described(fast.Part("tuple"), part)
+
+
+@needs_c
+def test_descriptions_of_wrong_types() -> None:
+    """What is no description at all is refused; so is anything but a caller as one to prefer."""
+    for bad in ((), ("float",), ("float", 1, ()), ("tuple", (), (3,)), ("array", ("x",), ())):
+        with pytest.raises((TypeError, SystemError)):
+            described(bad)
+    deep = NUMBER
+    for _ in range(65):
+        deep = fast.Part("list", (), (deep,))
+    with pytest.raises(ValueError, match="too deep"):
+        described(deep)
+    with pytest.raises(TypeError, match="an entry prefers a Caller, not 3"):
+        jit(every).prefer(3)
+
+
+@needs_c
+def test_one_copy() -> None:
+    """The module serves one copy of the package: a second one is told so, and runs without it."""
+    spec = importlib.util.spec_from_file_location("autograd.jit._call", fast.extension.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    with pytest.raises(ImportError, match="serves one copy of the package"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+@needs_c
+def test_arrays_of_another_make() -> None:
+    """If NumPy's arrays are not as expected, there is no short way, a reason, and the right answer."""
+    code = (
+        "import numpy as np; zeros = np.zeros; np.zeros = lambda *a: zeros(*a).view(np.recarray)\n"
+        "from autograd.jit import fast, jit\n"
+        "np.zeros = zeros; f = jit(lambda x: x * 2.0); print(fast.extension, f(np.ones(2)), f(np.ones(2)))\n"
+        "print(fast.why_python)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    printed = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert "None [2. 2.] [2. 2.]\nthis NumPy's arrays do not have the fields that the C build expects\n" == printed
