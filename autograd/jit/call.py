@@ -25,6 +25,7 @@ from autograd.value import Value, _node
 Function = Callable[..., Any]
 
 
+MOST_NAMES = 10_000  # arguments' numbers that have names in a printed program
 LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes whether they are asked for or not
 
 
@@ -93,7 +94,9 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
     template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
-    names = (*argument_names(function, *arguments), *[leaf.label or f"closed[{k}]" for k, leaf in enumerate(closed)])
+    few = len(given) <= MOST_NAMES
+    names = argument_names(function, *arguments) if few else [f"input[{k}]" for k in range(len(given))]
+    names += [leaf.label or f"closed[{k}]" for k, leaf in enumerate(closed)]
     return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names)
 
 
