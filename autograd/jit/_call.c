@@ -147,7 +147,7 @@ typedef struct {
     Py_ssize_t inputs, outputs, work; /* numbers, numbers, bytes */
     Py_ssize_t given;                 /* inputs that are not leaves */
     Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
-    const Part **rows;                /* these, in this order */
+    const Part **rows;                /* the latter */
     Frame *pool;
 } Caller;
 
@@ -157,16 +157,8 @@ static inline double *inputs_of(Frame *frame) { return (double *)(intptr_t)frame
 static inline int64_t *table_of(Frame *frame) { return (int64_t *)(intptr_t)frame->block[1]; }
 static inline double *outputs_of(Frame *frame) { return (double *)(intptr_t)frame->block[2]; }
 
-/* The table: the number of rows; where each array lies, with the bytes from row to row and from number to number; and
-where to note which row failed, for which nobody asks since what has guards in its rows gets no caller. */
-static void fill_table(const Caller *caller, int64_t *table)
-{
-    for (Py_ssize_t i = 0; i < caller->mapped + caller->stacked; i++) {
-        table[2 + 3 * i] = 8 * caller->rows[i]->count;
-        table[3 + 3 * i] = 8;
-    }
-}
-
+/* The table has the number of rows; then, for each array, where it lies, and the bytes from row to row and from number to
+number; then where to note which row failed, for which nobody asks since what has guards in its rows gets no caller. */
 static Frame *new_frame(const Caller *caller)
 {
     size_t sizes[4] = {
@@ -183,7 +175,6 @@ static Frame *new_frame(const Caller *caller)
         frame->block[i] = (int64_t)at;
         at += sizes[i];
     }
-    fill_table(caller, table_of(frame));
     return frame;
 }
 
@@ -237,17 +228,19 @@ static inline bool take_array(const Part *part, PyObject *object, Given *given)
     return true;
 }
 
-/* An array whose rows the machine code reads where they lie: any number but none, in each array the same. */
+/* An array whose rows the machine code reads where they lie: any number but none, in each array the same. Numbers of one
+row must be evenly apart. */
 static inline bool take_rows(const Part *part, PyObject *object, Given *given)
 {
     Array *array = (Array *)object;
     if (!is_doubles(object) || array->ndim != part->ndim + 1 || !same_shape(array->shape + 1, part->shape, part->ndim)
-        || !(array->flags & CONTIGUOUS) || !(array->flags & ALIGNED))
+        || !(array->flags & ALIGNED) || (part->ndim > 1 && !(array->flags & CONTIGUOUS)))
         return false;
     if (given->rows == ANY)
         given->rows = array->shape[0];
-    *given->table = (int64_t)(intptr_t)array->data;
-    given->table += 3;
+    *given->table++ = (int64_t)(intptr_t)array->data;
+    *given->table++ = array->strides[0];
+    *given->table++ = part->ndim == 1 ? array->strides[1] : 8;
     *given->arrays++ = object;
     return array->shape[0] == given->rows && given->rows != 0;
 }
@@ -337,21 +330,24 @@ static bool take_leaves(const Caller *caller, double *to)
 /* Make the arrays for results of all rows, and write where they lie into the table. */
 static bool make_stacks(const Caller *caller, Frame *frame)
 {
-    int64_t *table = table_of(frame);
-    for (Py_ssize_t i = caller->mapped; i < caller->mapped + caller->stacked; i++) {
+    PyObject **arrays = frame->arrays + caller->mapped;
+    int64_t *table = table_of(frame), *entry = table + 1 + 3 * caller->mapped;
+    for (Py_ssize_t i = 0; i < caller->stacked; i++) {
         const Part *part = caller->rows[i];
         PyObject *shape = PyTuple_New(1 + part->ndim), *count = PyLong_FromLongLong(table[0]);
         if (shape && count) {
             PyTuple_SET_ITEM(shape, 0, Py_NewRef(count));
             for (int k = 0; k < part->ndim; k++)
                 PyTuple_SET_ITEM(shape, 1 + k, Py_NewRef(PyTuple_GET_ITEM(part->detail, k)));
-            frame->arrays[i] = PyObject_CallOneArg(numpy_empty, shape);
+            arrays[i] = PyObject_CallOneArg(numpy_empty, shape);
         }
         Py_XDECREF(shape);
         Py_XDECREF(count);
-        if (!frame->arrays[i])
+        if (!arrays[i])
             return false;
-        table[1 + 3 * i] = (int64_t)(intptr_t)((Array *)frame->arrays[i])->data;
+        *entry++ = (int64_t)(intptr_t)((Array *)arrays[i])->data;
+        *entry++ = 8 * part->count;
+        *entry++ = 8;
     }
     return true;
 }
@@ -480,7 +476,7 @@ static PyObject *call_caller(Caller *caller, PyObject *const *objects, Py_ssize_
 
 /* ---- the type Caller ---- */
 
-/* Find the arrays of rows, and see that the numbers of the description fit into the buffers. */
+/* Count and find the arrays of rows, and see that the numbers of the description fit into the buffers. */
 static bool measure(Caller *caller)
 {
     caller->mapped = rows_of(&caller->arguments, NULL);
@@ -491,11 +487,10 @@ static bool measure(Caller *caller)
         PyErr_SetString(PyExc_ValueError, "the description has more numbers than the program");
         return false;
     }
-    caller->rows = PyMem_Calloc((size_t)(caller->mapped + caller->stacked) + 1, sizeof *caller->rows);
+    caller->rows = PyMem_Calloc((size_t)caller->stacked + 1, sizeof *caller->rows);
     if (!caller->rows)
         return PyErr_NoMemory() != NULL;
-    rows_of(&caller->arguments, caller->rows);
-    rows_of(&caller->results, caller->rows + caller->mapped);
+    rows_of(&caller->results, caller->rows);
     return true;
 }
 
