@@ -275,14 +275,12 @@ def _kink(sides: Sequence[tuple[float, float, float, float, float]]) -> float:
     Where a function is smooth, the difference shrinks with the step; what is left of it at a kink, such as that of relu
     at 0, no central difference can show.
     """
-    bends = [
-        (abs((high - y) - (y - low)) / step, (noise + _rounding(low, high)) / step)
-        for step, low, y, high, noise in sides[-2:]
-    ]
-    if len(bends) < 2 or not all(isfinite(bend) for bend, _ in bends):
+    bends = [abs((high - y) - (y - low)) / step for step, low, y, high, _ in sides[-4:]]
+    if len(bends) < 4 or not all(map(isfinite, bends)):
         return 0.0
-    (longer, _), (shorter, noise) = bends
-    return shorter if shorter > 0.8 * longer and shorter > 8.0 * noise else 0.0
+    step, low, _, high, noise = sides[-1]
+    stays = max(bends) <= 1.25 * min(bends)  # that of rounding would grow as the step shrinks
+    return bends[-1] if stays and bends[-1] > 8.0 * (noise + _rounding(low, high)) / step else 0.0
 
 
 def _rounding(low: float, high: float) -> float:
