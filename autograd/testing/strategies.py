@@ -73,8 +73,8 @@ def expressions(
 ) -> st.SearchStrategy[Expression]:
     """Random expressions, with sharing, constants, every arity and every primitive, finite and smooth at their leaves.
 
-    A step that would leave its primitive's domain, come close to a kink or grow too large is left out; so every draw
-    is an expression, and a failing one shrinks to few steps of simple numbers.
+    A step that would leave its primitive's domain, come close to a kink, grow too large or cancel more than four digits
+    is left out; so every draw is an expression, and a failing one shrinks to few steps of simple numbers.
 
     Parameters
     ----------
@@ -146,6 +146,14 @@ def _is_smooth(rule: Rule, point: Sequence[float], magnitude: float, margin: flo
     return all(isfinite(x) and abs(x) <= magnitude for x in (value, *derivatives) if x is not None)
 
 
+def _keeps_digits(rule: Rule, point: Sequence[float]) -> bool:
+    """Whether not too many leading digits cancel, as in a difference of almost equal numbers."""
+    value = rule.evaluate(point)
+    wanted = [not whole for whole in _whole_numbers(rule, len(point))]
+    derivatives = rule.local_derivatives(point, value, wanted)
+    return value == 0.0 or sum(abs(d * x) for d, x in zip(derivatives, point) if d is not None) <= 1e4 * abs(value)
+
+
 def _expression(
     leaves: tuple[float, ...], raw: Sequence[RawStep], gather: bool, magnitude: float, margin: float
 ) -> Expression:
@@ -157,7 +165,8 @@ def _expression(
         for turn in range(len(numbers)):  # until operands are found that the primitive can take
             operands = _operands(rule, references, whole, len(numbers), turn)
             point = [numbers[o] if isinstance(o, int) else o for o in operands]
-            if _inside(rule, point, margin) and _is_smooth(rule, point, magnitude, margin):
+            smooth = _inside(rule, point, margin) and _is_smooth(rule, point, magnitude, margin)
+            if smooth and _keeps_digits(rule, point):
                 unused = [place for place in unused if place not in operands] + [len(numbers)]
                 steps.append((rule, operands))
                 numbers.append(rule.evaluate(point))
