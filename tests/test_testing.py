@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 from exact import exact_partial
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, reject, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
@@ -121,18 +121,28 @@ def test_a_user_primitive_passes():
     check_grads(lambda x: am.sin(power(x, 3.0)), [1.1])
 
 
+def agrees(expression, order):
+    """Check an expression where differences can measure its derivatives; elsewhere, as near an extremum, draw again."""
+    try:
+        check_grads(expression, expression.leaves, order=order)
+    except AssertionError as verdict:
+        if "cannot be checked" in str(verdict):
+            reject()
+        raise
+
+
 @given(expressions())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_random_expressions_pass(expression):
     """The engine's derivatives of whole random expressions agree with differences of their values."""
-    check_grads(expression, expression.leaves, order=1)
+    agrees(expression, order=1)
 
 
 @given(expressions(max_steps=5, max_leaves=3))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 def test_second_derivatives_of_random_expressions_pass(expression):
     """So do second derivatives, reverse and forward over reverse and forward."""
-    check_grads(expression, expression.leaves)
+    agrees(expression, order=2)
 
 
 # ---- check_grads: what fails ----------------------------------------------------------------------------------

@@ -151,7 +151,8 @@ def _keeps_digits(rule: Rule, point: Sequence[float]) -> bool:
     value = rule.evaluate(point)
     wanted = [not whole for whole in _whole_numbers(rule, len(point))]
     derivatives = rule.local_derivatives(point, value, wanted)
-    return value == 0.0 or sum(abs(d * x) for d, x in zip(derivatives, point) if d is not None) <= 1e4 * abs(value)
+    lost: float = sum(abs(d * x) for d, x in zip(derivatives, point) if d is not None)
+    return lost <= 1e4 * abs(value)
 
 
 def _expression(
