@@ -35,7 +35,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "radians": lambda x: rules.mul(x, math.pi / 180.0),
     "divmod": divmod,
     "conjugate": lambda x: x,
-    "isfinite": lambda x: bool((x > -math.inf) & (x < math.inf)),  # comparisons, which the compiler can follow
+    "isfinite": lambda x: bool((x > -math.inf) & (x < math.inf)),  # comparisons make no node, and the compiler follows
     "isinf": lambda x: bool((x == math.inf) | (x == -math.inf)),
     "isnan": lambda x: bool(x != x),
     "signbit": lambda x: bool(rules.copysign(1.0, x.data if hasattr(x, "data") else x) < 0.0),

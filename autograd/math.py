@@ -27,6 +27,7 @@ from math import e, inf, nan, pi, tau
 from typing import Any, Protocol, overload
 
 from autograd import rules as _rules
+from autograd.arrays import UFUNCS as _UFUNCS
 from autograd.arrays import elementwise as _elementwise
 from autograd.modes import mode as _mode
 from autograd.native import fast as _fast
@@ -295,21 +296,20 @@ def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
 sumprod = dot
 
 
-def _test(name: str, test: Callable[[Any], builtins.bool]) -> Callable[[Any], Any]:
+def _test(name: str) -> Callable[[Any], Any]:
+    test = _UFUNCS[name]
+
     def function(x: Any) -> Any:
         if hasattr(x, "ndim") and x.ndim:
             return _elementwise(function, (x,)).astype(bool)
-        return bool(test(x))
+        return test(x)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"`math.{name}` of the number."
     return function
 
 
-# Written as comparisons, which the compiler can follow and which make no node.
-isfinite = _test("isfinite", lambda x: (x > -inf) & (x < inf))
-isinf = _test("isinf", lambda x: (x == inf) | (x == -inf))
-isnan = _test("isnan", lambda x: x != x)
+isfinite, isinf, isnan = _test("isfinite"), _test("isinf"), _test("isnan")
 
 
 def isclose(a: Any, b: Any, *, rel_tol: float = 1e-9, abs_tol: float = 0.0) -> Any:

@@ -108,10 +108,15 @@ def record_sources():  # type: ignore[no-untyped-def]  # as above
     return mode(sources=True)
 
 
+def current_trace() -> Any:
+    """The program that the compiler is capturing in this context, or None."""
+    mode = current_mode()
+    return None if mode is None else mode.trace
+
+
 def refuse_in_capture(what: str) -> None:
     """Raise if a program is being captured: what would happen then, and not at each call, must not happen at all."""
-    mode = current_mode()
-    if mode is not None and mode.trace is not None:
+    if current_trace() is not None:
         raise TypeError(
             f"{what} inside a compiled function, at {caller()}: it would happen only once, when the function is "
             "captured. Use autograd.grad there, or do it outside, with what the compiled function returns"

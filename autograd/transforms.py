@@ -16,7 +16,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from autograd import rules
-from autograd.modes import current_mode, mode
+from autograd.modes import current_trace, mode
 from autograd.rules import REAL, Interval, Rule
 from autograd.sweep import LocalDerivatives, forward, raise_for_tangents, recorded, reverse, topological_order, watch
 from autograd.tree import children, flatten, is_array, is_leaf, lower, make_array, pairs
@@ -54,8 +54,7 @@ class _Run:
         self.leaves = [leaf for leaves, _ in named for leaf in leaves]
         self.arguments = chosen
         self.symbolic = _inside.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
-        switches = current_mode()
-        trace = None if switches is None else switches.trace  # the compiler's, if it is capturing a program
+        trace = current_trace()
         leaf = Value if trace is None else trace.fresh
         token = _inside.set(True)
         try:

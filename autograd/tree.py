@@ -55,6 +55,11 @@ def is_leaf(tree: Any) -> bool:
     return type(tree) is float or isinstance(tree, Value)
 
 
+def only_floats(leaves: Sequence[Any]) -> bool:
+    """Whether all of them are floats, and none a Value."""
+    return set(map(type, leaves)) <= {float}
+
+
 def _updated(tree: dict[Any, Any], new: Sequence[Any]) -> dict[Any, Any]:
     twin = copy.copy(tree)  # keeps the class of the dict and what else it holds
     twin.update(zip(tree, new))
@@ -65,7 +70,7 @@ def make_array(leaves: Sequence[Any], shape: tuple[int, ...]) -> Any:
     """An ndarray of the leaves: float64 if they are floats, of objects if not."""
     import numpy
 
-    array = numpy.empty(len(leaves), dtype=float if set(map(type, leaves)) <= {float} else object)
+    array = numpy.empty(len(leaves), dtype=float if only_floats(leaves) else object)
     array[:] = leaves
     return array.reshape(shape)
 
@@ -98,7 +103,7 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     """
     if arrays and is_array(tree):
         return [tree], lambda new: new[0]
-    if type(tree) is list and all(type(x) is float or type(x) is Value for x in tree):
+    if type(tree) is list and all(map(is_leaf, tree)):
         return tree.copy(), list
     if is_array(tree):
         return _numbers(tree, path), lambda new: make_array(new, tree.shape)
@@ -138,7 +143,7 @@ def leaf_names(tree: Any, name: str = "") -> list[str]:
 def _numbers(array: Any, path: str) -> list[Any]:
     """The numbers in an array."""
     found: list[Any] = array.ravel().tolist()
-    return found if set(map(type, found)) <= {float} else [_leaf(x, f"{path}[{i}]")[0][0] for i, x in enumerate(found)]
+    return found if only_floats(found) else [_leaf(x, f"{path}[{i}]")[0][0] for i, x in enumerate(found)]
 
 
 def _leaf(tree: Any, path: str) -> tuple[list[Any], Rebuild]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
-from autograd.modes import AnomalyError, active_mode, caller, captures, current_mode, refuse_in_capture
+from autograd.modes import AnomalyError, active_mode, caller, captures, current_mode, current_trace, refuse_in_capture
 from autograd.native import extension, fast
 from autograd.rules import TABLE, Rule
 
@@ -144,7 +144,7 @@ class Value:
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Operand]) -> Value:
         """Make the node of one operation on Values and numbers of any kind."""
-        if captures and (trace := _trace()) is not None:
+        if captures and (trace := current_trace()) is not None:
             captured: Value = trace.apply_rule(rule, operands)
             return captured
         kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
@@ -323,15 +323,9 @@ class Value:
 _new = object.__new__
 
 
-def _trace() -> Any:
-    """The program that is being captured in this context, if there is one."""
-    mode = current_mode()
-    return None if mode is None else mode.trace
-
-
 def _traced(node: Value) -> Value | None:
     """What stands for a node of the graph in the program that is being captured, if there is one."""
-    trace = _trace()
+    trace = current_trace()
     traced: Value | None = None if trace is None else trace.stand_in(node)
     return traced
 

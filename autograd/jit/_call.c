@@ -374,28 +374,27 @@ static PyObject *make_array(const Part *part, Results *results)
 
 static PyObject *make(const Part *part, Results *results);
 
+/* Fill a new list or tuple. */
+static PyObject *make_parts(PyObject *sequence, PyObject **items, const Part *part, Results *results)
+{
+    for (Py_ssize_t i = 0; i < part->count; i++)
+        if (!(items[i] = make(&part->parts[i], results))) {
+            Py_DECREF(sequence);
+            return NULL;
+        }
+    return sequence;
+}
+
 static PyObject *make_list(const Part *part, Results *results)
 {
-    PyObject *list = PyList_New(part->count), *item;
-    for (Py_ssize_t i = 0; list && i < part->count; i++) {
-        if ((item = make(&part->parts[i], results)))
-            PyList_SET_ITEM(list, i, item);
-        else
-            Py_CLEAR(list);
-    }
-    return list;
+    PyObject *list = PyList_New(part->count);
+    return list ? make_parts(list, ((PyListObject *)list)->ob_item, part, results) : NULL;
 }
 
 static PyObject *make_tuple(const Part *part, Results *results)
 {
-    PyObject *tuple = PyTuple_New(part->count), *item;
-    for (Py_ssize_t i = 0; tuple && i < part->count; i++) {
-        if ((item = make(&part->parts[i], results)))
-            PyTuple_SET_ITEM(tuple, i, item);
-        else
-            Py_CLEAR(tuple);
-    }
-    return tuple;
+    PyObject *tuple = PyTuple_New(part->count);
+    return tuple ? make_parts(tuple, ((PyTupleObject *)tuple)->ob_item, part, results) : NULL;
 }
 
 static PyObject *make_dict(const Part *part, Results *results)

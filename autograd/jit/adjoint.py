@@ -16,7 +16,7 @@ from math import isfinite
 from typing import Any
 
 from autograd.jit.builder import Builder, Predicate, Rewriter, Selected, Symbol, times
-from autograd.jit.program import PREDICATES, Map, Program
+from autograd.jit.program import PREDICATES, Map, Program, with_inputs
 from autograd.rules import TABLE, Rule
 
 WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", *PREDICATES})
@@ -211,9 +211,8 @@ def _adjoint_body(
     outputs = [*mapped.body.outputs, *[found.get(x, zero) for x in targets]]
     shared = range(mapped.shared + together)
     order = [*shared, *[number for _, number in builder.lifted_inputs], *range(len(shared), total)]
-    place = {old: new for new, old in enumerate(order)}
-    code = [i._replace(data=place[i.data]) if i.op == "input" else i for i in builder.code]
-    return Program(code, outputs, len(order), [*mapped.body.guards, *builder.guards]), order
+    guards = [*mapped.body.guards, *builder.guards]
+    return Program(with_inputs(builder.code, order), outputs, len(order), guards), order
 
 
 def mapped_rewriters() -> Sequence[Rewriter]:

@@ -18,9 +18,9 @@ from autograd import transforms
 from autograd.jit import fast
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.paths import Options, Path, check_paths
-from autograd.jit.program import Map, Program
-from autograd.jit.structure import argument_names, as_doubles, inspect, only_floats
-from autograd.tree import children, flatten, is_array
+from autograd.jit.program import Map, Program, with_inputs
+from autograd.jit.structure import argument_names, as_doubles, inspect
+from autograd.tree import children, flatten, is_array, only_floats
 
 Function = Callable[..., Any]
 
@@ -97,36 +97,36 @@ class Batch:
 
     def call(self, args: tuple[Any, ...]) -> Any:
         """The result, or NotImplemented where the general way must take the call."""
+        try:
+            return self._run(args)
+        except NotRowsError:
+            return NotImplemented
+
+    def _run(self, args: tuple[Any, ...]) -> Any:
         axes = tuple(self.in_axes) if isinstance(self.in_axes, Sequence) else (self.in_axes,) * len(args)
         if len(axes) != len(args) or all(axis is None for axis in axes) or self._differentiates_rows(axes):
-            return NotImplemented
+            raise NotRowsError
         shared: list[Any] = []
         mapped: list[Rows] = []
         structure: list[Hashable] = []
-        try:
-            for k, (arg, axis) in enumerate(zip(args, axes)):
-                if axis is None:
-                    structure.append(inspect(arg, f"argument {k} of {self.name}", shared))
-                    if not only_floats(shared):
-                        return NotImplemented
-                else:
-                    mapped.append(rows_of(arg, axis, f"argument {k} of {self.name}"))
-                    structure.append(mapped[-1].structure)
-        except NotRowsError:
-            return NotImplemented
+        for k, (arg, axis) in enumerate(zip(args, axes)):
+            if axis is None:
+                structure.append(inspect(arg, f"argument {k} of {self.name}", shared))
+                if not only_floats(shared):
+                    raise NotRowsError
+            else:
+                mapped.append(rows_of(arg, axis, f"argument {k} of {self.name}"))
+                structure.append(mapped[-1].structure)
         arrays = [array for rows in mapped for array in rows.arrays]
         counts = {len(array) for array in arrays}
         if len(counts) != 1 or counts == {0}:
-            return NotImplemented
+            raise NotRowsError
         call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
         key = tuple(structure)
-        try:
-            result = call.run(key)
-        except NotRowsError:
-            return NotImplemented
+        result = call.run(key)
         if key not in self.callers:
             first = self.versions[key][0]
-            simple = result is not NotImplemented and not first.path.captured_guards and self.options.threads == 1
+            simple = not first.path.captured_guards and self.options.threads == 1
             row = first.row if self.stacks else None
             self.callers[key] = fast.batch_caller(args, axes, first.path, row) if simple else None
         self.caller = self.callers[key]
@@ -265,8 +265,7 @@ class _Call:
             if parents and not batch.argnums:
                 raise NotRowsError  # results are Values, which the general way makes
             closed = [leaf for leaf, _ in trace.leaf_inputs]
-            shared = argument_names(batch.inner, self.args, {}, self.axes)
-            names = [*shared, "rows", *[leaf.label or f"closed[{k}]" for k, leaf in enumerate(closed)]]
+            names = [*argument_names(batch.inner, self.args, {}, self.axes), "rows"]
             path = Path(finish(trace, outputs), template, batch.options, closed, parents, names)
             versions.append(Captured(path, mapper.row))
 
@@ -310,9 +309,7 @@ class _Mapper:
         self.row = rebuild([nan] * len(leaves))
         shared = child.lifted_inputs
         order = [number for _, number in shared] + [child.code[column].data for column in columns]
-        renumbered = {old: new for new, old in enumerate(order)}
-        code = [i._replace(data=renumbered[i.data]) if i.op == "input" else i for i in child.code]
-        body = Program(code, outputs, len(order), child.guards)
+        body = Program(with_inputs(child.code, order), outputs, len(order), child.guards)
         reduced = (reduce is not None,) * len(outputs)
         parts, _ = flatten(self.row, arrays=True)
         results = () if reduce is not None else tuple([getattr(part, "size", 1) for part in parts])

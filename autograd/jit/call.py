@@ -12,14 +12,14 @@ from typing import Any
 from autograd import transforms
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
-from autograd.jit.capture import Trace, Traced, current_trace, finish, flatten_result, is_capturing, tracing
+from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.paths import Options, Path, check_paths
-from autograd.jit.structure import argument_names, inspect_call, only_floats
+from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
-from autograd.modes import current_mode
+from autograd.modes import current_mode, current_trace
 from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
-from autograd.tree import flatten
+from autograd.tree import flatten, only_floats
 from autograd.value import Value, _node
 
 Function = Callable[..., Any]
@@ -94,9 +94,7 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
     template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
-    few = len(given) <= MOST_NAMES
-    names = argument_names(function, *arguments) if few else [f"input[{k}]" for k in range(len(given))]
-    names += [leaf.label or f"closed[{k}]" for k, leaf in enumerate(closed)]
+    names = argument_names(function, *arguments) if len(given) <= MOST_NAMES else ()
     return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names)
 
 
@@ -233,7 +231,7 @@ class Compiled(fast.Entry):
 
     def program(self) -> str:
         """The instructions of every path, as compiled."""
-        return "\n\n".join("\n".join(path.program.lines(path.names)) for path in self._some())
+        return "\n\n".join(path.text() for path in self._some())
 
     def llvm_ir(self) -> str:
         """The text in LLVM's language of every path."""
@@ -297,10 +295,8 @@ class _WithRows(Compiled):
             self.ready.add(number)
         return self.closed[number]
 
-    def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        leaves: list[Any] = []
-        inspect_call(self.__name__, args, keywords, leaves)
-        return super()._call(args, keywords) if only_floats(leaves) else _VALUES_AMONG_ARGUMENTS
+    def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
+        return super()._on_values(structure, arguments, leaves, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
 
 
 def _rows_of(

@@ -11,8 +11,8 @@ from autograd import transforms
 from autograd.ieee import to_float
 from autograd.jit import adjoint
 from autograd.jit.builder import Builder, Predicate, Symbol
-from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
-from autograd.modes import caller, captures, current_mode, mode
+from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
+from autograd.modes import caller, captures, current_mode, current_trace, mode
 from autograd.rules import Rule
 from autograd.tree import Rebuild, children, flatten
 from autograd.value import Value
@@ -187,10 +187,8 @@ class Trace(Builder):
         outputs = [child.place(leaf) for leaf in leaves]
         shared = [*child.lifted_inputs]
         order = [number for _, number in shared] + [child.code[column[0]].data for column in batched]
-        renumbered = {old: new for new, old in enumerate(order)}
-        code = [i._replace(data=renumbered[i.data]) if i.op == "input" else i for i in child.code]
         reduced = (reduce is not None,) * len(outputs)
-        body = Program(code, outputs, len(order))
+        body = Program(with_inputs(child.code, order), outputs, len(order))
         data = Map(body, len(shared), reduced, len(rows))
         self.keep_sample(data, child, order)
         operands = [outer for outer, _ in shared]
@@ -316,13 +314,6 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
     return compare
 
 
-def current_trace() -> Trace | None:
-    """The program that is being captured, if there is one."""
-    switches = current_mode()
-    trace: Trace | None = None if switches is None else switches.trace
-    return trace
-
-
 def is_capturing() -> bool:
     """Whether a capture is going on."""
     return current_trace() is not None
@@ -335,7 +326,7 @@ def innermost(operands: Sequence[Any]) -> Trace:
         trace = getattr(operand, "builder", None)
         if isinstance(trace, Trace) and (found is None or _is_inside(trace, found)):
             found = trace
-    current = current_trace()
+    current: Trace | None = current_trace()
     if current is not None and (found is None or _is_inside(current, found)):
         return current
     assert found is not None

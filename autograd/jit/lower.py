@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from autograd.jit.loops import ENTRY, write_loop
-from autograd.jit.module import Machine, Module, kind, literal
+from autograd.jit.module import Machine, Module, Writer, kind, literal
 from autograd.jit.program import COMPARISONS, LOGIC, Map, Program
 from autograd.jit.sums import Kept, keep_factors
 
@@ -33,10 +33,11 @@ BINARY = frozenset({"atan2", "hypot", "pow", "fmod", "remainder"})
 FREE = frozenset({"input", "constant", "item"})  # nothing is computed for these
 
 
+# %sums: of a map's body, what it adds up or the factors that it keeps; of a program, the first guard that failed.
 ARGUMENTS = "ptr noalias %inputs, ptr noalias %rows, ptr noalias %outputs, ptr noalias %sums, ptr noalias %work"
 
 
-class Code:
+class Code(Writer):
     """A program (or a map's body) being written as functions of bounded size."""
 
     def __init__(
@@ -49,16 +50,15 @@ class Code:
         shared: Sequence[tuple[str, int]] = (),
         kept: Kept | None = None,
     ) -> None:
+        super().__init__()
         self.module, self.program, self.name, self.lanes, self.mapped = module, program, name, lanes, mapped
         self.shared = shared  # where each shared input of a body lies: a pointer and an offset
         self.kept = kept  # what a body keeps for its sums, if it does not add up itself
         self.type, self.bit = kind(lanes), kind(lanes, "i1")
-        self.lines: list[str] = []
         self.here: set[int] = set()  # values that have a name in the function being written
         self.failed = ""  # the number of the first guard that failed so far, in this function
         self.in_memory = False  # whether all that is still needed can be loaded from memory
         self.chunks: list[str] = []
-        self.temporaries = 0
         self.items: dict[int, Callable[[int], int]] = {}  # a map's value → where in the workspace its items are
         reduced = mapped.reduced if mapped is not None else ()
         before = list(accumulate(reduced, initial=0))  # how many outputs before each are sums
@@ -66,21 +66,6 @@ class Code:
         self.bits = {i for i, (op, _, _) in enumerate(program.code) if op in COMPARISONS or op in LOGIC}
 
     # ---- values --------------------------------------------------------------------------------------------
-
-    def write(self, line: str) -> None:
-        """One more line of the function."""
-        self.lines.append("  " + line)
-
-    def temporary(self, expression: str) -> str:
-        """A new name for an expression."""
-        self.temporaries += 1
-        name = f"%t{self.temporaries}"
-        self.write(f"{name} = {expression}")
-        return name
-
-    def address(self, base: str, offset: int) -> str:
-        """The address so many bytes behind a pointer."""
-        return base if offset == 0 else self.temporary(f"getelementptr i8, ptr {base}, i64 {offset}")
 
     def get(self, value: int) -> str:
         """The name of a value in this function: computed here, a constant, or loaded from where it lies."""

@@ -42,6 +42,29 @@ class Layout:
         return start
 
 
+class Writer:
+    """The lines of a function in the making."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.temporaries = 0
+
+    def write(self, line: str) -> None:
+        """One more line of the function."""
+        self.lines.append("  " + line)
+
+    def temporary(self, expression: str) -> str:
+        """A new name for an expression."""
+        self.temporaries += 1
+        name = f"%t{self.temporaries}"
+        self.write(f"{name} = {expression}")
+        return name
+
+    def address(self, base: str, offset: int) -> str:
+        """The address so many bytes behind a pointer."""
+        return base if offset == 0 else self.temporary(f"getelementptr i8, ptr {base}, i64 {offset}")
+
+
 @dataclass
 class Module:
     """The text of a module in the making."""

@@ -89,7 +89,7 @@ class Path:
     template : tree
         What the result looks like.
     names : sequence of str
-        What inputs are called when the program is printed.
+        What the numbers among the arguments are called when the program is printed; none if they are very many.
     """
 
     captured: Program
@@ -119,6 +119,12 @@ class Path:
         self.code = cache.load(module)
         self.function = self.code.function
         self.seconds += time.perf_counter() - start
+
+    def text(self) -> str:
+        """The program for people to read."""
+        given = self.names or [f"input[{k}]" for k in range(self.captured.inputs - len(self.leaves))]
+        closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
+        return "\n".join(self.program.lines([*given, *closed]))
 
     def module(self) -> Module:
         """The module for this machine, made anew: its text is too long to be kept."""

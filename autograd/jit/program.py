@@ -86,6 +86,12 @@ class Program:
         yield f"{indent}return {', '.join([shown[o] for o in self.outputs])}"
 
 
+def with_inputs(code: Iterable[Instruction], order: Sequence[int]) -> list[Instruction]:
+    """The same code with its inputs numbered anew: `order` has their old numbers."""
+    place = {old: new for new, old in enumerate(order)}
+    return [i._replace(data=place[i.data]) if i.op == "input" else i for i in code]
+
+
 def _products(factors: Sequence[str]) -> list[str]:
     """What a `dot` adds up; a factor of 1 is left out."""
     half = len(factors) // 2

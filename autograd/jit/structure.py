@@ -11,8 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from autograd.ieee import to_float
-from autograd.tree import children, is_array, leaf_names
-from autograd.value import Value
+from autograd.tree import children, is_array, is_leaf, leaf_names
 
 
 def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
@@ -23,14 +22,11 @@ def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
     TypeError
         If a leaf is not a real number; the message gives its path.
     """
-    if type(tree) is float:
-        leaves.append(tree)
-        return 0
-    if isinstance(tree, Value):
+    if is_leaf(tree):
         leaves.append(tree)
         return 0
     if type(tree) in (list, tuple):
-        if all(type(x) is float or type(x) is Value for x in tree):
+        if all(map(is_leaf, tree)):
             leaves += tree
             return (type(tree), len(tree))
         return (type(tree), tuple([inspect(x, f"{path}[{i}]", leaves) for i, x in enumerate(tree)]))
@@ -52,11 +48,6 @@ def inspect_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any], le
     """The structure of all arguments of a function called `name`."""
     given = tuple([inspect(arg, f"argument {k} of {name}", leaves) for k, arg in enumerate(args)])
     return given, tuple([(k, inspect(arg, f"argument {k!r} of {name}", leaves)) for k, arg in keywords.items()])
-
-
-def only_floats(leaves: Sequence[Any]) -> bool:
-    """Whether no Value is among the leaves."""
-    return set(map(type, leaves)) <= {float}
 
 
 def _inspect_array(array: Any, path: str, leaves: list[Any]) -> Hashable:

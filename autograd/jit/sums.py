@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from autograd.jit.module import Module, kind
+from autograd.jit.module import Module, Writer, kind
 from autograd.jit.program import Program
 
-BLOCKS = 2
-TILE = 4
+BLOCKS = 2  # of rows, that are added up together
+TILE = 4  # factors that stay in registers
 CHUNK = 400  # sums in a function
 SAVING = 4  # so many times fewer factors than sums must there be, or storing them costs what it saves
 Factors = tuple[int, int | None]  # x and y of the product x*y, or a value
@@ -87,7 +87,7 @@ def _tiles(sums: Sequence[Factors]) -> Iterator[tuple[list[int], list[int]]]:
 
 def write_sums(module: Module, name: str, kept: Kept) -> list[str]:
     """Write the functions that add up two blocks; their names. They take the blocks' vectors and the sums."""
-    writer = _Writer(module.machine.lanes, module.machine.flags, kept)
+    writer = _Sums(module.machine.lanes, module.machine.flags, kept)
     names: list[str] = []
     for held, numbers in _tiles(kept.sums):
         if len(writer.lines) > 6 * CHUNK:
@@ -96,25 +96,17 @@ def write_sums(module: Module, name: str, kept: Kept) -> list[str]:
     return [*names, writer.finish(module, f"{name}.sums{len(names)}")]
 
 
-class _Writer:
+class _Sums(Writer):
     """The text of one function."""
 
     def __init__(self, lanes: int, flags: str, kept: Kept) -> None:
+        super().__init__()
         self.type, self.size, self.flags = kind(lanes), 8 * lanes, flags
         self.kept = kept
-        self.lines: list[str] = []
-        self.count = 0
-
-    def temporary(self, expression: str) -> str:
-        """A new name for an expression."""
-        self.count += 1
-        self.lines.append(f"%t{self.count} = {expression}")
-        return f"%t{self.count}"
 
     def load(self, base: str, vector: int) -> str:
         """A vector of an array of vectors."""
-        where = self.temporary(f"getelementptr i8, ptr {base}, i64 {self.size * vector}")
-        return self.temporary(f"load {self.type}, ptr {where}, align {self.size}")
+        return self.temporary(f"load {self.type}, ptr {self.address(base, self.size * vector)}, align {self.size}")
 
     def factor(self, value: int) -> list[str]:
         """A factor in every block."""
@@ -138,13 +130,14 @@ class _Writer:
                 if y is not None:
                     added = self.temporary(f"fmul {self.flags}{self.type} {added}, {names[y][block]}")
                 total = self.temporary(f"fadd {self.flags}{self.type} {total}, {added}")
-            where = self.temporary(f"getelementptr i8, ptr %sums, i64 {self.size * number}")
-            self.lines.append(f"store {self.type} {total}, ptr {where}, align {self.size}")
+            where = self.address("%sums", self.size * number)
+            self.write(f"store {self.type} {total}, ptr {where}, align {self.size}")
 
     def finish(self, module: Module, name: str) -> str:
         """Add the function to the module and begin the next; its name."""
-        body = "\n  ".join([*self.lines, "ret void"])
+        self.write("ret void")
+        body = "\n".join(self.lines)
         arguments = "ptr noalias %blocks, ptr noalias %sums"
-        module.functions.append(f"define internal void @{name}({arguments}) nounwind {{\n  {body}\n}}")
-        self.lines, self.count = [], 0
+        module.functions.append(f"define internal void @{name}({arguments}) nounwind {{\n{body}\n}}")
+        self.lines = []
         return f"@{name}"

@@ -259,7 +259,7 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
         slopes = [slope for slope in slopes if isfinite(slope.derivative)]
         best = min(_extrapolations(slopes), key=lambda e: e.error, default=Estimate(nan, inf, nan))
         best = best._replace(
-            error=best.error + _kink([(h, low[i], center[i], high[i], n[i]) for h, low, high, n in sides])
+            error=best.error + _kink([(h, low[i], center[i], high[i], n[i]) for h, low, high, n in sides[-4:]])
         )
         rounding = next((_rounding(low[i], high[i]) / h for h, low, high, _ in sides if h == best.step), inf)
         measured.append(_Measured(best, rounding))
@@ -278,7 +278,7 @@ def _kink(sides: Sequence[tuple[float, float, float, float, float]]) -> float:
     Where a function is smooth, the difference shrinks with the step; what is left of it at a kink, such as that of relu
     at 0, no central difference can show.
     """
-    bends = [abs((high - y) - (y - low)) / step for step, low, y, high, _ in sides[-4:]]
+    bends = [abs((high - y) - (y - low)) / step for step, low, y, high, _ in sides]
     if len(bends) < 4 or not all(map(isfinite, bends)):
         return 0.0
     step, low, _, high, noise = sides[-1]

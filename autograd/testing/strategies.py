@@ -140,19 +140,20 @@ def _is_smooth(rule: Rule, point: Sequence[float], magnitude: float, margin: flo
         distance = rule.kink(point) if rule.arity is None else rule.kink(*point)
         if not abs(distance) >= margin or distance == 0.0:
             return False
-    value = rule.evaluate(point)
-    wanted = [not whole for whole in _whole_numbers(rule, len(point))]
-    derivatives = rule.local_derivatives(point, value, wanted)
-    return all(isfinite(x) and abs(x) <= magnitude for x in (value, *derivatives) if x is not None)
+    return all(isfinite(x) and abs(x) <= magnitude for x in _linear(rule, point))
 
 
 def _keeps_digits(rule: Rule, point: Sequence[float]) -> bool:
     """Whether not too many leading digits cancel, as in a difference of almost equal numbers."""
+    value, *derivatives = _linear(rule, point)
+    return sum(abs(d * x) for d, x in zip(derivatives, point)) <= 1e4 * abs(value)
+
+
+def _linear(rule: Rule, point: Sequence[float]) -> list[float]:
+    """The value and its local derivatives, 0 where there is none."""
     value = rule.evaluate(point)
     wanted = [not whole for whole in _whole_numbers(rule, len(point))]
-    derivatives = rule.local_derivatives(point, value, wanted)
-    lost: float = sum(abs(d * x) for d, x in zip(derivatives, point) if d is not None)
-    return lost <= 1e4 * abs(value)
+    return [value, *[0.0 if d is None else d for d in rule.local_derivatives(point, value, wanted)]]
 
 
 def _expression(
