@@ -35,6 +35,40 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
     return Prepared(lambda: step(parameters, x, y))
 
 
+def _training_step(parameters: Array, x: Array, y: Array, decorate: Any) -> Prepared:
+    """Loss and `backward()`, where the loss closes over Values as over the parameters of a model."""
+    import autograd.math as am
+    from autograd import Value, vmap
+
+    weights = [Value(p) for p in parameters.tolist()]
+
+    @decorate
+    def loss(x: Any, y: Any) -> Any:
+        mean = vmap(lambda x, y: problems.mlp_sample_loss(weights, x, y, am), reduce="mean")
+        return mean(x, y) + problems.mlp_decay(weights)
+
+    def step() -> tuple[float, list[float]]:
+        for weight in weights:
+            weight.grad = 0.0
+        error = loss(x, y)
+        error.backward()
+        return error.data, [weight.grad for weight in weights]
+
+    return Prepared(step)
+
+
+@contender("mlp", "ours, loss over Values, backward()", "autograd.jit")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    from autograd.jit import jit
+
+    return _training_step(parameters, x, y, jit)
+
+
+@contender("mlp", "ours, the same without jit", "autograd.math")
+def _(parameters: Array, x: Array, y: Array) -> Prepared:
+    return _training_step(parameters, x, y, lambda function: function)
+
+
 @contender("gmm", "ours", "autograd.jit")
 def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
     import autograd.math as am
@@ -111,6 +145,7 @@ def _(x: Array) -> Prepared:
     return Prepared(lambda: step(x))
 
 
+OURS = {"mlp": ["ours", "ours, loss over Values, backward()", "ours, the same without jit"]}
 SCALAR_PEERS = ["CasADi, buffers", "CasADi, buffers, as C", "CasADi, ndarrays, as C", "JAX, device arrays", "XAD"]
 PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
     (
@@ -184,9 +219,9 @@ def main() -> None:
     options.add_argument("--without-ours", action="store_true", help="the peers among themselves")
     arguments = options.parse_args()
     run = runner(arguments).run
-    ours = [] if arguments.without_ours else [("compiled", "ours")]
     for title, problem, data, reference, peers in PROBLEMS:
         if arguments.only is None or problem in arguments.only:
+            ours = [] if arguments.without_ours else [("compiled", name) for name in OURS.get(problem, ["ours"])]
             run(title, problem, data(), [("cpp", reference), *ours, *(("peers", peer) for peer in peers)])
 
 

@@ -148,6 +148,7 @@ class Worker:
         # Our package is found where this process found it; a peer's environment must not see it.
         paths = [str(HERE), *([*sys.path[1:], str(ROOT)] if ours else [])]
         environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        environment["AUTOGRAD_CACHE"] = "off"  # preparing is compiling, not finding what was compiled before
         program = f"import harness; harness.serve({module!r})"
         self.name = f"{module} under {python}"
         self.process = subprocess.Popen(
