@@ -8,6 +8,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -36,7 +37,16 @@ active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
 active_mode.set(None)  # every node asks: the interpreter remembers where it found a value, but not a default
 current_mode = active_mode.get
 PLAIN = Mode()
-captures: list[Any] = []  # those going on in any thread; while there are none, no number is looked after
+captures: list[int] = []  # the thread of each capture going on; while there are none, no number is looked after
+
+
+def _forget_other_threads() -> None:
+    """In a child process only the thread that forked lives on: nobody ends the captures of the others."""
+    captures[:] = [thread for thread in captures if thread == threading.get_ident()]
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 @contextmanager

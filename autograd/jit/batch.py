@@ -5,7 +5,6 @@ Rows whose guards fail are regrouped: they run on another path, and their result
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from autograd import transforms
-from autograd.jit import fast
+from autograd.jit import fast, native
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.program import Map, Program, with_inputs
@@ -86,14 +85,14 @@ class Batch:
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
         self.name = getattr(function, "__name__", repr(function))
-        self.lock = threading.RLock()
+        self.lock = native.Lock()
         self.versions: dict[Hashable, list[Captured]] = {}
         self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
         self.caller: Any | None = None  # the one for arguments like the last
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
-        return [captured.path for version in self.versions.values() for captured in version]
+        return [captured.path for version in list(self.versions.values()) for captured in version]
 
     def call(self, args: tuple[Any, ...]) -> Any:
         """The result, or NotImplemented where the general way must take the call."""
@@ -156,7 +155,7 @@ class _Call:
         """Run all rows on the paths that they take."""
         versions = self.batch.versions.setdefault(structure, [])
         if not versions:
-            self._capture(versions, 0)
+            self._capture(versions, 0, 0)
         first = versions[0]
         outputs = self._outputs(first)
         totals = np.zeros(len(first.path.program.outputs))
@@ -164,7 +163,7 @@ class _Call:
         number = 0
         while True:
             if number == len(versions):
-                self._capture(versions, int(left[0]))
+                self._capture(versions, int(left[0]), number)
             left = self._run_path(versions[number], left, outputs, totals)
             if left is None:
                 return self._result(first, outputs, totals)
@@ -240,10 +239,12 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[Captured], row: int) -> None:
-        """Capture and compile the path that a row takes."""
+    def _capture(self, versions: list[Captured], row: int, tried: int) -> None:
+        """Capture and compile the path that a row takes, unless another thread has made one that was not tried."""
         batch = self.batch
         with batch.lock:
+            if len(versions) > tried:
+                return
             guards = [guard for captured in versions for guard in captured.path.captured_guards]
             check_paths(len(versions), batch.options, "the map", guards)
             trace = Trace()

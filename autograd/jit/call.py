@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from types import MethodType
@@ -43,7 +42,7 @@ class Version:
         """The path that holds for these arguments, and its results."""
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.paths:
-            self.capture(arguments, given)
+            self.capture(arguments, given, 0)
         at = self.current
         tried: list[tuple[int, int]] = []
         while True:
@@ -63,14 +62,19 @@ class Version:
             if following is None or any(following == number for number, _ in tried):
                 following = next((i for i in range(len(self.paths)) if all(i != number for number, _ in tried)), None)
             if following is None:
-                following = self.capture(arguments, given)
+                following = self.capture(arguments, given, len(tried))
                 self.after[at, failed] = following
             at = following
 
-    def capture(self, arguments: Any, given: Sequence[float]) -> int:
-        """Capture and compile the path that these arguments take; its number."""
+    def capture(self, arguments: Any, given: Sequence[float], tried: int) -> int:
+        """Capture and compile the path that these arguments take; its number.
+
+        If another thread has made a path since so many were tried, the number of that one: it may be the same.
+        """
         owner = self.owner
         with owner.lock:
+            if len(self.paths) > tried:
+                return tried
             guards = [guard for path in self.paths for guard in path.captured_guards]
             check_paths(len(self.paths), owner.options, owner.__name__, guards)
             path = capture(owner.function, arguments, given, owner.options)
@@ -118,7 +122,7 @@ class Compiled(fast.Entry):
         self.lowers = lowers or (made is not None and made[0] != "vmap")  # plain numbers give plain numbers
         self.function = function
         self.options = options
-        self.lock = threading.RLock()
+        self.lock = native.Lock()
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
         self._closes = False  # whether results were Values because the function closes over some
@@ -145,8 +149,8 @@ class Compiled(fast.Entry):
             except batch.RaggedRowsError:
                 return self.function(*args)  # results of several shapes are not for arrays
             if result is not NotImplemented:
-                if self.batch.caller is not None:
-                    self.prefer(self.batch.caller)
+                if (caller := self.batch.caller) is not None:
+                    self.prefer(caller)
                 return result
         leaves: list[Any] = []
         structure = inspect_call(self.__name__, args, keywords, leaves)
@@ -169,8 +173,9 @@ class Compiled(fast.Entry):
         return version
 
     def __reduce__(self) -> tuple[Any, ...]:
-        versions = {key: (version.paths, version.after) for key, version in self.versions.items()}
-        rows = self.batch.versions if self.batch is not None else {}
+        # Other threads may add to the originals while the copies are pickled.
+        versions = {key: (list(version.paths), dict(version.after)) for key, version in list(self.versions.items())}
+        rows = {key: list(paths) for key, paths in list(self.batch.versions.items())} if self.batch is not None else {}
         return _restore, (travel.pack(self.function), self.options, self.lowers, versions, rows)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
@@ -220,7 +225,7 @@ class Compiled(fast.Entry):
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
-        found = [path for version in self.versions.values() for path in version.paths]
+        found = [path for version in list(self.versions.values()) for path in version.paths]
         return found + (self.batch.paths() if self.batch is not None else [])
 
     def _some(self) -> list[Path]:
@@ -244,7 +249,7 @@ class Compiled(fast.Entry):
     def stats(self) -> dict[str, Any]:
         """Instructions after each stage, lanes, paths; compile seconds and bytes, with those of nodes' derivatives."""
         found = self._some()
-        everything = found + [path for rows in self._rows.values() for path in rows.paths()]
+        everything = found + [path for rows in list(self._rows.values()) for path in rows.paths()]
         return {
             "instructions": [dict(path.counts) for path in found],
             "lanes": native.lanes(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import nan
@@ -259,12 +260,12 @@ def _as_numbers(tree: Any) -> Any:
 def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
     """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
     before = transforms.map_rows.set(mapper)
-    captures.append(trace)
+    captures.append(threading.get_ident())
     try:
         with mode(trace=trace):
             yield
     finally:
-        captures.remove(trace)
+        captures.remove(threading.get_ident())
         transforms.map_rows.reset(before)
 
 
