@@ -1,7 +1,7 @@
 """Passes: functions from a program to an equal one. Each rewriter here is right for every IEEE number.
 
-The only ones that may change a last digit are `small_powers` (``x*x`` is nearer to the truth than ``pow(x, 2)``)
-and the several accumulators of `chains.spread`.
+The only ones that may change a last digit are `small_powers` (``x*x`` is nearer to the truth than ``pow(x, 2)``) and
+the several accumulators of `chains.spread`; where a program is to have eager's bits (`accurate`), neither is used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from autograd.jit.builder import Builder, Rewriter, only
 from autograd.jit.chains import gather, spread
-from autograd.jit.formulas import expand
+from autograd.jit.formulas import expand, sums_in_order
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
 
 UNFOLDED = frozenset({"input", "constant", "custom", "map", "item"})
@@ -149,18 +149,20 @@ def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) 
 
 
 @only(("pow",))
-def small_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
-    """A power with a small whole exponent is a product."""
+def exact_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """The powers that libm's `pow` has to the last bit for every x."""
     exponent = builder.number(operands[1])
-    if exponent is None or exponent not in (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0):
+    return builder.constant(1.0) if exponent == 0.0 else operands[0] if exponent == 1.0 else None
+
+
+@only(("pow",))
+def small_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """A power with a small whole exponent is a product: same infinities and zeros as `pow`, maybe another last bit."""
+    exponent, x = builder.number(operands[1]), operands[0]
+    if exponent not in (-1.0, 2.0, 3.0, 4.0):
         return None
-    x = operands[0]
-    if exponent == 0.0:
-        return builder.constant(1.0)
     if exponent == -1.0:
         return builder.emit("div", (builder.constant(1.0), x))
-    if exponent == 1.0:
-        return x
     square = builder.emit("mul", (x, x))
     if exponent == 2.0:
         return square
@@ -376,16 +378,22 @@ def _remove_unused_results(program: Program) -> Program:
     return Program(code, program.outputs, program.inputs, program.guards)
 
 
-def simplify(program: Program) -> Program:
+def simplify(program: Program, accurate: bool = False) -> Program:
     """What is done to a captured program before anything else."""
-    return remove_dead_code(rewrite(fuse_maps(program), fold_constants, identities, small_powers, number_values))
+    rewriters = (fold_constants, identities, *_powers(accurate), number_values)
+    return remove_dead_code(rewrite(fuse_maps(program), *rewriters))
 
 
-def prepare(program: Program, reorder: bool = True) -> Program:
+def prepare(program: Program, accurate: bool = False) -> Program:
     """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
-    everything = (drop_stops, fold_constants, identities, small_powers, expand, number_values)
+    written_out = (expand, sums_in_order) if accurate else (expand,)
+    everything = (drop_stops, fold_constants, identities, *_powers(accurate), *written_out, number_values)
     ready = remove_dead_code(rewrite(program, *everything))
-    return remove_dead_code(gather(ready, reorder))
+    return remove_dead_code(gather(ready))
+
+
+def _powers(accurate: bool) -> tuple[Rewriter, ...]:
+    return (exact_powers,) if accurate else (exact_powers, small_powers)
 
 
 def unroll(program: Program) -> Program:
@@ -404,6 +412,6 @@ def count(program: Program) -> int:
 
 
 __all__: Sequence[str] = [
-    "count", "drop_stops", "fold_constants", "fuse_maps", "identities", "number_values", "prepare", "remove_dead_code",
-    "rewrite", "simplify", "small_powers", "unroll",
+    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_maps", "identities", "number_values", "prepare",
+    "remove_dead_code", "rewrite", "simplify", "small_powers", "unroll",
 ]  # fmt: skip  # a list of words
