@@ -181,8 +181,10 @@ def sign(x: float) -> float:
 
 def fma(x: float, y: float, z: float) -> float:
     """x * y + z, rounded once (IEEE 754 fusedMultiplyAdd)."""
-    if not (isfinite(x) and isfinite(y) and isfinite(z)) or x == 0.0 or y == 0.0:
+    if not (isfinite(x) and isfinite(y)) or x == 0.0 or y == 0.0:
         return x * y + z
+    if not isfinite(z):
+        return z  # also where x * y alone would overflow
     total = Fraction(x) * Fraction(y) + Fraction(z)
     if total == 0:
         return x * y + z

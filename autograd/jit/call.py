@@ -370,12 +370,15 @@ def jit(
         path through its branches); then its recorded arithmetic runs as machine code. Values that it closes over are
         read at every call; if results depend on them, they are nodes, and `backward` reaches these Values.
     accurate : bool
-        Arithmetic without contraction to fused multiply-adds, sums in the order in which they are written, and the
-        system's libm for every function: values have the same bits as eager ones, gradients nearly always. Without
-        it a product and a sum may be rounded once, together: then ``x * x - inf`` is -inf where eager code, in which
-        the product overflows, finds nan.
+        Compute every row of the table as eager code does: values have the same bits, gradients nearly always. Without
+        it, the following may have another last digit: `autograd.math.sum` and `dot`, which promise no order; the
+        small powers x², x³, x⁴ and 1/x, which are products and quotients; `hypot`, `gamma` and `lgamma`, for which
+        libm is called; and in the rows of a `vmap` all functions of libm, whose vector forms are off by up to 4 units
+        in the last place. Sums over the rows of a `vmap` are added up in the order of the lanes in any case.
     fast_math : bool
-        Let LLVM reorder sums and use reciprocals; results may differ in more than the last digits.
+        Let LLVM contract products and sums to fused multiply-adds, reorder sums and use reciprocals. Results may
+        differ in more than the last digits: where terms cancel, 0 becomes a small number of either sign, whose square
+        root may be nan. Without it, additions, multiplications, divisions and square roots are those of eager code.
     max_paths : int
         How many paths through branches to compile for one structure of arguments.
     threads : int

@@ -28,7 +28,8 @@ except ImportError as error:
     ) from None
 
 LONG = 30  # a module of more functions than this is long
-PYTHON_ROWS = ("round", "digamma", "polygamma")  # rows whose value is computed by Python
+OWN_ALGORITHMS = frozenset({"hypot", "gamma", "lgamma"})  # rows for which Python's math module does not call libm
+PYTHON_ROWS = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # rows that Python may have to compute
 _llvm = threading.RLock()  # held by whatever talks to LLVM, and never while code of the user's runs
 _pending = threading.local()
 
@@ -199,8 +200,9 @@ class Native:
 
 def machine(accurate: bool, fast_math: bool) -> Machine:
     """The machine at hand, for lowering."""
-    flags = "" if accurate else "reassoc nsz arcp contract afn " if fast_math else "contract "
-    return Machine(lanes(), {} if accurate else vector_math(), flags)
+    if accurate:
+        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS)
+    return Machine(lanes(), vector_math(), "reassoc nsz arcp contract afn " if fast_math else "")
 
 
 def target_machine(module: Module | None = None) -> Any:

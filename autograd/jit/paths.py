@@ -132,9 +132,9 @@ class Path:
         self.rebuild = flatten(self.template)[1]
         self.counts["captured"] = passes.count(self.captured)
         with uncollected():
-            simple = passes.simplify(self.captured)
+            simple = passes.simplify(self.captured, self.options.accurate)
             self.counts["simplified"] = passes.count(simple)
-            self.program = passes.prepare(simple, reorder=not self.options.accurate)
+            self.program = passes.prepare(simple, self.options.accurate)
             unrolled = passes.unroll(self.program)
             self.counts["compiled"] = passes.count(unrolled)
             module = self._lowered(unrolled)
