@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
-from autograd.modes import AnomalyError, active_mode, caller, captures, current_mode, current_trace, refuse_in_capture
+from autograd.modes import AnomalyError, active_mode, caller, captures, current_mode, current_trace, keeps_copies, refuse_in_capture
 from autograd.native import extension, fast
 from autograd.rules import TABLE, Rule
 
@@ -266,11 +266,15 @@ class Value:
         return arrays.apply_ufunc(ufunc, method, inputs, options)
 
     def __copy__(self) -> Value:
+        if keeps_copies():
+            return graphs.connected_copy(self)
         if captures and (traced := _traced(self)) is not None:
             return traced.detach() if self.op is None else traced
         return graphs.copy_node(self, self.operands)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        if keeps_copies():
+            return graphs.connected_copy(self, memo)
         if captures and (traced := _traced(self)) is not None:
             return traced.detach()
         return graphs.copy_graph(self, memo)
