@@ -116,7 +116,7 @@ def current_trace() -> Any:
 
 
 def keeps_copies() -> bool:
-    """Whether a copy of a Value stays connected to it: in a function that a transform or `checkpoint` differentiates."""
+    """Whether a copy of a Value stays connected to it: inside a transform or `checkpoint`."""
     mode = current_mode()
     return inside_transform.get() or (mode is not None and mode.made is not None)
 

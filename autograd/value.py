@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
-from autograd.modes import AnomalyError, active_mode, caller, captures, current_mode, current_trace, keeps_copies, refuse_in_capture
+from autograd.modes import (
+    AnomalyError,
+    active_mode,
+    caller,
+    captures,
+    current_mode,
+    current_trace,
+    keeps_copies,
+    refuse_in_capture,
+)
 from autograd.native import extension, fast
 from autograd.rules import TABLE, Rule
 
