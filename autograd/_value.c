@@ -116,9 +116,11 @@ static void close_row(Row *row)
     Py_CLEAR(row->kept);
 }
 
-/* A contiguous array of floats or of objects. */
+/* A contiguous array of floats or of objects; one that can be `filled` is masked, and refused by Python code. */
 static bool open_buffer(PyObject *object, Row *row)
 {
+    if (PyObject_HasAttrString(object, "filled"))
+        return false;
     if (PyObject_GetBuffer(object, &row->view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0) {
         PyErr_Clear();
         row->view.obj = NULL;

@@ -19,7 +19,7 @@ from autograd import rules
 from autograd.modes import current_trace, inside_transform, mode
 from autograd.rules import REAL, Interval, Rule
 from autograd.sweep import LocalDerivatives, forward, raise_for_tangents, recorded, reverse, topological_order, watch
-from autograd.tree import children, flatten, is_array, is_leaf, lower, make_array, only_floats, pairs
+from autograd.tree import children, flatten, in_doubles, is_array, is_leaf, lower, make_array, only_floats, pairs
 from autograd.value import Value
 
 Function = Callable[..., Any]
@@ -497,7 +497,10 @@ def vmap(
         axes = tuple(in_axes) if isinstance(in_axes, Sequence) else (in_axes,) * len(args)
         if len(axes) != len(args):
             raise ValueError(f"in_axes has {len(axes)} entries for {len(args)} arguments")
-        columns = [None if axis is None else _rows(arg, axis) for arg, axis in zip(args, axes)]
+        named = [f"argument {k} of {getattr(function, '__name__', 'the function')}" for k in range(len(args))]
+        columns = [
+            None if axis is None else _rows(in_doubles(arg, name), axis) for name, arg, axis in zip(named, args, axes)
+        ]
         counts = {len(column) for column in columns if column is not None}
         if len(counts) != 1:
             what = (
