@@ -36,6 +36,7 @@ class Mode:
 active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
 active_mode.set(None)  # every node asks: the interpreter remembers where it found a value, but not a default
 current_mode = active_mode.get
+inside_transform: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
 PLAIN = Mode()
 captures: list[int] = []  # the thread of each capture going on; while there are none, no number is looked after
 
@@ -122,6 +123,12 @@ def current_trace() -> Any:
     """The program that the compiler is capturing in this context, or None."""
     mode = current_mode()
     return None if mode is None else mode.trace
+
+
+def keeps_copies() -> bool:
+    """Whether a copy of a Value stays connected to it: inside a transform or `checkpoint`."""
+    mode = current_mode()
+    return inside_transform.get() or (mode is not None and mode.made is not None)
 
 
 def refuse_in_capture(what: str) -> None:

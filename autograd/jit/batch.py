@@ -18,8 +18,8 @@ from autograd.jit import fast, native
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.program import Map, Program, with_inputs
-from autograd.jit.structure import argument_names, as_doubles, inspect
-from autograd.tree import children, flatten, is_array, only_floats
+from autograd.jit.structure import argument_names, inspect
+from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 
 Function = Callable[..., Any]
 

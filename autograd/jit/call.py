@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
-from autograd import transforms
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
-from autograd.modes import current_mode, current_trace
+from autograd.modes import current_mode, current_trace, inside_transform
 from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
 from autograd.tree import flatten, only_floats
@@ -126,7 +125,7 @@ class Compiled(fast.Entry):
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
         self._closes = False  # whether results were Values because the function closes over some
-        self._rows: dict[tuple[int, ...], _WithRows] = {}
+        self._rows: dict[tuple[tuple[int, ...], bool], _WithRows] = {}
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: the instance is the first argument."""
@@ -191,7 +190,7 @@ class Compiled(fast.Entry):
         active = tuple([i for i, x in enumerate(leaves) if isinstance(x, Value)])
         mode = current_mode()
         recording = mode is None or mode.recording
-        keep_graph = keep_graph or not self.lowers or transforms._inside.get()
+        keep_graph = keep_graph or not self.lowers or inside_transform.get()
         if not recording or not keep_graph:
             path, outputs = self._version(structure).numbers(arguments, leaves)
             if not recording:
@@ -216,10 +215,11 @@ class Compiled(fast.Entry):
 
     def _with_rows(self, active: tuple[int, ...]) -> _WithRows:
         """The compiled function that returns its result with the local derivatives by some of the arguments' leaves."""
-        if active not in self._rows:
+        key = active, inside_transform.get()  # a function that copies a Value has other derivatives inside
+        if key not in self._rows:
             with self.lock:
-                self._rows.setdefault(active, _WithRows(self, active))
-        return self._rows[active]
+                self._rows.setdefault(key, _WithRows(self, active))
+        return self._rows[key]
 
     # ---- a look inside ---------------------------------------------------------------------------------------
 

@@ -9,11 +9,12 @@ from math import nan
 from typing import Any
 
 from autograd import transforms
+from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.jit import adjoint
 from autograd.jit.builder import Builder, Predicate, Symbol
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
-from autograd.modes import caller, captures, current_mode, current_trace, mode
+from autograd.modes import caller, captures, current_mode, current_trace, keeps_copies, mode
 from autograd.rules import Rule
 from autograd.tree import Rebuild, children, flatten
 from autograd.value import Value
@@ -400,11 +401,11 @@ class Traced(Value):
     def __format__(self, spec: str) -> str:
         return format(self.builder.value(self.index), spec)
 
-    def __copy__(self) -> Traced:
-        return self
+    def __copy__(self) -> Value:
+        return connected_copy(self)
 
-    def __deepcopy__(self, memo: object) -> Traced:
-        return self.detach()
+    def __deepcopy__(self, memo: object) -> Value:
+        return connected_copy(self) if keeps_copies() else self.detach()
 
     __hash__ = Value.__hash__
     __int__, __index__ = _frozen("int()", int), _frozen("an index made")
