@@ -17,6 +17,7 @@ import numpy as np
 from autograd import transforms
 from autograd.jit import fast
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
+from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.program import Map, Program, with_inputs
 from autograd.jit.structure import argument_names, as_doubles, inspect
@@ -246,7 +247,7 @@ class _Call:
         with batch.lock:
             guards = [guard for captured in versions for guard in captured.path.captured_guards]
             check_paths(len(versions), batch.options, "the map", guards)
-            trace = Trace()
+            trace = Trace(real_bools=reaches_code_that_asks(batch.function))
             args = self._traced_arguments(trace, row)
             count = Traced.of(trace, trace.input(float(self.count)))
             widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])

@@ -13,6 +13,7 @@ from autograd import transforms
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
+from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
@@ -99,7 +100,7 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
 
 
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
-    trace = Trace()
+    trace = Trace(real_bools=reaches_code_that_asks(function))
     args, keywords = flatten(arguments)[1]([Traced.of(trace, trace.input(x)) for x in given])
     with tracing(trace, trace.map_rows if maps else None):
         result = function(*args, **keywords)
