@@ -664,7 +664,7 @@ static bool copy_into(Value *node, PyObject *memo)
 
 static PyObject *native_copy_graph(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 2 || !is_value(args[0]) || !PyDict_CheckExact(args[1]))
+    if (names || capturing() || count != 2 || !is_value(args[0]) || !PyDict_CheckExact(args[1]))
         return NOT_MINE;
     Sweep sweep = new_sweep();
     bool exact;
@@ -811,7 +811,7 @@ static Value *restore_record(PyObject *fields, Value *const *nodes, Py_ssize_t k
 
 static PyObject *native_restore_graph(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 3 || args[0] != (PyObject *)ValueType || !PyList_CheckExact(args[1])
+    if (names || capturing() || count != 3 || args[0] != (PyObject *)ValueType || !PyList_CheckExact(args[1])
         || !PyList_CheckExact(args[2]) || !PyList_GET_SIZE(args[2])
         || !all_values(((PyListObject *)args[1])->ob_item, PyList_GET_SIZE(args[1])))
         return NOT_MINE;
@@ -895,7 +895,7 @@ static PyObject *value_fill(PyObject *module, PyObject *const *args, Py_ssize_t 
     node->grad = grad;
     set_field(&node->label, args[5]);
     set_field(&node->source, args[7]);
-    return Py_NewRef(args[0]);
+    return capturing() && !noted(node) ? NULL : Py_NewRef(args[0]);
 }
 
 /* _node(data, rule, operands, local_grads) */
@@ -924,6 +924,8 @@ static PyObject *value_vectorcall(PyObject *type, PyObject *const *args, size_t 
     Value *node = new_node(simple ? data : 0.0, NULL);
     if (node && simple && (label || count == 2))
         node->label = args[1] == Py_None ? NULL : Py_NewRef(args[1]);
+    if (node && simple && capturing() && !noted(node))
+        Py_CLEAR(node);
     if (simple || !node)
         return (PyObject *)node;
     PyObject **all = PyMem_Malloc((size_t)(count + 1 + (names ? PyTuple_GET_SIZE(names) : 0)) * sizeof(PyObject *));
@@ -1225,18 +1227,19 @@ static bool take_methods(PyObject *python)
            && (python_bool = PyObject_GetAttrString(python, "__bool__"));
 }
 
-/* setup(python_class, table, mode, captures, to_float, caller, raise_made): what the C build needs of value.py. */
+/* setup(python_class, table, mode, captures, to_float, caller, raise_made, note_made): what the C build needs of value.py. */
 static PyObject *value_setup(PyObject *module, PyObject *args)
 {
     PyObject *python, *table;
-    if (!PyArg_ParseTuple(args, "OO!OO!OOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
-                          &to_float, &caller, &raise_made))
+    if (!PyArg_ParseTuple(args, "OO!OO!OOOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
+                          &to_float, &caller, &raise_made, &note_made))
         return NULL;
     Py_INCREF(mode_variable);
     Py_INCREF(captures);
     Py_INCREF(to_float);
     Py_INCREF(caller);
     Py_INCREF(raise_made);
+    Py_INCREF(note_made);
     return take_table(table) && take_methods(python) ? Py_NewRef((PyObject *)ValueType) : NULL;
 }
 

@@ -114,6 +114,13 @@ def current_trace() -> Any:
     return None if mode is None else mode.trace
 
 
+def note_made(node: Any) -> None:
+    """Tell the captures going on of a node that none of them sees being made, because another thread makes it."""
+    if current_trace() is None:
+        for trace in list(captures):
+            trace.made_elsewhere[id(node)] = node
+
+
 def refuse_in_capture(what: str) -> None:
     """Raise if a program is being captured: what would happen then, and not at each call, must not happen at all."""
     if current_trace() is not None:

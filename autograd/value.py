@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
-from autograd.modes import AnomalyError, active_mode, caller, captures, current_mode, current_trace, refuse_in_capture
+from autograd.modes import (
+    AnomalyError,
+    active_mode,
+    caller,
+    captures,
+    current_mode,
+    current_trace,
+    note_made,
+    refuse_in_capture,
+)
 from autograd.native import extension, fast
 from autograd.rules import TABLE, Rule
 
@@ -354,6 +363,8 @@ def _fill(
     node._data, node._grad = data, grad
     node.op, node.operands, node.local_grads = op, operands, local_grads
     node.label, node.source = label, source
+    if captures:
+        note_made(node)
 
 
 def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: tuple[float | None, ...]) -> Value:
@@ -378,6 +389,8 @@ def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: t
             node.op, node.operands, node.local_grads = None, (), ()
         elif mode.made is not None:
             mode.made.add(node)
+    if captures:
+        note_made(node)
     return node
 
 
@@ -396,7 +409,7 @@ for _name in ("conjugate", "degrees", "radians", "deg2rad", "rad2deg"):
 
 def _in_c(python: type[Value]) -> Any:
     """The class of the C build, with all that it does not define itself taken from the class above."""
-    kind: Any = extension.setup(python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly)
+    kind: Any = extension.setup(python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly, note_made)
     for name, attribute in vars(python).items():
         if name not in vars(kind) and (callable(attribute) or isinstance(attribute, classmethod)):
             own = isinstance(attribute, FunctionType)

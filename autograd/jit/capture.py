@@ -70,8 +70,8 @@ class Trace(Builder):
             )
         if self.finished:
             raise TypeError(
-                f"a number traced by one compilation was used in another, or after it, at {caller()}: do not keep traced "
-                "values in globals, lists or attributes; return them from the compiled function instead"
+                f"a number traced by one compilation was used in another, or after it, at {caller()}: do not keep "
+                "traced values in globals, lists or attributes; return them from the compiled function instead"
             )
         if self.thread != get_ident():
             raise TypeError(
@@ -409,11 +409,11 @@ def innermost(operands: Sequence[Any]) -> Trace:
         trace = getattr(operand, "builder", None)
         if isinstance(trace, Trace) and (found is None or _is_inside(trace, found)):
             found = trace
-            found.check_in_use()
     current: Trace | None = current_trace()
     if current is not None and (found is None or _is_inside(current, found)):
-        return current
+        found = current
     assert found is not None
+    found.check_in_use()
     return found
 
 
