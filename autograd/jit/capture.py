@@ -44,6 +44,7 @@ class Trace(Builder):
         self.guarded: set[int] = set()
         self.rows_branch = True  # or else a guard that is not that of all rows unrolls the map
         self.samples: dict[Map, list[float]] = {}  # the inputs of the row that was captured
+        self.unrolled: dict[str, int] = {}  # of the root: why maps were unrolled → how many rows they had
 
     def input(self, number: float) -> int:
         """A new input; `number` is what it is in this run."""
@@ -60,6 +61,10 @@ class Trace(Builder):
         while trace.parent is not None:
             trace = trace.parent
         return trace
+
+    def note_unrolled(self, rows: int, why: str) -> None:
+        """A map becomes as many copies of its row as it has rows."""
+        self.unrolled[why] = self.unrolled.get(why, 0) + rows
 
     def check_in_use(self) -> None:
         """Raise if the function that was captured has returned, or another thread runs now."""
@@ -221,7 +226,7 @@ class Trace(Builder):
         if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
             shared = self.hoist(predicate)
             if shared is None:
-                raise NotImplementedError(adjoint.THROUGH_A_MAP)
+                raise adjoint.UnrollError(f"the comparison at {caller(source=True)}")
             return self.parent.truth(shared)
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
@@ -304,9 +309,8 @@ class Trace(Builder):
             with tracing(child, None):
                 leaves, rebuild = flatten_result(function(*arguments))
                 return child, [child.place(leaf) for leaf in leaves], rebuild, batched
-        except NotImplementedError as error:
-            if error.args != (adjoint.THROUGH_A_MAP,):
-                raise
+        except adjoint.UnrollError as error:
+            self.root().note_unrolled(len(rows), str(error))
             return None
 
 
