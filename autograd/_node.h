@@ -41,7 +41,8 @@ typedef struct Value {
 } Value;
 
 static PyTypeObject *ValueType;
-static PyObject *mode_variable, *captures, *to_float, *caller, *raise_made, *to_text; /* given by value.py: see `setup` */
+/* Given by value.py: see `setup`. */
+static PyObject *mode_variable, *captures, *to_float, *caller, *raise_made, *to_text, *note_made;
 static PyObject *rules[RULE_COUNT], *row_values[RULE_COUNT], *rule_codes;
 
 static inline bool is_value(PyObject *object) { return PyObject_TypeCheck(object, ValueType); }
@@ -243,6 +244,14 @@ static bool adapt(Value *node, PyObject *mode)
     return true;
 }
 
+/* A node made while the compiler captures a program in another thread, of which that program must not become a part. */
+static bool noted(Value *node)
+{
+    PyObject *done = PyObject_CallOneArg(note_made, (PyObject *)node);
+    Py_XDECREF(done);
+    return done != NULL;
+}
+
 static PyObject *get_operands(PyObject *self, void *unused);
 
 /* Of a node made in a capture, what the program has instead. */
@@ -260,7 +269,7 @@ static PyObject *obey(Value *node, PyObject *mode)
     PyObject *result = NULL, *trace = PyObject_GetAttrString(mode, "trace");
     if (trace && trace != Py_None)
         result = in_program(node, trace);
-    else if (trace && adapt(node, mode))
+    else if (trace && adapt(node, mode) && (!capturing() || noted(node)))
         result = Py_NewRef((PyObject *)node);
     Py_XDECREF(trace);
     Py_DECREF(node);
@@ -277,6 +286,8 @@ static inline PyObject *finish(Value *node)
     }
     if (mode != Py_None)
         result = obey(node, mode);
+    else if (capturing() && !noted(node))
+        Py_CLEAR(result);
     Py_DECREF(mode);
     return result;
 }

@@ -666,7 +666,7 @@ static bool copy_into(Value *node, PyObject *memo)
 
 static PyObject *native_copy_graph(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 2 || !is_value(args[0]) || !PyDict_CheckExact(args[1]))
+    if (names || capturing() || count != 2 || !is_value(args[0]) || !PyDict_CheckExact(args[1]))
         return NOT_MINE;
     Sweep sweep = new_sweep();
     bool exact;
@@ -815,7 +815,7 @@ static Value *restore_record(PyObject *fields, Value *const *nodes, Py_ssize_t k
 
 static PyObject *native_restore_graph(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 3 || args[0] != (PyObject *)ValueType || !PyList_CheckExact(args[1])
+    if (names || capturing() || count != 3 || args[0] != (PyObject *)ValueType || !PyList_CheckExact(args[1])
         || !PyList_CheckExact(args[2]) || !PyList_GET_SIZE(args[2])
         || !all_values(((PyListObject *)args[1])->ob_item, PyList_GET_SIZE(args[1])))
         return NOT_MINE;
@@ -909,7 +909,7 @@ static PyObject *value_fill(PyObject *module, PyObject *const *args, Py_ssize_t 
     }
     Py_XDECREF(label);
     Py_XDECREF(source);
-    return fine ? Py_NewRef(args[0]) : NULL;
+    return fine && (!capturing() || noted(node)) ? Py_NewRef(args[0]) : NULL;
 }
 
 /* _node(data, rule, operands, local_grads) */
@@ -939,6 +939,8 @@ static PyObject *value_vectorcall(PyObject *type, PyObject *const *args, size_t 
     Value *node = new_node(simple ? data : 0.0, NULL);
     if (node && simple && (label || count == 2))
         node->label = args[1] == Py_None ? NULL : Py_NewRef(args[1]);
+    if (node && simple && capturing() && !noted(node))
+        Py_CLEAR(node);
     if (simple || !node)
         return (PyObject *)node;
     PyObject **all = PyMem_Malloc((size_t)(count + 1 + (names ? PyTuple_GET_SIZE(names) : 0)) * sizeof(PyObject *));
@@ -1267,12 +1269,12 @@ static bool take_methods(PyObject *python)
            && (python_bool = PyObject_GetAttrString(python, "__bool__"));
 }
 
-/* setup(python_class, table, mode, captures, to_float, caller, raise_made, to_text): what the C build needs of value.py. */
+/* setup(python_class, table, mode, captures, to_float, caller, raise_made, to_text, note_made): what value.py gives. */
 static PyObject *value_setup(PyObject *module, PyObject *args)
 {
     PyObject *python, *table;
-    if (!PyArg_ParseTuple(args, "OO!OO!OOOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
-                          &to_float, &caller, &raise_made, &to_text))
+    if (!PyArg_ParseTuple(args, "OO!OO!OOOOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
+                          &to_float, &caller, &raise_made, &to_text, &note_made))
         return NULL;
     Py_INCREF(mode_variable);
     Py_INCREF(captures);
@@ -1280,6 +1282,7 @@ static PyObject *value_setup(PyObject *module, PyObject *args)
     Py_INCREF(caller);
     Py_INCREF(raise_made);
     Py_INCREF(to_text);
+    Py_INCREF(note_made);
     return take_table(table) && take_methods(python) ? Py_NewRef((PyObject *)ValueType) : NULL;
 }
 

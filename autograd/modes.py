@@ -38,12 +38,12 @@ active_mode.set(None)  # every node asks: the interpreter remembers where it fou
 current_mode = active_mode.get
 inside_transform: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
 PLAIN = Mode()
-captures: list[int] = []  # the thread of each capture going on; while there are none, no number is looked after
+captures: list[Any] = []  # those going on in any thread; while there are none, no number is looked after
 
 
 def _forget_other_threads() -> None:
     """In a child process only the thread that forked lives on: nobody ends the captures of the others."""
-    captures[:] = [thread for thread in captures if thread == threading.get_ident()]
+    captures[:] = [trace for trace in captures if trace.thread == threading.get_ident()]
 
 
 if sys.platform != "win32":
@@ -129,6 +129,13 @@ def keeps_copies() -> bool:
     """Whether a copy of a Value stays connected to it: inside a transform or `checkpoint`."""
     mode = current_mode()
     return inside_transform.get() or (mode is not None and mode.made is not None)
+
+
+def note_made(node: Any) -> None:
+    """Tell the captures going on of a node that none of them sees being made, because another thread makes it."""
+    if current_trace() is None:
+        for trace in list(captures):
+            trace.made_elsewhere[id(node)] = node
 
 
 def refuse_in_capture(what: str) -> None:

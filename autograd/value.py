@@ -24,6 +24,7 @@ from autograd.modes import (
     current_mode,
     current_trace,
     keeps_copies,
+    note_made,
     refuse_in_capture,
 )
 from autograd.native import extension, fast
@@ -400,6 +401,8 @@ def _fill(
     node._data, node._grad = data, grad
     node.op, node.operands, node.local_grads = op, operands, local_grads
     node._label, node._source = label, source
+    if captures:
+        note_made(node)
 
 
 def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: tuple[float | None, ...]) -> Value:
@@ -424,6 +427,8 @@ def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: t
             node.op, node.operands, node.local_grads = None, (), ()
         elif mode.made is not None:
             mode.made.add(node)
+    if captures:
+        note_made(node)
     return node
 
 
@@ -442,7 +447,9 @@ for _name in ("conjugate", "degrees", "radians", "deg2rad", "rad2deg"):
 
 def _in_c(python: type[Value]) -> Any:
     """The class of the C build, with all that it does not define itself taken from the class above."""
-    kind: Any = extension.setup(python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly, _text)
+    kind: Any = extension.setup(
+        python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly, _text, note_made
+    )
     for name, attribute in vars(python).items():
         if name not in vars(kind) and (callable(attribute) or isinstance(attribute, classmethod)):
             own = isinstance(attribute, FunctionType)

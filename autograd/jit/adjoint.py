@@ -17,12 +17,16 @@ from typing import Any
 
 from autograd.jit.builder import Builder, Predicate, Rewriter, Selected, Symbol, times
 from autograd.jit.program import PREDICATES, Map, Program, with_inputs
+from autograd.modes import caller
 from autograd.rules import TABLE, Rule
 
 WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", *PREDICATES})
 FRESH = ("pos",)  # an input of a derivative: it is not merged with what it is equal to
-THROUGH_A_MAP = "a forward sweep does not go through a map"
 Adjoint = tuple[int, "Predicate | None"]  # a value, and when it is there (None: always)
+
+
+class UnrollError(NotImplementedError):
+    """A map cannot be one loop: the message says why, and whoever captures it runs its rows one after another."""
 
 
 def depends_on(builder: Builder, wanted: Iterable[int]) -> list[bool]:
@@ -227,8 +231,8 @@ def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
 
     Raises
     ------
-    NotImplementedError
-        If a seed flows into a map: whoever captures unrolls it then.
+    UnrollError
+        If a seed flows into a map.
     """
     tangents = dict(seeds)
     active = depends_on(builder, seeds)
@@ -237,7 +241,7 @@ def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
             continue
         op, operands, _ = builder.code[value]
         if op in ("map", "item"):
-            raise NotImplementedError(THROUGH_A_MAP)
+            raise UnrollError(f"the forward sweep at {caller(source=True)}")
         total: Any = None
         derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
         for operand, derivative in zip(operands, derivatives):

@@ -5,6 +5,7 @@ Rows whose guards fail are regrouped: they run on another path, and their result
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import numpy as np
 from autograd import transforms
 from autograd.jit import fast, native
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
-from autograd.jit.paths import Options, Path, check_paths
+from autograd.jit.identity import reaches_code_that_asks
+from autograd.jit.paths import Options, Path, Story, check_paths
 from autograd.jit.program import Map, Program, with_inputs
 from autograd.jit.structure import argument_names, inspect
 from autograd.tree import as_doubles, children, flatten, is_array, only_floats
@@ -247,7 +249,8 @@ class _Call:
                 return
             guards = [guard for captured in versions for guard in captured.path.captured_guards]
             check_paths(len(versions), batch.options, "the map", guards)
-            trace = Trace()
+            start = time.perf_counter()
+            trace = Trace(real_bools=reaches_code_that_asks(batch.function))
             args = self._traced_arguments(trace, row)
             count = Traced.of(trace, trace.input(float(self.count)))
             widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
@@ -267,7 +270,8 @@ class _Call:
                 raise NotRowsError  # results are Values, which the general way makes
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             names = [*argument_names(batch.inner, self.args, {}, self.axes), "rows"]
-            path = Path(finish(trace, outputs), template, batch.options, closed, parents, names)
+            story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
+            path = Path(finish(trace, outputs), template, batch.options, closed, parents, names, story)
             versions.append(Captured(path, mapper.row))
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:

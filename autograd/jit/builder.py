@@ -6,10 +6,15 @@ Replaying a program through a builder with some rewriters is a pass.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Real
 from typing import Any
 
+import numpy as np
+
+from autograd.arrays import UFUNCS, apply_ufunc
 from autograd.ieee import to_float
 from autograd.jit.program import Guard, Instruction, Map, Program
 from autograd.rules import TABLE, Rule
@@ -104,6 +109,10 @@ class Builder:
         """A value as an operand of formulas."""
         return Symbol(self, value)
 
+    def logic(self, op: str, predicates: Sequence[Predicate]) -> Predicate:
+        """A comparison made of others."""
+        return Predicate(self, self.emit(op, tuple([p.index for p in predicates])))
+
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as; only a capture knows."""
         raise TypeError("a comparison of symbols has no truth value: use select")
@@ -152,8 +161,67 @@ class Symbol(Arithmetic):
     __hash__ = object.__hash__
 
 
+def _plain(operand: Any) -> Any:
+    return bool(operand) if isinstance(operand, Predicate) else operand
+
+
+def _has_own_way(operand: Any) -> bool:
+    """Whether an operand does its arithmetic itself: a tracer, a Value or a symbol."""
+    return hasattr(type(operand), "apply_rule") and not isinstance(operand, Predicate)
+
+
+def _order(compare: Callable[[Any, Any], Any]) -> Callable[[Predicate, Any], Any]:
+    def method(self: Predicate, other: Any) -> Any:
+        return compare(self._number(), other._number() if isinstance(other, Predicate) else other)
+
+    return method
+
+
+def _of_numbers(name: str) -> Callable[..., Any]:
+    """An operator of arithmetic, on numbers alone: a list or a text is repeated, an array does it its own way."""
+    method: Callable[..., Any] = getattr(Arithmetic, name)
+
+    def operate(self: Predicate, *others: Any) -> Any:
+        numbers = all(isinstance(other, Real) or hasattr(type(other), "apply_rule") for other in others)
+        return method(self, *others) if numbers else NotImplemented
+
+    return operate
+
+
+def _of_bools(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A use of a bool that a program has no instruction for."""
+
+    def use(self: Predicate, *others: Any) -> Any:
+        return NotImplemented if any(map(_has_own_way, others)) else function(bool(self), *map(_plain, others))
+
+    return use
+
+
+def _of_bools_reflected(function: Callable[..., Any]) -> Callable[..., Any]:
+    def use(self: Predicate, other: Any) -> Any:
+        return NotImplemented if _has_own_way(other) else function(_plain(other), bool(self))
+
+    return use
+
+
+def _logical(op: str, function: Callable[[Any, Any], Any]) -> Callable[[Predicate, Any], Any]:
+    def combine(self: Predicate, other: Any) -> Any:
+        if isinstance(other, Predicate):
+            return self.with_(op, other)
+        if type(other) is bool:
+            return {"and": (False, self), "or": (self, True), "xor": (self, self.negated())}[op][other]
+        return function(bool(self), other) if isinstance(other, int) else NotImplemented
+
+    return combine
+
+
 class Predicate(Arithmetic):
-    """A comparison of symbols; its truth, if anything asks for it, becomes a guard."""
+    """A comparison of symbols, in place of a bool.
+
+    Combined with others by ``&``, ``|`` and ``^``, as a condition of `where`, or as a number (1 or 0), it is a part
+    of the program. Whatever else Python does with a bool asks for its truth, which becomes a guard, and gets the answer
+    that the bool would give. Only ``is`` and ``type()`` see through it: see `autograd.jit.identity`.
+    """
 
     __slots__ = ("builder", "index")
 
@@ -176,43 +244,79 @@ class Predicate(Arithmetic):
         places = (self.index, self.builder.place(if_true), self.builder.place(if_false))
         return self.builder.wrap(self.builder.emit("select", places))
 
-    def __bool__(self) -> bool:
-        return self.builder.truth(self.index)
-
-    def __int__(self) -> int:
-        return int(bool(self))
-
-    __index__ = __int__
-
-    def __float__(self) -> float:
-        return float(bool(self))
-
-    def __and__(self, other: Any) -> Any:
-        return self.with_("and", other) if isinstance(other, Predicate) else other and self
-
-    def __or__(self, other: Any) -> Any:
-        return self.with_("or", other) if isinstance(other, Predicate) else other or self
-
-    __rand__, __ror__ = __and__, __or__
-
     def with_(self, op: str, other: Predicate) -> Predicate:
-        """The comparison that both of these, or either, come out true."""
-        return Predicate(self.builder, self.builder.emit(op, (self.index, other.index)))
+        """The comparison that both of these, or either, come out true, or just one of them (``xor``)."""
+        if op == "xor":
+            return self.with_("or", other).with_("and", self.with_("and", other).negated())
+        return self.builder.logic(op, (self, other))
 
     def negated(self) -> Predicate:
         """True where this is false."""
-        return Predicate(self.builder, self.builder.emit("not", (self.index,)))
+        return self.builder.logic("not", (self,))
 
     def _number(self) -> Any:
         return self.select(1.0, 0.0)
 
-    def __eq__(self, other: object) -> Any:
-        return self._number() == (other._number() if isinstance(other, Predicate) else other)
+    def __bool__(self) -> bool:
+        return self.builder.truth(self.index)
 
-    def __ne__(self, other: object) -> Any:
-        return self._number() != (other._number() if isinstance(other, Predicate) else other)
+    @property  # type: ignore[misc]  # it is never assigned
+    def __class__(self) -> Any:  # what isinstance() goes by
+        return bool
 
-    __hash__ = object.__hash__
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(bool, name):
+            raise AttributeError(f"a bool has no attribute {name!r}", name=name, obj=self)
+        return getattr(bool(self), name)
+
+    def __hash__(self) -> int:
+        return hash(bool(self))
+
+    def __copy__(self) -> Predicate:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Predicate:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return bool, (bool(self),)
+
+    # ---- NumPy -----------------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if dtype != np.dtype(object):
+            return np.array(bool(self), dtype)
+        array = np.empty((), object)
+        array[()] = self
+        return array
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        others = [np.asarray(x, object if _has_own_way(x) else None) for x in inputs if not isinstance(x, Predicate)]
+        if method == "__call__" and ufunc.__name__ in UFUNCS and any(x.dtype.kind in "fO" for x in others):
+            return apply_ufunc(ufunc, method, inputs, options)  # among floats it is a number
+        return getattr(ufunc, method)(*map(_plain, inputs), **options)
+
+    # ---- operators -------------------------------------------------------------------------------------------
+
+    __lt__, __le__, __gt__, __ge__ = map(_order, (operator.lt, operator.le, operator.gt, operator.ge))
+    __eq__, __ne__ = map(_order, (operator.eq, operator.ne))
+    __add__, __radd__ = _of_numbers("__add__"), _of_numbers("__radd__")
+    __sub__, __rsub__ = _of_numbers("__sub__"), _of_numbers("__rsub__")
+    __mul__, __rmul__ = _of_numbers("__mul__"), _of_numbers("__rmul__")
+    __truediv__, __rtruediv__ = _of_numbers("__truediv__"), _of_numbers("__rtruediv__")
+    __pow__, __rpow__ = _of_numbers("__pow__"), _of_numbers("__rpow__")
+    __and__ = __rand__ = _logical("and", operator.and_)
+    __or__ = __ror__ = _logical("or", operator.or_)
+    __xor__ = __rxor__ = _logical("xor", operator.xor)
+    __floordiv__, __rfloordiv__ = _of_bools(operator.floordiv), _of_bools_reflected(operator.floordiv)
+    __mod__, __rmod__ = _of_bools(operator.mod), _of_bools_reflected(operator.mod)
+    __divmod__, __rdivmod__ = _of_bools(divmod), _of_bools_reflected(divmod)
+    __lshift__, __rlshift__ = _of_bools(operator.lshift), _of_bools_reflected(operator.lshift)
+    __rshift__, __rrshift__ = _of_bools(operator.rshift), _of_bools_reflected(operator.rshift)
+    __int__ = __index__ = __trunc__ = _of_bools(int)
+    __float__, __complex__, __round__ = _of_bools(float), _of_bools(complex), _of_bools(round)
+    __pos__, __invert__ = _of_bools(operator.pos), _of_bools(operator.invert)
+    __str__, __repr__, __format__ = _of_bools(str), _of_bools(repr), _of_bools(format)
 
 
 def _no_message(derivative: Any) -> bool:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from autograd.jit import native
@@ -71,14 +72,16 @@ def key(text: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def load(module: Module) -> native.Native:
-    """The module's machine code, from disk if it is there and sound."""
+def load(module: Module, before: Callable[[], None] = lambda: None) -> native.Native:
+    """The module's machine code, from disk if it is there and sound; `before` is called before it is compiled."""
     where = None if module.custom else folder()  # calls into Python have no address in another process
     if where is None:
+        before()
         return native.load(module, native.generate(module))
     entry = where / key(module.text())
     code = _read(entry)
     if code is None:
+        before()
         code = native.generate(module)
         _write(entry, code)
     return native.load(module, code)

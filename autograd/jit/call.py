@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
 from autograd.jit import batch, fast, native, travel
-from autograd.jit.adjoint import THROUGH_A_MAP
+from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
-from autograd.jit.paths import Options, Path, check_paths
+from autograd.jit.identity import reaches_code_that_asks
+from autograd.jit.paths import Options, Path, Story, check_paths
 from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace, inside_transform
@@ -89,20 +91,21 @@ class Version:
 
 def capture(function: Function, arguments: Any, given: Sequence[float], options: Options) -> Path:
     """Run a function once on tracers and compile what it did."""
+    start = time.perf_counter()
     try:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=True)
-    except NotImplementedError as error:
-        if error.args != (THROUGH_A_MAP,):
-            raise
+    except UnrollError as error:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
+        trace.note_unrolled(0, str(error))
     template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, *arguments) if len(given) <= MOST_NAMES else ()
-    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names)
+    story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
+    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names, story)
 
 
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
-    trace = Trace()
+    trace = Trace(real_bools=reaches_code_that_asks(function))
     args, keywords = flatten(arguments)[1]([Traced.of(trace, trace.input(x)) for x in given])
     with tracing(trace, trace.map_rows if maps else None):
         result = function(*args, **keywords)
@@ -247,13 +250,17 @@ class Compiled(fast.Entry):
         return "\n\n".join(native.assembly(path.module()) for path in self._some())
 
     def stats(self) -> dict[str, Any]:
-        """Instructions after each stage, lanes, paths; compile seconds and bytes, with those of nodes' derivatives."""
+        """Instructions after each stage, lanes, paths, maps that were unrolled and why; compile seconds and bytes.
+
+        The last two include those of nodes' derivatives.
+        """
         found = self._some()
         everything = found + [path for rows in list(self._rows.values()) for path in rows.paths()]
         return {
             "instructions": [dict(path.counts) for path in found],
             "lanes": native.lanes(),
             "paths": len(found),
+            "unrolled": list(dict.fromkeys(reason for path in found for reason in path.story.reasons())),
             "compile_seconds": sum(path.seconds for path in everything),
             "code_bytes": sum(path.code.code_bytes for path in everything),
             "work_bytes": sum(path.code.work for path in found),
@@ -358,6 +365,7 @@ def jit(
     fast_math: bool = False,
     max_paths: int = 64,
     threads: int = 1,
+    quiet: bool = False,
 ) -> Any:
     """Compile a function of numbers to machine code; results equal those without `jit`.
 
@@ -383,6 +391,9 @@ def jit(
         How many paths through branches to compile for one structure of arguments.
     threads : int
         Split the rows of a `vmap` among so many threads.
+    quiet : bool
+        Say nothing when a first call takes more than 2 seconds. Without it one line on stderr says what is long; the
+        environment variable ``AUTOGRAD_QUIET=1`` turns it off for all functions.
 
     Returns
     -------
@@ -414,7 +425,7 @@ def jit(
     """
     if max_paths < 1 or threads < 1:
         raise ValueError(f"max_paths and threads must be at least 1, not {max_paths} and {threads}")
-    options = Options(accurate, fast_math, max_paths, threads)
+    options = Options(accurate, fast_math, max_paths, threads, quiet)
     if function is None:
         return lambda function: Compiled(function, options)
     if not callable(function):

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import threading
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import nan
+from threading import get_ident
 from typing import Any
+from weakref import WeakValueDictionary
 
 from autograd import transforms
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.jit import adjoint
 from autograd.jit.builder import Builder, Predicate, Symbol
+from autograd.jit.identity import asks_for_real_bools, calling_code
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
-from autograd.modes import caller, captures, current_mode, current_trace, keeps_copies, mode
+from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
 from autograd.rules import Rule
 from autograd.tree import Rebuild, children, flatten
 from autograd.value import Value
 
 NUMBER = "number"  # marks a "stop" that eager code has as a float
+COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
 FEWEST_ROWS = 4  # a map over fewer is unrolled
 
 
 class Trace(Builder):
     """The program being captured, with the numbers of the run that is being watched."""
 
-    def __init__(self, parent: Trace | None = None) -> None:
+    def __init__(self, parent: Trace | None = None, real_bools: bool = False) -> None:
         super().__init__(adjoint.mapped_rewriters(), adjoint.FRESH)
         self.parent = parent
+        self.real_bools = real_bools  # of the root: comparisons are guards at once
+        self.finished = False
+        self.thread = get_ident()
+        self.made_elsewhere: WeakValueDictionary[int, Value] = WeakValueDictionary()  # by id, by threads not traced
         self.numbers: dict[int, Any] = {}
         self.given: list[float] = []  # the number of every input
         self.leaves: dict[Any, int] = {}  # Values from outside → where they are
@@ -37,6 +45,7 @@ class Trace(Builder):
         self.guarded: set[int] = set()
         self.rows_branch = True  # or else a guard that is not that of all rows unrolls the map
         self.samples: dict[Map, list[float]] = {}  # the inputs of the row that was captured
+        self.unrolled: dict[str, int] = {}  # of the root: why maps were unrolled → how many rows they had
 
     def input(self, number: float) -> int:
         """A new input; `number` is what it is in this run."""
@@ -46,6 +55,53 @@ class Trace(Builder):
     def wrap(self, value: int) -> Traced:
         """The tracer of a value."""
         return Traced.of(self, value)
+
+    def root(self) -> Trace:
+        """The program around all others: that of the compiled function."""
+        trace = self
+        while trace.parent is not None:
+            trace = trace.parent
+        return trace
+
+    def note_unrolled(self, rows: int, why: str) -> None:
+        """A map becomes as many copies of its row as it has rows."""
+        self.unrolled[why] = self.unrolled.get(why, 0) + rows
+
+    def check_in_use(self) -> None:
+        """Raise if the function that was captured has returned, or another thread runs now."""
+        if self.finished and self.parent is not None:
+            raise TypeError(
+                f"a number of one row is used after its row, at {caller()}: compiled, all rows are computed at once. "
+                "Return it from the mapped function instead of keeping it in a list, a variable or an attribute"
+            )
+        if self.finished:
+            raise TypeError(
+                f"a number traced by one compilation was used in another, or after it, at {caller()}: do not keep "
+                "traced values in globals, lists or attributes; return them from the compiled function instead"
+            )
+        if self.thread != get_ident():
+            raise TypeError(
+                f"a number of a compiled function is used in another thread, at {caller()}: what threads do cannot be "
+                "captured. Compute in the thread that calls the function, or compile what the threads run"
+            )
+
+    def decides_comparisons(self) -> bool:
+        """Whether a comparison must be a real bool, because code sees what merely behaves like one for what it is."""
+        root = self.root()
+        if not root.real_bools:
+            root.real_bools = asks_for_real_bools(calling_code())
+        return root.real_bools
+
+    def logic(self, op: str, predicates: Sequence[Predicate]) -> Predicate:
+        """A comparison made of others, which may be of several programs."""
+        if all(p.builder is self for p in predicates):
+            return super().logic(op, predicates)
+        trace = innermost(predicates)
+        places = [
+            p.index if p.builder is trace else trace.emit("!=", (trace.lift(p), trace.constant(0.0)))
+            for p in predicates
+        ]
+        return Predicate(trace, trace.emit(op, tuple(places)))
 
     # ---- what the engine asks of a capture that is going on ---------------------------------------------------
 
@@ -75,6 +131,8 @@ class Trace(Builder):
 
     def lift(self, operand: Any) -> int:
         """A value of the program around this one, as an input that all rows share."""
+        if isinstance(trace := getattr(operand, "builder", None), Trace):
+            trace.check_in_use()
         if self.parent is None:
             raise TypeError(
                 f"a number traced by one compilation was used in another, at {caller()}: do not keep traced "
@@ -94,6 +152,11 @@ class Trace(Builder):
         if node not in self.leaves and self.parent is not None:
             self.leaves[node] = self.lift(node)
         elif node not in self.leaves:
+            if self.made_elsewhere.get(id(node)) is node:
+                raise TypeError(
+                    f"{node!r} was made in another thread while the function was captured, and is used at {caller()}: "
+                    "its number would never change again. Compute it in the thread that calls the function, or before"
+                )
             self.leaf_inputs.append((node, len(self.given)))
             self.leaves[node] = self.input(node._data)
         return self.leaves[node]
@@ -133,6 +196,17 @@ class Trace(Builder):
         """Whether a value depends on no input."""
         return all(self.code[at].op != "input" for at in self.needed(value))
 
+    def is_count(self, value: int) -> bool:
+        """Whether eager code has an int: comparisons and whole numbers, added up or multiplied."""
+        stack = [value]
+        for at in stack:
+            op, operands, data = self.code[at]
+            if op in COUNTING:
+                stack += operands[1:] if op == "select" else operands
+            elif op != "constant" or not data.is_integer():
+                return False
+        return self.code[value].op != "constant"
+
     def hoist(self, value: int) -> int | None:
         """Where the program around has a value that is the same for all rows; None if it is not."""
         assert self.parent is not None
@@ -149,10 +223,11 @@ class Trace(Builder):
 
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
+        self.check_in_use()
         if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
             shared = self.hoist(predicate)
             if shared is None:
-                raise NotImplementedError(adjoint.THROUGH_A_MAP)
+                raise adjoint.UnrollError(f"the comparison at {caller(source=True)}")
             return self.parent.truth(shared)
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
@@ -184,9 +259,7 @@ class Trace(Builder):
         mapped = self._capture_row(function, rows)
         if mapped is None:
             return NotImplemented
-        child, result, batched = mapped
-        leaves, rebuild = flatten_result(result)
-        outputs = [child.place(leaf) for leaf in leaves]
+        child, outputs, rebuild, batched = mapped
         shared = [*child.lifted_inputs]
         order = [number for _, number in shared] + [child.code[column[0]].data for column in batched]
         reduced = (reduce is not None,) * len(outputs)
@@ -209,8 +282,8 @@ class Trace(Builder):
 
     def _capture_row(
         self, function: Callable[..., Any], rows: Sequence[Sequence[Any]]
-    ) -> tuple[Trace, Any, list[tuple[int, list[int]]]] | None:
-        """The first row in a trace of its own; with every input that differs, its operands over the rows."""
+    ) -> tuple[Trace, list[int], Rebuild, list[tuple[int, list[int]]]] | None:
+        """The first row in a trace of its own, its results, and every input that differs with its operands."""
         if len(rows) < FEWEST_ROWS:
             return None
         child, batched, arguments = Trace(self), [], []
@@ -235,38 +308,40 @@ class Trace(Builder):
             arguments.append(flatten(part)[1](new))
         try:
             with tracing(child, None):
-                return child, function(*arguments), batched
-        except NotImplementedError as error:
-            if error.args != (adjoint.THROUGH_A_MAP,):
-                raise
+                leaves, rebuild = flatten_result(function(*arguments))
+                return child, [child.place(leaf) for leaf in leaves], rebuild, batched
+        except adjoint.UnrollError as error:
+            self.root().note_unrolled(len(rows), str(error))
             return None
 
 
 def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
     """`flatten` for what a captured function returns: a comparison is 1 or 0."""
-    try:
-        return flatten(result, "the result of the compiled function")
-    except TypeError:
-        return flatten(_as_numbers(result), "the result of the compiled function")
+    return flatten(_as_numbers(result), "the result of the compiled function")
 
 
 def _as_numbers(tree: Any) -> Any:
     if isinstance(tree, Predicate):
         return tree.select(1.0, 0.0)
     parts = children(tree)
-    return tree if parts is None else parts[1]([_as_numbers(child) for _, child in parts[0]])
+    if parts is None:
+        return tree
+    before = [child for _, child in parts[0]]
+    now = [_as_numbers(child) for child in before]
+    return tree if all(new is old for new, old in zip(now, before)) else parts[1](now)
 
 
 @contextmanager
 def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
     """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
     before = transforms.map_rows.set(mapper)
-    captures.append(threading.get_ident())
+    captures.append(trace)
     try:
         with mode(trace=trace):
             yield
     finally:
-        captures.remove(threading.get_ident())
+        trace.finished = True
+        captures.remove(trace)
         transforms.map_rows.reset(before)
 
 
@@ -290,10 +365,20 @@ def inputs_of_graph(code: Sequence[Instruction], outputs: Sequence[int]) -> set[
     return found
 
 
-def _frozen(what: str, convert: Callable[[float], Any] | None = None) -> Callable[[Traced], Any]:
+def _frozen(
+    what: str, convert: Callable[[float], Any] | None = None, whole: Callable[[float], Any] | None = None
+) -> Callable[[Traced], Any]:
+    """A method that makes a plain number: of constants by `convert`, of counts of comparisons by `whole`."""
+
     def freeze(self: Traced) -> Any:
-        if convert is not None and self.builder.is_constant(self.index):
-            return convert(self.builder.value(self.index))
+        trace = self.builder
+        trace.check_in_use()
+        if convert is not None and trace.is_constant(self.index):
+            return convert(trace.value(self.index))
+        if whole is not None and trace.is_count(self.index):
+            number = trace.value(self.index)
+            trace.truth(trace.emit("==", (self.index, trace.constant(number))))
+            return whole(number)
         raise TypeError(
             f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
             f"{caller()}: compute with it (autograd.math), compare it, or fix an argument that is no number "
@@ -311,7 +396,8 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
             except TypeError:
                 return NotImplemented
         trace = innermost((self, other))
-        return Predicate(trace, trace.emit(op, (trace.place(self), trace.place(other))))
+        found = Predicate(trace, trace.emit(op, (trace.place(self), trace.place(other))))
+        return bool(found) if trace.decides_comparisons() else found
 
     return compare
 
@@ -330,8 +416,9 @@ def innermost(operands: Sequence[Any]) -> Trace:
             found = trace
     current: Trace | None = current_trace()
     if current is not None and (found is None or _is_inside(current, found)):
-        return current
+        found = current
     assert found is not None
+    found.check_in_use()
     return found
 
 
@@ -399,6 +486,7 @@ class Traced(Value):
         return f"Traced(v{self.index}={self.builder.value(self.index)!r})"
 
     def __format__(self, spec: str) -> str:
+        self.builder.check_in_use()
         return format(self.builder.value(self.index), spec)
 
     def __copy__(self) -> Value:
@@ -407,9 +495,17 @@ class Traced(Value):
     def __deepcopy__(self, memo: object) -> Value:
         return connected_copy(self) if keeps_copies() else self.detach()
 
-    __hash__ = Value.__hash__
-    __int__, __index__ = _frozen("int()", int), _frozen("an index made")
-    __float__, __complex__ = _frozen("float() (or a function of the math module)", float), _frozen("complex()", complex)
+    def __hash__(self) -> int:
+        if not sys._getframe(1).f_code.co_filename.startswith(PACKAGES) and self.builder.is_count(self.index):
+            raise TypeError(
+                f"a count of comparisons is a key at {caller()}: it is a number of the program, and would not be found "
+                "where an equal whole number is. Make it one with int()"
+            )
+        return object.__hash__(self)
+
+    __int__, __index__ = _frozen("int()", int, int), _frozen("an index made", None, int)
+    __float__ = _frozen("float() (or a function of the math module)", float, float)
+    __complex__ = _frozen("complex()", complex, complex)
     __lt__, __le__ = _comparison("<"), _comparison("<=")
     __gt__, __ge__ = _comparison(">"), _comparison(">=")
     __eq__ = _comparison("==")

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,13 @@ import numpy as np
 from autograd.jit import cache, native, passes
 from autograd.jit.lower import lower
 from autograd.jit.module import ALIGNMENT, Module
+from autograd.jit.notices import notice
 from autograd.jit.program import Guard, Program
 from autograd.tree import flatten
 from autograd.value import Value
+
+LONG = 2.0  # seconds of a first call that nobody wonders about
+SECONDS_AN_INSTRUCTION = 2.5e-4  # that LLVM takes, roughly
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,40 @@ class Options:
     fast_math: bool = False
     max_paths: int = 64
     threads: int = 1
+    quiet: bool = False
+
+
+@dataclass
+class Story:
+    """What there is to tell of a capture that takes long.
+
+    Attributes
+    ----------
+    name : str
+        What the function is called.
+    seconds : float
+        How long running it on tracers took.
+    unrolled : dict
+        Why maps became as many copies of their row as they have rows → how many rows those were (0: not known).
+    """
+
+    name: str = "a function"
+    seconds: float = 0.0
+    unrolled: dict[str, int] = field(default_factory=dict)
+    told: bool = False
+
+    def reasons(self) -> list[str]:
+        """A sentence for each reason why maps were unrolled."""
+        return [
+            f"{f'{rows:,} rows of a' if rows else 'the rows of every'} vmap were unrolled because of {why}"
+            for why, rows in self.unrolled.items()
+        ]
+
+    def advice(self, mapped: bool) -> list[str]:
+        """What would be shorter; `mapped`: whether there is a map in the program."""
+        if any("the comparison" in why for why in self.unrolled):
+            return ["with autograd.math.where in place of the branch the rows stay a loop"]
+        return [] if mapped or self.unrolled else ["steps that are rows of an autograd.vmap are compiled once for all"]
 
 
 class TooManyPathsError(RuntimeError):
@@ -112,6 +150,8 @@ class Path:
         What the result looks like.
     names : sequence of str
         What the numbers among the arguments are called when the program is printed; none if they are very many.
+    story : Story
+        What is told when compiling takes long.
     """
 
     captured: Program
@@ -120,6 +160,7 @@ class Path:
     leaves: list[Value] = field(default_factory=list)
     parents: list[Value] = field(default_factory=list)
     names: Sequence[str] = ()
+    story: Story = field(default_factory=Story)
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: native.Native = field(init=False)
@@ -138,15 +179,29 @@ class Path:
             unrolled = passes.unroll(self.program)
             self.counts["compiled"] = passes.count(unrolled)
             module = self._lowered(unrolled)
-        self.code = cache.load(module)
+        passed = self.story.seconds + time.perf_counter() - start
+        foreseen = passed + SECONDS_AN_INSTRUCTION * self.counts["compiled"]
+        self.code = cache.load(module, lambda: self._tell("takes about", foreseen))
         self.function = self.code.function
-        self.seconds += time.perf_counter() - start
+        taken = time.perf_counter() - start
+        self.seconds += taken
+        self._tell("took", self.story.seconds + taken)
+
+    def _tell(self, verb: str, seconds: float) -> None:
+        """Say what is long if that has not been said, and is not to be kept quiet."""
+        if seconds < LONG or self.options.quiet or self.story.told:
+            return
+        self.story.told = True
+        mapped = any(instruction.op == "map" for instruction in self.program.code)
+        reasons = [f"{self.counts['compiled']:,} instructions", *self.story.reasons(), *self.story.advice(mapped)]
+        notice(f"compiling {self.story.name} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
 
     def text(self) -> str:
         """The program for people to read."""
         given = self.names or [f"input[{k}]" for k in range(self.captured.inputs - len(self.leaves))]
         closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
-        return "\n".join(self.program.lines([*given, *closed]))
+        reasons = [f"# {reason}" for reason in self.story.reasons()]
+        return "\n".join([*reasons, *self.program.lines([*given, *closed])])
 
     def module(self) -> Module:
         """The module for this machine, made anew: its text is too long to be kept."""
@@ -190,4 +245,5 @@ class Path:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, pool=[])
+        self.story = replace(self.story, seconds=0.0)
         self.__post_init__()

@@ -1,0 +1,116 @@
+"""Code that sees what behaves like a bool for what it is: ``c is True``, or ``type(c)`` compared with ``bool``.
+
+A comparison made while a function is captured answers every other question as the bool would. These two cannot be
+answered by an object, so they are looked for in the code; where they are found, comparisons become real bools at once.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections import deque
+from collections.abc import Iterable
+from functools import lru_cache, partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from autograd.modes import PACKAGES
+
+MOST = 2000  # functions, classes and objects that are looked at for one capture
+IS_OP = dis.opmap["IS_OP"]
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by code that runs, as a class statement does
+
+
+@lru_cache(maxsize=4096)
+def asks_for_real_bools(code: CodeType) -> bool:
+    """Whether a function's code, or that of a function inside it, asks for identity with True or False or for types."""
+    if "type" in code.co_names and "bool" in code.co_names:
+        return True
+    constants = [constant for constant in code.co_consts if isinstance(constant, bool)]
+    if constants and IS_OP in code.co_code[::2] and _compares_identity(code):
+        return True
+    return any(asks_for_real_bools(constant) for constant in code.co_consts if isinstance(constant, CodeType))
+
+
+def _compares_identity(code: CodeType) -> bool:
+    """Whether True or False is one of the two operands of an ``is``."""
+    instructions = list(dis.get_instructions(code))
+    for at, instruction in enumerate(instructions):
+        depth = 1 if instruction.opname.startswith("LOAD_CONST") and isinstance(instruction.argval, bool) else 0
+        for following in instructions[at + 1 :]:
+            if depth < 1:  # something else took it from the stack
+                break
+            if following.opcode == IS_OP and depth <= 2:
+                return True
+            argument = following.arg if following.opcode >= dis.HAVE_ARGUMENT else None
+            depth += dis.stack_effect(following.opcode, argument, jump=False)
+    return False
+
+
+def calling_code() -> CodeType:
+    """The code of the nearest caller outside these packages."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
+        frame = frame.f_back
+    return frame.f_code
+
+
+def reaches_code_that_asks(function: Any) -> bool:
+    """Whether such code is in a function, or in what it refers to by its globals and closure."""
+    waiting = deque([function])
+    seen: dict[int, Any] = {}  # id → thing, which is kept so that no other one has its id
+    while waiting and len(seen) < MOST:
+        thing = waiting.popleft()
+        if id(thing) in seen:
+            continue
+        seen[id(thing)] = thing
+        if isinstance(thing, FunctionType) and not _is_ours(thing.__code__) and asks_for_real_bools(thing.__code__):
+            return True
+        waiting.extend(_referred_to(thing))
+    return False
+
+
+def _is_ours(code: CodeType) -> bool:
+    return code.co_filename.startswith(PACKAGES)
+
+
+def _referred_to(thing: Any) -> Iterable[Any]:
+    """The functions, classes and containers that a thing leads to, and others."""
+    if isinstance(thing, FunctionType):
+        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+        return cells if _is_ours(thing.__code__) else [*cells, *_named(thing)]
+    if isinstance(thing, MethodType):
+        return thing.__func__, thing.__self__
+    if isinstance(thing, partial):
+        return thing.func, *thing.args, *thing.keywords.values()
+    if isinstance(thing, (staticmethod, classmethod)):
+        return (thing.__func__,)
+    if isinstance(thing, property):
+        return thing.fget, thing.fset
+    if isinstance(thing, (list, tuple)):
+        return thing[:MOST]
+    if isinstance(thing, dict):
+        return list(thing.values())[:MOST]
+    if isinstance(thing, type):
+        return [*vars(thing).values(), *thing.__bases__] if thing.__flags__ & HEAP_TYPE else ()
+    return (type(thing), *([thing.__wrapped__] if "__wrapped__" in getattr(thing, "__dict__", ()) else ()))
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018  # there is no other way to ask
+    except ValueError:
+        return False
+    return True
+
+
+def _named(function: FunctionType) -> list[Any]:
+    """What the names in a function's code, and in the functions inside it, mean outside it."""
+    names: set[str] = set()
+    codes = [function.__code__]
+    for code in codes:
+        names.update(code.co_names)
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    found = [function.__globals__[name] for name in names if name in function.__globals__]
+    modules = [thing for thing in found if isinstance(thing, ModuleType)]
+    return found + [vars(module)[name] for module in modules for name in names if name in vars(module)]

@@ -1,0 +1,261 @@
+"""Under `jit` a comparison answers as the bool that eager code has, whatever Python does with it."""
+
+import copy
+import functools
+import json
+import math
+import operator
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import Value, grad, value_and_grad, vmap
+from autograd.jit import TooManyPathsError, jit
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a cache of its own."""
+    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
+
+
+def is_true(truth: Any) -> bool:
+    """A helper that tells a bool from what behaves like one."""
+    return truth is True
+
+
+class Judge:
+    """An object whose method tells a bool from what behaves like one."""
+
+    def approves(self, truth: Any) -> bool:
+        """Whether it is a bool and true."""
+        return type(truth) is bool and truth
+
+
+JUDGE = Judge()
+CHECKS = {"is_true": is_true}
+
+
+@functools.singledispatch
+def weight(thing: Any) -> float:
+    """What is no bool weighs 7."""
+    return 7.0
+
+
+@weight.register
+def _(thing: bool) -> float:
+    return 3.0 if thing else 4.0
+
+
+def matched(c: Any) -> float:
+    """A match of the truth itself."""
+    match c:
+        case True:
+            return 2.0
+        case False:
+            return 3.0
+        case _:
+            return 5.0
+
+
+def matched_class(c: Any) -> float:
+    """A match of the class."""
+    match c:
+        case bool(truth):
+            return 2.0 if truth else 3.0
+        case _:
+            return 5.0
+
+
+def nested(c: Any) -> Any:
+    """Code that asks lies in a function that is made in another."""
+
+    def inner() -> bool:
+        return c is False
+
+    return inner()
+
+
+USES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {  # of two comparisons c and d, and the numbers x and y
+    "get": lambda c, d, x, y: {True: x, False: y}.get(c, 55.0),
+    "item": lambda c, d, x, y: {True: x, False: y}[c],
+    "key": lambda c, d, x, y: {c: x, d: y}[True] if c or d else y,
+    "set": lambda c, d, x, y: x * len({c, d}),
+    "is True": lambda c, d, x, y: x if c is True else y,
+    "is False": lambda c, d, x, y: x if c is False else y,
+    "is not True": lambda c, d, x, y: x if c is not True else y,
+    "True is": lambda c, d, x, y: x if True is c else y,
+    "type": lambda c, d, x, y: x if type(c) is bool else y,
+    "nested": lambda c, d, x, y: x if nested(c) else y,
+    "helper": lambda c, d, x, y: x if is_true(c) else y,
+    "helper in a dict": lambda c, d, x, y: x if CHECKS["is_true"](c) else y,
+    "method": lambda c, d, x, y: x if JUDGE.approves(c) else y,
+    "match": lambda c, d, x, y: x * matched(c),
+    "match class": lambda c, d, x, y: x * matched_class(c),
+    "isinstance": lambda c, d, x, y: x if isinstance(c, bool) else y,
+    "isinstance int": lambda c, d, x, y: x if isinstance(c, int) else y,
+    "__class__": lambda c, d, x, y: x if c.__class__ is bool else y,
+    "dispatch": lambda c, d, x, y: x * weight(c),
+    "str": lambda c, d, x, y: x if str(c) == "True" else y,
+    "repr": lambda c, d, x, y: x if repr(c) == "True" else y,
+    "format": lambda c, d, x, y: x * len(f"{c}") + y * int(f"{d:d}"),
+    "%": lambda c, d, x, y: x * len("%s" % c) + int("%d" % d) * y,  # noqa: UP031  # the old way too
+    "or int": lambda c, d, x, y: x * (c | 4) + (2 | d),
+    "and int": lambda c, d, x, y: x * (c & 3) + (1 & d),
+    "xor int": lambda c, d, x, y: x * (c ^ 5) + (2 ^ d),
+    "xor": lambda c, d, x, y: x if c ^ d else y,
+    "xor bool": lambda c, d, x, y: x if c ^ True else y,
+    "and, or": lambda c, d, x, y: (x if c & d else y) + (x if c | d else 2.0 * y),
+    "and bool": lambda c, d, x, y: (x if c & True else y) + (x if False | d else 2.0 * y),
+    "max": lambda c, d, x, y: x * max(c, d) + y * min(c, d),
+    "sorted": lambda c, d, x, y: sum((k + 1.0) * t for k, t in enumerate(sorted([c, d, True]))) * x,
+    "order": lambda c, d, x, y: (x if c < d else y) + (x if c >= d else 2.0 * y) + (x if c > 0.5 else 3.0 * y),
+    "equal": lambda c, d, x, y: (x if c == d else y) + (x if c != True else 2.0 * y) + (x if c == 1 else y),  # noqa: E712
+    "equal to text": lambda c, d, x, y: x if c == "True" or d is None or c in ("a", None) else y,
+    "in": lambda c, d, x, y: x if c in (False, "no") else y,
+    "index": lambda c, d, x, y: [x, y][c] + (x, 2.0 * y)[d],
+    "slice": lambda c, d, x, y: sum([x, y, 3.0][c:]),
+    "range": lambda c, d, x, y: x * len(range(c)) + y * len(range(c + 1)),
+    "counted": lambda c, d, x, y: [x, y, x * y][c + d] + [1.0, 2.0, 3.0][2 - c - d] * x,
+    "sum as an index": lambda c, d, x, y: [x, y, x * y][sum([c, d])] + len([1] * (2 * c + d)) * x,
+    "int": lambda c, d, x, y: x * int(c) + y * int(c + d),
+    "float": lambda c, d, x, y: x * float(c) + math.exp(d),
+    "complex": lambda c, d, x, y: x * complex(c).real,
+    "round": lambda c, d, x, y: x * round(c) + math.trunc(d) + math.floor(c) + math.ceil(d),
+    "invert": lambda c, d, x, y: x * -(c ^ -1) + y,
+    "pos": lambda c, d, x, y: x * +c + y * -d + abs(c),
+    "not": lambda c, d, x, y: x if not c else y,
+    "whole": lambda c, d, x, y: x * (c // 2) + y * ((c + 0) % 2) + divmod(c, 2)[1] + 3 // (d or 1) + (7 % (c | 2)),
+    "shift": lambda c, d, x, y: x * (c << 2) + (4 >> d),
+    "mod": lambda c, d, x, y: (c % 2) * x + 5.0 % (c or 2),
+    "with numbers": lambda c, d, x, y: c % x + c // y,
+    "repeated": lambda c, d, x, y: sum([x] * c + [y, x] * d) + len("ab" * c) * x,
+    "repeated left": lambda c, d, x, y: sum(c * [x] + d * [y, x]) + len(c * "ab") * x,
+    "attributes": lambda c, d, x, y: x * c.real + y * c.bit_length() + c.numerator,
+    "no attribute": lambda c, d, x, y: x if hasattr(c, "append") or hasattr(c, "data") else y,
+    "copy": lambda c, d, x, y: (x if copy.copy(c) else y) + (x if copy.deepcopy([d])[0] else 2.0 * y),
+    "pickle": lambda c, d, x, y: x if pickle.loads(pickle.dumps(c)) == c else y,
+    "any": lambda c, d, x, y: (x if any([c, d]) else y) + (x if all([c, d]) else 2.0 * y),
+    "np.where": lambda c, d, x, y: np.where(c, x, y).item() + np.where([c, d], [x, y], 1.0).sum(),
+    "np.any": lambda c, d, x, y: (x if np.any([c, d]) else y) + (x if np.all([c, d]) else 2.0 * y),
+    "np.array": lambda c, d, x, y: (x if np.array(c).dtype == bool else y) + np.array([c, d]).sum() * x,
+    "np.logical_and": lambda c, d, x, y: (x if np.logical_and(c, d) else y) + np.logical_xor(c, True) * x,
+    "np.add": lambda c, d, x, y: x * float(np.add(c, d)) + np.add(c, 1) * y,
+    "np.multiply": lambda c, d, x, y: np.multiply(c, x) + np.multiply(np.array([x, y]), d).sum(),
+    "array of numbers": lambda c, d, x, y: (c * np.array([1.0, 2.0]) + np.array([3.0, 4.0]) * d).sum() * x,
+    "np.bool_": lambda c, d, x, y: (x if np.bool_(True) & c else y) + (x if d | np.False_ else 2.0 * y),
+    "mask": lambda c, d, x, y: np.array([x, y])[[c, d]].sum() + x,
+    "array of comparisons": lambda c, d, x, y: (np.array([x, y]) > 0.0).sum() * x
+    + np.where(np.array([x, y]) > 1, 1.0, x)[0],
+    "np.select": lambda c, d, x, y: np.select([c, d], [x, y], 1.0).item(),
+    "max of arrays": lambda c, d, x, y: np.max(np.array([x, y])) + np.sort(np.array([y, x, 0.5 * x]))[1],
+    "where": lambda c, d, x, y: am.where(c, x, y) + am.where(c & d, x, 2.0 * y) + am.where(c | d, x * y, y),
+    "where arrays": lambda c, d, x, y: am.where(c, np.array([x, 1.0]), y).sum() + d * np.array([x, y]).sum(),
+    "array of truths": lambda c, d, x, y: am.where(np.array([d, True]), x, y).sum(),
+    "number": lambda c, d, x, y: c * x + (c + d) * y + (1.0 - c) * 2.0 + d / 2.0 + 2.0**c,
+    "sum": lambda c, d, x, y: sum([c, d, c]) * x + am.sum([c, x, d]) + am.max(c, d) * y,
+    "module": lambda c, d, x, y: operator.truth(c) * x + (operator.and_(c, d) or 0.0) * y,
+    "json": lambda c, d, x, y: x * len(str(json.loads(str(c).lower()))),
+    "statistics": lambda c, d, x, y: math.fsum([c, d, c + d]) * x + math.hypot(c, d) * y,
+}  # fmt: skip  # a table of uses
+POINTS = [(1.5, 2.0), (-1.5, 2.0), (1.5, -2.0), (-1.5, -2.0), (2.0, 0.5), (0.25, 3.0)]
+ONE_PROGRAM = ("where", "where arrays", "number", "sum", "isinstance", "isinstance int", "no attribute")
+
+
+def used(use: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    """A function of two numbers that uses comparisons of them."""
+
+    def function(x: Any, y: Any) -> Any:
+        result = use(x > 0.0, x < y, x, y)
+        return (result if isinstance(result, Value | float) else result * 1.0) * x
+
+    return function
+
+
+@pytest.mark.parametrize("name", USES)
+def test_one_call(name: str) -> None:
+    """Value and gradient are those of eager code, whatever comes out of the comparisons."""
+    function = used(USES[name])
+    compiled, gradient = jit(function), jit(value_and_grad(function, (0, 1)))
+    for point in [*POINTS, *POINTS]:
+        assert function(*point) == pytest.approx(compiled(*point), rel=1e-13)
+        (value, expected), (compiled_value, actual) = value_and_grad(function, (0, 1))(*point), gradient(*point)
+        assert (value, *expected) == pytest.approx((compiled_value, *actual), rel=1e-13)
+
+
+@pytest.mark.parametrize("name", USES)
+def test_batches(name: str) -> None:
+    """The same over the rows of a batch."""
+    function = used(USES[name])
+    xs, ys = (np.array(column) for column in zip(*POINTS))
+    total = grad(vmap(lambda k, x, y: function(k * x, y), (None, 0, 0), "sum"))
+    for mapped, args in ((vmap(function), ()), (vmap(grad(function, 1)), ()), (total, (1.0,))):
+        np.testing.assert_allclose(jit(mapped)(*args, xs, ys), mapped(*args, xs, ys), rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", USES)
+def test_maps_inside(name: str) -> None:
+    """The same where the map is a part of the function."""
+    function = used(USES[name])
+    rows = [list(point) for point in POINTS]
+
+    def total(k: Any) -> Any:
+        return vmap(lambda row: function(row[0] * k, row[1]), reduce="sum")(rows) * k
+
+    compiled = jit(value_and_grad(total))
+    for k in (1.0, -1.0):
+        assert value_and_grad(total)(k) == pytest.approx(compiled(k), rel=1e-12)
+
+
+def test_what_stays_one_program() -> None:
+    """Comparisons that are combined, choose or count leave no guard, so one program serves every outcome."""
+    for name in ONE_PROGRAM:
+        compiled = jit(used(USES[name]), max_paths=1)
+        for point in POINTS:
+            compiled(*point)
+        assert "guard" not in compiled.program()
+    asks = jit(used(USES["is True"]), max_paths=1)
+    asks(*POINTS[0])
+    with pytest.raises(TooManyPathsError, match=r"test_jit_comparisons.py:\d+ in function"):
+        asks(*POINTS[1])
+
+
+def test_results() -> None:
+    """A comparison that is returned is 1 or 0, in any container, in one program."""
+    compiled = jit(lambda x, y: {"a": x > y, "b": [x, (x < 0.0) & (y < 0.0)]}, max_paths=1)
+    for x, y in POINTS:
+        assert {"a": float(x > y), "b": [x, float(x < 0.0 and y < 0.0)]} == compiled(x, y)
+
+
+def test_comparisons_of_different_maps() -> None:
+    """A comparison that all rows share is combined with one of the row."""
+    xs = np.linspace(-2.0, 2.0, 9)
+
+    def function(k: Any, rows: Any) -> Any:
+        positive = k > 0.0
+        return vmap(lambda x: am.where(positive & (x > 0.0), x * k, x) + ((x < 1.0) | positive) * k, reduce="sum")(rows)
+
+    compiled = jit(value_and_grad(function))
+    for k in (1.5, -0.5):
+        assert value_and_grad(function)(k, xs) == pytest.approx(compiled(k, xs), rel=1e-13)
+    assert "map over 9 rows" in compiled.program()
+
+
+def test_counts_as_keys_are_refused() -> None:
+    """A count of comparisons is no key: it would not be found where the whole number is."""
+    with pytest.raises(TypeError, match=r"(?s)key.*test_jit_comparisons.py:\d+ in <lambda>.*int\("):
+        jit(lambda x: {1.0: x, 2.0: 3.0 * x}.get((x > 0.0) + 1, 55.0))(2.0)
+    found = jit(lambda x: {1.0: x, 2.0: 3.0 * x}.get(int((x > 0.0) + 1), 55.0))
+    assert [6.0, -2.0] == [found(2.0), found(-2.0)]
+
+
+def test_fractions_are_no_indices() -> None:
+    """Only a whole number made of comparisons is an index; others are refused as before."""
+    for bad in (lambda x: [x, x][0.5 * (x > 0.0)], lambda x: [x, x][x + (x > 0.0)]):
+        with pytest.raises(TypeError, match=r"an index made of a number.*test_jit_comparisons.py:\d+"):
+            jit(bad)(2.0)

@@ -1,0 +1,272 @@
+"""Values that leave the place where a compilation follows them are refused: a row, a thread, a capture."""
+
+import contextvars
+import copy
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import Value, grad, no_grad, value_and_grad, vmap
+from autograd.jit import jit
+
+ROWS = [[1.0], [2.0], [3.0], [4.0], [5.0]]
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a cache of its own."""
+    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
+
+
+# ---- rows ----------------------------------------------------------------------------------------------------------
+
+
+class Keeper:
+    """A model that keeps what it computed."""
+
+    def __call__(self, k: Any, row: Any) -> Any:
+        """One row."""
+        self.hidden = row[0] * k
+        return self.hidden * 2.0
+
+
+def appended(k: Any, use: Callable[[Any], Any]) -> Any:
+    """Every row appends to a list outside."""
+    kept: list[Any] = []
+    total = vmap(lambda row: (kept.append(row[0] * k), row[0] * k)[1], reduce="sum")(ROWS)
+    return total + use(kept[-1])
+
+
+def assigned(k: Any, use: Callable[[Any], Any]) -> Any:
+    """Every row assigns a variable outside."""
+    last: Any = 0.0
+
+    def row(x: Any) -> Any:
+        nonlocal last
+        last = x[0] * k + last
+        return last
+
+    results = vmap(row)(ROWS)
+    return results[0] + use(last)
+
+
+def attribute(k: Any, use: Callable[[Any], Any]) -> Any:
+    """Every row sets an attribute."""
+    keeper = Keeper()
+    results = vmap(keeper, (None, 0))(k, ROWS)
+    return results[2] + use(keeper.hidden)
+
+
+def in_a_later_map(k: Any, use: Callable[[Any], Any]) -> Any:
+    """A row's number is used by the rows of another map."""
+    kept: list[Any] = []
+    vmap(lambda row: (kept.append(row[0] * k), row[0])[1])(ROWS)
+    return vmap(lambda row: row[0] * use(kept[0]), reduce="sum")(ROWS)
+
+
+def argument(k: Any, use: Callable[[Any], Any]) -> Any:
+    """A row's own number, as it came in."""
+    kept: list[Any] = []
+    vmap(lambda row: (kept.append(row), row[0] * k)[1], reduce="sum")([[x[0] * k] for x in ROWS])
+    return use(kept[0][0]) * k
+
+
+ESCAPES = [appended, assigned, attribute, in_a_later_map, argument]
+LATER: dict[str, Callable[[Any], Any]] = {
+    "arithmetic": lambda v: v * 2.0,
+    "itself": lambda v: v,
+    "data": lambda v: getattr(v, "data", v),
+    "branch": lambda v: 1.0 if v > 3.0 else 2.0,
+    "truth": lambda v: 1.0 if v else 2.0,
+    "comparison": lambda v: am.where(v > 3.0, 1.0, 2.0),
+    "format": lambda v: float(f"{v:.1f}"),
+    "int": lambda v: int(v),
+    "gradient": lambda v: grad(lambda t: t * v)(2.0),
+    "map": lambda v: vmap(lambda t: t * v, reduce="sum")([1.0, 2.0, 3.0, 4.0]),
+    "numpy": lambda v: (np.array([v, 1.0]) * 2.0)[0],
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+@pytest.mark.parametrize("later", LATER)
+def test_numbers_of_rows(escape: Callable[..., Any], later: str) -> None:
+    """A number of a row that is used after its map is refused, with its line and what to do."""
+
+    def function(k: Any) -> Any:
+        return escape(k, LATER[later])
+
+    for compiled in (jit(function), jit(value_and_grad(function))):
+        with pytest.raises(TypeError, match=r"(?s)one row is used after.*test_jit_escapes.py:\d+.*Return it from the"):
+            compiled(1.5)
+
+
+def test_comparisons_of_rows() -> None:
+    """So is a comparison that was made in a row."""
+
+    def function(k: Any, use: Callable[[Any], Any]) -> Any:
+        kept: list[Any] = []
+        total = vmap(lambda row: (kept.append(row[0] > k), row[0] * k)[1], reduce="sum")(ROWS)
+        return total + use(kept[0])
+
+    uses: list[Callable[[Any], Any]] = [
+        lambda c: c * 2.0, bool, str, lambda c: 1.0 if c & (c == 1.0) else 2.0, lambda c: [1.0, 2.0][c]
+    ]  # fmt: skip  # a list of uses
+    for use in uses:
+        with pytest.raises(TypeError, match="one row is used after"):
+            jit(lambda k, use=use: function(k, use))(2.0)
+
+
+def test_what_may_leave_a_row() -> None:
+    """What all rows share may be kept, what is returned may be used, and an unused number does no harm."""
+    kept: list[Any] = []
+
+    def function(k: Any) -> Any:
+        def row(x: Any) -> Any:
+            kept.append((k, x[0] * k))
+            return x[0] * k, x[0] + k
+
+        results = vmap(row)(ROWS)
+        return results[4][0] * kept[-1][0] + results[0][1]
+
+    assert function(1.5) == jit(function)(1.5)
+    assert value_and_grad(function)(1.5) == jit(value_and_grad(function))(1.5)
+
+
+def test_rows_that_are_unrolled_keep_their_numbers() -> None:
+    """Fewer rows than a loop needs are run one after another, where keeping their numbers is right."""
+
+    def function(k: Any) -> Any:
+        kept: list[Any] = []
+        total = vmap(lambda row: (kept.append(row[0] * k), row[0] * k)[1], reduce="sum")(ROWS[:3])
+        return total + kept[0] * kept[1] + kept[2]
+
+    assert value_and_grad(function)(1.5) == jit(value_and_grad(function))(1.5)
+
+
+# ---- captures that have ended --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_after_the_compilation(later: str) -> None:
+    """A tracer that was kept is refused after its capture: outside, in another function, in the next call."""
+    kept: list[Any] = []
+    jit(lambda x: (kept.append(x * 2.0), x)[1])(3.0)
+    inside = jit(lambda x: x * LATER[later](kept[0]))
+    for use in (lambda: LATER[later](kept[0] * 1.0), lambda: inside(2.0)):
+        with pytest.raises(TypeError, match=r"test_jit_escapes.py:\d+.*do not keep traced values"):
+            use()
+    repr(kept)  # for people, who look at it in a debugger
+
+
+def test_comparison_after_the_compilation() -> None:
+    """So is a comparison."""
+    kept: list[Any] = []
+    jit(lambda x: (kept.append(x > 2.0), x)[1])(3.0)
+    for use in (bool, str, hash, float, lambda c: c & c, lambda c: c * 2.0, lambda c: [1, 2][c], lambda c: c == 1):
+        with pytest.raises(TypeError, match="do not keep"):
+            bool(use(kept[0]))
+
+
+# ---- other threads -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads that were there before the function was captured."""
+    with ThreadPoolExecutor(2) as threads:
+        yield threads
+
+
+W = Value(3.0)
+MAKES: dict[str, Callable[[], Any]] = {  # in a thread, of a Value from outside
+    "arithmetic": lambda: W * 2.0,
+    "math": lambda: am.exp(W),
+    "many": lambda: am.sum([W, W, 1.0]),
+    "without a graph": no_grad()(lambda: W * 2.0),
+    "leaf": lambda: Value(W.data * 2.0),
+    "named leaf": lambda: Value(W.data * 2.0, label="twice"),
+    "detached": lambda: W.detach(),
+    "copied": lambda: copy.deepcopy(W * W),
+    "pickled": lambda: pickle.loads(pickle.dumps(W * W)),
+    "gradient": lambda: grad(lambda t: t * W)(W),
+}
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_values_made_by_threads(name: str, pool: ThreadPoolExecutor) -> None:
+    """A Value that a thread made while the function was captured would be frozen in the program: it is refused."""
+
+    def function(x: Any) -> Any:
+        return x * pool.submit(MAKES[name]).result()
+
+    for use in (lambda y: y, lambda y: am.where(y > 0.0, y, -y)):
+        with pytest.raises(TypeError, match=r"made in another thread.*test_jit_escapes.py:\d+ in function"):
+            jit(lambda x, use=use: use(function(x)))(2.0)
+    with pytest.raises(TypeError, match="made in another thread"):
+        jit(vmap(function))(np.array([1.0, 2.0]))
+
+
+def test_arguments_in_threads(pool: ThreadPoolExecutor) -> None:
+    """The function's own numbers are refused in a thread, also where it has the caller's context."""
+    uses: list[Callable[[Any], Any]] = [lambda x: x * x, lambda x: 1.0 if x > 0.0 else 2.0, lambda x: x.data, bool]
+    for use in uses:
+        with pytest.raises(TypeError, match="used in another thread"):
+            jit(lambda x, use=use: x * pool.submit(use, x).result())(2.0)
+        with pytest.raises(TypeError, match="used in another thread"):
+            jit(lambda x, use=use: x * pool.submit(contextvars.copy_context().run, use, x).result())(2.0)
+    with pytest.raises(TypeError, match="used in another thread"):
+        jit(lambda x: x * pool.submit(contextvars.copy_context().run, lambda: W * 2.0).result())(2.0)
+
+
+def test_other_work_in_threads(pool: ThreadPoolExecutor) -> None:
+    """What threads do with numbers of their own stays right, and is used outside; numbers may be handed back."""
+    results: list[Any] = []
+    inside, done = threading.Event(), threading.Event()
+
+    def train() -> None:
+        inside.wait(10.0)
+        w = Value(1.0)
+        for _ in range(5):
+            loss = (w * 3.0 - 6.0) ** 2
+            w.grad = 0.0
+            loss.backward()
+            w.data -= 0.05 * w.grad
+        results.extend([w, copy.deepcopy(w * w)])
+        done.set()
+
+    def function(x: Any) -> Any:
+        inside.set()
+        assert done.wait(10.0)
+        return x * W + pool.submit(sum, [1.0, 2.0]).result()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    assert 9.0 == jit(function)(2.0).data
+    thread.join()
+    w, square = results
+    assert w.data == pytest.approx(2.0, abs=0.01)
+    square.backward()
+    assert 3.0 * w.data == jit(lambda x: x * w)(3.0).data
+
+
+def test_results_of_another_compilation_in_a_thread(pool: ThreadPoolExecutor) -> None:
+    """Two functions that are captured at the same time in two threads know nothing of each other."""
+    barrier = threading.Barrier(2, timeout=20.0)
+    v = Value(5.0)
+
+    def function(x: Any) -> Any:
+        barrier.wait()
+        y = x * W + am.sin(v) * W
+        barrier.wait()
+        return y
+
+    jobs = [pool.submit(lambda k=k: jit(value_and_grad(lambda x: function(x) * k))(2.0)) for k in (1.0, 2.0)]
+    (one, slope), (two, twice) = [job.result() for job in jobs]
+    assert (2.0 * one, 2.0 * slope) == pytest.approx((two, twice))

@@ -1,0 +1,129 @@
+"""A first call that takes long says so once, on stderr; an unrolled map says why."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import Value, grad, hvp, value_and_grad, vmap
+from autograd.jit import jit, paths
+
+ROWS = [[1.0, 2.0], [-1.0, 3.0], [0.5, -2.0], [4.0, 1.0], [-2.0, -3.0]]
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a cache of its own, and nothing in the environment keeps it quiet."""
+    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("AUTOGRAD_QUIET", raising=False)
+
+
+@pytest.fixture
+def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is foreseen to take long."""
+    monkeypatch.setattr(paths, "SECONDS_AN_INSTRUCTION", 3600.0)
+
+
+@pytest.fixture
+def surprising(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is found to have taken long, and was not foreseen to."""
+    monkeypatch.setattr(paths, "SECONDS_AN_INSTRUCTION", -1e9)
+    monkeypatch.setattr(paths, "LONG", 0.0)
+
+
+def branching(k: Any, rows: Any) -> Any:
+    """A loss whose rows branch on their own numbers."""
+    return vmap(lambda row: row[0] * k if row[0] > 0.0 else row[1], reduce="sum")(rows) * k
+
+
+def bent(k: Any, rows: Any) -> Any:
+    """A loss whose rows do not."""
+    return vmap(lambda row: am.sin(row[0] * k) * row[1] * k, reduce="sum")(rows)
+
+
+@pytest.mark.usefixtures("foreseen")
+def test_before_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is foreseen to be long is told once, before it, with the reason and what would be shorter."""
+    step = jit(branching)
+    assert branching(2.0, ROWS) == step(2.0, ROWS)
+    told = capsys.readouterr().err
+    assert told.startswith("autograd: compiling branching takes about ")
+    assert 1 == told.count("\n")
+    assert "5 rows of a vmap were unrolled because of the comparison at " in told
+    assert "test_jit_notices.py" in told
+    assert "row[0] > 0.0" in told
+    assert "autograd.math.where" in told
+    step(3.0, ROWS)
+    assert "" == capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("surprising")
+def test_after_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was not foreseen is told afterwards; a function without a map is told of vmap."""
+    assert 6.0 == jit(lambda x: x * 2.0)(3.0)
+    told = capsys.readouterr().err
+    assert told.startswith("autograd: compiling <lambda> took 0 s: 1 instructions; ")
+    assert "autograd.vmap" in told
+    jit(vmap(lambda x: x * 2.0))(np.array([1.0, 2.0]))
+    told = capsys.readouterr().err
+    assert told.startswith("autograd: compiling <lambda> took 0 s: 1 instructions\n")
+
+
+@pytest.mark.usefixtures("foreseen")
+def test_machine_code_on_disk_is_not_long(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is foreseen of what need not be compiled."""
+    jit(bent)(2.0, ROWS)
+    assert capsys.readouterr().err
+    jit(bent)(2.0, ROWS)
+    assert "" == capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("surprising")
+def test_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said by an option of jit, by the environment, and where nothing takes long."""
+    w = Value(2.0)
+    quiet = jit(branching, quiet=True)
+    quiet(2.0, ROWS)
+    jit(lambda x: x * w, quiet=True)(2.0)
+    jit(vmap(lambda x: x * 2.0), quiet=True)(np.array([1.0, 2.0]))
+    pickle.loads(pickle.dumps(jit(am.sin, quiet=True)))
+    assert quiet.stats()["unrolled"] == copy.copy(quiet).stats()["unrolled"]
+    monkeypatch.setenv("AUTOGRAD_QUIET", "1")
+    jit(branching)(2.0, ROWS)
+    monkeypatch.delenv("AUTOGRAD_QUIET")
+    monkeypatch.setattr(paths, "LONG", 3600.0)
+    jit(branching)(2.0, ROWS)
+    assert "" == capsys.readouterr().err
+
+
+def test_unrolling_says_why() -> None:
+    """The text of a program and its stats name the line that unrolled a map, and how many rows it had."""
+    compiled = jit(value_and_grad(branching))
+    compiled(2.0, ROWS)
+    (reason,) = compiled.stats()["unrolled"]
+    assert reason.startswith("5 rows of a vmap were unrolled because of the comparison at ")
+    assert "test_jit_notices.py" in reason
+    assert f"# {reason}" == compiled.program().splitlines()[0]
+    loop = jit(bent)
+    loop(2.0, ROWS)
+    assert [] == loop.stats()["unrolled"]
+    assert "#" not in loop.program()
+
+
+@pytest.mark.parametrize("derivative", [hvp, lambda f: lambda x, v, rows: grad(grad(f))(x, rows) * v])
+def test_forward_sweeps_say_so(derivative: Callable[..., Any]) -> None:
+    """A forward sweep unrolls a map, a reverse one does not."""
+    compiled = jit(lambda x: derivative(bent)(x, 1.0, ROWS))
+    assert derivative(bent)(0.5, 1.0, ROWS) == pytest.approx(compiled(0.5), rel=1e-12)
+    reasons = compiled.stats()["unrolled"]
+    if derivative is hvp:
+        (reason,) = reasons
+        assert reason.startswith("the rows of every vmap were unrolled because of the forward sweep at ")
+        assert "test_jit_notices.py" in reason
+    else:
+        assert [] == reasons
