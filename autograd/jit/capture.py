@@ -252,7 +252,7 @@ def _as_numbers(tree: Any) -> Any:
     if isinstance(tree, Predicate):
         return tree.select(1.0, 0.0)
     parts = children(tree)
-    return tree if parts is None else parts[1]([_as_numbers(child) for _, child in parts[0]])
+    return tree if parts is None else parts.rebuild([_as_numbers(child) for _, child in parts.named])
 
 
 @contextmanager
