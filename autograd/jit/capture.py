@@ -14,7 +14,7 @@ from autograd.jit.builder import Builder, Predicate, Symbol
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
 from autograd.modes import caller, captures, current_mode, current_trace, mode
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten
+from autograd.tree import Rebuild, children, flatten, only_leaves
 from autograd.value import Value
 
 NUMBER = "number"  # marks a "stop" that eager code has as a float
@@ -242,10 +242,34 @@ class Trace(Builder):
 
 def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
     """`flatten` for what a captured function returns: a comparison is 1 or 0."""
+    name = "the result of the compiled function"
+    _refuse_kept(result, name)
     try:
-        return flatten(result, "the result of the compiled function")
+        return flatten(result, name)
     except TypeError:
-        return flatten(_as_numbers(result), "the result of the compiled function")
+        return flatten(_as_numbers(result), name)
+
+
+def _refuse_kept(tree: Any, path: str) -> None:
+    """Raise for a traced number that a result holds, but not as one of its numbers: it would be frozen."""
+    if type(tree) in (list, tuple) and only_leaves(tree):
+        return
+    parts = children(tree)
+    for name, child in parts.named if parts else ():
+        _refuse_kept(child, path + name)
+    for name, kept in parts.kept.items() if parts else ():
+        if _is_traced(kept):
+            raise TypeError(
+                f"the attribute {name!r} of {path}, a {type(tree).__name__}, holds a traced number, which "
+                "would be that of the first call for ever: return it as an element or a field"
+            )
+
+
+def _is_traced(thing: Any) -> bool:
+    if isinstance(thing, (Traced, Predicate)):
+        return True
+    parts = children(thing)
+    return parts is not None and any(map(_is_traced, [child for _, child in parts.named]))
 
 
 def _as_numbers(tree: Any) -> Any:
