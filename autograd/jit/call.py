@@ -14,7 +14,7 @@ from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, Story, check_paths
-from autograd.jit.structure import argument_names, inspect_call
+from autograd.jit.structure import Reading, argument_names, read_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace, inside_transform
 from autograd.rules import REAL, Rule
@@ -39,7 +39,7 @@ class Version:
         self.after: dict[tuple[int, int], int] = {}  # (path, guard that failed) → the path to try then
         self.current = 0
 
-    def numbers(self, arguments: Any, leaves: list[Any]) -> tuple[Path, list[float]]:
+    def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Path, list[float]]:
         """The path that holds for these arguments, and its results."""
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.paths:
@@ -67,7 +67,7 @@ class Version:
                 self.after[at, failed] = following
             at = following
 
-    def capture(self, arguments: Any, given: Sequence[float], tried: int) -> int:
+    def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> int:
         """Capture and compile the path that these arguments take; its number.
 
         If another thread has made a path since so many were tried, the number of that one: it may be the same.
@@ -80,16 +80,19 @@ class Version:
             check_paths(len(self.paths), owner.options, owner.__name__, guards)
             path = capture(owner.function, arguments, given, owner.options)
             self.paths.append(path)
+            if not arguments.settled():  # nothing says which call this path would be right for
+                owner.versions.pop(arguments.signature, None)
+                self.callers[path] = None
             return len(self.paths) - 1
 
-    def caller(self, args: tuple[Any, ...], path: Path) -> Any | None:
+    def caller(self, reading: Reading, path: Path) -> Any | None:
         """The short way for arguments of this structure on a path."""
         if path not in self.callers:
-            self.callers[path] = fast.caller(args, path)
+            self.callers[path] = fast.caller(reading.signature.args, path)
         return self.callers[path]
 
 
-def capture(function: Function, arguments: Any, given: Sequence[float], options: Options) -> Path:
+def capture(function: Function, arguments: Reading, given: Sequence[float], options: Options) -> Path:
     """Run a function once on tracers and compile what it did."""
     start = time.perf_counter()
     try:
@@ -99,14 +102,14 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
         trace.note_unrolled(0, str(error))
     template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
-    names = argument_names(function, *arguments) if len(given) <= MOST_NAMES else ()
+    names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
     return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names, story)
 
 
-def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
+def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool) -> Any:
     trace = Trace(real_bools=reaches_code_that_asks(function))
-    args, keywords = flatten(arguments)[1]([Traced.of(trace, trace.input(x)) for x in given])
+    args, keywords = arguments.rebuild([Traced.of(trace, trace.input(x)) for x in given])
     with tracing(trace, trace.map_rows if maps else None):
         result = function(*args, **keywords)
         leaves, rebuild = flatten_result(result)
@@ -154,16 +157,15 @@ class Compiled(fast.Entry):
                 if (caller := self.batch.caller) is not None:
                     self.prefer(caller)
                 return result
-        leaves: list[Any] = []
-        structure = inspect_call(self.__name__, args, keywords, leaves)
-        if not only_floats(leaves):
-            return self._on_values(structure, (args, keywords), leaves)
-        version = self._version(structure)
-        path, outputs = version.numbers((args, keywords), leaves)
+        reading = read_call(self.__name__, args, keywords)
+        if not only_floats(reading.leaves):
+            return self._on_values(reading)
+        version = self._version(reading.signature)
+        path, outputs = version.numbers(reading, reading.leaves)
         if path.parents and not self.lowers:
             self._closes = True
-            return self._on_values(structure, (args, keywords), leaves)
-        if not keywords and (caller := version.caller(args, path)) is not None:
+            return self._on_values(reading)
+        if not keywords and (caller := version.caller(reading, path)) is not None:
             self.prefer(caller)
         return path.rebuild(outputs)
 
@@ -184,26 +186,25 @@ class Compiled(fast.Entry):
 
     def nodes(self, *args: Any, **keywords: Any) -> Any:
         """The result as Values that can be differentiated again, whatever the arguments are."""
-        leaves: list[Any] = []
-        structure = inspect_call(self.__name__, args, keywords, leaves)
-        return self._on_values(structure, (args, keywords), leaves, keep_graph=True)
+        return self._on_values(read_call(self.__name__, args, keywords), keep_graph=True)
 
-    def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
+    def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
         """Nodes with their own local derivatives, by every Value that flows in."""
+        leaves = reading.leaves
         active = tuple([i for i, x in enumerate(leaves) if isinstance(x, Value)])
         mode = current_mode()
         recording = mode is None or mode.recording
         keep_graph = keep_graph or not self.lowers or inside_transform.get()
         if not recording or not keep_graph:
-            path, outputs = self._version(structure).numbers(arguments, leaves)
+            path, outputs = self._version(reading.signature).numbers(reading, leaves)
             if not recording:
                 return path.rebuild([Value(y) for y in outputs])
             if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
-                call = Call(self.function, arguments, leaves, path.leaves)
+                call = Call(self.function, reading, path.leaves)
                 return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
-        args, keywords = flatten(arguments)[1]([x if type(x) is float else x.data for x in leaves])
+        args, keywords = reading.rebuild([x if type(x) is float else x.data for x in leaves])
         found = self._with_rows(active)(*args, **keywords)
-        return self._nodes(found, arguments, active, [leaves[i] for i in active])
+        return self._nodes(found, reading, active, [leaves[i] for i in active])
 
     def _nodes(self, found: Any, arguments: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
         """The result as nodes, from what `_with_rows` returns."""
@@ -307,8 +308,8 @@ class _WithRows(Compiled):
             self.ready.add(number)
         return self.closed[number]
 
-    def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
-        return super()._on_values(structure, arguments, leaves, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
+    def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
+        return super()._on_values(reading, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
 
 
 def _rows_of(
@@ -342,10 +343,13 @@ class _Node:
         return Rule(f"jit({name})", name, self._value, (self._derivatives,), None, (REAL,))
 
     def _derivatives(self, operands: Sequence[Any], y: Any) -> list[Any]:
-        leaves, rebuild = flatten(self.arguments)
+        reading = self.arguments
+        if not isinstance(reading, Reading):
+            reading = read_call(self.compiled.__name__, *reading)
+        leaves = reading.leaves.copy()
         for i, operand in zip(self.active, operands):
             leaves[i] = operand
-        again = rebuild(leaves)
+        again = reading.rebuild(leaves)
         if is_capturing():
             _, rows, _ = _rows_of(self.compiled.function, again, self.active, self.closed)
         else:

@@ -19,7 +19,7 @@ from autograd.jit.identity import asks_for_real_bools, calling_code
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
 from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten
+from autograd.tree import Rebuild, children, flatten, only_leaves
 from autograd.value import Value
 
 NUMBER = "number"  # marks a "stop" that eager code has as a float
@@ -317,7 +317,31 @@ class Trace(Builder):
 
 def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
     """`flatten` for what a captured function returns: a comparison is 1 or 0."""
-    return flatten(_as_numbers(result), "the result of the compiled function")
+    name = "the result of the compiled function"
+    _refuse_kept(result, name)
+    return flatten(_as_numbers(result), name)
+
+
+def _refuse_kept(tree: Any, path: str) -> None:
+    """Raise for a traced number that a result holds, but not as one of its numbers: it would be frozen."""
+    if type(tree) in (list, tuple) and only_leaves(tree):
+        return
+    parts = children(tree)
+    for name, child in parts.named if parts else ():
+        _refuse_kept(child, path + name)
+    for name, kept in parts.kept.items() if parts else ():
+        if _is_traced(kept):
+            raise TypeError(
+                f"the attribute {name!r} of {path}, a {type(tree).__name__}, holds a traced number, which "
+                "would be that of the first call for ever: return it as an element or a field"
+            )
+
+
+def _is_traced(thing: Any) -> bool:
+    if isinstance(thing, (Traced, Predicate)):
+        return True
+    parts = children(thing)
+    return parts is not None and any(map(_is_traced, [child for _, child in parts.named]))
 
 
 def _as_numbers(tree: Any) -> Any:
@@ -326,9 +350,9 @@ def _as_numbers(tree: Any) -> Any:
     parts = children(tree)
     if parts is None:
         return tree
-    before = [child for _, child in parts[0]]
+    before = [child for _, child in parts.named]
     now = [_as_numbers(child) for child in before]
-    return tree if all(new is old for new, old in zip(now, before)) else parts[1](now)
+    return tree if all(new is old for new, old in zip(now, before)) else parts.rebuild(now)
 
 
 @contextmanager
