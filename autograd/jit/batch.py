@@ -17,8 +17,8 @@ import numpy as np
 from autograd import transforms
 from autograd.jit import fast
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
-from autograd.jit.paths import Options, Path, check_paths
-from autograd.jit.program import Map, Program, with_inputs
+from autograd.jit.paths import Options, Path, options_for, same_branches
+from autograd.jit.program import Map, Program, evaluate, with_inputs
 from autograd.jit.structure import argument_names, as_doubles, inspect
 from autograd.tree import children, flatten, is_array, only_floats
 
@@ -158,29 +158,39 @@ class _Call:
         if not versions:
             self._capture(versions, 0)
         first = versions[0]
-        outputs = self._outputs(first)
+        outputs = self._outputs(first, self.count)
         totals = np.zeros(len(first.path.program.outputs))
         left: Any = None  # numbers of the rows that are still to run; None: all
         number = 0
-        while True:
-            if number == len(versions):
-                self._capture(versions, int(left[0]))
-            left = self._run_path(versions[number], left, outputs, totals)
-            if left is None:
-                return self._result(first, outputs, totals)
-            number += 1
+        while left is None or len(left):
+            if number < len(versions):
+                left = self._run_path(versions[number], left, outputs, totals)
+                number += 1
+            elif (known := self._capture(versions, int(left[0]))) is not None:
+                self._place(known, int(left[0]), outputs, totals)
+                left = left[1:]
+        return self._result(first, outputs, totals)
 
-    def _outputs(self, captured: Captured) -> list[Any]:
+    def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
+        """Put the results of one row where they belong."""
+        if not self.batch.stacks:
+            totals += results
+            return
+        (numbers,) = results
+        for out in outputs:
+            out[row], numbers = np.reshape(numbers[: out[row].size], out.shape[1:]), numbers[out[row].size :]
+
+    def _outputs(self, captured: Captured, count: int) -> list[Any]:
         """One array for each leaf of a row's result, or one matrix."""
         if not self.batch.stacks:
             return []
         leaves, _ = flatten(captured.row, arrays=True)
-        return [np.empty((self.count, *getattr(leaf, "shape", ()))) for leaf in leaves]
+        return [np.empty((count, *getattr(leaf, "shape", ()))) for leaf in leaves]
 
     def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
         count = self.count if left is None else len(left)
-        targets = outputs if left is None else [np.empty((count, *out.shape[1:])) for out in outputs]
+        targets = outputs if left is None else self._outputs(captured, count)
         failed = np.zeros(count if captured.path.captured_guards else 0, dtype=np.uint8)
         for part in self._in_threads(captured, arrays, targets, failed, count):
             totals += part
@@ -189,8 +199,6 @@ class _Call:
             right = np.flatnonzero(failed == 0) if len(failed) else slice(None)
             for out, target in zip(outputs, targets):
                 out[left[right]] = target[right]
-        if not len(wrong):
-            return None
         return wrong if left is None else left[wrong]
 
     def _in_threads(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
@@ -223,10 +231,25 @@ class _Call:
         given = [*self.shared, float(self.count), *[leaf.data for leaf in path.leaves]]
         frame.numbers[: len(given)] = given
         frame.block[1] = buffer.ctypes.data
-        path.run(frame)
+        _, error = path.attempt(frame)
         totals = frame.results.copy()[: len(path.program.outputs)]
         path.pool.append(frame)
+        if error is not None:
+            self._raise(error, captured, arrays, failed[start : start + count], start)
         return totals
+
+    def _raise(self, error: BaseException, captured: Captured, arrays: Any, failed: Any, start: int) -> None:
+        """Raise what a rule written in Python raised, unless that was for rows of another path only.
+
+        All lanes call the rule, and nobody knows which of them raised: the rows of this path run once more without the
+        others.
+        """
+        held = start + np.flatnonzero(failed == 0)
+        if len(held) == len(failed) or not isinstance(error, Exception):
+            raise error
+        if len(held):
+            rows = [array[held] for array in arrays]
+            self._run_part(captured, rows, self._outputs(captured, len(held)), np.zeros_like(failed), len(held), 0)
 
     def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
         if not self.batch.stacks:
@@ -240,12 +263,10 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[Captured], row: int) -> None:
-        """Capture and compile the path that a row takes."""
+    def _capture(self, versions: list[Captured], row: int) -> list[Any] | None:
+        """Capture and compile the path that a row takes, or compute the row's results if that is of no use."""
         batch = self.batch
         with batch.lock:
-            guards = [guard for captured in versions for guard in captured.path.captured_guards]
-            check_paths(len(versions), batch.options, "the map", guards)
             trace = Trace()
             args = self._traced_arguments(trace, row)
             count = Traced.of(trace, trace.input(float(self.count)))
@@ -266,8 +287,14 @@ class _Call:
                 raise NotRowsError  # results are Values, which the general way makes
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             names = [*argument_names(batch.inner, self.args, {}, self.axes), "rows"]
-            path = Path(finish(trace, outputs), template, batch.options, closed, parents, names)
-            versions.append(Captured(path, mapper.row))
+            program = finish(trace, outputs)
+            paths = [captured.path for captured in versions]
+            same = same_branches(program, paths)
+            if same is not None and same.options.accurate:
+                return evaluate(program, trace.given, [x for array in self.arrays for x in array[row].tolist()])[0]
+            options = options_for(same, paths, batch.options, "the map")
+            versions.append(Captured(Path(program, template, options, closed, parents, names), mapper.row))
+            return None
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
         """Tracers for what the rows share; of a mapped argument, one row in numbers."""

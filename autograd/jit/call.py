@@ -13,7 +13,8 @@ from autograd import transforms
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
-from autograd.jit.paths import Options, Path, check_paths
+from autograd.jit.paths import Options, Path, options_for, same_branches
+from autograd.jit.program import Program, evaluate
 from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace
@@ -56,36 +57,59 @@ class Version:
             outputs: list[float] = frame.outputs[: len(path.program.outputs)]
             path.pool.append(frame)
             if not failed:
-                self.current = at
+                if path.options == self.owner.options:  # what is there for a few inputs only is not tried first
+                    self.current = at
                 return path, outputs
             tried.append((at, failed))
             following = self.after.get((at, failed))
             if following is None or any(following == number for number, _ in tried):
                 following = next((i for i in range(len(self.paths)) if all(i != number for number, _ in tried)), None)
             if following is None:
-                following = self.capture(arguments, given)
+                following, known = self.capture(arguments, given)
+                if known is not None:
+                    return self.paths[following], known
                 self.after[at, failed] = following
             at = following
 
-    def capture(self, arguments: Any, given: Sequence[float]) -> int:
-        """Capture and compile the path that these arguments take; its number."""
+    def capture(self, arguments: Any, given: Sequence[float]) -> tuple[int, list[float] | None]:
+        """Capture and compile the path that these arguments take: its number.
+
+        Where no machine code takes that path for these arguments, also the results.
+        """
         owner = self.owner
         with owner.lock:
-            guards = [guard for path in self.paths for guard in path.captured_guards]
-            check_paths(len(self.paths), owner.options, owner.__name__, guards)
-            path = capture(owner.function, arguments, given, owner.options)
-            self.paths.append(path)
-            return len(self.paths) - 1
+            captured = capture(owner.function, arguments, given)
+            same = same_branches(captured.program, self.paths)
+            if same is not None and same.options.accurate:
+                return self.paths.index(same), evaluate(captured.program, captured.numbers)[0]
+            self.paths.append(captured.compiled(options_for(same, self.paths, owner.options, owner.__name__)))
+            return len(self.paths) - 1, None
 
     def caller(self, args: tuple[Any, ...], path: Path) -> Any | None:
         """The short way for arguments of this structure on a path."""
         if path not in self.callers:
-            self.callers[path] = fast.caller(args, path)
+            self.callers[path] = fast.caller(args, path) if path.options == self.owner.options else None
         return self.callers[path]
 
 
-def capture(function: Function, arguments: Any, given: Sequence[float], options: Options) -> Path:
-    """Run a function once on tracers and compile what it did."""
+@dataclass
+class Capture:
+    """What a function did on tracers: what a `Path` is made of, and the numbers of the program's inputs."""
+
+    program: Program
+    numbers: Sequence[float]
+    template: Any
+    closed: list[Value]
+    parents: list[Value]
+    names: Sequence[str]
+
+    def compiled(self, options: Options) -> Path:
+        """Compile it."""
+        return Path(self.program, self.template, options, self.closed, self.parents, self.names)
+
+
+def capture(function: Function, arguments: Any, given: Sequence[float]) -> Capture:
+    """Run a function once on tracers."""
     try:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=True)
     except NotImplementedError as error:
@@ -95,7 +119,7 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
     template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, *arguments) if len(given) <= MOST_NAMES else ()
-    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names)
+    return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names)
 
 
 def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
