@@ -18,8 +18,8 @@ from autograd import transforms
 from autograd.jit import fast, native
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.identity import reaches_code_that_asks
-from autograd.jit.paths import Options, Path, Story, check_paths
-from autograd.jit.program import Map, Program, with_inputs
+from autograd.jit.paths import Options, Path, Story, options_for, same_branches
+from autograd.jit.program import Map, Program, evaluate, with_inputs
 from autograd.jit.structure import NUMBER, Build, Call, Listed, Reader, Rows, Signature, argument_names, read
 from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 
@@ -191,29 +191,39 @@ class _Call:
         if not versions:
             self._capture(versions, 0, 0)
         first = versions[0]
-        outputs = self._outputs(first)
+        outputs = self._outputs(first, self.count)
         totals = np.zeros(len(first.path.program.outputs))
         left: Any = None  # numbers of the rows that are still to run; None: all
         number = 0
-        while True:
-            if number == len(versions):
-                self._capture(versions, int(left[0]), number)
-            left = self._run_path(versions[number], left, outputs, totals)
-            if left is None:
-                return self._result(first, outputs, totals)
-            number += 1
+        while left is None or len(left):
+            if number < len(versions):
+                left = self._run_path(versions[number], left, outputs, totals)
+                number += 1
+            elif (known := self._capture(versions, int(left[0]), number)) is not None:
+                self._place(known, int(left[0]), outputs, totals)
+                left = left[1:]
+        return self._result(first, outputs, totals)
 
-    def _outputs(self, captured: Captured) -> list[Any]:
+    def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
+        """Put the results of one row where they belong."""
+        if not self.batch.stacks:
+            totals += results
+            return
+        (numbers,) = results
+        for out in outputs:
+            out[row], numbers = np.reshape(numbers[: out[row].size], out.shape[1:]), numbers[out[row].size :]
+
+    def _outputs(self, captured: Captured, count: int) -> list[Any]:
         """One array for each leaf of a row's result, or one matrix."""
         if not self.batch.stacks:
             return []
         leaves, _ = flatten(captured.row, arrays=True)
-        return [np.empty((self.count, *getattr(leaf, "shape", ()))) for leaf in leaves]
+        return [np.empty((count, *getattr(leaf, "shape", ()))) for leaf in leaves]
 
     def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
         count = self.count if left is None else len(left)
-        targets = outputs if left is None else [np.empty((count, *out.shape[1:])) for out in outputs]
+        targets = outputs if left is None else self._outputs(captured, count)
         failed = np.zeros(count if captured.path.captured_guards else 0, dtype=np.uint8)
         for part in self._in_threads(captured, arrays, targets, failed, count):
             totals += part
@@ -222,8 +232,6 @@ class _Call:
             right = np.flatnonzero(failed == 0) if len(failed) else slice(None)
             for out, target in zip(outputs, targets):
                 out[left[right]] = target[right]
-        if not len(wrong):
-            return None
         return wrong if left is None else left[wrong]
 
     def _in_threads(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
@@ -256,10 +264,25 @@ class _Call:
         given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in path.leaves]]
         frame.numbers[: len(given)] = given
         frame.block[1] = buffer.ctypes.data
-        path.run(frame)
+        _, error = path.attempt(frame)
         totals = frame.results.copy()[: len(path.program.outputs)]
         path.pool.append(frame)
+        if error is not None:
+            self._raise(error, captured, arrays, failed[start : start + count], start)
         return totals
+
+    def _raise(self, error: BaseException, captured: Captured, arrays: Any, failed: Any, start: int) -> None:
+        """Raise what a rule written in Python raised, unless that was for rows of another path only.
+
+        All lanes call the rule, and nobody knows which of them raised: the rows of this path run once more without the
+        others.
+        """
+        held = start + np.flatnonzero(failed == 0)
+        if len(held) == len(failed) or not isinstance(error, Exception):
+            raise error
+        if len(held):
+            rows = [array[held] for array in arrays]
+            self._run_part(captured, rows, self._outputs(captured, len(held)), np.zeros_like(failed), len(held), 0)
 
     def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
         if not self.batch.stacks:
@@ -272,18 +295,17 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[Captured], row: int, tried: int) -> None:
+    def _capture(self, versions: list[Captured], row: int, tried: int) -> list[Any] | None:
         """Capture and compile the path that a row takes, unless another thread has made one that was not tried.
 
-        The function may do to its arguments what it likes.
+        Where no machine code takes that path for this row, the results of the row instead. The function may do to its
+        arguments what it likes.
         """
         batch = self.batch
         self.arrays = [array.copy() for array in self.arrays]
         with batch.lock:
             if len(versions) > tried:
-                return
-            guards = [guard for captured in versions for guard in captured.path.captured_guards]
-            check_paths(len(versions), batch.options, "the map", guards)
+                return None
             start = time.perf_counter()
             trace = Trace(real_bools=reaches_code_that_asks(batch.function))
             args = self._traced_arguments(trace, row)
@@ -305,11 +327,18 @@ class _Call:
             if parents and not batch.argnums:
                 raise NotRowsError  # results are Values, which the general way makes
             closed = [leaf for leaf, _ in trace.leaf_inputs]
+            program = finish(trace, outputs)
+            paths = [captured.path for captured in versions]
+            same = same_branches(program, paths)
+            if same is not None and same.options.accurate:
+                return evaluate(program, trace.given, [x for array in self.arrays for x in array[row].tolist()])[0]
+            options = options_for(same, paths, batch.options, "the map")
             call = Call(tuple([argument.signature for argument in self.arguments]), ())
             names = [*argument_names(batch.inner, call, self.axes), "rows"]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
-            path = Path(finish(trace, outputs), template, batch.options, closed, parents, names, story)
+            path = Path(program, template, options, closed, parents, names, story)
             versions.append(Captured(path, mapper.row))
+            return None
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
         """Tracers for what the rows share; of a mapped argument, one row in numbers."""

@@ -13,7 +13,8 @@ from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.identity import reaches_code_that_asks
-from autograd.jit.paths import Options, Path, Story, check_paths
+from autograd.jit.paths import Options, Path, Story, options_for, same_branches
+from autograd.jit.program import Program, evaluate
 from autograd.jit.structure import Reading, argument_names, read_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace, inside_transform
@@ -56,44 +57,68 @@ class Version:
             outputs: list[float] = frame.outputs[: len(path.program.outputs)]
             path.pool.append(frame)
             if not failed:
-                self.current = at
+                if path.options == self.owner.options:  # what is there for a few inputs only is not tried first
+                    self.current = at
                 return path, outputs
             tried.append((at, failed))
             following = self.after.get((at, failed))
             if following is None or any(following == number for number, _ in tried):
                 following = next((i for i in range(len(self.paths)) if all(i != number for number, _ in tried)), None)
             if following is None:
-                following = self.capture(arguments, given, len(tried))
+                following, known = self.capture(arguments, given, len(tried))
+                if known is not None:
+                    return self.paths[following], known
                 self.after[at, failed] = following
             at = following
 
-    def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> int:
-        """Capture and compile the path that these arguments take; its number.
+    def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
+        """Capture and compile the path that these arguments take: its number.
 
-        If another thread has made a path since so many were tried, the number of that one: it may be the same.
+        If another thread has made a path since so many were tried, the number of that one: it may be the same. Where
+        no machine code takes that path for these arguments, also the results.
         """
         owner = self.owner
         with owner.lock:
             if len(self.paths) > tried:
-                return tried
-            guards = [guard for path in self.paths for guard in path.captured_guards]
-            check_paths(len(self.paths), owner.options, owner.__name__, guards)
-            path = capture(owner.function, arguments, given, owner.options)
+                return tried, None
+            captured = capture(owner.function, arguments, given)
+            same = same_branches(captured.program, self.paths)
+            if same is not None and same.options.accurate:
+                return self.paths.index(same), evaluate(captured.program, captured.numbers)[0]
+            path = captured.compiled(options_for(same, self.paths, owner.options, owner.__name__))
             self.paths.append(path)
             if not arguments.settled():  # nothing says which call this path would be right for
                 owner.versions.pop(arguments.signature, None)
                 self.callers[path] = None
-            return len(self.paths) - 1
+            return len(self.paths) - 1, None
 
     def caller(self, reading: Reading, path: Path) -> Any | None:
         """The short way for arguments of this structure on a path."""
         if path not in self.callers:
-            self.callers[path] = fast.caller(reading.signature.args, path)
+            same = path.options == self.owner.options  # else it serves few inputs, which other code gets wrong
+            self.callers[path] = fast.caller(reading.signature.args, path) if same else None
         return self.callers[path]
 
 
-def capture(function: Function, arguments: Reading, given: Sequence[float], options: Options) -> Path:
-    """Run a function once on tracers and compile what it did."""
+@dataclass
+class Capture:
+    """What a function did on tracers: what a `Path` is made of, and the numbers of the program's inputs."""
+
+    program: Program
+    numbers: Sequence[float]
+    template: Any
+    closed: list[Value]
+    parents: list[Value]
+    names: Sequence[str]
+    story: Story
+
+    def compiled(self, options: Options) -> Path:
+        """Compile it."""
+        return Path(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
+
+
+def capture(function: Function, arguments: Reading, given: Sequence[float]) -> Capture:
+    """Run a function once on tracers."""
     start = time.perf_counter()
     try:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=True)
@@ -104,7 +129,7 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], opti
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
-    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names, story)
+    return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
 
 
 def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool) -> Any:
