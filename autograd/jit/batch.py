@@ -23,6 +23,7 @@ from autograd.jit.paths import Options, Path, Story, check_paths
 from autograd.jit.program import Map, Program, with_inputs
 from autograd.jit.structure import argument_names, as_doubles, inspect
 from autograd.tree import children, flatten, is_array, only_floats
+from autograd.value import Value
 
 Function = Callable[..., Any]
 
@@ -33,6 +34,10 @@ class NotRowsError(Exception):
 
 class RaggedRowsError(Exception):
     """The results of rows differ in shape from path to path."""
+
+
+class ValuesOutsideError(Exception):
+    """The function closes over Values, of which its results are more than numbers: see `Batch.outside`."""
 
 
 @dataclass
@@ -92,6 +97,7 @@ class Batch:
         self.versions: dict[Hashable, list[Captured]] = {}
         self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
         self.caller: Any | None = None  # the one for arguments like the last
+        self.outside: list[Value] = []  # what results were computed from, as Values from outside
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
@@ -266,7 +272,8 @@ class _Call:
                 raise RaggedRowsError
             parents = trace.parents(outputs)
             if parents and not batch.argnums:
-                raise NotRowsError  # results are Values, which the general way makes
+                batch.outside = parents
+                raise ValuesOutsideError
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             names = [*argument_names(batch.inner, self.args, {}, self.axes), "rows"]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
