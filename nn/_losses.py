@@ -11,9 +11,30 @@ from typing import Any
 
 import autograd.math as am
 from autograd import Value
+from autograd.modes import current_trace
 from autograd.tree import pairs
 
 Tree = Any  # nested sequences or arrays of numbers
+
+
+def _is_traced(target: Any) -> bool:
+    """Whether a target is given at each call of a function that is being compiled, where a branch on it is a guard."""
+    return isinstance(target, Value) and current_trace() is not None
+
+
+def _nan_unless(valid: Any, loss: Any) -> Any:
+    """The loss, which is nan with all its derivatives where a traced target is wrong; the rows of a map stay a loop."""
+    return loss * am.where(valid, 1.0, am.nan)
+
+
+def _of_traced_class(row: Sequence[Any], number: Any) -> Any:
+    """The cross entropy where only comparisons tell which logit is that of the class."""
+    chosen: Any = am.nan
+    valid: Any = False
+    for k, logit in enumerate(row):
+        chosen = am.where(number == k, logit, chosen)
+        valid = (number == k) | valid
+    return _nan_unless(valid, am.logsumexp(row) - chosen)
 
 
 def half_sum_of_squares(outputs: Tree, targets: Tree) -> Any:
@@ -63,7 +84,8 @@ def hinge(scores: Tree, labels: Tree) -> Any:
     Raises
     ------
     ValueError
-        If scores and labels differ in shape, there are none, or a label is neither 1 nor -1.
+        If scores and labels differ in shape, there are none, or a label is neither 1 nor -1. Of a label that a compiled
+        function is given at each call, the loss is nan then.
 
     Examples
     --------
@@ -71,11 +93,15 @@ def hinge(scores: Tree, labels: Tree) -> Any:
     >>> hinge([2.0, 0.5, 0.5], [1, 1, -1])
     0.6666666666666666
     """
-    scored = pairs(scores, labels, ("scores", "labels"))
-    for _, label in scored:
-        if label not in (1, -1):
+    losses = []
+    for score, label in pairs(scores, labels, ("scores", "labels")):
+        loss = am.relu(1.0 - label * score)
+        if _is_traced(label):
+            loss = _nan_unless((label == 1) | (label == -1), loss)
+        elif label not in (1, -1):
             raise ValueError(f"a label must be 1 or -1, not {label!r}: for 0 and 1 take 2 * label - 1")
-    return am.mean([am.relu(1.0 - label * score) for score, label in scored])
+        losses.append(loss)
+    return am.mean(losses)
 
 
 def binary_cross_entropy_with_logits(logits: Tree, targets: Tree) -> Any:
@@ -93,7 +119,8 @@ def binary_cross_entropy_with_logits(logits: Tree, targets: Tree) -> Any:
     Raises
     ------
     ValueError
-        If logits and targets differ in shape, there are none, or a target is not in [0, 1].
+        If logits and targets differ in shape, there are none, or a target is not in [0, 1]. Of a target that a compiled
+        function is given at each call, the loss is nan then.
 
     Examples
     --------
@@ -101,11 +128,15 @@ def binary_cross_entropy_with_logits(logits: Tree, targets: Tree) -> Any:
     >>> binary_cross_entropy_with_logits([1000.0, 0.0], [1, 0])
     0.34657359027997264
     """
-    predicted = pairs(logits, targets, ("logits", "targets"))
-    for _, target in predicted:
-        if not 0 <= target <= 1:
+    losses = []
+    for logit, target in pairs(logits, targets, ("logits", "targets")):
+        loss = am.softplus(logit) - target * logit
+        if _is_traced(target):
+            loss = _nan_unless((target >= 0) & (target <= 1), loss)
+        elif not 0 <= target <= 1:
             raise ValueError(f"a target must be a probability from 0 to 1, not {target!r}")
-    return am.mean([am.softplus(logit) - target * logit for logit, target in predicted])
+        losses.append(loss)
+    return am.mean(losses)
 
 
 def cross_entropy_with_logits(logits: Sequence[Sequence[Any]], classes: Sequence[int]) -> Any:
@@ -121,7 +152,8 @@ def cross_entropy_with_logits(logits: Sequence[Sequence[Any]], classes: Sequence
     Raises
     ------
     ValueError
-        If there is not one class for each row, there are none, or a class is no index of its row.
+        If there is not one class for each row, there are none, or a class is no index of its row. Of a class that a
+        compiled function is given at each call, the loss is nan then.
 
     Examples
     --------
@@ -135,6 +167,9 @@ def cross_entropy_with_logits(logits: Sequence[Sequence[Any]], classes: Sequence
     for row, number in zip(logits, classes):
         if isinstance(row, (Value, float, int)):
             raise ValueError(f"logits must be rows with one number per class, not {row!r} for an observation")
+        if _is_traced(number):
+            losses.append(_of_traced_class(row, number))
+            continue
         if not hasattr(number, "__index__") or not 0 <= number.__index__() < len(row):
             raise ValueError(f"a class must be a whole number from 0 to {len(row) - 1}, not {number!r}")
         losses.append(am.logsumexp(row) - row[number])

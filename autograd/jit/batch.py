@@ -22,6 +22,7 @@ from autograd.jit.paths import Options, Path, Story, options_for, same_branches
 from autograd.jit.program import Map, Program, evaluate, with_inputs
 from autograd.jit.structure import NUMBER, Build, Call, Listed, Reader, Rows, Signature, argument_names, read
 from autograd.tree import as_doubles, children, flatten, is_array, only_floats
+from autograd.value import Value
 
 Function = Callable[..., Any]
 
@@ -32,6 +33,10 @@ class NotRowsError(Exception):
 
 class RaggedRowsError(Exception):
     """The results of rows differ in shape from path to path."""
+
+
+class ValuesOutsideError(Exception):
+    """The function closes over Values, of which its results are more than numbers: see `Batch.outside`."""
 
 
 class Argument(NamedTuple):
@@ -120,6 +125,7 @@ class Batch:
         self.versions: dict[Hashable, list[Captured]] = {}
         self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
         self.caller: Any | None = None  # the one for arguments like the last
+        self.outside: list[Value] = []  # what results were computed from, as Values from outside
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
@@ -325,7 +331,8 @@ class _Call:
             self.settled = self.settled and self.reader.settled()
             parents = trace.parents(outputs)
             if parents and not batch.argnums:
-                raise NotRowsError  # results are Values, which the general way makes
+                batch.outside = parents
+                raise ValuesOutsideError
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             program = finish(trace, outputs)
             paths = [captured.path for captured in versions]

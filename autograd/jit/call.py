@@ -12,6 +12,7 @@ from typing import Any
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
+from autograd.jit.derived import Derived
 from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, Story, options_for, same_branches
 from autograd.jit.program import Program, evaluate
@@ -20,7 +21,7 @@ from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace, inside_transform
 from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
-from autograd.tree import flatten, only_floats
+from autograd.tree import flatten, lower, only_floats
 from autograd.value import Value, _node
 
 Function = Callable[..., Any]
@@ -155,6 +156,7 @@ class Compiled(fast.Entry):
         self.lock = native.Lock()
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
+        self._derived: Derived | None = None  # rows with derivatives by Values that the function closes over
         self._closes = False  # whether results were Values because the function closes over some
         self._rows: dict[tuple[tuple[int, ...], bool], _WithRows] = {}
 
@@ -169,19 +171,17 @@ class Compiled(fast.Entry):
             return self.function(*args, **keywords)  # node by node, so that the first bad one is found
         if is_capturing():
             return self.function(*args, **keywords)  # inlined into the program around it
-        if self._closes and not keywords and (mode is None or mode.recording):
-            result = self._with_rows(())(*args)
-            if result is not _VALUES_AMONG_ARGUMENTS:
-                return self._nodes(result, (args, {}), (), ())
         if self.batch is not None and not keywords:
             try:
-                result = self.batch.call(args)
+                result = self._batched(self.batch, args)
             except batch.RaggedRowsError:
                 return self.function(*args)  # results of several shapes are not for arrays
             if result is not NotImplemented:
-                if (caller := self.batch.caller) is not None:
-                    self.prefer(caller)
                 return result
+        if self._closes and not keywords and (mode is None or mode.recording):
+            result = self._with_rows(())(*args)
+            if result is not _VALUES_AMONG_ARGUMENTS:
+                return self._nodes_with_rows(result, (args, {}), (), ())
         reading = read_call(self.__name__, args, keywords)
         if not only_floats(reading.leaves):
             return self._on_values(reading)
@@ -193,6 +193,23 @@ class Compiled(fast.Entry):
         if not keywords and (caller := version.caller(reading, path)) is not None:
             self.prefer(caller)
         return path.rebuild(outputs)
+
+    def _batched(self, rows: batch.Batch, args: tuple[Any, ...]) -> Any:
+        """The result of a map over rows, or NotImplemented where the general way must take the call."""
+        if self._derived is None:
+            try:
+                result = rows.call(args)
+            except batch.ValuesOutsideError:
+                self._derived = Derived(rows)
+            else:
+                if result is not NotImplemented and rows.caller is not None:
+                    self.prefer(rows.caller)
+                return result
+        found = self._derived.call(args)
+        if found is NotImplemented:
+            return NotImplemented
+        result, derivatives, closed = found
+        return self._nodes(result, derivatives, (args, {}), (), (), [grown(x) for x in closed])
 
     def _version(self, structure: Hashable) -> Version:
         version = self.versions.get(structure)
@@ -229,18 +246,31 @@ class Compiled(fast.Entry):
                 return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
         args, keywords = reading.rebuild([x if type(x) is float else x.data for x in leaves])
         found = self._with_rows(active)(*args, **keywords)
-        return self._nodes(found, reading, active, [leaves[i] for i in active])
+        return self._nodes_with_rows(found, reading, active, [leaves[i] for i in active])
 
-    def _nodes(self, found: Any, arguments: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
+    def _nodes_with_rows(self, found: Any, arguments: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
         """The result as nodes, from what `_with_rows` returns."""
         number, result, rows = found
         closed = self._with_rows(active).operands(int(number))
+        return self._nodes(result, rows, arguments, active, given, closed)
+
+    def _nodes(
+        self,
+        result: Any,
+        rows: Sequence[Sequence[float] | None],
+        arguments: Any,
+        active: tuple[int, ...],
+        given: Sequence[Value],
+        closed: Sequence[Value],
+    ) -> Any:
+        """The result as nodes; `rows` has the derivatives of each by what is given and closed over (None: no node)."""
         values, rebuild = flatten(result)
         operands = (*map(grown, given), *closed)
         if not operands:
             return result
         rules = [_Node(self, k, arguments, active, closed).rule() for k in range(len(values))]
-        return rebuild([_node(y, rule, operands, tuple(row)) for y, rule, row in zip(values, rules, rows)])
+        made = zip(values, rules, rows)
+        return rebuild([y if row is None else _node(y, rule, operands, tuple(row)) for y, rule, row in made])
 
     def _with_rows(self, active: tuple[int, ...]) -> _WithRows:
         """The compiled function that returns its result with the local derivatives by some of the arguments' leaves."""
@@ -255,7 +285,8 @@ class Compiled(fast.Entry):
     def paths(self) -> list[Path]:
         """All that has been compiled."""
         found = [path for version in list(self.versions.values()) for path in version.paths]
-        return found + (self.batch.paths() if self.batch is not None else [])
+        found += self.batch.paths() if self.batch is not None else []
+        return found + (self._derived.paths() if self._derived is not None else [])
 
     def _some(self) -> list[Path]:
         found = self.paths()
@@ -376,11 +407,14 @@ class _Node:
             leaves[i] = operand
         again = reading.rebuild(leaves)
         if is_capturing():
-            _, rows, _ = _rows_of(self.compiled.function, again, self.active, self.closed)
+            _, rows, outside = _rows_of(self.compiled.function, again, self.active, self.closed)
         else:
-            _, _, rows = self.compiled._with_rows(self.active).nodes(*again[0], **again[1])
+            with_rows = self.compiled._with_rows(self.active)
+            number, _, rows = with_rows.nodes(*again[0], **again[1])
+            outside = with_rows.operands(int(lower(number)))
         row: list[Any] = rows[self.output]
-        return row
+        place = {id(x): derivative for x, derivative in zip(outside, row[len(self.active) :])}
+        return [*row[: len(self.active)], *[place.get(id(x), 0.0) for x in self.closed]]
 
     def _value(self, numbers: Sequence[float]) -> float:
         name = self.compiled.__name__

@@ -167,7 +167,7 @@ class Trace(Builder):
     def parents(self, outputs: Sequence[int]) -> list[Value]:
         """The Values from outside that results are computed from, if they are more to them than numbers."""
         reached = inputs_of_graph(self.code, outputs)
-        return [node for node, number in self.leaf_inputs if number in reached]
+        return [node for node, at in self.leaves.items() if self.code[at].data in reached]
 
     def value(self, wanted: int) -> Any:
         """The number (or truth) of a value in this run, computed when something asks for it."""

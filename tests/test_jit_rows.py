@@ -1,0 +1,146 @@
+"""Maps over rows that close over Values: rows branch one by one, and the code does not grow with their number."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import Value, grad, no_grad, vmap
+from autograd.jit import jit
+from autograd.tree import flatten, lower
+from nn import MLP
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a cache of its own."""
+    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
+
+
+W, V, U = Value(1.5, label="w"), Value(-0.5, label="v"), Value(0.75, label="u")
+ROWS: dict[str, Callable[[Any], Any]] = {
+    "branch": lambda x: x * W if x > 0.0 else x * x,
+    "other parents": lambda x: x * W if x > 0.5 else am.sin(x) * V if x > -0.5 else U + x,
+    "some rows without": lambda x: x if x < 0.0 else x * W * V,
+    "tree": lambda x: {"a": x * W, "b": [V * W if x > 0.0 else V, x]},
+    "array": lambda x: np.array([x * W, V, x]) if x > 0.0 else np.array([x, x * x, U]),
+    "array in a tree": lambda x: (np.array([[x * W, V], [x, 1.0]]), x * V),
+    "number": lambda x: x * W.data + V if x > W else x * V.data,
+    "gradient": lambda x: grad(lambda t: t * t * W * x)(V) + x,
+    "second": lambda x: W * W * x * V,
+    "constant": lambda x: W,
+    "modulus": lambda x: abs(W * x) + am.max(x, V),
+}
+XS = np.array([-1.0, 0.25, 2.0, 0.75, -0.25, 1.25, -2.0])
+
+
+def outcome(result: Any) -> list[float]:
+    """The numbers of a result and the gradients of a weighted sum of them."""
+    leaves, _ = flatten(result)
+    total = am.sum([(k + 1.0) * y for k, y in enumerate(leaves)])
+    for leaf in (W, V, U):
+        leaf.grad = 0.0
+    total.backward()
+    return [*lower(leaves), W.grad, V.grad, U.grad]
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("kind", ["array", "list", "sum", "mean"])
+def test_as_eager(name: str, kind: str) -> None:
+    """Numbers, structure and gradients are those of eager code, whatever changes between calls."""
+    mapped = vmap(ROWS[name], reduce=kind if kind in ("sum", "mean") else None)  # type: ignore[arg-type]
+    compiled = jit(mapped)
+    for change in (1.0, -2.0, 0.5):
+        W.data, V.data, U.data = 1.5 * change, -0.5 * change, 0.75 + change
+        for rows in (XS, XS[::-1], XS[2:4], XS * change):
+            rows = rows.tolist() if kind == "list" else rows
+            expected, actual = mapped(rows), compiled(rows)
+            assert outcome(expected) == pytest.approx(outcome(actual), rel=1e-12, abs=1e-14)
+            assert type(expected) is type(actual)
+            assert repr(shape(expected)) == repr(shape(actual))
+            assert [type(y) for y in flatten(expected)[0]] == [type(y) for y in flatten(actual)[0]]
+
+
+def shape(tree: Any) -> Any:
+    """A tree with zeros in place of its numbers."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([0.0] * len(leaves))
+
+
+def test_the_code_does_not_grow() -> None:
+    """Two paths of six instructions serve 200 rows and any other rows."""
+    compiled = jit(vmap(lambda x: x * W if x > 0.0 else x * x))
+    for count in (200, 7, 1000):
+        rows = np.random.default_rng(count).normal(size=count)
+        result = compiled(rows)
+        np.testing.assert_allclose(lower(result), np.where(rows > 0.0, rows * W.data, rows * rows))
+    assert 2 == compiled.stats()["paths"]
+    assert max(counts["compiled"] for counts in compiled.stats()["instructions"]) <= 6
+    assert [] == compiled.stats()["unrolled"]
+
+
+def test_a_model() -> None:
+    """Outputs of a model over rows are nodes of its weights, from a program as long for ten rows as for one."""
+    model = MLP(6, [4, 3], activation="tanh", seed=2)
+    rows = np.random.default_rng(1).normal(size=(10, 6))
+    mapped = vmap(model)
+    compiled = jit(mapped)
+
+    def gradients(result: Any) -> list[float]:
+        for p in model.parameters():
+            p.grad = 0.0
+        am.sum([(k % 5 - 2.0) * y for k, y in enumerate(flatten(result)[0])]).backward()
+        return [p.grad for p in model.parameters()]
+
+    compiled(rows[:1])
+    length = compiled.stats()["instructions"]
+    assert gradients(mapped(rows)) == pytest.approx(gradients(compiled(rows)), rel=1e-12)
+    for p in model.parameters():
+        p.data *= 0.9
+    assert gradients(mapped(rows)) == pytest.approx(gradients(compiled(rows)), rel=1e-12)
+    assert length == compiled.stats()["instructions"]
+
+
+def test_second_derivatives() -> None:
+    """The nodes can be differentiated again, at the top level and in another compiled function."""
+    compiled = jit(vmap(ROWS["other parents"]))
+
+    def curved(mapped: Any) -> list[float]:
+        first = grad(lambda k: am.sum([y * y * k for y in flatten(mapped(XS))[0]]))
+        y = first(Value(2.0))
+        for leaf in (W, V, U):
+            leaf.grad = 0.0
+        y.backward()
+        return [y.data, W.grad, V.grad, U.grad]
+
+    assert curved(vmap(ROWS["other parents"])) == pytest.approx(curved(compiled), rel=1e-12)
+    W.data, V.data = 1.5, -0.5
+    inside = jit(lambda k: grad(lambda t: am.sum([y * y * t for y in flatten(compiled(XS))[0]]))(k))
+    expected = grad(lambda t: am.sum([y * y * t for y in flatten(vmap(ROWS["other parents"])(XS))[0]]))(2.0)
+    assert lower(expected) == pytest.approx(lower(inside(2.0)), rel=1e-12)
+
+
+def test_modes_and_other_calls() -> None:
+    """Without recording results have no graph; keywords and Values among the arguments take the general way."""
+    row = ROWS["branch"]
+    compiled = jit(vmap(row))
+    with no_grad():
+        silent = compiled(XS)
+    assert not any(y.parents for y in silent.tolist() if isinstance(y, Value))
+    assert outcome(vmap(row)(XS)) == pytest.approx(outcome(compiled(XS)))
+    xs = [Value(x) for x in XS]  # their signs choose as in the rows before
+    assert outcome(vmap(row)(xs)) == pytest.approx(outcome(compiled(xs)))
+    assert compiled([]) == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a map inside a function has one body without guards: needs masks, or rows regrouped there"
+)
+def test_branches_of_rows_inside_a_function() -> None:
+    """A map that is a part of a function stays a loop where its rows branch on their own numbers."""
+    compiled = jit(lambda k, rows: vmap(lambda x: x * k if x > 0.0 else x * x, reduce="sum")(rows) * k)
+    compiled(2.0, XS.tolist())
+    assert [] == compiled.stats()["unrolled"]
