@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
-from autograd import transforms
+from autograd import calls, transforms
+from autograd.calls import CallRule
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.paths import Options, Path, check_paths
+from autograd.jit.program import Program
+from autograd.jit.replay import replay
 from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace
-from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
-from autograd.tree import flatten, only_floats
+from autograd.tree import flatten, make_array, only_floats
 from autograd.value import Value, _node
 
 Function = Callable[..., Any]
@@ -138,7 +140,7 @@ class Compiled(fast.Entry):
         if self._closes and not keywords and (mode is None or mode.recording):
             result = self._with_rows(())(*args)
             if result is not _VALUES_AMONG_ARGUMENTS:
-                return self._nodes(result, (args, {}), (), ())
+                return self._nodes(result, (), ())
         if self.batch is not None and not keywords:
             try:
                 result = self.batch.call(args)
@@ -168,6 +170,13 @@ class Compiled(fast.Entry):
                 version = self.versions.setdefault(structure, Version(self))
         return version
 
+    def __copy__(self) -> Compiled:
+        """A compiled function is itself, as a function is."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Compiled:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         versions = {key: (version.paths, version.after) for key, version in self.versions.items()}
         rows = self.batch.versions if self.batch is not None else {}
@@ -192,22 +201,23 @@ class Compiled(fast.Entry):
             if not recording:
                 return path.rebuild([Value(y) for y in outputs])
             if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
-                call = Call(self.function, arguments, leaves, path.leaves)
+                call = Call(self.__name__, path.captured, leaves, path.leaves)
                 return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
         args, keywords = flatten(arguments)[1]([x if type(x) is float else x.data for x in leaves])
         found = self._with_rows(active)(*args, **keywords)
-        return self._nodes(found, arguments, active, [leaves[i] for i in active])
+        return self._nodes(found, active, [leaves[i] for i in active])
 
-    def _nodes(self, found: Any, arguments: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
+    def _nodes(self, found: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
         """The result as nodes, from what `_with_rows` returns."""
-        number, result, rows = found
-        closed = self._with_rows(active).operands(int(number))
-        values, rebuild = flatten(result)
-        operands = (*map(grown, given), *closed)
+        number, result, rows, inputs = found
+        recorded = self._with_rows(active).recorded(int(number))
+        operands = (*map(grown, given), *recorded.closed)
         if not operands:
             return result
-        rules = [_Node(self, k, arguments, active, closed).rule() for k in range(len(values))]
-        return rebuild([_node(y, rule, operands, tuple(row)) for y, rule, row in zip(values, rules, rows)])
+        values, rebuild = flatten(result)
+        call = _Call(recorded.again, inputs)
+        nodes = [_node(y, _Compiled(call, k), operands, tuple(row)) for k, (y, row) in enumerate(zip(values, rows))]
+        return rebuild(nodes)
 
     def _with_rows(self, active: tuple[int, ...]) -> _WithRows:
         """The compiled function that returns its result with the local derivatives by some of the arguments' leaves."""
@@ -272,78 +282,164 @@ _VALUES_AMONG_ARGUMENTS = object()
 class _WithRows(Compiled):
     """A compiled function with the derivatives of its results by some leaves and by what it closes over.
 
-    It returns the number of an entry of `closed`, the result, and the row of derivatives for each number of it.
+    It returns the number of an entry of `closed`, the result, the row of derivatives for each number of it, and all
+    numbers that it was computed from.
+    A node of its result keeps the captured program: higher derivatives do not run the function again, so they do not
+    see what has changed since.
     """
 
     def __init__(self, owner: Compiled, active: tuple[int, ...]) -> None:
         self.closed: list[list[Value]] = []  # for each capture, the Values from outside that have derivatives
-        self.ready: set[int] = set()
+        self.active = active
+        self.name = owner.__name__
+        self.found: dict[int, _Recorded] = {}
 
         def with_rows(*args: Any, **keywords: Any) -> Any:
-            result, rows, closed = _rows_of(owner.function, (args, keywords), active, None)
+            result, rows, closed = _rows_of(owner.function, (args, keywords), active)
             self.closed.append(closed)
-            return float(len(self.closed) - 1), result, rows
+            trace = current_trace()
+            return float(len(self.closed) - 1), result, rows, make_array(trace.every_input(), (len(trace.given),))
 
         with_rows.__name__ = f"{owner.__name__} with derivatives"
         super().__init__(with_rows, owner.options, lowers=True)
 
-    def operands(self, number: int) -> list[Value]:
-        """An entry of `closed`, ready for a graph."""
-        if number not in self.ready:
-            for x in self.closed[number]:
-                grown(x)
-            self.ready.add(number)
-        return self.closed[number]
+    def recorded(self, number: int) -> _Recorded:
+        """The capture that belongs to an entry of `closed`, ready for a graph."""
+        if number not in self.found:
+            self.found[number] = self._find(number)
+        return self.found[number]
+
+    def _find(self, number: int) -> _Recorded:
+        (path,) = [p for p in self.paths() if p.captured.code[p.captured.outputs[0]].data == number]
+        program, closed = path.captured, self.closed[number]
+        place = {x: i for i, x in enumerate(path.leaves, program.inputs - len(path.leaves))}
+        operands = (*self.active, *[place[x] for x in closed])
+        for x in closed:
+            grown(x)
+        return _Recorded(_Again(self.name, program, operands, self.options), closed)
 
     def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
         return super()._on_values(structure, arguments, leaves, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
 
 
-def _rows_of(
-    function: Function, arguments: Any, active: Sequence[int], closed: Sequence[Value] | None
-) -> tuple[Any, list[list[Any]], list[Value]]:
+def _rows_of(function: Function, arguments: Any, active: Sequence[int]) -> tuple[Any, list[list[Any]], list[Value]]:
     """Of a function being captured: the result, its derivatives, and the Values from outside that it has some by."""
     inputs, _ = flatten(arguments)
     result = function(*arguments[0], **arguments[1])
     results, _ = flatten_result(result)
     trace = current_trace()
     assert trace is not None
-    outside = trace.parents([trace.place(y) for y in results]) if closed is None else list(closed)
+    outside = trace.parents([trace.place(y) for y in results])
     wanted = [*[inputs[i] for i in active], *outside]
     rows = [Traced.sweep_reverse({y: 1.0}, wanted) if isinstance(y, Value) else [0.0] * len(wanted) for y in results]
     return result, rows, outside
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A node that stands for one number of a compiled function's result."""
+class _Again:
+    """What a compiled function with its derivatives did, as a program that can be run again, on any numbers.
 
-    compiled: Compiled
-    output: int
-    arguments: Any
-    active: tuple[int, ...]
+    Attributes
+    ----------
+    program : Program
+        Its first output is not of interest; then follow the results, for each of them its row of derivatives, and
+        the inputs.
+    operands : tuple of int
+        Which of the program's inputs the derivatives are by.
+    """
+
+    def __init__(self, name: str, program: Program, operands: tuple[int, ...], options: Options) -> None:
+        self.name, self.program, self.operands, self.options = name, program, operands, options
+        outputs = program.outputs[1 : len(program.outputs) - program.inputs]
+        results = len(outputs) // (1 + len(operands))
+        self.results, self.rows = outputs[:results], outputs[results:]
+
+    @functools.cached_property
+    def values(self) -> Compiled:
+        """A compiled function from all inputs to the results."""
+        return self._compiled(self.results)
+
+    @functools.cached_property
+    def derivatives(self) -> Compiled:
+        """A compiled function from all inputs to the rows, one after the other."""
+        return self._compiled(self.rows)
+
+    def _compiled(self, outputs: Sequence[int]) -> Compiled:
+        def again(inputs: list[Any]) -> list[Any]:
+            return replay(self.program, inputs, outputs)
+
+        again.__name__ = self.name
+        return Compiled(again, self.options, lowers=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Again, (self.name, self.program, self.operands, self.options)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A capture of a compiled function with its derivatives, and the Values from outside that it has some by."""
+
+    again: _Again
     closed: Sequence[Value]
 
-    def rule(self) -> Rule:
-        """The row of the table that it would have."""
-        name = self.compiled.__name__
-        return Rule(f"jit({name})", name, self._value, (self._derivatives,), None, (REAL,))
 
-    def _derivatives(self, operands: Sequence[Any], y: Any) -> list[Any]:
-        leaves, rebuild = flatten(self.arguments)
-        for i, operand in zip(self.active, operands):
-            leaves[i] = operand
-        again = rebuild(leaves)
+class _Call:
+    """A call of a compiled function: its program, and the inputs that the result was computed from."""
+
+    def __init__(self, again: _Again, inputs: Any) -> None:
+        self.again, self.inputs = again, inputs
+
+    @property
+    def name(self) -> str:
+        """What the function is called."""
+        return self.again.name
+
+    def on(self, operands: Sequence[Any]) -> list[Any]:
+        """The inputs, with other operands."""
+        inputs: list[Any] = self.inputs.tolist()
+        for i, operand in zip(self.again.operands, operands, strict=True):
+            inputs[i] = operand
+        return inputs
+
+
+class _Compiled(CallRule):
+    """The row of a node that stands for one number of a compiled function's result."""
+
+    __slots__ = ()
+    kind = "jit"
+    call: _Call
+
+    def again(self) -> Callable[[Sequence[Any]], Any]:
+        """The number as a function of the operands: the program, run again."""
+        call, again, index = self.call, self.call.again, self.index
+
+        def compute(operands: Sequence[Any]) -> Any:
+            inputs = call.on(operands)
+            if only_floats(inputs) and not is_capturing():
+                return again.values(inputs)[index]
+            return replay(again.program, inputs, [again.results[index]])[0]
+
+        return compute
+
+    def local_derivatives(
+        self, operands: Sequence[Any], output: Any, wanted: Sequence[bool] | None = None
+    ) -> tuple[Any, ...]:
+        """The local derivatives as Values: the program's, compiled with their own derivatives."""
+        again, before = self.call.again, self.call.inputs.tolist()
+        for i, x in zip(again.operands, operands):
+            if x._data.hex() != before[i].hex():
+                raise ValueError(
+                    f"{self.name} was computed from {before[i]!r}, which has been changed to {x!r} since: a higher "
+                    "derivative would mix the two. Differentiate before assigning .data"
+                )
+        inputs, start = self.call.on(operands), self.index * len(operands)
         if is_capturing():
-            _, rows, _ = _rows_of(self.compiled.function, again, self.active, self.closed)
+            row = replay(again.program, inputs, again.rows[start : start + len(operands)])
         else:
-            _, _, rows = self.compiled._with_rows(self.active).nodes(*again[0], **again[1])
-        row: list[Any] = rows[self.output]
-        return row
+            row = again.derivatives.nodes(inputs)[start : start + len(operands)]
+        return tuple([d if wanted is None or wanted[k] else None for k, d in enumerate(row)])
 
-    def _value(self, numbers: Sequence[float]) -> float:
-        name = self.compiled.__name__
-        raise NotImplementedError(f"the node of the compiled function {name} cannot be computed again")
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Compiled, (self.call, self.index)
 
 
 def jit(
@@ -444,15 +540,12 @@ def compile_graph(outputs: Any, inputs: Sequence[Value], **options: Any) -> Comp
     results, rebuild = flatten(outputs, "outputs")
     order = topological_order(*[y for y in results if isinstance(y, Value)], leaves=inputs)
 
-    def replay(*numbers: Any) -> Any:
+    def graph(*numbers: Any) -> Any:
         if len(numbers) != len(inputs):
             raise TypeError(f"the graph has {len(inputs)} inputs, not {len(numbers)}")
         now: dict[Any, Any] = dict(zip(inputs, numbers))
-        for node in order:
-            if node not in now:
-                now[node] = node if node.op is None else node.op(*[now.get(o, o) for o in node.operands])
+        calls.replay(order, now)
         return rebuild([now.get(y, y) for y in results])
 
-    replay.__name__ = "graph"
-    compiled: Compiled = jit(replay, **options)
+    compiled: Compiled = jit(graph, **options)
     return compiled
