@@ -95,6 +95,7 @@ class Snapshot:
     def __init__(self, value: Callable[[Value], Any] = lambda value: value) -> None:
         self.value = value
         self.known: dict[int, Any] = {}  # id → copy: what was shared, or refers to itself, does so again
+        self.empty: list[tuple[FunctionType, FunctionType]] = []  # functions whose copies have no variables yet
 
     def tree(self, thing: Any) -> Any:
         """The copy of an argument."""
@@ -132,38 +133,46 @@ class Snapshot:
 
     def function(self, thing: Any) -> Any:
         """A copy of a function, and of those that it closes over, with variables of their own."""
+        twin = self._twin(thing)
+        while self.empty:
+            self._close(*self.empty.pop())
+        return twin
+
+    def _twin(self, thing: Any) -> Any:
+        """What will be the copy, once the variables of functions among `empty` have their contents."""
         if id(thing) in self.known:
             return self.known[id(thing)]
         if isinstance(thing, FunctionType) and (thing.__closure__ or thing.__defaults__ or thing.__kwdefaults__):
-            return self._plain_function(thing)
+            cells = tuple([CellType() for _ in thing.__closure__ or ()])
+            twin = FunctionType(thing.__code__, thing.__globals__, thing.__name__, None, cells)
+            self.known[id(thing)] = twin
+            self.empty.append((thing, twin))
+            return twin
         if type(thing) is MethodType:
-            return MethodType(self.function(thing.__func__), thing.__self__)
+            return MethodType(self._twin(thing.__func__), thing.__self__)
         if type(thing) is functools.partial:
-            args = [self.function(part) for part in thing.args]
-            keywords = {name: self.function(part) for name, part in thing.keywords.items()}
-            return functools.partial(self.function(thing.func), *args, **keywords)
+            args = [self._twin(part) for part in thing.args]
+            keywords = {name: self._twin(part) for name, part in thing.keywords.items()}
+            return functools.partial(self._twin(thing.func), *args, **keywords)
         return thing
 
-    def _plain_function(self, function: FunctionType) -> FunctionType:
-        cells = tuple([CellType() for _ in function.__closure__ or ()])
-        twin = FunctionType(function.__code__, function.__globals__, function.__name__, None, cells)
-        self.known[id(function)] = twin
-        for cell, old in zip(cells, function.__closure__ or ()):
+    def _close(self, function: FunctionType, twin: FunctionType) -> None:
+        """Give a copy its variables."""
+        for old, new in zip(function.__closure__ or (), twin.__closure__ or ()):
             try:
                 contents = old.cell_contents
             except ValueError:  # the variable has no value yet
                 continue
-            cell.cell_contents = self.function(contents)
+            new.cell_contents = self._twin(contents)
         if function.__defaults__:
-            twin.__defaults__ = tuple([self.function(part) for part in function.__defaults__])
+            twin.__defaults__ = tuple([self._twin(part) for part in function.__defaults__])
         if function.__kwdefaults__:
-            twin.__kwdefaults__ = {name: self.function(part) for name, part in function.__kwdefaults__.items()}
+            twin.__kwdefaults__ = {name: self._twin(part) for name, part in function.__kwdefaults__.items()}
         twin.__dict__.update(function.__dict__)
         twin.__qualname__, twin.__module__ = function.__qualname__, function.__module__
         if function in made_by:
             kind, inner, *parameters = made_by[function]
-            made_by[twin] = (kind, self.function(inner), *parameters)
-        return twin
+            made_by[twin] = (kind, self._twin(inner), *parameters)
 
 
 # ---- checkpoint --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from types import MethodType
 from typing import Any
 
 from autograd import calls, transforms
-from autograd.calls import CallRule
+from autograd.calls import CallRule, Snapshot
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
@@ -21,7 +21,7 @@ from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace
 from autograd.sweep import topological_order
-from autograd.tree import flatten, make_array, only_floats
+from autograd.tree import flatten, is_array, make_array, only_floats
 from autograd.value import Value, _node
 
 Function = Callable[..., Any]
@@ -140,7 +140,7 @@ class Compiled(fast.Entry):
         if self._closes and not keywords and (mode is None or mode.recording):
             result = self._with_rows(())(*args)
             if result is not _VALUES_AMONG_ARGUMENTS:
-                return self._nodes(result, (), ())
+                return self._nodes(result, [_kept(arg) for arg in args], (), ())
         if self.batch is not None and not keywords:
             try:
                 result = self.batch.call(args)
@@ -203,19 +203,20 @@ class Compiled(fast.Entry):
             if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
                 call = Call(self.__name__, path.captured, leaves, path.leaves)
                 return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
-        args, keywords = flatten(arguments)[1]([x if type(x) is float else x.data for x in leaves])
+        numbers = [x if type(x) is float else x.data for x in leaves]
+        args, keywords = flatten(arguments)[1](numbers)
         found = self._with_rows(active)(*args, **keywords)
-        return self._nodes(found, active, [leaves[i] for i in active])
+        return self._nodes(found, numbers, active, [leaves[i] for i in active])
 
-    def _nodes(self, found: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
-        """The result as nodes, from what `_with_rows` returns."""
-        number, result, rows, inputs = found
+    def _nodes(self, found: Any, numbers: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
+        """The result as nodes, from what `_with_rows` returns; `numbers` are the arguments as they were."""
+        number, result, rows, closed = found
         recorded = self._with_rows(active).recorded(int(number))
         operands = (*map(grown, given), *recorded.closed)
         if not operands:
             return result
         values, rebuild = flatten(result)
-        call = _Call(recorded.again, inputs)
+        call = _Call(recorded.again, numbers, closed)
         nodes = [_node(y, _Compiled(call, k), operands, tuple(row)) for k, (y, row) in enumerate(zip(values, rows))]
         return rebuild(nodes)
 
@@ -282,8 +283,8 @@ _VALUES_AMONG_ARGUMENTS = object()
 class _WithRows(Compiled):
     """A compiled function with the derivatives of its results by some leaves and by what it closes over.
 
-    It returns the number of an entry of `closed`, the result, the row of derivatives for each number of it, and all
-    numbers that it was computed from.
+    It returns the number of an entry of `closed`, the result, the row of derivatives for each number of it, and the
+    numbers that it read from outside.
     A node of its result keeps the captured program: higher derivatives do not run the function again, so they do not
     see what has changed since.
     """
@@ -298,7 +299,8 @@ class _WithRows(Compiled):
             result, rows, closed = _rows_of(owner.function, (args, keywords), active)
             self.closed.append(closed)
             trace = current_trace()
-            return float(len(self.closed) - 1), result, rows, make_array(trace.every_input(), (len(trace.given),))
+            numbers = [trace.stand_in(leaf) for leaf, _ in trace.leaf_inputs]
+            return float(len(self.closed) - 1), result, rows, make_array(numbers, (len(numbers),))
 
         with_rows.__name__ = f"{owner.__name__} with derivatives"
         super().__init__(with_rows, owner.options, lowers=True)
@@ -316,7 +318,7 @@ class _WithRows(Compiled):
         operands = (*self.active, *[place[x] for x in closed])
         for x in closed:
             grown(x)
-        return _Recorded(_Again(self.name, program, operands, self.options), closed)
+        return _Recorded(_Again(self.name, program, operands, len(path.leaves), self.options), closed)
 
     def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
         return super()._on_values(structure, arguments, leaves, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
@@ -342,14 +344,14 @@ class _Again:
     ----------
     program : Program
         Its first output is not of interest; then follow the results, for each of them its row of derivatives, and
-        the inputs.
+        the `closed` inputs, those from outside.
     operands : tuple of int
         Which of the program's inputs the derivatives are by.
     """
 
-    def __init__(self, name: str, program: Program, operands: tuple[int, ...], options: Options) -> None:
-        self.name, self.program, self.operands, self.options = name, program, operands, options
-        outputs = program.outputs[1 : len(program.outputs) - program.inputs]
+    def __init__(self, name: str, program: Program, operands: tuple[int, ...], closed: int, options: Options) -> None:
+        self.name, self.program, self.operands, self.closed, self.options = name, program, operands, closed, options
+        outputs = program.outputs[1 : len(program.outputs) - closed]
         results = len(outputs) // (1 + len(operands))
         self.results, self.rows = outputs[:results], outputs[results:]
 
@@ -371,7 +373,7 @@ class _Again:
         return Compiled(again, self.options, lowers=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Again, (self.name, self.program, self.operands, self.options)
+        return _Again, (self.name, self.program, self.operands, self.closed, self.options)
 
 
 @dataclass(frozen=True)
@@ -383,22 +385,34 @@ class _Recorded:
 
 
 class _Call:
-    """A call of a compiled function: its program, and the inputs that the result was computed from."""
+    """A call of a compiled function: its program, the arguments, and the numbers that it read from outside."""
 
-    def __init__(self, again: _Again, inputs: Any) -> None:
-        self.again, self.inputs = again, inputs
+    def __init__(self, again: _Again, arguments: Any, closed: Any) -> None:
+        self.again, self.arguments, self.closed = again, arguments, closed
 
     @property
     def name(self) -> str:
         """What the function is called."""
         return self.again.name
 
+    def inputs(self) -> list[Any]:
+        """The program's inputs as they were."""
+        return [*flatten(self.arguments)[0], *self.closed.tolist()]
+
     def on(self, operands: Sequence[Any]) -> list[Any]:
-        """The inputs, with other operands."""
-        inputs: list[Any] = self.inputs.tolist()
+        """The inputs with other operands."""
+        inputs = self.inputs()
         for i, operand in zip(self.again.operands, operands, strict=True):
             inputs[i] = operand
         return inputs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Call, (self.again, flatten(self.arguments)[0], self.closed)
+
+
+def _kept(argument: Any) -> Any:
+    """An argument without Values, as it is now."""
+    return argument.copy() if is_array(argument) else Snapshot().tree(argument)
 
 
 class _Compiled(CallRule):
@@ -424,7 +438,7 @@ class _Compiled(CallRule):
         self, operands: Sequence[Any], output: Any, wanted: Sequence[bool] | None = None
     ) -> tuple[Any, ...]:
         """The local derivatives as Values: the program's, compiled with their own derivatives."""
-        again, before = self.call.again, self.call.inputs.tolist()
+        again, before = self.call.again, self.call.inputs()
         for i, x in zip(again.operands, operands):
             if x._data.hex() != before[i].hex():
                 raise ValueError(

@@ -45,11 +45,6 @@ class Trace(Builder):
         """The tracer of a value."""
         return Traced.of(self, value)
 
-    def every_input(self) -> list[Traced]:
-        """The tracers of all inputs, in order."""
-        places = {data: at for at, (op, _, data) in enumerate(self.code) if op == "input"}
-        return [self.wrap(places[number]) for number in range(len(self.given))]
-
     # ---- what the engine asks of a capture that is going on ---------------------------------------------------
 
     def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Traced:
