@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from autograd.calls import checkpoint
 from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
 from autograd.native import backend
 from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
 from autograd.transforms import (
-    checkpoint,
     custom_gradient,
     grad,
     hessian,

@@ -243,7 +243,7 @@ def test_unfolding_is_an_option():
 
 
 def test_the_node_of_a_compiled_function_is_shown():
-    """It cannot be computed again, but its numbers are known: it has its name for a formula, and no check."""
+    """Its numbers are known, and it has its name for a formula."""
     x = Value(2.0, label="x")
     y = jit(lambda x: x**3)(x) * x
     y.label = "y"

@@ -566,7 +566,7 @@ def test_large_gradient_by_values_has_its_graph_on_demand(use: Any) -> None:
         use(gradient)
         for k, x in enumerate(leaves):
             x.data = 0.1 * k
-        assert before + 1 == len(runs)
+        assert before + 1 - count == len(runs)  # what was compiled does not run again for its graph
         return [*numbers, *[x.grad for x in leaves], w.grad]
 
     assert outcome(eager, 0) == pytest.approx(outcome(compiled, 1), rel=1e-13)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Hashable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
+from math import isclose
 from types import MethodType
 from typing import Any
 
+from autograd import calls
+from autograd.calls import CallRule, Snapshot
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
@@ -16,18 +20,19 @@ from autograd.jit.derived import Derived
 from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, Story, options_for, same_branches
 from autograd.jit.program import Program, evaluate
+from autograd.jit.replay import replay
 from autograd.jit.structure import Reading, argument_names, read_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace, inside_transform
-from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
-from autograd.tree import flatten, lower, only_floats
+from autograd.tree import flatten, is_array, make_array, only_floats
 from autograd.value import Value, _node
 
 Function = Callable[..., Any]
 
 
 MOST_NAMES = 10_000  # arguments' numbers that have names in a printed program
+SAME = 1e-9  # relative: what two programs for the same rows may differ by in rounding
 LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes whether they are asked for or not
 
 
@@ -179,9 +184,10 @@ class Compiled(fast.Entry):
             if result is not NotImplemented:
                 return result
         if self._closes and not keywords and (mode is None or mode.recording):
-            result = self._with_rows(())(*args)
+            kept = [_kept(arg) for arg in args]
+            result = self._with_rows(())(*kept)
             if result is not _VALUES_AMONG_ARGUMENTS:
-                return self._nodes_with_rows(result, (args, {}), (), ())
+                return self._nodes_with_rows(result, kept, (), ())
         reading = read_call(self.__name__, args, keywords)
         if not only_floats(reading.leaves):
             return self._on_values(reading)
@@ -205,11 +211,12 @@ class Compiled(fast.Entry):
                 if result is not NotImplemented and rows.caller is not None:
                     self.prefer(rows.caller)
                 return result
-        found = self._derived.call(args)
+        kept = tuple([_kept(arg) for arg in args])
+        found = self._derived.call(kept)
         if found is NotImplemented:
             return NotImplemented
         result, derivatives, closed = found
-        return self._nodes(result, derivatives, (args, {}), (), (), [grown(x) for x in closed])
+        return _nodes(result, derivatives, _BatchCall(self, kept, result, closed), tuple(map(grown, closed)))
 
     def _version(self, structure: Hashable) -> Version:
         version = self.versions.get(structure)
@@ -217,6 +224,13 @@ class Compiled(fast.Entry):
             with self.lock:
                 version = self.versions.setdefault(structure, Version(self))
         return version
+
+    def __copy__(self) -> Compiled:
+        """A compiled function is itself, as a function is."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Compiled:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Other threads may add to the originals while the copies are pickled.
@@ -242,35 +256,19 @@ class Compiled(fast.Entry):
             if not recording:
                 return path.rebuild([Value(y) for y in outputs])
             if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
-                call = Call(self.function, reading, path.leaves)
+                call = Call(self.__name__, path.captured, leaves, path.leaves)
                 return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
-        args, keywords = reading.rebuild([x if type(x) is float else x.data for x in leaves])
+        numbers = [x if type(x) is float else x.data for x in leaves]
+        args, keywords = reading.rebuild(numbers)
         found = self._with_rows(active)(*args, **keywords)
-        return self._nodes_with_rows(found, reading, active, [leaves[i] for i in active])
+        return self._nodes_with_rows(found, numbers, active, [leaves[i] for i in active])
 
-    def _nodes_with_rows(self, found: Any, arguments: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
-        """The result as nodes, from what `_with_rows` returns."""
-        number, result, rows = found
-        closed = self._with_rows(active).operands(int(number))
-        return self._nodes(result, rows, arguments, active, given, closed)
-
-    def _nodes(
-        self,
-        result: Any,
-        rows: Sequence[Sequence[float] | None],
-        arguments: Any,
-        active: tuple[int, ...],
-        given: Sequence[Value],
-        closed: Sequence[Value],
-    ) -> Any:
-        """The result as nodes; `rows` has the derivatives of each by what is given and closed over (None: no node)."""
-        values, rebuild = flatten(result)
-        operands = (*map(grown, given), *closed)
-        if not operands:
-            return result
-        rules = [_Node(self, k, arguments, active, closed).rule() for k in range(len(values))]
-        made = zip(values, rules, rows)
-        return rebuild([y if row is None else _node(y, rule, operands, tuple(row)) for y, rule, row in made])
+    def _nodes_with_rows(self, found: Any, numbers: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
+        """The result as nodes, from what `_with_rows` returns; `numbers` are the arguments as they were."""
+        number, result, rows, closed = found
+        recorded = self._with_rows(active).recorded(int(number))
+        operands = (*map(grown, given), *recorded.closed)
+        return _nodes(result, rows, _Call(recorded.again, numbers, closed), operands)
 
     def _with_rows(self, active: tuple[int, ...]) -> _WithRows:
         """The compiled function that returns its result with the local derivatives by some of the arguments' leaves."""
@@ -341,84 +339,248 @@ _VALUES_AMONG_ARGUMENTS = object()
 class _WithRows(Compiled):
     """A compiled function with the derivatives of its results by some leaves and by what it closes over.
 
-    It returns the number of an entry of `closed`, the result, and the row of derivatives for each number of it.
+    It returns the number of an entry of `closed`, the result, the row of derivatives for each number of it, and the
+    numbers that it read from outside.
+    A node of its result keeps the captured program: higher derivatives do not run the function again, so they do not
+    see what has changed since.
     """
 
     def __init__(self, owner: Compiled, active: tuple[int, ...]) -> None:
         self.closed: list[list[Value]] = []  # for each capture, the Values from outside that have derivatives
-        self.ready: set[int] = set()
+        self.active = active
+        self.name = owner.__name__
+        self.found: dict[int, _Recorded] = {}
 
         def with_rows(*args: Any, **keywords: Any) -> Any:
-            result, rows, closed = _rows_of(owner.function, (args, keywords), active, None)
+            result, rows, closed = _rows_of(owner.function, (args, keywords), active)
             self.closed.append(closed)
-            return float(len(self.closed) - 1), result, rows
+            trace = current_trace()
+            numbers = [trace.stand_in(leaf) for leaf, _ in trace.leaf_inputs]
+            return float(len(self.closed) - 1), result, rows, make_array(numbers, (len(numbers),))
 
         with_rows.__name__ = f"{owner.__name__} with derivatives"
         super().__init__(with_rows, owner.options, lowers=True)
 
-    def operands(self, number: int) -> list[Value]:
-        """An entry of `closed`, ready for a graph."""
-        if number not in self.ready:
-            for x in self.closed[number]:
-                grown(x)
-            self.ready.add(number)
-        return self.closed[number]
+    def recorded(self, number: int) -> _Recorded:
+        """The capture that belongs to an entry of `closed`, ready for a graph."""
+        if number not in self.found:
+            self.found[number] = self._find(number)
+        return self.found[number]
+
+    def _find(self, number: int) -> _Recorded:
+        (path,) = [p for p in self.paths() if p.captured.code[p.captured.outputs[0]].data == number]
+        program, closed = path.captured, self.closed[number]
+        place = {x: i for i, x in enumerate(path.leaves, program.inputs - len(path.leaves))}
+        operands = (*self.active, *[place[x] for x in closed])
+        for x in closed:
+            grown(x)
+        return _Recorded(_Again(self.name, program, operands, len(path.leaves), self.options), closed)
 
     def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
         return super()._on_values(reading, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
 
 
-def _rows_of(
-    function: Function, arguments: Any, active: Sequence[int], closed: Sequence[Value] | None
-) -> tuple[Any, list[list[Any]], list[Value]]:
+def _rows_of(function: Function, arguments: Any, active: Sequence[int]) -> tuple[Any, list[list[Any]], list[Value]]:
     """Of a function being captured: the result, its derivatives, and the Values from outside that it has some by."""
     inputs, _ = flatten(arguments)
     result = function(*arguments[0], **arguments[1])
     results, _ = flatten_result(result)
     trace = current_trace()
     assert trace is not None
-    outside = trace.parents([trace.place(y) for y in results]) if closed is None else list(closed)
+    outside = trace.parents([trace.place(y) for y in results])
     wanted = [*[inputs[i] for i in active], *outside]
     rows = [Traced.sweep_reverse({y: 1.0}, wanted) if isinstance(y, Value) else [0.0] * len(wanted) for y in results]
     return result, rows, outside
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A node that stands for one number of a compiled function's result."""
+class _Again:
+    """What a compiled function with its derivatives did, as a program that can be run again, on any numbers.
 
-    compiled: Compiled
-    output: int
-    arguments: Any
-    active: tuple[int, ...]
+    Attributes
+    ----------
+    program : Program
+        Its first output is not of interest; then follow the results, for each of them its row of derivatives, and
+        the `closed` inputs, those from outside.
+    operands : tuple of int
+        Which of the program's inputs the derivatives are by.
+    """
+
+    def __init__(self, name: str, program: Program, operands: tuple[int, ...], closed: int, options: Options) -> None:
+        self.name, self.program, self.operands, self.closed, self.options = name, program, operands, closed, options
+        outputs = program.outputs[1 : len(program.outputs) - closed]
+        results = len(outputs) // (1 + len(operands))
+        self.results, self.rows = outputs[:results], outputs[results:]
+
+    @functools.cached_property
+    def values(self) -> Compiled:
+        """A compiled function from all inputs to the results."""
+        return self._compiled(self.results)
+
+    @functools.cached_property
+    def derivatives(self) -> Compiled:
+        """A compiled function from all inputs to the rows, one after the other."""
+        return self._compiled(self.rows)
+
+    def _compiled(self, outputs: Sequence[int]) -> Compiled:
+        def again(inputs: list[Any]) -> list[Any]:
+            return replay(self.program, inputs, outputs)
+
+        again.__name__ = self.name
+        return Compiled(again, self.options, lowers=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Again, (self.name, self.program, self.operands, self.closed, self.options)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A capture of a compiled function with its derivatives, and the Values from outside that it has some by."""
+
+    again: _Again
     closed: Sequence[Value]
 
-    def rule(self) -> Rule:
-        """The row of the table that it would have."""
-        name = self.compiled.__name__
-        return Rule(f"jit({name})", name, self._value, (self._derivatives,), None, (REAL,))
 
-    def _derivatives(self, operands: Sequence[Any], y: Any) -> list[Any]:
-        reading = self.arguments
-        if not isinstance(reading, Reading):
-            reading = read_call(self.compiled.__name__, *reading)
-        leaves = reading.leaves.copy()
-        for i, operand in zip(self.active, operands):
-            leaves[i] = operand
-        again = reading.rebuild(leaves)
+class _Call:
+    """A call of a compiled function: its program, the arguments, and the numbers that it read from outside."""
+
+    def __init__(self, again: _Again, arguments: Any, closed: Any) -> None:
+        self.again, self.arguments, self.closed = again, arguments, closed
+
+    @property
+    def name(self) -> str:
+        """What the function is called."""
+        return self.again.name
+
+    def inputs(self) -> list[Any]:
+        """The program's inputs as they were."""
+        return [*flatten(self.arguments)[0], *self.closed.tolist()]
+
+    def on(self, operands: Sequence[Any]) -> list[Any]:
+        """The inputs with other operands."""
+        inputs = self.inputs()
+        for i, operand in zip(self.again.operands, operands, strict=True):
+            inputs[i] = operand
+        return inputs
+
+    def value(self, index: int, operands: Sequence[Any]) -> Any:
+        """A number of the result for other operands: floats, Values or tracers."""
+        inputs = self.on(operands)
+        if only_floats(inputs) and not is_capturing():
+            return self.again.values(inputs)[index]
+        return replay(self.again.program, inputs, [self.again.results[index]])[0]
+
+    def row(self, index: int, operands: Sequence[Any]) -> Sequence[Any]:
+        """The derivatives of a number of the result, as Values or tracers."""
+        before = self.inputs()
+        for i, x in zip(self.again.operands, operands):
+            _refuse_change(self.name, before[i], x)
+        inputs, count = self.on(operands), len(operands)
+        chosen = slice(index * count, (index + 1) * count)
         if is_capturing():
-            _, rows, outside = _rows_of(self.compiled.function, again, self.active, self.closed)
-        else:
-            with_rows = self.compiled._with_rows(self.active)
-            number, _, rows = with_rows.nodes(*again[0], **again[1])
-            outside = with_rows.operands(int(lower(number)))
-        row: list[Any] = rows[self.output]
-        place = {id(x): derivative for x, derivative in zip(outside, row[len(self.active) :])}
-        return [*row[: len(self.active)], *[place.get(id(x), 0.0) for x in self.closed]]
+            return replay(self.again.program, inputs, self.again.rows[chosen])
+        row: Sequence[Any] = self.again.derivatives.nodes(inputs)[chosen]
+        return row
 
-    def _value(self, numbers: Sequence[float]) -> float:
-        name = self.compiled.__name__
-        raise NotImplementedError(f"the node of the compiled function {name} cannot be computed again")
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Call, (self.again, flatten(self.arguments)[0], self.closed)
+
+
+class _BatchCall:
+    """A call of a map over rows that closes over Values: its program is captured when something asks for it."""
+
+    def __init__(self, compiled: Compiled, arguments: Any, result: Any, closed: Sequence[Value]) -> None:
+        self.compiled, self.arguments, self.result, self.closed = compiled, arguments, result, closed
+        self.name, self.before = compiled.__name__, [x.data for x in closed]
+
+    @functools.cached_property
+    def _program(self) -> tuple[_Call, list[int]]:
+        """The call of the program, and where its operands are among those of the nodes.
+
+        Raises
+        ------
+        ValueError
+            If something that the function reads has changed since.
+        """
+        for x, before in zip(self.closed, self.before):
+            _refuse_change(self.name, before, x)
+        with_rows = self.compiled._with_rows(())
+        number, result, _, numbers = Context().run(with_rows, *self.arguments)  # at the top level, in no mode
+        for old, new in zip(flatten(self.result)[0], flatten(result)[0]):
+            if not (isclose(old, new, rel_tol=SAME) or old != old):
+                raise ValueError(
+                    f"jit({self.name}) computed {old!r}, and {new!r} when it was captured again, for a higher "
+                    "derivative or for other operands: something that it reads has changed since. Differentiate before "
+                    "changing it, or make it an argument"
+                )
+        recorded = with_rows.recorded(int(number))
+        place = {id(x): k for k, x in enumerate(self.closed)}
+        return _Call(recorded.again, self.arguments, numbers), [place[id(x)] for x in recorded.closed]
+
+    def value(self, index: int, operands: Sequence[Any]) -> Any:
+        """A number of the result for other operands: floats, Values or tracers."""
+        call, places = self._program
+        return call.value(index, [operands[place] for place in places])
+
+    def row(self, index: int, operands: Sequence[Any]) -> Sequence[Any]:
+        """The derivatives of a number of the result, as Values or tracers."""
+        call, places = self._program
+        row: list[Any] = [0.0] * len(operands)
+        for place, derivative in zip(places, call.row(index, [operands[place] for place in places])):
+            row[place] = derivative
+        return row
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _batch_call, (self.name, *self._program)
+
+
+def _batch_call(name: str, call: _Call, places: list[int]) -> _BatchCall:
+    restored = _BatchCall.__new__(_BatchCall)
+    vars(restored).update(name=name, _program=(call, places))
+    return restored
+
+
+def _refuse_change(name: str, before: float, now: Any) -> None:
+    if now._data.hex() != before.hex():
+        raise ValueError(
+            f"jit({name}) was computed from {before!r}, which has been changed to {now!r} since: a higher derivative "
+            "would mix the two. Differentiate before assigning .data"
+        )
+
+
+def _kept(argument: Any) -> Any:
+    """An argument as it is now; Values stay the same ones."""
+    return argument.copy() if is_array(argument) else Snapshot().tree(argument)
+
+
+def _nodes(result: Any, rows: Sequence[Sequence[float] | None], call: Any, operands: tuple[Value, ...]) -> Any:
+    """The result as nodes; `rows` has the derivatives of each number by the operands (None: no node)."""
+    if not operands:
+        return result
+    values, rebuild = flatten(result)
+    made = enumerate(zip(values, rows))
+    return rebuild([y if row is None else _node(y, _Compiled(call, k), operands, tuple(row)) for k, (y, row) in made])
+
+
+class _Compiled(CallRule):
+    """The row of a node that stands for one number of a compiled function's result."""
+
+    __slots__ = ()
+    kind = "jit"
+    call: _Call | _BatchCall
+
+    def again(self) -> Callable[[Sequence[Any]], Any]:
+        """The number as a function of the operands: the program, run again."""
+        return functools.partial(self.call.value, self.index)
+
+    def local_derivatives(
+        self, operands: Sequence[Any], output: Any, wanted: Sequence[bool] | None = None
+    ) -> tuple[Any, ...]:
+        """The local derivatives as Values: the program's, compiled with their own derivatives."""
+        row = self.call.row(self.index, operands)
+        return tuple([d if wanted is None or wanted[k] else None for k, d in enumerate(row)])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Compiled, (self.call, self.index)
 
 
 def jit(
@@ -526,15 +688,12 @@ def compile_graph(outputs: Any, inputs: Sequence[Value], **options: Any) -> Comp
     results, rebuild = flatten(outputs, "outputs")
     order = topological_order(*[y for y in results if isinstance(y, Value)], leaves=inputs)
 
-    def replay(*numbers: Any) -> Any:
+    def graph(*numbers: Any) -> Any:
         if len(numbers) != len(inputs):
             raise TypeError(f"the graph has {len(inputs)} inputs, not {len(numbers)}")
         now: dict[Any, Any] = dict(zip(inputs, numbers))
-        for node in order:
-            if node not in now:
-                now[node] = node if node.op is None else node.op(*[now.get(o, o) for o in node.operands])
+        calls.replay(order, now)
         return rebuild([now.get(y, y) for y in results])
 
-    replay.__name__ = "graph"
-    compiled: Compiled = jit(replay, **options)
+    compiled: Compiled = jit(graph, **options)
     return compiled

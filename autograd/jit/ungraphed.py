@@ -6,45 +6,63 @@ never differentiated, so theirs are left out; who does differentiate one gets th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import Context
 from typing import Any
 
 from autograd import rules
 from autograd.jit import native
 from autograd.jit.capture import is_capturing
-from autograd.jit.structure import Reading
+from autograd.jit.program import Program
+from autograd.jit.replay import replay
 from autograd.rules import Rule
-from autograd.tree import flatten
 from autograd.value import Value, _fill
 
 
 class Call:
-    """A call of a function, to be made again on Values as they were."""
+    """A call of a compiled function, whose program can be run again on Values as they were."""
 
-    def __init__(self, function: Callable[..., Any], arguments: Reading, closed: Sequence[Value]):
-        self.function, self.arguments = function, arguments
-        self.numbers = [x.data if isinstance(x, Value) else x for x in arguments.leaves]
-        self.closed = [(x, x.data.hex()) for x in closed]
+    def __init__(self, name: str, program: Program, leaves: Sequence[Any], closed: Sequence[Value]) -> None:
+        self.name, self.program, self.leaves, self.closed = name, program, leaves, closed
+        self.numbers = [x.data if isinstance(x, Value) else x for x in leaves]
+        self.before = [x.data for x in closed]
         self.lock = native.Lock()
         self.made: list[Any] = []
 
     def results(self) -> list[Any]:
-        """The numbers of the result as nodes of a graph."""
-        if not self.made:
-            for x, before in self.closed:
-                if x.data.hex() != before:
+        """The numbers of the result as nodes of a graph; the graphs that this one stands on are made first."""
+        stack = [self]
+        while stack:
+            if missing := stack[-1].missing():
+                stack += missing
+            else:
+                stack.pop().make()
+        return self.made
+
+    def missing(self) -> list[Call]:
+        """The calls whose graphs must be there before this one's."""
+        if self.made:
+            return []
+        earlier = [x._call for x in (*self.leaves, *self.closed) if isinstance(x, Ungraphed)]
+        return list(dict.fromkeys([call for call in earlier if call is not None and not call.made]))
+
+    def make(self) -> None:
+        """Make the graph, unless it is there."""
+        with self.lock:
+            if self.made:
+                return
+            for x, before in zip(self.closed, self.before):
+                if x.data.hex() != before.hex():
                     raise ValueError(
-                        f"a compiled gradient closes over {x!r}, which was {float.fromhex(before)!r} when the gradient "
+                        f"the compiled function {self.name} closes over {x!r}, which was {before!r} when the gradient "
                         "was computed: the gradient's graph cannot be made any more. Differentiate before assigning "
                         ".data, or make the Value an argument"
                     )
-            pairs = zip(self.arguments.leaves, self.numbers)
+            pairs = zip(self.leaves, self.numbers)
             then = [Value.restore(n, rules.pos, (grown(x),), (1.0,)) if isinstance(x, Value) else n for x, n in pairs]
-            args, keywords = self.arguments.rebuild(then)
-            result = Context().run(self.function, *args, **keywords)  # at the top level, in no mode
-            self.made = flatten(result)[0]
-        return self.made
+            inputs = [*then, *map(grown, self.closed)]
+            self.made = Context().run(replay, self.program, inputs)  # at the top level, in no mode
+            self.leaves, self.numbers = (), []  # the graph has them now
 
 
 def _asked(name: str) -> Any:
@@ -72,9 +90,10 @@ class Ungraphed(Value):
         """Make the graph, if that has not happened; the node itself."""
         call = getattr(self, "_call", None)
         if call is not None:
+            results = call.results()
             with call.lock:
                 if self._call is not None:
-                    result = call.results()[self._index]
+                    result = results[self._index]
                     self._call = None
                     if isinstance(result, Value):
                         _fill(self, self._data, rules.pos, (result,), (1.0,), self.label, self._grad, self.source)

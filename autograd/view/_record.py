@@ -7,6 +7,7 @@ from math import frexp, isfinite, nan
 from statistics import fmean
 from typing import Any
 
+from autograd.calls import CallRule
 from autograd.rules import TABLE, Rule
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
@@ -201,21 +202,24 @@ def finite_differences(nodes: Sequence[Value]) -> list[float | None]:
     """∂output/∂node for every node by central differences, from the rows' values alone.
 
     Every node is moved up and down in turn and what depends on it is computed again, without Values. None stands
-    where that cannot be done: at a primitive that is not in the table, or where the numbers are not finite.
+    where that cannot be done: at a primitive that is not in the table, or where the numbers are not finite. A call
+    of a function (a checkpoint, a compiled one) is made once more, and computed with the branches that it took.
     """
     place = {node: index for index, node in enumerate(nodes)}
-    if not all(node.op is None or TABLE.get(node.op.name) is node.op for node in nodes):
+    rows = [node.op for node in nodes]
+    if not all(rule is None or TABLE.get(rule.name) is rule or isinstance(rule, CallRule) for rule in rows):
         return [None] * len(nodes)
+    formulas = [rule.again() if isinstance(rule, CallRule) else rule and rule.evaluate for rule in rows]
     data = [node.data for node in nodes]
     operands = [[(o, None) if type(o) is float else (0.0, place[o]) for o in node.operands] for node in nodes]
 
     def moved(start: int, by: float) -> float:
         changed = {start: data[start] + by}
         for index in range(start + 1, len(nodes)):
-            rule = nodes[index].op
-            if rule is not None and any(o in changed for _, o in operands[index]):
+            compute = formulas[index]
+            if compute is not None and any(o in changed for _, o in operands[index]):
                 numbers = [c if o is None else changed.get(o, data[o]) for c, o in operands[index]]
-                changed[index] = rule.evaluate(numbers)
+                changed[index] = compute(numbers)
         return changed.get(len(nodes) - 1, data[-1])
 
     found: list[float | None] = []
