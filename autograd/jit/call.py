@@ -10,7 +10,7 @@ from types import MethodType
 from typing import Any
 
 from autograd import calls, transforms
-from autograd.calls import CallRule, Snapshot
+from autograd.calls import CallRule
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
@@ -411,8 +411,8 @@ class _Call:
 
 
 def _kept(argument: Any) -> Any:
-    """An argument without Values, as it is now."""
-    return argument.copy() if is_array(argument) else Snapshot().tree(argument)
+    """The numbers of an argument as they are now."""
+    return argument.copy() if is_array(argument) else flatten(argument)[0]
 
 
 class _Compiled(CallRule):
