@@ -38,7 +38,7 @@ from autograd import (
     vmap,
 )
 from autograd.jit import Ungraphed, compile_graph, jit
-from autograd.tree import lower
+from autograd.tree import flatten, lower
 from autograd.view import explain, flow
 
 BOTH = pytest.mark.parametrize("keep", [checkpoint, jit])
@@ -151,6 +151,39 @@ def test_arguments_of_all_kinds_are_kept():
         return y
 
     close(4.0 + 2.0 + 18.0 * 2.0 + 6.0 * 2.0 + 8.0, second(function, 2.0))
+
+
+class Box:
+    """A module of a number that is no Value."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def tree_flatten(self):
+        """Its child, and how to make another."""
+        return [(".number", self.number)], lambda new: Box(*new)
+
+
+@pytest.mark.parametrize("argument", [Box(2.0), State(2.0, [3.0]), [2.0], {"a": [2.0]}, np.array([2.0])])
+def test_arguments_of_a_function_that_closes_over_values_are_kept(argument):
+    """Arguments without Values take a short way; what they hold may change after the call all the same."""
+
+    def function(x):
+        given = copy.deepcopy(argument)
+        kept = jit(lambda tree: flatten(tree)[0][0] * x**3)
+        kept(given)
+        y = kept(given)
+        if isinstance(given, Box):
+            given.number = 100.0
+        elif isinstance(given, State):
+            given.a = 100.0
+        elif isinstance(given, dict):
+            given["a"][0] = 100.0
+        else:
+            given[0] = 100.0
+        return y
+
+    assert 24.0 == grad(grad(function))(2.0)
 
 
 def test_functions_of_all_kinds_are_kept():
