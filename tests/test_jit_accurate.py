@@ -45,3 +45,25 @@ def test_every_row(name: str) -> None:
     for way, actual in {"node": nodes, "scalar": scalars, "lanes": lanes}.items():
         different = [(row, e, a) for row, e, a in zip(rows, expected, actual, strict=True) if e != a]
         assert not different, (way, len(different), different[0])
+
+
+@pytest.mark.parametrize("exponent", [-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0])
+def test_constant_powers(exponent: float) -> None:
+    """No power with a constant exponent is a product, but for those that `pow` has to the last bit."""
+    x = [row[0] for row in operands("pow", 1, 2000)]
+    one, many = jit(lambda x: x**exponent, accurate=True), jit(vmap(lambda x: x**exponent), accurate=True)
+    expected = [bits(TABLE["pow"].evaluate((v, exponent))) for v in x]
+    assert expected == [bits(one(v)) for v in x]
+    assert expected == [bits(y) for y in many(np.array(x)).tolist()]
+
+
+@pytest.mark.parametrize("exponent", [-1.0, 2.0, 3.0, 4.0])
+def test_small_powers_at_extremes(exponent: float) -> None:
+    """Without `accurate` they are products: with the zeros and infinities of `pow`, and nearly its digits."""
+    one = jit(lambda x: x**exponent)
+    for (x,) in operands("pow", 1, 2000):
+        expected, actual = TABLE["pow"].evaluate((x, exponent)), one(x)
+        if expected == 0.0 or not math.isfinite(expected):
+            assert bits(expected) == bits(actual), x
+        else:
+            assert abs(expected - actual) <= 2.0 * math.ulp(expected), x

@@ -14,6 +14,7 @@ from typing import Any
 from autograd.jit.loops import ENTRY, write_loop
 from autograd.jit.module import Machine, Module, Writer, kind, literal
 from autograd.jit.program import COMPARISONS, LOGIC, Map, Program
+from autograd.jit.rounding import write_round
 from autograd.jit.sums import Kept, keep_factors
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
@@ -315,6 +316,8 @@ class Code(Writer):
             return self._call(f"llvm.{INTRINSICS[op]}.{suffix}", names)
         if op in LIBM and op not in self.module.machine.from_python:
             return self._library(LIBM[op], names)
+        if op == "round":
+            return self._lane_by_lane(write_round(self.module), names)
         rule = data if op == "custom" else None
         symbol = self.module.custom_symbol(rule, len(names)) if rule else f"autograd_python.{op}"
         return self._lane_by_lane(symbol, names)
@@ -334,7 +337,8 @@ class Code(Writer):
     def _lane_by_lane(self, symbol: str, names: Sequence[str]) -> str:
         """A scalar function in every lane, through a helper that is written once."""
         scalars = ", ".join(["double"] * len(names))
-        self.module.declarations[symbol] = f"declare double @{symbol}({scalars}) nounwind"
+        if symbol not in self.module.helpers:
+            self.module.declarations[symbol] = f"declare double @{symbol}({scalars}) nounwind"
         if self.lanes == 1:
             return self._call_scalar(symbol, names)
         helper = f"lanes.{symbol}"
