@@ -1,5 +1,6 @@
 """Build the optional C extensions where their sources and a compiler are; setup.cfg holds the rest."""
 
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -7,6 +8,8 @@ from setuptools.command.build_ext import build_ext
 
 SOURCES = {"autograd._value": "autograd/_value.c", "autograd.jit._call": "autograd/jit/_call.c"}
 # A product that is added stays rounded twice, as in Python; nobody asks errno whether exp overflowed.
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
 FLAGS = {"msvc": ["/std:c11", "/fp:precise"], "unix": ["-O3", "-ffp-contract=off", "-fno-math-errno"]}
 
 

@@ -27,7 +27,7 @@ static inline double value_pow(double a, double b) { return total2(pow(a, b), a,
 
 static inline double value_fma(double a, double b, double c)
 {
-    return isfinite(a) && isfinite(b) && isfinite(c) && a != 0.0 && b != 0.0 ? fma(a, b, c) : a * b + c;
+    return isfinite(a) && isfinite(b) && a != 0.0 && b != 0.0 ? fma(a, b, c) : a * b + c;
 }
 
 /* ---- roots, exponentials, logarithms, trigonometry, special functions ---- */

@@ -22,7 +22,7 @@ touches stands together, from `grad` on. */
 typedef struct Value {
     PyObject_HEAD
     double data;
-    PyObject *rule, *label, *source; /* NULL is None */
+    PyObject *rule, *label, *source; /* NULL is None; label and source are exactly str, so dropping them frees no node */
     PyObject *weakrefs;
     double grad;
     union {
@@ -42,7 +42,7 @@ typedef struct Value {
 
 static PyTypeObject *ValueType;
 /* Given by value.py: see `setup`. */
-static PyObject *mode_variable, *captures, *to_float, *caller, *raise_made, *note_made;
+static PyObject *mode_variable, *captures, *to_float, *caller, *raise_made, *to_text, *note_made;
 static PyObject *rules[RULE_COUNT], *row_values[RULE_COUNT], *rule_codes;
 
 static inline bool is_value(PyObject *object) { return PyObject_TypeCheck(object, ValueType); }

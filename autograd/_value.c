@@ -116,9 +116,11 @@ static void close_row(Row *row)
     Py_CLEAR(row->kept);
 }
 
-/* A contiguous array of floats or of objects. */
+/* A contiguous array of floats or of objects; one that can be `filled` is masked, and refused by Python code. */
 static bool open_buffer(PyObject *object, Row *row)
 {
+    if (PyObject_HasAttrString(object, "filled"))
+        return false;
     if (PyObject_GetBuffer(object, &row->view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) < 0) {
         PyErr_Clear();
         row->view.obj = NULL;
@@ -779,6 +781,7 @@ static PyObject *native_reduce_graph(Native *self, PyObject *const *args, Py_ssi
 }
 
 static bool fill(Value *node, PyObject *rule, PyObject *operands, PyObject *local_grads);
+static inline bool is_text(PyObject *object) { return object == Py_None || PyUnicode_CheckExact(object); }
 
 static Value *restore_record(PyObject *fields, Value *const *nodes, Py_ssize_t known)
 {
@@ -786,7 +789,8 @@ static Value *restore_record(PyObject *fields, Value *const *nodes, Py_ssize_t k
         return NULL;
     double data, grad;
     PyObject **field = ((PyTupleObject *)fields)->ob_item, *places = field[2];
-    if (take(field[0], &data) || take(field[5], &grad) || !PyTuple_CheckExact(field[3]))
+    if (take(field[0], &data) || take(field[5], &grad) || !PyTuple_CheckExact(field[3]) || !is_text(field[4])
+        || !is_text(field[6]) || !Py_IS_TYPE(field[1], Py_TYPE(rules[0])))
         return NULL;
     PyObject *operands = PyTuple_New(PyList_GET_SIZE(places));
     for (Py_ssize_t i = 0; operands && i < PyList_GET_SIZE(places); i++) {
@@ -842,6 +846,12 @@ static void set_field(PyObject **field, PyObject *object)
     Py_XDECREF(before);
 }
 
+/* A label or a source line; Python code says what to do with anything but text and None. */
+static PyObject *as_text(PyObject *given, const char *field)
+{
+    return is_text(given) ? Py_NewRef(given) : PyObject_CallFunction(to_text, "Os", given, field);
+}
+
 /* Rule and operands of a node that has none yet. */
 static bool fill(Value *node, PyObject *rule, PyObject *operands, PyObject *local_grads)
 {
@@ -889,13 +899,17 @@ static PyObject *value_fill(PyObject *module, PyObject *const *args, Py_ssize_t 
         Py_XDECREF(shown);
         return NULL;
     }
-    if (!to_double(args[1], &data) || !to_double(args[6], &grad) || !fill(node, args[2], args[3], args[4]))
-        return NULL;
-    node->data = data;
-    node->grad = grad;
-    set_field(&node->label, args[5]);
-    set_field(&node->source, args[7]);
-    return capturing() && !noted(node) ? NULL : Py_NewRef(args[0]);
+    PyObject *label = as_text(args[5], "label"), *source = label ? as_text(args[7], "source") : NULL;
+    bool fine = source && to_double(args[1], &data) && to_double(args[6], &grad) && fill(node, args[2], args[3], args[4]);
+    if (fine) {
+        node->data = data;
+        node->grad = grad;
+        set_field(&node->label, label);
+        set_field(&node->source, source);
+    }
+    Py_XDECREF(label);
+    Py_XDECREF(source);
+    return fine && (!capturing() || noted(node)) ? Py_NewRef(args[0]) : NULL;
 }
 
 /* _node(data, rule, operands, local_grads) */
@@ -921,6 +935,7 @@ static PyObject *value_vectorcall(PyObject *type, PyObject *const *args, size_t 
     bool label = names && PyTuple_GET_SIZE(names) == 1 && count == 1
                  && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "label") == 0;
     bool simple = (label || !names) && (count == 1 || count == 2) && take(args[0], &data) == 0;
+    simple = simple && (!(label || count == 2) || is_text(args[1]));
     Value *node = new_node(simple ? data : 0.0, NULL);
     if (node && simple && (label || count == 2))
         node->label = args[1] == Py_None ? NULL : Py_NewRef(args[1]);
@@ -1015,6 +1030,33 @@ static int set_grad(PyObject *self, PyObject *number, void *unused)
     return 0;
 }
 
+static const struct text {
+    const char *name;
+    size_t offset;
+} LABEL = {"label", offsetof(Value, label)}, SOURCE = {"source", offsetof(Value, source)};
+
+static PyObject **text_of(PyObject *self, const void *field)
+{
+    return (PyObject **)((char *)self + ((const struct text *)field)->offset);
+}
+
+static PyObject *get_text(PyObject *self, void *field) { return Py_NewRef(or_none(*text_of(self, field))); }
+
+static int set_text(PyObject *self, PyObject *given, void *field)
+{
+    const char *name = ((const struct text *)field)->name;
+    if (!given) {
+        PyErr_Format(PyExc_AttributeError, "the %s of a Value cannot be deleted: assign None", name);
+        return -1;
+    }
+    PyObject *text = as_text(given, name);
+    if (!text)
+        return -1;
+    set_field(text_of(self, field), text);
+    Py_DECREF(text);
+    return 0;
+}
+
 static PyObject *get_operands(PyObject *self, void *unused)
 {
     Value *node = (Value *)self;
@@ -1059,14 +1101,14 @@ static PyGetSetDef value_getset[] = {
     {"operands", get_operands, NULL, "What it was computed from: Values and plain floats, in order.", NULL},
     {"local_grads", get_local_grads, NULL, "The local derivatives; None where no message goes.", NULL},
     {"parents", get_parents, NULL, "The Values among the operands.", NULL},
+    {"label", get_text, set_text, "A name, or None.", (void *)&LABEL},
+    {"source", get_text, set_text, "The line that made the node, if it was noted.", (void *)&SOURCE},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMemberDef value_members[] = {
     {"_data", T_DOUBLE, offsetof(Value, data), 0, NULL},
     {"_grad", T_DOUBLE, offsetof(Value, grad), 0, NULL},
-    {"label", T_OBJECT, offsetof(Value, label), 0, "A name, or None."},
-    {"source", T_OBJECT, offsetof(Value, source), 0, "The line that made the node, if it was noted."},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Value, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -1227,18 +1269,19 @@ static bool take_methods(PyObject *python)
            && (python_bool = PyObject_GetAttrString(python, "__bool__"));
 }
 
-/* setup(python_class, table, mode, captures, to_float, caller, raise_made, note_made): what the C build needs of value.py. */
+/* setup(python_class, table, mode, captures, to_float, caller, raise_made, to_text, note_made): what value.py gives. */
 static PyObject *value_setup(PyObject *module, PyObject *args)
 {
     PyObject *python, *table;
-    if (!PyArg_ParseTuple(args, "OO!OO!OOOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
-                          &to_float, &caller, &raise_made, &note_made))
+    if (!PyArg_ParseTuple(args, "OO!OO!OOOOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
+                          &to_float, &caller, &raise_made, &to_text, &note_made))
         return NULL;
     Py_INCREF(mode_variable);
     Py_INCREF(captures);
     Py_INCREF(to_float);
     Py_INCREF(caller);
     Py_INCREF(raise_made);
+    Py_INCREF(to_text);
     Py_INCREF(note_made);
     return take_table(table) && take_methods(python) ? Py_NewRef((PyObject *)ValueType) : NULL;
 }

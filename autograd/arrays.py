@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograd import rules
+from autograd.ieee import refuse_masked
 from autograd.rules import TABLE
 
 RENAMED = {
@@ -47,6 +48,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
     """Answer NumPy's question how to apply one of its functions where a Value is among the arguments."""
     import numpy
 
+    for x in inputs:
+        refuse_masked(x)
     objects = [numpy.asarray(x, dtype=object) for x in inputs]
     if method != "__call__":
         return getattr(ufunc, method)(*objects, **options)
@@ -71,6 +74,8 @@ def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
     """Apply `function` to arrays element by element, broadcasting; floats come back as float64."""
     import numpy
 
+    for x in operands:
+        refuse_masked(x)
     objects = [numpy.asarray(x, dtype=object) for x in operands]
     with numpy.errstate(all="ignore"):  # as above
         result = numpy.frompyfunc(function, len(operands), 1)(*objects)

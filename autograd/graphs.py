@@ -6,6 +6,8 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from autograd import rules
+from autograd.modes import current_mode, current_trace
 from autograd.native import fast
 from autograd.sweep import topological_order
 
@@ -18,6 +20,25 @@ def copy_node(node: Value, operands: Sequence[Any]) -> Value:
     twin = type(node).restore(node.data, node.op, tuple(operands), node.local_grads, node.label, node.grad, node.source)
     if hasattr(node, "__dict__"):  # an instance of a subclass
         twin.__dict__.update(node.__dict__)
+    return twin
+
+
+def connected_copy(node: Value, memo: dict[int, Any] | None = None) -> Value:
+    """A new node with the number of this one, through which gradients pass: a copy that a transform sees.
+
+    With a `memo`, that of `copy.deepcopy`, the attributes of a subclass are copied too.
+    """
+    twin: Value = rules.pos(node)
+    if current_trace() is None and type(twin) is not type(node):  # an instance of a subclass
+        twin = type(node).restore(twin.data, twin.op, twin.operands, twin.local_grads, source=twin.source)
+        mode = current_mode()
+        if mode is not None and mode.made is not None:
+            mode.made.add(twin)
+        if memo is not None:
+            memo[id(node)] = twin  # an attribute may refer to its node
+        if hasattr(node, "__dict__"):
+            vars(twin).update(node.__dict__ if memo is None else copy.deepcopy(node.__dict__, memo))
+    twin.label = node.label
     return twin
 
 

@@ -35,8 +35,24 @@ def to_float(number: object) -> float:
         except OverflowError:  # an int beyond the range of floats
             return inf if number > 0 else -inf  # type: ignore[operator]
     if getattr(number, "ndim", None) == 0 and hasattr(number, "__setitem__"):  # an array, not a scalar
+        refuse_masked(number)
         return to_float(number.item())  # type: ignore[attr-defined]
     raise TypeError(_why_not_real(number))
+
+
+def refuse_masked(array: object, path: str = "") -> None:
+    """Raise for a masked array: its elements, one by one, do not say which of them are masked.
+
+    Raises
+    ------
+    TypeError
+        If any element is masked.
+    """
+    if hasattr(array, "filled") and hasattr(array, "compressed") and array.mask.any():  # type: ignore[attr-defined]
+        raise TypeError(
+            f"{path + ': ' if path else ''}a {type(array).__name__} would lose its mask here: pass .filled(number) "
+            "with the number for what is masked, or .compressed() without what is masked"
+        )
 
 
 def _why_not_real(number: object) -> str:
@@ -181,8 +197,10 @@ def sign(x: float) -> float:
 
 def fma(x: float, y: float, z: float) -> float:
     """x * y + z, rounded once (IEEE 754 fusedMultiplyAdd)."""
-    if not (isfinite(x) and isfinite(y) and isfinite(z)) or x == 0.0 or y == 0.0:
+    if not (isfinite(x) and isfinite(y)) or x == 0.0 or y == 0.0:
         return x * y + z
+    if not isfinite(z):
+        return z  # also where x * y alone would overflow
     total = Fraction(x) * Fraction(y) + Fraction(z)
     if total == 0:
         return x * y + z

@@ -29,6 +29,7 @@ from typing import Any, Protocol, overload
 from autograd import rules as _rules
 from autograd.arrays import UFUNCS as _UFUNCS
 from autograd.arrays import elementwise as _elementwise
+from autograd.ieee import refuse_masked as _refuse_masked
 from autograd.modes import mode as _mode
 from autograd.native import fast as _fast
 from autograd.value import Operand, Value
@@ -213,11 +214,19 @@ def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
     return hypot(*[a - b for a, b in zip(p, q, strict=True)])
 
 
+def _elements(operands: Iterable[Any]) -> Iterable[Any]:
+    """What an n-ary function takes from one iterable."""
+    if not hasattr(operands, "ravel"):
+        return operands
+    _refuse_masked(operands)
+    elements: Iterable[Any] = operands.ravel()
+    return elements
+
+
 def _many(name: str, operands: tuple[Any, ...]) -> list[Any]:
     """The operands of an n-ary function: one iterable, or the operands one by one."""
     if len(operands) == 1 and not isinstance(operands[0], (Value, float, int)):
-        only = operands[0]
-        operands = tuple(only.ravel() if hasattr(only, "ravel") else only)
+        operands = tuple(_elements(operands[0]))
     if not operands:
         raise ValueError(f"{name} of no operands has no value: pass at least one")
     return list(operands)
@@ -260,7 +269,7 @@ def logsumexp(*operands: Any) -> Any:
 @_fast
 def sum(operands: Iterable[Any], start: Any = 0.0) -> Any:
     """The sum of an iterable, as one node."""
-    total = _rules.sum(*(operands.ravel() if hasattr(operands, "ravel") else operands))
+    total = _rules.sum(*_elements(operands))
     return total if isinstance(start, (float, int)) and start == 0 else total + start
 
 
@@ -270,7 +279,7 @@ fsum = sum
 @_fast
 def prod(operands: Iterable[Any], *, start: Any = 1.0) -> Any:
     """The product of an iterable, as one node; zeros among the factors do no harm to the gradient."""
-    product = _rules.prod(*(operands.ravel() if hasattr(operands, "ravel") else operands))
+    product = _rules.prod(*_elements(operands))
     return product if isinstance(start, (float, int)) and start == 1 else product * start
 
 
@@ -287,6 +296,8 @@ def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
     >>> [v.grad for v in w]
     [3.0, 4.0]
     """
+    _refuse_masked(xs)
+    _refuse_masked(ys)
     left, right = list(xs), list(ys)
     if len(left) != len(right):
         raise ValueError(f"dot needs two sequences of one length, not {len(left)} and {len(right)}")

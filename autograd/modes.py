@@ -8,6 +8,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,8 +36,18 @@ class Mode:
 active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
 active_mode.set(None)  # every node asks: the interpreter remembers where it found a value, but not a default
 current_mode = active_mode.get
+inside_transform: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
 PLAIN = Mode()
 captures: list[Any] = []  # those going on in any thread; while there are none, no number is looked after
+
+
+def _forget_other_threads() -> None:
+    """In a child process only the thread that forked lives on: nobody ends the captures of the others."""
+    captures[:] = [trace for trace in captures if trace.thread == threading.get_ident()]
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 @contextmanager
@@ -112,6 +123,12 @@ def current_trace() -> Any:
     """The program that the compiler is capturing in this context, or None."""
     mode = current_mode()
     return None if mode is None else mode.trace
+
+
+def keeps_copies() -> bool:
+    """Whether a copy of a Value stays connected to it: inside a transform or `checkpoint`."""
+    mode = current_mode()
+    return inside_transform.get() or (mode is not None and mode.made is not None)
 
 
 def note_made(node: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ def load(name: str, *needs: Any) -> tuple[Any, str]:
     """A module of the C build, given what it `needs` to be set up; or None and the reason why there is none."""
     if os.environ.get("AUTOGRAD_PURE_PYTHON", "0") not in ("", "0"):
         return None, "AUTOGRAD_PURE_PYTHON is set"
+    if "free-threading" in sys.version:  # as sysconfig's Py_GIL_DISABLED says, which takes a millisecond to load
+        return None, "free-threaded Python: the C relies on the GIL"
     try:
         module = importlib.import_module(name)
         if needs:

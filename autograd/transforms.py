@@ -16,16 +16,15 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from autograd import rules
-from autograd.modes import current_trace, mode
+from autograd.modes import current_trace, inside_transform, mode
 from autograd.rules import REAL, Interval, Rule
 from autograd.sweep import LocalDerivatives, forward, raise_for_tangents, recorded, reverse, topological_order, watch
-from autograd.tree import children, flatten, is_array, is_leaf, lower, make_array, pairs
+from autograd.tree import children, flatten, in_doubles, is_array, is_leaf, lower, make_array, only_floats, pairs
 from autograd.value import Value
 
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
 
-_inside: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
 # How the compiler maps a function over rows while it captures: (function, rows, reduce) → results or NotImplemented.
 map_rows: ContextVar[Callable[[Function, list[list[Any]], str | None], Any] | None] = ContextVar(
     "autograd_map_rows", default=None
@@ -53,10 +52,10 @@ class _Run:
         named = [(flatten(a, f"argument {i} of {self.name}")) for i, a in zip(self.numbers, chosen)]
         self.leaves = [leaf for leaves, _ in named for leaf in leaves]
         self.arguments = chosen
-        self.symbolic = _inside.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
+        self.symbolic = inside_transform.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
         trace = current_trace()
         leaf = Value if trace is None else trace.fresh
-        token = _inside.set(True)
+        token = inside_transform.set(True)
         try:
             with mode(recording=True):
                 self.inputs = [rules.pos(x) if isinstance(x, Value) else leaf(x) for x in self.leaves]
@@ -66,7 +65,7 @@ class _Run:
                     start += len(leaves)
                 self.result = function(*given, **(options or {}))
         finally:
-            _inside.reset(token)
+            inside_transform.reset(token)
         self.aux: Any = None
         if has_aux:
             if not (isinstance(self.result, tuple) and len(self.result) == 2):
@@ -155,8 +154,12 @@ def _on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivati
             if node not in active or node.op is None:
                 return nothing
             wanted = [type(o) is not float and o in active for o in node.operands]
-            with nullcontext() if watch() is None else mode(anomaly=False):  # a branch that is not taken may be nan
-                known[node] = node.op.local_derivatives(node.operands, node, wanted)
+            token = inside_transform.set(True)  # a derivative may take a gradient itself
+            try:
+                with nullcontext() if watch() is None else mode(anomaly=False):  # a branch that is not taken may be nan
+                    known[node] = node.op.local_derivatives(node.operands, node, wanted)
+            finally:
+                inside_transform.reset(token)
         return known[node]
 
     return local
@@ -494,7 +497,10 @@ def vmap(
         axes = tuple(in_axes) if isinstance(in_axes, Sequence) else (in_axes,) * len(args)
         if len(axes) != len(args):
             raise ValueError(f"in_axes has {len(axes)} entries for {len(args)} arguments")
-        columns = [None if axis is None else _rows(arg, axis) for arg, axis in zip(args, axes)]
+        named = [f"argument {k} of {getattr(function, '__name__', 'the function')}" for k in range(len(args))]
+        columns = [
+            None if axis is None else _rows(in_doubles(arg, name), axis) for name, arg, axis in zip(named, args, axes)
+        ]
         counts = {len(column) for column in columns if column is not None}
         if len(counts) != 1:
             what = (
@@ -633,8 +639,8 @@ def custom_gradient(
         return Rule(
             name=function.__name__,
             symbol=symbol or function.__name__,
-            value=function,
-            derivatives=derivatives,
+            value=_at_top_level(function),
+            derivatives=tuple(map(_at_top_level, derivatives)),
             arity=len(derivatives),
             domain=tuple(domain) if domain is not None else (REAL,) * len(derivatives),
             kink=kink,
@@ -642,6 +648,22 @@ def custom_gradient(
         )
 
     return decorate
+
+
+def _at_top_level(function: Function) -> Function:
+    """On floats, the function as if no transform were around it: a gradient that it takes is a float then."""
+
+    @functools.wraps(function)
+    def on_numbers(*operands: Any) -> Any:
+        if not only_floats(operands):
+            return function(*operands)
+        token = inside_transform.set(False)
+        try:
+            return function(*operands)
+        finally:
+            inside_transform.reset(token)
+
+    return on_numbers
 
 
 def checkpoint(function: Function) -> Function:

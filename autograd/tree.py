@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autograd.ieee import to_float
+from autograd.ieee import refuse_masked, to_float
 from autograd.value import Value
 
 Rebuild = Callable[[Sequence[Any]], Any]
@@ -45,9 +45,57 @@ def children(tree: Any) -> tuple[list[tuple[str, Any]], Rebuild] | None:
     return None
 
 
-def is_array(tree: Any) -> bool:
-    """Whether it is an ndarray (a NumPy scalar is not)."""
-    return hasattr(tree, "ravel") and hasattr(tree, "__setitem__")
+def is_array(tree: Any, path: str = "") -> bool:
+    """Whether it is an ndarray (a NumPy scalar is not).
+
+    Raises
+    ------
+    TypeError
+        For a masked array, so that none loses its mask wherever a tree is taken apart; `path` is what it is called.
+    """
+    if not (hasattr(tree, "ravel") and hasattr(tree, "__setitem__")):
+        return False
+    refuse_masked(tree, path)
+    return True
+
+
+def as_doubles(array: Any, path: str) -> Any:
+    """The array as float64, where NumPy would cast it without being told to.
+
+    Raises
+    ------
+    TypeError
+        For complex numbers, text, dates and the like.
+    """
+    import numpy
+
+    if array.dtype.kind == "b" or numpy.can_cast(array.dtype, numpy.float64, casting="same_kind"):
+        return numpy.asarray(array, dtype=numpy.float64)
+    raise TypeError(f"{path}: an ndarray of {array.dtype} does not become float64: convert it with .astype(float)")
+
+
+def in_doubles(tree: Any, path: str) -> Any:
+    """The same tree with NumPy's numbers as doubles: its whole numbers overflow in silence, and float32 rounds.
+
+    Python's own numbers stay as they are.
+
+    Raises
+    ------
+    TypeError
+        For an ndarray or NumPy scalar that is not of real numbers; the message gives its path.
+    """
+    if is_leaf(tree) or (type(tree) in (list, tuple) and all(map(is_leaf, tree))):
+        return tree
+    if is_array(tree, path):
+        return make_array(_numbers(tree, path), tree.shape) if tree.dtype == object else as_doubles(tree, path)
+    if hasattr(tree, "dtype"):
+        return _leaf(tree, path)[0][0]
+    parts = children(tree)
+    if parts is None:
+        return tree
+    named, put_together = parts
+    new = [in_doubles(child, path + name) for name, child in named]
+    return tree if all(x is child for x, (_, child) in zip(new, named)) else put_together(new)
 
 
 def is_leaf(tree: Any) -> bool:
@@ -101,11 +149,11 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     >>> rebuild([10.0, 20.0, 30.0])
     {'a': 10.0, 'b': [20.0, (30.0, None)]}
     """
-    if arrays and is_array(tree):
+    if arrays and is_array(tree, path):
         return [tree], lambda new: new[0]
     if type(tree) is list and all(map(is_leaf, tree)):
         return tree.copy(), list
-    if is_array(tree):
+    if is_array(tree, path):
         return _numbers(tree, path), lambda new: make_array(new, tree.shape)
     parts = children(tree)
     if parts is None:

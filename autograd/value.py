@@ -23,6 +23,7 @@ from autograd.modes import (
     captures,
     current_mode,
     current_trace,
+    keeps_copies,
     note_made,
     refuse_in_capture,
 )
@@ -119,14 +120,14 @@ class Value:
         ∂self/∂operand for each operand; None where no message goes (constants, unselected branches). Like `op` and
         `operands` not to be assigned; the C build refuses it.
     label : str or None
-        May be assigned.
+        May be assigned, text or None.
     source : str or None
         The line that made the node, if it was made under `record_sources()` or `detect_anomaly()`.
 
     Raises
     ------
     TypeError
-        If the data is not a real number; the message says what to pass.
+        If the data is not a real number, or the label neither text nor None; the message says what to pass.
 
     Examples
     --------
@@ -138,12 +139,12 @@ class Value:
     (-2.0, 1.0, 2.0)
     """
 
-    __slots__ = ("_data", "_grad", "op", "operands", "local_grads", "label", "source", "__weakref__")
+    __slots__ = ("_data", "_grad", "op", "operands", "local_grads", "_label", "_source", "__weakref__")
     op: Rule | None
     operands: tuple[Any, ...]  # Values and floats
     local_grads: tuple[float | None, ...]
-    label: str | None
-    source: str | None
+    _label: str | None
+    _source: str | None
 
     def __init__(self, data: float, label: str | None = None) -> None:
         if isinstance(data, Value):
@@ -194,6 +195,24 @@ class Value:
         self._grad = number if type(number) is float else to_float(number)
 
     @property
+    def label(self) -> str | None:
+        """A name for pictures and error messages; assignable."""
+        return self._label
+
+    @label.setter
+    def label(self, text: str | None) -> None:
+        self._label = _text(text, "label")
+
+    @property
+    def source(self) -> str | None:
+        """The line that made the node, if that was recorded."""
+        return self._source
+
+    @source.setter
+    def source(self, text: str | None) -> None:
+        self._source = _text(text, "source")
+
+    @property
     def parents(self) -> tuple[Value, ...]:
         """The Values among the operands."""
         return tuple([o for o in self.operands if isinstance(o, Value)])
@@ -223,6 +242,8 @@ class Value:
         source: str | None = None,
     ) -> Value:
         """A node with the fields given: for copies, and for operations that know their own derivatives."""
+        if op is not None and not isinstance(op, Rule):
+            raise TypeError(f"op must be a row of the table or None, not {op!r:.80} of type {type(op).__name__}")
         kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
         node = Value.__new__(cls)
         _fill(node, to_float(data), op, kept, _checked(kept, local_grads), label, to_float(grad), source)
@@ -275,11 +296,15 @@ class Value:
         return arrays.apply_ufunc(ufunc, method, inputs, options)
 
     def __copy__(self) -> Value:
+        if keeps_copies():
+            return graphs.connected_copy(self)
         if captures and (traced := _traced(self)) is not None:
             return traced.detach() if self.op is None else traced
         return graphs.copy_node(self, self.operands)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
+        if keeps_copies():
+            return graphs.connected_copy(self, memo)
         if captures and (traced := _traced(self)) is not None:
             return traced.detach()
         return graphs.copy_graph(self, memo)
@@ -347,6 +372,18 @@ def _checked(operands: tuple[Operand, ...], local_grads: Sequence[Any]) -> tuple
     return tuple([d if isinstance(o, Value) else None for o, d in zip(operands, local)])
 
 
+def _text(given: object, field: str) -> str | None:
+    """A label or a source line, which is text or None: nothing else may hang on a node, other nodes least of all."""
+    if given is None or type(given) is str:
+        return given
+    if isinstance(given, str):  # its attributes are left behind
+        return str.__str__(given)
+    raise TypeError(
+        f"the {field} of a Value is text or None, not {given!r:.80} of type {type(given).__name__}: "
+        "pass str(...), or keep objects in a dict by Value"
+    )
+
+
 def _fill(
     node: Value,
     data: float,
@@ -360,9 +397,10 @@ def _fill(
     """The fields of a new node."""
     if getattr(node, "op", None) is not None:
         raise AttributeError(f"{node.describe()} is computed already: make a new Value")
+    label, source = _text(label, "label"), _text(source, "source")
     node._data, node._grad = data, grad
     node.op, node.operands, node.local_grads = op, operands, local_grads
-    node.label, node.source = label, source
+    node._label, node._source = label, source
     if captures:
         note_made(node)
 
@@ -375,7 +413,7 @@ def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: t
     node.op = rule
     node.operands = operands
     node.local_grads = local_grads
-    node.label = node.source = None
+    node._label = node._source = None
     mode = current_mode()
     if mode is not None:
         if mode.trace is not None:
@@ -409,7 +447,9 @@ for _name in ("conjugate", "degrees", "radians", "deg2rad", "rad2deg"):
 
 def _in_c(python: type[Value]) -> Any:
     """The class of the C build, with all that it does not define itself taken from the class above."""
-    kind: Any = extension.setup(python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly, note_made)
+    kind: Any = extension.setup(
+        python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly, _text, note_made
+    )
     for name, attribute in vars(python).items():
         if name not in vars(kind) and (callable(attribute) or isinstance(attribute, classmethod)):
             own = isinstance(attribute, FunctionType)

@@ -215,13 +215,11 @@ PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
 
 def main() -> None:
     """Run the problems that the command line names, or all."""
-    options = parser(__doc__)
-    options.add_argument("--without-ours", action="store_true", help="the peers among themselves")
-    arguments = options.parse_args()
+    arguments = parser(__doc__).parse_args()
     run = runner(arguments).run
     for title, problem, data, reference, peers in PROBLEMS:
         if arguments.only is None or problem in arguments.only:
-            ours = [] if arguments.without_ours else [("compiled", name) for name in OURS.get(problem, ["ours"])]
+            ours = [("compiled", name) for name in OURS.get(problem, ["ours"])]
             run(title, problem, data(), [("cpp", reference), *ours, *(("peers", peer) for peer in peers)])
 
 

@@ -123,10 +123,8 @@ def main() -> None:
     """Run the benchmarks that the command line names, or all."""
     options = parser(__doc__)
     options.add_argument("--large", action="store_true", help=f"also {MANY_NODES:,} nodes")
-    options.add_argument("--without-ours", action="store_true", help="the peers among themselves")
     arguments = options.parse_args()
-    ours = [] if arguments.without_ours else [("eager", "ours")]
-    for name, benchmark in benchmarks(runner(arguments), ours, arguments.large).items():
+    for name, benchmark in benchmarks(runner(arguments), [("eager", "ours")], arguments.large).items():
         if arguments.only is None or name in arguments.only:
             benchmark()
 

@@ -32,6 +32,7 @@ from native.build import cache_folder
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+PEERS = ("peers", "cpp")  # modules of contenders that are not ours
 SHORTEST_BATCH = 2e-3  # seconds; calls faster than this are timed many to a batch
 
 
@@ -197,11 +198,23 @@ class Timing:
 
 @dataclass(frozen=True)
 class Runner:
-    """Where the contenders live and how long each is timed."""
+    """Who competes, where the peers live, and how long each contender is timed.
 
-    peers: str
+    Attributes
+    ----------
+    python : str or None
+        The interpreter that has the peers' libraries; None: an environment is made for those that compete.
+    seconds, rounds : float, int
+        Of each contender in each round, and how many rounds.
+    peers, ours : bool
+        Whether they compete.
+    """
+
+    python: str | None = None
     seconds: float = 0.3
     rounds: int = 7
+    peers: bool = True
+    ours: bool = True
 
     def run(
         self,
@@ -230,6 +243,9 @@ class Runner:
         AssertionError
             If two contenders disagree; nothing is timed then.
         """
+        contenders = [c for c in contenders if (self.peers if c[0] in PEERS else self.ours)]
+        libraries = [(problem, name) for module, name in contenders if module == "peers"]
+        python = (self.python or _environment_for(libraries)) if libraries else sys.executable
         workers: list[Worker] = []
         try:
             timings: list[Timing] = []
@@ -237,7 +253,7 @@ class Runner:
             results: list[NDArray[np.float64]] = []
             for module, name in contenders:
                 ours = module != "peers"
-                workers.append(Worker(sys.executable if ours else self.peers, module, ours))
+                workers.append(Worker(sys.executable if ours else python, module, ours))
                 seconds, arrays, notes = workers[-1].ask("prepare", problem, name, data)
                 _compare(f"{title}: {name} against {fullest}", results, arrays, tolerance)
                 if len(arrays) > len(results):
@@ -303,6 +319,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     options.add_argument("--seconds", type=float, default=0.3, help="per contender and round")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--only", nargs="*", metavar="PROBLEM", help="run these problems alone")
+    who = options.add_mutually_exclusive_group()
+    who.add_argument("--only-ours", action="store_true", help="no peers: nothing is installed")
+    who.add_argument("--without-ours", action="store_true", help="the peers among themselves")
     return options
 
 
@@ -311,15 +330,19 @@ def runner(options: argparse.Namespace) -> Runner:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}, one core")
-    return Runner(options.peers or _make_environment(), options.seconds, options.rounds)
+    return Runner(options.peers, options.seconds, options.rounds, not options.only_ours, not options.without_ours)
 
 
-def _make_environment() -> str:
+def _environment_for(names: Sequence[tuple[str, str]]) -> str:
+    """The interpreter of an environment with the libraries that these peers need, and no others."""
+    importlib.import_module("peers")  # enters its contenders; it imports their libraries only when they are prepared
+    libraries = {"numpy", *[needed.partition(".")[0] for name in names for needed in _registry[name][1]]}
+    lines = (HERE / "peers-requirements.txt").read_text(encoding="utf-8").splitlines()
+    requirements = [line for line in lines if line.partition("==")[0] in libraries]
     folder = cache_folder() / "peers"
     python = folder / "bin" / "python"
     if not python.exists():
         print(f"making an environment for the peers in {folder}", flush=True)
         venv.create(folder, with_pip=True)
-    requirements = HERE / "peers-requirements.txt"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
     return str(python)

@@ -1,4 +1,4 @@
-"""Small neural networks on scalar Values: neurons, layers, MLP, losses and gradient descent."""
+"""Small neural networks on scalar Values: neurons, layers, MLP, losses and optimisers."""
 
 from nn._layers import MLP, Layer, Neuron
 from nn._losses import (
@@ -9,17 +9,29 @@ from nn._losses import (
     mean_squared_error,
 )
 from nn._module import Module
-from nn._optimisers import SGD
+from nn._optimisers import LBFGS, SGD, Adagrad, Adam, AdamW, Optimiser, RMSProp, clip_by_norm
+from nn._schedules import constant, cosine, step_decay, warm_up
 
 __all__ = [
+    "LBFGS",
     "MLP",
     "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "Layer",
     "Module",
     "Neuron",
+    "Optimiser",
+    "RMSProp",
     "binary_cross_entropy_with_logits",
+    "clip_by_norm",
+    "constant",
+    "cosine",
     "cross_entropy_with_logits",
     "half_sum_of_squares",
     "hinge",
     "mean_squared_error",
+    "step_decay",
+    "warm_up",
 ]

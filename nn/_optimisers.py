@@ -1,15 +1,163 @@
-"""What is done with gradients once backpropagation has found them."""
+"""What is done with gradients once backpropagation has found them.
+
+An optimiser is an update rule: from parameters, their gradients and what it remembers of the steps before, it computes
+new parameters and a new memory. `init` and `update` are pure functions on trees of numbers; `step` is a thin face on
+them, for parameters that are Values with a `.grad`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import isfinite
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+import autograd.math as am
 from autograd import Value
 from autograd.ieee import to_float
+from autograd.tree import flatten, pairs
+from nn._checks import leaves, positive, whole, within
+from nn._schedules import Schedule
+
+Tree = Any  # containers with numbers at the leaves
+State = dict[str, Any]  # "count": how many updates there have been; and one tree for each thing remembered
+TO_AVOID_ZERO = 1e-6  # added to a norm before it divides, as in PyTorch's clip_grad_norm_
 
 
-class SGD:
+class _OfParameters:
+    """What changes the numbers of some Values."""
+
+    parameters: list[Value]
+
+    def zero_grad(self) -> None:
+        """Set the `.grad` of every parameter to 0."""
+        for parameter in self.parameters:
+            parameter.grad = 0.0
+
+    def _assign(self, numbers: Sequence[float]) -> None:
+        for parameter, number in zip(self.parameters, numbers):
+            parameter.data = number
+
+
+class Optimiser(_OfParameters):
+    """What all update rules share; a subclass says in `rule` what happens to one number.
+
+    Parameters
+    ----------
+    parameters : iterable of Value, optional
+        What `step` changes; all must be leaves. One that is named twice is changed once. Not needed for `init` and
+        `update`.
+    learning_rate : float or callable
+        The size of a step, or a schedule: a function from the number of steps so far to the size of the next.
+    weight_decay : float
+        This many times the parameter is added to its gradient, which pulls it towards 0.
+    clip_norm : float, optional
+        The largest Euclidean norm of all gradients together: longer ones are shortened to it (see `clip_by_norm`).
+
+    Raises
+    ------
+    TypeError
+        If a parameter is not a Value, or the learning rate is neither a number nor callable.
+    ValueError
+        If there are no parameters, one is a computed node, or a number is out of its range.
+    """
+
+    memory: tuple[str, ...] = ()  # what is remembered of each parameter, 0 at first
+
+    def __init__(
+        self,
+        parameters: Iterable[Value] | None = None,
+        learning_rate: float | Schedule = 0.01,
+        *,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.parameters = [] if parameters is None else leaves(parameters)
+        self.learning_rate = learning_rate
+        self.weight_decay = within("weight_decay", weight_decay, 0.0)
+        self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
+        self.state = self.init([0.0] * len(self.parameters))
+
+    @property
+    def learning_rate(self) -> Any:
+        """The size of a step, a number or a schedule; may be assigned between steps."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float | Schedule) -> None:
+        self._learning_rate = rate if callable(rate) else positive("the learning rate", rate)
+
+    # ---- the update rule ---------------------------------------------------------------------------------------
+
+    def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
+        """The new parameter, and what is remembered of it.
+
+        Parameters
+        ----------
+        parameter, gradient : number
+            One number of the parameters and its gradient.
+        rate : number
+            The learning rate of this step.
+        count : number
+            How many steps there have been, this one included.
+        *remembered : number
+            What the step before remembered of this parameter, in the order of `memory`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no rule")
+
+    def init(self, parameters: Tree) -> State:
+        """The state before the first update, for parameters of this shape."""
+        leaves, rebuild = flatten(parameters, "parameters")
+        return {"count": 0.0, **{name: rebuild([0.0] * len(leaves)) for name in self.memory}}
+
+    def update(self, gradients: Tree, state: State, parameters: Tree) -> tuple[Tree, State]:
+        """New parameters and a new state; nothing that is given changes.
+
+        Parameters
+        ----------
+        gradients : tree of numbers
+            In the shape of the parameters, as `autograd.grad` returns it.
+        state : dict
+            What `init` returned, or the last update.
+        parameters : tree of numbers
+            What to improve.
+
+        Raises
+        ------
+        ValueError
+            If gradients or state have not the shape of the parameters.
+        """
+        numbers, rebuild = flatten(parameters, "parameters")
+        slopes = _like(parameters, gradients, "gradients")
+        if self.clip_norm is not None:
+            slopes = clip_by_norm(slopes, self.clip_norm)
+        before = [_like(parameters, state[name], f"the state {name!r}") for name in self.memory]
+        rate = self.learning_rate(state["count"]) if callable(self.learning_rate) else self.learning_rate
+        count = state["count"] + 1.0
+        rows = [self.rule(p, g, rate, count, *rest) for p, g, *rest in zip(numbers, slopes, *before)]
+        columns = list(zip(*rows)) or [()] * (1 + len(self.memory))
+        new = [rebuild(list(column)) for column in columns]
+        return new[0], {"count": count, **dict(zip(self.memory, new[1:]))}
+
+    def _decayed(self, parameter: Any, gradient: Any) -> Any:
+        return gradient + self.weight_decay * parameter if self.weight_decay else gradient
+
+    # ---- the familiar face -------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Change every parameter by its `.grad`.
+
+        Raises
+        ------
+        ValueError
+            If the optimiser was made without parameters.
+        """
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__} was made without parameters: pass them, or use update()")
+        now = [parameter.data for parameter in self.parameters]
+        new, self.state = self.update([parameter.grad for parameter in self.parameters], self.state, now)
+        self._assign(new)
+
+
+class SGD(Optimiser):
     """Gradient descent: each step takes every parameter a little way down its gradient.
 
     Called stochastic when each step's gradient comes from a random batch of the data. Backpropagation is no part
@@ -17,17 +165,17 @@ class SGD:
 
     Parameters
     ----------
-    parameters : iterable of Value
-        What to change; all must be leaves. One that is named twice is changed once.
-    learning_rate : float
-        The step: data ← data - learning_rate · grad. May be assigned between steps.
+    parameters, learning_rate, weight_decay, clip_norm
+        As for `Optimiser`.
+    momentum : float
+        From 0 up to, but not 1: how much of the last step's direction is kept.
+    nesterov : bool
+        Whether to look ahead along the momentum (Y. Nesterov, 1983; in the form of Sutskever et al., ICML 2013).
 
     Raises
     ------
-    TypeError
-        If a parameter is not a Value, or the learning rate is not a number.
-    ValueError
-        If there are none, one is a computed node, or the learning rate is not positive and finite.
+    TypeError, ValueError
+        As for `Optimiser`.
 
     Examples
     --------
@@ -41,40 +189,350 @@ class SGD:
     ...     optimiser.step()
     >>> round(x.data, 4)
     2.0
+
+    The same without Values, as a pure function:
+
+    >>> from autograd import grad
+    >>> rule, x = SGD(learning_rate=0.1, momentum=0.5), {"x": 5.0}
+    >>> state = rule.init(x)
+    >>> for _ in range(50):
+    ...     x, state = rule.update(grad(lambda p: (p["x"] - 2.0) ** 2)(x), state, x)
+    >>> round(x["x"], 4)
+    2.0
     """
 
-    def __init__(self, parameters: Iterable[Value], learning_rate: float) -> None:
-        if not isinstance(parameters, Iterable):
-            raise TypeError(f"parameters must be a list of Values, such as model.parameters(), not {parameters!r:.80}")
-        self.parameters = list(parameters)
-        if not self.parameters:
-            raise ValueError("there are no parameters to change")
-        for parameter in self.parameters:
-            if not isinstance(parameter, Value):
-                raise TypeError(f"a parameter must be a Value, not {parameter!r} of type {type(parameter).__name__}")
-            if parameter.op is not None:
-                raise ValueError(f"a parameter must be a leaf, not the computed node {parameter.describe()}")
-        self.parameters = list(dict.fromkeys(self.parameters))
-        self.learning_rate = learning_rate
+    def __init__(
+        self,
+        parameters: Iterable[Value] | None = None,
+        learning_rate: float | Schedule = 0.01,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.momentum = within("momentum", momentum, 0.0, below=1.0)
+        self.nesterov = nesterov
+        self.memory = ("velocity",) if self.momentum else ()
+        if nesterov and not self.momentum:
+            raise ValueError("nesterov=True looks ahead along the momentum: give a momentum above 0")
+        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
 
-    @property
-    def learning_rate(self) -> float:
-        """The step."""
-        return self._learning_rate
+    def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
+        """Down the gradient, or down a running sum of gradients."""
+        gradient = self._decayed(parameter, gradient)
+        if not remembered:
+            return (parameter - rate * gradient,)
+        velocity = self.momentum * remembered[0] + gradient
+        direction = gradient + self.momentum * velocity if self.nesterov else velocity
+        return parameter - rate * direction, velocity
 
-    @learning_rate.setter
-    def learning_rate(self, number: float) -> None:
-        rate = to_float(number)
-        if not (rate > 0 and isfinite(rate)):
-            raise ValueError(f"the learning rate must be a positive number, not {number!r}")
-        self._learning_rate = rate
 
-    def zero_grad(self) -> None:
-        """Set the `.grad` of every parameter to 0."""
-        for parameter in self.parameters:
-            parameter.grad = 0.0
+class RMSProp(Optimiser):
+    """Each gradient is divided by the root of a running mean of its square.
 
-    def step(self) -> None:
-        """Change every parameter by its gradient."""
-        for parameter in self.parameters:
-            parameter.data -= self.learning_rate * parameter.grad
+    After T. Tieleman and G. Hinton, "Lecture 6.5: RMSProp", Neural Networks for Machine Learning (2012).
+
+    Parameters
+    ----------
+    parameters, learning_rate, weight_decay, clip_norm
+        As for `Optimiser`.
+    smoothing : float
+        How much of the running mean is kept at each step.
+    epsilon : float
+        Added to the root, so that nothing is divided by 0.
+    momentum : float
+        How much of the last step is kept.
+
+    Examples
+    --------
+    >>> from autograd import grad
+    >>> from nn import RMSProp
+    >>> rule, x = RMSProp(learning_rate=0.05), 5.0
+    >>> state = rule.init(x)
+    >>> for _ in range(300):
+    ...     x, state = rule.update(grad(lambda x: (x - 2.0) ** 2)(x), state, x)
+    >>> round(x, 2)
+    2.0
+    """
+
+    memory = ("square", "velocity")
+
+    def __init__(
+        self,
+        parameters: Iterable[Value] | None = None,
+        learning_rate: float | Schedule = 0.01,
+        *,
+        smoothing: float = 0.99,
+        epsilon: float = 1e-8,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.smoothing = within("smoothing", smoothing, 0.0, below=1.0)
+        self.epsilon = positive("epsilon", epsilon)
+        self.momentum = within("momentum", momentum, 0.0, below=1.0)
+        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
+
+    def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
+        """Down the gradient over its usual size."""
+        gradient = self._decayed(parameter, gradient)
+        square, velocity = remembered
+        square = self.smoothing * square + (1.0 - self.smoothing) * gradient * gradient
+        velocity = self.momentum * velocity + gradient / (am.sqrt(square) + self.epsilon)
+        return parameter - rate * velocity, square, velocity
+
+
+class Adagrad(Optimiser):
+    """Each gradient is divided by the root of the sum of all its squares so far.
+
+    After J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and stochastic
+    optimization", JMLR 12 (2011).
+
+    Parameters
+    ----------
+    parameters, learning_rate, weight_decay, clip_norm
+        As for `Optimiser`.
+    epsilon : float
+        Added to the root, so that nothing is divided by 0.
+
+    Examples
+    --------
+    >>> from autograd import grad
+    >>> from nn import Adagrad
+    >>> rule, x = Adagrad(learning_rate=1.0), 5.0
+    >>> state = rule.init(x)
+    >>> for _ in range(100):
+    ...     x, state = rule.update(grad(lambda x: (x - 2.0) ** 2)(x), state, x)
+    >>> round(x, 4)
+    2.0
+    """
+
+    memory = ("square",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Value] | None = None,
+        learning_rate: float | Schedule = 0.01,
+        *,
+        epsilon: float = 1e-10,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.epsilon = positive("epsilon", epsilon)
+        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
+
+    def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
+        """Down the gradient, in ever smaller steps where it has been large."""
+        gradient = self._decayed(parameter, gradient)
+        square = remembered[0] + gradient * gradient
+        return parameter - rate * gradient / (am.sqrt(square) + self.epsilon), square
+
+
+class Adam(Optimiser):
+    """Running means of the gradient and of its square, each corrected for having begun at 0.
+
+    After D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+
+    Parameters
+    ----------
+    parameters, learning_rate, weight_decay, clip_norm
+        As for `Optimiser`.
+    betas : (float, float)
+        How much of the two running means is kept at each step.
+    epsilon : float
+        Added to the root, so that nothing is divided by 0.
+
+    Examples
+    --------
+    >>> from autograd import Value
+    >>> from nn import Adam
+    >>> x = Value(5.0)
+    >>> optimiser = Adam([x], learning_rate=0.1)
+    >>> for _ in range(300):
+    ...     optimiser.zero_grad()
+    ...     ((x - 2.0) ** 2).backward()
+    ...     optimiser.step()
+    >>> round(x.data, 3)
+    2.0
+    """
+
+    memory = ("mean", "square")
+
+    def __init__(
+        self,
+        parameters: Iterable[Value] | None = None,
+        learning_rate: float | Schedule = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        if not isinstance(betas, Sequence) or len(betas) != 2:
+            raise ValueError(f"betas must be two numbers, such as (0.9, 0.999), not {betas!r}")
+        first, second = [within(f"betas[{k}]", beta, 0.0, below=1.0) for k, beta in enumerate(betas)]
+        self.betas = first, second
+        self.epsilon = positive("epsilon", epsilon)
+        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
+
+    def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
+        """Down the mean gradient over its usual size."""
+        return self._moved(parameter, self._decayed(parameter, gradient), rate, count, *remembered)
+
+    def _moved(self, parameter: Any, gradient: Any, rate: Any, count: Any, mean: Any, square: Any) -> tuple[Any, ...]:
+        first, second = self.betas
+        mean = first * mean + (1.0 - first) * gradient
+        square = second * square + (1.0 - second) * gradient * gradient
+        size = am.sqrt(square / (1.0 - second**count)) + self.epsilon
+        return parameter - rate * (mean / (1.0 - first**count)) / size, mean, square
+
+
+class AdamW(Adam):
+    """Adam with the weight decay taken from the parameter itself, not by way of its gradient.
+
+    After I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019. Parameters are those of
+    `Adam`; the weight decay is 0.01 by default.
+
+    Examples
+    --------
+    >>> from nn import AdamW
+    >>> rule = AdamW(learning_rate=0.1, weight_decay=0.5)
+    >>> rule.update(0.0, rule.init(4.0), 4.0)[0]  # no gradient: 4 · (1 - 0.1 · 0.5)
+    3.8
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Value] | None = None,
+        learning_rate: float | Schedule = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(
+            parameters,
+            learning_rate,
+            betas=betas,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            clip_norm=clip_norm,
+        )
+
+    def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
+        """A little towards 0, then as Adam."""
+        return self._moved(parameter - rate * self.weight_decay * parameter, gradient, rate, count, *remembered)
+
+
+class LBFGS(_OfParameters):
+    """A quasi-Newton method for losses of all the data: SciPy's L-BFGS-B on the parameters of a model.
+
+    After D. C. Liu and J. Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
+    Programming 45 (1989). Needs SciPy.
+
+    Parameters
+    ----------
+    parameters : iterable of Value
+        What to change; all must be leaves.
+    iterations : int
+        How many iterations one `step` makes at most; each calls the closure once or a few times.
+    history : int
+        How many earlier steps it remembers within one `step`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `Optimiser`.
+
+    Examples
+    --------
+    >>> from autograd import Value
+    >>> from nn import LBFGS
+    >>> x, y = Value(-1.0), Value(1.0)
+    >>> optimiser = LBFGS([x, y], iterations=100)
+    >>> def closure():
+    ...     optimiser.zero_grad()
+    ...     loss = (1.0 - x) ** 2 + 100.0 * (y - x**2) ** 2
+    ...     loss.backward()
+    ...     return loss
+    >>> loss = optimiser.step(closure)
+    >>> round(loss, 6), round(x.data, 3), round(y.data, 3)
+    (0.0, 1.0, 1.0)
+    """
+
+    def __init__(self, parameters: Iterable[Value], *, iterations: int = 20, history: int = 10) -> None:
+        self.parameters = leaves(parameters)
+        self.iterations = whole("iterations", iterations)
+        self.history = whole("history", history)
+
+    def step(self, closure: Callable[[], Any]) -> float:
+        """Improve the parameters; the loss at the end.
+
+        Parameters
+        ----------
+        closure : callable
+            Sets the gradients to 0, computes the loss of the present parameters, calls `backward` on it and returns
+            it.
+
+        Raises
+        ------
+        ImportError
+            If SciPy is not installed.
+        Exception
+            What the closure raises; the parameters are then as they were before.
+        """
+        try:
+            from scipy.optimize import minimize
+        except ImportError:
+            raise ImportError("LBFGS needs SciPy: pip install 'scalar-autograd[nn]'") from None
+        before = [parameter.data for parameter in self.parameters]
+
+        def evaluate(numbers: Any) -> tuple[float, list[float]]:
+            self._assign(numbers.tolist())
+            loss = closure()
+            return loss.data if isinstance(loss, Value) else to_float(loss), [p.grad for p in self.parameters]
+
+        options = {"maxiter": self.iterations, "maxcor": self.history}
+        try:
+            found = minimize(evaluate, before, jac=True, method="L-BFGS-B", options=options)
+        except BaseException:
+            self._assign(before)
+            raise
+        self._assign(found.x.tolist())
+        return float(found.fun)
+
+
+def clip_by_norm(gradients: Tree, largest: float) -> Tree:
+    """Gradients shortened so that all numbers together have no larger Euclidean norm.
+
+    Parameters
+    ----------
+    gradients : tree of numbers
+        As `autograd.grad` returns it.
+    largest : float
+        The largest norm. Longer gradients are multiplied by largest / (norm + 1e-6), as in PyTorch.
+
+    Returns
+    -------
+    tree
+        In the shape of the gradients, and in the same direction.
+
+    Examples
+    --------
+    >>> from nn import clip_by_norm
+    >>> clip_by_norm([3.0, 4.0], 10.0), [round(x, 4) for x in clip_by_norm([3.0, 4.0], 1.0)]
+    ([3.0, 4.0], [0.6, 0.8])
+    """
+    bound = positive("the largest norm", largest)
+    numbers, rebuild = flatten(gradients, "gradients")
+    norm = am.sqrt(am.dot(numbers, numbers)) if numbers else 0.0
+    factor = am.min(1.0, bound / (norm + TO_AVOID_ZERO))
+    return rebuild([factor * x for x in numbers])
+
+
+def _like(parameters: Tree, other: Tree, what: str) -> list[Any]:
+    """The numbers of another tree of the same shape, in the order of the parameters."""
+    found = [leaf for _, leaf in pairs(parameters, other, ("parameters", what))]
+    return flatten(found, what)[0]

@@ -170,6 +170,7 @@ def test_conversions_and_unary_operators_agree(x, operation):
     assert expected == actual
 
 
+@pytest.mark.slow
 @given(x=floats, name=st.sampled_from(METHODS + DUNDERS), others=st.lists(ANYTHING, max_size=3))
 @settings(max_examples=2500)
 def test_methods_and_attributes_agree_on_anything(x, name, others):
@@ -185,6 +186,7 @@ def test_methods_and_attributes_agree_on_anything(x, name, others):
     assert expected == actual
 
 
+@pytest.mark.slow
 @given(x=floats, name=st.sampled_from(FUNCTIONS), others=st.lists(ANYTHING, max_size=3), generator=st.booleans())
 @settings(max_examples=2500)
 def test_functions_of_the_math_module_agree_on_anything(x, name, others, generator):
@@ -363,6 +365,7 @@ def test_a_node_is_small_and_unknown_to_the_garbage_collector():
     assert 112 + 17 * 100 == sys.getsizeof(C.math_module.sum([C.Value(1.0)] * 100))
 
 
+@pytest.mark.slow
 def test_references_are_balanced_over_a_million_operations():
     """Random operations of all kinds, most of them nodes on nodes: nothing keeps a reference when they are gone."""
     rows = [C.rules_module.TABLE[name] for name in FIXED if "gamma" not in name]
@@ -433,6 +436,7 @@ def test_missing_scipy_is_told_and_leaves_nothing(monkeypatch):
     assert before == references()
 
 
+@pytest.mark.slow
 def test_a_deep_graph_is_freed_without_recursion():
     """A chain of a million nodes dies at once; so does one of instances of subclasses, with and without a dict."""
     plain, slotted = type("Plain", (C.Value,), {}), type("Slotted", (C.Value,), {"__slots__": ()})
@@ -448,6 +452,7 @@ def test_a_deep_graph_is_freed_without_recursion():
         assert 2 == sys.getrefcount(first)
 
 
+@pytest.mark.slow
 def test_memory_comes_back_in_order():
     """Graphs that die in any order give their memory back; the next graph is made in it."""
     import resource

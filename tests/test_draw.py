@@ -141,6 +141,7 @@ def test_folded_to_modules():
     assert 33 == sum("neurons" in text for text in deeper)
 
 
+@pytest.mark.slow
 def test_a_million_nodes_are_refused_without_recursion():
     """A chain of 10⁶ nodes is measured and refused; folded it is one box."""
     chain = Value(0.0)

@@ -12,6 +12,7 @@ import pytest
 from autograd import Value, value_and_grad, vmap
 from autograd.jit import jit
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 MANY = """
 import gc, sys

@@ -79,7 +79,7 @@ def test_single_calls(machine: str) -> None:
 
 @pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
 def test_another_processor(triple: str) -> None:
-    """Code for ARM's vectors is generated, with their fused multiply-adds; nothing here can run it."""
+    """Code for ARM's vectors is generated, with their fused multiply-adds if asked for; nothing here can run it."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     try:
@@ -93,8 +93,11 @@ def test_another_processor(triple: str) -> None:
     compiled = jit(value_and_grad(vmap(row, in_axes=(None, 0), reduce="sum")))
     compiled(0.7, np.ones((5, 3)))
     (path,) = compiled.paths()
-    module = lower.lower(passes.unroll(path.program), Machine(2, {}))
     generator = target.create_target_machine(codemodel="jitdefault", jit=True)
-    parsed = llvm.parse_assembly(module.text(), llvm.create_context())
-    assert re.search(r"fml[as].*2d", generator.emit_assembly(parsed))
+    for flags in ("", "contract "):
+        module = lower.lower(passes.unroll(path.program), Machine(2, {}, flags))
+        parsed = llvm.parse_assembly(module.text(), llvm.create_context())
+        text = generator.emit_assembly(parsed)
+        assert "fmul" in text
+        assert bool(flags) == bool(re.search(r"fml[as].*2d", text))
     assert generator.emit_object(parsed)

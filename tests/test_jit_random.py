@@ -82,7 +82,7 @@ def close(expected: float, actual: float, size: float, relative: float) -> bool:
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=9), st.booleans())
 def test_random_functions(steps: list[Step], rows: list[tuple[float, float, float]], branching: bool) -> None:
-    """Without contraction and with libm, values have the bits of the eager ones; gradients differ in sums' order."""
+    """With libm and sums in order, values have the bits of the eager ones; gradients differ in sums' order."""
 
     def function(x: Sequence[Any]) -> Any:
         return run(steps, x, branching)

@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-import nbclient
-import nbformat
 import pytest
 
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NOT_COMPARED = {"timing", "varies"}  # tags of cells that print times, or what the last digit of a library decides

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("autograd", "nn")
 ABOVE_THE_CORE = {"__main__", "jit", "testing", "view"}  # parts of autograd that bring an extra
@@ -66,7 +67,7 @@ def run_python(*arguments):
 
 def test_all_brings_every_extra_for_users():
     """`pip install .[all]` leaves no feature of the library without its dependency."""
-    for_users = EXTRAS.keys() - {"all", "test"}
+    for_users = EXTRAS.keys() - {"all", "dev", "test"}
     assert {"jit", "nn", "special", "testing", "view"} == for_users
     assert set().union(*map(distributions, for_users)) == distributions("all")
 

@@ -13,6 +13,7 @@ import pytest
 import autograd
 from autograd import Value, grad, hessian, record_sweep, rules, topological_order
 
+pytestmark = pytest.mark.slow
 MILLION = 10**6
 
 

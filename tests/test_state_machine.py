@@ -19,7 +19,10 @@ LARGEST = 1e6  # of a node's data and local derivatives, so that sums in another
 
 
 class Naive:
-    """A node of the second engine: it knows its data, and what to multiply a gradient with on its way to an operand."""
+    """A node of the second engine: its data, and its operands with what a gradient is multiplied by on the way there.
+
+    An operand that was not selected has the derivative None: no gradient goes there.
+    """
 
     def __init__(self, data, edges=()):
         self.data, self.edges, self.grad = data, edges, 0.0
@@ -28,7 +31,8 @@ class Naive:
         """Send a gradient along every path, one by one."""
         self.grad += gradient
         for operand, derivative in self.edges:
-            operand.backward(gradient * derivative)
+            if derivative is not None:
+                operand.backward(gradient * derivative)
 
     def paths(self):
         """How many paths there are to go: the naive engine needs a limit."""
@@ -79,7 +83,7 @@ class Engines(RuleBasedStateMachine):
         result = row.evaluate(numbers)
         derivatives = row.local_derivatives(numbers, result)
         found = [d for d in (result, *derivatives) if d is not None]
-        edges = [(o[1], d) for o, d in zip(chosen, derivatives) if isinstance(o, tuple) and d is not None]
+        edges = [(o[1], d) for o, d in zip(chosen, derivatives) if isinstance(o, tuple)]
         tame = all(isfinite(d) and abs(d) <= LARGEST for d in found)
         if not tame or sum(operand.paths() for operand, _ in edges) > 200:
             return multiple()
@@ -95,7 +99,7 @@ class Engines(RuleBasedStateMachine):
         point = data.draw(finite_points(row, magnitude=3.0))
         leaves = [self.made(Value(x), Naive(x)) for x in point]
         derivatives = row.local_derivatives(point, row.evaluate(point))
-        edges = [(naive, d) for (_, naive), d in zip(leaves, derivatives) if d is not None]
+        edges = [(naive, d) for (_, naive), d in zip(leaves, derivatives)]
         return self.made(row(*[value for value, _ in leaves]), Naive(row.evaluate(point), edges))
 
     @rule(pair=leaves, number=NUMBERS)
@@ -120,7 +124,7 @@ class Engines(RuleBasedStateMachine):
 
     @rule(pair=nodes | leaves)
     def zero_grad(self, pair):
-        """Every gradient that the node's own sweep could reach is 0 again."""
+        """Every gradient of the node's graph is 0 again, those of operands that were not selected too."""
         pair[0].zero_grad()
         for naive in pair[1].everything():
             naive.grad = 0.0

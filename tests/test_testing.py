@@ -274,6 +274,7 @@ def test_points_are_smooth_and_inside_the_domain(name, data):
         assert abs(rule.kink(*point) if rule.arity is not None else rule.kink(point)) >= 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_every_primitive_is_drawn(name):
     """expressions() reaches every row of the table; the smallest example needs one step (and constants, at most)."""
@@ -289,6 +290,7 @@ def test_sharing_constants_and_large_sums_are_drawn():
     assert find(expressions(), lambda e: any(len(o) >= 4 for _, o in e.steps), settings=FINDING)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sin", "mul", "dot", "where", "softplus"])
 def test_expressions_shrink_to_the_culprit(name):
     """A fault in one primitive shrinks to that primitive alone, on simple numbers."""

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments, before=""):
     """Run the tour as a user does, warnings being errors; `before` is executed first."""

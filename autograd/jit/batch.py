@@ -5,7 +5,6 @@ Rows whose guards fail are regrouped: they run on another path, and their result
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from autograd import transforms
-from autograd.jit import fast
+from autograd.jit import fast, native
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, Story, check_paths
 from autograd.jit.program import Map, Program, with_inputs
-from autograd.jit.structure import argument_names, as_doubles, inspect
-from autograd.tree import children, flatten, is_array, only_floats
+from autograd.jit.structure import argument_names, inspect
+from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 from autograd.value import Value
 
 Function = Callable[..., Any]
@@ -93,7 +92,7 @@ class Batch:
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
         self.name = getattr(function, "__name__", repr(function))
-        self.lock = threading.RLock()
+        self.lock = native.Lock()
         self.versions: dict[Hashable, list[Captured]] = {}
         self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
         self.caller: Any | None = None  # the one for arguments like the last
@@ -101,7 +100,7 @@ class Batch:
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
-        return [captured.path for version in self.versions.values() for captured in version]
+        return [captured.path for version in list(self.versions.values()) for captured in version]
 
     def call(self, args: tuple[Any, ...]) -> Any:
         """The result, or NotImplemented where the general way must take the call."""
@@ -164,7 +163,7 @@ class _Call:
         """Run all rows on the paths that they take."""
         versions = self.batch.versions.setdefault(structure, [])
         if not versions:
-            self._capture(versions, 0)
+            self._capture(versions, 0, 0)
         first = versions[0]
         outputs = self._outputs(first)
         totals = np.zeros(len(first.path.program.outputs))
@@ -172,7 +171,7 @@ class _Call:
         number = 0
         while True:
             if number == len(versions):
-                self._capture(versions, int(left[0]))
+                self._capture(versions, int(left[0]), number)
             left = self._run_path(versions[number], left, outputs, totals)
             if left is None:
                 return self._result(first, outputs, totals)
@@ -248,10 +247,12 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[Captured], row: int) -> None:
-        """Capture and compile the path that a row takes."""
+    def _capture(self, versions: list[Captured], row: int, tried: int) -> None:
+        """Capture and compile the path that a row takes, unless another thread has made one that was not tried."""
         batch = self.batch
         with batch.lock:
+            if len(versions) > tried:
+                return
             guards = [guard for captured in versions for guard in captured.path.captured_guards]
             check_paths(len(versions), batch.options, "the map", guards)
             start = time.perf_counter()

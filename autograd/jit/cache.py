@@ -30,6 +30,8 @@ ENTRY, PARTIAL = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9a-f]{64}\.\w+\.par
 STALE = 3600.0  # seconds after which a partial file was left behind by a process that was killed
 LOOKS = 64  # how often the directory's size is looked at while as many bytes are written as it may hold
 FULL = 0.9  # to what part of its largest size it shrinks then
+# Neither waits for a writer to a pipe nor goes where a link points; not every system has all of these.
+OPENING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY", "O_BINARY"))
 
 
 def folder() -> Path | None:
@@ -47,7 +49,7 @@ def folder() -> Path | None:
         found = path.stat()
     except (OSError, RuntimeError):
         return None
-    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+    if not _is_private(found):
         warnings.warn(
             f"compiled code is not cached: {path} belongs to or can be written by others; "
             f"run chmod 700 on it, or set AUTOGRAD_CACHE to another directory or to off",
@@ -55,6 +57,13 @@ def folder() -> Path | None:
         )
         return None
     return path
+
+
+def _is_private(found: os.stat_result) -> bool:
+    """Whether a directory or file belongs to this user, and nobody else can write to it."""
+    if sys.platform == "win32":
+        return True  # where files have no such owners, a user's folders are their own
+    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def key(text: str) -> str:
@@ -96,11 +105,21 @@ def largest() -> int:
 def _read(entry: Path) -> bytes | None:
     """The object code, if the file is whole; whatever is wrong with it, it is compiled again."""
     try:
-        content = entry.read_bytes()
+        descriptor = os.open(entry, OPENING)
     except OSError:
         return None
-    head, code = content[: len(FORMAT) + 32], content[len(FORMAT) + 32 :]
-    if head[: len(FORMAT)] != FORMAT or head[len(FORMAT) :] != hashlib.sha256(code).digest():
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or not _is_private(found) or found.st_size > largest():
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            head = file.read(len(FORMAT) + 32)
+            code = file.read() if head.startswith(FORMAT) else b""
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    if head != FORMAT + hashlib.sha256(code).digest():
         return None
     with contextlib.suppress(OSError):
         os.utime(entry)  # used last now

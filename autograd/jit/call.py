@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
 
-from autograd import transforms
 from autograd.jit import batch, fast, native, travel
 from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
@@ -19,7 +17,7 @@ from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, Story, check_paths
 from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
-from autograd.modes import current_mode, current_trace
+from autograd.modes import current_mode, current_trace, inside_transform
 from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
 from autograd.tree import flatten, lower, only_floats
@@ -46,7 +44,7 @@ class Version:
         """The path that holds for these arguments, and its results."""
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.paths:
-            self.capture(arguments, given)
+            self.capture(arguments, given, 0)
         at = self.current
         tried: list[tuple[int, int]] = []
         while True:
@@ -66,14 +64,19 @@ class Version:
             if following is None or any(following == number for number, _ in tried):
                 following = next((i for i in range(len(self.paths)) if all(i != number for number, _ in tried)), None)
             if following is None:
-                following = self.capture(arguments, given)
+                following = self.capture(arguments, given, len(tried))
                 self.after[at, failed] = following
             at = following
 
-    def capture(self, arguments: Any, given: Sequence[float]) -> int:
-        """Capture and compile the path that these arguments take; its number."""
+    def capture(self, arguments: Any, given: Sequence[float], tried: int) -> int:
+        """Capture and compile the path that these arguments take; its number.
+
+        If another thread has made a path since so many were tried, the number of that one: it may be the same.
+        """
         owner = self.owner
         with owner.lock:
+            if len(self.paths) > tried:
+                return tried
             guards = [guard for path in self.paths for guard in path.captured_guards]
             check_paths(len(self.paths), owner.options, owner.__name__, guards)
             path = capture(owner.function, arguments, given, owner.options)
@@ -122,12 +125,12 @@ class Compiled(fast.Entry):
         self.lowers = lowers or (made is not None and made[0] != "vmap")  # plain numbers give plain numbers
         self.function = function
         self.options = options
-        self.lock = threading.RLock()
+        self.lock = native.Lock()
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
-        self._derived: Derived | None = None  # rows with derivatives by Values that the function closes over
+        self._derived: dict[bool, Derived] = {}  # rows with derivatives by Values outside; by whether in a transform
         self._closes = False  # whether results were Values because the function closes over some
-        self._rows: dict[tuple[int, ...], _WithRows] = {}
+        self._rows: dict[tuple[tuple[int, ...], bool], _WithRows] = {}
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a method: the instance is the first argument."""
@@ -166,16 +169,17 @@ class Compiled(fast.Entry):
 
     def _batched(self, rows: batch.Batch, args: tuple[Any, ...]) -> Any:
         """The result of a map over rows, or NotImplemented where the general way must take the call."""
-        if self._derived is None:
+        inside = inside_transform.get()  # as for `_with_rows`
+        if inside not in self._derived:
             try:
                 result = rows.call(args)
             except batch.ValuesOutsideError:
-                self._derived = Derived(rows)
+                self._derived[inside] = Derived(rows)
             else:
-                if result is not NotImplemented and rows.caller is not None:
-                    self.prefer(rows.caller)
+                if result is not NotImplemented and (caller := rows.caller) is not None:
+                    self.prefer(caller)
                 return result
-        found = self._derived.call(args)
+        found = self._derived[inside].call(args)
         if found is NotImplemented:
             return NotImplemented
         result, derivatives, closed = found
@@ -189,8 +193,9 @@ class Compiled(fast.Entry):
         return version
 
     def __reduce__(self) -> tuple[Any, ...]:
-        versions = {key: (version.paths, version.after) for key, version in self.versions.items()}
-        rows = self.batch.versions if self.batch is not None else {}
+        # Other threads may add to the originals while the copies are pickled.
+        versions = {key: (list(version.paths), dict(version.after)) for key, version in list(self.versions.items())}
+        rows = {key: list(paths) for key, paths in list(self.batch.versions.items())} if self.batch is not None else {}
         return _restore, (travel.pack(self.function), self.options, self.lowers, versions, rows)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
@@ -206,7 +211,7 @@ class Compiled(fast.Entry):
         active = tuple([i for i, x in enumerate(leaves) if isinstance(x, Value)])
         mode = current_mode()
         recording = mode is None or mode.recording
-        keep_graph = keep_graph or not self.lowers or transforms._inside.get()
+        keep_graph = keep_graph or not self.lowers or inside_transform.get()
         if not recording or not keep_graph:
             path, outputs = self._version(structure).numbers(arguments, leaves)
             if not recording:
@@ -244,18 +249,19 @@ class Compiled(fast.Entry):
 
     def _with_rows(self, active: tuple[int, ...]) -> _WithRows:
         """The compiled function that returns its result with the local derivatives by some of the arguments' leaves."""
-        if active not in self._rows:
+        key = active, inside_transform.get()  # a function that copies a Value has other derivatives inside
+        if key not in self._rows:
             with self.lock:
-                self._rows.setdefault(active, _WithRows(self, active))
-        return self._rows[active]
+                self._rows.setdefault(key, _WithRows(self, active))
+        return self._rows[key]
 
     # ---- a look inside ---------------------------------------------------------------------------------------
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
-        found = [path for version in self.versions.values() for path in version.paths]
+        found = [path for version in list(self.versions.values()) for path in version.paths]
         found += self.batch.paths() if self.batch is not None else []
-        return found + (self._derived.paths() if self._derived is not None else [])
+        return found + [path for derived in list(self._derived.values()) for path in derived.paths()]
 
     def _some(self) -> list[Path]:
         found = self.paths()
@@ -281,7 +287,7 @@ class Compiled(fast.Entry):
         The last two include those of nodes' derivatives.
         """
         found = self._some()
-        everything = found + [path for rows in self._rows.values() for path in rows.paths()]
+        everything = found + [path for rows in list(self._rows.values()) for path in rows.paths()]
         return {
             "instructions": [dict(path.counts) for path in found],
             "lanes": native.lanes(),
@@ -407,12 +413,15 @@ def jit(
         path through its branches); then its recorded arithmetic runs as machine code. Values that it closes over are
         read at every call; if results depend on them, they are nodes, and `backward` reaches these Values.
     accurate : bool
-        Arithmetic without contraction to fused multiply-adds, sums in the order in which they are written, and the
-        system's libm for every function: values have the same bits as eager ones, gradients nearly always. Without
-        it a product and a sum may be rounded once, together: then ``x * x - inf`` is -inf where eager code, in which
-        the product overflows, finds nan.
+        Compute every row of the table as eager code does: values have the same bits, gradients nearly always. Without
+        it, the following may have another last digit: `autograd.math.sum` and `dot`, which promise no order; the
+        small powers x², x³, x⁴ and 1/x, which are products and quotients; `hypot`, `gamma` and `lgamma`, for which
+        libm is called; and in the rows of a `vmap` all functions of libm, whose vector forms are off by up to 4 units
+        in the last place. Sums over the rows of a `vmap` are added up in the order of the lanes in any case.
     fast_math : bool
-        Let LLVM reorder sums and use reciprocals; results may differ in more than the last digits.
+        Let LLVM contract products and sums to fused multiply-adds, reorder sums and use reciprocals. Results may
+        differ in more than the last digits: where terms cancel, 0 becomes a small number of either sign, whose square
+        root may be nan. Without it, additions, multiplications, divisions and square roots are those of eager code.
     max_paths : int
         How many paths through branches to compile for one structure of arguments.
     threads : int

@@ -11,12 +11,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from autograd import transforms
+from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.jit import adjoint
 from autograd.jit.builder import Builder, Predicate, Symbol
 from autograd.jit.identity import asks_for_real_bools, calling_code
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
-from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, mode
+from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
 from autograd.rules import Rule
 from autograd.tree import Rebuild, children, flatten
 from autograd.value import Value
@@ -488,11 +489,11 @@ class Traced(Value):
         self.builder.check_in_use()
         return format(self.builder.value(self.index), spec)
 
-    def __copy__(self) -> Traced:
-        return self
+    def __copy__(self) -> Value:
+        return connected_copy(self)
 
-    def __deepcopy__(self, memo: object) -> Traced:
-        return self.detach()
+    def __deepcopy__(self, memo: object) -> Value:
+        return connected_copy(self) if keeps_copies() else self.detach()
 
     def __hash__(self) -> int:
         if not sys._getframe(1).f_code.co_filename.startswith(PACKAGES) and self.builder.is_count(self.index):

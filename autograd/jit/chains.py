@@ -1,4 +1,4 @@
-"""Chains of additions, most of them of products, gathered into one `dot` or `sum` instruction.
+"""Chains of additions, most of them of products, gathered into one `dot` instruction.
 
 A neuron's ``b + w[0]*x[0] + w[1]*x[1] + …`` is captured as many instructions, and so is the sum of the messages that a
 unit receives. Gathered, each is one, which a person can read and a later pass can take as a whole. `spread` writes
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
-from math import copysign
 from typing import Any, NamedTuple
 
 from autograd.jit.builder import Builder, only
@@ -29,26 +28,19 @@ class Term(NamedTuple):
     minus: bool
 
 
-def gather(program: Program, reorder: bool) -> Program:
-    """The program with `dot` and `sum` in place of chains.
-
-    A chain keeps its order (`IN_ORDER`) unless none of its terms can be negative and `reorder` allows another: then
-    every order has the same infinities and nans, and almost the same digits.
-    """
+def gather(program: Program) -> Program:
+    """The program with `dot` in place of chains. They keep their order: in another one, sums may cancel differently."""
     chains = _chains(program)
-    plus = never_negative(program) if reorder else [False] * len(program.code)
     builder = Builder()
     place: list[int] = []
     for at, (op, operands, data) in enumerate(program.code):
         terms = chains.get(at)
         if op == "map":
-            data = replace(data, body=gather(data.body, reorder))
+            data = replace(data, body=gather(data.body))
         if op == "constant":
             place.append(builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data))
-        elif terms is not None and len(terms) >= 2 * ACCUMULATORS and all(_is_plus(t, plus) for t in terms):
-            place.append(_emit(builder, terms, place, None))
         elif terms is not None and sum(t.y is not None for t in terms) >= FEWEST_PRODUCTS:
-            place.append(_emit(builder, terms, place, IN_ORDER))
+            place.append(_emit(builder, terms, place))
         else:
             place.append(builder.emit(op, tuple([place[o] for o in operands]), data))
     guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
@@ -88,39 +80,11 @@ def _chains(program: Program) -> dict[int, list[Term]]:
     return chains
 
 
-def _emit(builder: Builder, terms: Sequence[Term], place: Sequence[int], data: str | None) -> int:
-    """A `sum`, or a `dot` in which a term that is no product is multiplied by 1."""
+def _emit(builder: Builder, terms: Sequence[Term], place: Sequence[int]) -> int:
+    """A `dot` in which a term that is no product is multiplied by 1."""
     left = [builder.negated(place[x]) if minus else place[x] for x, _, minus in terms]
-    if all(term.y is None for term in terms):
-        return builder.emit("sum", tuple(left), data)
     right = [builder.constant(1.0) if y is None else place[y] for _, y, _ in terms]
-    return builder.emit("dot", (*left, *right), data)
-
-
-def _is_plus(term: Term, plus: Sequence[bool]) -> bool:
-    x, y, minus = term
-    return not minus and (x == y or (plus[x] and (y is None or plus[y])))
-
-
-def never_negative(program: Program) -> list[bool]:
-    """For every value, whether its operations alone show that its sign is plus (unless it is nan)."""
-    found: list[bool] = []
-    for op, operands, data in program.code:
-        if op == "constant":
-            found.append(copysign(1.0, data) > 0.0)
-        elif op in ("mul", "dot"):
-            half = len(operands) // 2
-            pairs = zip(operands[:half], operands[half:])
-            found.append(all(_is_plus(Term(x, y, minus=False), found) for x, y in pairs))
-        elif op == "select":
-            found.append(found[operands[1]] and found[operands[2]])
-        else:
-            found.append(op in PLUS or (op in KEEPS_PLUS and all(found[o] for o in operands)))
-    return found
-
-
-PLUS = frozenset({"abs", "exp", "exp2", "cosh", "hypot", "acos", "erfc"})
-KEEPS_PLUS = frozenset({"add", "div", "sqrt", "sum", "sinh", "tanh", "log1p", "expm1", "asinh", "atan", "cbrt", "erf"})
+    return builder.emit("dot", (*left, *right), IN_ORDER)
 
 
 @only(("dot", "sum"))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 from math import inf
+from operator import add
 from typing import Any
 
 from autograd import rules
@@ -112,3 +114,20 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 def expand(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """The formula in place of a row, as a rewriter."""
     return builder.place(FORMULAS[op](*[builder.wrap(o) for o in operands]))
+
+
+def _sum_in_order(*xs: Any) -> Any:
+    return reduce(add, xs, 0.0)
+
+
+def _dot_in_order(*xs: Any) -> Any:
+    return _sum_in_order(*[x * y for x, y in zip(xs[: len(xs) // 2], xs[len(xs) // 2 :])])
+
+
+IN_ORDER: dict[str, Callable[..., Any]] = {"sum": _sum_in_order, "dot": _dot_in_order}
+
+
+@only(IN_ORDER)
+def sums_in_order(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """The additions of a sum from left to right, as eager code makes them."""
+    return builder.place(IN_ORDER[op](*[builder.wrap(o) for o in operands]))

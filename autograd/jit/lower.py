@@ -313,7 +313,7 @@ class Code(Writer):
         if op in INTRINSICS:
             suffix = "f64" if self.lanes == 1 else f"v{self.lanes}f64"
             return self._call(f"llvm.{INTRINSICS[op]}.{suffix}", names)
-        if op in LIBM:
+        if op in LIBM and op not in self.module.machine.from_python:
             return self._library(LIBM[op], names)
         rule = data if op == "custom" else None
         symbol = self.module.custom_symbol(rule, len(names)) if rule else f"autograd_python.{op}"

@@ -21,12 +21,15 @@ class Machine:
     vector_math : mapping
         libm's name → the symbol of its vector form; what is missing goes lane by lane.
     flags : str
-        LLVM's flags of floating-point operations.
+        LLVM's flags of floating-point operations: none of them for plain IEEE 754 arithmetic.
+    from_python : frozenset
+        Rows of the table for which Python is called, to have its bits.
     """
 
     lanes: int
     vector_math: dict[str, str]
-    flags: str = "contract "
+    flags: str = ""
+    from_python: frozenset[str] = frozenset()
 
 
 @dataclass

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import os
+import sys
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,19 +28,63 @@ except ImportError as error:
     ) from None
 
 LONG = 30  # a module of more functions than this is long
-PYTHON_ROWS = ("round", "digamma", "polygamma")  # rows whose value is computed by Python
-_lock = threading.Lock()
+OWN_ALGORITHMS = frozenset({"hypot", "gamma", "lgamma"})  # rows for which Python's math module does not call libm
+PYTHON_ROWS = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # rows that Python may have to compute
+_llvm = threading.RLock()  # held by whatever talks to LLVM, and never while code of the user's runs
 _pending = threading.local()
+
+
+class Lock:
+    """A reentrant lock that is free in a child process even if another thread held it when the process forked.
+
+    Examples
+    --------
+    >>> with (lock := Lock()), lock:
+    ...     pass
+    """
+
+    __slots__ = ("_lock", "__weakref__")
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _locks.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Make the lock anew unless it is free, or belongs to this thread."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+        else:
+            self._lock = threading.RLock()
+
+
+_locks: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    _llvm.release()
+    for lock in list(_locks):
+        lock.renew()
+
+
+if sys.platform != "win32":  # LLVM's locks cannot be renewed: no thread is inside it while a process forks
+    os.register_at_fork(before=_llvm.acquire, after_in_parent=_llvm.release, after_in_child=_after_fork)
 
 
 @functools.cache
 def host() -> tuple[Any, str, str, str]:
     """LLVM's target with the triple, the name and the features of this CPU."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    triple = llvm.get_process_triple()
-    features = llvm.get_host_cpu_features().flatten()
-    return llvm.Target.from_triple(triple), triple, llvm.get_host_cpu_name(), features
+    with _llvm:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        triple = llvm.get_process_triple()
+        features = llvm.get_host_cpu_features().flatten()
+        return llvm.Target.from_triple(triple), triple, llvm.get_host_cpu_name(), features
 
 
 def lanes() -> int:
@@ -57,6 +104,11 @@ def _address(function: Any) -> int:
     return address
 
 
+def _add_symbol(symbol: str, function: Any) -> None:
+    with _llvm:
+        llvm.add_symbol(symbol, _address(function))
+
+
 @functools.cache
 def vector_math() -> dict[str, str]:
     """libm's names → the symbols of their vector forms, made known to LLVM (glibc's libmvec on x86-64)."""
@@ -71,7 +123,7 @@ def vector_math() -> dict[str, str]:
     for name in LIBM.values():
         symbol = f"{prefix}{'vv' if name in BINARY else 'v'}_{name}"
         if hasattr(library, symbol):
-            llvm.add_symbol(symbol, _address(getattr(library, symbol)))
+            _add_symbol(symbol, getattr(library, symbol))
             found[name] = symbol
     return found
 
@@ -79,7 +131,7 @@ def vector_math() -> dict[str, str]:
 @functools.cache
 def _add_library_symbols() -> None:
     for name in LIBM.values():
-        llvm.add_symbol(f"autograd_libm.{name}", _address(getattr(_libm(), name)))
+        _add_symbol(f"autograd_libm.{name}", getattr(_libm(), name))
     for name in PYTHON_ROWS:
         _callbacks_of_rows.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
 
@@ -102,7 +154,7 @@ def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
             return float("nan")
 
     callback = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(call)
-    llvm.add_symbol(symbol, _address(callback))
+    _add_symbol(symbol, callback)
     return callback
 
 
@@ -148,8 +200,9 @@ class Native:
 
 def machine(accurate: bool, fast_math: bool) -> Machine:
     """The machine at hand, for lowering."""
-    flags = "" if accurate else "reassoc nsz arcp contract afn " if fast_math else "contract "
-    return Machine(lanes(), {} if accurate else vector_math(), flags)
+    if accurate:
+        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS)
+    return Machine(lanes(), vector_math(), "reassoc nsz arcp contract afn " if fast_math else "")
 
 
 def target_machine(module: Module | None = None) -> Any:
@@ -163,31 +216,48 @@ def target_machine(module: Module | None = None) -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=level, codemodel="jitdefault", jit=True)
 
 
+def _parsed(text: str) -> Any:
+    # The constants of a program live for as long as LLVM's context: it gets one of its own.
+    return llvm.parse_assembly(text, llvm.create_context())
+
+
+class _Engine:
+    """What holds machine code in memory; like all work of LLVM's, letting go of it is done under the lock."""
+
+    def __init__(self, object_code: bytes) -> None:
+        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+        self.engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
+        self.engine.finalize_object()
+        self.address: int = self.engine.get_function_address("run")
+
+    def __del__(self, lock: Any = _llvm) -> None:
+        with lock:
+            self.__dict__.clear()
+
+
 def assembly(module: Module) -> str:
     """The machine code as text."""
-    parsed = llvm.parse_assembly(module.text(), llvm.create_context())
-    text: str = target_machine(module).emit_assembly(parsed)
+    with _llvm:
+        text: str = target_machine(module).emit_assembly(_parsed(module.text()))
     return text
 
 
 def generate(module: Module) -> bytes:
     """The object code of a module."""
-    # The constants of a program live for as long as LLVM's context: it gets one of its own.
-    code: bytes = target_machine(module).emit_object(llvm.parse_assembly(module.text(), llvm.create_context()))
+    text = module.text()
+    with _llvm:
+        code: bytes = target_machine(module).emit_object(_parsed(text))
     return code
 
 
 def load(module: Module, object_code: bytes) -> Native:
     """Load the object code of a module."""
-    _add_library_symbols()
-    with _lock:
+    with _llvm:
+        _add_library_symbols()
         keep = [_add_callback(symbol, rule, int(symbol.rsplit(".", 1)[1])) for symbol, rule in module.custom.items()]
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
-        engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
-        engine.finalize_object()
-        address = engine.get_function_address("run")
+        engine = _Engine(object_code)
     calls_python = bool(module.custom) or any(f"autograd_python.{name}" in module.declarations for name in PYTHON_ROWS)
-    return Native(address, module.layout.size, calls_python, len(object_code), [*keep, engine])
+    return Native(engine.address, module.layout.size, calls_python, len(object_code), [*keep, engine])
 
 
 def versions() -> str:

@@ -1,19 +1,22 @@
 """Passes: functions from a program to an equal one. Each rewriter here is right for every IEEE number.
 
-The only ones that may change a last digit are `small_powers` (``x*x`` is nearer to the truth than ``pow(x, 2)``)
-and the several accumulators of `chains.spread`.
+The only ones that may change a last digit are `small_powers` (``x*x`` is nearer to the truth than ``pow(x, 2)``) and
+the several accumulators of `chains.spread`; where a program is to have eager's bits (`accurate`), neither is used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from heapq import heappop, heappush
+from operator import or_
 from typing import Any
 
 from autograd.jit.builder import Builder, Rewriter, only
 from autograd.jit.chains import gather, spread
-from autograd.jit.formulas import expand
+from autograd.jit.formulas import expand, sums_in_order
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
 
 UNFOLDED = frozenset({"input", "constant", "custom", "map", "item"})
@@ -146,18 +149,20 @@ def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) 
 
 
 @only(("pow",))
-def small_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
-    """A power with a small whole exponent is a product."""
+def exact_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """The powers that libm's `pow` has to the last bit for every x."""
     exponent = builder.number(operands[1])
-    if exponent is None or exponent not in (-1.0, 0.0, 1.0, 2.0, 3.0, 4.0):
+    return builder.constant(1.0) if exponent == 0.0 else operands[0] if exponent == 1.0 else None
+
+
+@only(("pow",))
+def small_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """A power with a small whole exponent is a product: same infinities and zeros as `pow`, maybe another last bit."""
+    exponent, x = builder.number(operands[1]), operands[0]
+    if exponent not in (-1.0, 2.0, 3.0, 4.0):
         return None
-    x = operands[0]
-    if exponent == 0.0:
-        return builder.constant(1.0)
     if exponent == -1.0:
         return builder.emit("div", (builder.constant(1.0), x))
-    if exponent == 1.0:
-        return x
     square = builder.emit("mul", (x, x))
     if exponent == 2.0:
         return square
@@ -172,33 +177,89 @@ def drop_stops(builder: Builder, op: str, operands: tuple[int, ...], data: Any) 
 
 def fuse_maps(program: Program) -> Program:
     """A map whose adjoint is swept over the same rows is taken from that sweep, where its seeds allow it."""
-    place = {instruction.data: i for i, instruction in enumerate(program.code) if instruction.op == "map"}
-    swept_by = {
-        place[mapped.primal]: at
-        for mapped, at in place.items()
-        if mapped.primal in place and not _depends(program, at, place[mapped.primal])
-    }
-    if not swept_by:
+    sweeps = _sweeps(program)
+    if not sweeps:
         return program
-
-    def final(at: int) -> int:
-        while at in swept_by:
-            at = swept_by[at]
-        return at
-
-    code = [i._replace(operands=(final(i.operands[0]),)) if i.op == "item" else i for i in program.code]
+    source = _schedule_maps(program, sweeps)
+    code = [i._replace(operands=(source[i.operands[0]],)) if i.op == "item" else i for i in program.code]
     return in_order_of_need(Program(code, program.outputs, program.inputs, program.guards))
 
 
+def _sweeps(program: Program) -> dict[int, int]:
+    """Map → its last sweep that does not itself depend on the map's results."""
+    place = {instruction.data: at for at, instruction in enumerate(program.code) if instruction.op == "map"}
+    bit = {place[mapped.primal]: 0 for mapped in place if mapped.primal in place}
+    bit = {at: 1 << number for number, at in enumerate(bit)}
+    if not bit:
+        return {}
+    depends: list[int] = []  # the maps that a value depends on, as bits
+    for at, (_, operands, _) in enumerate(program.code):
+        depends.append(reduce(or_, map(depends.__getitem__, operands), bit.get(at, 0)))
+    pairs = [(place[mapped.primal], at) for mapped, at in place.items() if mapped.primal in place]
+    return {primal: at for primal, at in pairs if not depends[at] & bit[primal]}
+
+
+def _schedule_maps(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
+    """Which map computes each map's results: itself, or a sweep that can run before anything needs them.
+
+    Two sweeps may each wait for results of the other's map, so they cannot both stand for them. The instructions are
+    therefore put in an order in which they can run (Kahn's algorithm). A map that has a sweep waits for it; when all
+    that is left waits, the map furthest along its chain (map ← sweep ← sweep of the sweep) runs on its own.
+    """
+    code = program.code
+    users: list[list[int]] = [[] for _ in code]
+    missing = [len(set(i.operands)) for i in code]
+    for at, instruction in enumerate(code):
+        for o in set(instruction.operands):
+            users[o].append(at)
+    primal = {sweep: at for at, sweep in sweeps.items()}
+    depth: dict[int, int] = {}
+    for at in sorted({*sweeps, *primal}):  # a sweep comes after its map
+        depth[at] = depth[primal[at]] + 1 if at in primal else 0
+    source: dict[int, int] = {}
+    ready = [at for at, count in enumerate(missing) if not count]
+    waiting: list[tuple[int, int]] = []
+    while ready or waiting:
+        if ready:
+            at = ready.pop()
+            if at in sweeps and at not in source:
+                heappush(waiting, (-depth[at], at))
+                continue
+        else:
+            at = heappop(waiting)[1]
+        computed = [at]
+        while computed[-1] in primal:
+            computed.append(primal[computed[-1]])
+        for value in computed:
+            if value in source:
+                break  # so are those before it
+            source[value] = at
+            for user in users[value]:
+                missing[user] -= 1
+                if not missing[user]:
+                    ready.append(user)
+    return source
+
+
 def in_order_of_need(program: Program) -> Program:
-    """Every instruction right before the first that needs it: few values are alive at a time, and none is dead."""
+    """Every instruction right before the first that needs it: few values are alive at a time, and none is dead.
+
+    Raises
+    ------
+    ValueError
+        If an instruction depends on itself.
+    """
     code = program.code
     order: dict[int, int] = {}
+    begun: set[int] = set()
     stack = [*reversed([*[g.value for g in program.guards], *program.outputs])]
     while stack:
         at = stack[-1]
         missing = [o for o in code[at].operands if o not in order]
         if missing and at not in order:
+            if at in begun:
+                raise ValueError(f"v{at} = {code[at].op} depends on itself: this is a bug in the compiler")
+            begun.add(at)
             stack += reversed(missing)
             continue
         order.setdefault(stack.pop(), len(order))
@@ -208,15 +269,6 @@ def in_order_of_need(program: Program) -> Program:
         program.inputs,
         [Guard(order[g.value], g.expected, g.line) for g in program.guards],
     )
-
-
-def _depends(program: Program, value: int, on: int) -> bool:
-    """Whether a value depends on another."""
-    reached = {value}
-    for at in range(value, on, -1):
-        if at in reached:
-            reached.update(program.code[at].operands)
-    return on in reached
 
 
 def _without_constants(program: Program, mapped: Map, operands: tuple[int, ...]) -> tuple[Map, tuple[int, ...]]:
@@ -326,16 +378,22 @@ def _remove_unused_results(program: Program) -> Program:
     return Program(code, program.outputs, program.inputs, program.guards)
 
 
-def simplify(program: Program) -> Program:
+def simplify(program: Program, accurate: bool = False) -> Program:
     """What is done to a captured program before anything else."""
-    return remove_dead_code(rewrite(fuse_maps(program), fold_constants, identities, small_powers, number_values))
+    rewriters = (fold_constants, identities, *_powers(accurate), number_values)
+    return remove_dead_code(rewrite(fuse_maps(program), *rewriters))
 
 
-def prepare(program: Program, reorder: bool = True) -> Program:
+def prepare(program: Program, accurate: bool = False) -> Program:
     """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
-    everything = (drop_stops, fold_constants, identities, small_powers, expand, number_values)
+    written_out = (expand, sums_in_order) if accurate else (expand,)
+    everything = (drop_stops, fold_constants, identities, *_powers(accurate), *written_out, number_values)
     ready = remove_dead_code(rewrite(program, *everything))
-    return remove_dead_code(gather(ready, reorder))
+    return remove_dead_code(gather(ready))
+
+
+def _powers(accurate: bool) -> tuple[Rewriter, ...]:
+    return (exact_powers,) if accurate else (exact_powers, small_powers)
 
 
 def unroll(program: Program) -> Program:
@@ -354,6 +412,6 @@ def count(program: Program) -> int:
 
 
 __all__: Sequence[str] = [
-    "count", "drop_stops", "fold_constants", "fuse_maps", "identities", "number_values", "prepare", "remove_dead_code",
-    "rewrite", "simplify", "small_powers", "unroll",
+    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_maps", "identities", "number_values", "prepare",
+    "remove_dead_code", "rewrite", "simplify", "small_powers", "unroll",
 ]  # fmt: skip  # a list of words

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -83,16 +86,35 @@ def check_paths(count: int, options: Options, name: str, guards: Sequence[Guard]
     )
 
 
+_uncollected: list[int] = []  # the threads that have turned the garbage collection off and will turn it on again
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """No garbage collection: it would look through millions of instructions that are all in use."""
+    thread = threading.get_ident()
     collecting = gc.isenabled()
-    gc.disable()
+    if collecting:
+        _uncollected.append(thread)
+        gc.disable()
     try:
         yield
     finally:
         if collecting:
+            _uncollected.remove(thread)
             gc.enable()
+
+
+def _collect_again() -> None:
+    """In a child process, do what the threads that are not there any more would have done."""
+    own = [thread for thread in _uncollected if thread == threading.get_ident()]
+    if _uncollected and not own:
+        gc.enable()
+    _uncollected[:] = own
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_collect_again)
 
 
 class Frame:
@@ -151,9 +173,9 @@ class Path:
         self.rebuild = flatten(self.template)[1]
         self.counts["captured"] = passes.count(self.captured)
         with uncollected():
-            simple = passes.simplify(self.captured)
+            simple = passes.simplify(self.captured, self.options.accurate)
             self.counts["simplified"] = passes.count(simple)
-            self.program = passes.prepare(simple, reorder=not self.options.accurate)
+            self.program = passes.prepare(simple, self.options.accurate)
             unrolled = passes.unroll(self.program)
             self.counts["compiled"] = passes.count(unrolled)
             module = self._lowered(unrolled)

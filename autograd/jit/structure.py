@@ -8,10 +8,8 @@ from contextlib import suppress
 from inspect import signature
 from typing import Any, cast
 
-import numpy as np
-
 from autograd.ieee import to_float
-from autograd.tree import children, is_array, is_leaf, leaf_names
+from autograd.tree import as_doubles, children, is_array, is_leaf, leaf_names
 
 
 def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
@@ -30,7 +28,7 @@ def inspect(tree: Any, path: str, leaves: list[Any]) -> Hashable:
             leaves += tree
             return (type(tree), len(tree))
         return (type(tree), tuple([inspect(x, f"{path}[{i}]", leaves) for i, x in enumerate(tree)]))
-    if is_array(tree):
+    if is_array(tree, path):
         return _inspect_array(tree, path, leaves)
     parts = children(tree)
     if parts is None:
@@ -57,19 +55,6 @@ def _inspect_array(array: Any, path: str, leaves: list[Any]) -> Hashable:
     else:
         leaves += as_doubles(array, path).ravel().tolist()
     return ("array", array.shape)
-
-
-def as_doubles(array: Any, path: str) -> Any:
-    """The array as float64, where NumPy would cast it without being told to.
-
-    Raises
-    ------
-    TypeError
-        For complex numbers, text, dates and the like.
-    """
-    if array.dtype.kind == "b" or np.can_cast(array.dtype, np.float64, casting="same_kind"):
-        return np.asarray(array, dtype=np.float64)
-    raise TypeError(f"{path}: an ndarray of {array.dtype} does not become float64: convert it with .astype(float)")
 
 
 def argument_names(

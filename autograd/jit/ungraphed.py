@@ -6,12 +6,12 @@ never differentiated, so theirs are left out; who does differentiate one gets th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any
 
 from autograd import rules
+from autograd.jit import native
 from autograd.jit.capture import is_capturing
 from autograd.rules import Rule
 from autograd.tree import flatten
@@ -25,7 +25,7 @@ class Call:
         self.function, self.arguments, self.leaves = function, arguments, leaves
         self.numbers = [x.data if isinstance(x, Value) else x for x in leaves]
         self.closed = [(x, x.data.hex()) for x in closed]
-        self.lock = threading.RLock()
+        self.lock = native.Lock()
         self.made: list[Any] = []
 
     def results(self) -> list[Any]:

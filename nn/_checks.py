@@ -1,0 +1,48 @@
+"""Numbers that people pass: each is checked where it comes in, and an error names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf, isfinite
+
+from autograd import Value
+from autograd.ieee import to_float
+
+
+def positive(what: str, number: float) -> float:
+    """A positive and finite number."""
+    value = to_float(number)
+    if not (value > 0 and isfinite(value)):
+        raise ValueError(f"{what} must be a positive number, not {number!r}")
+    return value
+
+
+def within(what: str, number: float, least: float, below: float = inf) -> float:
+    """A number from `least` up to, but not, `below`."""
+    value = to_float(number)
+    if not least <= value < below:
+        bound = f"from {least:g}" + (f" up to, but not, {below:g}" if below < inf else " up")
+        raise ValueError(f"{what} must be a number {bound}, not {number!r}")
+    return value
+
+
+def whole(what: str, number: int) -> int:
+    """A whole number from 1 up."""
+    if isinstance(number, bool) or not hasattr(number, "__index__") or number.__index__() < 1:
+        raise ValueError(f"{what} must be a whole number from 1 up, not {number!r}")
+    return number.__index__()
+
+
+def leaves(parameters: Iterable[Value]) -> list[Value]:
+    """Parameters that can be assigned, each once."""
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"parameters must be a list of Values, such as model.parameters(), not {parameters!r:.80}")
+    found = list(parameters)
+    if not found:
+        raise ValueError("there are no parameters to change")
+    for parameter in found:
+        if not isinstance(parameter, Value):
+            raise TypeError(f"a parameter must be a Value, not {parameter!r} of type {type(parameter).__name__}")
+        if parameter.op is not None:
+            raise ValueError(f"a parameter must be a leaf, not the computed node {parameter.describe()}")
+    return list(dict.fromkeys(found))

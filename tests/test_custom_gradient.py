@@ -1,0 +1,104 @@
+"""custom_gradient whose value or derivative takes derivatives itself: right at every order, in every mode."""
+
+import itertools
+from math import cos, sin
+from typing import Any
+
+import pytest
+
+import autograd.math as am
+from autograd import Value, checkpoint, custom_gradient, grad, hessian, hvp, jacobian, jvp, value_and_grad, vmap
+from autograd.jit import jit
+
+
+def cube(t: Any) -> Any:
+    """A function to differentiate."""
+    return t * t * t
+
+
+@custom_gradient(lambda x, y: grad(grad(cube))(x))  # of 3 x²
+def slope(x):
+    """The slope of a cube."""
+    assert type(x) is float
+    found = grad(cube)(x)
+    assert type(found) is float
+    return found
+
+
+@custom_gradient(lambda x, y: jvp(am.sin, (x,), (1.0,))[1])
+def sine(x):
+    """A sine by a library that takes floats, with another transform in its derivative."""
+    return sin(x)
+
+
+@custom_gradient(
+    lambda a, b, y: grad(lambda t: am.sin(t * a) * b)(1.0) / a,  # closes over the operands
+    lambda a, b, y: value_and_grad(lambda t: am.sin(a) * t)(b)[1],
+)
+def product(a, b):
+    """sin(a) b."""
+    return hvp(lambda t: 0.5 * sin(a) * b * t * t)(1.0, 1.0)
+
+
+PLAIN = {slope: lambda x: 3.0 * x * x, sine: am.sin}
+
+
+def by_modes(function, modes):
+    """The derivative by one mode after the other."""
+    for mode in modes:
+        function = jacobian(function, mode=mode)
+    return function
+
+
+@pytest.mark.parametrize("rule", PLAIN, ids=repr)
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_every_order_and_mode(rule, order):
+    """Derivatives to third order, forward, reverse and nested, eager and compiled, are those of the plain function."""
+    for modes in itertools.product(("rev", "fwd"), repeat=order):
+        expected = pytest.approx(by_modes(PLAIN[rule], modes)(0.7), rel=1e-13)
+        derivative = by_modes(rule, modes)
+        assert expected == derivative(0.7)
+        assert expected == jit(derivative)(0.7)
+        assert expected == by_modes(jit(rule), modes)(0.7)
+        assert [expected] * 4 == vmap(derivative)([0.7] * 4)
+
+
+def test_derivatives_that_close_over_operands():
+    """A derivative may differentiate a function that closes over the operands: they are Values where they must be."""
+    assert sin(0.7) * 2.0 == pytest.approx(product(0.7, 2.0))
+    expected = [[-sin(0.7) * 2.0, cos(0.7)], [cos(0.7), 0.0]]
+    for function in (lambda p: product(*p), jit(lambda p: product(*p))):
+        found = hessian(function)([0.7, 2.0])
+        assert expected[0] == pytest.approx(found[0])
+        assert expected[1] == pytest.approx(found[1])
+
+
+def test_gradients_of_values():
+    """Derivatives by Values are Values, which can be swept once more."""
+    x = Value(0.7)
+    grad(grad(sine))(x).backward()
+    assert -cos(0.7) == pytest.approx(x.grad)
+    x = Value(0.7)
+    grad(lambda t: product(t, 2.0))(x).backward()
+    assert -2.0 * sin(0.7) == pytest.approx(x.grad)
+
+
+def test_in_a_checkpoint():
+    """A checkpoint that is differentiated twice runs such a primitive again."""
+    assert -sin(0.7) == pytest.approx(grad(grad(checkpoint(sine)))(0.7))
+    assert 6.0 == pytest.approx(grad(grad(checkpoint(slope)))(0.7))
+
+
+def test_an_error_leaves_no_trace():
+    """After a primitive that raised, transforms are at the level where they were."""
+
+    @custom_gradient(lambda x, y: 1.0)
+    def broken(x):
+        raise RuntimeError("broken")
+
+    def caught(x):
+        with pytest.raises(RuntimeError, match="broken"):
+            broken(x)
+        return grad(lambda t: t * x)(1.0) * x  # a Value inside
+
+    assert 1.4 == grad(caught)(0.7)
