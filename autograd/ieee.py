@@ -19,6 +19,11 @@ LN2 = math.log(2.0)
 SQRT_HALF = math.sqrt(0.5)
 
 
+def is_real(number: object) -> bool:
+    """Whether it is a real number of a kind that becomes a float; an array is not one number."""
+    return isinstance(number, Real) or type(number).__name__ in ("bool", "bool_")
+
+
 def to_float(number: object) -> float:
     """A real number of any kind as a float: int, bool, Fraction, a NumPy scalar or array of no dimensions.
 
@@ -29,7 +34,7 @@ def to_float(number: object) -> float:
     """
     if type(number) is float:
         return number
-    if isinstance(number, Real) or type(number).__name__ in ("bool", "bool_"):
+    if is_real(number):
         try:
             return float(number)  # type: ignore[arg-type]
         except OverflowError:  # an int beyond the range of floats

@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
+from itertools import accumulate
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -51,7 +52,7 @@ class _Run:
         self.single = isinstance(argnums, int)
         named = [(flatten(a, f"argument {i} of {self.name}")) for i, a in zip(self.numbers, chosen)]
         self.leaves = [leaf for leaves, _ in named for leaf in leaves]
-        self.arguments = chosen
+        self.shapes = [(len(leaves), rebuild) for leaves, rebuild in named]
         self.symbolic = inside_transform.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
         trace = current_trace()
         leaf = Value if trace is None else trace.fresh
@@ -59,10 +60,9 @@ class _Run:
         try:
             with mode(recording=True):
                 self.inputs = [rules.pos(x) if isinstance(x, Value) else leaf(x) for x in self.leaves]
-                given, start = list(args), 0
-                for i, (leaves, rebuild) in zip(self.numbers, named):
-                    given[i] = rebuild(self.inputs[start : start + len(leaves)])
-                    start += len(leaves)
+                given = list(args)
+                for i, argument in zip(self.numbers, self._shaped(self.inputs)):
+                    given[i] = argument
                 self.result = function(*given, **(options or {}))
         finally:
             inside_transform.reset(token)
@@ -80,8 +80,13 @@ class _Run:
             Value(x) if isinstance(old, Value) and not isinstance(x, Value) and not hasattr(old, "sweep_reverse") else x
             for old, x in zip(self.leaves, leaves)
         ]  # of the compiler's tracers none is needed
-        shaped = flatten(self.arguments)[1](leaves)
+        shaped = self._shaped(leaves)
         return shaped[0] if self.single else shaped
+
+    def _shaped(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
+        """Numbers, one for each input, in the shape that the chosen arguments had before the function ran."""
+        ends = list(accumulate(count for count, _ in self.shapes))
+        return tuple([rebuild(leaves[end - count : end]) for end, (count, rebuild) in zip(ends, self.shapes)])
 
     def lowered(self, result: Any) -> Any:
         """The result as the caller wants it: plain numbers at the top level, Values inside."""
@@ -306,7 +311,7 @@ def jacobian(function: Function, argnums: Argnums = 0, mode: Literal["auto", "re
 def _blocks(rows: list[list[Any]], run: _Run) -> Any:
     """The matrix of derivatives cut along the leaves of result and argument, ndarrays kept whole."""
     results, rebuild_result = flatten(run.result, arrays=True)
-    arguments, rebuild_argument = flatten(run.arguments[0] if run.single else run.arguments, arrays=True)
+    arguments, rebuild_argument = flatten(run.like_argument(run.leaves), arrays=True)
     blocks, top = [], 0
     for result in results:
         bottom = top + (result.size if is_array(result) else 1)
@@ -409,10 +414,11 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     ([6.0, 2.0], (13.0, 2.0))
     """
     run = _Run(function, primals, tuple(range(len(primals))))
-    outputs, _ = flatten(run.result, f"the result of {run.name}")
+    outputs, rebuild = flatten(run.result, f"the result of {run.name}")
+    shape = rebuild(outputs)  # the caller may change the result
 
     def pullback(seeds: Any) -> Any:
-        weights = _like(run.result, seeds, ("the result", "seeds"))
+        weights = _like(shape, seeds, ("the result", "seeds"))
         starts: dict[Value, Any] = {}
         for y, weight in zip(outputs, weights):
             if isinstance(y, Value):
@@ -509,6 +515,7 @@ def vmap(
             raise ValueError(f"the arguments of {getattr(function, '__name__', 'the function')} {what}")
         (count,) = counts
         rows = [[a if c is None else c[i] for a, c in zip(args, columns)] for i in range(count)]
+        as_arrays = any(_holds_array(a) for a, c in zip(args, columns) if c is not None)
         results: Any = NotImplemented
         if (mapper := map_rows.get()) is not None:
             results = mapper(functools.partial(function, **options), rows, reduce)
@@ -518,7 +525,6 @@ def vmap(
             results = [function(*row, **options) for row in rows]
         if reduce is not None:
             return _reduced(results, reduce)
-        as_arrays = any(_holds_array(a) for a, c in zip(args, columns) if c is not None)
         return _stacked(results, as_arrays)
 
     made_by[mapped] = ("vmap", function, in_axes, reduce)
@@ -535,10 +541,10 @@ def _rows(tree: Any, axis: int) -> list[Any]:
     if isinstance(tree, list):
         if axis != 0:
             raise ValueError(f"the rows of a list are its elements: in_axes must be 0 or None, not {axis}")
-        return tree
+        return list.copy(tree)
     if isinstance(tree, (tuple, dict)) or hasattr(tree, "__dataclass_fields__"):
-        names_and_parts, rebuild = _parts(tree)
-        columns = [_rows(part, axis) for part in names_and_parts]
+        parts, rebuild = _parts(tree)
+        columns = [_rows(part, axis) for part in parts]
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"the parts of {tree!r:.80} have different numbers of rows")
         return [rebuild(row) for row in zip(*columns)]
@@ -548,8 +554,7 @@ def _rows(tree: Any, axis: int) -> list[Any]:
 def _parts(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     found = children(tree)
     assert found is not None  # a container
-    named, rebuild = found
-    return [part for _, part in named], rebuild
+    return [part for _, part in found.named], found.rebuild
 
 
 def _holds_array(tree: Any) -> bool:

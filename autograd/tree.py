@@ -1,48 +1,216 @@
 """Arguments and results as trees: containers of any depth with numbers at the leaves.
 
-Containers are list, tuple (and namedtuple), dict, dataclass, ndarray, and every class that has a
-`tree_flatten` method (such as `nn.Module`); None is an empty one.
+Containers are list, tuple (and namedtuple), dict, dataclass, ndarray, and every class that has a `tree_flatten`
+method (such as `nn.Module`); None is an empty one. Subclasses of list, tuple and dict are read, and built again, by
+way of list, tuple and dict themselves: their own methods do not run, their attributes stay.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from numbers import Number
+from typing import Any, NamedTuple
 
-from autograd.ieee import refuse_masked, to_float
+from autograd.ieee import is_real, refuse_masked, to_float
+from autograd.rules import Rule
 from autograd.value import Value
 
 Rebuild = Callable[[Sequence[Any]], Any]
+LEAVES = frozenset({float, Value})  # the leaves that are most common
 
 
-def children(tree: Any) -> tuple[list[tuple[str, Any]], Rebuild] | None:
-    """The named children of a container and how to put others in their place; None for a leaf."""
+class Parts(NamedTuple):
+    """A container taken apart, as it was at that moment.
+
+    Attributes
+    ----------
+    named : list of (str, tree)
+        The children, with the names by which messages call them.
+    rebuild : callable
+        Given others in place of the children: the same container. It does not look at the original any more.
+    keys : sequence
+        The keys of a dict.
+    kept : mapping
+        What else it holds, by name: attributes, a default factory. The rebuilt container has the same.
+    """
+
+    named: list[tuple[str, Any]]
+    rebuild: Rebuild
+    keys: Sequence[Any] = ()
+    kept: Mapping[str, Any] = {}
+
+
+def children(tree: Any) -> Parts | None:
+    """The children of a container and how to put others in their place; None for a leaf.
+
+    The fields of a dataclass that hold no number but something else (text, a function, a list of names) are no
+    children: they stay as they are. A class with a method `tree_flatten` says itself what its children are. The method
+    returns ``(named, rebuild)``, and what else the object holds is found among its attributes; or it returns
+    ``(named, rebuild, kept)``. See `Parts` for these words.
+
+    Raises
+    ------
+    TypeError
+        From ``rebuild``, where a class cannot be built without its own constructor.
+    """
     if isinstance(tree, Value):
         return None
     if tree is None:
-        return [], lambda new: None
+        return Parts([], lambda new: None)
     if hasattr(tree, "tree_flatten"):
-        named: list[tuple[str, Any]]
-        named, rebuild = tree.tree_flatten()
-        return named, rebuild
+        return _flattened(tree)
     if isinstance(tree, dict):
-        return [(f"[{k!r}]", v) for k, v in tree.items()], lambda new: _updated(tree, new)
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        names = [f".{name}" for name in tree._fields]
-        return list(zip(names, tree)), lambda new: type(tree)(*new)
-    if isinstance(tree, (list, tuple)):
-        return [(f"[{i}]", v) for i, v in enumerate(tree)], lambda new: type(tree)(new)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = [f.name for f in dataclasses.fields(tree) if f.init]
-        return [(f".{n}", getattr(tree, n)) for n in names], lambda new: dataclasses.replace(
-            tree, **dict(zip(names, new))
-        )
+        return _of_dict(tree)
+    if isinstance(tree, tuple):
+        return _of_tuple(tree)
+    if isinstance(tree, list):
+        items = list.copy(tree)
+        named = [(f"[{i}]", v) for i, v in enumerate(items)]
+        return Parts(named, list) if type(tree) is list else _subclass(tree, list, named)
+    if hasattr(type(tree), "__dataclass_fields__") and not isinstance(tree, Rule):
+        return _of_dataclass(tree)
     if is_array(tree):
-        names = [f"[{i}]" for i in range(tree.size)]
-        return list(zip(names, tree.ravel().tolist())), lambda new: make_array(new, tree.shape)
+        numbers, shape = elements(tree)
+        return Parts([(f"[{i}]", x) for i, x in enumerate(numbers)], lambda new: make_array(new, shape))
     return None
+
+
+def _flattened(tree: Any) -> Parts:
+    named, rebuild, *kept = tree.tree_flatten()
+    if kept:
+        return Parts(named, rebuild, (), kept[0])
+    in_dict, in_slots = attributes(tree)
+    inside = {name.removeprefix(".").partition("[")[0].partition(".")[0] for name, _ in named}
+    rest = {name: x for name, x in (*in_dict.items(), *in_slots.items()) if name not in inside}
+    return Parts(named, rebuild, (), rest)
+
+
+def _of_dict(tree: dict[Any, Any]) -> Parts:
+    base: Any = next(base for base in (OrderedDict, defaultdict, dict) if isinstance(tree, base))
+    items = list(base.items(tree))
+    keys = [key for key, _ in items]
+    named = [(f"[{key!r}]", value) for key, value in items]
+    if type(tree) is dict:
+        return Parts(named, lambda new: dict(zip(keys, new)), keys)
+    return _subclass(tree, base, named, keys)
+
+
+def _of_tuple(tree: tuple[Any, ...]) -> Parts:
+    items = tuple.__getitem__(tree, slice(None))
+    names = getattr(tree, "_fields", ())
+    if names and len(names) == len(items):
+        return _subclass(tree, tuple, [(f".{name}", x) for name, x in zip(names, items)])
+    named = [(f"[{i}]", x) for i, x in enumerate(items)]
+    return Parts(named, tuple) if type(tree) is tuple else _subclass(tree, tuple, named)
+
+
+def _subclass(tree: Any, base: Any, named: list[tuple[str, Any]], keys: Sequence[Any] = ()) -> Parts:
+    """An instance of a subclass of list, tuple or dict: built by its base, with the attributes that it had."""
+    kind, (in_dict, in_slots) = type(tree), attributes(tree)
+    kept = {**in_dict, **in_slots}
+    factory = vars(defaultdict)["default_factory"] if base is defaultdict else None
+    if factory is not None:
+        kept["default_factory"] = factory.__get__(tree)
+
+    def rebuild(new: Sequence[Any]) -> Any:
+        twin = _made(base, kind, new) if base is tuple else _made(base, kind)
+        if base is list:
+            list.extend(twin, new)
+        elif base is not tuple:
+            for key, value in zip(keys, new):
+                base.__setitem__(twin, key, value)
+        if factory is not None:
+            factory.__set__(twin, kept["default_factory"])
+        _restore(twin, in_dict, in_slots)
+        return twin
+
+    return Parts(named, rebuild, keys, kept)
+
+
+def _of_dataclass(tree: Any) -> Parts:
+    kind, (in_dict, in_slots) = type(tree), attributes(tree)
+    own = [field.name for field in dataclasses.fields(kind)]
+    found = {name: getattr(tree, name) for name in own if hasattr(tree, name)}  # one without init may not be set
+    names = [name for name, x in found.items() if not is_setting(x)]
+    pseudo = {name: getattr(kind, name, None) for name in kind.__dataclass_fields__ if name not in own}
+    kept = {name: x for name, x in {**pseudo, **found, **in_dict, **in_slots}.items() if name not in names}
+
+    def rebuild(new: Sequence[Any]) -> Any:
+        twin = _made(object, kind)
+        _restore(twin, in_dict, in_slots)
+        for name, x in zip(names, new):
+            object.__setattr__(twin, name, x)
+        return twin
+
+    return Parts([(f".{name}", found[name]) for name in names], rebuild, (), kept)
+
+
+def attributes(thing: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes of an object, in its `__dict__` and in slots, without what a `cached_property` remembers."""
+    state: Any = object.__getstate__(thing)
+    in_dict, in_slots = state if type(state) is tuple else (state, None)
+    own = dict(in_dict or {})
+    kind: Any = type(thing)
+    for name in cached_properties(kind):
+        own.pop(name, None)
+    return own, in_slots or {}
+
+
+@lru_cache(1024)  # that many classes it may keep alive
+def cached_properties(kind: type) -> frozenset[str]:
+    """The attributes of a class that are computed once: of an instance with other numbers they would be wrong."""
+    found = [name for base in kind.__mro__ for name, x in vars(base).items() if isinstance(x, cached_property)]
+    return frozenset(found)
+
+
+def _made(base: Any, kind: type, *args: Any) -> Any:
+    """A new instance, made without the constructor of its class."""
+    try:
+        return base.__new__(kind, *args)
+    except TypeError as error:
+        raise TypeError(
+            f"a {kind.__name__} cannot hold other numbers, for only its own constructor makes one ({error}): pass a "
+            f"list, tuple, dict or dataclass, or give {kind.__name__} a method tree_flatten"
+        ) from None
+
+
+def _restore(twin: Any, in_dict: Mapping[str, Any], in_slots: Mapping[str, Any]) -> None:
+    if in_dict:
+        vars(twin).update(in_dict)
+    for name, x in in_slots.items():
+        object.__setattr__(twin, name, x)  # where the class is frozen, too
+
+
+def is_setting(tree: Any) -> bool:
+    """Whether something is no number and holds none, nor is it empty: text, a function, a list of names."""
+    if is_leaf(tree):
+        return False
+    stack, seen, found = [tree], {id(tree): tree}, False
+    while stack:
+        at = stack.pop()
+        if isinstance(at, (Value, Number)) or is_real(at) or (is_array(at) and at.dtype.kind in "biufc"):
+            return False
+        inside = _inside(at)
+        if inside is None:
+            found = True
+            continue
+        new = {id(child): child for child in inside if id(child) not in seen}
+        seen.update(new)
+        stack += new.values()
+    return found
+
+
+def _inside(tree: Any) -> Sequence[Any] | None:
+    """What is in a container, every field of a dataclass; None for anything else."""
+    if hasattr(type(tree), "__dataclass_fields__") and not isinstance(tree, Rule) and not hasattr(tree, "tree_flatten"):
+        return [getattr(tree, field.name, None) for field in dataclasses.fields(tree)]
+    if is_array(tree) and tree.dtype.kind != "O":
+        return None  # text, dates
+    parts = children(tree)
+    return None if parts is None else [child for _, child in parts.named]
 
 
 def is_array(tree: Any, path: str = "") -> bool:
@@ -84,18 +252,20 @@ def in_doubles(tree: Any, path: str) -> Any:
     TypeError
         For an ndarray or NumPy scalar that is not of real numbers; the message gives its path.
     """
-    if is_leaf(tree) or (type(tree) in (list, tuple) and all(map(is_leaf, tree))):
+    if is_leaf(tree) or (type(tree) in (list, tuple) and only_leaves(tree)):
         return tree
     if is_array(tree, path):
-        return make_array(_numbers(tree, path), tree.shape) if tree.dtype == object else as_doubles(tree, path)
+        if tree.dtype != object:
+            return as_doubles(tree, path)
+        numbers, shape = elements(tree)
+        return make_array(_numbers(numbers, path), shape)
     if hasattr(tree, "dtype"):
         return _leaf(tree, path)[0][0]
     parts = children(tree)
     if parts is None:
         return tree
-    named, put_together = parts
-    new = [in_doubles(child, path + name) for name, child in named]
-    return tree if all(x is child for x, (_, child) in zip(new, named)) else put_together(new)
+    new = [in_doubles(child, path + name) for name, child in parts.named]
+    return tree if all(x is child for x, (_, child) in zip(new, parts.named)) else parts.rebuild(new)
 
 
 def is_leaf(tree: Any) -> bool:
@@ -103,15 +273,21 @@ def is_leaf(tree: Any) -> bool:
     return type(tree) is float or isinstance(tree, Value)
 
 
+def only_leaves(items: Sequence[Any]) -> bool:
+    """Whether all of them are floats or Values."""
+    return LEAVES.issuperset(map(type, items)) or all(map(is_leaf, items))
+
+
 def only_floats(leaves: Sequence[Any]) -> bool:
     """Whether all of them are floats, and none a Value."""
     return set(map(type, leaves)) <= {float}
 
 
-def _updated(tree: dict[Any, Any], new: Sequence[Any]) -> dict[Any, Any]:
-    twin = copy.copy(tree)  # keeps the class of the dict and what else it holds
-    twin.update(zip(tree, new))
-    return twin
+def elements(array: Any) -> tuple[list[Any], tuple[int, ...]]:
+    """The elements of an ndarray, and its shape at that moment."""
+    copied = array.copy()  # another thread may give the array another shape
+    found: list[Any] = copied.ravel().tolist()
+    return found, copied.shape
 
 
 def make_array(leaves: Sequence[Any], shape: tuple[int, ...]) -> Any:
@@ -151,15 +327,15 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     """
     if arrays and is_array(tree, path):
         return [tree], lambda new: new[0]
-    if type(tree) is list and all(map(is_leaf, tree)):
-        return tree.copy(), list
+    if type(tree) is list and only_leaves(numbers := tree.copy()):
+        return numbers, list
     if is_array(tree, path):
-        return _numbers(tree, path), lambda new: make_array(new, tree.shape)
+        numbers, shape = elements(tree)
+        return _numbers(numbers, path), lambda new: make_array(new, shape)
     parts = children(tree)
     if parts is None:
         return _leaf(tree, path)
-    named, put_together = parts
-    flat = [flatten(child, path + name, arrays) for name, child in named]
+    flat = [flatten(child, path + name, arrays) for name, child in parts.named]
     leaves = [leaf for leaves, _ in flat for leaf in leaves]
 
     def rebuild(new: Sequence[Any]) -> Any:
@@ -168,7 +344,7 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
             stop = start + len(child_leaves)
             rebuilt.append(rebuild_child(new[start:stop]))
             start = stop
-        return put_together(rebuilt)
+        return parts.rebuild(rebuilt)
 
     return leaves, rebuild
 
@@ -185,12 +361,11 @@ def leaf_names(tree: Any, name: str = "") -> list[str]:
     parts = children(tree)
     if parts is None:
         return [name]
-    return [leaf for part, child in parts[0] for leaf in leaf_names(child, name + part)]
+    return [leaf for part, child in parts.named for leaf in leaf_names(child, name + part)]
 
 
-def _numbers(array: Any, path: str) -> list[Any]:
-    """The numbers in an array."""
-    found: list[Any] = array.ravel().tolist()
+def _numbers(found: list[Any], path: str) -> list[Any]:
+    """The elements of an array as numbers."""
     return found if only_floats(found) else [_leaf(x, f"{path}[{i}]")[0][0] for i, x in enumerate(found)]
 
 
@@ -230,13 +405,11 @@ def pairs(first: Any, second: Any, names: tuple[str, str] = ("the first", "the s
     stack = [("", first, second)]
     while stack:
         path, a, b = stack.pop()
-        if type(a) in (list, tuple) and type(b) in (list, tuple) and len(a) == len(b) and all(map(is_leaf, (*a, *b))):
+        if type(a) in (list, tuple) and type(b) in (list, tuple) and len(a) == len(b) and only_leaves((*a, *b)):
             found.extend(zip(a, b))
             continue
         if is_array(a) != is_array(b):
             a, b = (tree.tolist() if is_array(tree) else tree for tree in (a, b))
-        if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-            b = {key: b[key] for key in a}
         if is_array(a) and is_array(b) and a.shape == b.shape:
             found.extend(zip(a.ravel().tolist(), b.ravel().tolist()))
             continue
@@ -244,20 +417,34 @@ def pairs(first: Any, second: Any, names: tuple[str, str] = ("the first", "the s
         if parts is None and others is None:
             found.append((a, b))
             continue
-        if parts is None or others is None or _shape(a, parts) != _shape(b, others):
+        matched = None if parts is None or others is None else _matched(a, parts, b, others)
+        if matched is None:
             shapes = f"{_shape(a, parts)}, {_shape(b, others)}"
             raise ValueError(f"{names[0]}{path} and {names[1]}{path} differ in shape: {shapes}")
-        stack.extend((path + name, x, y) for (name, x), (_, y) in reversed(list(zip(parts[0], others[0]))))
+        stack.extend((path + name, x, y) for name, x, y in reversed(matched))
     return found
 
 
-def _shape(tree: Any, parts: tuple[list[tuple[str, Any]], Rebuild] | None) -> str:
+def _matched(a: Any, parts: Parts, b: Any, others: Parts) -> list[tuple[str, Any, Any]] | None:
+    """The children of two containers side by side; None if they do not match."""
+    second = [child for _, child in others.named]
+    if isinstance(a, dict) and isinstance(b, dict):
+        if set(parts.keys) != set(others.keys):
+            return None
+        by_key = dict(zip(others.keys, second))
+        second = [by_key[key] for key in parts.keys]
+    elif _shape(a, parts) != _shape(b, others):
+        return None
+    return [(name, x, y) for (name, x), y in zip(parts.named, second)]
+
+
+def _shape(tree: Any, parts: Parts | None) -> str:
     """The outermost shape of a tree, for messages."""
     if parts is None:
         return "one number"
     if isinstance(tree, dict):
-        return f"the keys {list(tree)!r}"
-    return f"an array of shape {tree.shape}" if is_array(tree) else f"{len(parts[0])} numbers"
+        return f"the keys {list(parts.keys)!r}"
+    return f"an array of shape {tree.shape}" if is_array(tree) else f"{len(parts.named)} numbers"
 
 
 def lower(tree: Any) -> Any:
@@ -267,5 +454,4 @@ def lower(tree: Any) -> Any:
     parts = children(tree)
     if parts is None:
         return tree
-    named, put_together = parts
-    return put_together([lower(child) for _, child in named])
+    return parts.rebuild([lower(child) for _, child in parts.named])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import FunctionType, NoneType
 from typing import Any
 
 from autograd import Rule, Value
-from autograd.tree import Rebuild, children
+from autograd.tree import Rebuild, cached_properties, children, is_array
+
+PLAIN = frozenset({str, float, int, bool, NoneType, FunctionType, Rule})  # hold no parameters
 
 
 class _LabelsItsParameters(type):
@@ -22,7 +25,8 @@ class Module(metaclass=_LabelsItsParameters):
     """The base of everything with parameters.
 
     A parameter is a `Value` held by an attribute: directly, in another module, or in lists, tuples,
-    dictionaries and arrays of them. Every other attribute is a setting.
+    dictionaries and arrays of them. All else is a setting: other attributes, and what stands beside parameters in a
+    list, tuple or dictionary (``[Linear(2, 3), am.tanh, 0.5]``). A setting stays as it is.
 
     A module is a tree of its parameters, so ``grad(loss)(model, x)`` returns a module of the same shape that
     holds the gradient; a parameter that is held in two places has a part of its gradient in each.
@@ -49,19 +53,28 @@ class Module(metaclass=_LabelsItsParameters):
     """
 
     path: str = ""
-    _held: tuple[str, ...] = ()  # in a twin: what held parameters in the original, for there they may be floats
+    _held: Mapping[str, Any] = {}  # in a twin: what held parameters in the original, for there they may be floats
 
-    def tree_flatten(self) -> tuple[list[tuple[str, Any]], Rebuild]:
-        """The attributes that hold parameters, and how to build the same module with others in their place."""
-        names = self._held or tuple(name for name, found in vars(self).items() if _holds_parameters(found))
+    def tree_flatten(self) -> tuple[list[tuple[str, Any]], Rebuild, dict[str, Any]]:
+        """What holds parameters, how to build the same module with others in their place, and the settings."""
+        kept = vars(self).copy()
+        for name in cached_properties(type(self)):
+            kept.pop(name, None)
+        held = kept.pop("_held", None) or {
+            name: how for name, x in kept.items() if type(x) not in PLAIN and (how := _holds_parameters(x))
+        }
+        named = []
+        for name, how in held.items():
+            found = kept.pop(name)
+            named.append((f".{name}", found if how is True else _Mixed(found, how)))
 
         def rebuild(new: Sequence[Any]) -> Module:
             twin = object.__new__(type(self))
-            vars(twin).update(vars(self), _held=names)
-            vars(twin).update(zip(names, new))
+            vars(twin).update(kept, _held=held)
+            vars(twin).update(zip(held, new))
             return twin
 
-        return [(f".{name}", getattr(self, name)) for name in names], rebuild
+        return named, rebuild, kept
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Every parameter once, with its path from here, such as ``layers[0].neurons[3].w[1]``."""
@@ -84,7 +97,7 @@ class Module(metaclass=_LabelsItsParameters):
                 stack.extend(reversed(at))
             elif (parts := children(at)) is not None:
                 passed.add(id(at))
-                stack.extend(child for _, child in reversed(parts[0]))
+                stack.extend(child for _, child in reversed(parts.named))
         return list(found)
 
     def zero_grad(self) -> None:
@@ -121,23 +134,58 @@ def _walk(module: Module) -> Iterator[tuple[str, Any]]:
         yield path.removeprefix("."), found
         parts = children(found)
         if parts is not None:
-            stack.extend((path + name, child) for name, child in reversed(parts[0]))
+            stack.extend((path + name, child) for name, child in reversed(parts.named))
 
 
-def _holds_parameters(found: Any) -> bool:
-    stack = [found]
-    while stack:
-        found = stack.pop()
-        if isinstance(found, (Value, Module)):
+class _Mixed:
+    """A container with parameters beside settings, as a tree of the parameters alone.
+
+    Attributes
+    ----------
+    container : tree
+        What is taken apart, and what is built again.
+    held : mapping
+        The positions of the children that hold parameters, and for each what `_holds_parameters` says of it.
+    """
+
+    def __init__(self, container: Any, held: Mapping[int, Any]) -> None:
+        self.container, self.held = container, held
+
+    def tree_flatten(self) -> tuple[list[tuple[str, Any]], Rebuild, dict[str, Any]]:
+        """As for a module."""
+        parts = children(self.container)
+        assert parts is not None  # a container
+        named, inside = [], [child for _, child in parts.named]
+        for i, how in self.held.items():
+            named.append((parts.named[i][0], inside[i] if how is True else _Mixed(inside[i], how)))
+        settings = {str(i): child for i, child in enumerate(inside) if i not in self.held}
+
+        def rebuild(new: Sequence[Any]) -> Any:
+            changed = dict(zip(self.held, new))
+            return parts.rebuild([changed.get(i, child) for i, child in enumerate(inside)])
+
+        return named, rebuild, {"class": type(self.container), "keys": parts.keys, "kept": parts.kept, "in": settings}
+
+    def __repr__(self) -> str:
+        return repr(self.container)
+
+
+def _holds_parameters(found: Any) -> bool | Mapping[int, Any]:
+    """True if all that something holds is parameters; if there are settings too: which of its children hold some."""
+    if isinstance(found, (Value, Module)):
+        return True
+    if type(found) in PLAIN:
+        return False
+    if type(found) in (list, tuple):
+        kinds = set(map(type, found))
+        if kinds <= PLAIN:
+            return False
+        if kinds == {Value} or all(issubclass(kind, (Value, Module)) for kind in kinds):
             return True
-        if type(found) in (str, float, int):
-            continue
-        if type(found) in (list, tuple):
-            stack.extend(found)
-            continue
-        if isinstance(found, Rule):  # a dataclass, but no container of ours
-            continue
-        if str(getattr(found, "dtype", "object")) == "object":  # the elements of an array of floats need no look
-            parts = children(found)
-            stack.extend(child for _, child in (parts[0] if parts else ()))
-    return False
+    if str(getattr(found, "dtype", "object")) != "object":  # the elements of an array of floats need no look
+        return False
+    parts = children(found)
+    inside = [_holds_parameters(child) for _, child in parts.named] if parts else []
+    if all(how is True for how in inside) or (is_array(found) and any(inside)):
+        return bool(inside)
+    return {i: how for i, how in enumerate(inside) if how}

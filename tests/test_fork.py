@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 # `busy` compiles for ever, a new path of one function or a map at a time, so forks hit it in every phase.
 PROLOGUE = """
-import gc, multiprocessing, os, signal, sys, threading, time
+import gc, multiprocessing, os, signal, sys, threading, time, traceback
 import numpy as np
 import autograd.math as am
 from autograd import Value, grad, modes, vmap
@@ -80,6 +80,9 @@ for number in range(25):
         try:
             child(number)
             end = 0
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+            sys.stdout.flush()
         finally:
             os._exit(end)
     ends.append(end_of(pid))

@@ -42,7 +42,7 @@ TREES = [
     (collections.OrderedDict(z=1.0, a=2.0), [1.0, 2.0]),
     (collections.defaultdict(float, z=1.0), [1.0]),
     (Point(1.0, Fraction(1, 2)), [1.0, 0.5]),
-    (Line(Point(1.0, 2.0), 3.0), [1.0, 2.0, 3.0]),
+    (Line(Point(1.0, 2.0), 3.0), [1.0, 2.0, 3.0, 0.0]),
     (np.array([[1.0, 2.0], [3.0, 4.0]]), [1.0, 2.0, 3.0, 4.0]),
     ({"w": np.arange(3), "b": [np.float32(0.5)]}, [0.0, 1.0, 2.0, 0.5]),
     ([None, (), [], {}], []),

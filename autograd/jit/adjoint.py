@@ -10,7 +10,7 @@ false the message is 0, whatever the local derivatives upstream of it are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
 from typing import Any
@@ -29,14 +29,16 @@ class UnrollError(NotImplementedError):
     """A map cannot be one loop: the message says why, and whoever captures it runs its rows one after another."""
 
 
-def depends_on(builder: Builder, wanted: Iterable[int]) -> list[bool]:
-    """For every value, whether it depends on one of those wanted through differentiable operations."""
-    active = [False] * len(builder.code)
-    for value in wanted:
-        active[value] = True
-    for i, (op, operands, _) in enumerate(builder.code):
-        if not active[i] and op not in WITHOUT_DERIVATIVE:
-            active[i] = any(active[o] for o in (operands[1:] if op == "select" else operands))
+def depends_on(builder: Builder, wanted: Iterable[int], end: int) -> set[int]:
+    """The values before `end` that depend on one of those wanted through differentiable operations.
+
+    Nothing before the first of those wanted is looked at, so gradients inside a long program cost what they add to it.
+    """
+    active = set(wanted)
+    for value in range(min(active, default=end), end):
+        op, operands, _ = builder.code[value]
+        if op not in WITHOUT_DERIVATIVE and not active.isdisjoint(operands[1:] if op == "select" else operands):
+            active.add(value)
     return active
 
 
@@ -64,15 +66,16 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
         Where the sweep ends. Values without a message are missing from the result.
     """
     targets = set(wanted)
-    active = depends_on(builder, targets)
+    end = max(seeds, default=-1) + 1
+    active = depends_on(builder, targets, end)
     adjoints: dict[int, Adjoint] = {y: (seed, None) for y, seed in seeds.items()}
     results: dict[int, dict[int, int]] = {}  # of each map: item → adjoint
-    for value in range(max(seeds, default=-1), -1, -1):
+    for value in range(end - 1, min(targets, default=end) - 1, -1):
         if value in targets:
             continue
         if value in results:
             _map_messages(builder, value, results[value], active, adjoints)
-        elif value in adjoints and active[value]:
+        elif value in adjoints and value in active:
             op, operands, data = builder.code[value]
             if op == "item":
                 results.setdefault(operands[0], {})[data] = adjoints[value][0]
@@ -81,12 +84,12 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     return {x: adjoints[x][0] for x in targets if x in adjoints}
 
 
-def _messages(builder: Builder, value: int, active: Sequence[bool], adjoints: dict[int, Adjoint]) -> None:
+def _messages(builder: Builder, value: int, active: Container[int], adjoints: dict[int, Adjoint]) -> None:
     operands = builder.code[value].operands
     adjoint, presence = adjoints[value]
-    derivatives = local_derivatives(builder, value, [active[o] for o in operands])
+    derivatives = local_derivatives(builder, value, [o in active for o in operands])
     for operand, derivative in zip(operands, derivatives):
-        if derivative is None or not active[operand]:
+        if derivative is None or operand not in active:
             continue
         sent = times(Symbol(builder, adjoint), derivative)
         present = presence
@@ -130,16 +133,16 @@ def _receive(
 
 
 def _map_messages(
-    builder: Builder, value: int, seeds: dict[int, int], active: Sequence[bool], adjoints: dict[int, Adjoint]
+    builder: Builder, value: int, seeds: dict[int, int], active: Container[int], adjoints: dict[int, Adjoint]
 ) -> None:
     """The adjoint of a map is a map: of the body's adjoint over the same rows.
 
     What is shared by the rows receives the sum of their messages, what belongs to a row that row's message.
     """
     _, operands, mapped = builder.code[value]
-    wanted = [active[o] for o in operands[: mapped.shared]]
+    wanted = [o in active for o in operands[: mapped.shared]]
     wanted += [
-        any(active[o] for o in operands[mapped.shared + column :: mapped.columns]) for column in range(mapped.columns)
+        any(o in active for o in operands[mapped.shared + column :: mapped.columns]) for column in range(mapped.columns)
     ]
     starts = mapped.positions()
     reached = [any(i in seeds for i in range(*ends)) for ends in pairwise(starts)]
@@ -172,7 +175,7 @@ def _map_messages(
         else:
             for row in range(mapped.rows or 0):
                 operand = operands[mapped.shared + row * mapped.columns + i - mapped.shared]
-                if active[operand]:
+                if operand in active:
                     message = builder.emit("item", (sweep,), item + row)
                     _receive(builder, adjoints, operand, message, None)
 
@@ -235,10 +238,7 @@ def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
         If a seed flows into a map.
     """
     tangents = dict(seeds)
-    active = depends_on(builder, seeds)
-    for value in range(len(active)):
-        if not active[value] or value in seeds:
-            continue
+    for value in sorted(depends_on(builder, seeds, len(builder.code)) - seeds.keys()):
         op, operands, _ = builder.code[value]
         if op in ("map", "item"):
             raise UnrollError(f"the forward sweep at {caller(source=True)}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,9 @@ from autograd import transforms
 from autograd.jit import fast, native
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.identity import reaches_code_that_asks
-from autograd.jit.paths import Options, Path, Story, check_paths
-from autograd.jit.program import Map, Program, with_inputs
-from autograd.jit.structure import argument_names, inspect
+from autograd.jit.paths import Options, Path, Story, options_for, same_branches
+from autograd.jit.program import Map, Program, evaluate, with_inputs
+from autograd.jit.structure import NUMBER, Build, Call, Listed, Reader, Rows, Signature, argument_names, read
 from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 from autograd.value import Value
 
@@ -39,41 +39,70 @@ class ValuesOutsideError(Exception):
     """The function closes over Values, of which its results are more than numbers: see `Batch.outside`."""
 
 
-@dataclass
-class Rows:
-    """A mapped argument: arrays (n, width) of float64, the structure of a row, and one row as a tree."""
+class Argument(NamedTuple):
+    """One look at an argument of a batch.
 
+    Attributes
+    ----------
+    signature : hashable
+        What two calls must share to run the same machine code.
+    build : callable
+        Makes the argument of the numbers that rows share or, of one that is mapped, of arrays with one row each.
+    arrays : list of ndarray
+        Of one that is mapped: (n, width) of float64.
+    in_arrays : bool
+        Whether an ndarray with rows is in it.
+    """
+
+    signature: Signature
+    build: Build
     arrays: list[Any]
-    structure: Hashable
-    single: Callable[[int], Any]  # the argument with one row only
+    in_arrays: bool = False
 
 
-def rows_of(tree: Any, axis: int, path: str) -> Rows:
-    """The rows of an argument, as `vmap` takes them."""
+def rows_of(tree: Any, axis: int, path: str, reader: Reader) -> Argument:
+    """The rows of an argument, as `vmap` takes them; the reader is for what its containers hold besides."""
     if is_array(tree):
-        if tree.dtype == object or not -tree.ndim <= axis < tree.ndim:
+        return _rows_of_array(tree, axis, path)
+    if isinstance(tree, list):
+        if axis != 0:
             raise NotRowsError
-        moved = np.moveaxis(as_doubles(tree, path), axis, 0)
-        flat = moved.reshape(len(moved), -1) if moved.size else np.empty((len(moved), 0))
-        return Rows([flat], ("array", axis, moved.shape[1:]), lambda i: np.moveaxis(moved[i : i + 1], 0, axis))
-    if isinstance(tree, list) and axis == 0:
-        leaves: list[Any] = []
-        structures = {inspect(row, path, leaves) for row in tree}
-        if len(structures) > 1 or not only_floats(leaves):
-            raise NotRowsError
-        array = np.array(leaves, dtype=float).reshape(len(tree), -1) if tree else np.empty((0, 0))
-        return Rows([array], ("list", *structures), lambda i: tree[i : i + 1])
-    parts = None if isinstance(tree, list) else children(tree)
+        return _rows_of_list(tree, path, reader)
+    parts = children(tree)
     if parts is None or hasattr(tree, "tree_flatten"):
         raise NotRowsError
-    named, rebuild = parts
-    inside = [rows_of(part, axis, path + name) for name, part in named]
-    structure = (type(tree), tuple([(name, rows.structure) for (name, _), rows in zip(named, inside)]))
-    return Rows(
-        [array for rows in inside for array in rows.arrays],
-        structure,
-        lambda i: rebuild([rows.single(i) for rows in inside]),
+    inside = [rows_of(part, axis, path + name, reader) for name, part in parts.named]
+    signature = reader.node(tree, parts, [part.signature for part in inside])
+    arrays = [array for part in inside for array in part.arrays]
+    in_arrays = any(part.in_arrays for part in inside)
+    rebuild = parts.rebuild
+    return Argument(signature, lambda rows: rebuild([part.build(rows) for part in inside]), arrays, in_arrays)
+
+
+def _rows_of_array(array: Any, axis: int, path: str) -> Argument:
+    if array.dtype == object or not -array.ndim <= axis < array.ndim:
+        raise NotRowsError
+    moved = np.moveaxis(as_doubles(array, path), axis, 0)
+    shape = moved.shape
+    flat = moved.reshape(len(moved), -1) if moved.size else np.empty((len(moved), 0))
+    return Argument(
+        Rows(axis, shape[1:]), lambda rows: np.moveaxis(next(rows).reshape(1, *shape[1:]), 0, axis), [flat], True
     )
+
+
+def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
+    items = list.copy(tree)
+    if items and only_floats(items):  # the common case
+        return Argument(Listed((NUMBER,)), lambda given: [next(given).item()], [np.array(items).reshape(-1, 1)])
+    inside = Reader()
+    rows = [inside.read(row, path) for row in items]
+    signatures = dict.fromkeys([signature for signature, _ in rows])
+    if len(signatures) > 1 or not only_floats(inside.leaves):
+        raise NotRowsError
+    reader.kept += inside.kept
+    array = np.array(inside.leaves, dtype=float).reshape(len(rows), -1) if rows else np.empty((0, 0))
+    build = rows[0][1] if rows else next
+    return Argument(Listed(tuple(signatures)), lambda given: [build(iter(next(given)[0].tolist()))], [array])
 
 
 @dataclass
@@ -113,30 +142,34 @@ class Batch:
         axes = tuple(self.in_axes) if isinstance(self.in_axes, Sequence) else (self.in_axes,) * len(args)
         if len(axes) != len(args) or all(axis is None for axis in axes) or self._differentiates_rows(axes):
             raise NotRowsError
-        shared: list[Any] = []
-        mapped: list[Rows] = []
-        structure: list[Hashable] = []
+        reader, arguments = Reader(), []
         for k, (arg, axis) in enumerate(zip(args, axes)):
-            if axis is None:
-                structure.append(inspect(arg, f"argument {k} of {self.name}", shared))
-                if not only_floats(shared):
-                    raise NotRowsError
+            path = f"argument {k} of {self.name}"
+            if axis is not None:
+                arguments.append(rows_of(arg, axis, path, reader))
             else:
-                mapped.append(rows_of(arg, axis, f"argument {k} of {self.name}"))
-                structure.append(mapped[-1].structure)
-        arrays = [array for rows in mapped for array in rows.arrays]
+                arguments.append(Argument(*reader.read(arg, path), []))
+                if not only_floats(reader.leaves):
+                    raise NotRowsError
+        arrays = [array for argument in arguments for array in argument.arrays]
         counts = {len(array) for array in arrays}
         if len(counts) != 1 or counts == {0}:
             raise NotRowsError
-        call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
-        key = tuple(structure)
-        result = call.run(key)
+        call = _Call(self, axes, arguments, arrays, reader, counts.pop())
+        key = tuple([argument.signature for argument in arguments])
+        versions = self.versions.setdefault(key, [])
+        result = call.run(versions)
+        if not call.settled:
+            self.versions.pop(key, None)  # nothing says which call what was captured would be right for
+            self.callers.pop(key, None)
+            self.caller = None
+            return result
         if key not in self.callers:
-            first = self.versions[key][0]
+            first = versions[0]
             simple = not first.path.captured_guards and self.options.threads == 1
             row = first.row if self.stacks else None
-            self.callers[key] = fast.batch_caller(args, axes, first.path, row) if simple else None
-        self.caller = self.callers[key]
+            self.callers[key] = fast.batch_caller(key, first.path, row) if simple else None
+        self.caller = self.callers.get(key)
         return result
 
     def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:
@@ -152,42 +185,51 @@ class _Call:
     """One call of a batch."""
 
     batch: Batch
-    args: tuple[Any, ...]
     axes: Sequence[int | None]
-    mapped: list[Rows]
+    arguments: Sequence[Argument]
     arrays: list[Any]
-    shared: list[float]
+    reader: Reader
     count: int
+    settled: bool = True  # whether what the arguments hold besides their numbers stayed as it was during a capture
 
-    def run(self, structure: Hashable) -> Any:
+    def run(self, versions: list[Captured]) -> Any:
         """Run all rows on the paths that they take."""
-        versions = self.batch.versions.setdefault(structure, [])
         if not versions:
             self._capture(versions, 0, 0)
         first = versions[0]
-        outputs = self._outputs(first)
+        outputs = self._outputs(first, self.count)
         totals = np.zeros(len(first.path.program.outputs))
         left: Any = None  # numbers of the rows that are still to run; None: all
         number = 0
-        while True:
-            if number == len(versions):
-                self._capture(versions, int(left[0]), number)
-            left = self._run_path(versions[number], left, outputs, totals)
-            if left is None:
-                return self._result(first, outputs, totals)
-            number += 1
+        while left is None or len(left):
+            if number < len(versions):
+                left = self._run_path(versions[number], left, outputs, totals)
+                number += 1
+            elif (known := self._capture(versions, int(left[0]), number)) is not None:
+                self._place(known, int(left[0]), outputs, totals)
+                left = left[1:]
+        return self._result(first, outputs, totals)
 
-    def _outputs(self, captured: Captured) -> list[Any]:
+    def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
+        """Put the results of one row where they belong."""
+        if not self.batch.stacks:
+            totals += results
+            return
+        (numbers,) = results
+        for out in outputs:
+            out[row], numbers = np.reshape(numbers[: out[row].size], out.shape[1:]), numbers[out[row].size :]
+
+    def _outputs(self, captured: Captured, count: int) -> list[Any]:
         """One array for each leaf of a row's result, or one matrix."""
         if not self.batch.stacks:
             return []
         leaves, _ = flatten(captured.row, arrays=True)
-        return [np.empty((self.count, *getattr(leaf, "shape", ()))) for leaf in leaves]
+        return [np.empty((count, *getattr(leaf, "shape", ()))) for leaf in leaves]
 
     def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
         count = self.count if left is None else len(left)
-        targets = outputs if left is None else [np.empty((count, *out.shape[1:])) for out in outputs]
+        targets = outputs if left is None else self._outputs(captured, count)
         failed = np.zeros(count if captured.path.captured_guards else 0, dtype=np.uint8)
         for part in self._in_threads(captured, arrays, targets, failed, count):
             totals += part
@@ -196,8 +238,6 @@ class _Call:
             right = np.flatnonzero(failed == 0) if len(failed) else slice(None)
             for out, target in zip(outputs, targets):
                 out[left[right]] = target[right]
-        if not len(wrong):
-            return None
         return wrong if left is None else left[wrong]
 
     def _in_threads(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
@@ -227,19 +267,33 @@ class _Call:
         table.append(failed.ctypes.data + start)
         buffer = np.array(table, dtype=np.int64)
         frame = path.frame()
-        given = [*self.shared, float(self.count), *[leaf.data for leaf in path.leaves]]
+        given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in path.leaves]]
         frame.numbers[: len(given)] = given
         frame.block[1] = buffer.ctypes.data
-        path.run(frame)
+        _, error = path.attempt(frame)
         totals = frame.results.copy()[: len(path.program.outputs)]
         path.pool.append(frame)
+        if error is not None:
+            self._raise(error, captured, arrays, failed[start : start + count], start)
         return totals
+
+    def _raise(self, error: BaseException, captured: Captured, arrays: Any, failed: Any, start: int) -> None:
+        """Raise what a rule written in Python raised, unless that was for rows of another path only.
+
+        All lanes call the rule, and nobody knows which of them raised: the rows of this path run once more without the
+        others.
+        """
+        held = start + np.flatnonzero(failed == 0)
+        if len(held) == len(failed) or not isinstance(error, Exception):
+            raise error
+        if len(held):
+            rows = [array[held] for array in arrays]
+            self._run_part(captured, rows, self._outputs(captured, len(held)), np.zeros_like(failed), len(held), 0)
 
     def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
         if not self.batch.stacks:
             return captured.path.rebuild(totals.tolist())
-        as_arrays = any(transforms._holds_array(arg) for arg, axis in zip(self.args, self.axes) if axis is not None)
-        if as_arrays:
+        if any(argument.in_arrays for argument in self.arguments):
             return flatten(captured.row, arrays=True)[1](outputs)
         rebuild = flatten(captured.row)[1]
         columns = [out.reshape(self.count, -1) for out in [np.empty((self.count, 0)), *outputs]]
@@ -247,14 +301,17 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[Captured], row: int, tried: int) -> None:
-        """Capture and compile the path that a row takes, unless another thread has made one that was not tried."""
+    def _capture(self, versions: list[Captured], row: int, tried: int) -> list[Any] | None:
+        """Capture and compile the path that a row takes, unless another thread has made one that was not tried.
+
+        Where no machine code takes that path for this row, the results of the row instead. The function may do to its
+        arguments what it likes.
+        """
         batch = self.batch
+        self.arrays = [array.copy() for array in self.arrays]
         with batch.lock:
             if len(versions) > tried:
-                return
-            guards = [guard for captured in versions for guard in captured.path.captured_guards]
-            check_paths(len(versions), batch.options, "the map", guards)
+                return None
             start = time.perf_counter()
             trace = Trace(real_bools=reaches_code_that_asks(batch.function))
             args = self._traced_arguments(trace, row)
@@ -269,30 +326,32 @@ class _Call:
                 else:
                     leaves, rebuild = flatten_result(batch.function(*args))
                     outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
-            if versions and inspect(mapper.row, "", []) != inspect(versions[0].row, "", []):
+            if versions and read(mapper.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
+            self.settled = self.settled and self.reader.settled()
             parents = trace.parents(outputs)
             if parents and not batch.argnums:
                 batch.outside = parents
                 raise ValuesOutsideError
             closed = [leaf for leaf, _ in trace.leaf_inputs]
-            names = [*argument_names(batch.inner, self.args, {}, self.axes), "rows"]
+            program = finish(trace, outputs)
+            paths = [captured.path for captured in versions]
+            same = same_branches(program, paths)
+            if same is not None and same.options.accurate:
+                return evaluate(program, trace.given, [x for array in self.arrays for x in array[row].tolist()])[0]
+            options = options_for(same, paths, batch.options, "the map")
+            call = Call(tuple([argument.signature for argument in self.arguments]), ())
+            names = [*argument_names(batch.inner, call, self.axes), "rows"]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
-            path = Path(finish(trace, outputs), template, batch.options, closed, parents, names, story)
+            path = Path(program, template, options, closed, parents, names, story)
             versions.append(Captured(path, mapper.row))
+            return None
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
         """Tracers for what the rows share; of a mapped argument, one row in numbers."""
-        traced = [Traced.of(trace, trace.input(x)) for x in self.shared]
-        args, start, mapped = [], 0, iter(self.mapped)
-        for arg, axis in zip(self.args, self.axes):
-            if axis is not None:
-                args.append(next(mapped).single(row))
-                continue
-            leaves, rebuild = flatten(arg)
-            args.append(rebuild(traced[start : start + len(leaves)]))
-            start += len(leaves)
-        return args
+        shared = iter([Traced.of(trace, trace.input(x)) for x in self.reader.leaves])
+        rows = iter([array[row : row + 1] for array in self.arrays])
+        return [argument.build(shared if axis is None else rows) for argument, axis in zip(self.arguments, self.axes)]
 
 
 class _Mapper:

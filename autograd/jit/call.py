@@ -14,8 +14,9 @@ from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.derived import Derived
 from autograd.jit.identity import reaches_code_that_asks
-from autograd.jit.paths import Options, Path, Story, check_paths
-from autograd.jit.structure import argument_names, inspect_call
+from autograd.jit.paths import Options, Path, Story, options_for, same_branches
+from autograd.jit.program import Program, evaluate
+from autograd.jit.structure import Reading, argument_names, read_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
 from autograd.modes import current_mode, current_trace, inside_transform
 from autograd.rules import REAL, Rule
@@ -40,7 +41,7 @@ class Version:
         self.after: dict[tuple[int, int], int] = {}  # (path, guard that failed) → the path to try then
         self.current = 0
 
-    def numbers(self, arguments: Any, leaves: list[Any]) -> tuple[Path, list[float]]:
+    def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Path, list[float]]:
         """The path that holds for these arguments, and its results."""
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.paths:
@@ -57,41 +58,68 @@ class Version:
             outputs: list[float] = frame.outputs[: len(path.program.outputs)]
             path.pool.append(frame)
             if not failed:
-                self.current = at
+                if path.options == self.owner.options:  # what is there for a few inputs only is not tried first
+                    self.current = at
                 return path, outputs
             tried.append((at, failed))
             following = self.after.get((at, failed))
             if following is None or any(following == number for number, _ in tried):
                 following = next((i for i in range(len(self.paths)) if all(i != number for number, _ in tried)), None)
             if following is None:
-                following = self.capture(arguments, given, len(tried))
+                following, known = self.capture(arguments, given, len(tried))
+                if known is not None:
+                    return self.paths[following], known
                 self.after[at, failed] = following
             at = following
 
-    def capture(self, arguments: Any, given: Sequence[float], tried: int) -> int:
-        """Capture and compile the path that these arguments take; its number.
+    def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
+        """Capture and compile the path that these arguments take: its number.
 
-        If another thread has made a path since so many were tried, the number of that one: it may be the same.
+        If another thread has made a path since so many were tried, the number of that one: it may be the same. Where
+        no machine code takes that path for these arguments, also the results.
         """
         owner = self.owner
         with owner.lock:
             if len(self.paths) > tried:
-                return tried
-            guards = [guard for path in self.paths for guard in path.captured_guards]
-            check_paths(len(self.paths), owner.options, owner.__name__, guards)
-            path = capture(owner.function, arguments, given, owner.options)
+                return tried, None
+            captured = capture(owner.function, arguments, given)
+            same = same_branches(captured.program, self.paths)
+            if same is not None and same.options.accurate:
+                return self.paths.index(same), evaluate(captured.program, captured.numbers)[0]
+            path = captured.compiled(options_for(same, self.paths, owner.options, owner.__name__))
             self.paths.append(path)
-            return len(self.paths) - 1
+            if not arguments.settled():  # nothing says which call this path would be right for
+                owner.versions.pop(arguments.signature, None)
+                self.callers[path] = None
+            return len(self.paths) - 1, None
 
-    def caller(self, args: tuple[Any, ...], path: Path) -> Any | None:
+    def caller(self, reading: Reading, path: Path) -> Any | None:
         """The short way for arguments of this structure on a path."""
         if path not in self.callers:
-            self.callers[path] = fast.caller(args, path)
+            same = path.options == self.owner.options  # else it serves few inputs, which other code gets wrong
+            self.callers[path] = fast.caller(reading.signature.args, path) if same else None
         return self.callers[path]
 
 
-def capture(function: Function, arguments: Any, given: Sequence[float], options: Options) -> Path:
-    """Run a function once on tracers and compile what it did."""
+@dataclass
+class Capture:
+    """What a function did on tracers: what a `Path` is made of, and the numbers of the program's inputs."""
+
+    program: Program
+    numbers: Sequence[float]
+    template: Any
+    closed: list[Value]
+    parents: list[Value]
+    names: Sequence[str]
+    story: Story
+
+    def compiled(self, options: Options) -> Path:
+        """Compile it."""
+        return Path(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
+
+
+def capture(function: Function, arguments: Reading, given: Sequence[float]) -> Capture:
+    """Run a function once on tracers."""
     start = time.perf_counter()
     try:
         trace, outputs, rebuild = _trace(function, arguments, given, maps=True)
@@ -100,14 +128,14 @@ def capture(function: Function, arguments: Any, given: Sequence[float], options:
         trace.note_unrolled(0, str(error))
     template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
-    names = argument_names(function, *arguments) if len(given) <= MOST_NAMES else ()
+    names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
-    return Path(finish(trace, outputs), template, options, closed, trace.parents(outputs), names, story)
+    return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
 
 
-def _trace(function: Function, arguments: Any, given: Sequence[float], maps: bool) -> Any:
+def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool) -> Any:
     trace = Trace(real_bools=reaches_code_that_asks(function))
-    args, keywords = flatten(arguments)[1]([Traced.of(trace, trace.input(x)) for x in given])
+    args, keywords = arguments.rebuild([Traced.of(trace, trace.input(x)) for x in given])
     with tracing(trace, trace.map_rows if maps else None):
         result = function(*args, **keywords)
         leaves, rebuild = flatten_result(result)
@@ -154,16 +182,15 @@ class Compiled(fast.Entry):
             result = self._with_rows(())(*args)
             if result is not _VALUES_AMONG_ARGUMENTS:
                 return self._nodes_with_rows(result, (args, {}), (), ())
-        leaves: list[Any] = []
-        structure = inspect_call(self.__name__, args, keywords, leaves)
-        if not only_floats(leaves):
-            return self._on_values(structure, (args, keywords), leaves)
-        version = self._version(structure)
-        path, outputs = version.numbers((args, keywords), leaves)
+        reading = read_call(self.__name__, args, keywords)
+        if not only_floats(reading.leaves):
+            return self._on_values(reading)
+        version = self._version(reading.signature)
+        path, outputs = version.numbers(reading, reading.leaves)
         if path.parents and not self.lowers:
             self._closes = True
-            return self._on_values(structure, (args, keywords), leaves)
-        if not keywords and (caller := version.caller(args, path)) is not None:
+            return self._on_values(reading)
+        if not keywords and (caller := version.caller(reading, path)) is not None:
             self.prefer(caller)
         return path.rebuild(outputs)
 
@@ -202,26 +229,25 @@ class Compiled(fast.Entry):
 
     def nodes(self, *args: Any, **keywords: Any) -> Any:
         """The result as Values that can be differentiated again, whatever the arguments are."""
-        leaves: list[Any] = []
-        structure = inspect_call(self.__name__, args, keywords, leaves)
-        return self._on_values(structure, (args, keywords), leaves, keep_graph=True)
+        return self._on_values(read_call(self.__name__, args, keywords), keep_graph=True)
 
-    def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
+    def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
         """Nodes with their own local derivatives, by every Value that flows in."""
+        leaves = reading.leaves
         active = tuple([i for i, x in enumerate(leaves) if isinstance(x, Value)])
         mode = current_mode()
         recording = mode is None or mode.recording
         keep_graph = keep_graph or not self.lowers or inside_transform.get()
         if not recording or not keep_graph:
-            path, outputs = self._version(structure).numbers(arguments, leaves)
+            path, outputs = self._version(reading.signature).numbers(reading, leaves)
             if not recording:
                 return path.rebuild([Value(y) for y in outputs])
             if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
-                call = Call(self.function, arguments, leaves, path.leaves)
+                call = Call(self.function, reading, path.leaves)
                 return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
-        args, keywords = flatten(arguments)[1]([x if type(x) is float else x.data for x in leaves])
+        args, keywords = reading.rebuild([x if type(x) is float else x.data for x in leaves])
         found = self._with_rows(active)(*args, **keywords)
-        return self._nodes_with_rows(found, arguments, active, [leaves[i] for i in active])
+        return self._nodes_with_rows(found, reading, active, [leaves[i] for i in active])
 
     def _nodes_with_rows(self, found: Any, arguments: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
         """The result as nodes, from what `_with_rows` returns."""
@@ -339,8 +365,8 @@ class _WithRows(Compiled):
             self.ready.add(number)
         return self.closed[number]
 
-    def _on_values(self, structure: Hashable, arguments: Any, leaves: list[Any], keep_graph: bool = False) -> Any:
-        return super()._on_values(structure, arguments, leaves, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
+    def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
+        return super()._on_values(reading, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
 
 
 def _rows_of(
@@ -374,10 +400,13 @@ class _Node:
         return Rule(f"jit({name})", name, self._value, (self._derivatives,), None, (REAL,))
 
     def _derivatives(self, operands: Sequence[Any], y: Any) -> list[Any]:
-        leaves, rebuild = flatten(self.arguments)
+        reading = self.arguments
+        if not isinstance(reading, Reading):
+            reading = read_call(self.compiled.__name__, *reading)
+        leaves = reading.leaves.copy()
         for i, operand in zip(self.active, operands):
             leaves[i] = operand
-        again = rebuild(leaves)
+        again = reading.rebuild(leaves)
         if is_capturing():
             _, rows, outside = _rows_of(self.compiled.function, again, self.active, self.closed)
         else:

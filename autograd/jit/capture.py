@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import nan
 from threading import get_ident
@@ -19,7 +19,7 @@ from autograd.jit.identity import asks_for_real_bools, calling_code
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
 from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten
+from autograd.tree import Rebuild, children, flatten, only_leaves
 from autograd.value import Value
 
 NUMBER = "number"  # marks a "stop" that eager code has as a float
@@ -42,6 +42,8 @@ class Trace(Builder):
         self.leaves: dict[Any, int] = {}  # Values from outside → where they are
         self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
         self.lifted: dict[int, int] = {}  # values of the parent → where they are
+        self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
+        self.constancy: dict[int, bool] = {}  # whether values depend on no input
         self.guarded: set[int] = set()
         self.rows_branch = True  # or else a guard that is not that of all rows unrolls the map
         self.samples: dict[Map, list[float]] = {}  # the inputs of the row that was captured
@@ -144,6 +146,7 @@ class Trace(Builder):
             return self.constant(constant)
         if outer not in self.lifted:
             self.lifted[outer] = self.input(self.parent.value(outer))
+            self.hoisted[self.lifted[outer]] = outer
             self.lifted_inputs.append((outer, self.code[self.lifted[outer]].data))
         return self.lifted[outer]
 
@@ -184,17 +187,23 @@ class Trace(Builder):
                     self.numbers[at] = evaluate_one(instruction, [self.numbers[o] for o in instruction.operands])
         return self.numbers[wanted]
 
-    def needed(self, value: int) -> list[int]:
-        """All values that a value depends on, and itself, in order."""
-        wanted = {value}
-        for at in range(value, -1, -1):
-            if at in wanted:
-                wanted.update(self.code[at].operands)
-        return sorted(wanted)
+    def needed(self, value: int, known: Container[int]) -> list[int]:
+        """All values that a value depends on, and itself, in order; those that are known, and theirs, are left out."""
+        found: set[int] = set()
+        stack = [value]
+        while stack:
+            at = stack.pop()
+            if at not in known and at not in found:
+                found.add(at)
+                stack += self.code[at].operands
+        return sorted(found)
 
     def is_constant(self, value: int) -> bool:
         """Whether a value depends on no input."""
-        return all(self.code[at].op != "input" for at in self.needed(value))
+        for at in self.needed(value, self.constancy):
+            op, operands, _ = self.code[at]
+            self.constancy[at] = op != "input" and all(self.constancy[o] for o in operands)
+        return self.constancy[value]
 
     def is_count(self, value: int) -> bool:
         """Whether eager code has an int: comparisons and whole numbers, added up or multiplied."""
@@ -210,16 +219,16 @@ class Trace(Builder):
     def hoist(self, value: int) -> int | None:
         """Where the program around has a value that is the same for all rows; None if it is not."""
         assert self.parent is not None
-        place = {inner: outer for outer, inner in self.lifted.items()}
-        for at in self.needed(value):
+        for at in self.needed(value, self.hoisted):
             op, operands, data = self.code[at]
-            if op == "input" and at not in place:
-                return None
+            places = tuple([place for o in operands if (place := self.hoisted[o]) is not None])
             if op == "constant":
-                place[at] = self.parent.constant(data) if type(data) is float else self.parent.truth_constant(data)
-            elif op != "input":
-                place[at] = self.parent.emit(op, tuple([place[o] for o in operands]), data)
-        return place[value]
+                number = type(data) is float
+                self.hoisted[at] = self.parent.constant(data) if number else self.parent.truth_constant(data)
+            else:  # an input that is not lifted belongs to a row
+                shared = op != "input" and len(places) == len(operands)
+                self.hoisted[at] = self.parent.emit(op, places, data) if shared else None
+        return self.hoisted[value]
 
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
@@ -317,7 +326,31 @@ class Trace(Builder):
 
 def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
     """`flatten` for what a captured function returns: a comparison is 1 or 0."""
-    return flatten(_as_numbers(result), "the result of the compiled function")
+    name = "the result of the compiled function"
+    _refuse_kept(result, name)
+    return flatten(_as_numbers(result), name)
+
+
+def _refuse_kept(tree: Any, path: str) -> None:
+    """Raise for a traced number that a result holds, but not as one of its numbers: it would be frozen."""
+    if type(tree) in (list, tuple) and only_leaves(tree):
+        return
+    parts = children(tree)
+    for name, child in parts.named if parts else ():
+        _refuse_kept(child, path + name)
+    for name, kept in parts.kept.items() if parts else ():
+        if _is_traced(kept):
+            raise TypeError(
+                f"the attribute {name!r} of {path}, a {type(tree).__name__}, holds a traced number, which "
+                "would be that of the first call for ever: return it as an element or a field"
+            )
+
+
+def _is_traced(thing: Any) -> bool:
+    if isinstance(thing, (Traced, Predicate)):
+        return True
+    parts = children(thing)
+    return parts is not None and any(map(_is_traced, [child for _, child in parts.named]))
 
 
 def _as_numbers(tree: Any) -> Any:
@@ -326,9 +359,9 @@ def _as_numbers(tree: Any) -> Any:
     parts = children(tree)
     if parts is None:
         return tree
-    before = [child for _, child in parts[0]]
+    before = [child for _, child in parts.named]
     now = [_as_numbers(child) for child in before]
-    return tree if all(new is old for new, old in zip(now, before)) else parts[1](now)
+    return tree if all(new is old for new, old in zip(now, before)) else parts.rebuild(now)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from autograd.jit.paths import Path
+from autograd.jit.structure import NOTHING, NUMBER, Array, Node, Numbers, Rows, Signature, raw, read
 from autograd.modes import active_mode
 from autograd.native import load
-from autograd.tree import children, is_array
 
 DEEPEST = 64  # containers in one another: what is deeper takes the general way
 
@@ -59,19 +59,19 @@ if not TYPE_CHECKING and extension is not None:
     Entry = extension.Entry
 
 
-def caller(args: tuple[Any, ...], path: Path) -> Any | None:
-    """The caller for arguments like these on a path; None where only the general way will do."""
+def caller(args: Sequence[Signature], path: Path) -> Any | None:
+    """The caller for arguments of these signatures on a path; None where only the general way will do."""
     if extension is None:
         return None
-    return _caller([_describe(arg, _number) for arg in args], _describe(path.template, _number), path)
+    return _caller([_describe(arg, _number) for arg in args], _results(path.template, _number), path)
 
 
-def batch_caller(args: tuple[Any, ...], axes: Sequence[int | None], path: Path, row: Any | None) -> Any | None:
+def batch_caller(args: Sequence[Signature], path: Path, row: Any | None) -> Any | None:
     """The same for a map over the rows of ndarrays; `row`: what a row's results look like, if there are any."""
-    if extension is None or any(axis not in (0, None) for axis in axes):
+    if extension is None:
         return None
-    arguments = [_describe(arg, _number if axis is None else _mapped) for arg, axis in zip(args, axes)]
-    return _caller(arguments, _describe(path.template, _number) if row is None else _describe(row, _stacked), path)
+    results = _results(path.template, _number) if row is None else _results(row, _stacked)
+    return _caller([_describe(arg, _number) for arg in args], results, path)
 
 
 def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path) -> Any | None:
@@ -83,28 +83,31 @@ def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path) 
     return extension.Caller(given, results, tuple(path.leaves), code, code.address, *sizes)
 
 
-def _describe(tree: Any, leaf: Callable[[Any], Part | None], depth: int = 1) -> Part | None:
-    """The description of a tree; `leaf` has that of its numbers and arrays."""
-    kind = type(tree)
-    if tree is None:
+def _results(template: Any, leaf: Callable[[Any], Part | None]) -> Part | None:
+    return _describe(read(template).signature, leaf)
+
+
+def _describe(signature: Signature, leaf: Callable[[Any], Part | None], depth: int = 1) -> Part | None:
+    """The description of a tree of this signature; `leaf` has that of its numbers and arrays."""
+    if not isinstance(signature, (Node, Numbers)):
+        return leaf(signature)
+    if signature == NOTHING:
         return Part("none")
-    if is_array(tree) or children(tree) is None:
-        return leaf(tree)
-    if kind not in (list, tuple, dict) or depth == DEEPEST:
+    if signature.kind not in (list, tuple, dict) or depth == DEEPEST:
         return None
-    if kind is list and leaf is _mapped:
-        return None  # its elements are the rows
-    parts = [_describe(child, leaf, depth + 1) for child in (tree.values() if kind is dict else tree)]
-    return None if None in parts else Part(kind.__name__, tuple(tree) if kind is dict else (), tuple(parts))
+    keys = tuple(map(raw, signature.keys)) if isinstance(signature, Node) else ()
+    inside = signature.parts if isinstance(signature, Node) else [NUMBER] * signature.length
+    parts = [_describe(part, leaf, depth + 1) for part in inside]
+    return None if None in parts else Part(signature.kind.__name__, keys, tuple(parts))
 
 
-def _number(leaf: Any) -> Part:
-    return Part("array", leaf.shape) if is_array(leaf) else Part("float")
+def _number(leaf: Signature) -> Part | None:
+    if isinstance(leaf, Rows):
+        return Part("rows", leaf.shape) if leaf.axis == 0 and 0 not in leaf.shape else None
+    if isinstance(leaf, Array):
+        return Part("array", leaf.shape)
+    return Part("float") if leaf == NUMBER else None
 
 
-def _mapped(leaf: Any) -> Part | None:
-    return Part("rows", leaf.shape[1:]) if is_array(leaf) and leaf.size else None
-
-
-def _stacked(leaf: Any) -> Part:
-    return Part("rows", getattr(leaf, "shape", ()))
+def _stacked(leaf: Signature) -> Part:
+    return Part("rows", leaf.shape if isinstance(leaf, Array) else ())

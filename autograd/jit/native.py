@@ -158,17 +158,11 @@ def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
     return callback
 
 
-def raise_pending() -> None:
-    """Raise what a rule written in Python raised while machine code was calling it."""
-    error = getattr(_pending, "error", None)
-    if error is not None:
-        _pending.error = None
-        raise error
-
-
-def forget_pending() -> None:
-    """Forget it: the numbers were of a path that was not taken."""
+def take_pending() -> BaseException | None:
+    """What a rule written in Python raised while machine code was calling it: it is no longer pending then."""
+    error: BaseException | None = getattr(_pending, "error", None)
     _pending.error = None
+    return error
 
 
 @dataclass

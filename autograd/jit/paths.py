@@ -75,11 +75,35 @@ class TooManyPathsError(RuntimeError):
     """A function took more paths through its branches than `max_paths`."""
 
 
-def check_paths(count: int, options: Options, name: str, guards: Sequence[Guard]) -> None:
-    """Raise if one more path would be one too many."""
-    if count < options.max_paths:
-        return
-    lines = sorted({guard.line for guard in guards})
+def all_guards(program: Program) -> list[Guard]:
+    """The guards of a program, those in its maps too."""
+    maps = [instruction.data.body.guards for instruction in program.code if instruction.op == "map"]
+    return [*program.guards, *[guard for guards in maps for guard in guards]]
+
+
+def same_branches(program: Program, paths: Sequence[Path]) -> Path | None:
+    """The last path that has the branches of a program that was captured because no path held.
+
+    Then a comparison came out otherwise in machine code than at capture, which computes as eager code does: a function
+    or a sum is off by a last digit.
+    """
+    taken = all_guards(program)
+    return next((path for path in reversed(paths) if all_guards(path.captured) == taken), None)
+
+
+def options_for(same: Path | None, paths: Sequence[Path], options: Options, name: str) -> Options:
+    """How to compile a path that was captured: with eager's bits if the same one did not hold without them.
+
+    Raises
+    ------
+    TooManyPathsError
+        If it is one path too many.
+    """
+    if same is not None:
+        return replace(options, accurate=True, fast_math=False)
+    if sum(path.options == options for path in paths) < options.max_paths:
+        return options
+    lines = sorted({guard.line for path in paths for guard in path.captured_guards})
     raise TooManyPathsError(
         f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
         "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
@@ -220,22 +244,22 @@ class Path:
     @property
     def captured_guards(self) -> list[Guard]:
         """All guards, those in maps too."""
-        maps = [instruction.data.body.guards for instruction in self.program.code if instruction.op == "map"]
-        return [*self.program.guards, *[guard for guards in maps for guard in guards]]
+        return all_guards(self.program)
 
     def run(self, frame: Frame) -> int:
-        """Call the machine code on a frame: 0, or the number of the guard that failed."""
-        return self.call(frame.address)
+        """Call the machine code on a frame: 0, or the number of the guard that failed.
 
-    def call(self, address: int) -> int:
-        """Call the machine code, and raise what Python code that it called raised."""
-        status = self.function(address)
-        if self.code.calls_python:
-            if status:
-                native.forget_pending()
-            else:
-                native.raise_pending()
+        What Python code that it called raised is raised, unless that was with numbers of another path.
+        """
+        status, error = self.attempt(frame)
+        if error is not None and (status == 0 or not isinstance(error, Exception)):
+            raise error
         return status
+
+    def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
+        """The same, with what was raised as a result."""
+        status = self.function(frame.address)
+        return status, native.take_pending() if self.code.calls_python else None
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

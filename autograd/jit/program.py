@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
@@ -183,13 +183,20 @@ def _evaluate_map(mapped: Map, operands: Sequence[float]) -> list[float]:
     return items
 
 
-def evaluate(program: Program, inputs: Sequence[float]) -> tuple[list[float], int]:
-    """Run a program on numbers, instruction by instruction: its outputs, and the first guard that fails (or -1)."""
+def evaluate(program: Program, inputs: Sequence[float], row: Sequence[float] = ()) -> tuple[list[Any], int]:
+    """Run a program on numbers, instruction by instruction: its outputs, and the first guard that fails (or -1).
+
+    A map over the arrays of a call goes over one `row`; if it is an output, that is the list of its results.
+    """
     values: list[Any] = []
     for instruction in program.code:
         op, operands, data = instruction
-        values.append(
-            inputs[data] if op == "input" else evaluate_one(instruction, [values[operand] for operand in operands])
-        )
+        numbers = [values[operand] for operand in operands]
+        if op == "input":
+            values.append(inputs[data])
+        elif op == "map" and data.rows is None:
+            values.append(_evaluate_map(replace(data, rows=1), [*numbers, *row]))
+        else:
+            values.append(evaluate_one(instruction, numbers))
     failed = [i for i, guard in enumerate(program.guards) if values[guard.value] != guard.expected]
     return [values[o] for o in program.outputs], failed[0] if failed else -1

@@ -13,6 +13,7 @@ from typing import Any
 from autograd import rules
 from autograd.jit import native
 from autograd.jit.capture import is_capturing
+from autograd.jit.structure import Reading
 from autograd.rules import Rule
 from autograd.tree import flatten
 from autograd.value import Value, _fill
@@ -21,9 +22,9 @@ from autograd.value import Value, _fill
 class Call:
     """A call of a function, to be made again on Values as they were."""
 
-    def __init__(self, function: Callable[..., Any], arguments: Any, leaves: Sequence[Any], closed: Sequence[Value]):
-        self.function, self.arguments, self.leaves = function, arguments, leaves
-        self.numbers = [x.data if isinstance(x, Value) else x for x in leaves]
+    def __init__(self, function: Callable[..., Any], arguments: Reading, closed: Sequence[Value]):
+        self.function, self.arguments = function, arguments
+        self.numbers = [x.data if isinstance(x, Value) else x for x in arguments.leaves]
         self.closed = [(x, x.data.hex()) for x in closed]
         self.lock = native.Lock()
         self.made: list[Any] = []
@@ -38,9 +39,9 @@ class Call:
                         "was computed: the gradient's graph cannot be made any more. Differentiate before assigning "
                         ".data, or make the Value an argument"
                     )
-            pairs = zip(self.leaves, self.numbers)
+            pairs = zip(self.arguments.leaves, self.numbers)
             then = [Value.restore(n, rules.pos, (grown(x),), (1.0,)) if isinstance(x, Value) else n for x, n in pairs]
-            args, keywords = flatten(self.arguments)[1](then)
+            args, keywords = self.arguments.rebuild(then)
             result = Context().run(self.function, *args, **keywords)  # at the top level, in no mode
             self.made = flatten(result)[0]
         return self.made

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from autograd.ieee import to_float
 from autograd.modes import no_grad
 from autograd.transforms import jacobian
-from autograd.tree import children, flatten, lower
+from autograd.tree import flatten, leaf_names, lower
 from autograd.value import Value
 
 Vector = list[float]
@@ -167,7 +167,7 @@ def check_grads(
 def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float], _Function]:
     """The numbers in the arguments by their paths, and `f` as a function of them that returns a list of numbers."""
     numbers, rebuild = flatten(args, "args")
-    paths = [path for i, argument in enumerate(args) for path in _paths(argument, f"argument {i}")]
+    paths = [path for i, argument in enumerate(args) for path in leaf_names(argument, f"argument {i}")]
 
     def call(xs: Sequence[Any]) -> list[Any]:
         return flatten(f(*rebuild(xs)), "the result")[0]
@@ -180,16 +180,8 @@ def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float
     with no_grad():
         result = f(*rebuild([Value(x) for x in numbers]))
     scale = max((abs(y) for y in lower(flatten(result, "the result")[0])), default=0.0)
-    names = _paths(result, f"result of {getattr(f, '__name__', repr(f))}")
+    names = leaf_names(result, f"result of {getattr(f, '__name__', repr(f))}")
     return dict(zip(paths, numbers, strict=True)), _Function(call, evaluate, names, (), scale)
-
-
-def _paths(tree: Any, path: str) -> list[str]:
-    """The path of every leaf of a tree, in the order of `flatten`."""
-    parts = children(tree)
-    if parts is None:
-        return [path]
-    return [leaf for name, child in parts[0] for leaf in _paths(child, path + name)]
 
 
 def _checked(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: float) -> list[_Function]:

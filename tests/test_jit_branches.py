@@ -1,0 +1,193 @@
+"""Comparisons come out in compiled code as in eager code; where they cannot, inputs still have their results."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import Value, value_and_grad, vmap
+from autograd.jit import TooManyPathsError, jit, native
+from autograd.jit.module import Machine
+
+
+def roots(a: Any, b: Any, c: Any) -> Any:
+    """The real roots of a quadratic, none, one or two."""
+    d = b * b - 4 * a * c
+    if d < 0.0:
+        return ()
+    if d == 0.0:
+        return (-b / (2 * a),)
+    return (-b - am.sqrt(d)) / (2 * a), (-b + am.sqrt(d)) / (2 * a)
+
+
+def test_quadratics() -> None:
+    """A discriminant that is 0 in plain arithmetic is 0 in machine code: one path for each number of roots."""
+    compiled = jit(roots)
+    for abc in [(0.1, 0.2, 0.1), (0.7, 1.4, 0.7), (0.3, 0.6, 0.3), (1.0, 3.0, 1.0), (1.0, 1.0, 1.0), (0.1, 0.2, 0.1)]:
+        assert roots(*abc) == compiled(*abc)
+    assert 3 == compiled.stats()["paths"]
+
+
+def solve(m: Any, b: Any) -> Any:
+    """The first unknown of two linear equations; 0 if they have no unique solution."""
+    d = m[0] * m[3] - m[1] * m[2]
+    return (b[0] * m[3] - b[1] * m[1]) / d if d != 0.0 else 0.0
+
+
+def test_singular_systems_in_a_batch() -> None:
+    """The determinant of proportional rows is 0 in every lane."""
+    random = np.random.default_rng(0)
+    rows = random.uniform(-1.0, 1.0, size=(100, 2))
+    singular = np.concatenate([rows, 3.0 * rows[:, ::-1]], axis=1)[:, [0, 1, 3, 2]]
+    right = random.normal(size=(100, 2))
+    expected = [solve(m, b) for m, b in zip(singular.tolist(), right.tolist(), strict=True)]
+    assert expected == jit(vmap(solve))(singular, right).tolist()
+    assert 50 < expected.count(0.0)
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+def test_differences_of_equal_squares(lanes: bool) -> None:
+    """√(x² - y²) at x = y is 0, not the root of what two roundings differ by."""
+
+    def leg(x: Any, y: Any) -> Any:
+        return am.sqrt(x * x - y * y)
+
+    x = [k / 100.0 for k in range(1, 100)]
+    compiled = jit(vmap(leg)) if lanes else jit(leg)
+    actual = compiled(np.array(x), np.array(x)).tolist() if lanes else [compiled(a, a) for a in x]
+    assert [0.0] * 99 == actual
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 11, 16])
+def test_deviation_of_equal_numbers(count: int) -> None:
+    """The standard deviation has eager's bits: no nan but where eager code has one."""
+
+    def deviation(x: Any) -> Any:
+        mean = sum(x) / float(len(x))
+        return am.sqrt(sum(v * v for v in x) / float(len(x)) - mean * mean)
+
+    compiled = jit(deviation)
+    for k in range(1, 60):
+        x = [k / 7.0] * count
+        assert repr(deviation(x)) == repr(compiled(x))
+
+
+# ---- machine code that is off by a last digit ----------------------------------------------------------------------
+
+
+def is_cube(x: Any, y: Any) -> Any:
+    """1 for the cube, as the system's `pow` computes it, else 0, by two branches."""
+    return x * 0.0 + 1.0 if x**3 == y else x * 0.0
+
+
+ONE_MORE = [x for x in np.random.default_rng(0).uniform(1.0, 2.0, 200).tolist() if x**3 != x * x * x]
+
+
+def test_other_last_digit_in_a_call() -> None:
+    """A power is a product in machine code, which flips a comparison: eager code's branch is taken all the same."""
+    compiled = jit(is_cube, max_paths=1)
+    assert 10 < len(ONE_MORE)
+    for x in ONE_MORE:
+        assert 1.0 == is_cube(x, x**3) == compiled(x, x**3)
+    assert 2 == compiled.stats()["paths"]
+
+
+def test_other_last_digit_in_rows() -> None:
+    """The same in a batch, with the sum over rows of both branches and with its gradient."""
+    x = np.array(ONE_MORE * 3)
+    cubes = np.array([v**3 for v in x.tolist()])
+    assert [1.0] * len(x) == jit(vmap(is_cube), max_paths=1)(x, cubes).tolist()
+
+    def weighted(w: Any, x: Any, y: Any) -> Any:
+        return w * x if x**3 == y else w * 0.5
+
+    total = vmap(weighted, in_axes=(None, 0, 0), reduce="sum")
+    value, slope = jit(value_and_grad(total), max_paths=1)(2.0, x, cubes)
+    assert (pytest.approx(2.0 * x.sum(), rel=1e-14), pytest.approx(x.sum(), rel=1e-14)) == (value, slope)
+
+
+@pytest.fixture
+def wrong_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose exp is its expm1, with `accurate` too."""
+    monkeypatch.setenv("AUTOGRAD_CACHE", "off")
+    whole = native._address(native._libm().expm1)
+    native._add_library_symbols()
+    native.llvm.add_symbol("autograd_libm.exp", whole)
+    monkeypatch.setattr(native, "machine", lambda accurate, fast_math: Machine(native.lanes(), {}))
+    yield
+    native.llvm.add_symbol("autograd_libm.exp", native._address(native._libm().exp))
+
+
+def two_branches(w: Any, x: Any, one: Any, other: Any) -> Any:
+    """One of two functions, by a comparison that comes out right; before it, one that the wrong machine gets wrong."""
+    assert am.exp(x[0]) > 0.5
+    return one(w, x) if x[1] > 0.0 else other(w, x)
+
+
+def test_never_the_right_branch(wrong_machine: None) -> None:
+    """Where no machine code agrees with eager code, the captured program itself is evaluated: never too many paths."""
+
+    def function(x: Any) -> Any:
+        return two_branches(3.0, x, lambda w, x: (w * x[0], x[1]), lambda w, x: [x[0] / w])
+
+    compiled = jit(function, max_paths=2)
+    for a, b in [(0.1, 1.0), (0.2, 2.0), (0.3, -1.0), (0.2, -2.0), (0.15, 1.0)]:
+        assert function([a, b]) == compiled([a, b])
+    assert 4 == compiled.stats()["paths"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_never_the_right_branch_in_rows(wrong_machine: None, threads: int) -> None:
+    """The same for rows: in arrays, of a sum, and of its gradient."""
+
+    def row(w: Any, x: Any) -> Any:
+        return two_branches(w, x, lambda w, x: {"a": w * x[0], "b": x}, lambda w, x: {"a": x[0], "b": x * w})
+
+    x = np.random.default_rng(0).uniform(0.0, 0.4, size=(150, 2)) - [0.0, 0.2]
+    actual = jit(vmap(row, in_axes=(None, 0)), max_paths=2, threads=threads)(0.5, x)
+    expected = vmap(row, in_axes=(None, 0))(0.5, x)
+    assert all(np.array_equal(expected[name], actual[name]) for name in ("a", "b"))
+
+    def weighted(w: Any, x: Any) -> Any:
+        return two_branches(w, x, lambda w, x: w * w * x[0], lambda w, x: w * x[1])
+
+    total = vmap(weighted, in_axes=(None, 0), reduce="mean")
+    value, slope = jit(value_and_grad(total), max_paths=2, threads=threads)(0.5, x)
+    expected_value, expected_slope = value_and_grad(total)(0.5, x)
+    assert (pytest.approx(expected_value, rel=1e-12), pytest.approx(expected_slope, rel=1e-12)) == (value, slope)
+
+
+def test_too_many_paths_are_still_too_many() -> None:
+    """Paths that do differ count, however they were compiled."""
+    compiled = jit(lambda x: x * 2.0 if x > 1.0 else x * 3.0 if x > 0.0 else x, max_paths=2)
+    assert [compiled(2.0), compiled(0.5)] == [4.0, 1.5]
+    with pytest.raises(TooManyPathsError, match="more than 2 paths"):
+        compiled(-1.0)
+
+
+def test_values_closed_over() -> None:
+    """Nodes of a graph, too, are those of the branch that eager code takes."""
+    w = Value(0.0)
+
+    def function(x: Any, y: Any) -> Any:
+        return w * x if x**3 == y else w * 7.0
+
+    compiled = jit(function)
+    for x in ONE_MORE[:5]:
+        w.grad = 0.0
+        compiled(x, x**3).backward()
+        assert x == w.grad
+
+
+def test_results_do_not_depend_on_what_was_called_before() -> None:
+    """A path that was compiled once more for a few inputs is not taken by others, which have other last digits."""
+
+    def cube(x: Any, y: Any) -> Any:
+        return x**3 if x**3 != y else 0.0
+
+    compiled = jit(cube)
+    for x in ONE_MORE:
+        assert x**3 == compiled(x, x * x * x)
+        assert x * x * x == compiled(x, 0.0)
