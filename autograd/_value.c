@@ -400,7 +400,7 @@ static PyObject *native_apply_rule(Native *self, PyObject *const *args, Py_ssize
     Row row;
     open_row(args[2], &row);
     if (ROWS[rule].arity < 0)
-        return apply_to_rows(rule, &row, 1);
+        return ROWS[rule].may_raise ? NOT_MINE : apply_to_rows(rule, &row, 1);
     double x[3];
     int kinds[3];
     if (row.count != ROWS[rule].arity)

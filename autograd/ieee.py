@@ -282,6 +282,16 @@ def sum_(xs: Iterable[float]) -> float:
     return functools.reduce(operator.add, xs, 0.0)
 
 
+def fsum(xs: Sequence[float]) -> float:
+    """The exact sum, rounded once; infinite if that is beyond the range, nan for infinities of both signs."""
+    try:
+        return math.fsum(xs)
+    except ValueError:
+        return nan
+    except OverflowError:  # of a part of the sum: the whole may be in range all the same
+        return to_float(sum(map(Fraction, xs)))
+
+
 def prod(xs: Sequence[float]) -> float:
     """The product from left to right; 1 for none."""
     return functools.reduce(operator.mul, xs, 1.0)

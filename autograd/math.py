@@ -200,13 +200,15 @@ def modf(x: Any) -> tuple[Any, Any]:
 
 @_fast
 def hypot(*coordinates: Any) -> Any:
-    """The length of the vector with these coordinates, without overflow or underflow on the way."""
-    if len(coordinates) == 2:
-        return _apply(_rules.hypot, *coordinates)
-    length: Any = 0.0
-    for x in coordinates:
-        length = _apply(_rules.hypot, length, x)
-    return length
+    """The length of the vector with these coordinates, without overflow or underflow on the way.
+
+    More than two are taken two by two, so the last digits may be others than those of `math.hypot`.
+    """
+    lengths = list(coordinates) if len(coordinates) > 1 else [0.0, *coordinates, 0.0][:2]
+    while len(lengths) > 1:  # in pairs, so that the rounding grows with the logarithm of their number
+        odd = lengths[len(lengths) & ~1 :]
+        lengths = [_apply(_rules.hypot, a, b) for a, b in zip(lengths[::2], lengths[1::2])] + odd
+    return lengths[0]
 
 
 def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
@@ -268,12 +270,26 @@ def logsumexp(*operands: Any) -> Any:
 
 @_fast
 def sum(operands: Iterable[Any], start: Any = 0.0) -> Any:
-    """The sum of an iterable, as one node."""
+    """The sum of an iterable, as one node: from left to right, rounded at every step.
+
+    In a default `jit` several accumulators share the work. `fsum` is exact, and slower.
+    """
     total = _rules.sum(*_elements(operands))
     return total if isinstance(start, (float, int)) and start == 0 else total + start
 
 
-fsum = sum
+def fsum(operands: Iterable[Any]) -> Any:
+    """The exact sum of an iterable, rounded once, as one node.
+
+    Compiled code calls Python for it, with at most 1024 operands.
+
+    Examples
+    --------
+    >>> import autograd.math as am
+    >>> am.fsum([1e16, 1.0, -1e16]), am.sum([1e16, 1.0, -1e16])
+    (1.0, 0.0)
+    """
+    return _rules.fsum(*_elements(operands))
 
 
 @_fast
@@ -286,6 +302,8 @@ def prod(operands: Iterable[Any], *, start: Any = 1.0) -> Any:
 @_fast
 def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
     """The inner product Σ x·y of two sequences of one length, as one node.
+
+    It is added up like `sum`, also under its name `sumprod`, which in the standard library carries more digits.
 
     Examples
     --------

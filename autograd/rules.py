@@ -295,6 +295,7 @@ logaddexp  = _row("logaddexp",  "logaddexp",  ieee.logaddexp,  lambda a, b, y: s
 
 # ---- many operands, one node -----------------------------------------------------------------------------------------
 sum       = _row("sum",       "Σ",         ieee.sum_,      lambda xs, y: [1.0] * len(xs), nary=True)
+fsum      = _row("fsum",      "Σ exact",   ieee.fsum,      lambda xs, y: [1.0] * len(xs), nary=True)
 prod      = _row("prod",      "∏",         ieee.prod,      lambda xs, y: _products_of_others(xs), nary=True)
 mean      = _row("mean",      "mean",      ieee.mean,      lambda xs, y: [1.0 / len(xs)] * len(xs), nary=True)
 dot       = _row("dot",       "·",         ieee.dot,       lambda xs, y: [*xs[len(xs) // 2:], *xs[:len(xs) // 2]], nary=True)

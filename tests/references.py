@@ -199,6 +199,7 @@ REFERENCES = {
     "softplus": Reference(lambda x: mpmath.log1p(mpmath.exp(x))),
     "logaddexp": Reference(logsumexp, cancels=(0, 2), terms={2: lambda *xs: 0.25}),
     "sum": Reference(lambda *xs: mpmath.fsum(xs), cancels=(0,)),
+    "fsum": Reference(lambda *xs: mpmath.fsum(xs), ulps=0.5),
     "prod": Reference(lambda *xs: mpmath.fprod(xs), within=1e75),
     "mean": Reference(lambda *xs: mpmath.fsum(xs) / len(xs), cancels=(0,)),
     "dot": Reference(dot, cancels=(0,)),

@@ -28,6 +28,7 @@ SIGNS = {"add": "+", "sub": "-", "mul": "*"}
 HEADER = ROOT / "autograd" / "_rules.h"
 # What C cannot say bit for bit: Python has its own gamma, lgamma, hypot and rounding to digits; SciPy has the others.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
+IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python altogether
 
 
 def code(number: Any) -> str:
@@ -139,6 +140,8 @@ def derivative_functions(rule: Rule) -> Iterator[str]:
 
 def may_raise(rule: Rule) -> bool:
     """Whether Python is called for the value or a derivative."""
+    if rule.name in IN_PYTHON:
+        return True
     texts = [f"value_{rule.name}("] if rule.arity is None else [f"value_{rule.name}(", *map(code, derivatives(rule))]
     return any(f"value_{name}(" in text for name in FROM_PYTHON for text in texts)
 
@@ -173,7 +176,7 @@ def switch(head: str, cases: list[str], otherwise: str) -> str:
 def header() -> str:
     """The text of _rules.h."""
     fixed = [rule for rule in TABLE.values() if rule.arity is not None]
-    many = [rule for rule in TABLE.values() if rule.arity is None]
+    many = [rule for rule in TABLE.values() if rule.arity is None and rule.name not in IN_PYTHON]
     fixed_values, fixed_derivatives = map(list, zip(*map(case, fixed)))
     many_values, many_derivatives = map(list, zip(*map(case, many)))
     return "\n".join(

@@ -17,9 +17,12 @@ import numpy as np
 from autograd.arrays import UFUNCS, apply_ufunc
 from autograd.ieee import to_float
 from autograd.jit.program import Guard, Instruction, Map, Program
+from autograd.modes import caller
 from autograd.rules import TABLE, Rule
 from autograd.symbols import Arithmetic
 
+CALLED = frozenset({"fsum"})  # n-ary rows without an instruction: calls back into Python, as rules made by users
+MOST_OPERANDS = 1024  # of a call into Python: ctypes takes no more
 Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
 
@@ -96,8 +99,13 @@ class Builder:
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
         """Emit a row of the table (or a rule made by a user) on symbols and numbers."""
         places = tuple([self.place(operand) for operand in operands])
-        if TABLE.get(rule.name) is rule:
+        if TABLE.get(rule.name) is rule and rule.name not in CALLED:
             return self.emit(rule.name, places)
+        if len(places) > MOST_OPERANDS:
+            raise TypeError(
+                f"{rule.name} of {len(places):,} operands cannot be compiled, at {caller()}: that calls Python, "
+                f"with at most {MOST_OPERANDS} numbers. Add up fewer, or use autograd.math.sum"
+            )
         return self.emit("custom", places, rule)
 
     def symbol(self, value: int) -> Any:

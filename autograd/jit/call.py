@@ -210,7 +210,8 @@ class Compiled(fast.Entry):
         if found is NotImplemented:
             return NotImplemented
         result, derivatives, closed = found
-        return self._nodes(result, derivatives, (args, {}), (), (), [grown(x) for x in closed])
+        reading = read_call(self.__name__, args, {})  # as they are now: second derivatives run the function again
+        return self._nodes(result, derivatives, reading, (), (), [grown(x) for x in closed])
 
     def _version(self, structure: Hashable) -> Version:
         version = self.versions.get(structure)

@@ -20,6 +20,8 @@ VectorOfOne = Callable[[float], Vector]
 
 STEPS = [2.0**-k for k in (*range(3, 10), *range(10, 22, 2))]  # as parts of the scale
 COLUMNS = 6  # of the extrapolation: each removes the next even power of the step
+BESIDE = 2.0**-6  # part of the scale
+WRONG = "is wrong"
 NOISE_STEP = 2.0**-24  # so short that a smooth function is a cubic but for rounding
 
 
@@ -103,8 +105,10 @@ def check_grads(
     """Compare the derivatives of a function with finite differences, up to some order and in both modes.
 
     The first derivatives are compared with differences of the function's values, the second with differences of the
-    first, and so on; every mode is put over every other. Only relative error counts: there is no absolute
-    difference that passes, however small, but for the error of the finite differences themselves.
+    first, and so on; every mode is put over every other. From order 2 on the first derivatives are compared beside the
+    point, too: where a function is symmetric, a wrong one may be right, with all its differences. Only relative error
+    counts: there is no absolute difference that passes, however small, but for the error of the finite differences
+    themselves.
 
     Parameters
     ----------
@@ -160,6 +164,8 @@ def check_grads(
             f"there is nothing to check: {len(point)} numbers in the arguments and {len(function.names)} in the result"
         )
     functions = [function]
+    if order > 1:
+        _check_beside(function, point, modes, rtol)
     for _ in range(order):
         functions = [derived for each in functions for derived in _checked(each, point, modes, rtol)]
 
@@ -186,24 +192,60 @@ def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float
 
 def _checked(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: float) -> list[_Function]:
     """The derivatives of a function, mode by mode, each compared with finite differences."""
-    at = list(point.values())
-    columns = [_differences(_along(y.evaluate, at, i), x) for i, x in enumerate(at)]
-    numeric = [column[i] for i in range(len(y.names)) for column in columns]
-    names = [f"∂({output})/∂({path})" for output in y.names for path in point]
+    numeric = _numeric(y, list(point.values()))
+    names = _names_of_derivatives(y, point)
     scale = y.scale / STEPS[0]
     derived = []
     for mode in modes:
-        how = (mode, *y.how)
         gradient = _flat_jacobian(y.call, mode)
-        found = gradient(at)
+        found = gradient(list(point.values()))
         for name, analytic, measured in zip(names, found, numeric, strict=True):
-            verdict = _verdict(analytic, measured, rtol, scale)
-            if verdict:
-                claim, numbers = verdict
-                where = ", ".join([f"{path} = {x!r}" for path, x in point.items()][:8] + ["…"] * (len(point) > 8))
-                raise AssertionError(f"{name} {claim} (order {len(how)}, {' over '.join(how)}):\n{numbers}\nat {where}")
-        derived.append(_Function(gradient, gradient, names, how, max([scale, *map(abs, found)])))
+            if verdict := _verdict(analytic, measured, rtol, scale):
+                raise AssertionError(_message(name, verdict, (mode, *y.how), point))
+        derived.append(_Function(gradient, gradient, names, (mode, *y.how), max([scale, *map(abs, found)])))
     return derived
+
+
+def _check_beside(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: float) -> None:
+    """Raise for a first derivative that is wrong on both sides of the point.
+
+    At the point itself, where a function may be symmetric, it may be right by chance, and so may differences of it.
+    """
+    names, scale = _names_of_derivatives(y, point), y.scale / STEPS[0]
+    sides = [_shifted(point, BESIDE), _shifted(point, -0.7 * BESIDE)]
+    try:
+        numeric = [_numeric(y, list(side.values())) for side in sides]
+        found = [[_flat_jacobian(y.call, mode)(list(side.values())) for side in sides] for mode in modes]
+    except (ArithmeticError, ValueError):
+        return  # it has no value there
+    for mode, both in zip(modes, found):
+        for i, name in enumerate(names):
+            verdicts = [_verdict(side[i], measured[i], rtol, scale) for side, measured in zip(both, numeric)]
+            if all(verdict is not None and verdict[0] == WRONG for verdict in verdicts):
+                raise AssertionError(_message(name, verdicts[0], (mode,), sides[0]) + ", beside the point given")
+
+
+def _shifted(point: dict[str, float], by: float) -> dict[str, float]:
+    """A point beside it, off by different parts of the scale in each direction so that no symmetry is left."""
+    parts = [by * (1.0 + math.fmod(0.618 * i, 1.0)) for i in range(len(point))]
+    return {path: x + part * _scales(x)[-1] for (path, x), part in zip(point.items(), parts)}
+
+
+def _numeric(y: _Function, at: Vector) -> list[_Measured]:
+    """All derivatives of a function by finite differences, output by output."""
+    columns = [_differences(_along(y.evaluate, at, i), x) for i, x in enumerate(at)]
+    return [column[i] for i in range(len(y.names)) for column in columns]
+
+
+def _names_of_derivatives(y: _Function, point: Iterable[str]) -> list[str]:
+    return [f"∂({output})/∂({path})" for output in y.names for path in point]
+
+
+def _message(name: str, verdict: tuple[str, str] | None, how: Sequence[str], point: dict[str, float]) -> str:
+    """What the error says."""
+    claim, numbers = verdict or ("", "")
+    where = ", ".join([f"{path} = {x!r}" for path, x in point.items()][:8] + ["…"] * (len(point) > 8))
+    return f"{name} {claim} (order {len(how)}, {' over '.join(how)}):\n{numbers}\nat {where}"
 
 
 def _flat_jacobian(function: Callable[..., Any], mode: Any) -> Callable[[Sequence[Any]], list[Any]]:
@@ -233,14 +275,14 @@ def _verdict(analytic: float, measured: _Measured, rtol: float, scale: float) ->
     allowed = (
         rtol * size + 3.0 * error + (of_a_zero if numeric == 0.0 else 0.0)
     )  # the analytic zero may be rounded, too
-    return None if abs(analytic - numeric) <= allowed else ("is wrong", numbers)
+    return None if abs(analytic - numeric) <= allowed else (WRONG, numbers)
 
 
 def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
     """For each output of a function of one number, the derivative by finite differences."""
     center = f(x)
     f = _without_errors(f, len(center))
-    scales = [1.0] if x == 0.0 or 0.125 <= abs(x) <= 8.0 else [1.0, math.ldexp(0.5, math.frexp(x)[1])]
+    scales = _scales(x)
     noise_at = {h * scale: scale * NOISE_STEP for scale in sorted(scales, reverse=True) for h in STEPS}
     noises = {step: _noise(f, x, step, center) for step in set(noise_at.values())}
     steps = sorted([h for h in noise_at if x - h < x < x + h], reverse=True)
@@ -256,6 +298,11 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
         rounding = next((_rounding(low[i], high[i]) / h for h, low, high, _ in sides if h == best.step), inf)
         measured.append(_Measured(best, rounding))
     return measured
+
+
+def _scales(x: float) -> Vector:
+    """On which scales a function may vary around a number: 1, and the number's own size."""
+    return [1.0] if x == 0.0 or 0.125 <= abs(x) <= 8.0 else [1.0, math.ldexp(0.5, math.frexp(x)[1])]
 
 
 def _slope(x: float, step: float, low: float, high: float, noise: float) -> Estimate:

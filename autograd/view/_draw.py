@@ -31,7 +31,8 @@ KEY = "data and grad = ∂output/∂node · ∂ local derivative, ← message = 
 
 FRAME = {"color": GREY, "style": "rounded", "labelloc": "t", "labeljust": "l"}
 
-_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff]")  # what no XML may contain
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")  # what no XML 1.0 may contain
+_NAMES = re.compile(r"\\(?=[GNETHL\\])")  # a backslash that Graphviz takes for the start of an escape
 _WORD = r"[^\W\d]\w*(?:\[[^\]]*\])*"
 _PATH = re.compile(rf"((?:{_WORD}\.)*){_WORD}")  # layers[0].neurons[3].w[1]
 
@@ -218,7 +219,7 @@ class _Graph:
         lines = [f"data {self.number(node.data)}", f"grad {self.number(adjoint)}"]
         if node.grad not in (0.0, adjoint):
             lines.append(f".grad {self.number(node.grad)} (accumulated)")
-        look = {"style": "filled,rounded", "tooltip": node.op.name} if node.op is not None else {}
+        look = {"style": "filled,rounded", "tooltip": _quoted(node.op.name)} if node.op is not None else {}
         return _Box(title.strip(), lines, adjoint, path, look | ({"penwidth": "2.5"} if node in self.outputs else {}))
 
     def line(self, tail: Hashable, head: Hashable, message: Message | None) -> _Line:
@@ -362,10 +363,10 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     frames = {"": drawing}
     largest = _largest(box.grad for box in boxes.values())
     for path in sorted({parent for box in boxes.values() if box.path for parent in _with_parents(box.path)}):
-        label = graphviz.escape(steps(path)[-1])
-        frames[path] = graphviz.Digraph(f"cluster_{path}", graph_attr=FRAME | {"label": label})
+        label = _quoted(steps(path)[-1])
+        frames[path] = graphviz.Digraph(_printable(f"cluster_{path}"), graph_attr=FRAME | {"label": label})
     for key, box in boxes.items():
-        title = html.escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", box.title))
+        title = _markup(box.title)
         text = "<BR/>".join([f"<B>{title}</B>"] * bool(title) + [*map(html.escape, box.lines)])
         look = {"fillcolor": _fill(box.grad, largest)} | box.look
         frames[box.path].node(names[key], f"<{text or ' '}>", **look)
@@ -375,6 +376,23 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     for line in lines:
         drawing.edge(names[line.tail], names[line.head], line.text, **_stroke(line, largest))
     return drawing
+
+
+def _printable(text: str) -> str:
+    """Text that XML can hold, on one line; Graphviz would hand on what looks like a character reference."""
+    text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"[\t\n\r]", " ", text))
+    return re.sub(r"&(?=#?\w+;)", "&\N{ZERO WIDTH SPACE}", text)
+
+
+def _markup(text: str) -> str:
+    r"""Text for a label in Graphviz's HTML, where it would replace ``\N`` and its like by names even so."""
+    return _NAMES.sub(r"\\\\", html.escape(_printable(text)))
+
+
+def _quoted(text: str) -> str:
+    """Text for an attribute: names of functions and labels are data, no markup, no escape and no other attribute."""
+    quoted: str = graphviz.escape(_printable(text))
+    return quoted
 
 
 def _largest(numbers: Iterable[float | None]) -> float:

@@ -354,6 +354,7 @@ def _valued(symbol: Symbol, value: float) -> Symbol:
 WRITE: dict[str, Callable[[Sequence[Symbol]], Symbol]] = {
     "add": add,
     "sum": add,
+    "fsum": add,
     "sub": lambda s: add([s[0], _negative(s[1])]),
     "neg": lambda s: _negative(s[0]),
     "pos": lambda s: s[0],
