@@ -225,6 +225,28 @@ def test_what_stays_one_program() -> None:
         asks(*POINTS[1])
 
 
+def stored(x: Any) -> Any:
+    """A comparison with a name indexes an ndarray."""
+    positive = x > 0.0
+    return np.array([x, 2.0 * x])[positive].sum()
+
+
+def assigned(x: Any) -> Any:
+    """A comparison is where an ndarray is assigned."""
+    array = np.array([1.0, 2.0 * x])
+    array[x > 0.0] = x
+    return array.sum()
+
+
+@pytest.mark.parametrize("function", [stored, assigned, lambda x: np.array([x, 2.0 * x])[x > 0.0].sum() + x])
+def test_index_of_an_ndarray(function: Callable[[Any], Any]) -> None:
+    """An ndarray takes a bool for a mask, and so it takes a comparison."""
+    compiled, gradient = jit(function), jit(grad(lambda x: function(x) * 1.0 + x))
+    for x in (3.0, -3.0, 0.5):
+        assert function(x) == compiled(x)
+        assert grad(lambda x: function(x) * 1.0 + x)(x) == gradient(x)
+
+
 def test_results() -> None:
     """A comparison that is returned is 1 or 0, in any container, in one program."""
     compiled = jit(lambda x, y: {"a": x > y, "b": [x, (x < 0.0) & (y < 0.0)]}, max_paths=1)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, no_grad, vmap
+from autograd import Value, grad, no_grad, topological_order, vmap
 from autograd.jit import jit
+from autograd.sweep import recomputed, reverse
 from autograd.tree import flatten, lower
 from nn import MLP
 
@@ -121,6 +122,23 @@ def test_second_derivatives() -> None:
     inside = jit(lambda k: grad(lambda t: am.sum([y * y * t for y in flatten(compiled(XS))[0]]))(k))
     expected = grad(lambda t: am.sum([y * y * t for y in flatten(vmap(ROWS["other parents"])(XS))[0]]))(2.0)
     assert lower(expected) == pytest.approx(lower(inside(2.0)), rel=1e-12)
+
+
+def test_a_buffer_that_is_used_again() -> None:
+    """Second derivatives are those of the rows as they were when the nodes were made."""
+    compiled, buffer = jit(vmap(lambda x: am.exp(x * W))), np.array([0.5, 1.0])
+    W.data = 1.5
+
+    def slope_of_slope(mapped: Any) -> float:
+        total = am.sum([(k + 1.0) * y for k, y in enumerate(mapped(buffer).tolist())])
+        buffer[:] = 7.0
+        slope = reverse(topological_order(total), {total: 1.0}, recomputed)[W]
+        buffer[:] = 0.5, 1.0
+        W.grad = 0.0
+        slope.backward()
+        return W.grad
+
+    assert slope_of_slope(vmap(lambda x: am.exp(x * W))) == pytest.approx(slope_of_slope(compiled), rel=1e-12)
 
 
 def test_modes_and_other_calls() -> None:

@@ -161,7 +161,7 @@ class Compiled(fast.Entry):
         self.lock = native.Lock()
         self.versions: dict[Hashable, Version] = {}
         self.batch = batch.find(function, options)
-        self._derived: Derived | None = None  # rows with derivatives by Values that the function closes over
+        self._derived: dict[bool, Derived] = {}  # rows with derivatives by Values outside; by whether in a transform
         self._closes = False  # whether results were Values because the function closes over some
         self._rows: dict[tuple[tuple[int, ...], bool], _WithRows] = {}
 
@@ -202,17 +202,18 @@ class Compiled(fast.Entry):
 
     def _batched(self, rows: batch.Batch, args: tuple[Any, ...]) -> Any:
         """The result of a map over rows, or NotImplemented where the general way must take the call."""
-        if self._derived is None:
+        inside = inside_transform.get()  # as for `_with_rows`
+        if inside not in self._derived:
             try:
                 result = rows.call(args)
             except batch.ValuesOutsideError:
-                self._derived = Derived(rows)
+                self._derived[inside] = Derived(rows)
             else:
-                if result is not NotImplemented and rows.caller is not None:
-                    self.prefer(rows.caller)
+                if result is not NotImplemented and (caller := rows.caller) is not None:
+                    self.prefer(caller)
                 return result
         kept = tuple([_kept(arg) for arg in args])
-        found = self._derived.call(kept)
+        found = self._derived[inside].call(kept)
         if found is NotImplemented:
             return NotImplemented
         result, derivatives, closed = found
@@ -284,7 +285,7 @@ class Compiled(fast.Entry):
         """All that has been compiled."""
         found = [path for version in list(self.versions.values()) for path in version.paths]
         found += self.batch.paths() if self.batch is not None else []
-        return found + (self._derived.paths() if self._derived is not None else [])
+        return found + [path for derived in list(self._derived.values()) for path in derived.paths()]
 
     def _some(self) -> list[Path]:
         found = self.paths()

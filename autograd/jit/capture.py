@@ -15,7 +15,7 @@ from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.jit import adjoint
 from autograd.jit.builder import Builder, Predicate, Symbol
-from autograd.jit.identity import asks_for_real_bools, calling_code
+from autograd.jit.identity import asks_for_real_bools, calling_code, indexes_by_comparison
 from autograd.jit.program import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
 from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
 from autograd.rules import Rule
@@ -90,9 +90,11 @@ class Trace(Builder):
     def decides_comparisons(self) -> bool:
         """Whether a comparison must be a real bool, because code sees what merely behaves like one for what it is."""
         root = self.root()
-        if not root.real_bools:
-            root.real_bools = asks_for_real_bools(calling_code())
-        return root.real_bools
+        if root.real_bools:
+            return True
+        code = calling_code()
+        root.real_bools = asks_for_real_bools(code)
+        return root.real_bools or indexes_by_comparison(code)
 
     def logic(self, op: str, predicates: Sequence[Predicate]) -> Predicate:
         """A comparison made of others, which may be of several programs."""

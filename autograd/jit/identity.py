@@ -11,13 +11,14 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from functools import lru_cache, partial
+from itertools import pairwise
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from autograd.modes import PACKAGES
 
 MOST = 2000  # functions, classes and objects that are looked at for one capture
-IS_OP = dis.opmap["IS_OP"]
+IS_OP, COMPARE_OP = dis.opmap["IS_OP"], dis.opmap["COMPARE_OP"]
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by code that runs, as a class statement does
 
 
@@ -45,6 +46,25 @@ def _compares_identity(code: CodeType) -> bool:
             argument = following.arg if following.opcode >= dis.HAVE_ARGUMENT else None
             depth += dis.stack_effect(following.opcode, argument, jump=False)
     return False
+
+
+@lru_cache(maxsize=4096)
+def indexes_by_comparison(code: CodeType) -> bool:
+    """Whether a function's own code has ``a[x > y]`` or ``c = x > y; a[c]``: an ndarray tells a bool from an int."""
+    pairs = list(pairwise(dis.get_instructions(code))) if COMPARE_OP in code.co_code[::2] else []
+    stored = {
+        name for one, then in pairs if one.opcode == COMPARE_OP and "STORE" in then.opname for name in _names(then)
+    }
+    return any(
+        (then.opname.endswith("_SUBSCR") or then.argrepr == "[]")
+        and (one.opcode == COMPARE_OP or ("LOAD" in one.opname and _names(one)[-1] in stored))
+        for one, then in pairs
+    )
+
+
+def _names(instruction: dis.Instruction) -> tuple[Any, ...]:
+    """What an instruction loads or stores; some do two at once."""
+    return instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
 
 
 def calling_code() -> CodeType:
