@@ -323,13 +323,13 @@ static inline bool log1p_d0(double x, double y, double *d)
 
 static inline bool hypot_d0(double a, double b, double y, double *d)
 {
-    *d = ((y == 0.0) ? 0.0 : value_div(a, y));
+    *d = ((y == 0.0) ? 0.0 : ((value_abs(a) > value_abs(b)) ? value_div(value_copysign(1.0, a), value_hypot(1.0, value_div(((value_abs(a) > value_abs(b)) ? b : 0.0), ((value_abs(a) > value_abs(b)) ? a : 1.0)))) : value_div(a, y)));
     return true;
 }
 
 static inline bool hypot_d1(double a, double b, double y, double *d)
 {
-    *d = ((y == 0.0) ? 0.0 : value_div(b, y));
+    *d = ((y == 0.0) ? 0.0 : ((value_abs(b) > value_abs(a)) ? value_div(value_copysign(1.0, b), value_hypot(1.0, value_div(((value_abs(b) > value_abs(a)) ? a : 0.0), ((value_abs(b) > value_abs(a)) ? b : 1.0)))) : value_div(b, y)));
     return true;
 }
 
@@ -524,7 +524,7 @@ static inline bool mod_d0(double a, double b, double y, double *d)
 
 static inline bool mod_d1(double a, double b, double y, double *d)
 {
-    *d = value_rint(value_div((y - a), b));
+    *d = (-value_floordiv(a, b));
     return true;
 }
 
@@ -536,7 +536,7 @@ static inline bool fmod_d0(double a, double b, double y, double *d)
 
 static inline bool fmod_d1(double a, double b, double y, double *d)
 {
-    *d = value_rint(value_div((y - a), b));
+    *d = (-value_copysign(value_floordiv(value_abs(a), value_abs(b)), (a * b)));
     return true;
 }
 
@@ -548,7 +548,7 @@ static inline bool remainder_d0(double a, double b, double y, double *d)
 
 static inline bool remainder_d1(double a, double b, double y, double *d)
 {
-    *d = value_rint(value_div((y - a), b));
+    *d = (-value_copysign((value_floordiv(value_abs(a), value_abs(b)) + (((value_copysign(1.0, y) * value_copysign(1.0, a)) < 0.0) ? 1.0 : 0.0)), (a * b)));
     return true;
 }
 

@@ -157,6 +157,13 @@ def _square(x: Number) -> Number:
     return x * x
 
 
+def _cosine(a: Number, b: Number, y: Number) -> Number:
+    """a / y where y = hypot(a, b), from the slope b / a where a / y is nearly 1: its derivatives keep their digits."""
+    flat = abs(a) > abs(b)
+    slope = div(select(flat, b, 0.0), select(flat, a, 1.0))
+    return select(y == 0.0, 0.0, select(flat, div(copysign(1.0, a), hypot(1.0, slope)), div(a, y)))
+
+
 def _square_of_sech(x: Number) -> Number:
     """1 / cosh² x, where 1 - tanh² x has no digits left and cosh x overflows."""
     e = exp(-2.0 * abs(x))
@@ -200,6 +207,8 @@ cosh: Rule
 digamma: Rule
 polygamma: Rule
 copysign: Rule
+floordiv: Rule
+hypot: Rule
 sigmoid: Rule
 
 # fmt: off
@@ -232,7 +241,7 @@ log   = _row("log",   "log",   ieee.log,    lambda x, y: div(1.0, x),           
 log2  = _row("log2",  "log2",  ieee.log2,   lambda x, y: div(LOG2_E, x),        domain=(POSITIVE,), corners={(0.0,): (-inf, (inf,))})
 log10 = _row("log10", "log10", ieee.log10,  lambda x, y: div(LOG10_E, x),       domain=(POSITIVE,), corners={(0.0,): (-inf, (inf,))})
 log1p = _row("log1p", "log1p", ieee.log1p,  lambda x, y: div(1.0, 1.0 + x),     domain=((-1.0, inf),), corners={(-1.0,): (-inf, (inf,))})
-hypot = _row("hypot", "hypot", math.hypot,  lambda a, b, y: select(y == 0.0, 0.0, div(a, y)), lambda a, b, y: select(y == 0.0, 0.0, div(b, y)),
+hypot = _row("hypot", "hypot", math.hypot,  lambda a, b, y: _cosine(a, b, y), lambda a, b, y: _cosine(b, a, y),
              kink=math.hypot, corners={(0.0, 0.0): (0.0, (0.0, 0.0))})
 
 # ---- trigonometry and its inverses, circular and hyperbolic ----------------------------------------------------------
@@ -269,9 +278,9 @@ sign      = _row("sign",  "sign",  ieee.sign,  lambda x, y: 0.0, kink=lambda x: 
 floordiv  = _row("floordiv", "//", ieee.floor_divide, lambda a, b, y: 0.0, lambda a, b, y: 0.0, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (2.0, (0.0, 0.0))})
 
 # ---- remainders: y = a - q b with a whole q, which is constant but for jumps -----------------------------------------
-mod       = _row("mod",       "mod",       ieee.modulo,    lambda a, b, y: 1.0, lambda a, b, y: rint(div(y - a, b)), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
-fmod      = _row("fmod",      "fmod",      ieee.fmod,      lambda a, b, y: 1.0, lambda a, b, y: rint(div(y - a, b)), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
-remainder = _row("remainder", "remainder", ieee.remainder, lambda a, b, y: 1.0, lambda a, b, y: rint(div(y - a, b)), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a + 0.5 * b, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
+mod       = _row("mod",       "mod",       ieee.modulo,    lambda a, b, y: 1.0, lambda a, b, y: -floordiv(a, b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
+fmod      = _row("fmod",      "fmod",      ieee.fmod,      lambda a, b, y: 1.0, lambda a, b, y: -copysign(floordiv(abs(a), abs(b)), a * b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
+remainder = _row("remainder", "remainder", ieee.remainder, lambda a, b, y: 1.0, lambda a, b, y: -copysign(floordiv(abs(a), abs(b)) + select(copysign(1.0, y) * copysign(1.0, a) < 0.0, 1.0, 0.0), a * b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a + 0.5 * b, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
 
 # ---- choices and kinks: 0 at the kink, ties shared, no message to what was not selected ------------------------------
 abs      = _row("abs",      "abs",      operator.abs,  lambda x, y: sign(x), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})

@@ -13,6 +13,7 @@ STENCILS = {  # central differences: shifts in steps, and their weights
     1: [(-1, mpf(-1) / 2), (1, mpf(1) / 2)],
     2: [(-1, mpf(1)), (0, mpf(-2)), (1, mpf(1))],
     3: [(-2, mpf(-1) / 2), (-1, mpf(1)), (1, mpf(-1)), (2, mpf(1) / 2)],
+    4: [(-2, mpf(1)), (-1, mpf(-4)), (0, mpf(6)), (1, mpf(-4)), (2, mpf(1))],
 }
 
 

@@ -61,7 +61,7 @@ def remaining(rounding: Callable[[Any], Any]) -> Reference:
     return Reference(value, ulps=1, partials=partials)
 
 
-NO_SECOND = {orders: lambda a, b: mpf(0) for orders in [(2, 0), (1, 1), (0, 2)]}
+NO_SECOND = {(i, k - i): lambda a, b: mpf(0) for k in (2, 3, 4) for i in range(k + 1)}  # nor any higher
 
 
 def round_half_even(x: mpf) -> mpf:
@@ -89,6 +89,12 @@ def erfc(x: mpf) -> mpf:
 def normal(x: mpf) -> mpf:
     """The normal distribution function, without cancellation on either side."""
     return erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def bell(*slopes: mpf) -> mpf:
+    """The third or fourth derivative of exp(f) over exp(f), from the derivatives of f (Faà di Bruno)."""
+    a, b, c, *d = slopes
+    return a**4 + 6 * a * a * b + 3 * b * b + 4 * a * c + d[0] if d else a**3 + 3 * a * b + c
 
 
 def dot(*xs: mpf) -> mpf:
@@ -155,15 +161,19 @@ REFERENCES = {
         partials={
             (1,): lambda x: mpmath.gamma(x) * mpmath.psi(0, x),
             (2,): lambda x: mpmath.gamma(x) * (mpmath.psi(0, x) ** 2 + mpmath.psi(1, x)),
+            (3,): lambda x: mpmath.gamma(x) * bell(*[mpmath.psi(k, x) for k in range(3)]),
+            (4,): lambda x: mpmath.gamma(x) * bell(*[mpmath.psi(k, x) for k in range(4)]),
         },
     ),
     "lgamma": Reference(
-        mpmath.loggamma, cancels=(0, 1), partials={(1,): lambda x: mpmath.psi(0, x), (2,): lambda x: mpmath.psi(1, x)}
+        mpmath.loggamma,
+        cancels=(0, 1),
+        partials={(k + 1,): lambda x, k=k: mpmath.psi(k, x) for k in range(4)},
     ),
     "digamma": Reference(
         lambda x: mpmath.psi(0, x),
         cancels=(0,),
-        partials={(1,): lambda x: mpmath.psi(1, x), (2,): lambda x: mpmath.psi(2, x)},
+        partials={(k,): lambda x, k=k: mpmath.psi(k, x) for k in range(1, 5)},
     ),
     "polygamma": Reference(
         lambda n, x: mpmath.psi(int(n), x),

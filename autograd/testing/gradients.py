@@ -164,10 +164,10 @@ def check_grads(
             f"there is nothing to check: {len(point)} numbers in the arguments and {len(function.names)} in the result"
         )
     functions = [function]
-    if order > 1:
-        _check_beside(function, point, modes, rtol)
-    for _ in range(order):
+    for k in range(order):
         functions = [derived for each in functions for derived in _checked(each, point, modes, rtol)]
+        if k == 0 and order > 1:
+            _check_beside(function, point, modes, rtol)
 
 
 def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float], _Function]:
