@@ -260,12 +260,13 @@ def _as_numbers(tree: Any) -> Any:
 def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
     """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
     before = transforms.map_rows.set(mapper)
-    captures.append(threading.get_ident())
+    thread = threading.get_ident()
+    captures.append(thread)
     try:
         with mode(trace=trace):
             yield
     finally:
-        captures.remove(threading.get_ident())
+        captures.remove(thread)
         transforms.map_rows.reset(before)
 
 
