@@ -294,16 +294,20 @@ static inline PyObject *finish(Value *node)
 
 /* ---- numbers ---- */
 
-/* Whether a subclass of float is a number and nothing more, as numpy.float64 is; the last one found is remembered. */
+static PyObject *apply_rule_name;
+
+/* Whether a subclass of float is a number and nothing more, as numpy.float64 is; the last one found is remembered. A
+metaclass is not asked: no Python code may run here. */
 static bool is_plain(PyTypeObject *type)
 {
     static PyTypeObject *found;
-    if (type != found && !PyObject_HasAttrString((PyObject *)type, "apply_rule"))
+    if (type != found && !_PyType_Lookup(type, apply_rule_name))
         Py_XSETREF(found, (PyTypeObject *)Py_NewRef((PyObject *)type));
     return type == found;
 }
 
-/* NODE or 0 (a constant) and the number, OTHER for what Python code has to look at. */
+/* NODE or 0 (a constant) and the number, OTHER for what Python code has to look at. Runs no Python code, which might change
+the list that the object is in; so a very large int, whose conversion may raise, is not looked at here. */
 static inline int take(PyObject *object, double *number)
 {
     if (Py_IS_TYPE(object, ValueType)) {
@@ -319,10 +323,9 @@ static inline int take(PyObject *object, double *number)
         return 0;
     }
     if (PyLong_CheckExact(object)) {
-        *number = PyLong_AsDouble(object);
-        if (*number != -1.0 || !PyErr_Occurred())
-            return 0;
-        PyErr_Clear();
+        int overflow;
+        *number = (double)PyLong_AsLongLongAndOverflow(object, &overflow);
+        return overflow ? OTHER : 0;
     }
     return OTHER;
 }

@@ -229,6 +229,16 @@ static inline double add_at(const Sweep *sweep, Py_ssize_t at, double message)
     return sweep->numbers[at] = total;
 }
 
+/* What a module's name stands for, borrowed; NULL with an exception. */
+static PyObject *look_up(PyObject *globals, const char *name)
+{
+    PyObject *key = PyUnicode_FromString(name), *found = key ? PyDict_GetItemWithError(globals, key) : NULL;
+    if (!found && !PyErr_Occurred())
+        PyErr_Format(PyExc_NameError, "name %R is not defined", key);
+    Py_XDECREF(key);
+    return found;
+}
+
 static PyObject *new_message(PyObject *type, Value *node, uint32_t slot, const double *numbers)
 {
     PyObject *message = NULL, *fields = Py_BuildValue(
@@ -259,11 +269,12 @@ static inline bool send_from(const Sweep *sweep, Value *node, double adjoint, Ob
     return true;
 }
 
-static void send_all(Sweep *sweep)
+static bool send_all(Sweep *sweep)
 {
     for (Py_ssize_t i = sweep->count - 1; i >= 0; i--)
         if (sweep->reached[i])
             send_from(sweep, sweep->order[i], sweep->numbers[i], NULL, NULL);
+    return true;
 }
 
 static enum status send_all_observed(Sweep *sweep, Observer observer, PyObject *context)
@@ -296,9 +307,10 @@ static bool raise_unless_finite(PyObject *globals, Value *node, uint32_t slot, c
 {
     if (isfinite(numbers[2]) && isfinite(numbers[3]))
         return true;
-    PyObject *message = new_message(PyDict_GetItemString(globals, "Message"), node, slot, numbers);
+    PyObject *type = look_up(globals, "Message"), *raise = type ? look_up(globals, "_raise_anomaly") : NULL;
+    PyObject *message = raise ? new_message(type, node, slot, numbers) : NULL;
     if (message)
-        Py_XDECREF(PyObject_CallOneArg(PyDict_GetItemString(globals, "_raise_anomaly"), message));
+        Py_XDECREF(PyObject_CallOneArg(raise, message));
     Py_XDECREF(message);
     return false;
 }
@@ -393,13 +405,13 @@ static bool record(PyObject *context, Value *node, uint32_t slot, const double *
 static PyObject *record_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
     Sweep sweep = new_sweep();
-    Record into = {NULL, PyDict_GetItemString(sweep_globals, "Message")};
+    Record into = {NULL, look_up(sweep_globals, "Message")};
     int collecting = PyGC_Disable();
     enum status status = DISTURBED;
     while (status == DISTURBED) {
         Py_XSETREF(into.list, PyList_New(0));
         status = FAILED;
-        if (into.list && seed(&sweep, outputs, seeds, count))
+        if (into.list && into.type && seed(&sweep, outputs, seeds, count))
             status = send_all_observed(&sweep, record, (PyObject *)&into);
     }
     if (collecting)
@@ -421,4 +433,18 @@ static inline void pass_up(const Sweep *sweep, Py_ssize_t at)
         if (sweep->reached[operand])
             add_at(sweep, at, sweep->numbers[operand] * slots.local[slot]);
     }
+}
+
+/* The tangents of all nodes but the seeds, operands first. No Python code runs, so the marks stay. */
+static bool pass_all(Sweep *sweep)
+{
+    bool *seeded = PyMem_Malloc((size_t)sweep->count + 1);
+    if (!seeded)
+        return PyErr_NoMemory() != NULL;
+    memcpy(seeded, sweep->reached, (size_t)sweep->count);
+    for (Py_ssize_t i = 0; i < sweep->count; i++)
+        if (!seeded[i])
+            pass_up(sweep, i);
+    PyMem_Free(seeded);
+    return true;
 }

@@ -378,7 +378,10 @@ static PyObject *native_dot(Native *self, PyObject *const *args, Py_ssize_t coun
         return NOT_MINE;
     PyObject *result = NOT_MINE;
     if (open_row(args[0], &rows[0]) > 0) {
-        if (open_row(args[1], &rows[1]) > 0 && rows[0].count == rows[1].count)
+        int opened = open_row(args[1], &rows[1]);
+        if (PyList_CheckExact(args[0])) /* a buffer may be made by Python code, and that may change the list */
+            open_row(args[0], &rows[0]);
+        if (opened > 0 && rows[0].count == rows[1].count)
             result = apply_to_rows(self->rule, rows, 2);
         close_row(&rows[1]);
     }
@@ -579,18 +582,18 @@ static PyObject *numbers_by_node(const Sweep *sweep, PyObject *seeds)
 /* `reverse` and `forward` on floats, by the recorded derivatives. */
 static PyObject *call_sweep(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names, bool back)
 {
-    if (names || count < 2 || count > 3 || !PyList_CheckExact(args[0]) || !PyDict_CheckExact(args[1])
-        || (count == 3 && args[2] != PyDict_GetItemString(sweep_globals, "recorded")))
+    if (names || count < 2 || count > 3 || !PyList_CheckExact(args[0]) || !PyDict_CheckExact(args[1]))
         return NOT_MINE;
+    PyObject *recorded = count == 3 ? look_up(sweep_globals, "recorded") : NULL;
+    if (count == 3 && args[2] != recorded)
+        return recorded ? NOT_MINE : NULL;
     Sweep sweep = new_sweep();
     PyObject *order = PyList_AsTuple(args[0]), *result = NOT_MINE;
     if (order && take_order(&sweep, order) && take_seeds(&sweep, args[1])) {
-        if (back)
-            send_all(&sweep);
-        for (Py_ssize_t i = 0; !back && i < sweep.count; i++)
-            if (!sweep.reached[i] || !PyDict_Contains(args[1], (PyObject *)sweep.order[i]))
-                pass_up(&sweep, i);
-        result = numbers_by_node(&sweep, args[1]);
+        if (back ? send_all(&sweep) : pass_all(&sweep))
+            result = numbers_by_node(&sweep, args[1]);
+        else
+            result = NULL;
     } else if (PyErr_Occurred()) {
         result = NULL;
     }
@@ -763,9 +766,9 @@ static PyObject *native_reduce_graph(Native *self, PyObject *const *args, Py_ssi
         return NOT_MINE;
     Sweep sweep = new_sweep();
     bool exact;
-    PyObject *result = NULL, *restore = PyDict_GetItemString(PyFunction_GetGlobals(self->python), "restore_graph");
+    PyObject *result = NULL, *restore = look_up(PyFunction_GetGlobals(self->python), "restore_graph");
     int collecting = PyGC_Disable();
-    if (find_exact_order(&sweep, args[0], &exact)) {
+    if (restore && find_exact_order(&sweep, args[0], &exact)) {
         PyObject *leaves = exact ? PyList_New(0) : NULL, *records = exact ? PyList_New(0) : NULL;
         if (!exact)
             result = NOT_MINE;
@@ -862,25 +865,31 @@ static bool fill(Value *node, PyObject *rule, PyObject *operands, PyObject *loca
                      PyTuple_GET_SIZE(local_grads));
         return false;
     }
-    if (n && !make_room(node, n, &slots))
+    Scratch scratch;
+    if (!open_scratch(&scratch, n))
         return false;
-    for (Py_ssize_t i = 0; i < n; i++) {
-        double number, d = 0.0;
+    bool fine = true;
+    for (Py_ssize_t i = 0; fine && i < n; i++) {
         PyObject *operand = PyTuple_GET_ITEM(operands, i), *local = PyTuple_GET_ITEM(local_grads, i);
-        int kind = is_value(operand) ? NODE : 0;
-        if ((!kind && !to_double(operand, &number)) || (local != Py_None && !to_double(local, &d))) {
-            for (Py_ssize_t j = 0; j < i; j++)
-                if (slots.kinds[j] & NODE)
-                    Py_DECREF(slots.operands[j].node);
-            if (n > FEW)
-                PyMem_Free(slots.operands);
-            return false;
-        }
-        set_operand(slots, i, operand, kind, number, local != Py_None, d);
+        scratch.kinds[i] = is_value(operand) ? NODE : 0;
+        scratch.selected[i] = local != Py_None;
+        fine = (scratch.kinds[i] || to_double(operand, &scratch.x[i]))
+               && (!scratch.selected[i] || to_double(local, &scratch.d[i]));
     }
-    set_field(&node->rule, rule);
-    node->count = (uint32_t)n;
-    return true;
+    if (fine && (node->rule || node->count)) { /* Python code that made the numbers has filled it meanwhile */
+        PyErr_SetString(PyExc_AttributeError, "the Value is computed already: make a new Value");
+        fine = false;
+    }
+    fine = fine && (!n || make_room(node, n, &slots));
+    for (Py_ssize_t i = 0; fine && i < n; i++)
+        set_operand(slots, i, PyTuple_GET_ITEM(operands, i), scratch.kinds[i], scratch.x[i], scratch.selected[i],
+                    scratch.selected[i] ? scratch.d[i] : 0.0);
+    close_scratch(&scratch);
+    if (fine) {
+        node->count = (uint32_t)n;
+        set_field(&node->rule, rule);
+    }
+    return fine;
 }
 
 /* _fill(node, data, op, operands, local_grads, label, grad, source) */
@@ -950,6 +959,8 @@ static PyObject *value_vectorcall(PyObject *type, PyObject *const *args, size_t 
         memcpy(all + 1, args, (size_t)(count + (names ? PyTuple_GET_SIZE(names) : 0)) * sizeof(PyObject *));
         done = PyObject_Vectorcall(python_init, all, (size_t)count + 1, names);
         PyMem_Free(all);
+    } else {
+        PyErr_NoMemory();
     }
     if (!done)
         Py_CLEAR(node);
@@ -1273,6 +1284,8 @@ static bool take_methods(PyObject *python)
 static PyObject *value_setup(PyObject *module, PyObject *args)
 {
     PyObject *python, *table;
+    if (captures)
+        return PyErr_Format(PyExc_RuntimeError, "the C build has been set up already");
     if (!PyArg_ParseTuple(args, "OO!OO!OOOOO", &python, &PyDict_Type, &table, &mode_variable, &PyList_Type, &captures,
                           &to_float, &caller, &raise_made, &to_text, &note_made))
         return NULL;
@@ -1300,7 +1313,7 @@ static int module_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, "the C build serves one copy of the package in one interpreter");
         return -1;
     }
-    if (PyType_Ready(&NativeType) < 0 || !(ValueType = (PyTypeObject *)PyType_FromSpec(&value_spec)))
+    if (!(apply_rule_name = PyUnicode_InternFromString("apply_rule")) || PyType_Ready(&NativeType) < 0 || !(ValueType = (PyTypeObject *)PyType_FromSpec(&value_spec)))
         return -1;
     ValueType->tp_name = "Value"; /* what error messages say, as of a class made by Python */
     ValueType->tp_vectorcall = value_vectorcall;

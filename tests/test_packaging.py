@@ -120,6 +120,7 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
         "LICENSE",
         "README.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "tests/test_packaging.py",
         "autograd/_value.c",
         "autograd/_rules.h",

@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
 # Run the tests of the C build under gcc's address and undefined-behaviour sanitisers, in a temporary copy.
-#     tools/check_memory.sh [PYTHON [PYTEST ARGUMENTS...]]
+#     tools/check_memory.sh [--quick] [PYTHON [PYTEST ARGUMENTS...]]
+# --quick takes a few minutes less: random calls, failing allocations, and the calls of compiled functions.
 # PYTHON needs pytest, hypothesis, numpy and llvmlite. Nodes are allocated one by one here, so that each is watched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tests=(tests/test_c_node.py tests/test_jit_call.py tests/test_fuzz_c.py tests/test_failing_allocations.py)
+if [ "${1:-}" = --quick ]; then
+    tests=(tests/test_jit_call.py tests/test_fuzz_c.py "tests/test_failing_allocations.py::test_every_allocation_fails_once[operators]"
+        "tests/test_failing_allocations.py::test_every_allocation_fails_once[compiled]")
+    shift
+fi
 python=${1:-python3}
 shift || true
 work=$(mktemp -d)
@@ -17,6 +24,6 @@ ls autograd/_value*.so autograd/jit/_call*.so >/dev/null
 # Python itself never frees everything, so leaks are the business of the tests that count references.
 export ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$work
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
-    "$python" -m pytest -q -p no:cacheprovider --hypothesis-seed=0 tests/test_c_node.py tests/test_jit_call.py \
+    "$python" -m pytest -q -p no:cacheprovider --hypothesis-seed=0 "${tests[@]}" \
     -k "not million and not memory_comes_back and not copy_of_the_package and not environment and not portable \
         and not leaks" "$@"

@@ -20,6 +20,7 @@ fast.py to see to; that the arguments fit the description is seen to here. */
 
 #define ALIGNMENT 64 /* of all buffers */
 #define DEEPEST 64   /* containers in one another */
+#define LARGEST (PY_SSIZE_T_MAX / 64) /* numbers, or bytes, of a buffer */
 #define RECENT 8     /* callers that an entry tries */
 
 static char miss;
@@ -482,8 +483,9 @@ static bool measure(Caller *caller)
     caller->stacked = rows_of(&caller->results, NULL);
     caller->given = numbers_of(&caller->arguments) + (caller->mapped != 0);
     if (caller->given + PyTuple_GET_SIZE(caller->leaves) > caller->inputs
-        || numbers_of(&caller->results) > caller->outputs || caller->work < 0) {
-        PyErr_SetString(PyExc_ValueError, "the description has more numbers than the program");
+        || numbers_of(&caller->results) > caller->outputs || caller->work < 0 || caller->given < 0
+        || caller->inputs > LARGEST || caller->outputs > LARGEST || caller->work > LARGEST) {
+        PyErr_SetString(PyExc_ValueError, "the description has more numbers than the program, or a buffer is too large");
         return false;
     }
     caller->rows = PyMem_Calloc((size_t)caller->stacked + 1, sizeof *caller->rows);
@@ -706,6 +708,8 @@ static PyObject *call_setup(PyObject *module, PyObject *args)
 {
     (void)module;
     PyObject *numpy, *mode;
+    if (mode_variable)
+        return PyErr_Format(PyExc_RuntimeError, "the module has been set up already");
     if (!PyArg_ParseTuple(args, "OO", &numpy, &mode) || !trust_arrays(numpy))
         return NULL;
     Py_XSETREF(mode_variable, Py_NewRef(mode));
