@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import nan
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autograd import transforms
-from autograd.jit import fast
+from autograd.jit import fast, outside
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.program import Map, Program, with_inputs
@@ -81,19 +82,18 @@ class Captured:
 class Batch:
     """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share."""
 
-    def __init__(self, function: Function, mapped: Function, argnums: list[Any], options: Options) -> None:
-        self.function, self.argnums, self.options = function, argnums, options
+    def __init__(
+        self, function: Function, mapped: Function, argnums: list[Any], options: Options, around: outside.Outsides
+    ) -> None:
+        self.function, self.argnums, self.options, self.outside = function, argnums, options, around
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
         self.name = getattr(function, "__name__", repr(function))
         self.lock = threading.RLock()
-        self.versions: dict[Hashable, list[Captured]] = {}
-        self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
+        self.callers: dict[
+            Hashable, tuple[Any, Any]
+        ] = {}  # for each structure: what is watched, and the short way or None
         self.caller: Any | None = None  # the one for arguments like the last
-
-    def paths(self) -> list[Path]:
-        """All that has been compiled."""
-        return [captured.path for version in self.versions.values() for captured in version]
 
     def call(self, args: tuple[Any, ...]) -> Any:
         """The result, or NotImplemented where the general way must take the call."""
@@ -123,13 +123,15 @@ class Batch:
             raise NotRowsError
         call = _Call(self, args, axes, mapped, arrays, shared, counts.pop())
         key = tuple(structure)
-        result = call.run(key)
-        if key not in self.callers:
-            first = self.versions[key][0]
+        result, state = outside.steadily(lambda: call.run(key))
+        watch = state.watch
+        if key not in self.callers or self.callers[key][0] is not watch:
+            first = state.rows[key][0]
             simple = not first.path.captured_guards and self.options.threads == 1
             row = first.row if self.stacks else None
-            self.callers[key] = fast.batch_caller(args, axes, first.path, row) if simple else None
-        self.caller = self.callers[key]
+            caller = fast.batch_caller(args, axes, first.path, row, watch) if simple else None
+            self.callers[key] = (watch, caller)
+        self.caller = self.callers[key][1]
         return result
 
     def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:
@@ -152,11 +154,13 @@ class _Call:
     shared: list[float]
     count: int
 
-    def run(self, structure: Hashable) -> Any:
-        """Run all rows on the paths that they take."""
-        versions = self.batch.versions.setdefault(structure, [])
+    def run(self, structure: Hashable) -> tuple[Any, outside.State]:
+        """Run all rows on the paths that they take, in the present state of what is read outside."""
+        around = self.batch.outside.of(structure)
+        state = around.state()
+        versions = state.rows.setdefault(structure, [])
         if not versions:
-            self._capture(versions, 0)
+            self._capture(versions, 0, around.capturing(state))
         first = versions[0]
         outputs = self._outputs(first)
         totals = np.zeros(len(first.path.program.outputs))
@@ -164,10 +168,10 @@ class _Call:
         number = 0
         while True:
             if number == len(versions):
-                self._capture(versions, int(left[0]))
+                self._capture(versions, int(left[0]), around.capturing(state))
             left = self._run_path(versions[number], left, outputs, totals)
             if left is None:
-                return self._result(first, outputs, totals)
+                return self._result(first, outputs, totals), state
             number += 1
 
     def _outputs(self, captured: Captured) -> list[Any]:
@@ -240,7 +244,7 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[Captured], row: int) -> None:
+    def _capture(self, versions: list[Captured], row: int, watched: AbstractContextManager[None]) -> None:
         """Capture and compile the path that a row takes."""
         batch = self.batch
         with batch.lock:
@@ -251,7 +255,7 @@ class _Call:
             count = Traced.of(trace, trace.input(float(self.count)))
             widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
             mapper = _Mapper(trace, self.axes, count, widths)
-            with tracing(trace, mapper):
+            with watched, tracing(trace, mapper):
                 if batch.stacks:
                     first = [a if axis is None else transforms._rows(a, axis)[0] for a, axis in zip(args, self.axes)]
                     mapper(batch.inner, [first], None)
@@ -322,7 +326,7 @@ class _Mapper:
         return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
 
 
-def find(function: Function, options: Options) -> Batch | None:
+def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:
     """The batch that a function is by its transforms, if it is one."""
     argnums: list[Any] = []
     inner: Any = function
@@ -333,7 +337,7 @@ def find(function: Function, options: Options) -> Batch | None:
         made = made_by(inner)
     if made is None or made[0] != "vmap" or (argnums and made[3] is None):
         return None
-    return Batch(function, inner, argnums, options)
+    return Batch(function, inner, argnums, options, around)
 
 
 def made_by(function: Any) -> tuple[Any, ...] | None:

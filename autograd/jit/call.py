@@ -10,12 +10,13 @@ from types import MethodType
 from typing import Any
 
 from autograd import transforms
-from autograd.jit import batch, fast, native, travel
+from autograd.jit import batch, fast, native, outside, travel
 from autograd.jit.adjoint import THROUGH_A_MAP
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.paths import Options, Path, check_paths
 from autograd.jit.structure import argument_names, inspect_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
+from autograd.jit.walk import Read
 from autograd.modes import current_mode, current_trace
 from autograd.rules import REAL, Rule
 from autograd.sweep import topological_order
@@ -30,12 +31,12 @@ LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes 
 
 
 class Version:
-    """The paths that were compiled for one structure of arguments."""
+    """The paths that were compiled for one structure of arguments, and one state of what is read outside them."""
 
-    def __init__(self, owner: Compiled) -> None:
-        self.owner = owner
+    def __init__(self, owner: Compiled, outside: outside.Outside, state: outside.State) -> None:
+        self.owner, self.outside, self.state = owner, outside, state
         self.paths: list[Path] = []
-        self.callers: dict[Path, Any] = {}  # the short way for each of them, or None
+        self.callers: dict[tuple[Path, Any], Any] = {}  # the short way for each of them, or None
         self.after: dict[tuple[int, int], int] = {}  # (path, guard that failed) → the path to try then
         self.current = 0
 
@@ -73,15 +74,18 @@ class Version:
         with owner.lock:
             guards = [guard for path in self.paths for guard in path.captured_guards]
             check_paths(len(self.paths), owner.options, owner.__name__, guards)
-            path = capture(owner.function, arguments, given, owner.options)
+            with self.outside.capturing(self.state):
+                path = capture(owner.function, arguments, given, owner.options)
             self.paths.append(path)
             return len(self.paths) - 1
 
     def caller(self, args: tuple[Any, ...], path: Path) -> Any | None:
         """The short way for arguments of this structure on a path."""
-        if path not in self.callers:
-            self.callers[path] = fast.caller(args, path)
-        return self.callers[path]
+        watch = self.state.watch
+        if (path, watch) not in self.callers:
+            kept = {key: caller for key, caller in self.callers.items() if key[1] is watch}
+            self.callers = {**kept, (path, watch): fast.caller(args, path, watch)}
+        return self.callers.get((path, watch))
 
 
 def capture(function: Function, arguments: Any, given: Sequence[float], options: Options) -> Path:
@@ -119,8 +123,8 @@ class Compiled(fast.Entry):
         self.function = function
         self.options = options
         self.lock = threading.RLock()
-        self.versions: dict[Hashable, Version] = {}
-        self.batch = batch.find(function, options)
+        self.outside = outside.Outsides(function, self.__name__)
+        self.batch = batch.find(function, options, self.outside)
         self._closes = False  # whether results were Values because the function closes over some
         self._rows: dict[tuple[int, ...], _WithRows] = {}
 
@@ -152,8 +156,7 @@ class Compiled(fast.Entry):
         structure = inspect_call(self.__name__, args, keywords, leaves)
         if not only_floats(leaves):
             return self._on_values(structure, (args, keywords), leaves)
-        version = self._version(structure)
-        path, outputs = version.numbers((args, keywords), leaves)
+        version, path, outputs = self._numbers(structure, (args, keywords), leaves)
         if path.parents and not self.lowers:
             self._closes = True
             return self._on_values(structure, (args, keywords), leaves)
@@ -162,16 +165,31 @@ class Compiled(fast.Entry):
         return path.rebuild(outputs)
 
     def _version(self, structure: Hashable) -> Version:
-        version = self.versions.get(structure)
+        around = self.outside.of(structure)
+        state = around.state()
+        version: Version | None = state.versions.get(structure)
         if version is None:
             with self.lock:
-                version = self.versions.setdefault(structure, Version(self))
+                version = state.versions.setdefault(structure, Version(self, around, state))
         return version
 
+    def _numbers(self, structure: Hashable, arguments: Any, leaves: list[Any]) -> tuple[Version, Path, list[float]]:
+        """The version and its path that hold for these arguments, and the results' numbers."""
+
+        def run() -> tuple[Version, Path, list[float]]:
+            version = self._version(structure)
+            return version, *version.numbers(arguments, leaves)
+
+        return outside.steadily(run)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        versions = {key: (version.paths, version.after) for key, version in self.versions.items()}
-        rows = self.batch.versions if self.batch is not None else {}
-        return _restore, (travel.pack(self.function), self.options, self.lowers, versions, rows)
+        packed = travel.pack(self.function)
+        states = [
+            (tokens, {key: (v.paths, v.after) for key, v in state.versions.items()}, dict(state.rows))
+            for state in self.outside.states()
+            if (tokens := state.portable()) is not None or travel.is_lost(packed)
+        ]
+        return _restore, (packed, self.options, self.lowers, states)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
@@ -188,7 +206,7 @@ class Compiled(fast.Entry):
         recording = mode is None or mode.recording
         keep_graph = keep_graph or not self.lowers or transforms._inside.get()
         if not recording or not keep_graph:
-            path, outputs = self._version(structure).numbers(arguments, leaves)
+            _, path, outputs = self._numbers(structure, arguments, leaves)
             if not recording:
                 return path.rebuild([Value(y) for y in outputs])
             if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
@@ -220,8 +238,32 @@ class Compiled(fast.Entry):
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
-        found = [path for version in self.versions.values() for path in version.paths]
-        return found + (self.batch.paths() if self.batch is not None else [])
+        states = self.outside.states()
+        found = [path for state in states for version in state.versions.values() for path in version.paths]
+        return found + [captured.path for state in states for rows in state.rows.values() for captured in rows]
+
+    def reads(self) -> list[Read]:
+        """What the function reads outside its arguments, as it is now, and whether changes of it are noticed.
+
+        Values are read afresh at every call; of everything else that is `watched` a change makes the next call trace
+        the function again. What is not watched must not change: containers that are too large or that the function
+        itself changes, objects of C extensions, clocks and files.
+
+        Examples
+        --------
+        >>> import time
+        >>> from autograd.jit import jit
+        >>> scale, table = 2.0, [1.0, 2.0]
+        >>> for read in jit(lambda x: scale * x + table[1] + time.time()).reads():
+        ...     print(read.name, read.kind, read.watched)
+        <lambda> function True
+        scale global True
+        table global True
+        time global True
+        time clock, file or system False
+        table[] list True
+        """
+        return self.outside.reads()
 
     def _some(self) -> list[Path]:
         found = self.paths()
@@ -255,14 +297,19 @@ class Compiled(fast.Entry):
         }
 
 
-def _restore(packed: Any, options: Options, lowers: bool, versions: Any, rows: Any) -> Compiled:
+def _restore(packed: Any, options: Options, lowers: bool, states: Any) -> Compiled:
     """What pickle calls: the programs travelled, the machine code is made anew."""
     compiled = Compiled(travel.unpack(packed), options, lowers)
-    for key, (paths, after) in versions.items():
-        version = compiled.versions[key] = Version(compiled)
-        version.paths, version.after = paths, after
-    if compiled.batch is not None:
-        compiled.batch.versions.update(rows)
+    lost = travel.is_lost(packed)  # it cannot be traced again, so it has one state
+    for tokens, versions, rows in states:
+        for key, (paths, after) in versions.items():
+            around = compiled.outside.of(key)
+            state = around.adopt(None if lost else tokens)
+            version = state.versions.setdefault(key, Version(compiled, around, state))
+            if not version.paths:
+                version.paths, version.after = paths, after
+        for key, captured in rows.items():
+            compiled.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
     return compiled
 
 

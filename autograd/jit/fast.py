@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from autograd.jit.paths import Path
+from autograd.jit.watch import Place, Watch
 from autograd.modes import active_mode
 from autograd.native import load
 from autograd.tree import children, is_array
@@ -59,28 +60,38 @@ if not TYPE_CHECKING and extension is not None:
     Entry = extension.Entry
 
 
-def caller(args: tuple[Any, ...], path: Path) -> Any | None:
-    """The caller for arguments like these on a path; None where only the general way will do."""
+def watch(places: Sequence[Place]) -> Any:
+    """A watch over these places: in C, if it knows them all."""
+    if extension is None or any(place.kind == "container" for place in places):
+        return Watch(places)
+    return extension.Watch(tuple(places))
+
+
+def caller(args: tuple[Any, ...], path: Path, watch: Any) -> Any | None:
+    """The caller for arguments like these on a path, while the watch holds; None where only the general way will do."""
     if extension is None:
         return None
-    return _caller([_describe(arg, _number) for arg in args], _describe(path.template, _number), path)
+    return _caller([_describe(arg, _number) for arg in args], _describe(path.template, _number), path, watch)
 
 
-def batch_caller(args: tuple[Any, ...], axes: Sequence[int | None], path: Path, row: Any | None) -> Any | None:
+def batch_caller(
+    args: tuple[Any, ...], axes: Sequence[int | None], path: Path, row: Any | None, watch: Any
+) -> Any | None:
     """The same for a map over the rows of ndarrays; `row`: what a row's results look like, if there are any."""
     if extension is None or any(axis not in (0, None) for axis in axes):
         return None
     arguments = [_describe(arg, _number if axis is None else _mapped) for arg, axis in zip(args, axes)]
-    return _caller(arguments, _describe(path.template, _number) if row is None else _describe(row, _stacked), path)
+    results = _describe(path.template, _number) if row is None else _describe(row, _stacked)
+    return _caller(arguments, results, path, watch)
 
 
-def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path) -> Any | None:
-    if path.code.calls_python or results is None or any(part is None for part in arguments):
+def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path, watch: Any) -> Any | None:
+    if path.code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
     code, program = path.code, path.program
     given = Part("tuple", (), tuple(arguments))
     sizes = (program.inputs, len(program.outputs), code.work)
-    return extension.Caller(given, results, tuple(path.leaves), code, code.address, *sizes)
+    return extension.Caller(given, results, tuple(path.leaves), code, code.address, *sizes, watch)
 
 
 def _describe(tree: Any, leaf: Callable[[Any], Part | None], depth: int = 1) -> Part | None:
