@@ -403,14 +403,21 @@ def jit(
 ) -> Any:
     """Compile a function of numbers to machine code; results equal those without `jit`.
 
-    Values that it closes over are read afresh at every call, other numbers once.
+    Values that it closes over are read afresh at every call; when a plain number that it reads outside its arguments
+    changes, the next call traces the function again.
 
     Parameters
     ----------
     function : callable
         Takes and returns trees of numbers. It is run once on Values for each structure of arguments (and for each
         path through its branches); then its recorded arithmetic runs as machine code. Values that it closes over are
-        read at every call; if results depend on them, they are nodes, and `backward` reaches these Values.
+        read at every call; if results depend on them, they are nodes, and `backward` reaches these Values. All else
+        that its code, and that of functions and methods it uses, reads outside the arguments is watched: globals and
+        closure cells, defaults, attributes, what is in containers and arrays, the functions themselves. When any of it
+        changes, the next call traces the function again; up to eight such states are kept, so going back costs nothing.
+        Not watched are containers that are very large or that the function itself changes, objects of C extensions,
+        clocks and files, and the code of installed packages but for the first hundred functions and classes of it
+        that are reached: ``reads()`` lists what is read.
     accurate : bool
         Arithmetic without contraction to fused multiply-adds, sums in the order in which they are written, and the
         system's libm for every function: values have the same bits as eager ones, gradients nearly always. Without
@@ -426,14 +433,14 @@ def jit(
     Returns
     -------
     Compiled
-        The function, with ``program()``, ``llvm_ir()``, ``assembly()`` and ``stats()`` to look inside.
+        The function, with ``program()``, ``reads()``, ``llvm_ir()``, ``assembly()`` and ``stats()`` to look inside.
 
     Raises
     ------
     TypeError
         When called: for arguments that are not trees of numbers, or where the function freezes a number that
-        depends on an argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``), naming the
-        line.
+        depends on an argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``), or counts up
+        a number outside (``nonlocal n; n += 1``), naming the line; or if it draws random numbers.
     TooManyPathsError
         When called: if the function branches into more than `max_paths` paths.
     ImportError
@@ -450,6 +457,11 @@ def jit(
     (8.0, 0.0)
     >>> jit(grad(power))(2.0, 3.0)
     12.0
+    >>> rate = 2.0
+    >>> scaled = jit(lambda x: rate * x)
+    >>> before, rate = scaled(1.0), 3.0
+    >>> before, scaled(1.0)
+    (2.0, 3.0)
     """
     if max_paths < 1 or threads < 1:
         raise ValueError(f"max_paths and threads must be at least 1, not {max_paths} and {threads}")

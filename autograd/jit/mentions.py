@@ -92,7 +92,12 @@ def mentions(code: CodeType) -> Mentions:
 @functools.lru_cache(maxsize=4096)
 def is_foreign_file(path: str) -> bool:
     """Whether code of this file is Python's own, NumPy's or this project's, whose globals nobody changes."""
-    return path.startswith(FOREIGN_PATHS) or (path.startswith(LIBRARY) and "-packages" + os.sep not in path)
+    return path.startswith(FOREIGN_PATHS) or (path.startswith(LIBRARY) and not is_package_file(path))
+
+
+def is_package_file(path: str) -> bool:
+    """Whether a file is of an installed package, of which there may be very much code."""
+    return f"-packages{os.sep}" in path
 
 
 def is_foreign_module(name: str) -> bool:

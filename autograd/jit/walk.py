@@ -38,16 +38,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd.jit import fast
-from autograd.jit.mentions import ANY, is_foreign_file, is_foreign_module, mentions
+from autograd.jit.mentions import ANY, is_foreign_file, is_foreign_module, is_package_file, mentions
 from autograd.jit.watch import LIVE, Place, static, vars_of
 from autograd.value import Value
 
 MOST_OBJECTS = 100_000  # that are followed
+MOST_OF_PACKAGES = 100  # functions, classes and modules of installed packages that are followed
 LONGEST = 1_000_000  # elements of a container that is watched
 LARGEST_ARRAY = 1 << 26  # bytes
 LONGEST_NAME = 200  # characters
 
 CODE: tuple[type, ...] = (FunctionType, staticmethod, classmethod, property)
+DEFINED = frozenset([*CODE, ModuleType, type, BuiltinFunctionType])
 DESCRIPTORS: tuple[type, ...] = (GetSetDescriptorType, MemberDescriptorType)
 IMMUTABLE: frozenset[type] = frozenset(
     [
@@ -160,8 +162,23 @@ class Walk:
         self.watched: set[tuple[str, int, Any]] = set()
         self.home = _module_of(roots[0])
         self.stack: list[tuple[Any, str]] = [(root, _name_of(root)) for root in reversed(roots)]
-        while self.stack:
-            self.visit(*self.stack.pop())
+        self.later: deque[tuple[Any, str]] = deque()  # what belongs to packages: the nearest first, up to a limit
+        self.run()
+
+    def run(self) -> None:
+        """Visit everything."""
+        packages = 0
+        while self.stack or self.later:
+            if self.stack:
+                self.visit(*self.stack.pop())
+                continue
+            thing, name = self.later.popleft()
+            packages += 1
+            if packages > MOST_OF_PACKAGES:
+                self.put(Same(thing))
+                self.note("more of installed packages", "code", False)
+            else:
+                self.handle(thing, name)
 
     # ---- notes -----------------------------------------------------------------------------------------------
 
@@ -177,8 +194,11 @@ class Walk:
         """More to compare."""
         self.look.tokens += tokens
 
-    def watch(self, kind: str, where: Any, key: Any, name: str, said: str) -> None:
-        """Watch a place that has not been watched yet, and follow what is there if it is one thing."""
+    def watch(self, kind: str, where: Any, key: Any, name: str, said: str, of_a_package: bool = False) -> None:
+        """Watch a place that has not been watched yet, and follow what is there.
+
+        The functions, classes and modules of an installed package are followed, but not expected to be replaced.
+        """
         at = (kind, id(where), key if type(key) is str else id(key))
         if (kind, name) in self.ignored:
             self.note(name, f"{said} that the function itself changes", False)
@@ -186,8 +206,9 @@ class Walk:
             return
         self.watched.add(at)
         found = LIVE[kind](where, key)
-        self.place(Place(kind, where, key, found), name)
-        self.note(name, said)
+        if not of_a_package or any(DEFINED.isdisjoint(type(thing).__mro__) for thing in found):
+            self.place(Place(kind, where, key, found), name)
+            self.note(name, said)
         self.put(name, len(found))
         self.push([(thing, name) for thing in found])
 
@@ -221,8 +242,15 @@ class Walk:
                 self.put(Same(thing))
                 self.note("more than can be watched", "objects", False)
                 return
-            handle = next((handle for base, handle in HANDLERS.items() if base in kind.__mro__), Walk.instance)
-            handle(self, thing, name)
+            if _is_of_a_package(thing):
+                self.later.append((thing, name))
+            else:
+                self.handle(thing, name)
+
+    def handle(self, thing: Any, name: str) -> None:
+        """Follow a thing as its type asks for."""
+        bases = type(thing).__mro__
+        next((handle for base, handle in HANDLERS.items() if base in bases), Walk.instance)(self, thing, name)
 
     def function(self, function: FunctionType, name: str) -> None:
         """A function: its closure and defaults, and what its code mentions."""
@@ -233,8 +261,11 @@ class Walk:
             inside = [(thing, name) for _, cell in cells for thing in LIVE["cell"](cell, None)]
             self.push([*inside, (function.__defaults__, name), (function.__kwdefaults__, name)])
             return
-        self.place(Place("function", function, None, LIVE["function"](function, None)), name or function.__qualname__)
-        self.note(name or function.__qualname__, "function")
+        if not is_package_file(code.co_filename):
+            self.place(
+                Place("function", function, None, LIVE["function"](function, None)), name or function.__qualname__
+            )
+            self.note(name or function.__qualname__, "function")
         self.push([(function.__defaults__, f"{name or function.__name__}.__defaults__")])
         self.push([(function.__kwdefaults__, f"{name or function.__name__}.__kwdefaults__")])
         self.named_attributes(function, name or function.__name__)
@@ -245,12 +276,13 @@ class Walk:
     def mentions(self, code: CodeType, names: dict[str, Any]) -> None:
         """The globals and imports of a user's code."""
         found = mentions(code)
-        self.mentioned |= found.attributes
+        of_a_package = is_package_file(code.co_filename)  # such code often asks objects for attributes by name
+        self.mentioned |= found.attributes - {ANY} if of_a_package else found.attributes
         self.look.rebound.update(found.rebound)
         module = names.get("__name__", "")
         prefix = "" if module == self.home else f"{module}."
         for name in found.names:
-            self.watch("item", names, name, prefix + name, "global")
+            self.watch("item", names, name, prefix + name, "global", of_a_package)
             if name in OPAQUE_NAMES and name not in names:
                 self.note(name, "file", False)
         for name, level in found.modules:
@@ -271,18 +303,20 @@ class Walk:
             self.note(name, "clock, file or system", False)
         if not is_foreign_module(full):
             for attribute in sorted(self.attributes & vars(module).keys()):
-                self.watch("item", vars(module), attribute, f"{name}.{attribute}", "attribute")
+                of_a_package = _is_of_a_package(module)
+                self.watch("item", vars(module), attribute, f"{name}.{attribute}", "attribute", of_a_package)
 
     def cls(self, cls: type, name: str) -> None:
         """A class: its own methods with double underscores, and whatever else the code mentions."""
         self.put(Same(cls))
         for base in cls.__mro__:
-            if is_foreign_module(_module_of(base)):
+            if _is_foreign(base):
                 continue
             for attribute, thing in list(vars(base).items()):
                 if attribute in self.attributes or (attribute.startswith("__") and type(thing) in CODE):
                     if type(thing) not in DESCRIPTORS:
-                        self.watch("class", cls, attribute, f"{cls.__name__}.{attribute}", "attribute")
+                        said = f"{cls.__name__}.{attribute}"
+                        self.watch("class", cls, attribute, said, "attribute", _is_of_a_package(base))
                     if attribute in ("__getattr__", "__getattribute__"):
                         self.note(f"{cls.__name__}.{attribute}", "computed attributes", False)
         if type(cls) is not type:
@@ -307,7 +341,7 @@ class Walk:
         self.push([(cls, cls.__name__)])
         if static(cls, "tree_flatten") or static(cls, "__dataclass_fields__"):
             everything = True  # whatever flattens it reads all
-        elif is_foreign_module(_module_of(cls)):
+        elif _is_foreign(cls):
             everything = _module_of(cls).partition(".")[0] in HIDING_MODULES
         else:
             everything = ANY in self.attributes
@@ -341,8 +375,9 @@ class Walk:
     def named_attributes(self, thing: Any, name: str) -> None:
         """Those that the code mentions; those that only the class has must not appear in the object."""
         items = vars_of(thing)
+        bases = [base for base in type(thing).__mro__ if not (_is_of_a_package(base) or _is_foreign(base))]
         for key in sorted(self.attributes):
-            if key in items or any(key in vars(base) for base in type(thing).__mro__[:-1]):
+            if key in items or any(key in vars(base) for base in bases):
                 self.watch("attribute", thing, key, f"{name}.{key}", "attribute")
 
     # ---- containers ------------------------------------------------------------------------------------------
@@ -359,7 +394,7 @@ class Walk:
 
     def contents(self, kind: str | None, thing: Any, name: str, items: tuple[Any, ...]) -> None:
         """What is in a container that is no dict; one without a `kind` cannot change."""
-        if not is_foreign_module(_module_of(type(thing))):
+        if not _is_foreign(type(thing)):
             self.attributes_of(thing, name)  # a subclass may have attributes too
         inside = f"{name}[]"
         if self.refused(kind or "", thing, inside, len(items) > LONGEST):
@@ -378,7 +413,7 @@ class Walk:
 
     def dictionary(self, thing: dict[Any, Any], name: str) -> None:
         """A dict: keys and values in their order."""
-        if not is_foreign_module(_module_of(type(thing))):
+        if not _is_foreign(type(thing)):
             self.attributes_of(thing, name)
         inside = f"{name}[]"
         if self.refused("dict", thing, inside, len(thing) > LONGEST):
@@ -451,6 +486,23 @@ HANDLERS: dict[type, Handle] = {
     np.ndarray: Walk.array,
     random.Random: Walk.generator,
 }
+
+
+def _is_of_a_package(thing: Any) -> bool:
+    """Whether a function, a class or a module belongs to an installed package."""
+    file: Any = ""
+    if type(thing) is FunctionType:
+        file = thing.__code__.co_filename
+    elif ModuleType in type(thing).__mro__:
+        file = vars(thing).get("__file__")
+    elif type in type(thing).__mro__:
+        file = getattr(sys.modules.get(_module_of(thing)), "__file__", "")
+    return type(file) is str and is_package_file(file)
+
+
+def _is_foreign(cls: type) -> bool:
+    """Whether a class is one of Python's own, NumPy's or this project's."""
+    return is_foreign_module(_module_of(cls))
 
 
 def _has_dict(cls: type) -> bool:
