@@ -1,8 +1,10 @@
 """What a compiled function reads outside its arguments: changes are seen, or refused; never stale."""
 
+import array
 import collections
 import copy
 import dataclasses
+import enum
 import functools
 import gc
 import pickle
@@ -93,6 +95,27 @@ class Scaler:
         return x * self.both
 
 
+class Mode(enum.Enum):
+    """Settings that are compared by identity."""
+
+    FAST = 1
+    SLOW = 2
+
+
+class Meta(type):
+    """A class of classes."""
+
+    rate = 2.0
+
+
+class Child(metaclass=Meta):
+    """Has what its metaclass has."""
+
+
+LISTED = object()
+sentinel = LISTED
+mode = Mode.FAST
+FLOATS = array.array("d", [2.0])
 scaler = Scaler()
 slotted = Slotted()
 options = Settings()
@@ -117,6 +140,10 @@ def fresh() -> None:
     """Everything as at the start."""
     globals().update(K=2.0, epoch=0, helper=ORIGINAL_HELPER, RATES=[1.0, 2.0], ARRAY=np.array([1.0, 2.0, 3.0]))
     globals().update(TABLE={"a": 1.0, "b": {"c": 2.0}}, scaler=Scaler(), slotted=Slotted(), options=Settings())
+    globals().update(mode=Mode.FAST, sentinel=LISTED, FLOATS=array.array("d", [2.0]))
+    if "rate" in vars(Child):
+        del Child.rate
+    Meta.rate = 2.0
     globals().update(WORDS={"x"}, QUEUE=collections.deque([2.0]))
     settings.rate, settings.deep.scale, config.K, Scaler.factor = 2.0, 3.0, 2.0, 2.0
     with_default.__defaults__[0][0] = 2.0  # type: ignore[index]
@@ -168,6 +195,12 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "comprehension": (lambda x: sum([x * r for r in RATES]), lambda: RATES.append(4.0)),
     "lambda inside": (lambda x: (lambda y: y * K)(x), set_global("K", 5.0)),
     "function in a dict": (lambda x: {"h": helper}["h"](x), set_global("K", 5.0)),
+    "enumeration": (lambda x: x * (2.0 if mode is Mode.FAST else 3.0), set_global("mode", Mode.SLOW)),
+    "sentinel": (lambda x: x * (2.0 if sentinel is LISTED else 3.0), set_global("sentinel", object())),
+    "metaclass": (lambda x: x * Child.rate, lambda: setattr(Meta, "rate", 3.0)),
+    "hides a metaclass's": (lambda x: x * Child.rate, lambda: setattr(Child, "rate", 4.0)),
+    "globals()": (lambda x: x * globals()["K"], set_global("K", 4.0)),
+    "array of Python": (lambda x: x * FLOATS[0], lambda: FLOATS.__setitem__(0, 4.0)),
     "text": (lambda x: x * (2.0 if TABLE.get("mode") == "fast" else 1.0), lambda: TABLE.update(mode="fast")),
     "jit inside": (lambda x: jitted_helper(x) + 1.0, set_global("K", 5.0)),
     "grad inside": (lambda x: grad(helper)(x) * x, set_global("K", 5.0)),
@@ -689,6 +722,51 @@ def test_threads() -> None:
     for number in values:
         set_global("K", number)()
         assert 2.0 * number == compiled(1.0)
+
+
+def test_threads_that_change_a_list() -> None:
+    """A list that another thread changes in place during captures is watched all the same."""
+    rates = [2.0]
+    compiled = jit(lambda x: x * rates[0] + rates[0])
+    stop, wrong = threading.Event(), []
+
+    def change() -> None:
+        k = 0
+        while not stop.is_set():
+            rates[0] = float(k % 4 + 1)
+            k += 1
+            time.sleep(1e-4)
+
+    changer = threading.Thread(target=change)
+    changer.start()
+    for _ in range(200):
+        if (y := compiled(1.0)) not in (2.0, 4.0, 6.0, 8.0):
+            wrong.append(y)
+    stop.set()
+    changer.join()
+    assert [] == wrong
+    for number in (1.0, 2.0, 7.0):
+        rates[0] = number
+        assert 2.0 * number == compiled(1.0)
+
+
+def test_large_arrays(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is slow to compare is said once, with what would be faster."""
+    monkeypatch.delenv("AUTOGRAD_QUIET", raising=False)
+    table = np.ones(1 << 18)
+    compiled = jit(lambda x: x * table[0])
+    assert [1.0, 1.0] == [compiled(1.0), compiled(1.0)]
+    table[0] = 3.0
+    assert 3.0 == compiled(1.0)
+    assert 1 == capsys.readouterr().err.count("<lambda> reads arrays of 2 MB, which are compared at every call")
+
+
+def test_code_of_packages() -> None:
+    """Of an installed package only so much is followed, and that is listed."""
+    sklearn = pytest.importorskip("sklearn.linear_model")
+    reads = jit(lambda x: sklearn.LinearRegression().fit(x, x).coef_).reads()
+    assert ("more of installed packages", "code", False) in reads
+    assert len(reads) < 2000
 
 
 def test_memory() -> None:

@@ -23,6 +23,12 @@ DYNAMIC = frozenset(
         *("getmembers", "globals", "locals", "methodcaller", "vars"),
     ]
 )
+CHANGING = frozenset(  # methods that change a container, and functions that change an object by a name
+    [
+        *("add", "append", "appendleft", "clear", "discard", "extend", "fill", "insert", "pop", "popitem", "popleft"),
+        *("remove", "reverse", "setattr", "setdefault", "sort", "update"),
+    ]
+)
 ANY = "*"  # stands for all attributes
 
 LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
@@ -45,12 +51,15 @@ class Mentions:
         Imports: what is named, and the level (0 for an absolute name).
     rebound : mapping of str to str
         Globals and variables of functions around that are bound again, and the line that does it.
+    changes : bool
+        Whether the code may change an attribute or what is in a container.
     """
 
     names: tuple[str, ...]
     attributes: frozenset[str]
     modules: tuple[tuple[str, int], ...]
     rebound: Mapping[str, str]
+    changes: bool
 
 
 @functools.lru_cache(maxsize=4096)
@@ -61,6 +70,7 @@ def mentions(code: CodeType) -> Mentions:
     modules: dict[tuple[str, int], None] = {}
     rebound: dict[str, str] = {}
     constants: list[object] = []
+    changes = False
     for instruction in dis.get_instructions(code):
         op, name = instruction.opname, instruction.argval
         if op in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
@@ -77,8 +87,12 @@ def mentions(code: CodeType) -> Mentions:
             rebound[name] = f"{code.co_filename}:{line} in {code.co_name}"
         elif op in ("LOAD_CONST", "LOAD_SMALL_INT"):
             constants.append(name)
+        changes = changes or op in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR")
+    changes = changes or not CHANGING.isdisjoint(attributes | names.keys())
     if not DYNAMIC.isdisjoint(names) or not DYNAMIC.isdisjoint(attributes):
-        attributes.update([ANY, *[text for text in constants if isinstance(text, str) and text.isidentifier()]])
+        texts = [text for text in constants if isinstance(text, str) and text.isidentifier()]
+        attributes.update([ANY, *texts])
+        names.update(dict.fromkeys(texts if "globals" in names else ()))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inner = mentions(constant)
@@ -86,7 +100,8 @@ def mentions(code: CodeType) -> Mentions:
             attributes |= inner.attributes
             modules.update(dict.fromkeys(inner.modules))
             rebound.update(inner.rebound)
-    return Mentions(tuple(names), frozenset(attributes), tuple(modules), rebound)
+            changes = changes or inner.changes
+    return Mentions(tuple(names), frozenset(attributes), tuple(modules), rebound, changes)
 
 
 @functools.lru_cache(maxsize=4096)

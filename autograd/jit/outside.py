@@ -21,7 +21,7 @@ from autograd.jit.watch import LIVE, same, vars_of
 
 MOST_STATES = 8  # of one function at a time
 LARGE_ARRAYS = 1 << 20  # comparing more bytes at every call is worth a notice
-TRIES = 10  # to trace a function while other threads change what it reads
+TRIES = 100  # to trace a function while other threads change what it reads
 TOO_OFTEN = 8  # changes of one name before a notice
 
 MISSING = object()
@@ -177,6 +177,8 @@ class Outside:
                     ignored.add((place.kind, name))  # a traced number that is kept for a look at it
                 else:
                     later = True  # something that is made when it is first needed: the next call finds it
+            elif threading.active_count() > 1 and not look.changes:
+                raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
             elif place.kind == "attributes":
                 before, now = dict(zip(place.found[::2], place.found[1::2])), dict(vars_of(place.where))
                 keys = [key for key in now | before if not same(before.get(key, MISSING), now.get(key, MISSING))]

@@ -13,6 +13,7 @@ import random
 import re
 import sys
 import weakref
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +133,10 @@ class Look:
         The places that are watched, and what each is called.
     rebound : dict
         Names that the code binds again, with the line.
+    changes : bool
+        Whether the code may change attributes and containers.
+    generators : list
+        Generators of random numbers that the code can use.
     """
 
     tokens: list[Any] = field(default_factory=list)
@@ -139,6 +144,7 @@ class Look:
     names: list[str] = field(default_factory=list)
     reads: dict[Read, None] = field(default_factory=dict)
     rebound: dict[str, str] = field(default_factory=dict)
+    changes: bool = False
     generators: list[Any] = field(default_factory=list)
 
     def changed(self) -> list[int]:
@@ -279,6 +285,7 @@ class Walk:
         of_a_package = is_package_file(code.co_filename)  # such code often asks objects for attributes by name
         self.mentioned |= found.attributes - {ANY} if of_a_package else found.attributes
         self.look.rebound.update(found.rebound)
+        self.look.changes = self.look.changes or found.changes
         module = names.get("__name__", "")
         prefix = "" if module == self.home else f"{module}."
         for name in found.names:
@@ -319,8 +326,13 @@ class Walk:
                         self.watch("class", cls, attribute, said, "attribute", _is_of_a_package(base))
                     if attribute in ("__getattr__", "__getattribute__"):
                         self.note(f"{cls.__name__}.{attribute}", "computed attributes", False)
-        if type(cls) is not type:
-            self.push([(type(cls), type(cls).__name__)])
+        kind: type = type(cls)
+        if kind is not type:
+            self.push([(kind, kind.__name__)])
+            bases = [base for base in kind.__mro__ if not _is_foreign(base)]
+            for attribute in sorted(self.attributes):
+                if not static(cls, attribute) and any(attribute in vars(base) for base in bases):
+                    self.watch("class", cls, attribute, f"{cls.__name__}.{attribute}", "attribute")
 
     def instance(self, thing: Any, name: str) -> None:
         """Any other object; one of which no attribute is watched is the same only as itself."""
@@ -426,7 +438,7 @@ class Walk:
             said = f"{name}[{key!r}]" if type(key) in TEXTS else inside
             self.push([(key, inside), (value, said)])
 
-    def array(self, array: Any, name: str) -> None:
+    def ndarray(self, array: Any, name: str) -> None:
         """An ndarray: all that is in it, unless nobody can write to it."""
         if type(array) is not np.ndarray:
             self.attributes_of(array, name)
@@ -483,7 +495,8 @@ HANDLERS: dict[type, Handle] = {
     frozenset: _sequence(None, frozenset.__iter__),
     deque: _sequence("container", deque.__iter__),
     bytearray: _sequence("container", bytearray.__iter__),
-    np.ndarray: Walk.array,
+    array: _sequence("container", array.__iter__),
+    np.ndarray: Walk.ndarray,
     random.Random: Walk.generator,
 }
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import MemberDescriptorType
@@ -60,13 +61,13 @@ def vars_of(thing: Any) -> dict[str, Any]:
     return found
 
 
-def _same_array(array: Any, copy: Any, _: int, dtype: Any) -> bool:
-    if array.shape != copy.shape or array.dtype is not dtype:
+def _same_array(live: Any, copy: Any, _: int, dtype: Any) -> bool:
+    if live.shape != copy.shape or live.dtype is not dtype:
         return False
-    array = array.view(np.ndarray)
+    live = live.view(np.ndarray)
     if dtype.hasobject:
-        return all(map(same, array.ravel(), copy.ravel()))
-    return bool(array.tobytes() == copy.tobytes())
+        return all(map(same, live.ravel(), copy.ravel()))
+    return bool(live.tobytes() == copy.tobytes())
 
 
 def static(cls: type, name: str) -> tuple[Any, ...]:
@@ -101,7 +102,7 @@ def _pairs(where: dict[Any, Any], _: None) -> tuple[Any, ...]:
 
 
 def _elements(where: Any) -> tuple[Any, ...]:
-    base = next(base for base in (set, deque, bytearray) if isinstance(where, base))
+    base = next(base for base in (set, deque, bytearray, array) if isinstance(where, base))
     return tuple(base.__iter__(where))
 
 
