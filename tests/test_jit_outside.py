@@ -48,13 +48,6 @@ def helper(x: Any) -> Any:
     return x * K
 
 
-def using_a_local_import(x: Any) -> Any:
-    """Import inside the function."""
-    from outside_config import RATE
-
-    return x * RATE
-
-
 @dataclasses.dataclass
 class Settings:
     """Fields to read."""
@@ -363,7 +356,9 @@ class TestClosures:
         """A module that the function itself imports."""
         (tmp_path / "outside_config.py").write_text("RATE = 2.0\n")
         monkeypatch.syspath_prepend(tmp_path)
-        compiled = jit(using_a_local_import)
+        names: dict[str, Any] = {}
+        exec("def f(x):\n    from outside_config import RATE\n    return x * RATE", names)
+        compiled = jit(names["f"])
         assert 2.0 == compiled(1.0)
         sys.modules["outside_config"].RATE = 3.0  # type: ignore[attr-defined]
         assert 3.0 == compiled(1.0)

@@ -61,8 +61,10 @@ static bool same_pairs(PyObject *dict, PyObject *found)
     PyObject *pair[2];
     if (2 * PyDict_GET_SIZE(dict) != PyTuple_GET_SIZE(found))
         return false;
+    PyObject *const *items = ((PyTupleObject *)found)->ob_item;
     for (; PyDict_Next(dict, &position, &pair[0], &pair[1]); i += 2)
-        if (!same_object(pair[0], PyTuple_GET_ITEM(found, i)) || !same_object(pair[1], PyTuple_GET_ITEM(found, i + 1)))
+        if ((pair[0] != items[i] && !same_object(pair[0], items[i]))
+            || (pair[1] != items[i + 1] && !same_object(pair[1], items[i + 1])))
             return false;
     return true;
 }
