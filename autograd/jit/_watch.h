@@ -41,7 +41,7 @@ static inline bool same_objects(PyObject *const *live, PyObject *found, Py_ssize
     if (PyTuple_GET_SIZE(found) != count)
         return false;
     PyObject *const *items = ((PyTupleObject *)found)->ob_item;
-    if (memcmp(live, items, (size_t)count * sizeof *live) == 0)
+    if (count == 0 || memcmp(live, items, (size_t)count * sizeof *live) == 0) /* an empty list has no array */
         return true;
     for (Py_ssize_t i = 0; i < count; i++)
         if (!same_object(live[i], items[i]))
