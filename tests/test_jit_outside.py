@@ -730,7 +730,7 @@ def test_threads_that_change_a_list() -> None:
         while not stop.is_set():
             rates[0] = float(k % 4 + 1)
             k += 1
-            time.sleep(1e-4)
+            time.sleep(0.02)  # longer than a capture: else it is refused after many tries
 
     changer = threading.Thread(target=change)
     changer.start()
