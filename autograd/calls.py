@@ -100,7 +100,7 @@ class Snapshot:
         """The copy of an argument."""
         if isinstance(thing, Value):
             return self.value(thing)
-        if type(thing) is float or thing is None or hasattr(thing, "tree_flatten"):
+        if type(thing) is float or thing is None:
             return thing
         if id(thing) in self.known:
             return self.known[id(thing)]

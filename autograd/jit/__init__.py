@@ -10,10 +10,11 @@ from typing import Any
 
 from autograd.jit import native as native  # first: it says what is not installed
 from autograd.jit.call import Compiled, compile_graph, jit
+from autograd.jit.outside import ChangedMeanwhileError
 from autograd.jit.paths import TooManyPathsError
 from autograd.jit.ungraphed import Ungraphed
 
-__all__ = ["Compiled", "TooManyPathsError", "Ungraphed", "compile_graph", "jit"]
+__all__ = ["ChangedMeanwhileError", "Compiled", "TooManyPathsError", "Ungraphed", "compile_graph", "jit"]
 
 
 class _Callable(ModuleType):

@@ -17,6 +17,7 @@ fast.py to see to; that the arguments fit the description is seen to here. */
 #include <structmember.h>
 
 #include "_ndarray.h"
+#include "_watch.h"
 
 #define ALIGNMENT 64 /* of all buffers */
 #define DEEPEST 64   /* containers in one another */
@@ -144,6 +145,7 @@ typedef struct {
     PyObject_HEAD
     Part arguments, results;
     PyObject *leaves, *code; /* Values that the function closes over; what keeps the machine code in memory */
+    Watch *watch;            /* what else it reads outside its arguments: the code holds while that is the same */
     int64_t (*run)(void *block);
     Py_ssize_t inputs, outputs, work; /* numbers, numbers, bytes */
     Py_ssize_t given;                 /* inputs that are not leaves */
@@ -495,21 +497,22 @@ static bool measure(Caller *caller)
     return true;
 }
 
-/* Caller(arguments, results, leaves, code, address, inputs, outputs, work) */
+/* Caller(arguments, results, leaves, code, address, inputs, outputs, work[, watch]) */
 static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     (void)keywords;
-    PyObject *arguments, *results, *leaves, *code;
+    PyObject *arguments, *results, *leaves, *code, *watch = NULL;
     unsigned long long address;
     Py_ssize_t inputs, outputs, work;
-    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type, &leaves,
-                          &code, &address, &inputs, &outputs, &work))
+    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type, &leaves,
+                          &code, &address, &inputs, &outputs, &work, WatchType, &watch))
         return NULL;
     Caller *caller = (Caller *)type->tp_alloc(type, 0);
     if (!caller)
         return NULL;
     caller->leaves = Py_NewRef(leaves);
     caller->code = Py_NewRef(code);
+    caller->watch = (Watch *)Py_XNewRef(watch);
     caller->run = (int64_t (*)(void *))(uintptr_t)address;
     caller->inputs = inputs;
     caller->outputs = outputs;
@@ -524,6 +527,7 @@ static int caller_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((Caller *)self)->leaves);
     Py_VISIT(((Caller *)self)->code);
+    Py_VISIT(((Caller *)self)->watch);
     return 0;
 }
 
@@ -541,6 +545,7 @@ static void caller_dealloc(PyObject *self)
     PyMem_Free(caller->rows);
     Py_XDECREF(caller->leaves);
     Py_XDECREF(caller->code);
+    Py_XDECREF(caller->watch);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -582,18 +587,33 @@ static void prefer(Entry *entry, Caller *caller)
     Py_XDECREF(moved);
 }
 
+/* `asked`: the watch that was asked last, owned, and `holds` its answer. Callers that share a watch ask it once. */
+static PyObject *call_watched(Caller *caller, PyObject *const *objects, Py_ssize_t count, PyObject **asked, int *holds)
+{
+    if (!caller->watch)
+        return call_caller(caller, objects, count);
+    if ((PyObject *)caller->watch != *asked) {
+        Py_XSETREF(*asked, Py_NewRef((PyObject *)caller->watch));
+        *holds = watch_holds(caller->watch);
+    }
+    if (*holds < 0)
+        return NULL;
+    return *holds ? call_caller(caller, objects, count) : MISS;
+}
+
 static PyObject *call_recent(Entry *entry, PyObject *const *objects, Py_ssize_t count)
 {
-    for (int i = 0; i < RECENT && entry->recent[i]; i++) {
+    PyObject *asked = NULL, *result = MISS;
+    int holds = 0;
+    for (int i = 0; i < RECENT && entry->recent[i] && result == MISS; i++) {
         Caller *caller = (Caller *)Py_NewRef((PyObject *)entry->recent[i]); /* another thread may replace it meanwhile */
-        PyObject *result = call_caller(caller, objects, count);
+        result = call_watched(caller, objects, count, &asked, &holds);
         if (result != MISS && i)
             prefer(entry, caller);
         Py_DECREF(caller);
-        if (result != MISS)
-            return result;
     }
-    return MISS;
+    Py_XDECREF(asked);
+    return result;
 }
 
 /* Whether no switch of modes.py is set: 1, 0 or -1. While the compiler watches a run, one is. */
@@ -728,10 +748,12 @@ static int module_exec(PyObject *module)
         return -1;
     }
     PyObject *entry = PyType_FromSpec(&entry_spec);
+    WatchType = (PyTypeObject *)PyType_FromSpec(&watch_spec);
     CallerType = (PyTypeObject *)PyType_FromSpec(&caller_spec);
     call_name = PyUnicode_InternFromString("_call");
     data_name = PyUnicode_InternFromString("data");
-    if (!entry || !CallerType || !call_name || !data_name
+    if (!entry || !CallerType || !WatchType || !call_name || !data_name
+        || PyModule_AddObjectRef(module, "Watch", (PyObject *)WatchType) < 0
         || PyModule_AddObjectRef(module, "Caller", (PyObject *)CallerType) < 0)
         return -1;
     int failed = PyModule_AddObjectRef(module, "Entry", entry);

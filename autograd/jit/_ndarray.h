@@ -6,6 +6,7 @@ compares them with what real arrays say of themselves before anything relies on 
 #define DOUBLE 12 /* NumPy's numbers for the kind of element, and for what is true of an array */
 #define CONTIGUOUS 0x0001
 #define ALIGNED 0x0100
+#define WRITEABLE 0x0400
 
 typedef struct {
     PyObject_HEAD

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import nan
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd import transforms
-from autograd.jit import fast, native
+from autograd.jit import fast, native, outside
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, tracing
 from autograd.jit.identity import reaches_code_that_asks
 from autograd.jit.paths import Options, Path, Story, options_for, same_branches
@@ -36,7 +37,7 @@ class RaggedRowsError(Exception):
 
 
 class ValuesOutsideError(Exception):
-    """The function closes over Values, of which its results are more than numbers: see `Batch.outside`."""
+    """The function closes over Values, of which its results are more than numbers: see `Batch.parents`."""
 
 
 class Argument(NamedTuple):
@@ -116,20 +117,17 @@ class Captured:
 class Batch:
     """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share."""
 
-    def __init__(self, function: Function, mapped: Function, argnums: list[Any], options: Options) -> None:
-        self.function, self.argnums, self.options = function, argnums, options
+    def __init__(
+        self, function: Function, mapped: Function, argnums: list[Any], options: Options, around: outside.Outsides
+    ) -> None:
+        self.function, self.argnums, self.options, self.outside = function, argnums, options, around
         _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
         self.stacks = function is mapped and self.reduce is None
         self.name = getattr(function, "__name__", repr(function))
         self.lock = native.Lock()
-        self.versions: dict[Hashable, list[Captured]] = {}
-        self.callers: dict[Hashable, Any] = {}  # the short way for each of them, or None
+        self.callers: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
         self.caller: Any | None = None  # the one for arguments like the last
-        self.outside: list[Value] = []  # what results were computed from, as Values from outside
-
-    def paths(self) -> list[Path]:
-        """All that has been compiled."""
-        return [captured.path for version in list(self.versions.values()) for captured in version]
+        self.parents: list[Value] = []  # what results were computed from, as Values from outside
 
     def call(self, args: tuple[Any, ...]) -> Any:
         """The result, or NotImplemented where the general way must take the call."""
@@ -157,19 +155,19 @@ class Batch:
             raise NotRowsError
         call = _Call(self, axes, arguments, arrays, reader, counts.pop())
         key = tuple([argument.signature for argument in arguments])
-        versions = self.versions.setdefault(key, [])
-        result = call.run(versions)
+        result, state = outside.steadily(lambda: call.run(key))
         if not call.settled:
-            self.versions.pop(key, None)  # nothing says which call what was captured would be right for
+            state.rows.pop(key, None)  # nothing says which call what was captured would be right for
             self.callers.pop(key, None)
             self.caller = None
             return result
-        if key not in self.callers:
-            first = versions[0]
+        watch, known = state.watch, self.callers.get(key)
+        if known is None or known[0] is not watch:
+            first = state.rows[key][0]
             simple = not first.path.captured_guards and self.options.threads == 1
             row = first.row if self.stacks else None
-            self.callers[key] = fast.batch_caller(key, first.path, row) if simple else None
-        self.caller = self.callers.get(key)
+            known = self.callers[key] = watch, fast.batch_caller(key, first.path, row, watch) if simple else None
+        self.caller = known[1]
         return result
 
     def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:
@@ -192,10 +190,13 @@ class _Call:
     count: int
     settled: bool = True  # whether what the arguments hold besides their numbers stayed as it was during a capture
 
-    def run(self, versions: list[Captured]) -> Any:
-        """Run all rows on the paths that they take."""
+    def run(self, structure: Hashable) -> tuple[Any, outside.State]:
+        """Run all rows on the paths that they take, in the present state of what is read outside."""
+        around = self.batch.outside.of(structure)
+        state = around.state()
+        versions = state.rows.setdefault(structure, [])
         if not versions:
-            self._capture(versions, 0, 0)
+            self._capture(versions, 0, 0, around.capturing(state))
         first = versions[0]
         outputs = self._outputs(first, self.count)
         totals = np.zeros(len(first.path.program.outputs))
@@ -205,10 +206,10 @@ class _Call:
             if number < len(versions):
                 left = self._run_path(versions[number], left, outputs, totals)
                 number += 1
-            elif (known := self._capture(versions, int(left[0]), number)) is not None:
+            elif (known := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
                 self._place(known, int(left[0]), outputs, totals)
                 left = left[1:]
-        return self._result(first, outputs, totals)
+        return self._result(first, outputs, totals), state
 
     def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
         """Put the results of one row where they belong."""
@@ -301,7 +302,9 @@ class _Call:
 
     # ---- capture -------------------------------------------------------------------------------------------
 
-    def _capture(self, versions: list[Captured], row: int, tried: int) -> list[Any] | None:
+    def _capture(
+        self, versions: list[Captured], row: int, tried: int, watched: AbstractContextManager[None]
+    ) -> list[Any] | None:
         """Capture and compile the path that a row takes, unless another thread has made one that was not tried.
 
         Where no machine code takes that path for this row, the results of the row instead. The function may do to its
@@ -318,7 +321,7 @@ class _Call:
             count = Traced.of(trace, trace.input(float(self.count)))
             widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
             mapper = _Mapper(trace, self.axes, count, widths)
-            with tracing(trace, mapper):
+            with watched, tracing(trace, mapper):
                 if batch.stacks:
                     first = [a if axis is None else transforms._rows(a, axis)[0] for a, axis in zip(args, self.axes)]
                     mapper(batch.inner, [first], None)
@@ -331,7 +334,7 @@ class _Call:
             self.settled = self.settled and self.reader.settled()
             parents = trace.parents(outputs)
             if parents and not batch.argnums:
-                batch.outside = parents
+                batch.parents = parents
                 raise ValuesOutsideError
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             program = finish(trace, outputs)
@@ -393,7 +396,7 @@ class _Mapper:
         return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
 
 
-def find(function: Function, options: Options) -> Batch | None:
+def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:
     """The batch that a function is by its transforms, if it is one."""
     argnums: list[Any] = []
     inner: Any = function
@@ -404,7 +407,7 @@ def find(function: Function, options: Options) -> Batch | None:
         made = made_by(inner)
     if made is None or made[0] != "vmap" or (argnums and made[3] is None):
         return None
-    return Batch(function, inner, argnums, options)
+    return Batch(function, inner, argnums, options, around)
 
 
 def made_by(function: Any) -> tuple[Any, ...] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from autograd import calls
 from autograd.calls import CallRule, Snapshot
-from autograd.jit import batch, fast, native, travel
+from autograd.jit import batch, fast, native, outside, travel
 from autograd.jit.adjoint import UnrollError
 from autograd.jit.capture import Trace, Traced, finish, flatten_result, is_capturing, tracing
 from autograd.jit.derived import Derived
@@ -23,6 +23,7 @@ from autograd.jit.program import Program, evaluate
 from autograd.jit.replay import replay
 from autograd.jit.structure import Reading, argument_names, read_call
 from autograd.jit.ungraphed import Call, Ungraphed, grown
+from autograd.jit.walk import Read
 from autograd.modes import current_mode, current_trace, inside_transform
 from autograd.sweep import topological_order
 from autograd.tree import flatten, is_array, make_array, only_floats
@@ -37,12 +38,12 @@ LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes 
 
 
 class Version:
-    """The paths that were compiled for one structure of arguments."""
+    """The paths that were compiled for one structure of arguments, and one state of what is read outside them."""
 
-    def __init__(self, owner: Compiled) -> None:
-        self.owner = owner
+    def __init__(self, owner: Compiled, outside: outside.Outside, state: outside.State) -> None:
+        self.owner, self.outside, self.state = owner, outside, state
         self.paths: list[Path] = []
-        self.callers: dict[Path, Any] = {}  # the short way for each of them, or None
+        self.callers: dict[tuple[Path, Any], Any] = {}  # the short way for each of them, or None
         self.after: dict[tuple[int, int], int] = {}  # (path, guard that failed) → the path to try then
         self.current = 0
 
@@ -87,23 +88,27 @@ class Version:
         with owner.lock:
             if len(self.paths) > tried:
                 return tried, None
-            captured = capture(owner.function, arguments, given)
+            with self.outside.capturing(self.state):
+                captured = capture(owner.function, arguments, given)
             same = same_branches(captured.program, self.paths)
             if same is not None and same.options.accurate:
                 return self.paths.index(same), evaluate(captured.program, captured.numbers)[0]
             path = captured.compiled(options_for(same, self.paths, owner.options, owner.__name__))
             self.paths.append(path)
             if not arguments.settled():  # nothing says which call this path would be right for
-                owner.versions.pop(arguments.signature, None)
-                self.callers[path] = None
+                self.state.versions.pop(arguments.signature, None)
+                self.callers = {**self.callers, (path, self.state.watch): None}
             return len(self.paths) - 1, None
 
     def caller(self, reading: Reading, path: Path) -> Any | None:
         """The short way for arguments of this structure on a path."""
-        if path not in self.callers:
+        watch = self.state.watch
+        if (path, watch) not in self.callers:
+            kept = {key: caller for key, caller in self.callers.items() if key[1] is watch}
             same = path.options == self.owner.options  # else it serves few inputs, which other code gets wrong
-            self.callers[path] = fast.caller(reading.signature.args, path) if same else None
-        return self.callers[path]
+            new = fast.caller(reading.signature.args, path, watch) if same else None
+            self.callers = {**kept, (path, watch): new}
+        return self.callers.get((path, watch))
 
 
 @dataclass
@@ -159,8 +164,8 @@ class Compiled(fast.Entry):
         self.function = function
         self.options = options
         self.lock = native.Lock()
-        self.versions: dict[Hashable, Version] = {}
-        self.batch = batch.find(function, options)
+        self.outside = outside.Outsides(function, self.__name__)
+        self.batch = batch.find(function, options, self.outside)
         self._derived: dict[bool, Derived] = {}  # rows with derivatives by Values outside; by whether in a transform
         self._closes = False  # whether results were Values because the function closes over some
         self._rows: dict[tuple[tuple[int, ...], bool], _WithRows] = {}
@@ -191,8 +196,7 @@ class Compiled(fast.Entry):
         reading = read_call(self.__name__, args, keywords)
         if not only_floats(reading.leaves):
             return self._on_values(reading)
-        version = self._version(reading.signature)
-        path, outputs = version.numbers(reading, reading.leaves)
+        version, path, outputs = self._numbers(reading)
         if path.parents and not self.lowers:
             self._closes = True
             return self._on_values(reading)
@@ -220,11 +224,22 @@ class Compiled(fast.Entry):
         return _nodes(result, derivatives, _BatchCall(self, kept, result, closed), tuple(map(grown, closed)))
 
     def _version(self, structure: Hashable) -> Version:
-        version = self.versions.get(structure)
+        around = self.outside.of(structure)
+        state = around.state()
+        version: Version | None = state.versions.get(structure)
         if version is None:
             with self.lock:
-                version = self.versions.setdefault(structure, Version(self))
+                version = state.versions.setdefault(structure, Version(self, around, state))
         return version
+
+    def _numbers(self, reading: Reading) -> tuple[Version, Path, list[float]]:
+        """The version and its path that hold for these arguments, and the results' numbers."""
+
+        def run() -> tuple[Version, Path, list[float]]:
+            version = self._version(reading.signature)
+            return version, *version.numbers(reading, reading.leaves)
+
+        return outside.steadily(run)
 
     def __copy__(self) -> Compiled:
         """A compiled function is itself, as a function is."""
@@ -234,10 +249,14 @@ class Compiled(fast.Entry):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Other threads may add to the originals while the copies are pickled.
-        versions = {key: (list(version.paths), dict(version.after)) for key, version in list(self.versions.items())}
-        rows = {key: list(paths) for key, paths in list(self.batch.versions.items())} if self.batch is not None else {}
-        return _restore, (travel.pack(self.function), self.options, self.lowers, versions, rows)
+        packed = travel.pack(self.function)
+        states = []
+        for state in self.outside.states():  # other threads may add to the originals while the copies are pickled
+            tokens = state.portable()
+            if tokens is not None or travel.is_lost(packed):
+                versions = {key: (list(v.paths), dict(v.after)) for key, v in list(state.versions.items())}
+                states.append((tokens, versions, {key: list(rows) for key, rows in list(state.rows.items())}))
+        return _restore, (packed, self.options, self.lowers, states)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
@@ -253,7 +272,7 @@ class Compiled(fast.Entry):
         recording = mode is None or mode.recording
         keep_graph = keep_graph or not self.lowers or inside_transform.get()
         if not recording or not keep_graph:
-            path, outputs = self._version(reading.signature).numbers(reading, leaves)
+            _, path, outputs = self._numbers(reading)
             if not recording:
                 return path.rebuild([Value(y) for y in outputs])
             if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
@@ -283,9 +302,33 @@ class Compiled(fast.Entry):
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
-        found = [path for version in list(self.versions.values()) for path in version.paths]
-        found += self.batch.paths() if self.batch is not None else []
+        states = self.outside.states()
+        found = [path for state in states for version in list(state.versions.values()) for path in version.paths]
+        found += [captured.path for state in states for rows in list(state.rows.values()) for captured in rows]
         return found + [path for derived in list(self._derived.values()) for path in derived.paths()]
+
+    def reads(self) -> list[Read]:
+        """What the function reads outside its arguments, as it is now, and whether changes of it are noticed.
+
+        Values are read afresh at every call; of everything else that is `watched` a change makes the next call trace
+        the function again. What is not watched must not change: containers that are too large or that the function
+        itself changes, objects of C extensions, clocks and files.
+
+        Examples
+        --------
+        >>> import time
+        >>> from autograd.jit import jit
+        >>> scale, table = 2.0, [1.0, 2.0]
+        >>> for read in jit(lambda x: scale * x + table[1] + time.time()).reads():
+        ...     print(read.name, read.kind, read.watched)
+        <lambda> function True
+        scale global True
+        table global True
+        time global True
+        time clock, file or system False
+        table[] list True
+        """
+        return self.outside.reads()
 
     def _some(self) -> list[Path]:
         found = self.paths()
@@ -323,14 +366,19 @@ class Compiled(fast.Entry):
         }
 
 
-def _restore(packed: Any, options: Options, lowers: bool, versions: Any, rows: Any) -> Compiled:
+def _restore(packed: Any, options: Options, lowers: bool, states: Any) -> Compiled:
     """What pickle calls: the programs travelled, the machine code is made anew."""
     compiled = Compiled(travel.unpack(packed), options, lowers)
-    for key, (paths, after) in versions.items():
-        version = compiled.versions[key] = Version(compiled)
-        version.paths, version.after = paths, after
-    if compiled.batch is not None:
-        compiled.batch.versions.update(rows)
+    lost = travel.is_lost(packed)  # it cannot be traced again, so it has one state
+    for tokens, versions, rows in states:
+        for key, (paths, after) in versions.items():
+            around = compiled.outside.of(key)
+            state = around.adopt(None if lost else tokens)
+            version = state.versions.setdefault(key, Version(compiled, around, state))
+            if not version.paths:
+                version.paths, version.after = paths, after
+        for key, captured in rows.items():
+            compiled.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
     return compiled
 
 
@@ -595,14 +643,21 @@ def jit(
 ) -> Any:
     """Compile a function of numbers to machine code; results equal those without `jit`.
 
-    Values that it closes over are read afresh at every call, other numbers once.
+    Values that it closes over are read afresh at every call; when a plain number that it reads outside its arguments
+    changes, the next call traces the function again.
 
     Parameters
     ----------
     function : callable
         Takes and returns trees of numbers. It is run once on Values for each structure of arguments (and for each
         path through its branches); then its recorded arithmetic runs as machine code. Values that it closes over are
-        read at every call; if results depend on them, they are nodes, and `backward` reaches these Values.
+        read at every call; if results depend on them, they are nodes, and `backward` reaches these Values. All else
+        that its code, and that of functions and methods it uses, reads outside the arguments is watched: globals and
+        closure cells, defaults, attributes, what is in containers and arrays, the functions themselves. When any of it
+        changes, the next call traces the function again; up to eight such states are kept, so going back costs nothing.
+        Not watched are containers that are very large or that the function itself changes, objects of C extensions,
+        clocks and files, and the code of installed packages but for the first hundred functions and classes of it
+        that are reached: ``reads()`` lists what is read.
     accurate : bool
         Compute every row of the table as eager code does: values have the same bits, gradients nearly always. Without
         it, the following may have another last digit: `autograd.math.sum` and `dot`, which promise no order; the
@@ -624,14 +679,14 @@ def jit(
     Returns
     -------
     Compiled
-        The function, with ``program()``, ``llvm_ir()``, ``assembly()`` and ``stats()`` to look inside.
+        The function, with ``program()``, ``reads()``, ``llvm_ir()``, ``assembly()`` and ``stats()`` to look inside.
 
     Raises
     ------
     TypeError
         When called: for arguments that are not trees of numbers, or where the function freezes a number that
-        depends on an argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``), naming the
-        line.
+        depends on an argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``), or counts up
+        a number outside (``nonlocal n; n += 1``), naming the line; or if it draws random numbers.
     TooManyPathsError
         When called: if the function branches into more than `max_paths` paths.
     ImportError
@@ -648,6 +703,11 @@ def jit(
     (8.0, 0.0)
     >>> jit(grad(power))(2.0, 3.0)
     12.0
+    >>> rate = 2.0
+    >>> scaled = jit(lambda x: rate * x)
+    >>> before, rate = scaled(1.0), 3.0
+    >>> before, scaled(1.0)
+    (2.0, 3.0)
     """
     if max_paths < 1 or threads < 1:
         raise ValueError(f"max_paths and threads must be at least 1, not {max_paths} and {threads}")

@@ -13,6 +13,7 @@ import numpy as np
 from autograd import transforms
 from autograd.jit.batch import Batch, RaggedRowsError
 from autograd.jit.capture import Trace, Traced, flatten_result
+from autograd.jit.outside import Outsides
 from autograd.jit.paths import Path
 from autograd.modes import current_trace, mode
 from autograd.tree import flatten, lower, make_array
@@ -24,7 +25,7 @@ class Derived:
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.closed: dict[int, Value] = {id(x): x for x in batch.outside}  # those of all paths; it only grows
+        self.closed: dict[int, Value] = {id(x): x for x in batch.parents}  # those of all paths; it only grows
         self.inner = self._compiled()
 
     def _compiled(self) -> Batch:
@@ -33,7 +34,8 @@ class Derived:
 
         row.__name__ = f"{self.batch.name} with derivatives"
         mapped = transforms.vmap(row, self.batch.in_axes, self.batch.reduce)
-        return Batch(mapped, mapped, [], self.batch.options)
+        around = Outsides(self.batch.function, row.__name__)  # what a row reads is what the function reads
+        return Batch(mapped, mapped, [], self.batch.options, around)
 
     def _row(self, args: Any) -> Any:
         """The results of a row and their derivatives, as numbers that have no derivatives themselves."""
@@ -49,7 +51,8 @@ class Derived:
 
     def paths(self) -> list[Path]:
         """All that has been compiled."""
-        return self.inner.paths()
+        states = self.inner.outside.states()
+        return [captured.path for state in states for rows in list(state.rows.values()) for captured in rows]
 
     def call(self, args: tuple[Any, ...]) -> Any:
         """The result in numbers, the derivatives of each, and what they are by; NotImplemented as in `Batch.call`.

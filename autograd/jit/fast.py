@@ -12,6 +12,7 @@ import numpy as np
 
 from autograd.jit.paths import Path
 from autograd.jit.structure import NOTHING, NUMBER, Array, Node, Numbers, Rows, Signature, raw, read
+from autograd.jit.watch import Place, Watch
 from autograd.modes import active_mode
 from autograd.native import load
 
@@ -59,28 +60,38 @@ if not TYPE_CHECKING and extension is not None:
     Entry = extension.Entry
 
 
-def caller(args: Sequence[Signature], path: Path) -> Any | None:
-    """The caller for arguments of these signatures on a path; None where only the general way will do."""
+def watch(places: Sequence[Place]) -> Any:
+    """A watch over these places: in C, if it knows them all."""
+    if extension is None or any(place.kind == "container" for place in places):
+        return Watch(places)
+    return extension.Watch(tuple(places))
+
+
+def caller(args: Sequence[Signature], path: Path, watch: Any) -> Any | None:
+    """The caller for arguments of these signatures on a path, which serves while the watch holds.
+
+    None where only the general way will do.
+    """
     if extension is None:
         return None
-    return _caller([_describe(arg, _number) for arg in args], _results(path.template, _number), path)
+    return _caller([_describe(arg, _number) for arg in args], _results(path.template, _number), path, watch)
 
 
-def batch_caller(args: Sequence[Signature], path: Path, row: Any | None) -> Any | None:
+def batch_caller(args: Sequence[Signature], path: Path, row: Any | None, watch: Any) -> Any | None:
     """The same for a map over the rows of ndarrays; `row`: what a row's results look like, if there are any."""
     if extension is None:
         return None
     results = _results(path.template, _number) if row is None else _results(row, _stacked)
-    return _caller([_describe(arg, _number) for arg in args], results, path)
+    return _caller([_describe(arg, _number) for arg in args], results, path, watch)
 
 
-def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path) -> Any | None:
-    if path.code.calls_python or results is None or any(part is None for part in arguments):
+def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path, watch: Any) -> Any | None:
+    if path.code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
     code, program = path.code, path.program
     given = Part("tuple", (), tuple(arguments))
     sizes = (program.inputs, len(program.outputs), code.work)
-    return extension.Caller(given, results, tuple(path.leaves), code, code.address, *sizes)
+    return extension.Caller(given, results, tuple(path.leaves), code, code.address, *sizes, watch)
 
 
 def _results(template: Any, leaf: Callable[[Any], Part | None]) -> Part | None:

@@ -1,10 +1,12 @@
-"""What the compiler tells people while it works."""
+"""What the compiler says on stderr; AUTOGRAD_QUIET=1 silences it."""
+
+from __future__ import annotations
 
 import os
 import sys
 
 
 def notice(text: str) -> None:
-    """Print a line to stderr, unless the environment variable AUTOGRAD_QUIET is set."""
-    if not os.environ.get("AUTOGRAD_QUIET"):
+    """Say something that no exception can say."""
+    if os.environ.get("AUTOGRAD_QUIET", "0") in ("", "0"):
         print(f"autograd: {text}", file=sys.stderr)

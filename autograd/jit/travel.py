@@ -48,6 +48,13 @@ def unpack(packed: Packed) -> Function:
     return function
 
 
+def is_lost(packed: Packed) -> bool:
+    """Whether it is a promise, or a transform of one: such a function cannot be run."""
+    while packed[0] == "made":
+        packed = packed[2]
+    return bool(packed[0] == "lost")
+
+
 def _named(module: str, path: str) -> Any:
     try:
         found: Any = importlib.import_module(module)

@@ -1,0 +1,126 @@
+"""What a code object mentions: globals, attributes, imports, and the names that it binds again."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+
+import numpy as np
+
+from autograd.modes import PACKAGES
+
+# Attributes whose names are not in the code: whoever mentions one of these may read any attribute.
+DYNAMIC = frozenset(
+    [
+        *("__dict__", "asdict", "astuple", "attrgetter", "eval", "exec", "fields", "getattr", "getattr_static"),
+        *("getmembers", "globals", "locals", "methodcaller", "vars"),
+    ]
+)
+CHANGING = frozenset(  # methods that change a container, and functions that change an object by a name
+    [
+        *("add", "append", "appendleft", "clear", "discard", "extend", "fill", "insert", "pop", "popitem", "popleft"),
+        *("remove", "reverse", "setattr", "setdefault", "sort", "update"),
+    ]
+)
+ANY = "*"  # stands for all attributes
+
+LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
+NUMPY = Path(np.__file__).parent
+FOREIGN_PATHS = ("<frozen ", *[f"{folder}{os.sep}" for folder in (*PACKAGES, NUMPY, NUMPY.parent / "scipy")])
+FOREIGN_MODULES = frozenset({"autograd", "builtins", "llvmlite", "nn", "numpy", "scipy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """What a code object, and those inside it, mention.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Globals that are read.
+    attributes : frozenset of str
+        Attributes that are read of whatever object; `ANY` among them: maybe others too.
+    modules : tuple of (str, int)
+        Imports: what is named, and the level (0 for an absolute name).
+    rebound : mapping of str to str
+        Globals and variables of functions around that are bound again, and the line that does it.
+    changes : bool
+        Whether the code may change an attribute or what is in a container.
+    """
+
+    names: tuple[str, ...]
+    attributes: frozenset[str]
+    modules: tuple[tuple[str, int], ...]
+    rebound: Mapping[str, str]
+    changes: bool
+
+
+@functools.lru_cache(maxsize=4096)
+def mentions(code: CodeType) -> Mentions:
+    """Read a code object."""
+    names: dict[str, None] = {}
+    attributes: set[str] = set()
+    modules: dict[tuple[str, int], None] = {}
+    rebound: dict[str, str] = {}
+    constants: list[object] = []
+    changes = False
+    for instruction in dis.get_instructions(code):
+        op, name = instruction.opname, instruction.argval
+        if op in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
+            names[name] = None
+        elif op in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"):
+            attributes.add(name)
+        elif op == "IMPORT_NAME":
+            modules[name, int(str(constants[-2]))] = None  # the level and the names to import come before it
+            attributes.update(name.split("."))
+        elif op in ("STORE_GLOBAL", "DELETE_GLOBAL") or (
+            op in ("STORE_DEREF", "DELETE_DEREF") and name in code.co_freevars
+        ):
+            line = instruction.positions.lineno if instruction.positions is not None else code.co_firstlineno
+            rebound[name] = f"{code.co_filename}:{line} in {code.co_name}"
+        elif op in ("LOAD_CONST", "LOAD_SMALL_INT"):
+            constants.append(name)
+        changes = changes or op in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR")
+    changes = changes or not CHANGING.isdisjoint(attributes | names.keys())
+    if not DYNAMIC.isdisjoint(names) or not DYNAMIC.isdisjoint(attributes):
+        texts = [text for text in constants if isinstance(text, str) and text.isidentifier()]
+        attributes.update([ANY, *texts])
+        names.update(dict.fromkeys(texts if "globals" in names else ()))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner = mentions(constant)
+            names.update(dict.fromkeys(inner.names))
+            attributes |= inner.attributes
+            modules.update(dict.fromkeys(inner.modules))
+            rebound.update(inner.rebound)
+            changes = changes or inner.changes
+    return Mentions(tuple(names), frozenset(attributes), tuple(modules), rebound, changes)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_foreign_file(path: str) -> bool:
+    """Whether code of this file is Python's own, NumPy's or this project's, whose globals nobody changes."""
+    return path.startswith(FOREIGN_PATHS) or (path.startswith(LIBRARY) and not is_package_file(path))
+
+
+def is_package_file(path: str) -> bool:
+    """Whether a file is of an installed package, of which there may be very much code."""
+    return f"-packages{os.sep}" in path
+
+
+def is_foreign_module(name: str) -> bool:
+    """The same for a module."""
+    top = name.partition(".")[0]
+    if top in FOREIGN_MODULES:
+        return True
+    if top not in sys.stdlib_module_names:
+        return False
+    file = getattr(sys.modules.get(top), "__file__", None)  # a module of the user may have the name of one of Python's
+    return file is None or is_foreign_file(file) or not file.endswith(".py")

@@ -1,0 +1,134 @@
+"""Whether what a function read outside its arguments is still the same: places, and what was found there.
+
+`_watch.h` does the same in C. Nothing here runs code of the objects that it compares.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import MemberDescriptorType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+PLAIN = (float, int, str)  # compared by their values, since equal ones are made again and again
+
+
+class Place(NamedTuple):
+    """A place that was read.
+
+    Attributes
+    ----------
+    kind : str
+        "item" (of a dict, by a text), "attribute" (in the dict of an object), "attributes" (all of that dict), "slot",
+        "class" (an attribute of a class or of one of its bases), "cell", "type", "function" (code and defaults); or all
+        that is in a "list", "dict", "set" or "array", or in another "container", which C does not know.
+    where, key : object
+        The object, and the name or the slot.
+    found : tuple
+        What was there; empty for nothing. Of an array it is a copy, the size of an element and its type, or nothing if
+        it cannot be written to.
+    """
+
+    kind: str
+    where: Any
+    key: Any
+    found: tuple[Any, ...]
+
+    def holds(self) -> bool:
+        """Whether the same is still there."""
+        if self.kind == "array":
+            return _same_array(self.where, *self.found) if self.found else not self.where.flags.writeable
+        live = LIVE[self.kind](self.where, self.key)
+        return len(live) == len(self.found) and all(map(same, live, self.found))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two objects are one and the same, or equal floats (bit for bit), ints or texts."""
+    if one is other:
+        return True
+    if type(one) is not type(other) or type(one) not in PLAIN:
+        return False
+    return struct.pack("d", one) == struct.pack("d", other) if type(one) is float else bool(one == other)
+
+
+def vars_of(thing: Any) -> dict[str, Any]:
+    """The dict of an object that has one."""
+    found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
+    return found
+
+
+def _same_array(live: Any, copy: Any, _: int, dtype: Any) -> bool:
+    if live.shape != copy.shape or live.dtype is not dtype:
+        return False
+    live = live.view(np.ndarray)
+    if dtype.hasobject:
+        return all(map(same, live.ravel(), copy.ravel()))
+    return bool(live.tobytes() == copy.tobytes())
+
+
+def static(cls: type, name: str) -> tuple[Any, ...]:
+    """What a class or one of its bases has by a name."""
+    return next(((vars(base)[name],) for base in cls.__mro__ if name in vars(base)), ())
+
+
+def _item(where: dict[str, Any], key: str) -> tuple[Any, ...]:
+    return (where[key],) if key in where else ()
+
+
+def _slot(where: Any, slot: MemberDescriptorType) -> tuple[Any, ...]:
+    try:
+        return (slot.__get__(where),)
+    except AttributeError:
+        return ()
+
+
+def _cell(cell: Any, _: None) -> tuple[Any, ...]:
+    try:
+        return (cell.cell_contents,)
+    except ValueError:
+        return ()
+
+
+def _function(function: Any, _: None) -> tuple[Any, ...]:
+    return function.__code__, function.__defaults__, function.__kwdefaults__
+
+
+def _pairs(where: dict[Any, Any], _: None) -> tuple[Any, ...]:
+    return tuple([thing for pair in list(dict.items(where)) for thing in pair])
+
+
+def _elements(where: Any) -> tuple[Any, ...]:
+    base = next(base for base in (set, deque, bytearray, array) if isinstance(where, base))
+    return tuple(base.__iter__(where))
+
+
+# For each kind, what is in the place now.
+LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
+    "item": _item,
+    "attribute": lambda where, key: _item(vars_of(where), key),
+    "attributes": lambda where, _: _pairs(vars_of(where), _),
+    "slot": _slot,
+    "class": static,
+    "cell": _cell,
+    "type": lambda where, _: (type(where),),
+    "function": _function,
+    "list": lambda where, _: tuple(list.__iter__(where)),
+    "dict": _pairs,
+    "set": lambda where, _: tuple(set.__iter__(where)),
+    "container": lambda where, _: _elements(where),
+}
+
+
+class Watch:
+    """All places that a function reads."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
+
+    def holds(self) -> bool:
+        """Whether all of them are as they were."""
+        return all(map(Place.holds, self.places))
