@@ -57,10 +57,11 @@ inside, rebind = around(0.55)
 READS = [  # numbers, some of them of the number t
     "K", "S[0]", "sum(S)", "len(S)", "S[-1]", 'D["a"]', "sum(D.values())", "len(D)", "A[0]", "A.sum()", "W", "W * W",
     "U[0]", "sum(U)", "len(U)", "box.k", "box.some[1]", "box.scaled({t})", "helper({t})", "twice({t})", "inside({t})",
-    "W.data", '({t} if MODE == "plus" else -{t})', "sum([q * {t} for q in S])", "sum([q * {t} for q in U])", "am.dot(S, S)",
+    "W.data", "sum([layer({t}) for layer in (helper, inside)])", '({t} if MODE == "plus" else -{t})',
+    "sum([q * {t} for q in S])", "sum([q * {t} for q in U])", "am.dot(S, S)",
     "(K if {t} > 0.1 else {t})", "(S[0] if W > 0.5 else S[-1])", "checkpoint(helper)({t})", "grad(helper)({t})",
     "vmap(lambda q: q * {t} * W, reduce=\"sum\")(S)", "sum(vmap(helper)(S))",
-    "checkpoint(lambda h: inside(h) * K)({t})", "sum([layer({t}) for layer in (helper, inside)])",
+    "checkpoint(lambda h: inside(h) * K)({t})",
     "twice(grad(twice)({t}))",
 ]  # fmt: skip  # a list of words
 

@@ -13,6 +13,7 @@ from typing import Any
 from net.checks import Verdict, check
 
 SECONDS = 30.0  # a program that takes longer has failed
+READY = "ready\n"
 MEMORY = 4 << 30  # bytes that a program may use
 
 
@@ -54,6 +55,9 @@ class Worker:
             text=True,
             env={**os.environ, "PYTHONPATH": path, "AUTOGRAD_CACHE": "off"},
         )
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != READY:
+            raise RuntimeError(f"the child does not start; see what it says: PYTHONPATH={path} python -m net.worker")
 
     def stop(self) -> None:
         """End the child."""
@@ -76,6 +80,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a program prints is no answer
+    answers.write(READY)
+    answers.flush()
     for line in sys.stdin:
         verdict = check(json.loads(line))
         answers.write(json.dumps(vars(verdict)) + "\n")
