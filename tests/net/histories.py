@@ -125,8 +125,10 @@ def call_f(w: Writer, rows: bool) -> None:
 
 
 def call_g(w: Writer, rows: bool) -> None:
-    """A call of G on a list or an array."""
+    """A call of G on a list or an array; on one of its own if G changes it."""
     given = w.pick(["P", "P", "Q", w.numbers_list(2), w.numbers_list(3), f"({w.numbers_list(2)})", "tuple(P)"])
+    if "\n    v[" in w.text():
+        given = f"list({given})"
     w.line(w.pick([f"call(G, {w.number()}, {given})"] * 4 + [f"call_on_values(G, {w.number()}, {given})"]))
 
 
