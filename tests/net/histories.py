@@ -42,6 +42,15 @@ def pickled(function):
     except pickle.PicklingError:  # a plain function that a transform made
         return function
 
+def swept(y):
+    closed = [u for u in (W, *U) if isinstance(u, Value)]
+    for u in closed:
+        u.grad = 0.0
+    for part in y if isinstance(y, tuple) else [y]:
+        if isinstance(part, Value):
+            part.backward()
+    return [u.grad for u in closed]
+
 def around(c):
     def inner(t):
         return t * c + 0.75
@@ -119,9 +128,7 @@ def call_f(w: Writer, rows: bool) -> None:
     w.line(w.pick(calls))
     if not w.often(8) and not rows:
         number = w.number()
-        w.line(f"y = F({number})")
-        w.line("if isinstance(y, Value): y.backward()")
-        w.line("note([W.grad, U[0].grad, U[-1].grad])")
+        w.line(f"call(lambda t: swept(F(t)), {number})")
 
 
 def call_g(w: Writer, rows: bool) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from net.checks import Verdict, check
 
 SECONDS = 30.0  # a program that takes longer has failed
 READY = "ready\n"
+WARM = "call(jit(lambda x: x * x), 1.0)"  # loads and starts what every program needs
 MEMORY = 4 << 30  # bytes that a program may use
 
 
@@ -37,11 +40,7 @@ class Worker:
         if not select.select([process.stdout], [], [], self.seconds)[0]:
             self.stop()
             return Verdict("hangs", f"takes more than {self.seconds:g} s")
-        answer = process.stdout.readline()
-        if not answer:
-            self.stop()
-            return Verdict("crashes", f"the process ended with {process.returncode}")
-        return Verdict(**json.loads(answer))
+        return Verdict(**json.loads(process.stdout.readline()))
 
     def start(self) -> None:
         """A new child."""
@@ -53,6 +52,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            start_new_session=True,
             env={**os.environ, "PYTHONPATH": path, "AUTOGRAD_CACHE": "off"},
         )
         assert self.process.stdout is not None
@@ -60,9 +60,9 @@ class Worker:
             raise RuntimeError(f"the child does not start; see what it says: PYTHONPATH={path} python -m net.worker")
 
     def stop(self) -> None:
-        """End the child."""
+        """End the child, and the process that it has made for a program."""
         if self.process is not None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.communicate()
             self.process = None
 
@@ -74,18 +74,21 @@ class Worker:
 
 
 def main() -> None:
-    """Check programs from standard input until it ends."""
-    import resource
-
+    """Check programs from standard input, each in a process of its own: nothing is left over from another."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.dup(1)
     os.dup2(2, 1)  # what a program prints is no answer
-    answers.write(READY)
-    answers.flush()
+    check(WARM)
+    os.write(answers, READY.encode())
     for line in sys.stdin:
-        verdict = check(json.loads(line))
-        answers.write(json.dumps(vars(verdict)) + "\n")
-        answers.flush()
+        if (child := os.fork()) == 0:
+            answer = json.dumps(vars(check(json.loads(line))))
+            os.write(answers, answer.encode() + b"\n")
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status:
+            crash = Verdict("crashes", f"the process ended with status {os.waitstatus_to_exitcode(status)}")
+            os.write(answers, json.dumps(vars(crash)).encode() + b"\n")
 
 
 if __name__ == "__main__":
