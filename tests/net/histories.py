@@ -126,7 +126,7 @@ def call_f(w: Writer, rows: bool) -> None:
         "call(F)",
     ]
     w.line(w.pick(calls))
-    if not w.often(8) and not rows:
+    if not w.often(8) and ("F = jit(f)" in w.lines or "F = jit(lambda t: f(t) * K)" in w.lines):
         number = w.number()
         w.line(f"call(lambda t: swept(F(t)), {number})")
 
