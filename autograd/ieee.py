@@ -289,7 +289,7 @@ def fsum(xs: Sequence[float]) -> float:
     except ValueError:
         return nan
     except OverflowError:  # of a part of the sum: the whole may be in range all the same
-        return to_float(sum(map(Fraction, xs)))
+        return to_float(sum(map(Fraction, xs))) if all(map(isfinite, xs)) else sum_(xs)
 
 
 def prod(xs: Sequence[float]) -> float:

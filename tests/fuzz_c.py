@@ -124,7 +124,8 @@ ENTRIES = [
 ]
 for entry, argument in zip(ENTRIES, (1.0, np.array([1.0, 2.0]), np.array([1.0, 2.0]), [1.0, 2.0])):
     entry(argument), entry(argument)
-CALLERS = [c for version in ENTRIES[0].versions.values() for c in version.callers.values()]
+VERSIONS = [version for state in ENTRIES[0].outside.states() for version in state.versions.values()]
+CALLERS = [caller for version in VERSIONS for caller in version.callers.values()]
 
 
 def entry_points() -> list[tuple[str, Any]]:

@@ -324,7 +324,7 @@ def test_settings_that_differ(first: Any, second: Any) -> None:
             model = Scaled(wrap(setting))
             assert model(3.0).data == value(model, 3.0).data
             assert 3.0 * number_of(wrap(setting)) == gradient(model, 3.0).w.data
-        assert 2 == len(gradient.versions)
+        assert 2 == len(gradient.paths())
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_equal_settings_are_compiled_once(setting: Any) -> None:
     compiled = jit(grad(lambda m, x: m(x)))
     for _ in range(3):
         compiled(Scaled(copy.deepcopy(setting)), 3.0)
-    assert 1 == len(compiled.versions)
+    assert 1 == len(compiled.paths())
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_a_setting_that_is_changed_in_place(setting: Any, change: Any) -> None:
         act(setting)
         assert model(3.0).data == value(model, 3.0).data
         assert model(3.0).data == 2.0 * gradient(model, 3.0).w.data
-    assert 2 == len(gradient.versions)
+    assert 2 == len(gradient.paths())
 
 
 def test_functions_as_settings() -> None:
@@ -434,7 +434,7 @@ def test_settings_beside_modules_in_a_list_or_dict() -> None:
         assert model.named.keys() == by_model.named.keys()
         assert (model.named["repeat"], model.named[5]) == (by_model.named["repeat"], by_model.named[5])
         assert 6 == len(flatten(by_model)[0]) == len(model.parameters())
-    assert len(changes) == len(compiled.versions)
+    assert len(changes) == len(compiled.paths())
     twin = gradient.__class__
     assert twin is Stack
     again = value_and_grad(loss)(gradient, 0.7)[0]  # a twin is a model, too

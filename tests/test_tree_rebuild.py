@@ -341,7 +341,7 @@ def test_fields_without_numbers_belong_to_the_signature() -> None:
         found, by_d = compiled(d)
         assert (value, gradient.x) == pytest.approx((found, by_d.x), rel=1e-14)
         assert (d.name, d.tags, d.function) == (by_d.name, by_d.tags, by_d.function)
-    assert 5 == len(compiled.versions)
+    assert 5 == len(compiled.paths())
     made[0].tags.append("s")
     assert f(made[0]) == pytest.approx(compiled(made[0])[0], rel=1e-14)
 
@@ -355,7 +355,7 @@ def test_constants_of_the_class_belong_to_the_signature() -> None:
             assert 20.0**power == compiled(Scaling(2.0, 10.0))
     finally:
         Scaling.power = 2
-    assert 2 == len(compiled.versions)
+    assert 2 == len(compiled.paths())
 
 
 class Cached(Module):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from itertools import count
 from math import isclose
 from types import MethodType
 from typing import Any
@@ -33,6 +34,7 @@ Function = Callable[..., Any]
 
 
 MOST_NAMES = 10_000  # arguments' numbers that have names in a printed program
+MOST_CAPTURES = 64  # with derivatives by Values that are kept, besides those of paths that are still there
 SAME = 1e-9  # relative: what two programs for the same rows may differ by in rounding
 LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes whether they are asked for or not
 
@@ -388,42 +390,52 @@ _VALUES_AMONG_ARGUMENTS = object()
 class _WithRows(Compiled):
     """A compiled function with the derivatives of its results by some leaves and by what it closes over.
 
-    It returns the number of an entry of `closed`, the result, the row of derivatives for each number of it, and the
+    It returns the number of the capture, the result, the row of derivatives for each number of it, and the
     numbers that it read from outside.
     A node of its result keeps the captured program: higher derivatives do not run the function again, so they do not
     see what has changed since.
     """
 
     def __init__(self, owner: Compiled, active: tuple[int, ...]) -> None:
-        self.closed: list[list[Value]] = []  # for each capture, the Values from outside that have derivatives
         self.active = active
         self.name = owner.__name__
-        self.found: dict[int, _Recorded] = {}
+        self.closed: dict[int, list[Value]] = {}  # capture → the Values from outside that have derivatives
+        self.found: dict[int, _Recorded] = {}  # capture → what its nodes keep
+        captures = count()
 
         def with_rows(*args: Any, **keywords: Any) -> Any:
             result, rows, closed = _rows_of(owner.function, (args, keywords), active)
-            self.closed.append(closed)
+            number = next(captures)
+            self.closed[number] = closed
             trace = current_trace()
             numbers = [trace.stand_in(leaf) for leaf, _ in trace.leaf_inputs]
-            return float(len(self.closed) - 1), result, rows, make_array(numbers, (len(numbers),))
+            return float(number), result, rows, make_array(numbers, (len(numbers),))
 
         with_rows.__name__ = f"{owner.__name__} with derivatives"
         super().__init__(with_rows, owner.options, lowers=True)
 
     def recorded(self, number: int) -> _Recorded:
-        """The capture that belongs to an entry of `closed`, ready for a graph."""
-        if number not in self.found:
-            self.found[number] = self._find(number)
+        """The capture of this number, ready for a graph."""
         return self.found[number]
 
-    def _find(self, number: int) -> _Recorded:
-        (path,) = [p for p in self.paths() if p.captured.code[p.captured.outputs[0]].data == number]
-        program, closed = path.captured, self.closed[number]
+    def _numbers(self, reading: Reading) -> tuple[Version, Path, list[float]]:
+        version, path, outputs = super()._numbers(reading)
+        number = int(outputs[0])
+        with self.lock:
+            if number not in self.found:
+                self.found[number] = self._record(path, self.closed.pop(number))
+                if len(self.found) > MOST_CAPTURES:  # a function that is traced again and again leaves nothing behind
+                    live = {id(path) for path in self.paths()}
+                    self.found = {k: found for k, found in self.found.items() if k == number or id(found.path) in live}
+        return version, path, outputs
+
+    def _record(self, path: Path, closed: list[Value]) -> _Recorded:
+        program = path.captured
         place = {x: i for i, x in enumerate(path.leaves, program.inputs - len(path.leaves))}
         operands = (*self.active, *[place[x] for x in closed])
         for x in closed:
             grown(x)
-        return _Recorded(_Again(self.name, program, operands, len(path.leaves), self.options), closed)
+        return _Recorded(path, _Again(self.name, program, operands, len(path.leaves), self.options), closed)
 
     def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
         return super()._on_values(reading, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
@@ -485,6 +497,7 @@ class _Again:
 class _Recorded:
     """A capture of a compiled function with its derivatives, and the Values from outside that it has some by."""
 
+    path: Path
     again: _Again
     closed: Sequence[Value]
 

@@ -290,7 +290,7 @@ class Walk:
         self.look.changes = self.look.changes or found.changes
         module = names.get("__name__", "")
         prefix = "" if module == self.home else f"{module}."
-        for name in found.names:
+        for name in filter(str.isidentifier, found.names):  # pytest writes `@pytest_ar` in place of what asserts need
             self.watch("item", names, name, prefix + name, "global", of_a_package)
             if name in OPAQUE_NAMES and name not in names:
                 self.note(name, "file", False)

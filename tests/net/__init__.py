@@ -1,0 +1,33 @@
+"""The net: random programs, maps and histories, and the comparison of what is compiled with plain Python.
+
+A program is source text. It calls functions through `call`, `call_exact`, `call_on_values` and `call_in_threads`;
+`checks` runs it with `jit` as it is and with a `jit` that returns the function, and compares call by call.
+"""
+
+from collections import Counter
+from random import Random
+
+from net.histories import histories
+from net.maps import maps
+from net.programs import programs
+from net.worker import Worker
+
+MOST_FAILURES = 5  # after which a test stops: the rest would be more of the same
+GENERATORS = {"programs": programs, "maps": maps, "histories": histories}
+
+
+def examine(kind: str, count: int) -> Counter[str]:
+    """Check so many programs, those of the seeds from 0 on; count what happened, and raise if anything failed."""
+    counts: Counter[str] = Counter()
+    failures = []
+    with Worker() as worker:
+        for seed in range(count):
+            program = GENERATORS[kind](Random(seed))
+            verdict = worker.check(program)
+            counts.update(verdict.counts)
+            if verdict.failure:
+                failures.append(f"python tools/hunt.py {kind} --once --seed {seed}\n{verdict.what}")
+                if len(failures) == MOST_FAILURES:
+                    break
+    assert not failures, f"{len(failures)} programs or more fail; to see them made small:\n\n" + "\n\n".join(failures)
+    return counts
