@@ -34,10 +34,15 @@ class Estimate(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """An estimate, and what rounding of the function's values alone does to a difference with its shortest step."""
+    """An estimate, and what rounding of the function's values alone does to a difference with its shortest step.
+
+    It is `hidden` if the values it is made of are all equal, though they differ at longer steps: the function may be
+    constant there, or rounding may hide how it varies.
+    """
 
     estimate: Estimate
     resolution: float
+    hidden: bool
 
 
 class _Function(NamedTuple):
@@ -275,7 +280,14 @@ def _verdict(analytic: float, measured: _Measured, rtol: float, scale: float) ->
     allowed = (
         rtol * size + 3.0 * error + (of_a_zero if numeric == 0.0 else 0.0)
     )  # the analytic zero may be rounded, too
-    return None if abs(analytic - numeric) <= allowed else (WRONG, numbers)
+    if abs(analytic - numeric) <= allowed:
+        return None
+    if measured.hidden:
+        return "cannot be checked", (
+            f"{numbers} with step {step:.1e}\nThe function has the same value at all points nearby, but others further "
+            "away: either the derivative is 0, or rounding hides how the function varies. Take another point."
+        )
+    return WRONG, numbers
 
 
 def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
@@ -296,7 +308,9 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
             error=best.error + _kink([(h, low[i], center[i], high[i], n[i]) for h, low, high, n in sides[-4:]])
         )
         rounding = next((_rounding(low[i], high[i]) / h for h, low, high, _ in sides if h == best.step), inf)
-        measured.append(_Measured(best, rounding))
+        flat = {h: low[i] == center[i] == high[i] for h, low, high, _ in sides}
+        hidden = flat.get(best.step, False) and not all(flat.values())
+        measured.append(_Measured(best, rounding, hidden))
     return measured
 
 
