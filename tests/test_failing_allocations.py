@@ -14,6 +14,8 @@ from two_builds import needs_c
 
 import autograd
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 HEADERS = sysconfig.get_path("include")
 

@@ -12,6 +12,8 @@ from two_builds import needs_c
 
 import autograd
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 
 

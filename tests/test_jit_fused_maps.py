@@ -12,6 +12,8 @@ from autograd import grad, hessian, value_and_grad, vmap
 from autograd.jit import jit, passes
 from autograd.jit.program import Instruction, Program
 
+pytestmark = pytest.mark.slow
+
 X = [0.3, -0.7, 1.1, 0.6]
 SMOOTH = (am.tanh, am.sin, am.sigmoid, lambda a: a * a, lambda a: am.log(a * a + 1.0))
 TRANSFORMS: dict[str, Callable[[Any], Any]] = {

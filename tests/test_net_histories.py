@@ -4,7 +4,10 @@ The programs are written by `net.histories`, run in a child process and compared
 ``tools/hunt.py histories`` tries others without end.
 """
 
+import pytest
 from net import examine
+
+pytestmark = pytest.mark.slow
 
 
 def test_random_histories() -> None:

@@ -4,7 +4,10 @@ The programs are written by `net.maps`, run in a child process and compared by `
 ``tools/hunt.py maps`` tries others without end.
 """
 
+import pytest
 from net import examine
+
+pytestmark = pytest.mark.slow
 
 
 def test_random_maps() -> None:

@@ -10,6 +10,8 @@ from autograd import custom_gradient, rules
 from autograd.testing import check_grads
 from autograd.testing.gradients import _check_beside, _flat
 
+pytestmark = pytest.mark.slow
+
 
 @custom_gradient(lambda x, y: 0.0)
 def flat_cosine(x):

@@ -13,6 +13,8 @@ from autograd import jacobian
 from autograd.jit import jit
 from autograd.rules import TABLE
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-12
 ROWS = pytest.mark.parametrize("name", TABLE)
 
