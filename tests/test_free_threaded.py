@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "AUTOGRAD_PURE_PYTHON": "0"}
 FAKED = """
 import sys
 sys.version = "3.14.0 free-threading build (main) [GCC 12.2.0]"
@@ -20,14 +22,14 @@ print(autograd.backend(), x.grad, autograd.native.why_python)
 
 def test_the_c_build_is_refused() -> None:
     """Where Python calls itself free-threaded, no C is loaded, even if it has been built."""
-    printed = subprocess.check_output([sys.executable, "-c", FAKED], cwd=ROOT, text=True)
+    printed = subprocess.check_output([sys.executable, "-c", FAKED], cwd=ROOT, env=ENVIRONMENT, text=True)
     assert "python 6.0 free-threaded Python: the C relies on the GIL\n" == printed
 
 
 def test_the_compiler_has_no_short_way() -> None:
     """The compiler works there too, by the general way."""
     more = FAKED + "from autograd.jit import fast, jit\nprint(jit(lambda x: x * x)(3.0), fast.why_python)\n"
-    printed = subprocess.check_output([sys.executable, "-c", more], cwd=ROOT, text=True)
+    printed = subprocess.check_output([sys.executable, "-c", more], cwd=ROOT, env=ENVIRONMENT, text=True)
     assert "9.0 free-threaded Python: the C relies on the GIL" == printed.splitlines()[1]
 
 

@@ -125,8 +125,8 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if collecting:
+            gc.enable()  # first: a child that is forked between the two lines turns it on once more
             _uncollected.remove(thread)
-            gc.enable()
 
 
 def _collect_again() -> None:
