@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from autograd.jit import exact, native
+from autograd.jit import native
 from autograd.jit.capture import Traced
+from autograd.jit.exact import Exact, Same
 from autograd.jit.notices import notice
-from autograd.jit.walk import TEXTS, AllSame, Look, Read, Same, Walk, global_generators
+from autograd.jit.walk import TEXTS, AllSame, Look, Read, Walk, global_generators
 from autograd.jit.watch import LIVE, same, vars_of
 
 MOST_STATES = 8  # of one function at a time
@@ -271,7 +272,7 @@ def _things(structure: Hashable) -> list[Any]:
         at = stack.pop()
         if isinstance(at, (tuple, frozenset)):
             stack.extend(at)
-        elif isinstance(at, (exact.Same, exact.Exact)):
+        elif isinstance(at, (Same, Exact)):
             stack.append(at.thing)
         elif type(at) not in (*TEXTS, float) and not any(at is base for base in (list, tuple, dict, type(None))):
             found[id(at)] = at

@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd.jit import fast
+from autograd.jit.exact import Same
 from autograd.jit.mentions import ANY, is_foreign_file, is_foreign_module, is_package_file, mentions
 from autograd.jit.watch import LIVE, Place, static, vars_of
 from autograd.value import Value
@@ -89,20 +90,6 @@ class Read(NamedTuple):
     name: str
     kind: str
     watched: bool
-
-
-class Same:
-    """Equal only for the same object."""
-
-    __slots__ = ("thing",)
-
-    def __init__(self, thing: Any) -> None:
-        self.thing = thing
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.thing is other.thing
-
-    __hash__ = None  # type: ignore[assignment]  # states are compared one by one
 
 
 class AllSame:
