@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = {"autograd._value": "autograd/_value.c", "autograd.jit._call": "autograd/jit/_call.c"}
+SOURCES = {"autograd._value": "autograd/_value.c", "autograd.compiler.run._call": "autograd/compiler/run/_call.c"}
 # A product that is added stays rounded twice, as in Python; nobody asks errno whether exp overflowed.
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
