@@ -1,7 +1,9 @@
 """Settings for all tests: how Hypothesis runs them, and where the programs lie that some of them run."""
 
+import functools
 import sys
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 
@@ -12,3 +14,35 @@ sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks"
 hypothesis.settings.register_profile("scalar-autograd", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("fresh", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("scalar-autograd")
+
+
+def _verify_every_pass() -> None:
+    """Let the verifier look at every program that a pass of the compiler takes or makes."""
+    try:
+        from autograd.ir import chains, simplify, verify
+    except ImportError:  # what some tests take away
+        return
+
+    running: list[str] = []
+
+    def verified(name: str) -> Any:
+        made = getattr(simplify, name)
+
+        @functools.wraps(made)
+        def run(program: Any, *args: Any, **options: Any) -> Any:
+            if name in running:  # the body of a loop is verified with its program
+                return made(program, *args, **options)
+            running.append(name)
+            try:
+                return verify.verify(made(verify.verify(program), *args, **options))
+            finally:
+                running.remove(name)
+
+        return run
+
+    for name in ("fuse_loops", "gather", "prepare", "remove_dead_code", "simplify", "unroll"):
+        setattr(simplify, name, verified(name))
+    assert simplify.gather is not chains.gather
+
+
+_verify_every_pass()

@@ -185,7 +185,7 @@ def test_branches_that_rows_share_keep_a_map_a_loop() -> None:
         for w.data in (1.0, -1.0, 2.5, 5.0):
             for x in (1.5, -2.0):
                 assert value_and_grad(function)(x, rows) == pytest.approx(step(x, rows), rel=1e-13)
-        assert looped == ("map over" in step.program())
+        assert looped == (" in 0.." in step.program())
 
 
 def test_a_row_that_closes_over_a_parameter() -> None:

@@ -264,7 +264,7 @@ def test_comparisons_of_different_maps() -> None:
     compiled = jit(value_and_grad(function))
     for k in (1.5, -0.5):
         assert value_and_grad(function)(k, xs) == pytest.approx(compiled(k, xs), rel=1e-13)
-    assert "map over 9 rows" in compiled.program()
+    assert " in 0..9:" in compiled.program()
 
 
 def test_counts_as_keys_are_refused() -> None:

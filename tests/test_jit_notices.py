@@ -116,14 +116,9 @@ def test_unrolling_says_why() -> None:
 
 
 @pytest.mark.parametrize("derivative", [hvp, lambda f: lambda x, v, rows: grad(grad(f))(x, rows) * v])
-def test_forward_sweeps_say_so(derivative: Callable[..., Any]) -> None:
-    """A forward sweep unrolls a map, a reverse one does not."""
+def test_sweeps_keep_loops(derivative: Callable[..., Any]) -> None:
+    """Neither a forward sweep nor a reverse one unrolls a map."""
     compiled = jit(lambda x: derivative(bent)(x, 1.0, ROWS))
     assert derivative(bent)(0.5, 1.0, ROWS) == pytest.approx(compiled(0.5), rel=1e-12)
-    reasons = compiled.stats()["unrolled"]
-    if derivative is hvp:
-        (reason,) = reasons
-        assert reason.startswith("the rows of every vmap were unrolled because of the forward sweep at ")
-        assert "test_jit_notices.py" in reason
-    else:
-        assert [] == reasons
+    assert [] == compiled.stats()["unrolled"]
+    assert " in 0.." in compiled.program()

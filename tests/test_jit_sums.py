@@ -7,6 +7,7 @@ import pytest
 
 import autograd.math as am
 from autograd import jit, value_and_grad, vmap
+from autograd.compiler.lower.rows import Rows
 from autograd.compiler.lower.sums import keep_factors
 from autograd.ir.simplify import prepare, simplify, unroll
 
@@ -48,16 +49,16 @@ def test_what_is_kept() -> None:
     total = vmap(loss, in_axes=(None, None, 0, 0), reduce="sum")
     step = jit(value_and_grad(total, argnums=(0, 1)))
     step(np.ones((4, 5)), np.ones(4), x, y)
-    mapped = next(i.data for i in _unrolled(step).code if i.op == "map")
-    kept = keep_factors(mapped.body, mapped.reduced, mapped.shared)
+    loop = next(i.data for i in _unrolled(step).code if i.op == "loop")
+    kept = keep_factors(loop, Rows.of(loop))
     assert kept is not None
     assert 1 + 4 * 5 + 4 == len(kept.sums)
     assert 1 + 4 == len(kept.new)
     assert 4 * 5 == len(kept.unneeded)
     small = jit(vmap(lambda w, x: w * x, in_axes=(None, 0), reduce="sum"))
     small(2.0, y)
-    mapped = next(i.data for i in _unrolled(small).code if i.op == "map")
-    assert keep_factors(mapped.body, mapped.reduced, mapped.shared) is None
+    loop = next(i.data for i in _unrolled(small).code if i.op == "loop")
+    assert keep_factors(loop, Rows.of(loop)) is None
 
 
 def _unrolled(step: Any) -> Any:

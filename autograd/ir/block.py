@@ -1,28 +1,102 @@
-"""The program: a flat list of instructions (a Wengert list), the one form in which the compiler holds a function.
+"""The program form: blocks of instructions on typed values, loops among them.
 
-Instruction number i defines value number i. Operands are numbers of earlier values, so a program is in
-topological order by construction. The same form holds a function, its adjoint, its tangent, and the rows of a map.
+Instruction number i defines value number i. Operands are numbers of earlier values, so a program is in topological
+order by construction. The same form holds a function, its derivatives of any order, and the body of a loop.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from math import prod
 from typing import Any, NamedTuple
 
-from autograd.rules import TABLE, Rule
+NUMBER, TRUTH, LOOP = "number", "truth", "loop"  # a loop's value is the tuple of its results: see `item`
+CALL = "n"  # an extent that is known at the call: the rows of a batch
+Extent = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """The type of an array of numbers, which lie row after row.
+
+    Examples
+    --------
+    >>> print(Array((3, 2)), Array((CALL, 2)).rest())
+    number[3, 2] number[2]
+    """
+
+    shape: tuple[Extent, ...]
+
+    def __str__(self) -> str:
+        return f"number[{', '.join(map(str, self.shape))}]"
+
+    def rest(self) -> Type:
+        """The type of a row."""
+        return Array(self.shape[1:]) if len(self.shape) > 1 else NUMBER
+
+    def size(self) -> int:
+        """How many numbers there are, or in each of the rows of the call."""
+        return prod([extent for extent in self.shape if isinstance(extent, int)])
+
+    def strides(self) -> tuple[int, ...]:
+        """How many numbers lie between neighbours along each axis."""
+        return tuple([Array(self.shape[k + 1 :]).size() for k in range(len(self.shape))])
+
+
+Type = str | Array
+
+
+def stacked(extent: Extent, row: Type) -> Array:
+    """The type of as many rows."""
+    return Array((extent, *(row.shape if isinstance(row, Array) else ())))
+
+
+def size_of(kind: Type) -> int:
+    """How many numbers a value of this type holds."""
+    return kind.size() if isinstance(kind, Array) else 1
+
+
+def numbers_in(kinds: Iterable[Type]) -> int:
+    """How many numbers values of these types hold, without the arrays that are known at the call only."""
+    return sum([size_of(kind) for kind in kinds if not (isinstance(kind, Array) and CALL in kind.shape)])
+
+
+class Window(NamedTuple):
+    """Which elements of an array a `read` takes or an `add_at` adds to.
+
+    The element at `i, j, …` of the window is number ``offset + Σ steps · indices + i * strides[0] + …`` of the array,
+    where the indices are the operands of the instruction behind the array: counters or computed numbers.
+    """
+
+    shape: tuple[Extent, ...]
+    offset: int = 0
+    strides: tuple[int, ...] = ()
+    steps: tuple[int, ...] = ()
+
+
+def whole(kind: Array) -> Window:
+    """All of an array."""
+    return Window(kind.shape, 0, kind.strides())
 
 
 class Instruction(NamedTuple):
     """One operation.
 
-    `op` is a row of the table by name, or one of: ``input`` (data: its number), ``constant`` (data: the float),
-    ``custom`` (data: a Rule made by `custom_gradient`), ``stop`` (its operand without a gradient; data tells
-    whether eager code has it as a float), a comparison
-    (``< <= > >= == !=``), ``and or not`` of comparisons, ``select`` (condition, if true, if false), ``map``
-    (data: a `Map`) and ``item`` (operand: a map, data: which of its results).
+    `op` is a primitive of the table by name, or one of these:
+
+    ``input`` (data: its number), ``constant`` (data: the float or bool);
+    ``custom`` (data: a Rule made by `custom_gradient`);
+    ``stop`` (its operand without a gradient; data tells whether eager code has it as a float);
+    a comparison (``< <= > >= == !=``), ``and or not`` of truths, ``select`` (condition, if true, if false);
+    ``read`` (array, indices; data: a `Window`): a number, or an array that shares the numbers of the first;
+    ``add_at`` (array, what is added, indices; data: a `Window`): the array with something added in place, so the
+    operand is used nowhere afterwards;
+    ``zeros`` (data: the shape) and ``pack`` (numbers; data: the shape): a new array;
+    ``table`` (data: the shape and the numbers): an array of constants;
+    ``loop`` (data: a `Loop`) and ``item`` (operand: a loop, data: which of its results).
     """
 
     op: str
@@ -40,15 +114,17 @@ class Guard(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Program:
-    """Instructions with their outputs, the number of inputs, and the guards under which the program holds."""
+    """Instructions with the types of their inputs, the outputs, and the guards under which the program holds."""
 
     code: list[Instruction] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
-    inputs: int = 0
+    inputs: tuple[Type, ...] = ()
     guards: list[Guard] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return "\n".join(self.lines())
+        from autograd.ir.text import lines
+
+        return "\n".join(lines(self))
 
     def uses(self) -> list[int]:
         """How often each value is used, as an operand, an output or a guard."""
@@ -57,83 +133,73 @@ class Program:
             counts[value] += 1
         return counts
 
-    def lines(self, names: Sequence[str] = (), indent: str = "") -> Iterable[str]:
-        """The readable text, a line for each instruction; inputs go by their names, constants by their numbers."""
-        guards: dict[int, list[Guard]] = {}
-        for guard in self.guards:
-            guards.setdefault(guard.value, []).append(guard)
-        shown: list[str] = []
-        for number, (op, operands, data) in enumerate(self.code):
-            said = [shown[o] for o in operands]
-            shown.append(f"v{number}")
-            if op == "input":
-                shown[-1] = names[data] if data < len(names) else f"input[{data}]"
-            elif op == "constant":
-                shown[-1] = repr(data)
-            elif op == "item":
-                shown[-1] = f"{said[0]}[{data}]"
-            elif op == "map":
-                yield f"{indent}v{number} = {data.headline()}"
-                columns = [f"row[{k}]" for k in range(data.columns)]
-                yield from data.body.lines([*said[: data.shared], *columns], indent + "    ")
-            else:
-                told = "" if data is None else data if isinstance(data, str) else repr(data)
-                words = [op, *(_products(said) if op == "dot" else said), told]
-                yield f"{indent}v{number} = {' '.join(filter(None, words))}"
-            for guard in guards.get(number, []):
-                place, _, source = guard.line.partition(": ")
-                yield f"{indent}guard v{number} is {guard.expected}    # {source or place}"
-        yield f"{indent}return {', '.join([shown[o] for o in self.outputs])}"
-
-
-def with_inputs(code: Iterable[Instruction], order: Sequence[int]) -> list[Instruction]:
-    """The same code with its inputs numbered anew: `order` has their old numbers."""
-    place = {old: new for new, old in enumerate(order)}
-    return [i._replace(data=place[i.data]) if i.op == "input" else i for i in code]
-
-
-def _products(factors: Sequence[str]) -> list[str]:
-    """What a `dot` adds up; a factor of 1 is left out."""
-    half = len(factors) // 2
-    return [" + ".join([x if y == "1.0" else f"{x}*{y}" for x, y in zip(factors[:half], factors[half:])])]
-
 
 @dataclass(eq=False, frozen=True, slots=True)
-class Map:
-    """A program for one row, to be run on many.
+class Loop:
+    """A program for one step, to be run for each of `extent` steps.
 
-    The body's first `shared` inputs are the same for all rows; the others differ from row to row. An output is
-    added up over the rows if it is `reduced`, else there is one result for each row.
+    The body's inputs are, in order: the counter (0, 1, …), what all steps `shared`, what one step hands to the next
+    (the `carries`, numbers), the `accumulators` (arrays into which the steps add, and which they do not read), and then
+    one element of each array that the steps go through. The operands of the instruction are the same without the
+    counter: initial values of the carries and accumulators, and whole arrays for the elements.
 
-    The rows are operands of the instruction, row after row, or (`rows` is None) arrays given at the call, each of
-    which holds so many numbers of a row as `widths` says; `results` says it of the arrays for results.
-    The adjoint of a map computes the results of that map, its `primal`, first of all.
+    The body's outputs are the carries for the next step, the accumulators, and what `kinds` tells of each further
+    one: ``each`` (the results are stacked) or ``sum`` (they are added up). The results of the loop are, in the same
+    order, the last carries, the accumulators, and the arrays and sums.
+
+    A `backwards` loop runs from the last step to the first. `primal` is the loop of which this one is a derivative if
+    it computes all results of that loop as well: `place` tells where. `stored` is the number of the first
+    result that holds what the carries were at the start of each step, for a reverse sweep.
     """
 
     body: Program
+    extent: Extent
     shared: int
-    reduced: tuple[bool, ...]
-    rows: int | None
-    widths: tuple[int, ...] = ()
-    results: tuple[int, ...] = ()
-    primal: Map | None = None
+    carries: int = 0
+    accumulators: int = 0
+    kinds: tuple[str, ...] = ()
+    backwards: bool = False
+    primal: Loop | None = None
+    stored: int | None = None
 
     @property
-    def columns(self) -> int:
-        """How many numbers differ from row to row."""
-        return self.body.inputs - self.shared
+    def first_carry(self) -> int:
+        """The number of the body's first input that is a carry."""
+        return 1 + self.shared
 
-    def positions(self) -> list[int]:
-        """Which item of the map is each of the body's outputs (of the first row, if it is not reduced)."""
-        sizes = [1 if reduced else self.rows or 0 for reduced in self.reduced]
-        return list(accumulate(sizes, initial=0))
+    @property
+    def first_element(self) -> int:
+        """The number of the body's first input that is an element."""
+        return 1 + self.shared + self.handed
 
-    def headline(self) -> str:
-        """How the instruction is printed, above its body."""
-        kinds = ["sum" if reduced else "each" for reduced in self.reduced]
-        counted = [f"{kinds.count(kind)} {kind}" for kind in ("sum", "each") if kind in kinds]
-        rows = f"{self.rows} rows" if self.rows is not None else "the rows of the call"
-        return f"map over {rows}, results: {', '.join(counted)}"
+    @property
+    def handed(self) -> int:
+        """How many carries and accumulators there are."""
+        return self.carries + self.accumulators
+
+    def is_map(self) -> bool:
+        """Whether the steps are independent of one another."""
+        return not self.handed
+
+    def operand_types(self) -> list[Type]:
+        """The types of the instruction's operands."""
+        given = self.body.inputs[1 : self.first_element]
+        return [*given, *[stacked(self.extent, kind) for kind in self.body.inputs[self.first_element :]]]
+
+    def result_types(self, types: Sequence[Type]) -> list[Type]:
+        """The types of the results, given those of the body's values."""
+        handed = list(self.body.inputs[self.first_carry : self.first_element])
+        outs = [types[o] for o in self.body.outputs[self.handed :]]
+        return handed + [stacked(self.extent, t) if kind == "each" else t for kind, t in zip(self.kinds, outs)]
+
+    def place(self, item: int) -> int:
+        """Which of the results is a result of the primal."""
+        assert self.primal is not None
+        if item < self.primal.carries:
+            return item
+        if item < self.primal.handed:
+            return item - self.primal.carries + self.carries
+        return item - self.primal.handed + self.handed
 
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -147,56 +213,49 @@ LOGIC: dict[str, Callable[..., bool]] = {
 PREDICATES = frozenset({*COMPARISONS, *LOGIC})
 
 
-def evaluate_one(instruction: Instruction, operands: Sequence[Any]) -> Any:
-    """The result of one instruction on numbers, as the eager engine computes it."""
-    op, _, data = instruction
-    if op == "constant":
-        return data
-    if op == "select":
-        return operands[1] if operands[0] else operands[2]
-    if op == "stop":
-        return operands[0]
-    if op in COMPARISONS:
-        return COMPARISONS[op](*operands)
-    if op in LOGIC:
-        return LOGIC[op](*operands)
-    if op == "item":
-        return operands[0][data]
-    if op == "map":
-        return _evaluate_map(data, operands)
-    rule: Rule = data if op == "custom" else TABLE[op]
-    return rule.evaluate(operands)
+def with_inputs(code: Iterable[Instruction], order: Sequence[int]) -> list[Instruction]:
+    """The same code with its inputs numbered anew: `order` has their old numbers."""
+    place = {old: new for new, old in enumerate(order)}
+    return [i._replace(data=place[i.data]) if i.op == "input" else i for i in code]
 
 
-def _evaluate_map(mapped: Map, operands: Sequence[float]) -> list[float]:
-    if mapped.rows is None:
-        raise ValueError("a map over arrays has rows only at the call")
-    shared, width = operands[: mapped.shared], mapped.columns
-    results = []
-    for row in range(mapped.rows):
-        start = mapped.shared + row * width
-        results.append(evaluate(mapped.body, [*shared, *operands[start : start + width]])[0])
-    items: list[float] = []
-    for output, reduced in enumerate(mapped.reduced):
-        column = [result[output] for result in results]
-        items += [TABLE["sum"].evaluate(column)] if reduced else column
-    return items
+def loops(program: Program) -> Iterator[Loop]:
+    """All loops of a program, those inside others too."""
+    for op, _, data in program.code:
+        if op == "loop":
+            yield data
+            yield from loops(data.body)
 
 
-def evaluate(program: Program, inputs: Sequence[float], row: Sequence[float] = ()) -> tuple[list[Any], int]:
-    """Run a program on numbers, instruction by instruction: its outputs, and the first guard that fails (or -1).
+def type_of(instruction: Instruction, types: Sequence[Type], inputs: Sequence[Type]) -> Type:
+    """The type of the value that an instruction defines, given those of the values before it."""
+    op, operands, data = instruction
+    if op == "input":
+        return inputs[int(data)]
+    if op in PREDICATES or (op == "constant" and isinstance(data, bool)):
+        return TRUTH
+    if op == "read":
+        return Array(data.shape) if data.shape else NUMBER
+    if op in ("zeros", "pack"):
+        return Array(data)
+    if op == "table":
+        return Array(data[0])
+    if op in ("add_at", "pos"):
+        return types[operands[0]]
+    return LOOP if op == "loop" else NUMBER  # the type of an item is for `types_of` to find
 
-    A map over the arrays of a call goes over one `row`; if it is an output, that is the list of its results.
-    """
-    values: list[Any] = []
+
+def types_of(program: Program) -> list[Type]:
+    """The types of all values of a program."""
+    types: list[Type] = []
+    results: dict[int, list[Type]] = {}
     for instruction in program.code:
-        op, operands, data = instruction
-        numbers = [values[operand] for operand in operands]
-        if op == "input":
-            values.append(inputs[data])
-        elif op == "map" and data.rows is None:
-            values.append(_evaluate_map(replace(data, rows=1), [*numbers, *row]))
+        if instruction.op == "item":
+            loop = instruction.operands[0]
+            if loop not in results:
+                made: Loop = program.code[loop].data
+                results[loop] = made.result_types(types_of(made.body))
+            types.append(results[loop][instruction.data])
         else:
-            values.append(evaluate_one(instruction, numbers))
-    failed = [i for i, guard in enumerate(program.guards) if values[guard.value] != guard.expected]
-    return [values[o] for o in program.outputs], failed[0] if failed else -1
+            types.append(type_of(instruction, types, program.inputs))
+    return types

@@ -6,23 +6,33 @@ Replaying a program through a builder with some rewriters is a pass.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from numbers import Real
 from typing import Any
 
-import numpy as np
-
-from autograd.arrays import UFUNCS, apply_ufunc
 from autograd.ieee import to_float
-from autograd.ir.block import Guard, Instruction, Map, Program
+from autograd.ir.block import (
+    NUMBER,
+    PREDICATES,
+    Array,
+    Extent,
+    Guard,
+    Instruction,
+    Loop,
+    Program,
+    Type,
+    Window,
+    type_of,
+    types_of,
+    with_inputs,
+)
 from autograd.modes import caller
 from autograd.rules import TABLE, Rule
 from autograd.symbols import Arithmetic
 
 CALLED = frozenset({"fsum"})  # n-ary rows without an instruction: calls back into Python, as rules made by users
 MOST_OPERANDS = 1024  # of a call into Python: ctypes takes no more
+TYPED = frozenset({"input", "constant", "read", "add_at", "pos", "zeros", "pack", "table", "loop", "item", *PREDICATES})
 Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
 
@@ -42,12 +52,16 @@ class Builder:
 
     def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:
         self.code: list[Instruction] = []
+        self.inputs: list[Type] = []
+        self.types: dict[int, Type] = {}  # of values that are no numbers
+        self.results: dict[int, tuple[Loop, list[Type]]] = {}  # of loops: the types of their results
+        self.tangent_items: dict[int, dict[int, int]] = {}  # of loops in the last forward sweep: result → its tangent
         self.rewriters, self.kept = rewriters, kept
         self.rewriters_of: dict[str, Sequence[Rewriter]] = dict.fromkeys(kept, ())  # operation → those that look at it
         self.known: dict[Any, int] = {}
         self.constants: dict[Any, int] = {}
         self.guards: list[Guard] = []
-        self.lifted_inputs: list[tuple[int, int]] = []  # values of the program around → numbers of inputs
+        self.loop: LoopBuilder | None = None  # that of which this is the body
 
     def emit(self, op: str, operands: tuple[int, ...] = (), data: Any = None) -> int:
         """The number of the value that an instruction defines, new or known."""
@@ -56,26 +70,60 @@ class Builder:
             found = rewrite(self, op, operands, data)
             if found is not None:
                 return found
-        self.code.append(Instruction(op, operands, data))
-        return len(self.code) - 1
+        return self.append(Instruction(op, operands, data))
+
+    def append(self, instruction: Instruction) -> int:
+        """The number of the value of an instruction that is not rewritten."""
+        at = len(self.code)
+        self.code.append(instruction)
+        if instruction.op in TYPED:
+            self.types[at] = self._type(instruction)
+        return at
+
+    def _type(self, instruction: Instruction) -> Type:
+        if instruction.op == "item":
+            kind: Type = self._results(instruction.operands[0])[instruction.data]
+        elif instruction.op in ("add_at", "pos"):
+            kind = self.type_of(instruction.operands[0])
+        else:
+            kind = type_of(instruction, (), self.inputs)
+        return kind
+
+    def replace_loop(self, value: int, loop: Loop) -> None:
+        """Let a loop have further results."""
+        self.code[value] = self.code[value]._replace(data=loop)
+
+    def _results(self, value: int) -> list[Type]:
+        """The types of the results of a loop."""
+        loop: Loop = self.code[value].data
+        if self.results.get(value, (None, []))[0] is not loop:
+            self.results[value] = loop, loop.result_types(types_of(loop.body))
+        return self.results[value][1]
+
+    def type_of(self, value: int) -> Type:
+        """The type of a value."""
+        return self.types.get(value, NUMBER)
 
     def _choose(self, op: str) -> Sequence[Rewriter]:
         chosen = [rewrite for rewrite in self.rewriters if op in getattr(rewrite, "operations", (op,))]
         return self.rewriters_of.setdefault(op, chosen)
 
+    def input(self, kind: Type = NUMBER) -> int:
+        """A new input."""
+        self.inputs.append(kind)
+        return self.emit("input", (), len(self.inputs) - 1)
+
     def constant(self, number: float) -> int:
         """The number of a constant; each is there once."""
         key = number.hex()  # tells 0.0 from -0.0 and knows nan
         if key not in self.constants:
-            self.code.append(Instruction("constant", (), number))
-            self.constants[key] = len(self.code) - 1
+            self.constants[key] = self.append(Instruction("constant", (), number))
         return self.constants[key]
 
     def truth_constant(self, truth: bool) -> int:
         """The number of a comparison whose outcome is known."""
         if truth not in self.constants:
-            self.code.append(Instruction("constant", (), bool(truth)))
-            self.constants[truth] = len(self.code) - 1
+            self.constants[truth] = self.append(Instruction("constant", (), bool(truth)))
         return self.constants[truth]
 
     def number(self, value: int) -> float | None:
@@ -88,6 +136,10 @@ class Builder:
         number = self.number(value)
         return self.emit("neg", (value,)) if number is None else self.constant(-number)
 
+    def element(self, array: int, offset: int) -> int:
+        """The number of an element of an array."""
+        return self.emit("read", (array,), Window((), offset))
+
     def place(self, operand: Any) -> int:
         """The number of an operand: a symbol, a comparison of symbols, or a constant."""
         if isinstance(operand, Symbol):
@@ -97,7 +149,7 @@ class Builder:
         return self.constant(operand if type(operand) is float else to_float(operand))
 
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
-        """Emit a row of the table (or a rule made by a user) on symbols and numbers."""
+        """Emit a primitive of the table (or one made by a user) on symbols and numbers."""
         places = tuple([self.place(operand) for operand in operands])
         if TABLE.get(rule.name) is rule and rule.name not in CALLED:
             return self.emit(rule.name, places)
@@ -109,7 +161,7 @@ class Builder:
         return self.emit("custom", places, rule)
 
     def symbol(self, value: int) -> Any:
-        """A value as the rows of the table take it: a float if it is constant, else a symbol."""
+        """A value as the primitives of the table take it: a float if it is constant, else a symbol."""
         number = self.number(value)
         return Symbol(self, value) if number is None else number
 
@@ -117,33 +169,97 @@ class Builder:
         """A value as an operand of formulas."""
         return Symbol(self, value)
 
+    def predicate(self, value: int) -> Predicate:
+        """A truth as a condition."""
+        return Predicate(self, value)
+
     def logic(self, op: str, predicates: Sequence[Predicate]) -> Predicate:
         """A comparison made of others."""
-        return Predicate(self, self.emit(op, tuple([p.index for p in predicates])))
+        return self.predicate(self.emit(op, tuple([p.index for p in predicates])))
 
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as; only a capture knows."""
         raise TypeError("a comparison of symbols has no truth value: use select")
 
-    def inner(self, mapped: Map, shared_seeds: Sequence[int], seeds: Sequence[int]) -> Builder:
-        """Where the adjoint of a map's body is built; its seeds in this program, of the first row where they differ."""
+    def body_input(self, kind: Type, role: str, operand: int) -> int:
+        """A new input of a loop's body; a capture notes what it is in the step that it watches."""
+        return self.input(kind)
+
+    def inner(self) -> Builder:
+        """Where the body of a loop of this program is built."""
         return Builder(self.rewriters, self.kept)
 
     def watched(self) -> AbstractContextManager[None]:
         """In its `with` block, derivatives that users wrote belong to this program."""
         return nullcontext()
 
-    def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
-        """What a capture notes of a new map: the old numbers of its inputs, in order."""
-
-    def program(self, outputs: Sequence[int], inputs: int) -> Program:
+    def program(self, outputs: Sequence[int]) -> Program:
         """What has been built."""
-        return Program(self.code, list(outputs), inputs)
+        return Program(self.code, list(outputs), tuple(self.inputs), self.guards)
+
+
+class LoopBuilder:
+    """A loop in the making: its body's inputs come in any order, each with its operand in the program around."""
+
+    def __init__(self, outer: Builder, inner: Builder, extent: Extent, backwards: bool = False) -> None:
+        self.outer, self.inner, self.extent, self.backwards = outer, inner, extent, backwards
+        inner.loop = self
+        self.counter = inner.body_input(NUMBER, "counter", -1)
+        # for each class of inputs, operand in the program around and number of the input
+        self.given: dict[str, list[tuple[int, int]]] = {"shared": [], "carry": [], "accumulator": [], "element": []}
+        self.known: dict[int, int] = {}  # shared operand → value of the body
+
+    def _input(self, role: str, operand: int, kind: Type) -> int:
+        value = self.inner.body_input(kind, role, operand)
+        self.given[role].append((operand, len(self.inner.inputs) - 1))
+        return value
+
+    def shared(self, operand: int) -> int:
+        """What is the same in all steps."""
+        if operand not in self.known:
+            number = self.outer.number(operand)
+            if number is not None:
+                return self.inner.constant(number)
+            self.known[operand] = self._input("shared", operand, self.outer.type_of(operand))
+        return self.known[operand]
+
+    def carry(self, initial: int) -> int:
+        """What one step hands to the next."""
+        return self._input("carry", initial, NUMBER)
+
+    def accumulator(self, initial: int) -> int:
+        """An array into which the steps add."""
+        return self._input("accumulator", initial, self.outer.type_of(initial))
+
+    def element(self, array: int) -> int:
+        """The element of an array in each step."""
+        kind = self.outer.type_of(array)
+        assert isinstance(kind, Array)
+        return self._input("element", array, kind.rest())
+
+    def finish(
+        self,
+        handed: Sequence[int],
+        outs: Sequence[tuple[int, str]],
+        primal: Loop | None = None,
+        stored: int | None = None,
+    ) -> int:
+        """Emit the loop: the carries and accumulators after a step, and the other results with their kinds."""
+        roles = self.given
+        given = [*roles["shared"], *roles["carry"], *roles["accumulator"], *roles["element"]]
+        order = [0, *[number for _, number in given]]
+        inner = self.inner
+        outputs = [*handed, *[value for value, _ in outs]]
+        body = Program(with_inputs(inner.code, order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards)
+        kinds = tuple([kind for _, kind in outs])
+        sizes = len(roles["shared"]), len(roles["carry"]), len(roles["accumulator"])
+        loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored)
+        return self.outer.emit("loop", tuple([operand for operand, _ in given]), loop)
 
 
 def _comparison(op: str) -> Callable[[Any, Any], Any]:
     def compare(self: Any, other: Any) -> Any:
-        return Predicate(self.builder, self.builder.emit(op, (self.index, self.builder.place(other))))
+        return self.builder.predicate(self.builder.emit(op, (self.index, self.builder.place(other))))
 
     return compare
 
@@ -169,67 +285,15 @@ class Symbol(Arithmetic):
     __hash__ = object.__hash__
 
 
-def _plain(operand: Any) -> Any:
-    return bool(operand) if isinstance(operand, Predicate) else operand
-
-
-def _has_own_way(operand: Any) -> bool:
-    """Whether an operand does its arithmetic itself: a tracer, a Value or a symbol."""
-    return hasattr(type(operand), "apply_rule") and not isinstance(operand, Predicate)
-
-
-def _order(compare: Callable[[Any, Any], Any]) -> Callable[[Predicate, Any], Any]:
-    def method(self: Predicate, other: Any) -> Any:
-        return compare(self._number(), other._number() if isinstance(other, Predicate) else other)
-
-    return method
-
-
-def _of_numbers(name: str) -> Callable[..., Any]:
-    """An operator of arithmetic, on numbers alone: a list or a text is repeated, an array does it its own way."""
-    method: Callable[..., Any] = getattr(Arithmetic, name)
-
-    def operate(self: Predicate, *others: Any) -> Any:
-        numbers = all(isinstance(other, Real) or hasattr(type(other), "apply_rule") for other in others)
-        return method(self, *others) if numbers else NotImplemented
-
-    return operate
-
-
-def _of_bools(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A use of a bool that a program has no instruction for."""
-
-    def use(self: Predicate, *others: Any) -> Any:
-        return NotImplemented if any(map(_has_own_way, others)) else function(bool(self), *map(_plain, others))
-
-    return use
-
-
-def _of_bools_reflected(function: Callable[..., Any]) -> Callable[..., Any]:
-    def use(self: Predicate, other: Any) -> Any:
-        return NotImplemented if _has_own_way(other) else function(_plain(other), bool(self))
-
-    return use
-
-
-def _logical(op: str, function: Callable[[Any, Any], Any]) -> Callable[[Predicate, Any], Any]:
+def _combined(op: str) -> Callable[[Predicate, Any], Any]:
     def combine(self: Predicate, other: Any) -> Any:
-        if isinstance(other, Predicate):
-            return self.with_(op, other)
-        if type(other) is bool:
-            return {"and": (False, self), "or": (self, True), "xor": (self, self.negated())}[op][other]
-        return function(bool(self), other) if isinstance(other, int) else NotImplemented
+        return self.with_(op, other) if isinstance(other, Predicate) else NotImplemented
 
     return combine
 
 
 class Predicate(Arithmetic):
-    """A comparison of symbols, in place of a bool.
-
-    Combined with others by ``&``, ``|`` and ``^``, as a condition of `where`, or as a number (1 or 0), it is a part
-    of the program. Whatever else Python does with a bool asks for its truth, which becomes a guard, and gets the answer
-    that the bool would give. Only ``is`` and ``type()`` see through it: see `autograd.compiler.capture.identity`.
-    """
+    """A comparison of symbols: a condition for `select`, combined with others by ``&`` and ``|``."""
 
     __slots__ = ("builder", "index")
 
@@ -240,9 +304,9 @@ class Predicate(Arithmetic):
     def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
         """As the other operands would: a comparison among numbers is 1 or 0."""
         for operand in operands:
-            if not isinstance(operand, cls) and hasattr(operand, "apply_rule"):
+            if not isinstance(operand, Predicate) and hasattr(operand, "apply_rule"):
                 return operand.apply_rule(rule, operands)
-        builder: Builder = next(o.builder for o in operands if isinstance(o, cls))
+        builder: Builder = next(o.builder for o in operands if isinstance(o, Predicate))
         return builder.wrap(builder.apply(rule, operands))
 
     def select(self, if_true: Any, if_false: Any) -> Any:
@@ -262,69 +326,14 @@ class Predicate(Arithmetic):
         """True where this is false."""
         return self.builder.logic("not", (self,))
 
-    def _number(self) -> Any:
+    def number(self) -> Any:
+        """1 where this is true, else 0."""
         return self.select(1.0, 0.0)
 
     def __bool__(self) -> bool:
         return self.builder.truth(self.index)
 
-    @property  # type: ignore[misc]  # it is never assigned
-    def __class__(self) -> Any:  # what isinstance() goes by
-        return bool
-
-    def __getattr__(self, name: str) -> Any:
-        if not hasattr(bool, name):
-            raise AttributeError(f"a bool has no attribute {name!r}", name=name, obj=self)
-        return getattr(bool(self), name)
-
-    def __hash__(self) -> int:
-        return hash(bool(self))
-
-    def __copy__(self) -> Predicate:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Predicate:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return bool, (bool(self),)
-
-    # ---- NumPy -----------------------------------------------------------------------------------------------
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        if dtype != np.dtype(object):
-            return np.array(bool(self), dtype)
-        array = np.empty((), object)
-        array[()] = self
-        return array
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        others = [np.asarray(x, object if _has_own_way(x) else None) for x in inputs if not isinstance(x, Predicate)]
-        if method == "__call__" and ufunc.__name__ in UFUNCS and any(x.dtype.kind in "fO" for x in others):
-            return apply_ufunc(ufunc, method, inputs, options)  # among floats it is a number
-        return getattr(ufunc, method)(*map(_plain, inputs), **options)
-
-    # ---- operators -------------------------------------------------------------------------------------------
-
-    __lt__, __le__, __gt__, __ge__ = map(_order, (operator.lt, operator.le, operator.gt, operator.ge))
-    __eq__, __ne__ = map(_order, (operator.eq, operator.ne))
-    __add__, __radd__ = _of_numbers("__add__"), _of_numbers("__radd__")
-    __sub__, __rsub__ = _of_numbers("__sub__"), _of_numbers("__rsub__")
-    __mul__, __rmul__ = _of_numbers("__mul__"), _of_numbers("__rmul__")
-    __truediv__, __rtruediv__ = _of_numbers("__truediv__"), _of_numbers("__rtruediv__")
-    __pow__, __rpow__ = _of_numbers("__pow__"), _of_numbers("__rpow__")
-    __and__ = __rand__ = _logical("and", operator.and_)
-    __or__ = __ror__ = _logical("or", operator.or_)
-    __xor__ = __rxor__ = _logical("xor", operator.xor)
-    __floordiv__, __rfloordiv__ = _of_bools(operator.floordiv), _of_bools_reflected(operator.floordiv)
-    __mod__, __rmod__ = _of_bools(operator.mod), _of_bools_reflected(operator.mod)
-    __divmod__, __rdivmod__ = _of_bools(divmod), _of_bools_reflected(divmod)
-    __lshift__, __rlshift__ = _of_bools(operator.lshift), _of_bools_reflected(operator.lshift)
-    __rshift__, __rrshift__ = _of_bools(operator.rshift), _of_bools_reflected(operator.rshift)
-    __int__ = __index__ = __trunc__ = _of_bools(int)
-    __float__, __complex__, __round__ = _of_bools(float), _of_bools(complex), _of_bools(round)
-    __pos__, __invert__ = _of_bools(operator.pos), _of_bools(operator.invert)
-    __str__, __repr__, __format__ = _of_bools(str), _of_bools(repr), _of_bools(format)
+    __and__, __or__ = _combined("and"), _combined("or")
 
 
 def _no_message(derivative: Any) -> bool:

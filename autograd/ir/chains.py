@@ -7,13 +7,13 @@ them out again for the lowering.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
-from autograd.ir.block import Guard, Program
+from autograd.ir.block import Instruction, Program
 from autograd.ir.builder import Builder, only
+from autograd.ir.rewrite import copy
 
 FEWEST_PRODUCTS = 2  # in a chain that becomes a `dot`
 ACCUMULATORS = 4
@@ -31,20 +31,14 @@ class Term(NamedTuple):
 def gather(program: Program) -> Program:
     """The program with `dot` in place of chains. They keep their order: in another one, sums may cancel differently."""
     chains = _chains(program)
-    builder = Builder()
-    place: list[int] = []
-    for at, (op, operands, data) in enumerate(program.code):
-        terms = chains.get(at)
-        if op == "map":
-            data = replace(data, body=gather(data.body))
-        if op == "constant":
-            place.append(builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data))
-        elif terms is not None and sum(t.y is not None for t in terms) >= FEWEST_PRODUCTS:
-            place.append(_emit(builder, terms, place))
-        else:
-            place.append(builder.emit(op, tuple([place[o] for o in operands]), data))
-    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
-    return Program(builder.code, [place[o] for o in program.outputs], program.inputs, guards)
+
+    def each(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int | None:
+        terms = chains.get(at, [])
+        if sum(term.y is not None for term in terms) < FEWEST_PRODUCTS:
+            return None
+        return _emit(builder, terms, place)
+
+    return copy(program, each=each, body=gather)
 
 
 def _chains(program: Program) -> dict[int, list[Term]]:
@@ -80,7 +74,7 @@ def _chains(program: Program) -> dict[int, list[Term]]:
     return chains
 
 
-def _emit(builder: Builder, terms: Sequence[Term], place: Sequence[int]) -> int:
+def _emit(builder: Builder, terms: Sequence[Term], place: Mapping[int, int]) -> int:
     """A `dot` in which a term that is no product is multiplied by 1."""
     left = [builder.negated(place[x]) if minus else place[x] for x, _, minus in terms]
     right = [builder.constant(1.0) if y is None else place[y] for _, y, _ in terms]

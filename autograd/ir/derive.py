@@ -1,32 +1,40 @@
 """Differentiation as a pass: sweeps over a program that append their own instructions to it.
 
-Local derivatives come from the rows of the table, applied to symbols; there is no second table. The result is
-a program like any other, so a higher derivative is the same pass once more.
+Local derivatives come from the table, applied to symbols; there is no second table. The result is a program like any
+other, so a higher derivative is the same pass once more. The derivative of a loop is a loop.
 
 A branch that was not selected sends no message. In a program both branches are computed, so an adjoint that came
 through a selection carries its `presence`: the comparison under which there is a message at all. Where it is
 false the message is 0, whatever the local derivatives upstream of it are.
+
+Messages to elements of an array are added in place into one array of adjoints: a gradient costs a constant times what
+its function costs. A reverse sweep needs the numbers of the forward run. The carries at the start of each step are
+stored, one number each; all else in a step is computed again from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
-from autograd.ir.block import PREDICATES, Map, Program, with_inputs
-from autograd.ir.builder import Builder, Predicate, Rewriter, Selected, Symbol, times
-from autograd.modes import caller
+from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Window, whole
+from autograd.ir.builder import Builder, LoopBuilder, Predicate, Rewriter, Selected, Symbol, times
 from autograd.rules import TABLE, Rule
 
-WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", *PREDICATES})
+WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", "table", "zeros", *PREDICATES})
 FRESH = ("pos",)  # an input of a derivative: it is not merged with what it is equal to
-Adjoint = tuple[int, "Predicate | None"]  # a value, and when it is there (None: always)
+DENSE = 4  # an array of which one element in so many has a message is packed; a sparser one is zeros with additions
 
 
-class UnrollError(NotImplementedError):
-    """A map cannot be one loop: the message says why, and whoever captures it runs its rows one after another."""
+def differentiable(op: str, operands: Sequence[int]) -> Sequence[int]:
+    """The operands that messages go to."""
+    if op == "select":
+        return operands[1:]
+    if op == "read":
+        return operands[:1]
+    return operands[:2] if op == "add_at" else operands
 
 
 def depends_on(builder: Builder, wanted: Iterable[int], end: int) -> set[int]:
@@ -34,23 +42,188 @@ def depends_on(builder: Builder, wanted: Iterable[int], end: int) -> set[int]:
 
     Nothing before the first of those wanted is looked at, so gradients inside a long program cost what they add to it.
     """
+    return _depending(builder.code, wanted, end)
+
+
+def _depending(code: Sequence[Instruction], wanted: Iterable[int], end: int) -> set[int]:
     active = set(wanted)
     for value in range(min(active, default=end), end):
-        op, operands, _ = builder.code[value]
-        if op not in WITHOUT_DERIVATIVE and not active.isdisjoint(operands[1:] if op == "select" else operands):
+        op, operands, _ = code[value]
+        if op not in WITHOUT_DERIVATIVE and not active.isdisjoint(differentiable(op, operands)):
             active.add(value)
     return active
 
 
 def local_derivatives(builder: Builder, value: int, wanted: Sequence[bool]) -> Sequence[Any]:
-    """∂value/∂operand for every operand wanted, as symbols and floats, from the row of the table."""
+    """∂value/∂operand for every operand wanted, as symbols and floats, from the table."""
     op, operands, data = builder.code[value]
     if op == "select":
-        condition = Predicate(builder, operands[0])
+        condition = builder.predicate(operands[0])
         return None, Selected(condition, 1.0, None), Selected(condition, None, 1.0)
     rule: Rule = data if op == "custom" else TABLE[op]
     symbol = builder.symbol if op != "custom" else builder.wrap
     return rule.local_derivatives([symbol(o) for o in operands], symbol(value), wanted)
+
+
+@dataclass
+class Total:
+    """The adjoint of an array while its messages arrive.
+
+    Attributes
+    ----------
+    elements : dict
+        Offset → the sum of the messages to that element.
+    whole : int or None
+        The message to the whole array that came first. It may be used elsewhere, so nothing is added to it.
+    sum : int or None
+        An array of this sweep's own, into which messages are added.
+    make : callable or None
+        Makes that array when it is needed; zeros if there is none.
+    """
+
+    elements: dict[int, int] = field(default_factory=dict)
+    whole: int | None = None
+    sum: int | None = None
+    make: Callable[[], int] | None = None
+
+
+class Sweep:
+    """One reverse sweep over a builder's program."""
+
+    def __init__(self, builder: Builder, active: Container[int]) -> None:
+        self.builder, self.active = builder, active
+        self.numbers: dict[
+            int, tuple[int, Predicate | None]
+        ] = {}  # value → adjoint, and when it is there (None: always)
+        self.arrays: dict[int, Total] = {}
+        self.results: dict[int, dict[int, int]] = {}  # loop → item → adjoint
+
+    def run(self, seeds: Mapping[int, int], targets: Container[int], first: int, end: int) -> None:
+        """Go from the last value to the first; the adjoints of the targets are left where they were summed up."""
+        for value, seed in seeds.items():
+            self.receive(value, seed)
+        for value in range(end - 1, first - 1, -1):
+            if value in targets or value not in self.active:
+                continue
+            op, operands, data = self.builder.code[value]
+            if op == "loop":
+                if value in self.results:
+                    _LoopSweep(self, value, self.results.pop(value)).run()
+            elif op == "item":
+                adjoint = self.adjoint(value)
+                if adjoint is not None:
+                    self.results.setdefault(operands[0], {})[data] = adjoint
+            elif value in self.arrays:
+                self.array_messages(value)
+            elif value in self.numbers:
+                self.messages(value)
+
+    def adjoint(self, value: int) -> int | None:
+        """The adjoint of a value, complete; None if no message came."""
+        if value in self.arrays:
+            return self.complete(value)
+        return self.numbers[value][0] if value in self.numbers else None
+
+    def receive(self, value: int, message: int, present: Predicate | None = None) -> None:
+        """Add a message to the adjoint of a value."""
+        kind = self.builder.type_of(value)
+        if isinstance(kind, Array):
+            self.receive_array(value, message, whole(kind), ())
+            return
+        if value not in self.numbers:
+            self.numbers[value] = message, present
+            return
+        total, before = self.numbers[value]
+        either = None if before is None or present is None else before.with_("or", present)
+        self.numbers[value] = self.builder.emit("add", (total, message)), either
+
+    def receive_array(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
+        """Add a message to a part of the adjoint of an array."""
+        total = self.arrays.setdefault(value, Total())
+        kind = self.builder.type_of(value)
+        assert isinstance(kind, Array)
+        if not window.shape and not indices:
+            before = total.elements.get(window.offset)
+            added = message if before is None else self.builder.emit("add", (before, message))
+            total.elements[window.offset] = added
+        elif window == whole(kind) and total.whole is None and total.sum is None and total.make is None:
+            total.whole = message
+        else:
+            self.add(value, message, window, indices)
+
+    def own(self, value: int) -> int:
+        """The array of this sweep's own into which the messages to an array are added."""
+        total, kind = self.arrays.setdefault(value, Total()), self.builder.type_of(value)
+        assert isinstance(kind, Array)
+        if total.sum is None:
+            total.sum = self.builder.emit("zeros", (), kind.shape) if total.make is None else total.make()
+        if total.whole is not None:
+            message, total.whole = total.whole, None
+            total.sum = self.builder.emit("add_at", (total.sum, message), whole(kind))
+        return total.sum
+
+    def add(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
+        """Add to the array of adjoints in place."""
+        self.arrays.setdefault(value, Total())
+        array = self.own(value)
+        self.arrays[value].sum = self.builder.emit("add_at", (array, message, *indices), window)
+
+    def complete(self, value: int) -> int:
+        """The adjoint of an array as an array."""
+        builder, total = self.builder, self.arrays[value]
+        kind = builder.type_of(value)
+        assert isinstance(kind, Array)
+        if total.whole is None and total.sum is None and total.make is None:
+            size = kind.size()
+            if all(isinstance(e, int) for e in kind.shape) and size <= DENSE * len(total.elements):
+                zero = builder.constant(0.0)
+                places = tuple([total.elements.get(k, zero) for k in range(size)])
+                total.elements, total.whole = {}, builder.emit("pack", places, kind.shape)
+        for offset, message in total.elements.items():
+            self.add(value, message, Window((), offset), ())
+        total.elements = {}
+        return total.whole if total.whole is not None else self.own(value)
+
+    # ---- messages of one instruction ---------------------------------------------------------------------------
+
+    def messages(self, value: int) -> None:
+        """Send what a number sends to its operands."""
+        builder, active = self.builder, self.active
+        op, operands, data = builder.code[value]
+        adjoint, presence = self.numbers[value]
+        if op == "read":
+            message = presence.select(builder.wrap(adjoint), 0.0) if presence is not None else builder.wrap(adjoint)
+            self.receive_array(operands[0], builder.place(message), data, operands[1:])
+            return
+        derivatives = local_derivatives(builder, value, [o in active for o in operands])
+        for operand, derivative in zip(operands, derivatives):
+            if derivative is None or operand not in active:
+                continue
+            sent = times(Symbol(builder, adjoint), derivative)
+            present = presence
+            if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
+                sent = presence.select(sent, 0.0)
+            if isinstance(derivative, Selected):
+                present = _both(presence, _presence(derivative))
+            self.receive(operand, builder.place(sent), present)
+
+    def array_messages(self, value: int) -> None:
+        """Send what an array sends to its operands."""
+        builder, adjoint = self.builder, self.complete(value)
+        op, operands, data = builder.code[value]
+        if op == "pos":
+            self.receive(operands[0], adjoint)
+        elif op == "read":
+            self.receive_array(operands[0], adjoint, data, operands[1:])
+        elif op == "pack":
+            for k, operand in enumerate(operands):
+                if operand in self.active:
+                    self.receive(operand, builder.element(adjoint, k))
+        elif op == "add_at":
+            if operands[1] in self.active:
+                self.receive(operands[1], builder.emit("read", (adjoint, *operands[2:]), data))
+            if operands[0] in self.active:
+                self.receive(operands[0], adjoint)
 
 
 def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -> dict[int, int]:
@@ -67,37 +240,10 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     """
     targets = set(wanted)
     end = max(seeds, default=-1) + 1
-    active = depends_on(builder, targets, end)
-    adjoints: dict[int, Adjoint] = {y: (seed, None) for y, seed in seeds.items()}
-    results: dict[int, dict[int, int]] = {}  # of each map: item → adjoint
-    for value in range(end - 1, min(targets, default=end) - 1, -1):
-        if value in targets:
-            continue
-        if value in results:
-            _map_messages(builder, value, results[value], active, adjoints)
-        elif value in adjoints and value in active:
-            op, operands, data = builder.code[value]
-            if op == "item":
-                results.setdefault(operands[0], {})[data] = adjoints[value][0]
-            else:
-                _messages(builder, value, active, adjoints)
-    return {x: adjoints[x][0] for x in targets if x in adjoints}
-
-
-def _messages(builder: Builder, value: int, active: Container[int], adjoints: dict[int, Adjoint]) -> None:
-    operands = builder.code[value].operands
-    adjoint, presence = adjoints[value]
-    derivatives = local_derivatives(builder, value, [o in active for o in operands])
-    for operand, derivative in zip(operands, derivatives):
-        if derivative is None or operand not in active:
-            continue
-        sent = times(Symbol(builder, adjoint), derivative)
-        present = presence
-        if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
-            sent = presence.select(sent, 0.0)
-        if isinstance(derivative, Selected):
-            present = _both(presence, _presence(derivative))
-        _receive(builder, adjoints, operand, builder.place(sent), present)
+    sweep = Sweep(builder, depends_on(builder, targets, end))
+    sweep.run(seeds, targets, min(targets, default=end), end)
+    found = {x: sweep.adjoint(x) for x in targets}
+    return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
 
 
 def _presence(derivative: Any) -> Predicate | None:
@@ -121,105 +267,194 @@ def _both(one: Predicate | None, other: Predicate | None) -> Predicate | None:
     return one.with_("and", other)
 
 
-def _receive(
-    builder: Builder, adjoints: dict[int, Adjoint], operand: int, message: int, present: Predicate | None
-) -> None:
-    if operand not in adjoints:
-        adjoints[operand] = message, present
-        return
-    total, before = adjoints[operand]
-    either = None if before is None or present is None else before.with_("or", present)
-    adjoints[operand] = builder.emit("add", (total, message)), either
+# ---- loops -----------------------------------------------------------------------------------------------------------
 
 
-def _map_messages(
-    builder: Builder, value: int, seeds: dict[int, int], active: Container[int], adjoints: dict[int, Adjoint]
-) -> None:
-    """The adjoint of a map is a map: of the body's adjoint over the same rows.
+def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
+    """The body's inputs that depend on active operands, in this step or by way of earlier ones."""
+    body = loop.body
+    active = {k + 1 for k, is_active in enumerate(operands) if is_active}
+    places = [at for at, i in enumerate(body.code) if i.op == "input"]
+    while True:
+        wanted = [at for at in places if body.code[at].data in active]
+        depending = _depending(body.code, wanted, len(body.code))
+        new = {loop.first_carry + k for k in range(loop.handed) if body.outputs[k] in depending} - active
+        if not new:
+            return active
+        active |= new
 
-    What is shared by the rows receives the sum of their messages, what belongs to a row that row's message.
+
+class _Body:
+    """The body of a loop, copied into the body of one that is made of it."""
+
+    def __init__(self, outer: Builder, operands: Sequence[int], loop: Loop, backwards: bool) -> None:
+        self.loop, self.inner = loop, outer.inner()
+        self.made = LoopBuilder(outer, self.inner, loop.extent, backwards)
+        self.operands = operands
+        self.inputs: list[int] = [self.made.counter]  # the body's inputs, as values of the new body
+        self.values: list[int] = []
+
+    def copy(self) -> None:
+        """Append the body's instructions."""
+        inner = self.inner
+        for op, operands, data in self.loop.body.code:
+            if op == "input":
+                self.values.append(self.inputs[data])
+            elif op == "constant":
+                place = inner.truth_constant(data) if isinstance(data, bool) else inner.constant(data)
+                self.values.append(place)
+            else:
+                new = tuple([self.values[o] for o in operands])
+                self.values.append(inner.append(Instruction(op, new, data)))
+                if op != "zeros":
+                    inner.known.setdefault((op, new, data), self.values[-1])
+        inner.guards += [g._replace(value=self.values[g.value]) for g in self.loop.body.guards]
+
+    def output(self, k: int) -> int:
+        """One of the body's outputs, as a value of the new body."""
+        return self.values[self.loop.body.outputs[k]]
+
+
+def _store_carries(builder: Builder, value: int) -> int:
+    """Let a loop keep what its carries are at the start of each step: the number of the first such result."""
+    loop: Loop = builder.code[value].data
+    if loop.stored is not None:
+        return loop.stored
+    body, first = loop.body, loop.first_carry
+    places = {i.data: at for at, i in enumerate(body.code) if i.op == "input"}
+    code, outputs = list(body.code), list(body.outputs)
+    for k in range(first, first + loop.carries):
+        if k not in places:
+            places[k] = len(code)
+            code.append(Instruction("input", (), k))
+        outputs.append(places[k])
+    stored = loop.handed + len(loop.kinds)
+    new = Program(code, outputs, body.inputs, body.guards)
+    kept = replace(loop, body=new, kinds=(*loop.kinds, *["each"] * loop.carries), stored=stored)
+    builder.replace_loop(value, kept)
+    return stored
+
+
+class _LoopSweep:
+    """The reverse sweep over a loop: a loop over the same steps, the other way round if a step needs the one before.
+
+    Its carries are the adjoints of the carries. What all steps share receives the sum of their messages; an array of
+    which elements are read at computed places receives them in an accumulator.
     """
-    _, operands, mapped = builder.code[value]
-    wanted = [o in active for o in operands[: mapped.shared]]
-    wanted += [
-        any(o in active for o in operands[mapped.shared + column :: mapped.columns]) for column in range(mapped.columns)
-    ]
-    starts = mapped.positions()
-    reached = [any(i in seeds for i in range(*ends)) for ends in pairwise(starts)]
-    zero = builder.constant(0.0)
-    seeded = sorted([k for k, seed in enumerate(reached) if seed], key=lambda k: not mapped.reduced[k])
-    first = [seeds.get(starts[k], zero) for k in seeded]
-    together = sum(mapped.reduced[k] for k in seeded)
-    inner = builder.inner(mapped, first[:together], first[together:])
-    body, order = _adjoint_body(inner, mapped, seeded, wanted)
-    shared = [*operands[: mapped.shared], *first[:together], *[outer for outer, _ in inner.lifted_inputs]]
-    rows: list[int] = []
-    for row in range(mapped.rows or 0):
-        start = mapped.shared + row * mapped.columns
-        rows += operands[start : start + mapped.columns]
-        rows += [seeds.get(starts[k] + row, zero) for k in seeded if not mapped.reduced[k]]
-    if mapped.rows is None and together < len(seeded):
-        raise ValueError("a map over arrays of the call has no adjoints of single rows")
-    kinds = (*mapped.reduced, *[i < mapped.shared for i, want in enumerate(wanted) if want])
-    new = Map(body, len(shared), kinds, mapped.rows, mapped.widths, mapped.results, mapped)
-    builder.keep_sample(new, inner, order)
-    sweep = builder.emit("map", (*shared, *rows), new)
-    items = iter(new.positions()[len(mapped.reduced) :])
-    for i, want in enumerate(wanted):
-        if not want:
-            continue
-        item = next(items)
-        if i < mapped.shared:
-            message = builder.emit("item", (sweep,), item)
-            _receive(builder, adjoints, operands[i], message, None)
-        else:
-            for row in range(mapped.rows or 0):
-                operand = operands[mapped.shared + row * mapped.columns + i - mapped.shared]
-                if operand in active:
-                    message = builder.emit("item", (sweep,), item + row)
-                    _receive(builder, adjoints, operand, message, None)
 
+    def __init__(self, around: Sweep, value: int, seeds: Mapping[int, int]) -> None:
+        self.around, self.builder, self.value = around, around.builder, value
+        _, self.operands, self.loop = self.builder.code[value]
+        self.seeds = seeds
+        wanted = [o in around.active for o in self.operands]
+        self.active = _active_inputs(self.loop, wanted)
+        self.wanted = [k for k, want in enumerate(wanted, 1) if want]
 
-def _adjoint_body(
-    builder: Builder, mapped: Map, seeded: Sequence[int], wanted: Sequence[bool]
-) -> tuple[Program, list[int]]:
-    """The body with its outputs and, after them, the adjoints of the inputs wanted.
+    def run(self) -> None:
+        """Emit the loop, and pass on its results as messages."""
+        loop, builder = self.loop, self.builder
+        stored = _store_carries(builder, self.value) if loop.carries else 0
+        body = _Body(builder, self.operands, loop, loop.backwards != bool(loop.carries))
+        made, operands = body.made, self.operands
+        body.inputs += [made.shared(o) for o in operands[: loop.shared]]
+        for k in range(loop.carries):
+            body.inputs.append(made.element(builder.emit("item", (self.value,), stored + k)))
+        for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]:
+            body.inputs.append(body.inner.emit("zeros", (), builder.type_of(o).shape))  # type: ignore[union-attr]
+        body.inputs += [made.element(o) for o in operands[loop.shared + loop.handed :]]
+        body.copy()
+        self.sweep(body)
 
-    Its shared inputs are the old ones, the seeds of reduced outputs and what the derivatives themselves use of the
-    program around; then follow the old columns and the seeds of the other outputs. Those used by the derivatives are
-    numbered last while the sweep goes on: the second result has those numbers in their order at the end.
-    """
-    together = sum(mapped.reduced[k] for k in seeded)
-    inputs: dict[int, int] = {}
-    for i, (op, operands, data) in enumerate(mapped.body.code):
-        if op == "input":
-            data = data if data < mapped.shared else data + together
-            inputs[data] = i
-        builder.code.append(mapped.body.code[i]._replace(data=data))
-        if op == "constant":
-            builder.constants[data if isinstance(data, bool) else data.hex()] = i
-        else:
-            builder.known.setdefault((op, operands, data), i)
-    total = mapped.body.inputs + len(seeded)
-    seeds: dict[int, int] = {}
-    for position, k in enumerate(seeded):
-        number = (mapped.shared if mapped.reduced[k] else mapped.body.inputs) + position
-        seed = builder.emit("input", (), number)
-        output = mapped.body.outputs[k]
-        seeds[output] = builder.emit("add", (seeds[output], seed)) if output in seeds else seed
-    targets: list[int] = []
-    for i, want in enumerate(wanted):
-        if want:
-            number = i if i < mapped.shared else i + together
-            targets.append(inputs[number] if number in inputs else builder.emit("input", (), number))
-    with builder.watched():
-        found = reverse(builder, seeds, targets)
-    zero = builder.constant(0.0)
-    outputs = [*mapped.body.outputs, *[found.get(x, zero) for x in targets]]
-    shared = range(mapped.shared + together)
-    order = [*shared, *[number for _, number in builder.lifted_inputs], *range(len(shared), total)]
-    guards = [*mapped.body.guards, *builder.guards]
-    return Program(with_inputs(builder.code, order), outputs, len(order), guards), order
+    def sweep(self, body: _Body) -> None:
+        """Sweep over the body, emit the loop and pass its results on."""
+        loop, inner, made, builder = self.loop, body.inner, body.made, self.builder
+        zero = builder.constant(0.0)
+        seeds: dict[int, int] = {}
+
+        def seed(output: int, value: int) -> None:
+            seeds[output] = inner.emit("add", (seeds[output], value)) if output in seeds else value
+
+        carries = [k for k in range(loop.carries) if loop.first_carry + k in self.active]
+        for k in carries:
+            seed(body.output(k), made.carry(self.seeds.get(k, zero)))
+        for k in range(loop.carries, loop.handed):
+            if k in self.seeds:
+                seed(body.output(k), made.shared(self.seeds[k]))
+        for k, kind in enumerate(loop.kinds, loop.handed):
+            if k in self.seeds:
+                given = self.seeds[k]
+                seed(body.output(k), made.shared(given) if kind == "sum" else made.element(given))
+        targets = {k: body.inputs[k] for k in sorted(self.active)}
+        sweep = Sweep(inner, depends_on(inner, targets.values(), len(inner.code)))
+        owners: dict[int, int] = {}  # body's shared array → the adjoint around that it accumulates into
+        for k in self.wanted:
+            if k <= loop.shared and isinstance(loop.body.inputs[k], Array):
+                sweep.arrays[targets[k]] = Total(make=self._accumulator(made, k, owners))
+        with inner.watched():
+            end = max(seeds, default=-1) + 1
+            sweep.run(seeds, set(targets.values()), min(targets.values(), default=end), end)
+        self._emit(body, sweep, targets, carries, owners)
+
+    def _accumulator(self, made: LoopBuilder, k: int, owners: dict[int, int]) -> Callable[[], int]:
+        def make() -> int:
+            owners[k] = made.accumulator(self.around.own(self.operands[k - 1]))
+            return owners[k]
+
+        return make
+
+    def _emit(
+        self, body: _Body, sweep: Sweep, targets: Mapping[int, int], carries: Sequence[int], owners: Mapping[int, int]
+    ) -> None:
+        loop, inner, builder = self.loop, body.inner, self.builder
+        zero = inner.constant(0.0)
+        outs: list[tuple[int, str]] = []
+        if loop.is_map():
+            outs += [(body.output(k), kind) for k, kind in enumerate(loop.kinds)]
+        deliver: list[Callable[[int, int], None]] = []  # what is done with each further result, given its type's place
+
+        def out(value: int, kind: str, then: Callable[[int], None]) -> None:
+            outs.append((value, kind))
+            deliver.append(lambda result, item: then(builder.emit("item", (result,), item)))
+
+        for k in self.wanted:
+            operand, kind = self.operands[k - 1], loop.body.inputs[k]
+            role = self._role(k)
+            if role == "shared" and isinstance(kind, Array):
+                for offset, message in sweep.arrays[targets[k]].elements.items():
+                    window = Window((), offset)
+                    out(message, "sum", lambda m, o=operand, w=window: self.around.receive_array(o, m, w, ()))  # type: ignore[misc]
+            elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
+                out(adjoint, "sum" if role == "shared" else "each", lambda m, o=operand: self.around.receive(o, m))  # type: ignore[misc]
+        handed = []
+        for k in carries:
+            found = sweep.adjoint(targets[loop.first_carry + k])
+            handed.append(zero if found is None else found)
+        handed += [self._sum(sweep, targets[k]) for k in owners]
+        result = body.made.finish(handed, outs, loop if loop.is_map() and not owners else None)
+        for position, k in enumerate(carries):
+            if (o := self.operands[loop.shared + k]) in self.around.active:
+                self.around.receive(o, builder.emit("item", (result,), position))
+        for position, k in enumerate(owners, len(carries)):
+            self.around.arrays[self.operands[k - 1]].sum = builder.emit("item", (result,), position)
+        first = len(outs) - len(deliver)
+        for position, then in enumerate(deliver, len(handed) + first):
+            then(result, position)
+        for k in range(loop.carries, loop.handed):
+            o = self.operands[loop.shared + k]
+            if k in self.seeds and o in self.around.active:
+                self.around.receive(o, self.seeds[k])
+
+    @staticmethod
+    def _sum(sweep: Sweep, value: int) -> int:
+        total = sweep.arrays[value].sum
+        assert total is not None
+        return total
+
+    def _role(self, k: int) -> str:
+        """What the body's input number k is."""
+        if k <= self.loop.shared:
+            return "shared"
+        return "handed" if k < self.loop.first_element else "element"
 
 
 def mapped_rewriters() -> Sequence[Rewriter]:
@@ -229,25 +464,98 @@ def mapped_rewriters() -> Sequence[Rewriter]:
     return [fold_constants, identities, number_values]
 
 
-def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
-    """One forward sweep: appends the tangents of all values that depend on the seeds and tells where they are.
-
-    Raises
-    ------
-    UnrollError
-        If a seed flows into a map.
-    """
+def forward(builder: Builder, seeds: Mapping[int, int], start: int = 0) -> dict[int, int]:
+    """One forward sweep: appends the tangents of all values that depend on the seeds and tells where they are."""
     tangents = dict(seeds)
     for value in sorted(depends_on(builder, seeds, len(builder.code)) - seeds.keys()):
-        op, operands, _ = builder.code[value]
-        if op in ("map", "item"):
-            raise UnrollError(f"the forward sweep at {caller(source=True)}")
-        total: Any = None
-        derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
-        for operand, derivative in zip(operands, derivatives):
-            if derivative is not None and operand in tangents:
-                change = times(Symbol(builder, tangents[operand]), derivative)
-                total = change if total is None else total + change
-        if total is not None:
-            tangents[value] = builder.place(total)
+        tangent = _tangent(builder, value, tangents)
+        if tangent is not None:
+            tangents[value] = tangent
     return tangents
+
+
+def _tangent(builder: Builder, value: int, tangents: Mapping[int, int]) -> int | None:
+    """The tangent of a value, given those of its operands; None if it has none."""
+    op, operands, data = builder.code[value]
+    if op == "loop":
+        return _tangent_loop(builder, value, tangents)
+    if op == "item":
+        results = builder.tangent_items[operands[0]]
+        return builder.emit("item", (tangents[operands[0]],), results[data]) if data in results else None
+    if op in ("read", "pack", "add_at") or (op == "pos" and isinstance(builder.type_of(value), Array)):
+        return _tangent_array(builder, builder.code[value], tangents)
+    total: Any = None
+    derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
+    for operand, derivative in zip(operands, derivatives):
+        if derivative is not None and operand in tangents:
+            change = times(Symbol(builder, tangents[operand]), derivative)
+            total = change if total is None else total + change
+    return None if total is None else builder.place(total)
+
+
+def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping[int, int]) -> int:
+    """The tangent of what reads an array or makes one."""
+    op, operands, data = instruction
+    if op == "pos":
+        return builder.emit("pos", (tangents[operands[0]],))
+    if op == "read":
+        return builder.emit("read", (tangents[operands[0]], *operands[1:]), data)
+    if op == "pack":
+        zero = builder.constant(0.0)
+        return builder.emit("pack", tuple([tangents.get(o, zero) for o in operands]), data)
+    kind = builder.type_of(operands[0])
+    assert isinstance(kind, Array)
+    array = tangents[operands[0]] if operands[0] in tangents else builder.emit("zeros", (), kind.shape)
+    if operands[1] not in tangents:
+        return array
+    return builder.emit("add_at", (array, tangents[operands[1]], *operands[2:]), data)
+
+
+def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int]) -> int:
+    """The loop that computes a loop's results and their tangents."""
+    _, operands, loop = builder.code[value]
+    active = _active_inputs(loop, [o in tangents for o in operands])
+    body = _Body(builder, operands, loop, loop.backwards)
+    made, inner = body.made, body.inner
+    ends = loop.first_carry, loop.first_carry + loop.carries, loop.first_element
+    seeds: dict[int, int] = {}
+    zero = builder.constant(0.0)
+
+    def start(k: int) -> int:
+        """The tangent of an operand, or zeros."""
+        if operands[k - 1] in tangents:
+            return tangents[operands[k - 1]]
+        kind = loop.body.inputs[k]
+        return builder.emit("zeros", (), kind.shape) if isinstance(kind, Array) else zero
+
+    for k in range(1, ends[0]):
+        body.inputs.append(made.shared(operands[k - 1]))
+        if k in active:
+            seeds[body.inputs[k]] = made.shared(tangents[operands[k - 1]])
+    roles = [(made.carry, range(*ends[:2])), (made.accumulator, range(*ends[1:]))]
+    body.inputs += [made.carry(operands[k - 1]) for k in range(*ends[:2])]
+    for k in range(*ends[1:]):  # what the primal adds up is not computed twice: its accumulator is taken over
+        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))
+    for add, numbers in roles:
+        for k in numbers:
+            if k in active:
+                seeds[body.inputs[k]] = add(start(k))
+    for k in range(ends[2], len(loop.body.inputs)):
+        body.inputs.append(made.element(operands[k - 1]))
+        if k in active:
+            seeds[body.inputs[k]] = made.element(tangents[operands[k - 1]])
+    body.copy()
+    with inner.watched():
+        found = forward(inner, seeds)
+    none = inner.constant(0.0)
+    kept = [body.output(k) for k in range(loop.carries)]
+    new = [k for k in range(loop.handed) if loop.first_carry + k in active]
+    handed = kept + [found.get(body.output(k), none) for k in new]
+    outs = [(body.output(k), kind) for k, kind in enumerate(loop.kinds, loop.handed)]
+    places = {k: loop.carries + position for position, k in enumerate(new)}
+    for k, kind in enumerate(loop.kinds, loop.handed):
+        if body.output(k) in found:
+            places[k] = len(handed) + len(outs)
+            outs.append((found[body.output(k)], kind))
+    builder.tangent_items[value] = places
+    return made.finish(handed, outs, None if loop.accumulators else loop)

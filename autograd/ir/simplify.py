@@ -14,12 +14,16 @@ from heapq import heappop, heappush
 from operator import or_
 from typing import Any
 
-from autograd.ir.block import PREDICATES, Guard, Instruction, Map, Program, evaluate_one
+from autograd.ir.block import PREDICATES, Instruction, Program
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
+from autograd.ir.evaluate import evaluate_one
 from autograd.ir.legalize import expand, sums_in_order
+from autograd.ir.rewrite import copy, dependencies, trimmed
 
-UNFOLDED = frozenset({"input", "constant", "custom", "map", "item"})
+UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
+UNSHARED = frozenset({"zeros", "add_at", "loop"})  # each has, or changes, an array of its own
+NOTHING_TO_COMPUTE = frozenset({"input", "constant", "item", "read", "zeros", "pack", "table", "loop", "stop"})
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "==", "!="})
 
 
@@ -38,6 +42,8 @@ def number_values(builder: Builder, op: str, operands: tuple[int, ...], data: An
     """The same operation on the same operands is the same value (common subexpressions)."""
     if op == "constant":
         return builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data)
+    if op in UNSHARED:
+        return None
     if op in COMMUTATIVE and operands[0] > operands[1]:
         operands = operands[1], operands[0]
     new = len(builder.code)  # where the instruction is about to go
@@ -175,46 +181,53 @@ def drop_stops(builder: Builder, op: str, operands: tuple[int, ...], data: Any) 
     return operands[0]
 
 
-def fuse_maps(program: Program) -> Program:
-    """A map whose adjoint is swept over the same rows is taken from that sweep, where its seeds allow it."""
+def fuse_loops(program: Program) -> Program:
+    """The results of a loop come from a derivative that computes them as well, where its seeds allow it."""
     sweeps = _sweeps(program)
     if not sweeps:
         return program
-    source = _schedule_maps(program, sweeps)
-    code = [i._replace(operands=(source[i.operands[0]],)) if i.op == "item" else i for i in program.code]
+    source = _schedule(program, sweeps)
+    code = list(program.code)
+    for at, (op, operands, data) in enumerate(code):
+        if op == "item":
+            loop = operands[0]
+            while loop != source[operands[0]]:
+                loop = sweeps[loop]
+                data = program.code[loop].data.place(data)
+            code[at] = Instruction("item", (loop,), data)
     return in_order_of_need(Program(code, program.outputs, program.inputs, program.guards))
 
 
 def _sweeps(program: Program) -> dict[int, int]:
-    """Map → its last sweep that does not itself depend on the map's results."""
-    place = {instruction.data: at for at, instruction in enumerate(program.code) if instruction.op == "map"}
-    bit = {place[mapped.primal]: 0 for mapped in place if mapped.primal in place}
+    """Loop → the last derivative that computes its results and does not itself depend on them."""
+    place = {instruction.data: at for at, instruction in enumerate(program.code) if instruction.op == "loop"}
+    bit = {place[loop.primal]: 0 for loop in place if loop.primal in place}
     bit = {at: 1 << number for number, at in enumerate(bit)}
     if not bit:
         return {}
-    depends: list[int] = []  # the maps that a value depends on, as bits
+    depends: list[int] = []  # the loops that a value depends on, as bits
     for at, (_, operands, _) in enumerate(program.code):
         depends.append(reduce(or_, map(depends.__getitem__, operands), bit.get(at, 0)))
-    pairs = [(place[mapped.primal], at) for mapped, at in place.items() if mapped.primal in place]
+    pairs = [(place[loop.primal], at) for loop, at in place.items() if loop.primal in place]
     return {primal: at for primal, at in pairs if not depends[at] & bit[primal]}
 
 
-def _schedule_maps(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
-    """Which map computes each map's results: itself, or a sweep that can run before anything needs them.
+def _schedule(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
+    """Which loop computes each loop's results: itself, or a sweep that can run before anything needs them.
 
-    Two sweeps may each wait for results of the other's map, so they cannot both stand for them. The instructions are
-    therefore put in an order in which they can run (Kahn's algorithm). A map that has a sweep waits for it; when all
-    that is left waits, the map furthest along its chain (map ← sweep ← sweep of the sweep) runs on its own.
+    Two sweeps may each wait for results of the other's loop, so they cannot both stand for them. The instructions are
+    therefore put in an order in which they can run (Kahn's algorithm). A loop that has a sweep waits for it; when all
+    that is left waits, the loop furthest along its chain (loop ← sweep ← sweep of the sweep) runs on its own.
     """
-    code = program.code
-    users: list[list[int]] = [[] for _ in code]
-    missing = [len(set(i.operands)) for i in code]
-    for at, instruction in enumerate(code):
-        for o in set(instruction.operands):
+    needs = dependencies(program)
+    users: list[list[int]] = [[] for _ in needs]
+    missing = [len(set(before)) for before in needs]
+    for at, before in enumerate(needs):
+        for o in set(before):
             users[o].append(at)
     primal = {sweep: at for at, sweep in sweeps.items()}
     depth: dict[int, int] = {}
-    for at in sorted({*sweeps, *primal}):  # a sweep comes after its map
+    for at in sorted({*sweeps, *primal}):  # a sweep comes after its loop
         depth[at] = depth[primal[at]] + 1 if at in primal else 0
     source: dict[int, int] = {}
     ready = [at for at, count in enumerate(missing) if not count]
@@ -249,147 +262,78 @@ def in_order_of_need(program: Program) -> Program:
     ValueError
         If an instruction depends on itself.
     """
-    code = program.code
-    order: dict[int, int] = {}
+    needs = dependencies(program)
+    order: dict[int, None] = {}
     begun: set[int] = set()
     stack = [*reversed([*[g.value for g in program.guards], *program.outputs])]
     while stack:
         at = stack[-1]
-        missing = [o for o in code[at].operands if o not in order]
+        missing = [o for o in needs[at] if o not in order]
         if missing and at not in order:
             if at in begun:
-                raise ValueError(f"v{at} = {code[at].op} depends on itself: this is a bug in the compiler")
+                raise ValueError(f"v{at} = {program.code[at].op} depends on itself: this is a bug in the compiler")
             begun.add(at)
             stack += reversed(missing)
             continue
-        order.setdefault(stack.pop(), len(order))
-    return Program(
-        [code[at]._replace(operands=tuple([order[o] for o in code[at].operands])) for at in order],
-        [order[o] for o in program.outputs],
-        program.inputs,
-        [Guard(order[g.value], g.expected, g.line) for g in program.guards],
-    )
+        order.setdefault(stack.pop())
+    return copy(program, order=order)
 
 
-def _without_constants(program: Program, mapped: Map, operands: tuple[int, ...]) -> tuple[Map, tuple[int, ...]]:
-    """What all rows share and is constant becomes a constant of the body."""
-    constants = [program.code[o].data if program.code[o].op == "constant" else None for o in operands[: mapped.shared]]
-    if not any(number is not None for number in constants):
-        return mapped, operands
-    kept = [k for k in range(mapped.body.inputs) if k >= mapped.shared or constants[k] is None]
-    renumbered = {old: new for new, old in enumerate(kept)}
-    code = [
-        i
-        if i.op != "input"
-        else Instruction("input", (), renumbered[i.data])
-        if i.data in renumbered
-        else Instruction("constant", (), constants[i.data])
-        for i in mapped.body.code
-    ]
-    body = Program(code, mapped.body.outputs, len(kept), mapped.body.guards)
-    dropped = sum(number is not None for number in constants)
-    left = [o for k, o in enumerate(operands) if k >= mapped.shared or constants[k] is None]
-    return replace(mapped, body=body, shared=mapped.shared - dropped), tuple(left)
+def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] | None = None) -> Program:
+    """Copy a program, and the bodies of its loops, through rewriters; `inputs` become constants."""
 
+    def each(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int | None:
+        op, operands, loop = instruction
+        if op != "loop":
+            return None
+        shared = {k: builder.number(o) for k, o in enumerate(operands[: loop.shared], 1)}
+        constants = {k: number for k, number in shared.items() if number is not None}
+        body = rewrite(loop.body, *rewriters, inputs=constants)
+        left = tuple([o for k, o in enumerate(operands, 1) if k not in constants])
+        new = replace(loop, body=body, shared=loop.shared - len(constants), primal=None)
+        return builder.emit("loop", left, new)
 
-def rewrite(program: Program, *rewriters: Rewriter) -> Program:
-    """Replay a program, and the bodies of its maps, through rewriters."""
-    builder = Builder(rewriters)
-    place: list[int] = []
-    for op, operands, data in program.code:
-        if op == "map":
-            data, operands = _without_constants(program, data, operands)
-            data = replace(data, body=rewrite(data.body, *rewriters), primal=None)
-        elif op == "constant" and isinstance(data, bool):
-            place.append(builder.truth_constant(data))
-            continue
-        elif op == "constant":
-            place.append(builder.constant(data))
-            continue
-        place.append(builder.emit(op, tuple([place[o] for o in operands]), data))
-    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
-    kept = {g.value: g for g in reversed(guards) if builder.code[g.value].op != "constant"}
-    ordered = [g for g in guards if kept.get(g.value) is g]
-    return Program(builder.code, [place[o] for o in program.outputs], program.inputs, ordered)
+    new = copy(program, rewriters, each=each, inputs=inputs)
+    first = {g.value: g for g in reversed(new.guards) if new.code[g.value].op != "constant"}
+    new.guards = [g for g in new.guards if first.get(g.value) is g]
+    return new
 
 
 def remove_dead_code(program: Program) -> Program:
-    """Only what an output or a guard depends on is kept; a map keeps only the results that are used."""
-    program = _remove_unused_results(program)
-    alive = _alive(program)
-    if all(alive) and not any(instruction.op == "map" for instruction in program.code):
-        return program
-    place = [-1] * len(alive)
-    code: list[Instruction] = []
-    for i, (op, operands, data) in enumerate(program.code):
-        if alive[i]:
-            place[i] = len(code)
-            if op == "map":
-                data = replace(data, body=remove_dead_code(data.body))
-            code.append(Instruction(op, tuple([place[o] for o in operands]), data))
-    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
-    return Program(code, [place[o] for o in program.outputs], program.inputs, guards)
-
-
-def _alive(program: Program) -> list[bool]:
-    alive = [False] * len(program.code)
-    for o in program.outputs:
-        alive[o] = True
-    for guard in program.guards:
-        alive[guard.value] = True
-    for i in range(len(alive) - 1, -1, -1):
-        if alive[i]:
-            for o in program.code[i].operands:
-                alive[o] = True
-    return alive
-
-
-def _remove_unused_results(program: Program) -> Program:
-    maps = [i for i, instruction in enumerate(program.code) if instruction.op == "map"]
-    if not maps:
-        return program
-    alive = _alive(program)
-    used: dict[int, set[int]] = {i: set() for i in maps}
-    for i, (op, operands, data) in enumerate(program.code):
-        if op == "item" and alive[i]:
-            used[operands[0]].add(data)
+    """Only what an output or a guard depends on is kept; a loop keeps only the results that are used."""
+    alive = {*program.outputs, *[guard.value for guard in program.guards]}
+    alive |= {at for at, (op, _, data) in enumerate(program.code) if op == "loop" and data.body.guards}
     code = list(program.code)
+    used: dict[int, set[int]] = {}
     renumbered: dict[int, dict[int, int]] = {}
-    for i in maps:
-        old: Map = code[i].data
-        starts = old.positions()
-        kept = [
-            k
-            for k, reduced in enumerate(old.reduced)
-            if (old.rows is None and not reduced)  # it goes to an array of the call
-            or any(item in used[i] for item in range(starts[k], starts[k + 1]))
-        ]
-        body = Program(old.body.code, [old.body.outputs[k] for k in kept], old.body.inputs, old.body.guards)
-        new = replace(old, body=body, reduced=tuple([old.reduced[k] for k in kept]))
-        code[i] = code[i]._replace(data=new)
-        renumbered[i] = {
-            starts[k] + row: start + row
-            for k, start in zip(kept, new.positions())
-            for row in range(starts[k + 1] - starts[k])
-        }
-    for i, (op, operands, data) in enumerate(code):
-        if op == "item" and data in renumbered[operands[0]]:
-            code[i] = code[i]._replace(data=renumbered[operands[0]][data])
-    return Program(code, program.outputs, program.inputs, program.guards)
+    for at in range(len(code) - 1, -1, -1):
+        if at not in alive:
+            continue
+        op, operands, data = code[at]
+        if op == "item":
+            used.setdefault(operands[0], set()).add(data)
+        elif op == "loop":
+            loop, operands, renumbered[at] = trimmed(data, operands, used.get(at, set()))
+            code[at] = Instruction(op, operands, replace(loop, body=remove_dead_code(loop.body)))
+        alive.update(operands)
+    for at in alive:
+        if code[at].op == "item":
+            loop_at = code[at].operands[0]
+            code[at] = code[at]._replace(data=renumbered[loop_at][code[at].data])
+    return copy(Program(code, program.outputs, program.inputs, program.guards), order=sorted(alive))
 
 
 def simplify(program: Program, accurate: bool = False) -> Program:
     """What is done to a captured program before anything else."""
     rewriters = (fold_constants, identities, *_powers(accurate), number_values)
-    return remove_dead_code(rewrite(fuse_maps(program), *rewriters))
+    return remove_dead_code(rewrite(fuse_loops(program), *rewriters))
 
 
 def prepare(program: Program, accurate: bool = False) -> Program:
-    """What comes before lowering: formulas in place of rows that no machine instruction or library has."""
+    """What comes before lowering: formulas in place of primitives that no machine instruction or library has."""
     written_out = (expand, sums_in_order) if accurate else (expand,)
     everything = (drop_stops, fold_constants, identities, *_powers(accurate), *written_out, number_values)
-    ready = remove_dead_code(rewrite(program, *everything))
-    return remove_dead_code(gather(ready))
+    return remove_dead_code(gather(remove_dead_code(rewrite(program, *everything))))
 
 
 def _powers(accurate: bool) -> tuple[Rewriter, ...]:
@@ -397,21 +341,21 @@ def _powers(accurate: bool) -> tuple[Rewriter, ...]:
 
 
 def unroll(program: Program) -> Program:
-    """The last step before lowering: sums and products of many are written out, and the rows of maps put in order."""
-    ready = remove_dead_code(rewrite(program, spread, identities, number_values))
-    for at, (op, _, data) in enumerate(ready.code):
-        if op == "map":
-            ready.code[at] = ready.code[at]._replace(data=replace(data, body=in_order_of_need(data.body)))
-    return ready
+    """The last step before lowering: sums and products of many are written out, and bodies of loops put in order."""
+    return _ordered(remove_dead_code(rewrite(program, spread, identities, number_values)))
+
+
+def _ordered(program: Program) -> Program:
+    return copy(program, body=lambda body: in_order_of_need(_ordered(body)))
 
 
 def count(program: Program) -> int:
-    """How many instructions compute something, those of a map's body counted once."""
-    own = sum(op not in ("input", "constant", "item", "map", "stop") for op, _, _ in program.code)
-    return own + sum(count(data.body) for op, _, data in program.code if op == "map")
+    """How many instructions compute something, those of a loop's body counted once."""
+    own = sum(op not in NOTHING_TO_COMPUTE for op, _, _ in program.code)
+    return own + sum(count(data.body) for op, _, data in program.code if op == "loop")
 
 
 __all__: Sequence[str] = [
-    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_maps", "identities", "number_values", "prepare",
-    "remove_dead_code", "rewrite", "simplify", "small_powers", "unroll",
+    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_loops", "identities", "in_order_of_need",
+    "number_values", "prepare", "remove_dead_code", "rewrite", "simplify", "small_powers", "unroll",
 ]  # fmt: skip  # a list of words

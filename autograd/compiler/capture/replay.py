@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from math import nan
+from collections.abc import Sequence
 from typing import Any
 
-from autograd import transforms
-from autograd.compiler.capture.trace import NUMBER, Trace
-from autograd.ir.block import COMPARISONS, Instruction, Map, Program
-from autograd.ir.builder import Predicate
+from autograd.compiler.capture.trace import FLOAT, Trace, Traced
+from autograd.ir.block import LOGIC, Array, Instruction, Program, size_of
+from autograd.ir.evaluate import Cells, Evaluator
+from autograd.ir.rewrite import reached
 from autograd.modes import current_trace
-from autograd.rules import TABLE, select
+from autograd.rules import select
 from autograd.value import Value
 
 
@@ -24,78 +22,86 @@ def replay(program: Program, inputs: Sequence[Any], outputs: Sequence[int] | Non
     program : Program
         As captured.
     inputs : sequence
-        One for each input.
+        The numbers of all inputs, those of arrays one after the other.
     outputs : sequence of int, optional
-        The values wanted; the program's outputs if they are not given.
+        The numbers wanted; the program's outputs if they are not given, those of arrays one after the other.
     """
     outputs = program.outputs if outputs is None else outputs
-    values: list[Any] = [None] * len(program.code)
-    for at in _needed(program, outputs):
+    trace: Trace | None = current_trace()
+    order = sorted(reached(program, outputs))
+    if trace is not None:
+        return _inlined(program, order, inputs, outputs, trace)
+    values: dict[int, Any] = {}
+    runner = _Replay()
+    starts = _starts(program)
+    for at in order:
         instruction = program.code[at]
         if instruction.op == "input":
-            values[at] = inputs[instruction.data]
+            start, kind = starts[instruction.data], program.inputs[instruction.data]
+            values[at] = (
+                Cells(list(inputs[start : start + kind.size()]), _shape(kind))
+                if isinstance(kind, Array)
+                else inputs[start]
+            )
         else:
-            values[at] = _apply(instruction, [values[o] for o in instruction.operands])
-    return [values[o] for o in outputs]
+            values[at] = runner.instruction(instruction, [values[o] for o in instruction.operands])
+    return [x for o in outputs for x in (values[o].numbers() if isinstance(values[o], Cells) else [values[o]])]
 
 
-def _needed(program: Program, outputs: Sequence[int]) -> list[int]:
-    """The instructions that these values depend on, in order."""
-    needed = [False] * len(program.code)
-    for at in outputs:
-        needed[at] = True
-    for at in range(len(needed) - 1, -1, -1):
-        if needed[at]:
-            for o in program.code[at].operands:
-                needed[o] = True
-    return [at for at, wanted in enumerate(needed) if wanted]
+def _starts(program: Program) -> list[int]:
+    """Where the numbers of each input begin."""
+    starts, total = [], 0
+    for kind in program.inputs:
+        starts.append(total)
+        total += size_of(kind)
+    return starts
 
 
-def _apply(instruction: Instruction, operands: Sequence[Any]) -> Any:
-    op, _, data = instruction
-    if op == "constant":
-        return data
-    if op in LOGIC:
-        return LOGIC[op](*operands)
-    if op in COMPARISONS:
-        return COMPARISONS[op](*operands)
-    if op == "select":
-        return select(*operands)
-    if op == "stop":
-        return _stop(operands[0], data)
-    if op == "item":
-        return operands[0][data]
-    if op == "map":
-        return _map(data, operands)
-    return (data if op == "custom" else TABLE[op])(*operands)
+def _shape(kind: Array) -> tuple[int, ...]:
+    return tuple([int(extent) for extent in kind.shape])
 
 
-def _stop(operand: Any, kind: str | None) -> Any:
-    if not isinstance(operand, Value):
-        return operand
-    return operand.data if kind == NUMBER else operand.detach()
+def _inlined(
+    program: Program, order: Sequence[int], inputs: Sequence[Any], outputs: Sequence[int], trace: Trace
+) -> list[Any]:
+    """The instructions once more in the program that is being captured."""
+    starts = _starts(program)
+    place: dict[int, int] = {}
+    for at in order:
+        op, operands, data = program.code[at]
+        if op == "input":
+            start, kind = starts[data], program.inputs[data]
+            if isinstance(kind, Array):
+                place[at] = trace.array_of(inputs[start : start + kind.size()], kind)
+            else:
+                place[at] = trace.place(inputs[start])
+        elif op == "constant":
+            place[at] = trace.truth_constant(data) if isinstance(data, bool) else trace.constant(data)
+        else:
+            place[at] = trace.emit(op, tuple([place[o] for o in operands]), data)
+    found: list[Any] = []
+    for o in outputs:
+        kind = trace.type_of(place[o])
+        if isinstance(kind, Array):
+            found += [Traced.element(trace, place[o], k) for k in range(kind.size())]
+        else:
+            found.append(trace.wrap(place[o]))
+    return found
 
 
-def _not(truth: Any) -> Any:
-    return truth.negated() if isinstance(truth, Predicate) else not truth
+class _Replay(Evaluator):
+    """Computes on Values, which leaves a graph."""
 
+    def __init__(self) -> None:
+        super().__init__(apply=lambda rule, operands: rule(*operands))
 
-LOGIC: dict[str, Callable[..., Any]] = {"and": operator.and_, "or": operator.or_, "not": _not}
-
-
-def _map(mapped: Map, operands: Sequence[Any]) -> list[Any]:
-    """The items of a map: one instruction again in a capture that has maps, else row by row."""
-    trace: Trace | None = current_trace()
-    assert mapped.rows is not None  # maps over the arrays of a call have no derivatives by their rows
-    if trace is not None and transforms.map_rows.get() is not None:
-        at = trace.emit("map", tuple([trace.place(o) for o in operands]), mapped)
-        trace.samples[mapped] = [nan] * mapped.body.inputs  # only a map over the arrays of a call asks for numbers
-        return [trace.wrap(trace.emit("item", (at,), k)) for k in range(mapped.positions()[-1])]
-    shared, width = operands[: mapped.shared], mapped.columns
-    starts = [mapped.shared + row * width for row in range(mapped.rows)]
-    results = [replay(mapped.body, [*shared, *operands[start : start + width]]) for start in starts]
-    items: list[Any] = []
-    for output, reduced in enumerate(mapped.reduced):
-        column = [result[output] for result in results]
-        items += [TABLE["sum"](*column)] if reduced else column
-    return items
+    def instruction(self, instruction: Instruction, operands: Sequence[Any]) -> Any:
+        """The value of an instruction; what is cut off from the graph stays cut off."""
+        op, _, data = instruction
+        if op == "select":
+            return select(*operands)
+        if op == "stop" and isinstance(operands[0], Value):
+            return operands[0].data if data == FLOAT else operands[0].detach()
+        if op in LOGIC:
+            return LOGIC[op](*operands)
+        return super().instruction(instruction, operands)

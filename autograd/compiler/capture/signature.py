@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 from autograd.compiler.capture.exact import PLAIN, Exact, exact
 from autograd.ieee import to_float
+from autograd.ir import block as ir
+from autograd.ir.block import Type
 from autograd.tree import LEAVES, Parts, as_doubles, children, elements, is_array, make_array, only_leaves
 from autograd.value import Value
 
@@ -240,15 +242,21 @@ def number(leaf: Any, path: str) -> float:
 
 
 def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int | None] = ()) -> list[str]:
-    """What the numbers among the arguments are called: by the parameters. Those mapped over `axes` are left out."""
-    names = [f"args[{k}]" for k in range(len(call.args))]
-    with suppress(TypeError, ValueError):  # it has no signature, or not this one
-        parameters = signature_of(function).parameters.values()
-        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        names[: len(positional)] = positional[: len(call.args)]
+    """What the inputs for the arguments are called: by the parameters. Those mapped over `axes` are left out."""
+    names = parameter_names(function, len(call.args))
     trees = [*zip(names, call.args), *call.keywords]
     shared = [pair for k, pair in enumerate(trees) if k >= len(axes) or axes[k] is None]
     return [leaf for name, part in shared for leaf in _leaf_names(part, name)]
+
+
+def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
+    """What the first positional arguments of a function are called."""
+    names = [f"args[{k}]" for k in range(count)]
+    with suppress(TypeError, ValueError):  # it has no signature, or not this one
+        parameters = signature_of(function).parameters.values()
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        names[: len(positional)] = positional[:count]
+    return names
 
 
 def _leaf_names(part: Signature, name: str) -> list[str]:
@@ -256,5 +264,19 @@ def _leaf_names(part: Signature, name: str) -> list[str]:
         return [leaf for inside, child in zip(part.names(), part.parts) for leaf in _leaf_names(child, name + inside)]
     if part is NUMBER:
         return [name]
-    count = part.length if isinstance(part, Numbers) else prod(part.shape)
-    return [f"{name}[{i}]" for i in range(count)]
+    return [name] if (part.length if isinstance(part, Numbers) else prod(part.shape)) else []
+
+
+def types_of_numbers(signature: Signature) -> list[Type]:
+    """The types of a program's inputs for arguments of this signature: numbers that lie together are an array."""
+    if signature is NUMBER:
+        return [ir.NUMBER]
+    if isinstance(signature, Call):
+        trees = [*signature.args, *[part for _, part in signature.keywords]]
+        return [kind for part in trees for kind in types_of_numbers(part)]
+    if isinstance(signature, Node):
+        return [kind for part in signature.parts for kind in types_of_numbers(part)]
+    shape = (signature.length,) if isinstance(signature, Numbers) else signature.shape
+    if not prod(shape):
+        return []
+    return [ir.Array(shape) if shape else ir.NUMBER]

@@ -12,19 +12,39 @@ from weakref import WeakValueDictionary
 
 from autograd import transforms
 from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
+from autograd.compiler.capture.truth import TracedTruth
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.ir import derive
-from autograd.ir.block import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
-from autograd.ir.builder import Builder, Predicate, Symbol
+from autograd.ir.block import (
+    CALL,
+    NUMBER,
+    PREDICATES,
+    Array,
+    Guard,
+    Instruction,
+    Program,
+    Type,
+    Window,
+    size_of,
+    whole,
+)
+from autograd.ir.builder import Builder, LoopBuilder, Predicate, Symbol
+from autograd.ir.evaluate import Cells, Evaluator
 from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
 from autograd.rules import Rule
 from autograd.tree import Rebuild, children, flatten, only_leaves
 from autograd.value import Value
 
-NUMBER = "number"  # marks a "stop" that eager code has as a float
+FLOAT = "number"  # marks a "stop" that eager code has as a float
 COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
 FEWEST_ROWS = 4  # a map over fewer is unrolled
+FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are full already
+ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
+
+
+class UnrollError(NotImplementedError):
+    """A map cannot be one loop: the message says why, and whoever captures it runs its rows one after another."""
 
 
 class Trace(Builder):
@@ -38,21 +58,47 @@ class Trace(Builder):
         self.thread = get_ident()
         self.made_elsewhere: WeakValueDictionary[int, Value] = WeakValueDictionary()  # by id, by threads not traced
         self.numbers: dict[int, Any] = {}
-        self.given: list[float] = []  # the number of every input
+        self.given: list[Any] = []  # what every input is in this run, or a function that tells
         self.leaves: dict[Any, int] = {}  # Values from outside → where they are
         self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
-        self.lifted: dict[int, int] = {}  # values of the parent → where they are
         self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
         self.constancy: dict[int, bool] = {}  # whether values depend on no input
         self.guarded: set[int] = set()
-        self.rows_branch = True  # or else a guard that is not that of all rows unrolls the map
-        self.samples: dict[Map, list[float]] = {}  # the inputs of the row that was captured
         self.unrolled: dict[str, int] = {}  # of the root: why maps were unrolled → how many rows they had
 
-    def input(self, number: float) -> int:
-        """A new input; `number` is what it is in this run."""
-        self.given.append(number)
-        return self.emit("input", (), len(self.given) - 1)
+    def input(self, kind: Type = NUMBER, given: Any = nan) -> int:
+        """A new input; `given` is what it is in this run: a number, a list of numbers, or a function that tells."""
+        self.given.append(given)
+        return super().input(kind)
+
+    def body_input(self, kind: Type, role: str, operand: int) -> int:
+        """A new input of a loop's body, which is watched in its first step."""
+        parent = self.parent
+        assert parent is not None
+        if role == "counter":
+            return self.input(kind, 0.0)
+        value = self.input(kind, lambda: parent.value(operand).row(0) if role == "element" else parent.value(operand))
+        if role == "shared":
+            self.hoisted[value] = operand
+        return value
+
+    def inputs_of(self, kinds: Sequence[Type], numbers: Sequence[float]) -> list[Traced]:
+        """Inputs of these types, and a tracer for each of their numbers."""
+        traced: list[Traced] = []
+        for kind in kinds:
+            start = len(traced)
+            if isinstance(kind, Array):
+                size = kind.size()
+                array = self.input(kind, numbers[start : start + size])
+                traced += [Traced.element(self, array, k) for k in range(size)]
+            else:
+                traced.append(Traced.of(self, self.input(NUMBER, numbers[start])))
+        return traced
+
+    @property
+    def rows_branch(self) -> bool:
+        """Whether a guard may hold for some rows and not for others; else it unrolls the map."""
+        return self.loop is None or self.loop.extent == CALL
 
     def wrap(self, value: int) -> Traced:
         """The tracer of a value."""
@@ -105,7 +151,11 @@ class Trace(Builder):
             p.index if p.builder is trace else trace.emit("!=", (trace.lift(p), trace.constant(0.0)))
             for p in predicates
         ]
-        return Predicate(trace, trace.emit(op, tuple(places)))
+        return trace.predicate(trace.emit(op, tuple(places)))
+
+    def predicate(self, value: int) -> TracedTruth:
+        """A truth that behaves like a bool."""
+        return TracedTruth(self, value)
 
     # ---- what the engine asks of a capture that is going on ---------------------------------------------------
 
@@ -142,15 +192,18 @@ class Trace(Builder):
                 f"a number traced by one compilation was used in another, at {caller()}: do not keep traced "
                 "values in globals or attributes"
             )
-        outer = self.parent.place(operand)
-        constant = self.parent.number(outer)
-        if constant is not None:
-            return self.constant(constant)
-        if outer not in self.lifted:
-            self.lifted[outer] = self.input(self.parent.value(outer))
-            self.hoisted[self.lifted[outer]] = outer
-            self.lifted_inputs.append((outer, self.code[self.lifted[outer]].data))
-        return self.lifted[outer]
+        assert self.loop is not None
+        if isinstance(operand, Traced) and operand._array >= 0:
+            return self.element(self.array(operand), operand._offset)
+        return self.loop.shared(self.parent.place(operand))
+
+    def array(self, element: Traced) -> int:
+        """Where the array of an element is in this program."""
+        if element.builder is self:
+            return element._array
+        assert self.parent is not None
+        assert self.loop is not None
+        return self.loop.shared(self.parent.array(element))
 
     def leaf(self, node: Value) -> int:
         """A Value that is not traced comes from outside, and is read afresh at every call."""
@@ -163,7 +216,7 @@ class Trace(Builder):
                     "its number would never change again. Compute it in the thread that calls the function, or before"
                 )
             self.leaf_inputs.append((node, len(self.given)))
-            self.leaves[node] = self.input(node._data)
+            self.leaves[node] = self.input(NUMBER, node._data)
         return self.leaves[node]
 
     def parents(self, outputs: Sequence[int]) -> list[Value]:
@@ -184,10 +237,19 @@ class Trace(Builder):
                 if missing:
                     stack += missing
                 elif instruction.op == "input":
-                    self.numbers[at] = self.given[instruction.data]
+                    self.numbers[at] = self._given(instruction.data)
                 else:
-                    self.numbers[at] = evaluate_one(instruction, [self.numbers[o] for o in instruction.operands])
+                    operands = [self.numbers[o] for o in instruction.operands]
+                    self.numbers[at] = ONE_ROW.instruction(instruction, operands)
         return self.numbers[wanted]
+
+    def _given(self, number: int) -> Any:
+        """What an input is in this run."""
+        given, kind = self.given[number], self.inputs[number]
+        found = given() if callable(given) else given
+        if isinstance(kind, Array) and isinstance(found, (list, tuple)):
+            found = Cells(list(found), tuple([1 if extent == CALL else int(extent) for extent in kind.shape]))
+        return found
 
     def needed(self, value: int, known: Container[int]) -> list[int]:
         """All values that a value depends on, and itself, in order; those that are known, and theirs, are left out."""
@@ -238,7 +300,7 @@ class Trace(Builder):
         if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
             shared = self.hoist(predicate)
             if shared is None:
-                raise derive.UnrollError(f"the comparison at {caller(source=True)}")
+                raise UnrollError(f"the comparison at {caller(source=True)}")
             return self.parent.truth(shared)
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
@@ -246,84 +308,154 @@ class Trace(Builder):
             self.guards.append(Guard(predicate, outcome, caller(source=True)))
         return outcome
 
-    # ---- maps ------------------------------------------------------------------------------------------------
+    # ---- loops -----------------------------------------------------------------------------------------------
 
-    def inner(self, mapped: Map, shared_seeds: Sequence[int], seeds: Sequence[int]) -> Trace:
-        """The adjoint of a map's body is captured too, on the same row: a derivative may branch."""
-        child, sample = Trace(self), self.samples[mapped]
-        child.rows_branch = mapped.rows is None
-        first, then = [[self.value(s) if child.rows_branch else nan for s in part] for part in (shared_seeds, seeds)]
-        child.given = [*sample[: mapped.shared], *first, *sample[mapped.shared :], *then]
-        return child
+    def inner(self) -> Trace:
+        """The body of a loop is captured too, in its first step: a derivative may branch."""
+        return Trace(self)
 
     def watched(self) -> AbstractContextManager[None]:
         """In its `with` block, what derivatives ask of Values from outside is a matter of this program."""
         return tracing(self, None)
 
-    def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
-        """The inputs of the row that was captured."""
-        assert isinstance(inner, Trace)
-        self.samples[mapped] = [inner.given[number] for number in order]
+    def outputs(self, leaves: Sequence[Any]) -> list[int]:
+        """Where these numbers are: an array where all numbers of one follow one another, else one by one."""
+        found: list[int] = []
+        at = 0
+        while at < len(leaves):
+            array = self._whole_array(leaves, at)
+            if array is None:
+                found.append(self.place(leaves[at]))
+                at += 1
+            else:
+                found.append(array)
+                at += size_of(self.type_of(array))
+        return found
+
+    def target(self, leaf: Any) -> int:
+        """What is differentiated, or differentiated by, for this number: the array of which it is an element, or it."""
+        if isinstance(leaf, Traced) and leaf.builder is self and leaf._array >= 0:
+            return leaf._array
+        return self.place(leaf)
+
+    def array_of(self, leaves: Sequence[Any], kind: Array) -> int:
+        """These numbers as an array."""
+        found = self._whole_array(leaves, 0)
+        if found is not None and self.type_of(found) == kind:
+            return found
+        if all(type(x) is float for x in leaves):
+            return self.emit("table", (), (kind.shape, tuple(leaves)))
+        return self.emit("pack", tuple([self.place(x) for x in leaves]), kind.shape)
+
+    def _whole_array(self, leaves: Sequence[Any], at: int) -> int | None:
+        """The array whose elements begin here, if all of them are there in order."""
+        first = leaves[at]
+        if not isinstance(first, Traced) or first.builder is not self or first._array < 0 or first._offset:
+            return None
+        size = size_of(self.type_of(first._array))
+        run = leaves[at : at + size]
+        same = len(run) == size and all(
+            isinstance(x, Traced) and x.builder is self and x._array == first._array and x._offset == k
+            for k, x in enumerate(run)
+        )
+        return first._array if same else None
 
     def map_rows(self, function: Callable[..., Any], rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
         """`vmap` inside a capture: one row is captured, the others are a loop. NotImplemented: unroll it."""
-        mapped = self._capture_row(function, rows)
-        if mapped is None:
+        if len(rows) < (FEWEST_ROWS if self.parent is None else FEWEST_INNER_ROWS):
             return NotImplemented
-        child, outputs, rebuild, batched = mapped
-        shared = [*child.lifted_inputs]
-        order = [number for _, number in shared] + [child.code[column[0]].data for column in batched]
-        reduced = (reduce is not None,) * len(outputs)
-        body = Program(with_inputs(child.code, order), outputs, len(order))
-        data = Map(body, len(shared), reduced, len(rows))
-        self.keep_sample(data, child, order)
-        operands = [outer for outer, _ in shared]
-        operands += [column[1][row] for row in range(len(rows)) for column in batched]
-        at = self.emit("map", tuple(operands), data)
-
-        starts = data.positions()
-
-        def item(output: int, row: int = 0) -> Any:
-            return self.wrap(self.emit("item", (at,), starts[output] + row))
-
-        if reduce is None:
-            return [rebuild([item(k, row) for k in range(len(outputs))]) for row in range(len(rows))]
-        totals = [item(k) for k in range(len(outputs))]
-        return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
-
-    def _capture_row(
-        self, function: Callable[..., Any], rows: Sequence[Sequence[Any]]
-    ) -> tuple[Trace, list[int], Rebuild, list[tuple[int, list[int]]]] | None:
-        """The first row in a trace of its own, its results, and every input that differs with its operands."""
-        if len(rows) < FEWEST_ROWS:
-            return None
-        child, batched, arguments = Trace(self), [], []
-        child.rows_branch = False
+        made = LoopBuilder(self, child := self.inner(), len(rows))
+        arguments: list[Any] = []
         for position, part in enumerate(rows[0]):
             if all(row[position] is part for row in rows):
                 arguments.append(part)  # the same for all rows: lifted when it is used
                 continue
             flat = [flatten(row[position])[0] for row in rows]
             if len({len(leaves) for leaves in flat}) != 1:
-                return None
-            new: list[Any] = []
-            for k, leaf in enumerate(flat[0]):
-                column = [leaves[k] for leaves in flat]
-                if all(other is leaf for other in column):
-                    new.append(leaf)
-                    continue
-                places = [self.place(x) for x in column]
-                at = child.input(self.value(places[0]))
-                batched.append((at, places))
-                new.append(Traced.of(child, at))
-            arguments.append(flatten(part)[1](new))
+                return NotImplemented
+            arguments.append(flatten(part)[1](_elements(made, child, flat)))
         try:
-            with tracing(child, None):
+            with tracing(child, child.map_rows):
                 leaves, rebuild = flatten_result(function(*arguments))
-                return child, [child.place(leaf) for leaf in leaves], rebuild, batched
-        except derive.UnrollError as error:
+                outputs = child.outputs(leaves) if reduce is None else [child.place(leaf) for leaf in leaves]
+        except UnrollError as error:
             self.root().note_unrolled(len(rows), str(error))
-            return None
+            return NotImplemented
+        kind = "each" if reduce is None else "sum"
+        loop = made.finish([], [(output, kind) for output in outputs])
+        items = [self.emit("item", (loop,), k) for k in range(len(outputs))]
+        if reduce is None:
+            return [rebuild(row) for row in self._rows_of(items, len(rows))]
+        totals = [self.wrap(item) for item in items]
+        return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
+
+    def _rows_of(self, arrays: Sequence[int], count: int) -> Iterator[list[Traced]]:
+        """The numbers of each row of some arrays."""
+        sizes = [(array, size_of(self.type_of(array)) // count) for array in arrays]
+        for row in range(count):
+            yield [Traced.element(self, array, row * size + k) for array, size in sizes for k in range(size)]
+
+
+class _Column:
+    """What the rows of a map have in one place: elements of an array, evenly apart, constants, or any values."""
+
+    def __init__(self, trace: Trace, leaves: Sequence[Any]) -> None:
+        self.leaves = leaves
+        self.array, self.offset, self.stride = -1, 0, 0
+        self.constants = all(type(x) is float for x in leaves)
+        if (
+            all(type(x) is Traced and x._array >= 0 for x in leaves)
+            and len({(x.builder, x._array) for x in leaves}) == 1
+        ):
+            offsets = [x._offset for x in leaves]
+            stride = offsets[1] - offsets[0]
+            if offsets == list(range(offsets[0], offsets[0] + stride * len(offsets), stride or 1)):
+                self.array, self.offset, self.stride = trace.array(leaves[0]), offsets[0], stride
+
+    def continues(self, first: _Column, distance: int) -> bool:
+        """Whether this column is so many columns behind another one of the same array."""
+        if self.constants or self.array < 0:
+            return self.constants and first.constants
+        place = first.array, first.offset + distance, first.stride
+        return place == (self.array, self.offset, self.stride)
+
+
+def _elements(made: LoopBuilder, child: Trace, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """Tracers in the body of a map for the numbers of a row; what is the same in all rows stays as it is."""
+    trace = made.outer
+    assert isinstance(trace, Trace)
+    columns = [_Column(trace, column) for column in zip(*rows)]
+    found: list[Any] = []
+    while len(found) < len(columns):
+        first = columns[len(found)]
+        if all(other is first.leaves[0] for other in first.leaves):
+            found.append(first.leaves[0])
+            continue
+        group = [first]
+        for column in columns[len(found) + 1 :]:
+            if not column.continues(first, len(group)):
+                break
+            group.append(column)
+        element = made.element(_gathered(trace, group))
+        if len(group) == 1:
+            found.append(Traced.of(child, element))
+        else:
+            found += [Traced.element(child, element, k) for k in range(len(group))]
+    return found
+
+
+def _gathered(trace: Trace, group: Sequence[_Column]) -> int:
+    """The array of one or more columns next to one another."""
+    first, count = group[0], len(group[0].leaves)
+    shape = (count, len(group)) if len(group) > 1 else (count,)
+    if first.constants:
+        return trace.emit("table", (), (shape, tuple([x for row in zip(*[c.leaves for c in group]) for x in row])))
+    if first.array < 0:
+        return trace.emit("pack", tuple([trace.place(x) for x in first.leaves]), shape)
+    window = Window(shape, first.offset, (first.stride, 1)[: len(shape)])
+    kind = trace.type_of(first.array)
+    assert isinstance(kind, Array)
+    return first.array if window == whole(kind) else trace.emit("read", (first.array,), window)
 
 
 def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
@@ -385,16 +517,13 @@ def inputs_of_graph(code: Sequence[Instruction], outputs: Sequence[int]) -> set[
     wanted, found = set(outputs), set()
     for at in range(len(code) - 1, -1, -1):
         op, operands, data = code[at]
-        if at not in wanted or op in PREDICATES or (op == "stop" and data == NUMBER):
+        if at not in wanted or op in PREDICATES or (op == "stop" and data == FLOAT):
             continue
         if op == "input":
             found.add(data)
-        elif op == "map":
+        elif op == "loop":
             inner = inputs_of_graph(data.body.code, data.body.outputs)
-            kept = range(data.shared), range(data.shared, data.body.inputs)
-            wanted.update(operands[i] for i in kept[0] if i in inner)
-            for i in kept[1]:
-                wanted.update(operands[i :: data.columns] if i in inner else ())
+            wanted.update([operands[k - 1] for k in inner if k])
         else:
             wanted.update(operands)
     return found
@@ -431,7 +560,7 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
             except TypeError:
                 return NotImplemented
         trace = innermost((self, other))
-        found = Predicate(trace, trace.emit(op, (trace.place(self), trace.place(other))))
+        found = trace.predicate(trace.emit(op, (trace.place(self), trace.place(other))))
         return bool(found) if trace.decides_comparisons() else found
 
     return compare
@@ -466,17 +595,33 @@ def _is_inside(trace: Trace, other: Trace) -> bool:
 class Traced(Value):
     """A Value whose operations are captured; it stands for a number that differs from call to call."""
 
-    __slots__ = ("builder", "index")
+    __slots__ = ("builder", "_index", "_array", "_offset")
     builder: Trace
-    index: int
+    _index: int  # of its value in the program; below 0 while nothing has asked for it
+    _array: int  # the array of which it is an element, or below 0
+    _offset: int
 
     @classmethod
     def of(cls, trace: Trace, value: int) -> Traced:
         """The tracer of a value of a program."""
         node: Any = cls.restore(nan, None, (), ())
-        node.builder, node.index = trace, value
+        node.builder, node._index, node._array, node._offset = trace, value, -1, 0
         traced: Traced = node
         return traced
+
+    @classmethod
+    def element(cls, trace: Trace, array: int, offset: int) -> Traced:
+        """The tracer of an element of an array; it is read when something computes with it."""
+        node = cls.of(trace, -1)
+        node._array, node._offset = array, offset
+        return node
+
+    @property
+    def index(self) -> int:
+        """The number of its value."""
+        if self._index < 0:
+            self._index = self.builder.element(self._array, self._offset)
+        return self._index
 
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Traced:
@@ -491,7 +636,7 @@ class Traced(Value):
     @property
     def data(self) -> Any:
         """The same number with its gradient cut; still traced."""
-        return self._stop(NUMBER)
+        return self._stop(FLOAT)
 
     @data.setter
     def data(self, number: float) -> None:
@@ -556,18 +701,37 @@ class Traced(Value):
         for output, seed in seeds.items():
             at, weight = trace.place(output), trace.place(seed)
             starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
-        places = [trace.place(x) for x in inputs]
-        found = derive.reverse(trace, starts, places)
-        return [_user(trace, found[x]) if x in found else 0.0 for x in places]
+        targets = [trace.target(x) for x in inputs]
+        found = derive.reverse(trace, starts, targets)
+        return [_result(trace, found.get(target), x) for target, x in zip(targets, inputs)]
 
     @classmethod
     def sweep_forward(cls, outputs: Sequence[Any], seeds: Mapping[Value, Any]) -> list[Any]:
         """The tangent of every output, given those of some inputs."""
         trace = innermost([*outputs, *seeds, *seeds.values()])
-        starts = {trace.place(x): trace.place(seed) for x, seed in seeds.items()}
-        places = [trace.place(y) if isinstance(y, Value) else -1 for y in outputs]
+        starts: dict[int, int] = {}
+        elements: dict[int, dict[int, Any]] = {}  # array → the directions of its elements
+        for x, direction in seeds.items():
+            target = trace.target(x)
+            if isinstance(trace.type_of(target), Array):
+                assert isinstance(x, Traced)
+                elements.setdefault(target, {})[x._offset] = direction
+            else:
+                starts[target] = trace.place(direction)
+        for array, directions in elements.items():
+            kind = trace.type_of(array)
+            assert isinstance(kind, Array)
+            starts[array] = trace.array_of([directions.get(k, 0.0) for k in range(kind.size())], kind)
+        targets = [trace.target(y) if isinstance(y, Value) else -1 for y in outputs]
         found = derive.forward(trace, starts)
-        return [_user(trace, found[y]) if y in found else 0.0 for y in places]
+        return [_result(trace, found.get(target), y) for target, y in zip(targets, outputs)]
+
+
+def _result(trace: Trace, value: int | None, of: Any) -> Any:
+    """The adjoint or tangent of a number as user code sees it, given that of the number or of its array."""
+    if value is None:
+        return 0.0
+    return Traced.element(trace, value, of._offset) if isinstance(trace.type_of(value), Array) else _user(trace, value)
 
 
 def _user(trace: Trace, value: int) -> Any:
@@ -578,4 +742,4 @@ def _user(trace: Trace, value: int) -> Any:
 
 def finish(trace: Trace, outputs: Sequence[int]) -> Program:
     """The captured program."""
-    return Program(trace.code, list(outputs), len(trace.given), trace.guards)
+    return trace.program(outputs)

@@ -1,21 +1,23 @@
 """Lowering: a program as the text of LLVM's intermediate language.
 
-The program itself becomes scalar code; the body of a map becomes a loop over its rows, as many at a time as the
-machine's vectors have lanes. Either is cut into functions of bounded size, since compile time grows faster than
-the length of a function; values that outlive their function pass through slots in a workspace.
+The program itself becomes scalar code. A loop whose steps are independent goes through its rows as many at a time as
+the machine's vectors have lanes; any other loop goes step by step. All code is cut into functions of bounded size,
+since compile time grows faster than the length of a function; values that outlive their function pass through slots in
+a workspace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
-from autograd.compiler.lower.loops import ENTRY, write_loop
-from autograd.compiler.lower.module import Machine, Module, Writer, kind, literal
+from autograd.compiler.lower.loops import write_map, write_steps
+from autograd.compiler.lower.module import Machine, Module, Place, Writer, kind, literal
 from autograd.compiler.lower.rounding import write_round
+from autograd.compiler.lower.rows import Rows, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
-from autograd.ir.block import COMPARISONS, LOGIC, Map, Program
+from autograd.ir.block import CALL, LOGIC, NUMBER, TRUTH, Array, Loop, Program, Window, size_of, types_of
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
 LONGEST = 2000  # where nothing is called, so that values stay in registers, so many may stay together
@@ -31,110 +33,254 @@ BY_NAME = (
 )  # fmt: skip  # a list of words
 LIBM = {"gamma": "tgamma", "lgamma": "lgamma", **{name: name for name in BY_NAME}}
 BINARY = frozenset({"atan2", "hypot", "pow", "fmod", "remainder"})
-FREE = frozenset({"input", "constant", "item"})  # nothing is computed for these
+# What is not computed where it stands: it is loaded where it is used.
+FREE = frozenset({"input", "constant", "item", "table", "pos"})
 
-
-# %sums: of a map's body, what it adds up or the factors that it keeps; of a program, the first guard that failed.
+# %sums: of a map, what its rows add up or the factors that they keep; of a program, the guard that failed first.
 ARGUMENTS = "ptr noalias %inputs, ptr noalias %rows, ptr noalias %outputs, ptr noalias %sums, ptr noalias %work"
 
 
 class Code(Writer):
-    """A program (or a map's body) being written as functions of bounded size."""
+    """A program, or the body of a loop, being written as functions of bounded size; `where` has its inputs."""
 
-    def __init__(
-        self,
-        module: Module,
-        program: Program,
-        name: str,
-        lanes: int,
-        mapped: Map | None = None,
-        shared: Sequence[tuple[str, int]] = (),
-        kept: Kept | None = None,
-    ) -> None:
+    def __init__(self, module: Module, program: Program, name: str, lanes: int, where: Sequence[Place]) -> None:
         super().__init__()
-        self.module, self.program, self.name, self.lanes, self.mapped = module, program, name, lanes, mapped
-        self.shared = shared  # where each shared input of a body lies: a pointer and an offset
-        self.kept = kept  # what a body keeps for its sums, if it does not add up itself
+        self.module, self.program, self.name, self.lanes = module, program, name, lanes
+        self.where = where
+        self.width = 8 * lanes  # bytes of a number in all lanes
         self.type, self.bit = kind(lanes), kind(lanes, "i1")
         self.here: set[int] = set()  # values that have a name in the function being written
-        self.failed = ""  # the number of the first guard that failed so far, in this function
         self.in_memory = False  # whether all that is still needed can be loaded from memory
         self.chunks: list[str] = []
-        self.items: dict[int, Callable[[int], int]] = {}  # a map's value → where in the workspace its items are
-        reduced = mapped.reduced if mapped is not None else ()
-        before = list(accumulate(reduced, initial=0))  # how many outputs before each are sums
-        self.ranks = [before[k] if r else k - before[k] for k, r in enumerate(reduced)]
-        self.bits = {i for i, (op, _, _) in enumerate(program.code) if op in COMPARISONS or op in LOGIC}
+        self.places: dict[int, Place] = {}  # of arrays
+        self.items: dict[int, list[Place]] = {}  # of loops: where their results are
+        self.types = types_of(program)
+        self.bits = {at for at, t in enumerate(self.types) if t == TRUTH}
+        self.changed = self._changed()  # arrays that are added to
+        self.unneeded: set[int] = set()  # values that nothing here computes
+
+    def _changed(self) -> set[int]:
+        """Arrays whose elements change: what reads one does so where it stands."""
+        changed: set[int] = set()
+        for at, (op, operands, data) in enumerate(self.program.code):
+            if (
+                op == "zeros"
+                or (op == "input" and self._is_accumulator(data))
+                or (op in ("read", "add_at", "pos") and operands[0] in changed)
+                or (
+                    op == "item"
+                    and data < (loop := self.program.code[operands[0]].data).handed
+                    and data >= loop.carries
+                )
+            ):
+                changed.add(at)
+        return changed
+
+    def _is_accumulator(self, number: int) -> bool:
+        return False
+
+    def is_free(self, value: int) -> bool:
+        """Whether a value is loaded where it is used."""
+        op = self.program.code[value].op
+        if op == "read":
+            return isinstance(self.types[value], Array) or value not in self.changed
+        return op in FREE or (op == "pack" and self._is_virtual(value))
+
+    def _is_virtual(self, value: int) -> bool:
+        """Whether an array is only an output, so that its numbers go there one by one."""
+        return value in self.virtual
 
     # ---- values --------------------------------------------------------------------------------------------
 
     def get(self, value: int) -> str:
-        """The name of a value in this function: computed here, a constant, or loaded from where it lies."""
+        """The name of a number in this function: computed here, a constant, or loaded from where it lies."""
         op, operands, data = self.program.code[value]
         if op == "constant":
             return literal(data, self.lanes)
+        if op == "pos":
+            return self.get(operands[0])
         name = f"%v{value}"
-        if op == "input" and self.mapped is not None and data < self.mapped.shared:
-            return self._broadcast(data)  # at every use: a register that is kept costs more than a load
-        if value not in self.here:
+        if value in self.here:
+            return name
+        if op == "input" and data == 0 and self.counter is not None:
+            loaded = self._counter(self.counter)
+        elif op == "input":
+            return self._load(self.where[data], name, value)
+        elif op == "read" and self.is_free(value):
+            return self._load(self.window(operands[0], data, operands[1:]), name, value)
+        elif op == "item":
+            return self._load(self.items[operands[0]][data], name, value)
+        else:
             self.here.add(value)
-            if op == "input":
-                self._load_input(name, data)
-            elif op == "item":
-                where = self.address("%work", self.items[operands[0]](data))
-                self.write(f"{name} = load double, ptr {where}")
-            else:
-                self._load_slot(name, value)
+            self._load_slot(name, value)
+            return name
+        self.here.add(value)
+        self.write(f"{name} = {loaded}")
         return name
 
-    def _load_input(self, name: str, number: int) -> None:
-        if self.mapped is not None and number >= self.mapped.shared:
-            column = number - self.mapped.shared
-            where = self.address("%rows", column * 8 * self.lanes)
-            self.write(f"{name} = load {self.type}, ptr {where}, align {8 * self.lanes}")
-            return
-        self.write(f"{name} = load double, ptr {self.address('%inputs', 8 * number)}")
+    counter: int | None = None  # where the number of the step is, in the body of a loop
 
-    def _broadcast(self, number: int) -> str:
-        """What all rows share, in every lane."""
-        loaded = self.temporary(f"load double, ptr {self.address(*self.shared[number])}")
+    def _counter(self, slot: int) -> str:
+        number = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
+        single = self.temporary(f"uitofp i64 {number} to double")
         if self.lanes == 1:
-            return loaded
-        first = self.temporary(f"insertelement {self.type} poison, double {loaded}, i64 0")
+            return f"fadd double {single}, {literal(0.0, 1)}"
+        return f"fadd {self.type} {self._splat(single)}, {self._steps()}"
+
+    def _steps(self) -> str:
+        return literal(0.0, self.lanes)
+
+    def _load(self, place: Place, name: str, value: int) -> str:
+        """Load a number; what all lanes share is loaded at every use: a register that is kept costs more."""
+        where = self.pointer(place)
+        if not place.wide and self.lanes > 1:
+            return self._splat(self.temporary(f"load double, ptr {where}"))
+        self.here.add(value)
+        align = f", align {self.width}" if self.lanes > 1 else ""
+        self.write(f"{name} = load {self.type}, ptr {where}{align}")
+        return name
+
+    def _splat(self, single: str) -> str:
+        """A number in every lane."""
+        first = self.temporary(f"insertelement {self.type} poison, double {single}, i64 0")
         mask = f"{kind(self.lanes, 'i32')} zeroinitializer"
         return self.temporary(f"shufflevector {self.type} {first}, {self.type} poison, {mask}")
 
     def _load_slot(self, name: str, value: int) -> None:
         where = self.address("%work", self.slots[value])
         if value in self.bits:
-            number = self.temporary(f"load {self.type}, ptr {where}, align {8 * self.lanes}")
-            self.write(
-                f"{name} = fcmp une {self.type} {number}, zeroinitializer"
-                if self.lanes > 1
-                else f"{name} = fcmp une double {number}, 0.0"
-            )
+            number = self.temporary(f"load {self.type}, ptr {where}, align {self.width}")
+            zero = "zeroinitializer" if self.lanes > 1 else "0.0"
+            self.write(f"{name} = fcmp une {self.type} {number}, {zero}")
         else:
-            self.write(f"{name} = load {self.type}, ptr {where}, align {8 * self.lanes}")
+            self.write(f"{name} = load {self.type}, ptr {where}, align {self.width}")
 
     def _as_number(self, bit: str) -> str:
         """A comparison as 1 or 0."""
         one, zero = literal(1.0, self.lanes), literal(0.0, self.lanes)
         return self.temporary(f"select {self.bit} {bit}, {self.type} {one}, {self.type} {zero}")
 
-    def _store(self, value: int, base: str, offset: int) -> None:
+    def store(self, value: int, place: Place) -> None:
+        """Store a number in all lanes."""
         name = self.get(value)
         if value in self.bits:
             name = self._as_number(name)
-        self.write(f"store {self.type} {name}, ptr {self.address(base, offset)}, align {8 * self.lanes}")
+        align = self.width if place.wide else 8
+        self.write(f"store {self.type} {name}, ptr {self.pointer(place)}, align {align}")
+
+    # ---- arrays --------------------------------------------------------------------------------------------
+
+    def pointer(self, place: Place) -> str:
+        """The address of a place."""
+        base = place.base
+        if place.slot is not None:
+            base = self.temporary(f"load ptr, ptr {self.address('%work', place.slot)}")
+        where = self.address(base, place.offset)
+        for slot, step in place.moves:
+            count = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
+            moved = self.temporary(f"mul i64 {count}, {step}")
+            where = self.temporary(f"getelementptr i8, ptr {where}, i64 {moved}")
+        return where
+
+    def room(self, shape: Sequence[Any]) -> Place:
+        """Room in the workspace for an array."""
+        made = Array(tuple(shape))
+        if any(not isinstance(extent, int) for extent in shape):
+            raise NotImplementedError(f"an array of {made} between two loops over the rows of a call")
+        offset = self.module.layout.take(self.width * made.size(), 64)
+        return Place("%work", offset, tuple([self.width * stride for stride in made.strides()]), self.lanes > 1)
+
+    def array(self, value: int) -> Place:
+        """Where an array is."""
+        if value not in self.places:
+            op, operands, data = self.program.code[value]
+            if op == "input":
+                self.places[value] = self.where[data]
+            elif op == "item":
+                self.places[value] = self.items[operands[0]][data]
+            elif op == "read":
+                return self.window(operands[0], data, operands[1:])
+            elif op in ("add_at", "pos"):
+                self.places[value] = self.array(operands[0])
+            elif op == "table":
+                self.places[value] = Place(self.module.table(data[1]), 0, Place.rows(data[0]), False)
+            else:
+                self.places[value] = self.room(data)
+        return self.places[value]
+
+    def window(self, array: int, window: Window, indices: Sequence[int] = ()) -> Place:
+        """Where a part of an array is."""
+        place, shape = self.array(array), self._shape(array)
+        steps = [place.step(shape, step) for step in window.steps]
+        moves = [self._move(index, step) for index, step in zip(indices, steps)]
+        strides = tuple([place.step(shape, stride) for stride in window.strides])
+        found = place.moved(place.step(shape, window.offset), strides)
+        return found._replace(moves=(*found.moves, *moves))
+
+    def _shape(self, array: int) -> tuple[Any, ...]:
+        made = self.types[array]
+        assert isinstance(made, Array)
+        return made.shape
+
+    def _move(self, index: int, step: int) -> tuple[int, int]:
+        """An index as a move: its number goes through a slot."""
+        op, _, data = self.program.code[index]
+        if op == "input" and data == 0 and self.counter is not None and self.lanes == 1:
+            return self.counter, step
+        if index not in self.index_slots:
+            self.index_slots[index] = self.module.layout.take(8, 8)
+        slot = self.index_slots[index]
+        name = self.get(index)
+        if self.lanes > 1:  # it is the same in all lanes
+            name = self.temporary(f"extractelement {self.type} {name}, i64 0")
+        whole_number = self.temporary(f"fptosi double {name} to i64")
+        self.write(f"store i64 {whole_number}, ptr {self.address('%work', slot)}")
+        return slot, step
+
+    def elements(self, place: Place, shape: Sequence[int]) -> list[Place]:
+        """The places of all elements of an array."""
+        found = [place]
+        for extent, stride in zip(shape, place.strides):
+            found = [p.moved(i * stride, p.strides[1:]) for p in found for i in range(extent)]
+        return found
+
+    def copy_array(self, value: int, target: Place) -> None:
+        """Store an array somewhere else, row after row."""
+        shape = self._shape(value)
+        count = Array(tuple(shape)).size()
+        if self.program.code[value].op == "pack" and self._is_virtual(value):
+            for o, place in zip(self.program.code[value].operands, self.elements(target, shape)):
+                self.make_room()
+                self.store(o, place)
+            return
+        source = self.array(value)
+        dense = tuple([self.width * stride for stride in Array(tuple(shape)).strides()])
+        if source.strides == target.strides == dense and source.wide == target.wide:
+            self.module.declarations["memcpy"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+            far, near = self.pointer(target), self.pointer(source)
+            self.write(f"call void @llvm.memcpy.p0.p0.i64(ptr {far}, ptr {near}, i64 {self.width * count}, i1 false)")
+            return
+        for near_place, far_place in zip(self.elements(source, shape), self.elements(target, shape)):
+            self.make_room()
+            number = self._number_at(near_place)
+            align = self.width if far_place.wide else 8
+            self.write(f"store {self.type} {number}, ptr {self.pointer(far_place)}, align {align}")
+
+    def _number_at(self, place: Place) -> str:
+        where = self.pointer(place)
+        if not place.wide and self.lanes > 1:
+            return self._splat(self.temporary(f"load double, ptr {where}"))
+        return self.temporary(f"load {self.type}, ptr {where}, align {self.width if place.wide else 8}")
 
     # ---- functions -----------------------------------------------------------------------------------------
 
     def lower(self) -> list[str]:
         """Write everything; the names of the functions, to be called in this order."""
         code = self.program.code
-        unneeded = self.kept.unneeded if self.kept else ()
-        computed = [i for i, (op, _, _) in enumerate(code) if op not in FREE and i not in unneeded]
-        calls = any(code[i].op in LIBM or code[i].op in ("map", "custom") for i in computed)
+        self.index_slots: dict[int, int] = {}
+        self.virtual = self._virtual()
+        computed = [at for at in range(len(code)) if not self.is_free(at) and at not in self.unneeded]
+        calls = any(code[at].op in LIBM or code[at].op in ("loop", "custom") for at in computed)
         length = CHUNK if calls or len(computed) > LONGEST else LONGEST
         parts: list[list[int]] = [[]]
         for value in computed:
@@ -142,50 +288,52 @@ class Code(Writer):
                 parts.append([])
             parts[-1].append(value)
         self._assign_slots(parts)
-        uses = self._outputs_by_value()
+        self.prepare()
         for part in parts:
-            self._begin()
+            self.begin()
             self.in_memory = bool(part) and self._is_large(part[0])
             for value in part:
                 self._instruction(value)
-                for output in uses.pop(value, ()):
-                    self._output(output, value)
                 if value in self.slots:
-                    self._store(value, "%work", self.slots[value])
-                for position in self.guards_at.get(value, ()):
-                    self._guard(position)
-                if self.kept and value in self.kept.new:
-                    self._store(value, "%sums", 8 * self.lanes * self.kept.new[value])
+                    self.store(value, Place("%work", self.slots[value], (), True))
+                self.computed(value)
             if part is parts[-1]:
                 self.in_memory = True
-                for value, outputs in uses.items():  # inputs, constants and results of maps
-                    for output in outputs:
-                        self._make_room()
-                        self._output(output, value)
-                for value, place in self.kept.new.items() if self.kept else ():
-                    if code[value].op in FREE:
-                        self._store(value, "%sums", 8 * self.lanes * place)
-                self._end_of_body()
-            self._finish()
+                self.end()
+            self.finish()
         return self.chunks
 
-    def _is_large(self, value: int) -> bool:
-        """Whether so much is to be stored for a map that it needs functions of its own."""
-        op, operands, _ = self.program.code[value]
-        return op == "map" and len(operands) > CHUNK
+    def _virtual(self) -> set[int]:
+        uses = self.program.uses()
+        found = [o for o in self.program.outputs if self.program.code[o].op == "pack"]
+        return {o for o in found if uses[o] == self.program.outputs.count(o)}
 
-    def _make_room(self) -> None:
+    def prepare(self) -> None:
+        """What is done before anything is written."""
+
+    def computed(self, value: int) -> None:
+        """What is done with a value once it is computed."""
+
+    def end(self) -> None:
+        """What is written last."""
+
+    def _is_large(self, value: int) -> bool:
+        """Whether so much is stored for an instruction that it needs functions of its own."""
+        op, operands, _ = self.program.code[value]
+        return op in ("loop", "pack") and len(operands) > CHUNK
+
+    def make_room(self) -> None:
         """Go on in a new function if this one is long and all that is still needed lies in memory."""
         if self.in_memory and len(self.lines) > 4 * CHUNK:
-            self._finish()
-            self._begin()
+            self.finish()
+            self.begin()
 
-    def _begin(self) -> None:
-        self.lines, self.here, self.failed = [], set(), ""
+    def begin(self) -> None:
+        """Begin a function."""
+        self.lines, self.here = [], set()
 
-    def _finish(self) -> None:
-        if self.failed:
-            self.write(f"store i64 {self.failed}, ptr %sums")
+    def finish(self) -> None:
+        """Add the function to the module."""
         name = f"@{self.name}.{len(self.chunks)}"
         body = "\n".join(self.lines)
         self.module.functions.append(
@@ -194,105 +342,110 @@ class Code(Writer):
         self.chunks.append(name)
 
     def _assign_slots(self, parts: Sequence[Sequence[int]]) -> None:
-        """A slot for each value that is used in a later function; free again after its last use."""
+        """A slot for each number that is used in a later function; free again after its last use."""
         code = self.program.code
         chunk_of = {value: c for c, part in enumerate(parts) for value in part}
         last = dict(chunk_of)
         for c, part in enumerate(parts):
             for value in part:
-                for o in code[value].operands:
+                for o in self._needed(value):
                     if o in last:
                         last[o] = c
-        end = len(parts) - 1
-        deferred = self.program.outputs if self._waits() else []
-        for value in [*deferred, *([g.value for g in self.program.guards] if self.mapped else [])]:
+        for value in [v for o in self.lasting() for v in (o, *self._needed(o))]:
             if value in last:
-                last[value] = end
+                last[value] = len(parts) - 1
         self.slots: dict[int, int] = {}
         free: list[int] = []
         freed: dict[int, list[int]] = {}
         for c, part in enumerate(parts):
             free += freed.pop(c, [])
             for value in part:
-                if last[value] > c and code[value].op != "map":
-                    slot = free.pop() if free else self.module.layout.take(8 * self.lanes, 8 * self.lanes)
+                if last[value] > c and (self.types[value] == NUMBER or value in self.bits) and code[value].op != "loop":
+                    slot = free.pop() if free else self.module.layout.take(self.width, self.width)
                     self.slots[value] = slot
                     freed.setdefault(last[value] + 1, []).append(slot)
 
-    def _waits(self) -> bool:
-        """Whether outputs are written at the end: sums of rows that may yet fail a guard."""
-        return self.mapped is not None and bool(self.program.guards)
+    def _needed(self, value: int) -> list[int]:
+        """The values that are looked at when an instruction is written: its operands, and what those are read from."""
+        found, stack = [], list(self.program.code[value].operands)
+        while stack:
+            o = stack.pop()
+            found.append(o)
+            if self.is_free(o) and self.program.code[o].op in ("read", "pos", "pack"):
+                stack += self.program.code[o].operands
+        return found
 
-    def _outputs_by_value(self) -> dict[int, list[int]]:
-        uses: dict[int, list[int]] = {}
-        self.guards_at: dict[int, list[int]] = {}
-        if not self._waits():
-            for output, value in enumerate(self.program.outputs):
-                if self.program.code[value].op == "map":
-                    continue  # its results went to the arrays of the call
-                if self.kept is None or not self.mapped or not self.mapped.reduced[output]:
-                    uses.setdefault(value, []).append(output)
-        if self.mapped is None:
-            for position, guard in enumerate(self.program.guards):
-                self.guards_at.setdefault(guard.value, []).append(position)
-        return uses
-
-    def _output(self, output: int, value: int) -> None:
-        if self.mapped is None:
-            self._store(value, "%outputs", 8 * output)
-            return
-        reduced = self.mapped.reduced
-        place = self.ranks[output] * 8 * self.lanes
-        if not reduced[output]:
-            self._store(value, "%outputs", place)
-            return
-        where = self.address("%sums", place)
-        name = self.get(value)
-        if self._waits():
-            name = self.temporary(
-                f"select {self.bit} {self.ok}, {self.type} {name}, {self.type} {literal(0.0, self.lanes)}"
-            )
-        total = self.temporary(f"load {self.type}, ptr {where}, align {8 * self.lanes}")
-        total = self.temporary(f"fadd {self.module.machine.flags}{self.type} {total}, {name}")
-        self.write(f"store {self.type} {total}, ptr {where}, align {8 * self.lanes}")
-
-    def _guard(self, position: int) -> None:
-        """Note the first guard that fails, counted from 1; `_finish` stores it in front of the workspace."""
-        guard = self.program.guards[position]
-        number, none = position + 1, 1 << 62
-        yes, no = (none, number) if guard.expected else (number, none)
-        failed = self.temporary(f"select i1 {self.get(guard.value)}, i64 {yes}, i64 {no}")
-        before = self.failed or self.temporary("load i64, ptr %sums")
-        self.failed = self.temporary(f"call i64 @llvm.umin.i64(i64 {before}, i64 {failed})")
-        self.module.declarations["llvm.umin.i64"] = "declare i64 @llvm.umin.i64(i64, i64)"
-
-    def _end_of_body(self) -> None:
-        """Of a body with guards: which lanes are valid, and then the outputs."""
-        if not self._waits():
-            return
-        self.ok = literal(True, self.lanes)
-        for guard in self.program.guards:
-            holds = self.get(guard.value)
-            if not guard.expected:
-                holds = self.temporary(f"xor {self.bit} {holds}, {literal(True, self.lanes)}")
-            self.ok = self.temporary(f"and {self.bit} {self.ok}, {holds}")
-        assert self.mapped is not None
-        flags = self._as_number(self.ok)
-        place = sum(not r for r in self.mapped.reduced) * 8 * self.lanes
-        self.write(f"store {self.type} {flags}, ptr {self.address('%outputs', place)}, align {8 * self.lanes}")
-        for output, value in enumerate(self.program.outputs):
-            self._output(output, value)
+    def lasting(self) -> Sequence[int]:
+        """Values that are needed at the end."""
+        return [g.value for g in self.program.guards]
 
     # ---- instructions --------------------------------------------------------------------------------------
 
     def _instruction(self, value: int) -> None:
         op, operands, data = self.program.code[value]
-        if op == "map":
-            self._map(value, operands, data)
+        if op == "loop":
+            self._loop(value, operands, data)
+        elif op == "zeros":
+            where, size = self.pointer(self.array(value)), self.width * size_of(self.types[value])
+            self.module.declarations["memset"] = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
+            self.write(f"call void @llvm.memset.p0.i64(ptr {where}, i8 0, i64 {size}, i1 false)")
+        elif op == "pack":
+            for o, place in zip(operands, self.elements(self.array(value), data)):
+                self.make_room()
+                self.store(o, place)
+        elif op == "add_at":
+            self._add_at(value, operands, data)
+        elif op == "read":
+            self.here.add(value)
+            number = self._number_at(self.window(operands[0], data, operands[1:]))
+            self.write(f"%v{value} = fadd {self.type} {number}, {literal(-0.0, self.lanes)}")
+        else:
+            names = [self.get(o) for o in operands]
+            self.here.add(value)
+            self.write(f"%v{value} = {self._expression(op, names, data)}")
+
+    def _add_at(self, value: int, operands: Sequence[int], window: Window) -> None:
+        array, added, *indices = operands
+        target = self.window(array, window, indices)
+        if not window.shape:
+            self._add(target, self.get(added))
             return
-        names = [self.get(o) for o in operands]
-        self.here.add(value)
-        self.write(f"%v{value} = {self._expression(op, names, data)}")
+        shape = [extent for extent in window.shape if isinstance(extent, int)]
+        if Array(tuple(shape)).size() > CHUNK:
+            self._add_by_loop(target, self.array(added), shape)
+            return
+        for far, near in zip(self.elements(target, shape), self.elements(self.array(added), shape)):
+            self.make_room()
+            self._add(far, self._number_at(near))
+
+    def _add(self, place: Place, number: str) -> None:
+        before = self._number_at(place)
+        total = self.temporary(f"fadd {self.module.machine.flags}{self.type} {before}, {number}")
+        align = self.width if place.wide else 8
+        self.write(f"store {self.type} {total}, ptr {self.pointer(place)}, align {align}")
+
+    def _add_by_loop(self, target: Place, source: Place, shape: Sequence[int]) -> None:
+        """Add a large array to a part of another, element by element."""
+        counters = [self.module.layout.take(8, 8) for _ in shape]
+        inside = AddCode(self.module, Program(), self.module.unique("add"), self.lanes, ())
+        far, near = self.pinned(target), self.pinned(source)
+        inside.moved = far.at(counters), near.at(counters)
+        chunks = inside.lower()
+        for counter, extent in reversed(list(zip(counters, shape))):
+            chunks = [write_steps(self.module, chunks, str(extent), counter, False, ())]
+        self.call(chunks[0])
+
+    def pinned(self, place: Place) -> Place:
+        """A place that does not depend on numbers that change: its address is kept in a slot."""
+        if not place.moves:
+            return place
+        slot = self.module.layout.take(8, 8)
+        self.write(f"store ptr {self.pointer(place)}, ptr {self.address('%work', slot)}")
+        return Place("", 0, place.strides, place.wide, (), slot)
+
+    def call(self, function: str) -> None:
+        """Call a function that takes what this one was given."""
+        self.write(f"call void {function}(ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work)")
 
     def _expression(self, op: str, names: list[str], data: Any) -> str:
         flags, t = self.module.machine.flags, self.type
@@ -360,93 +513,355 @@ class Code(Writer):
     def _call_scalar(self, symbol: str, names: Sequence[str]) -> str:
         return f"call double @{symbol}({', '.join(f'double {name}' for name in names)})"
 
-    # ---- maps ----------------------------------------------------------------------------------------------
+    # ---- loops ---------------------------------------------------------------------------------------------
 
-    def _map(self, value: int, operands: tuple[int, ...], mapped: Map) -> None:
-        """Lay out what a map's loop takes and call it."""
-        layout, lanes = self.module.layout, self.module.machine.lanes
-        shared: list[tuple[str, int]] = []
-        for o in operands[: mapped.shared]:
-            op, _, data = self.program.code[o]
-            if op == "input":
-                shared.append(("%inputs", 8 * data))
-            else:
-                shared.append(("%work", layout.take(8, 8)))
-                self._make_room()
-                self._store(o, *shared[-1])
-        each = len(mapped.reduced) - sum(mapped.reduced)
-        results = layout.take(8 * each * (mapped.rows or 0))
-        totals = layout.take(8 * (sum(mapped.reduced) + lanes))
-        places: dict[int, int] = {}  # item → its offset
-        ranks = {True: 0, False: 0}
-        for start, reduced in zip(mapped.positions(), mapped.reduced):
-            for row in range(1 if reduced else mapped.rows or 0):
-                rank = ranks[reduced]
-                places[start + row] = totals + 8 * rank if reduced else results + 8 * (rank * (mapped.rows or 0) + row)
-            ranks[reduced] += 1
-        self.items[value] = places.__getitem__
-        if mapped.rows is None:
-            count = self.temporary("load i64, ptr %rows")
-            table, widths = self.address("%rows", 8), list(mapped.widths)
-            results_widths = list(mapped.results)
+    def _loop(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
+        """Lay out what a loop takes and call it."""
+        shared = [self._shared(o) for o in operands[: loop.shared]]
+        if self.lanes == 1 and fits_lanes(loop):
+            self._map(value, operands, loop, shared)
         else:
-            count = str(mapped.rows)
-            table, widths = self._tables(operands[mapped.shared :], mapped, results)
-            results_widths = [each] if each else []
+            self._steps_of(value, operands, loop, shared)
 
-        kept = keep_factors(mapped.body, mapped.reduced, mapped.shared)
+    def _shared(self, o: int) -> Place:
+        """Where the steps of a loop find a value of this program."""
+        if isinstance(self.types[o], Array):
+            return self.pinned(self.array(o))
+        op, operands, data = self.program.code[o]
+        if op == "input" and not (data == 0 and self.counter is not None):
+            return self.where[int(data)]
+        if op == "read" and self.is_free(o):
+            return self.pinned(self.window(operands[0], data, operands[1:]))
+        if op == "item":
+            return self.items[operands[0]][int(data)]
+        place = self.room(())
+        self.make_room()
+        self.store(o, place)
+        return place
+
+    def destination(self, value: int, item: int, row: Sequence[Any]) -> Place:
+        """Where a result of a loop that is an array goes."""
+        return self.room(row)
+
+    def _results(self, value: int, loop: Loop) -> list[Place]:
+        """Where the results of a loop go that are stacked or added up."""
+        types = loop.result_types(types_of(loop.body))
+        places = []
+        for item in range(loop.handed, len(types)):
+            made = types[item]
+            single = not isinstance(made, Array)
+            places.append(self.room(()) if single else self.destination(value, item, made.shape))  # type: ignore[union-attr]
+        return places
+
+    def _steps_of(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
+        """A loop that goes step by step, in all lanes."""
+        module, room = self.module, self.room
+        carries = [room(()) for _ in range(loop.carries)]
+        for o, place in zip(operands[loop.shared :], carries):
+            self.make_room()
+            self.store(o, place)
+        added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        counter = module.layout.take(8, 8)
+        arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
+        elements = [array.at([counter]) for array in arrays]
+        results = [self.pinned(place) for place in self._results(value, loop)]
+        self.items[value] = [*carries, *added, *results]
+        following = [room(()) for _ in carries]
+        name = module.unique("step")
+        where = [Place("%work", 0), *shared, *carries, *added, *elements]
+        body = StepCode(module, loop, name, self.lanes, where, counter)
+        body.targets = [*following, *added, *results]
+        for kind_, place in zip(loop.kinds, results):
+            if kind_ == "sum":
+                self.write(
+                    f"store {self.type} {literal(0.0, self.lanes)}, ptr {self.pointer(place)}, align {self.width}"
+                )
+        moves = [(a.offset, b.offset) for a, b in zip(following, carries)]
+        chunks = body.lower()
+        count = self._count(loop)
+        self.call(write_steps(module, chunks, count, counter, loop.backwards, moves, self.lanes))
+
+    def _count(self, loop: Loop) -> str:
+        return "load" if loop.extent == CALL else str(loop.extent)
+
+    def _map(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
+        """A loop over rows, in lanes."""
+        module, layout, lanes = self.module, self.module.layout, self.module.machine.lanes
+        rows = Rows.of(loop)
+        totals = layout.take(8 * (sum(rows.reduced) + lanes), 64)
+        results = self._results(value, loop)
+        sums = 0
+        for k, kind_ in enumerate(loop.kinds):
+            if kind_ == "sum":
+                results[k] = Place("%work", totals + 8 * sums)
+                sums += 1
+        self.items[value] = results
+        counter = layout.take(8, 8) if rows.counts else None
+        each = [place for kind_, place in zip(loop.kinds, results) if kind_ == "each"]
+        arrays = [self.array(o) for o in operands[loop.shared :]]
+        table = self._table([*arrays, *each], bool(loop.body.guards))
+        kept = keep_factors(loop, rows)
 
         def write_body(name: str) -> list[str]:
-            return Code(self.module, mapped.body, name, lanes, mapped, shared, kept).lower()
+            where = [Place("%work", 0), *shared, *rows.elements(lanes)]
+            return RowCode(module, loop, name, lanes, where, rows, kept, counter).lower()
 
-        function = write_loop(self.module, mapped, write_body, widths, results_widths, kept)
-        sums = self.address("%work", totals)
-        self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {sums}, ptr %work)")
+        function = write_map(module, rows, write_body, kept, counter)
+        count = self.temporary("load i64, ptr %rows") if loop.extent == CALL else str(loop.extent)
+        where = self.address("%work", totals)
+        self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {where}, ptr %work)")
 
-    def _tables(self, operands: Sequence[int], mapped: Map, results: int) -> tuple[str, list[int]]:
-        """The table of a map whose rows are values of this program, and the widths of its groups of inputs."""
-        layout, columns, rows = self.module.layout, mapped.columns, mapped.rows or 0
-        entries: list[tuple[str, int, int, int]] = []  # a pointer and an offset, the steps from row to row and column
-        widths: list[int] = []
-        end: tuple[int, int] | None = None  # of the group so far: its last column's first input, and its step
-        for column in range(columns):
-            values = operands[column::columns]
-            step = self._even_step(values)
-            if step is None:
-                start = layout.take(8 * rows)
-                for row, o in enumerate(values):
-                    self._make_room()
-                    self._store(o, "%work", start + 8 * row)
-                entries.append(("%work", start, 8, 8))
-                widths.append(1)
-                end = None
-                continue
-            first = self.program.code[values[0]].data
-            if end == (first - 1, step):
-                widths[-1] += 1
+    def _table(self, places: Sequence[Place], flags: bool) -> str:
+        """The table of a map: for each array its address, and the bytes from row to row and from column to column."""
+        table = self.module.layout.take(entries(len(places)), 64)
+        for k, place in enumerate(places):
+            self.make_room()
+            where = self.address("%work", table + entries(k))
+            self.write(f"store ptr {self.pointer(place)}, ptr {where}")
+            for position, stride in enumerate(self._row_strides(place), 1):
+                self.write(f"store i64 {stride}, ptr {self.address(where, 8 * position)}")
+        if flags:
+            found = self.temporary(f"load ptr, ptr {self.address('%rows', self.module.flags)}")
+            self.write(f"store ptr {found}, ptr {self.address('%work', table + entries(len(places)))}")
+        return self.address("%work", table)
+
+    def _row_strides(self, place: Place) -> tuple[Any, Any]:
+        if place.given is not None:
+            entry = 8 + entries(place.given)
+            return tuple([self.temporary(f"load i64, ptr {self.address('%rows', entry + 8 * k)}") for k in (1, 2)])  # type: ignore[return-value]
+        return place.strides[0], place.strides[-1] if len(place.strides) > 1 else 8
+
+
+class AddCode(Code):
+    """The step of an addition of arrays: adds one element."""
+
+    moved: tuple[Place, Place]
+
+    def end(self) -> None:
+        """Add the element."""
+        far, near = self.moved
+        self._add(far, self._number_at(near))
+
+
+class TopCode(Code):
+    """The program itself: scalar code, whose results go to the outputs."""
+
+    def prepare(self) -> None:
+        """Find where each output goes."""
+        self.failed = ""  # the number of the first guard that failed so far, in this function
+        self.guards_at: dict[int, list[int]] = {}
+        for position, guard in enumerate(self.program.guards):
+            self.guards_at.setdefault(guard.value, []).append(position)
+        sizes = [0 if self._given(o) else size_of(self.types[o]) for o in self.program.outputs]
+        starts = [8 * start for start in accumulate(sizes, initial=0)]
+        self.targets = [
+            Place("%outputs", start, Place.rows(self.types[o].shape) if isinstance(self.types[o], Array) else (), False)  # type: ignore[union-attr]
+            for start, o in zip(starts, self.program.outputs)
+        ]
+        self.left = dict(enumerate(self.program.outputs))  # those still to be stored
+        self.direct: dict[tuple[int, int], int] = {}  # results of loops that are outputs
+        given = 0
+        for output, o in enumerate(self.program.outputs):
+            op, operands, data = self.program.code[o]
+            if self._given(o):
+                self.targets[output] = Place("", given=self.inputs_given() + given, slot=-1)
+                given += 1
+            if isinstance(self.types[o], Array) and op == "item" and o not in self.changed:
+                self.direct.setdefault((operands[0], data), output)
+
+    def inputs_given(self) -> int:
+        """How many arrays of the call are inputs."""
+        return sum(isinstance(t, Array) and CALL in t.shape for t in self.program.inputs)
+
+    def _given(self, o: int) -> bool:
+        made = self.types[o]
+        return isinstance(made, Array) and CALL in made.shape
+
+    def destination(self, value: int, item: int, row: Sequence[Any]) -> Place:
+        """An output, or room in the workspace."""
+        output = self.direct.get((value, item))
+        if output is None:
+            return self.room(row)
+        self.left.pop(output)
+        return self.targets[output]
+
+    def pointer(self, place: Place) -> str:
+        """The address of a place; those of arrays of the call are in their table."""
+        if place.given is None:
+            return super().pointer(place)
+        return self.temporary(f"load ptr, ptr {self.address('%rows', 8 + entries(place.given))}")
+
+    def begin(self) -> None:
+        """Begin a function."""
+        super().begin()
+        self.failed = ""
+
+    def finish(self) -> None:
+        """End a function; the first guard that failed is in front of the workspace."""
+        if self.failed:
+            self.write(f"store i64 {self.failed}, ptr %sums")
+        super().finish()
+
+    def computed(self, value: int) -> None:
+        """Store outputs and check guards as soon as they are there."""
+        for output in [k for k in self.by_value.get(value, ()) if k in self.left]:
+            self.store(value, self.targets[output])
+            del self.left[output]
+        for position in self.guards_at.get(value, ()):
+            self._guard(position)
+
+    @property
+    def by_value(self) -> dict[int, list[int]]:
+        """Value → the outputs that it is, if it is a number that is computed."""
+        if not hasattr(self, "_by_value"):
+            self._by_value: dict[int, list[int]] = {}
+            for output, o in enumerate(self.program.outputs):
+                if not isinstance(self.types[o], Array):
+                    self._by_value.setdefault(o, []).append(output)
+        return self._by_value
+
+    def end(self) -> None:
+        """Store inputs, constants, results of loops, and arrays."""
+        for output, o in list(self.left.items()):
+            self.make_room()
+            if isinstance(self.types[o], Array):
+                if self._given(o):
+                    raise NotImplementedError("an output over the rows of a call that no loop makes")
+                self.copy_array(o, self.targets[output])
             else:
-                entries.append(("%inputs", 8 * first, 8 * step, 8))
-                widths.append(1)
-            end = first, step
-        each = len(mapped.reduced) - sum(mapped.reduced)
-        if each:
-            entries.append(("%work", results, 8, 8 * rows))
-        table = layout.take(ENTRY * len(entries) + 8)
-        for i, (base, offset, stride, step) in enumerate(entries):
-            self._make_room()
-            where = self.address("%work", table + ENTRY * i)
-            self.write(f"store ptr {self.address(base, offset)}, ptr {where}")
-            self.write(f"store i64 {stride}, ptr {self.address(where, 8)}")
-            self.write(f"store i64 {step}, ptr {self.address(where, 16)}")
-        return self.address("%work", table), widths
+                self.store(o, self.targets[output])
 
-    def _even_step(self, values: Sequence[int]) -> int | None:
-        """How far apart these inputs are, if they are inputs and evenly apart."""
-        if any(self.program.code[o].op != "input" for o in values):
-            return None
-        numbers = [self.program.code[o].data for o in values]
-        steps = {b - a for a, b in pairwise(numbers)}
-        return steps.pop() if len(steps) == 1 else None
+    def lasting(self) -> Sequence[int]:
+        """Arrays that are stored at the end need their numbers until then."""
+        return [o for o in self.program.outputs if isinstance(self.types[o], Array)]
+
+    def _guard(self, position: int) -> None:
+        """Note the first guard that fails, counted from 1."""
+        guard = self.program.guards[position]
+        number, none = position + 1, 1 << 62
+        yes, no = (none, number) if guard.expected else (number, none)
+        failed = self.temporary(f"select i1 {self.get(guard.value)}, i64 {yes}, i64 {no}")
+        before = self.failed or self.temporary("load i64, ptr %sums")
+        self.failed = self.temporary(f"call i64 @llvm.umin.i64(i64 {before}, i64 {failed})")
+        self.module.declarations["llvm.umin.i64"] = "declare i64 @llvm.umin.i64(i64, i64)"
+
+
+class StepCode(Code):
+    """The body of a loop that goes step by step; `targets` are where its outputs go."""
+
+    targets: list[Place]
+
+    def __init__(self, module: Module, loop: Loop, name: str, lanes: int, where: Sequence[Place], counter: int) -> None:
+        self.loop = loop
+        super().__init__(module, loop.body, name, lanes, where)
+        self.counter = counter
+
+    def _is_accumulator(self, number: int) -> bool:
+        first = self.loop.first_carry + self.loop.carries
+        return first <= number < self.loop.first_element
+
+    def end(self) -> None:
+        """Hand on, stack and add up."""
+        loop, counter = self.loop, self.counter
+        assert counter is not None
+        kinds = ["hand"] * loop.carries + ["accumulator"] * loop.accumulators + list(loop.kinds)
+        for kind_, o, target in zip(kinds, self.program.outputs, self.targets):
+            self.make_room()
+            if kind_ == "hand":
+                self.store(o, target)
+            elif kind_ == "sum":
+                self._add(target, self.get(o))
+            elif kind_ == "each" and isinstance(self.types[o], Array):
+                self.copy_array(o, target.at([counter]))
+            elif kind_ == "each":
+                self.store(o, target.at([counter]))
+
+    def lasting(self) -> Sequence[int]:
+        """All outputs are stored at the end."""
+        return self.program.outputs
+
+
+class RowCode(Code):
+    """The body of a map, in lanes: its rows come from a stage and go to one."""
+
+    def __init__(
+        self,
+        module: Module,
+        loop: Loop,
+        name: str,
+        lanes: int,
+        where: Sequence[Place],
+        rows: Rows,
+        kept: Kept | None,
+        counter: int | None,
+    ) -> None:
+        super().__init__(module, loop.body, name, lanes, where)
+        self.loop, self.rows, self.kept, self.counter = loop, rows, kept, counter
+        self.unneeded = kept.unneeded if kept else set()
+
+    def _steps(self) -> str:
+        return f"<{', '.join([f'double {literal(float(k), 1)}' for k in range(self.lanes)])}>"
+
+    def prepare(self) -> None:
+        """Find what is stored when."""
+        self.outs: dict[int, list[int]] = {}
+        if not self.program.guards:
+            for output, o in enumerate(self.program.outputs):
+                if self.kept is None or self.loop.kinds[output] == "each":
+                    self.outs.setdefault(o, []).append(output)
+
+    def computed(self, value: int) -> None:
+        """Store outputs and kept factors as soon as they are there."""
+        for output in self.outs.pop(value, ()) if not isinstance(self.types[value], Array) else ():
+            self._output(output, value)
+        if self.kept and value in self.kept.new:
+            self._keep(value)
+
+    def _keep(self, value: int) -> None:
+        assert self.kept is not None
+        self.store(value, Place("%sums", self.width * self.kept.new[value], (), True))
+
+    def lasting(self) -> Sequence[int]:
+        """Sums of rows that may yet fail a guard wait, and arrays are stored at the end."""
+        guards = [g.value for g in self.program.guards]
+        arrays = [o for o in self.program.outputs if isinstance(self.types[o], Array)]
+        return [*self.program.outputs, *guards] if guards else arrays
+
+    def end(self) -> None:
+        """Write what is left: of a body with guards, which lanes are valid, and all outputs."""
+        for value, outputs in self.outs.items():
+            for output in outputs:
+                self.make_room()
+                self._output(output, value)
+        for value in self.kept.new if self.kept else ():
+            if self.is_free(value):
+                self._keep(value)
+        if not self.program.guards:
+            return
+        self.ok = literal(True, self.lanes)
+        for guard in self.program.guards:
+            holds = self.get(guard.value)
+            if not guard.expected:
+                holds = self.temporary(f"xor {self.bit} {holds}, {literal(True, self.lanes)}")
+            self.ok = self.temporary(f"and {self.bit} {self.ok}, {holds}")
+        place = Place("%outputs", self.rows.results * self.width, (), True)
+        self.write(f"store {self.type} {self._as_number(self.ok)}, ptr {self.pointer(place)}, align {self.width}")
+        for output, value in enumerate(self.program.outputs):
+            self._output(output, value)
+
+    def _output(self, output: int, value: int) -> None:
+        place = self.rows.target(output, self.lanes)
+        if self.loop.kinds[output] == "each":
+            if isinstance(self.types[value], Array):
+                self.copy_array(value, place)
+            else:
+                self.store(value, place)
+            return
+        name = self.get(value)
+        if self.program.guards:
+            zero = literal(0.0, self.lanes)
+            name = self.temporary(f"select {self.bit} {self.ok}, {self.type} {name}, {self.type} {zero}")
+        self._add(place, name)
 
 
 def lower(program: Program, machine: Machine) -> Module:
@@ -457,7 +872,18 @@ def lower(program: Program, machine: Machine) -> Module:
     """
     module = Module(machine)
     status = module.layout.take(8)
-    chunks = Code(module, program, "program", 1).lower()
+    where, offset, given = [], 0, 0
+    for made in program.inputs:
+        if isinstance(made, Array) and CALL in made.shape:
+            where.append(Place("", 0, (0,) * len(made.shape), False, (), None, given))
+            given += 1
+            continue
+        where.append(Place("%inputs", offset, Place.rows(made.shape) if isinstance(made, Array) else (), False))
+        offset += 8 * size_of(made)
+    code = TopCode(module, program, "program", 1, where)
+    given += sum(isinstance(t, Array) and CALL in t.shape for t in [code.types[o] for o in program.outputs])
+    module.flags = 8 + entries(given)
+    chunks = code.lower()
     calls = "\n  ".join(f"call void {c}(ptr %inputs, ptr %rows, ptr %outputs, ptr %status, ptr %work)" for c in chunks)
     module.functions.append(f"""define i64 @run(ptr %block) nounwind {{
   %inputs = load ptr, ptr %block

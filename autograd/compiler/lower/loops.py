@@ -1,4 +1,4 @@
-"""The loop of a map: blocks of rows go through a stage and the body, sums of lanes come out at the end.
+"""Loops: a map goes through blocks of rows by way of a stage, any other loop goes step by step.
 
 Each block of rows is copied into a stage, one vector a column, and the body runs on the stage. Rows that do not fill
 a block go first: the lanes left over repeat the last of them, so nothing is read or written out of bounds, and what
@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autograd.compiler.lower.module import Module, kind
+from autograd.compiler.lower.rows import ENTRY, Rows
 from autograd.compiler.lower.sums import BLOCKS, Kept, write_sums
-from autograd.ir.block import Map
-
-ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
 
 
 def _sums_of_lanes(lanes: int) -> str:
@@ -166,28 +164,28 @@ def _copies(lanes: int, name: str, entry: int, widths: Sequence[int], stage: str
     return "\n".join(parts)
 
 
-def write_loop(
+def write_map(
     module: Module,
-    mapped: Map,
+    rows: Rows,
     write_body: Callable[[str], list[str]],
-    widths: Sequence[int],
-    results: Sequence[int],
     kept: Kept | None,
+    counter: int | None,
 ) -> str:
     """Write the loop of a map; the name of its function. `write_body` writes the body's functions and names them.
 
     Where the body keeps the factors of its sums, they are added up for two blocks at a time: `%half` says which of
-    the two the block is.
+    the two the block is. The number of a block's first row is in the slot `counter`, if the body uses it.
 
     It takes the inputs of the program, the count of rows, the table, where the sums go, and the workspace. The table
-    has an entry for each group of input columns and of result columns (of the given widths), then the address of one
-    byte a row, which becomes 1 where a guard failed.
+    has an entry for each element and each result, then the address of one byte a row, which becomes 1 where a guard
+    failed.
     """
+    widths, results = rows.widths, rows.out_widths
     lanes, name = module.machine.lanes, module.unique("map")
     size, vector, layout = 8 * lanes, kind(module.machine.lanes), module.layout
-    reduced = sum(mapped.reduced)
-    each = len(mapped.reduced) - reduced
-    vectors = mapped.columns + (len(kept.new) if kept else 0)
+    reduced = len(rows.reduced)
+    each = rows.results
+    vectors = rows.columns + (len(kept.new) if kept else 0)
     stage, out = layout.take(size * vectors * (BLOCKS if kept else 1)), layout.take(size * (each + 1))
     padded = -(-reduced // lanes) * lanes
     sums = layout.take(size * padded)
@@ -206,7 +204,7 @@ def write_loop(
     outputs = _copies(lanes, "o", ENTRY * len(widths), results, "%out", load=False)
     last = f"o{len(results) - 1}.done" if results else f"i{len(widths) - 1}.done" if widths else "block"
     flag = ""
-    if mapped.body.guards:
+    if rows.guards:
         flag = f"  %ftable = getelementptr i8, ptr %table, i64 {ENTRY * (len(widths) + len(results))}\n"
         flag += "  %fbytes = load ptr, ptr %ftable\n  %fbase = getelementptr i8, ptr %fbytes, i64 %r\n  "
         flag += "\n  ".join(
@@ -215,6 +213,9 @@ def write_loop(
             f"%fp{i} = getelementptr i8, ptr %fbase, i64 %row{i}\n  store i8 %fb{i}, ptr %fp{i}"
             for i in range(lanes)
         )
+    count = (
+        "" if counter is None else f"%rplace = getelementptr i8, ptr %work, i64 {counter}\n  store i64 %r, ptr %rplace"
+    )
     iota = ", ".join(f"i64 {i}" for i in range(lanes))
     arguments = "ptr %shared, i64 %n, ptr %table, ptr %totals, ptr %work"
     module.functions.append(f"""define internal void @{name}({arguments}) nounwind {{
@@ -241,8 +242,9 @@ block:
   %clamp = sub i64 %valid, 1
   %stage0 = select i1 %half, i64 {size * vectors}, i64 0
   %stage = getelementptr i8, ptr %stages, i64 %stage0
-  %kept = getelementptr i8, ptr %stage, i64 {size * mapped.columns}
+  %kept = getelementptr i8, ptr %stage, i64 {size * rows.columns}
   {lane_rows}
+  {count}
 {inputs}
   {calls}
 {flag}
@@ -294,3 +296,49 @@ done:
   ret void
 }}""")
     return name
+
+
+def write_steps(
+    module: Module,
+    chunks: Sequence[str],
+    count: str,
+    counter: int,
+    backwards: bool,
+    moves: Sequence[tuple[int, int]],
+    lanes: int = 1,
+) -> str:
+    """Write a loop that goes step by step; the name of its function.
+
+    The number of the step is in the slot `counter`; then the functions of the body are called. What they hand on lies
+    in slots of its own, and is moved to where the next step looks for it: `moves` has pairs of slots.
+    """
+    name, vector, size = module.unique("steps"), kind(lanes), 8 * lanes
+    calls = [f"call void {chunk}(ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work)" for chunk in chunks]
+    handed: list[str] = []
+    for k, (source, _) in enumerate(moves):
+        handed.append(f"%from{k} = getelementptr i8, ptr %work, i64 {source}")
+        handed.append(f"%x{k} = load {vector}, ptr %from{k}, align {size}")
+    for k, (_, target) in enumerate(moves):
+        handed.append(f"%to{k} = getelementptr i8, ptr %work, i64 {target}")
+        handed.append(f"store {vector} %x{k}, ptr %to{k}, align {size}")
+    body = "\n  ".join([*calls, *handed])
+    number = f"sub i64 {count}, %after" if backwards else "add i64 %step, 0"
+    arguments = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
+    module.functions.append(f"""define internal void @{name}({arguments}) nounwind {{
+entry:
+  %place = getelementptr i8, ptr %work, i64 {counter}
+  br label %next
+next:
+  %step = phi i64 [0, %entry], [%after, %body]
+  %more = icmp ult i64 %step, {count}
+  br i1 %more, label %body, label %done
+body:
+  %after = add i64 %step, 1
+  %number = {number}
+  store i64 %number, ptr %place
+  {body}
+  br label %next
+done:
+  ret void
+}}""")
+    return f"@{name}"

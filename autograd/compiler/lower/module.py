@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from autograd.ir.block import Array, Extent
 from autograd.rules import Rule
 
 ALIGNMENT = 64
@@ -30,6 +33,61 @@ class Machine:
     vector_math: dict[str, str]
     flags: str = ""
     from_python: frozenset[str] = frozenset()
+
+
+class Place(NamedTuple):
+    """Where a number or an array lies while the program runs.
+
+    Attributes
+    ----------
+    base : str
+        A pointer that every function has, or a symbol.
+    offset : int
+        Bytes from there.
+    strides : tuple of int
+        Bytes between neighbours along each axis; none for a number.
+    wide : bool
+        Whether there is a number for each lane; else all lanes share it.
+    moves : tuple of (slot, bytes)
+        What is added: the whole number in a slot of the workspace, times so many bytes.
+    slot : int or None
+        Where in the workspace the pointer is kept, in place of `base`.
+    given : int or None
+        Which array of the call it is; its address and strides are in the table of the call.
+    """
+
+    base: str
+    offset: int = 0
+    strides: tuple[int, ...] = ()
+    wide: bool = False
+    moves: tuple[tuple[int, int], ...] = ()
+    slot: int | None = None
+    given: int | None = None
+
+    @staticmethod
+    def rows(shape: Sequence[Extent]) -> tuple[int, ...]:
+        """The strides of an array that lies row after row."""
+        return tuple([8 * stride for stride in Array(tuple(shape)).strides()])
+
+    def step(self, shape: Sequence[Extent], elements: int) -> int:
+        """The bytes that so many elements are, counted row after row in an array of this shape."""
+        dense = Array(tuple(shape)).strides()
+        if len({stride / unit for stride, unit in zip(self.strides, dense)}) == 1:
+            return elements * self.strides[-1] // dense[-1]
+        total = 0
+        for stride, unit in zip(self.strides, dense):
+            count, elements = divmod(elements, unit)
+            total += count * stride
+        return total
+
+    def moved(self, distance: int, strides: tuple[int, ...]) -> Place:
+        """So many bytes further, with other strides."""
+        return self._replace(offset=self.offset + distance, strides=strides)
+
+    def at(self, counters: Sequence[int]) -> Place:
+        """The element that these slots tell, along the first axes."""
+        count = len(counters)
+        return self._replace(moves=(*self.moves, *zip(counters, self.strides)), strides=self.strides[count:])
 
 
 @dataclass
@@ -79,6 +137,16 @@ class Module:
     layout: Layout = field(default_factory=Layout)
     custom: dict[str, Rule] = field(default_factory=dict)  # symbol → the rule that it calls
     counter: int = 0
+    flags: int = 0  # where in the table of the call the address of the rows' flags is
+    tables: dict[tuple[float, ...], str] = field(default_factory=dict)  # constant arrays
+
+    def table(self, numbers: tuple[float, ...]) -> str:
+        """The symbol of an array of constants."""
+        if numbers not in self.tables:
+            name = self.tables[numbers] = f"@table{len(self.tables)}"
+            cells = ", ".join([f"double {literal(x, 1)}" for x in numbers])
+            self.helpers[name] = f"{name} = private unnamed_addr constant [{len(numbers)} x double] [{cells}], align 64"
+        return self.tables[numbers]
 
     def unique(self, stem: str) -> str:
         """A name that no other function has."""

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from autograd.compiler.lower.module import Module, Writer, kind
-from autograd.ir.block import Program
+from autograd.compiler.lower.rows import Rows
+from autograd.ir.block import Loop
 
 BLOCKS = 2  # of rows, that are added up together
 TILE = 4  # factors that stay in registers
@@ -45,12 +46,13 @@ class Kept:
     unneeded: set[int]
 
 
-def keep_factors(body: Program, reduced: Sequence[bool], shared: int) -> Kept | None:
+def keep_factors(loop: Loop, rows: Rows) -> Kept | None:
     """How to keep the factors of a body's sums; None if adding up in the body costs no more."""
+    body = loop.body
     uses = body.uses()
     sums: list[Factors] = []
     unneeded: set[int] = set()
-    for value in [o for o, is_sum in zip(body.outputs, reduced) if is_sum]:
+    for value in [o for o, out in zip(body.outputs, loop.kinds) if out == "sum"]:
         op, operands, _ = body.code[value]
         if op == "mul" and uses[value] == 1:
             sums.append((operands[0], operands[1]))
@@ -58,14 +60,24 @@ def keep_factors(body: Program, reduced: Sequence[bool], shared: int) -> Kept | 
         else:
             sums.append((value, None))
     factors = dict.fromkeys(x for pair in sums for x in pair if x is not None)
-    columns = body.inputs - shared
-    places = {x: body.code[x].data - shared for x in factors if body.code[x].op == "input"}
-    places = {x: column for x, column in places.items() if column >= 0}
+    places = {x: column for x in factors if (column := _column(loop, rows, x)) is not None}
     new = {x: place for place, x in enumerate(x for x in factors if x not in places)}
     if body.guards or SAVING * len(new) > len(sums):
         return None
-    places |= {x: columns + place for x, place in new.items()}
-    return Kept(sums, places, new, columns + len(new), unneeded)
+    places |= {x: rows.columns + place for x, place in new.items()}
+    return Kept(sums, places, new, rows.columns + len(new), unneeded)
+
+
+def _column(loop: Loop, rows: Rows, value: int) -> int | None:
+    """Which column of the rows a value is."""
+    op, operands, data = loop.body.code[value]
+    offset = 0
+    if op == "read" and len(operands) == 1 and not data.shape:
+        offset = data.offset
+        op, _, data = loop.body.code[operands[0]]
+    if op != "input" or data < loop.first_element:
+        return None
+    return sum(rows.widths[: data - loop.first_element]) + offset
 
 
 def _tiles(sums: Sequence[Factors]) -> Iterator[tuple[list[int], list[int]]]:

@@ -28,12 +28,16 @@ from autograd.compiler.capture.signature import (
     Rows,
     Signature,
     argument_names,
+    parameter_names,
     read,
+    types_of_numbers,
 )
 from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_result, tracing
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
-from autograd.ir.block import Map, Program, evaluate, with_inputs
+from autograd.ir.block import CALL, Array, Type
+from autograd.ir.builder import LoopBuilder
+from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 from autograd.value import Value
 
@@ -211,7 +215,7 @@ class _Call:
             self._capture(versions, 0, 0, around.capturing(state))
         first = versions[0]
         outputs = self._outputs(first, self.count)
-        totals = np.zeros(len(first.path.program.outputs))
+        totals = np.zeros(first.path.sizes[1])
         left: Any = None  # numbers of the rows that are still to run; None: all
         number = 0
         while left is None or len(left):
@@ -226,11 +230,10 @@ class _Call:
     def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
         """Put the results of one row where they belong."""
         if not self.batch.stacks:
-            totals += results
+            totals += flat(results)
             return
-        (numbers,) = results
-        for out in outputs:
-            out[row], numbers = np.reshape(numbers[: out[row].size], out.shape[1:]), numbers[out[row].size :]
+        for out, numbers in zip(outputs, results):
+            out[row] = np.reshape(numbers, out.shape[1:])
 
     def _outputs(self, captured: Captured, count: int) -> list[Any]:
         """One array for each leaf of a row's result, or one matrix."""
@@ -284,7 +287,7 @@ class _Call:
         frame.numbers[: len(given)] = given
         frame.block[1] = buffer.ctypes.data
         _, error = path.attempt(frame)
-        totals = frame.results.copy()[: len(path.program.outputs)]
+        totals = frame.results.copy()[: path.sizes[1]]
         path.pool.append(frame)
         if error is not None:
             self._raise(error, captured, arrays, failed[start : start + count], start)
@@ -329,18 +332,18 @@ class _Call:
                 return None
             start = time.perf_counter()
             trace = Trace(real_bools=reaches_code_that_asks(batch.function))
-            args = self._traced_arguments(trace, row)
-            count = Traced.of(trace, trace.input(float(self.count)))
-            widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
-            mapper = _Mapper(trace, self.axes, count, widths)
+            shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
+            count = Traced.of(trace, trace.input(given=float(self.count)))
+            args = self._traced_arguments(trace, shared, row)
+            mapper = _Mapper(trace, self.axes, count)
             with watched, tracing(trace, mapper):
                 if batch.stacks:
                     first = [a if axis is None else transforms._rows(a, axis)[0] for a, axis in zip(args, self.axes)]
                     mapper(batch.inner, [first], None)
-                    outputs, template = [mapper.at], None
+                    outputs, template = mapper.results, None
                 else:
                     leaves, rebuild = flatten_result(batch.function(*args))
-                    outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
+                    outputs, template = trace.outputs(leaves), rebuild([0.0] * len(leaves))
             if versions and read(mapper.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
             self.settled = self.settled and self.reader.settled()
@@ -353,59 +356,94 @@ class _Call:
             paths = [captured.path for captured in versions]
             same = same_branches(program, paths)
             if same is not None and same.options.accurate:
-                return evaluate(program, trace.given, [x for array in self.arrays for x in array[row].tolist()])[0]
+                return evaluate(program, trace.given, {CALL: 1})[0]
             options = options_for(same, paths, batch.options, "the map")
             call = Call(tuple([argument.signature for argument in self.arguments]), ())
-            names = [*argument_names(batch.inner, call, self.axes), "rows"]
+            names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
             path = Path(program, template, options, closed, parents, names, story)
             versions.append(Captured(path, mapper.row))
             return None
 
-    def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
-        """Tracers for what the rows share; of a mapped argument, one row in numbers."""
-        shared = iter([Traced.of(trace, trace.input(x)) for x in self.reader.leaves])
-        rows = iter([array[row : row + 1] for array in self.arrays])
-        return [argument.build(shared if axis is None else rows) for argument, axis in zip(self.arguments, self.axes)]
+    def _shared_types(self) -> list[Type]:
+        """The types of the inputs that are the same for all rows."""
+        shared = [argument.signature for argument, axis in zip(self.arguments, self.axes) if axis is None]
+        return [kind for signature in shared for kind in types_of_numbers(signature)]
+
+    def _names_of_rows(self) -> list[str]:
+        """What the arrays of rows are called."""
+        parameters = parameter_names(self.batch.inner, len(self.arguments))
+        found = []
+        for name, argument in zip(parameters, self.arguments):
+            arrays = [array for array in argument.arrays if array.shape[1]]
+            found += [name] if len(arrays) == 1 else [f"{name}{k}" for k in range(len(arrays))]
+        return found
+
+    def _traced_arguments(self, trace: Trace, shared: Sequence[Traced], row: int) -> list[Any]:
+        """Tracers for what the rows share; of a mapped argument, one row of them."""
+        rows = []
+        for array in self.arrays:
+            width = array.shape[1]
+            traced = np.empty((1, width), dtype=object)
+            if width:
+                kind = Array((CALL, width) if width > 1 else (CALL,))
+                value = trace.input(kind, array[row].tolist())
+                traced[0, :] = [Traced.element(trace, value, k) for k in range(width)]
+            rows.append(traced)
+        given, left = iter(shared), iter(rows)
+        return [argument.build(given if axis is None else left) for argument, axis in zip(self.arguments, self.axes)]
 
 
 class _Mapper:
     """What `vmap` calls while a batch is captured: maps over the arrays of the call, of which it sees one row."""
 
-    def __init__(self, trace: Trace, axes: Sequence[int | None], count: Traced, widths: tuple[int, ...]) -> None:
-        self.trace, self.axes, self.count, self.widths = trace, axes, count, widths
+    def __init__(self, trace: Trace, axes: Sequence[int | None], count: Traced) -> None:
+        self.trace, self.axes, self.count = trace, axes, count
         self.row: Any = None
-        self.at = -1
+        self.results: list[int] = []
 
     def __call__(self, function: Function, rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
         transforms.map_rows.set(self.trace.map_rows)  # only the outermost map is over the arrays
-        trace, child = self.trace, Trace(self.trace)
-        args, columns = [], []
+        trace = self.trace
+        made = LoopBuilder(trace, child := trace.inner(), CALL)
+        args = []
         for part, axis in zip(rows[0], self.axes):
             if axis is None:
                 args.append(part)
                 continue
             leaves, rebuild = flatten(part)
-            columns += [child.input(x) for x in leaves]
-            args.append(rebuild([Traced.of(child, x) for x in columns[len(columns) - len(leaves) :]]))
-        with tracing(child, None):
+            elements: list[Traced] = []
+            for array in trace.outputs(leaves):
+                element, kind = made.element(array), trace.type_of(array)
+                assert isinstance(kind, Array)
+                if len(kind.shape) == 1:
+                    elements.append(Traced.of(child, element))
+                else:
+                    elements += [Traced.element(child, element, k) for k in range(kind.size())]
+            args.append(rebuild(elements))
+        with tracing(child, child.map_rows):
             self.row = function(*args)
             leaves, rebuild = flatten_result(self.row)
-            outputs = [child.place(leaf) for leaf in leaves]
+            outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, self.row)
         self.row = rebuild([nan] * len(leaves))
-        shared = child.lifted_inputs
-        order = [number for _, number in shared] + [child.code[column].data for column in columns]
-        body = Program(with_inputs(child.code, order), outputs, len(order), child.guards)
-        reduced = (reduce is not None,) * len(outputs)
-        parts, _ = flatten(self.row, arrays=True)
-        results = () if reduce is not None else tuple([getattr(part, "size", 1) for part in parts])
-        data = Map(body, len(shared), reduced, None, self.widths, results)
-        trace.keep_sample(data, child, order)
-        self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
+        kind = "each" if reduce is None else "sum"
+        loop = made.finish([], [(output, kind) for output in outputs])
+        self.results = [trace.emit("item", (loop,), k) for k in range(len(outputs))]
         if reduce is None:
             return None
-        totals = [trace.wrap(trace.emit("item", (self.at,), k)) for k in range(len(outputs))]
+        totals = [trace.wrap(result) for result in self.results]
         return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
+
+
+def _parts(child: Trace, row: Any) -> list[int]:
+    """The results of a row: a value for each number, and one for each array."""
+    numbers, _ = flatten_result(row)
+    found = []
+    for part in flatten(row, arrays=True)[0]:
+        size = getattr(part, "size", 1)
+        leaves, numbers = numbers[:size], numbers[size:]
+        found.append(child.array_of(leaves, Array((size,))) if is_array(part) and size else child.place(leaves[0]))
+    return found
 
 
 def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:

@@ -18,16 +18,17 @@ from autograd.compiler import c_build, locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.replay import replay
-from autograd.compiler.capture.signature import Reading, argument_names, read_call
-from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_result, is_capturing, tracing
+from autograd.compiler.capture.signature import Reading, argument_names, read_call, types_of_numbers
+from autograd.compiler.capture.trace import Trace, Traced, UnrollError, finish, flatten_result, is_capturing, tracing
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.machine import native
 from autograd.compiler.run import batch, fast_path, pickling
 from autograd.compiler.run.derived import Derived
 from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
 from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
-from autograd.ir.block import Program, evaluate
-from autograd.ir.derive import UnrollError
+from autograd.ir.block import Program
+from autograd.ir.evaluate import evaluate, flat
+from autograd.ir.rewrite import with_numbers_only
 from autograd.modes import current_mode, current_trace, inside_transform
 from autograd.sweep import topological_order
 from autograd.tree import flatten, is_array, make_array, only_floats
@@ -66,7 +67,7 @@ class Version:
             for i, leaf in enumerate(path.leaves, len(given)):
                 frame.inputs[i] = leaf.data
             failed = path.run(frame)
-            outputs: list[float] = frame.outputs[: len(path.program.outputs)]
+            outputs: list[float] = frame.outputs[: path.sizes[1]]
             path.pool.append(frame)
             if not failed:
                 if path.options == self.owner.options:  # what is there for a few inputs only is not tried first
@@ -97,7 +98,7 @@ class Version:
                 captured = capture(owner.function, arguments, given)
             same = same_branches(captured.program, self.paths)
             if same is not None and same.options.accurate:
-                return self.paths.index(same), evaluate(captured.program, captured.numbers)[0]
+                return self.paths.index(same), flat(evaluate(captured.program, captured.numbers)[0])
             path = captured.compiled(options_for(same, self.paths, owner.options, owner.__name__))
             self.paths.append(path)
             if not arguments.settled():  # nothing says which call this path would be right for
@@ -137,11 +138,10 @@ def capture(function: Function, arguments: Reading, given: Sequence[float]) -> C
     """Run a function once on tracers."""
     start = time.perf_counter()
     try:
-        trace, outputs, rebuild = _trace(function, arguments, given, maps=True)
+        trace, outputs, template = _trace(function, arguments, given, maps=True)
     except UnrollError as error:
-        trace, outputs, rebuild = _trace(function, arguments, given, maps=False)
+        trace, outputs, template = _trace(function, arguments, given, maps=False)
         trace.note_unrolled(0, str(error))
-    template = rebuild([0.0] * len(outputs))
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
@@ -150,12 +150,12 @@ def capture(function: Function, arguments: Reading, given: Sequence[float]) -> C
 
 def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool) -> Any:
     trace = Trace(real_bools=reaches_code_that_asks(function))
-    args, keywords = arguments.rebuild([Traced.of(trace, trace.input(x)) for x in given])
+    args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
     with tracing(trace, trace.map_rows if maps else None):
         result = function(*args, **keywords)
         leaves, rebuild = flatten_result(result)
-        outputs = [trace.place(leaf) for leaf in leaves]
-    return trace, outputs, rebuild
+        outputs = trace.outputs(leaves)
+    return trace, outputs, rebuild([0.0] * len(leaves))
 
 
 class Compiled(c_build.Entry):
@@ -433,8 +433,8 @@ class _WithRows(Compiled):
         return version, path, outputs
 
     def _record(self, path: Path, closed: list[Value]) -> _Recorded:
-        program = path.captured
-        place = {x: i for i, x in enumerate(path.leaves, program.inputs - len(path.leaves))}
+        program = with_numbers_only(path.captured)
+        place = {x: i for i, x in enumerate(path.leaves, path.sizes[0] - len(path.leaves))}
         operands = (*self.active, *[place[x] for x in closed])
         for x in closed:
             grown(x)

@@ -56,10 +56,9 @@ def batch_caller(args: Sequence[Signature], path: Path, row: Any | None, watch: 
 def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path, watch: Any) -> Any | None:
     if path.code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
-    code, program = path.code, path.program
     given = Part("tuple", (), tuple(arguments))
-    sizes = (program.inputs, len(program.outputs), code.work)
-    return extension.Caller(given, results, tuple(path.leaves), code, code.address, *sizes, watch)
+    sizes = *path.sizes, path.code.work
+    return extension.Caller(given, results, tuple(path.leaves), path.code, path.code.address, *sizes, watch)
 
 
 def _results(template: Any, leaf: Callable[[Any], Part | None]) -> Part | None:

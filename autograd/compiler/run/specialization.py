@@ -20,7 +20,8 @@ from autograd.compiler.lower.module import ALIGNMENT, Module
 from autograd.compiler.machine import cache, native
 from autograd.compiler.notices import notice
 from autograd.ir import simplify
-from autograd.ir.block import Guard, Program
+from autograd.ir.block import Guard, Program, loops, numbers_in, types_of
+from autograd.ir.text import lines
 from autograd.tree import flatten
 from autograd.value import Value
 
@@ -78,8 +79,7 @@ class TooManyPathsError(RuntimeError):
 
 def all_guards(program: Program) -> list[Guard]:
     """The guards of a program, those in its maps too."""
-    maps = [instruction.data.body.guards for instruction in program.code if instruction.op == "map"]
-    return [*program.guards, *[guard for guards in maps for guard in guards]]
+    return [*program.guards, *[guard for loop in loops(program) for guard in loop.body.guards]]
 
 
 def same_branches(program: Program, paths: Sequence[Path]) -> Path | None:
@@ -189,12 +189,15 @@ class Path:
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: native.Native = field(init=False)
+    sizes: tuple[int, int] = field(init=False)  # how many numbers the inputs and the outputs are
     rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
     seconds: float = 0.0
     pool: list[Frame] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         start = time.perf_counter()
+        types = types_of(self.captured)
+        self.sizes = numbers_in(self.captured.inputs), numbers_in([types[o] for o in self.captured.outputs])
         self.rebuild = flatten(self.template)[1]
         self.counts["captured"] = simplify.count(self.captured)
         with uncollected():
@@ -217,16 +220,16 @@ class Path:
         if seconds < LONG or self.options.quiet or self.story.told:
             return
         self.story.told = True
-        mapped = any(instruction.op == "map" for instruction in self.program.code)
+        mapped = any(True for _ in loops(self.program))
         reasons = [f"{self.counts['compiled']:,} instructions", *self.story.reasons(), *self.story.advice(mapped)]
         notice(f"compiling {self.story.name} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
 
     def text(self) -> str:
         """The program for people to read."""
-        given = self.names or [f"input[{k}]" for k in range(self.captured.inputs - len(self.leaves))]
+        given = self.names or [f"input[{k}]" for k in range(len(self.captured.inputs) - len(self.leaves))]
         closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
         reasons = [f"# {reason}" for reason in self.story.reasons()]
-        return "\n".join([*reasons, *self.program.lines([*given, *closed])])
+        return "\n".join([*reasons, *lines(self.program, [*given, *closed])])
 
     def module(self) -> Module:
         """The module for this machine, made anew: its text is too long to be kept."""
@@ -240,7 +243,7 @@ class Path:
         try:
             return self.pool.pop()
         except IndexError:
-            return Frame(self.program.inputs, len(self.program.outputs), self.code.work)
+            return Frame(*self.sizes, self.code.work)
 
     @property
     def captured_guards(self) -> list[Guard]:

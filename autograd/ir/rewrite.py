@@ -1,0 +1,148 @@
+"""The writer of copies: every pass that keeps the shape of a program is this copy with something done on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from autograd.ir.block import Array, Guard, Instruction, Loop, Program, Window, types_of
+from autograd.ir.builder import Builder, Rewriter
+
+Each = Callable[[Builder, int, Instruction, Mapping[int, int]], "int | None"]
+
+
+def copy(
+    program: Program,
+    rewriters: Sequence[Rewriter] = (),
+    order: Iterable[int] | None = None,
+    each: Each | None = None,
+    body: Callable[[Program], Program] | None = None,
+    inputs: Mapping[int, float] | None = None,
+) -> Program:
+    """Write a program anew.
+
+    Parameters
+    ----------
+    program : Program
+        What is copied.
+    rewriters : sequence of Rewriter
+        Look at every instruction that is emitted.
+    order : iterable of int, optional
+        Which instructions, in which order; all if it is not given.
+    each : callable, optional
+        Takes the builder, the number of an instruction, the instruction on its new operands, and where all values
+        before it are. It answers with the number of the value that stands for it, or None for the instruction itself.
+    body : callable, optional
+        What is done to the bodies of loops.
+    inputs : mapping, optional
+        Inputs that become constants.
+    """
+    builder = Builder(rewriters)
+    constants = inputs or {}
+    kept = [k for k in range(len(program.inputs)) if k not in constants]
+    renumbered = {old: new for new, old in enumerate(kept)}
+    builder.inputs = [program.inputs[k] for k in kept]
+    place: dict[int, int] = {}
+    for at in range(len(program.code)) if order is None else order:
+        op, operands, data = program.code[at]
+        if op == "constant":
+            place[at] = builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data)
+            continue
+        if op == "input":
+            place[at] = (
+                builder.constant(constants[data]) if data in constants else builder.emit("input", (), renumbered[data])
+            )
+            continue
+        if op == "loop" and body is not None:
+            data = replace(data, body=body(data.body))
+        new = Instruction(op, tuple([place[o] for o in operands]), data)
+        found = each(builder, at, new, place) if each is not None else None
+        place[at] = builder.emit(*new) if found is None else found
+    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
+    return Program(builder.code, [place[o] for o in program.outputs], tuple(builder.inputs), guards)
+
+
+def dependencies(program: Program) -> list[tuple[int, ...]]:
+    """What must come before each instruction: its operands, and whatever else looks at an array that it changes."""
+    code = program.code
+    found = [i.operands for i in code]
+    takers = [at for at, (op, _, data) in enumerate(code) if op == "add_at" or (op == "loop" and data.accumulators)]
+    if not takers:
+        return found
+    root = list(range(len(code)))
+    users: dict[int, list[int]] = {}
+    for at, (op, operands, data) in enumerate(code):
+        if op in ("read", "add_at", "pos"):
+            root[at] = root[operands[0]]
+        elif op == "item" and (loop := code[operands[0]].data).carries <= data < loop.handed:
+            root[at] = root[code[operands[0]].operands[loop.shared + data]]
+        for o in operands:
+            users.setdefault(root[o], []).append(at)
+    for at in takers:
+        op, operands, data = code[at]
+        taken = operands[:1] if op == "add_at" else operands[data.shared + data.carries : data.shared + data.handed]
+        before = [user for o in taken for user in users[root[o]] if user < at]
+        found[at] = (*operands, *before)
+    return found
+
+
+def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, tuple[int, ...], dict[int, int]]:
+    """A loop with only the results that are used, and what they need; its operands; the results' new numbers."""
+    body = loop.body
+    wanted = {k for k in range(loop.handed) if k in used}
+    outs = [k for k in range(loop.handed, loop.handed + len(loop.kinds)) if k in used]
+    always = [g.value for g in body.guards]
+    while True:
+        roots = [*[body.outputs[k] for k in (*sorted(wanted), *outs)], *always]
+        alive = reached(body, roots)
+        inputs = {body.code[at].data for at in alive if body.code[at].op == "input"}
+        more = {k for k in range(loop.handed) if loop.first_carry + k in inputs} - wanted
+        if not more:
+            break
+        wanted |= more
+    handed = sorted(wanted)
+    first = loop.first_carry
+    kept = [0]
+    for k in range(1, len(body.inputs)):
+        is_handed = first <= k < loop.first_element
+        if (k - first in wanted) if is_handed else k in inputs:
+            kept.append(k)
+    order = {old: new for new, old in enumerate(kept)}
+    code = [i._replace(data=order.get(i.data, -1)) if i.op == "input" else i for i in body.code]
+    results = [*handed, *outs]
+    smaller = Program(code, [body.outputs[k] for k in results], tuple([body.inputs[k] for k in kept]), body.guards)
+    carries = sum(k < loop.carries for k in handed)
+    new = Loop(
+        copy(smaller, order=sorted(reached(smaller, [*smaller.outputs, *always]))),
+        loop.extent,
+        sum(0 < k < first for k in kept),
+        carries,
+        len(handed) - carries,
+        tuple([loop.kinds[k - loop.handed] for k in outs]),
+        loop.backwards,
+    )
+    return new, tuple([operands[k - 1] for k in kept[1:]]), {old: at for at, old in enumerate(results)}
+
+
+def reached(program: Program, roots: Iterable[int]) -> set[int]:
+    """The instructions that these values depend on, and their own."""
+    found = set(roots)
+    for at in range(max(found, default=-1), -1, -1):
+        if at in found:
+            found.update(program.code[at].operands)
+    return found
+
+
+def with_numbers_only(program: Program) -> Program:
+    """The program with each number of its arrays as an output of its own."""
+    types = types_of(program)
+    code = list(program.code)
+    outputs: list[int] = []
+    for o in program.outputs:
+        kind = types[o]
+        if isinstance(kind, Array):
+            outputs += range(len(code), len(code) + kind.size())
+            code += [Instruction("read", (o,), Window((), k)) for k in range(kind.size())]
+        else:
+            outputs.append(o)
+    return Program(code, outputs, program.inputs, program.guards)

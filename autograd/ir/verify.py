@@ -1,0 +1,232 @@
+"""The rules of the program form, checked: types, order, shapes, guards, and that nothing reads what was overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autograd.ir.block import (
+    COMPARISONS,
+    LOGIC,
+    LOOP,
+    NUMBER,
+    TRUTH,
+    Array,
+    Instruction,
+    Loop,
+    Program,
+    Type,
+    Window,
+    size_of,
+    type_of,
+)
+from autograd.rules import TABLE
+
+# op → the types of its operands, where they are always the same
+FIXED: dict[str, tuple[Type, ...]] = {
+    "select": (TRUTH, NUMBER, NUMBER),
+    "not": (TRUTH,),
+    **dict.fromkeys(COMPARISONS, (NUMBER, NUMBER)),
+    **dict.fromkeys(LOGIC.keys() - {"not"}, (TRUTH, TRUTH)),
+}
+NEW = frozenset({"zeros", "add_at", "item"})  # what makes an array that may be added to
+
+
+class InvalidProgramError(Exception):
+    """A program breaks a rule of the form: a bug in whatever made it."""
+
+
+def verify(program: Program) -> Program:
+    """The same program, if it keeps all rules.
+
+    Raises
+    ------
+    InvalidProgramError
+        With the instruction and the rule that it breaks.
+
+    Examples
+    --------
+    >>> verify(Program([Instruction("neg", (0,))], [0]))
+    Traceback (most recent call last):
+        ...
+    autograd.ir.verify.InvalidProgramError: v0 = neg (0,): operand 0 is not an earlier value
+    """
+    _Verifier(program, frozenset()).run()
+    return program
+
+
+class _Verifier:
+    """Checks one block; `added` are the numbers of its inputs that may be added to."""
+
+    def __init__(self, program: Program, added: frozenset[int]) -> None:
+        self.program, self.added = program, added
+        self.types: list[Type] = []
+        self.results: dict[int, list[Type]] = {}
+        self.root: list[int] = []  # whose storage the value of an array is
+        self.gone: dict[int, int] = {}  # storage → the instruction that took it over
+
+    def run(self) -> list[Type]:
+        """Check the block; the types of its values."""
+        for at, instruction in enumerate(self.program.code):
+            self.instruction(at, instruction)
+        for o in self.program.outputs:
+            if not 0 <= o < len(self.types) or self.types[o] == LOOP:
+                raise InvalidProgramError(f"output {o} is no value")
+            self._check_there(f"output {o}", o)
+        for guard in self.program.guards:
+            if not 0 <= guard.value < len(self.types) or self.types[guard.value] != TRUTH:
+                raise InvalidProgramError(f"guard v{guard.value} is no truth")
+        return self.types
+
+    def instruction(self, at: int, instruction: Instruction) -> None:
+        """Check an instruction, and note the type and the storage of its value."""
+        op, operands, data = instruction
+        self.where = f"v{at} = {op} {operands if operands else ''}".rstrip()
+        for k, o in enumerate(operands):
+            self.demand(isinstance(o, int) and 0 <= o < at, f"operand {k} is not an earlier value")
+            self._check_there(f"{self.where}: operand {k}", o)
+        given = [self.types[o] for o in operands]
+        check = getattr(self, f"_{op}", None) if op.isidentifier() else None
+        if op in FIXED:
+            self.demand(tuple(given) == FIXED[op], f"takes {_said(FIXED[op])}, not {_said(given)}")
+        elif check is not None and op not in TABLE:
+            check(at, instruction, given)
+        elif op != "pos" or not isinstance(given[0], Array):
+            self.demand(op in TABLE, "there is no such operation")
+            arity = TABLE[op].arity
+            self.demand(all(kind == NUMBER for kind in given), f"takes numbers, not {_said(given)}")
+            self.demand(arity is None or arity == len(operands), f"takes {arity} operands, not {len(operands)}")
+        if op == "item":
+            self.types.append(self.results[operands[0]][data])
+        else:
+            self.types.append(type_of(instruction, self.types, self.program.inputs))
+        self.root.append(self._root(at, instruction))
+
+    def _root(self, at: int, instruction: Instruction) -> int:
+        """Whose storage a value is: an array that is read, added to or accumulated into stays where it was."""
+        op, operands, data = instruction
+        if not isinstance(self.types[at], Array):
+            return at
+        if op in ("read", "add_at", "pos"):
+            return self.root[operands[0]]
+        if op == "item":
+            _, given, loop = self.program.code[operands[0]]
+            if loop.carries <= data < loop.handed:
+                return self.root[given[loop.shared + data]]
+        return at
+
+    def demand(self, holds: bool, rule: str) -> None:
+        """Raise unless the rule holds."""
+        if not holds:
+            raise InvalidProgramError(f"{self.where}: {rule}")
+
+    def _check_there(self, what: str, value: int) -> None:
+        if isinstance(self.types[value], Array) and self.root[value] in self.gone:
+            taker = self.gone[self.root[value]]
+            if value < taker:
+                raise InvalidProgramError(f"{what} is an array that v{taker} has changed")
+
+    def take(self, at: int, array: int) -> None:
+        """An instruction changes an array in place."""
+        root = self.root[array]
+        op, _, data = self.program.code[root]
+        ours = op in NEW or (op == "input" and data in self.added)
+        self.demand(ours, f"v{array} is not an array of this block that may be changed")
+        self.gone[root] = at
+
+    # ---- the operations that are no primitives ---------------------------------------------------------------
+
+    def _input(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self.demand(not given and 0 <= instruction.data < len(self.program.inputs), "there is no such input")
+
+    def _constant(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self.demand(not given and type(instruction.data) in (float, bool), "a constant is a float or a bool")
+
+    def _custom(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self.demand(all(kind == NUMBER for kind in given), f"takes numbers, not {_said(given)}")
+
+    def _stop(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self.demand(list(given) == [NUMBER], f"takes a number, not {_said(given)}")
+
+    def _zeros(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self.demand(not given and bool(instruction.data), "takes no operands, and has a shape")
+
+    def _table(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        shape, numbers = instruction.data
+        self.demand(not given and Array(shape).size() == len(numbers), f"{len(numbers)} numbers do not fill the shape")
+
+    def _pack(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self.demand(all(kind == NUMBER for kind in given), f"takes numbers, not {_said(given)}")
+        self.demand(Array(instruction.data).size() == len(given), f"{len(given)} numbers do not fill the shape")
+
+    def _read(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self._window(instruction.data, given[0], given[1:])
+
+    def _add_at(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        window: Window = instruction.data
+        self._window(window, given[0], given[2:])
+        expected = Array(window.shape) if window.shape else NUMBER
+        self.demand(given[1] == expected, f"adds {given[1]} to a window that is {expected}")
+        array, added = instruction.operands[:2]
+        self.demand(not isinstance(given[1], Array) or self.root[array] != self.root[added], "adds an array to itself")
+        self.take(at, array)
+
+    def _window(self, window: Window, array: Type, indices: Sequence[Type]) -> None:
+        self.demand(isinstance(array, Array), f"takes an array, not {array}")
+        self.demand(all(kind == NUMBER for kind in indices), f"indices are numbers, not {_said(indices)}")
+        self.demand(len(window.steps) == len(indices), "has not a step for each index")
+        self.demand(len(window.strides) == len(window.shape), "has not a stride for each axis")
+        if not indices and isinstance(array, Array):
+            ends = [(e - 1) * s for e, s in zip(window.shape, window.strides) if isinstance(e, int)]
+            low = window.offset + sum(min(end, 0) for end in ends)
+            high = window.offset + sum(max(end, 0) for end in ends)
+            self.demand(0 <= low and high < size_of(array), "the window is not inside the array")
+
+    def _item(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        self.demand(list(given) == [LOOP], f"takes a loop, not {_said(given)}")
+        count = len(self.results[instruction.operands[0]])
+        self.demand(0 <= instruction.data < count, f"the loop has {count} results")
+
+    def _loop(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
+        loop: Loop = instruction.data
+        body, where = loop.body, self.where
+        self.demand(len(body.inputs) == len(given) + 1, f"{len(given)} operands for {len(body.inputs)} inputs")
+        self.demand(body.inputs[0] == NUMBER, "the counter is a number")
+        self.demand(list(given) == loop.operand_types(), f"takes {_said(loop.operand_types())}, not {_said(given)}")
+        self.demand(all(t == NUMBER for t in given[loop.shared :][: loop.carries]), "carries are numbers")
+        self.demand(len(body.outputs) == loop.handed + len(loop.kinds), "has not a kind for each result")
+        first = loop.first_carry + loop.carries
+        inside = _Verifier(body, frozenset(range(first, loop.first_element)))
+        try:
+            types = inside.run()
+        except InvalidProgramError as error:
+            raise InvalidProgramError(f"{where}: in its body, {error}") from None
+        for k, o in enumerate(body.outputs[: loop.handed]):
+            self.demand(types[o] == body.inputs[loop.first_carry + k], f"a step hands on {types[o]} as carry {k}")
+        for k in range(loop.carries, loop.handed):
+            root = body.code[inside.root[body.outputs[k]]]
+            self.demand(
+                root.op == "input" and root.data == loop.first_carry + k,
+                f"accumulator {k} is another array after a step",
+            )
+        self._check_only_added(body, inside, range(first, loop.first_element))
+        for kind, o in zip(loop.kinds, body.outputs[loop.handed :]):
+            self.demand(kind in ("each", "sum"), f"a result cannot be of the kind {kind!r}")
+            self.demand(kind == "each" or types[o] == NUMBER, f"only numbers are added up, not {types[o]}")
+            self.demand(types[o] != TRUTH, "a truth is no result")
+        for k in range(loop.shared + loop.carries, loop.shared + loop.handed):
+            self.take(at, instruction.operands[k])
+        self.results[at] = loop.result_types(types)
+
+    def _check_only_added(self, body: Program, inside: _Verifier, numbers: range) -> None:
+        """Accumulators are added to and handed on: no step depends on what others added."""
+        roots = {at for at, i in enumerate(body.code) if i.op == "input" and i.data in numbers}
+        for at, (op, operands, data) in enumerate(body.code):
+            for k, o in enumerate(operands):
+                if not isinstance(inside.types[o], Array) or inside.root[o] not in roots:
+                    continue
+                handed = op == "loop" and data.shared + data.carries <= k < data.shared + data.handed
+                self.demand((op == "add_at" and k == 0) or handed, f"its body reads an accumulator in v{at}")
+
+
+def _said(types: Sequence[Type]) -> str:
+    return ", ".join(map(str, types)) or "nothing"

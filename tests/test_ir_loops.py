@@ -1,0 +1,271 @@
+"""Loops in the program form: derivatives of any order against finite differences, their cost, and the rules."""
+
+import random
+from typing import Any
+
+import pytest
+
+from autograd import rules
+from autograd.ir.block import NUMBER, Array, Instruction, Program, Window, whole
+from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.derive import FRESH, forward, mapped_rewriters, reverse
+from autograd.ir.evaluate import Counts, evaluate, flat
+from autograd.ir.simplify import count, prepare, simplify, unroll
+from autograd.ir.verify import InvalidProgramError, verify
+
+SIZES = {"number": (), "steps": (6,), "table": (5,)}
+
+
+def new() -> Builder:
+    """A program in the middle of differentiation."""
+    return Builder(mapped_rewriters(), FRESH)
+
+
+def descent(steps: int) -> tuple[Builder, list[int], int]:
+    """x ← x - a (sin x - u[i] p[1 + ⌊|x|⌋]) p[0]: a carry, elements, shared numbers, and reads at computed places."""
+    b = new()
+    inputs = [b.input(), b.input(), b.input(Array((steps,))), b.input(Array((5,)))]
+    made = LoopBuilder(b, body := b.inner(), steps)
+    x, a = body.wrap(made.carry(inputs[0])), body.wrap(made.shared(inputs[1]))
+    u, p = body.wrap(made.element(inputs[2])), made.shared(inputs[3])
+    looked = body.wrap(body.emit("read", (p, body.place(rules.floor(abs(x)))), Window((), 1, (), (1,))))
+    following = x - a * (rules.sin(x) - u * looked) * body.wrap(body.element(p, 0))
+    outs = [(body.place(following * following * looked), "sum"), (body.place(following * a), "each")]
+    loop = made.finish([body.place(following)], outs)
+    last, total, path = [b.wrap(b.emit("item", (loop,), k)) for k in range(3)]
+    return b, inputs, b.place(last + total * b.wrap(b.element(path.index, 2)))
+
+
+def rows(steps: int) -> tuple[Builder, list[int], int]:
+    """Σ sin(w · row) over the rows of a table, and the sum of squares of a stacked result: no carries."""
+    b = new()
+    inputs = [b.input(Array((3,))), b.input(Array((steps, 3)))]
+    made = LoopBuilder(b, body := b.inner(), steps)
+    w, row = made.shared(inputs[0]), made.element(inputs[1])
+    products = [body.wrap(body.element(w, k)) * body.wrap(body.element(row, k)) for k in range(3)]
+    y = rules.sin(products[0] + products[1] * products[2])
+    packed = body.emit("pack", (y.index, body.place(y * products[0])), (2,))
+    loop = made.finish([], [(y.index, "sum"), (packed, "each")])
+    total, table = [b.emit("item", (loop,), k) for k in range(2)]
+    second = LoopBuilder(b, inner := b.inner(), steps)
+    pair = second.element(table)
+    square = inner.place(inner.wrap(inner.element(pair, 0)) * inner.wrap(inner.element(pair, 1)))
+    squares = b.wrap(b.emit("item", (second.finish([], [(square, "sum")]),), 0))
+    return b, inputs, b.place(b.wrap(total) * squares)
+
+
+def nested(steps: int) -> tuple[Builder, list[int], int]:
+    """A loop with hand-over inside a map, over an array that the inner steps read at the outer counter."""
+    b = new()
+    inputs = [b.input(), b.input(Array((steps, 4)))]
+    outer = LoopBuilder(b, body := b.inner(), steps)
+    start, table = outer.shared(inputs[0]), outer.shared(inputs[1])
+    within = LoopBuilder(body, inner := body.inner(), 4)
+    x, grid = inner.wrap(within.carry(start)), within.shared(table)
+    row = within.shared(outer.counter)
+    cell = inner.wrap(inner.emit("read", (grid, row, within.counter), Window((), 0, (), (4, 1))))
+    step = x + rules.tanh(x * cell)
+    last = body.emit("item", (within.finish([step.index], []),), 0)
+    loop = outer.finish([], [(last, "sum")])
+    return b, inputs, b.emit("item", (loop,), 0)
+
+
+PROGRAMS = [descent, rows, nested]
+STEPS = 6
+
+
+def numbers(b: Builder, inputs: list[int], seed: int) -> list[Any]:
+    """Random numbers for the inputs."""
+    draw = random.Random(seed)
+    kinds = [b.type_of(x) for x in inputs]
+    return [
+        [draw.uniform(0.2, 0.9) for _ in range(kind.size())] if isinstance(kind, Array) else draw.uniform(0.2, 0.9)
+        for kind in kinds
+    ]
+
+
+def shaped(like: list[Any], leaves: list[float]) -> list[Any]:
+    """Numbers in the shape of others."""
+    left = iter(leaves)
+    return [[next(left) for _ in x] if isinstance(x, list) else next(left) for x in like]
+
+
+def slopes(function: Any, given: list[Any], h: float = 1e-6) -> list[float]:
+    """Central differences of a function by all numbers of its arguments."""
+    leaves = flat(given)
+    found = []
+    for k in range(len(leaves)):
+        up, down = list(leaves), list(leaves)
+        up[k] += h
+        down[k] -= h
+        found.append((function(shaped(given, up)) - function(shaped(given, down))) / (2 * h))
+    return found
+
+
+def snapshot(b: Builder, outputs: list[int]) -> Program:
+    """The program so far; what is appended later is not in it."""
+    return verify(Program(list(b.code), outputs, tuple(b.inputs)))
+
+
+def versions(program: Program) -> list[Program]:
+    """A program after each stage of the compiler."""
+    simple = simplify(program)
+    return [program, simple, prepare(simple), unroll(prepare(simple))]
+
+
+@pytest.mark.parametrize("make", PROGRAMS)
+def test_gradients(make: Any) -> None:
+    """The reverse sweep over a loop is a loop, and its results are those of finite differences."""
+    b, inputs, y = make(STEPS)
+    value = snapshot(b, [y])
+    given = numbers(b, inputs, 1)
+    found = reverse(b, {y: b.constant(1.0)}, inputs)
+    expected = slopes(lambda x: evaluate(value, x)[0][0], given)
+    for program in versions(snapshot(b, [found[x] for x in inputs])):
+        assert expected == pytest.approx(flat(evaluate(program, given)[0]), rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("make", PROGRAMS)
+def test_second_order(make: Any) -> None:
+    """Hessian times vector, by a forward sweep over a reverse one and by two reverse ones."""
+    b, inputs, y = make(STEPS)
+    given = numbers(b, inputs, 2)
+    found = reverse(b, {y: b.constant(1.0)}, inputs)
+    gradient = simplify(snapshot(b, [found[x] for x in inputs]))
+    directions = numbers(b, inputs, 3)
+    vector = [b.input(b.type_of(x)) for x in inputs]
+    along = forward(b, dict(zip(inputs, vector)))
+    twice = reverse(b, {found[x]: v for x, v in zip(inputs, vector)}, inputs)
+
+    def projected(x: list[Any]) -> float:
+        return sum(g * d for g, d in zip(flat(evaluate(gradient, x)[0]), flat(directions)))
+
+    expected = slopes(projected, given)
+    for outputs in ([along[found[x]] for x in inputs], [twice[x] for x in inputs]):
+        for program in versions(snapshot(b, outputs)):
+            result = flat(evaluate(program, [*given, *directions])[0])
+            assert expected == pytest.approx(result, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("make", PROGRAMS)
+def test_third_order(make: Any) -> None:
+    """The form is closed under differentiation: a third sweep goes through what the second one made."""
+    b, inputs, y = make(STEPS)
+    given = numbers(b, inputs, 4)
+    found = reverse(b, {y: b.constant(1.0)}, inputs)
+    first = [b.input(b.type_of(x)) for x in inputs]
+    twice = reverse(b, {found[x]: v for x, v in zip(inputs, first)}, inputs)
+    product = simplify(snapshot(b, [twice[x] for x in inputs]))
+    second = [b.input(b.type_of(x)) for x in inputs]
+    thrice = reverse(b, {twice[x]: v for x, v in zip(inputs, second)}, inputs)
+    along, across = numbers(b, inputs, 5), numbers(b, inputs, 6)
+
+    def projected(x: list[Any]) -> float:
+        return sum(g * d for g, d in zip(flat(evaluate(product, [*x, *along])[0]), flat(across)))
+
+    expected = slopes(projected, given, 1e-5)
+    program = simplify(snapshot(b, [thrice[x] for x in inputs]))
+    result = flat(evaluate(program, [*given, *along, *across])[0])
+    assert expected == pytest.approx(result, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("make", PROGRAMS)
+def test_a_gradient_costs_a_constant_times_its_function(make: Any) -> None:
+    """Instructions executed and numbers stored grow with the steps alone, and the program does not grow at all."""
+    ratios, sizes = [], []
+    for steps in (10, 100, 1000):
+        b, inputs, y = make(steps)
+        given = numbers(b, inputs, 7)
+        value = simplify(snapshot(b, [y]))
+        found = reverse(b, {y: b.constant(1.0)}, inputs)
+        gradient = simplify(snapshot(b, [y, *[found[x] for x in inputs]]))
+        once, both = Counts(), Counts()
+        evaluate(value, given, counts=once)
+        evaluate(gradient, given, counts=both)
+        assert both.executed <= 8 * once.executed
+        assert both.allocated <= 20 * steps + 20
+        ratios.append(both.executed / once.executed)
+        sizes.append(count(gradient))
+    assert ratios[0] == pytest.approx(ratios[2], rel=0.1)
+    assert 1 == len(set(sizes))
+
+
+def test_text_of_a_loop() -> None:
+    """A printed loop reads as its source: elements by counter, sums with +=, and what a step hands on."""
+    b, _, y = descent(STEPS)
+    text = str(simplify(snapshot(b, [y]))).splitlines()
+    assert "v4[0] = input[0]" == text[0]
+    assert "for v4.i in 0..6:" == text[1]
+    assert any("input[2][v4.i] input[3][1 + v4." in line for line in text)
+    assert any(line.startswith("    v4[1] += ") for line in text)
+    assert any(line.startswith("    v4[2][v4.i] = ") for line in text)
+    assert text[-1].startswith("return ")
+
+
+# ---- the verifier ----------------------------------------------------------------------------------------------------
+
+
+def block(*code: tuple[Any, ...], inputs: tuple[Any, ...] = (NUMBER, Array((3,)))) -> Program:
+    """A program of these instructions; the first are its inputs."""
+    given = [Instruction("input", (), k) for k in range(len(inputs))]
+    made = [*given, *[Instruction(*i) for i in code]]
+    return Program(made, [len(made) - 1], inputs)
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (block(("neg", (7,))), "operand 0 is not an earlier value"),
+        (block(("neg", (1,))), r"takes numbers, not number\[3\]"),
+        (block(("add", (0,))), "takes 2 operands, not 1"),
+        (block(("frobnicate", (0,))), "there is no such operation"),
+        (block(("select", (0, 0, 0))), "takes truth, number, number, not number, number, number"),
+        (block(("read", (0,), Window(()))), "takes an array, not number"),
+        (block(("read", (1,), Window((), 3))), "the window is not inside the array"),
+        (block(("read", (1,), Window((2,), 2, (1,)))), "the window is not inside the array"),
+        (block(("read", (1, 0), Window(()))), "has not a step for each index"),
+        (block(("add_at", (1, 0), Window(()))), "v1 is not an array of this block that may be changed"),
+        (block(("zeros", (), (3,)), ("add_at", (2, 1), Window(()))), "adds number"),
+        (
+            block(("zeros", (), (3,)), ("add_at", (2, 0), Window(())), ("read", (2,), Window(()))),
+            "an array that v3 has changed",
+        ),
+        (block(("pack", (0, 0), (3,))), "2 numbers do not fill the shape"),
+        (block(("table", (), ((2,), (1.0,)))), "1 numbers do not fill the shape"),
+        (block(("constant", (), 1)), "a constant is a float or a bool"),
+        (block(("item", (0,), 0)), "takes a loop, not number"),
+        (block(("input", (), 5)), "there is no such input"),
+    ],
+)
+def test_rules_are_checked(program: Program, message: str) -> None:
+    """A program that breaks a rule is named with the instruction and the rule."""
+    with pytest.raises(InvalidProgramError, match=message):
+        verify(program)
+
+
+def test_accumulators_are_only_added_to() -> None:
+    """A step that looks at what others have added is refused."""
+    b = new()
+    made = LoopBuilder(b, body := b.inner(), 4)
+    array = made.accumulator(b.emit("zeros", (), (3,)))
+    number = body.element(array, 1)
+    added = body.emit("add_at", (array, number), Window((), 2))
+    loop = made.finish([added], [])
+    with pytest.raises(InvalidProgramError, match="its body reads an accumulator"):
+        verify(b.program([b.emit("item", (loop,), 0)]))
+
+
+def test_windows_of_windows() -> None:
+    """A part of a part of an array, of rows and columns, is read and added to where it belongs."""
+    grid = Array((3, 4))
+    b = Builder()
+    table = b.input(grid)
+    column = b.emit("read", (table,), Window((3,), 1, (4,)))
+    last = b.emit("read", (column,), Window((2,), 1, (1,)))
+    total = b.emit("add_at", (b.emit("zeros", (), (3, 4)), last), Window((2,), 0, (5,)))
+    program = verify(b.program([last, total]))
+    cells = [float(k) for k in range(12)]
+    found, whole_grid = evaluate(program, [cells])[0]
+    assert [5.0, 9.0] == found
+    assert [5.0, 0.0, 0.0, 0.0, 0.0, 9.0, *[0.0] * 6] == whole_grid
+    assert whole(grid) == Window((3, 4), 0, (4, 1))
