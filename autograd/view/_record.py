@@ -11,7 +11,7 @@ from autograd.calls import CallRule
 from autograd.rules import TABLE, Rule
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
-from autograd.view._groups import Group, find_groups
+from autograd.view._fold import Group, find_groups
 from autograd.view._symbols import Symbol, local_derivatives
 
 Json = dict[str, Any]
