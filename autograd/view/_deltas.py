@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
+from autograd.view._groups import layer_of, weighted_sums
 from autograd.view._names import named_parameters, outer
 from autograd.view._symbols import show
 
-LINEAR = {"add", "sub", "neg", "pos", "sum", "mul", "dot", "fma"}  # what a weighted sum is made of
 Table = dict[str, list[list[float]]]
 
 
@@ -71,52 +70,17 @@ def deltas(model: Any, loss: Value) -> Deltas:
     neurons: dict[str, list[Value]] = {}
     for name, parameter in named_parameters(model):
         neurons.setdefault(outer(name), []).append(parameter)
-    sums = _weighted_sums(topological_order(loss), neurons)
+    sums: dict[str, list[Value]] = {neuron: [] for neuron in neurons}
+    for node, neuron in weighted_sums(topological_order(loss), neurons).items():
+        sums[neuron].append(node)
     adjoints = {loss: 1.0} | {message.operand: message.total for message in record_sweep(loss)}
     found = Deltas()
     for neuron in neurons:
         if not sums[neuron]:
             raise ValueError(
                 f"no weighted sum of the parameters of {neuron or 'the model'!r} was found in the graph of the loss: "
-                "the loss does not depend on all of them, or they are not combined by additions and products alone"
+                "the loss does not depend on all of them, they are not combined by additions and products alone, or "
+                "parameters of another neuron (shared weights, say) are in the same sum"
             )
-        found.setdefault(_layer(neuron), []).append([adjoints.get(z, 0.0) for z in sums[neuron]])
+        found.setdefault(layer_of(neuron), []).append([adjoints.get(z, 0.0) for z in sums[neuron]])
     return found
-
-
-def _layer(neuron: str) -> str:
-    """The layer that a neuron is in: its path without the last step, or without the last index."""
-    return outer(neuron) or (neuron.rpartition("[")[0] if neuron.endswith("]") else neuron)
-
-
-def _weighted_sums(order: list[Value], neurons: Mapping[str, list[Value]]) -> dict[str, list[Value]]:
-    """For every neuron the nodes in which the last of its parameters comes in, by sums and products with others."""
-    home: dict[Value, tuple[str, int]] = {}  # parameter or unfinished sum → its neuron, and a bit per parameter in it
-    complete: dict[str, int] = {}
-    for neuron, parameters in neurons.items():
-        complete[neuron] = (1 << len(parameters)) - 1
-        home.update({p: (neuron, 1 << i) for i, p in enumerate(parameters)})
-    sums: dict[str, list[Value]] = {neuron: [] for neuron in neurons}
-    for node in order:
-        parts = [home.get(o) if isinstance(o, Value) else None for o in node.operands]
-        mine = [p for p in parts if p]
-        if not mine or node.op is None or node.op.name not in LINEAR or len({p[0] for p in mine}) > 1:
-            continue
-        if _is_quadratic(node.op.name, parts):
-            continue
-        neuron, bits = mine[0][0], 0
-        for _, more in mine:
-            bits |= more
-        if bits == complete[neuron]:
-            sums[neuron].append(node)
-        else:
-            home[node] = neuron, bits
-    return sums
-
-
-def _is_quadratic(name: str, parts: list[Any]) -> bool:
-    """Whether parameters are multiplied with one another (a penalty on the weights, say), not with inputs."""
-    if name == "mul" or name == "fma":
-        return bool(parts[0] and parts[1])
-    half = len(parts) // 2
-    return name == "dot" and any(a and b for a, b in zip(parts[:half], parts[half:]))

@@ -21,7 +21,8 @@ except ImportError as error:
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
 from autograd.view._dot import layout
-from autograd.view._names import outer, steps
+from autograd.view._groups import Modules, group_by_module
+from autograd.view._names import steps
 
 # Blue and orange of Okabe and Ito's palette, told apart by the colour-blind (https://jfly.uni-koeln.de/color/).
 # Boxes are light with dark text, lines and free text of middle brightness: both can be read on white and on black.
@@ -33,8 +34,6 @@ FRAME = {"color": GREY, "style": "rounded", "labelloc": "t", "labeljust": "l"}
 
 _UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")  # what no XML 1.0 may contain
 _NAMES = re.compile(r"\\(?=[GNETHL\\])")  # a backslash that Graphviz takes for the start of an escape
-_WORD = r"[^\W\d]\w*(?:\[[^\]]*\])*"
-_PATH = re.compile(rf"((?:{_WORD}\.)*){_WORD}")  # layers[0].neurons[3].w[1]
 
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
@@ -66,7 +65,7 @@ class _Box:
     title: str
     lines: list[str]
     grad: float | None = None  # decides the colour
-    path: str = ""  # the module to which it belongs
+    modules: Modules = ()  # around it, from the outside in
     look: dict[str, str] = field(default_factory=dict)
 
 
@@ -203,7 +202,7 @@ class _Graph:
         self.messages = {(m.node, m.slot): m for m in record_sweep(roots)}
         self.adjoints = dict.fromkeys(order, 0.0) | dict.fromkeys(roots, 1.0)
         self.adjoints |= {m.operand: m.total for m in self.messages.values()}
-        self.paths = _module_paths(order)
+        self.modules = dict(zip(order, group_by_module(order, [node.label for node in order])))
 
     def number(self, x: float) -> str:
         """A number as it is printed."""
@@ -213,14 +212,16 @@ class _Graph:
         """The box of one node."""
         adjoint = self.adjoints[node]
         name = node.label or ""
-        path = self.paths.get(node, "")
-        name = "" if node.op is not None and name == path else name.removeprefix(f"{path}.")
+        modules = self.modules[node]
+        if modules:
+            name = "" if node.op is not None and name == modules[-1] else name.removeprefix(f"{modules[-1]}.")
         title = f"{node.op.symbol}  {name}" if node.op is not None else name
         lines = [f"data {self.number(node.data)}", f"grad {self.number(adjoint)}"]
         if node.grad not in (0.0, adjoint):
             lines.append(f".grad {self.number(node.grad)} (accumulated)")
         look = {"style": "filled,rounded", "tooltip": _quoted(node.op.name)} if node.op is not None else {}
-        return _Box(title.strip(), lines, adjoint, path, look | ({"penwidth": "2.5"} if node in self.outputs else {}))
+        look |= {"penwidth": "2.5"} if node in self.outputs else {}
+        return _Box(title.strip(), lines, adjoint, modules, look)
 
     def line(self, tail: Hashable, head: Hashable, message: Message | None) -> _Line:
         """The line of one operand slot."""
@@ -240,13 +241,13 @@ class _Graph:
                 if type(operand) is float:  # a constant is a box of its own wherever it is used
                     tail = (node, slot)
                     look = {"shape": "plaintext", "style": "", "fontcolor": GREY, "width": "0", "height": "0"}
-                    boxes[tail] = _Box(self.number(operand), [], None, self.paths.get(node, ""), look)
+                    boxes[tail] = _Box(self.number(operand), [], None, self.modules[node], look)
                 lines.append(self.line(tail, node, self.messages.get((node, slot))))
         return _compose(boxes, lines)
 
     def folded(self, depth: int) -> tuple[dict[Hashable, _Box], list[_Line]]:
         """A box for each group of nodes, a line for all messages between two groups."""
-        group = _groups(self.order, self.paths, depth)
+        group = _groups(self.order, self.modules, depth)
         members: dict[Hashable, list[Value]] = defaultdict(list)
         between: dict[tuple[Hashable, Hashable], list[Message | None]] = defaultdict(list)
         for node in self.order:
@@ -278,51 +279,7 @@ class _Graph:
         return _Line(tail, head, f"{len(arrived):,} messages\n‖·‖ {self.number(hypot(*arrived))}")
 
 
-def _module_paths(order: Sequence[Value]) -> dict[Value, str]:
-    """The module to which a node belongs, where the labels tell.
-
-    A parameter belongs where its label says. A computed node belongs to a module if the module put its path on it
-    as a label, if it works on that module's parameters, or if it stands between two such nodes.
-    """
-    paths: dict[Value, str] = {}
-    for node in order:
-        match = _PATH.fullmatch(node.label) if node.op is None and node.label else None
-        if match and match[1]:
-            paths[node] = match[1].removesuffix(".")
-    known = {parent for path in set(paths.values()) for parent in _with_parents(path)}
-    source: dict[Value, str] = dict(paths)  # the one module that all of a node's operands lead back to
-    for node in order:
-        if node.op is None:
-            continue
-        operands = [o for o in node.operands if type(o) is not float]
-        path = node.label if node.label in known else _common([paths[o] for o in operands if o in paths and not o.op])
-        if path:
-            paths[node] = path
-        sources = {source[o] for o in operands if o in source}
-        if path or len(sources) == 1:
-            source[node] = path or sources.pop()
-    users: dict[Value, set[str]] = defaultdict(set)
-    for node in reversed(order):
-        if node not in paths and node in source and users[node] == {source[node]}:
-            paths[node] = source[node]
-        for operand in node.operands:
-            if type(operand) is not float:
-                users[operand].add(paths.get(node, ""))
-    return paths
-
-
-def _with_parents(path: str) -> list[str]:
-    parts = steps(path)
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def _common(paths: Sequence[str]) -> str:
-    """The innermost module that contains all of these."""
-    shared = [set(_with_parents(path)) for path in paths]
-    return max(set.intersection(*shared), key=len, default="") if shared else ""
-
-
-def _groups(order: Sequence[Value], paths: Mapping[Value, str], depth: int) -> dict[Value, Hashable]:
+def _groups(order: Sequence[Value], modules: Mapping[Value, Modules], depth: int) -> dict[Value, Hashable]:
     """Which nodes become one box: those of a module, those that do the same to the same groups, and the leaves.
 
     A node that continues what its operand did (a sum, term by term) joins its operand's group.
@@ -331,8 +288,8 @@ def _groups(order: Sequence[Value], paths: Mapping[Value, str], depth: int) -> d
     operation: dict[Hashable, Any] = {}
     numbered: dict[Hashable, int] = {}
     for node in order:
-        if node in paths:
-            group[node] = ".".join(steps(paths[node])[:depth])
+        if modules[node]:
+            group[node] = modules[node][:depth][-1]
             continue
         below = frozenset(group[o] for o in node.operands if type(o) is not float)
         joined = [key for key in below if not isinstance(key, str) and operation.get(key) is node.op]
@@ -360,18 +317,19 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
         edge_attr=free | {"color": GREY, "arrowsize": "0.6"},
     )
     names = {key: f"n{i}" for i, key in enumerate(boxes)}
-    frames = {"": drawing}
+    frames: dict[Modules, graphviz.Digraph] = {(): drawing}
     largest = _largest(box.grad for box in boxes.values())
-    for path in sorted({parent for box in boxes.values() if box.path for parent in _with_parents(box.path)}):
-        label = _quoted(steps(path)[-1])
-        frames[path] = graphviz.Digraph(_printable(f"cluster_{path}"), graph_attr=FRAME | {"label": label})
+    for modules in sorted({box.modules[: n + 1] for box in boxes.values() for n in range(len(box.modules))}):
+        label = _quoted(steps(modules[-1])[-1])
+        name = _printable(f"cluster_{modules[-1]}")
+        frames[modules] = graphviz.Digraph(name, graph_attr=FRAME | {"label": label})
     for key, box in boxes.items():
         title = _markup(box.title)
         text = "<BR/>".join([f"<B>{title}</B>"] * bool(title) + [*map(html.escape, box.lines)])
         look = {"fillcolor": _fill(box.grad, largest)} | box.look
-        frames[box.path].node(names[key], f"<{text or ' '}>", **look)
-    for path in sorted(frames, key=len, reverse=True)[:-1]:  # the inner ones first
-        frames[outer(path)].subgraph(frames[path])
+        frames[box.modules].node(names[key], f"<{text or ' '}>", **look)
+    for modules in sorted(frames, key=len, reverse=True)[:-1]:  # the inner ones first
+        frames[modules[:-1]].subgraph(frames[modules])
     largest = _largest(line.message for line in lines)
     for line in lines:
         drawing.edge(names[line.tail], names[line.head], line.text, **_stroke(line, largest))

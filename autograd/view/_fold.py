@@ -1,21 +1,19 @@
-"""Which nodes belong together: modules by the path in their labels, then copies of one structure, then stretches."""
+"""What the viewer folds: modules, then copies of one structure, then stretches of the order of computation."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from autograd.view._groups import group_by_module
 from autograd.view._names import steps
 
 Kind = Literal["module", "stack", "part"]
 STACK_ABOVE = 24  # nodes that a group may hold one by one before copies in it are stacked
 PART_ABOVE = 120  # entries that a group may show before stretches of it are folded
 PART = 60  # nodes in one stretch
-_STEP = r"[^\W\d]\w*(?:\[[^\[\]]*\])*"
-_PATH = re.compile(rf"{_STEP}(?:\.{_STEP})*")
 
 
 @dataclass(slots=True)
@@ -30,89 +28,44 @@ class Group:
     groups: list[int] = field(default_factory=list)
 
 
-def module_path(label: str | None) -> tuple[str, ...]:
-    """The modules that a parameter's label names, from the outside in.
-
-    Examples
-    --------
-    >>> from autograd.view._groups import module_path
-    >>> module_path("layers[0].neurons[3].w[1]"), module_path("x")
-    (('layers[0]', 'layers[0].neurons[3]'), ())
-    """
-    if not label or "." not in label or not _PATH.fullmatch(label):
-        return ()
-    parts = steps(label)
-    return tuple([".".join(parts[: n + 1]) for n in range(len(parts) - 1)])
-
-
 def find_groups(nodes: Sequence[Any], labels: Sequence[str | None]) -> tuple[list[Group], list[int | None]]:
     """The groups of a graph, and for every node the innermost one that it lies in.
 
     Parameters
     ----------
     nodes : sequence of Value
-        In topological order; the last one is the output, which stays outside of all groups.
+        In topological order; the last one is the output, which lies in no stack and no stretch.
     labels : sequence of str or None
         The name of each node.
     """
     place = {node: index for index, node in enumerate(nodes)}
     operands = [[place[o] if type(o) is not float else None for o in node.operands] for node in nodes]
-    paths = _module_paths(nodes, labels, operands)
     groups: list[Group] = []
     index: dict[str, int] = {}
     inside: list[int | None] = []
-    for node, path in enumerate(paths):
+    for node, modules in enumerate(group_by_module(nodes, labels)):
         parent: int | None = None
-        for step in path:
-            if step not in index:
-                index[step] = len(groups)
-                groups.append(Group(steps(step)[-1], "module", parent, step))
+        for path in modules:
+            if path not in index:
+                index[path] = len(groups)
+                groups.append(Group(steps(path)[-1], "module", parent, path))
                 if parent is not None:
-                    groups[parent].groups.append(index[step])
-            parent = index[step]
+                    groups[parent].groups.append(index[path])
+            parent = index[path]
         inside.append(parent)
         if parent is not None:
             groups[parent].nodes.append(node)
     keys = _structures(nodes, labels, operands, inside)
-    loose = [node for node in range(len(nodes) - 1) if inside[node] is None]
-    for parent, members in [(None, loose), *((g, groups[g].nodes) for g in range(len(groups)))]:
+    output = len(nodes) - 1
+    loose = [node for node in range(output) if inside[node] is None]
+    for parent, held in [(None, loose), *((g, groups[g].nodes) for g in range(len(groups)))]:
+        members = [node for node in held if node != output]
         if len(members) > STACK_ABOVE:
             rest = _stack(groups, inside, nodes, labels, keys, parent, members)
             _cut(groups, inside, parent, rest)
     for position, group in enumerate(groups):
         group.nodes = [node for node in group.nodes if inside[node] == position]
     return groups, inside
-
-
-def _module_paths(
-    nodes: Sequence[Any], labels: Sequence[str | None], operands: Sequence[Sequence[int | None]]
-) -> list[tuple[str, ...]]:
-    """For every node the modules around it: from its own label, or else from what it was computed from."""
-    paths: list[tuple[str, ...]] = []
-    modules = {path[-1] for label in labels if (path := module_path(label))}
-    for label, slots in zip(labels, operands, strict=True):
-        path = module_path(label)
-        if label in modules and label is not None:  # the output of a module goes by the module's name
-            path = (*path, label)
-        if not path and slots:
-            values = [o for o in slots if o is not None]
-            parameters = [paths[o] for o in values if paths[o] and not nodes[o].operands]
-            if parameters:
-                path = _common(parameters)
-            elif len(slots) == 1 or (len(values) == len(slots) and len({paths[o] for o in values}) == 1):
-                path = paths[values[0]] if values else ()
-        paths.append(path)
-    paths[-1] = ()
-    return paths
-
-
-def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    shared = []
-    for step in zip(*paths, strict=False):
-        if len(set(step)) > 1:
-            break
-        shared.append(step[0])
-    return tuple(shared)
 
 
 def _structures(

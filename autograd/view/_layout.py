@@ -31,15 +31,23 @@ class View:
 
 
 class Tree:
-    """The groups of a record, who lies in whom, and what is connected."""
+    """The groups of a record, which lies in which, and what is connected.
+
+    The output is where the reverse sweep starts, so it is a box of its own even where its group is folded.
+    """
 
     def __init__(self, record: Json) -> None:
         self.groups: list[Json] = record["groups"]
         self.symbols: list[str] = [node["symbol"] or "" for node in record["nodes"]]
         self.group_of: list[int | None] = [node["group"] for node in record["nodes"]]
-        self.children: dict[int | None, list[Entity]] = {None: [], **{g: [] for g in range(len(self.groups))}}
+        self.output: Entity = ("node", len(self.group_of) - 1)
+        occupied = self._occupied()
+        while (group := self.group_of[-1]) is not None and group not in occupied:
+            self.group_of[-1] = self.groups[group]["parent"]
+        self.children: dict[int | None, list[Entity]] = {group: [] for group in occupied}
         for index, group in enumerate(self.groups):
-            self.children[group["parent"]].append(("group", index))
+            if index in occupied:
+                self.children[group["parent"]].append(("group", index))
         for index, parent in enumerate(self.group_of):
             self.children[parent].append(("node", index))
         self.edges = [
@@ -52,6 +60,15 @@ class Tree:
         for position, (tail, head, _) in enumerate(self.edges):
             self.touching[tail].append(position)
             self.touching[head].append(position)
+
+    def _occupied(self) -> set[int | None]:
+        """The whole graph, and the groups that hold more than the output."""
+        found: set[int | None] = {None}
+        for group in self.group_of[:-1]:
+            while group is not None and group not in found:
+                found.add(group)
+                group = self.groups[group]["parent"]
+        return found
 
     def ancestors(self, entity: Entity) -> list[Entity]:
         """The entity itself and the groups around it, from the inside out."""
@@ -83,6 +100,8 @@ class Tree:
                 todo.extend(reversed(self.children[entity[1]]))
             else:
                 boxes.append(entity)
+        if start is None and self.output not in boxes:
+            boxes.append(self.output)
         return boxes, frames
 
 
@@ -112,7 +131,7 @@ def list_views(tree: Tree, everything: bool | None = None) -> tuple[list[View], 
     first = max((i for i, v in enumerate(levels) if len(v.boxes) <= READABLE), default=0)
     if everything:
         first = len(levels) - 1
-    return levels + [_inside(tree, g) for g in range(len(tree.groups)) if tree.children[g]], first
+    return levels + [_inside(tree, g) for g in range(len(tree.groups)) if g in tree.children], first
 
 
 def _level_name(tree: Tree, boxes: Sequence[Entity]) -> str:
@@ -130,10 +149,12 @@ def _inside(tree: Tree, group: int) -> View:
     for node in within:
         for position in tree.touching[node]:
             for end in tree.edges[position][:2]:
-                if end not in own:  # the widest group around it that does not contain this one as well
+                if ("node", end) == tree.output:
+                    neighbours[tree.output] = None
+                elif end not in own:  # the widest group around it that does not contain this one as well
                     neighbours[[e for e in tree.ancestors(("node", end)) if e not in around][-1]] = None
     name = tree.groups[group]["path"] or tree.groups[group]["name"]
-    return View(name, group, (*tree.children[group], *neighbours))
+    return View(name, group, tuple(dict.fromkeys([*tree.children[group], *neighbours])))
 
 
 def arrows(tree: Tree, view: View) -> list[tuple[int, int, int | None]]:
@@ -161,6 +182,8 @@ def short_name(record: Json, node: int) -> str:
     label: str | None = record["nodes"][node]["label"]
     if label is None:
         return f"v{node}"
+    if node == len(record["nodes"]) - 1:  # the output is also shown outside of its module
+        return label
     group = record["nodes"][node]["group"]
     while group is not None:
         path = record["groups"][group]["path"]

@@ -291,6 +291,7 @@ export class View {
   boxName(index) {
     const { node, group } = this.boxes[index];
     if (node === undefined) return this.sweep.groups[group].name;
+    if (node === this.sweep.output) return this.sweep.name(node); // also shown outside of its module
     return this.sweep.name(node, this.sweep.nodes[node].group);
   }
 
