@@ -190,7 +190,7 @@ def _widget_class() -> Any:
     class FlowWidget(anywidget.AnyWidget):
         """The viewer in a notebook, fed by the kernel."""
 
-        _esm = Path(__file__).parent / "static" / "flow.js"
+        _esm = Path(__file__).parent / "static" / "flow" / "viewer.js"
         _css = Path(__file__).parent / "static" / "flow.css"
         payload = traitlets.Unicode().tag(sync=True)
         numbers = traitlets.Unicode().tag(sync=True)

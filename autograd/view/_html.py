@@ -65,7 +65,7 @@ body > .gradient-flow {{ height: 100vh; border: 0; border-radius: 0; }}
 <div id="gradient-flow"></div>
 <script type="application/json" id="gradient-flow-data">{to_json(payload)}</script>
 <script type="module">
-{static("flow.js")}
+{static("flow/viewer.js")}
 start();
 </script>
 </body>

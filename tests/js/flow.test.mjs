@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 const folder = process.env.FLOW_SAMPLES;
 if (!folder) throw new Error("FLOW_SAMPLES is not set: run these tests with pytest tests/test_flow.py");
-const source = readFileSync(new URL("../../autograd/view/static/flow.js", import.meta.url), "utf8");
+const source = readFileSync(new URL("../../autograd/view/static/flow/viewer.js", import.meta.url), "utf8");
 const { Sweep, View, freePlace, layerBars, number, shorten, show, sign, thickness } = await import(
   `data:text/javascript;base64,${Buffer.from(source).toString("base64")}`
 );
