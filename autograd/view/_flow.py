@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autograd.value import Value
-from autograd.view._html import Json, frame, page, still, to_json
+from autograd.view._html import Json, frame, page, script, still, style, to_json
 from autograd.view._layout import Tree, lay_out, list_views, short_name
 from autograd.view._names import named_parameters
 from autograd.view._record import record
@@ -190,8 +190,8 @@ def _widget_class() -> Any:
     class FlowWidget(anywidget.AnyWidget):
         """The viewer in a notebook, fed by the kernel."""
 
-        _esm = Path(__file__).parent / "static" / "flow" / "viewer.js"
-        _css = Path(__file__).parent / "static" / "flow.css"
+        _esm = script()
+        _css = style()
         payload = traitlets.Unicode().tag(sync=True)
         numbers = traitlets.Unicode().tag(sync=True)
 
