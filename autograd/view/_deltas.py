@@ -28,21 +28,21 @@ class Deltas(Table):
 def deltas(model: Any, loss: Value) -> Deltas:
     """δ = ∂loss/∂z of every neuron, per layer; z is the weighted sum before the activation.
 
-    A neuron is what shares the label of its parameters up to the last dot: ``layers[0].neurons[3]`` has the
-    parameters ``layers[0].neurons[3].w[1]`` and so on. Its z is the node in which all of them have been added up.
+    Parameters whose names are equal up to the last dot belong to one neuron: ``layers[0].neurons[3].w[1]`` is a
+    parameter of ``layers[0].neurons[3]``. The z of a neuron is the node in which all of them have been added up.
 
     Parameters
     ----------
     model : object with ``named_parameters()``, or mapping of names to Values
         The network.
     loss : Value
-        What is differentiated. It may add up many samples: a neuron then has one δ for each.
+        The value to differentiate. If it adds up many samples, a neuron has one δ for each.
 
     Returns
     -------
     dict
-        Layer → neurons × evaluations, layers in the order of the parameters, evaluations in that in which the loss
-        depends on them. The gradient of a neuron's bias is the sum of its δ.
+        Layer → one list per neuron → one δ per evaluation of the neuron. Layers are in the order of the parameters,
+        evaluations in the order of computation. The gradient of a neuron's bias is the sum of its δ.
 
     Raises
     ------

@@ -24,20 +24,20 @@ from autograd.view._dot import layout
 from autograd.view._groups import Modules, group_by_module
 from autograd.view._names import steps
 
-# Blue and orange of Okabe and Ito's palette, told apart by the colour-blind (https://jfly.uni-koeln.de/color/).
-# Boxes are light with dark text, lines and free text of middle brightness: both can be read on white and on black.
+# Blue and orange of Okabe and Ito's palette: colour-blind readers can tell them apart (https://jfly.uni-koeln.de/color/).
+# Boxes are light with dark text; lines and free text have a middle brightness. All can be read on white and on black.
 PALE, BLUE, ORANGE, YELLOW = (245, 245, 245), (86, 180, 233), (230, 159, 0), "#f0e442"
 INK, GREY, LINE_BLUE, LINE_ORANGE = "#1a1a1a", "#7a7a7a", "#0f7fbf", "#d55e00"
 KEY = "data and grad = ∂output/∂node · ∂ local derivative, ← message = grad × ∂ · blue: positive, orange: negative"
 
 FRAME = {"color": GREY, "style": "rounded", "labelloc": "t", "labeljust": "l"}
 
-_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")  # what no XML 1.0 may contain
-_NAMES = re.compile(r"\\(?=[GNETHL\\])")  # a backslash that Graphviz takes for the start of an escape
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")  # characters that XML 1.0 forbids
+_NAMES = re.compile(r"\\(?=[GNETHL\\])")  # a backslash that Graphviz would read as the start of an escape
 
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
-    """A `graphviz.Digraph` that needs no `dot` on the path: graphviz-pure will do."""
+    """A `graphviz.Digraph` that works without `dot`: graphviz-pure is enough."""
 
     def pipe(self, format: str | None = None, *unused: Any, encoding: str | None = None, **options: Any) -> Any:  # noqa: A002
         """The picture as bytes, or as text if an encoding is given; Jupyter calls this."""
@@ -45,7 +45,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
         return picture.decode(encoding) if encoding else picture
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **options: Any) -> dict[str, str]:
-        """What a notebook stores: the picture twice, for Jupyter shows an SVG of its own only where it trusts it."""
+        """What a notebook stores: the picture twice, because Jupyter shows SVG only in notebooks that it trusts."""
         picture: str = self.pipe("svg", encoding="utf-8")
         encoded = base64.b64encode(picture.encode()).decode()
         image = f'<img alt="graph" src="data:image/svg+xml;base64,{encoded}">'
@@ -85,23 +85,23 @@ def draw(
     """Draw the graph of one or several Values, with the numbers of one reverse sweep.
 
     Each node is a box with its operation and label, its data and its gradient; each operand slot is a line
-    with the local derivative and the message, so ``x * x`` has two. Parameters of modules stand in a frame
-    for each module, by their labels. The gradients are those of one sweep from the outputs, whether or not
-    `backward` was called; where the `.grad` of a node is something else by now, that is shown too.
+    with the local derivative and the message, so ``x * x`` has two. A module is a frame around its nodes; the
+    labels of parameters, such as ``layers[0].w``, name the modules. The gradients are those of one sweep from the
+    outputs, whether or not `backward` was called. Where the `.grad` of a node differs, it is shown too.
 
-    In Jupyter the result shows itself. No `.grad` changes.
+    Jupyter shows the result as a picture. No `.grad` changes.
 
     Parameters
     ----------
     outputs : Value or iterable of Value
-        What to draw; the sweep starts here.
+        What to draw. The sweep starts here.
     fold : bool or int
-        Draw each module as one box, and of the rest each kind of operation as one. A number tells how deep to go:
-        1, like True, keeps ``layers[0]``, 2 keeps ``layers[0].neurons[3]``. Constants are left out.
+        Draw each module as one box, and outside of modules each kind of operation as one box. A number is a depth:
+        1, like True, makes a box of ``layers[0]``, 2 one of ``layers[0].neurons[3]``. Constants are left out.
     digits : int
         Significant digits.
     limit : int
-        The greatest number of boxes to draw.
+        The largest number of boxes to draw.
 
     Returns
     -------
@@ -129,14 +129,14 @@ def draw(
         if not isinstance(root, Value):
             raise TypeError(f"only the graph of a Value can be drawn, not {root!r} of type {type(root).__name__}")
     if not isinstance(digits, int) or digits < 1:
-        raise ValueError(f"digits must be a whole number from 1 up, not {digits!r}")
+        raise ValueError(f"digits must be a whole number of at least 1, not {digits!r}")
     order = topological_order(*roots)
     lines = sum(len(node.operands) for node in order)
     count = len(order) + sum(type(o) is float for node in order for o in node.operands)
     if count > limit and not fold:
         raise ValueError(
             f"a graph of {count:,} boxes and {lines:,} lines is too large to read (more than limit={limit:,}): "
-            "draw(…, fold=True) draws one box for each module, draw of an earlier Value a smaller part"
+            "draw(…, fold=True) draws one box for each module; draw an earlier Value to see a smaller part"
         )
     picture = _Graph(roots, order, digits)
     if not fold:
@@ -159,7 +159,7 @@ def render(value: Value | Iterable[Value] | graphviz.Digraph, path: str | PathLi
     value : Value, iterable of Value or Digraph
         What to draw, or what `draw` returned.
     path : path
-        The file; its suffix tells the format, such as ``.svg`` or ``.png``.
+        The file; its suffix is the format, such as ``.svg`` or ``.png``.
     **options
         For `draw`.
 
@@ -259,7 +259,7 @@ class _Graph:
         return boxes, [self.group_line(tail, head, sent) for (tail, head), sent in between.items()]
 
     def group_box(self, key: Hashable, nodes: Sequence[Value]) -> _Box:
-        """The box of a group; a single node looks as ever."""
+        """The box of a group; a group of one node looks like the node."""
         if len(nodes) == 1:
             return self.box(nodes[0])
         parameters = [node for node in nodes if node.op is None]
@@ -280,9 +280,9 @@ class _Graph:
 
 
 def _groups(order: Sequence[Value], modules: Mapping[Value, Modules], depth: int) -> dict[Value, Hashable]:
-    """Which nodes become one box: those of a module, those that do the same to the same groups, and the leaves.
+    """Which nodes become one box: those of a module, those with the same operation on the same groups, and leaves.
 
-    A node that continues what its operand did (a sum, term by term) joins its operand's group.
+    A node with the operation of its operand (a sum, term by term) joins its operand's group.
     """
     group: dict[Value, Hashable] = {}
     operation: dict[Hashable, Any] = {}
@@ -337,18 +337,18 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
 
 
 def _printable(text: str) -> str:
-    """Text that XML can hold, on one line; Graphviz would hand on what looks like a character reference."""
+    """Text that XML can hold, on one line, without anything that Graphviz would pass on as a character reference."""
     text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"[\t\n\r]", " ", text))
     return re.sub(r"&(?=#?\w+;)", "&\N{ZERO WIDTH SPACE}", text)
 
 
 def _markup(text: str) -> str:
-    r"""Text for a label in Graphviz's HTML, where it would replace ``\N`` and its like by names even so."""
+    r"""Text for a label in Graphviz's HTML, in which Graphviz would replace ``\N`` and other escapes."""
     return _NAMES.sub(r"\\\\", html.escape(_printable(text)))
 
 
 def _quoted(text: str) -> str:
-    """Text for an attribute: names of functions and labels are data, no markup, no escape and no other attribute."""
+    """Text for an attribute: names and labels are data, never markup, an escape or another attribute."""
     quoted: str = graphviz.escape(_printable(text))
     return quoted
 
@@ -362,7 +362,7 @@ def _rgb(colour: tuple[int, int, int]) -> str:
 
 
 def _fill(grad: float | None, largest: float) -> str:
-    """From pale to blue (positive) or orange (negative); the root of the size, so that small ones still show."""
+    """From pale to blue (positive) or orange (negative), by the square root of the size, so that small ones show."""
     if grad is None:
         return _rgb(PALE)
     if not isfinite(grad):
@@ -373,7 +373,7 @@ def _fill(grad: float | None, largest: float) -> str:
 
 
 def _stroke(line: _Line, largest: float) -> dict[str, str]:
-    """Colour by sign, width by size; dotted where no message goes."""
+    """Colour by sign, width by size; dotted where no message is sent."""
     if line.message is None:
         return {} if line.text else {"style": "dotted"}
     if not isfinite(line.message):

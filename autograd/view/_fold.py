@@ -11,8 +11,8 @@ from autograd.view._groups import group_by_module
 from autograd.view._names import steps
 
 Kind = Literal["module", "stack", "part"]
-STACK_ABOVE = 24  # nodes that a group may hold one by one before copies in it are stacked
-PART_ABOVE = 120  # entries that a group may show before stretches of it are folded
+STACK_ABOVE = 24  # nodes: in a larger group, copies of one structure are stacked
+PART_ABOVE = 120  # entries: in a group that would show more, stretches are folded
 PART = 60  # nodes in one stretch
 
 
@@ -74,10 +74,10 @@ def _structures(
     operands: Sequence[Sequence[int | None]],
     inside: Sequence[int | None],
 ) -> list[int]:
-    """A number for every node, the same for nodes computed in the same way from parameters and like inputs."""
+    """A number for every node; nodes that are computed in the same way from the same parameters share it."""
     numbers: dict[Any, int] = {}
     keys: list[int] = []
-    runs: dict[int, str] = {}  # keys of running sums and products, to their operation
+    runs: dict[int, str] = {}  # key of a running sum or product → its operation
     for node, (value, label, slots) in enumerate(zip(nodes, labels, operands, strict=True)):
         key: Any
         if slots:
@@ -85,7 +85,7 @@ def _structures(
             below = tuple(sorted(set(below))) if value.op.arity is None and len(slots) > 8 else tuple(below)
             name = value.op.name
             if (name in ("add", "mul") and -1 in below) or any(runs.get(k) == name for k in below):
-                # `total = total + term` is the same step every time, however long it has been running
+                # `total = total + term` is the same step each time, however many terms came before
                 key = (name, inside[node], "run", frozenset(k for k in below if k >= 0 and runs.get(k) != name))
                 runs[numbers.setdefault(key, len(numbers))] = name
             else:
@@ -118,7 +118,7 @@ def _stack(
     parent: int | None,
     members: Sequence[int],
 ) -> list[int]:
-    """Fold copies of one structure; what is left over."""
+    """Fold copies of one structure; the nodes that are left."""
     same = defaultdict(list)
     for node in members:
         same[keys[node]].append(node)
@@ -136,7 +136,7 @@ def _stack(
 
 
 def _cut(groups: list[Group], inside: list[int | None], parent: int | None, members: Sequence[int]) -> None:
-    """Fold stretches of the order in which the nodes were computed, if there are too many to show."""
+    """If there are too many nodes to show, fold stretches of them, in the order of computation."""
     if len(members) <= PART_ABOVE:
         return
     size = PART if len(members) <= PART * PART_ABOVE else -(-len(members) // PART_ABOVE)

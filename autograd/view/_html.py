@@ -1,4 +1,4 @@
-"""A page with everything in it: data, style and viewer; and a still picture for where no script may run."""
+"""A page with everything in it: data, style and viewer; and a still picture where no script may run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def script() -> str:
 
 
 def to_json(data: Any) -> str:
-    """JSON that may stand in a script element: nothing in a label can end it; nan and inf are strings."""
+    """JSON for a script element: no label can end the element; nan and inf are strings."""
     try:
         text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     except ValueError:
@@ -81,7 +81,7 @@ start();
 
 
 def frame(payload: Json) -> str:
-    """The page for a notebook's output, in a frame of its own; behind it the picture, if frames are taken out."""
+    """The page in a frame, for the output of a notebook; with a still picture for where frames are removed."""
     document = page(payload).replace("&", "&amp;").replace("'", "&#39;")
     picture = base64.b64encode(still(payload).encode()).decode()
     title = html.escape(f"Gradient flow of {payload['title']}".encode("utf-8", "replace").decode())

@@ -1,4 +1,4 @@
-"""Where things lie: each view of a graph (folded, unfolded, one group opened) laid out once by Graphviz."""
+"""Positions: Graphviz lays out each view of a graph (folded, unfolded, one group opened) once."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from autograd.view._dot import layout as run_dot
 Json = dict[str, Any]
 Entity = tuple[str, int]  # ("node", index) or ("group", index)
 POINTS = 72.0
-READABLE = 60  # boxes that a view may have to be the one shown first
-COMPLETE = 600  # nodes up to which a view of everything is kept ready
-CROWDED = 120  # boxes from which on a view that still folds something is not worth its while
-ROOM_FOR_MESSAGES = 90  # arrows up to which each has room for the number on it …
-DENSE = 1.8  # … unless there are so many to a box
+READABLE = 60  # boxes: a larger view is not the one that is shown first
+COMPLETE = 600  # nodes: of a larger graph there is no view of all nodes
+CROWDED = 120  # boxes: a larger view that still folds something is left out
+ROOM_FOR_MESSAGES = 90  # arrows: in a larger view they have no room for numbers …
+DENSE = 1.8  # … nor in one with more arrows than this per box
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown at a time: some boxes stand for single nodes, others for folded groups."""
+    """What is shown at one time: some boxes are single nodes, others are folded groups."""
 
     name: str
-    group: int | None  # the one that is opened; None: the whole graph
+    group: int | None  # the opened group; None: the whole graph
     boxes: tuple[Entity, ...]
     opened: tuple[int, ...] = ()  # groups drawn as frames
 
@@ -106,15 +106,15 @@ class Tree:
 
 
 def list_views(tree: Tree, everything: bool | None = None) -> tuple[list[View], int]:
-    """The views to keep ready, and which of them to show first.
+    """The views, and the number of the one to show first.
 
     Parameters
     ----------
     tree : Tree
         The groups of the record.
     everything : bool, optional
-        Whether to keep a view of all single nodes, and to show it first; by default it is kept if it is not too
-        large, and shown first if it can be read at a glance.
+        Whether to make a view of all nodes, and to show it first. By default it is made if the graph is not too
+        large, and shown first if it has few boxes.
     """
     depth = [len(tree.ancestors(("group", g))) for g in range(len(tree.groups))]
     module = [g["kind"] == "module" for g in tree.groups]
@@ -178,7 +178,7 @@ def arrows(tree: Tree, view: View) -> list[tuple[int, int, int | None]]:
 
 
 def short_name(record: Json, node: int) -> str:
-    """What stands in the box of a node: its label within its module, or a number."""
+    """The name in the box of a node: its label within its module, or a number."""
     label: str | None = record["nodes"][node]["label"]
     if label is None:
         return f"v{node}"
@@ -204,9 +204,9 @@ def box_size(name: str, symbol: str) -> tuple[float, float]:
 
 
 def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
-    """Views with places for everything in them.
+    """Views with the positions of everything in them.
 
-    Neurons of a layer look alike: views share a layout, which is kept by its DOT source.
+    Views with the same DOT source share a layout, as the neurons of a layer do.
     """
     layouts: list[Json] = []
     numbers: dict[str, int] = {}

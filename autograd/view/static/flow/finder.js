@@ -12,7 +12,7 @@ export function buildFinder(id, sweep, reveal) {
   };
   const search = (text) => {
     const found = sweep.search(text).map((node) => entry(sweep, node, list, choose));
-    const none = make("li", { class: "none", text: "No label has this in it." });
+    const none = make("li", { class: "none", text: "No label contains this." });
     list.replaceChildren(...(found.length || !text.trim() ? found : [none]));
   };
   const input = make("input", {

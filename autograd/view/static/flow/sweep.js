@@ -2,7 +2,7 @@
 
 import { number, show } from "./text.js";
 
-/** What Python recorded, with every number a number. */
+/** What Python recorded, with numbers in place of "nan" and "inf". */
 export class Sweep {
   constructor({ record }) {
     this.nodes = record.nodes;
@@ -55,7 +55,7 @@ export class Sweep {
     return label;
   }
 
-  /** A template with the names, or the numbers, of operands and result put in. */
+  /** A template with the names, or the numbers, of operands and result in it. */
   fill(template, node, numbers = false) {
     const { operands, group } = this.nodes[node];
     return template.replace(/\{(\d+|y)\}/g, (place, which, at) => {
@@ -72,7 +72,7 @@ export class Sweep {
     return this.nodes[node].op === null ? "" : this.fill(this.formulas[this.formula[node]], node);
   }
 
-  /** The formula with numbers put in: 0.4 × 0.5933 = 0.2373. */
+  /** The formula with numbers in it: 0.4 × 0.5933 = 0.2373. */
   numbers(node) {
     const result = show(this.data[node]);
     return this.nodes[node].op === null ? result : `${this.fill(this.formulas[this.formula[node]], node, true)} = ${result}`;
@@ -108,7 +108,7 @@ export class Sweep {
     return { nodes: seen, count: seen.has(this.output) ? ways.get(node) : 0n };
   }
 
-  /** Nodes whose name has the text in it: those that begin with it first. */
+  /** Nodes whose name contains the text: those that begin with it first. */
   search(text, most = 30) {
     const wanted = text.trim().toLowerCase();
     if (!wanted) return [];

@@ -2,7 +2,7 @@
 
 const SPECIAL = { nan: NaN, inf: Infinity, "-inf": -Infinity };
 
-/** JSON has no nan and no infinity: they come as strings. */
+/** JSON has no nan and no infinity: they are strings. */
 export const number = (x) => (typeof x === "string" ? SPECIAL[x] : x);
 
 /** A number as formulas print it: four significant digits and a true minus sign (`show` in Python). */
@@ -21,7 +21,7 @@ export function show(x) {
 
 const trimZeros = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 
-/** A text cut in the middle to so many letters; letters stay whole. */
+/** A text shortened in the middle to a width of `most` letters; no letter is cut. */
 export function shorten(text, most = 20) {
   const letters =
     typeof Intl !== "undefined" && Intl.Segmenter

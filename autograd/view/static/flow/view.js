@@ -159,7 +159,7 @@ export class View {
         arrows.add(step.arrow);
         boxes.add(tail).add(head);
       }
-      if (step.kind === "seed") this.boxes.forEach((_, box) => boxes.add(box)); // from here on they wait for messages
+      if (step.kind === "seed") this.boxes.forEach((_, box) => boxes.add(box)); // from now on they wait for messages
     }
     return { boxes, arrows };
   }
@@ -177,7 +177,7 @@ export class View {
     return node === undefined ? this.sweep.groups[group].path || this.sweep.groups[group].name : this.sweep.name(node);
   }
 
-  /** A step in words: a heading, the equation, and what stands behind it. */
+  /** A step in words: a heading, the equation, and an explanation. */
   describe(index) {
     const step = this.steps[index];
     const { sweep } = this;
