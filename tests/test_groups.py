@@ -222,12 +222,20 @@ def test_weights_shared_by_two_modules_belong_to_the_one_in_their_label():
 
 @given(small_graphs(), st.data())
 def test_any_labels(graph, data):
-    """Whatever the labels, every node has one place, and both pictures show it."""
+    """Whatever the labels, every node has one place, both pictures show it, and no box of the viewer is empty."""
     output, _ = graph
     names = st.sampled_from([None, "a", "a.b", "a.b.w", "a.c.w", "d.w", "see fig. 3", "a..b", "a.b['x.y'].w"])
     for node in topological_order(output):
         node.label = data.draw(names)
-    assert drawn(output) == flowing(output)
+    members = drawn(output)
+    assert members == flowing(output)
+    payload = flow(output)._payload
+    groups, last = payload["record"]["groups"], len(payload["record"]["nodes"]) - 1
+    for view in payload["views"]:
+        boxes = view["boxes"]
+        assert len(boxes) == len(set(boxes))
+        assert view["group"] is not None or last in boxes
+        assert all(members[groups[-1 - box]["path"]] - {last} for box in boxes if box < 0)
 
 
 def test_the_output_is_a_box_of_its_own_in_the_viewer():
