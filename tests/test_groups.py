@@ -220,6 +220,12 @@ def test_weights_shared_by_two_modules_belong_to_the_one_in_their_label():
         deltas({"first.w": w, "first.b": a, "second.b": b}, loss)
 
 
+def test_levels_are_named_in_the_order_of_the_data():
+    """The layer that is computed first is named first, whichever of its leaves comes first in the graph."""
+    _, loss = with_activations()
+    assert "by hidden, output" == flow(loss)._payload["views"][0]["name"]
+
+
 @given(small_graphs(), st.data())
 def test_any_labels(graph, data):
     """Whatever the labels, every node has one place, both pictures show it, and no box of the viewer is empty."""

@@ -135,7 +135,8 @@ def list_views(tree: Tree, everything: bool | None = None) -> tuple[list[View], 
 
 
 def _level_name(tree: Tree, boxes: Sequence[Entity]) -> str:
-    groups = [tree.groups[i] for kind, i in boxes if kind == "group"]
+    folded = [i for kind, i in boxes if kind == "group"]
+    groups = [tree.groups[i] for i in sorted(folded, key=lambda i: max(tree.nodes_within(i)))]  # as they finish
     names = dict.fromkeys(g["name"].split("[")[0] for g in groups if g["kind"] == "module")
     return "by " + ", ".join(names) if names else "by operation" if len(groups) > 0 else "all nodes"
 
