@@ -1,4 +1,4 @@
-"""Numbers that people pass: each is checked where it comes in, and an error names it."""
+"""Checks of the numbers that users pass; an error names the number and its argument."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def positive(what: str, number: float) -> float:
 
 
 def within(what: str, number: float, least: float, below: float = inf) -> float:
-    """A number from `least` up to, but not, `below`."""
+    """A number of at least `least` and below `below`."""
     value = to_float(number)
     if not least <= value < below:
-        bound = f"from {least:g}" + (f" up to, but not, {below:g}" if below < inf else " up")
+        bound = f"of at least {least:g}" + (f" and below {below:g}" if below < inf else "")
         raise ValueError(f"{what} must be a number {bound}, not {number!r}")
     return value
 
 
 def whole(what: str, number: int) -> int:
-    """A whole number from 1 up."""
+    """A whole number of at least 1."""
     if isinstance(number, bool) or not hasattr(number, "__index__") or number.__index__() < 1:
-        raise ValueError(f"{what} must be a whole number from 1 up, not {number!r}")
+        raise ValueError(f"{what} must be a whole number of at least 1, not {number!r}")
     return number.__index__()
 
 
 def leaves(parameters: Iterable[Value]) -> list[Value]:
-    """Parameters that can be assigned, each once."""
+    """Parameters that can be assigned, without repeats."""
     if not isinstance(parameters, Iterable):
         raise TypeError(f"parameters must be a list of Values, such as model.parameters(), not {parameters!r:.80}")
     found = list(parameters)

@@ -1,4 +1,4 @@
-"""Neurons, layers of them, and layers on layers: the multi-layer perceptron.
+"""Neurons, layers of neurons, and the multi-layer perceptron.
 
 The names `nin`, `nouts` and `nonlin`, the order in which random numbers are drawn, and the reprs are those of
 micrograd (https://github.com/karpathy/micrograd), so that code written for it gives the same numbers here.
@@ -18,11 +18,11 @@ from nn._module import Module
 Activation: TypeAlias = str | Callable[[Any], Any]
 Seed: TypeAlias = int | random.Random | None
 
-WRITTEN = {"relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}  # other names are capitalised
+WRITTEN = {"relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}  # all other names are capitalised
 
 
 def _activation(named: Activation) -> Callable[[Any], Any] | None:
-    """The function that an activation stands for; None for none."""
+    """The function that an activation names; None for no activation."""
     if callable(named):
         return named
     if named == "linear":
@@ -35,13 +35,13 @@ def _activation(named: Activation) -> Callable[[Any], Any] | None:
 
 def _size(number: Any, what: str) -> int:
     if isinstance(number, bool) or not hasattr(number, "__index__") or number.__index__() < 1:
-        raise ValueError(f"{what} must be a whole number from 1 up, not {number!r}")
+        raise ValueError(f"{what} must be a whole number of at least 1, not {number!r}")
     size: int = number.__index__()
     return size
 
 
 def _generator(seed: Seed) -> random.Random | None:
-    """Where random numbers come from; None for the global generator."""
+    """The source of random numbers; None for the global generator."""
     if seed is None or isinstance(seed, random.Random):
         return seed
     if not hasattr(seed, "__index__"):
@@ -67,10 +67,10 @@ class Neuron(Module):
     nonlin : bool, optional
         micrograd's way to choose between ReLU (True) and no activation (False).
     activation : str or callable, optional
-        Any unary row of the table by its name ("tanh", "sigmoid", …), "linear" for none, or a function of one
+        The name of a unary row of the table ("tanh", "sigmoid", …), "linear" for none, or a function of one
         number; "relu" by default.
     seed : int or random.Random, optional
-        Where the weights come from; without it, the global `random`.
+        The source of the weights; the global `random` by default.
 
     Attributes
     ----------
@@ -84,7 +84,8 @@ class Neuron(Module):
     TypeError
         If the seed is neither a whole number nor a generator.
     ValueError
-        For an unknown activation, or both `nonlin` and `activation`; when called: for a wrong number of inputs.
+        If the activation is unknown, or both `nonlin` and `activation` are given; when called: if the number of
+        inputs is wrong.
 
     Examples
     --------
@@ -126,7 +127,7 @@ class Neuron(Module):
 
 
 class Layer(Module):
-    """Neurons side by side on the same inputs.
+    """Neurons with the same inputs.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ class Layer(Module):
         return [neuron(x) for neuron in self.neurons]
 
     def __call__(self, x: Sequence[Operand]) -> Any:
-        """The outputs of all neurons; of a layer with one neuron its output, not a list."""
+        """The outputs of all neurons; a layer with one neuron returns its output, not a list."""
         outputs = self.outputs(x)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -183,18 +184,18 @@ class MLP(Module):
     nouts : sequence of int
         Number of neurons in each layer.
     activation : str, callable or sequence of them, optional
-        One for all layers but the last, which has none; or, as a sequence, one for each layer. "relu" by
-        default. For the choices see `Neuron`.
+        One for all layers but the last, which has none; or a sequence with one for each layer. "relu" by
+        default. See `Neuron` for the choices.
     seed : int or random.Random, optional
         As for `Neuron`.
 
     Raises
     ------
     TypeError
-        If `nouts` is no sequence, or the seed neither a whole number nor a generator.
+        If `nouts` is not a sequence, or the seed is neither a whole number nor a generator.
     ValueError
         If a size is not a positive whole number, an activation is unknown, or there is not one per layer; when
-        called: for a wrong number of inputs.
+        called: if the number of inputs is wrong.
 
     Examples
     --------
@@ -225,7 +226,7 @@ class MLP(Module):
         if isinstance(activation, Sequence) and not isinstance(activation, str):
             kinds = list(activation)
         else:
-            _activation(activation)  # an unknown one is an error even where there is no layer to take it
+            _activation(activation)  # an unknown name is an error even if no layer uses it
             kinds = [*[activation] * (len(sizes) - 2), "linear"]
         if None in kinds:
             raise ValueError(f"an activation must be a function or a name, 'linear' for none; not None in {kinds!r}")
@@ -238,7 +239,7 @@ class MLP(Module):
         ]
 
     def __call__(self, x: Sequence[Operand]) -> Any:
-        """The last layer's outputs; a single one as it is, not in a list."""
+        """The outputs of the last layer; a single output is returned as it is, not in a list."""
         for layer in self.layers:
             x = layer.outputs(x)
         return x[0] if len(x) == 1 else x

@@ -1,4 +1,4 @@
-"""How wrong outputs are, as one number: losses of a whole batch.
+"""Losses: how wrong the outputs for a whole batch are, as one number.
 
 Outputs and targets are numbers, or nested sequences or arrays of them in the same shape: one number per
 observation, or one row.
@@ -18,17 +18,17 @@ Tree = Any  # nested sequences or arrays of numbers
 
 
 def _is_traced(target: Any) -> bool:
-    """Whether a target is given at each call of a function that is being compiled, where a branch on it is a guard."""
+    """Whether a target is an argument of a function that is being compiled, so that a branch on it is a guard."""
     return isinstance(target, Value) and current_trace() is not None
 
 
 def _nan_unless(valid: Any, loss: Any) -> Any:
-    """The loss, which is nan with all its derivatives where a traced target is wrong; the rows of a map stay a loop."""
+    """The loss; nan, with nan derivatives, where a traced target is wrong. Without a branch, a map stays a loop."""
     return loss * am.where(valid, 1.0, am.nan)
 
 
 def _of_traced_class(row: Sequence[Any], number: Any) -> Any:
-    """The cross entropy where only comparisons tell which logit is that of the class."""
+    """The cross entropy if the class is traced, so that comparisons choose its logit."""
     chosen: Any = am.nan
     valid: Any = False
     for k, logit in enumerate(row):
@@ -84,8 +84,8 @@ def hinge(scores: Tree, labels: Tree) -> Any:
     Raises
     ------
     ValueError
-        If scores and labels differ in shape, there are none, or a label is neither 1 nor -1. Of a label that a compiled
-        function is given at each call, the loss is nan then.
+        If scores and labels differ in shape, there are none, or a label is neither 1 nor -1. If such a label is an
+        argument of a compiled function, the loss is nan instead.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def hinge(scores: Tree, labels: Tree) -> Any:
         if _is_traced(label):
             loss = _nan_unless((label == 1) | (label == -1), loss)
         elif label not in (1, -1):
-            raise ValueError(f"a label must be 1 or -1, not {label!r}: for 0 and 1 take 2 * label - 1")
+            raise ValueError(f"a label must be 1 or -1, not {label!r}: for labels 0 and 1 pass 2 * label - 1")
         losses.append(loss)
     return am.mean(losses)
 
@@ -114,13 +114,13 @@ def binary_cross_entropy_with_logits(logits: Tree, targets: Tree) -> Any:
     logits : tree of numbers
         The logarithm of the odds.
     targets : tree of numbers
-        The probability, from 0 to 1, that the answer is yes; mostly 0 or 1.
+        The probability, from 0 to 1, that the answer is yes; usually 0 or 1.
 
     Raises
     ------
     ValueError
-        If logits and targets differ in shape, there are none, or a target is not in [0, 1]. Of a target that a compiled
-        function is given at each call, the loss is nan then.
+        If logits and targets differ in shape, there are none, or a target is not in [0, 1]. If such a target is an
+        argument of a compiled function, the loss is nan instead.
 
     Examples
     --------
@@ -152,8 +152,8 @@ def cross_entropy_with_logits(logits: Sequence[Sequence[Any]], classes: Sequence
     Raises
     ------
     ValueError
-        If there is not one class for each row, there are none, or a class is no index of its row. Of a class that a
-        compiled function is given at each call, the loss is nan then.
+        If there is not one class for each row, there are none, or a class is not an index of its row. If such a class
+        is an argument of a compiled function, the loss is nan instead.
 
     Examples
     --------

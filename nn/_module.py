@@ -1,4 +1,4 @@
-"""What all networks have in common: parameters that are found, named, zeroed and taken as a tree."""
+"""The base class of networks: it finds, names and zeroes their parameters, and makes them a tree."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from autograd import Rule, Value
 from autograd.tree import Rebuild, cached_properties, children, is_array
 
-PLAIN = frozenset({str, float, int, bool, NoneType, FunctionType, Rule})  # hold no parameters
+PLAIN = frozenset({str, float, int, bool, NoneType, FunctionType, Rule})  # types that hold no parameters
 
 
 class _LabelsItsParameters(type):
-    """Makes every module label its parameters as soon as it is constructed, whatever its class."""
+    """Makes every module, whatever its class, label its parameters once it is constructed."""
 
     def __call__(cls, *args: Any, **options: Any) -> Any:
         module = super().__call__(*args, **options)
@@ -25,16 +25,16 @@ class Module(metaclass=_LabelsItsParameters):
     """The base of everything with parameters.
 
     A parameter is a `Value` held by an attribute: directly, in another module, or in lists, tuples,
-    dictionaries and arrays of them. All else is a setting: other attributes, and what stands beside parameters in a
-    list, tuple or dictionary (``[Linear(2, 3), am.tanh, 0.5]``). A setting stays as it is.
+    dictionaries and arrays of them. Everything else is a setting: other attributes, and other objects beside
+    parameters in a list, tuple or dictionary (``[Linear(2, 3), am.tanh, 0.5]``). Settings do not change.
 
     A module is a tree of its parameters, so ``grad(loss)(model, x)`` returns a module of the same shape that
-    holds the gradient; a parameter that is held in two places has a part of its gradient in each.
+    holds the gradient. If a parameter is held in two places, each of them has a part of its gradient.
 
     Attributes
     ----------
     path : str
-        Where the module is in the outermost one, such as ``layers[0].neurons[3]``; empty for the outermost.
+        The place of the module in the outermost one, such as ``layers[0].neurons[3]``; empty for the outermost.
 
     Examples
     --------
@@ -53,10 +53,10 @@ class Module(metaclass=_LabelsItsParameters):
     """
 
     path: str = ""
-    _held: Mapping[str, Any] = {}  # in a twin: what held parameters in the original, for there they may be floats
+    _held: Mapping[str, Any] = {}  # in a rebuilt module: what held parameters in the original; here they may be floats
 
     def tree_flatten(self) -> tuple[list[tuple[str, Any]], Rebuild, dict[str, Any]]:
-        """What holds parameters, how to build the same module with others in their place, and the settings."""
+        """What holds parameters, how to build the same module with other parameters, and the settings."""
         kept = vars(self).copy()
         for name in cached_properties(type(self)):
             kept.pop(name, None)
@@ -85,7 +85,7 @@ class Module(metaclass=_LabelsItsParameters):
     def parameters(self) -> list[Value]:
         """Every parameter once."""
         found: dict[Value, None] = {}
-        passed: set[int] = set()  # modules, of which one may refer to another that holds it
+        passed: set[int] = set()  # modules seen so far: one may refer to another that holds it
         stack: list[Any] = [self]
         while stack:
             at = stack.pop()
@@ -106,7 +106,7 @@ class Module(metaclass=_LabelsItsParameters):
             parameter.grad = 0.0
 
     def label_parameters(self) -> None:
-        """Label every parameter, and give every module within its `path`; needed again only after a change."""
+        """Label every parameter and set the `path` of every module within; call it again if the structure changes."""
         for path, found in _walk(self):
             if isinstance(found, Value):
                 found.label = path
@@ -121,7 +121,7 @@ class Module(metaclass=_LabelsItsParameters):
 def _walk(module: Module) -> Iterator[tuple[str, Any]]:
     """Everything in a module, depth first, with its path from there; the module itself has the empty path.
 
-    A parameter or module that is held in several places comes once, with its first path.
+    A parameter or module that is held in several places is visited once, with its first path.
     """
     stack: list[tuple[str, Any]] = [("", module)]
     seen: set[int] = set()
@@ -143,7 +143,7 @@ class _Mixed:
     Attributes
     ----------
     container : tree
-        What is taken apart, and what is built again.
+        The container to flatten and rebuild.
     held : mapping
         The positions of the children that hold parameters, and for each what `_holds_parameters` says of it.
     """
@@ -171,7 +171,7 @@ class _Mixed:
 
 
 def _holds_parameters(found: Any) -> bool | Mapping[int, Any]:
-    """True if all that something holds is parameters; if there are settings too: which of its children hold some."""
+    """True if an object holds nothing but parameters; with settings beside them, which children hold parameters."""
     if isinstance(found, (Value, Module)):
         return True
     if type(found) in PLAIN:
@@ -182,7 +182,7 @@ def _holds_parameters(found: Any) -> bool | Mapping[int, Any]:
             return False
         if kinds == {Value} or all(issubclass(kind, (Value, Module)) for kind in kinds):
             return True
-    if str(getattr(found, "dtype", "object")) != "object":  # the elements of an array of floats need no look
+    if str(getattr(found, "dtype", "object")) != "object":  # an array of floats holds no parameters
         return False
     parts = children(found)
     inside = [_holds_parameters(child) for _, child in parts.named] if parts else []

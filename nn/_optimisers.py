@@ -1,8 +1,8 @@
-"""What is done with gradients once backpropagation has found them.
+"""Optimisers: they use gradients to improve parameters.
 
 An optimiser is an update rule: from parameters, their gradients and what it remembers of the steps before, it computes
-new parameters and a new memory. `init` and `update` are pure functions on trees of numbers; `step` is a thin face on
-them, for parameters that are Values with a `.grad`.
+new parameters and a new memory. `init` and `update` are pure functions on trees of numbers; `step` is a thin wrapper
+around them, for parameters that are Values with a `.grad`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from nn._checks import leaves, positive, whole, within
 from nn._schedules import Schedule
 
 Tree = Any  # containers with numbers at the leaves
-State = dict[str, Any]  # "count": how many updates there have been; and one tree for each thing remembered
+State = dict[str, Any]  # "count", the number of updates so far, and one tree for each name in `memory`
 TO_AVOID_ZERO = 1e-6  # added to a norm before it divides, as in PyTorch's clip_grad_norm_
 
 
 class _OfParameters:
-    """What changes the numbers of some Values."""
+    """The base of everything that assigns new numbers to Values."""
 
     parameters: list[Value]
 
@@ -38,26 +38,26 @@ class _OfParameters:
 
 
 class Optimiser(_OfParameters):
-    """What all update rules share; a subclass says in `rule` what happens to one number.
+    """The base of all update rules; a subclass defines in `rule` what happens to one number.
 
     Parameters
     ----------
     parameters : iterable of Value, optional
-        What `step` changes; all must be leaves. One that is named twice is changed once. Not needed for `init` and
+        The parameters that `step` changes; all must be leaves. Repeats are ignored. Not needed for `init` and
         `update`.
     learning_rate : float or callable
         The size of a step, or a schedule: a function from the number of steps so far to the size of the next.
     weight_decay : float
-        This many times the parameter is added to its gradient, which pulls it towards 0.
+        The parameter times this number is added to its gradient, which pulls the parameter towards 0.
     clip_norm : float, optional
-        The largest Euclidean norm of all gradients together: longer ones are shortened to it (see `clip_by_norm`).
+        The largest Euclidean norm of all gradients together; larger gradients are scaled down (see `clip_by_norm`).
 
     Raises
     ------
     TypeError
         If a parameter is not a Value, or the learning rate is neither a number nor callable.
     ValueError
-        If there are no parameters, one is a computed node, or a number is out of its range.
+        If there are no parameters, a parameter is a computed node, or a number is out of range.
     """
 
     memory: tuple[str, ...] = ()  # what is remembered of each parameter, 0 at first
@@ -78,7 +78,7 @@ class Optimiser(_OfParameters):
 
     @property
     def learning_rate(self) -> Any:
-        """The size of a step, a number or a schedule; may be assigned between steps."""
+        """The size of a step: a number or a schedule. It may be assigned between steps."""
         return self._learning_rate
 
     @learning_rate.setter
@@ -123,7 +123,7 @@ class Optimiser(_OfParameters):
         Raises
         ------
         ValueError
-            If gradients or state have not the shape of the parameters.
+            If gradients or state do not have the shape of the parameters.
         """
         numbers, rebuild = flatten(parameters, "parameters")
         slopes = _like(parameters, gradients, "gradients")
@@ -140,7 +140,7 @@ class Optimiser(_OfParameters):
     def _decayed(self, parameter: Any, gradient: Any) -> Any:
         return gradient + self.weight_decay * parameter if self.weight_decay else gradient
 
-    # ---- the familiar face -------------------------------------------------------------------------------------
+    # ---- for Values with a .grad --------------------------------------------------------------------------------
 
     def step(self) -> None:
         """Change every parameter by its `.grad`.
@@ -158,19 +158,19 @@ class Optimiser(_OfParameters):
 
 
 class SGD(Optimiser):
-    """Gradient descent: each step takes every parameter a little way down its gradient.
+    """Gradient descent: each step moves every parameter a little against its gradient.
 
-    Called stochastic when each step's gradient comes from a random batch of the data. Backpropagation is no part
-    of it: `step` reads whatever is in `.grad`.
+    It is called stochastic if the gradient of each step comes from a random batch of the data. It does not compute
+    gradients: `step` reads what is in `.grad`.
 
     Parameters
     ----------
     parameters, learning_rate, weight_decay, clip_norm
         As for `Optimiser`.
     momentum : float
-        From 0 up to, but not 1: how much of the last step's direction is kept.
+        At least 0 and below 1: how much of the last step's direction is kept.
     nesterov : bool
-        Whether to look ahead along the momentum (Y. Nesterov, 1983; in the form of Sutskever et al., ICML 2013).
+        Whether to look ahead along the momentum (Y. Nesterov, 1983, in the form of Sutskever et al., ICML 2013).
 
     Raises
     ------
@@ -219,7 +219,7 @@ class SGD(Optimiser):
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
-        """Down the gradient, or down a running sum of gradients."""
+        """A step against the gradient, or against a running sum of gradients."""
         gradient = self._decayed(parameter, gradient)
         if not remembered:
             return (parameter - rate * gradient,)
@@ -229,7 +229,7 @@ class SGD(Optimiser):
 
 
 class RMSProp(Optimiser):
-    """Each gradient is divided by the root of a running mean of its square.
+    """Each gradient is divided by the square root of a running mean of its square.
 
     After T. Tieleman and G. Hinton, "Lecture 6.5: RMSProp", Neural Networks for Machine Learning (2012).
 
@@ -240,7 +240,7 @@ class RMSProp(Optimiser):
     smoothing : float
         How much of the running mean is kept at each step.
     epsilon : float
-        Added to the root, so that nothing is divided by 0.
+        Added to the square root, so that nothing is divided by 0.
     momentum : float
         How much of the last step is kept.
 
@@ -275,7 +275,7 @@ class RMSProp(Optimiser):
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
-        """Down the gradient over its usual size."""
+        """A step against the gradient, divided by its usual size."""
         gradient = self._decayed(parameter, gradient)
         square, velocity = remembered
         square = self.smoothing * square + (1.0 - self.smoothing) * gradient * gradient
@@ -284,7 +284,7 @@ class RMSProp(Optimiser):
 
 
 class Adagrad(Optimiser):
-    """Each gradient is divided by the root of the sum of all its squares so far.
+    """Each gradient is divided by the square root of the sum of all its squares so far.
 
     After J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and stochastic
     optimization", JMLR 12 (2011).
@@ -294,7 +294,7 @@ class Adagrad(Optimiser):
     parameters, learning_rate, weight_decay, clip_norm
         As for `Optimiser`.
     epsilon : float
-        Added to the root, so that nothing is divided by 0.
+        Added to the square root, so that nothing is divided by 0.
 
     Examples
     --------
@@ -323,14 +323,14 @@ class Adagrad(Optimiser):
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
-        """Down the gradient, in ever smaller steps where it has been large."""
+        """A step against the gradient, smaller and smaller where it has been large."""
         gradient = self._decayed(parameter, gradient)
         square = remembered[0] + gradient * gradient
         return parameter - rate * gradient / (am.sqrt(square) + self.epsilon), square
 
 
 class Adam(Optimiser):
-    """Running means of the gradient and of its square, each corrected for having begun at 0.
+    """Running means of the gradient and of its square, each corrected for its start at 0.
 
     After D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 
@@ -341,7 +341,7 @@ class Adam(Optimiser):
     betas : (float, float)
         How much of the two running means is kept at each step.
     epsilon : float
-        Added to the root, so that nothing is divided by 0.
+        Added to the square root, so that nothing is divided by 0.
 
     Examples
     --------
@@ -377,7 +377,7 @@ class Adam(Optimiser):
         super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
-        """Down the mean gradient over its usual size."""
+        """A step against the mean gradient, divided by its usual size."""
         return self._moved(parameter, self._decayed(parameter, gradient), rate, count, *remembered)
 
     def _moved(self, parameter: Any, gradient: Any, rate: Any, count: Any, mean: Any, square: Any) -> tuple[Any, ...]:
@@ -389,9 +389,9 @@ class Adam(Optimiser):
 
 
 class AdamW(Adam):
-    """Adam with the weight decay taken from the parameter itself, not by way of its gradient.
+    """Adam, but the weight decay is subtracted from the parameter and does not go through the gradient.
 
-    After I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019. Parameters are those of
+    After I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019. The arguments are those of
     `Adam`; the weight decay is 0.01 by default.
 
     Examples
@@ -422,12 +422,12 @@ class AdamW(Adam):
         )
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
-        """A little towards 0, then as Adam."""
+        """A little towards 0, then Adam's step."""
         return self._moved(parameter - rate * self.weight_decay * parameter, gradient, rate, count, *remembered)
 
 
 class LBFGS(_OfParameters):
-    """A quasi-Newton method for losses of all the data: SciPy's L-BFGS-B on the parameters of a model.
+    """A quasi-Newton method for losses over all data: SciPy's L-BFGS-B on the parameters of a model.
 
     After D. C. Liu and J. Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical
     Programming 45 (1989). Needs SciPy.
@@ -435,9 +435,9 @@ class LBFGS(_OfParameters):
     Parameters
     ----------
     parameters : iterable of Value
-        What to change; all must be leaves.
+        The parameters to change; all must be leaves.
     iterations : int
-        How many iterations one `step` makes at most; each calls the closure once or a few times.
+        The largest number of iterations in one `step`; each calls the closure once or a few times.
     history : int
         How many earlier steps it remembers within one `step`.
 
@@ -468,12 +468,12 @@ class LBFGS(_OfParameters):
         self.history = whole("history", history)
 
     def step(self, closure: Callable[[], Any]) -> float:
-        """Improve the parameters; the loss at the end.
+        """Improve the parameters, and return the loss at the end.
 
         Parameters
         ----------
         closure : callable
-            Sets the gradients to 0, computes the loss of the present parameters, calls `backward` on it and returns
+            Sets the gradients to 0, computes the loss for the current parameters, calls `backward` on it and returns
             it.
 
         Raises
@@ -481,7 +481,7 @@ class LBFGS(_OfParameters):
         ImportError
             If SciPy is not installed.
         Exception
-            What the closure raises; the parameters are then as they were before.
+            Whatever the closure raises; the parameters then have their old numbers again.
         """
         try:
             from scipy.optimize import minimize
@@ -505,19 +505,19 @@ class LBFGS(_OfParameters):
 
 
 def clip_by_norm(gradients: Tree, largest: float) -> Tree:
-    """Gradients shortened so that all numbers together have no larger Euclidean norm.
+    """Gradients, scaled down so that the Euclidean norm of all numbers together is at most `largest`.
 
     Parameters
     ----------
     gradients : tree of numbers
         As `autograd.grad` returns it.
     largest : float
-        The largest norm. Longer gradients are multiplied by largest / (norm + 1e-6), as in PyTorch.
+        The largest norm. Larger gradients are multiplied by largest / (norm + 1e-6), as in PyTorch.
 
     Returns
     -------
     tree
-        In the shape of the gradients, and in the same direction.
+        The shape and the direction are those of the gradients.
 
     Examples
     --------

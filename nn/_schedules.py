@@ -1,6 +1,6 @@
 """Learning rates that change from step to step: functions from the number of steps so far to a rate.
 
-They are written with `autograd.math`, so a step count that the compiler traces is as good as a number.
+They use `autograd.math`, so the number of steps may also be a tracer of the compiler.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def constant(rate: float) -> Schedule:
 
 
 def step_decay(rate: float, every: float, factor: float = 0.1) -> Schedule:
-    """rate · factor^⌊steps / every⌋: the rate falls in stairs.
+    """rate · factor^⌊steps / every⌋: the rate is a staircase.
 
     Parameters
     ----------
     rate : float
-        At first.
+        The first rate.
     every : float
-        Steps on one stair.
+        How many steps have the same rate.
     factor : float
-        From stair to stair.
+        By what the rate is then multiplied.
 
     Raises
     ------
@@ -57,16 +57,16 @@ def step_decay(rate: float, every: float, factor: float = 0.1) -> Schedule:
 
 
 def cosine(rate: float, steps: float, lowest: float = 0.0) -> Schedule:
-    """From rate to lowest along half a cosine, in so many steps; lowest from then on.
+    """From `rate` to `lowest` along half a cosine in the given number of steps; after that, `lowest`.
 
     After I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
 
     Parameters
     ----------
     rate, lowest : float
-        At the first step and after the last.
+        The rate at the first step, and after the last one.
     steps : float
-        How many there are.
+        The number of steps.
 
     Raises
     ------
@@ -86,14 +86,14 @@ def cosine(rate: float, steps: float, lowest: float = 0.0) -> Schedule:
 
 
 def warm_up(then: float | Schedule, steps: float) -> Schedule:
-    """A rate that grows evenly for so many steps, from its first part to the whole; then the schedule as it is.
+    """A schedule times a factor that grows linearly to 1 in the given number of steps and then stays 1.
 
     Parameters
     ----------
     then : float or callable
-        The rate, or a schedule, which is multiplied by (step + 1) / steps as long as that is below 1.
+        The rate or the schedule, which is multiplied by (step + 1) / steps as long as that is below 1.
     steps : float
-        How long it grows.
+        The number of steps in which the factor grows.
 
     Raises
     ------

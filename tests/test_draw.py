@@ -196,7 +196,7 @@ def test_only_values_are_drawn():
         draw([3.0])
     with pytest.raises(TypeError, match=r"not None of type NoneType"):
         draw(None)
-    with pytest.raises(ValueError, match=r"digits must be a whole number from 1 up, not -1"):
+    with pytest.raises(ValueError, match=r"digits must be a whole number of at least 1, not -1"):
         draw(Value(1.0), digits=-1)
 
 

@@ -20,7 +20,7 @@ import autograd.math as am
 from autograd import Value, checkpoint, jit, record_sources, rules, topological_order
 from autograd.view import _flow, _layout, explain, flow
 from autograd.view._groups import module_path
-from autograd.view._html import to_json
+from autograd.view._html import STATIC, to_json
 from autograd.view._layout import READABLE
 from autograd.view._record import record
 from autograd.view._symbols import show
@@ -399,6 +399,8 @@ def test_javascript_units(tmp_path):
     for name, value in samples.items():
         (tmp_path / f"{name}.json").write_text(to_json(flow(value, check=name == "example")._payload))
     (tmp_path / "numbers.json").write_text(to_json([[x, show(x)] for x in numbers]))
+    shutil.copytree(STATIC / "flow", tmp_path / "flow")
+    (tmp_path / "flow" / "package.json").write_text('{"type": "module"}')  # node takes .js files for something else
     files = sorted(map(str, JS_TESTS.glob("*.test.mjs")))
     done = subprocess.run(
         ["node", "--test", *files], env={**os.environ, "FLOW_SAMPLES": str(tmp_path)}, capture_output=True, text=True

@@ -237,7 +237,7 @@ def test_search_finds_what_is_folded(load):
     assert ["whole graph", "layers[0]", "neurons[3]"] == page.locator(".crumb").all_text_contents()
     assert "layers[0].neurons[3].w[1]" == page.locator(".side h3").first.text_content()
     page.get_by_role("searchbox").fill("nothing like it")
-    assert "No label has this in it." == page.locator(".found").text_content()
+    assert "No label contains this." == page.locator(".found").text_content()
 
 
 def test_labels_run_nothing(load):

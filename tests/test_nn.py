@@ -183,8 +183,8 @@ def test_copies_are_independent(remake):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Neuron(0), "number of inputs must be a whole number from 1 up, not 0"),
-        (lambda: Layer(2, 2.5), "number of neurons must be a whole number from 1 up, not 2.5"),
+        (lambda: Neuron(0), "number of inputs must be a whole number of at least 1, not 0"),
+        (lambda: Layer(2, 2.5), "number of neurons must be a whole number of at least 1, not 2.5"),
         (lambda: MLP(2, []), "at least one layer"),
         (lambda: MLP(2, [3, 1], activation=["tanh"]), "2 layers need as many activations, not 1"),
         (lambda: MLP(2, [3, 1], activation="tanhh"), "'linear' or one of .*tanh.*; not 'tanhh'"),

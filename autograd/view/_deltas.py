@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
+from autograd.view._groups import layer_of, weighted_sums
 from autograd.view._names import named_parameters, outer
 from autograd.view._symbols import show
 
-LINEAR = {"add", "sub", "neg", "pos", "sum", "mul", "dot", "fma"}  # what a weighted sum is made of
 Table = dict[str, list[list[float]]]
 
 
@@ -29,21 +28,21 @@ class Deltas(Table):
 def deltas(model: Any, loss: Value) -> Deltas:
     """δ = ∂loss/∂z of every neuron, per layer; z is the weighted sum before the activation.
 
-    A neuron is what shares the label of its parameters up to the last dot: ``layers[0].neurons[3]`` has the
-    parameters ``layers[0].neurons[3].w[1]`` and so on. Its z is the node in which all of them have been added up.
+    Parameters whose names are equal up to the last dot belong to one neuron: ``layers[0].neurons[3].w[1]`` is a
+    parameter of ``layers[0].neurons[3]``. The z of a neuron is the node in which all of them have been added up.
 
     Parameters
     ----------
     model : object with ``named_parameters()``, or mapping of names to Values
         The network.
     loss : Value
-        What is differentiated. It may add up many samples: a neuron then has one δ for each.
+        The value to differentiate. If it adds up many samples, a neuron has one δ for each.
 
     Returns
     -------
     dict
-        Layer → neurons × evaluations, layers in the order of the parameters, evaluations in that in which the loss
-        depends on them. The gradient of a neuron's bias is the sum of its δ.
+        Layer → one list per neuron → one δ per evaluation of the neuron. Layers are in the order of the parameters,
+        evaluations in the order of computation. The gradient of a neuron's bias is the sum of its δ.
 
     Raises
     ------
@@ -71,52 +70,17 @@ def deltas(model: Any, loss: Value) -> Deltas:
     neurons: dict[str, list[Value]] = {}
     for name, parameter in named_parameters(model):
         neurons.setdefault(outer(name), []).append(parameter)
-    sums = _weighted_sums(topological_order(loss), neurons)
+    sums: dict[str, list[Value]] = {neuron: [] for neuron in neurons}
+    for node, neuron in weighted_sums(topological_order(loss), neurons).items():
+        sums[neuron].append(node)
     adjoints = {loss: 1.0} | {message.operand: message.total for message in record_sweep(loss)}
     found = Deltas()
     for neuron in neurons:
         if not sums[neuron]:
             raise ValueError(
                 f"no weighted sum of the parameters of {neuron or 'the model'!r} was found in the graph of the loss: "
-                "the loss does not depend on all of them, or they are not combined by additions and products alone"
+                "the loss does not depend on all of them, they are not combined by additions and products alone, or "
+                "parameters of another neuron (shared weights, say) are in the same sum"
             )
-        found.setdefault(_layer(neuron), []).append([adjoints.get(z, 0.0) for z in sums[neuron]])
+        found.setdefault(layer_of(neuron), []).append([adjoints.get(z, 0.0) for z in sums[neuron]])
     return found
-
-
-def _layer(neuron: str) -> str:
-    """The layer that a neuron is in: its path without the last step, or without the last index."""
-    return outer(neuron) or (neuron.rpartition("[")[0] if neuron.endswith("]") else neuron)
-
-
-def _weighted_sums(order: list[Value], neurons: Mapping[str, list[Value]]) -> dict[str, list[Value]]:
-    """For every neuron the nodes in which the last of its parameters comes in, by sums and products with others."""
-    home: dict[Value, tuple[str, int]] = {}  # parameter or unfinished sum → its neuron, and a bit per parameter in it
-    complete: dict[str, int] = {}
-    for neuron, parameters in neurons.items():
-        complete[neuron] = (1 << len(parameters)) - 1
-        home.update({p: (neuron, 1 << i) for i, p in enumerate(parameters)})
-    sums: dict[str, list[Value]] = {neuron: [] for neuron in neurons}
-    for node in order:
-        parts = [home.get(o) if isinstance(o, Value) else None for o in node.operands]
-        mine = [p for p in parts if p]
-        if not mine or node.op is None or node.op.name not in LINEAR or len({p[0] for p in mine}) > 1:
-            continue
-        if _is_quadratic(node.op.name, parts):
-            continue
-        neuron, bits = mine[0][0], 0
-        for _, more in mine:
-            bits |= more
-        if bits == complete[neuron]:
-            sums[neuron].append(node)
-        else:
-            home[node] = neuron, bits
-    return sums
-
-
-def _is_quadratic(name: str, parts: list[Any]) -> bool:
-    """Whether parameters are multiplied with one another (a penalty on the weights, say), not with inputs."""
-    if name == "mul" or name == "fma":
-        return bool(parts[0] and parts[1])
-    half = len(parts) // 2
-    return name == "dot" and any(a and b for a, b in zip(parts[:half], parts[half:]))

@@ -14,15 +14,15 @@ def program() -> str:
     Raises
     ------
     RuntimeError
-        If there is neither `dot` nor `graphviz-pure`; the message says how to get one.
+        If neither `dot` nor `graphviz-pure` is installed; the message says how to install one.
     """
     found = shutil.which("dot")
-    if found is None:  # a virtual environment that is not activated has its scripts beside python, not on the path
+    if found is None:  # the scripts of a virtual environment are on the path only if it is activated
         places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
         found = shutil.which("graphviz-pure", path=places)
     if found is None:
         raise RuntimeError(
-            "there is no program to draw graphs: install Graphviz (on Debian: apt-get install graphviz) "
+            "no program that draws graphs was found: install Graphviz (on Debian: apt-get install graphviz) "
             "or run: pip install 'scalar-autograd[view]'"
         )
     return found
@@ -36,8 +36,8 @@ def layout(source: str, format: str = "svg") -> bytes:  # noqa: A002 (Graphviz's
     source : str
         A graph in the DOT language.
     format : str
-        What to make of it: "svg", "png", "json", "plain", … (`dot -T`). A system's `dot` mostly has "pdf"
-        as well, `graphviz-pure` has not.
+        The output format: "svg", "png", "json", "plain", … (`dot -T`). The system's `dot` usually knows "pdf" as
+        well, `graphviz-pure` does not.
 
     Returns
     -------
@@ -47,9 +47,9 @@ def layout(source: str, format: str = "svg") -> bytes:  # noqa: A002 (Graphviz's
     Raises
     ------
     ValueError
-        If the program at hand does not know the format, or finds fault with the source.
+        If the program does not know the format, or the source has a syntax error.
     RuntimeError
-        If there is no program, or it breaks.
+        If there is no program, or it fails.
 
     Examples
     --------
@@ -64,5 +64,5 @@ def layout(source: str, format: str = "svg") -> bytes:  # noqa: A002 (Graphviz's
         raise ValueError(f"{dot} cannot write the format {format!r}. {complaint}")
     if ran.returncode != 0:
         kind = ValueError if "syntax error" in complaint else RuntimeError
-        raise kind(f"{dot} ended with {ran.returncode}: {complaint or 'it gave no reason'}")
+        raise kind(f"{dot} failed with exit status {ran.returncode}: {complaint or 'it gave no reason'}")
     return ran.stdout

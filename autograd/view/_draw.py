@@ -21,24 +21,23 @@ except ImportError as error:
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
 from autograd.view._dot import layout
-from autograd.view._names import outer, steps
+from autograd.view._groups import Modules, group_by_module
+from autograd.view._names import steps
 
-# Blue and orange of Okabe and Ito's palette, told apart by the colour-blind (https://jfly.uni-koeln.de/color/).
-# Boxes are light with dark text, lines and free text of middle brightness: both can be read on white and on black.
+# Blue and orange of Okabe and Ito's palette: colour-blind readers can tell them apart (https://jfly.uni-koeln.de/color/).
+# Boxes are light with dark text; lines and free text have a middle brightness. All can be read on white and on black.
 PALE, BLUE, ORANGE, YELLOW = (245, 245, 245), (86, 180, 233), (230, 159, 0), "#f0e442"
 INK, GREY, LINE_BLUE, LINE_ORANGE = "#1a1a1a", "#7a7a7a", "#0f7fbf", "#d55e00"
 KEY = "data and grad = ∂output/∂node · ∂ local derivative, ← message = grad × ∂ · blue: positive, orange: negative"
 
 FRAME = {"color": GREY, "style": "rounded", "labelloc": "t", "labeljust": "l"}
 
-_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")  # what no XML 1.0 may contain
-_NAMES = re.compile(r"\\(?=[GNETHL\\])")  # a backslash that Graphviz takes for the start of an escape
-_WORD = r"[^\W\d]\w*(?:\[[^\]]*\])*"
-_PATH = re.compile(rf"((?:{_WORD}\.)*){_WORD}")  # layers[0].neurons[3].w[1]
+_UNPRINTABLE = re.compile("[\0-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")  # characters that XML 1.0 forbids
+_NAMES = re.compile(r"\\(?=[GNETHL\\])")  # a backslash that Graphviz would read as the start of an escape
 
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
-    """A `graphviz.Digraph` that needs no `dot` on the path: graphviz-pure will do."""
+    """A `graphviz.Digraph` that works without `dot`: graphviz-pure is enough."""
 
     def pipe(self, format: str | None = None, *unused: Any, encoding: str | None = None, **options: Any) -> Any:  # noqa: A002
         """The picture as bytes, or as text if an encoding is given; Jupyter calls this."""
@@ -46,7 +45,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
         return picture.decode(encoding) if encoding else picture
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **options: Any) -> dict[str, str]:
-        """What a notebook stores: the picture twice, for Jupyter shows an SVG of its own only where it trusts it."""
+        """What a notebook stores: the picture twice, because Jupyter shows SVG only in notebooks that it trusts."""
         picture: str = self.pipe("svg", encoding="utf-8")
         encoded = base64.b64encode(picture.encode()).decode()
         image = f'<img alt="graph" src="data:image/svg+xml;base64,{encoded}">'
@@ -66,7 +65,7 @@ class _Box:
     title: str
     lines: list[str]
     grad: float | None = None  # decides the colour
-    path: str = ""  # the module to which it belongs
+    modules: Modules = ()  # around it, from the outside in
     look: dict[str, str] = field(default_factory=dict)
 
 
@@ -86,23 +85,23 @@ def draw(
     """Draw the graph of one or several Values, with the numbers of one reverse sweep.
 
     Each node is a box with its operation and label, its data and its gradient; each operand slot is a line
-    with the local derivative and the message, so ``x * x`` has two. Parameters of modules stand in a frame
-    for each module, by their labels. The gradients are those of one sweep from the outputs, whether or not
-    `backward` was called; where the `.grad` of a node is something else by now, that is shown too.
+    with the local derivative and the message, so ``x * x`` has two. A module is a frame around its nodes; the
+    labels of parameters, such as ``layers[0].w``, name the modules. The gradients are those of one sweep from the
+    outputs, whether or not `backward` was called. Where the `.grad` of a node differs, it is shown too.
 
-    In Jupyter the result shows itself. No `.grad` changes.
+    Jupyter shows the result as a picture. No `.grad` changes.
 
     Parameters
     ----------
     outputs : Value or iterable of Value
-        What to draw; the sweep starts here.
+        What to draw. The sweep starts here.
     fold : bool or int
-        Draw each module as one box, and of the rest each kind of operation as one. A number tells how deep to go:
-        1, like True, keeps ``layers[0]``, 2 keeps ``layers[0].neurons[3]``. Constants are left out.
+        Draw each module as one box, and outside of modules each kind of operation as one box. A number is a depth:
+        1, like True, makes a box of ``layers[0]``, 2 one of ``layers[0].neurons[3]``. Constants are left out.
     digits : int
         Significant digits.
     limit : int
-        The greatest number of boxes to draw.
+        The largest number of boxes to draw.
 
     Returns
     -------
@@ -130,14 +129,14 @@ def draw(
         if not isinstance(root, Value):
             raise TypeError(f"only the graph of a Value can be drawn, not {root!r} of type {type(root).__name__}")
     if not isinstance(digits, int) or digits < 1:
-        raise ValueError(f"digits must be a whole number from 1 up, not {digits!r}")
+        raise ValueError(f"digits must be a whole number of at least 1, not {digits!r}")
     order = topological_order(*roots)
     lines = sum(len(node.operands) for node in order)
     count = len(order) + sum(type(o) is float for node in order for o in node.operands)
     if count > limit and not fold:
         raise ValueError(
             f"a graph of {count:,} boxes and {lines:,} lines is too large to read (more than limit={limit:,}): "
-            "draw(…, fold=True) draws one box for each module, draw of an earlier Value a smaller part"
+            "draw(…, fold=True) draws one box for each module; draw an earlier Value to see a smaller part"
         )
     picture = _Graph(roots, order, digits)
     if not fold:
@@ -160,7 +159,7 @@ def render(value: Value | Iterable[Value] | graphviz.Digraph, path: str | PathLi
     value : Value, iterable of Value or Digraph
         What to draw, or what `draw` returned.
     path : path
-        The file; its suffix tells the format, such as ``.svg`` or ``.png``.
+        The file; its suffix is the format, such as ``.svg`` or ``.png``.
     **options
         For `draw`.
 
@@ -203,7 +202,7 @@ class _Graph:
         self.messages = {(m.node, m.slot): m for m in record_sweep(roots)}
         self.adjoints = dict.fromkeys(order, 0.0) | dict.fromkeys(roots, 1.0)
         self.adjoints |= {m.operand: m.total for m in self.messages.values()}
-        self.paths = _module_paths(order)
+        self.modules = dict(zip(order, group_by_module(order, [node.label for node in order])))
 
     def number(self, x: float) -> str:
         """A number as it is printed."""
@@ -213,14 +212,16 @@ class _Graph:
         """The box of one node."""
         adjoint = self.adjoints[node]
         name = node.label or ""
-        path = self.paths.get(node, "")
-        name = "" if node.op is not None and name == path else name.removeprefix(f"{path}.")
+        modules = self.modules[node]
+        if modules:
+            name = "" if node.op is not None and name == modules[-1] else name.removeprefix(f"{modules[-1]}.")
         title = f"{node.op.symbol}  {name}" if node.op is not None else name
         lines = [f"data {self.number(node.data)}", f"grad {self.number(adjoint)}"]
         if node.grad not in (0.0, adjoint):
             lines.append(f".grad {self.number(node.grad)} (accumulated)")
         look = {"style": "filled,rounded", "tooltip": _quoted(node.op.name)} if node.op is not None else {}
-        return _Box(title.strip(), lines, adjoint, path, look | ({"penwidth": "2.5"} if node in self.outputs else {}))
+        look |= {"penwidth": "2.5"} if node in self.outputs else {}
+        return _Box(title.strip(), lines, adjoint, modules, look)
 
     def line(self, tail: Hashable, head: Hashable, message: Message | None) -> _Line:
         """The line of one operand slot."""
@@ -240,13 +241,13 @@ class _Graph:
                 if type(operand) is float:  # a constant is a box of its own wherever it is used
                     tail = (node, slot)
                     look = {"shape": "plaintext", "style": "", "fontcolor": GREY, "width": "0", "height": "0"}
-                    boxes[tail] = _Box(self.number(operand), [], None, self.paths.get(node, ""), look)
+                    boxes[tail] = _Box(self.number(operand), [], None, self.modules[node], look)
                 lines.append(self.line(tail, node, self.messages.get((node, slot))))
         return _compose(boxes, lines)
 
     def folded(self, depth: int) -> tuple[dict[Hashable, _Box], list[_Line]]:
         """A box for each group of nodes, a line for all messages between two groups."""
-        group = _groups(self.order, self.paths, depth)
+        group = _groups(self.order, self.modules, depth)
         members: dict[Hashable, list[Value]] = defaultdict(list)
         between: dict[tuple[Hashable, Hashable], list[Message | None]] = defaultdict(list)
         for node in self.order:
@@ -258,7 +259,7 @@ class _Graph:
         return boxes, [self.group_line(tail, head, sent) for (tail, head), sent in between.items()]
 
     def group_box(self, key: Hashable, nodes: Sequence[Value]) -> _Box:
-        """The box of a group; a single node looks as ever."""
+        """The box of a group; a group of one node looks like the node."""
         if len(nodes) == 1:
             return self.box(nodes[0])
         parameters = [node for node in nodes if node.op is None]
@@ -278,61 +279,17 @@ class _Graph:
         return _Line(tail, head, f"{len(arrived):,} messages\n‖·‖ {self.number(hypot(*arrived))}")
 
 
-def _module_paths(order: Sequence[Value]) -> dict[Value, str]:
-    """The module to which a node belongs, where the labels tell.
+def _groups(order: Sequence[Value], modules: Mapping[Value, Modules], depth: int) -> dict[Value, Hashable]:
+    """Which nodes become one box: those of a module, those with the same operation on the same groups, and leaves.
 
-    A parameter belongs where its label says. A computed node belongs to a module if the module put its path on it
-    as a label, if it works on that module's parameters, or if it stands between two such nodes.
-    """
-    paths: dict[Value, str] = {}
-    for node in order:
-        match = _PATH.fullmatch(node.label) if node.op is None and node.label else None
-        if match and match[1]:
-            paths[node] = match[1].removesuffix(".")
-    known = {parent for path in set(paths.values()) for parent in _with_parents(path)}
-    source: dict[Value, str] = dict(paths)  # the one module that all of a node's operands lead back to
-    for node in order:
-        if node.op is None:
-            continue
-        operands = [o for o in node.operands if type(o) is not float]
-        path = node.label if node.label in known else _common([paths[o] for o in operands if o in paths and not o.op])
-        if path:
-            paths[node] = path
-        sources = {source[o] for o in operands if o in source}
-        if path or len(sources) == 1:
-            source[node] = path or sources.pop()
-    users: dict[Value, set[str]] = defaultdict(set)
-    for node in reversed(order):
-        if node not in paths and node in source and users[node] == {source[node]}:
-            paths[node] = source[node]
-        for operand in node.operands:
-            if type(operand) is not float:
-                users[operand].add(paths.get(node, ""))
-    return paths
-
-
-def _with_parents(path: str) -> list[str]:
-    parts = steps(path)
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def _common(paths: Sequence[str]) -> str:
-    """The innermost module that contains all of these."""
-    shared = [set(_with_parents(path)) for path in paths]
-    return max(set.intersection(*shared), key=len, default="") if shared else ""
-
-
-def _groups(order: Sequence[Value], paths: Mapping[Value, str], depth: int) -> dict[Value, Hashable]:
-    """Which nodes become one box: those of a module, those that do the same to the same groups, and the leaves.
-
-    A node that continues what its operand did (a sum, term by term) joins its operand's group.
+    A node with the operation of its operand (a sum, term by term) joins its operand's group.
     """
     group: dict[Value, Hashable] = {}
     operation: dict[Hashable, Any] = {}
     numbered: dict[Hashable, int] = {}
     for node in order:
-        if node in paths:
-            group[node] = ".".join(steps(paths[node])[:depth])
+        if modules[node]:
+            group[node] = modules[node][:depth][-1]
             continue
         below = frozenset(group[o] for o in node.operands if type(o) is not float)
         joined = [key for key in below if not isinstance(key, str) and operation.get(key) is node.op]
@@ -360,18 +317,19 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
         edge_attr=free | {"color": GREY, "arrowsize": "0.6"},
     )
     names = {key: f"n{i}" for i, key in enumerate(boxes)}
-    frames = {"": drawing}
+    frames: dict[Modules, graphviz.Digraph] = {(): drawing}
     largest = _largest(box.grad for box in boxes.values())
-    for path in sorted({parent for box in boxes.values() if box.path for parent in _with_parents(box.path)}):
-        label = _quoted(steps(path)[-1])
-        frames[path] = graphviz.Digraph(_printable(f"cluster_{path}"), graph_attr=FRAME | {"label": label})
+    for modules in sorted({box.modules[: n + 1] for box in boxes.values() for n in range(len(box.modules))}):
+        label = _quoted(steps(modules[-1])[-1])
+        name = _printable(f"cluster_{modules[-1]}")
+        frames[modules] = graphviz.Digraph(name, graph_attr=FRAME | {"label": label})
     for key, box in boxes.items():
         title = _markup(box.title)
         text = "<BR/>".join([f"<B>{title}</B>"] * bool(title) + [*map(html.escape, box.lines)])
         look = {"fillcolor": _fill(box.grad, largest)} | box.look
-        frames[box.path].node(names[key], f"<{text or ' '}>", **look)
-    for path in sorted(frames, key=len, reverse=True)[:-1]:  # the inner ones first
-        frames[outer(path)].subgraph(frames[path])
+        frames[box.modules].node(names[key], f"<{text or ' '}>", **look)
+    for modules in sorted(frames, key=len, reverse=True)[:-1]:  # the inner ones first
+        frames[modules[:-1]].subgraph(frames[modules])
     largest = _largest(line.message for line in lines)
     for line in lines:
         drawing.edge(names[line.tail], names[line.head], line.text, **_stroke(line, largest))
@@ -379,18 +337,18 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
 
 
 def _printable(text: str) -> str:
-    """Text that XML can hold, on one line; Graphviz would hand on what looks like a character reference."""
+    """Text that XML can hold, on one line, without anything that Graphviz would pass on as a character reference."""
     text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", re.sub(r"[\t\n\r]", " ", text))
     return re.sub(r"&(?=#?\w+;)", "&\N{ZERO WIDTH SPACE}", text)
 
 
 def _markup(text: str) -> str:
-    r"""Text for a label in Graphviz's HTML, where it would replace ``\N`` and its like by names even so."""
+    r"""Text for a label in Graphviz's HTML, in which Graphviz would replace ``\N`` and other escapes."""
     return _NAMES.sub(r"\\\\", html.escape(_printable(text)))
 
 
 def _quoted(text: str) -> str:
-    """Text for an attribute: names of functions and labels are data, no markup, no escape and no other attribute."""
+    """Text for an attribute: names and labels are data, never markup, an escape or another attribute."""
     quoted: str = graphviz.escape(_printable(text))
     return quoted
 
@@ -404,7 +362,7 @@ def _rgb(colour: tuple[int, int, int]) -> str:
 
 
 def _fill(grad: float | None, largest: float) -> str:
-    """From pale to blue (positive) or orange (negative); the root of the size, so that small ones still show."""
+    """From pale to blue (positive) or orange (negative), by the square root of the size, so that small ones show."""
     if grad is None:
         return _rgb(PALE)
     if not isfinite(grad):
@@ -415,7 +373,7 @@ def _fill(grad: float | None, largest: float) -> str:
 
 
 def _stroke(line: _Line, largest: float) -> dict[str, str]:
-    """Colour by sign, width by size; dotted where no message goes."""
+    """Colour by sign, width by size; dotted where no message is sent."""
     if line.message is None:
         return {} if line.text else {"style": "dotted"}
     if not isfinite(line.message):

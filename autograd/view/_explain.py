@@ -15,11 +15,11 @@ from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
 from autograd.view._symbols import Style, Symbol, add, latex_name, latex_number, local_derivatives, multiply, show
 
-INLINE = 24  # characters up to which the formula of a node without a label stands in place of its name
-LARGEST_LIST = 40  # δ that are written down
+INLINE = 24  # characters: up to this length, a formula replaces the name of a node without a label
+LARGEST_LIST = 40  # δ that are listed
 LOG10_2 = log10(2.0)
 SMALLEST = 2.0**-1074
-EXACT_WORK = 200_000  # paths times their length up to which the sum over all paths is also taken exactly
+EXACT_WORK = 200_000  # factors of all paths together, up to which their sum is also computed exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Explanation:
     path_count : int
         How many paths lead from `wrt` to `output`: counted exactly, without listing them.
     paths : tuple of Path
-        Those with the largest products in magnitude, largest first.
+        The paths with the largest products in magnitude, largest first.
     left_out : int
         How many paths are not in `paths`.
     remainder : float
@@ -92,9 +92,10 @@ class Explanation:
 
     @cached_property
     def exact(self) -> Fraction | None:
-        """The sum over all paths in exact rational arithmetic; None if some are left out, too many or not finite.
+        """The sum over all paths in exact rational arithmetic.
 
-        Local derivatives are floats, so they are taken as the fractions that they are; nothing is rounded.
+        A local derivative is a float, and a float is a fraction, so nothing is rounded. None if paths are left out, if
+        there are too many, or if a number is not finite.
         """
         work = sum(len(p.steps) for p in self.paths)
         if self.left_out or work > EXACT_WORK or not self._finite:
@@ -104,7 +105,7 @@ class Explanation:
 
     @property
     def proof(self) -> str:
-        """What was checked: in a sentence."""
+        """What was checked, in a sentence."""
         if self.path_count == 0:
             return f"{self._names.text(self.output)} does not depend on {self._names.text(self.wrt)}: there is no path."
         if self.left_out:
@@ -119,9 +120,9 @@ class Explanation:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the sum over all paths is the gradient of the sweep, up to what its roundings can amount to.
+        """Whether the sum over all paths equals the gradient of the sweep within the sweep's rounding errors.
 
-        None if the sum was not taken exactly. A sweep rounds once per message and once per addition on a path.
+        A sweep rounds once per message and once per addition on a path. None if the sum was not computed exactly.
         """
         if self.exact is None:
             return None
@@ -243,7 +244,7 @@ class Explanation:
 
 
 class _Quoted(Symbol):
-    """A name with a LaTeX form of its own."""
+    """A name that has its own LaTeX form."""
 
     __slots__ = ("latex_form",)
 
@@ -252,7 +253,7 @@ class _Quoted(Symbol):
         self.latex_form = latex_form
 
     def print(self, style: Style) -> tuple[str, int]:
-        """As it was given."""
+        """The name in a style, as it was given."""
         return (self.latex_form, 3) if style == "latex" else super().print(style)
 
 
@@ -272,7 +273,7 @@ class _Names:
         return latex_name(self.text(node))
 
     def symbol(self, operand: Any) -> Symbol:
-        """An operand in a formula: a node without a label is written out, where that is short."""
+        """An operand in a formula: a node without a label is written out if its formula is short."""
         if not isinstance(operand, Value):
             return Symbol(operand)
         if operand not in self._symbols:
@@ -300,22 +301,22 @@ class _Names:
 def explain(output: Value, wrt: Value, *, paths: int = 8) -> Explanation:
     """Write down the chain rule: ∂output/∂wrt as the sum over all paths of the products of local derivatives.
 
-    Path counts explode with depth, so they are counted first, by one sweep over whole numbers; then the largest
-    products are found best first, without looking at the others.
+    The number of paths grows exponentially with the depth. So paths are only counted, in one sweep over whole numbers,
+    and a best-first search finds those with the largest products without visiting the others.
 
     Parameters
     ----------
     output : Value
-        What is differentiated.
+        The value to differentiate.
     wrt : Value
-        With respect to what: a node that `output` was computed from.
+        The variable: a node from which `output` was computed.
     paths : int
         How many paths to list at most.
 
     Returns
     -------
     Explanation
-        Renders as mathematics in Jupyter; `str()` reads well in a terminal; `.latex()` for a paper.
+        Jupyter shows it as mathematics. `str()` is plain text for a terminal, `.latex()` LaTeX for a paper.
 
     Raises
     ------
@@ -379,8 +380,8 @@ def _largest_paths(
 ) -> list[Path]:
     """The paths with the largest |product|, best first.
 
-    The largest product that is still to be had from a node is known exactly from one sweep, so a best-first search
-    extends only what ends up in the answer. Magnitudes are compared as logarithms, which neither over- nor underflow.
+    One sweep finds for every node the largest product of a path from it, so a best-first search extends only paths that
+    end up in the answer. Magnitudes are compared as logarithms, which neither overflow nor underflow.
     """
     if output not in ways:
         return []
@@ -408,7 +409,7 @@ def _largest_paths(
 
 
 def _log(derivative: float) -> float:
-    """The logarithm of a magnitude; what is not finite counts as largest."""
+    """The logarithm of a magnitude; infinity and nan count as the largest."""
     if not isfinite(derivative):
         return inf
     return log(abs(derivative)) if derivative else -inf
@@ -427,5 +428,5 @@ def _unroll(trail: Any) -> tuple[Step, ...]:
 
 
 def _product(steps: Sequence[Step]) -> float:
-    """The product, multiplied from the output on, as the sweep does it."""
+    """The product, multiplied from the output back, in the order of the sweep."""
     return prod([s.local_derivative for s in steps], start=1.0)

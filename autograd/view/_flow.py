@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autograd.value import Value
-from autograd.view._html import Json, frame, page, still, to_json
+from autograd.view._html import Json, frame, page, script, still, style, to_json
 from autograd.view._layout import Tree, lay_out, list_views, short_name
 from autograd.view._names import named_parameters
 from autograd.view._record import record
@@ -19,9 +19,9 @@ LARGEST_UNFOLDED = 6_000  # nodes that are laid out one by one when that is aske
 class Flow:
     """The gradient-flow viewer of one value.
 
-    In a notebook it shows itself; `save` writes a page that opens anywhere. The sweep is recorded once, here;
-    the viewer only moves through it: forward, with the numbers put into every formula, then backward, message by
-    message, with the running sum at every node and what is still to come.
+    A notebook shows it; `save` writes a page that opens in any browser. The sweep is recorded once, here. The viewer
+    moves through the record: forward, with the numbers in every formula, then backward, message by message, with the
+    running sum at every node and the messages that are still to come.
 
     Parameters
     ----------
@@ -34,21 +34,21 @@ class Flow:
         True shows all nodes one by one, however many; by default groups (modules by the labels of their
         parameters, repeated structures, stretches of long programs) are folded in graphs that are too large to read.
     title : str, optional
-        What stands above the picture; the value's label by default.
+        The heading; the value's label by default.
 
     Attributes
     ----------
     record : dict
-        What was recorded: see `autograd.view._record.record`.
+        The recorded sweep: see `autograd.view._record.record`.
 
     Raises
     ------
     TypeError
         If `value` is not a Value.
     ValueError
-        If the graph is too large, with its size and what to do.
+        If the graph is too large; the message says how large, and what to do.
     RuntimeError
-        If there is no Graphviz to lay the graph out, with how to get it.
+        If Graphviz is not installed; the message says how to install it.
 
     Notes
     -----
@@ -91,7 +91,7 @@ class Flow:
         Parameters
         ----------
         path : str or path
-            Where to; the name should end in ``.html``.
+            The file to write; its name should end in ``.html``.
 
         Returns
         -------
@@ -101,7 +101,7 @@ class Flow:
         return _write(path, self.html())
 
     def widget(self) -> Any:
-        """The viewer as an anywidget: for dashboards and layouts of ipywidgets.
+        """The viewer as an anywidget, for dashboards and layouts of ipywidgets.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Flow:
         return f"<flow of {self._payload['title']}: {sizes}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What a notebook stores: the viewer itself, so that it works when the kernel is gone."""
+        """What a notebook stores: the viewer itself, so that it works without a kernel."""
         return {"text/plain": repr(self), "text/html": frame(self._payload)}
 
     @staticmethod
@@ -128,7 +128,7 @@ class Flow:
         model : object with ``named_parameters()``, or iterable of (name, Value), optional
             Names for parameters that have no label of their own.
         every : int
-            Show every so many updates.
+            Show one of this many updates.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class Flow:
 
 
 def _payload(recorded: Json, unfold: bool | None, title: str | None) -> Json:
-    """All that the viewer needs: the record, and the places of everything in every view."""
+    """All that the viewer needs: the record, and the layout of every view."""
     count = len(recorded["nodes"])
     if unfold and count > LARGEST_UNFOLDED:
         raise ValueError(
@@ -190,8 +190,8 @@ def _widget_class() -> Any:
     class FlowWidget(anywidget.AnyWidget):
         """The viewer in a notebook, fed by the kernel."""
 
-        _esm = Path(__file__).parent / "static" / "flow.js"
-        _css = Path(__file__).parent / "static" / "flow.css"
+        _esm = script()
+        _css = style()
         payload = traitlets.Unicode().tag(sync=True)
         numbers = traitlets.Unicode().tag(sync=True)
 
@@ -199,7 +199,7 @@ def _widget_class() -> Any:
 
 
 class Watch:
-    """A viewer that is fed by a training loop; `flow.watch` makes it."""
+    """A viewer to which a training loop sends its numbers; `flow.watch` makes it."""
 
     def __init__(self, model: Any = None, every: int = 1) -> None:
         if every < 1:
@@ -238,12 +238,12 @@ class Watch:
         return self._shown
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the state of now to a page, as `Flow.save` does.
+        """Write the current state to a page, as `Flow.save` does.
 
         Raises
         ------
         ValueError
-            If there was no update yet.
+            If there has been no update yet.
         """
         if self._payload is None:
             raise ValueError("there is nothing to save yet: call the watch with a loss first")

@@ -1,36 +1,23 @@
-"""Which nodes belong together: modules by the path in their labels, then copies of one structure, then stretches."""
+"""Which module of a model each node of a graph belongs to: the one rule behind `draw`, `flow` and `deltas`.
+
+A module is known by the labels of its parameters: ``layers[0].neurons[3].w[1]`` belongs to the module
+``layers[0].neurons[3]``, which lies in the module ``layers[0]``.
+"""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
-from autograd.view._names import steps
+from autograd.value import Value
+from autograd.view._names import is_path, outer, steps
 
-Kind = Literal["module", "stack", "part"]
-STACK_ABOVE = 24  # nodes that a group may hold one by one before copies in it are stacked
-PART_ABOVE = 120  # entries that a group may show before stretches of it are folded
-PART = 60  # nodes in one stretch
-_STEP = r"[^\W\d]\w*(?:\[[^\[\]]*\])*"
-_PATH = re.compile(rf"{_STEP}(?:\.{_STEP})*")
+LINEAR = {"add", "sub", "neg", "pos", "sum", "mul", "dot", "fma"}  # what a weighted sum is made of
+Modules: TypeAlias = tuple[str, ...]  # the paths of the modules around a node, from the outside in
 
 
-@dataclass(slots=True)
-class Group:
-    """Nodes that are shown as one box when folded."""
-
-    name: str
-    kind: Kind
-    parent: int | None  # index of the group around it
-    path: str = ""  # of a module, its place in the model
-    nodes: list[int] = field(default_factory=list)  # those that lie in this group and in none within it
-    groups: list[int] = field(default_factory=list)
-
-
-def module_path(label: str | None) -> tuple[str, ...]:
+def module_path(label: str | None) -> Modules:
     """The modules that a parameter's label names, from the outside in.
 
     Examples
@@ -39,156 +26,135 @@ def module_path(label: str | None) -> tuple[str, ...]:
     >>> module_path("layers[0].neurons[3].w[1]"), module_path("x")
     (('layers[0]', 'layers[0].neurons[3]'), ())
     """
-    if not label or "." not in label or not _PATH.fullmatch(label):
+    if not label or not is_path(label):
         return ()
     parts = steps(label)
     return tuple([".".join(parts[: n + 1]) for n in range(len(parts) - 1)])
 
 
-def find_groups(nodes: Sequence[Any], labels: Sequence[str | None]) -> tuple[list[Group], list[int | None]]:
-    """The groups of a graph, and for every node the innermost one that it lies in.
+def layer_of(neuron: str) -> str:
+    """The layer that a neuron is in: its path without the last step, or without the last index.
+
+    Examples
+    --------
+    >>> from autograd.view._groups import layer_of
+    >>> layer_of("layers[0].neurons[3]"), layer_of("neurons[3]")
+    ('layers[0]', 'neurons')
+    """
+    return outer(neuron) or (neuron.rpartition("[")[0] if neuron.endswith("]") else neuron)
+
+
+def group_by_module(nodes: Sequence[Value], labels: Sequence[str | None]) -> list[Modules]:
+    """The modules around every node, from the outside in; empty for a node outside of all modules.
+
+    The first of these that applies decides:
+
+    1. Its label. A label ``layers[0].z`` puts a node into ``layers[0]``. A computed node whose label is the path of
+       a module is the output of that module, and belongs to it.
+    2. Its operands. A node that works on the parameters of a module belongs to the module, and so does the node
+       that completes a weighted sum of all of them.
+    3. The activation. A function of one number belongs to the module if its operand is a node of kind 2, unless
+       that operand is the output of the module.
+    4. What follows. A node that is computed from one module only, and from which a node of some module is computed,
+       is a hidden intermediate node of the module that it comes from. A loss leads into no module, so it stays
+       outside.
+
+    What is computed from the output of a module comes from the module around it.
 
     Parameters
     ----------
     nodes : sequence of Value
-        In topological order; the last one is the output, which stays outside of all groups.
+        In topological order.
     labels : sequence of str or None
         The name of each node.
     """
     place = {node: index for index, node in enumerate(nodes)}
-    operands = [[place[o] if type(o) is not float else None for o in node.operands] for node in nodes]
-    paths = _module_paths(nodes, labels, operands)
-    groups: list[Group] = []
-    index: dict[str, int] = {}
-    inside: list[int | None] = []
-    for node, path in enumerate(paths):
-        parent: int | None = None
-        for step in path:
-            if step not in index:
-                index[step] = len(groups)
-                groups.append(Group(steps(step)[-1], "module", parent, step))
-                if parent is not None:
-                    groups[parent].groups.append(index[step])
-            parent = index[step]
-        inside.append(parent)
-        if parent is not None:
-            groups[parent].nodes.append(node)
-    keys = _structures(nodes, labels, operands, inside)
-    loose = [node for node in range(len(nodes) - 1) if inside[node] is None]
-    for parent, members in [(None, loose), *((g, groups[g].nodes) for g in range(len(groups)))]:
-        if len(members) > STACK_ABOVE:
-            rest = _stack(groups, inside, nodes, labels, keys, parent, members)
-            _cut(groups, inside, parent, rest)
-    for position, group in enumerate(groups):
-        group.nodes = [node for node in group.nodes if inside[node] == position]
-    return groups, inside
-
-
-def _module_paths(
-    nodes: Sequence[Any], labels: Sequence[str | None], operands: Sequence[Sequence[int | None]]
-) -> list[tuple[str, ...]]:
-    """For every node the modules around it: from its own label, or else from what it was computed from."""
-    paths: list[tuple[str, ...]] = []
-    modules = {path[-1] for label in labels if (path := module_path(label))}
-    for label, slots in zip(labels, operands, strict=True):
-        path = module_path(label)
-        if label in modules and label is not None:  # the output of a module goes by the module's name
-            path = (*path, label)
-        if not path and slots:
-            values = [o for o in slots if o is not None]
-            parameters = [paths[o] for o in values if paths[o] and not nodes[o].operands]
-            if parameters:
-                path = _common(parameters)
-            elif len(slots) == 1 or (len(values) == len(slots) and len({paths[o] for o in values}) == 1):
-                path = paths[values[0]] if values else ()
-        paths.append(path)
-    paths[-1] = ()
+    operands = [[place[o] for o in node.operands if type(o) is not float] for node in nodes]
+    leaf = [node.op is None for node in nodes]
+    paths = [module_path(label) for label in labels]
+    known = {path[depth]: path[: depth + 1] for path in set(paths) for depth in range(len(path))}
+    is_output = [not leaf[i] and label in known for i, label in enumerate(labels)]
+    paths = [known[label] if end and label else path for path, label, end in zip(paths, labels, is_output)]
+    sums = _sums_of_modules(nodes, paths)
+    activated = set()  # nodes of kind 2: a function of one of them is an activation
+    origins: list[Modules | None] = []  # the one module that a node comes from; None: from no module
+    for i, node in enumerate(nodes):
+        if not leaf[i]:
+            own = sums.get(node) or common([paths[o] for o in operands[i] if leaf[o] and paths[o]])
+            if own and not is_output[i]:
+                activated.add(i)
+            if not paths[i]:
+                unary = len(node.operands) == 1 and operands[i][0] in activated
+                paths[i] = own or (paths[operands[i][0]] if unary else ())
+        if paths[i]:
+            origins.append(paths[i][:-1] if is_output[i] else paths[i])
+        else:
+            below = [origin for o in operands[i] if (origin := origins[o]) is not None]
+            origins.append(common(below) if below else None)
+    leads_on = [False] * len(nodes)
+    for i in reversed(range(len(nodes))):
+        if leads_on[i] and not leaf[i]:
+            paths[i] = paths[i] or origins[i] or ()
+        for o in operands[i] if paths[i] else ():
+            leads_on[o] = True
     return paths
 
 
-def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+def common(modules: Sequence[Modules]) -> Modules:
+    """The modules around all of these."""
     shared = []
-    for step in zip(*paths, strict=False):
+    for step in zip(*modules, strict=False):
         if len(set(step)) > 1:
             break
         shared.append(step[0])
     return tuple(shared)
 
 
-def _structures(
-    nodes: Sequence[Any],
-    labels: Sequence[str | None],
-    operands: Sequence[Sequence[int | None]],
-    inside: Sequence[int | None],
-) -> list[int]:
-    """A number for every node, the same for nodes computed in the same way from parameters and like inputs."""
-    numbers: dict[Any, int] = {}
-    keys: list[int] = []
-    runs: dict[int, str] = {}  # keys of running sums and products, to their operation
-    for node, (value, label, slots) in enumerate(zip(nodes, labels, operands, strict=True)):
-        key: Any
-        if slots:
-            below: Sequence[int] = [-1 if o is None else keys[o] for o in slots]
-            below = tuple(sorted(set(below))) if value.op.arity is None and len(slots) > 8 else tuple(below)
-            name = value.op.name
-            if (name in ("add", "mul") and -1 in below) or any(runs.get(k) == name for k in below):
-                # `total = total + term` is the same step every time, however long it has been running
-                key = (name, inside[node], "run", frozenset(k for k in below if k >= 0 and runs.get(k) != name))
-                runs[numbers.setdefault(key, len(numbers))] = name
-            else:
-                key = (name, inside[node], below)
-        elif label is None:
-            key = "input"
-        elif inside[node] is None and label.endswith("]"):
-            key = ("input", label.split("[")[0])
-        else:
-            key = ("parameter", node)
-        keys.append(numbers.setdefault(key, len(numbers)))
-    return keys
+def _sums_of_modules(nodes: Sequence[Value], paths: Sequence[Modules]) -> dict[Value, Modules]:
+    parameters: dict[Modules, list[Value]] = defaultdict(list)
+    for node, path in zip(nodes, paths):
+        if node.op is None and path:
+            parameters[path].append(node)
+    return weighted_sums(nodes, parameters)
 
 
-def _add(groups: list[Group], inside: list[int | None], group: Group) -> None:
-    position = len(groups)
-    groups.append(group)
-    if group.parent is not None:
-        groups[group.parent].groups.append(position)
-    for node in group.nodes:
-        inside[node] = position
+def weighted_sums(order: Sequence[Value], modules: Mapping[Any, Sequence[Value]]) -> dict[Value, Any]:
+    """The nodes in which the last parameter of a module is added, by sums and products with others; and the module.
 
-
-def _stack(
-    groups: list[Group],
-    inside: list[int | None],
-    nodes: Sequence[Any],
-    labels: Sequence[str | None],
-    keys: Sequence[int],
-    parent: int | None,
-    members: Sequence[int],
-) -> list[int]:
-    """Fold copies of one structure; what is left over."""
-    same = defaultdict(list)
-    for node in members:
-        same[keys[node]].append(node)
-    rest = []
-    for copies in same.values():
-        if len(copies) < 3:
-            rest.extend(copies)
+    Parameters
+    ----------
+    order : sequence of Value
+        In topological order.
+    modules : mapping to sequences of Value
+        The parameters of each module.
+    """
+    linear = [node for node in order if node.op is not None and node.op.name in LINEAR]
+    uses = Counter(o for node in linear for o in node.operands if isinstance(o, Value))
+    # parameter or unfinished sum → its module, and which of the module's parameters are in it
+    home: dict[Value, tuple[Any, set[int]]] = {}
+    for module, parameters in modules.items():
+        home.update({parameter: (module, {i}) for i, parameter in enumerate(parameters)})
+    found = {}
+    for node in linear:
+        values = [o if isinstance(o, Value) and o in home else None for o in node.operands]
+        mine = [o for o in values if o is not None]
+        if len({home[o][0] for o in mine}) != 1 or _is_quadratic(node, values):
             continue
-        first, label = nodes[copies[0]], labels[copies[0]]
-        name = first.op.symbol if first.op else label.split("[")[0] if label else "inputs"
-        _add(groups, inside, Group(f"{name} ×{len(copies)}", "stack", parent, nodes=copies))
-        if len(copies) > PART_ABOVE:
-            _cut(groups, inside, len(groups) - 1, copies)
-    return sorted(rest)
+        largest = max(mine, key=lambda o: len(home[o][1]))
+        module, inside = home[largest]
+        inside = inside if uses[largest] == 1 else set(inside)  # without a copy, n terms take n steps and not n²
+        inside.update(*[home[o][1] for o in mine if o is not largest])
+        if len(inside) == len(modules[module]):
+            found[node] = module
+        else:
+            home[node] = module, inside
+    return found
 
 
-def _cut(groups: list[Group], inside: list[int | None], parent: int | None, members: Sequence[int]) -> None:
-    """Fold stretches of the order in which the nodes were computed, if there are too many to show."""
-    if len(members) <= PART_ABOVE:
-        return
-    size = PART if len(members) <= PART * PART_ABOVE else -(-len(members) // PART_ABOVE)
-    for start in range(0, len(members), size):
-        stretch = list(members[start : start + size])
-        _add(groups, inside, Group(f"{start + 1}–{start + len(stretch)}", "part", parent, nodes=stretch))
-        if len(stretch) > PART_ABOVE:
-            _cut(groups, inside, len(groups) - 1, stretch)
+def _is_quadratic(node: Value, parts: Sequence[Value | None]) -> bool:
+    """Whether parameters are multiplied with one another (a penalty on the weights, say), not with inputs."""
+    name = node.op.name if node.op is not None else ""
+    if name in ("mul", "fma"):
+        return parts[0] is not None and parts[1] is not None
+    half = len(parts) // 2
+    return name == "dot" and any(a is not None and b is not None for a, b in zip(parts[:half], parts[half:]))

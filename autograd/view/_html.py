@@ -1,4 +1,4 @@
-"""A page with everything in it: data, style and viewer; and a still picture for where no script may run."""
+"""A page with everything in it: data, style and viewer; and a still picture where no script may run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
+from autograd.view._bundle import bundle
 from autograd.view._layout import short_name
 from autograd.view._symbols import show
 
@@ -20,13 +21,19 @@ POSITIVE, NEGATIVE, ZERO, BAD = "#0a5fc2", "#b84a00", "#7b8494", "#c2003f"  # as
 
 
 @cache
-def static(name: str) -> str:
-    """A file of the viewer."""
-    return (STATIC / name).read_text(encoding="utf-8")
+def style() -> str:
+    """The viewer's style sheet."""
+    return (STATIC / "flow.css").read_text(encoding="utf-8")
+
+
+@cache
+def script() -> str:
+    """The viewer's JavaScript as one ES module: it exports `start` for a page, and for anywidget its default."""
+    return bundle(STATIC / "flow" / "main.js")
 
 
 def to_json(data: Any) -> str:
-    """JSON that may stand in a script element: nothing in a label can end it; nan and inf are strings."""
+    """JSON for a script element: no label can end the element; nan and inf are strings."""
     try:
         text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     except ValueError:
@@ -56,7 +63,7 @@ def page(payload: Json) -> str:
  content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
 <title>{title}</title>
 <style>
-{static("flow.css")}
+{style()}
 html, body {{ margin: 0; height: 100%; }}
 body > .gradient-flow {{ height: 100vh; border: 0; border-radius: 0; }}
 </style>
@@ -65,7 +72,7 @@ body > .gradient-flow {{ height: 100vh; border: 0; border-radius: 0; }}
 <div id="gradient-flow"></div>
 <script type="application/json" id="gradient-flow-data">{to_json(payload)}</script>
 <script type="module">
-{static("flow.js")}
+{script()}
 start();
 </script>
 </body>
@@ -74,7 +81,7 @@ start();
 
 
 def frame(payload: Json) -> str:
-    """The page for a notebook's output, in a frame of its own; behind it the picture, if frames are taken out."""
+    """The page in a frame, for the output of a notebook; with a still picture for where frames are removed."""
     document = page(payload).replace("&", "&amp;").replace("'", "&#39;")
     picture = base64.b64encode(still(payload).encode()).decode()
     title = html.escape(f"Gradient flow of {payload['title']}".encode("utf-8", "replace").decode())

@@ -1,4 +1,4 @@
-"""Where things lie: each view of a graph (folded, unfolded, one group opened) laid out once by Graphviz."""
+"""Positions: Graphviz lays out each view of a graph (folded, unfolded, one group opened) once."""
 
 from __future__ import annotations
 
@@ -13,33 +13,41 @@ from autograd.view._dot import layout as run_dot
 Json = dict[str, Any]
 Entity = tuple[str, int]  # ("node", index) or ("group", index)
 POINTS = 72.0
-READABLE = 60  # boxes that a view may have to be the one shown first
-COMPLETE = 600  # nodes up to which a view of everything is kept ready
-CROWDED = 120  # boxes from which on a view that still folds something is not worth its while
-ROOM_FOR_MESSAGES = 90  # arrows up to which each has room for the number on it …
-DENSE = 1.8  # … unless there are so many to a box
+READABLE = 60  # boxes: a larger view is not the one that is shown first
+COMPLETE = 600  # nodes: of a larger graph there is no view of all nodes
+CROWDED = 120  # boxes: a larger view that still folds something is left out
+ROOM_FOR_MESSAGES = 90  # arrows: in a larger view they have no room for numbers …
+DENSE = 1.8  # … nor in one with more arrows than this per box
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown at a time: some boxes stand for single nodes, others for folded groups."""
+    """What is shown at one time: some boxes are single nodes, others are folded groups."""
 
     name: str
-    group: int | None  # the one that is opened; None: the whole graph
+    group: int | None  # the opened group; None: the whole graph
     boxes: tuple[Entity, ...]
     opened: tuple[int, ...] = ()  # groups drawn as frames
 
 
 class Tree:
-    """The groups of a record, who lies in whom, and what is connected."""
+    """The groups of a record, which lies in which, and what is connected.
+
+    The output is where the reverse sweep starts, so it is a box of its own even where its group is folded.
+    """
 
     def __init__(self, record: Json) -> None:
         self.groups: list[Json] = record["groups"]
         self.symbols: list[str] = [node["symbol"] or "" for node in record["nodes"]]
         self.group_of: list[int | None] = [node["group"] for node in record["nodes"]]
-        self.children: dict[int | None, list[Entity]] = {None: [], **{g: [] for g in range(len(self.groups))}}
+        self.output: Entity = ("node", len(self.group_of) - 1)
+        occupied = self._occupied()
+        while (group := self.group_of[-1]) is not None and group not in occupied:
+            self.group_of[-1] = self.groups[group]["parent"]
+        self.children: dict[int | None, list[Entity]] = {group: [] for group in occupied}
         for index, group in enumerate(self.groups):
-            self.children[group["parent"]].append(("group", index))
+            if index in occupied:
+                self.children[group["parent"]].append(("group", index))
         for index, parent in enumerate(self.group_of):
             self.children[parent].append(("node", index))
         self.edges = [
@@ -52,6 +60,15 @@ class Tree:
         for position, (tail, head, _) in enumerate(self.edges):
             self.touching[tail].append(position)
             self.touching[head].append(position)
+
+    def _occupied(self) -> set[int | None]:
+        """The whole graph, and the groups that hold more than the output."""
+        found: set[int | None] = {None}
+        for group in self.group_of[:-1]:
+            while group is not None and group not in found:
+                found.add(group)
+                group = self.groups[group]["parent"]
+        return found
 
     def ancestors(self, entity: Entity) -> list[Entity]:
         """The entity itself and the groups around it, from the inside out."""
@@ -83,19 +100,21 @@ class Tree:
                 todo.extend(reversed(self.children[entity[1]]))
             else:
                 boxes.append(entity)
+        if start is None and self.output not in boxes:
+            boxes.append(self.output)
         return boxes, frames
 
 
 def list_views(tree: Tree, everything: bool | None = None) -> tuple[list[View], int]:
-    """The views to keep ready, and which of them to show first.
+    """The views, and the number of the one to show first.
 
     Parameters
     ----------
     tree : Tree
         The groups of the record.
     everything : bool, optional
-        Whether to keep a view of all single nodes, and to show it first; by default it is kept if it is not too
-        large, and shown first if it can be read at a glance.
+        Whether to make a view of all nodes, and to show it first. By default it is made if the graph is not too
+        large, and shown first if it has few boxes.
     """
     depth = [len(tree.ancestors(("group", g))) for g in range(len(tree.groups))]
     module = [g["kind"] == "module" for g in tree.groups]
@@ -112,11 +131,12 @@ def list_views(tree: Tree, everything: bool | None = None) -> tuple[list[View], 
     first = max((i for i, v in enumerate(levels) if len(v.boxes) <= READABLE), default=0)
     if everything:
         first = len(levels) - 1
-    return levels + [_inside(tree, g) for g in range(len(tree.groups)) if tree.children[g]], first
+    return levels + [_inside(tree, g) for g in range(len(tree.groups)) if g in tree.children], first
 
 
 def _level_name(tree: Tree, boxes: Sequence[Entity]) -> str:
-    groups = [tree.groups[i] for kind, i in boxes if kind == "group"]
+    folded = [i for kind, i in boxes if kind == "group"]
+    groups = [tree.groups[i] for i in sorted(folded, key=lambda i: max(tree.nodes_within(i)))]  # as they finish
     names = dict.fromkeys(g["name"].split("[")[0] for g in groups if g["kind"] == "module")
     return "by " + ", ".join(names) if names else "by operation" if len(groups) > 0 else "all nodes"
 
@@ -130,10 +150,12 @@ def _inside(tree: Tree, group: int) -> View:
     for node in within:
         for position in tree.touching[node]:
             for end in tree.edges[position][:2]:
-                if end not in own:  # the widest group around it that does not contain this one as well
+                if ("node", end) == tree.output:
+                    neighbours[tree.output] = None
+                elif end not in own:  # the widest group around it that does not contain this one as well
                     neighbours[[e for e in tree.ancestors(("node", end)) if e not in around][-1]] = None
     name = tree.groups[group]["path"] or tree.groups[group]["name"]
-    return View(name, group, (*tree.children[group], *neighbours))
+    return View(name, group, tuple(dict.fromkeys([*tree.children[group], *neighbours])))
 
 
 def arrows(tree: Tree, view: View) -> list[tuple[int, int, int | None]]:
@@ -157,10 +179,12 @@ def arrows(tree: Tree, view: View) -> list[tuple[int, int, int | None]]:
 
 
 def short_name(record: Json, node: int) -> str:
-    """What stands in the box of a node: its label within its module, or a number."""
+    """The name in the box of a node: its label within its module, or a number."""
     label: str | None = record["nodes"][node]["label"]
     if label is None:
         return f"v{node}"
+    if node == len(record["nodes"]) - 1:  # the output is also shown outside of its module
+        return label
     group = record["nodes"][node]["group"]
     while group is not None:
         path = record["groups"][group]["path"]
@@ -181,9 +205,9 @@ def box_size(name: str, symbol: str) -> tuple[float, float]:
 
 
 def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
-    """Views with places for everything in them.
+    """Views with the positions of everything in them.
 
-    Neurons of a layer look alike: views share a layout, which is kept by its DOT source.
+    Views with the same DOT source share a layout, as the neurons of a layer do.
     """
     layouts: list[Json] = []
     numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""The parameters of a model, what they are called, and the steps of which such a name is made."""
+"""The parameters of a model, and the parts of their names: ``layers[0].neurons[3].w[1]`` is a path into the model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from autograd.value import Value
+
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""  # the key of a dictionary, as `repr` writes it
+_INDEX = rf"""(?>\[(?:{_QUOTED}|[^\[\]'"])*\]|\[[^\[\]]*\])"""
+_PATH = re.compile(rf"[^\W\d]\w*{_INDEX}*(?:\.[^\W\d]\w*{_INDEX}*)*", re.DOTALL)
+_STEP = re.compile(rf"(?:{_INDEX}|[^.])+", re.DOTALL)
 
 
 def named_parameters(model: Any) -> list[tuple[str, Value]]:
@@ -28,8 +33,20 @@ def named_parameters(model: Any) -> list[tuple[str, Value]]:
     return pairs
 
 
+def is_path(label: str) -> bool:
+    """Whether a label reads like a path: names and indices, separated by dots.
+
+    Examples
+    --------
+    >>> from autograd.view._names import is_path
+    >>> is_path("layers[0].w"), is_path("see fig. 3")
+    (True, False)
+    """
+    return _PATH.fullmatch(label) is not None
+
+
 def steps(path: str) -> list[str]:
-    """The steps of a path; a dot in the key of a dictionary does not part them.
+    """The steps of a path; a dot or a bracket in the key of a dictionary is part of its step.
 
     Examples
     --------
@@ -37,7 +54,7 @@ def steps(path: str) -> list[str]:
     >>> steps("layers[0].blocks['conv.1'].w[2]")
     ['layers[0]', "blocks['conv.1']", 'w[2]']
     """
-    return re.findall(r"(?:[^.\[]|\[[^\]]*\])+", path)
+    return _STEP.findall(path)
 
 
 def outer(path: str) -> str:

@@ -1,4 +1,4 @@
-"""One sweep as data: every node, every message, and what is wrong with them, ready to be turned into JSON."""
+"""One sweep as plain data for JSON: every node, every message, and the first numbers that are not finite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autograd.calls import CallRule
 from autograd.rules import TABLE, Rule
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
-from autograd.view._groups import Group, find_groups
+from autograd.view._fold import Group, find_groups
 from autograd.view._symbols import Symbol, local_derivatives
 
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
     Parameters
     ----------
     output : Value
-        What to differentiate.
+        The value to differentiate.
     check : bool
         Compare every adjoint with a central finite difference.
     names : mapping of Value to str, optional
@@ -34,10 +34,10 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
     Returns
     -------
     dict
-        Plain data, to be written as JSON by `autograd.view._html.to_json` (which takes care of nan and inf):
+        Plain data, which `autograd.view._html.to_json` writes as JSON (nan and inf included):
 
-        - ``nodes``: in topological order; the last one is the output; what does not change with the numbers;
-        - ``values``: per node, in columns, what does: data, local derivatives, constants, formulas;
+        - ``nodes``: in topological order, the output last: what does not depend on the numbers;
+        - ``values``: what does, in columns with one entry per node: data, local derivatives, constants, formulas;
         - ``formulas``: templates in which ``{i}`` stands for operand i and ``{y}`` for the node;
         - ``messages``: columns ``node, slot, message, total`` in the order in which they are sent;
         - ``adjoints``: per node, None where no message arrived;
@@ -116,7 +116,7 @@ def _group(group: Group) -> Json:
 
 
 class _Templates:
-    """The formulas of a graph, each distinct one once: nodes refer to them by number."""
+    """The distinct formulas of a graph; nodes refer to them by number."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -124,7 +124,7 @@ class _Templates:
         self._seen: dict[Any, tuple[int | None, list[int | None]]] = {}
 
     def of(self, node: Value) -> tuple[int | None, list[int | None]]:
-        """The formula of a node (None for a leaf), and that of every local derivative (None where no message goes)."""
+        """The formula of a node, None for a leaf; and of its local derivatives, None where no message is sent."""
         rule = node.op
         if rule is None:
             return None, []
@@ -165,7 +165,7 @@ def _layers(
 ) -> list[Json]:
     """Per outermost module the mean |adjoint| of the nodes computed in it (of its leaves, if it computes none).
 
-    The modules stand in the order in which they finish: the last one is nearest to the output.
+    Modules are in the order in which they finish: the last one is nearest to the output.
     """
     finished: dict[int, int] = {}
     computed: dict[int, list[float]] = {}
@@ -190,7 +190,7 @@ def _trouble(nodes: Sequence[Value], sent: Sequence[Message]) -> Json:
 
 
 def _checks(nodes: Sequence[Value], adjoints: Sequence[float | None]) -> list[list[Any] | None]:
-    """Per node the finite difference, and whether the adjoint agrees with it to what such a difference can tell."""
+    """Per node the finite difference, and whether the adjoint agrees with it within its accuracy."""
     noise = 1e-9 * max(1.0, abs(nodes[-1].data))
     return [
         None if slope is None else [slope, abs(slope - (a or 0.0)) <= noise + 1e-6 * max(abs(slope), abs(a or 0.0))]
@@ -199,11 +199,11 @@ def _checks(nodes: Sequence[Value], adjoints: Sequence[float | None]) -> list[li
 
 
 def finite_differences(nodes: Sequence[Value]) -> list[float | None]:
-    """∂output/∂node for every node by central differences, from the rows' values alone.
+    """∂output/∂node for every node by central differences, from the values of the rows alone.
 
-    Every node is moved up and down in turn and what depends on it is computed again, without Values. None stands
-    where that cannot be done: at a primitive that is not in the table, or where the numbers are not finite. A call
-    of a function (a checkpoint, a compiled one) is made once more, and computed with the branches that it took.
+    Each node in turn is moved up and down, and what depends on it is computed again, without Values. The result is
+    None where that is impossible: if a primitive is not in the table, or a number is not finite. A node that stands
+    for a call (of a checkpoint or a compiled function) is computed again with the branches that the call took.
     """
     place = {node: index for index, node in enumerate(nodes)}
     rows = [node.op for node in nodes]

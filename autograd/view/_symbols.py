@@ -1,7 +1,7 @@
-"""Formulas for people: run a row of the table on symbols, and print what comes out as text or LaTeX.
+"""Formulas for readers: run a row of the table on symbols, and print the result as text or LaTeX.
 
-A symbol carries a number beside its name. Comparisons look at the number, so a formula shows the branch that was
-taken: the derivative of relu reads 1 or 0, not a case distinction.
+A symbol has a number beside its name. Comparisons look at the number, so a formula shows the branch that was
+taken: the derivative of relu reads 1 or 0, not both cases.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from autograd.rules import Rule
 from autograd.symbols import Arithmetic
 
 Style = Literal["text", "latex", "numbers"]
-SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly what is printed holds together
-ELIDE_ABOVE = 8  # terms, factors or arguments that are printed in full
-FOUR_DIGITS = Context(prec=4, rounding=ROUND_HALF_UP)  # as JavaScript rounds, so that both print the same
+SUM, PRODUCT, POWER, ATOM = range(4)  # precedence
+ELIDE_ABOVE = 8  # terms, factors or arguments: longer lists are shortened
+FOUR_DIGITS = Context(prec=4, rounding=ROUND_HALF_UP)  # JavaScript rounds in the same way, so both print the same
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -55,7 +55,7 @@ _NAME = re.compile(r"([^\W\d_]+)_?(\w*)", re.ASCII)
 
 
 def latex_name(label: str) -> str:
-    r"""A label as LaTeX, in which nothing that it contains is a command.
+    r"""A label as LaTeX, in which no part of the label is a command.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class Symbol(Arithmetic):
         self.coefficient = 1.0
         self.kind, self.parts = ("number", ()) if text is None else ("name", (text,))
 
-    # ---- what the table asks of a number --------------------------------------------------------------------
+    # ---- what a row needs of a number -----------------------------------------------------------------------
 
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Symbol:
@@ -116,7 +116,7 @@ class Symbol(Arithmetic):
             return cls(value)
         write = WRITE.get(rule.name)
         written = write(symbols) if write else _node("call", (rule, *symbols))
-        if written.value != value:  # a part of it, shared with other formulas, keeps its own number
+        if written.value != value:  # other formulas may share it, and keep their number
             written = written._copy()
             written.value = value
         return written
@@ -147,7 +147,7 @@ class Symbol(Arithmetic):
         return self.print("text")[0]
 
     def print(self, style: Style) -> tuple[str, int]:
-        """The formula in a style, and how tightly it holds together."""
+        """The formula in a style, and its precedence."""
         if self.kind == "number" or (self.kind == "name" and style == "numbers"):
             text = latex_number(self.value) if style == "latex" else show(self.value)
             return text, PRODUCT if self.value < 0 or "10^" in text else ATOM
@@ -159,10 +159,10 @@ class Symbol(Arithmetic):
             return self._print_product(style)
         return self._print_call(style)
 
-    def inside(self, style: Style, tightness: int) -> str:
-        """The formula, in parentheses if what stands around it holds tighter."""
+    def inside(self, style: Style, precedence: int) -> str:
+        """The formula, in parentheses if its precedence is lower than that of what is around it."""
         text, own = self.print(style)
-        return text if own >= tightness else _parenthesised(text, style)
+        return text if own >= precedence else _parenthesised(text, style)
 
     def _print_sum(self, style: Style) -> str:
         shown = ""
@@ -246,11 +246,11 @@ def _parenthesised(text: str, style: Style) -> str:
 
 
 def _product(number: str, factors: Sequence[tuple[Symbol, float]], style: Style, alone: int) -> str:
-    """A number and powers, multiplied; a factor that stands `alone` may need no parentheses."""
+    """A product of a number and powers; a single factor needs only the precedence `alone`."""
     times = {"text": "·", "latex": r" \, ", "numbers": " × "}[style]
-    tightness = alone if len(factors) == 1 and not number and factors[0][1] == 1.0 else POWER
+    precedence = alone if len(factors) == 1 and not number and factors[0][1] == 1.0 else POWER
     shown = [
-        f if isinstance(f, str) else _power(f[0], f[1], style, tightness if f[1] == 1.0 else ATOM)
+        f if isinstance(f, str) else _power(f[0], f[1], style, precedence if f[1] == 1.0 else ATOM)
         for f in _elided(factors, style)
     ]
     if style == "latex" and number and shown and shown[0][:1].isdigit():
@@ -258,8 +258,8 @@ def _product(number: str, factors: Sequence[tuple[Symbol, float]], style: Style,
     return times.join([number, *shown] if number else shown)
 
 
-def _power(base: Symbol, power: float, style: Style, tightness: int) -> str:
-    text = base.inside(style, tightness)
+def _power(base: Symbol, power: float, style: Style, precedence: int) -> str:
+    text = base.inside(style, precedence)
     if power == 1.0:
         return text
     if style == "latex":
@@ -273,7 +273,7 @@ def _power(base: Symbol, power: float, style: Style, tightness: int) -> str:
 
 
 def add(symbols: Sequence[Symbol]) -> Symbol:
-    """A sum: sums within it opened, numbers added up."""
+    """A sum: nested sums are flattened, numbers are added up."""
     terms = [t for s in symbols for t in (s.parts if s.kind == "sum" else [s])]
     constant = sum(t.value for t in terms if t.kind == "number")
     named = [t for t in terms if t.kind != "number"]
@@ -284,7 +284,7 @@ def add(symbols: Sequence[Symbol]) -> Symbol:
 
 
 def multiply(symbols: Sequence[Symbol]) -> Symbol:
-    """A product: products within it opened, numbers multiplied, equal factors joined into powers."""
+    """A product: nested products are flattened, numbers are multiplied, equal factors become powers."""
     coefficient = 1.0
     powers: dict[str, tuple[Symbol, float]] = {}
     for symbol in symbols:
@@ -318,7 +318,7 @@ def _swapped(difference: Symbol) -> Symbol:
 
 
 def raise_to(base: Symbol, power: Symbol) -> Symbol:
-    """A power; of a product with a number for its exponent, the product of the powers."""
+    """A power; a product to the power of a whole number becomes a product of powers."""
     if power.kind != "number" or power.value == 0.0:
         return _node("call", (rules.pow, base, power)) if power.kind != "number" else Symbol(1.0)
     if base.kind == "product" and power.value == int(power.value):
@@ -367,7 +367,7 @@ WRITE: dict[str, Callable[[Sequence[Symbol]], Symbol]] = {
     "mean": lambda s: multiply([Symbol(1.0 / len(s)), add(s)]),
 }
 
-# The table's own lines keep their digits at the ends of the range; this is how textbooks print the same functions.
+# The rows of the table keep their digits over the whole range; this is how textbooks write the same derivatives.
 TEXTBOOK: dict[str, Callable[..., tuple[Any, ...]]] = {
     "sigmoid": lambda x, y: (y * (1.0 - y),),
     "tanh": lambda x, y: (1.0 - y * y,),
@@ -375,7 +375,7 @@ TEXTBOOK: dict[str, Callable[..., tuple[Any, ...]]] = {
 
 
 def local_derivatives(rule: Rule, operands: Sequence[Symbol], output: Symbol) -> tuple[Symbol | None, ...]:
-    """∂output/∂operand in symbols, for every operand; None where no message goes."""
+    """∂output/∂operand in symbols, for every operand; None where no message is sent."""
     found: Sequence[Any]
     if rules.TABLE.get(rule.name) is not rule:  # a user's own primitive may only work on numbers
         found = [Symbol(nan, f"∂{rule.name}/∂{operand}") for operand in operands]

@@ -1,14 +1,18 @@
-// The viewer's pure part. Records come from Python: tests/test_flow.py runs this file with FLOW_SAMPLES set.
+// The viewer's pure modules. tests/test_flow.py runs this file with FLOW_SAMPLES set to a folder with records that
+// Python made, and with a copy of the modules.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 
 const folder = process.env.FLOW_SAMPLES;
 if (!folder) throw new Error("FLOW_SAMPLES is not set: run these tests with pytest tests/test_flow.py");
-const source = readFileSync(new URL("../../autograd/view/static/flow.js", import.meta.url), "utf8");
-const { Sweep, View, freePlace, layerBars, number, shorten, show, sign, thickness } = await import(
-  `data:text/javascript;base64,${Buffer.from(source).toString("base64")}`
-);
+const load = (name) => import(pathToFileURL(`${folder}/flow/${name}.js`));
+const { freePlace } = await load("geometry");
+const { layerBars, sign, thickness } = await load("scales");
+const { Sweep } = await load("sweep");
+const { number, shorten, show } = await load("text");
+const { View } = await load("view");
 const read = (name) => JSON.parse(readFileSync(`${folder}/${name}.json`, "utf8"));
 const open = (name, index) => {
   const payload = read(name);
