@@ -1,4 +1,4 @@
-// The viewer's pure part. Records come from Python: tests/test_flow.py runs this file with FLOW_SAMPLES set.
+// The viewer's pure functions. Records come from Python: tests/test_flow.py runs this file with FLOW_SAMPLES set.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
