@@ -318,7 +318,7 @@ def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
     _refuse_masked(ys)
     left, right = list(xs), list(ys)
     if len(left) != len(right):
-        raise ValueError(f"dot needs two sequences of one length, not {len(left)} and {len(right)}")
+        raise ValueError(f"dot needs two sequences of the same length, not {len(left)} and {len(right)}")
     return _rules.dot(*left, *right)
 
 

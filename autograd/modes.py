@@ -143,7 +143,7 @@ def refuse_in_capture(what: str) -> None:
     if current_trace() is not None:
         raise TypeError(
             f"{what} inside a compiled function, at {caller()}: it would happen only once, when the function is "
-            "captured. Use autograd.grad there, or do it outside, with what the compiled function returns"
+            "captured. Use autograd.grad there, or do it outside, on the result of the compiled function"
         )
 
 

@@ -495,7 +495,7 @@ def vmap(
         if isinstance(axis, bool) or not isinstance(axis, int | None):
             raise TypeError(
                 f"in_axes must be an int, None or a sequence with one of these for each argument, not {in_axes!r}: "
-                "of a container all parts are mapped, so what is not to be mapped is an argument of its own"
+                "every part of a container is mapped, so pass what should not be mapped as a separate argument"
             )
 
     @functools.wraps(function)

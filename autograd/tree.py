@@ -239,7 +239,7 @@ def as_doubles(array: Any, path: str) -> Any:
 
     if array.dtype.kind == "b" or numpy.can_cast(array.dtype, numpy.float64, casting="same_kind"):
         return numpy.asarray(array, dtype=numpy.float64)
-    raise TypeError(f"{path}: an ndarray of {array.dtype} does not become float64: convert it with .astype(float)")
+    raise TypeError(f"{path}: an ndarray of {array.dtype} cannot be used as float64: convert it with .astype(float)")
 
 
 def in_doubles(tree: Any, path: str) -> Any:

@@ -259,7 +259,7 @@ def test_sums_and_products():
     assert (17.0, 16.0) == (am.sum(values, 10.0).data, am.prod(values, start=2.0).data)
     assert 21.0 == am.dot(values, [1.0, 2.0, 4.0]).data == am.sumprod(values, values).data
     assert 10.0 == am.sum(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    with pytest.raises(ValueError, match="dot needs two sequences of one length, not 3 and 1"):
+    with pytest.raises(ValueError, match="dot needs two sequences of the same length, not 3 and 1"):
         am.dot(values, [1.0])
 
 

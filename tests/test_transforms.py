@@ -568,7 +568,7 @@ def ragged(x):
         (lambda: vmap(two, in_axes=2)(np.zeros((2, 2))), ValueError, r"axis 2 of an ndarray of shape \(2, 2\)"),
         (lambda: vmap(two)(([1.0], [1.0, 2.0])), ValueError, "the parts of .* have different numbers of rows"),
         (lambda: vmap(two, in_axes={"a": 0}), TypeError, "in_axes must be an int, None or a sequence .*, not {'a': 0}"),
-        (lambda: vmap(two, in_axes=((0, None),)), TypeError, "what is not to be mapped is an argument of its own"),
+        (lambda: vmap(two, in_axes=((0, None),)), TypeError, "pass what should not be mapped as a separate argument"),
         (lambda: vmap(ragged)(np.array([1.0, 2.0])), ValueError, "row 0 and row 1 differ in shape: 1 numbers, 2 num"),
         (lambda: vmap(ragged, reduce="sum")([1.0, 2.0]), ValueError, "row 0 and row 1 differ in shape"),
         (lambda: vmap(two, reduce="mean")([]), ValueError, "the mean over no rows has no value"),

@@ -55,7 +55,7 @@ def without_statements(node: ast.AST, value: object) -> Iterator[list[ast.stmt]]
 
 
 def without_rows(node: ast.AST, value: object) -> Iterator[ast.expr]:
-    """A call in which all lists of one length are cut to one element, to half, or by one element."""
+    """A call in which all lists of the same length are cut to one element, to half, or by one element."""
     if not (isinstance(node, ast.Expr) and isinstance(value, ast.Call)):
         return
     lists = [part for part in ast.walk(value) if isinstance(part, ast.List)]

@@ -104,7 +104,7 @@ class Writer:
         return str(chosen)
 
     def transform(self, depth: int) -> str:
-        """A number by way of a transform of a function in scope, or of a new one."""
+        """A number from a transform of a function in scope, or of a new one."""
         g = self.function(depth)
         a, b, c = self.expression(0), self.expression(0), self.expression(depth)
         some = self.pick(self.lists) if self.lists and self.often() else f"[{a}, {b}, {c}]"
@@ -132,7 +132,7 @@ class Writer:
         )
 
     def function(self, depth: int) -> str:
-        """A function of one number: one in scope, or a lambda that closes over what is."""
+        """A function of one number: one in scope, or a lambda that closes over names in scope."""
         if self.functions and self.often(6):
             return self.recent(self.functions)
         parameter = self.name("t")
