@@ -230,7 +230,7 @@ def transforms() -> Iterator[tuple[str, Prepare]]:
 
 
 def compiled_calls() -> Iterator[tuple[str, Prepare]]:
-    """Machine code, called by the fast path and by the general one, for every kind of argument and result."""
+    """Machine code, called by the fast path and by the slow one, for every kind of argument and result."""
     vector, matrix = np.linspace(0.1, 0.9, 7), np.linspace(0.1, 0.9, 12).reshape(4, 3)
     w = Value(0.5)
     by_name = jit(lambda x, y: x * y)

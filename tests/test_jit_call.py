@@ -96,7 +96,7 @@ def every(*args: Any) -> Any:
 
 
 def unaligned(shape: tuple[int, ...]) -> Any:
-    """Return numbers that lie at an odd address."""
+    """Return numbers at an odd address."""
     count = int(np.prod(shape))
     array = np.zeros(8 * count + 1, dtype=np.uint8)[1:].view(np.float64).reshape(shape)
     array[...] = np.arange(float(count)).reshape(shape)
@@ -476,7 +476,7 @@ def test_depth(depth: int, short: bool, general: list[Any]) -> None:
     assert (short and fast.extension is not None) == (not general)
 
 
-# ---- paths, structures and modes ---------------------------------------------------------------------------------
+# ---- branches, structures and modes ------------------------------------------------------------------------------
 
 
 def test_paths_alternate(general: list[Any]) -> None:

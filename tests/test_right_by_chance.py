@@ -50,7 +50,7 @@ def small(x):
 @pytest.mark.parametrize("mode", ["rev", "fwd"])
 def test_right_by_symmetry(rule, point, mode):
     """A wrong derivative that is right at a symmetric point is found at order 2 and higher, in either mode."""
-    with pytest.raises(AssertionError, match=rf"is wrong \(order 1, {mode}\):[\s\S]*beside the point given"):
+    with pytest.raises(AssertionError, match=rf"is wrong \(order 1, {mode}\):[\s\S]*near the given point"):
         check_grads(rule, point, modes=[mode])
     check_grads(rule, point, order=1, modes=[mode])
 

@@ -81,7 +81,7 @@ def finite_difference(f: Callable[[float], float], x: float) -> Estimate:
     Raises
     ------
     Exception
-        Whatever `f` raises at `x` itself.
+        Any exception that `f` raises at `x` itself.
 
     References
     ----------
@@ -228,7 +228,7 @@ def _check_beside(y: _Function, point: dict[str, float], modes: Sequence[str], r
             verdicts = [_verdict(side[i], measured[i], rtol, scale) for side, measured in zip(both, numeric)]
             wrong = [verdict for verdict in verdicts if verdict is not None and verdict[0] == WRONG]
             if len(wrong) == len(sides):
-                _fail(name, wrong[0], (mode,), sides[0], ", beside the point given")
+                _fail(name, wrong[0], (mode,), sides[0], ", near the given point")
 
 
 def _shifted(point: dict[str, float], by: float) -> dict[str, float]:

@@ -233,7 +233,7 @@ def check(program: str) -> Verdict:
         with time_limit(REFERENCE_SECONDS):
             reference = Run(program, "reference").outcomes
     except TooSlowError:
-        return failed(verdict, "takes too long", "plain Python", 0, "an answer", "none")
+        return failed(verdict, "takes too long", "plain Python", 0, "a result", "none")
     for mode in ("eager", "compiled"):
         actual = Run(program, mode).outcomes
         if len(actual) != len(reference) and not any(outcome.error for outcome in (reference[-1:] + actual[-1:])):
