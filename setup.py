@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = {"autograd._value": "autograd/_value.c", "autograd.jit._call": "autograd/jit/_call.c"}
+SOURCES = {"autograd._value": "autograd/_value.c", "autograd.compiler.run._call": "autograd/compiler/run/_call.c"}
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
 # `a*b + c` keeps both roundings, as in Python; errno is never read.

@@ -21,12 +21,14 @@ from autograd.transforms import (
 from autograd.value import Value
 
 if TYPE_CHECKING:
-    from autograd.jit import compile_graph, jit
+    from autograd.compiler import ChangedMeanwhileError, TooManyPathsError, compile_graph, jit
 
 __all__ = [
     "AnomalyError",
+    "ChangedMeanwhileError",
     "Message",
     "Rule",
+    "TooManyPathsError",
     "Value",
     "backend",
     "backward",
@@ -48,14 +50,15 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+COMPILER = ("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit")  # what the compiler provides
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """The compiler is loaded when it is first asked for."""
-    if name not in ("jit", "compile_graph"):
+    """Load the compiler when it is first asked for."""
+    if name not in COMPILER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    package = importlib.import_module("autograd.jit")
-    return package if name == "jit" else package.compile_graph
+    found = globals()[name] = getattr(importlib.import_module("autograd.compiler"), name)
+    return found

@@ -102,7 +102,12 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     import llvmlite.binding as llvm
 
     import autograd.math as am
-    from autograd.jit import call, capture, jit, lower, native, passes
+    from autograd import jit
+    from autograd.compiler.capture import trace
+    from autograd.compiler.lower import code
+    from autograd.compiler.machine import native
+    from autograd.compiler.run import call
+    from autograd.ir import simplify
 
     os.environ["AUTOGRAD_CACHE"] = "off"
     jit(lambda x: am.sin(x) + 1.0)(1.0)  # warm up: some work is done once per process
@@ -118,11 +123,11 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
 
     with stage("capture"):
         trace, outputs, _ = call._trace(function, ((x,), {}), x, maps=True)
-        captured = capture.finish(trace, outputs)
+        captured = trace.finish(trace, outputs)
     with stage("passes"):
-        program = passes.unroll(passes.prepare(passes.simplify(captured)))
+        program = simplify.unroll(simplify.prepare(simplify.simplify(captured)))
     with stage("text"):
-        module = lower.lower(program, native.machine(False, False))
+        module = code.lower(program, native.machine(False, False))
         text = module.text()
     with stage("parse"):
         parsed = llvm.parse_assembly(text)
@@ -131,7 +136,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     with stage("load"):
         native.load(module, code)
     peak = peak_bytes()
-    instructions = passes.count(program)
+    instructions = simplify.count(program)
     del trace, captured, program, module, text, parsed
     compiled = jit(function)
     with stage("first call"):

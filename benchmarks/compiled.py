@@ -18,11 +18,10 @@ from harness import Prepared, contender, parser, runner
 Array = problems.Array
 
 
-@contender("mlp", "ours", "autograd.jit")
+@contender("mlp", "ours", "autograd.compiler")
 def _(parameters: Array, x: Array, y: Array) -> Prepared:
     import autograd.math as am
-    from autograd import value_and_grad, vmap
-    from autograd.jit import jit
+    from autograd import jit, value_and_grad, vmap
 
     def sample(p: Any, x: Any, y: Any) -> Any:
         return problems.mlp_sample_loss(p, x, y, am)
@@ -57,9 +56,9 @@ def _training_step(parameters: Array, x: Array, y: Array, decorate: Any) -> Prep
     return Prepared(step)
 
 
-@contender("mlp", "ours, loss over Values, backward()", "autograd.jit")
+@contender("mlp", "ours, loss over Values, backward()", "autograd.compiler")
 def _(parameters: Array, x: Array, y: Array) -> Prepared:
-    from autograd.jit import jit
+    from autograd import jit
 
     return _training_step(parameters, x, y, jit)
 
@@ -69,11 +68,10 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
     return _training_step(parameters, x, y, lambda function: function)
 
 
-@contender("gmm", "ours", "autograd.jit")
+@contender("gmm", "ours", "autograd.compiler")
 def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
     import autograd.math as am
-    from autograd import value_and_grad, vmap
-    from autograd.jit import jit
+    from autograd import jit, value_and_grad, vmap
 
     def log_posterior(alphas: Any, means: Any, icf: Any, x: Any) -> Any:
         return problems.gmm_log_posterior(alphas, means, icf, x, m=am, vmap=vmap)
@@ -82,11 +80,10 @@ def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
     return Prepared(lambda: step(alphas, means, icf, x), lambda result: [result[0], *result[1]])
 
 
-@contender("bundle", "ours", "autograd.jit")
+@contender("bundle", "ours", "autograd.compiler")
 def _(parameters: Array, features: Array) -> Prepared:
     import autograd.math as am
-    from autograd import jacobian, vmap
-    from autograd.jit import jit
+    from autograd import jacobian, jit, vmap
 
     def residual(p: Any, feature: Any) -> Any:
         return np.array(problems.bundle_residual(p, feature, am))
@@ -95,21 +92,19 @@ def _(parameters: Array, features: Array) -> Prepared:
     return Prepared(lambda: rows(parameters, features), lambda result: [result])
 
 
-@contender("least squares", "ours", "autograd.jit")
+@contender("least squares", "ours", "autograd.compiler")
 def _(a: Array, b: Array, x: Array) -> Prepared:
-    from autograd import value_and_grad, vmap
-    from autograd.jit import jit
+    from autograd import jit, value_and_grad, vmap
 
     total = vmap(problems.least_squares_row, in_axes=(None, 0, 0), reduce="sum")
     step = jit(value_and_grad(total))
     return Prepared(lambda: step(x, a, b))
 
 
-@contender("options", "ours", "autograd.jit")
+@contender("options", "ours", "autograd.compiler")
 def _(**columns: Array) -> Prepared:
     import autograd.math as am
-    from autograd import hessian, value_and_grad, vmap
-    from autograd.jit import jit
+    from autograd import hessian, jit, value_and_grad, vmap
 
     everything = tuple(range(5))
 
@@ -126,20 +121,18 @@ def _(**columns: Array) -> Prepared:
     return Prepared(lambda: mapped(*arrays))
 
 
-@contender("rosenbrock", "ours", "autograd.jit")
+@contender("rosenbrock", "ours", "autograd.compiler")
 def _(x: Array) -> Prepared:
-    from autograd import value_and_grad
-    from autograd.jit import jit
+    from autograd import jit, value_and_grad
 
     step = jit(value_and_grad(problems.rosenbrock))
     return Prepared(lambda: step(x))
 
 
-@contender("expression", "ours", "autograd.jit")
+@contender("expression", "ours", "autograd.compiler")
 def _(x: Array) -> Prepared:
     import autograd.math as am
-    from autograd import value_and_grad
-    from autograd.jit import jit
+    from autograd import jit, value_and_grad
 
     step = jit(value_and_grad(lambda numbers: problems.expression(*numbers, m=am)))
     return Prepared(lambda: step(x))

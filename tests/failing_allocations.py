@@ -22,8 +22,7 @@ import numpy as np
 
 import autograd
 import autograd.math as am
-from autograd import Value, rules, sweep
-from autograd.jit import jit
+from autograd import Value, jit, rules, sweep
 
 Prepare = Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]
 MOST = 2000  # allocations of one operation

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 import autograd
 import autograd.math as am
-from autograd import Value, native, rules, sweep
-from autograd.jit import fast, jit
+from autograd import Value, jit, native, rules, sweep
+from autograd.compiler import c_build
 
-nodes, calls = native.extension, fast.extension
+nodes, calls = native.extension, c_build.extension
 MODULES = [module for module in (nodes, calls) if module is not None]  # none in the pure build
 LISTS: list[list[Any]] = []  # the lists in arguments of calls: hostile objects change them
 
@@ -133,7 +133,7 @@ def entry_points() -> list[tuple[str, Any]]:
     """Every function and method of the C modules, by name."""
     found = [(f"{module.__name__}.{name}", getattr(module, name)) for module in MODULES for name in dir(module)]
     found = [(name, point) for name, point in found if callable(point) and not name.endswith("Caller")]
-    for kind in (Value, Sub, fast.Entry):
+    for kind in (Value, Sub, c_build.Entry):
         found += [(f"{kind.__name__}.{n}", getattr(kind, n)) for n in dir(kind) if n not in SKIPPED]
     for module in (am, sweep, autograd, autograd.graphs, rules):
         for name in dir(module):

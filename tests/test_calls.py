@@ -26,18 +26,20 @@ import autograd.math as am
 from autograd import (
     Value,
     checkpoint,
+    compile_graph,
     custom_gradient,
     detect_anomaly,
     grad,
     hessian,
     hvp,
     jacobian,
+    jit,
     jvp,
     no_grad,
     topological_order,
     vmap,
 )
-from autograd.jit import Ungraphed, compile_graph, jit
+from autograd.compiler import Ungraphed
 from autograd.tree import flatten, lower
 from autograd.view import explain, flow
 
@@ -599,7 +601,7 @@ def test_graphs_are_loaded_in_another_process(tmp_path):
     script = (
         "import json, pickle, sys\n"
         "from autograd import grad, topological_order\n"
-        "from autograd.jit import compile_graph\n"
+        "from autograd import compile_graph\n"
         "y = pickle.load(open(sys.argv[1], 'rb'))\n"
         "x = topological_order(y)[0]\n"
         "y.backward()\n"

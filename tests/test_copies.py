@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, checkpoint, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp, vmap
-from autograd.jit import compile_graph, jit
+from autograd import Value, checkpoint, compile_graph, grad, hessian, hvp, jacobian, jit, jvp, value_and_grad, vjp, vmap
 from nn import MLP
 
 DERIVATIVES = {

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 import autograd.math as am
-from autograd import Value, checkpoint, custom_gradient, grad, hessian, hvp, jacobian, jvp, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import Value, checkpoint, custom_gradient, grad, hessian, hvp, jacobian, jit, jvp, value_and_grad, vmap
 
 
 def cube(t: Any) -> Any:

@@ -17,8 +17,7 @@ from graphs_for_views import EVIL_LABELS, evil_graph, long_chain, small_graphs, 
 from hypothesis import given
 
 import autograd.math as am
-from autograd import Value, checkpoint, record_sources, rules, topological_order
-from autograd.jit import jit
+from autograd import Value, checkpoint, jit, record_sources, rules, topological_order
 from autograd.view import _flow, _layout, explain, flow
 from autograd.view._groups import module_path
 from autograd.view._html import to_json

@@ -18,7 +18,7 @@ import gc, multiprocessing, os, signal, sys, threading, time, traceback
 import numpy as np
 import autograd.math as am
 from autograd import Value, grad, modes, vmap
-from autograd.jit import jit
+from autograd import jit
 
 def slow(x):
     for k in range(40):

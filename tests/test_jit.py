@@ -19,14 +19,17 @@ import pytest
 import autograd
 import autograd.math as am
 from autograd import (
+    TooManyPathsError,
     Value,
     checkpoint,
+    compile_graph,
     custom_gradient,
     detect_anomaly,
     grad,
     hessian,
     hvp,
     jacobian,
+    jit,
     jvp,
     no_grad,
     record_sweep,
@@ -36,7 +39,7 @@ from autograd import (
     vjp,
     vmap,
 )
-from autograd.jit import Compiled, TooManyPathsError, Ungraphed, compile_graph, jit
+from autograd.compiler import Compiled, Ungraphed
 from nn import MLP, Module
 
 ROOT = Path(__file__).parent.parent
@@ -94,7 +97,9 @@ def test_engine_does_not_load_the_compiler() -> None:
 
 def test_error_without_llvmlite() -> None:
     """Without llvmlite the error names the extra."""
-    code = "import sys; sys.modules['llvmlite'] = None\ntry: import autograd.jit\nexcept ImportError as e: print(e)"
+    code = (
+        "import sys; sys.modules['llvmlite'] = None\ntry: from autograd import jit\nexcept ImportError as e: print(e)"
+    )
     assert "pip install 'scalar-autograd[jit]'" in run_python(code)
 
 

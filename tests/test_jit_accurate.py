@@ -7,8 +7,7 @@ import pytest
 from test_jit_rules import SPECIAL
 from two_builds import bits
 
-from autograd import Value, vmap
-from autograd.jit import jit
+from autograd import Value, jit, vmap
 from autograd.rules import TABLE
 
 SMALL_WHOLE = {"polygamma": (0,), "round": (1,)}  # operands that stand for small whole numbers

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, value_and_grad, vmap
-from autograd.jit import TooManyPathsError, jit, native
-from autograd.jit.module import Machine
+from autograd import TooManyPathsError, Value, jit, value_and_grad, vmap
+from autograd.compiler.lower.module import Machine
+from autograd.compiler.machine import native
 
 
 def roots(a: Any, b: Any, c: Any) -> Any:

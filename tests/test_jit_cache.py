@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from autograd.jit import cache, jit
+from autograd import jit
+from autograd.compiler.machine import cache
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,7 +41,7 @@ def run_python(code: str, **environment: str) -> str:
     return printed
 
 
-CACHED = "from autograd.jit import jit; import autograd.math as am; print(jit(lambda x: am.exp(x) * 3.0)(0.0))"
+CACHED = "from autograd import jit; import autograd.math as am; print(jit(lambda x: am.exp(x) * 3.0)(0.0))"
 
 
 def test_cache(private_cache: Path) -> None:
@@ -129,7 +130,7 @@ def test_a_hit_counts_as_a_use(private_cache: Path) -> None:
 
 
 MANY = """
-from autograd.jit import jit
+from autograd import jit
 for k in range(30):
     assert jit(lambda x: x * (k % 10 + 2.0) + {})(1.0) == k % 10 + 2.0 + {}
 """

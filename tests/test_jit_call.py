@@ -21,13 +21,14 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, detect_anomaly, grad, no_grad, value_and_grad, vmap
-from autograd.jit import Compiled, fast, jit
+from autograd import Value, detect_anomaly, grad, jit, no_grad, value_and_grad, vmap
+from autograd.compiler import Compiled, c_build
+from autograd.compiler.run import fast_path
 from autograd.modes import record_sources
 from autograd.tree import flatten
 
 ROOT = Path(__file__).parent.parent
-needs_c = pytest.mark.skipif(fast.extension is None, reason=f"no C build: {fast.why_python}")
+needs_c = pytest.mark.skipif(c_build.extension is None, reason=f"no C build: {c_build.why_python}")
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def check(function: Callable[..., Any], first: Any, then: Any, general: list[Any
     compiled(*first)
     general.clear()
     assert expected == seen(compiled(*then))
-    assert (short and fast.extension is not None) == (not general)
+    assert (short and c_build.extension is not None) == (not general)
     assert expected == seen(compiled(*then))
 
 
@@ -206,7 +207,7 @@ def test_results_are_new(general: list[Any]) -> None:
         array[:] = -float(i)
     assert [-float(i) for i in range(9)] == [array[0] for array in arrays]
     assert [0.0, 1.0, 2.0] == argument.tolist()
-    assert (fast.extension is None) == (3 == len(general))
+    assert (c_build.extension is None) == (3 == len(general))
 
 
 ROWS = {
@@ -363,7 +364,7 @@ def test_subclasses_of_arrays(tmp_path: Path, general: list[Any]) -> None:
         for then, short in ((mapped, False), (np.matrix(plain), False), (mapped.view(np.ndarray), True)):
             general.clear()
             assert expected == seen(compiled(then))
-            assert (short and fast.extension is not None) == (not general)
+            assert (short and c_build.extension is not None) == (not general)
 
 
 @pytest.mark.parametrize(
@@ -473,7 +474,7 @@ def test_depth(depth: int, short: bool, general: list[Any]) -> None:
     assert (2.0, nested(2.0)) == (compiled(nested(1.0)), back(1.0))
     general.clear()
     assert (6.0, nested(6.0)) == (compiled(nested(3.0)), back(3.0))
-    assert (short and fast.extension is not None) == (not general)
+    assert (short and c_build.extension is not None) == (not general)
 
 
 # ---- branches, structures and modes ------------------------------------------------------------------------------
@@ -491,7 +492,7 @@ def test_paths_alternate(general: list[Any]) -> None:
         compiled(x)
     general.clear()
     assert [branching(x) for x in points * 20] == [compiled(x) for x in points * 20]
-    assert fast.extension is None or not general
+    assert c_build.extension is None or not general
 
 
 def test_many_structures(general: list[Any]) -> None:
@@ -503,7 +504,7 @@ def test_many_structures(general: list[Any]) -> None:
     general.clear()
     for count in (20, 15, 18, 20, 16, 13):
         assert 2.0 * count == compiled([1.0] * count)
-    assert fast.extension is None or not general
+    assert c_build.extension is None or not general
     assert 2.0 == compiled([1.0])
     assert 1 <= len(general)
 
@@ -517,7 +518,7 @@ def test_rows_and_numbers_alternate(general: list[Any]) -> None:
         assert expected == [seen(compiled(a)) for a in arguments]
     general.clear()
     assert expected == [seen(compiled(a)) for a in arguments]
-    assert fast.extension is None or not general
+    assert c_build.extension is None or not general
 
 
 @pytest.mark.parametrize("mode", [no_grad, detect_anomaly, record_sources])
@@ -530,7 +531,7 @@ def test_modes(mode: Any, general: list[Any]) -> None:
         assert am.log(2.0) == pytest.approx(compiled(2.0), rel=1e-15)
     assert 1 == len(general)
     assert am.log(3.0) == pytest.approx(compiled(3.0), rel=1e-15)
-    assert 1 == len(general) or fast.extension is None
+    assert 1 == len(general) or c_build.extension is None
 
 
 def test_anomaly_is_found_after_short_calls() -> None:
@@ -584,7 +585,7 @@ def test_leaves_are_read_afresh(general: list[Any]) -> None:
         w.data, v.data = 2.0 + k, 10.0 * k
         assert 3.0 * (2.0 + k) + 10.0 * k == compiled(3.0)
         assert [10.0 * k, 2.0 + k + 10.0 * k] == rows(np.array([0.0, 1.0])).tolist()
-    assert fast.extension is None or 2 == len(general)
+    assert c_build.extension is None or 2 == len(general)
 
 
 def test_leaf_in_a_guard(general: list[Any]) -> None:
@@ -594,7 +595,7 @@ def test_leaf_in_a_guard(general: list[Any]) -> None:
     for k in range(20):
         w.data = float(k % 3)
         assert (1.5 if k % 3 == 2 else -1.5) == compiled(1.5)
-    assert fast.extension is None or len(general) <= 2
+    assert c_build.extension is None or len(general) <= 2
 
 
 class Watched(Value):
@@ -635,7 +636,7 @@ def test_arguments_that_change_in_a_call() -> None:
         assert [2.0, 4.0] == compiled([1.0, 2.0])
         assert [2.0, 4.0] == rows({"x": np.array([1.0, 2.0])}).tolist()
         changing, table = [1.0, 2.0], {"x": np.array([1.0, 2.0])}
-        if fast.extension is None:
+        if c_build.extension is None:
             return
         w.act = lambda changing=changing: changing.append(5.0)
         assert [2.0, 4.0, 10.0] == compiled(changing)
@@ -859,29 +860,29 @@ def test_copies(twin: Any, general: list[Any]) -> None:
     for _ in range(3):
         general.clear()
         assert [{"y": 4.0}, [-1.0], {"y": 6.0}] == [copied(2.0), copied(-1.0), copied(3.0)]
-    assert fast.extension is None or not general
+    assert c_build.extension is None or not general
 
 
 # ---- the C module itself -----------------------------------------------------------------------------------------
 
-NUMBER = fast.Part("float")
+NUMBER = fast_path.Part("float")
 
 
 def described(arguments: Any, results: Any = NUMBER, numbers: int = 9) -> Any:
     """Make a caller of machine code that is never run."""
-    return fast.extension.Caller(arguments, results, (), None, 0, numbers, numbers, 64)
+    return c_build.extension.Caller(arguments, results, (), None, 0, numbers, numbers, 64)
 
 
 @needs_c
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (fast.Part("tuple", (), (fast.Part("set"),)), "no part of a description is called set"),
-        (fast.Part("tuple", (), (fast.Part("array", (3, -1)),)), "cannot be negative"),
-        (fast.Part("tuple", (), (fast.Part("array", (2**40, 2**40)),)), "too large"),
-        (fast.Part("tuple", (), (fast.Part("dict", ("a", "b"), (NUMBER,)),)), "not as many keys as parts"),
-        (fast.Part("tuple", (), (fast.Part("array", (10,)),)), "more numbers than the program"),
-        (fast.Part("tuple", (), (NUMBER,) * 10), "more numbers than the program"),
+        (fast_path.Part("tuple", (), (fast_path.Part("set"),)), "no part of a description is called set"),
+        (fast_path.Part("tuple", (), (fast_path.Part("array", (3, -1)),)), "cannot be negative"),
+        (fast_path.Part("tuple", (), (fast_path.Part("array", (2**40, 2**40)),)), "too large"),
+        (fast_path.Part("tuple", (), (fast_path.Part("dict", ("a", "b"), (NUMBER,)),)), "not as many keys as parts"),
+        (fast_path.Part("tuple", (), (fast_path.Part("array", (10,)),)), "more numbers than the program"),
+        (fast_path.Part("tuple", (), (NUMBER,) * 10), "more numbers than the program"),
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
@@ -890,7 +891,7 @@ def test_descriptions_that_are_wrong(part: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         described(part)
     with pytest.raises(ValueError, match=message):
-        described(fast.Part("tuple"), part)
+        described(fast_path.Part("tuple"), part)
 
 
 @needs_c
@@ -901,7 +902,7 @@ def test_descriptions_of_wrong_types() -> None:
             described(bad)
     deep = NUMBER
     for _ in range(65):
-        deep = fast.Part("list", (), (deep,))
+        deep = fast_path.Part("list", (), (deep,))
     with pytest.raises(ValueError, match="too deep"):
         described(deep)
     with pytest.raises(TypeError, match="an entry prefers a Caller, not 3"):
@@ -911,7 +912,7 @@ def test_descriptions_of_wrong_types() -> None:
 @needs_c
 def test_one_copy() -> None:
     """The module works for one copy of the package; a second copy gets an error and runs without it."""
-    spec = importlib.util.spec_from_file_location("autograd.jit._call", fast.extension.__file__)
+    spec = importlib.util.spec_from_file_location("autograd.compiler.run._call", c_build.extension.__file__)
     assert spec is not None
     assert spec.loader is not None
     with pytest.raises(ImportError, match="serves one copy of the package"):
@@ -923,9 +924,9 @@ def test_arrays_of_another_make() -> None:
     """If NumPy's arrays are not as expected, there is no fast path, but a reason and the right result."""
     code = (
         "import numpy as np; zeros = np.zeros; np.zeros = lambda *a: zeros(*a).view(np.recarray)\n"
-        "from autograd.jit import fast, jit\n"
-        "np.zeros = zeros; f = jit(lambda x: x * 2.0); print(fast.extension, f(np.ones(2)), f(np.ones(2)))\n"
-        "print(fast.why_python)"
+        "from autograd import jit; from autograd.compiler.run import fast_path\n"
+        "np.zeros = zeros; f = jit(lambda x: x * 2.0); print(c_build.extension, f(np.ones(2)), f(np.ones(2)))\n"
+        "print(c_build.why_python)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     printed = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)

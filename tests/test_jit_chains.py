@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import value_and_grad
-from autograd.jit import jit
+from autograd import jit, value_and_grad
 from autograd.rules import TABLE
 
 

@@ -20,12 +20,12 @@ from autograd import (
     detect_anomaly,
     grad,
     hvp,
+    jit,
     no_grad,
     record_sweep,
     value_and_grad,
     vmap,
 )
-from autograd.jit import jit
 from autograd.tree import lower
 from nn import MLP, SGD, hinge
 

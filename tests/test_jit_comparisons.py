@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, value_and_grad, vmap
-from autograd.jit import TooManyPathsError, jit
+from autograd import TooManyPathsError, Value, grad, jit, value_and_grad, vmap
 
 
 @pytest.fixture(autouse=True)

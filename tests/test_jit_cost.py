@@ -7,8 +7,8 @@ import problems
 import pytest
 
 import autograd.math as am
-from autograd import value_and_grad, vmap
-from autograd.jit import Compiled, jit
+from autograd import jit, value_and_grad, vmap
+from autograd.compiler import Compiled
 
 Problem = tuple[Callable[..., Any], Any, tuple[Any, ...]]  # a function, what it is differentiated by, its arguments
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, no_grad, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import Value, grad, jit, no_grad, value_and_grad, vmap
 
 ROWS = [[1.0], [2.0], [3.0], [4.0], [5.0]]
 

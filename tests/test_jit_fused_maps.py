@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import grad, hessian, value_and_grad, vmap
-from autograd.jit import jit, passes
-from autograd.jit.program import Instruction, Program
+from autograd import grad, hessian, jit, value_and_grad, vmap
+from autograd.ir import simplify
+from autograd.ir.block import Instruction, Program
 
 pytestmark = pytest.mark.slow
 
@@ -125,4 +125,4 @@ def test_a_cycle_is_an_error() -> None:
     """A program that depends on itself is refused; the search ends."""
     code = [Instruction("input", (), 0), Instruction("add", (0, 2)), Instruction("neg", (1,))]
     with pytest.raises(ValueError, match=r"v1 = add depends on itself"):
-        passes.in_order_of_need(Program(code, [1], 1))
+        simplify.in_order_of_need(Program(code, [1], 1))

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograd import Value, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import Value, jit, value_and_grad, vmap
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -19,7 +18,7 @@ import gc, sys
 import numpy as np
 import autograd.math as am
 from autograd import Value, custom_gradient, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import jit
 
 def closed_over(k, weight):
     jit(lambda x: weight * x + float(k))(1.0).backward()

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 import autograd.math as am
-from autograd import grad, jvp, value_and_grad, vmap
-from autograd.jit import jit
-from autograd.jit.builder import Builder
+from autograd import grad, jit, jvp, value_and_grad, vmap
+from autograd.ir.builder import Builder
 
 
 class Counted(list[Any]):

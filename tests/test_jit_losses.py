@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograd import Value, grad, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import Value, grad, jit, value_and_grad, vmap
 from autograd.tree import flatten, lower
 from nn import (
     MLP,

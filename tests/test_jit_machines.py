@@ -11,9 +11,11 @@ import pytest
 from test_jit_rules import eager, points, ulps, value_bound
 
 import autograd.math as am
-from autograd import value_and_grad, vmap
-from autograd.jit import jit, lower, native, passes
-from autograd.jit.module import Machine
+from autograd import jit, value_and_grad, vmap
+from autograd.compiler.lower import code
+from autograd.compiler.lower.module import Machine
+from autograd.compiler.machine import native
+from autograd.ir import simplify
 from autograd.rules import TABLE
 
 SSE2 = "+sse,+sse2"
@@ -95,7 +97,7 @@ def test_another_processor(triple: str) -> None:
     (path,) = compiled.paths()
     generator = target.create_target_machine(codemodel="jitdefault", jit=True)
     for flags in ("", "contract "):
-        module = lower.lower(passes.unroll(path.program), Machine(2, {}, flags))
+        module = code.lower(simplify.unroll(path.program), Machine(2, {}, flags))
         parsed = llvm.parse_assembly(module.text(), llvm.create_context())
         text = generator.emit_assembly(parsed)
         assert "fmul" in text

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, hvp, value_and_grad, vmap
-from autograd.jit import jit, paths
+from autograd import Value, grad, hvp, jit, value_and_grad, vmap
+from autograd.compiler.run import specialization
 
 ROWS = [[1.0, 2.0], [-1.0, 3.0], [0.5, -2.0], [4.0, 1.0], [-2.0, -3.0]]
 
@@ -26,14 +26,14 @@ def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every compilation be expected to take long."""
-    monkeypatch.setattr(paths, "SECONDS_AN_INSTRUCTION", 3600.0)
+    monkeypatch.setattr(specialization, "SECONDS_AN_INSTRUCTION", 3600.0)
 
 
 @pytest.fixture
 def surprising(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every compilation turn out to have taken long, without being expected to."""
-    monkeypatch.setattr(paths, "SECONDS_AN_INSTRUCTION", -1e9)
-    monkeypatch.setattr(paths, "LONG", 0.0)
+    monkeypatch.setattr(specialization, "SECONDS_AN_INSTRUCTION", -1e9)
+    monkeypatch.setattr(specialization, "LONG", 0.0)
 
 
 def branching(k: Any, rows: Any) -> Any:
@@ -96,7 +96,7 @@ def test_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AUTOGRAD_QUIET", "1")
     jit(branching)(2.0, ROWS)
     monkeypatch.delenv("AUTOGRAD_QUIET")
-    monkeypatch.setattr(paths, "LONG", 3600.0)
+    monkeypatch.setattr(specialization, "LONG", 3600.0)
     jit(branching)(2.0, ROWS)
     assert "" == capsys.readouterr().err
 

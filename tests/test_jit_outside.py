@@ -23,13 +23,13 @@ import pytest
 
 import autograd.math as am
 import nn
-from autograd import Value, grad, value_and_grad, vmap
-from autograd.jit import fast, jit
-from autograd.jit.outside import MOST_STATES, TOO_OFTEN
-from autograd.jit.watch import Place, Watch
+from autograd import Value, grad, jit, value_and_grad, vmap
+from autograd.compiler import c_build
+from autograd.compiler.capture.outside import MOST_STATES, TOO_OFTEN
+from autograd.compiler.watch import Place, Watch
 
 ROOT = Path(__file__).parent.parent
-needs_c = pytest.mark.skipif(fast.extension is None, reason="needs the C build")
+needs_c = pytest.mark.skipif(c_build.extension is None, reason="needs the C build")
 
 K = 2.0
 RATES = [1.0, 2.0]
@@ -836,10 +836,10 @@ def test_references() -> None:
     before = [sys.getrefcount(x) for x in objects]
     for place in places:
         for _ in range(100):
-            watch = fast.extension.Watch((place,))
+            watch = c_build.extension.Watch((place,))
             assert watch.holds()
             assert place.holds()
-    watch = fast.extension.Watch(tuple(places))
+    watch = c_build.extension.Watch(tuple(places))
     assert watch.holds()
     del watch
     assert before == [sys.getrefcount(x) for x in objects]
@@ -859,7 +859,7 @@ def test_references() -> None:
         lambda: array.__setitem__(0, 9.0),
     ]
     for place, change in zip(places, changes):
-        watch = fast.extension.Watch((place,))
+        watch = c_build.extension.Watch((place,))
         change()
         assert not watch.holds(), place.kind
         assert not place.holds(), place.kind
@@ -887,7 +887,7 @@ def test_wrong_places() -> None:
         Place("array", np.ones(2), None, (1, 2, 3)),
     ):
         with pytest.raises(ValueError, match="no place to watch"):
-            fast.extension.Watch((bad,))
+            c_build.extension.Watch((bad,))
     for wrong in (3, ("item",), ("item", {}, "a", [])):
         with pytest.raises(TypeError):
-            fast.extension.Watch((wrong,))
+            c_build.extension.Watch((wrong,))

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autograd import custom_gradient, grad, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import custom_gradient, grad, jit, value_and_grad, vmap
 
 
 @custom_gradient(lambda x, y: 0.5 / y)

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from test_jit_rules import ulps
 
-from autograd import Value, hessian, rules, topological_order, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import Value, hessian, jit, rules, topological_order, value_and_grad, vmap
 from autograd.rules import TABLE
 from autograd.sweep import reverse
 

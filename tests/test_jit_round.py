@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from two_builds import bits
 
-from autograd import rules, value_and_grad, vmap
-from autograd.jit import jit, native, rounding
+from autograd import jit, rules, value_and_grad, vmap
+from autograd.compiler.lower import rounding
+from autograd.compiler.machine import native
 
 DIGITS = [*range(-24, 26), 40, 330, -330]
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, no_grad, topological_order, vmap
-from autograd.jit import jit
+from autograd import Value, grad, jit, no_grad, topological_order, vmap
 from autograd.sweep import recomputed, reverse
 from autograd.tree import flatten, lower
 from nn import MLP

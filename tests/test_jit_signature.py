@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, value_and_grad, vmap
-from autograd.jit import fast, jit
-from autograd.jit.exact import exact
-from autograd.jit.structure import read, read_call
+from autograd import Value, grad, jit, value_and_grad, vmap
+from autograd.compiler import c_build
+from autograd.compiler.capture.exact import exact
+from autograd.compiler.capture.signature import read, read_call
 from autograd.tree import flatten
 from nn import Module, Neuron
 
@@ -624,7 +624,7 @@ def test_signatures_of_plain_trees() -> None:
 
 def test_the_short_way_is_still_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain arguments take the fast path after the first call."""
-    if fast.extension is None:
+    if c_build.extension is None:
         pytest.skip("the C build only")
     compiled = jit(lambda d, x: d["a"][0] * x + d["b"])
     assert 7.0 == compiled({"a": (2.0,), "b": 1.0}, 3.0)

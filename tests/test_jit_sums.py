@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import value_and_grad, vmap
-from autograd.jit import jit
-from autograd.jit.passes import prepare, simplify, unroll
-from autograd.jit.sums import keep_factors
+from autograd import jit, value_and_grad, vmap
+from autograd.compiler.lower.sums import keep_factors
+from autograd.ir.simplify import prepare, simplify, unroll
 
 
 def loss(w: Any, b: Any, x: Any, y: Any) -> Any:

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import Value, detect_anomaly, grad
-from autograd.jit import jit
+from autograd import Value, detect_anomaly, grad, jit
 from autograd.rules import TABLE
 from autograd.testing import check_grads
 

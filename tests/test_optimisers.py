@@ -10,8 +10,7 @@ import pytest
 
 import autograd.math as am
 import nn
-from autograd import Value, grad
-from autograd.jit import jit
+from autograd import Value, grad, jit
 from nn import LBFGS, SGD, Adagrad, Adam, AdamW, Optimiser, RMSProp, clip_by_norm, constant, cosine, step_decay, warm_up
 
 RECORD = json.loads((Path(__file__).parent / "torch_optimisers.json").read_text(encoding="utf-8"))

@@ -125,8 +125,8 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
         "tests/test_packaging.py",
         "autograd/_value.c",
         "autograd/_rules.h",
-        "autograd/jit/_call.c",
-        "autograd/jit/_ndarray.h",
+        "autograd/compiler/run/_call.c",
+        "autograd/compiler/run/_ndarray.h",
     }
     assert needed <= in_sdist
 
@@ -141,7 +141,7 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
     assert {"autograd/py.typed", "nn/py.typed"} <= expected
     built = {name for name in in_wheel if name.endswith((".so", ".pyd"))}
     if shutil.which("cc"):
-        assert {"autograd/_value", "autograd/jit/_call"} == {name.partition(".")[0] for name in built}
+        assert {"autograd/_value", "autograd/compiler/run/_call"} == {name.partition(".")[0] for name in built}
     assert expected == {name for name in in_wheel - built if ".dist-info/" not in name}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
 

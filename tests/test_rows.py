@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, hvp, jacobian, jvp, value_and_grad, vjp, vmap
-from autograd.jit import jit
+from autograd import Value, grad, hvp, jacobian, jit, jvp, value_and_grad, vjp, vmap
 from autograd.tree import flatten
 
 SMALL = np.array([200, 98, 3, 0], dtype=np.uint8)

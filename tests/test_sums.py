@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, hessian, jacobian, value_and_grad, vmap
-from autograd.jit import jit
+from autograd import Value, grad, hessian, jacobian, jit, value_and_grad, vmap
 
 SPECIAL = (0.0, -0.0, 1.0, -1.5, 5e-324, -1e-310, 1e-160, 1e16, -1e16, 1e308, -1e308, math.inf, -math.inf, math.nan)
 

@@ -9,8 +9,7 @@ import itertools
 import pytest
 from third_order import DIFFERENCES, LEFT_OUT, entry, error, partials, points
 
-from autograd import jacobian
-from autograd.jit import jit
+from autograd import jacobian, jit
 from autograd.rules import TABLE
 
 pytestmark = pytest.mark.slow

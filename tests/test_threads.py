@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, value_and_grad, vmap
-from autograd.jit import TooManyPathsError, jit
+from autograd import TooManyPathsError, Value, grad, jit, value_and_grad, vmap
 
 
 def together(count: int, work: Callable[[int], Any]) -> list[Any]:

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Rule, Value, grad, jacobian, jvp, value_and_grad, vjp, vmap
-from autograd.jit import jit
+from autograd import Rule, Value, grad, jacobian, jit, jvp, value_and_grad, vjp, vmap
 from autograd.tree import flatten, lower, pairs
 from nn import Module
 

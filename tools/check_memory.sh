@@ -17,10 +17,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -r autograd nn tests tools setup.py setup.cfg pyproject.toml README.md LICENSE "$work"
 cd "$work"
-rm -f autograd/_value*.so autograd/jit/_call*.so
+rm -f autograd/_value*.so autograd/compiler/run/_call*.so
 flags="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
 CFLAGS="$flags -DAUTOGRAD_PLAIN_MEMORY" LDFLAGS="-fsanitize=address,undefined" "$python" setup.py -q build_ext --inplace
-ls autograd/_value*.so autograd/jit/_call*.so >/dev/null
+ls autograd/_value*.so autograd/compiler/run/_call*.so >/dev/null
 # Python itself never frees everything, so the tests that count references look for leaks.
 export ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTHONPATH=$work
 LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \

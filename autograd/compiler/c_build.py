@@ -1,0 +1,41 @@
+"""What the compiler has in C, the fast path of calls and the watch over what is read outside, with its definition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autograd.compiler.watch import Place, Watch
+from autograd.modes import active_mode
+from autograd.native import load
+
+
+class Entry:
+    """How a compiled function is called: first by the callers that served last, if there is the C build.
+
+    This is the definition for the build without it.
+    """
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Call the function: the same result as without `jit`."""
+        return self._call(args, keywords)
+
+    def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def prefer(self, caller: Any) -> None:
+        """Try this caller first from now on."""
+
+
+extension, why_python = load("autograd.compiler.run._call", np, active_mode)
+if not TYPE_CHECKING and extension is not None:
+    Entry = extension.Entry
+
+
+def watch(places: Sequence[Place]) -> Any:
+    """A watch over these places: in C, if it knows them all."""
+    if extension is None or any(place.kind == "container" for place in places):
+        return Watch(places)
+    return extension.Watch(tuple(places))

@@ -1,0 +1,279 @@
+"""States of what a function reads outside its arguments: code that was compiled in one state holds for it alone."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import BuiltinFunctionType, CodeType, ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from autograd.compiler import locks
+from autograd.compiler.capture.exact import Exact, Same
+from autograd.compiler.capture.trace import Traced
+from autograd.compiler.capture.walk import TEXTS, AllSame, Look, Read, Walk, global_generators
+from autograd.compiler.notices import notice
+from autograd.compiler.watch import LIVE, same, vars_of
+
+MOST_STATES = 8  # of one function at a time
+LARGE_ARRAYS = 1 << 20  # comparing more bytes at every call is worth a notice
+TRIES = 100  # to trace a function while other threads change what it reads
+TOO_OFTEN = 8  # changes of one name before a notice
+
+MISSING = object()
+Result = TypeVar("Result")
+
+
+class ChangedMeanwhileError(RuntimeError):
+    """What a function reads was changed while it was traced, and not by itself."""
+
+
+@dataclass(eq=False)
+class State:
+    """One state of what a function reads, with everything that was compiled in it.
+
+    Attributes
+    ----------
+    look : Look or None
+        What was found when things were last in this state; None while the state has only been in a pickle.
+    tokens : list or None
+        What the pickle had.
+    versions, rows : dicts
+        What `call` and `batch` compiled, by the structure of arguments.
+    """
+
+    look: Look | None
+    tokens: list[Any] | None = None
+    versions: dict[Hashable, Any] = field(default_factory=dict)
+    rows: dict[Hashable, list[Any]] = field(default_factory=dict)
+
+    @property
+    def watch(self) -> Any:
+        """Says whether things are in this state."""
+        return None if self.look is None else self.look.watch
+
+    def is_as(self, look: Look) -> bool:
+        """Whether something else that was found is the same."""
+        return self.tokens == portable(look.tokens) if self.look is None else self.look.tokens == look.tokens
+
+    def portable(self) -> list[Any] | None:
+        """What to compare with in another process."""
+        return self.tokens if self.look is None else portable(self.look.tokens)
+
+
+class Outside:
+    """What a function, called with arguments of certain classes, reads outside them, in the states seen so far.
+
+    Parameters
+    ----------
+    roots : sequence
+        The function, and classes and settings of its arguments.
+    name : str
+        What messages call the function.
+    """
+
+    def __init__(self, roots: Sequence[Any], name: str) -> None:
+        self.roots, self.name = roots, name
+        self.lock = locks.Lock()
+        self.states: tuple[State, ...] = ()  # those used last in front
+        self.attributes: frozenset[str] = frozenset()
+        self.ignored: frozenset[tuple[str, str]] = frozenset()
+        self.changes: Counter[str] = Counter()
+
+    def look(self) -> Look:
+        """What there is now."""
+        with self.lock:
+            while True:
+                walk = Walk(self.roots, self.attributes, self.ignored)
+                if walk.mentioned == self.attributes:
+                    return walk.look
+                self.attributes = frozenset(walk.mentioned)
+
+    def state(self) -> State:
+        """The state in which things are now."""
+        for state in self.states:
+            if state.look is not None and state.look.watch.holds():
+                return state
+        with self.lock:
+            look = self.look()
+            state = next((state for state in self.states if state.is_as(look)), None) or self._new(look)
+            state.look = look
+            others = [other for other in self.states if other is not state]
+            self.states = (state, *others[: MOST_STATES - 1])
+        return state
+
+    def _new(self, look: Look) -> State:
+        """A new state; says so if it is always the same name that changes."""
+        size = sum([place.found[0].nbytes for place in look.places if place.kind == "array" and place.found])
+        if not self.states and size > LARGE_ARRAYS:
+            notice(
+                f"{self.name} reads arrays of {size >> 20} MB, which are compared at every call: pass them as "
+                "arguments, or make them read-only (array.flags.writeable = False)"
+            )
+        before = self.states[0].look if self.states else None
+        for name in {before.names[i] for i in before.changed()} if before is not None else ():
+            self.changes[name] += 1
+            if self.changes[name] == TOO_OFTEN:
+                notice(
+                    f"{self.name} was traced again {TOO_OFTEN} times because `{name}` changed: pass it as an argument"
+                )
+        return State(look)
+
+    def adopt(self, tokens: list[Any] | None) -> State:
+        """A state that comes out of a pickle; without tokens it is the present one."""
+        if tokens is None:
+            return self.state()
+        with self.lock:
+            state = next((state for state in self.states if state.tokens == tokens), State(None, tokens))
+            self.states = (*[other for other in self.states if other is not state], state)
+        return state
+
+    # ---- a capture -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def capturing(self, state: State) -> Iterator[None]:
+        """Around a capture in a state: see that it draws no random numbers and leaves what it reads as it is.
+
+        Raises
+        ------
+        TypeError
+            If the function draws random numbers, or counts up a global or a variable of a function around it.
+        ChangedMeanwhileError
+            If something else changed what the function reads.
+        """
+        look = state.look
+        if look is None or not look.watch.holds():
+            raise ChangedMeanwhileError(f"what {self.name} reads changes all the time")
+        others = () if threading.active_count() > 1 else global_generators()  # other threads may use them
+        generators = [*look.generators, *others]
+        before = list(map(_state_of, generators))
+        yield
+        if any(_state_of(generator) != drawn for generator, drawn in zip(generators, before)):
+            raise TypeError(
+                f"{self.name} draws random numbers while it is traced: every call would use the same ones. Draw them "
+                "outside and pass them as an argument"
+            )
+        if not look.watch.holds():
+            self._changed(state, look)
+
+    def _changed(self, state: State, look: Look) -> None:
+        """Sort out what has changed during a capture."""
+        ignored, later = set(self.ignored), False
+        for i in look.changed():
+            place, name = look.places[i], look.names[i]
+            if place.kind in ("item", "cell"):
+                if (line := look.rebound.get(name.rpartition(".")[2])) is None:
+                    raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
+                if any(type(x) in (int, float) or isinstance(x, np.number) for x in place.found):
+                    raise TypeError(
+                        f"{self.name} changes {name}, at {line}: that would happen only once, when the function is "
+                        "traced. Return the new number instead"
+                    )
+                if any(isinstance(thing, Traced) for thing in LIVE[place.kind](place.where, place.key)):
+                    ignored.add((place.kind, name))  # a traced number that is kept for a look at it
+                else:
+                    later = True  # something that is made when it is first needed: the next call finds it
+            elif threading.active_count() > 1 and not look.changes:
+                raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
+            elif place.kind == "attributes":
+                before, now = dict(zip(place.found[::2], place.found[1::2])), dict(vars_of(place.where))
+                keys = [key for key in now | before if not same(before.get(key, MISSING), now.get(key, MISSING))]
+                ignored.update([("attribute", f"{name}{key}") for key in keys])
+            else:
+                ignored.add((place.kind, name))
+        with self.lock:
+            new = ignored != self.ignored
+            self.ignored = frozenset(ignored)
+            if new and later:
+                raise ChangedMeanwhileError(f"{self.name} changes what it reads each time that it is traced")
+            if new:
+                state.look = self.look()
+
+
+def _state_of(generator: Any) -> Any:
+    """The state of a generator of random numbers, to compare."""
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if type(generator).__name__ == "RandomState":
+        return pickle.dumps(generator.get_state(legacy=False))
+    return pickle.dumps(getattr(generator, "bit_generator", generator).state)
+
+
+def portable(tokens: Sequence[Any]) -> list[Any] | None:
+    """The same tokens in another process; None if some things are the same in this one only."""
+    found = []
+    for token in tokens:
+        if isinstance(token, CodeType):
+            token = _code(token)
+        elif isinstance(token, Same):
+            name = getattr(token.thing, "__qualname__", None) or getattr(token.thing, "__name__", None)
+            if not isinstance(token.thing, (type, ModuleType, BuiltinFunctionType)):
+                return None
+            token = (getattr(token.thing, "__module__", None), name)
+        elif isinstance(token, AllSame):
+            return None
+        found.append(token)
+    return found
+
+
+def _code(code: CodeType) -> tuple[Any, ...]:
+    constants = tuple([_code(x) if isinstance(x, CodeType) else repr(x) for x in code.co_consts])
+    return code.co_name, code.co_code, code.co_names, code.co_freevars, constants
+
+
+class Outsides:
+    """What one compiled function reads, for each structure of arguments: methods of their classes may read more."""
+
+    def __init__(self, function: Any, name: str) -> None:
+        self.function, self.name = function, name
+        self.lock = locks.Lock()
+        self.by_structure: dict[Hashable, Outside] = {}
+        self.by_roots: dict[tuple[int, ...], Outside] = {}
+
+    def of(self, structure: Hashable) -> Outside:
+        """The one for a structure of arguments."""
+        found = self.by_structure.get(structure)
+        if found is None:
+            with self.lock:
+                roots = [self.function, *_things(structure)]
+                found = self.by_roots.setdefault(tuple(map(id, roots)), Outside(roots, self.name))
+                self.by_structure[structure] = found
+        return found
+
+    def states(self) -> list[State]:
+        """All states in which something was compiled."""
+        return [state for around in list(self.by_roots.values()) for state in around.states]
+
+    def reads(self) -> list[Read]:
+        """All that is read, as it is now."""
+        arounds = list(self.by_roots.values()) or [Outside([self.function], self.name)]
+        return list(dict.fromkeys(read for around in arounds for read in around.look().reads))
+
+
+def steadily(attempt: Callable[[], Result]) -> Result:
+    """What an attempt returns; another one if meanwhile something changed what the function reads."""
+    for _ in range(TRIES - 1):
+        with suppress(ChangedMeanwhileError):
+            return attempt()
+    return attempt()
+
+
+def _things(structure: Hashable) -> list[Any]:
+    """What is in a signature besides texts and numbers: classes, settings."""
+    found: dict[int, Any] = {}
+    stack: list[Any] = [structure]
+    while stack:
+        at = stack.pop()
+        if isinstance(at, (tuple, frozenset)):
+            stack.extend(at)
+        elif isinstance(at, (Same, Exact)):
+            stack.append(at.thing)
+        elif type(at) not in (*TEXTS, float) and not any(at is base for base in (list, tuple, dict, type(None))):
+            found[id(at)] = at
+    return list(found.values())

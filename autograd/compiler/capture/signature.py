@@ -1,0 +1,260 @@
+"""Arguments by structure: one reading of them, and what two calls must share to run the same machine code.
+
+A function and other threads may change the arguments while the function is captured. So they are looked at once:
+their signature, their numbers and the containers that the function is given all come from that one `Reading`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from inspect import signature as signature_of
+from itertools import islice
+from math import prod
+from types import NoneType
+from typing import Any, NamedTuple
+
+from autograd.compiler.capture.exact import PLAIN, Exact, exact
+from autograd.ieee import to_float
+from autograd.tree import LEAVES, Parts, as_doubles, children, elements, is_array, make_array, only_leaves
+from autograd.value import Value
+
+new: Any = tuple.__new__  # of a NamedTuple, in half the time
+NUMBER = "number"  # the signature of a leaf
+Signature = Any  # NUMBER, Numbers, Array, Node or, of what is mapped over rows, Rows or Listed
+Build = Callable[[Iterator[Any]], Any]  # takes the numbers that a tree needs and makes it
+
+
+class Numbers(NamedTuple):
+    """The signature of a list or tuple of numbers."""
+
+    kind: type
+    length: int
+
+
+class Array(NamedTuple):
+    """The signature of an ndarray."""
+
+    shape: tuple[int, ...]
+
+
+class Rows(NamedTuple):
+    """The signature of an ndarray with any number of rows."""
+
+    axis: int
+    shape: tuple[int, ...]
+
+
+class Listed(NamedTuple):
+    """The signature of a list whose elements are rows."""
+
+    rows: tuple[Signature, ...]  # one, if there are any rows
+
+
+class Node(NamedTuple):
+    """The signature of any other container.
+
+    Attributes
+    ----------
+    kind : type
+        The class of the container.
+    keys : tuple
+        The keys of a dict (in an `Exact` unless they are text); of any other container but a list or tuple, the names
+        that messages give the children.
+    kept : hashable
+        What else the container holds, in the form that `exact` gives it; None for nothing.
+    parts : tuple of signatures
+        Those of the children.
+    """
+
+    kind: type
+    keys: tuple[Any, ...]
+    kept: Hashable
+    parts: tuple[Signature, ...]
+
+    def names(self) -> list[str]:
+        """The names of the children in messages."""
+        if issubclass(self.kind, dict) and not hasattr(self.kind, "tree_flatten"):
+            return [f"[{raw(key)!r}]" for key in self.keys]
+        return list(self.keys) or [f"[{i}]" for i in range(len(self.parts))]
+
+
+def raw(key: Any) -> Any:
+    """The key of a dict, of one in a signature."""
+    return key.thing if type(key) is Exact else key
+
+
+NOTHING = Node(NoneType, (), None, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one look at arguments found.
+
+    Attributes
+    ----------
+    signature : hashable
+        What two calls must share to run the same machine code. No later change of the arguments changes it.
+    leaves : list
+        The numbers: floats and Values.
+    build : callable
+        Makes the same containers with others in place of the numbers; it does not look at the arguments again.
+    settled : callable
+        Whether what the containers hold besides is still what it was: nobody can copy that for the function.
+    """
+
+    signature: Signature
+    leaves: list[Any]
+    build: Build
+    settled: Callable[[], bool]
+
+    def rebuild(self, leaves: Sequence[Any]) -> Any:
+        """The arguments with others in place of their numbers."""
+        return self.build(iter(leaves))
+
+
+class Reader:
+    """Reads trees; the numbers of all of them end up in one list.
+
+    Raises
+    ------
+    TypeError
+        From `read`, if a leaf is not a real number; the message gives its path.
+    """
+
+    def __init__(self) -> None:
+        self.leaves: list[Any] = []
+        self.kept: list[tuple[Any, Hashable]] = []
+
+    def read(self, tree: Any, path: str) -> tuple[Signature, Build]:
+        """The signature of a tree, and how to build it."""
+        kind = type(tree)
+        if kind is float or isinstance(tree, Value):
+            self.leaves.append(tree)
+            return NUMBER, next
+        if kind is list or kind is tuple:
+            items = tree[:]
+            if LEAVES.issuperset(map(type, items)):  # the common case
+                count = len(items)
+                self.leaves += items
+                return new(Numbers, (kind, count)), lambda given: kind(islice(given, count))
+            return self._sequence(items, kind, path)
+        if tree is None:
+            return NOTHING, lambda given: None
+        if is_array(tree, path):
+            return self._array(tree, path)
+        parts = children(tree)
+        if parts is None:
+            self.leaves.append(number(tree, path))
+            return NUMBER, next
+        rebuild = parts.rebuild
+        signatures: list[Signature] = []
+        builds: list[Build] = []
+        for name, child in parts.named:
+            if type(child) in LEAVES:  # the common case
+                self.leaves.append(child)
+                signatures.append(NUMBER)
+                builds.append(next)
+            else:
+                signature, build = self.read(child, path + name)
+                signatures.append(signature)
+                builds.append(build)
+        node = self.node(tree, parts, signatures)
+        return node, lambda given: rebuild([build(given) for build in builds])
+
+    def node(self, tree: Any, parts: Parts, signatures: Sequence[Signature]) -> Node:
+        """The signature of a container, given those of its children."""
+        if parts.keys:
+            keys = tuple([key if type(key) is str else Exact(key) for key in parts.keys])
+        else:
+            keys = tuple([name for name, _ in parts.named])
+        things = parts.kept
+        kept: Hashable = None
+        if things and PLAIN.issuperset(map(type, things.values())):  # the common case
+            kept = tuple(things.items())
+        elif things:
+            kept = exact(things)
+            self.kept.append((things, kept))
+        node: Node = new(Node, (type(tree), keys, kept, tuple(signatures)))
+        return node
+
+    def _sequence(self, items: Sequence[Any], kind: type, path: str) -> tuple[Signature, Build]:
+        if only_leaves(items):
+            count = len(items)
+            self.leaves += items
+            return Numbers(kind, count), lambda given: kind(islice(given, count))
+        read = [self.read(x, f"{path}[{i}]") for i, x in enumerate(items)]
+        builds = [build for _, build in read]
+        node = Node(kind, (), None, tuple([signature for signature, _ in read]))
+        return node, lambda given: kind([build(given) for build in builds])
+
+    def _array(self, array: Any, path: str) -> tuple[Signature, Build]:
+        if array.dtype == object:
+            found, shape = elements(array)
+            numbers = [x if isinstance(x, Value) else number(x, f"{path}[{i}]") for i, x in enumerate(found)]
+        else:
+            numbers, shape = elements(as_doubles(array, path))
+        count = len(numbers)
+        self.leaves += numbers
+        return Array(shape), lambda given: make_array(list(islice(given, count)), shape)
+
+    def settled(self) -> bool:
+        """Whether what containers hold besides their numbers is what it was: nobody can copy that for a function."""
+        return all(exact(things) == key for things, key in self.kept)
+
+
+def read(tree: Any, path: str = "") -> Reading:
+    """One look at a tree."""
+    reader = Reader()
+    signature, build = reader.read(tree, path)
+    return Reading(signature, reader.leaves, build, reader.settled)
+
+
+class Call(NamedTuple):
+    """The signature of all arguments of a call."""
+
+    args: tuple[Signature, ...]
+    keywords: tuple[tuple[str, Signature], ...]
+
+
+def read_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any]) -> Reading:
+    """One look at the arguments of a function called `name`; they are built as ``(args, keywords)``."""
+    reader = Reader()
+    given = [reader.read(arg, f"argument {k} of {name}") for k, arg in enumerate(args)]
+    named = [(k, *reader.read(arg, f"argument {k!r} of {name}")) for k, arg in keywords.items()]
+    signature = Call(tuple([part for part, _ in given]), tuple([(k, part) for k, part, _ in named]))
+
+    def build(numbers: Iterator[Any]) -> Any:
+        return tuple([make(numbers) for _, make in given]), {k: make(numbers) for k, _, make in named}
+
+    return Reading(signature, reader.leaves, build, reader.settled)
+
+
+def number(leaf: Any, path: str) -> float:
+    """A leaf as a float; an error has its path."""
+    try:
+        return to_float(leaf)
+    except TypeError as error:
+        raise TypeError(f"{path}: {error}") from None
+
+
+def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int | None] = ()) -> list[str]:
+    """What the numbers among the arguments are called: by the parameters. Those mapped over `axes` are left out."""
+    names = [f"args[{k}]" for k in range(len(call.args))]
+    with suppress(TypeError, ValueError):  # it has no signature, or not this one
+        parameters = signature_of(function).parameters.values()
+        positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        names[: len(positional)] = positional[: len(call.args)]
+    trees = [*zip(names, call.args), *call.keywords]
+    shared = [pair for k, pair in enumerate(trees) if k >= len(axes) or axes[k] is None]
+    return [leaf for name, part in shared for leaf in _leaf_names(part, name)]
+
+
+def _leaf_names(part: Signature, name: str) -> list[str]:
+    if isinstance(part, Node):
+        return [leaf for inside, child in zip(part.names(), part.parts) for leaf in _leaf_names(child, name + inside)]
+    if part is NUMBER:
+        return [name]
+    count = part.length if isinstance(part, Numbers) else prod(part.shape)
+    return [f"{name}[{i}]" for i in range(count)]

@@ -1,0 +1,535 @@
+"""What a function reads outside its arguments, found by walking its code and what the code mentions.
+
+The walk starts at the function and follows globals, closure cells, defaults, attributes of modules, classes and
+instances, what is in containers and arrays, and the functions among all that. It runs no code of what it passes.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib.util
+import random
+import re
+import sys
+import weakref
+from array import array
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta, tzinfo
+from decimal import Decimal
+from fractions import Fraction
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GenericAlias,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autograd.compiler import c_build
+from autograd.compiler.capture.exact import Same
+from autograd.compiler.capture.mentions import ANY, is_foreign_file, is_foreign_module, is_package_file, mentions
+from autograd.compiler.watch import LIVE, Place, static, vars_of
+from autograd.value import Value
+
+MOST_OBJECTS = 100_000  # that are followed
+MOST_OF_PACKAGES = 100  # functions, classes and modules of installed packages that are followed
+LONGEST = 1_000_000  # elements of a container that is watched
+LARGEST_ARRAY = 1 << 26  # bytes
+LONGEST_NAME = 200  # characters
+
+CODE: tuple[type, ...] = (FunctionType, staticmethod, classmethod, property)
+DEFINED = frozenset([*CODE, ModuleType, type, BuiltinFunctionType])
+DESCRIPTORS: tuple[type, ...] = (GetSetDescriptorType, MemberDescriptorType)
+IMMUTABLE: frozenset[type] = frozenset(
+    [
+        *(np.dtype, np.ufunc, re.Pattern, date, time, timedelta, tzinfo, slice, weakref.ref, GenericAlias),
+        *(BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType),
+        *(ClassMethodDescriptorType, WrapperDescriptorType, MethodWrapperType, type(vars(Place)["kind"])),
+    ]
+)
+TEXTS: tuple[type, ...] = (bool, int, str, bytes, type(None), type(...), type(NotImplemented))
+BY_REPR: tuple[type, ...] = (complex, range, Decimal, Fraction)
+NUMPY_GENERATORS = frozenset({"BitGenerator", "Generator", "RandomState"})  # imported only when they are used
+OPAQUE_MODULES = frozenset(["datetime", "io", "locale", "os", "secrets", "socket", "subprocess", "time", "uuid"])
+OPAQUE_NAMES = frozenset({"input", "open"})
+# Their code is not read, so which attributes of their objects it reads is not known.
+HIDING_MODULES = frozenset({"autograd", "collections", "functools", "nn", "numpy", "scipy", "statistics"})
+
+
+COMPILER = ("autograd.compiler.", "autograd.ir.")  # their objects do not change, and may be very large
+
+Handle = Callable[[Any, Any, str], None]
+
+
+class Read(NamedTuple):
+    """Something that a compiled function reads outside its arguments.
+
+    Attributes
+    ----------
+    name : str
+        Where it is, such as ``K``, ``settings.rate`` or ``table[]`` for what is in a container.
+    kind : str
+        What it is: "global", "closure", "attribute", "function", "list", "array" and so on.
+    watched : bool
+        Whether a change is noticed.
+    """
+
+    name: str
+    kind: str
+    watched: bool
+
+
+class AllSame:
+    """Equal only for the same objects in the same order."""
+
+    __slots__ = ("things",)
+
+    def __init__(self, things: tuple[Any, ...]) -> None:
+        self.things = things
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, AllSame)
+            and len(self.things) == len(other.things)
+            and all(a is b for a, b in zip(self.things, other.things))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass
+class Look:
+    """What was found at one time.
+
+    Attributes
+    ----------
+    tokens : list
+        All of it as something to compare: plain things by value, containers by what is in them, the rest by identity.
+    places, names : lists
+        The places that are watched, and what each is called.
+    rebound : dict
+        Names that the code binds again, with the line.
+    changes : bool
+        Whether the code may change attributes and containers.
+    generators : list
+        Generators of random numbers that the code can use.
+    """
+
+    tokens: list[Any] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    reads: dict[Read, None] = field(default_factory=dict)
+    rebound: dict[str, str] = field(default_factory=dict)
+    changes: bool = False
+    generators: list[Any] = field(default_factory=list)
+
+    def changed(self) -> list[int]:
+        """Which places are not as they were."""
+        return [i for i, place in enumerate(self.places) if not place.holds()]
+
+    @functools.cached_property
+    def watch(self) -> Any:
+        """The same places for quick comparison, in C if it knows them all."""
+        return c_build.watch(self.places)
+
+
+class Walk:
+    """One walk from the roots; `attributes` are the names of those to follow."""
+
+    def __init__(self, roots: Sequence[Any], attributes: frozenset[str], ignored: frozenset[tuple[str, str]]) -> None:
+        self.attributes, self.ignored = attributes, ignored
+        self.mentioned = set(attributes)
+        self.look = Look()
+        self.seen: dict[int, int] = {}
+        self.watched: set[tuple[str, int, Any]] = set()
+        self.home = _module_of(roots[0])
+        self.stack: list[tuple[Any, str]] = [(root, _name_of(root)) for root in reversed(roots)]
+        self.later: deque[tuple[Any, str]] = deque()  # what belongs to packages: the nearest first, up to a limit
+        self.run()
+
+    def run(self) -> None:
+        """Visit everything."""
+        packages = 0
+        while self.stack or self.later:
+            if self.stack:
+                self.visit(*self.stack.pop())
+                continue
+            thing, name = self.later.popleft()
+            packages += 1
+            if packages > MOST_OF_PACKAGES:
+                self.put(Same(thing))
+                self.note("more of installed packages", "code", False)
+            else:
+                self.handle(thing, name)
+
+    # ---- notes -----------------------------------------------------------------------------------------------
+
+    def push(self, things: Sequence[tuple[Any, str]]) -> None:
+        """Visit these next, in this order."""
+        self.stack.extend(reversed(things))
+
+    def note(self, name: str, kind: str, watched: bool = True) -> None:
+        """A read for the list."""
+        self.look.reads[Read(name, kind, watched)] = None
+
+    def put(self, *tokens: Any) -> None:
+        """More to compare."""
+        self.look.tokens += tokens
+
+    def watch(self, kind: str, where: Any, key: Any, name: str, said: str, of_a_package: bool = False) -> None:
+        """Watch a place that has not been watched yet, and follow what is there.
+
+        The functions, classes and modules of an installed package are followed, but not expected to be replaced.
+        """
+        at = (kind, id(where), key if type(key) is str else id(key))
+        if (kind, name) in self.ignored:
+            self.note(name, f"{said} that the function itself changes", False)
+        if (kind, name) in self.ignored or at in self.watched:
+            return
+        self.watched.add(at)
+        found = LIVE[kind](where, key)
+        if not of_a_package or any(DEFINED.isdisjoint(type(thing).__mro__) for thing in found):
+            self.place(Place(kind, where, key, found), name)
+            self.note(name, said)
+        self.put(name, len(found))
+        self.push([(thing, name) for thing in found])
+
+    def place(self, place: Place, name: str) -> None:
+        """Watch a place as it is."""
+        self.look.places.append(place)
+        self.look.names.append(name)
+
+    # ---- things ----------------------------------------------------------------------------------------------
+
+    def visit(self, thing: Any, name: str) -> None:
+        """Take one thing down and find what else is reached through it."""
+        kind = type(thing)
+        name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+        if kind in TEXTS:
+            self.put(kind.__name__, thing)
+        elif kind is float:
+            self.put(thing.hex())
+        elif kind in BY_REPR:
+            self.put(kind.__name__, repr(thing))
+        elif np.generic in kind.__mro__ and not thing.dtype.hasobject:
+            self.put(thing.dtype.str, thing.tobytes())
+        elif Value in kind.__mro__ or kind is CodeType:
+            self.put(Same(thing))
+        elif id(thing) in self.seen:
+            self.put("again", self.seen[id(thing)])
+        else:
+            self.seen[id(thing)] = len(self.seen)
+            self.put(Same(kind))
+            if len(self.seen) > MOST_OBJECTS:
+                self.put(Same(thing))
+                self.note("more than can be watched", "objects", False)
+                return
+            if _is_of_a_package(thing):
+                self.later.append((thing, name))
+            else:
+                self.handle(thing, name)
+
+    def handle(self, thing: Any, name: str) -> None:
+        """Follow a thing as its type asks for."""
+        bases = type(thing).__mro__
+        next((handle for base, handle in HANDLERS.items() if base in bases), Walk.instance)(self, thing, name)
+
+    def function(self, function: FunctionType, name: str) -> None:
+        """A function: its closure and defaults, and what its code mentions."""
+        code = function.__code__
+        self.put(code)
+        cells = list(zip(code.co_freevars, function.__closure__ or ()))
+        if is_foreign_file(code.co_filename):
+            inside = [(thing, name) for _, cell in cells for thing in LIVE["cell"](cell, None)]
+            self.push([*inside, (function.__defaults__, name), (function.__kwdefaults__, name)])
+            return
+        if not is_package_file(code.co_filename):
+            self.place(
+                Place("function", function, None, LIVE["function"](function, None)), name or function.__qualname__
+            )
+            self.note(name or function.__qualname__, "function")
+        self.push([(function.__defaults__, f"{name or function.__name__}.__defaults__")])
+        self.push([(function.__kwdefaults__, f"{name or function.__name__}.__kwdefaults__")])
+        self.named_attributes(function, name or function.__name__)
+        for variable, cell in cells:
+            self.watch("cell", cell, None, variable, "closure")
+        self.mentions(code, function.__globals__)
+
+    def mentions(self, code: CodeType, names: dict[str, Any]) -> None:
+        """The globals and imports of a user's code."""
+        found = mentions(code)
+        of_a_package = is_package_file(code.co_filename)  # such code often asks objects for attributes by name
+        self.mentioned |= found.attributes - {ANY} if of_a_package else found.attributes
+        self.look.rebound.update(found.rebound)
+        self.look.changes = self.look.changes or found.changes
+        module = names.get("__name__", "")
+        prefix = "" if module == self.home else f"{module}."
+        for name in filter(str.isidentifier, found.names):  # pytest writes `@pytest_ar` in place of what asserts need
+            self.watch("item", names, name, prefix + name, "global", of_a_package)
+            if name in OPAQUE_NAMES and name not in names:
+                self.note(name, "file", False)
+        for name, level in found.modules:
+            full = name
+            if level:
+                full = importlib.util.resolve_name("." * level + name, names.get("__package__") or module)
+            parts = full.split(".")
+            for k in range(len(parts)):
+                self.watch("item", sys.modules, ".".join(parts[: k + 1]), ".".join(parts[: k + 1]), "module")
+
+    def module(self, module: ModuleType, name: str) -> None:
+        """A module: the attributes that the code mentions."""
+        full = vars(module).get("__name__", "")
+        self.put(Same(module))
+        if full in ("random", "numpy.random") or (module is np and "random" in self.attributes):
+            self.look.generators += global_generators()
+        if full in OPAQUE_MODULES:
+            self.note(name, "clock, file or system", False)
+        if not is_foreign_module(full):
+            for attribute in sorted(self.attributes & vars(module).keys()):
+                of_a_package = _is_of_a_package(module)
+                self.watch("item", vars(module), attribute, f"{name}.{attribute}", "attribute", of_a_package)
+
+    def cls(self, cls: type, name: str) -> None:
+        """A class: its own methods with double underscores, and whatever else the code mentions."""
+        self.put(Same(cls))
+        for base in cls.__mro__:
+            if _is_foreign(base):
+                continue
+            for attribute, thing in list(vars(base).items()):
+                if attribute in self.attributes or (attribute.startswith("__") and type(thing) in CODE):
+                    if type(thing) not in DESCRIPTORS:
+                        said = f"{cls.__name__}.{attribute}"
+                        self.watch("class", cls, attribute, said, "attribute", _is_of_a_package(base))
+                    if attribute in ("__getattr__", "__getattribute__"):
+                        self.note(f"{cls.__name__}.{attribute}", "computed attributes", False)
+        kind: type = type(cls)
+        if kind is not type:
+            self.push([(kind, kind.__name__)])
+            bases = [base for base in kind.__mro__ if not _is_foreign(base)]
+            for attribute in sorted(self.attributes):
+                if not static(cls, attribute) and any(attribute in vars(base) for base in bases):
+                    self.watch("class", cls, attribute, f"{cls.__name__}.{attribute}", "attribute")
+
+    def instance(self, thing: Any, name: str) -> None:
+        """Any other object; one of which no attribute is watched is the same only as itself."""
+        cls = type(thing)
+        if cls.__name__ in NUMPY_GENERATORS and _module_of(cls).startswith("numpy."):
+            self.generator(thing, name)
+            return
+        if _module_of(cls).startswith(COMPILER):
+            self.put(Same(thing))
+            return
+        places = len(self.look.places)
+        self.attributes_of(thing, name)
+        if places == len(self.look.places) or enum.Enum in cls.__mro__:
+            self.put(Same(thing))
+            if not _has_dict(cls) and cls is not object and IMMUTABLE.isdisjoint(cls.__mro__):
+                self.note(name, f"object of {cls.__module__}.{cls.__qualname__}", False)
+
+    def attributes_of(self, thing: Any, name: str) -> None:
+        """The class of an object, and the attributes in its dict and in slots."""
+        cls, places = type(thing), len(self.look.places)
+        self.push([(cls, cls.__name__)])
+        if static(cls, "tree_flatten") or static(cls, "__dataclass_fields__"):
+            everything = True  # whatever flattens it reads all
+        elif _is_foreign(cls):
+            everything = _module_of(cls).partition(".")[0] in HIDING_MODULES
+        else:
+            everything = ANY in self.attributes
+        if _has_dict(cls):
+            if everything:
+                self.all_attributes(thing, name)
+            else:
+                self.named_attributes(thing, name)
+            if len(self.look.places) > places:
+                self.place(Place("type", thing, None, (cls,)), name)
+        for base in cls.__mro__:
+            for key, slot in list(vars(base).items()) if "__slots__" in vars(base) else ():
+                if type(slot) is MemberDescriptorType and (everything or key in self.attributes):
+                    self.watch("slot", thing, slot, f"{name}.{key}", "attribute")
+
+    def all_attributes(self, thing: Any, name: str) -> None:
+        """Everything in the dict of an object, but for what the function itself changes."""
+        found = LIVE["attributes"](thing, None)
+        named = [(key, value, f"{name}.{key}") for key, value in zip(found[::2], found[1::2])]
+        if any(("attribute", said) in self.ignored for _, _, said in named):
+            for key, _, said in named:
+                self.watch("attribute", thing, key, said, "attribute")
+            return
+        self.place(Place("attributes", thing, None, found), f"{name}.")
+        self.put(len(named))
+        for key, value, said in reversed(named):
+            self.push([(key, name), (value, said)])
+        for _, _, said in named:
+            self.note(said, "attribute")
+
+    def named_attributes(self, thing: Any, name: str) -> None:
+        """Those that the code mentions; those that only the class has must not appear in the object."""
+        items = vars_of(thing)
+        bases = [base for base in type(thing).__mro__ if not (_is_of_a_package(base) or _is_foreign(base))]
+        for key in sorted(self.attributes):
+            if key in items or any(key in vars(base) for base in bases):
+                self.watch("attribute", thing, key, f"{name}.{key}", "attribute")
+
+    # ---- containers ------------------------------------------------------------------------------------------
+
+    def refused(self, kind: str, thing: Any, name: str, too_large: bool) -> bool:
+        """Whether the contents of a container are not watched, because it is too large or changed by the function."""
+        ignored = (kind, name) in self.ignored
+        if ignored or too_large:
+            why = "that the function itself changes" if ignored else "too large to be watched"
+            self.note(name, f"{type(thing).__name__} {why}", False)
+            if too_large:
+                self.put(Same(thing))
+        return ignored or too_large
+
+    def contents(self, kind: str | None, thing: Any, name: str, items: tuple[Any, ...]) -> None:
+        """What is in a container that is no dict; one without a `kind` cannot change."""
+        if not _is_foreign(type(thing)):
+            self.attributes_of(thing, name)  # a subclass may have attributes too
+        inside = f"{name}[]"
+        if self.refused(kind or "", thing, inside, len(items) > LONGEST):
+            return
+        self.put(len(items))
+        if kind is not None:
+            self.place(Place(kind, thing, None, items), inside)
+            self.note(inside, type(thing).__name__)
+        kinds = set(map(type, items))
+        if kinds == {float}:
+            self.put(np.array(items).tobytes())
+        elif kinds == {Value}:
+            self.put(AllSame(items))
+        else:
+            self.push([(item, f"{name}[{i}]") for i, item in enumerate(items)])
+
+    def dictionary(self, thing: dict[Any, Any], name: str) -> None:
+        """A dict: keys and values in their order."""
+        if not _is_foreign(type(thing)):
+            self.attributes_of(thing, name)
+        inside = f"{name}[]"
+        if self.refused("dict", thing, inside, len(thing) > LONGEST):
+            return
+        items = LIVE["dict"](thing, None)
+        self.put(len(items))
+        self.place(Place("dict", thing, None, items), inside)
+        self.note(inside, type(thing).__name__)
+        for key, value in reversed(list(zip(items[::2], items[1::2]))):
+            said = f"{name}[{key!r}]" if type(key) in TEXTS else inside
+            self.push([(key, inside), (value, said)])
+
+    def ndarray(self, array: Any, name: str) -> None:
+        """An ndarray: all that is in it, unless nobody can write to it."""
+        if type(array) is not np.ndarray:
+            self.attributes_of(array, name)
+        self.put(array.shape, array.dtype.str)
+        inside = f"{name}[]"
+        if self.refused("array", array, inside, array.nbytes > LARGEST_ARRAY):
+            return
+        fixed = not array.flags.writeable and (array.base is None or type(array.base) is bytes)
+        copy = np.array(array, order="C", subok=False)
+        found = () if fixed else (copy, copy.itemsize, array.dtype)
+        self.place(Place("array", array, None, found), inside)
+        self.note(inside, "array")
+        if array.dtype.hasobject:
+            self.push([(x, f"{name}[{i}]") for i, x in enumerate(copy.ravel().tolist())])
+        else:
+            self.put(copy.tobytes())
+
+    def generator(self, generator: Any, name: str) -> None:
+        """A generator of random numbers: it must not be used."""
+        self.put(Same(generator))
+        self.note(name, "random generator", False)
+        self.look.generators.append(generator)
+
+
+def _inside(*names: str) -> Handle:
+    """Follow what is in these attributes, which a type of Python's own has."""
+    return lambda walk, thing, name: walk.push([(getattr(thing, attribute), name) for attribute in names])
+
+
+def _sequence(kind: str | None, items: Callable[[Any], Any]) -> Handle:
+    """The contents of a container; `items` iterates over them whatever a subclass does."""
+    return lambda walk, thing, name: walk.contents(kind, thing, name, tuple(items(thing)))
+
+
+# For each type, subclasses included, what it leads to; anything else is an instance.
+HANDLERS: dict[type, Handle] = {
+    c_build.Entry: lambda walk, thing, name: walk.push([(vars_of(thing).get("function"), name)]),
+    FunctionType: Walk.function,
+    MethodType: lambda walk, thing, name: walk.push([(thing.__func__, name), (thing.__self__, "self")]),
+    BuiltinFunctionType: _inside("__name__", "__self__"),
+    functools.partial: _inside("func", "args", "keywords"),
+    staticmethod: _inside("__func__"),
+    classmethod: _inside("__func__"),
+    property: _inside("fget"),
+    functools.cached_property: _inside("func"),
+    ModuleType: Walk.module,
+    type: Walk.cls,
+    list: _sequence("list", list.__iter__),
+    tuple: _sequence(None, tuple.__iter__),
+    dict: Walk.dictionary,
+    set: lambda walk, thing, name: walk.contents(
+        "set" if type(thing) is set else "container", thing, name, tuple(set.__iter__(thing))
+    ),
+    frozenset: _sequence(None, frozenset.__iter__),
+    deque: _sequence("container", deque.__iter__),
+    bytearray: _sequence("container", bytearray.__iter__),
+    array: _sequence("container", array.__iter__),
+    np.ndarray: Walk.ndarray,
+    random.Random: Walk.generator,
+}
+
+
+def _is_of_a_package(thing: Any) -> bool:
+    """Whether a function, a class or a module belongs to an installed package."""
+    file: Any = ""
+    if type(thing) is FunctionType:
+        file = thing.__code__.co_filename
+    elif ModuleType in type(thing).__mro__:
+        file = vars(thing).get("__file__")
+    elif type in type(thing).__mro__:
+        file = getattr(sys.modules.get(_module_of(thing)), "__file__", "")
+    return type(file) is str and is_package_file(file)
+
+
+def _is_foreign(cls: type) -> bool:
+    """Whether a class is one of Python's own, NumPy's or this project's."""
+    return is_foreign_module(_module_of(cls))
+
+
+def _has_dict(cls: type) -> bool:
+    """Whether objects of a class have a dict that is found without running code of theirs."""
+    return cls.__dictoffset__ != 0 and all(type(x) in DESCRIPTORS for x in static(cls, "__dict__"))
+
+
+def _name_of(root: Any) -> str:
+    """What names of the root's attributes begin with."""
+    return (
+        "" if isinstance(root, (FunctionType, c_build.Entry)) else str(getattr(root, "__name__", type(root).__name__))
+    )
+
+
+def _module_of(thing: Any) -> str:
+    """The module of a class or a function."""
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    return str(getattr(thing, "__module__", ""))
+
+
+def global_generators() -> list[Any]:
+    """The generators that functions of `random`, and of `numpy.random` once it is imported, draw from."""
+    numpys = sys.modules.get("numpy.random")
+    return [vars(random)["_inst"], *([] if numpys is None else [numpys.mtrand._rand])]

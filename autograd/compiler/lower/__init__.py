@@ -1,0 +1,1 @@
+"""Lowering: a program as the text of LLVM's intermediate language."""

@@ -1,0 +1,143 @@
+"""Sums over the rows of a map that are products of few factors, such as the gradients of a layer's weights.
+
+There are more such sums than registers, so each is loaded and stored for every block of rows; that, and not the
+arithmetic, is what they cost. Here the body only keeps the factors, of two blocks of rows, and then a function adds
+to each sum what both blocks have for it. It goes through the sums in tiles, so that a factor once loaded serves many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from autograd.compiler.lower.module import Module, Writer, kind
+from autograd.ir.block import Program
+
+BLOCKS = 2  # of rows, that are added up together
+TILE = 4  # factors that stay in registers
+CHUNK = 400  # sums in a function
+SAVING = 4  # so many times fewer factors than sums must there be, or storing them costs what it saves
+Factors = tuple[int, int | None]  # x and y of the product x*y, or a value
+
+
+@dataclass
+class Kept:
+    """What a body keeps for its sums.
+
+    Attributes
+    ----------
+    sums : list of Factors
+        For each sum, in order, what it adds up.
+    places : dict
+        Factor → which vector of the block's it is: the columns of the rows come first.
+    new : dict
+        The factors that are no columns: those that the body must keep, and which vector behind the columns each is.
+    vectors : int
+        How many vectors a block has.
+    unneeded : set
+        Products that only the sums need: nobody computes them but the functions here.
+    """
+
+    sums: list[Factors]
+    places: dict[int, int]
+    new: dict[int, int]
+    vectors: int
+    unneeded: set[int]
+
+
+def keep_factors(body: Program, reduced: Sequence[bool], shared: int) -> Kept | None:
+    """How to keep the factors of a body's sums; None if adding up in the body costs no more."""
+    uses = body.uses()
+    sums: list[Factors] = []
+    unneeded: set[int] = set()
+    for value in [o for o, is_sum in zip(body.outputs, reduced) if is_sum]:
+        op, operands, _ = body.code[value]
+        if op == "mul" and uses[value] == 1:
+            sums.append((operands[0], operands[1]))
+            unneeded.add(value)
+        else:
+            sums.append((value, None))
+    factors = dict.fromkeys(x for pair in sums for x in pair if x is not None)
+    columns = body.inputs - shared
+    places = {x: body.code[x].data - shared for x in factors if body.code[x].op == "input"}
+    places = {x: column for x, column in places.items() if column >= 0}
+    new = {x: place for place, x in enumerate(x for x in factors if x not in places)}
+    if body.guards or SAVING * len(new) > len(sums):
+        return None
+    places |= {x: columns + place for x, place in new.items()}
+    return Kept(sums, places, new, columns + len(new), unneeded)
+
+
+def _tiles(sums: Sequence[Factors]) -> Iterator[tuple[list[int], list[int]]]:
+    """Factors to hold in registers and the sums that need them, those of one other factor after another."""
+    sums_of: dict[int, list[int]] = {}
+    for number, pair in enumerate(sums):
+        for x in {x for x in pair if x is not None}:
+            sums_of.setdefault(x, []).append(number)
+    order = sorted(sums_of, key=lambda x: -len(sums_of[x]))
+    done: set[int] = set()
+    for start in range(0, len(order), TILE):
+        held = order[start : start + TILE]
+        tile = {number for x in held for number in sums_of[x]} - done
+        done |= tile
+        if tile:
+            others = [(sums[n][1] or -1 if sums[n][0] in held else sums[n][0], n) for n in tile]
+            yield held, [n for _, n in sorted(others)]
+
+
+def write_sums(module: Module, name: str, kept: Kept) -> list[str]:
+    """Write the functions that add up two blocks; their names. They take the blocks' vectors and the sums."""
+    writer = _Sums(module.machine.lanes, module.machine.flags, kept)
+    names: list[str] = []
+    for held, numbers in _tiles(kept.sums):
+        if len(writer.lines) > 6 * CHUNK:
+            names.append(writer.finish(module, f"{name}.sums{len(names)}"))
+        writer.tile(held, numbers)
+    return [*names, writer.finish(module, f"{name}.sums{len(names)}")]
+
+
+class _Sums(Writer):
+    """The text of one function."""
+
+    def __init__(self, lanes: int, flags: str, kept: Kept) -> None:
+        super().__init__()
+        self.type, self.size, self.flags = kind(lanes), 8 * lanes, flags
+        self.kept = kept
+
+    def load(self, base: str, vector: int) -> str:
+        """A vector of an array of vectors."""
+        return self.temporary(f"load {self.type}, ptr {self.address(base, self.size * vector)}, align {self.size}")
+
+    def factor(self, value: int) -> list[str]:
+        """A factor in every block."""
+        place = self.kept.places[value]
+        return [self.load("%blocks", block * self.kept.vectors + place) for block in range(BLOCKS)]
+
+    def tile(self, held: Sequence[int], numbers: Sequence[int]) -> None:
+        """Add to some sums, with these factors in registers."""
+        names = {x: self.factor(x) for x in held}
+        last: int | None = None
+        for number in numbers:
+            x, y = self.kept.sums[number]
+            x, y = (x, y) if x in names or y is None else (y, x)
+            if y is not None and y not in names:
+                if last is not None:
+                    names.pop(last, None)
+                names[y], last = self.factor(y), y
+            total = self.load("%sums", number)
+            for block in range(BLOCKS):
+                added = names[x][block]
+                if y is not None:
+                    added = self.temporary(f"fmul {self.flags}{self.type} {added}, {names[y][block]}")
+                total = self.temporary(f"fadd {self.flags}{self.type} {total}, {added}")
+            where = self.address("%sums", self.size * number)
+            self.write(f"store {self.type} {total}, ptr {where}, align {self.size}")
+
+    def finish(self, module: Module, name: str) -> str:
+        """Add the function to the module and begin the next; its name."""
+        self.write("ret void")
+        body = "\n".join(self.lines)
+        arguments = "ptr noalias %blocks, ptr noalias %sums"
+        module.functions.append(f"define internal void @{name}({arguments}) nounwind {{\n{body}\n}}")
+        self.lines = []
+        return f"@{name}"

@@ -1,0 +1,216 @@
+"""The machine: LLVM's engine, the libraries that compiled code calls, and calls back into Python."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from autograd import ieee
+from autograd.compiler.locks import llvm_lock
+from autograd.compiler.lower.code import BINARY, LIBM
+from autograd.compiler.lower.module import Machine, Module
+from autograd.rules import TABLE, Rule
+
+try:
+    import llvmlite.binding as llvm
+    import numpy  # noqa: F401  # the arrays of the call path
+except ImportError as error:
+    raise ImportError(
+        f"autograd.jit compiles with llvmlite and NumPy, and {error.name} is not installed: "
+        "pip install 'scalar-autograd[jit]'"
+    ) from None
+
+LONG = 30  # a module of more functions than this is long
+OWN_ALGORITHMS = frozenset({"hypot", "gamma", "lgamma"})  # rows for which Python's math module does not call libm
+PYTHON_ROWS = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # rows that Python may have to compute
+_pending = threading.local()
+
+
+@functools.cache
+def host() -> tuple[Any, str, str, str]:
+    """LLVM's target with the triple, the name and the features of this CPU."""
+    with llvm_lock:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        triple = llvm.get_process_triple()
+        features = llvm.get_host_cpu_features().flatten()
+        return llvm.Target.from_triple(triple), triple, llvm.get_host_cpu_name(), features
+
+
+def lanes() -> int:
+    """How many doubles a vector register holds."""
+    features = set(host()[3].split(","))
+    return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
+
+
+@functools.cache
+def _libm() -> ctypes.CDLL:
+    return ctypes.CDLL(ctypes.util.find_library("m"))
+
+
+def _address(function: Any) -> int:
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address
+
+
+def _add_symbol(symbol: str, function: Any) -> None:
+    with llvm_lock:
+        llvm.add_symbol(symbol, _address(function))
+
+
+@functools.cache
+def vector_math() -> dict[str, str]:
+    """libm's names → the symbols of their vector forms, made known to LLVM (glibc's libmvec on x86-64)."""
+    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes()]
+    if not host()[1].startswith("x86_64"):
+        return {}
+    try:
+        library = ctypes.CDLL("libmvec.so.1")
+    except OSError:
+        return {}
+    found = {}
+    for name in LIBM.values():
+        symbol = f"{prefix}{'vv' if name in BINARY else 'v'}_{name}"
+        if hasattr(library, symbol):
+            _add_symbol(symbol, getattr(library, symbol))
+            found[name] = symbol
+    return found
+
+
+@functools.cache
+def _add_library_symbols() -> None:
+    for name in LIBM.values():
+        _add_symbol(f"autograd_libm.{name}", getattr(_libm(), name))
+    for name in PYTHON_ROWS:
+        _callbacks_of_rows.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
+
+
+_callbacks_of_rows: list[Any] = []
+
+
+def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
+    """Make a rule known under a symbol: the C function, to be kept for as long as machine code may call it.
+
+    Code is bound to its address when it is loaded; the symbol may then be given to another rule.
+    """
+    function = rule.evaluate
+
+    def call(*numbers: float) -> float:
+        try:
+            return ieee.to_float(function(numbers))
+        except BaseException as error:
+            _pending.error = error  # C has no exceptions: whoever called the machine code raises it
+            return float("nan")
+
+    callback = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(call)
+    _add_symbol(symbol, callback)
+    return callback
+
+
+def take_pending() -> BaseException | None:
+    """What a rule written in Python raised while machine code was calling it: it is no longer pending then."""
+    error: BaseException | None = getattr(_pending, "error", None)
+    _pending.error = None
+    return error
+
+
+@dataclass
+class Native:
+    """Machine code that is ready to run.
+
+    Attributes
+    ----------
+    address : int
+        Of ``i64 run(block)``, see `lower`.
+    work : int
+        Bytes of workspace that a call needs.
+    calls_python : bool
+        Whether an exception may be pending after a call.
+    """
+
+    address: int
+    work: int
+    calls_python: bool
+    code_bytes: int
+    keep: list[Any]  # what must live as long as the code
+
+    @functools.cached_property
+    def function(self) -> Callable[..., int]:
+        """The entry as a function of an address; it releases the GIL."""
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+        return kind(self.address)
+
+
+def machine(accurate: bool, fast_math: bool) -> Machine:
+    """The machine at hand, for lowering."""
+    if accurate:
+        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS)
+    return Machine(lanes(), vector_math(), "reassoc nsz arcp contract afn " if fast_math else "")
+
+
+def target_machine(module: Module | None = None) -> Any:
+    """LLVM's code generator for this CPU.
+
+    At level 2 it also reorders instructions after it has chosen registers, in time that grows with the square of the
+    stores in a function: a few percent for loops, nothing for the straight code that long modules are made of.
+    """
+    target, _, cpu, features = host()
+    level = 1 if module is not None and len(module.functions) > LONG else 2
+    return target.create_target_machine(cpu=cpu, features=features, opt=level, codemodel="jitdefault", jit=True)
+
+
+def _parsed(text: str) -> Any:
+    # The constants of a program live for as long as LLVM's context: it gets one of its own.
+    return llvm.parse_assembly(text, llvm.create_context())
+
+
+class _Engine:
+    """What holds machine code in memory; like all work of LLVM's, letting go of it is done under the lock."""
+
+    def __init__(self, object_code: bytes) -> None:
+        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+        self.engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
+        self.engine.finalize_object()
+        self.address: int = self.engine.get_function_address("run")
+
+    def __del__(self, lock: Any = llvm_lock) -> None:
+        with lock:
+            self.__dict__.clear()
+
+
+def assembly(module: Module) -> str:
+    """The machine code as text."""
+    with llvm_lock:
+        text: str = target_machine(module).emit_assembly(_parsed(module.text()))
+    return text
+
+
+def generate(module: Module) -> bytes:
+    """The object code of a module."""
+    text = module.text()
+    with llvm_lock:
+        code: bytes = target_machine(module).emit_object(_parsed(text))
+    return code
+
+
+def load(module: Module, object_code: bytes) -> Native:
+    """Load the object code of a module."""
+    with llvm_lock:
+        _add_library_symbols()
+        keep = [_add_callback(symbol, rule, int(symbol.rsplit(".", 1)[1])) for symbol, rule in module.custom.items()]
+        engine = _Engine(object_code)
+    calls_python = bool(module.custom) or any(f"autograd_python.{name}" in module.declarations for name in PYTHON_ROWS)
+    return Native(engine.address, module.layout.size, calls_python, len(object_code), [*keep, engine])
+
+
+def versions() -> str:
+    """The versions on which object code depends."""
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"

@@ -1,0 +1,1 @@
+"""Running: from a call to the machine code that serves it."""

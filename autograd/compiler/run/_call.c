@@ -1,0 +1,780 @@
+/* The way from a Python call to machine code: what fast.py describes, done in C.
+
+A `Caller` knows one structure of arguments and the machine code for it. It checks the arguments, writes their numbers
+into buffers, runs the code with the GIL released, and makes the result. `Entry` is the base of `Compiled`: called, it
+tries the callers that served last, and only if none fits the method `_call`, which takes any arguments.
+
+No Python code runs between the check of an argument and its use. That a description fits its machine code is for
+fast.py to see to; that the arguments fit the description is seen to here. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <structmember.h>
+
+#include "_ndarray.h"
+#include "_watch.h"
+
+#define ALIGNMENT 64 /* of all buffers */
+#define DEEPEST 64   /* containers in one another */
+#define LARGEST (PY_SSIZE_T_MAX / 64) /* numbers, or bytes, of a buffer */
+#define RECENT 8     /* callers that an entry tries */
+
+static char miss;
+#define MISS ((PyObject *)&miss) /* the answer to other arguments and of a guard that fails; it leaves this file never */
+
+static PyObject *mode_variable, *call_name, *data_name;
+
+/* ---- descriptions: (kind, detail, parts), see fast.py ---- */
+
+typedef enum { NONE, FLOAT, ARRAY, ROWS, LIST, TUPLE, DICT, KINDS } Kind;
+static const char *const KIND_NAMES[] = {"none", "float", "array", "rows", "list", "tuple", "dict"};
+
+typedef struct Part {
+    Kind kind;
+    int ndim;
+    Py_ssize_t count;  /* parts of a container; numbers of an array, or in one of its rows */
+    Py_ssize_t *shape; /* of an array, or of one of its rows */
+    PyObject *detail;  /* the shape or a dict's keys, a tuple */
+    struct Part *parts;
+} Part;
+
+static void forget_part(Part *part)
+{
+    for (Py_ssize_t i = 0; part->parts && i < part->count; i++)
+        forget_part(&part->parts[i]);
+    PyMem_Free(part->parts);
+    PyMem_Free(part->shape);
+    Py_XDECREF(part->detail);
+}
+
+static bool read_shape(Part *part)
+{
+    Py_ssize_t ndim = PyTuple_GET_SIZE(part->detail);
+    if (!(part->shape = PyMem_Calloc((size_t)ndim + 1, sizeof *part->shape)))
+        return PyErr_NoMemory() != NULL;
+    part->ndim = (int)ndim;
+    part->count = 1;
+    for (Py_ssize_t i = 0; i < ndim; i++) {
+        if ((part->shape[i] = PyLong_AsSsize_t(PyTuple_GET_ITEM(part->detail, i))) < 0) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_ValueError, "a side of an array cannot be negative");
+            return false;
+        }
+        if (part->shape[i] && part->count > PY_SSIZE_T_MAX / 8 / part->shape[i]) {
+            PyErr_SetString(PyExc_ValueError, "an array is too large");
+            return false;
+        }
+        part->count *= part->shape[i];
+    }
+    return true;
+}
+
+static bool read_part(Part *part, PyObject *description, int depth);
+
+static bool read_parts(Part *part, PyObject *parts, int depth)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(parts);
+    if (depth == DEEPEST || (part->kind == DICT && PyTuple_GET_SIZE(part->detail) != count)) {
+        PyErr_SetString(PyExc_ValueError, "a container is too deep, or has not as many keys as parts");
+        return false;
+    }
+    if (!(part->parts = PyMem_Calloc((size_t)count + 1, sizeof *part->parts)))
+        return PyErr_NoMemory() != NULL;
+    part->count = count;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!read_part(&part->parts[i], PyTuple_GET_ITEM(parts, i), depth + 1))
+            return false;
+    return true;
+}
+
+static bool read_part(Part *part, PyObject *description, int depth)
+{
+    const char *name;
+    PyObject *parts;
+    if (!PyArg_ParseTuple(description, "sO!O!", &name, &PyTuple_Type, &part->detail, &PyTuple_Type, &parts)) {
+        part->detail = NULL;
+        return false;
+    }
+    Py_INCREF(part->detail);
+    while (part->kind < KINDS && strcmp(name, KIND_NAMES[part->kind]))
+        part->kind++;
+    if (part->kind == KINDS) {
+        PyErr_Format(PyExc_ValueError, "no part of a description is called %s", name);
+        return false;
+    }
+    if (part->kind == ARRAY || part->kind == ROWS)
+        return read_shape(part);
+    return part->kind < LIST || read_parts(part, parts, depth);
+}
+
+/* How many numbers a part has in the buffers; rows stay in their arrays. */
+static Py_ssize_t numbers_of(const Part *part)
+{
+    Py_ssize_t total = 0;
+    for (Py_ssize_t i = 0; part->parts && i < part->count; i++)
+        total += numbers_of(&part->parts[i]);
+    return part->kind == FLOAT ? 1 : part->kind == ARRAY ? part->count : total;
+}
+
+/* How many arrays of rows are in a part; with a place for them, also which. */
+static Py_ssize_t rows_of(const Part *part, const Part **found)
+{
+    Py_ssize_t count = 0;
+    if (part->kind == ROWS && found)
+        *found = part;
+    for (Py_ssize_t i = 0; part->parts && i < part->count; i++)
+        count += rows_of(&part->parts[i], found ? found + count : NULL);
+    return part->kind == ROWS ? 1 : count;
+}
+
+/* ---- the caller and its buffers ---- */
+
+/* The buffers of one call at a time: this struct, then what `block` points to. */
+typedef struct Frame {
+    struct Frame *next;
+    int64_t block[4];   /* what the machine code is given: inputs, table of rows, outputs, workspace */
+    PyObject *arrays[]; /* those of rows: the arguments', not owned but while the code runs; the results', owned */
+} Frame;
+
+typedef struct {
+    PyObject_HEAD
+    Part arguments, results;
+    PyObject *leaves, *code; /* Values that the function closes over; what keeps the machine code in memory */
+    Watch *watch;            /* what else it reads outside its arguments: the code holds while that is the same */
+    int64_t (*run)(void *block);
+    Py_ssize_t inputs, outputs, work; /* numbers, numbers, bytes */
+    Py_ssize_t given;                 /* inputs that are not leaves */
+    Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
+    const Part **rows;                /* the latter */
+    Frame *pool;
+} Caller;
+
+static PyTypeObject *CallerType;
+
+static inline double *inputs_of(Frame *frame) { return (double *)(intptr_t)frame->block[0]; }
+static inline int64_t *table_of(Frame *frame) { return (int64_t *)(intptr_t)frame->block[1]; }
+static inline double *outputs_of(Frame *frame) { return (double *)(intptr_t)frame->block[2]; }
+
+/* The table has the number of rows; then, for each array, where it lies, and the bytes from row to row and from number to
+number; then where to note which row failed, for which nobody asks since what has guards in its rows gets no caller. */
+static Frame *new_frame(const Caller *caller)
+{
+    size_t sizes[4] = {
+        (size_t)caller->inputs * sizeof(double), (size_t)(2 + 3 * (caller->mapped + caller->stacked)) * sizeof(int64_t),
+        (size_t)caller->outputs * sizeof(double), (size_t)caller->work,
+    };
+    size_t total = sizeof(Frame) + (size_t)(caller->mapped + caller->stacked) * sizeof(PyObject *);
+    Frame *frame = PyMem_RawCalloc(1, total + sizes[0] + sizes[1] + sizes[2] + sizes[3] + 5 * ALIGNMENT);
+    if (!frame)
+        return (Frame *)PyErr_NoMemory();
+    uintptr_t at = (uintptr_t)frame + total;
+    for (int i = 0; i < 4; i++) {
+        at = (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        frame->block[i] = (int64_t)at;
+        at += sizes[i];
+    }
+    return frame;
+}
+
+static inline Frame *take_frame(Caller *caller)
+{
+    Frame *frame = caller->pool;
+    if (!frame)
+        return new_frame(caller);
+    caller->pool = frame->next;
+    return frame;
+}
+
+static inline void give_back(Caller *caller, Frame *frame)
+{
+    frame->next = caller->pool;
+    caller->pool = frame;
+}
+
+/* ---- arguments ---- */
+
+#define ANY (-1)
+
+typedef struct {
+    double *numbers;
+    int64_t *table;
+    PyObject **arrays;
+    int64_t rows;
+} Given; /* where the next argument goes, and how many rows there are */
+
+/* A float, one of NumPy's, or an int that is not very large. */
+static inline bool take_number(PyObject *object, double *number)
+{
+    if (PyFloat_CheckExact(object) || Py_IS_TYPE(object, NumberType)) {
+        *number = PyFloat_AS_DOUBLE(object);
+        return true;
+    }
+    if (!PyLong_CheckExact(object))
+        return false;
+    int overflow; /* with PyLong_AsDouble it would be an exception, and an allocation may run Python code */
+    *number = (double)PyLong_AsLongLongAndOverflow(object, &overflow);
+    return !overflow;
+}
+
+static inline bool take_array(const Part *part, PyObject *object, Given *given)
+{
+    Array *array = (Array *)object;
+    if (!is_doubles(object) || array->ndim != part->ndim || !same_shape(array->shape, part->shape, part->ndim))
+        return false;
+    copy_numbers(given->numbers, array, part->count);
+    given->numbers += part->count;
+    return true;
+}
+
+/* An array whose rows the machine code reads where they lie: any number but none, in each array the same. Numbers of one
+row must be evenly apart. */
+static inline bool take_rows(const Part *part, PyObject *object, Given *given)
+{
+    Array *array = (Array *)object;
+    if (!is_doubles(object) || array->ndim != part->ndim + 1 || !same_shape(array->shape + 1, part->shape, part->ndim)
+        || !(array->flags & ALIGNED) || (part->ndim > 1 && !(array->flags & CONTIGUOUS)))
+        return false;
+    if (given->rows == ANY)
+        given->rows = array->shape[0];
+    *given->table++ = (int64_t)(intptr_t)array->data;
+    *given->table++ = array->strides[0];
+    *given->table++ = part->ndim == 1 ? array->strides[1] : 8;
+    *given->arrays++ = object;
+    return array->shape[0] == given->rows && given->rows != 0;
+}
+
+static bool take(const Part *part, PyObject *object, Given *given);
+
+static bool take_parts(const Part *part, PyObject *const *objects, Py_ssize_t count, Given *given)
+{
+    if (count != part->count)
+        return false;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!take(&part->parts[i], objects[i], given))
+            return false;
+    return true;
+}
+
+static bool same_key(PyObject *key, PyObject *expected)
+{
+    return key == expected
+           || (PyUnicode_CheckExact(key) && PyUnicode_CheckExact(expected) && PyUnicode_Compare(key, expected) == 0);
+}
+
+static bool take_items(const Part *part, PyObject *dict, Given *given)
+{
+    Py_ssize_t position = 0, i = 0;
+    PyObject *key, *item;
+    if (PyDict_GET_SIZE(dict) != part->count)
+        return false;
+    for (; PyDict_Next(dict, &position, &key, &item); i++)
+        if (!same_key(key, PyTuple_GET_ITEM(part->detail, i)) || !take(&part->parts[i], item, given))
+            return false;
+    return true;
+}
+
+/* Check an argument, or a part of one, and write its numbers. */
+static bool take(const Part *part, PyObject *object, Given *given)
+{
+    switch (part->kind) {
+    case FLOAT:
+        return take_number(object, given->numbers++);
+    case ARRAY:
+        return take_array(part, object, given);
+    case ROWS:
+        return take_rows(part, object, given);
+    case LIST:
+        return PyList_CheckExact(object) && take_parts(part, ((PyListObject *)object)->ob_item, Py_SIZE(object), given);
+    case TUPLE:
+        return PyTuple_CheckExact(object) && take_parts(part, ((PyTupleObject *)object)->ob_item, Py_SIZE(object), given);
+    case DICT:
+        return PyDict_CheckExact(object) && take_items(part, object, given);
+    default:
+        return object == Py_None;
+    }
+}
+
+/* Check all arguments and write them into the frame; `rows`: how many are expected, maybe ANY. */
+static bool take_all(const Caller *caller, Frame *frame, PyObject *const *objects, Py_ssize_t count, int64_t rows)
+{
+    int64_t *table = table_of(frame);
+    Given given = {inputs_of(frame), table + 1, frame->arrays, rows};
+    if (!take_parts(&caller->arguments, objects, count, &given))
+        return false;
+    table[0] = given.rows;
+    if (caller->mapped)
+        *given.numbers = (double)given.rows;
+    return true;
+}
+
+/* The numbers of the Values that the function closes over, read afresh. */
+static bool take_leaves(const Caller *caller, double *to)
+{
+    to += caller->given;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(caller->leaves); i++) {
+        PyObject *data = PyObject_GetAttr(PyTuple_GET_ITEM(caller->leaves, i), data_name);
+        if (!data)
+            return false;
+        *to = PyFloat_AsDouble(data);
+        Py_DECREF(data);
+        if (*to++ == -1.0 && PyErr_Occurred())
+            return false;
+    }
+    return true;
+}
+
+/* ---- results ---- */
+
+/* Make the arrays for results of all rows, and write where they lie into the table. */
+static bool make_stacks(const Caller *caller, Frame *frame)
+{
+    PyObject **arrays = frame->arrays + caller->mapped;
+    int64_t *table = table_of(frame), *entry = table + 1 + 3 * caller->mapped;
+    for (Py_ssize_t i = 0; i < caller->stacked; i++) {
+        const Part *part = caller->rows[i];
+        PyObject *shape = PyTuple_New(1 + part->ndim), *count = PyLong_FromLongLong(table[0]);
+        if (shape && count) {
+            PyTuple_SET_ITEM(shape, 0, Py_NewRef(count));
+            for (int k = 0; k < part->ndim; k++)
+                PyTuple_SET_ITEM(shape, 1 + k, Py_NewRef(PyTuple_GET_ITEM(part->detail, k)));
+            arrays[i] = PyObject_CallOneArg(numpy_empty, shape);
+        }
+        Py_XDECREF(shape);
+        Py_XDECREF(count);
+        if (!arrays[i])
+            return false;
+        *entry++ = (int64_t)(intptr_t)((Array *)arrays[i])->data;
+        *entry++ = 8 * part->count;
+        *entry++ = 8;
+    }
+    return true;
+}
+
+static void drop_stacks(const Caller *caller, Frame *frame)
+{
+    for (Py_ssize_t i = caller->mapped; i < caller->mapped + caller->stacked; i++)
+        Py_CLEAR(frame->arrays[i]);
+}
+
+typedef struct {
+    const double *numbers;
+    PyObject **stacks;
+} Results; /* what has not been taken yet */
+
+static PyObject *make_array(const Part *part, Results *results)
+{
+    PyObject *array = PyObject_CallOneArg(numpy_empty, part->detail);
+    if (array)
+        memcpy(((Array *)array)->data, results->numbers, (size_t)part->count * sizeof(double));
+    results->numbers += part->count;
+    return array;
+}
+
+static PyObject *make(const Part *part, Results *results);
+
+/* Fill a new list or tuple. */
+static PyObject *make_parts(PyObject *sequence, PyObject **items, const Part *part, Results *results)
+{
+    for (Py_ssize_t i = 0; i < part->count; i++)
+        if (!(items[i] = make(&part->parts[i], results))) {
+            Py_DECREF(sequence);
+            return NULL;
+        }
+    return sequence;
+}
+
+static PyObject *make_list(const Part *part, Results *results)
+{
+    PyObject *list = PyList_New(part->count);
+    return list ? make_parts(list, ((PyListObject *)list)->ob_item, part, results) : NULL;
+}
+
+static PyObject *make_tuple(const Part *part, Results *results)
+{
+    PyObject *tuple = PyTuple_New(part->count);
+    return tuple ? make_parts(tuple, ((PyTupleObject *)tuple)->ob_item, part, results) : NULL;
+}
+
+static PyObject *make_dict(const Part *part, Results *results)
+{
+    PyObject *dict = PyDict_New();
+    for (Py_ssize_t i = 0; dict && i < part->count; i++) {
+        PyObject *item = make(&part->parts[i], results);
+        if (!item || PyDict_SetItem(dict, PyTuple_GET_ITEM(part->detail, i), item) < 0)
+            Py_CLEAR(dict);
+        Py_XDECREF(item);
+    }
+    return dict;
+}
+
+/* A result, or a part of one. */
+static PyObject *make(const Part *part, Results *results)
+{
+    switch (part->kind) {
+    case FLOAT:
+        return PyFloat_FromDouble(*results->numbers++);
+    case ARRAY:
+        return make_array(part, results);
+    case ROWS:
+        return Py_NewRef(*results->stacks++);
+    case LIST:
+        return make_list(part, results);
+    case TUPLE:
+        return make_tuple(part, results);
+    case DICT:
+        return make_dict(part, results);
+    default:
+        return Py_NewRef(Py_None);
+    }
+}
+
+/* ---- a call ---- */
+
+/* Run the machine code. Meanwhile another thread may take arrays of rows out of their containers. */
+static int64_t run(const Caller *caller, Frame *frame)
+{
+    int64_t failed;
+    for (Py_ssize_t i = 0; i < caller->mapped; i++)
+        Py_INCREF(frame->arrays[i]);
+    Py_BEGIN_ALLOW_THREADS
+    failed = caller->run(frame->block);
+    Py_END_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < caller->mapped; i++)
+        Py_DECREF(frame->arrays[i]);
+    return failed;
+}
+
+static PyObject *call_in(const Caller *caller, Frame *frame, PyObject *const *objects, Py_ssize_t count)
+{
+    if (!take_all(caller, frame, objects, count, ANY))
+        return MISS;
+    if (caller->stacked || PyTuple_GET_SIZE(caller->leaves)) {
+        if (!take_leaves(caller, inputs_of(frame)) || !make_stacks(caller, frame))
+            return NULL;
+        if (!take_all(caller, frame, objects, count, table_of(frame)[0])) /* what ran meanwhile may have changed them */
+            return MISS;
+    }
+    if (run(caller, frame))
+        return MISS;
+    return make(&caller->results, &(Results){outputs_of(frame), frame->arrays + caller->mapped});
+}
+
+/* The result for these arguments, or MISS. */
+static PyObject *call_caller(Caller *caller, PyObject *const *objects, Py_ssize_t count)
+{
+    Frame *frame = take_frame(caller);
+    if (!frame)
+        return NULL;
+    PyObject *result = call_in(caller, frame, objects, count);
+    drop_stacks(caller, frame);
+    give_back(caller, frame);
+    return result;
+}
+
+/* ---- the type Caller ---- */
+
+/* Count and find the arrays of rows, and see that the numbers of the description fit into the buffers. */
+static bool measure(Caller *caller)
+{
+    caller->mapped = rows_of(&caller->arguments, NULL);
+    caller->stacked = rows_of(&caller->results, NULL);
+    caller->given = numbers_of(&caller->arguments) + (caller->mapped != 0);
+    if (caller->given + PyTuple_GET_SIZE(caller->leaves) > caller->inputs
+        || numbers_of(&caller->results) > caller->outputs || caller->work < 0 || caller->given < 0
+        || caller->inputs > LARGEST || caller->outputs > LARGEST || caller->work > LARGEST) {
+        PyErr_SetString(PyExc_ValueError, "the description has more numbers than the program, or a buffer is too large");
+        return false;
+    }
+    caller->rows = PyMem_Calloc((size_t)caller->stacked + 1, sizeof *caller->rows);
+    if (!caller->rows)
+        return PyErr_NoMemory() != NULL;
+    rows_of(&caller->results, caller->rows);
+    return true;
+}
+
+/* Caller(arguments, results, leaves, code, address, inputs, outputs, work[, watch]) */
+static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    (void)keywords;
+    PyObject *arguments, *results, *leaves, *code, *watch = NULL;
+    unsigned long long address;
+    Py_ssize_t inputs, outputs, work;
+    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type, &leaves,
+                          &code, &address, &inputs, &outputs, &work, WatchType, &watch))
+        return NULL;
+    Caller *caller = (Caller *)type->tp_alloc(type, 0);
+    if (!caller)
+        return NULL;
+    caller->leaves = Py_NewRef(leaves);
+    caller->code = Py_NewRef(code);
+    caller->watch = (Watch *)Py_XNewRef(watch);
+    caller->run = (int64_t (*)(void *))(uintptr_t)address;
+    caller->inputs = inputs;
+    caller->outputs = outputs;
+    caller->work = work;
+    if (!read_part(&caller->arguments, arguments, 0) || !read_part(&caller->results, results, 0) || !measure(caller))
+        Py_CLEAR(caller);
+    return (PyObject *)caller;
+}
+
+static int caller_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Caller *)self)->leaves);
+    Py_VISIT(((Caller *)self)->code);
+    Py_VISIT(((Caller *)self)->watch);
+    return 0;
+}
+
+static void caller_dealloc(PyObject *self)
+{
+    Caller *caller = (Caller *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    for (Frame *frame; (frame = caller->pool);) {
+        caller->pool = frame->next;
+        PyMem_RawFree(frame);
+    }
+    forget_part(&caller->arguments);
+    forget_part(&caller->results);
+    PyMem_Free(caller->rows);
+    Py_XDECREF(caller->leaves);
+    Py_XDECREF(caller->code);
+    Py_XDECREF(caller->watch);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot caller_slots[] = {
+    {Py_tp_doc, "One structure of arguments, and the machine code for it."},
+    {Py_tp_new, caller_new},
+    {Py_tp_traverse, caller_traverse},
+    {Py_tp_dealloc, caller_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec caller_spec = {
+    .name = "autograd.compiler.run._call.Caller",
+    .basicsize = sizeof(Caller),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = caller_slots,
+};
+
+/* ---- the type Entry ---- */
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    Caller *recent[RECENT]; /* those that served last in front; NULL behind them */
+} Entry;
+
+/* Put a caller in front; the last one goes if there are too many. */
+static void prefer(Entry *entry, Caller *caller)
+{
+    Caller *moved = (Caller *)Py_NewRef((PyObject *)caller);
+    for (int i = 0; i < RECENT && moved; i++) {
+        Caller *next = entry->recent[i];
+        entry->recent[i] = moved;
+        moved = next;
+        if (next == caller)
+            break;
+    }
+    Py_XDECREF(moved);
+}
+
+/* `asked`: the watch that was asked last, owned, and `holds` its answer. Callers that share a watch ask it once. */
+static PyObject *call_watched(Caller *caller, PyObject *const *objects, Py_ssize_t count, PyObject **asked, int *holds)
+{
+    if (!caller->watch)
+        return call_caller(caller, objects, count);
+    if ((PyObject *)caller->watch != *asked) {
+        Py_XSETREF(*asked, Py_NewRef((PyObject *)caller->watch));
+        *holds = watch_holds(caller->watch);
+    }
+    if (*holds < 0)
+        return NULL;
+    return *holds ? call_caller(caller, objects, count) : MISS;
+}
+
+static PyObject *call_recent(Entry *entry, PyObject *const *objects, Py_ssize_t count)
+{
+    PyObject *asked = NULL, *result = MISS;
+    int holds = 0;
+    for (int i = 0; i < RECENT && entry->recent[i] && result == MISS; i++) {
+        Caller *caller = (Caller *)Py_NewRef((PyObject *)entry->recent[i]); /* another thread may replace it meanwhile */
+        result = call_watched(caller, objects, count, &asked, &holds);
+        if (result != MISS && i)
+            prefer(entry, caller);
+        Py_DECREF(caller);
+    }
+    Py_XDECREF(asked);
+    return result;
+}
+
+/* Whether no switch of modes.py is set: 1, 0 or -1. While the compiler watches a run, one is. */
+static inline int mode_is_plain(void)
+{
+    PyObject *mode;
+    if (PyContextVar_Get(mode_variable, NULL, &mode) < 0)
+        return -1;
+    Py_DECREF(mode);
+    return mode == Py_None;
+}
+
+static PyObject *call_python(PyObject *self, PyObject *const *objects, Py_ssize_t count, PyObject *names)
+{
+    PyObject *args = PyTuple_New(count), *keywords = PyDict_New(), *result = NULL;
+    for (Py_ssize_t i = 0; args && i < count; i++)
+        PyTuple_SET_ITEM(args, i, Py_NewRef(objects[i]));
+    for (Py_ssize_t i = 0; keywords && names && i < PyTuple_GET_SIZE(names); i++)
+        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), objects[count + i]) < 0)
+            Py_CLEAR(keywords);
+    if (args && keywords)
+        result = PyObject_CallMethodObjArgs(self, call_name, args, keywords, NULL);
+    Py_XDECREF(args);
+    Py_XDECREF(keywords);
+    return result;
+}
+
+static PyObject *entry_call(PyObject *self, PyObject *const *objects, size_t flagged, PyObject *names)
+{
+    Py_ssize_t count = PyVectorcall_NARGS(flagged);
+    int plain = !names && ((Entry *)self)->recent[0] ? mode_is_plain() : 0;
+    if (plain < 0)
+        return NULL;
+    PyObject *result = plain ? call_recent((Entry *)self, objects, count) : MISS;
+    return result == MISS ? call_python(self, objects, count, names) : result;
+}
+
+static PyObject *entry_prefer(PyObject *self, PyObject *caller)
+{
+    if (!Py_IS_TYPE(caller, CallerType))
+        return PyErr_Format(PyExc_TypeError, "an entry prefers a Caller, not %R", caller);
+    prefer((Entry *)self, (Caller *)caller);
+    Py_RETURN_NONE;
+}
+
+static PyObject *entry_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    (void)args, (void)keywords; /* they are for __init__ */
+    Entry *entry = (Entry *)type->tp_alloc(type, 0);
+    if (entry)
+        entry->call = entry_call;
+    return (PyObject *)entry;
+}
+
+static int entry_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    for (int i = 0; i < RECENT; i++)
+        Py_VISIT(((Entry *)self)->recent[i]);
+    return 0;
+}
+
+static int entry_clear(PyObject *self)
+{
+    for (int i = 0; i < RECENT; i++)
+        Py_CLEAR(((Entry *)self)->recent[i]);
+    return 0;
+}
+
+static void entry_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    entry_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef entry_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Entry, call), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef entry_methods[] = {
+    {"prefer", entry_prefer, METH_O, "Try this caller first."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot entry_slots[] = {
+    {Py_tp_doc, "Tries the callers that served last, then `_call(args, keywords)`."},
+    {Py_tp_new, entry_new},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_traverse, entry_traverse},
+    {Py_tp_clear, entry_clear},
+    {Py_tp_dealloc, entry_dealloc},
+    {Py_tp_members, entry_members},
+    {Py_tp_methods, entry_methods},
+    {0, NULL},
+};
+
+static PyType_Spec entry_spec = {
+    .name = "autograd.compiler.run._call.Entry",
+    .basicsize = sizeof(Entry),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .slots = entry_slots,
+};
+
+/* ---- the module ---- */
+
+/* setup(numpy, mode): what is needed of NumPy and of modes.py. */
+static PyObject *call_setup(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *numpy, *mode;
+    if (mode_variable)
+        return PyErr_Format(PyExc_RuntimeError, "the module has been set up already");
+    if (!PyArg_ParseTuple(args, "OO", &numpy, &mode) || !trust_arrays(numpy))
+        return NULL;
+    Py_XSETREF(mode_variable, Py_NewRef(mode));
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"setup", call_setup, METH_VARARGS, "Give what is needed of NumPy and of modes.py."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int module_exec(PyObject *module)
+{
+    if (CallerType) {
+        PyErr_SetString(PyExc_ImportError, "the C build serves one copy of the package in one interpreter");
+        return -1;
+    }
+    PyObject *entry = PyType_FromSpec(&entry_spec);
+    WatchType = (PyTypeObject *)PyType_FromSpec(&watch_spec);
+    CallerType = (PyTypeObject *)PyType_FromSpec(&caller_spec);
+    call_name = PyUnicode_InternFromString("_call");
+    data_name = PyUnicode_InternFromString("data");
+    if (!entry || !CallerType || !WatchType || !call_name || !data_name
+        || PyModule_AddObjectRef(module, "Watch", (PyObject *)WatchType) < 0
+        || PyModule_AddObjectRef(module, "Caller", (PyObject *)CallerType) < 0)
+        return -1;
+    int failed = PyModule_AddObjectRef(module, "Entry", entry);
+    Py_DECREF(entry);
+    return failed;
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "autograd.compiler.run._call",
+    .m_doc = "The way from a Python call to machine code.",
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__call(void) { return PyModuleDef_Init(&module_definition); }

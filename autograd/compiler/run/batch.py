@@ -1,0 +1,430 @@
+"""`vmap` at the top of a compiled function: the rows stay in their arrays, and any number of them runs the same code.
+
+Rows whose guards fail are regrouped: they run on another path, and their results go where they belong.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from math import nan
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autograd import transforms
+from autograd.compiler import locks
+from autograd.compiler.capture import outside
+from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.signature import (
+    NUMBER,
+    Build,
+    Call,
+    Listed,
+    Reader,
+    Rows,
+    Signature,
+    argument_names,
+    read,
+)
+from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_result, tracing
+from autograd.compiler.run import fast_path
+from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
+from autograd.ir.block import Map, Program, evaluate, with_inputs
+from autograd.tree import as_doubles, children, flatten, is_array, only_floats
+from autograd.value import Value
+
+Function = Callable[..., Any]
+
+
+class NotRowsError(Exception):
+    """The arguments, or the results, do not lie in arrays of floats: the general way takes the call."""
+
+
+class RaggedRowsError(Exception):
+    """The results of rows differ in shape from path to path."""
+
+
+class ValuesOutsideError(Exception):
+    """The function closes over Values, of which its results are more than numbers: see `Batch.parents`."""
+
+
+class Argument(NamedTuple):
+    """One look at an argument of a batch.
+
+    Attributes
+    ----------
+    signature : hashable
+        What two calls must share to run the same machine code.
+    build : callable
+        Makes the argument of the numbers that rows share or, of one that is mapped, of arrays with one row each.
+    arrays : list of ndarray
+        Of one that is mapped: (n, width) of float64.
+    in_arrays : bool
+        Whether an ndarray with rows is in it.
+    """
+
+    signature: Signature
+    build: Build
+    arrays: list[Any]
+    in_arrays: bool = False
+
+
+def rows_of(tree: Any, axis: int, path: str, reader: Reader) -> Argument:
+    """The rows of an argument, as `vmap` takes them; the reader is for what its containers hold besides."""
+    if is_array(tree):
+        return _rows_of_array(tree, axis, path)
+    if isinstance(tree, list):
+        if axis != 0:
+            raise NotRowsError
+        return _rows_of_list(tree, path, reader)
+    parts = children(tree)
+    if parts is None or hasattr(tree, "tree_flatten"):
+        raise NotRowsError
+    inside = [rows_of(part, axis, path + name, reader) for name, part in parts.named]
+    signature = reader.node(tree, parts, [part.signature for part in inside])
+    arrays = [array for part in inside for array in part.arrays]
+    in_arrays = any(part.in_arrays for part in inside)
+    rebuild = parts.rebuild
+    return Argument(signature, lambda rows: rebuild([part.build(rows) for part in inside]), arrays, in_arrays)
+
+
+def _rows_of_array(array: Any, axis: int, path: str) -> Argument:
+    if array.dtype == object or not -array.ndim <= axis < array.ndim:
+        raise NotRowsError
+    moved = np.moveaxis(as_doubles(array, path), axis, 0)
+    shape = moved.shape
+    flat = moved.reshape(len(moved), -1) if moved.size else np.empty((len(moved), 0))
+    return Argument(
+        Rows(axis, shape[1:]), lambda rows: np.moveaxis(next(rows).reshape(1, *shape[1:]), 0, axis), [flat], True
+    )
+
+
+def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
+    items = list.copy(tree)
+    if items and only_floats(items):  # the common case
+        return Argument(Listed((NUMBER,)), lambda given: [next(given).item()], [np.array(items).reshape(-1, 1)])
+    inside = Reader()
+    rows = [inside.read(row, path) for row in items]
+    signatures = dict.fromkeys([signature for signature, _ in rows])
+    if len(signatures) > 1 or not only_floats(inside.leaves):
+        raise NotRowsError
+    reader.kept += inside.kept
+    array = np.array(inside.leaves, dtype=float).reshape(len(rows), -1) if rows else np.empty((0, 0))
+    build = rows[0][1] if rows else next
+    return Argument(Listed(tuple(signatures)), lambda given: [build(iter(next(given)[0].tolist()))], [array])
+
+
+@dataclass
+class Captured:
+    """A path with what its results look like."""
+
+    path: Path
+    row: Any  # the results of one row, where there is one for each
+
+
+class Batch:
+    """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share."""
+
+    def __init__(
+        self, function: Function, mapped: Function, argnums: list[Any], options: Options, around: outside.Outsides
+    ) -> None:
+        self.function, self.argnums, self.options, self.outside = function, argnums, options, around
+        _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
+        self.stacks = function is mapped and self.reduce is None
+        self.name = getattr(function, "__name__", repr(function))
+        self.lock = locks.Lock()
+        self.callers: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
+        self.caller: Any | None = None  # the one for arguments like the last
+        self.parents: list[Value] = []  # what results were computed from, as Values from outside
+
+    def call(self, args: tuple[Any, ...]) -> Any:
+        """The result, or NotImplemented where the general way must take the call."""
+        try:
+            return self._run(args)
+        except NotRowsError:
+            return NotImplemented
+
+    def _run(self, args: tuple[Any, ...]) -> Any:
+        axes = tuple(self.in_axes) if isinstance(self.in_axes, Sequence) else (self.in_axes,) * len(args)
+        if len(axes) != len(args) or all(axis is None for axis in axes) or self._differentiates_rows(axes):
+            raise NotRowsError
+        reader, arguments = Reader(), []
+        for k, (arg, axis) in enumerate(zip(args, axes)):
+            path = f"argument {k} of {self.name}"
+            if axis is not None:
+                arguments.append(rows_of(arg, axis, path, reader))
+            else:
+                arguments.append(Argument(*reader.read(arg, path), []))
+                if not only_floats(reader.leaves):
+                    raise NotRowsError
+        arrays = [array for argument in arguments for array in argument.arrays]
+        counts = {len(array) for array in arrays}
+        if len(counts) != 1 or counts == {0}:
+            raise NotRowsError
+        call = _Call(self, axes, arguments, arrays, reader, counts.pop())
+        key = tuple([argument.signature for argument in arguments])
+        result, state = outside.steadily(lambda: call.run(key))
+        if not call.settled:
+            state.rows.pop(key, None)  # nothing says which call what was captured would be right for
+            self.callers.pop(key, None)
+            self.caller = None
+            return result
+        watch, known = state.watch, self.callers.get(key)
+        if known is None or known[0] is not watch:
+            first = state.rows[key][0]
+            simple = not first.path.captured_guards and self.options.threads == 1
+            row = first.row if self.stacks else None
+            known = self.callers[key] = watch, fast_path.batch_caller(key, first.path, row, watch) if simple else None
+        self.caller = known[1]
+        return result
+
+    def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:
+        for argnums in self.argnums:
+            for i in (argnums,) if isinstance(argnums, int) else argnums:
+                if not -len(axes) <= i < len(axes) or axes[i] is not None:
+                    return True
+        return False
+
+
+@dataclass
+class _Call:
+    """One call of a batch."""
+
+    batch: Batch
+    axes: Sequence[int | None]
+    arguments: Sequence[Argument]
+    arrays: list[Any]
+    reader: Reader
+    count: int
+    settled: bool = True  # whether what the arguments hold besides their numbers stayed as it was during a capture
+
+    def run(self, structure: Hashable) -> tuple[Any, outside.State]:
+        """Run all rows on the paths that they take, in the present state of what is read outside."""
+        around = self.batch.outside.of(structure)
+        state = around.state()
+        versions = state.rows.setdefault(structure, [])
+        if not versions:
+            self._capture(versions, 0, 0, around.capturing(state))
+        first = versions[0]
+        outputs = self._outputs(first, self.count)
+        totals = np.zeros(len(first.path.program.outputs))
+        left: Any = None  # numbers of the rows that are still to run; None: all
+        number = 0
+        while left is None or len(left):
+            if number < len(versions):
+                left = self._run_path(versions[number], left, outputs, totals)
+                number += 1
+            elif (known := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
+                self._place(known, int(left[0]), outputs, totals)
+                left = left[1:]
+        return self._result(first, outputs, totals), state
+
+    def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
+        """Put the results of one row where they belong."""
+        if not self.batch.stacks:
+            totals += results
+            return
+        (numbers,) = results
+        for out in outputs:
+            out[row], numbers = np.reshape(numbers[: out[row].size], out.shape[1:]), numbers[out[row].size :]
+
+    def _outputs(self, captured: Captured, count: int) -> list[Any]:
+        """One array for each leaf of a row's result, or one matrix."""
+        if not self.batch.stacks:
+            return []
+        leaves, _ = flatten(captured.row, arrays=True)
+        return [np.empty((count, *getattr(leaf, "shape", ()))) for leaf in leaves]
+
+    def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
+        arrays = self.arrays if left is None else [array[left] for array in self.arrays]
+        count = self.count if left is None else len(left)
+        targets = outputs if left is None else self._outputs(captured, count)
+        failed = np.zeros(count if captured.path.captured_guards else 0, dtype=np.uint8)
+        for part in self._in_threads(captured, arrays, targets, failed, count):
+            totals += part
+        wrong = np.flatnonzero(failed)
+        if left is not None:
+            right = np.flatnonzero(failed == 0) if len(failed) else slice(None)
+            for out, target in zip(outputs, targets):
+                out[left[right]] = target[right]
+        return wrong if left is None else left[wrong]
+
+    def _in_threads(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
+        threads = min(self.batch.options.threads, -(-count // 64))
+        if threads == 1:
+            return [self._run_part(captured, arrays, targets, failed, count, 0)]
+        size = -(-count // (threads * 8)) * 8  # whole blocks of lanes
+        parts = [(start, min(size, count - start)) for start in range(0, count, size)]
+        with ThreadPoolExecutor(threads) as pool:
+            jobs = [
+                pool.submit(self._run_part, captured, arrays, targets, failed, length, start) for start, length in parts
+            ]
+            return [job.result() for job in jobs]
+
+    def _run_part(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
+        path = captured.path
+        table = [count]
+        for array in arrays:
+            row, column = array.strides
+            base = array.ctypes.data + start * row
+            if array.shape[1]:
+                table += (base, row, column)
+        for target in targets:
+            row = target.strides[0] if count else 8
+            base = target.ctypes.data + start * row
+            table += (base, row, 8)
+        table.append(failed.ctypes.data + start)
+        buffer = np.array(table, dtype=np.int64)
+        frame = path.frame()
+        given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in path.leaves]]
+        frame.numbers[: len(given)] = given
+        frame.block[1] = buffer.ctypes.data
+        _, error = path.attempt(frame)
+        totals = frame.results.copy()[: len(path.program.outputs)]
+        path.pool.append(frame)
+        if error is not None:
+            self._raise(error, captured, arrays, failed[start : start + count], start)
+        return totals
+
+    def _raise(self, error: BaseException, captured: Captured, arrays: Any, failed: Any, start: int) -> None:
+        """Raise what a rule written in Python raised, unless that was for rows of another path only.
+
+        All lanes call the rule, and nobody knows which of them raised: the rows of this path run once more without the
+        others.
+        """
+        held = start + np.flatnonzero(failed == 0)
+        if len(held) == len(failed) or not isinstance(error, Exception):
+            raise error
+        if len(held):
+            rows = [array[held] for array in arrays]
+            self._run_part(captured, rows, self._outputs(captured, len(held)), np.zeros_like(failed), len(held), 0)
+
+    def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
+        if not self.batch.stacks:
+            return captured.path.rebuild(totals.tolist())
+        if any(argument.in_arrays for argument in self.arguments):
+            return flatten(captured.row, arrays=True)[1](outputs)
+        rebuild = flatten(captured.row)[1]
+        columns = [out.reshape(self.count, -1) for out in [np.empty((self.count, 0)), *outputs]]
+        return [rebuild(row) for row in np.concatenate(columns, axis=1).tolist()]
+
+    # ---- capture -------------------------------------------------------------------------------------------
+
+    def _capture(
+        self, versions: list[Captured], row: int, tried: int, watched: AbstractContextManager[None]
+    ) -> list[Any] | None:
+        """Capture and compile the path that a row takes, unless another thread has made one that was not tried.
+
+        Where no machine code takes that path for this row, the results of the row instead. The function may do to its
+        arguments what it likes.
+        """
+        batch = self.batch
+        self.arrays = [array.copy() for array in self.arrays]
+        with batch.lock:
+            if len(versions) > tried:
+                return None
+            start = time.perf_counter()
+            trace = Trace(real_bools=reaches_code_that_asks(batch.function))
+            args = self._traced_arguments(trace, row)
+            count = Traced.of(trace, trace.input(float(self.count)))
+            widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
+            mapper = _Mapper(trace, self.axes, count, widths)
+            with watched, tracing(trace, mapper):
+                if batch.stacks:
+                    first = [a if axis is None else transforms._rows(a, axis)[0] for a, axis in zip(args, self.axes)]
+                    mapper(batch.inner, [first], None)
+                    outputs, template = [mapper.at], None
+                else:
+                    leaves, rebuild = flatten_result(batch.function(*args))
+                    outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
+            if versions and read(mapper.row).signature != read(versions[0].row).signature:
+                raise RaggedRowsError
+            self.settled = self.settled and self.reader.settled()
+            parents = trace.parents(outputs)
+            if parents and not batch.argnums:
+                batch.parents = parents
+                raise ValuesOutsideError
+            closed = [leaf for leaf, _ in trace.leaf_inputs]
+            program = finish(trace, outputs)
+            paths = [captured.path for captured in versions]
+            same = same_branches(program, paths)
+            if same is not None and same.options.accurate:
+                return evaluate(program, trace.given, [x for array in self.arrays for x in array[row].tolist()])[0]
+            options = options_for(same, paths, batch.options, "the map")
+            call = Call(tuple([argument.signature for argument in self.arguments]), ())
+            names = [*argument_names(batch.inner, call, self.axes), "rows"]
+            story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
+            path = Path(program, template, options, closed, parents, names, story)
+            versions.append(Captured(path, mapper.row))
+            return None
+
+    def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
+        """Tracers for what the rows share; of a mapped argument, one row in numbers."""
+        shared = iter([Traced.of(trace, trace.input(x)) for x in self.reader.leaves])
+        rows = iter([array[row : row + 1] for array in self.arrays])
+        return [argument.build(shared if axis is None else rows) for argument, axis in zip(self.arguments, self.axes)]
+
+
+class _Mapper:
+    """What `vmap` calls while a batch is captured: maps over the arrays of the call, of which it sees one row."""
+
+    def __init__(self, trace: Trace, axes: Sequence[int | None], count: Traced, widths: tuple[int, ...]) -> None:
+        self.trace, self.axes, self.count, self.widths = trace, axes, count, widths
+        self.row: Any = None
+        self.at = -1
+
+    def __call__(self, function: Function, rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
+        transforms.map_rows.set(self.trace.map_rows)  # only the outermost map is over the arrays
+        trace, child = self.trace, Trace(self.trace)
+        args, columns = [], []
+        for part, axis in zip(rows[0], self.axes):
+            if axis is None:
+                args.append(part)
+                continue
+            leaves, rebuild = flatten(part)
+            columns += [child.input(x) for x in leaves]
+            args.append(rebuild([Traced.of(child, x) for x in columns[len(columns) - len(leaves) :]]))
+        with tracing(child, None):
+            self.row = function(*args)
+            leaves, rebuild = flatten_result(self.row)
+            outputs = [child.place(leaf) for leaf in leaves]
+        self.row = rebuild([nan] * len(leaves))
+        shared = child.lifted_inputs
+        order = [number for _, number in shared] + [child.code[column].data for column in columns]
+        body = Program(with_inputs(child.code, order), outputs, len(order), child.guards)
+        reduced = (reduce is not None,) * len(outputs)
+        parts, _ = flatten(self.row, arrays=True)
+        results = () if reduce is not None else tuple([getattr(part, "size", 1) for part in parts])
+        data = Map(body, len(shared), reduced, None, self.widths, results)
+        trace.keep_sample(data, child, order)
+        self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
+        if reduce is None:
+            return None
+        totals = [trace.wrap(trace.emit("item", (self.at,), k)) for k in range(len(outputs))]
+        return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
+
+
+def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:
+    """The batch that a function is by its transforms, if it is one."""
+    argnums: list[Any] = []
+    inner: Any = function
+    made = made_by(inner)
+    while made is not None and made[0] in ("grad", "value_and_grad") and not made[3]:
+        argnums.append(made[2])
+        inner = made[1]
+        made = made_by(inner)
+    if made is None or made[0] != "vmap" or (argnums and made[3] is None):
+        return None
+    return Batch(function, inner, argnums, options, around)
+
+
+def made_by(function: Any) -> tuple[Any, ...] | None:
+    """Which transform made a function, and of what; None for any other function."""
+    try:
+        return transforms.made_by.get(function)
+    except TypeError:  # not hashable or not weakly referable: not a transform's
+        return None
