@@ -1,4 +1,4 @@
-"""Build the optional C extensions where their sources and a compiler are; setup.cfg holds the rest."""
+"""Build the optional C extensions if their sources and a compiler are there; setup.cfg holds the rest."""
 
 import sysconfig
 from pathlib import Path
@@ -7,14 +7,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = {"autograd._value": "autograd/_value.c", "autograd.compiler.run._call": "autograd/compiler/run/_call.c"}
-# A product that is added stays rounded twice, as in Python; nobody asks errno whether exp overflowed.
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
+# `a*b + c` keeps both roundings, as in Python; errno is never read.
 FLAGS = {"msvc": ["/std:c11", "/fp:precise"], "unix": ["-O3", "-ffp-contract=off", "-fno-math-errno"]}
 
 
 class OptionalBuild(build_ext):
-    """Build the extension if that is possible; where it is not, say so and install without it."""
+    """Build the extensions if possible; otherwise say so and install without them."""
 
     def run(self) -> None:
         """Build all extensions and report those that could not be built."""
@@ -28,7 +28,7 @@ class OptionalBuild(build_ext):
                 )
 
     def build_extension(self, extension: Extension) -> None:
-        """Build one extension, with the flags of the compiler at hand."""
+        """Build one extension, with the flags for this compiler."""
         extension.extra_compile_args = FLAGS.get(self.compiler.compiler_type, FLAGS["unix"])
         super().build_extension(extension)
 

@@ -1,4 +1,4 @@
-"""The tour, `python -m autograd`: compute, differentiate, check, draw, train; in under a minute."""
+"""The tour, `python -m autograd`: compute, differentiate, check, draw and train, in under a minute."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHADES = LinearSegmentedColormap.from_list("blue to orange", ["#56b4e9", "#f5f5f
 
 
 def heading(text: str) -> None:
-    """Print where we are."""
+    """Print the title of a stop."""
     print(f"\n── {text} {'─' * (76 - len(text))}\n")
 
 
@@ -52,7 +52,7 @@ def one_neuron(output: Path) -> Path:
     """Draw a network of two neurons and its error with every number of the chain rule."""
     model = MLP(2, [1, 1], activation="tanh", seed=1)
     loss = mean_squared_error([model([Value(0.5, label="x₁"), Value(-0.25, label="x₂")])], [1.0])
-    print(f"A network as small as can be, {model},")
+    print(f"The smallest network of two layers, {model},")
     print(f"is wrong by {loss.data:.4f} on one observation. Its picture has, on every line, the local derivative")
     print("and the message that backpropagation sends; a node's gradient is the sum of its messages.")
     return render(loss, output / "neurons.png")
@@ -63,7 +63,7 @@ def train(model: MLP, loss: Callable[[Rows, Rows], Any], data: tuple[Rows, Rows]
     inputs, targets = data
     optimiser = SGD(model.parameters(), rate)
     order = np.random.default_rng(0)
-    often = 0.1 if sys.stderr.isatty() else 5.0  # seconds: a log keeps every line
+    often = 0.1 if sys.stderr.isatty() else 5.0  # seconds; a log keeps every line, so update it less often
     with tqdm(range(steps), unit="step", ncols=88, mininterval=often) as bar:
         for step in bar:
             optimiser.learning_rate = rate * (1.0 - 0.9 * step / steps)
@@ -89,15 +89,15 @@ def moons(output: Path) -> Path:
     train(model, loss, (inputs, targets), steps=250, rate=1.0)
     with no_grad():
         right = np.mean([(model(row) > 0) == y for row, y in zip(inputs, targets)])
-    print(f"It puts {right:.1%} of the points on the right side.")
-    print("Is its gradient right? Each number of it against finite differences, on three points: ", end="", flush=True)
+    print(f"It classifies {right:.1%} of the points correctly.")
+    print("Is its gradient right? It is compared with finite differences, on three points: ", end="", flush=True)
     check_grads(lambda model: loss(inputs[:3], targets[:3], model), (model,), order=1, modes=("rev",))
     print("it is.")
     return boundary(model, inputs, targets, output / "moons.png")
 
 
 def boundary(model: MLP, inputs: Rows, targets: Rows, path: Path) -> Path:
-    """Draw the probability that a classifier of points in the plane gives to each place."""
+    """Draw the probability that a classifier gives to each point of the plane."""
     across, up = [np.linspace(lo - 0.4, hi + 0.4, 45) for lo, hi in zip(inputs.min(axis=0), inputs.max(axis=0))]
     with no_grad():
         probability = [[model([x, y]).sigmoid().data for x in across] for y in up]
@@ -115,7 +115,7 @@ def boundary(model: MLP, inputs: Rows, targets: Rows, path: Path) -> Path:
 
 
 def digits(output: Path) -> Path:
-    """Train a classifier of handwritten digits on a part of scikit-learn's, and draw what it says of others."""
+    """Train a classifier on a part of scikit-learn's handwritten digits, and draw what it reads in others."""
     images, numbers = load_digits(return_X_y=True)
     inputs = images / 8.0 - 1.0  # from 0 … 16 to -1 … 1
     chosen = np.random.default_rng(0).permutation(len(inputs))
@@ -144,7 +144,7 @@ def digits(output: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Walk through all of it."""
+    """Run the whole tour."""
     parser = argparse.ArgumentParser(prog="python -m autograd", description="A tour of the engine, under a minute.")
     parser.add_argument("--output", type=Path, default=Path("autograd-tour"), help="folder for the pictures")
     output: Path = parser.parse_args(arguments).output
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for i, (title, stop) in enumerate(stops):
         heading(f"{i + 1} of {len(stops)}: {title}")
         print(f"Picture: {stop(output)}")
-    heading("That was all")
+    heading("End of the tour")
     print(f"It took {time.perf_counter() - begun:.0f} seconds. The pictures are in {output.resolve()}")
 
 

@@ -1,6 +1,6 @@
-"""NumPy's functions on Values: a ufunc's name leads to a row of the table.
+"""NumPy's functions on Values: the name of a ufunc leads to a rule of the table.
 
-NumPy is not imported unless the caller already did: only NumPy itself calls these functions.
+This module imports NumPy only inside functions, which run only if the user has imported NumPy already.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "radians": lambda x: rules.mul(x, math.pi / 180.0),
     "divmod": divmod,
     "conjugate": lambda x: x,
-    "isfinite": lambda x: bool((x > -math.inf) & (x < math.inf)),  # comparisons make no node, and the compiler follows
+    "isfinite": lambda x: bool((x > -math.inf) & (x < math.inf)),  # comparisons: no node, but the compiler sees them
     "isinf": lambda x: bool((x == math.inf) | (x == -math.inf)),
     "isnan": lambda x: bool(x != x),
     "signbit": lambda x: bool(rules.copysign(1.0, x.data if hasattr(x, "data") else x) < 0.0),
@@ -45,7 +45,7 @@ UFUNCS["rad2deg"], UFUNCS["deg2rad"] = UFUNCS["degrees"], UFUNCS["radians"]
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Answer NumPy's question how to apply one of its functions where a Value is among the arguments."""
+    """Apply one of NumPy's functions to arguments with a Value among them, as ``__array_ufunc__`` asks for it."""
     import numpy
 
     for x in inputs:
@@ -63,7 +63,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
         return function(*[x.item() if isinstance(x, numpy.ndarray) else x for x in inputs])
     out = options.pop("out", (None,))[0]
     options.pop("dtype", None)
-    with numpy.errstate(all="ignore"):  # IEEE answers are answers, here as on single numbers
+    with numpy.errstate(all="ignore"):  # inf and nan are valid results, as for single numbers
         result = numpy.frompyfunc(function, ufunc.nin, ufunc.nout)(*objects, out=out, **options)
     if ufunc.__name__ in (*COMPARISONS, "isfinite", "isinf", "isnan", "signbit") and out is None:
         return numpy.asarray(result, dtype=bool)

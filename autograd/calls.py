@@ -1,8 +1,8 @@
-"""Calls that can be made again: nodes that stand for a whole call of a function, and `checkpoint`.
+"""Calls that can be repeated: nodes that stand for a whole call of a function, and `checkpoint`.
 
-Such a node keeps no graph of what happened inside. Higher derivatives, and the value for other operands, come from a
-second run, which must see what the first one saw. So the arguments and the variables that the function closes over
-are kept as they were, and a second run that computes anything else raises an error.
+Such a node keeps no graph of the call. Higher derivatives, and the value for other operands, come from a second run,
+which must see what the first one saw. So the arguments and the variables that the function closes over are kept as
+they were, and a second run that computes anything else raises an error.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Formula = Callable[[Sequence[Any]], Any]
 
 
 class CallRule(Rule):
-    """The row of a node that stands for a call: one number of its result.
+    """The rule of a node that stands for a call: one number of its result.
 
-    `again` makes the call once more. That gives the node's value for other operands (floats, Values or the compiler's
-    tracers), with the branches taken that the first call took.
+    `again` repeats the call. That gives the node's value for other operands (floats, Values or the compiler's tracers),
+    by the branches that the first call took.
     """
 
     __slots__ = ("call", "index")
     kind = "call"
-    call: Any  # what the numbers of one result share; its `name` is that of the function
+    call: Any  # shared by the numbers of one result; its `name` is that of the function
     index: int
     arity, domain, kink, corners, module = None, (REAL,), None, {}, __name__
 
@@ -46,7 +46,7 @@ class CallRule(Rule):
 
     @property
     def name(self) -> str:
-        """What messages call the node."""
+        """The name of the node in messages."""
         return f"{self.kind}({self.call.name})"
 
     @property
@@ -57,11 +57,11 @@ class CallRule(Rule):
 
     @property
     def derivatives(self) -> tuple[Callable[..., Any]]:
-        """All local derivatives at once, as for every row of any number of operands."""
+        """All local derivatives at once, as for every n-ary rule."""
         return (self.local_derivatives,)
 
     def again(self) -> Formula:
-        """The number as a function of the operands, which may be called many times."""
+        """The number as a function of the operands; it may be called many times."""
         raise NotImplementedError
 
     def value(self, numbers: Sequence[float]) -> float:
@@ -70,30 +70,30 @@ class CallRule(Rule):
         return number
 
     def __call__(self, *operands: Any) -> Any:
-        """What the call computes of other operands: the operations in it, not a node like this one."""
+        """The result for other operands, made by the operations of the call; not a node like this one."""
         return self.again()(operands)
 
 
 def replay(order: Iterable[Value], now: dict[Any, Any]) -> None:
-    """Compute the nodes of a graph, in their order, from what stands in `now` for some of them; all go into `now`."""
+    """Compute the nodes of a graph, in order, from the replacements for some of them in `now`; add all to `now`."""
     for node in order:
         if node not in now:
             now[node] = node if node.op is None else node.op(*[now.get(o, o) for o in node.operands])
 
 
-# ---- what a call was given, as it was ----------------------------------------------------------------------------
+# ---- the arguments of a call, as they were -----------------------------------------------------------------------
 
 
 class Snapshot:
     """Copies of functions and trees: containers, arrays and closure variables as they are now.
 
-    Modules and other objects stay the same ones. `value` says what stands for a Value in a tree; a Value that
-    a function closes over stays the same one.
+    Modules and other objects are not copied. `value` gives the replacement for a Value in a tree; a Value that a
+    function closes over is not replaced.
     """
 
     def __init__(self, value: Callable[[Value], Any] = lambda value: value) -> None:
         self.value = value
-        self.known: dict[int, Any] = {}  # id → copy: what was shared, or refers to itself, does so again
+        self.known: dict[int, Any] = {}  # id → copy: sharing and self-reference stay
         self.empty: list[tuple[FunctionType, FunctionType]] = []  # functions whose copies have no variables yet
 
     def tree(self, thing: Any) -> Any:
@@ -117,14 +117,14 @@ class Snapshot:
         return twin
 
     def function(self, thing: Any) -> Any:
-        """A copy of a function, and of those that it closes over, with variables of their own."""
+        """A copy of a function, and of the functions that it closes over, with their own variables."""
         twin = self._twin(thing)
         while self.empty:
             self._close(*self.empty.pop())
         return twin
 
     def _twin(self, thing: Any) -> Any:
-        """What will be the copy, once the variables of functions among `empty` have their contents."""
+        """The copy, which is complete when the functions in `empty` have their variables."""
         if id(thing) in self.known:
             return self.known[id(thing)]
         if isinstance(thing, FunctionType) and (thing.__closure__ or thing.__defaults__ or thing.__kwdefaults__):
@@ -164,21 +164,21 @@ class Snapshot:
 
 
 def checkpoint(function: Function) -> Function:
-    """Keep of a function's graph only its inputs and outputs: memory for recomputation.
+    """Keep only the inputs and outputs of a function's graph, to save memory.
 
-    When called, the function runs, its local derivatives by everything that flowed into it (arguments and Values
-    that it closes over) are summed up by a sweep, and the nodes between are freed. Each number of the result
-    is one node. Higher derivatives run the function again, on the arguments as they were.
+    A call runs the function, computes by a sweep the local derivatives by everything that flowed into it (arguments
+    and Values that it closes over), and frees the nodes in between. Each number of the result is one node. Higher
+    derivatives run the function again, on the arguments as they were.
 
     Parameters
     ----------
     function : callable
-        Takes trees of numbers, returns a tree of numbers. There is one sweep per number of the result.
+        Takes trees of numbers, returns a tree of numbers. A call makes one sweep per number of the result.
 
     Raises
     ------
     ValueError
-        By a higher derivative: if the second run computes something else than the first, because something that
+        From a higher derivative, if the second run computes something other than the first, because something that
         the function reads has changed since (a Value's ``.data``, a global, an attribute, a random number).
         Differentiate before changing it, or make it an argument.
 
@@ -218,18 +218,18 @@ def checkpoint(function: Function) -> Function:
 
 @dataclass(eq=False)
 class _Call:
-    """A call of a checkpointed function, kept so that it can be made again.
+    """A call of a checkpointed function, kept so that it can be repeated.
 
     Attributes
     ----------
     name : str
-        What the function is called.
+        The name of the function.
     inside : bool
         Whether the call was made inside a transform.
     function : callable
-        A copy of the function; `arguments` are its arguments, in which other leaves stand for the Values.
+        A copy of the function; `arguments` are its arguments, with other leaves in place of the Values.
     original, owner : callable
-        The function itself, and the one that `checkpoint` made of it: pickles know functions by their names.
+        The function itself, and the one that `checkpoint` made from it: pickles find functions by name.
     """
 
     name: str
@@ -240,7 +240,7 @@ class _Call:
     owner: Function
 
     def run(self, values: dict[Value, Any]) -> tuple[set[Value], list[Any]]:
-        """Make the call again with these Values for their twins: the nodes that it makes, and its result's leaves."""
+        """Repeat the call with these Values for their twins; return the nodes that it makes and its result's leaves."""
         made: set[Value] = set()
         try:
             leaves = copy_context().run(self._run, values, made)
@@ -253,10 +253,10 @@ class _Call:
         return made, leaves
 
     def _run(self, values: dict[Value, Any], made: set[Value]) -> list[Any]:
-        active_mode.set(None)  # neither a capture nor any other mode of now: all is as it was at the first run
+        active_mode.set(None)  # no capture and no other mode of the caller: as at the first run
         map_rows.set(None)
         inside_transform.set(self.inside)
-        snapshot = Snapshot(lambda value: values.get(value, value))  # the function may change what it is given
+        snapshot = Snapshot(lambda value: values.get(value, value))  # the function may change its arguments
         function, (args, options) = snapshot.function(self.function), snapshot.tree(self.arguments)
         with mode(made=made):
             return flatten(function(*args, **options))[0]
@@ -269,9 +269,9 @@ class _Call:
                 continue
             return _unpickled, (self.name, self.inside, self.arguments, function, function is self.owner)
         raise pickle.PicklingError(
-            f"a node of checkpoint({self.name}) does not go into a pickle: higher derivatives run the function again, "
-            f"and pickles know functions by their names. Define {self.name} at the top of a module, where it closes "
-            "over nothing, or leave out checkpoint in what is to be pickled"
+            f"a node of checkpoint({self.name}) cannot be pickled: higher derivatives run the function again, "
+            f"and pickles find functions by name. Define {self.name} at the top of a module, where it closes "
+            "over nothing, or do not use checkpoint in what is to be pickled"
         )
 
 
@@ -282,20 +282,20 @@ def _unpickled(name: str, inside: bool, arguments: Any, function: Any, wrapped: 
 
 @dataclass
 class _Inside:
-    """What lies between the operands and one number of a result.
+    """The graph between the operands and one number of a result.
 
     Attributes
     ----------
     output : Value
         The number.
     nodes : list of Value
-        Those that the call made on the way, in topological order; the output is the last.
+        The nodes that the call made for it, in topological order; the output is the last.
     operands : list of Value
-        What flowed into them from outside, in the order in which the nodes use it.
+        The Values from outside that they use, in the order of use.
     local : list of float or None
         ∂output/∂operand, summed over all paths; None where no message arrives.
     fingerprint : bytes
-        Equal for two runs that did the same operations on the same numbers.
+        Equal for two runs with the same operations on the same numbers.
     """
 
     output: Value
@@ -306,7 +306,7 @@ class _Inside:
 
     @classmethod
     def of(cls, output: Value, made: set[Value]) -> _Inside:
-        """What was made on the way to an output."""
+        """The graph of an output, among the nodes made by the call."""
         outside = {o for node in made for o in node.operands if type(o) is not float and o not in made}
         order = topological_order(output, leaves=outside)
         nodes = order[len(outside) :]
@@ -325,7 +325,7 @@ class _Inside:
             place[node] = k
         local = [reached.get(x) for x in operands]
         numbers = [x._data for x in operands]
-        written = marshal.dumps((done, numbers, local), 2)  # version 2: what refers to an object twice is not written
+        written = marshal.dumps((done, numbers, local), 2)  # version 2: bytes do not depend on sharing
         return cls(output, nodes, operands, local, hashlib.blake2b(written, digest_size=16).digest())
 
 
@@ -334,12 +334,12 @@ def _are_leaves(nodes: Iterable[Value]) -> bool:
 
 
 def _cut(made: set[Value]) -> LocalDerivatives:
-    """The local derivatives of these nodes alone. Where the others are leaves, a sweep in C does without."""
+    """The local derivatives of these nodes only. If all others are leaves, C sweeps without this function."""
     return lambda node: node.local_grads if node in made else ()
 
 
 def _short_cut(call: _Call, index: int, output: Value, made: set[Value], twins: dict[Value, Value]) -> Value:
-    """One node in place of all that was made on the way to an output."""
+    """One node in place of all nodes that were made for an output."""
     inside = _Inside.of(output, made)
     arguments = tuple([twins.get(x) for x in inside.operands])
     rule = _Checkpoint(call, index, arguments, output.data, inside.fingerprint)
@@ -349,11 +349,11 @@ def _short_cut(call: _Call, index: int, output: Value, made: set[Value], twins: 
 
 
 class _Checkpoint(CallRule):
-    """The row of a checkpoint's node."""
+    """The rule of a checkpoint's node."""
 
     kind = "checkpoint"
     __slots__ = ("arguments", "before", "fingerprint")
-    arguments: tuple[Value | None, ...]  # for each operand its twin among the kept arguments, if it is one of them
+    arguments: tuple[Value | None, ...]  # for each operand its twin among the kept arguments, if any
     before: float
     fingerprint: bytes
 
@@ -366,7 +366,7 @@ class _Checkpoint(CallRule):
         object.__setattr__(self, "fingerprint", fingerprint)
 
     def _second_run(self, operands: Sequence[Value] = ()) -> _Inside:
-        """The same once more: on these operands, as far as they were arguments, or on numbers like them."""
+        """The graph of a second run: on the operands that were arguments, or on the kept numbers if none are given."""
         values = {twin: now for twin, now in zip(self.arguments, operands) if twin is not None}
         made, leaves = self.call.run(values)
         output = leaves[self.index] if self.index < len(leaves) else None
@@ -383,7 +383,7 @@ class _Checkpoint(CallRule):
         )
 
     def again(self) -> Formula:
-        """The number as a function of the operands: what the second run does, for others."""
+        """The number as a function of the operands: the operations of the second run, on other operands."""
         inside = self._second_run()
 
         def compute(operands: Sequence[Any]) -> Any:
@@ -399,7 +399,7 @@ class _Checkpoint(CallRule):
         """The local derivatives as Values, by a sweep over the second run."""
         inside = self._second_run(operands)
         end = inside.output
-        if any(a is not b for a, b in zip(inside.operands, operands)):  # a copy of the node: its operands are others
+        if any(a is not b for a, b in zip(inside.operands, operands)):  # a copy of the node has other operands
             now: dict[Any, Any] = dict(zip(inside.operands, operands))
             replay(inside.nodes, now)
             end = now[end]

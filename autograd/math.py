@@ -1,9 +1,9 @@
-"""The standard `math` module for Values, floats and arrays alike, with the rest of the table beside it.
+"""The standard `math` module for Values, floats and arrays, with all other primitives of the table.
 
-A float gives a float, a Value gives a Value, an ndarray is taken element by element. Answers follow IEEE 754
-where the standard module raises: ``log(0.0)`` is -inf, ``exp(1000.0)`` is inf. `floor`, `ceil` and `trunc` give
-floats. Left out is what has no meaning for a real variable: `comb`, `factorial`, `gcd`, `isqrt`, `lcm`, `perm`,
-`nextafter`, `ulp`.
+A float gives a float, a Value gives a Value, an ndarray is handled element by element. Results follow IEEE 754
+where the standard module raises: ``log(0.0)`` is -inf, ``exp(1000.0)`` is inf. `floor`, `ceil` and `trunc` return
+floats. Functions without a meaning for a real variable are left out: `comb`, `factorial`, `gcd`, `isqrt`, `lcm`,
+`perm`, `nextafter`, `ulp`.
 
 Examples
 --------
@@ -78,7 +78,7 @@ def _function(rule: _rules.Rule) -> Any:
         return _apply(rule, *operands)
 
     function.__name__ = function.__qualname__ = rule.name
-    function.__doc__ = f"{rule.symbol}, for floats, Values and arrays: the row `{rule.name}` of the table."
+    function.__doc__ = f"{rule.symbol}, for floats, Values and arrays: the primitive `{rule.name}` of the table."
     return _fast(function, rule.name)
 
 
@@ -136,7 +136,7 @@ where: _Nary = _function(_rules.where)
 
 @_fast
 def log(x: Any, base: Any = None) -> Any:
-    """The natural logarithm, or that to a base.
+    """The natural logarithm, or the logarithm to a base.
 
     Examples
     --------
@@ -150,18 +150,18 @@ def log(x: Any, base: Any = None) -> Any:
 
 @_fast
 def leaky_relu(x: Any, slope: Any = 0.01) -> Any:
-    """x where it is positive, else slope * x."""
+    """x if it is positive, else slope * x."""
     return _apply(_rules.leaky_relu, x, slope)
 
 
 @_fast
 def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """x where it is positive, else alpha * (exp(x) - 1)."""
+    """x if it is positive, else alpha * (exp(x) - 1)."""
     return _apply(_rules.elu, x, alpha)
 
 
 def round(x: Any, digits: int | None = None) -> Any:
-    """The nearest whole number (the even one of two), or the nearest of so many decimal digits."""
+    """The nearest whole number (the even one of two), or the nearest number with that many decimal digits."""
     return _apply(_rules.rint, x) if digits is None else _apply(_rules.round, x, float(digits))
 
 
@@ -177,7 +177,7 @@ def radians(x: Any) -> Any:
 
 def ldexp(x: Any, exponent: int) -> Any:
     """x * 2**exponent."""
-    exponent = builtins.max(-5000, builtins.min(5000, exponent))  # beyond, the answer is 0 or infinite all the same
+    exponent = builtins.max(-5000, builtins.min(5000, exponent))  # beyond these, the result is 0 or infinite anyway
     largest = 1023 if exponent > 0 else -1022
     whole, part = divmod(builtins.abs(exponent), builtins.abs(largest))
     for step in [part if exponent > 0 else -part] + [largest] * whole:  # in this order only the last one rounds
@@ -200,24 +200,24 @@ def modf(x: Any) -> tuple[Any, Any]:
 
 @_fast
 def hypot(*coordinates: Any) -> Any:
-    """The length of the vector with these coordinates, without overflow or underflow on the way.
+    """The length of the vector with these coordinates, without intermediate overflow or underflow.
 
-    More than two are taken two by two, so the last digits may be others than those of `math.hypot`.
+    More than two are combined in pairs, so the last digits may differ from those of `math.hypot`.
     """
     lengths = list(coordinates) if len(coordinates) > 1 else [0.0, *coordinates, 0.0][:2]
-    while len(lengths) > 1:  # in pairs, so that the rounding grows with the logarithm of their number
+    while len(lengths) > 1:  # in pairs, so that the rounding error grows with the logarithm of their number
         odd = lengths[len(lengths) & ~1 :]
         lengths = [_apply(_rules.hypot, a, b) for a, b in zip(lengths[::2], lengths[1::2])] + odd
     return lengths[0]
 
 
 def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
-    """The distance between two points of as many coordinates."""
+    """The distance between two points with the same number of coordinates."""
     return hypot(*[a - b for a, b in zip(p, q, strict=True)])
 
 
 def _elements(operands: Iterable[Any]) -> Iterable[Any]:
-    """What an n-ary function takes from one iterable."""
+    """The operands in one iterable: an array is flattened."""
     if not hasattr(operands, "ravel"):
         return operands
     _refuse_masked(operands)
@@ -226,7 +226,7 @@ def _elements(operands: Iterable[Any]) -> Iterable[Any]:
 
 
 def _many(name: str, operands: tuple[Any, ...]) -> list[Any]:
-    """The operands of an n-ary function: one iterable, or the operands one by one."""
+    """The operands of an n-ary function, given as one iterable or one by one."""
     if len(operands) == 1 and not isinstance(operands[0], (Value, float, int)):
         operands = tuple(_elements(operands[0]))
     if not operands:
@@ -272,7 +272,7 @@ def logsumexp(*operands: Any) -> Any:
 def sum(operands: Iterable[Any], start: Any = 0.0) -> Any:
     """The sum of an iterable, as one node: from left to right, rounded at every step.
 
-    In a default `jit` several accumulators share the work. `fsum` is exact, and slower.
+    Compiled code uses several accumulators, unless `accurate=True`. `fsum` is exact, and slower.
     """
     total = _rules.sum(*_elements(operands))
     return total if isinstance(start, (float, int)) and start == 0 else total + start
@@ -294,16 +294,16 @@ def fsum(operands: Iterable[Any]) -> Any:
 
 @_fast
 def prod(operands: Iterable[Any], *, start: Any = 1.0) -> Any:
-    """The product of an iterable, as one node; zeros among the factors do no harm to the gradient."""
+    """The product of an iterable, as one node; the gradient is right even if factors are zero."""
     product = _rules.prod(*_elements(operands))
     return product if isinstance(start, (float, int)) and start == 1 else product * start
 
 
 @_fast
 def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
-    """The inner product Σ x·y of two sequences of one length, as one node.
+    """The inner product Σ x·y of two sequences of the same length, as one node.
 
-    It is added up like `sum`, also under its name `sumprod`, which in the standard library carries more digits.
+    It is added up like `sum`. `sumprod` is the same function; that of the standard library carries more digits.
 
     Examples
     --------
@@ -318,7 +318,7 @@ def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
     _refuse_masked(ys)
     left, right = list(xs), list(ys)
     if len(left) != len(right):
-        raise ValueError(f"dot needs two sequences of one length, not {len(left)} and {len(right)}")
+        raise ValueError(f"dot needs two sequences of the same length, not {len(left)} and {len(right)}")
     return _rules.dot(*left, *right)
 
 

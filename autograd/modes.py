@@ -1,6 +1,6 @@
-"""What the engine does besides computing: whether it records, watches for anomalies, notes source lines.
+"""What the engine does besides computing: record a graph, look for anomalies, note source lines.
 
-The mode belongs to the running context, so threads and asynchronous tasks do not disturb one another.
+The mode belongs to the current context, so threads and asynchronous tasks do not affect each other.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ PACKAGES = tuple(str(Path(__file__).parent.parent / name) for name in ("autograd
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """The switches in force; the plain engine has none of them set (the context variable is None)."""
+    """The current switches; in plain use the context variable is None, which means these defaults."""
 
     recording: bool = True
     anomaly: bool = False
     sources: bool = False
     made: set[Any] | None = None  # collects the nodes that are made
-    trace: Any = None  # the program that the compiler is capturing, which takes the place of the graph
+    trace: Any = None  # the program that the compiler is capturing instead of a graph
 
 
 active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
-active_mode.set(None)  # every node asks: the interpreter remembers where it found a value, but not a default
+active_mode.set(None)  # every new node reads it: the interpreter caches a value that was set, but not a default
 current_mode = active_mode.get
 inside_transform: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
 PLAIN = Mode()
-captures: list[Any] = []  # those going on in any thread; while there are none, no number is looked after
+captures: list[Any] = []  # those in progress in any thread; while there are none, nodes skip the check
 
 
 def _forget_other_threads() -> None:
-    """In a child process only the thread that forked lives on: nobody ends the captures of the others."""
+    """In a forked child only the thread that forked is alive: end the captures of the other threads."""
     captures[:] = [trace for trace in captures if trace.thread == threading.get_ident()]
 
 
@@ -52,7 +52,7 @@ if sys.platform != "win32":
 
 @contextmanager
 def mode(**switches: Any) -> Iterator[None]:
-    """Change some switches for the time of a `with` block."""
+    """Change some switches inside a `with` block."""
     changed = replace(active_mode.get() or PLAIN, **switches)
     token = active_mode.set(None if changed == PLAIN else changed)
     try:
@@ -62,7 +62,7 @@ def mode(**switches: Any) -> Iterator[None]:
 
 
 def no_grad() -> _GeneratorContextManager[None]:
-    """Compute without recording: results are leaves, nothing is kept of how they were made.
+    """Compute without recording: results are leaves that do not keep how they were made.
 
     Works as a `with` block and as a decorator.
 
@@ -79,11 +79,11 @@ def no_grad() -> _GeneratorContextManager[None]:
 
 
 def detect_anomaly() -> _GeneratorContextManager[None]:
-    """Raise at the first node, forward or backward, that makes a number that is not finite.
+    """Raise an error at the first number that is not finite, in the computation or in a sweep.
 
-    Inside the block every new node remembers the source line that made it. An operation whose value is not
-    finite raises at once; so does a backward sweep whose message or adjoint is not finite, before any `.grad`
-    has changed. The error names the operation, its operands with their labels, and the line.
+    Inside the block every new node stores the source line that made it. An operation whose value is not finite
+    raises at once. So does a reverse sweep with a message or adjoint that is not finite, before any `.grad` has
+    changed. The error names the operation, its operands with their labels, and the line.
 
     Raises
     ------
@@ -104,9 +104,9 @@ def detect_anomaly() -> _GeneratorContextManager[None]:
 
 
 def record_sources():  # type: ignore[no-untyped-def]  # as above
-    """Let every new node remember the source line that made it, in its `.source`.
+    """Let every new node store the source line that made it, in its `.source`.
 
-    For pictures and the viewer; `detect_anomaly()` does it as well. Works as a `with` block and as a decorator.
+    For pictures and the viewer; `detect_anomaly()` does the same. Works as a `with` block and as a decorator.
 
     Examples
     --------
@@ -132,18 +132,18 @@ def keeps_copies() -> bool:
 
 
 def note_made(node: Any) -> None:
-    """Tell the captures going on of a node that none of them sees being made, because another thread makes it."""
+    """Tell all captures in progress about a node that this thread makes outside a capture: they cannot see it."""
     if current_trace() is None:
         for trace in list(captures):
             trace.made_elsewhere[id(node)] = node
 
 
 def refuse_in_capture(what: str) -> None:
-    """Raise if a program is being captured: what would happen then, and not at each call, must not happen at all."""
+    """Raise if a program is being captured: a side effect would happen once, at the capture, not at every call."""
     if current_trace() is not None:
         raise TypeError(
             f"{what} inside a compiled function, at {caller()}: it would happen only once, when the function is "
-            "captured. Use autograd.grad there, or do it outside, with what the compiled function returns"
+            "captured. Use autograd.grad there, or do it outside, on the result of the compiled function"
         )
 
 
@@ -152,7 +152,7 @@ class AnomalyError(FloatingPointError):
 
 
 def caller(source: bool = False) -> str:
-    """The nearest line outside these packages, as ``file:line in function``, with its `source` if that is asked for."""
+    """The nearest line outside these packages, as ``file:line in function``, followed by its text if `source`."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
         frame = frame.f_back

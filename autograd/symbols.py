@@ -1,6 +1,6 @@
-"""What all symbols share: stand-ins for numbers on which the rows of the table are called to see what they do.
+"""What all symbols share. A symbol stands in for a number when a rule is called to see what it does.
 
-The compiler's symbols emit instructions, the viewer's write formulas, and the generator's write C.
+The compiler's symbols emit instructions, the viewer's write formulas, the generator's write C.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from autograd import rules
 
 
 class Arithmetic:
-    """The operators, each a row of the table; a class of symbols says in ``apply_rule`` what applying a row means."""
+    """The operators, each a rule of the table; a class of symbols defines in ``apply_rule`` what to do with a rule."""
 
     __slots__ = ()
 

@@ -1,9 +1,9 @@
-"""Functions in, functions out: grad, jacobian, hessian and their like.
+"""Transforms take a function and return a function: grad, jacobian, hessian and others.
 
-Each transform runs the function once on Values and sweeps the graph that this leaves behind. At the top level,
+Each transform runs the function once on Values and sweeps the graph that the run recorded. At the top level,
 on plain numbers, the sweep uses the recorded local derivatives and gives plain numbers. Inside another transform,
-or on Values, it recomputes them as Values, so that the result can be differentiated again. Every run has input
-nodes of its own, at which its sweep ends; that is why nested derivatives are never confused.
+or on Values, it computes them again as Values, so that the result can be differentiated again. Every run has its own
+input nodes, and its sweep ends there; so nested derivatives are never confused.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from autograd.value import Value
 Function = Callable[..., Any]
 Argnums = int | Sequence[int]
 
-# How the compiler maps a function over rows while it captures: (function, rows, reduce) → results or NotImplemented.
+# How the compiler maps a function over rows during a capture: (function, rows, reduce) → results or NotImplemented.
 map_rows: ContextVar[Callable[[Function, list[list[Any]], str | None], Any] | None] = ContextVar(
     "autograd_map_rows", default=None
 )
-# What a transform made of what: the compiler looks through vmap and the gradient of a reduced vmap.
+# How a transform made a function: the compiler looks inside vmap and the gradient of a reduced vmap.
 made_by: WeakKeyDictionary[Function, tuple[Any, ...]] = WeakKeyDictionary()
 
 
@@ -75,11 +75,11 @@ class _Run:
         self._local: LocalDerivatives = recorded
 
     def like_argument(self, leaves: Sequence[Any]) -> Any:
-        """Numbers, one for each input, in the shape of the chosen argument (a tuple of shapes for several)."""
+        """Numbers, one for each input, in the shape of the chosen argument (a tuple if there are several)."""
         leaves = [
             Value(x) if isinstance(old, Value) and not isinstance(x, Value) and not hasattr(old, "sweep_reverse") else x
             for old, x in zip(self.leaves, leaves)
-        ]  # of the compiler's tracers none is needed
+        ]  # the compiler's tracers need none
         shaped = self._shaped(leaves)
         return shaped[0] if self.single else shaped
 
@@ -89,7 +89,7 @@ class _Run:
         return tuple([rebuild(leaves[end - count : end]) for end, (count, rebuild) in zip(ends, self.shapes)])
 
     def lowered(self, result: Any) -> Any:
-        """The result as the caller wants it: plain numbers at the top level, Values inside."""
+        """The result to return: plain numbers at the top level, Values inside a transform."""
         return result if self.symbolic else lower(result)
 
     def scalar(self) -> Value | float:
@@ -116,23 +116,23 @@ class _Run:
         return self._order
 
     def _tracer(self, outputs: Iterable[Any]) -> Any:
-        """The compiler's class of tracers, which sweep a program instead of a graph, if outputs are traced."""
+        """The compiler's class of tracers, if outputs are traced; it sweeps a program instead of a graph."""
         return next((type(y) for y in outputs if hasattr(type(y), "sweep_reverse")), None)
 
     def gradients(self, outputs: Sequence[Any], seeds: dict[Value, Any]) -> list[Any]:
-        """The adjoint of every input in one reverse sweep (`outputs` fixes the order for repeated sweeps)."""
+        """The adjoint of every input, by one reverse sweep (`outputs` fixes the order for repeated sweeps)."""
         if tracer := self._tracer(outputs):
             adjoints_of_inputs: list[Any] = self.lowered(tracer.sweep_reverse(seeds, self.inputs))
             return adjoints_of_inputs
         order = self._prepare([x for x in outputs if isinstance(x, Value)])
         watched = not self.symbolic and not any(isinstance(seed, Value) for seed in seeds.values()) and watch()
-        sweep = functools.partial(reverse, observe=watched) if watched else reverse  # C takes the one without
+        sweep = functools.partial(reverse, observe=watched) if watched else reverse  # the sweep in C takes no observer
         with mode(recording=True):
             adjoints = sweep(order, seeds, self._local)
         return [adjoints.get(x, 0.0) for x in self.inputs]
 
     def tangents(self, outputs: Sequence[Any], directions: Sequence[Any]) -> list[Any]:
-        """The tangent of every output in one forward sweep; a direction of 0 is left out, for 0 · inf is no tangent."""
+        """The tangent of every output, by one forward sweep; a direction of 0 is left out, because 0 · inf is nan."""
         seeds = {x: d for x, d in zip(self.inputs, directions) if type(d) is not float or d != 0.0}
         if tracer := self._tracer(outputs):
             tangents_of_outputs: list[Any] = self.lowered(tracer.sweep_forward(outputs, seeds))
@@ -146,7 +146,7 @@ class _Run:
 
 
 def _on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivatives:
-    """Local derivatives as Values, computed once, for the nodes that depend on the inputs and towards them only."""
+    """Local derivatives as Values, each computed once, only for nodes that depend on the inputs and only by those."""
     active = set(inputs)
     known: dict[Value, Sequence[Any]] = dict.fromkeys(inputs, ())
     for node in order:
@@ -198,7 +198,7 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
         Which positional arguments to differentiate by. Each is a tree of numbers: a number, list, tuple, dict,
         dataclass, ndarray or module.
     has_aux : bool
-        Whether `function` returns ``(value, aux)``; aux is passed on: ``((value, aux), gradient)``.
+        Whether `function` returns ``(value, aux)``; the result is then ``((value, aux), gradient)``.
 
     Returns
     -------
@@ -268,12 +268,12 @@ def jacobian(function: Function, argnums: Argnums = 0, mode: Literal["auto", "re
     argnums : int or sequence of int
         Which positional arguments to differentiate by.
     mode : {"auto", "rev", "fwd"}
-        One reverse sweep per output, one forward sweep per input, or whichever are fewer.
+        One reverse sweep per output, one forward sweep per input, or the smaller number of the two.
 
     Returns
     -------
     callable
-        Its result has the shape of the function's result with, at each leaf, the shape of the argument. For an
+        Its result has the shape of the function's result, with the shape of the argument at each leaf. For an
         ndarray result of shape ``s`` and an ndarray argument of shape ``t`` it is one ndarray of shape ``s + t``.
 
     Raises
@@ -309,7 +309,7 @@ def jacobian(function: Function, argnums: Argnums = 0, mode: Literal["auto", "re
 
 
 def _blocks(rows: list[list[Any]], run: _Run) -> Any:
-    """The matrix of derivatives cut along the leaves of result and argument, ndarrays kept whole."""
+    """The matrix of derivatives, cut along the leaves of result and argument; ndarrays stay whole."""
     results, rebuild_result = flatten(run.result, arrays=True)
     arguments, rebuild_argument = flatten(run.like_argument(run.leaves), arrays=True)
     blocks, top = [], 0
@@ -365,7 +365,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     Raises
     ------
     TypeError
-        If primals or tangents are no sequence, or a leaf is not a real number.
+        If primals or tangents are not a sequence, or a leaf is not a real number.
     ValueError
         If primals and tangents differ in shape.
 
@@ -394,17 +394,17 @@ def _like(tree: Any, other: Any, names: tuple[str, str]) -> list[Any]:
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
-    """Value and pullback: the pullback takes a vector in the shape of the result, times the Jacobian.
+    """Value and pullback: the pullback multiplies a vector, in the shape of the result, by the Jacobian.
 
     Returns
     -------
     (value, pullback)
-        ``pullback(seeds)`` returns a tuple with, for each argument, a tree of its shape. It may be called often.
+        ``pullback(seeds)`` returns a tuple with a tree for each argument, of its shape. It may be called many times.
 
     Raises
     ------
     ValueError
-        From the pullback, if the seeds have not the shape of the result.
+        From the pullback, if the seeds do not have the shape of the result.
 
     Examples
     --------
@@ -429,9 +429,9 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
 
 
 def hvp(function: Function) -> Function:
-    """A function ``(x, v, *args)`` that returns the Hessian of `function` in `x`, times `v`.
+    """A function ``(x, v, *args)`` that returns the Hessian of `function` by `x`, times `v`.
 
-    A forward sweep over the gradient: the cost is a small multiple of the function's, whatever the size of `x`.
+    It makes a forward sweep over the gradient. The cost is a small multiple of the function's, for any size of `x`.
     The order of arguments is that of ``hessp=`` in ``scipy.optimize.minimize``.
 
     Examples
@@ -461,10 +461,10 @@ def vmap(
     function : callable
         Works on one row; returns a tree of numbers.
     in_axes : int, None or a sequence with one for each argument
-        Along which axis the rows of an argument lie; None for an argument that is the same for all rows. The rows
-        of a list are its elements; in a tuple, dict or dataclass every part is mapped.
+        The axis of an argument whose slices are its rows; None for an argument that is the same for all rows. The
+        rows of a list are its elements; in a tuple, dict or dataclass every part is mapped.
     reduce : {None, "sum", "mean"}
-        Stack the results, or add them up, or take their mean.
+        Stack the results, add them up, or take their mean.
 
     Returns
     -------
@@ -476,7 +476,7 @@ def vmap(
     TypeError
         If an axis is not an int.
     ValueError
-        For unknown `reduce`; when called, if the arguments have different numbers of rows or none is mapped, if the
+        For an unknown `reduce`; when called, if the arguments have different numbers of rows or none is mapped, if the
         results to be stacked or added up differ in shape, or for the mean over no rows.
 
     Examples
@@ -495,7 +495,7 @@ def vmap(
         if isinstance(axis, bool) or not isinstance(axis, int | None):
             raise TypeError(
                 f"in_axes must be an int, None or a sequence with one of these for each argument, not {in_axes!r}: "
-                "of a container all parts are mapped, so what is not to be mapped is an argument of its own"
+                "every part of a container is mapped, so pass what should not be mapped as a separate argument"
             )
 
     @functools.wraps(function)
@@ -604,24 +604,24 @@ def custom_gradient(
     domain: Sequence[Interval] | None = None,
     kink: Callable[..., float] | None = None,
 ) -> Callable[[Callable[..., float]], Rule]:
-    """Make a primitive of a black-box function: a row of one's own, in everything like those of the table.
+    """Make a primitive from a black-box function; it behaves like a built-in one.
 
     Parameters
     ----------
     *derivatives : callable
-        One local derivative per operand, called as ``derivative(*operands, output)``. Written in plain arithmetic and
-        `autograd.math`, it serves floats and Values, so higher derivatives work too.
+        One local derivative per operand, called as ``derivative(*operands, output)``. If it uses plain arithmetic and
+        `autograd.math`, it works on floats and Values, so higher derivatives work too.
     symbol : str, optional
-        What pictures print; the function's name by default.
+        The label in pictures; the function's name by default.
     domain : sequence of (low, high), optional
-        For each operand, where the function may be tested.
+        For each operand, the interval in which the function may be tested.
     kink : callable, optional
         Zero where the function is not differentiable.
 
     Returns
     -------
     callable
-        A decorator for the function on floats; what it returns is a `Rule`, callable on floats and Values.
+        A decorator for the function on floats; it returns a `Rule`, callable on floats and Values.
 
     Raises
     ------
@@ -656,7 +656,7 @@ def custom_gradient(
 
 
 def _at_top_level(function: Function) -> Function:
-    """On floats, the function as if no transform were around it: a gradient that it takes is a float then."""
+    """The function; on floats it runs as if outside any transform, so a gradient that it takes is a float."""
 
     @functools.wraps(function)
     def on_numbers(*operands: Any) -> Any:

@@ -1,8 +1,8 @@
 """Arguments and results as trees: containers of any depth with numbers at the leaves.
 
-Containers are list, tuple (and namedtuple), dict, dataclass, ndarray, and every class that has a `tree_flatten`
-method (such as `nn.Module`); None is an empty one. Subclasses of list, tuple and dict are read, and built again, by
-way of list, tuple and dict themselves: their own methods do not run, their attributes stay.
+Containers are list, tuple (and namedtuple), dict, dataclass, ndarray, and every class with a `tree_flatten` method
+(such as `nn.Module`); None is an empty container. Subclasses of list, tuple and dict are read and rebuilt with the
+methods of list, tuple and dict themselves: their own methods do not run, their attributes stay.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from autograd.rules import Rule
 from autograd.value import Value
 
 Rebuild = Callable[[Sequence[Any]], Any]
-LEAVES = frozenset({float, Value})  # the leaves that are most common
+LEAVES = frozenset({float, Value})  # the most common leaves
 
 
 class Parts(NamedTuple):
-    """A container taken apart, as it was at that moment.
+    """The parts of a container, as it was at that moment.
 
     Attributes
     ----------
     named : list of (str, tree)
-        The children, with the names by which messages call them.
+        The children, with their names in messages.
     rebuild : callable
-        Given others in place of the children: the same container. It does not look at the original any more.
+        Takes other children and makes the same container with them. It does not read the original again.
     keys : sequence
         The keys of a dict.
     kept : mapping
-        What else it holds, by name: attributes, a default factory. The rebuilt container has the same.
+        Everything else in it, by name: attributes, a default factory. The rebuilt container has the same.
     """
 
     named: list[tuple[str, Any]]
@@ -44,17 +44,17 @@ class Parts(NamedTuple):
 
 
 def children(tree: Any) -> Parts | None:
-    """The children of a container and how to put others in their place; None for a leaf.
+    """The children of a container and how to replace them; None for a leaf.
 
-    The fields of a dataclass that hold no number but something else (text, a function, a list of names) are no
-    children: they stay as they are. A class with a method `tree_flatten` says itself what its children are. The method
-    returns ``(named, rebuild)``, and what else the object holds is found among its attributes; or it returns
-    ``(named, rebuild, kept)``. See `Parts` for these words.
+    A field of a dataclass is not a child if it holds something other than numbers (text, a function, a list of names):
+    it stays as it is. A class with a method `tree_flatten` defines its own children. The method returns
+    ``(named, rebuild)``, and everything else in the object is taken from its attributes; or it returns
+    ``(named, rebuild, kept)``. `Parts` explains these words.
 
     Raises
     ------
     TypeError
-        From ``rebuild``, where a class cannot be built without its own constructor.
+        From ``rebuild``, if a class can only be built by its own constructor.
     """
     if isinstance(tree, Value):
         return None
@@ -108,7 +108,7 @@ def _of_tuple(tree: tuple[Any, ...]) -> Parts:
 
 
 def _subclass(tree: Any, base: Any, named: list[tuple[str, Any]], keys: Sequence[Any] = ()) -> Parts:
-    """An instance of a subclass of list, tuple or dict: built by its base, with the attributes that it had."""
+    """An instance of a subclass of list, tuple or dict: rebuilt by its base, with its attributes."""
     kind, (in_dict, in_slots) = type(tree), attributes(tree)
     kept = {**in_dict, **in_slots}
     factory = vars(defaultdict)["default_factory"] if base is defaultdict else None
@@ -133,7 +133,7 @@ def _subclass(tree: Any, base: Any, named: list[tuple[str, Any]], keys: Sequence
 def _of_dataclass(tree: Any) -> Parts:
     kind, (in_dict, in_slots) = type(tree), attributes(tree)
     own = [field.name for field in dataclasses.fields(kind)]
-    found = {name: getattr(tree, name) for name in own if hasattr(tree, name)}  # one without init may not be set
+    found = {name: getattr(tree, name) for name in own if hasattr(tree, name)}  # a field with init=False may not be set
     names = [name for name, x in found.items() if not is_setting(x)]
     pseudo = {name: getattr(kind, name, None) for name in kind.__dataclass_fields__ if name not in own}
     kept = {name: x for name, x in {**pseudo, **found, **in_dict, **in_slots}.items() if name not in names}
@@ -149,7 +149,7 @@ def _of_dataclass(tree: Any) -> Parts:
 
 
 def attributes(thing: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The attributes of an object, in its `__dict__` and in slots, without what a `cached_property` remembers."""
+    """The attributes of an object, in its `__dict__` and in slots, without those that a `cached_property` stores."""
     state: Any = object.__getstate__(thing)
     in_dict, in_slots = state if type(state) is tuple else (state, None)
     own = dict(in_dict or {})
@@ -159,9 +159,9 @@ def attributes(thing: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return own, in_slots or {}
 
 
-@lru_cache(1024)  # that many classes it may keep alive
+@lru_cache(1024)  # the cache keeps at most this many classes alive
 def cached_properties(kind: type) -> frozenset[str]:
-    """The attributes of a class that are computed once: of an instance with other numbers they would be wrong."""
+    """The attributes of a class that are computed once: in an instance with other numbers they would be wrong."""
     found = [name for base in kind.__mro__ for name, x in vars(base).items() if isinstance(x, cached_property)]
     return frozenset(found)
 
@@ -172,8 +172,8 @@ def _made(base: Any, kind: type, *args: Any) -> Any:
         return base.__new__(kind, *args)
     except TypeError as error:
         raise TypeError(
-            f"a {kind.__name__} cannot hold other numbers, for only its own constructor makes one ({error}): pass a "
-            f"list, tuple, dict or dataclass, or give {kind.__name__} a method tree_flatten"
+            f"a {kind.__name__} cannot hold other numbers, because only its own constructor makes one ({error}): pass "
+            f"a list, tuple, dict or dataclass, or give {kind.__name__} a method tree_flatten"
         ) from None
 
 
@@ -181,11 +181,11 @@ def _restore(twin: Any, in_dict: Mapping[str, Any], in_slots: Mapping[str, Any])
     if in_dict:
         vars(twin).update(in_dict)
     for name, x in in_slots.items():
-        object.__setattr__(twin, name, x)  # where the class is frozen, too
+        object.__setattr__(twin, name, x)  # also if the class is frozen
 
 
 def is_setting(tree: Any) -> bool:
-    """Whether something is no number and holds none, nor is it empty: text, a function, a list of names."""
+    """Whether it is not a number, holds no number and is not empty: text, a function, a list of names."""
     if is_leaf(tree):
         return False
     stack, seen, found = [tree], {id(tree): tree}, False
@@ -204,7 +204,7 @@ def is_setting(tree: Any) -> bool:
 
 
 def _inside(tree: Any) -> Sequence[Any] | None:
-    """What is in a container, every field of a dataclass; None for anything else."""
+    """The contents of a container, with every field of a dataclass; None for anything else."""
     if hasattr(type(tree), "__dataclass_fields__") and not isinstance(tree, Rule) and not hasattr(tree, "tree_flatten"):
         return [getattr(tree, field.name, None) for field in dataclasses.fields(tree)]
     if is_array(tree) and tree.dtype.kind != "O":
@@ -219,7 +219,7 @@ def is_array(tree: Any, path: str = "") -> bool:
     Raises
     ------
     TypeError
-        For a masked array, so that none loses its mask wherever a tree is taken apart; `path` is what it is called.
+        For a masked array: no tree operation may lose the mask. `path` is its name in the message.
     """
     if not (hasattr(tree, "ravel") and hasattr(tree, "__setitem__")):
         return False
@@ -228,7 +228,7 @@ def is_array(tree: Any, path: str = "") -> bool:
 
 
 def as_doubles(array: Any, path: str) -> Any:
-    """The array as float64, where NumPy would cast it without being told to.
+    """The array as float64, if NumPy casts it without being asked.
 
     Raises
     ------
@@ -239,18 +239,18 @@ def as_doubles(array: Any, path: str) -> Any:
 
     if array.dtype.kind == "b" or numpy.can_cast(array.dtype, numpy.float64, casting="same_kind"):
         return numpy.asarray(array, dtype=numpy.float64)
-    raise TypeError(f"{path}: an ndarray of {array.dtype} does not become float64: convert it with .astype(float)")
+    raise TypeError(f"{path}: an ndarray of {array.dtype} cannot be used as float64: convert it with .astype(float)")
 
 
 def in_doubles(tree: Any, path: str) -> Any:
-    """The same tree with NumPy's numbers as doubles: its whole numbers overflow in silence, and float32 rounds.
+    """The same tree with NumPy's numbers as doubles: NumPy's integers overflow silently, and float32 rounds.
 
     Python's own numbers stay as they are.
 
     Raises
     ------
     TypeError
-        For an ndarray or NumPy scalar that is not of real numbers; the message gives its path.
+        For an ndarray or NumPy scalar that does not hold real numbers; the message names it.
     """
     if is_leaf(tree) or (type(tree) in (list, tuple) and only_leaves(tree)):
         return tree
@@ -269,7 +269,7 @@ def in_doubles(tree: Any, path: str) -> Any:
 
 
 def is_leaf(tree: Any) -> bool:
-    """Whether it is a float or a Value, and so no container; other numbers are leaves too."""
+    """Whether it is a float or a Value, so surely not a container; other numbers are leaves too."""
     return type(tree) is float or isinstance(tree, Value)
 
 
@@ -279,7 +279,7 @@ def only_leaves(items: Sequence[Any]) -> bool:
 
 
 def only_floats(leaves: Sequence[Any]) -> bool:
-    """Whether all of them are floats, and none a Value."""
+    """Whether all of them are floats and none is a Value."""
     return set(map(type, leaves)) <= {float}
 
 
@@ -300,21 +300,21 @@ def make_array(leaves: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
 
 def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any], Rebuild]:
-    """The leaves of a tree, each a float or a Value, and how to build the same tree from others.
+    """The leaves of a tree, each a float or a Value, and how to build the same tree from other leaves.
 
     Parameters
     ----------
     tree : tree of numbers
-        Numbers of any real kind become floats, Values stay.
+        Real numbers of any type become floats, Values stay.
     path : str
-        What error messages call the tree.
+        The name of the tree in error messages.
     arrays : bool
         Whether to keep an ndarray whole, as one leaf.
 
     Raises
     ------
     TypeError
-        If a leaf is not a real number; the message gives its path.
+        If a leaf is not a real number; the message names it.
 
     Examples
     --------
@@ -350,7 +350,7 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
 
 
 def leaf_names(tree: Any, name: str = "") -> list[str]:
-    """What the leaves of a tree are called, in their order.
+    """The names of the leaves of a tree, in order.
 
     Examples
     --------
@@ -379,16 +379,16 @@ def _leaf(tree: Any, path: str) -> tuple[list[Any], Rebuild]:
 
 
 def pairs(first: Any, second: Any, names: tuple[str, str] = ("the first", "the second")) -> list[tuple[Any, Any]]:
-    """The leaves of two trees of the same shape, side by side and as they are, in the order of the first.
+    """The leaves of two trees of the same shape, in pairs and unchanged, in the order of the first tree.
 
-    Dictionaries are matched by their keys, all else by position; an ndarray matches lists of its shape.
+    Dictionaries are matched by their keys, everything else by position; an ndarray matches lists of its shape.
 
     Parameters
     ----------
     first, second : tree of numbers
-        What to compare.
+        The trees.
     names : (str, str)
-        What error messages call the two.
+        Their names in error messages.
 
     Raises
     ------
@@ -426,7 +426,7 @@ def pairs(first: Any, second: Any, names: tuple[str, str] = ("the first", "the s
 
 
 def _matched(a: Any, parts: Parts, b: Any, others: Parts) -> list[tuple[str, Any, Any]] | None:
-    """The children of two containers side by side; None if they do not match."""
+    """The children of two containers in pairs; None if they do not match."""
     second = [child for _, child in others.named]
     if isinstance(a, dict) and isinstance(b, dict):
         if set(parts.keys) != set(others.keys):
@@ -448,7 +448,7 @@ def _shape(tree: Any, parts: Parts | None) -> str:
 
 
 def lower(tree: Any) -> Any:
-    """The same tree with plain floats for Values; what is neither container nor Value stays as it is."""
+    """The same tree with plain floats instead of Values; anything that is neither container nor Value stays."""
     if isinstance(tree, Value):
         return tree.data
     parts = children(tree)

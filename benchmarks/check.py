@@ -26,7 +26,7 @@ def finite_differences(function: Callable[[Array], float], x: Array, step: float
 
 
 def report(what: str, actual: Array | float, expected: Array | float, tolerance: float) -> None:
-    """Print the error relative to the largest number expected, and refuse one above the tolerance."""
+    """Print the error relative to the largest expected number; raise if it is above the tolerance."""
     error = float(np.max(np.abs(np.subtract(actual, expected))) / np.max(np.abs(expected)))
     print(f"{what:44} {error:.1e}")
     if not error <= tolerance:
@@ -42,7 +42,7 @@ def gradient_step(
 
 
 def mlp() -> None:
-    """Whole and broken blocks of lanes."""
+    """Full and partial blocks of lanes."""
     data = problems.mlp_data()
     parameters, gradient = data["parameters"], np.zeros(337)
     for samples in (1, 7, 8, 9, 100):

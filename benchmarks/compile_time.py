@@ -1,9 +1,9 @@
-"""What compiling costs, stage by stage, as programs grow: it should be linear in their length.
+"""The cost of compiling, stage by stage, as programs grow: it should be linear in their length.
 
     python benchmarks/compile_time.py [--sizes 1500 10000 100000] [--only recurrence sum …] [--huge]
 
-Each program is compiled in a process of its own, with nothing from the disk's cache, and its results are compared with
-the eager engine's. ``--huge`` adds programs of a million instructions. Read how the microseconds an instruction
+Each program is compiled in its own process, without the cache on disk, and its results are compared with those of
+the eager engine. ``--huge`` adds programs of a million instructions. Read how the microseconds per instruction
 change from size to size; the seconds depend on the machine.
 """
 
@@ -27,7 +27,7 @@ Shape = Callable[[Any, int, Any], Any]
 
 
 def recurrence(x: Sequence[Any], size: int, m: Any) -> Any:
-    """Two numbers that depend on one another all along: Duffing's oscillator by symplectic Euler steps."""
+    """Two numbers that depend on each other at every step: Duffing's oscillator by symplectic Euler steps."""
     place, speed = x[0], x[1]
     for _ in range(size // 6):
         place = place + 0.01 * speed
@@ -36,7 +36,7 @@ def recurrence(x: Sequence[Any], size: int, m: Any) -> Any:
 
 
 def recurrence_with_calls(x: Sequence[Any], size: int, m: Any) -> Any:
-    """A pendulum under a force that fades: one sine and one exponential a step."""
+    """A pendulum under a decaying force: one sine and one exponential per step."""
     place, speed = x[0], x[1]
     for step in range(size // 8):
         place = place + 0.01 * speed
@@ -45,17 +45,17 @@ def recurrence_with_calls(x: Sequence[Any], size: int, m: Any) -> Any:
 
 
 def wide_sum(x: Sequence[Any], size: int, m: Any) -> Any:
-    """One sum of terms that do not depend on one another."""
+    """One sum of independent terms."""
     return m.sum([(x[k % INPUTS] + 0.001 * k) * x[(k // INPUTS) % INPUTS] for k in range(size // 3)])
 
 
 def wide_sum_with_calls(x: Sequence[Any], size: int, m: Any) -> Any:
-    """The same of sines and exponentials."""
+    """The same sum, of sines and exponentials."""
     return m.sum([(m.sin if k % 2 else m.exp)(x[k % INPUTS] - 0.0001 * k) for k in range(size // 3)])
 
 
 def dense(x: Sequence[Any], size: int, m: Any) -> Any:
-    """Layers of eight numbers, each of all eight before: every value is used far from where it was made."""
+    """Layers of eight numbers, each computed from all eight before: every value is used far from where it was made."""
     for layer in range(size // (INPUTS * (2 * INPUTS + 1))):
         x = [
             m.tanh(m.sum([(0.3 + 0.01 * ((layer + i + j) % 13)) * x[j] for j in range(INPUTS)])) for i in range(INPUTS)
@@ -74,7 +74,7 @@ def lanes(x: Sequence[Any], size: int, m: Any) -> Any:
 
 
 def branches(x: Sequence[Any], size: int, m: Any) -> Any:
-    """A loop that tests a number in every turn: one guard for each."""
+    """A loop that tests a number in every step: one guard for each."""
     total = x[0]
     for k in range(size // 3):
         total = total + 0.1 * x[k % INPUTS] if total < 0.7 * k + 1.0 else total * 0.5
@@ -88,7 +88,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def function_of(name: str, size: int, m: Any) -> Callable[[Sequence[Any]], Any]:
-    """The function of a shape, or its gradient, whose program has about so many instructions."""
+    """The function of a shape, or its gradient, with a program of about `size` instructions."""
     from autograd import value_and_grad
 
     shape = name.removesuffix(", gradient")
@@ -98,7 +98,7 @@ def function_of(name: str, size: int, m: Any) -> Callable[[Sequence[Any]], Any]:
 
 
 def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
-    """Seconds of every stage, instructions compiled, bytes of peak memory and of machine code."""
+    """Seconds for every stage, instructions compiled, bytes of peak memory and of machine code."""
     import llvmlite.binding as llvm
 
     import autograd.math as am
@@ -110,7 +110,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     from autograd.ir import simplify
 
     os.environ["AUTOGRAD_CACHE"] = "off"
-    jit(lambda x: am.sin(x) + 1.0)(1.0)  # what is only done once in a process
+    jit(lambda x: am.sin(x) + 1.0)(1.0)  # warm up: some work is done once per process
     function = function_of(name, size, am)
     x = np.linspace(0.1, 0.8, INPUTS).tolist()
     seconds: dict[str, float] = {}
@@ -153,8 +153,8 @@ def main() -> None:
     """Measure the shapes and sizes that the command line names."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--sizes", nargs="*", type=int, default=[1500, 10_000, 100_000])
-    options.add_argument("--only", nargs="*", metavar="SHAPE", help="shapes whose names start so")
-    options.add_argument("--huge", action="store_true", help="a million instructions, too")
+    options.add_argument("--only", nargs="*", metavar="SHAPE", help="shapes whose names start with these")
+    options.add_argument("--huge", action="store_true", help="also a million instructions")
     arguments = options.parse_args()
     sizes = arguments.sizes + ([1_000_000] if arguments.huge else [])
     names = [name + suffix for name in SHAPES for suffix in ("", ", gradient")]

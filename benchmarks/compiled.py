@@ -2,8 +2,8 @@
 
     python benchmarks/compiled.py [--peers PYTHON] [--only mlp gmm bundle "least squares" options rosenbrock expression]
 
-Ratios are to the C++ program: by hand and with its gradient for the network, the bare value for the others, a tape
-for single calls. Every call of ours starts from ndarrays and ends with ndarrays.
+Ratios are to the C++ program: hand-written with its gradient for the network, only the value for the others, a tape
+for single calls. Every call of this project starts from ndarrays and ends with ndarrays.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
 
 
 def _training_step(parameters: Array, x: Array, y: Array, decorate: Any) -> Prepared:
-    """Loss and `backward()`, where the loss closes over Values as over the parameters of a model."""
+    """Loss and `backward()`; the loss closes over Values, like the parameters of a model."""
     import autograd.math as am
     from autograd import Value, vmap
 

@@ -1,6 +1,6 @@
-"""The C++ programs of ``native/`` as contenders: called through ctypes on buffers made ready.
+"""The C++ programs of ``native/`` as contenders: called through ctypes on prepared buffers.
 
-Most compute the value alone (the primal): what a gradient costs is told as a multiple of that.
+Most compute only the value (the primal); the cost of a gradient is a multiple of it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _(parameters: Array, features: Array) -> Prepared:
     residuals = np.zeros_like(features)
     call = native("bundle", "bundle_residuals", len(features), parameters, features, residuals)
     call()
-    # The others return the Jacobian, so this one is checked here.
+    # The other contenders return the Jacobian, so this value is checked here.
     some = zip(parameters[:100].tolist(), features[:100].tolist(), strict=True)
     expected = [problems.bundle_residual(p, feature, problems.FloatMath) for p, feature in some]
     np.testing.assert_allclose(residuals[:100], expected, rtol=1e-9)

@@ -1,4 +1,4 @@
-"""Eager graphs, built, swept and dropped at every call: our Value against micrograd, XAD and pure Python, in one run.
+"""Eager graphs, built, swept and dropped at every call: this Value, micrograd, XAD and pure Python, in one run.
 
     python benchmarks/eager.py [--peers PYTHON] [--large] [--only mlp gpt greeks readme chain nodes]
 
@@ -23,7 +23,7 @@ GPT_NAME = "camila"
 
 
 def noted(prepared: Prepared) -> Prepared:
-    """The same, with a note which of our two engines was timed."""
+    """The same, with a note that says which build of the engine was timed."""
     from autograd import Value
 
     prepared.notes["engine"] = "Python" if isinstance(Value.__add__, FunctionType) else "C"
@@ -69,19 +69,19 @@ def _(name: str, seed: int) -> Prepared:
 
 
 def per_node(timings: list[Timing]) -> str:
-    """Nanoseconds a node for each contender, of its least time."""
+    """Nanoseconds per node for each contender, from its shortest time."""
     return "  ".join(f"{t.name} {t.least / float(t.notes['nodes']) * 1e9:.0f} ns a node" for t in timings)
 
 
 def node_costs(run: Any, ours: list[tuple[str, str]], sizes: tuple[int, ...]) -> None:
-    """The same chain at growing sizes: what a node costs should not grow with it."""
+    """The same chain at growing sizes: the cost of a node should not grow with it."""
     for nodes in sizes:
         data = {"links": nodes // 2}
         print(per_node(run(f"A chain of {nodes:,} nodes", "chain", data, [*ours, XAD])), flush=True)
 
 
 def benchmarks(runner: Runner, ours: list[tuple[str, str]], large: bool) -> dict[str, Any]:
-    """What ``--only`` can name, each a function without arguments."""
+    """The benchmarks that ``--only`` can name, each a function without arguments."""
     run = runner.run
     return {
         "mlp": lambda: run(

@@ -1,7 +1,7 @@
-"""Time contenders against one another in one run: results compared first, rounds interleaved, ratios printed.
+"""Time contenders in one run: compare their results first, interleave the rounds, print ratios.
 
-Each contender lives in a process of its own, under whichever interpreter has its library, and times itself there;
-this side only says when. A contender is a function of a problem's data that returns a `Prepared`, entered in
+Each contender runs in its own process, with the interpreter that has its library, and times itself there;
+this module only starts the timing. A contender is a function of a problem's data that returns a `Prepared`, entered in
 the registry of its module with `contender`.
 """
 
@@ -32,11 +32,11 @@ from native.build import cache_folder
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-PEERS = ("peers", "cpp")  # modules of contenders that are not ours
-SHORTEST_BATCH = 2e-3  # seconds; calls faster than this are timed many to a batch
+PEERS = ("peers", "cpp")  # modules of other contenders
+SHORTEST_BATCH = 2e-3  # seconds; faster calls are timed many at a time
 
 
-# --- what a contender's module says ------------------------------------------------------------------------------
+# --- what a contender's module contains --------------------------------------------------------------------------
 
 
 @dataclass
@@ -46,11 +46,11 @@ class Prepared:
     Attributes
     ----------
     call : callable without arguments
-        What is timed, with everything that a user of the library would wait for.
+        The timed call, with everything that a user of the library would wait for.
     arrays : callable
         Turns what ``call`` returned into the ndarrays that are compared; not timed.
     notes : dict
-        What else is worth printing, such as bytes per node.
+        Other things to print, such as bytes per node.
     """
 
     call: Callable[[], Any]
@@ -73,7 +73,7 @@ def contender(problem: str, name: str, *imports: str) -> Callable[[Prepare], Pre
 
 
 def peak_bytes() -> int:
-    """The most memory this process has held so far."""
+    """The most memory that this process has used so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -82,7 +82,7 @@ def peak_bytes() -> int:
 
 
 def serve(module: str) -> None:
-    """Answer requests on standard input until it ends; whatever the libraries print goes to standard error."""
+    """Answer requests on standard input until it ends; output of the libraries goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     call: Callable[[], Any] | None = None
@@ -143,13 +143,13 @@ def _receive(stream: IO[bytes]) -> Any:
 
 
 class Worker:
-    """One contender in a process of its own."""
+    """One contender in its own process."""
 
     def __init__(self, python: str, module: str, ours: bool) -> None:
-        # Our package is found where this process found it; a peer's environment must not see it.
+        # Only our contenders get the path of this package: a peer's environment must not see it.
         paths = [str(HERE), *([*sys.path[1:], str(ROOT)] if ours else [])]
         environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        environment["AUTOGRAD_CACHE"] = "off"  # preparing is compiling, not finding what was compiled before
+        environment["AUTOGRAD_CACHE"] = "off"  # preparing must compile, not load from the cache
         program = f"import harness; harness.serve({module!r})"
         self.name = f"{module} under {python}"
         self.process = subprocess.Popen(
@@ -157,7 +157,7 @@ class Worker:
         )
 
     def ask(self, *request: Any) -> Any:
-        """Send one request and wait for its answer; raise what went wrong over there."""
+        """Send one request and wait for its answer; raise if it is an error."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         pickle.dump(request, self.process.stdin)
@@ -178,7 +178,7 @@ class Worker:
 
 @dataclass
 class Timing:
-    """What one contender took: seconds to prepare, and per call in every batch of every round."""
+    """The times of one contender: seconds to prepare, and per call in every batch of every round."""
 
     name: str
     prepare: float
@@ -187,27 +187,27 @@ class Timing:
 
     @property
     def least(self) -> float:
-        """The shortest: what the machine's other work disturbed least."""
+        """The shortest time: the one least disturbed by other work of the machine."""
         return min(self.times)
 
     @property
     def median(self) -> float:
-        """The usual."""
+        """The median time."""
         return statistics.median(self.times)
 
 
 @dataclass(frozen=True)
 class Runner:
-    """Who competes, where the peers live, and how long each contender is timed.
+    """Which contenders run, where the peers are installed, and how long each contender is timed.
 
     Attributes
     ----------
     python : str or None
-        The interpreter that has the peers' libraries; None: an environment is made for those that compete.
+        The interpreter that has the peers' libraries; with None an environment is made for those that run.
     seconds, rounds : float, int
-        Of each contender in each round, and how many rounds.
+        The time of each contender in each round, and the number of rounds.
     peers, ours : bool
-        Whether they compete.
+        Whether they run.
     """
 
     python: str | None = None
@@ -229,12 +229,12 @@ class Runner:
         Parameters
         ----------
         title, problem : str
-            What is printed, and the key in the registry.
+            The title to print, and the key in the registry.
         data : dict
             Keyword arguments of every contender's function.
         contenders : sequence of (module, name)
-            Ratios are to the first. Each one's results are compared with the fullest results before it: one that
-            computes the value alone returns only that.
+            Ratios are to the first. The results of each are compared with the most complete results before it: one that
+            computes only the value returns only that.
         tolerance : float
             Largest difference allowed, relative to the largest number in each result array.
 
@@ -272,7 +272,7 @@ class Runner:
 def _compare(
     who: str, expected: Sequence[NDArray[np.float64]], actual: Sequence[NDArray[np.float64]], tolerance: float
 ) -> None:
-    """Compare as many results as both have: a primal program returns the value alone."""
+    """Compare the results that both have: a primal program returns only the value."""
     for position, (one, other) in enumerate(zip(expected, actual, strict=False)):
         if one.shape != other.shape:
             raise AssertionError(f"{who}: result {position} has shape {other.shape}, not {one.shape}")
@@ -307,7 +307,7 @@ def _duration(seconds: float) -> str:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that every benchmark has."""
+    """The options of every benchmark."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument(
         "--peers",
@@ -318,15 +318,15 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     options.add_argument("--seconds", type=float, default=0.3, help="per contender and round")
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--only", nargs="*", metavar="PROBLEM", help="run these problems alone")
+    options.add_argument("--only", nargs="*", metavar="PROBLEM", help="run only these problems")
     who = options.add_mutually_exclusive_group()
     who.add_argument("--only-ours", action="store_true", help="no peers: nothing is installed")
-    who.add_argument("--without-ours", action="store_true", help="the peers among themselves")
+    who.add_argument("--without-ours", action="store_true", help="run only the peers")
     return options
 
 
 def runner(options: argparse.Namespace) -> Runner:
-    """A `Runner` as the command line asks, on one core where the system lets us choose."""
+    """A `Runner` with the options of the command line, on one core if the system allows it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}, one core")
@@ -334,8 +334,8 @@ def runner(options: argparse.Namespace) -> Runner:
 
 
 def _environment_for(names: Sequence[tuple[str, str]]) -> str:
-    """The interpreter of an environment with the libraries that these peers need, and no others."""
-    importlib.import_module("peers")  # enters its contenders; it imports their libraries only when they are prepared
+    """The interpreter of an environment with only the libraries that these peers need."""
+    importlib.import_module("peers")  # registers its contenders; libraries are imported only when these are prepared
     libraries = {"numpy", *[needed.partition(".")[0] for name in names for needed in _registry[name][1]]}
     lines = (HERE / "peers-requirements.txt").read_text(encoding="utf-8").splitlines()
     requirements = [line for line in lines if line.partition("==")[0] in libraries]

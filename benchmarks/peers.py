@@ -1,7 +1,7 @@
-"""The peers, each in the form of the problem that is fastest for it; runs in the peers' own environment.
+"""The peers, each with the problem in its fastest form; this module runs in the peers' own environment.
 
-A contender returns ndarrays or numbers read out at the end of a call, as its user would need them. "buffers" and
-"device arrays" mean that inputs and outputs lie ready in the library's own form, its best case.
+A contender returns ndarrays or numbers, read at the end of a call, as its user would need them. "buffers" and
+"device arrays" mean that inputs and outputs are ready in the library's own form, which is its best case.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Array = problems.Array
 
 
 def _jax() -> tuple[Any, Any, Any]:
-    """jax, jax.numpy and the mathematics that `problems` asks for, in double precision."""
+    """jax, jax.numpy and the mathematical functions that `problems` needs, in double precision."""
     import jax
     import jax.numpy as jnp
 
@@ -58,7 +58,7 @@ def _jax_mlp_loss(p: Any, x: Any, y: Any) -> Any:
 
 
 def _jax_ready(function: Callable[..., Any], *arguments: Array) -> Prepared:
-    """``jit(function)`` on device arrays; the results are waited for and stay on the device."""
+    """``jit(function)`` on device arrays; the call waits for the results, which stay on the device."""
     import jax
     import jax.numpy as jnp
 
@@ -273,7 +273,7 @@ def _casadi_function(inputs: list[Any], outputs: list[Any], in_c: bool) -> Any:
 
     folder = os.getcwd()
     with tempfile.TemporaryDirectory() as scratch:
-        os.chdir(scratch)  # where CasADi leaves its C files
+        os.chdir(scratch)  # CasADi writes its C files here
         try:
             return casadi.Function("f", inputs, outputs, IN_C if in_c else {})
         finally:
@@ -281,7 +281,7 @@ def _casadi_function(inputs: list[Any], outputs: list[Any], in_c: bool) -> Any:
 
 
 def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *arguments: Array) -> Prepared:
-    """A function on buffers made ready.
+    """A function on prepared buffers.
 
     CasADi stores matrices by columns, so a C-ordered (n, d) array is its d by n matrix.
     """
@@ -303,7 +303,7 @@ def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *argument
 
 
 def _squeezed(prepared: Prepared, *shapes: tuple[int, ...]) -> Prepared:
-    """The same, its results reshaped before they are compared."""
+    """The same, with results reshaped before they are compared."""
     prepared.arrays = lambda results: [r.reshape(s) for r, s in zip(results, shapes, strict=True)]
     return prepared
 
@@ -349,7 +349,7 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
 
 
 def _casadi_gmm(alphas: Array, means: Array, icf: Array, x: Array, in_c: bool) -> Prepared:
-    """What the points share is computed once; the likelihood is mapped over them with its adjoint."""
+    """The parts that all points share are computed once; the likelihood and its adjoint are mapped over the points."""
     ca, m = _casadi()
     (n, d), (k, width) = x.shape, icf.shape
 
@@ -443,7 +443,7 @@ def _casadi_options(columns: dict[str, Array], in_c: bool) -> Prepared:
     price = problems.black_scholes(*(p[i] for i in range(5)), m=m)
     second, first = ca.hessian(price, p)
     upper = [second[i, j] for i in range(5) for j in range(i, 5)]
-    # CasADi's map wants an option's numbers side by side, in and out.
+    # CasADi's map needs an option's numbers next to each other, in and out.
     single = ca.Function("single", [p], [ca.vertcat(price, first, *upper)])
     options = ca.MX.sym("p", 5, n)
     mapped = single.map(n, "serial")(options)
@@ -502,7 +502,7 @@ for _problem in ("rosenbrock", "expression"):
 
 
 def _xad() -> tuple[Any, Any, Any]:
-    """The active number, a tape that is recording, and the mathematics."""
+    """The active number type, a recording tape, and the mathematical functions."""
     import xad.math
     from xad.adj_1st import Real, Tape
 
@@ -514,7 +514,7 @@ def _xad() -> tuple[Any, Any, Any]:
 
 
 def _xad_gradient(function: Callable[..., Any], tape: Any, inputs: list[Any]) -> tuple[float, list[float]]:
-    """Record anew, sweep, read: one tape serves all calls."""
+    """Record again, sweep and read: all calls use one tape."""
     tape.clearAll()
     for number in inputs:
         tape.registerInput(number)
@@ -625,13 +625,13 @@ def _(x: Array) -> Prepared:
     return Prepared(lambda: _xad_gradient(function, tape, [real(number) for number in numbers]))
 
 
-# --- micrograd, and a pure-Python class in microgpt's manner -----------------------------------------------------
+# --- micrograd, and a pure-Python class in the style of microgpt -------------------------------------------------
 
 
 def _micrograd() -> tuple[Any, Any]:
     from micrograd.engine import Value
 
-    sys.setrecursionlimit(10**7)  # its sweep calls itself once a node
+    sys.setrecursionlimit(10**7)  # its sweep recurses once per node
     return Value, SimpleNamespace(relu=Value.relu)
 
 

@@ -1,6 +1,6 @@
-"""A pure-Python scalar engine in microgpt's manner: the peer that our eager engine is measured against there.
+"""A pure-Python scalar engine in the style of microgpt, to compare the eager engine with.
 
-Every node keeps its operands and the local derivatives towards them; there is nothing else to it.
+Every node keeps its operands and its local derivatives by them, and nothing else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Value:
         return Value(math.log(self.data), (self,), (1.0 / self.data,))
 
     def relu(self) -> Value:
-        """The same, or zero where it is negative."""
+        """The number, or zero if it is negative."""
         return Value(max(self.data, 0.0), (self,), (float(self.data > 0),))
 
     def __neg__(self) -> Value:
@@ -64,7 +64,7 @@ class Value:
     __rmul__ = __mul__
 
     def backward(self) -> None:
-        """Add the derivative of this node towards every node below it to that node's ``grad``."""
+        """Add the derivative of this node by every node below it to that node's ``grad``."""
         order: list[Value] = []
         seen: set[Value] = set()
         waiting: list[tuple[Value, bool]] = [(self, False)]

@@ -1,7 +1,7 @@
-"""The benchmark problems, each written once as plain scalar Python, and the seeded data they run on.
+"""The benchmark problems, each written once as plain scalar Python, and their seeded data.
 
-A function takes its mathematics as an argument ``m``: `FloatMath` here for floats, ``autograd.math`` for our
-Values, a peer's functions for a peer's numbers. Whatever the number type, the text that runs is this one.
+A function takes its mathematical functions as an argument ``m``: `FloatMath` here for floats, ``autograd.math`` for our
+Values, a peer's functions for a peer's numbers. The same source runs for every number type.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Number = Any  # a float, or whatever stands in for one: a Value, a tracer, a symbol, an active double
+Number = Any  # a float, or a replacement for one: a Value, a tracer, a symbol, an active double
 
 
 def _log_sum_exp(values: Sequence[float]) -> float:
@@ -32,7 +32,7 @@ FloatMath = SimpleNamespace(
 
 
 def loop_vmap(function: Callable[..., Any], in_axes: Sequence[int | None], reduce: str) -> Callable[..., Any]:
-    """Map over rows with a loop: ``autograd.vmap`` for numbers that have none."""
+    """Map over rows with a loop: a ``vmap`` for number types that have none."""
 
     def mapped(*arguments: Any) -> Any:
         rows = next(len(a) for a, axis in zip(arguments, in_axes, strict=True) if axis == 0)
@@ -53,7 +53,7 @@ MLP_DECAY = 1e-4
 
 
 def mlp_layers(parameters: Sequence[Number]) -> list[list[tuple[list[Number], Number]]]:
-    """Cut 337 parameters, W1 b1 W2 b2 W3 b3 one after another, into layers of (weights, bias)."""
+    """Cut 337 parameters, W1 b1 W2 b2 W3 b3 in this order, into layers of (weights, bias)."""
     layers, start = [], 0
     for fan_in, fan_out in pairwise(MLP_SIZES):
         biases = start + fan_in * fan_out
@@ -139,7 +139,7 @@ def gmm_log_posterior(
 def gmm_components(
     alphas: Sequence[Number], means: Sequence[Any], icf: Sequence[Any], m: Any
 ) -> tuple[list[Number], list[list[Number]], list[list[Number]]]:
-    """What all points share: log weight times determinant, diagonal and triangle of each component's factor."""
+    """The parts that all points share: log weight times determinant, diagonal and triangle of each factor."""
     d = len(means[0])
     offsets = [sum(factor[:d], alpha) for alpha, factor in zip(alphas, icf, strict=True)]
     diagonals = [[m.exp(q) for q in factor[:d]] for factor in icf]
@@ -166,7 +166,7 @@ def gmm_log_likelihood(
 
 
 def gmm_prior(alphas: Sequence[Number], means: Sequence[Any], icf: Sequence[Any], n: int, m: Any) -> Number:
-    """What does not depend on the points: weights' normalisation, Wishart prior, constant."""
+    """The part that does not depend on the points: normalisation of the weights, Wishart prior, constant."""
     d = len(means[0])
     squares = sum(m.exp(q) ** 2 for factor in icf for q in factor[:d]) + sum(
         q * q for factor in icf for q in factor[d:]
@@ -189,7 +189,7 @@ def _squared_distance(
 
 
 def gmm_constant(n: int, k: int, d: int) -> float:
-    """The part of the log-posterior that depends on the sizes alone."""
+    """The part of the log-posterior that depends only on the sizes."""
     freedom = d + WISHART_M + 1
     log_gamma = 0.25 * d * (d - 1) * math.log(math.pi) + sum(
         math.lgamma(0.5 * freedom + 0.5 * (1 - j)) for j in range(1, d + 1)
@@ -219,7 +219,7 @@ def _cross(a: Sequence[Number], b: Sequence[Number]) -> list[Number]:
 
 
 def rotate(rotation: Sequence[Number], x: Sequence[Number], m: Any) -> list[Number]:
-    """Turn ``x`` about the axis ``rotation`` by its length in radians; to first order at length zero."""
+    """Rotate ``x`` about the axis ``rotation`` by its length in radians; to first order at length zero."""
     if rotation[0] == 0 and rotation[1] == 0 and rotation[2] == 0:
         return [xi + ci for xi, ci in zip(x, _cross(rotation, x), strict=True)]
     return rotate_away_from_zero(rotation, x, m)
@@ -241,7 +241,7 @@ def bundle_residual(
     m: Any,
     rotate: Callable[..., list[Number]] = rotate,
 ) -> list[Number]:
-    """Weighted reprojection error, 2 residuals of 15 parameters.
+    """Weighted reprojection error: 2 residuals from 15 parameters.
 
     The parameters are the camera (rotation 3, centre 3, focal length, principal point 2, radial distortion 2), the
     point (3) and the observation's weight (1).
@@ -332,7 +332,7 @@ def options_data(options: int = 1_000_000, seed: int = 0) -> dict[str, Array]:
 
 
 def rosenbrock(x: Sequence[Number]) -> Number:
-    """Rosenbrock's valley in as many dimensions as ``x`` has."""
+    """Rosenbrock's valley in the dimensions of ``x``."""
     total = 0.0
     for here, following in pairwise(x):
         valley, slope = following - here * here, 1.0 - here
@@ -362,7 +362,7 @@ def expression_data() -> dict[str, Array]:
 
 
 def chain(start: Number, factor: Number, links: int) -> Number:
-    """``links`` multiply-adds one after another: two nodes each, and as deep as it is long."""
+    """``links`` multiply-adds in sequence, two nodes each: the depth grows with the length."""
     value = start
     for _ in range(links):
         value = value * factor + 0.5

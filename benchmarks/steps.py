@@ -1,6 +1,6 @@
-"""The eager programs: what one call builds, sweeps and drops, for any number type with micrograd's interface.
+"""The eager programs: each call builds, sweeps and drops a graph, for any number type with micrograd's interface.
 
-``value`` is a class with ``.data``, ``.grad`` and ``.backward()``, ``m`` the mathematics that goes with it. Used for
+``value`` is a class with ``.data``, ``.grad`` and ``.backward()``, ``m`` its mathematical functions. Used for
 our own Values, micrograd's, and the pure-Python class of `plain_value`.
 """
 
@@ -36,7 +36,7 @@ def mlp(value: Any, m: Any, parameters: Any, x: Any, y: Any) -> Prepared:
 
 
 def chain(value: Any, links: int) -> Prepared:
-    """A chain of multiply-adds, two nodes a link, and the most memory it needed a node."""
+    """A chain of multiply-adds, two nodes per link, and the peak memory per node."""
 
     def step() -> tuple[float, float, float]:
         start, factor = value(1.0), value(0.999)
@@ -48,7 +48,7 @@ def chain(value: Any, links: int) -> Prepared:
 
 
 def weighed(step: Any, nodes: int) -> Prepared:
-    """Note nodes, and the bytes each needed at the peak where there are enough of them to tell."""
+    """Note the number of nodes, and the peak bytes per node if there are enough nodes to measure it."""
     notes: dict[str, float | str] = {"nodes": nodes}
     if nodes >= NODES_WORTH_WEIGHING:
         before = peak_bytes()
@@ -58,7 +58,7 @@ def weighed(step: Any, nodes: int) -> Prepared:
 
 
 def readme(value: Any, m: Any, a: float, b: float) -> Prepared:
-    """The README-sized graph, built anew and swept."""
+    """The graph of micrograd's README, built and swept."""
 
     def step() -> tuple[float, float, float]:
         first, second = value(a), value(b)
@@ -70,7 +70,7 @@ def readme(value: Any, m: Any, a: float, b: float) -> Prepared:
 
 
 def greeks(value: Any, m: Any, **columns: Any) -> Prepared:
-    """Price and first-order Greeks of one option after another, each a graph of its own."""
+    """Price and first-order Greeks of one option after another, each with its own graph."""
     rows = list(zip(*(columns[name].tolist() for name in problems.OPTION_ARGUMENTS), strict=True))
 
     def step() -> list[list[float]]:
@@ -86,7 +86,7 @@ def greeks(value: Any, m: Any, **columns: Any) -> Prepared:
 
 
 def gpt(value: Any, name: str, seed: int) -> Prepared:
-    """One training step of the small GPT: loss over the letters of a name, gradient, Adam; it goes on learning."""
+    """One training step of the small GPT: loss over the letters of a name, gradient, Adam; training continues."""
     model = transformer.matrices(value, random.Random(seed))
     optimiser = transformer.Adam([p for matrix in model.values() for row in matrix for p in row])
 

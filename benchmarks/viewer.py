@@ -1,7 +1,7 @@
-"""How fast the gradient-flow viewer opens and steps in Chromium on graphs of about 5,000 nodes, folded and unfolded.
+"""Measure how fast the gradient-flow viewer opens and steps in Chromium on graphs of about 5,000 nodes.
 
-Run it with the `test` extra installed and Chromium on the path: ``python benchmarks/viewer.py``. Frames are counted by
-the browser: each is one step of the sweep, painted. Between a page of one box and these, only the ratio means much.
+Run it with the `test` extra installed and Chromium on the PATH: ``python benchmarks/viewer.py``. The browser counts
+frames: each is one painted step of the sweep. Compare these graphs with a page of one box; read only the ratio.
 """
 
 import shutil
@@ -38,7 +38,7 @@ FRAMES = """async (count) => {
 
 
 def measure(browser, name, shown):
-    """Print one line for a page: seconds to open, steps a second, the slowest frames."""
+    """Print one line for a page: seconds to open, steps per second, the slowest frames."""
     path = Path(tempfile.mkdtemp()) / "flow.html"
     shown.save(path)
     page = browser.new_page(viewport={"width": 1280, "height": 800})
@@ -74,7 +74,7 @@ def main():
         ("training loss, folded", loss, None),
         ("loop without labels, folded", long_chain(1250), None),
     ]
-    if "--unfolded" in sys.argv:  # laying it out takes Graphviz half a minute
+    if "--unfolded" in sys.argv:  # Graphviz needs half a minute for the layout
         graphs += [
             ("loop, all nodes", long_chain(1250), True),
             ("training loss, all nodes", training_loss([2, 8, 1], 150)[1], True),

@@ -11,9 +11,9 @@ import random
 from itertools import pairwise
 from pathlib import Path
 
-WIDTH = 16  # numbers that stand for a character
-HEADS = 4  # of attention, each works on its share of the width
-CONTEXT = 16  # characters that it can look back on
+WIDTH = 16  # numbers per character
+HEADS = 4  # of attention, each works on its part of the width
+CONTEXT = 16  # characters that it can look back at
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 EDGE = len(LETTERS)  # the token before the first and after the last letter
 
@@ -75,7 +75,7 @@ def softmax(logits):
 
 
 def attend(query, keys, values):
-    """For each head the mean of what was seen, weighted by how well keys answer the query."""
+    """Per head, the mean of the earlier values, weighted by how their keys match the query."""
     share, attended = WIDTH // HEADS, []
     for head in range(HEADS):
         part = slice(head * share, (head + 1) * share)
@@ -92,7 +92,7 @@ def attend(query, keys, values):
 
 
 def predict(model, token, seen):
-    """Logits of the next token; `seen` holds the earlier keys and values, and gets its own."""
+    """Logits of the next token; `seen` holds the earlier keys and values, and gets new ones."""
     x = normalised(plus(model["token"][token], model["position"][len(seen)]))
     normal = normalised(x)
     seen.append((apply(model["key"], normal), apply(model["value"], normal)))
@@ -115,7 +115,7 @@ def surprise(model, name):
 
 
 class Adam:
-    """Gradient descent with a momentum and a step size of its own for every parameter.
+    """Gradient descent with a separate momentum and step size for every parameter.
 
     D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
     """
@@ -138,7 +138,7 @@ class Adam:
 
 
 def train(value, steps, seed=42):
-    """Learn one name after the other; yields the model with the loss of each step."""
+    """Learn one name after the other; yield the model with the loss of each step."""
     generator = random.Random(seed)
     names = first_names()
     generator.shuffle(names)
@@ -152,7 +152,7 @@ def train(value, steps, seed=42):
 
 
 def invent(model, generator, temperature=0.7):
-    """A new name, letter by letter, each drawn by its probability."""
+    """A new name; each letter is drawn by its probability."""
     name, token, seen = "", EDGE, []
     while len(seen) < CONTEXT:
         weights = [
@@ -167,7 +167,7 @@ def invent(model, generator, temperature=0.7):
 
 
 def main():
-    """Train and show what was learned."""
+    """Train, and print invented names."""
     from autograd import Value, no_grad
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -26,8 +26,8 @@ def exact_value(name: str, point: Sequence[float]) -> mpf:
 def exact_partial(name: str, point: Sequence[float], orders: Sequence[int]) -> mpf:
     """A partial derivative of the primitive, to 50 digits.
 
-    Steps are 2**-100 of the smallest operand, or of 1, so the error is some 1e-60 of the derivative. There are digits
-    enough for differences of values that agree in their first 320 digits; what is less than their rounding is 0.
+    Steps are 2**-100 of the smallest operand, or of 1, so the relative error is about 1e-60. There are enough digits
+    for differences of values whose first 320 digits agree; a difference below their rounding is taken as 0.
     """
     reference = REFERENCES[name]
     if tuple(orders) in reference.partials:
@@ -51,7 +51,7 @@ def exact_partial(name: str, point: Sequence[float], orders: Sequence[int]) -> m
 
 
 def allowed_rounding(name: str, point: Sequence[float], orders: Sequence[int]) -> mpf:
-    """The absolute error that cancellation excuses, where the reference says that terms cancel: 16 last bits."""
+    """The absolute error allowed for cancellation, where the reference says that terms cancel: 16 last bits."""
     reference, order = REFERENCES[name], sum(orders)
     with mpmath.workdps(50):
         total = mpf(0)
@@ -65,7 +65,7 @@ def allowed_rounding(name: str, point: Sequence[float], orders: Sequence[int]) -
 
 
 def relative_error(name: str, point: Sequence[float], orders: Sequence[int], actual: float) -> float:
-    """How far a value or partial derivative is from the exact one, beyond what cancellation and underflow excuse."""
+    """The relative error of a value or partial derivative, less the error allowed for cancellation and underflow."""
     exact = exact_partial(name, point, orders) if any(orders) else exact_value(name, point)
     if not isfinite(actual):
         return 0.0 if actual == float(exact) else inf

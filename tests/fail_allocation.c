@@ -1,4 +1,4 @@
-/* For tests: let the n-th allocation from now on fail, and no other. CPython's own `_testcapi.set_nomemory` does the like,
+/* For tests: let only the n-th allocation from now on fail. CPython's `_testcapi.set_nomemory` does nearly the same,
 but is not in every distribution. */
 
 #define PY_SSIZE_T_CLEAN

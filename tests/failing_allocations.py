@@ -2,7 +2,7 @@
 
     python failing_allocations.py DIRECTORY [NAME...]
 
-DIRECTORY has the module fail_allocation. What is run is printed before it runs, so that a crash has a name.
+DIRECTORY has the module fail_allocation. Each operation is printed before it runs, so that a crash has a name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST = 2000  # allocations of one operation
 
 
 class Labelled(Value):
-    """A subclass of the user's, with fields of its own."""
+    """A subclass with its own fields, as a user writes it."""
 
 
 def xy() -> tuple[Value, Value]:
@@ -50,7 +50,7 @@ def graph(kind: type[Value] = Value, length: int = 40) -> Any:
 
 
 def shown(thing: Any) -> Any:
-    """What can be compared of a result."""
+    """The parts of a result that can be compared."""
     if isinstance(thing, Value):
         nodes = autograd.topological_order(thing)
         return [
@@ -67,7 +67,7 @@ def shown(thing: Any) -> Any:
 
 
 def after(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The arguments after the call: what it did to them."""
+    """The arguments after the call, to see its effect on them."""
 
     def call(*args: Any) -> Any:
         return function(*args), args
@@ -76,7 +76,7 @@ def after(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def in_mode(mode: Callable[[], Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function in a mode."""
+    """Run the function in a mode."""
 
     def call(*args: Any) -> Any:
         with mode():
@@ -86,12 +86,12 @@ def in_mode(mode: Callable[[], Any], function: Callable[..., Any]) -> Callable[.
 
 
 def on(function: Callable[..., Any], *args: Any) -> Prepare:
-    """An operation on two new leaves and other arguments."""
+    """Make an operation on two new leaves and other arguments."""
     return lambda: (function, (*xy(), *args))
 
 
 def on_graph(function: Callable[..., Any], kind: type[Value] = Value) -> Prepare:
-    """An operation on a new graph."""
+    """Make an operation on a new graph."""
     return lambda: (function, (graph(kind),))
 
 
@@ -136,11 +136,11 @@ def operators() -> Iterator[tuple[str, Prepare]]:
 
 
 def table() -> Iterator[tuple[str, Prepare]]:
-    """Every row of the table."""
+    """Every primitive of the table."""
     numbers = [0.5, 0.75, 0.25]
     for name, rule in rules.TABLE.items():
         if name in ("digamma", "polygamma"):
-            continue  # SciPy's
+            continue  # it calls SciPy
         for count in (rule.arity,) if rule.arity else (2, 5, 200):
             operands = (numbers * count)[:count]
             yield f"row {name} of {count}", lambda rule=rule, operands=operands: (rule, tuple(map(Value, operands)))
@@ -163,7 +163,7 @@ def table() -> Iterator[tuple[str, Prepare]]:
 
 
 def sweeps() -> Iterator[tuple[str, Prepare]]:
-    """Sweeps, and graphs as wholes."""
+    """Sweeps, and operations on whole graphs."""
     kinds = {"": Value, " of a subclass": Labelled}
     for kind, made in kinds.items():
         yield f"backward{kind}", on_graph(after(lambda y: y.backward()), made)
@@ -205,7 +205,7 @@ def sweeps() -> Iterator[tuple[str, Prepare]]:
 
 
 def long_graph() -> Any:
-    """A graph of more nodes than the arrays of a sweep are kept for."""
+    """A graph with so many nodes that a sweep does not keep its arrays."""
     y = x = Value(1.0)
     for _ in range(70_000):
         y = (y + x) * 0.5
@@ -229,7 +229,7 @@ def transforms() -> Iterator[tuple[str, Prepare]]:
 
 
 def compiled_calls() -> Iterator[tuple[str, Prepare]]:
-    """Machine code, by the short way and by the general one, for every kind of argument and result."""
+    """Machine code, called by the fast path and by the slow one, for every kind of argument and result."""
     vector, matrix = np.linspace(0.1, 0.9, 7), np.linspace(0.1, 0.9, 12).reshape(4, 3)
     w = Value(0.5)
     by_name = jit(lambda x, y: x * y)
@@ -283,14 +283,14 @@ def outcome(prepare: Prepare) -> Any:
 
 
 def run(prepare: Prepare, fail: Any) -> int:
-    """Let each allocation of an operation fail once; how many failed."""
+    """Let each allocation of an operation fail once; return how many failed."""
     expected = outcome(prepare)
     assert expected == outcome(prepare)
     n = 0
     while n < MOST:
-        n += 1 + n // 40  # each of the first, then fewer
+        n += 1 + n // 40  # each of the first ones, then fewer
         function, args = prepare()
-        context = contextvars.copy_context()  # CPython needs memory to set a ContextVar back, so a mode may stay
+        context = contextvars.copy_context()  # CPython needs memory to reset a ContextVar, so a mode may stay set
         result: Any = None
         raised: Any = None
         try:
@@ -313,7 +313,7 @@ def run(prepare: Prepare, fail: Any) -> int:
 
 
 def main() -> None:
-    """Run the groups that are named, or all."""
+    """Run the named groups, or all."""
     faulthandler.enable()
     folder, *chosen = sys.argv[1:]
     sys.path.insert(0, folder)

@@ -1,9 +1,9 @@
-"""A program for test_fuzz_c.py: calls whatever the C modules offer with whatever there is.
+"""A program for test_fuzz_c.py: calls every function of the C modules with objects of every kind.
 
     python fuzz_c.py CASES
 
-The only failure is a crash, so results and exceptions are dropped. The last call is in the log that faulthandler's
-trace ends in.
+Only a crash is a failure, so results and exceptions are dropped. The last call is in the log that faulthandler's
+trace ends with.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from autograd import Value, jit, native, rules, sweep
 from autograd.compiler import c_build
 
 nodes, calls = native.extension, c_build.extension
-MODULES = [module for module in (nodes, calls) if module is not None]  # none in the pure build, where this only loads
-LISTS: list[list[Any]] = []  # those that calls are made with: hostile objects change them
+MODULES = [module for module in (nodes, calls) if module is not None]  # none in the pure build
+LISTS: list[list[Any]] = []  # the lists in arguments of calls: hostile objects change them
 
 
 class HostileError(Exception):
-    """What the methods of hostile objects raise."""
+    """The error that methods of hostile objects raise."""
 
 
 def _disturb(self: Any, *args: Any) -> Any:
@@ -79,7 +79,7 @@ METHODS = {f"__{name}__": _disturb for name in NAMES}
 
 
 class Meta(type):
-    """A metaclass that disturbs when it is asked for attributes."""
+    """A metaclass that disturbs when an attribute is read."""
 
     def __getattr__(cls, name: str) -> Any:
         return _disturb(cls)
@@ -94,7 +94,7 @@ SHARED = Value(1.5)
 
 
 def made() -> list[Any]:
-    """One of each kind, new every time."""
+    """One new object of each kind."""
     x, y = Value(1.5), Value(0.5, label="y")
     z = x * y + am.sum([x, y, x * 2.0])
     odd = OddValue.__new__(OddValue)
@@ -144,7 +144,7 @@ def entry_points() -> list[tuple[str, Any]]:
     return [(name, point) for name, point in found if callable(point)]
 
 
-# A name and a class that other calls use must stay what they are.
+# Other calls use a name and a class that must not change.
 SKIPPED = {"__class__", "__setattr__", "__delattr__", "__init_subclass__", "__subclasshook__", "__dir__"}
 POINTS = entry_points()
 ATTRIBUTES = [
@@ -163,7 +163,7 @@ ATTRIBUTES = [
 
 
 def call(data: st.DataObject) -> None:
-    """One call, or one attribute."""
+    """Make one call, or set one attribute."""
     LISTS.clear()
     things = made()
     LISTS[:] = [thing for thing in things if type(thing) is list]
@@ -199,7 +199,7 @@ def call(data: st.DataObject) -> None:
 
 
 def main() -> None:
-    """Run so many cases."""
+    """Run a number of cases."""
     faulthandler.enable()
     cases = int(sys.argv[1])
 

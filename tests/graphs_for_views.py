@@ -1,4 +1,4 @@
-"""Graphs that the tests of the viewer share."""
+"""Graphs for the tests of the viewer."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What the rows of the table are in exact arithmetic: one mpmath function for every primitive."""
+"""The primitives in exact arithmetic: one mpmath function for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ class Reference:
     value : callable
         Takes one mpf per operand.
     ulps : float
-        How many units in the last place the row's value may be off: 4, where the standard library is that good.
+        The allowed error of the value in units in the last place: 4, where the standard library is as good.
     partials : mapping
-        Orders of derivation → function, where differences of values take too long or are not known to be smooth.
+        Orders of derivation → function, if differences of values take too long or the values may not be smooth.
     within : float
         Operands beyond ``within``, or closer to 0 than its reciprocal, may make an intermediate result leave the double
         range although the value would not.
     cancels : tuple of int
-        Orders of derivation (0 is the value) that are sums of terms which may cancel, so that the last bit of an
-        operand changes more than the last bits of the result: as much error is allowed as 16 such bits make.
+        Orders of derivation (0 is the value) that are sums of terms which may cancel, so the last bit of an
+        operand changes more than the last bits of the result: the allowed error is that of 16 such bits.
     terms : mapping
-        Order of derivation → the size of the terms that cancel where the derivative is 0 or close to it: an error of
+        Order of derivation → the size of the terms that cancel where the derivative is near 0: an error of
         16 of their last bits is allowed.
     """
 
@@ -40,7 +40,7 @@ class Reference:
 
 
 def quotient(rounding: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    """The whole number of times that b goes into a, with digits enough for the whole double range."""
+    """The whole number of times that b goes into a, with enough digits for the whole double range."""
 
     def whole(a: mpf, b: mpf) -> mpf:
         with mpmath.workdps(1000):
@@ -50,7 +50,7 @@ def quotient(rounding: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def remaining(rounding: Callable[[Any], Any]) -> Reference:
-    """A remainder a - q b, with a q that is constant but for jumps."""
+    """A remainder a - q b; q is constant except for jumps."""
     whole = quotient(rounding)
 
     def value(a: mpf, b: mpf) -> mpf:
@@ -61,7 +61,7 @@ def remaining(rounding: Callable[[Any], Any]) -> Reference:
     return Reference(value, ulps=1, partials=partials)
 
 
-NO_SECOND = {(i, k - i): lambda a, b: mpf(0) for k in (2, 3, 4) for i in range(k + 1)}  # nor any higher
+NO_SECOND = {(i, k - i): lambda a, b: mpf(0) for k in (2, 3, 4) for i in range(k + 1)}  # and all higher ones
 
 
 def round_half_even(x: mpf) -> mpf:
@@ -82,7 +82,7 @@ def sigmoid(x: mpf) -> mpf:
 
 
 def erfc(x: mpf) -> mpf:
-    """The complementary error function; beyond 1e6 it is less than 10**-400000000000, and mpmath refuses to tell."""
+    """The complementary error function; beyond 1e6 it is below 10**-400000000000, which mpmath does not compute."""
     return mpf(0) if x > 1e6 else mpmath.erfc(x)
 
 
@@ -104,7 +104,7 @@ def dot(*xs: mpf) -> mpf:
 
 
 def logsumexp(*xs: mpf) -> mpf:
-    """The logarithm of the sum of the exponentials; the largest is taken out, for log1p to have all its digits."""
+    """The logarithm of the sum of the exponentials; the largest is factored out, so that log1p has all its digits."""
     largest = max(xs)
     rest = list(xs)
     rest.remove(largest)
@@ -157,7 +157,7 @@ REFERENCES = {
     "erfc": Reference(erfc),
     "gamma": Reference(
         mpmath.gamma,
-        ulps=20,  # Python's own
+        ulps=20,  # from Python's math
         partials={
             (1,): lambda x: mpmath.gamma(x) * mpmath.psi(0, x),
             (2,): lambda x: mpmath.gamma(x) * (mpmath.psi(0, x) ** 2 + mpmath.psi(1, x)),
@@ -177,7 +177,7 @@ REFERENCES = {
     ),
     "polygamma": Reference(
         lambda n, x: mpmath.psi(int(n), x),
-        ulps=100,  # SciPy's
+        ulps=100,  # from SciPy
         partials={(0, 1): lambda n, x: mpmath.psi(int(n) + 1, x), (0, 2): lambda n, x: mpmath.psi(int(n) + 2, x)},
     ),
     "floor": Reference(mpmath.floor, ulps=0),

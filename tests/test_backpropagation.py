@@ -1,4 +1,4 @@
-"""The questions about backpropagation that this project grew from, each answered with numbers."""
+"""The questions about backpropagation from which this project started, each answered with numbers."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ TWO_BY_TWO = {  # weights[l][k][j] leads from neuron j of a layer to neuron k of
 
 
 def values(numbers):
-    """The same nested lists with Values for numbers."""
+    """The same nested lists with Values instead of numbers."""
     return [values(x) for x in numbers] if isinstance(numbers, list) else Value(numbers)
 
 
@@ -59,7 +59,7 @@ def network(sizes, seed):
 
 
 def two_by_two_after(steps):
-    """Weights and error after so many steps of gradient descent with rate 0.5; the biases stay."""
+    """Weights and error after `steps` steps of gradient descent with rate 0.5; the biases stay."""
     weights, error = values(TWO_BY_TWO["weights"]), None
     flat = [w for matrix in weights for row in matrix for w in row]
     for step in range(steps + 1):
@@ -157,7 +157,7 @@ def test_d_the_general_algorithm(sizes, seed):
 def test_e_a_weight_before_two_hidden_layers():
     """e) With a layer j between h and o, ∂E/∂w1 = Σ over h1's direct neighbours on the right of their messages · local.
 
-    The recorded sweep shows it: h1's adjoint is the sum of what its products with the weights to the neurons of j send.
+    The recorded sweep shows it: h1's adjoint is the sum of the messages from its products with the weights to layer j.
     """
     weights, biases, inputs, targets = network([2, 2, 3, 2], seed=7)
     _, h, j, outputs = activations(weights, biases, inputs)
@@ -178,7 +178,7 @@ def test_e_a_weight_before_two_hidden_layers():
 
 
 def test_f_a_time_series_sums_its_observations():
-    """f) The gradient of the summed error is the sum of the gradients per observation, with the numbers both ways."""
+    """f) The gradient of the summed error is the sum of the gradients per observation; both are computed."""
     series = [(0.1 * t, math.sin(0.1 * t)) for t in range(50)]
 
     def error(parameters, observations):
@@ -201,7 +201,7 @@ def test_f_a_time_series_sums_its_observations():
 
 
 def test_f_accumulation_over_observations():
-    """f) The same with nodes: backward after every observation adds up to what one backward of the sum gives."""
+    """f) The same with nodes: one backward per observation adds up to one backward of the sum."""
     series = [(float(t), 0.3 * t + 0.5) for t in range(10)]
     w, b = Value(0.1), Value(0.2)
     for t, x in series:

@@ -1,4 +1,4 @@
-"""The C build is the class of value.py: same results bit for bit, same attributes, same errors, nothing leaked."""
+"""The C build is the class of value.py: the same results bit for bit, the same attributes and errors, no leaks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from two_builds import PYTHON, C, bits, needs_c, outcome, seen
 import autograd
 
 ROOT = Path(__file__).parents[1]
-OURS = autograd.Value  # of the build that this process imports, and so the one that pickle finds
-pytestmark = [needs_c, pytest.mark.filterwarnings("ignore::RuntimeWarning")]  # NumPy and SciPy on extreme numbers
+OURS = autograd.Value  # from the build that this process imports; pickle finds this one
+pytestmark = [needs_c, pytest.mark.filterwarnings("ignore::RuntimeWarning")]  # NumPy and SciPy warn of extreme numbers
 
 floats = st.floats(width=64) | st.sampled_from([0.0, -0.0, 0.5, 1.0, -1.0, 2.0, -2.0, 3.0, 1e-310, 709.0, -745.0])
 FIXED = [name for name, rule in C.rules_module.TABLE.items() if rule.arity is not None]
@@ -41,7 +41,7 @@ MANY = [name for name, rule in C.rules_module.TABLE.items() if rule.arity is Non
 
 
 def both(run):
-    """Run something on each build and return the two outcomes, which should be equal."""
+    """Run something on each build and return the two outcomes, which must be equal."""
     return outcome(run, PYTHON), outcome(run, C)
 
 
@@ -49,7 +49,7 @@ def both(run):
 
 
 def test_the_generated_header_is_current():
-    """autograd/_rules.h is what tools/generate_rules.py makes of the table."""
+    """autograd/_rules.h equals the output of tools/generate_rules.py."""
     script = ROOT / "tools" / "generate_rules.py"
     spec = importlib.util.spec_from_file_location("generate_rules", script)
     generator = importlib.util.module_from_spec(spec)
@@ -61,9 +61,9 @@ def test_the_generated_header_is_current():
 @given(data=st.data())
 @settings(max_examples=200)
 def test_rows_agree_bit_for_bit(name, data):
-    """Value and local derivatives of every row, on Values and constants of any size."""
+    """Value and local derivatives of every primitive, on Values and constants of any size."""
     arity = C.rules_module.TABLE[name].arity
-    moderate = st.floats(-50.0, 50.0)  # SciPy's zeta function counts up from far below 0, one by one
+    moderate = st.floats(-50.0, 50.0)  # SciPy's zeta function takes one step per whole number below 0
     numbers = data.draw(st.tuples(*[moderate if name in FROM_SCIPY else floats] * arity))
     constant = data.draw(st.tuples(*[st.booleans()] * arity))
 
@@ -79,7 +79,7 @@ def test_rows_agree_bit_for_bit(name, data):
 @given(data=st.data())
 @settings(max_examples=200)
 def test_rows_of_many_operands_agree_bit_for_bit(name, data):
-    """The same for sums, products, maxima and their like, ties and nans among them."""
+    """The same for sums, products, maxima and other n-ary primitives, with ties and nans."""
     some = st.lists(floats | st.integers(-2, 2).map(float), max_size=9)
     numbers = data.draw(some)
     constant = data.draw(st.lists(st.booleans(), min_size=len(numbers), max_size=len(numbers)))
@@ -131,7 +131,7 @@ def subclass(build):
 
 
 def real(build, thing, x):
-    """Return the thing, or what stands for it in a build."""
+    """Return the thing, or its counterpart in a build."""
     kinds = {
         "VALUE": lambda: build.Value(x),
         "VALUES": lambda: [build.Value(x), build.Value(2.0), x],
@@ -143,7 +143,7 @@ def real(build, thing, x):
 
 
 def without_names(result):
-    """Leave out of a message what differs for a reason: how Python itself names built-in functions."""
+    """Remove from a message what may differ: Python's own names of built-in functions."""
     if isinstance(result, tuple) and result[:2] == ("raised", "TypeError") and "argument" in result[2]:
         return result[:2]
     return result
@@ -152,7 +152,7 @@ def without_names(result):
 @given(x=floats, other=ANYTHING, operation=st.sampled_from(OPERATORS))
 @settings(max_examples=1500)
 def test_operators_agree_on_anything(x, other, operation):
-    """Every binary operator, from both sides, on every kind of object: results, or errors to the letter."""
+    """Every binary operator, from both sides, on every kind of object: the same results or the same error messages."""
     for run in (
         lambda build: operation(build.Value(x, "x"), real(build, other, x)),
         lambda build: operation(real(build, other, x), build.Value(x, "x")),
@@ -165,7 +165,7 @@ def test_operators_agree_on_anything(x, other, operation):
 @given(x=floats, operation=st.sampled_from(UNARY))
 @settings(max_examples=300)
 def test_conversions_and_unary_operators_agree(x, operation):
-    """Every way in which Python looks at one object."""
+    """Every conversion and unary operator of Python."""
     expected, actual = both(lambda build: operation(build.Value(x, "x")))
     assert expected == actual
 
@@ -181,7 +181,7 @@ def test_methods_and_attributes_agree_on_anything(x, name, others):
         return attribute(*[real(build, other, x) for other in others]) if callable(attribute) else attribute
 
     if name in ("__pow__", "__rpow__") and len(others) > 1:
-        return  # the modulus, which C and Python hand on differently; see the test of three arguments
+        return  # C and Python pass the modulus on differently; see the test of three arguments
     expected, actual = map(without_names, both(run))
     assert expected == actual
 
@@ -190,7 +190,7 @@ def test_methods_and_attributes_agree_on_anything(x, name, others):
 @given(x=floats, name=st.sampled_from(FUNCTIONS), others=st.lists(ANYTHING, max_size=3), generator=st.booleans())
 @settings(max_examples=2500)
 def test_functions_of_the_math_module_agree_on_anything(x, name, others, generator):
-    """Every function of autograd.math, on arguments of any kind, generators among them."""
+    """Every function of autograd.math, on arguments of any kind, also generators."""
 
     def run(build):
         operands = [real(build, other, x) for other in others]
@@ -271,7 +271,7 @@ def test_three_argument_pow_is_refused_alike():
 
 
 def test_errors_name_the_class_as_python_does():
-    """'Value' and not a dotted name, in the messages that the interpreter itself writes."""
+    """The interpreter's own messages say 'Value', not a dotted name."""
     with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \+: 'Value' and 'str'"):
         C.Value(1.0) + "x"
     assert ("Value", "autograd.value") == (C.Value.__name__, C.Value.__module__)
@@ -326,7 +326,7 @@ def test_random_graphs_agree(seed):
 
 
 def test_pickles_are_portable_between_the_builds(tmp_path):
-    """What one build pickles, a process that runs the other reads, and back."""
+    """A process with one build reads the pickles of the other, and the reverse."""
     program = (
         "import pickle, sys, autograd\n"
         "graph = pickle.load(open(sys.argv[1], 'rb'))\n"
@@ -351,12 +351,12 @@ def test_pickles_are_portable_between_the_builds(tmp_path):
 
 
 def references():
-    """Return the reference counts of every row: each node that was made by one holds a reference to it."""
+    """Return the reference count of every rule: each node holds a reference to its rule."""
     return {name: sys.getrefcount(rule) for name, rule in C.rules_module.TABLE.items()}
 
 
 def test_a_node_is_small_and_unknown_to_the_garbage_collector():
-    """At most 112 bytes with two operands; the collector has no part in it."""
+    """At most 112 bytes with two operands, and not tracked by the collector."""
     import gc
 
     node = C.Value(1.0) * C.Value(2.0)
@@ -367,7 +367,7 @@ def test_a_node_is_small_and_unknown_to_the_garbage_collector():
 
 @pytest.mark.slow
 def test_references_are_balanced_over_a_million_operations():
-    """Random operations of all kinds, most of them nodes on nodes: nothing keeps a reference when they are gone."""
+    """Random operations of all kinds, most of them nodes on nodes: no reference is left when they are freed."""
     rows = [C.rules_module.TABLE[name] for name in FIXED if "gamma" not in name]
     many = [getattr(C.math_module, name) for name in ("sum", "max", "mean", "logsumexp", "prod")]
     operators = [operator.add, operator.mul, operator.sub, operator.truediv, operator.pow]
@@ -398,7 +398,7 @@ def test_references_are_balanced_over_a_million_operations():
 
 
 def test_errors_leave_no_half_built_node():
-    """An exception on the way to a node, from every place where one can come, leaks nothing."""
+    """An exception while a node is made, from every place that can raise one, leaks nothing."""
     x, before = C.Value(-1.0), references()
     bad = C.custom_gradient(lambda x, y: "no number")(lambda x: x)
     worse = C.custom_gradient(lambda x, y: 1.0)(lambda x: 1 / 0)
@@ -427,7 +427,7 @@ def stop_after(x):
 
 
 def test_missing_scipy_is_told_and_leaves_nothing(monkeypatch):
-    """The one row that needs SciPy raises ImportError through the C build too."""
+    """The primitive that needs SciPy raises ImportError through the C build too."""
     monkeypatch.setitem(sys.modules, "scipy.special", None)
     monkeypatch.setitem(sys.modules, "scipy", None)
     x, before = C.Value(2.0), references()
@@ -438,7 +438,7 @@ def test_missing_scipy_is_told_and_leaves_nothing(monkeypatch):
 
 @pytest.mark.slow
 def test_a_deep_graph_is_freed_without_recursion():
-    """A chain of a million nodes dies at once; so does one of instances of subclasses, with and without a dict."""
+    """A chain of a million nodes is freed at once; so is one of subclass instances, with and without a dict."""
     plain, slotted = type("Plain", (C.Value,), {}), type("Slotted", (C.Value,), {"__slots__": ()})
     for kind in (C.Value, plain, slotted):
         node = first = kind(1.0)
@@ -454,7 +454,7 @@ def test_a_deep_graph_is_freed_without_recursion():
 
 @pytest.mark.slow
 def test_memory_comes_back_in_order():
-    """Graphs that die in any order give their memory back; the next graph is made in it."""
+    """Graphs that are freed in any order return their memory; the next graph uses it."""
     import resource
 
     random = Random(1)
@@ -475,7 +475,7 @@ def test_memory_comes_back_in_order():
 
 
 def test_weak_references_and_their_callbacks():
-    """Weak references die with the node, their callbacks run once, and a callback may use the engine."""
+    """Weak references end with the node, their callbacks run once, and a callback may use the engine."""
     called = []
     x = C.Value(1.0)
     node = x * 2.0
@@ -494,13 +494,13 @@ def test_weak_references_and_their_callbacks():
 
 
 class Tracer(C.Value):
-    """A subclass that wants to know of every operation, as the compiler's does."""
+    """A subclass that sees every operation, like the compiler's."""
 
     seen: ClassVar[list[str]] = []
 
     @classmethod
     def apply_rule(cls, rule, operands):
-        """Note the operation and make a node of this class."""
+        """Record the operation and make a node of this class."""
         cls.seen.append(rule.name)
         node = super().apply_rule(rule, operands)
         return cls.restore(node.data, node.op, node.operands, node.local_grads)
@@ -511,7 +511,7 @@ class Tracer(C.Value):
 
 
 def test_a_subclass_sees_every_operation():
-    """Operators, methods and functions, with a Value, a float or many operands beside the instance."""
+    """Operators, methods and functions, with a Value, a float or many other operands."""
     Tracer.seen.clear()
     am, x, plain = C.math_module, Tracer(2.0), C.Value(3.0)
     results = [
@@ -528,7 +528,7 @@ def test_a_subclass_sees_every_operation():
 
 
 def test_a_subclass_with_a_dict_is_collected_copied_and_pickled():
-    """Attributes of instances travel with copies; a cycle through the dict alone is found by the collector."""
+    """Copies keep the attributes of instances; the collector finds a cycle that goes through the dict only."""
     import gc
 
     kind = type("Noted", (C.Value,), {})
@@ -545,7 +545,7 @@ def test_a_subclass_with_a_dict_is_collected_copied_and_pickled():
 
 
 def test_the_class_of_a_node_cannot_be_swapped():
-    """Memory of one class is never given back as that of another."""
+    """Memory of one class is never returned as memory of another."""
     kind = type("Other", (C.Value,), {"__slots__": ()})
     with pytest.raises(TypeError):
         C.Value(1.0).__class__ = kind
@@ -577,7 +577,7 @@ def chain(build, links):
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals on this system")
 @pytest.mark.parametrize("build", [C, PYTHON], ids=["c", "python"])
 def test_a_signal_interrupts_a_long_sweep(build):
-    """Ctrl-C in the middle of a sweep raises there, and no gradient has changed; the next sweep is as ever."""
+    """Ctrl-C in the middle of a sweep raises there, and no gradient has changed; the next sweep works."""
     first, last = chain(build, 1_500_000 if build is C else 200_000)
 
     def interrupt(number, frame):
@@ -598,7 +598,7 @@ def test_a_signal_interrupts_a_long_sweep(build):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals on this system")
 def test_a_signal_handler_may_sweep_the_same_graph():
-    """A sweep that is interrupted by another sweep of the same nodes comes out right, and so does that one."""
+    """If a sweep is interrupted by another sweep of the same nodes, both give the right result."""
     first, last = chain(C, 1_000_000)
     sweeps = []
 
@@ -620,7 +620,7 @@ def test_a_signal_handler_may_sweep_the_same_graph():
 
 
 def test_threads_share_a_graph():
-    """Threads that build on and sweep the same leaves add up to the same gradients."""
+    """Threads that use and sweep the same leaves add up to the same gradients."""
     x = C.Value(2.0)
     shared = chain(C, 2000)[1] * x
 
@@ -638,7 +638,7 @@ def test_threads_share_a_graph():
 
 
 def test_modes_belong_to_their_context():
-    """no_grad and detect_anomaly nest, and neither threads nor tasks disturb one another."""
+    """no_grad and detect_anomaly nest, and threads and tasks do not affect each other."""
     x = C.Value(3.0, "x")
     with C.no_grad():
         assert () == (x * x).parents
@@ -678,7 +678,7 @@ def test_collecting_the_nodes_that_are_made():
 
 
 def test_an_anomalous_sweep_changes_nothing():
-    """Under detect_anomaly the first message that is not finite raises, with its node named, before any .grad."""
+    """Under detect_anomaly the first message that is not finite raises and names its node, before any .grad changes."""
     x = C.Value(0.0, "x")
     y = x.sqrt()
     with C.detect_anomaly(), pytest.raises(C.AnomalyError, match=r"local derivative inf.* from sqrt\(x=0.0\)"):
@@ -699,7 +699,7 @@ def test_an_anomalous_sweep_changes_nothing():
     ids=lambda x: f"{type(x).__name__} {getattr(x, 'dtype', '')}",
 )  # fmt: skip
 def test_inner_products_take_numbers_from_anywhere(numbers):
-    """Lists, tuples and arrays of any layout, in one node whose constants are those numbers."""
+    """Lists, tuples and arrays of any layout make one node whose constants are their numbers."""
     x = [C.Value(4.0), C.Value(5.0), C.Value(6.0)]
     for left, right in ((x, numbers), (numbers, x), (tuple(x), numbers), (np.array(x, dtype=object), numbers)):
         node = C.math_module.dot(left, right)
@@ -713,14 +713,14 @@ def test_inner_products_take_numbers_from_anywhere(numbers):
 
 @pytest.mark.parametrize(("pure", "expected"), [("", "c "), ("0", "c "), ("1", "python AUTOGRAD_PURE_PYTHON is set")])
 def test_the_environment_may_refuse_the_c_build(pure, expected):
-    """backend() tells which build is in use, and `why_python` why it is not the C one."""
+    """backend() names the build in use, and `why_python` says why it is not the C build."""
     environment = {**os.environ, "AUTOGRAD_PURE_PYTHON": pure, "PYTHONPATH": str(ROOT)}
     program = "import autograd; print(autograd.backend(), autograd.native.why_python, end='')"
     assert expected == subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
 
 
 def test_a_second_copy_of_the_package_falls_back_to_python():
-    """The C build serves one copy; another one says so and works."""
+    """The C build works for one copy of the package; another copy says so and works in Python."""
     program = (
         "import sys, autograd\n"
         "for name in [n for n in sys.modules if n.startswith('autograd')]: del sys.modules[name]\n"

@@ -1,7 +1,7 @@
-"""Nodes that stand for calls, checkpoints and compiled functions: what comes from making the call again is right.
+"""Nodes that stand for calls, checkpoints and compiled functions: the results of repeating the call are right.
 
-Higher derivatives, other operands, copies and pickles all go back to the call. What it was given may have changed
-meanwhile: then the answer is that of the first run, or an error.
+Higher derivatives, other operands, copies and pickles all repeat the call. Its arguments may have changed
+since: then the result is that of the first run, or an error.
 """
 
 import copy
@@ -48,17 +48,17 @@ BOTH = pytest.mark.parametrize("keep", [checkpoint, jit])
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path, monkeypatch):
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def same(function):
-    """In place of `checkpoint` or `jit`: the function as it is."""
+    """In place of `checkpoint` or `jit`: the function itself."""
     return function
 
 
 def close(expected, actual):
-    """Equal but for the last digits; Values are equal if their numbers are."""
+    """Equal except for the last digits; Values are compared by their numbers."""
     np.testing.assert_allclose(lower(actual), lower(expected), rtol=1e-12, atol=1e-14)
 
 
@@ -68,7 +68,7 @@ def derivatives(function):
 
 
 def second(function, x):
-    """The second derivative in four ways, which agree."""
+    """The second derivative, computed in four ways that must agree."""
     by_reverse = grad(grad(function))(x)
     close(by_reverse, jvp(grad(function), (x,), (1.0,))[1])
     close(by_reverse, hvp(function)(x, 1.0))
@@ -81,7 +81,7 @@ def second(function, x):
 
 @BOTH
 def test_closures_bound_late(keep):
-    """A lambda in a loop sees the loop's variable as it was in its round."""
+    """A lambda in a loop sees the loop's variable as it was when the lambda was called."""
     layers = [lambda h: am.sin(h) * h, lambda h: h**3 + h, lambda h: am.exp(-h * h)]
 
     def deep(keep):
@@ -98,7 +98,7 @@ def test_closures_bound_late(keep):
 
 @BOTH
 def test_an_argument_that_is_filled_anew(keep):
-    """A list, a dict and a buffer that change after the call: each call has its arguments as they were."""
+    """A list, a dict and a buffer change after the call: each call keeps its arguments as they were."""
 
     def looped(keep):
         step = keep(lambda s: am.sin(s[0]) * s[1])
@@ -122,7 +122,7 @@ def test_an_argument_that_is_filled_anew(keep):
 
 @dataclass
 class State:
-    """Two numbers, and one that `__init__` does not set."""
+    """Two fields, and one that `__init__` does not take."""
 
     a: object
     b: list = field(default_factory=list)
@@ -133,7 +133,7 @@ Pair = namedtuple("Pair", "a b")
 
 
 def test_arguments_of_all_kinds_are_kept():
-    """Dataclasses, namedtuples, arrays of Values, subclasses of list and dict, and lists that are one and the same."""
+    """Dataclasses, namedtuples, arrays of Values, subclasses of list and dict, and one list under two names."""
 
     class Stack(list):
         """A list with a name."""
@@ -142,7 +142,7 @@ def test_arguments_of_all_kinds_are_kept():
 
     @checkpoint
     def step(state, pair, array, stack, one, other):
-        one[0] = one[0] * 2.0  # seen through the other name
+        one[0] = one[0] * 2.0  # visible through the other name
         return state.a * state.b[0] + pair.a * pair.b[0] + array[0] ** 2 * array[1] + stack[0] ** 3 + other[0] ** 2
 
     def function(x):
@@ -156,19 +156,19 @@ def test_arguments_of_all_kinds_are_kept():
 
 
 class Box:
-    """A module of a number that is no Value."""
+    """A module with a number that is not a Value."""
 
     def __init__(self, number):
         self.number = number
 
     def tree_flatten(self):
-        """Its child, and how to make another."""
+        """Its child, and how to rebuild it."""
         return [(".number", self.number)], lambda new: Box(*new)
 
 
 @pytest.mark.parametrize("argument", [Box(2.0), State(2.0, [3.0]), [2.0], {"a": [2.0]}, np.array([2.0])])
 def test_arguments_of_a_function_that_closes_over_values_are_kept(argument):
-    """Arguments without Values take a short way; what they hold may change after the call all the same."""
+    """Arguments without Values have a shorter code path; their contents may still change after the call."""
 
     def function(x):
         given = copy.deepcopy(argument)
@@ -189,10 +189,10 @@ def test_arguments_of_a_function_that_closes_over_values_are_kept(argument):
 
 
 def test_functions_of_all_kinds_are_kept():
-    """A function that calls itself, a partial, a method, defaults, a transform's result: with their variables."""
+    """A function that calls itself, a partial, a method, defaults, a transform's result keep their variables."""
 
     def changed(number, keep):
-        """The function of that number, which is kept, called, and sees another factor from then on."""
+        """The result of a kept function for this number; afterwards the function sees another factor."""
 
         def function(x):
             factor = 2.0
@@ -225,7 +225,7 @@ def test_functions_of_all_kinds_are_kept():
 
 
 def test_a_variable_rebound_between_the_runs():
-    """The checkpoint has its closure's variables as they were, those of functions that it calls, too."""
+    """The checkpoint keeps its closure's variables as they were, also those of functions that it calls."""
 
     def function(x):
         factor = 2.0
@@ -251,7 +251,7 @@ def with_global(h):
 
 @pytest.mark.parametrize("at", [1.0, 2.0])
 def test_a_global_rebound_between_the_runs(monkeypatch, at):
-    """Of a checkpoint an error, even where value and gradient are the same; what was compiled keeps its number."""
+    """A checkpoint raises an error, even if value and gradient are the same; a compiled function keeps its number."""
 
     def through(keep):
         def function(x):
@@ -272,7 +272,7 @@ def test_a_global_rebound_between_the_runs(monkeypatch, at):
 @BOTH
 @pytest.mark.parametrize("at", [1.0, 2.0])
 def test_data_assigned_between_value_and_second_derivative(keep, at):
-    """Training between the two is an error that says so."""
+    """Training between the two raises an error that says so."""
     w = Value(3.0)
     kept = keep(lambda h: w * (h - 2.0) ** 2)
 
@@ -288,7 +288,7 @@ def test_data_assigned_between_value_and_second_derivative(keep, at):
 
 
 def test_numbers_that_a_compiled_function_only_reads_stay_as_they_were():
-    """A Value read by `.data` is no operand: its number at the call serves the second derivative."""
+    """A Value read by `.data` is not an operand: the second derivative uses its number at the call."""
     w = Value(3.0)
     kept = jit(lambda h: w.data * (h - 2.0) ** 2)
 
@@ -302,7 +302,7 @@ def test_numbers_that_a_compiled_function_only_reads_stay_as_they_were():
 
 
 def test_random_numbers_in_a_checkpoint_are_refused():
-    """They are others in the second run; outside they are an argument like any other."""
+    """They differ in the second run; drawn outside, they are an argument like any other."""
     noisy = checkpoint(lambda h: h**2 * random.random())
     with pytest.raises(ValueError, match="random number"):
         grad(grad(noisy))(1.0)
@@ -324,7 +324,7 @@ def test_an_equal_value_in_place_of_another_is_not_confused():
 
 
 def test_an_exception_in_the_second_run():
-    """It comes through, with a note of where it happened; the next derivative is right again."""
+    """It reaches the user, with a note of where it happened; the next derivative is right again."""
     calls = []
 
     @checkpoint
@@ -341,7 +341,7 @@ def test_an_exception_in_the_second_run():
 
 
 def test_a_counter_in_the_closure_counts_once_for_each_run():
-    """The first run writes to the function's own variables; a second run starts where the first one started."""
+    """The first run changes the function's own variables; a second run starts where the first one started."""
     count = 0
 
     def function(h):
@@ -354,7 +354,7 @@ def test_a_counter_in_the_closure_counts_once_for_each_run():
     assert 24.0 == grad(grad(checkpoint(function)))(2.0)
 
 
-# ---- in one another, and in transforms -------------------------------------------------------------------------------
+# ---- nested, and in transforms ---------------------------------------------------------------------------------------
 
 
 def inner(keep, w):
@@ -370,7 +370,7 @@ def inner(keep, w):
 @pytest.mark.parametrize("outer", [checkpoint, jit])
 @BOTH
 def test_in_one_another(outer, keep):
-    """Checkpoints of checkpoints, of compiled functions, and the other way round, to third order."""
+    """Checkpoints of checkpoints and of compiled functions, and compiled checkpoints, to third order."""
     w = Value(1.5)
 
     def function(outer, keep):
@@ -394,7 +394,7 @@ def test_in_one_another(outer, keep):
 
 @BOTH
 def test_a_node_of_the_checkpoint_itself(keep):
-    """A node that stands for an inner call is freed with the rest of the outer one's nodes, and is differentiated."""
+    """A node that stands for an inner call is differentiated, and freed with the other nodes of the outer call."""
     x = Value(0.5)
     y = checkpoint(lambda h: keep(lambda t: t**3)(h) * h)(x)
     assert [x, y] == topological_order(y)
@@ -403,7 +403,7 @@ def test_a_node_of_the_checkpoint_itself(keep):
 
 @BOTH
 def test_over_rows(keep):
-    """Inside `vmap` and around it, with what the rows share."""
+    """Inside `vmap` and around it, with Values that all rows share."""
     xs, w = np.linspace(-1.0, 1.0, 7), Value(0.7)
 
     def function(keep):
@@ -437,7 +437,7 @@ def test_in_threads(keep):
 
 @BOTH
 def test_under_anomaly_detection_and_without_recording(keep):
-    """The second run is in no mode but its own."""
+    """The second run does not use the modes of its caller."""
     function = keep(lambda h: am.sin(h) * h)
     with detect_anomaly():
         close(second(lambda h: am.sin(h) * h, 0.5), grad(grad(function))(0.5))
@@ -447,7 +447,7 @@ def test_under_anomaly_detection_and_without_recording(keep):
 
 
 def test_what_is_not_selected_is_an_operand_without_a_message():
-    """`max` sends nothing to the smaller one, yet a graph on other numbers depends on it."""
+    """`max` sends no message to the smaller operand, but with other numbers the result depends on it."""
     x, z = Value(2.0), Value(1.0)
     y = checkpoint(lambda a, b: am.max(a, b) * 3.0)(x, z)
     assert ((x, z), (3.0, None)) == (y.operands, y.local_grads)
@@ -460,7 +460,7 @@ def test_what_is_not_selected_is_an_operand_without_a_message():
 
 @BOTH
 def test_a_graph_with_such_a_node_is_compiled(keep):
-    """`compile_graph` computes the call for the new numbers, as it does every other node (98, and not 18)."""
+    """`compile_graph` computes the call for the new numbers, like every other node (98, not 18)."""
     x, w = Value(2.0), Value(1.0)
     y = keep(lambda h: h * h * w)(x) * x + x * 5.0
     graph = compile_graph(y, [x, w])
@@ -476,7 +476,7 @@ def test_a_graph_with_such_a_node_is_compiled(keep):
 @BOTH
 @pytest.mark.parametrize("outer", [checkpoint, jit, same])
 def test_such_nodes_in_one_another_are_compiled(keep, outer):
-    """So it is for what is nested, for several results and for maps."""
+    """The same for nested calls, several results and maps."""
     xs, w = np.linspace(-1.0, 1.0, 5), Value(1.5)
 
     def function(outer, keep):
@@ -495,7 +495,7 @@ def test_such_nodes_in_one_another_are_compiled(keep, outer):
 
 @BOTH
 def test_branches_are_those_that_were_recorded(keep):
-    """A graph has no branches left; that goes for what is inside the call."""
+    """A graph contains no branches; the call inside it also keeps the recorded one."""
     x = Value(2.0)
     graph = compile_graph(keep(lambda h: h**2 if h > 0.0 else -h)(x), [x])
     assert 9.0 == graph(-3.0)
@@ -503,7 +503,7 @@ def test_branches_are_those_that_were_recorded(keep):
 
 @BOTH
 def test_the_row_computes_the_value_for_other_numbers(keep):
-    """On floats, and on Values, where the result has derivatives of all orders."""
+    """On floats, and on Values, whose result has derivatives of all orders."""
     x, z = Value(2.0), Value(3.0)
     y = keep(lambda a, b: am.sin(a) * b)(x, z)
     assert y.op.value([2.0, 3.0]) == pytest.approx(y.data, rel=1e-14)
@@ -523,7 +523,7 @@ def test_flow_checks_it_and_explain_shows_it(keep):
 
 
 def test_a_checkpoint_that_has_changed_is_no_number_in_a_graph():
-    """The second run is checked there, too."""
+    """The second run is checked there too."""
     w, x = Value(3.0), Value(2.0)
     y = checkpoint(lambda h: h * w.data)(x)
     w.data = 4.0
@@ -564,10 +564,10 @@ def graphs():
 @pytest.mark.parametrize("travel", [copy.deepcopy, lambda y: pickle.loads(pickle.dumps(y))], ids=["copy", "pickle"])
 @pytest.mark.parametrize("number", range(4))
 def test_first_and_second_derivatives_after_travel(travel, number):
-    """They equal those before, and belong to the copy's own leaves."""
+    """They equal those of the original, and belong to the copy's own leaves."""
     function = graphs()[number]
     x = Value(0.8, label="x")
-    gradient = grad(function)(x)  # its graph goes through the second derivatives
+    gradient = grad(function)(x)  # its graph contains the second derivatives
     for y in (function(x), gradient):
         x.grad = 0.0
         twin = travel(y)
@@ -581,7 +581,7 @@ def test_first_and_second_derivatives_after_travel(travel, number):
 
 
 def test_second_derivatives_of_a_node_that_travelled():
-    """The node itself, in a sweep that recomputes its derivatives."""
+    """The node itself, in a sweep that computes its derivatives again."""
     x = Value(0.8)
     for y in (first(x), jit(cube)(x)):
         for twin in (copy.deepcopy(y), pickle.loads(pickle.dumps(y))):
@@ -594,7 +594,7 @@ def test_second_derivatives_of_a_node_that_travelled():
 
 
 def test_graphs_are_loaded_in_another_process(tmp_path):
-    """By the functions' names; compiled functions need no name, for their programs travel."""
+    """They find functions by name; compiled functions need no name, because the pickle contains their programs."""
     x = Value(0.8, label="x")
     y = kept_cube(x, [2.0]) * jit(lambda t: am.sin(t))(x)
     (tmp_path / "graph.pickle").write_bytes(pickle.dumps(y))
@@ -622,15 +622,17 @@ def test_graphs_are_loaded_in_another_process(tmp_path):
 
 
 def test_a_checkpoint_without_a_name_is_refused_when_it_is_pickled():
-    """The error comes from dumping, and says what to do."""
+    """The error is raised by `dumps` and says what to do."""
     y = checkpoint(lambda h: h**2)(Value(1.0)) * 2.0
-    with pytest.raises(pickle.PicklingError, match=r"checkpoint\(<lambda>\) does not go .* at the top of a module"):
+    with pytest.raises(
+        pickle.PicklingError, match=r"checkpoint\(<lambda>\) cannot be pickled: .* at the top of a module"
+    ):
         pickle.dumps(y)
     assert 2.0 == copy.deepcopy(y).data
 
 
 def test_a_pickle_does_not_grow_with_the_chain_twice():
-    """The arguments of a checkpoint are leaves of its own in a pickle: a chain is as long as it is, not its square."""
+    """A checkpoint has its own leaves as arguments in a pickle, so a pickle grows linearly with a chain."""
 
     def size(n):
         x = Value(0.5)
@@ -642,7 +644,7 @@ def test_a_pickle_does_not_grow_with_the_chain_twice():
 
 
 def test_a_compiled_function_is_itself_when_it_is_copied():
-    """As functions are; the copy of a compiled lambda finds new branches, too."""
+    """Like a plain function; the copy of a compiled lambda also compiles new branches."""
     function = jit(lambda x: x**2 if x > 0.0 else -x)
     assert 4.0 == function(2.0)
     for twin in (copy.copy(function), copy.deepcopy(function), copy.deepcopy({"f": function})["f"]):
@@ -654,7 +656,7 @@ def test_a_compiled_function_is_itself_when_it_is_copied():
 
 
 def fed_to_itself(times, kept=jit):
-    """A gradient by 20 Values, fed to itself."""
+    """A gradient by 20 Values, applied to its own result."""
     leaves = [Value(0.1 * i) for i in range(20)]
 
     def loss(v):
@@ -667,7 +669,7 @@ def fed_to_itself(times, kept=jit):
 
 
 def test_a_gradient_fed_to_itself():
-    """The graph of what comes of it is that of eager code."""
+    """The graph of the result is that of eager code."""
     found = []
     for kept in (jit, same):
         leaves, v = fed_to_itself(30, kept)
@@ -678,7 +680,7 @@ def test_a_gradient_fed_to_itself():
 
 
 def test_a_gradient_fed_to_itself_two_thousand_times():
-    """No recursion: neither when it is differentiated nor when it is freed."""
+    """There is no recursion, neither in differentiation nor when the graph is freed."""
     leaves, v = fed_to_itself(2000)
     v[0].backward()
     assert 0.0 != leaves[0].grad
@@ -687,7 +689,7 @@ def test_a_gradient_fed_to_itself_two_thousand_times():
 
 @pytest.mark.parametrize("kind", ["checkpoint", "jit", "closure", "ungraphed"])
 def test_long_chains_are_freed(kind):
-    """A hundred thousand calls, each of the result of the last, in a small stack."""
+    """A hundred thousand calls, each on the result of the last, are freed with a small stack."""
     steps = {
         "checkpoint": checkpoint(lambda h: h * 0.99),
         "jit": jit(lambda h: h * 0.99),
@@ -716,7 +718,7 @@ def test_long_chains_are_freed(kind):
 
 
 def test_nothing_is_kept_by_a_cycle():
-    """Nodes that stand for calls are freed at once, what they kept with them."""
+    """Nodes that stand for calls are freed at once, together with what they kept."""
     from weakref import ref
 
     gc.disable()
@@ -733,7 +735,7 @@ def test_nothing_is_kept_by_a_cycle():
 
 
 def test_a_user_primitive_inside():
-    """A primitive that is written in Python is run again like the rest."""
+    """The second run also runs a primitive that is written in Python."""
 
     @custom_gradient(lambda x, y: 3.0 * x**2)
     def own_cube(x):

@@ -34,10 +34,10 @@ class Pair:
 
 
 class Matrix(list[list[Any]]):
-    """A matrix whose minors are deep copies with a row and a column taken out, as some packages write it."""
+    """A matrix whose minors are deep copies without a row and a column, as in some packages."""
 
     def minor(self, row: int, column: int) -> "Matrix":
-        """All but a row and a column."""
+        """The matrix without a row and a column."""
         rest = copy.deepcopy(self)
         del rest[row]
         for line in rest:
@@ -56,12 +56,12 @@ class Named(Value):
 
 
 def computed(x: Any, again: Any) -> Any:
-    """A copy of what was computed from the input."""
+    """A copy of a number computed from the input."""
     return again(x * x) * x
 
 
 def shared(x: Any, again: Any) -> Any:
-    """One Value twice in a tree is one in the copy."""
+    """A Value that is twice in a tree is one Value in the copy."""
     z = 2.0 * x
     both = again({"a": [z, z], "b": Pair(z, (x, None)), "c": np.array([z, x])})
     assert again is copy.copy or both["a"][0] is both["a"][1] is both["b"].first
@@ -69,12 +69,12 @@ def shared(x: Any, again: Any) -> Any:
 
 
 def determinant(x: Any, again: Any) -> Any:
-    """A package's way with deep copies."""
+    """A determinant by deep copies, as a package computes it."""
     return Matrix([[x, x * x, 1.0], [2.0, am.exp(x), x], [x, 0.5, x * x]]).determinant() + again(x)
 
 
 def within(x: Any, again: Any) -> Any:
-    """Copies in what is mapped and in what is kept short."""
+    """Copies inside a map and inside a checkpoint."""
     rows = vmap(lambda t: again(t * x) * t, reduce="sum")([x, 2.0 * x, 1.0, 2.0, 3.0])
     return rows * checkpoint(lambda t: again(t * t) * again(x))(x)
 
@@ -103,7 +103,7 @@ def test_as_without_the_copy(name: str, function: Any, again: Any) -> None:
 
 
 def test_compiled_at_the_top_level_first() -> None:
-    """A function compiled where copies are leaves keeps the gradient where it is differentiated, and back."""
+    """A function compiled first where copies are leaves keeps its gradient inside transforms, and the reverse."""
     f = jit(lambda x: copy.deepcopy(x * x) * x)
     for _ in range(2):
         x = Value(3.0)
@@ -128,7 +128,7 @@ def test_closed_over_values() -> None:
     for f in (lambda x: copy.deepcopy(w * w) * w * x, jit(lambda x: copy.deepcopy(w * w) * w * x)):
         w.grad = 0.0
         f(Value(2.0)).backward()
-        assert 18.0 == w.grad  # of the copy it is the copy's
+        assert 18.0 == w.grad  # the copy's gradient belongs to the copy
 
 
 def test_checkpoint_at_the_top_level() -> None:
@@ -139,7 +139,7 @@ def test_checkpoint_at_the_top_level() -> None:
 
 
 def test_a_copy_of_a_model() -> None:
-    """A module that is copied inside a loss still has the gradient of the model."""
+    """If a loss copies a module, the model still gets its gradient."""
     model = MLP(2, [3, 1], activation="tanh", seed=1)
 
     def loss(model: Any) -> Any:
@@ -153,7 +153,7 @@ def test_a_copy_of_a_model() -> None:
 
 
 def test_a_copy_is_a_new_node() -> None:
-    """Inside a transform a copy is computed: its data cannot be assigned, and the original keeps its own label."""
+    """Inside a transform a copy is a computed node: its data cannot be assigned, and the original keeps its label."""
 
     def f(x: Value) -> Value:
         x.label = "x"
@@ -171,7 +171,7 @@ def test_a_copy_is_a_new_node() -> None:
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
 def test_a_copy_of_a_subclass(again: Any) -> None:
-    """A copy of a subclass has its class and attributes, which may refer to the node, and the gradient."""
+    """A copy of a subclass instance has its class, its attributes (which may refer to the node) and the gradient."""
     weight = Named(3.0)
     weight.unit, weight.own = ["kg"], weight  # type: ignore[attr-defined]
 
@@ -191,7 +191,7 @@ def test_a_copy_of_a_subclass(again: Any) -> None:
 
 
 def test_at_the_top_level_copies_are_graphs_of_their_own() -> None:
-    """Outside of transforms a deep copy is a graph of its own, a copy the same node once more."""
+    """Outside transforms a deep copy is a separate graph, and a shallow copy is a second node on the same operands."""
     x = Value(3.0)
     y = x * x
     twin = copy.deepcopy(y)
@@ -200,4 +200,4 @@ def test_at_the_top_level_copies_are_graphs_of_their_own() -> None:
     assert (x, x) == copy.copy(y).parents
     assert () == copy.deepcopy(x).operands
     compiled = compile_graph(copy.deepcopy(y), [x])
-    assert 9.0 == compiled(4.0)  # of another graph
+    assert 9.0 == compiled(4.0)  # the copy is another graph

@@ -1,4 +1,4 @@
-"""custom_gradient whose value or derivative takes derivatives itself: right at every order, in every mode."""
+"""custom_gradient with a value or derivative that itself takes derivatives is right at every order, in every mode."""
 
 import itertools
 from math import cos, sin
@@ -15,7 +15,7 @@ def cube(t: Any) -> Any:
     return t * t * t
 
 
-@custom_gradient(lambda x, y: grad(grad(cube))(x))  # of 3 x²
+@custom_gradient(lambda x, y: grad(grad(cube))(x))  # the derivative of 3 x²
 def slope(x):
     """The slope of a cube."""
     assert type(x) is float
@@ -26,12 +26,12 @@ def slope(x):
 
 @custom_gradient(lambda x, y: jvp(am.sin, (x,), (1.0,))[1])
 def sine(x):
-    """A sine by a library that takes floats, with another transform in its derivative."""
+    """A sine from a library for floats, with another transform in its derivative."""
     return sin(x)
 
 
 @custom_gradient(
-    lambda a, b, y: grad(lambda t: am.sin(t * a) * b)(1.0) / a,  # closes over the operands
+    lambda a, b, y: grad(lambda t: am.sin(t * a) * b)(1.0) / a,  # a closure over the operands
     lambda a, b, y: value_and_grad(lambda t: am.sin(a) * t)(b)[1],
 )
 def product(a, b):
@@ -52,7 +52,7 @@ def by_modes(function, modes):
 @pytest.mark.parametrize("rule", PLAIN, ids=repr)
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_every_order_and_mode(rule, order):
-    """Derivatives to third order, forward, reverse and nested, eager and compiled, are those of the plain function."""
+    """Derivatives to third order, in both modes and nested, eager and compiled, are those of the plain function."""
     for modes in itertools.product(("rev", "fwd"), repeat=order):
         expected = pytest.approx(by_modes(PLAIN[rule], modes)(0.7), rel=1e-13)
         derivative = by_modes(rule, modes)
@@ -63,7 +63,7 @@ def test_every_order_and_mode(rule, order):
 
 
 def test_derivatives_that_close_over_operands():
-    """A derivative may differentiate a function that closes over the operands: they are Values where they must be."""
+    """A derivative may differentiate a function that closes over the operands: they are Values where necessary."""
     assert sin(0.7) * 2.0 == pytest.approx(product(0.7, 2.0))
     expected = [[-sin(0.7) * 2.0, cos(0.7)], [cos(0.7), 0.0]]
     for function in (lambda p: product(*p), jit(lambda p: product(*p))):
@@ -73,7 +73,7 @@ def test_derivatives_that_close_over_operands():
 
 
 def test_gradients_of_values():
-    """Derivatives by Values are Values, which can be swept once more."""
+    """Derivatives by Values are Values, which can be swept again."""
     x = Value(0.7)
     grad(grad(sine))(x).backward()
     assert -cos(0.7) == pytest.approx(x.grad)
@@ -89,7 +89,7 @@ def test_in_a_checkpoint():
 
 
 def test_an_error_leaves_no_trace():
-    """After a primitive that raised, transforms are at the level where they were."""
+    """After an error in a primitive, transforms are at the same level as before."""
 
     @custom_gradient(lambda x, y: 1.0)
     def broken(x):
@@ -98,6 +98,6 @@ def test_an_error_leaves_no_trace():
     def caught(x):
         with pytest.raises(RuntimeError, match="broken"):
             broken(x)
-        return grad(lambda t: t * x)(1.0) * x  # a Value inside
+        return grad(lambda t: t * x)(1.0) * x  # the inner gradient is a Value
 
     assert 1.4 == grad(caught)(0.7)

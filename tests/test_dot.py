@@ -1,4 +1,4 @@
-"""DOT source becomes a picture with either program, and what goes wrong is said."""
+"""DOT source becomes a picture with either program, and errors are reported."""
 
 import sysconfig
 from pathlib import Path
@@ -12,7 +12,7 @@ TINY = "digraph { a -> b }"
 
 @pytest.fixture(params=["the first program found", "graphviz-pure"])
 def program(request, monkeypatch, tmp_path):
-    """The program found on this machine, and the one that is left where the path leads nowhere."""
+    """The program found on this machine, and the one that is found with an empty PATH."""
     if request.param == "graphviz-pure":
         monkeypatch.setenv("PATH", str(tmp_path))
     return _dot.program()
@@ -20,7 +20,7 @@ def program(request, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("kind", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("plain", b"graph 1")])
 def test_both_programs_write_pictures(program, kind, magic):
-    """SVG, PNG and plain text come from the system's dot and from the one that pip installs."""
+    """The system's dot and the one that pip installs both write SVG, PNG and plain text."""
     assert magic in _dot.layout(TINY, kind)
 
 
@@ -31,7 +31,7 @@ def test_unknown_format_is_named(program):
 
 
 def test_broken_source_is_an_error(program):
-    """A fault in the source is reported, not drawn."""
+    """A mistake in the source is reported, not drawn."""
     with pytest.raises(ValueError, match="syntax error"):
         _dot.layout("digraph { a -> ")
 

@@ -1,4 +1,4 @@
-"""Pictures of graphs say what the engine computed, work without a system's Graphviz, and stay readable."""
+"""Pictures of graphs show what the engine computed, work without a system's Graphviz, and are readable."""
 
 import base64
 import builtins
@@ -18,7 +18,7 @@ from nn import MLP, Layer, Module, Neuron, hinge, mean_squared_error
 
 
 def picture(value, **options):
-    """What Graphviz understood of the drawing: boxes by their text, lines as (from, to, text, look), frames."""
+    """The drawing as Graphviz reads it: boxes by their text, lines as (from, to, text, look), frames."""
     parsed = json.loads(layout(draw(value, **options).source, "json"))
     objects = {o["_gvid"]: o for o in parsed["objects"]}
     text = {i: re.sub(r"<[^>]*>", " ", o.get("label", "").replace("<BR/>", "|")).strip() for i, o in objects.items()}
@@ -37,7 +37,7 @@ def small():
 
 
 def test_box_shows_operation_label_data_and_gradient():
-    """Every node with its symbol, its label and its two numbers; the constant as itself."""
+    """Every node has its symbol, its label and its two numbers; a constant has its number."""
     boxes, _, _ = picture(small()[0])
     expected = [
         *("x |data 3|grad 4", "y |data -2|grad 3", "× |data 9|grad 1", "× |data -6|grad 1"),
@@ -47,7 +47,7 @@ def test_box_shows_operation_label_data_and_gradient():
 
 
 def test_line_shows_local_derivative_and_message_of_each_slot():
-    """The lines are the messages of the recorded sweep, slot by slot: two for x * x; none reaches a constant."""
+    """The lines are the messages of the recorded sweep, one per slot: two for x * x, none to a constant."""
     z, _, _ = small()
     _, lines, _ = picture(z)
     expected = sorted(f"∂ {m.local_derivative:.4g}\n← {m.message:.4g}" for m in record_sweep(z))
@@ -58,7 +58,7 @@ def test_line_shows_local_derivative_and_message_of_each_slot():
 
 
 def test_drawing_changes_no_gradient():
-    """The picture's gradients come from a sweep of its own; what .grad holds besides is shown."""
+    """The picture's gradients come from its own sweep; numbers already in .grad are shown too."""
     z, x, _ = small()
     draw(z)
     assert 0.0 == x.grad
@@ -70,7 +70,7 @@ def test_drawing_changes_no_gradient():
 
 
 def test_colour_tells_sign_and_size():
-    """Positive gradients are bluer, negative ones more orange, zero is neither; not finite ones are yellow."""
+    """Positive gradients are bluer, negative ones more orange, zero is neither; inf and nan are yellow."""
     a, b, c, d, e = (Value(1.0, label=name) for name in "abcde")
     boxes, lines, _ = picture(a * 4 + b * 1 + c * -4 + d * 0 + e)
 
@@ -90,7 +90,7 @@ def test_colour_tells_sign_and_size():
 
 
 def test_modules_are_frames():
-    """A neuron's parameters and the nodes it computes stand in its frame, inside that of its layer."""
+    """A neuron's parameters and the nodes that it computes are in its frame, inside the frame of its layer."""
     model = MLP(1, [2, 1], activation="tanh", seed=1)
     loss = mean_squared_error([model([0.5])], [1.0])
     _, lines, frames = picture(loss)
@@ -105,7 +105,7 @@ def test_modules_are_frames():
 
 
 def test_activation_of_several_nodes_stays_in_its_neuron():
-    """What a function of the user's computes between parameters and output is framed, what follows is not."""
+    """Nodes that a user's function makes between parameters and output are in the frame; later nodes are not."""
     layer = Layer(1, 2, activation=lambda z: (z * 2.0).exp() + z, seed=1)
     first, second = layer([3.0])
     _, _, frames = picture(first - second)
@@ -176,7 +176,7 @@ def test_pictures_with_and_without_the_systems_dot(path, monkeypatch, tmp_path):
 
 
 def test_labels_are_text_not_markup():
-    """Characters that mean something in HTML or DOT are drawn as they are."""
+    """Characters with a meaning in HTML or DOT are drawn as they are."""
     label = '<b> & "x" \\n {a|b}'
     source = draw(Value(1.0, label=label)).source
     assert "&lt;b&gt; &amp; &quot;x&quot;" in source
@@ -202,12 +202,12 @@ def test_only_values_are_drawn():
 
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\x0b", "\ud800"])
 def test_labels_hold_what_no_picture_can(character):
-    """A character that SVG may not contain is drawn as one that is missing."""
+    """A character that SVG may not contain is drawn as a missing character."""
     assert "a�b |data 1|grad 1" in picture(Value(1.0, label=f"a{character}b"))[0]
 
 
 def test_a_dot_in_a_key_parts_no_modules():
-    """Frames, folded boxes, groups and layers take ``blocks['conv.1']`` as one step, backslashes as they are."""
+    """Frames, folded boxes, groups and layers read ``blocks['conv.1']`` as one step and keep backslashes."""
 
     class Blocks(Module):
         def __init__(self):
@@ -245,7 +245,7 @@ def test_without_graphviz_the_extra_is_named(monkeypatch):
 
 
 def test_notebooks_show_it_untrusted() -> None:
-    """Jupyter shows no SVG of a notebook that it does not trust, but an image in HTML: the bundle has both."""
+    """Jupyter shows no SVG in an untrusted notebook, but it shows an image in HTML: the bundle has both."""
     x = Value(3.0, label="x")
     bundle = draw(x * x)._repr_mimebundle_()
     assert {"text/plain", "image/svg+xml", "text/html"} == set(bundle)

@@ -1,4 +1,4 @@
-"""The chain rule in writing: every path, its product, their sum, and the δ of the layers."""
+"""The chain rule written out: every path, its product, their sum, and the δ of the layers."""
 
 import itertools
 import math
@@ -41,7 +41,7 @@ def all_paths(output, wrt):
 
 
 def weakest(rule):
-    """Numbers inside the domain of a row, different from one another."""
+    """Distinct numbers inside the domain of a primitive."""
     domain = rule.domain * (4 if rule.arity is None else 1)
     if rule.name == "clip":
         return [0.2, -1.0, 1.0]
@@ -50,7 +50,7 @@ def weakest(rule):
 
 @pytest.mark.parametrize("rule", rules.TABLE.values(), ids=str)
 def test_printed_formulas_mean_what_the_row_computes(rule):
-    """Every row's formula and derivatives, read back as arithmetic, give the row's own numbers."""
+    """Every primitive's formula and derivatives, evaluated from their text, give the primitive's numbers."""
     numbers = weakest(rule)
     if "polygamma" in rule.name or "digamma" in rule.name or "gamma" in rule.name:
         pytest.importorskip("scipy")
@@ -81,7 +81,7 @@ OPERATIONS = {
 
 @st.composite
 def formulas(draw):
-    """A symbol built by arithmetic, and the number it should stand for."""
+    """A symbol built by arithmetic, and its number."""
     pool = [(Symbol(v, n), v) for n, v in (("a", 2.0), ("b", -3.0), ("c", 0.5))]
     pool += [(Symbol(v), v) for v in (-1.0, 1.0, 2.0, -4.0)]
     for _ in range(draw(st.integers(1, 7))):
@@ -94,7 +94,7 @@ def formulas(draw):
 
 @given(formulas())
 def test_parentheses_are_where_they_have_to_be(formula):
-    """Sums, products, quotients, signs and powers nest in print without a change of meaning."""
+    """Nested sums, products, quotients, signs and powers are printed without a change of meaning."""
     symbol, expected = formula
     a, b, c = 2.0, -3.0, 0.5
     assert expected == pytest.approx(symbol.value, rel=1e-9, abs=1e-9)
@@ -106,7 +106,7 @@ def test_parentheses_are_where_they_have_to_be(formula):
 
 @given(small_graphs())
 def test_the_paths_add_up_to_the_gradient(graph):
-    """Exactly counted, all listed: their exact sum is what the reverse sweep gives, up to rounding."""
+    """Paths are counted exactly and all listed: their exact sum is that of the reverse sweep, except for rounding."""
     output, leaf = graph
     expected = all_paths(output, leaf)
     assume(len(expected) <= 200)
@@ -122,7 +122,7 @@ def test_the_paths_add_up_to_the_gradient(graph):
 
 @given(small_graphs(), st.integers(1, 5))
 def test_the_largest_paths_come_first(graph, wanted):
-    """Best-first search finds what sorting all paths by magnitude finds."""
+    """Best-first search finds the same paths as sorting all of them by magnitude."""
     output, leaf = graph
     everything = all_paths(output, leaf)
     assume(0 < len(everything) <= 200)
@@ -135,7 +135,7 @@ def test_the_largest_paths_come_first(graph, wanted):
 
 
 def test_path_counts_are_exact_however_large():
-    """2^500 paths are counted, the two largest found, the rest is summed up, without listing them."""
+    """2^500 paths are counted, the two largest found and the rest added up, without a list of all paths."""
     x = Value(1.0, label="x")
     y = x
     for _ in range(500):
@@ -149,7 +149,7 @@ def test_path_counts_are_exact_however_large():
 
 
 def test_a_long_chain_is_explained_without_recursion():
-    """Depth is no limit."""
+    """A graph may have any depth."""
     x = Value(1.0, label="x")
     y = x
     for _ in range(20_000):
@@ -203,7 +203,7 @@ def test_two_paths_through_two_outputs():
 
 
 def test_latex_uses_the_labels():
-    """Subscripts come from the label; fractions, products and δ are mathematics."""
+    """Subscripts come from the label; fractions, products and δ are set as mathematics."""
     nodes, error = worked_example()
     latex = explain(error, nodes["w5"]).latex()
     assert r"\frac{\partial E}{\partial w_{5}}&= \left(o_{1} - 0.01\right) \, o_{1}" in latex
@@ -213,7 +213,7 @@ def test_latex_uses_the_labels():
 
 @pytest.mark.parametrize("label", [*EVIL_LABELS, r"\input{/etc/passwd}", "100%", "a_b_c", "$x$", "w_{1}", "x y"])
 def test_labels_are_no_latex(label):
-    """A label brings no command, group or dollar sign of its own into the mathematics."""
+    """A label adds no command, group or dollar sign to the mathematics."""
     written = latex_name(label)
     plain = re.sub(r"\\(mathrm|backslash|hat|sim|lt|gt)\b|\\[{}$&#%_ ]", "", written)
     assert not re.search(r"[\\$%#&<>]", plain)
@@ -222,7 +222,7 @@ def test_labels_are_no_latex(label):
 
 
 def test_zero_nan_and_missing_paths():
-    """A zero on the way, a number that is not finite and a variable without influence are said, not hidden."""
+    """The text mentions a zero in a path, a number that is not finite and a variable without influence."""
     x, y = Value(0.0, label="x"), Value(2.0, label="y")
     assert "there is no path" in str(explain(x * 2.0, y))
     assert 0.0 == explain(x * 2.0, y).gradient
@@ -246,7 +246,7 @@ def test_what_cannot_be_explained():
 
 
 def test_a_primitive_of_the_user_is_named():
-    """Where the row is not in the table, its derivative is written as ∂f/∂x."""
+    """The derivative of a primitive outside the table is written as ∂f/∂x."""
     row = rules.Rule("cube", "cube", lambda x: x**3, (lambda x, y: 3 * x * x,), 1, (rules.REAL,))
     x = Value(2.0, label="x")
     explained = explain(row(x), x)
@@ -307,7 +307,7 @@ def test_a_penalty_on_the_weights_is_no_neuron():
 
 
 def test_deltas_of_what_is_not_there():
-    """A neuron without influence, and things that are no model, are named."""
+    """The errors name a neuron without influence, and objects that are not a model."""
     network, loss = training_loss([2, 1], 1)
     stranger = MLP(2, [1], seed=9)
     with pytest.raises(ValueError, match=r"no weighted sum of the parameters of 'layers\[0\].neurons\[0\]'"):

@@ -1,4 +1,4 @@
-"""Memory that runs out at any moment leads to an exception or to the right result, never to a crash."""
+"""If memory runs out at any moment, there is an exception or the right result, never a crash."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADERS = sysconfig.get_path("include")
 
 @pytest.fixture(scope="module")
 def injector(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a module that lets allocations fail."""
+    """The directory of a module that makes allocations fail."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None or not Path(HEADERS, "Python.h").exists():
         pytest.skip("no C compiler, or no headers of Python, to build fail_allocation.c with")
@@ -37,13 +37,13 @@ def injector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(sys.platform != "linux", reason="the compiler's options are those of Linux")
 @pytest.mark.parametrize("group", ["operators", "table", "sweeps", "transforms", "compiled"])
 def test_every_allocation_fails_once(group: str, injector: Path) -> None:
-    """Each operation raises or is right, and is right the next time; in a process of its own."""
+    """Each operation raises or is right, and is right the next time; each group has its own process."""
     if autograd.backend() != "c":
         pytest.skip("the C build is not in use")
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "AUTOGRAD_CACHE": "off", "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-X", "dev", "-W", "ignore", str(TESTS / "failing_allocations.py"), str(injector), group]
     if "PYTHONMALLOC" in environment:
-        command[1:3] = []  # the sanitizers watch the allocations, which "-X dev" would hide
+        command[1:3] = []  # "-X dev" would hide allocations from the sanitizers
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert 0 == done.returncode, f"{done.stdout[-300:]}\n{done.stderr[-3000:]}"
     assert done.stdout.count("\n") >= 8

@@ -1,4 +1,4 @@
-"""The gradient-flow viewer: what is recorded, folded, laid out and written; the page itself is tested in browsers."""
+"""The gradient-flow viewer: record, folding, layout and output; test_flow_browser.py tests the page."""
 
 import html
 import json
@@ -33,7 +33,7 @@ JS_TESTS = Path(__file__).parent / "js"
 
 @given(small_graphs())
 def test_messages_into_a_node_sum_to_its_adjoint(graph):
-    """The record is the sweep: data, adjoints, and messages that are adjoint × local derivative."""
+    """The record has the numbers of the sweep: data, adjoints, and messages (adjoint × local derivative)."""
     output, _ = graph
     recorded = record(output)
     nodes = topological_order(output)
@@ -51,7 +51,7 @@ def test_messages_into_a_node_sum_to_its_adjoint(graph):
 
 
 def test_formulas_are_templates():
-    """A formula has places for operands and result, the derivative of a constant power its exponent."""
+    """A formula has places for operands and result; the derivative of a constant power has its exponent."""
     x, y = Value(0.5, label="x"), Value(2.0, label="y")
     recorded = record(am.tanh((x * y) ** 2))
     by_op = {
@@ -67,7 +67,7 @@ def test_formulas_are_templates():
 
 
 def test_the_branch_taken_is_shown():
-    """The derivative of relu reads 1 or 0, of max and where only what was selected has one."""
+    """The derivative of relu is shown as 1 or 0; for max and where only the selected operand has one."""
     for x, expected in ((2.0, "1"), (-2.0, "0")):
         recorded = record(Value(x).relu())
         assert expected == recorded["formulas"][recorded["values"]["slopes"][1][0]]
@@ -76,7 +76,7 @@ def test_the_branch_taken_is_shown():
 
 
 def test_source_lines():
-    """Under record_sources() every node knows the line that made it, and forgets nothing afterwards."""
+    """Under record_sources() every node stores the line that made it, and keeps it afterwards."""
     x = Value(2.0)
     with record_sources():
         y = x * x
@@ -94,7 +94,7 @@ def test_source_lines():
 
 
 def test_the_first_number_that_is_not_finite():
-    """The first bad node and the first bad message are pointed at; -inf forward, nan backward."""
+    """The first bad node and the first bad message are marked: -inf in the computation, nan in the sweep."""
     x = Value(0.0, label="x")
     recorded = record(x.log() * x + 1.0)
     assert 1 == recorded["trouble"]["node"]
@@ -105,7 +105,7 @@ def test_the_first_number_that_is_not_finite():
 
 
 def test_finite_differences_find_a_wrong_derivative():
-    """Every adjoint of a sound graph agrees; a wrong local derivative spoils those before it, only those."""
+    """Every adjoint of a correct graph agrees; a wrong local derivative makes only those of earlier nodes wrong."""
     _, error = worked_example()
     assert all(agrees for _, agrees in record(error, check=True)["checks"])
     x = Value(0.5, label="x")
@@ -116,7 +116,7 @@ def test_finite_differences_find_a_wrong_derivative():
 
 
 def test_layers_show_vanishing_gradients():
-    """Mean |adjoint| per outermost module, in their order; it falls towards the input in a deep sigmoid net."""
+    """Mean |adjoint| per outermost module, in order; it falls towards the input in a deep sigmoid net."""
     _, loss = training_loss([2, 4, 4, 4, 4, 4, 1], 3, activation="sigmoid")
     layers = {layer["name"]: layer["mean"] for layer in record(loss)["layers"]}
     assert [f"layers[{i}]" for i in range(6)] == list(layers)
@@ -142,12 +142,12 @@ def test_layers_show_vanishing_gradients():
     ],
 )
 def test_module_paths(label, expected):
-    """Only what looks like a path into a model is one."""
+    """A label is a module path only if it has the form of one."""
     assert expected == module_path(label)
 
 
 def test_nodes_belong_to_the_neuron_whose_parameters_they_use():
-    """Weighted sum and activation lie in their neuron, the error outside."""
+    """Weighted sum and activation are in their neuron, the error is outside."""
     _, loss = training_loss([2, 3, 1], 1)
     recorded = record(loss)
     paths = [None if n["group"] is None else recorded["groups"][n["group"]]["path"] for n in recorded["nodes"]]
@@ -159,10 +159,10 @@ def test_nodes_belong_to_the_neuron_whose_parameters_they_use():
 
 
 def test_the_output_of_a_module_lies_in_it():
-    """A node that is labelled with the path of a module belongs to that module."""
+    """A node whose label is the path of a module belongs to that module."""
     w = Value(2.0, label="net.neuron.w")
     z = w * 3.0
-    y = z + 1.0  # no parameter goes in here
+    y = z + 1.0  # no parameter is used here
     y.label = "net.neuron"
     recorded = record(y * 2.0)
     paths = [None if n["group"] is None else recorded["groups"][n["group"]]["path"] for n in recorded["nodes"]]
@@ -170,7 +170,7 @@ def test_the_output_of_a_module_lies_in_it():
 
 
 def test_copies_of_one_structure_are_stacked():
-    """The 90 copies of a sample's nodes become one box for each operation, within their neuron."""
+    """The 90 copies of a sample's nodes become one box for each operation, inside their neuron."""
     _, loss = training_loss([2, 4, 1], 90)
     names = {(g["kind"], g["name"]) for g in record(loss)["groups"]}
     assert {"dot ×90", "· ×90", "+ ×90", "tanh ×90", "− ×90", "^ ×90"} - {"dot ×90"} <= {
@@ -202,7 +202,7 @@ def test_large_graphs_open_folded(make):
 
 @given(small_graphs())
 def test_every_box_and_arrow_has_a_place(graph):
-    """Boxes do not overlap, and each arrow is a chain of Bézier curves from its tail to its head."""
+    """Boxes do not overlap, and each arrow is a chain of Bézier curves from tail to head."""
     payload = flow(graph[0])._payload
     for view in payload["views"]:
         layout = payload["layouts"][view["layout"]]
@@ -219,21 +219,21 @@ def test_every_box_and_arrow_has_a_place(graph):
 
 
 def test_twice_the_same_operand_is_two_arrows():
-    """x * x shows two."""
+    """x * x has two arrows."""
     x = Value(3.0, label="x")
     (layout,) = flow(x * x)._payload["layouts"]
     assert [(0, 1, 0), (0, 1, 1)] == layout["arrows"]
 
 
 def test_neurons_share_a_layout():
-    """Graphviz lays out alike groups once."""
+    """Graphviz lays out equal groups only once."""
     _, loss = training_loss([2, 16, 16, 1], 1)
     payload = flow(loss)._payload
     assert len(payload["layouts"]) < len(payload["views"]) / 2
 
 
 def test_unfolding_is_an_option():
-    """`unfold=True` opens on all nodes."""
+    """`unfold=True` shows all nodes at first."""
     _, loss = training_loss([2, 6, 1], 20)
     payload = flow(loss, unfold=True)._payload
     view = payload["views"][payload["first"]]
@@ -242,7 +242,7 @@ def test_unfolding_is_an_option():
 
 
 def test_the_node_of_a_compiled_function_is_shown():
-    """Its numbers are known, and it has its name for a formula."""
+    """The node has its numbers, and its name as the formula."""
     x = Value(2.0, label="x")
     y = jit(lambda x: x**3)(x) * x
     y.label = "y"
@@ -252,7 +252,7 @@ def test_the_node_of_a_compiled_function_is_shown():
 
 
 def test_what_cannot_be_shown():
-    """Too large, too slow, or no Value: the error says so and what to do."""
+    """Too large, too slow, or not a Value: the error says so and what to do."""
     with pytest.raises(TypeError, match=r"flow shows the graph of a Value, not 3.0 of type float"):
         flow(3.0)
     with pytest.raises(ValueError, match=r"the graph has 50001 nodes.*loss of fewer samples"):
@@ -267,7 +267,7 @@ def test_what_cannot_be_shown():
 
 
 def test_labels_cannot_break_the_page():
-    """The data element ends where we end it, and holds every label as it was."""
+    """The data element ends only at its end tag, and holds every label unchanged."""
     page = flow(evil_graph()).html()
     assert 1 == len(re.findall(r"<script type=\"application/json\"", page))
     assert 2 == page.count("</script>") == page.count("<script ")
@@ -280,12 +280,12 @@ def test_labels_cannot_break_the_page():
 
 
 def test_json_knows_nan_and_infinity():
-    """Numbers that JSON has no word for come as strings."""
+    """Numbers that JSON cannot write are strings."""
     assert '{"x":["nan","inf","-inf",0.5,null,[]]}' == to_json({"x": [math.nan, math.inf, -math.inf, 0.5, None, ()]})
 
 
 def test_the_page_asks_for_nothing(tmp_path):
-    """The saved file names no other file and no host, and forbids itself to load any."""
+    """The saved file refers to no other file or host, and its policy forbids loading any."""
     _, error = worked_example()
     path = flow(error).save(tmp_path / "flow.html")
     page = path.read_text(encoding="utf-8")
@@ -296,7 +296,7 @@ def test_the_page_asks_for_nothing(tmp_path):
 
 
 def test_notebooks_store_the_viewer_and_a_picture():
-    """The output of a cell is the whole page in a frame, and an image for where frames are taken out."""
+    """The output of a cell is the whole page in a frame, and an image for viewers that remove frames."""
     _, error = worked_example()
     bundle = flow(error)._repr_mimebundle_()
     assert {"text/plain", "text/html"} == set(bundle)
@@ -307,7 +307,7 @@ def test_notebooks_store_the_viewer_and_a_picture():
 
 
 def test_an_exported_notebook_has_the_viewer():
-    """nbconvert's HTML keeps the frame with the whole page in it, as a static site would show it."""
+    """nbconvert's HTML, as on a static site, keeps the frame with the whole page in it."""
     import nbconvert
     import nbformat
 
@@ -337,7 +337,7 @@ def test_the_picture_is_well_formed(make):
 
 
 def test_watching_sends_numbers_only(monkeypatch):
-    """The structure is laid out once; every update brings the numbers of its sweep, and the history grows."""
+    """The structure is laid out once; every update sends the numbers of its sweep, and the history grows."""
     layouts = []
     monkeypatch.setattr(_flow, "lay_out", lambda *a: layouts.append(1) or _layout.lay_out(*a))
     w = Value(3.0)
@@ -361,7 +361,7 @@ def test_watching_sends_numbers_only(monkeypatch):
 
 
 def test_watching_every_so_many(tmp_path):
-    """`every` thins the pictures, not the history; nothing can be saved before the first update."""
+    """`every` reduces the updates of the picture, not the history; nothing can be saved before the first update."""
     w = Value(1.0, label="w")
     watched = flow.watch(every=3)
     with pytest.raises(ValueError, match="nothing to save yet"):
@@ -383,7 +383,7 @@ def test_watching_every_so_many(tmp_path):
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed (on Debian: apt-get install nodejs)")
 def test_javascript_units(tmp_path):
-    """node's own test runner passes on the viewer's pure part, fed with records that Python made."""
+    """Node.js runs the tests of the viewer's pure functions, on records that Python made."""
     rng = random.Random(0)
     numbers = [0.0, -0.0, 1234.5, 0.00012345, 9999.5, 99995.0, math.nan, math.inf, -math.inf, 1e300, -5e-324]
     numbers += [rng.uniform(-1, 1) * 10.0 ** rng.randint(-9, 9) for _ in range(500)]

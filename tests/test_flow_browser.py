@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 QUIET = ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
 OPTIONS = [f"--{name}" for name in (*QUIET, "disable-component-update", "disable-sync")]
-# the texts that a box shows, top to bottom
+# the texts of a box, from top to bottom
 BOXES = """() => [...document.querySelectorAll('.box')].map((b) => [
     Number(b.dataset.box), ...['name', 'data', 'adjoint', 'mark'].map((c) => b.querySelector('.' + c).textContent)
 ]).sort((a, b) => a[0] - b[0])"""
@@ -34,7 +34,7 @@ BOXES = """() => [...document.querySelectorAll('.box')].map((b) => [
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window."""
+    """A headless Chromium."""
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield chromium
@@ -43,7 +43,7 @@ def browser():
 
 @pytest.fixture
 def load(browser, tmp_path):
-    """Open a saved page; complaints of the page, and requests for anything else, fail the test."""
+    """Open a saved page; an error of the page, or a request for anything else, fails the test."""
     contexts, complaints = [], []
 
     def open_page(shown, width=1200, height=760, **options):
@@ -66,12 +66,12 @@ def load(browser, tmp_path):
 
 
 def state_of(page, expression):
-    """Something about the viewer."""
+    """A part of the viewer's state."""
     return page.evaluate(f"gradientFlow.{expression}")
 
 
 def test_every_step_shows_the_numbers_of_the_record(load):
-    """Stepping with the arrow key through both passes, every text in every box is the one the sweep gives."""
+    """At every step through both passes with the arrow key, every text in every box is that of the sweep."""
     _, error = worked_example()
     shown = flow(error)
     recorded = shown.record
@@ -116,7 +116,7 @@ def test_every_step_shows_the_numbers_of_the_record(load):
 
 
 def test_keyboard_and_slider(load):
-    """Arrows step both ways, home and end jump, space plays and pauses, the slider goes anywhere."""
+    """Arrows step in both directions, home and end jump, space plays and pauses, the slider goes to any step."""
     page = load(flow(worked_example()[1]))
     page.locator(".graph").click(position={"x": 3, "y": 3})
     press = page.keyboard.press
@@ -155,7 +155,7 @@ def test_keyboard_and_slider(load):
 
 
 def test_playing_stops_at_the_end(load):
-    """Play runs through both passes by itself, and starts again from there."""
+    """Play runs through both passes by itself, and starts again from the beginning."""
     x = Value(3.0, label="x")
     page = load(flow(x * x))
     for _ in range(2):
@@ -193,7 +193,7 @@ def test_a_click_tells_everything_about_a_node(load):
 
 
 def test_folding_and_unfolding(load):
-    """Levels, a double click into a group, the way back, and one place in the sweep throughout."""
+    """Levels, a double click into a group and the way back; the step of the sweep does not change."""
     _, loss = training_loss([2, 4, 1], 40)
     page = load(flow(loss))
     page.locator(".levels").select_option(label="by layers")
@@ -215,7 +215,7 @@ def test_folding_and_unfolding(load):
 
 
 def test_views_can_be_changed_at_any_step(load):
-    """From every step of one view into every other view, and a step on from there."""
+    """From every step of one view to every other view, and one step further."""
     _, loss = training_loss([2, 3, 1], 30)
     page = load(flow(loss), width=700, height=500)
     views = range(state_of(page, "payload.views.length"))
@@ -228,7 +228,7 @@ def test_views_can_be_changed_at_any_step(load):
 
 
 def test_search_finds_what_is_folded(load):
-    """A label typed in opens the group that hides it."""
+    """The search for a label opens the group that hides it."""
     _, loss = training_loss([2, 4, 1], 40)
     page = load(flow(loss))
     page.locator(".levels").select_option(label="by layers")
@@ -256,7 +256,7 @@ def test_labels_run_nothing(load):
 
 
 def test_trouble_is_pointed_at(load):
-    """The first number that is not finite is named; boxes and arrows with such numbers are marked."""
+    """The page names the first number that is not finite, and marks boxes and arrows with such numbers."""
     x = Value(0.0, label="x")
     page = load(flow(x.log() * x + Value(1.0, label="k") * 0.0))
     state_of(page, "goto(1000)")
@@ -267,7 +267,7 @@ def test_trouble_is_pointed_at(load):
 
 
 def overlaps(page):
-    """Pairs of visible texts in the picture that cover one another."""
+    """Pairs of visible texts in the picture that overlap."""
     return page.evaluate("""() => {
         const shown = ({ visibility, display }) => visibility !== 'hidden' && display !== 'none';
         const texts = [...document.querySelectorAll('.box text, .labels text')]
@@ -287,7 +287,7 @@ def overlaps(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
 def test_nothing_overlaps_in_either_theme_and_at_phone_width(load, scheme, width):
-    """No text covers another, nothing sticks out of its box or the page, the equation hides nothing."""
+    """No text covers another, nothing extends beyond its box or the page, the equation hides nothing."""
     for shown in (flow(worked_example()[1], check=True), flow(training_loss([2, 3, 2], 1)[1])):
         page = load(shown, width=width, color_scheme=scheme)
         assert scheme == page.locator(".gradient-flow").get_attribute("data-theme")
@@ -311,7 +311,7 @@ def test_nothing_overlaps_in_either_theme_and_at_phone_width(load, scheme, width
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_have_contrast(load, scheme):
-    """Every ink keeps 4.5:1 against what it stands on (WCAG AA)."""
+    """Every text has a contrast of 4.5:1 against its background (WCAG AA)."""
     page = load(flow(worked_example()[1]), color_scheme=scheme)
     pairs = [
         (ink, ground)
@@ -347,7 +347,7 @@ def test_theme_can_be_switched(load):
 
 
 def test_keyboard_reaches_everything_in_order(load):
-    """Tab goes search, theme, zoom, graph, transport; boxes are walked with up and down; all have names."""
+    """Tab goes to search, theme, zoom, graph, transport; up and down go through the boxes; all have names."""
     page = load(flow(worked_example()[1]))
     names = []
     for _ in range(16):
@@ -371,7 +371,7 @@ def test_keyboard_reaches_everything_in_order(load):
 
 
 def test_training_loss_of_five_thousand_nodes(load):
-    """It opens folded; all its steps can be gone through, both ways, and a neuron can be opened."""
+    """It opens folded; all steps work in both directions, and a neuron can be opened."""
     _, loss = training_loss([2, 8, 8, 1], 90)
     page = load(flow(loss))
     assert page.locator(".box").count() <= 90
@@ -393,7 +393,7 @@ def loss_gradients(loss):
 
 
 def test_all_nodes_of_a_large_graph(load):
-    """Unfolded, only what is in sight is in the page, and stepping keeps the place of the step in sight."""
+    """Unfolded, only visible nodes are in the page, and the view follows the current step."""
     _, loss = training_loss([2, 6, 1], 40)
     page = load(flow(loss, unfold=True))
     assert state_of(page, "view.boxes.length") > 800
@@ -423,7 +423,7 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab server of our own: its address, and the folder that it serves."""
+    """A JupyterLab server: its address, and the folder that it serves."""
     pytest.importorskip("jupyterlab")
     home = tmp_path_factory.mktemp("lab")
     folders = {f"JUPYTER_{name}_DIR": str(home / f".{name}") for name in ("CONFIG", "DATA", "RUNTIME")}
@@ -467,7 +467,7 @@ def lab(tmp_path_factory):
 
 
 def write_notebook(path, outputs=None):
-    """A notebook with the cells above; `outputs` are those of the first."""
+    """Write a notebook with the cells above; `outputs` are those of the first cell."""
     cells = [
         {"cell_type": "code", "id": f"c{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
         for i, source in enumerate(CELLS)
@@ -484,11 +484,11 @@ def test_jupyterlab_runs_the_viewer(lab, browser):
     """Run all cells: the viewer steps in its output, explain is mathematics, watch follows the training."""
     address, folder, _ = lab
     write_notebook(folder / "live.ipynb")
-    page = browser.new_page(viewport={"width": 1300, "height": 2600})  # JupyterLab takes out what is not in sight
+    page = browser.new_page(viewport={"width": 1300, "height": 2600})  # JupyterLab removes cells that are not visible
     page.goto(f"{address}/lab/tree/live.ipynb")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-    for _ in range(8):  # JupyterLab drops what it is asked to run while it is still connecting
+    for _ in range(8):  # JupyterLab ignores a run command while it is still connecting
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         page.wait_for_timeout(4000)
@@ -514,7 +514,7 @@ def test_jupyterlab_runs_the_viewer(lab, browser):
 
 
 def test_jupyterlab_without_a_kernel(lab, browser):
-    """A trusted notebook that is only opened shows the working viewer; in an untrusted one the picture is left."""
+    """A trusted notebook shows the working viewer when it is opened; an untrusted one shows the picture."""
     address, folder, env = lab
     bundle = flow(am.tanh(Value(0.5, label="x") * Value(2.0, label="y")))._repr_mimebundle_()
     write_notebook(folder / "stored.ipynb", bundle)

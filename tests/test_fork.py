@@ -1,4 +1,4 @@
-"""A process that forks while another of its threads compiles: the child can go on compiling."""
+"""A process that forks while another of its threads compiles: the child can continue to compile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 ROOT = Path(__file__).parents[1]
 
-# `busy` compiles for ever, a new path of one function or a map at a time, so forks hit it in every phase.
+# `busy` compiles for ever, a new branch of one function or a map at a time, so forks happen in every phase.
 PROLOGUE = """
 import gc, multiprocessing, os, signal, sys, threading, time, traceback
 import numpy as np
@@ -109,7 +109,7 @@ sys.stdout.flush()
 os._exit(0)
 """
 
-# What the forking thread itself is doing goes on in the child: here it captures a function.
+# The forking thread continues in the child what it was doing: here it captures a function.
 INSIDE = """
 pids = []
 
@@ -128,7 +128,7 @@ os._exit(0)
 
 
 def run(program: str) -> str:
-    """What a program prints, run after the prologue in a process of its own."""
+    """The output of a program, run after the prologue in its own process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "AUTOGRAD_CACHE": "off"}
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PROLOGUE + program]  # 3.12 warns of forks
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -137,12 +137,12 @@ def run(program: str) -> str:
 
 
 def test_forks() -> None:
-    """Children call old, new and half compiled functions and end, whatever the other thread was doing."""
+    """Children call old, new and half compiled functions and end, in any phase of the other thread."""
     assert f"{[0] * 25}\n" == run(FORKS)
 
 
 def test_multiprocessing() -> None:
-    """So do those that multiprocessing forks."""
+    """The same for children that multiprocessing forks."""
     assert f"{[0] * 12}\n" == run(PROCESSES)
 
 

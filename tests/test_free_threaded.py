@@ -21,13 +21,13 @@ print(autograd.backend(), x.grad, autograd.native.why_python)
 
 
 def test_the_c_build_is_refused() -> None:
-    """Where Python calls itself free-threaded, no C is loaded, even if it has been built."""
+    """In a free-threaded Python no C is loaded, even if it has been built."""
     printed = subprocess.check_output([sys.executable, "-c", FAKED], cwd=ROOT, env=ENVIRONMENT, text=True)
     assert "python 6.0 free-threaded Python: the C relies on the GIL\n" == printed
 
 
 def test_the_compiler_has_no_short_way() -> None:
-    """The compiler works there too, by the general way."""
+    """The compiler works there too, without the fast path."""
     more = FAKED + "from autograd import jit\nfrom autograd.compiler import c_build\n"
     more += "print(jit(lambda x: x * x)(3.0), c_build.why_python)\n"
     printed = subprocess.check_output([sys.executable, "-c", more], cwd=ROOT, env=ENVIRONMENT, text=True)
@@ -35,7 +35,7 @@ def test_the_compiler_has_no_short_way() -> None:
 
 
 def test_the_c_build_is_not_built(tmp_path: Path) -> None:
-    """Nor does setup.py build any C there."""
+    """There setup.py builds no C."""
     checkout = tmp_path / "checkout"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.so", "*.pyd")
     shutil.copytree(ROOT, checkout, ignore=ignored)

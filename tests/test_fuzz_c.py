@@ -1,4 +1,4 @@
-"""The C modules' functions and methods on anything at all: an exception or a result, never a crash."""
+"""The C modules' functions and methods on all kinds of objects: an exception or a result, never a crash."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent
 @needs_c
 @pytest.mark.skipif(autograd.backend() != "c", reason="the C build is not in use")
 def test_nothing_crashes() -> None:
-    """Random calls with random objects, whose methods raise and change the arguments; and right results after each."""
+    """Random calls with random objects, whose methods raise and change the arguments; results stay right after each."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "AUTOGRAD_CACHE": "off"}
     command = [sys.executable, "-W", "ignore", str(TESTS / "fuzz_c.py"), "150"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
@@ -31,7 +31,7 @@ def test_nothing_crashes() -> None:
 @needs_c
 @pytest.mark.skipif(autograd.backend() != "c", reason="the C build is not in use")
 def test_set_up_once() -> None:
-    """What the C build was given cannot be replaced by something else."""
+    """What the C build was set up with cannot be replaced."""
     with pytest.raises(RuntimeError, match="has been set up already"):
         autograd.native.extension.setup()
 
@@ -39,7 +39,7 @@ def test_set_up_once() -> None:
 @needs_c
 @pytest.mark.skipif(autograd.backend() != "c", reason="the C build is not in use")
 def test_numbers_that_fill_the_node_themselves() -> None:
-    """A node that is filled by the very conversion of its local derivative stays whole."""
+    """A node stays valid if the conversion of its local derivative fills that node."""
     from autograd import Value, rules
     from autograd.value import _fill
 

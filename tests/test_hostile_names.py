@@ -1,4 +1,4 @@
-"""Names of functions and labels are data in every picture: no markup, no link, no attribute, nothing that breaks it."""
+"""Names of functions and labels are data in every picture: no markup, no link, no attribute, nothing breaks it."""
 
 import html
 import json
@@ -39,7 +39,7 @@ HOSTILE = [
 
 
 def graph(name):
-    """A graph in which functions, symbols, labels and modules have the name."""
+    """A graph whose functions, symbols, labels and modules have the name."""
 
     def function(x):
         return 2.0 * x
@@ -55,13 +55,13 @@ def graph(name):
 
 
 def shown(text):
-    """The text as it can be shown: what XML cannot hold is replaced, white space is one blank."""
+    """The text as it is shown: characters that XML cannot hold are replaced, white space becomes one blank."""
     text = re.sub("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)
     return " ".join(text.split())
 
 
 def check(picture):
-    """Well-formed, and nothing in it can act."""
+    """Check that it is well-formed and contains nothing active."""
     root = ET.fromstring(picture)
     for element in root.iter():
         tag = element.tag.rpartition("}")[2]
@@ -76,7 +76,7 @@ def check(picture):
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("fold", [False, True])
 def test_drawn_graphs(name, fold):
-    """A drawing with the name in every place is well-formed, acts nowhere and shows the name as it is."""
+    """A drawing with the name in every place is well-formed, has nothing active and shows the name as it is."""
     source = draw(graph(name), fold=fold).source
     root = check(layout(source, "svg").decode())
     texts = {
@@ -86,7 +86,7 @@ def test_drawn_graphs(name, fold):
     if not fold:
         assert any(shown(name) in text for text in texts), (name, texts)
     assert all(set(edge.attrib) <= {"id", "class"} for edge in root.findall(".//{*}g") if edge.get("class") == "edge")
-    assert "alert(1)" not in re.sub(r'"(?:[^"\\]|\\.)*"|<<B>.*?</B>.*?>', "", source)  # outside of what is quoted
+    assert "alert(1)" not in re.sub(r'"(?:[^"\\]|\\.)*"|<<B>.*?</B>.*?>', "", source)  # outside quotes
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -113,7 +113,7 @@ def test_pages_and_stills(name):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_explanations(name):
-    """The chain rule in text and LaTeX can be made of such names."""
+    """The chain rule in text and LaTeX can use such names."""
     y = graph(name)
     leaf = y.parents[0].parents[0].parents[0]
     told = explain(y, leaf)

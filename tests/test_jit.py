@@ -47,7 +47,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -61,7 +61,7 @@ class Pair:
 
 
 class Point(NamedTuple):
-    """Two more."""
+    """Two other numbers."""
 
     x: Any
     y: Any
@@ -74,7 +74,7 @@ def decorated(x: Any) -> Any:
 
 
 def poly(x: Any, y: Any) -> Any:
-    """Something with all second derivatives."""
+    """A function with all second derivatives."""
     return x**3 * y + am.exp(x * y) / (1.0 + y * y)
 
 
@@ -82,7 +82,7 @@ def poly(x: Any, y: Any) -> Any:
 
 
 def test_public_names() -> None:
-    """The package is also the decorator, and the engine hands out both names on demand."""
+    """The package is also the decorator, and `autograd` exports both names lazily."""
     assert autograd.compile_graph is compile_graph
     assert autograd.jit(poly)(1.0, 2.0) == jit(poly)(1.0, 2.0)
     with pytest.raises(AttributeError, match="no attribute 'jot'"):
@@ -125,7 +125,7 @@ def test_error_without_llvmlite() -> None:
     ids=repr,
 )
 def test_trees(tree: Any) -> None:
-    """Arguments and results of every shape: the gradient of a sum of squares, called three times."""
+    """Arguments and results of every shape: the gradient of a sum of squares, called three times, is right."""
 
     def square(t: Any) -> Any:
         leaves, _ = autograd.tree.flatten(t)
@@ -138,7 +138,7 @@ def test_trees(tree: Any) -> None:
 
 
 def test_structures_do_not_mix() -> None:
-    """One compiled function serves arguments of many structures, by keyword too."""
+    """One compiled function takes arguments of many structures, also by keyword."""
     total = jit(lambda x, scale=1.0: am.sum(x) * scale)
     assert 3.0 == total([1.0, 2.0])
     assert 6.0 == total((1.0, 2.0, 3.0))
@@ -149,11 +149,11 @@ def test_structures_do_not_mix() -> None:
 
 
 def test_refused_arguments() -> None:
-    """What is not a number is refused with its place; so are dtypes that NumPy would not cast."""
+    """An object that is not a number is refused with its place; so are dtypes that NumPy would not cast."""
     double = jit(lambda t: t["x"] * 2.0)
     with pytest.raises(TypeError, match=r"\['x'\].*text"):
         double({"x": "2"})
-    with pytest.raises(TypeError, match="complex128 does not become float64"):
+    with pytest.raises(TypeError, match="complex128 cannot be used as float64"):
         double({"x": np.array([1j])})
     with pytest.raises(TypeError, match="jit compiles a function"):
         jit(3.0)
@@ -204,7 +204,7 @@ def test_compositions(compiled: Any, eager: Any) -> None:
 
 
 def test_fresh_inputs_of_nested_derivatives() -> None:
-    """Perturbations are not confused: an inner derivative sees its own input only."""
+    """Perturbations are not confused: an inner derivative sees only its own input."""
 
     def outer(x: Any) -> Any:
         return x * grad(lambda y: x * y)(x)
@@ -265,7 +265,7 @@ def test_poisoned_branch() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 9, 100])
 @pytest.mark.parametrize("reduce", [None, "sum", "mean"])
 def test_maps(count: int, reduce: Any) -> None:
-    """`vmap` with every axis, layout and reduction; wide rows go through transposed squares."""
+    """`vmap` with every axis, layout and reduction; wide rows are transposed in square blocks."""
     random = np.random.default_rng(count)
     x, y = random.normal(size=(count, 19)), random.normal(size=(count,))
 
@@ -320,7 +320,7 @@ def test_map_inside(count: int) -> None:
 
 
 def test_map_inside_with_branches() -> None:
-    """A map whose rows branch is unrolled; the answer is the eager one for any mixture."""
+    """A map whose rows branch is unrolled; the result is the eager one for any mixture of branches."""
 
     def total(w: Any, x: Any) -> Any:
         return vmap(lambda w, x: w * x if x > 0.5 else w * w, in_axes=(None, 0), reduce="sum")(w, x) * 2.0
@@ -332,7 +332,7 @@ def test_map_inside_with_branches() -> None:
 
 
 def test_threads_of_a_map() -> None:
-    """Rows split among threads: the same numbers."""
+    """Rows that are split among threads give the same numbers."""
     x = np.random.default_rng(0).normal(size=1001)
     single = jit(vmap(am.tanh))
     several = jit(vmap(am.tanh), threads=3)
@@ -366,7 +366,7 @@ def test_branches_and_loops() -> None:
 
 
 def test_truth_and_tests() -> None:
-    """Truth, `not`, chained comparisons, `isnan` and arithmetic with comparisons are as eager."""
+    """Truth, `not`, chained comparisons, `isnan` and arithmetic with comparisons give the eager results."""
 
     def function(x: Any) -> Any:
         if not x:
@@ -384,7 +384,7 @@ def test_truth_and_tests() -> None:
 
 
 def test_mixed_batches() -> None:
-    """Rows that take other paths are regrouped; results are in order, sums are whole."""
+    """Rows that take different branches are regrouped; results are in order, sums are complete."""
 
     def row(w: Any, x: Any) -> Any:
         total = w
@@ -404,7 +404,7 @@ def test_mixed_batches() -> None:
 
 
 def test_too_many_paths() -> None:
-    """The bound on paths names the line and suggests `where`."""
+    """The error for too many specializations names the line and suggests `where`."""
 
     def count(x: Any) -> Any:
         while x > 0.0:
@@ -422,7 +422,7 @@ def test_too_many_paths() -> None:
 
 
 def test_frozen_numbers() -> None:
-    """What would freeze a number raises and names the line; what does not depend on an argument may be frozen."""
+    """Code that would freeze a number raises and names the line; numbers independent of the arguments may be frozen."""
     for freeze in (int, float, lambda x: [1, 2][x], math.exp, lambda x: range(x), complex):
         with pytest.raises(TypeError, match=r"freeze it, at .*test_jit.py:\d+"):
             jit(lambda x, freeze=freeze: freeze(x) and x)(1.0)
@@ -453,7 +453,7 @@ def test_anomalies() -> None:
 
 
 def test_parameters_closed_over() -> None:
-    """Values closed over are read afresh, what the function makes of them is made afresh, gradients reach them."""
+    """Values closed over are read again, what the function makes of them is made again, gradients reach them."""
     w, b = Value(2.0), Value(1.0)
     compiled = jit(lambda x: w * w * x + b)
     y = compiled(3.0)
@@ -469,7 +469,7 @@ def test_parameters_closed_over() -> None:
 
 
 def test_computed_values_closed_over() -> None:
-    """A Value computed outside keeps its number, as in eager code, and passes its gradient on."""
+    """A Value computed outside keeps its number, as in eager code, and its gradient reaches its parents."""
     w = Value(2.0)
     square = w * w
     compiled = jit(lambda x: square * x)
@@ -484,7 +484,7 @@ def test_computed_values_closed_over() -> None:
 
 
 def test_closed_over_only() -> None:
-    """A function without arguments, of Values alone, is one node too."""
+    """A function without arguments, only of Values, is one node too."""
     w = Value(3.0)
     compiled = jit(lambda: w * w)
     for number in (3.0, 4.0):
@@ -495,7 +495,7 @@ def test_closed_over_only() -> None:
 
 
 def test_module() -> None:
-    """A module of `nn` as an argument and closed over: value and gradients as eager."""
+    """A module of `nn` as an argument and in a closure: value and gradients are the eager ones."""
     import random
 
     random.seed(0)
@@ -556,7 +556,7 @@ def norm(gradient: Any) -> Any:
     ],
 )
 def test_large_gradient_by_values_has_its_graph_on_demand(use: Any) -> None:
-    """A gradient by many Values costs one call; whatever then asks for its graph finds that of eager code."""
+    """A gradient by many Values costs one call; code that then reads its graph gets that of eager code."""
     eager, compiled, leaves, w, runs = large_gradient()
 
     def outcome(function: Any, count: int) -> Any:
@@ -567,18 +567,18 @@ def test_large_gradient_by_values_has_its_graph_on_demand(use: Any) -> None:
         assert before + 1 - count == len(runs)
         numbers = [g.data for g in gradient]
         for x in leaves:
-            x.data += 1.0  # what changes afterwards changes nothing
+            x.data += 1.0  # later changes have no effect
         use(gradient)
         for k, x in enumerate(leaves):
             x.data = 0.1 * k
-        assert before + 1 - count == len(runs)  # what was compiled does not run again for its graph
+        assert before + 1 - count == len(runs)  # the function does not run again for the graph
         return [*numbers, *[x.grad for x in leaves], w.grad]
 
     assert outcome(eager, 0) == pytest.approx(outcome(compiled, 1), rel=1e-13)
 
 
 def test_large_gradient_by_values_travels() -> None:
-    """Its numbers are copied and pickled with their graphs; what can no longer be made is refused."""
+    """Its numbers are copied and pickled with their graphs; a graph that can no longer be made is refused."""
     eager, compiled, leaves, w, _ = large_gradient()
     for k, x in enumerate([w, *leaves]):
         x.label = f"x{k}"
@@ -605,7 +605,7 @@ def test_large_gradient_by_values_travels() -> None:
 
 
 def test_compile_graph() -> None:
-    """A graph built node by node becomes a function; other leaves are read afresh."""
+    """A graph built node by node becomes a function; its other leaves are read again at each call."""
     x, y, w = Value(2.0), Value(3.0), Value(10.0)
     u = x * y
     compiled = compile_graph({"a": u + w, "b": [u * x]}, [x, y])
@@ -621,7 +621,7 @@ def test_compile_graph() -> None:
 
 
 def plain(tree: Any) -> Any:
-    """Numbers for Values."""
+    """The numbers of Values."""
     return autograd.tree.lower(tree)
 
 
@@ -641,7 +641,7 @@ def test_custom_rules() -> None:
 
 
 def test_rules_of_one_name() -> None:
-    """Each compiled function calls its own rules, whatever others are named and whether they are still there."""
+    """Each compiled function calls its own rules, even if other rules have the same name or are gone."""
 
     def adding(k: float) -> Compiled:
         @custom_gradient(lambda x, y: 1.0)
@@ -657,7 +657,7 @@ def test_rules_of_one_name() -> None:
 
 
 def test_errors_of_custom_rules() -> None:
-    """An exception in a primitive reaches the caller, and only of the path that is taken."""
+    """An exception in a primitive reaches the caller, but only if it is in the branch that is taken."""
 
     @custom_gradient(lambda x, y: 1.0)
     def picky(x: float) -> float:
@@ -696,7 +696,7 @@ def test_inspection() -> None:
 
 
 def test_options() -> None:
-    """`accurate` has the bits of eager arithmetic; `fast_math` is near."""
+    """`accurate` gives the bits of eager arithmetic; `fast_math` gives nearby numbers."""
     x = np.random.default_rng(0).normal(size=50)
 
     def function(x: Any) -> Any:
@@ -708,7 +708,7 @@ def test_options() -> None:
 
 
 def test_long_programs() -> None:
-    """A program of many functions passes its values through the workspace, in scalar code and in lanes."""
+    """A program of many functions passes values through the workspace, in scalar code and in lanes."""
 
     def long(x: Any) -> Any:
         a, b, c = x, x * 0.5, x + 1.0
@@ -726,7 +726,7 @@ def test_long_programs() -> None:
 
 
 def run_python(code: str, **environment: str) -> str:
-    """What a new Python prints."""
+    """The output of a new Python process."""
     folders = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -739,7 +739,7 @@ def run_python(code: str, **environment: str) -> str:
 
 
 def test_pickle(tmp_path: Path) -> None:
-    """The program travels to another process; a function that is not importable runs what it has."""
+    """The program is pickled to another process; a function that cannot be imported runs its stored programs."""
     lost = jit(vmap(lambda x: am.exp(x) if x > 0.0 else x))
     named = jit(grad(poly))
     for compiled, arguments in ((lost, (np.array([1.0, -1.0]),)), (named, (1.0, 2.0)), (decorated, (2.0,))):
@@ -772,7 +772,7 @@ def test_copies() -> None:
 
 
 def test_threads() -> None:
-    """One compiled function called from several threads at once, new paths and structures included."""
+    """One compiled function is called from several threads at once, also with new branches and structures."""
     compiled = jit(lambda x: x[0] * 2.0 if x[0] > 50.0 else am.sum(x) + x[0])
     wrong: list[Any] = []
 
@@ -793,7 +793,7 @@ def test_threads() -> None:
 
 
 def test_rules_stay_whole() -> None:
-    """The rows themselves may be compiled, as any function of numbers."""
+    """The rules themselves can be compiled, like any function of numbers."""
     assert rules.tanh(0.3) == pytest.approx(jit(rules.tanh)(0.3), rel=1e-15)
 
 
@@ -806,7 +806,7 @@ def test_rules_stay_whole() -> None:
     ],
 )
 def test_rows_of_several_shapes(function: Any) -> None:
-    """Rows whose results differ in shape from branch to branch come back as in eager code, or raise as there."""
+    """Rows whose results differ in shape from branch to branch give the results or errors of eager code."""
     compiled, mapped = jit(vmap(function)), vmap(function)
     for _ in range(2):
         assert mapped([1.0, 2.0, 1.2]) == compiled([1.0, 2.0, 1.2])
@@ -837,14 +837,14 @@ def test_methods() -> None:
 
 
 def test_comparisons_as_results() -> None:
-    """A comparison that is returned is decided: 1.0 or 0.0, which is True or False."""
+    """A comparison that is returned is a number: 1.0 or 0.0 for True or False."""
     compiled = jit(lambda x: {"big": x > 1.0, "parts": [x < 0.0, x]})
     for x in (2.0, -2.0, 0.5):
         assert {"big": x > 1.0, "parts": [x < 0.0, x]} == compiled(x)
 
 
 def test_errors_name_the_argument() -> None:
-    """What is not a number is named by its place among the arguments; what must be fixed before is told how."""
+    """The error names the argument that is not a number; for arguments that must be fixed first it says how."""
     compiled = jit(lambda x, n: [x * k for k in range(n)][-1])
     with pytest.raises(TypeError, match=r"argument 1 of <lambda>: 'abc' of type str is text"):
         compiled(1.0, "abc")

@@ -1,4 +1,4 @@
-"""`accurate=True`: values have the bits of eager ones, for every row of the table, scalar and in lanes."""
+"""`accurate=True`: values have the bits of eager ones, for every primitive, scalar and in lanes."""
 
 import math
 
@@ -15,7 +15,7 @@ EXTREMES = [*SPECIAL, math.nextafter(1.0, 0.0), 5e-309, 2.0**-1022, -(2.0**-1074
 
 
 def operands(name: str, arity: int, count: int) -> list[tuple[float, ...]]:
-    """Random numbers of ordinary size, of any bits, and extreme ones, all mixed."""
+    """Random numbers of ordinary size, numbers of random bits, and extreme ones, all mixed."""
     random = np.random.default_rng(7)
     ordinary = random.normal(scale=3.0, size=(count, arity))
     uniform = random.uniform(-1.0, 1.0, size=(count, arity))
@@ -30,9 +30,9 @@ def operands(name: str, arity: int, count: int) -> list[tuple[float, ...]]:
 
 
 @pytest.mark.parametrize("name", TABLE)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # SciPy's, of numbers out of range
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # SciPy warns of numbers out of range
 def test_every_row(name: str) -> None:
-    """The value on plain floats, that of a node, that of a compiled call, and that of a row in lanes are the same."""
+    """The values on plain floats, in a node, in a compiled call and in lanes are the same."""
     rule = TABLE[name]
     rows = operands(name, rule.arity or 11, 100 if name == "polygamma" else 300)
     expected = [bits(rule.evaluate(row)) for row in rows]
@@ -48,7 +48,7 @@ def test_every_row(name: str) -> None:
 
 @pytest.mark.parametrize("exponent", [-2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0])
 def test_constant_powers(exponent: float) -> None:
-    """No power with a constant exponent is a product, but for those that `pow` has to the last bit."""
+    """A power with a constant exponent is a product only where that gives the bits of `pow`."""
     x = [row[0] for row in operands("pow", 1, 2000)]
     one, many = jit(lambda x: x**exponent, accurate=True), jit(vmap(lambda x: x**exponent), accurate=True)
     expected = [bits(TABLE["pow"].evaluate((v, exponent))) for v in x]
@@ -58,7 +58,7 @@ def test_constant_powers(exponent: float) -> None:
 
 @pytest.mark.parametrize("exponent", [-1.0, 2.0, 3.0, 4.0])
 def test_small_powers_at_extremes(exponent: float) -> None:
-    """Without `accurate` they are products: with the zeros and infinities of `pow`, and nearly its digits."""
+    """Without `accurate` they are products, with the zeros and infinities of `pow` and nearly the same digits."""
     one = jit(lambda x: x**exponent)
     for (x,) in operands("pow", 1, 2000):
         expected, actual = TABLE["pow"].evaluate((x, exponent)), one(x)

@@ -1,4 +1,4 @@
-"""Comparisons come out in compiled code as in eager code; where they cannot, inputs still have their results."""
+"""Comparisons come out as in eager code; where machine code cannot do that, the results are still the eager ones."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ def roots(a: Any, b: Any, c: Any) -> Any:
 
 
 def test_quadratics() -> None:
-    """A discriminant that is 0 in plain arithmetic is 0 in machine code: one path for each number of roots."""
+    """A discriminant that is 0 in plain arithmetic is 0 in machine code: one specialization per number of roots."""
     compiled = jit(roots)
     for abc in [(0.1, 0.2, 0.1), (0.7, 1.4, 0.7), (0.3, 0.6, 0.3), (1.0, 3.0, 1.0), (1.0, 1.0, 1.0), (0.1, 0.2, 0.1)]:
         assert roots(*abc) == compiled(*abc)
@@ -49,7 +49,7 @@ def test_singular_systems_in_a_batch() -> None:
 
 @pytest.mark.parametrize("lanes", [False, True])
 def test_differences_of_equal_squares(lanes: bool) -> None:
-    """√(x² - y²) at x = y is 0, not the root of what two roundings differ by."""
+    """√(x² - y²) at x = y is 0, not the root of the difference of two roundings."""
 
     def leg(x: Any, y: Any) -> Any:
         return am.sqrt(x * x - y * y)
@@ -62,7 +62,7 @@ def test_differences_of_equal_squares(lanes: bool) -> None:
 
 @pytest.mark.parametrize("count", [2, 3, 8, 11, 16])
 def test_deviation_of_equal_numbers(count: int) -> None:
-    """The standard deviation has eager's bits: no nan but where eager code has one."""
+    """The standard deviation has eager's bits, and a nan only where eager code has one."""
 
     def deviation(x: Any) -> Any:
         mean = sum(x) / float(len(x))
@@ -74,11 +74,11 @@ def test_deviation_of_equal_numbers(count: int) -> None:
         assert repr(deviation(x)) == repr(compiled(x))
 
 
-# ---- machine code that is off by a last digit ----------------------------------------------------------------------
+# ---- machine code whose last digit differs -------------------------------------------------------------------------
 
 
 def is_cube(x: Any, y: Any) -> Any:
-    """1 for the cube, as the system's `pow` computes it, else 0, by two branches."""
+    """1 if y is the cube as the system's `pow` computes it, else 0, by two branches."""
     return x * 0.0 + 1.0 if x**3 == y else x * 0.0
 
 
@@ -86,7 +86,7 @@ ONE_MORE = [x for x in np.random.default_rng(0).uniform(1.0, 2.0, 200).tolist() 
 
 
 def test_other_last_digit_in_a_call() -> None:
-    """A power is a product in machine code, which flips a comparison: eager code's branch is taken all the same."""
+    """A power is a product in machine code, which flips a comparison: eager code's branch is still taken."""
     compiled = jit(is_cube, max_paths=1)
     assert 10 < len(ONE_MORE)
     for x in ONE_MORE:
@@ -110,7 +110,7 @@ def test_other_last_digit_in_rows() -> None:
 
 @pytest.fixture
 def wrong_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine whose exp is its expm1, with `accurate` too."""
+    """A machine on which exp is expm1, with `accurate` too."""
     monkeypatch.setenv("AUTOGRAD_CACHE", "off")
     whole = native._address(native._libm().expm1)
     native._add_library_symbols()
@@ -121,13 +121,13 @@ def wrong_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def two_branches(w: Any, x: Any, one: Any, other: Any) -> Any:
-    """One of two functions, by a comparison that comes out right; before it, one that the wrong machine gets wrong."""
+    """One of two functions, by a comparison that is right; an earlier comparison is wrong on the wrong machine."""
     assert am.exp(x[0]) > 0.5
     return one(w, x) if x[1] > 0.0 else other(w, x)
 
 
 def test_never_the_right_branch(wrong_machine: None) -> None:
-    """Where no machine code agrees with eager code, the captured program itself is evaluated: never too many paths."""
+    """If no machine code agrees with eager code, the captured program is evaluated; this adds no specializations."""
 
     def function(x: Any) -> Any:
         return two_branches(3.0, x, lambda w, x: (w * x[0], x[1]), lambda w, x: [x[0] / w])
@@ -160,7 +160,7 @@ def test_never_the_right_branch_in_rows(wrong_machine: None, threads: int) -> No
 
 
 def test_too_many_paths_are_still_too_many() -> None:
-    """Paths that do differ count, however they were compiled."""
+    """Specializations that do differ count, however they were compiled."""
     compiled = jit(lambda x: x * 2.0 if x > 1.0 else x * 3.0 if x > 0.0 else x, max_paths=2)
     assert [compiled(2.0), compiled(0.5)] == [4.0, 1.5]
     with pytest.raises(TooManyPathsError, match="more than 2 paths"):
@@ -168,7 +168,7 @@ def test_too_many_paths_are_still_too_many() -> None:
 
 
 def test_values_closed_over() -> None:
-    """Nodes of a graph, too, are those of the branch that eager code takes."""
+    """Nodes of a graph are also those of the branch that eager code takes."""
     w = Value(0.0)
 
     def function(x: Any, y: Any) -> Any:
@@ -182,7 +182,7 @@ def test_values_closed_over() -> None:
 
 
 def test_results_do_not_depend_on_what_was_called_before() -> None:
-    """A path that was compiled once more for a few inputs is not taken by others, which have other last digits."""
+    """Code that was compiled again for a few inputs does not run for others, whose last digits differ."""
 
     def cube(x: Any, y: Any) -> Any:
         return x**3 if x**3 != y else 0.0

@@ -1,4 +1,4 @@
-"""Machine code on disk: found again, made again, never too much of it."""
+"""Machine code on disk is found again, made again, and stays within its size limit."""
 
 import os
 import stat
@@ -18,13 +18,13 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 def start_python(code: str, **environment: str) -> Any:
-    """A new Python at work."""
+    """Start a new Python process."""
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -34,7 +34,7 @@ def start_python(code: str, **environment: str) -> Any:
 
 
 def run_python(code: str, **environment: str) -> str:
-    """What a new Python prints."""
+    """The output of a new Python process."""
     process = start_python(code, **environment)
     printed: str = process.communicate()[0]
     assert 0 == process.returncode
@@ -45,7 +45,7 @@ CACHED = "from autograd import jit; import autograd.math as am; print(jit(lambda
 
 
 def test_cache(private_cache: Path) -> None:
-    """The second process finds the object code; a cut entry is made again; two at once do not disturb each other."""
+    """The second process finds the object code; a truncated entry is made again; two processes can run at once."""
     first = [start_python(CACHED) for _ in range(2)]
     assert ["3.0\n"] * 2 == [process.communicate()[0] for process in first]
     (entry,) = list(private_cache.iterdir())
@@ -78,14 +78,14 @@ def test_cache_off_and_unsafe(private_cache: Path, tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("size", ["much", "-1", "1T", "1 2"])
 def test_bad_sizes(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A size that is none is refused, with the text and what to write instead."""
+    """An invalid size is refused, with the text and what to write instead."""
     monkeypatch.setenv("AUTOGRAD_CACHE_SIZE", size)
     with pytest.raises(ValueError, match=f"AUTOGRAD_CACHE_SIZE is '{size}', not a size: set it to bytes"):
         jit(lambda x: x + 4.0)(1.0)
 
 
 def test_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes, or a number with a letter; a gigabyte if nothing is said."""
+    """Bytes, or a number with a letter; a gigabyte by default."""
     sizes = {"": 2**30, "4096": 4096, "2k": 2048, "1.5M": 3 * 2**19, " 10G ": 10 * 2**30, "0": 0}
     for text, size in sizes.items():
         monkeypatch.setenv("AUTOGRAD_CACHE_SIZE", text)
@@ -93,7 +93,7 @@ def test_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def entry(where: Path, number: int, age: float, size: int = 1000) -> Path:
-    """A file that looks like an entry, used so many seconds ago."""
+    """A file that looks like an entry, used `age` seconds ago."""
     path = where / f"{number:064x}"
     path.write_bytes(bytes(size))
     os.utime(path, (time.time() - age,) * 2)
@@ -101,7 +101,7 @@ def entry(where: Path, number: int, age: float, size: int = 1000) -> Path:
 
 
 def test_unused_entries_go_first(private_cache: Path) -> None:
-    """The oldest are removed until there is room; what a process left when it was killed too; nothing of others."""
+    """The oldest are removed until there is room, and the files of killed processes; other files stay."""
     private_cache.mkdir()
     entries = [entry(private_cache, k, age=1000.0 - k) for k in range(20)]
     foreign = [private_cache / "notes.txt", private_cache / ("f" * 63), private_cache / f"{1:064x}.partial"]
@@ -118,7 +118,7 @@ def test_unused_entries_go_first(private_cache: Path) -> None:
 
 
 def test_a_hit_counts_as_a_use(private_cache: Path) -> None:
-    """What was compiled long ago but is used today stays."""
+    """An entry that was compiled long ago but is used today stays."""
     jit(lambda x: x + 4.0)(1.0)
     (used,) = private_cache.iterdir()
     os.utime(used, (1.0, 1.0))
@@ -137,7 +137,7 @@ for k in range(30):
 
 
 def test_bound_with_several_processes(private_cache: Path) -> None:
-    """Processes that write, read and remove the same files compute what they should, and leave no more than allowed."""
+    """Processes that write, read and remove the same files give right results and stay within the size limit."""
     processes = [start_python(MANY.format(k, k), AUTOGRAD_CACHE_SIZE="20K") for k in (1.0, 1.0, 2.0)]
     for process in processes:
         process.communicate()
@@ -149,7 +149,7 @@ def test_bound_with_several_processes(private_cache: Path) -> None:
 
 
 def test_entries_that_cannot_be_used(private_cache: Path) -> None:
-    """An entry that cannot be read or written, or a directory that cannot, costs a compilation and nothing else."""
+    """An entry or directory that cannot be read or written costs only a compilation."""
     jit(lambda x: x + 4.0)(1.0)
     (used,) = private_cache.iterdir()
     used.chmod(0)

@@ -1,4 +1,4 @@
-"""What somebody puts in the place of a cached file costs a compilation: it neither hangs nor runs."""
+"""Anything in the place of a cached file costs only a compilation: nothing hangs, and the file is not run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PROGRAM = "from autograd import jit; print(jit(lambda x: x * 3.0 + 4.0)(1.0))"
 
 
 def run(where: Path) -> str:
-    """What a process prints that finds this cache directory, or fails if it takes too long."""
+    """The output of a process with this cache directory; a failure if it takes too long."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "AUTOGRAD_CACHE": str(where)}
     return subprocess.check_output([sys.executable, "-c", PROGRAM], env=environment, text=True, timeout=60)
 
 
 @pytest.fixture
 def entry(tmp_path: Path) -> Path:
-    """A sound entry."""
+    """A valid entry."""
     assert "7.0\n" == run(tmp_path / "cache")
     (found,) = (tmp_path / "cache").iterdir()
     return found
@@ -60,7 +60,7 @@ REPLACEMENTS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", REPLACEMENTS)
 def test_other_kinds_of_file(name: str, entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pipes, sockets, devices, directories, links and files that are far too large are passed over, then replaced."""
+    """Pipes, sockets, devices, directories, links and files that are far too large are ignored, then replaced."""
     monkeypatch.chdir(entry.parent)
     sound = entry.read_bytes()
     entry.unlink()
@@ -70,7 +70,7 @@ def test_other_kinds_of_file(name: str, entry: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_link_to_a_sound_entry(entry: Path) -> None:
-    """A link is not followed, even to what would do."""
+    """A link is not followed, even to a valid entry."""
     other = entry.rename(entry.parent.parent / "other")
     entry.symlink_to(other)
     assert cache._read(entry) is None
@@ -78,7 +78,7 @@ def test_link_to_a_sound_entry(entry: Path) -> None:
 
 
 def test_files_of_others(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that another user owns, or may write to, is compiled anew."""
+    """If another user owns a file, or may write to it, the program is compiled again."""
     assert cache._read(entry) is not None
     entry.chmod(0o622)
     assert cache._read(entry) is None
@@ -91,7 +91,7 @@ def test_files_of_others(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give files away")
 def test_a_file_that_really_is_of_another_user(entry: Path) -> None:
-    """The same with a file that belongs to somebody else, and one that is larger than the whole cache may be."""
+    """The same with a file of another user, and with one larger than the limit of the whole cache."""
     os.chown(entry, 65534, -1)
     assert cache._read(entry) is None
     assert "7.0\n" == run(entry.parent)

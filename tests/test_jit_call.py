@@ -1,4 +1,4 @@
-"""The short way from a Python call to machine code: the results of the general way, and taken whenever it may be."""
+"""The fast path from a Python call to machine code: it gives the results of the slow path, and runs whenever it can."""
 
 import collections
 import copy
@@ -33,13 +33,13 @@ needs_c = pytest.mark.skipif(c_build.extension is None, reason=f"no C build: {c_
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests share a cache of their own."""
+    """The tests share their own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path_factory.getbasetemp() / "cache of calls"))
 
 
 @pytest.fixture
 def general(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The arguments of all calls that took the general way."""
+    """The arguments of all calls that took the slow path."""
     calls: list[Any] = []
     way = Compiled._call
 
@@ -52,7 +52,7 @@ def general(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def seen(tree: Any) -> Any:
-    """Return all that can be compared of a result: types, bits, shapes, keys and their order."""
+    """Return all parts of a result that can be compared: types, bits, shapes, keys and their order."""
     if isinstance(tree, np.ndarray):
         return type(tree).__name__, str(tree.dtype), tree.shape, tree.tobytes()
     if type(tree) is float:
@@ -65,7 +65,7 @@ def seen(tree: Any) -> Any:
 
 
 def check(function: Callable[..., Any], first: Any, then: Any, general: list[Any], short: bool, **options: Any) -> None:
-    """See that a call with arguments `then`, after one with `first`, is right and took the way that is said."""
+    """Check that a call with arguments `then`, after one with `first`, is right and took the expected path."""
     expected = seen(jit(function, **options)._call(then, {}))
     compiled = jit(function, **options)
     compiled(*first)
@@ -76,28 +76,28 @@ def check(function: Callable[..., Any], first: Any, then: Any, general: list[Any
 
 
 class Point(NamedTuple):
-    """A tuple that is not exactly one."""
+    """A subclass of tuple."""
 
     x: Any
     y: Any
 
 
 class Text(str):
-    """A text that is not exactly one."""
+    """A subclass of str."""
 
 
 class Bag(list[Any]):
-    """A list that is not exactly one."""
+    """A subclass of list."""
 
 
 def every(*args: Any) -> Any:
-    """A number for each leaf of the arguments, whatever they are."""
+    """A number for each leaf of any arguments."""
     leaves, _ = flatten(args)
     return [am.exp(0.01 * leaf) * (i + 1.0) for i, leaf in enumerate(leaves)]
 
 
 def unaligned(shape: tuple[int, ...]) -> Any:
-    """Return numbers that lie at an odd address."""
+    """Return numbers at an odd address."""
     count = int(np.prod(shape))
     array = np.zeros(8 * count + 1, dtype=np.uint8)[1:].view(np.float64).reshape(shape)
     array[...] = np.arange(float(count)).reshape(shape)
@@ -113,7 +113,7 @@ def read_only(array: Any) -> Any:
 
 BLOCK = np.arange(24.0).reshape(2, 3, 4) / 7.0
 
-# ---- what the short way takes ------------------------------------------------------------------------------------
+# ---- what the fast path takes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ BLOCK = np.arange(24.0).reshape(2, 3, 4) / 7.0
     ids=lambda arguments: repr(arguments)[:60],
 )
 def test_arguments(first: Any, then: Any, general: list[Any]) -> None:
-    """Arguments of every kind are taken the short way, with the results of the general one, bit for bit."""
+    """Arguments of every kind take the fast path, with the results of the slow path, bit for bit."""
     check(every, first, then, general, short=True)
 
 
@@ -193,7 +193,7 @@ def test_arguments(first: Any, then: Any, general: list[Any]) -> None:
     ],
 )
 def test_results(result: Any, general: list[Any]) -> None:
-    """Results of every kind are made the short way, as the general way makes them."""
+    """The fast path makes results of every kind, equal to those of the slow path."""
     check(result, (1.5, 2.5), (0.3, -0.7), general, short=True)
 
 
@@ -224,7 +224,7 @@ ROWS = {
 @pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 64, 101])
 @pytest.mark.parametrize("name", ROWS)
 def test_rows(name: str, count: int, general: list[Any]) -> None:
-    """A `vmap` over any number of rows takes the short way, whatever a row's result is."""
+    """A `vmap` over any number of rows takes the fast path, for any result of a row."""
     side = () if name == "one" else (3,)
     random = np.random.default_rng(count)
     first, then = random.normal(size=(5, *side)), random.normal(size=(count, *side))
@@ -251,7 +251,7 @@ def test_rows(name: str, count: int, general: list[Any]) -> None:
 )
 @pytest.mark.parametrize("reduce", [None, "sum"])
 def test_rows_lie_anywhere(rows: Any, short: bool, reduce: Any, general: list[Any]) -> None:
-    """Rows are read where they lie, forwards or backwards, if the numbers of one are evenly apart."""
+    """Rows are read in place, forwards or backwards, if the numbers of a row are evenly spaced."""
     first = np.ones((5, *rows.shape[1:]))
 
     def row(x: Any) -> Any:
@@ -281,7 +281,7 @@ def test_rows_and_what_they_share(function: Any, axes: Any, arguments: Any, redu
 
 
 def test_gradient_over_rows(general: list[Any]) -> None:
-    """A training step takes the short way: the weights in a tree, the rows in arrays."""
+    """A training step takes the fast path: the weights in a tree, the rows in arrays."""
 
     def loss(w: Any, x: Any, y: Any) -> Any:
         return (am.tanh(am.dot(w["a"], x) + w["b"]) - y) ** 2
@@ -343,7 +343,7 @@ def test_gradient_over_rows(general: list[Any]) -> None:
     ids=lambda arguments: repr(arguments)[:60],
 )
 def test_other_arguments(first: Any, then: Any, general: list[Any]) -> None:
-    """Arguments that differ from the last ones in anything that matters take the general way, and its answer."""
+    """Arguments that differ from the last ones in something important take the slow path and get its result."""
     expected = seen(jit(every)._call(then, {}))
     compiled = jit(every)
     compiled(*first)
@@ -355,7 +355,7 @@ def test_other_arguments(first: Any, then: Any, general: list[Any]) -> None:
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 def test_subclasses_of_arrays(tmp_path: Path, general: list[Any]) -> None:
-    """A matrix and a memory map are not taken for arrays; a plain view of a memory map is."""
+    """A matrix and a memory map do not count as plain arrays; a plain view of a memory map does."""
     plain = np.array([[1.0, 2.0, 3.0]])
     mapped = np.memmap(tmp_path / "numbers", dtype=float, mode="w+", shape=(1, 3))
     mapped[:] = plain
@@ -381,7 +381,7 @@ def test_subclasses_of_arrays(tmp_path: Path, general: list[Any]) -> None:
     ids=repr,
 )
 def test_other_rows(then: Any, general: list[Any]) -> None:
-    """Rows in a list, not as doubles, at odd addresses or missing take the general way."""
+    """Rows in a list, not as doubles, at odd addresses or missing take the slow path."""
     expected = seen(jit(vmap(lambda x: x * 2.0))._call((then,), {}))
     compiled = jit(vmap(lambda x: x * 2.0))
     compiled(np.ones(5))
@@ -411,19 +411,19 @@ def test_rows_that_are_arrays_in_a_list(general: list[Any]) -> None:
     ids=["branches", "threads", "calls Python"],
 )
 def test_functions_over_rows_without_a_short_way(function: Any, options: Any, general: list[Any]) -> None:
-    """Rows that branch or are split among threads, and code that calls Python, are left to the general way."""
+    """Rows that branch or are split among threads, and code that calls Python, take the slow path."""
     random = np.random.default_rng(1)
     check(function, (random.uniform(size=200),), (random.uniform(size=300),), general, short=False, **options)
 
 
 def test_rows_of_the_second_axis(general: list[Any]) -> None:
-    """Rows along another axis than the first are left to the general way."""
+    """Rows along another axis than the first take the slow path."""
     function = vmap(lambda x: x[0] * x[1], in_axes=1)
     check(function, (np.ones((2, 5)),), (np.arange(6.0).reshape(2, 3),), general, short=False)
 
 
 def test_keywords(general: list[Any]) -> None:
-    """A call with keywords takes the general way, between calls that do not."""
+    """A call with keywords takes the slow path, between calls that do not."""
     compiled = jit(lambda x, y=2.0: x - y)
     assert [1.0, 1.0, -3.0, -3.0, 1.0, 1.0] == [
         compiled(3.0, 2.0), compiled(3.0, 2.0), compiled(3.0, y=6.0), compiled(y=6.0, x=3.0), compiled(3.0),
@@ -433,13 +433,13 @@ def test_keywords(general: list[Any]) -> None:
 
 
 def _stable(bad: Any) -> str:
-    """The name of a case: the same in every process, so no address."""
+    """The name of a case, without addresses, so it is the same in every process."""
     return "object()" if type(bad) is object else repr(bad)
 
 
 @pytest.mark.parametrize("bad", ["text", 1j, object(), {1.0}, np.array(["a"]), np.array([1j])], ids=_stable)
 def test_errors_are_those_of_the_general_way(bad: Any) -> None:
-    """What is no number is refused after good calls with the same words as before them."""
+    """An object that is not a number is refused with the same message before and after good calls."""
     compiled = jit(lambda x: x)
     with pytest.raises(TypeError) as before:
         compiled(bad)
@@ -453,7 +453,7 @@ def test_errors_are_those_of_the_general_way(bad: Any) -> None:
 
 
 def test_different_numbers_of_rows() -> None:
-    """Arrays of different lengths are refused by name, after good calls as before them."""
+    """Arrays of different lengths are refused by name, before and after good calls."""
     compiled = jit(vmap(lambda x, y: x * y))
     for count in (3, 4):
         assert [2.0] * count == compiled(np.ones(count), np.full(count, 2.0)).tolist()
@@ -463,7 +463,7 @@ def test_different_numbers_of_rows() -> None:
 
 @pytest.mark.parametrize(("depth", "short"), [(40, True), (63, True), (64, False), (90, False)])
 def test_depth(depth: int, short: bool, general: list[Any]) -> None:
-    """Containers in one another are described to some depth; what is deeper takes the general way."""
+    """Nested containers are described to some depth; deeper ones take the slow path."""
 
     def nested(x: Any) -> Any:
         for _ in range(depth):
@@ -477,11 +477,11 @@ def test_depth(depth: int, short: bool, general: list[Any]) -> None:
     assert (short and c_build.extension is not None) == (not general)
 
 
-# ---- paths, structures and modes ---------------------------------------------------------------------------------
+# ---- branches, structures and modes ------------------------------------------------------------------------------
 
 
 def test_paths_alternate(general: list[Any]) -> None:
-    """A guard that fails leads to the path that holds; once all paths are known, none needs the general way."""
+    """A guard that fails leads to the right specialization; once all are known, no call needs the slow path."""
 
     def branching(x: Any) -> Any:
         return (x * 2.0, "low")[:1] if x < 0.0 else ([x] if x < 1.0 else {"x": x + 1.0})
@@ -496,7 +496,7 @@ def test_paths_alternate(general: list[Any]) -> None:
 
 
 def test_many_structures(general: list[Any]) -> None:
-    """More structures than are remembered: all answers are right, and those used last are short."""
+    """With more structures than are kept, all results are right, and those used last take the fast path."""
     compiled = jit(lambda xs: am.sum(xs) * 2.0)
     for _ in range(2):
         for count in range(1, 21):
@@ -523,7 +523,7 @@ def test_rows_and_numbers_alternate(general: list[Any]) -> None:
 
 @pytest.mark.parametrize("mode", [no_grad, detect_anomaly, record_sources])
 def test_modes(mode: Any, general: list[Any]) -> None:
-    """Under a switch of the engine every call takes the general way, and the short one again after it."""
+    """Under a mode of the engine every call takes the slow path, and afterwards the fast path again."""
     compiled = jit(lambda x: am.log(x))
     assert compiled(2.0) == compiled(2.0)
     general.clear()
@@ -535,7 +535,7 @@ def test_modes(mode: Any, general: list[Any]) -> None:
 
 
 def test_anomaly_is_found_after_short_calls() -> None:
-    """`detect_anomaly` sees into a compiled function that machine code has served before."""
+    """`detect_anomaly` works in a compiled function that has run as machine code before."""
     compiled = jit(lambda x: am.log(x) * 2.0)
     assert [float("-inf")] * 3 == [compiled(0.0) for _ in range(3)]
     with detect_anomaly(), pytest.raises(FloatingPointError, match="log"):
@@ -543,7 +543,7 @@ def test_anomaly_is_found_after_short_calls() -> None:
 
 
 def test_inside_another_capture(general: list[Any]) -> None:
-    """A compiled function with a short way is inlined into one that calls it, even with plain numbers."""
+    """A compiled function with a fast path is inlined into one that calls it, even with plain numbers."""
     inner = jit(lambda x: x * x)
     assert [4.0, 9.0] == [inner(2.0), inner(3.0)]
     outer = jit(lambda x: inner(x) + inner(5.0))
@@ -554,7 +554,7 @@ def test_inside_another_capture(general: list[Any]) -> None:
 
 
 def test_values(general: list[Any]) -> None:
-    """An argument that is a Value gives a Value, after any number of short calls."""
+    """An argument that is a Value gives a Value, after any number of calls on the fast path."""
     compiled = jit(lambda x: x * x)
     for _ in range(2):
         assert [4.0, 9.0] == [compiled(2.0), compiled(3.0)]
@@ -578,7 +578,7 @@ def test_no_short_way_where_results_are_values(general: list[Any]) -> None:
 
 
 def test_leaves_are_read_afresh(general: list[Any]) -> None:
-    """The numbers of Values from outside are those of now, for numbers and for rows."""
+    """Each call uses the current numbers of Values from outside, for numbers and for rows."""
     w, v = Value(2.0), Value(10.0)
     compiled, rows = jit(lambda x: x * w.data + v.data), jit(vmap(lambda x: x * w.data + v.data))
     for k in range(5):
@@ -589,7 +589,7 @@ def test_leaves_are_read_afresh(general: list[Any]) -> None:
 
 
 def test_leaf_in_a_guard(general: list[Any]) -> None:
-    """A comparison with a Value from outside leads to the path that holds now."""
+    """A comparison with a Value from outside leads to the specialization for its current number."""
     w = Value(1.0)
     compiled = jit(lambda x: x if x < w else -x)
     for k in range(20):
@@ -599,20 +599,20 @@ def test_leaf_in_a_guard(general: list[Any]) -> None:
 
 
 class Watched(Value):
-    """A Value that does something when its number is looked at."""
+    """A Value that runs an action when its number is read."""
 
     act: Any = None
 
     @property
     def data(self) -> Any:
-        """The number, after the deed."""
+        """The number, after the action."""
         act, self.act = self.act, None
         found = act() if act is not None else None
         return super().data if found is None else found
 
 
 def test_a_call_inside_a_call() -> None:
-    """Reading a leaf may call the same compiled function: each of the two has buffers of its own."""
+    """Reading a leaf may call the same compiled function: each of the two calls has its own buffers."""
     w = Watched(2.0)
     compiled = jit(lambda xs: [x * w.data for x in xs])
     rows = jit(vmap(lambda x: x * w.data))
@@ -628,7 +628,7 @@ def test_a_call_inside_a_call() -> None:
 
 
 def test_arguments_that_change_in_a_call() -> None:
-    """Reading a leaf may change the arguments: what is computed with is what they are then."""
+    """Reading a leaf may change the arguments: the call computes with the changed ones."""
     w = Watched(2.0)
     compiled = jit(lambda xs: [x * w.data for x in xs])
     rows = jit(vmap(lambda d: d["x"] * w.data))
@@ -649,7 +649,7 @@ def test_arguments_that_change_in_a_call() -> None:
 
 
 def test_leaf_without_a_number() -> None:
-    """An error in reading a leaf is raised, and the next call is right."""
+    """An error while a leaf is read is raised, and the next call is right."""
     w = Watched(2.0)
     compiled = jit(vmap(lambda x: x * w.data))
     x = np.array([1.0, 2.0])
@@ -673,7 +673,7 @@ def test_leaf_without_a_number() -> None:
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:
-    """Run something in several threads and raise what any of them raised."""
+    """Run something in several threads and raise the error of any of them."""
     errors: list[BaseException] = []
 
     def guarded(number: int) -> None:
@@ -693,7 +693,7 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
 
 @pytest.fixture
 def switching() -> Iterator[None]:
-    """Threads take turns as often as they can."""
+    """Switch between threads as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -702,7 +702,7 @@ def switching() -> Iterator[None]:
 
 @pytest.mark.usefixtures("switching")
 def test_threads() -> None:
-    """Eight threads call one compiled function with several structures and paths: each gets its own results."""
+    """Eight threads call one compiled function with several structures and branches: each gets its own results."""
     w = Value(2.0)
     compiled = jit(lambda xs: [x * w.data if xs[0] < 4.0 else x + 100.0 for x in xs])
     rows = jit(vmap(lambda x: am.sum(list(x)) + w.data))
@@ -743,7 +743,7 @@ def test_rows_stay_alive_while_they_are_read() -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals")
 def test_signals() -> None:
-    """A signal's handler that calls the same function disturbs no call."""
+    """A signal handler that calls the same function affects no other call."""
     w = Watched(2.0)
     compiled = jit(lambda xs: [x * w.data for x in xs])
     assert [2.0] == compiled([1.0])
@@ -762,7 +762,7 @@ def test_signals() -> None:
 
 
 def resident() -> int:
-    """Bytes of memory in use by this process, 0 where that is not told."""
+    """Bytes of memory that this process uses; 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -770,7 +770,7 @@ def resident() -> int:
 
 
 def test_nothing_leaks() -> None:
-    """After 20,000 calls, hits, misses and errors, there are as many references and objects as before."""
+    """After 20,000 calls (hits, misses and errors) there are as many references and objects as before."""
     w = Value(2.0)
     tree = jit(lambda t: {"a": t["a"] * 2.0, "b": (t["b"][0], [w.data, None])} if t["b"][0] > 0.0 else [t["b"][0]])
     rows = jit(vmap(lambda k, x: {"y": x[0] * k, "z": x * w.data}, (None, 0)))
@@ -793,7 +793,7 @@ def test_nothing_leaks() -> None:
                 with pytest.raises((TypeError, KeyError, AttributeError)):
                     tree(bad)
 
-    calls(1700)  # what is made once is there then: in a process that ran other tests the interpreter's own blocks, too
+    calls(1700)  # warm up: everything that is made once, also by the interpreter, is there then
     gc.collect()
     before, objects = [*map(sys.getrefcount, watched)], len(gc.get_objects())
     blocks, size = sys.getallocatedblocks(), resident()
@@ -807,7 +807,7 @@ def test_nothing_leaks() -> None:
 
 @needs_c
 def test_references_of_one_call() -> None:
-    """A short call keeps nothing of its arguments, and its results belong to the caller alone."""
+    """A call on the fast path keeps no reference to its arguments, and only the caller has one to its results."""
     compiled = jit(vmap(lambda d, n: (d["x"] * n, [d["x"]]), (0, None)))
     array, number = np.arange(10.0), 1234.5
     argument = {"x": array}
@@ -853,7 +853,7 @@ def shared(x: Any) -> Any:
     "twin", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))], ids=["copy", "deepcopy", "pickle"]
 )
 def test_copies(twin: Any, general: list[Any]) -> None:
-    """A copy, by pickle or not, has its paths and finds its short ways anew."""
+    """A copy, by pickle or not, keeps its specializations and builds its fast path again."""
     assert [{"y": 4.0}, [-1.0], {"y": 6.0}] == [shared(2.0), shared(-1.0), shared(3.0)]
     copied = twin(shared)
     assert len(shared.paths()) == len(copied.paths())
@@ -887,7 +887,7 @@ def described(arguments: Any, results: Any = NUMBER, numbers: int = 9) -> Any:
     ids=lambda x: x if isinstance(x, str) else "",
 )
 def test_descriptions_that_are_wrong(part: Any, message: str) -> None:
-    """A description that fits no program is refused, as arguments and as results."""
+    """A description that fits no program is refused, for arguments and for results."""
     with pytest.raises(ValueError, match=message):
         described(part)
     with pytest.raises(ValueError, match=message):
@@ -896,7 +896,7 @@ def test_descriptions_that_are_wrong(part: Any, message: str) -> None:
 
 @needs_c
 def test_descriptions_of_wrong_types() -> None:
-    """What is no description at all is refused; so is anything but a caller as one to prefer."""
+    """An object that is not a description is refused; so is a preferred caller that is not a caller."""
     for bad in ((), ("float",), ("float", 1, ()), ("tuple", (), (3,)), ("array", ("x",), ())):
         with pytest.raises((TypeError, SystemError)):
             described(bad)
@@ -911,7 +911,7 @@ def test_descriptions_of_wrong_types() -> None:
 
 @needs_c
 def test_one_copy() -> None:
-    """The module serves one copy of the package: a second one is told so, and runs without it."""
+    """The module works for one copy of the package; a second copy gets an error and runs without it."""
     spec = importlib.util.spec_from_file_location("autograd.compiler.run._call", c_build.extension.__file__)
     assert spec is not None
     assert spec.loader is not None
@@ -921,7 +921,7 @@ def test_one_copy() -> None:
 
 @needs_c
 def test_arrays_of_another_make() -> None:
-    """If NumPy's arrays are not as expected, there is no short way, a reason, and the right answer."""
+    """If NumPy's arrays are not as expected, there is no fast path, but a reason and the right result."""
     code = (
         "import numpy as np; zeros = np.zeros; np.zeros = lambda *a: zeros(*a).view(np.recarray)\n"
         "from autograd import jit; from autograd.compiler import c_build\n"

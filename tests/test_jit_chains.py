@@ -1,4 +1,4 @@
-"""Chains of multiply-adds in compiled programs: gathered into `dot`, and added up in the order they are written in."""
+"""Chains of multiply-adds in compiled programs become `dot` and are added up in their written order."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ WEIGHTS = [[0.5, -0.9, 2.0, 0.25], [1.5, 0.75, -0.5, 0.1]]
 
 
 def test_neuron_is_one_dot() -> None:
-    """Each unit is one instruction, from the bias on; the result is the eager one."""
+    """Each unit is one instruction that starts from the bias; the result is the eager one."""
     compiled = jit(layer)
     assert pytest.approx(layer(WEIGHTS, [1.0, 2.0, 3.0]), rel=1e-15) == compiled(WEIGHTS, [1.0, 2.0, 3.0])
     dots = [line for line in compiled.program().splitlines() if " = dot " in line]
@@ -30,7 +30,7 @@ def test_neuron_is_one_dot() -> None:
 
 
 def test_messages_of_a_unit_are_a_dot() -> None:
-    """What an input of a layer receives is the sum over the units that it feeds: the transposed product."""
+    """The adjoint of a layer's input is the sum over the units that use it: the transposed product."""
 
     def loss(x: Any) -> Any:
         a, b = layer(WEIGHTS, [am.tanh(v) for v in x])
@@ -44,7 +44,7 @@ def test_messages_of_a_unit_are_a_dot() -> None:
 
 
 def test_order_is_kept() -> None:
-    """Where terms may cancel, a sum is added up as it was written, to the last bit."""
+    """If terms may cancel, a sum is added up as it was written, to the last bit."""
 
     def total(w: Any, x: Any) -> Any:
         return sum(a * b for a, b in zip(w, x))
@@ -59,7 +59,7 @@ def test_order_is_kept() -> None:
 
 @pytest.mark.parametrize("special", [(), (math.inf,), (math.nan,), (math.inf, math.nan), (1e200,), (0.0, -0.0)])
 def test_written_sums_of_squares_keep_their_order(special: tuple[float, ...]) -> None:
-    """A sum in another order may differ in its last digit, which a comparison or a root further on would see."""
+    """A sum in another order may differ in its last digit, which a later comparison or root would see."""
 
     def total(x: Any) -> Any:
         return sum(v * v for v in x)
@@ -73,7 +73,7 @@ def test_written_sums_of_squares_keep_their_order(special: tuple[float, ...]) ->
 
 @pytest.mark.parametrize("name", ["sum", "dot", "mean"])
 def test_sums_that_promise_no_order(name: str) -> None:
-    """`autograd.math.sum` and its like have several accumulators; with `accurate`, the bits of eager code."""
+    """`autograd.math.sum` and `dot` have several accumulators; with `accurate`, the bits of eager code."""
     x = np.random.default_rng(0).normal(size=40).tolist()
     function = {"sum": am.sum, "dot": lambda x: am.dot(x, x), "mean": lambda x: TABLE["mean"](*x)}[name]
     fast, accurate = jit(function), jit(function, accurate=True)
@@ -83,7 +83,7 @@ def test_sums_that_promise_no_order(name: str) -> None:
 
 
 def test_shared_partial_sums_stay() -> None:
-    """A partial sum, or a product, that something else needs is not taken into a chain."""
+    """A partial sum or product that is also used elsewhere is not put into a chain."""
 
     def function(a: Any, b: Any, c: Any) -> Any:
         product = a * b
@@ -96,7 +96,7 @@ def test_shared_partial_sums_stay() -> None:
 
 
 def test_subtractions_belong_to_a_chain() -> None:
-    """What is taken away, as in solving a triangular system, is a term with a minus."""
+    """A subtracted term, as in solving a triangular system, is a term with a minus."""
 
     def solve(lower: Any, b: Any) -> Any:
         y: list[Any] = []

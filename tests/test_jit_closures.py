@@ -1,4 +1,4 @@
-"""What a compiled function closes over: Values read, compared and differentiated inside it change from call to call."""
+"""Closures of compiled functions: Values that they read, compare and differentiate change from call to call."""
 
 import copy
 import math
@@ -32,12 +32,12 @@ from nn import MLP, SGD, hinge
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def fixed(x: Any, w: Value, v: Value) -> Any:
-    """A gradient by a number of the function's own."""
+    """A gradient by a number made in the function."""
     return x * grad(lambda t: w * t * t)(2.0)
 
 
@@ -60,7 +60,7 @@ def branching(x: Any, w: Value, v: Value) -> Any:
 
 
 def newton(x: Any, w: Value, v: Value) -> Any:
-    """A loop whose length is a matter of a closed-over Value."""
+    """A loop whose length depends on a closed-over Value."""
     root, steps = 1.0, 0
     while abs(root * root - abs(w.data)) > 1e-10 and steps < 50:
         root, steps = 0.5 * (root + abs(w.data) / root), steps + 1
@@ -110,7 +110,7 @@ FUNCTIONS: list[Callable[[Any, Value, Value], Any]] = [
 
 
 def outcome(function: Callable[..., Any], x: Any, w: Value, v: Value) -> Any:
-    """The result (its type too), with what it gives x, w and v as gradients if it is a Value."""
+    """The result and its type, with the gradients of x, w and v if it is a Value."""
     for leaf in (w, v):
         leaf.grad = 0.0
     y = function(x)
@@ -121,7 +121,7 @@ def outcome(function: Callable[..., Any], x: Any, w: Value, v: Value) -> Any:
 
 @pytest.mark.parametrize("number", range(len(FUNCTIONS)))
 def test_as_eager_whatever_changes(number: int) -> None:
-    """After any change of what it closes over, a compiled function and its gradient are those of eager code."""
+    """After any change in its closure, a compiled function and its gradient are those of eager code."""
     w, v = Value(1.0), Value(2.0)
     function = FUNCTIONS[number]
 
@@ -138,7 +138,7 @@ def test_as_eager_whatever_changes(number: int) -> None:
 
 
 def test_batches_as_eager_whatever_changes() -> None:
-    """The same over rows: numbers that are read give floats, in arrays; branches divide no batch that need not be."""
+    """The same over rows: results of numbers are float arrays, and a branch divides a batch only if necessary."""
     w, v = Value(1.0), Value(2.0)
     rows = np.linspace(-2.0, 2.0, 11)
 
@@ -164,7 +164,7 @@ def test_batches_as_eager_whatever_changes() -> None:
 
 
 def test_branches_that_rows_share_keep_a_map_a_loop() -> None:
-    """A branch inside a row on what all rows share is a guard of the whole program; only others unroll the map."""
+    """A branch in a row on something that all rows share is a guard of the program; others unroll the map."""
     w = Value(1.0)
 
     def shared(x: Any, rows: Any) -> Any:
@@ -189,7 +189,7 @@ def test_branches_that_rows_share_keep_a_map_a_loop() -> None:
 
 
 def test_a_row_that_closes_over_a_parameter() -> None:
-    """Where only some rows use a parameter, its gradient comes from those rows."""
+    """If only some rows use a parameter, its gradient comes from those rows."""
     w = Value(3.0)
     compiled = jit(vmap(lambda x: x * w if x > 0.0 else x))
     result = compiled(np.array([-1.0, -2.0, 4.0, -3.0, 5.0]))
@@ -199,7 +199,7 @@ def test_a_row_that_closes_over_a_parameter() -> None:
 
 
 def test_parameters_of_a_module() -> None:
-    """A penalty on the weights that branches on them, read as numbers too, is trained as in eager code."""
+    """A penalty that branches on the weights and reads their numbers trains as in eager code."""
     inputs, labels = [[0.5, -0.3], [0.1, 0.9], [-0.7, 0.2]], [1, -1, 1]
 
     def trained(compile_: Callable[..., Any]) -> list[float]:
@@ -222,7 +222,7 @@ def test_parameters_of_a_module() -> None:
 
 
 def refused(w: Value) -> dict[str, Callable[[Any], Any]]:
-    """What would happen only once, or freeze a number; with a word of its message."""
+    """Side effects that would happen only once, and code that freezes a number, each with a word of its message."""
     return {
         "data cannot be assigned": lambda x: setattr(w, "data", 2.0) or x,
         "reading .grad": lambda x: x * w.grad,
@@ -241,7 +241,7 @@ def refused(w: Value) -> dict[str, Callable[[Any], Any]]:
 
 @pytest.mark.parametrize("word", refused(Value(1.0)))
 def test_refusals_name_the_line(word: str) -> None:
-    """What a program cannot do at every call raises while it is captured, and changes nothing."""
+    """An effect that a program cannot repeat at every call raises at the capture, and changes nothing."""
     w = Value(1.0)
     w.grad = 7.0
     with pytest.raises((TypeError, AttributeError), match=rf"(?s){word}.*test_jit_closures.py:\d+ in <lambda>"):
@@ -251,7 +251,7 @@ def test_refusals_name_the_line(word: str) -> None:
 
 
 def test_numbers_that_never_change_may_be_frozen() -> None:
-    """int() and the like take what depends on neither an argument nor anything outside."""
+    """int() and similar functions take numbers that depend neither on an argument nor on anything outside."""
     assert 3.0 * 8.0 == jit(lambda x: x * int(grad(lambda t: t * t)(4.0)))(3.0)
     assert 3.0 * 4.0 == jit(lambda x: x * math.sqrt(vmap(grad(lambda t: t * t))([8.0, 1.0])[0]))(3.0)
     with pytest.raises(TypeError, match="freeze"):
@@ -259,7 +259,7 @@ def test_numbers_that_never_change_may_be_frozen() -> None:
 
 
 def test_other_threads_see_numbers() -> None:
-    """While one thread captures, another's Values are plain Values; afterwards so are all."""
+    """While one thread captures, the Values of other threads are plain Values; afterwards all are."""
     w = Value(2.0)
     inside, done = threading.Event(), threading.Event()
     seen: list[Any] = []
@@ -293,13 +293,13 @@ def test_other_threads_see_numbers() -> None:
 
 @custom_gradient(lambda x, y: 3.0 * x**2 if x > 0.5 else -am.exp(x) if x > -0.5 else x % 2.0)
 def bent(x: float) -> float:
-    """A function whose derivative, which is not that of its value, branches."""
+    """A function with a custom derivative that branches and is not the derivative of its value."""
     return abs(x) ** 3
 
 
 @pytest.mark.parametrize("count", [1, 3, 5, 64, 203])
 def test_branching_derivatives_in_rows(count: int) -> None:
-    """A derivative that branches is a branch of the row, at first and second order, by what is shared and by rows."""
+    """A branch in a derivative is a branch of the row, at first and second order, by shared arguments and by rows."""
     rows = np.random.default_rng(count).uniform(-2.0, 2.0, size=count)
 
     def row(w: Any, x: Any) -> Any:
@@ -317,7 +317,7 @@ def test_branching_derivatives_in_rows(count: int) -> None:
 
 
 def test_branching_derivatives_in_a_map_inside() -> None:
-    """The same where the map is a part of the function."""
+    """The same if the map is a part of the function."""
     rows = np.linspace(-2.0, 2.0, 7)
 
     def loss(w: Any, x: Any) -> Any:
@@ -331,7 +331,7 @@ def test_branching_derivatives_in_a_map_inside() -> None:
 
 
 def test_derivatives_in_rows_that_close_over_values() -> None:
-    """A derivative may use a Value from outside, in rows as elsewhere."""
+    """A derivative may use a Value from outside, also in rows."""
     scale = Value(2.0)
 
     @custom_gradient(lambda x, y: scale.data * x if scale > 0.0 else x)
@@ -347,7 +347,7 @@ def test_derivatives_in_rows_that_close_over_values() -> None:
 
 
 def test_training_step() -> None:
-    """A loss that closes over a model: the same descent as without jit, in one compiled call for each step."""
+    """A loss that closes over a model trains as without jit, in one compiled call for each step."""
 
     def descend(decorate: Any) -> list[float]:
         model = MLP(2, [4, 1], activation="tanh", seed=1)
@@ -370,7 +370,7 @@ def test_training_step() -> None:
 
 
 def test_after_values_from_outside_were_found() -> None:
-    """Later calls with other kinds of arguments, in other modes and on other paths are right, too."""
+    """Later calls with other kinds of arguments, in other modes and with other branches are right too."""
     w, v = Value(3.0), Value(5.0)
 
     @jit

@@ -1,4 +1,4 @@
-"""Under `jit` a comparison answers as the bool that eager code has, whatever Python does with it."""
+"""Under `jit` a comparison acts like the bool of eager code in every use."""
 
 import copy
 import functools
@@ -19,17 +19,17 @@ from autograd import TooManyPathsError, Value, grad, jit, value_and_grad, vmap
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def is_true(truth: Any) -> bool:
-    """A helper that tells a bool from what behaves like one."""
+    """A helper that distinguishes a bool from an object that acts like one."""
     return truth is True
 
 
 class Judge:
-    """An object whose method tells a bool from what behaves like one."""
+    """An object whose method distinguishes a bool from an object that acts like one."""
 
     def approves(self, truth: Any) -> bool:
         """Whether it is a bool and true."""
@@ -42,7 +42,7 @@ CHECKS = {"is_true": is_true}
 
 @functools.singledispatch
 def weight(thing: Any) -> float:
-    """What is no bool weighs 7."""
+    """Anything but a bool weighs 7."""
     return 7.0
 
 
@@ -52,7 +52,7 @@ def _(thing: bool) -> float:
 
 
 def matched(c: Any) -> float:
-    """A match of the truth itself."""
+    """A match against True and False."""
     match c:
         case True:
             return 2.0
@@ -63,7 +63,7 @@ def matched(c: Any) -> float:
 
 
 def matched_class(c: Any) -> float:
-    """A match of the class."""
+    """A match against the class."""
     match c:
         case bool(truth):
             return 2.0 if truth else 3.0
@@ -72,7 +72,7 @@ def matched_class(c: Any) -> float:
 
 
 def nested(c: Any) -> Any:
-    """Code that asks lies in a function that is made in another."""
+    """The check is in an inner function."""
 
     def inner() -> bool:
         return c is False
@@ -80,7 +80,7 @@ def nested(c: Any) -> Any:
     return inner()
 
 
-USES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {  # of two comparisons c and d, and the numbers x and y
+USES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {  # of two comparisons c and d, and two numbers x and y
     "get": lambda c, d, x, y: {True: x, False: y}.get(c, 55.0),
     "item": lambda c, d, x, y: {True: x, False: y}[c],
     "key": lambda c, d, x, y: {c: x, d: y}[True] if c or d else y,
@@ -178,7 +178,7 @@ def used(use: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
 @pytest.mark.parametrize("name", USES)
 def test_one_call(name: str) -> None:
-    """Value and gradient are those of eager code, whatever comes out of the comparisons."""
+    """Value and gradient are those of eager code, for all results of the comparisons."""
     function = used(USES[name])
     compiled, gradient = jit(function), jit(value_and_grad(function, (0, 1)))
     for point in [*POINTS, *POINTS]:
@@ -199,7 +199,7 @@ def test_batches(name: str) -> None:
 
 @pytest.mark.parametrize("name", USES)
 def test_maps_inside(name: str) -> None:
-    """The same where the map is a part of the function."""
+    """The same if the map is a part of the function."""
     function = used(USES[name])
     rows = [list(point) for point in POINTS]
 
@@ -212,7 +212,7 @@ def test_maps_inside(name: str) -> None:
 
 
 def test_what_stays_one_program() -> None:
-    """Comparisons that are combined, choose or count leave no guard, so one program serves every outcome."""
+    """Comparisons that are combined, select or count leave no guard, so one program is valid for every outcome."""
     for name in ONE_PROGRAM:
         compiled = jit(used(USES[name]), max_paths=1)
         for point in POINTS:
@@ -231,7 +231,7 @@ def stored(x: Any) -> Any:
 
 
 def assigned(x: Any) -> Any:
-    """A comparison is where an ndarray is assigned."""
+    """A comparison is the index of an assignment to an ndarray."""
     array = np.array([1.0, 2.0 * x])
     array[x > 0.0] = x
     return array.sum()
@@ -239,7 +239,7 @@ def assigned(x: Any) -> Any:
 
 @pytest.mark.parametrize("function", [stored, assigned, lambda x: np.array([x, 2.0 * x])[x > 0.0].sum() + x])
 def test_index_of_an_ndarray(function: Callable[[Any], Any]) -> None:
-    """An ndarray takes a bool for a mask, and so it takes a comparison."""
+    """An ndarray takes a comparison as a mask, like a bool."""
     compiled, gradient = jit(function), jit(grad(lambda x: function(x) * 1.0 + x))
     for x in (3.0, -3.0, 0.5):
         assert function(x) == compiled(x)
@@ -268,7 +268,7 @@ def test_comparisons_of_different_maps() -> None:
 
 
 def test_counts_as_keys_are_refused() -> None:
-    """A count of comparisons is no key: it would not be found where the whole number is."""
+    """A count of comparisons cannot be a key: it would not find the entry of the whole number."""
     with pytest.raises(TypeError, match=r"(?s)key.*test_jit_comparisons.py:\d+ in <lambda>.*int\("):
         jit(lambda x: {1.0: x, 2.0: 3.0 * x}.get((x > 0.0) + 1, 55.0))(2.0)
     found = jit(lambda x: {1.0: x, 2.0: 3.0 * x}.get(int((x > 0.0) + 1), 55.0))

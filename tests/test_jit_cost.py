@@ -10,7 +10,7 @@ import autograd.math as am
 from autograd import jit, value_and_grad, vmap
 from autograd.compiler import Compiled
 
-Problem = tuple[Callable[..., Any], Any, tuple[Any, ...]]  # a function, by what it is differentiated, its arguments
+Problem = tuple[Callable[..., Any], Any, tuple[Any, ...]]  # a function, what it is differentiated by, its arguments
 
 
 def mlp() -> Problem:
@@ -46,7 +46,7 @@ def least_squares() -> Problem:
 
 
 def options() -> Problem:
-    """One price, by all that it depends on."""
+    """One price, by all its inputs."""
     data = problems.options_data(1)
     arguments = tuple([float(data[name][0]) for name in problems.OPTION_ARGUMENTS])
     return lambda *x: problems.black_scholes(*x, m=am), tuple(range(5)), arguments
@@ -66,7 +66,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 
 
 def instructions(compiled: Compiled, arguments: tuple[Any, ...]) -> int:
-    """How many instructions compute something, after all passes; those of a map's row counted once."""
+    """The number of instructions that compute, after all passes; those of a map's body count once."""
     compiled(*arguments)
     (counts,) = compiled.stats()["instructions"]
     count: int = counts["compiled"]

@@ -1,4 +1,4 @@
-"""Values that leave the place where a compilation follows them are refused: a row, a thread, a capture."""
+"""Traced values that leave their row, thread or capture are refused."""
 
 import contextvars
 import copy
@@ -20,7 +20,7 @@ ROWS = [[1.0], [2.0], [3.0], [4.0], [5.0]]
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
@@ -28,7 +28,7 @@ def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Keeper:
-    """A model that keeps what it computed."""
+    """A model that stores a result."""
 
     def __call__(self, k: Any, row: Any) -> Any:
         """One row."""
@@ -64,14 +64,14 @@ def attribute(k: Any, use: Callable[[Any], Any]) -> Any:
 
 
 def in_a_later_map(k: Any, use: Callable[[Any], Any]) -> Any:
-    """A row's number is used by the rows of another map."""
+    """The rows of another map use a row's number."""
     kept: list[Any] = []
     vmap(lambda row: (kept.append(row[0] * k), row[0])[1])(ROWS)
     return vmap(lambda row: row[0] * use(kept[0]), reduce="sum")(ROWS)
 
 
 def argument(k: Any, use: Callable[[Any], Any]) -> Any:
-    """A row's own number, as it came in."""
+    """A row's own argument."""
     kept: list[Any] = []
     vmap(lambda row: (kept.append(row), row[0] * k)[1], reduce="sum")([[x[0] * k] for x in ROWS])
     return use(kept[0][0]) * k
@@ -107,7 +107,7 @@ def test_numbers_of_rows(escape: Callable[..., Any], later: str) -> None:
 
 
 def test_comparisons_of_rows() -> None:
-    """So is a comparison that was made in a row."""
+    """A comparison that was made in a row is refused too."""
 
     def function(k: Any, use: Callable[[Any], Any]) -> Any:
         kept: list[Any] = []
@@ -123,7 +123,7 @@ def test_comparisons_of_rows() -> None:
 
 
 def test_what_may_leave_a_row() -> None:
-    """What all rows share may be kept, what is returned may be used, and an unused number does no harm."""
+    """Numbers that all rows share may be kept, returned ones may be used, and an unused number is ignored."""
     kept: list[Any] = []
 
     def function(k: Any) -> Any:
@@ -139,7 +139,7 @@ def test_what_may_leave_a_row() -> None:
 
 
 def test_rows_that_are_unrolled_keep_their_numbers() -> None:
-    """Fewer rows than a loop needs are run one after another, where keeping their numbers is right."""
+    """Fewer rows than a loop needs run one after another; then their numbers may be kept."""
 
     def function(k: Any) -> Any:
         kept: list[Any] = []
@@ -161,11 +161,11 @@ def test_after_the_compilation(later: str) -> None:
     for use in (lambda: LATER[later](kept[0] * 1.0), lambda: inside(2.0)):
         with pytest.raises(TypeError, match=r"test_jit_escapes.py:\d+.*do not keep traced values"):
             use()
-    repr(kept)  # for people, who look at it in a debugger
+    repr(kept)  # for a person with a debugger
 
 
 def test_comparison_after_the_compilation() -> None:
-    """So is a comparison."""
+    """A comparison is refused too."""
     kept: list[Any] = []
     jit(lambda x: (kept.append(x > 2.0), x)[1])(3.0)
     for use in (bool, str, hash, float, lambda c: c & c, lambda c: c * 2.0, lambda c: [1, 2][c], lambda c: c == 1):
@@ -178,13 +178,13 @@ def test_comparison_after_the_compilation() -> None:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads that were there before the function was captured."""
+    """Threads that started before the capture."""
     with ThreadPoolExecutor(2) as threads:
         yield threads
 
 
 W = Value(3.0)
-MAKES: dict[str, Callable[[], Any]] = {  # in a thread, of a Value from outside
+MAKES: dict[str, Callable[[], Any]] = {  # made in a thread, from a Value from outside
     "arithmetic": lambda: W * 2.0,
     "math": lambda: am.exp(W),
     "many": lambda: am.sum([W, W, 1.0]),
@@ -200,7 +200,7 @@ MAKES: dict[str, Callable[[], Any]] = {  # in a thread, of a Value from outside
 
 @pytest.mark.parametrize("name", MAKES)
 def test_values_made_by_threads(name: str, pool: ThreadPoolExecutor) -> None:
-    """A Value that a thread made while the function was captured would be frozen in the program: it is refused."""
+    """A Value that another thread makes during the capture would be frozen in the program, so it is refused."""
 
     def function(x: Any) -> Any:
         return x * pool.submit(MAKES[name]).result()
@@ -213,7 +213,7 @@ def test_values_made_by_threads(name: str, pool: ThreadPoolExecutor) -> None:
 
 
 def test_arguments_in_threads(pool: ThreadPoolExecutor) -> None:
-    """The function's own numbers are refused in a thread, also where it has the caller's context."""
+    """The function's own numbers are refused in a thread, also if it has the caller's context."""
     uses: list[Callable[[Any], Any]] = [lambda x: x * x, lambda x: 1.0 if x > 0.0 else 2.0, lambda x: x.data, bool]
     for use in uses:
         with pytest.raises(TypeError, match="used in another thread"):
@@ -225,7 +225,7 @@ def test_arguments_in_threads(pool: ThreadPoolExecutor) -> None:
 
 
 def test_other_work_in_threads(pool: ThreadPoolExecutor) -> None:
-    """What threads do with numbers of their own stays right, and is used outside; numbers may be handed back."""
+    """Threads may compute with their own numbers, for use outside, and may return plain numbers."""
     results: list[Any] = []
     inside, done = threading.Event(), threading.Event()
 
@@ -256,7 +256,7 @@ def test_other_work_in_threads(pool: ThreadPoolExecutor) -> None:
 
 
 def test_results_of_another_compilation_in_a_thread(pool: ThreadPoolExecutor) -> None:
-    """Two functions that are captured at the same time in two threads know nothing of each other."""
+    """Two functions that are captured at the same time in two threads do not affect each other."""
     barrier = threading.Barrier(2, timeout=20.0)
     v = Value(5.0)
 

@@ -1,4 +1,4 @@
-"""Maps and the sweeps over them, fused: any composition of maps compiles, and is what eager code computes."""
+"""Maps fused with their sweeps: any composition of maps compiles and gives the eager results."""
 
 import random
 from collections.abc import Callable
@@ -24,7 +24,7 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
 
 
 def composition(seed: int) -> Callable[[Any, Any], Any]:
-    """A random composition of reduced and unreduced maps over one list of rows or over each other's results."""
+    """A random composition of reduced and other maps over one list of rows or over each other's results."""
 
     def function(w: Any, x: Any) -> Any:
         draw = random.Random(seed)
@@ -55,7 +55,7 @@ def composition(seed: int) -> Callable[[Any, Any], Any]:
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("part", range(4))
 def test_random_compositions(transform: str, part: int) -> None:
-    """Compiled programs of maps give the eager numbers, whichever maps can be fused with their sweeps."""
+    """Compiled programs of maps give the eager numbers, no matter which maps can be fused with their sweeps."""
     for seed in range(25 * part, 25 * (part + 1)):
         function = TRANSFORMS[transform](composition(seed))
         expected, actual = (flat(f(0.4, X)) for f in (function, jit(function)))
@@ -68,7 +68,7 @@ def flat(tree: Any) -> list[float]:
 
 
 def test_maps_whose_sweeps_need_each_other() -> None:
-    """The sweep of either factor has the other factor for its seed: only one of the two maps can be fused."""
+    """The sweep of each factor has the other factor as its seed, so only one of the two maps can be fused."""
 
     def function(w: Any, x: Any) -> Any:
         first, second = vmap(lambda a: w * a, reduce="mean"), vmap(lambda a: w * a * a, reduce="mean")
@@ -93,7 +93,7 @@ def test_a_map_that_cannot_be_fused_does_not_keep_others_from_it() -> None:
 
 
 def test_independent_maps_are_fused() -> None:
-    """Where the sweeps' seeds need no map's result, every map is computed by its sweep."""
+    """If the seeds of the sweeps need no result of a map, every map is computed by its sweep."""
 
     def function(w: Any, x: Any) -> Any:
         first, second = vmap(lambda a: am.sin(w * a), reduce="mean"), vmap(lambda a: w * a * a, reduce="mean")
@@ -105,7 +105,7 @@ def test_independent_maps_are_fused() -> None:
 
 
 def test_steps_with_inner_gradients() -> None:
-    """A loop of steps by the gradient of a product of maps, and its own gradient."""
+    """A loop of gradient steps on a product of maps, and its own gradient."""
 
     def descend(w: Any, x: Any) -> Any:
         def loss(w: Any) -> Any:
@@ -122,7 +122,7 @@ def test_steps_with_inner_gradients() -> None:
 
 
 def test_a_cycle_is_an_error() -> None:
-    """A program that needs itself is refused, not looked through without end."""
+    """A program that depends on itself is refused; the search ends."""
     code = [Instruction("input", (), 0), Instruction("add", (0, 2)), Instruction("neg", (1,))]
     with pytest.raises(ValueError, match=r"v1 = add depends on itself"):
         simplify.in_order_of_need(Program(code, [1], 1))

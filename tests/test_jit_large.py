@@ -1,4 +1,4 @@
-"""Much compiled code: long programs, and many short ones that leave nothing behind."""
+"""Long programs, and many short ones that leave nothing behind."""
 
 import os
 import subprocess
@@ -57,9 +57,9 @@ print(after[0] - before[0], after[1] - before[1])
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads memory from /proc")
 def test_dropped_functions_leave_nothing() -> None:
-    """350 compiled functions of all kinds: no object stays, and of the memory less than anything would leave.
+    """350 compiled functions of all kinds leave no object, and less memory than one kept part of each would need.
 
-    An engine, or the constants of the long ones in LLVM's context, would be 20 KB each.
+    A kept engine, or the constants of the long ones in LLVM's context, would be 20 KB each.
     """
     done = subprocess.run(
         [sys.executable, "-c", MANY],
@@ -75,7 +75,7 @@ def test_dropped_functions_leave_nothing() -> None:
 
 @pytest.mark.parametrize("count", [100, 301, 1000])
 def test_map_over_computed_rows(count: int) -> None:
-    """Rows that are computed first, and results of each: more stores and loads than fit into one function."""
+    """Rows that are computed first, with a result each: more stores and loads than fit into one function."""
     x = np.random.default_rng(count).normal(size=count)
 
     def rows(w: Any, x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The work of a capture grows as the program does: counted in instructions looked at, not in seconds."""
+"""The work of a capture grows linearly with the program, counted in instructions read, not in seconds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from autograd.ir.builder import Builder
 
 
 class Counted(list[Any]):
-    """A list that counts how often one of its elements is looked at."""
+    """A list that counts how often its elements are read."""
 
     looks = 0
 
@@ -25,28 +25,28 @@ class Counted(list[Any]):
 
 
 def inner_gradient(x: Any, steps: int) -> Any:
-    """Each step goes down a gradient of its own."""
+    """Each step follows its own gradient."""
     for _ in range(steps):
         x = x - 0.1 * grad(lambda v: am.sin(v) * v)(x)
     return x
 
 
 def inner_tangent(x: Any, steps: int) -> Any:
-    """Each step asks for a derivative in forward mode."""
+    """Each step takes a derivative in forward mode."""
     for _ in range(steps):
         x = x - 0.1 * jvp(lambda v: am.sin(v) * v, (x,), (1.0,))[1]
     return x
 
 
 def inner_constant(x: Any, steps: int) -> Any:
-    """Each step makes an int of a number that is no argument, inside a gradient by it."""
+    """Each step calls int on a number that is not an argument, inside a gradient by it."""
     for k in range(steps):
         x = x * 0.5 + grad(lambda v: v * v * int(v))(float(k))
     return x
 
 
 def inner_map(x: Any, steps: int) -> Any:
-    """Each row branches, step after step, by what all rows share."""
+    """Each row branches at every step on something that all rows share."""
 
     def row(a: Any) -> Any:
         scale = x
@@ -58,7 +58,7 @@ def inner_map(x: Any, steps: int) -> Any:
 
 
 def looks(function: Callable[..., Any], steps: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Instructions looked at while a function is captured and differentiated."""
+    """The number of instructions read while a function is captured and differentiated."""
     plain = Builder.__init__
 
     def counting(self: Builder, *arguments: Any, **options: Any) -> None:

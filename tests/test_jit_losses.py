@@ -25,7 +25,7 @@ INPUTS = GENERATOR.normal(size=(ROWS, 3))
 SIGNS = [-1.0 if u < 0.5 else 1.0 for u in GENERATOR.uniform(size=ROWS)]
 SHARES = [0.5 * (sign + 1.0) for sign in SIGNS]
 CLASSES = GENERATOR.integers(0, 3, size=ROWS).tolist()
-SINGLE: list[tuple[Callable[..., Any], list[Any], float]] = [  # a loss of one score, targets, and one that is wrong
+SINGLE: list[tuple[Callable[..., Any], list[Any], float]] = [  # a loss of one score, valid targets, and an invalid one
     (hinge, SIGNS, 0.0),
     (hinge, SIGNS, math.nan),
     (binary_cross_entropy_with_logits, SHARES, 1.5),
@@ -37,12 +37,12 @@ WRONG_CLASSES = [3.0, -1.0, 0.5, math.nan, math.inf]
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def instructions(compiled: Any) -> int:
-    """How many instructions the longest path has."""
+    """The number of instructions of the longest program."""
     return max(counts["compiled"] for counts in compiled.stats()["instructions"])
 
 
@@ -53,7 +53,7 @@ def close(expected: Any, actual: Any) -> None:
 
 @pytest.mark.parametrize(("loss", "targets", "wrong"), SINGLE)
 def test_rows_of_a_map(loss: Any, targets: list[float], wrong: float) -> None:
-    """A map over rows stays a loop of one body, at the top and inside, and a wrong target makes it nan."""
+    """A map over rows stays a loop with one body, at the top and inside, and a wrong target gives nan."""
 
     def each(w: list[Any], x: Any, target: Any) -> Any:
         return loss([w[0] * x[0] + w[1] * x[1] + w[2] * x[2]], [target])
@@ -74,7 +74,7 @@ def test_rows_of_a_map(loss: Any, targets: list[float], wrong: float) -> None:
 
 @pytest.mark.parametrize(("loss", "targets", "wrong"), SINGLE)
 def test_whole_batches(loss: Any, targets: list[float], wrong: float) -> None:
-    """Targets as one argument of the function: no guard for each of them, and nan if one of them is wrong."""
+    """With all targets in one argument there is no guard for each of them, and a wrong one gives nan."""
     scores = INPUTS[:20, 0].tolist()
     compiled = jit(value_and_grad(loss), max_paths=1)
     for order in (targets[:20], targets[20:40]):
@@ -85,7 +85,7 @@ def test_whole_batches(loss: Any, targets: list[float], wrong: float) -> None:
 
 
 def test_plain_targets_are_checked_as_before() -> None:
-    """Targets that are plain numbers or Values outside a capture give the error."""
+    """Wrong targets that are plain numbers, or Values outside a capture, raise the error."""
     w = Value(0.5)
     for check in (
         lambda: jit(lambda z: hinge([z], [0]))(1.0),
@@ -152,6 +152,6 @@ def test_a_model_in_rows() -> None:
 
 @pytest.mark.parametrize("loss", [half_sum_of_squares, mean_squared_error])
 def test_losses_without_a_check(loss: Any) -> None:
-    """The others have nothing to check."""
+    """The other losses have nothing to check."""
     compiled = jit(value_and_grad(loss))
     close(value_and_grad(loss)([1.0, 2.0], [0.5, 4.0]), compiled([1.0, 2.0], [0.5, 4.0]))

@@ -1,4 +1,4 @@
-"""Code for lesser machines than the one at hand: four lanes, two lanes, no fused multiply-add, other processors."""
+"""Code for other processors: four lanes, two lanes, no fused multiply-add, ARM."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ NAMES += ["sigmoid", "mod", "where", "max", "logsumexp", "gelu", "copysign", "cl
 
 @pytest.fixture(params=MACHINES)
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A lesser machine, as far as the compiler can see; what it makes runs on this one."""
+    """Let the compiler see a processor with fewer features; its code runs on this one."""
     target, triple, _, available = native.host()
     features, lanes, _ = MACHINES[request.param]
     if not triple.startswith("x86_64") or not {*features.split(",")} <= {*available.split(",")}:
@@ -45,7 +45,7 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_rows(machine: str) -> None:
-    """Rows of the table in lanes: the eager values, over a batch that does not fill its last block."""
+    """Primitives in lanes give the eager values, over a batch that does not fill its last block."""
     for name in NAMES:
         columns = [np.array(column) for column in zip(*points(TABLE[name]), strict=True)]
         mapped = jit(vmap(lambda *x, name=name: TABLE[name](*x)))
@@ -56,7 +56,7 @@ def test_rows(machine: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 101])
 def test_maps(machine: str, count: int) -> None:
-    """Rows with branches, gradients for each and of their sum, in batches of every remainder."""
+    """Rows with branches, the gradient of each row and of their sum, in batches of every remainder."""
     rows = np.random.default_rng(count).normal(size=(count, 3))
 
     def loss(w: Any, x: Any) -> Any:
@@ -81,7 +81,7 @@ def test_single_calls(machine: str) -> None:
 
 @pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
 def test_another_processor(triple: str) -> None:
-    """Code for ARM's vectors is generated, with their fused multiply-adds if asked for; nothing here can run it."""
+    """Code for ARM's vectors is generated, with fused multiply-adds on request; this machine cannot run it."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     try:

@@ -18,20 +18,20 @@ ROWS = [[1.0, 2.0], [-1.0, 3.0], [0.5, -2.0], [4.0, 1.0], [-2.0, -3.0]]
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache of its own, and nothing in the environment keeps it quiet."""
+    """Every test has its own cache, and no environment variable silences the notices."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("AUTOGRAD_QUIET", raising=False)
 
 
 @pytest.fixture
 def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is foreseen to take long."""
+    """Let every compilation be expected to take long."""
     monkeypatch.setattr(specialization, "SECONDS_AN_INSTRUCTION", 3600.0)
 
 
 @pytest.fixture
 def surprising(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is found to have taken long, and was not foreseen to."""
+    """Let every compilation turn out to have taken long, without being expected to."""
     monkeypatch.setattr(specialization, "SECONDS_AN_INSTRUCTION", -1e9)
     monkeypatch.setattr(specialization, "LONG", 0.0)
 
@@ -42,13 +42,13 @@ def branching(k: Any, rows: Any) -> Any:
 
 
 def bent(k: Any, rows: Any) -> Any:
-    """A loss whose rows do not."""
+    """A loss whose rows do not branch."""
     return vmap(lambda row: am.sin(row[0] * k) * row[1] * k, reduce="sum")(rows)
 
 
 @pytest.mark.usefixtures("foreseen")
 def test_before_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is foreseen to be long is told once, before it, with the reason and what would be shorter."""
+    """If a long compilation is expected, one notice before it gives the reason and what would be shorter."""
     step = jit(branching)
     assert branching(2.0, ROWS) == step(2.0, ROWS)
     told = capsys.readouterr().err
@@ -64,7 +64,7 @@ def test_before_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("surprising")
 def test_after_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
-    """What was not foreseen is told afterwards; a function without a map is told of vmap."""
+    """If it was not expected, the notice comes afterwards; for a function without a map it suggests vmap."""
     assert 6.0 == jit(lambda x: x * 2.0)(3.0)
     told = capsys.readouterr().err
     assert told.startswith("autograd: compiling <lambda> took 0 s: 1 instructions; ")
@@ -76,7 +76,7 @@ def test_after_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("foreseen")
 def test_machine_code_on_disk_is_not_long(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is foreseen of what need not be compiled."""
+    """There is no notice if nothing must be compiled."""
     jit(bent)(2.0, ROWS)
     assert capsys.readouterr().err
     jit(bent)(2.0, ROWS)
@@ -85,7 +85,7 @@ def test_machine_code_on_disk_is_not_long(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.usefixtures("surprising")
 def test_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is said by an option of jit, by the environment, and where nothing takes long."""
+    """There is no notice with the option of jit, with the environment variable, or if nothing takes long."""
     w = Value(2.0)
     quiet = jit(branching, quiet=True)
     quiet(2.0, ROWS)
@@ -102,7 +102,7 @@ def test_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_unrolling_says_why() -> None:
-    """The text of a program and its stats name the line that unrolled a map, and how many rows it had."""
+    """The program's text and its stats name the line that unrolled a map, and the number of rows."""
     compiled = jit(value_and_grad(branching))
     compiled(2.0, ROWS)
     (reason,) = compiled.stats()["unrolled"]

@@ -1,4 +1,4 @@
-"""What a compiled function reads outside its arguments: changes are seen, or refused; never stale."""
+"""Things that a compiled function reads outside its arguments: changes are seen or refused; no result is stale."""
 
 import array
 import collections
@@ -44,20 +44,20 @@ settings = types.SimpleNamespace(rate=2.0, deep=types.SimpleNamespace(scale=3.0)
 
 
 def helper(x: Any) -> Any:
-    """A helper that reads a global of its own."""
+    """A helper that reads a global."""
     return x * K
 
 
 @dataclasses.dataclass
 class Settings:
-    """Fields to read."""
+    """An object with attributes to read."""
 
     rate: float = 2.0
     names: tuple[str, ...] = ()
 
 
 class Slotted:
-    """No dict."""
+    """An object without a dict."""
 
     __slots__ = ("rate",)
 
@@ -66,7 +66,7 @@ class Slotted:
 
 
 class Scaler:
-    """State in the instance, in the class, behind a property."""
+    """State in the instance, in the class, and behind a property."""
 
     factor = 2.0
 
@@ -96,13 +96,13 @@ class Mode(enum.Enum):
 
 
 class Meta(type):
-    """A class of classes."""
+    """A metaclass."""
 
     rate = 2.0
 
 
 class Child(metaclass=Meta):
-    """Has what its metaclass has."""
+    """A class with an attribute of its metaclass."""
 
 
 LISTED = object()
@@ -120,7 +120,7 @@ def with_default(x: Any, rates: Any = [2.0]) -> Any:  # noqa: B006 (that it can 
 
 
 def keyword_default(x: Any, *, rates: Any = {"a": 2.0}) -> Any:  # noqa: B006 (as above)
-    """The same by keyword."""
+    """A keyword default that can be changed."""
     return x * rates["a"]
 
 
@@ -130,7 +130,7 @@ def set_global(name: str, new: Any) -> Callable[[], None]:
 
 
 def fresh() -> None:
-    """Everything as at the start."""
+    """Reset everything."""
     globals().update(K=2.0, epoch=0, helper=ORIGINAL_HELPER, RATES=[1.0, 2.0], ARRAY=np.array([1.0, 2.0, 3.0]))
     globals().update(TABLE={"a": 1.0, "b": {"c": 2.0}}, scaler=Scaler(), slotted=Slotted(), options=Settings())
     globals().update(mode=Mode.FAST, sentinel=LISTED, FLOATS=array.array("d", [2.0]))
@@ -148,7 +148,7 @@ ORIGINAL_HELPER = helper
 
 @pytest.fixture(autouse=True)
 def clean() -> Any:
-    """Every test starts, and leaves, with the globals as they were."""
+    """Every test starts and ends with the original globals."""
     fresh()
     yield
     fresh()
@@ -203,7 +203,7 @@ jitted_helper = jit(lambda x: helper(x))
 
 @pytest.mark.parametrize("what", READS)
 def test_changes_are_seen(what: str) -> None:
-    """After a change of anything that is read, a call gives what eager code gives; so does the next."""
+    """After a change of anything that is read, the next two calls give the eager result."""
     function, change = READS[what]
     forms = {
         "plain": (function, (1.5,)),
@@ -230,7 +230,7 @@ class TestClosures:
     """Cells, methods, partials, callable objects."""
 
     def test_nonlocal(self) -> None:
-        """A variable of the function around, rebound there."""
+        """A variable of the enclosing function is rebound there."""
         scale = 2.0
 
         def rescale(new: float) -> None:
@@ -252,7 +252,7 @@ class TestClosures:
         assert [1.0, 10.0, 10.0] == seen
 
     def test_bound_method_and_callable_object(self) -> None:
-        """The instance of a bound method, and an object that is called."""
+        """The instance of a bound method, and a callable object."""
         one = Scaler()
         method, called = jit(one.shifted), jit(one)
         assert (4.0, 6.0) == (method(1.0), called(1.0))
@@ -260,7 +260,7 @@ class TestClosures:
         assert (11.0, 20.0) == (method(1.0), called(1.0))
 
     def test_class_of_an_instance(self) -> None:
-        """An object that becomes one of another class."""
+        """The class of an object is assigned."""
         one = Scaler()
 
         class Other(Scaler):
@@ -300,7 +300,7 @@ class TestClosures:
         assert 4.0 == compiled(1.0)
 
     def test_partial(self) -> None:
-        """Arguments that functools.partial holds."""
+        """The arguments in a functools.partial."""
         rates, named = [2.0], {"k": 1.0}
         compiled = jit(functools.partial(lambda r, x, o: x * r[0] + o["k"], rates, o=named))
         assert 3.0 == compiled(1.0)
@@ -317,7 +317,7 @@ class TestClosures:
         assert -20.0 == compiled(-2.0)
 
     def test_decorated(self) -> None:
-        """A function behind a decorator of the user's."""
+        """A function behind a user's decorator."""
         scale = [2.0]
 
         def doubled(function: Any) -> Any:
@@ -429,11 +429,11 @@ def test_training() -> None:
     assert ends[0] == pytest.approx(ends[1], rel=1e-12)
 
 
-# ---- how often it is traced --------------------------------------------------------------------------------------
+# ---- how often a function is traced ------------------------------------------------------------------------------
 
 
 def test_toggling() -> None:
-    """Two values that take turns are compiled once each, and both stay on the short way."""
+    """Two values that alternate are compiled once each, and both stay on the fast path."""
     compiled = jit(lambda x: x * K)
     for _ in range(10):
         for number in (2.0, 3.0):
@@ -443,7 +443,7 @@ def test_toggling() -> None:
 
 
 def test_equal_things() -> None:
-    """Containers, functions and objects that are made anew and are equal are not traced again."""
+    """New but equal containers, functions and objects cause no new trace."""
     count = []
     compiled = jit(lambda x: (count.append(1), x * RATES[0] * helper(1.0) * scaler.scale * ARRAY[0])[1])
     for _ in range(5):
@@ -458,7 +458,7 @@ def test_equal_things() -> None:
 
 
 def test_notice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A number that changes at every call: the answers are right, states are bounded, and one line says what to do."""
+    """A number that changes at every call: the results are right, few states are kept, one notice says what to do."""
     monkeypatch.delenv("AUTOGRAD_QUIET", raising=False)
     compiled = jit(lambda x: x * K)
     for k in range(2 * TOO_OFTEN):
@@ -478,7 +478,7 @@ def test_notice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_not_read() -> None:
-    """Attributes and globals that the function does not mention may change for nothing."""
+    """A change of attributes and globals that the function does not mention has no effect."""
     compiled = jit(lambda x: scaler.shifted(x))
     for step in range(5):
         scaler.steps, globals()["epoch"] = step, step
@@ -488,7 +488,7 @@ def test_what_is_not_read() -> None:
 
 @needs_c
 def test_the_short_way_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nothing changes, and after a change back, calls do not leave C."""
+    """While nothing changes, and after a change back, calls stay in C."""
     compiled = jit(lambda x: x * K + RATES[0] * ARRAY.T[1] + scaler.both + slotted.rate + len(WORDS) + TABLE["a"])
     general: list[Any] = []
     call = type(compiled)._call
@@ -507,7 +507,7 @@ def test_the_short_way_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_counting_is_refused() -> None:
-    """A number outside that the function itself counts up would be counted once: refused with the line."""
+    """A number outside that the function counts up would be counted only once, so it is refused with the line."""
     total = 0.0
 
     def counts(x: Any) -> Any:
@@ -527,7 +527,7 @@ def test_counting_is_refused() -> None:
 
 
 def test_lists_that_the_function_appends_to() -> None:
-    """Such a list is not watched, or the function would be traced for ever; what else it reads is."""
+    """Such a list is not watched, because every call would trace again; everything else is."""
     log: list[Any] = []
     compiled = jit(lambda x: (log.append(1), x * K)[1])
     assert [2.0, 4.0] == [compiled(1.0), compiled(2.0)]
@@ -540,7 +540,7 @@ def test_lists_that_the_function_appends_to() -> None:
 
 
 def test_attributes_that_the_function_sets() -> None:
-    """An activation that is kept for a look does not hide other changes."""
+    """A stored activation does not hide other changes."""
 
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -558,7 +558,7 @@ def test_attributes_that_the_function_sets() -> None:
 
 
 def test_made_when_first_needed() -> None:
-    """A table that the function makes at its first call is followed afterwards."""
+    """A table that the function makes at its first call is watched afterwards."""
     table: Any = None
 
     def function(x: Any) -> Any:
@@ -574,7 +574,7 @@ def test_made_when_first_needed() -> None:
 
 
 def test_random_numbers_are_refused() -> None:
-    """Whatever draws while it is traced is refused by its name; a generator made inside is fine."""
+    """A generator that is used during tracing is refused by name; one made inside the function is allowed."""
     own, generator, legacy = random.Random(1), np.random.default_rng(1), np.random.RandomState(1)
     holder = types.SimpleNamespace(rng=random.Random(2))
     gauss = random.gauss
@@ -599,11 +599,11 @@ def test_random_numbers_are_refused() -> None:
     assert jit(lambda x: x + random.Random(3).random())(1.0) == 1.0 + random.Random(3).random()
 
 
-# ---- a look inside -----------------------------------------------------------------------------------------------
+# ---- inspection --------------------------------------------------------------------------------------------------
 
 
 def test_reads() -> None:
-    """All that is read is listed, and what is not watched is marked."""
+    """Everything that is read is listed, and things that are not watched are marked."""
     local = Value(1.0)
     huge = np.broadcast_to(1.0, (1 << 24,))
     compiled = jit(lambda x: local * x * K + RATES[0] + huge[0] + time.time() + scaler.scale)
@@ -621,7 +621,7 @@ def test_reads() -> None:
 
 
 def test_arrays_that_nobody_can_write_to() -> None:
-    """They are not compared, but for the flag that says so."""
+    """Only their writeable flag is compared."""
     table = np.arange(3.0)
     table.flags.writeable = False
     compiled = jit(lambda x: x * table[2])
@@ -648,7 +648,7 @@ def test_arrays_that_nobody_can_write_to() -> None:
     ],
 )
 def test_arrays_of_all_kinds(make: Any) -> None:
-    """Any strides, types and shapes: unchanged they hold, and one changed element is noticed."""
+    """For any strides, types and shapes, unchanged arrays cause no new trace and one changed element does."""
     array = make()
     function = jit(lambda x: x * float(len(array.tobytes())))
     function(1.0)
@@ -670,7 +670,7 @@ def pickled(x: Any) -> Any:
 
 
 def test_pickles() -> None:
-    """A compiled function out of a pickle uses what it has if things are as they were, and only then."""
+    """An unpickled function uses its programs only in the states in which they were captured."""
     compiled = jit(pickled)
     assert 3.0 == compiled(1.0)
     set_global("K", 3.0)()
@@ -689,7 +689,7 @@ def test_pickles() -> None:
 
 
 def test_threads() -> None:
-    """While one thread changes a number, the others never see anything but a value that it has had."""
+    """While one thread changes a number, the others only see values that it has had."""
     values = [float(k) for k in range(1, 6)]
     compiled = jit(lambda x: x * K + K)
     stop, wrong = threading.Event(), []
@@ -721,7 +721,7 @@ def test_threads() -> None:
 
 
 def test_threads_that_change_a_list() -> None:
-    """A list that another thread changes in place during captures is watched all the same."""
+    """A list that another thread changes in place during captures is still watched."""
     rates = [2.0]
     compiled = jit(lambda x: x * rates[0] + rates[0])
     stop, wrong = threading.Event(), []
@@ -747,7 +747,7 @@ def test_threads_that_change_a_list() -> None:
 
 
 def test_large_arrays(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is slow to compare is said once, with what would be faster."""
+    """A notice names once what is slow to compare, and what would be faster."""
     monkeypatch.delenv("AUTOGRAD_QUIET", raising=False)
     table = np.ones(1 << 18)
     compiled = jit(lambda x: x * table[0])
@@ -758,7 +758,7 @@ def test_large_arrays(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 
 def test_code_of_packages() -> None:
-    """Of an installed package only so much is followed, and that is listed."""
+    """Only a part of an installed package is followed, and `reads()` says so."""
     sklearn = pytest.importorskip("sklearn.linear_model")
     reads = jit(lambda x: sklearn.LinearRegression().fit(x, x).coef_).reads()
     assert ("more of installed packages", "code", False) in reads
@@ -766,7 +766,7 @@ def test_code_of_packages() -> None:
 
 
 def test_memory() -> None:
-    """What is watched lives no longer than the compiled function."""
+    """Watched objects live no longer than the compiled function."""
 
     class Thing:
         rate = 2.0
@@ -799,7 +799,7 @@ class Liar:
 
 @pytest.mark.parametrize("answer", [True, False, None])
 def test_objects_that_lie(answer: Any) -> None:
-    """Nothing that is watched is asked whether it equals something."""
+    """No method of a watched object is called to compare it."""
     held = [Liar(answer)]
     table = {held[0]: 1.0}
     compiled = jit(lambda x: x * held[0].rate * len(table))
@@ -811,7 +811,7 @@ def test_objects_that_lie(answer: Any) -> None:
 
 @needs_c
 def test_references() -> None:
-    """A watch leaks nothing, whether it holds or not."""
+    """A watch leaks nothing, whether something changed or not."""
     thing, slots = Scaler(), Slotted()
     names, items, table, words = {"a": 1.0}, [1.0, "x"], {"k": 2.0}, {"y"}
     array = np.arange(3.0)
@@ -868,7 +868,7 @@ def test_references() -> None:
 
 @needs_c
 def test_wrong_places() -> None:
-    """A place that is none is refused when the watch is made, not when it is asked."""
+    """An invalid place is refused when the watch is made, not when it is checked."""
     for bad in (
         Place("nothing", {}, "a", ()),
         Place("item", [], "a", ()),

@@ -1,4 +1,4 @@
-"""Primitives written in Python that raise: for rows of their path, not for rows that take another."""
+"""Primitives written in Python raise for rows of their own branch, not for rows that take another."""
 
 import math
 import threading
@@ -12,12 +12,12 @@ from autograd import custom_gradient, grad, jit, value_and_grad, vmap
 
 @custom_gradient(lambda x, y: 0.5 / y)
 def strict_sqrt(x: float) -> float:
-    """The square root, which raises where there is none."""
+    """The square root; it raises for negative numbers."""
     return math.sqrt(x)
 
 
 def branching(x: Any) -> Any:
-    """The root where there is one."""
+    """The root of x, or -x if x is negative."""
     return strict_sqrt(x) if x >= 0 else -x
 
 
@@ -33,7 +33,7 @@ ROWS = {
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_rows_of_another_path(rows: list[float], threads: int) -> None:
-    """Lanes of another path call the primitive with numbers that it refuses: their rows are not computed by it."""
+    """Lanes of another branch call the primitive with numbers that it refuses; this raises nothing."""
     x = np.array(rows)
     expected = [branching(v) for v in rows]
     mapped = jit(vmap(branching), threads=threads)
@@ -46,7 +46,7 @@ def test_rows_of_another_path(rows: list[float], threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_shared_by_rows(threads: int) -> None:
-    """The gradient of a sum by what the rows share."""
+    """The gradient of a sum by arguments that the rows share."""
     x = np.random.default_rng(1).normal(size=300)
     loss = vmap(lambda w, x: w * strict_sqrt(x) if x >= 0 else w * w * x, in_axes=(None, 0), reduce="mean")
     (value, slope), (expected, expected_slope) = (
@@ -57,7 +57,7 @@ def test_shared_by_rows(threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_row_of_the_path_raises(threads: int) -> None:
-    """A row that is computed by the primitive raises what it raises there, among rows of another path or not."""
+    """A row that needs the primitive raises its error, with or without rows of another branch."""
 
     def function(x: Any) -> Any:
         return strict_sqrt(x - 1.0) if x >= 0 else -x
@@ -84,8 +84,8 @@ def test_inside_a_program() -> None:
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_interrupts_are_never_lost(kind: type[BaseException]) -> None:
-    """What is no error of a row is raised whichever row it came in."""
-    interrupting = threading.Event()  # which is not watched: a change would be another state of the function
+    """An interrupt is raised whichever row it came in."""
+    interrupting = threading.Event()  # not watched: a change would be another state of the function
 
     def value(x: float) -> float:
         if interrupting.is_set() and x < 0.0:

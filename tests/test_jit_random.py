@@ -27,7 +27,7 @@ Step = tuple[str, int, int, int]
 
 
 def run(steps: Sequence[Step], inputs: Sequence[Any], branching: bool = False) -> Any:
-    """A program of steps, each an operation on values so far."""
+    """Run a program of steps; each is an operation on earlier values."""
     values = list(inputs)
     for name, i, j, k in steps:
         a, b, c = values[i % len(values)], values[j % len(values)], values[k % len(values)]
@@ -51,7 +51,7 @@ STEPS = st.lists(
 
 
 def expected_of(function: Callable[..., Any], row: Sequence[float]) -> tuple[float, list[float], list[float]]:
-    """Value, gradient and, for each derivative, the sum of the sizes of all that was added up to make it."""
+    """Value, gradient and, for each derivative, the sum of the sizes of all its terms."""
     leaves = [Value(x) for x in row]
     y = function(leaves)
     y = y if isinstance(y, Value) else Value(y)
@@ -62,7 +62,7 @@ def expected_of(function: Callable[..., Any], row: Sequence[float]) -> tuple[flo
 
 
 def condition_of(function: Callable[..., Any], row: Sequence[float]) -> float:
-    """By how much a relative error in any step on the way may grow until the result."""
+    """The largest factor by which a relative error in any step may grow until the result."""
     y = function([Value(x) for x in row])
     if not isinstance(y, Value):
         return 0.0
@@ -72,16 +72,16 @@ def condition_of(function: Callable[..., Any], row: Sequence[float]) -> float:
 
 
 def close(expected: float, actual: float, size: float, relative: float) -> bool:
-    """The same pattern of nan and inf, else within so much of the size of what was added up."""
+    """The same pattern of nan and inf; other numbers differ by a small fraction of the size of their terms."""
     if not (math.isfinite(expected) and math.isfinite(actual)):
-        return ulps(expected, actual) == 0.0 or not size < 1e300  # where sums overflow, their order decides
+        return ulps(expected, actual) == 0.0 or not size < 1e300  # if sums overflow, the result depends on their order
     return abs(expected - actual) <= relative * size + 1e-300 or ulps(expected, actual) <= 16
 
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=9), st.booleans())
 def test_random_functions(steps: list[Step], rows: list[tuple[float, float, float]], branching: bool) -> None:
-    """With libm and sums in order, values have the bits of the eager ones; gradients differ in sums' order."""
+    """With libm and ordered sums, values have the eager bits; gradients differ by the order of sums."""
 
     def function(x: Sequence[Any]) -> Any:
         return run(steps, x, branching)
@@ -101,7 +101,7 @@ def test_random_functions(steps: list[Step], rows: list[tuple[float, float, floa
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, seed=st.integers(0, 1000), branching=st.booleans())
 def test_random_batches(count: int, steps: list[Step], seed: int, branching: bool) -> None:
-    """A reduced map and its gradient, and the rows one by one, over batches of every remainder."""
+    """A reduced map, its gradient and the rows themselves, over batches of every remainder."""
     rows = np.random.default_rng(seed).normal(size=(count, 2))
 
     def function(w: Any, x: Any) -> Any:
@@ -123,7 +123,7 @@ def test_random_batches(count: int, steps: list[Step], seed: int, branching: boo
 
 
 def test_sign_of_nan() -> None:
-    """A nan has no sign, wherever it comes from: here log(-x), of which libraries make either."""
+    """The sign of a nan has no meaning: here log(-x), for which libraries give either sign."""
 
     def function(x: Any) -> Any:
         return rules.copysign(x, rules.log(-x))

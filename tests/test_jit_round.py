@@ -17,7 +17,7 @@ DIGITS = [*range(-24, 26), 40, 330, -330]
 
 
 def numbers(digits: int) -> list[float]:
-    """Ordinary, tied, nearly tied, huge and subnormal numbers for so many digits."""
+    """Ordinary, tied, nearly tied, huge and subnormal numbers for this number of digits."""
     random = np.random.default_rng(digits + 500)
     step = Fraction(10) ** -digits
     found = random.normal(scale=10.0, size=60).tolist()
@@ -37,13 +37,13 @@ def numbers(digits: int) -> list[float]:
 
 
 def expected(x: float, digits: float) -> str:
-    """What the table says, as bits."""
+    """The table's result, as bits."""
     return bits(rules.round.evaluate((x, float(digits))))
 
 
 @pytest.mark.parametrize("digits", DIGITS)
 def test_every_bit(digits: int) -> None:
-    """The same as Python's round for the number of digits as a constant, in calls and in lanes."""
+    """The same bits as Python's round for a constant number of digits, in calls and in lanes."""
     x = numbers(digits)
     one, many = jit(lambda x: round(x, digits)), jit(vmap(lambda x: round(x, digits)))
     wanted = [expected(v, digits) for v in x]
@@ -53,7 +53,7 @@ def test_every_bit(digits: int) -> None:
 
 @pytest.mark.parametrize("accurate", [False, True])
 def test_digits_that_differ_from_row_to_row(accurate: bool) -> None:
-    """The number of digits may be any number: of a fraction, the whole part counts."""
+    """The number of digits may differ from row to row; of a fraction the whole part is used."""
     random = np.random.default_rng(0)
     x = np.concatenate([random.normal(scale=100.0, size=3000), 0.5 * random.integers(-50, 50, 1000)])
     n = np.concatenate([random.uniform(-4.0, 8.0, size=3000), random.integers(-2, 3, 1000).astype(float)])
@@ -68,7 +68,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     made: list[Any] = []
 
     class Watched:
-        """The row, noting its calls."""
+        """The rule, with a record of its calls."""
 
         def evaluate(self, numbers: Any) -> float:
             """The value."""
@@ -83,7 +83,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 def test_ordinary_numbers_do_not_call_python(calls: list[Any]) -> None:
-    """Only numbers with no digit to lose, or with more digits than a double has, take the slow way."""
+    """Only numbers without digits to round, or with more digits than a double has, call Python."""
     x = np.random.default_rng(0).normal(scale=1e6, size=1000)
     mapped = jit(vmap(lambda x: round(x, 2) + round(x, -3)))
     assert [round(v, 2) + round(v, -3) for v in x.tolist()] == mapped(x).tolist()

@@ -1,4 +1,4 @@
-"""Maps over rows that close over Values: rows branch one by one, and the code does not grow with their number."""
+"""Maps over rows that close over Values: each row branches on its own, and the code does not grow with their number."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from nn import MLP
 
 @pytest.fixture(autouse=True)
 def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has a cache of its own."""
+    """Every test has its own cache."""
     monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
@@ -50,7 +50,7 @@ def outcome(result: Any) -> list[float]:
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", ["array", "list", "sum", "mean"])
 def test_as_eager(name: str, kind: str) -> None:
-    """Numbers, structure and gradients are those of eager code, whatever changes between calls."""
+    """Numbers, structure and gradients are those of eager code, after any change between calls."""
     mapped = vmap(ROWS[name], reduce=kind if kind in ("sum", "mean") else None)  # type: ignore[arg-type]
     compiled = jit(mapped)
     for change in (1.0, -2.0, 0.5):
@@ -71,7 +71,7 @@ def shape(tree: Any) -> Any:
 
 
 def test_the_code_does_not_grow() -> None:
-    """Two paths of six instructions serve 200 rows and any other rows."""
+    """Two programs of six instructions are enough for 200 rows and any other rows."""
     compiled = jit(vmap(lambda x: x * W if x > 0.0 else x * x))
     for count in (200, 7, 1000):
         rows = np.random.default_rng(count).normal(size=count)
@@ -83,7 +83,7 @@ def test_the_code_does_not_grow() -> None:
 
 
 def test_a_model() -> None:
-    """Outputs of a model over rows are nodes of its weights, from a program as long for ten rows as for one."""
+    """Outputs of a model over rows are nodes with its weights as parents; the program for ten rows is that for one."""
     model = MLP(6, [4, 3], activation="tanh", seed=2)
     rows = np.random.default_rng(1).normal(size=(10, 6))
     mapped = vmap(model)
@@ -124,7 +124,7 @@ def test_second_derivatives() -> None:
 
 
 def test_a_buffer_that_is_used_again() -> None:
-    """Second derivatives are those of the rows as they were when the nodes were made."""
+    """Second derivatives use the rows as they were when the nodes were made."""
     compiled, buffer = jit(vmap(lambda x: am.exp(x * W))), np.array([0.5, 1.0])
     W.data = 1.5
 
@@ -141,14 +141,14 @@ def test_a_buffer_that_is_used_again() -> None:
 
 
 def test_modes_and_other_calls() -> None:
-    """Without recording results have no graph; keywords and Values among the arguments take the general way."""
+    """Without recording, results have no graph; keywords and Values among the arguments take the slow path."""
     row = ROWS["branch"]
     compiled = jit(vmap(row))
     with no_grad():
         silent = compiled(XS)
     assert not any(y.parents for y in silent.tolist() if isinstance(y, Value))
     assert outcome(vmap(row)(XS)) == pytest.approx(outcome(compiled(XS)))
-    xs = [Value(x) for x in XS]  # their signs choose as in the rows before
+    xs = [Value(x) for x in XS]  # their signs select the same branches as before
     assert outcome(vmap(row)(xs)) == pytest.approx(outcome(compiled(xs)))
     assert compiled([]) == []
 
@@ -157,7 +157,7 @@ def test_modes_and_other_calls() -> None:
     strict=True, reason="a map inside a function has one body without guards: needs masks, or rows regrouped there"
 )
 def test_branches_of_rows_inside_a_function() -> None:
-    """A map that is a part of a function stays a loop where its rows branch on their own numbers."""
+    """A map inside a function stays a loop if its rows branch on their own numbers."""
     compiled = jit(lambda k, rows: vmap(lambda x: x * k if x > 0.0 else x * x, reduce="sum")(rows) * k)
     compiled(2.0, XS.tolist())
     assert [] == compiled.stats()["unrolled"]

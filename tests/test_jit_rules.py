@@ -1,4 +1,4 @@
-"""Every row of the table, compiled alone and compared with eager: values, gradients, corners, lanes."""
+"""Every primitive, compiled alone and compared with eager code: values, gradients, corners, lanes."""
 
 import math
 import struct
@@ -18,13 +18,13 @@ ULPS = 4
 
 
 def key(x: float) -> int:
-    """Floats as whole numbers in order: neighbours differ by one."""
+    """A whole number for each float, in order: neighbours differ by one."""
     bits = struct.unpack("<q", struct.pack("<d", x))[0]
     return bits if bits >= 0 else -(bits & 0x7FFFFFFFFFFFFFFF)
 
 
 def ulps(expected: float, actual: float) -> float:
-    """How many floats apart; infinite if one is nan or infinite and the other not."""
+    """The distance in floats; infinite if only one of them is nan or infinite."""
     if math.isnan(expected) or math.isnan(actual):
         return 0.0 if math.isnan(expected) and math.isnan(actual) else math.inf
     if math.isinf(expected) or math.isinf(actual):
@@ -33,7 +33,7 @@ def ulps(expected: float, actual: float) -> float:
 
 
 def points(rule: rules.Rule, count: int = 40) -> list[tuple[float, ...]]:
-    """Points of the domain, special numbers, and the row's corners."""
+    """Points of the domain, special numbers, and the primitive's corners."""
     random = np.random.default_rng(1)
     arity = rule.arity or 3
     domain = rule.domain if rule.arity else (rule.domain * arity)
@@ -66,7 +66,7 @@ def eager(name: str) -> list[tuple[float, tuple[float, ...]]]:
 @pytest.mark.parametrize("name", TABLE)
 @pytest.mark.parametrize("options", [{}, {"accurate": True}], ids=["default", "accurate"])
 def test_row_alone(name: str, options: dict[str, bool]) -> None:
-    """One row compiled, called with floats: the eager value and gradient."""
+    """One primitive, compiled and called with floats, has the eager value and gradient."""
     rule = TABLE[name]
     argnums = tuple(range(rule.arity or 3))
     step = jit(value_and_grad(lambda *x: rule(*x), argnums=argnums), **options)
@@ -80,7 +80,7 @@ def test_row_alone(name: str, options: dict[str, bool]) -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_row_in_lanes(name: str) -> None:
-    """One row over a batch: the same in every lane, remainder included."""
+    """One primitive over a batch has the same results in every lane, also in the remainder."""
     rule = TABLE[name]
     argnums = tuple(range(rule.arity or 3))
     step = jit(vmap(value_and_grad(lambda *x: rule(*x), argnums=argnums)))
@@ -118,12 +118,12 @@ def test_vector_math_against_mpmath(name: str) -> None:
 
 
 def value_bound(name: str) -> float:
-    """Both may be off by the bound of one operation; a composed row has several."""
+    """The bound: each may be off by the bound of one operation; a composite primitive has several."""
     return COMPOSED.get(name, 1) * ULPS
 
 
 def gradient_bound(name: str) -> float:
-    """A gradient is composed of a few operations."""
+    """The bound of a gradient, which takes a few operations."""
     return COMPOSED.get(name, 1) * 4 * ULPS
 
 

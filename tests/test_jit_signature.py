@@ -1,4 +1,4 @@
-"""What two calls must share to run the same machine code, and that arguments are read once per call.
+"""The signature: what two calls must share to run the same machine code. Arguments are read once per call.
 
 Every history is compared with eager code on fresh arguments: value, shape, class.
 """
@@ -26,7 +26,7 @@ from nn import Module, Neuron
 
 
 def compiled_paths(function: Any) -> int:
-    """How many paths have been compiled."""
+    """The number of specializations that have been compiled."""
     return len(function.paths())
 
 
@@ -34,7 +34,7 @@ def compiled_paths(function: Any) -> int:
 
 
 def test_a_list_that_the_function_shortens_while_it_is_captured() -> None:
-    """What was captured serves arguments of the structure that the captured call had, and no others."""
+    """The captured program is used only for arguments of the structure at the beginning of the captured call."""
     held = [1.0, 2.0, 3.0]
 
     def f(xs: list[Any]) -> Any:
@@ -67,7 +67,7 @@ def test_a_list_that_the_function_shortens_while_it_is_captured() -> None:
 )
 @pytest.mark.parametrize("transform", [lambda f: f, value_and_grad, grad], ids=["value", "value_and_grad", "grad"])
 def test_arguments_that_the_function_changes(start: Any, change: Any, transform: Any) -> None:
-    """A function that changes what it was given, by another name, is captured on the arguments as they were."""
+    """A function that changes its arguments through another name is captured on the arguments as they were."""
 
     def total(tree: Any) -> Any:
         return am.sum([(i + 1.0) * x * x for i, x in enumerate(flatten(tree)[0])])
@@ -92,7 +92,7 @@ def test_arguments_that_the_function_changes(start: Any, change: Any, transform:
 
 
 def seen(tree: Any) -> Any:
-    """All that can be compared of a result."""
+    """The parts of a result that can be compared."""
     if isinstance(tree, np.ndarray):
         return "array", tree.shape, tree.tolist()
     if isinstance(tree, dict):
@@ -104,7 +104,7 @@ def seen(tree: Any) -> Any:
 
 @pytest.mark.parametrize("kind", ["list", "array", "rows"])
 def test_arguments_that_a_thread_changes_during_a_capture(kind: str) -> None:
-    """Another thread changes the argument while the function is being captured: later calls are right."""
+    """Another thread changes the argument during the capture: later calls are right."""
     inside, changed = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -146,7 +146,7 @@ def test_arguments_that_a_thread_changes_during_a_capture(kind: str) -> None:
 
 
 def test_rows_that_the_function_replaces_while_it_is_captured() -> None:
-    """Rows are computed as they were when the call began, whatever happens to the array or to its container."""
+    """Rows are computed as they were when the call began, whatever happens to the array or its container."""
     table = {"x": np.array([1.0, 2.0, 3.0])}
     array = table["x"]
 
@@ -162,7 +162,7 @@ def test_rows_that_the_function_replaces_while_it_is_captured() -> None:
 
 
 def test_rows_whose_array_shrinks_between_paths() -> None:
-    """A second path is captured in the midst of a call; its rows are those that the call began with."""
+    """A second branch is captured in the middle of a call; its rows are those at the beginning of the call."""
     array = np.array([1.0, -2.0, 3.0, -4.0])
 
     def row(x: Any) -> Any:
@@ -177,7 +177,7 @@ def test_rows_whose_array_shrinks_between_paths() -> None:
 
 
 def test_rows_resized_while_machine_code_runs() -> None:
-    """An array is not resized while its rows are read, for NumPy's own check sees that it is in use."""
+    """An array is not resized while its rows are read, because NumPy's own check sees that it is in use."""
     holder = {"x": np.full(200_000, 0.5)}
     compiled = jit(vmap(lambda d: am.sin(d["x"]) * am.exp(d["x"])))
     (expected,) = compiled({"x": np.array([0.5])})
@@ -207,7 +207,7 @@ def test_rows_resized_while_machine_code_runs() -> None:
 
 
 def test_leaves_are_named_as_the_arguments_were() -> None:
-    """The printed program has the names of the arguments that the captured call began with."""
+    """The printed program has the names of the arguments at the beginning of the captured call."""
     held = {"a": 1.0, "b": 2.0}
 
     def f(d: Any) -> Any:
@@ -232,7 +232,7 @@ def test_arguments_that_the_caller_changes_later() -> None:
 
 
 def test_equal_structures_share_machine_code() -> None:
-    """The short way is described by the signature: all plain containers, keys that are no text too."""
+    """The signature describes the fast path: all plain containers, also with keys that are not text."""
     compiled = jit(lambda d: d[5] * d[None][0] + d["x"])
     for k in range(3):
         assert 5.0 + k == compiled({5: 2.0, None: (2.0,), "x": 1.0 + k})
@@ -255,21 +255,21 @@ class Scaled(Module):
 
 
 def number_of(setting: Any) -> float:
-    """A number that depends on all of a setting."""
+    """A number that depends on everything in a setting."""
     text = repr(setting.tolist()) if isinstance(setting, np.ndarray) else repr(setting)
     return float(sum(ord(c) * (i + 1) for i, c in enumerate(text)) + 1000 * len(getattr(setting, "shape", ())))
 
 
 @dataclasses.dataclass
 class Config:
-    """A setting with settings."""
+    """A setting that has settings."""
 
     rate: Any
     inner: Any = None
 
 
 class Plain:
-    """An object that counts by identity and by its attributes."""
+    """An object that is compared by identity and by its attributes."""
 
     def __init__(self, rate: Any) -> None:
         self.rate = rate
@@ -331,7 +331,7 @@ def test_settings_that_differ(first: Any, second: Any) -> None:
     "setting", [one for pair in PAIRS for one in pair] + [float("nan")], ids=lambda x: type(x).__name__
 )
 def test_equal_settings_are_compiled_once(setting: Any) -> None:
-    """Models with equal settings share machine code, however often they are made anew."""
+    """Models with equal settings share machine code, also if they are made again."""
     compiled = jit(grad(lambda m, x: m(x)))
     for _ in range(3):
         compiled(Scaled(copy.deepcopy(setting)), 3.0)
@@ -370,7 +370,7 @@ def test_a_setting_that_is_changed_in_place(setting: Any, change: Any) -> None:
 
 
 def test_functions_as_settings() -> None:
-    """A function counts by identity, a method by its function and what it belongs to."""
+    """A function is compared by identity, a method by its function and its instance."""
     for first, second in ((am.sin, am.cos), (lambda x: x, lambda x: x * 2.0), (Plain(1).__repr__, Plain(1).__repr__)):
         assert exact(first) == exact(first)
         assert exact(first) != exact(second)
@@ -380,7 +380,7 @@ def test_functions_as_settings() -> None:
 
 
 def test_a_setting_that_holds_itself() -> None:
-    """A container that holds itself is known by its place."""
+    """A container that holds itself is described by its place."""
     one: list[Any] = [1]
     one.append(one)
     other: list[Any] = [1]
@@ -409,7 +409,7 @@ class Stack(Module):
 
 
 def test_settings_beside_modules_in_a_list_or_dict() -> None:
-    """What stands beside modules in a container is a setting: eager and compiled derivatives agree, changes count."""
+    """Things beside modules in a container are settings: eager and compiled derivatives agree, changes are seen."""
 
     def loss(m: Any, x: Any) -> Any:
         return m(x) ** 2
@@ -437,7 +437,7 @@ def test_settings_beside_modules_in_a_list_or_dict() -> None:
     assert len(changes) == len(compiled.paths())
     twin = gradient.__class__
     assert twin is Stack
-    again = value_and_grad(loss)(gradient, 0.7)[0]  # a twin is a model, too
+    again = value_and_grad(loss)(gradient, 0.7)[0]  # a twin is a model too
     assert again.data == pytest.approx(jit(value_and_grad(loss))(gradient, 0.7)[0].data, rel=1e-13)
 
 
@@ -449,7 +449,7 @@ class Keyed:
 
 
 def test_keys_that_share_a_representation() -> None:
-    """Keys are told apart by what they are, not by how they are printed."""
+    """Keys are compared as objects, not by their repr."""
     first, second = Keyed(), Keyed()
     compiled = jit(lambda d: d[first] * 2.0 if first in d else d[second] * 10.0)
     assert [2.0, 10.0, 2.0] == [compiled({first: 1.0}), compiled({second: 1.0}), compiled({first: 1.0})]
@@ -464,7 +464,7 @@ def test_keys_that_share_a_representation() -> None:
 
 
 def test_a_signature_never_changes() -> None:
-    """No later change of the arguments changes the signature of a call, or what it rebuilds."""
+    """A later change of the arguments changes neither the signature of a call nor what it rebuilds."""
     model = Scaled([1, {"a": [2]}])
     args = ([1.0, [2.0]], {"k": np.ones(2)}, model)
     reading = read_call("f", args, {"z": [3.0]})
@@ -483,7 +483,7 @@ def test_a_signature_never_changes() -> None:
 
 
 def test_a_setting_that_changes_during_a_capture() -> None:
-    """What was captured while a setting changed is not kept: no later call runs it."""
+    """A program captured while a setting changed is not kept: no later call runs it."""
     model = Scaled([1.0])
 
     def f(m: Any, x: Any) -> Any:
@@ -510,7 +510,7 @@ class Row:
 
 
 def test_settings_of_rows() -> None:
-    """What a container of rows holds besides its arrays belongs to the signature."""
+    """Everything in a container of rows besides its arrays belongs to the signature."""
     compiled = jit(vmap(lambda r: r.x * (2.0 if r.how == "twice" else 3.0)))
     for how, factor in (("twice", 2.0), ("thrice", 3.0), ("twice", 2.0)):
         assert [factor, 2.0 * factor] == compiled(Row(np.array([1.0, 2.0]), how)).tolist()
@@ -521,7 +521,7 @@ def test_settings_of_rows() -> None:
 
 
 class Shared:
-    """A class that says itself how it is taken apart, with a class attribute and a setting."""
+    """A class that defines its own children, with a class attribute and a setting."""
 
     kind: ClassVar[str] = "shared"
 
@@ -535,7 +535,7 @@ class Shared:
 
 
 def test_a_class_with_tree_flatten() -> None:
-    """Its settings count, the attribute that its children lie in does not."""
+    """Its settings belong to the signature, the attribute that holds its children does not."""
     compiled = jit(grad(lambda s: s.weights[0] ** s.power * s.weights[1]))
     for power in (2, 3, 2):
         for _ in range(2):
@@ -545,7 +545,7 @@ def test_a_class_with_tree_flatten() -> None:
 
 
 def test_pickles_of_compiled_functions_with_settings() -> None:
-    """A compiled function that has seen settings can be pickled and still tells them apart."""
+    """A compiled function that has seen settings can be pickled and still distinguishes them."""
     compiled = jit(value_of_module)
     assert 2.0 * 3.0 * number_of("a") == compiled(Scaled("a"), 3.0).data
     again = pickle.loads(pickle.dumps(compiled))
@@ -559,7 +559,7 @@ def value_of_module(m: Any, x: Any) -> Any:
 
 
 def test_reading_costs_no_second_look() -> None:
-    """Every container of the arguments is read once, when a call is captured too."""
+    """Every container of the arguments is read once, also in a call that captures."""
     looks: list[str] = []
 
     class Counted(list[Any]):
@@ -580,7 +580,7 @@ def test_reading_costs_no_second_look() -> None:
 
 
 def test_hostile_containers() -> None:
-    """Overridden methods run in the function only; what a container holds is asked of the base class."""
+    """Overridden methods run only in the function; contents are read by the methods of the base class."""
 
     class Lying(list[Any]):
         def __iter__(self) -> Any:
@@ -609,7 +609,7 @@ def test_hostile_containers() -> None:
 
 
 def test_signatures_of_plain_trees() -> None:
-    """Structures that differ have signatures that differ."""
+    """Different structures have different signatures."""
     trees: list[Any] = [
         1.0, None, [], (), {}, [1.0], (1.0,), [[1.0]], {"a": 1.0}, {"b": 1.0}, {"a": [1.0]}, [1.0, 2.0], [None],
         np.ones(1), np.ones((1, 1)), np.ones(0), np.array(1.0), {1: 1.0}, {True: 1.0}, {1.0: 1.0}, {"1": 1.0},
@@ -623,7 +623,7 @@ def test_signatures_of_plain_trees() -> None:
 
 
 def test_the_short_way_is_still_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain arguments take the short way after the first call."""
+    """Plain arguments take the fast path after the first call."""
     if c_build.extension is None:
         pytest.skip("the C build only")
     compiled = jit(lambda d, x: d["a"][0] * x + d["b"])

@@ -1,4 +1,4 @@
-"""Sums over the rows of a map whose factors are kept for two blocks of rows at a time."""
+"""Sums over the rows of a map that keep their factors for two blocks of rows at a time."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def expected(w: Any, b: Any, x: Any, y: Any) -> tuple[float, Any, Any]:
 
 @pytest.mark.parametrize("accurate", [False, True])
 def test_every_remainder(accurate: bool) -> None:
-    """No rows, one block that is not full, odd and even numbers of blocks, and one compiled path for all of them."""
+    """No rows, one block that is not full, odd and even numbers of blocks: one specialization for all of them."""
     random = np.random.default_rng(0)
     w, b = random.normal(size=(4, 5)), random.normal(size=4)
     total = vmap(loss, in_axes=(None, None, 0, 0), reduce="sum")

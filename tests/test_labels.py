@@ -1,4 +1,4 @@
-"""Labels and source lines are text or None in both builds, so no graph hangs on a node by anything but its operands."""
+"""Labels and source lines are text or None in both builds, so only operands can keep a graph alive."""
 
 import pickle
 import subprocess
@@ -27,7 +27,7 @@ WRONG = [5, 2.0, b"x", ["x"], Value(1.0, label="inner"), object()]
 @pytest.mark.parametrize("kind", [Value, Sub])
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda x: type(x).__name__)
 def test_anything_else_is_refused(kind, wrong):
-    """The constructor, assignment and restoring refuse it by name, and change nothing."""
+    """The constructor, assignment and unpickling refuse it by name and change nothing."""
     refused = pytest.raises(TypeError, match=rf"label of a Value is text or None, not .*{type(wrong).__name__}.*str\(")
     with refused:
         kind(1.0, wrong)
@@ -48,7 +48,7 @@ def test_anything_else_is_refused(kind, wrong):
 
 
 def test_unpickling_refuses_it():
-    """Records of a pickled graph are looked at too, and so is what they say the operation is."""
+    """The records of a pickled graph are checked too, and so is the operation in them."""
     leaf, record = Value(1.0), [2.0, rules.exp, [0], (2.0,), None, 0.0, None]
     assert 2.0 == restore_graph(Value, [leaf], [tuple(record)]).data
     for at, wrong, message in ((4, leaf, "label"), (6, leaf, "source"), (1, leaf, "op must be a row")):
@@ -59,7 +59,7 @@ def test_unpickling_refuses_it():
 
 
 def test_text_and_none():
-    """Text of any kind is kept as plain text; None takes it away; deleting is no way to do so."""
+    """Any subclass of str is stored as plain text; None removes the label; `del` does not."""
     decorated = Text("π \N{ROCKET} \ud800\0")
     decorated.node = Value(1.0)
     for text in (decorated, np.str_("w"), ""):

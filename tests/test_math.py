@@ -17,7 +17,7 @@ from autograd.rules import TABLE
 from autograd.testing import check_grads
 
 LEFT_OUT = {"comb", "factorial", "gcd", "isqrt", "lcm", "perm", "nextafter", "ulp"}
-NEWER = {"fma", "sumprod"}  # in later Pythons than the oldest that is supported
+NEWER = {"fma", "sumprod"}  # only in Pythons newer than the oldest supported one
 ONE = [
     "acos",
     "acosh",
@@ -56,7 +56,7 @@ FLOATS = st.floats(allow_subnormal=False)
 
 
 def test_everything_in_the_standard_module_is_here():
-    """What `math` has is here, or is left out because it has no meaning for a real variable."""
+    """Every function of `math` is here, or is left out because it has no meaning for a real variable."""
     standard = {name for name in dir(math) if not name.startswith("_")}
     assert standard - LEFT_OUT - NEWER <= set(am.__all__)
     assert NEWER <= set(am.__all__)
@@ -65,7 +65,7 @@ def test_everything_in_the_standard_module_is_here():
 
 
 def answer(function, *operands):
-    """What the standard module says, a float; None where it raises."""
+    """The result of the standard module as a float; None if it raises."""
     try:
         return float(function(*operands))
     except (ValueError, OverflowError):
@@ -73,14 +73,14 @@ def answer(function, *operands):
 
 
 def agrees(expected, actual):
-    """The same float, but for the last bits of what is computed by another way."""
+    """The same float, except for the last bits where it is computed in another way."""
     return expected == actual or (math.isnan(expected) and math.isnan(actual)) or math.isclose(expected, actual)
 
 
 @pytest.mark.parametrize("name", ONE)
 @given(x=FLOATS | st.floats(-3.0, 3.0))
 def test_functions_of_one_number(name, x):
-    """On a float the answer is a float, the standard module's wherever it has one; IEEE's where it raises."""
+    """A float gives a float: the standard module's result, or IEEE's where that module raises."""
     expected, actual = answer(getattr(math, name), x), getattr(am, name)(x)
     assert type(actual) is float
     if expected is not None and not (name in ("degrees", "radians") and math.isinf(actual)):
@@ -140,7 +140,7 @@ def test_functions_of_two_numbers(name, x, y):
     ],
 )
 def test_ieee_where_the_standard_module_raises(name, operands, expected):
-    """A pole is infinite, what is not real is nan, an overflow is inf; on Values just so."""
+    """A pole is infinite, a result that is not real is nan, an overflow is inf; on Values too."""
     assert agrees(expected, getattr(am, name)(*operands))
     found = getattr(am, name)(Value(operands[0]), *operands[1:])
     assert agrees(expected, found.data)
@@ -148,7 +148,7 @@ def test_ieee_where_the_standard_module_raises(name, operands, expected):
 
 @pytest.mark.parametrize("name", [*ONE, "relu", "sigmoid", "silu", "gelu", "softplus", "sign", "abs", "rint"])
 def test_values_and_arrays(name):
-    """A Value gives a Value with the number's answer; an array of floats gives floats, one of Values gives Values."""
+    """A Value gives a Value with the same number; an array of floats gives floats, an array of Values gives Values."""
     function = getattr(am, name)
     points = [1.25, 2.5, 1.75] if name == "acosh" else [0.25, 0.5, 0.75]
     expected = [function(x) for x in points]
@@ -164,7 +164,7 @@ def test_values_and_arrays(name):
 
 
 def test_numbers_of_other_kinds_give_floats():
-    """int, bool, Fraction and NumPy scalars are floats here."""
+    """int, bool, Fraction and NumPy scalars are taken as floats."""
     for number in (1, True, Fraction(1), np.float32(1.0), np.int64(1), np.array(1.0)):
         assert type(am.exp(number)) is float
         assert math.e == am.exp(number)
@@ -172,7 +172,7 @@ def test_numbers_of_other_kinds_give_floats():
 
 @pytest.mark.parametrize("x", ["1", None, 1j, [1.0]], ids=repr)
 def test_what_is_no_number_is_refused(x):
-    """As by Value, with what to pass instead."""
+    """As in Value, with a message that says what to pass."""
     with pytest.raises(TypeError, match=r"pass|make one"):
         am.exp(x)
 
@@ -186,7 +186,7 @@ def test_wrong_numbers_of_operands():
 
 
 def test_log_to_a_base():
-    """Base and number may be Values; 2 and 10 have functions of their own."""
+    """Base and number may be Values; 2 and 10 have their own functions."""
     assert 3.0 == am.log(8.0, 2.0)
     check_grads(am.log, [3.0, 5.0])
     assert 3 == am.log(np.array([8.0]), 2.0)[0]
@@ -194,7 +194,7 @@ def test_log_to_a_base():
 
 @given(x=st.floats(-1e300, 1e300), exponent=st.integers(-1100, 1100))
 def test_ldexp_and_frexp(x, exponent):
-    """Scaling by powers of two is exact where the standard module's is; frexp takes it apart."""
+    """Scaling by powers of two is exact where the standard module's is; frexp gives mantissa and exponent."""
     expected = answer(math.ldexp, x, exponent)
     assert agrees(math.copysign(math.inf, x) if expected is None else expected, am.ldexp(x, exponent))
     assert math.frexp(x) == am.frexp(x)
@@ -204,7 +204,7 @@ def test_ldexp_and_frexp(x, exponent):
 
 @given(x=st.floats(allow_nan=False))
 def test_modf(x):
-    """Fraction and whole part, signs and infinities too."""
+    """Fractional and whole part, with signs and infinities."""
     expected = math.modf(x)
     for found in (am.modf(x), tuple(v.data if isinstance(v, Value) else v for v in am.modf(Value(x)))):
         assert expected == found
@@ -212,7 +212,7 @@ def test_modf(x):
 
 
 def test_derivatives_of_composed_functions():
-    """frexp, ldexp, modf, degrees, radians: what is made of rows has the rows' derivatives."""
+    """frexp, ldexp, modf, degrees, radians: functions made of primitives have the right derivatives."""
     assert 2.0**-2 == grad(lambda x: am.frexp(x)[0])(2.5)
     assert 8.0 == grad(lambda x: am.ldexp(x, 3))(2.5)
     assert (1.0, 0.0) == (grad(lambda x: am.modf(x)[0])(2.5), grad(lambda x: am.modf(x)[1])(2.5))
@@ -250,7 +250,7 @@ def test_one_iterable_or_many_operands(name):
 
 
 def test_sums_and_products():
-    """sum, fsum, prod, dot, sumprod as single nodes, with a start, and of nothing."""
+    """sum, fsum, prod, dot, sumprod as single nodes, with a start, and of no operands."""
     values = [Value(1.0), Value(2.0), Value(4.0)]
     assert (7.0, 8.0) == (am.sum(values).data, am.prod(values).data)
     assert 3 == len(am.sum(values).operands) == len(am.fsum(values).operands)
@@ -258,7 +258,7 @@ def test_sums_and_products():
     assert (17.0, 16.0) == (am.sum(values, 10.0).data, am.prod(values, start=2.0).data)
     assert 21.0 == am.dot(values, [1.0, 2.0, 4.0]).data == am.sumprod(values, values).data
     assert 10.0 == am.sum(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    with pytest.raises(ValueError, match="dot needs two sequences of one length, not 3 and 1"):
+    with pytest.raises(ValueError, match="dot needs two sequences of the same length, not 3 and 1"):
         am.dot(values, [1.0])
 
 
@@ -272,14 +272,14 @@ def test_choices():
 
 @pytest.mark.parametrize("name", ["exp", "log", "sqrt", "gamma", "sigmoid", "isnan"])
 def test_arrays_of_extremes_give_no_warning(name):
-    """NumPy does not warn of IEEE answers, whatever the version of Python."""
+    """NumPy gives no warning of IEEE results, in any version of Python."""
     extremes = [-math.inf, -1e308, -1.0, 0.0, 1e308, math.inf, math.nan]
     expected = [getattr(am, name)(x) for x in extremes]
     np.testing.assert_array_equal(getattr(am, name)(np.array(extremes)), expected)
 
 
 def test_rounding():
-    """round goes to even, or to digits."""
+    """round rounds to even, or to a number of digits."""
     assert (2.0, 2.7, 120.0) == (am.round(2.5), am.round(2.675, 1), am.round(123.0, -1))
     assert [2.0, 4.0] == am.round(np.array([2.5, 3.5])).tolist()
 
@@ -291,7 +291,7 @@ def test_activations_have_their_usual_defaults():
 
 
 def test_predicates():
-    """isfinite, isinf, isnan and isclose look at the numbers and give bools."""
+    """isfinite, isinf, isnan and isclose test the numbers and give bools."""
     assert [True, False, False] == [am.isfinite(Value(x)) for x in (1.0, math.inf, math.nan)]
     assert am.isinf(-math.inf)
     assert am.isnan(Value(math.nan)) is True
@@ -309,14 +309,14 @@ def test_predicates():
 
 
 def test_predicates_make_no_node():
-    """Whoever asks whether a number is finite is not told by an AnomalyError."""
+    """A test whether a number is finite raises no AnomalyError."""
     with detect_anomaly():
         infinite = Value(math.inf)
         assert (False, True, False) == (am.isfinite(infinite), am.isclose(infinite, math.inf), np.isfinite(infinite))
 
 
 def test_predicates_are_branches_of_compiled_code():
-    """isclose and NumPy's isfinite, isinf and isnan are comparisons to the compiler."""
+    """The compiler treats isclose and NumPy's isfinite, isinf and isnan as comparisons."""
 
     def choose(x):
         if np.isnan(x) or np.isinf(x):
@@ -329,25 +329,25 @@ def test_predicates_are_branches_of_compiled_code():
 
 
 def test_constants():
-    """The numbers of the standard module."""
+    """The same numbers as in the standard module."""
     assert (math.pi, math.e, math.tau, math.inf) == (am.pi, am.e, am.tau, am.inf)
     assert math.isnan(am.nan)
 
 
 def test_the_builtins_are_left_alone():
-    """The module's max, sum and so on shadow nothing elsewhere."""
+    """The module's max, sum and so on do not change the builtins."""
     assert builtins.max is max
     assert am.max is not max
 
 
 @pytest.mark.parametrize(("order", "x"), [(1, -0.3), (1, -1e6 - 0.25), (2, -7.6), (3, -12.125), (5, -0.999)])
 def test_polygamma_of_negative_numbers(order, x):
-    """Between its poles polygamma is right on the negative side too, however far out."""
+    """Polygamma is right between its poles on the whole negative axis."""
     assert am.polygamma(order, x) == pytest.approx(float(mpmath.psi(order, mpmath.mpf(x))), rel=1e-12)
 
 
 def test_polygamma_where_it_is_not_finite():
-    """Poles, orders that are none, and orders whose factorial is beyond the range give an answer at once."""
+    """Poles, invalid orders, and orders whose factorial is out of range give a result at once."""
     answers = [am.polygamma(1, -2), am.polygamma(171, -0.75), am.polygamma(172, -0.75), am.polygamma(172, -0.25)]
     assert [math.inf, math.inf, -math.inf, math.inf] == answers
     for order, x in ((-1, 2.0), (1.5, 2.0), (math.inf, 2.0), (math.nan, 2.0), (1, -math.inf)):

@@ -1,4 +1,4 @@
-"""A script in the style of microgpt runs with our Value in the place of its own, and gives the same losses."""
+"""A script in the style of microgpt runs with this Value instead of its own and gives the same losses."""
 
 import random
 
@@ -13,7 +13,7 @@ STEPS = 3
 
 @pytest.fixture(scope="module")
 def trained():
-    """Losses and model after a few steps, by our engine and by the one that such scripts bring along."""
+    """Losses and model after a few steps, with this engine and with the one that such scripts contain."""
     results = []
     for value in (autograd.Value, plain_value.Value):
         models, losses = zip(*gpt.train(value, STEPS), strict=True)
@@ -22,7 +22,7 @@ def trained():
 
 
 def test_size():
-    """4,192 parameters; a step on a name of some length makes tens of thousands of nodes."""
+    """There are 4,192 parameters; a step on one name makes tens of thousands of nodes."""
     model = gpt.matrices(autograd.Value, random.Random(0))
     assert 4192 == sum(len(row) for matrix in model.values() for row in matrix)
     nodes = autograd.topological_order(gpt.surprise(model, "alexandra"))
@@ -30,7 +30,7 @@ def test_size():
 
 
 def test_losses_are_the_same(trained):
-    """Loss by loss the two engines agree; the first is that of a guess among 27 characters."""
+    """The two engines agree on every loss; the first is that of a guess among 27 characters."""
     (ours, _), (plain, _) = trained
     assert plain == pytest.approx(ours, rel=1e-9)
     assert pytest.approx(3.3, abs=0.3) == ours[0]  # log 27
@@ -40,7 +40,7 @@ def test_losses_are_the_same(trained):
 def test_parameters_are_the_same(trained):
     """After Adam's steps every parameter agrees, and has moved."""
     (_, ours), (_, plain) = trained
-    generator = random.Random(42)  # as train begins
+    generator = random.Random(42)  # the state at the start of train
     generator.shuffle(gpt.first_names())
     start = gpt.matrices(float, generator)
     for name, matrix in start.items():
@@ -51,7 +51,7 @@ def test_parameters_are_the_same(trained):
 
 
 def test_samples_are_the_same(trained):
-    """The same draws spell the same names, of letters only."""
+    """The same random numbers give the same names, made of letters only."""
     (_, ours), (_, plain) = trained
     with autograd.no_grad():
         mine = [gpt.invent(ours, random.Random(seed)) for seed in range(5)]
@@ -61,7 +61,7 @@ def test_samples_are_the_same(trained):
 
 
 def test_it_learns():
-    """Twelve times the same name: the loss falls."""
+    """The loss falls over twelve steps on the same name."""
     model = gpt.matrices(autograd.Value, random.Random(0))
     optimiser = gpt.Adam([p for matrix in model.values() for row in matrix for p in row])
     losses = []

@@ -1,4 +1,4 @@
-"""Code written for micrograd runs with the import changed and nothing else, and gives the same numbers."""
+"""Code written for micrograd needs only other imports and gives the same numbers."""
 
 import random
 
@@ -12,7 +12,7 @@ from nn import MLP, Layer, Module, Neuron
 
 
 def readme_example(value):
-    """What micrograd's README computes, returned with its two inputs."""
+    """The example of micrograd's README, returned with its two inputs."""
     a, b = value(-4.0), value(2.0)
     c = a + b
     d = a * b + b**3
@@ -27,7 +27,7 @@ def readme_example(value):
 
 
 def first_test(value):
-    """What micrograd's first test computes."""
+    """The computation of micrograd's first test."""
     x = value(-4.0)
     z = 2 * x + 2 + x
     q = z.relu() + z * x
@@ -55,17 +55,17 @@ def test_expressions_agree_with_a_second_engine(compute):
 
 
 def test_numbers_printed_by_the_readme():
-    """24.7041, 138.8338 and 645.5773 stand in micrograd's README."""
+    """24.7041, 138.8338 and 645.5773 are the numbers in micrograd's README."""
     assert ["24.7041", "138.8338", "645.5773"] == [f"{x:.4f}" for x in gradients(readme_example, Value)]
 
 
 def test_numbers_of_the_first_test():
-    """y = -20 and dy/dx = 46 for x = -4, which algebra confirms."""
+    """y = -20 and dy/dx = 46 for x = -4, as algebra confirms."""
     assert [-20.0, 46.0] == gradients(first_test, Value)
 
 
 def test_networks_look_and_answer_as_in_micrograd():
-    """Constructors, `nonlin`, parameters, single outputs and reprs."""
+    """Constructors, `nonlin`, parameters, single outputs and reprs are those of micrograd."""
     model = MLP(3, [2, 1])
     assert "MLP of [Layer of [ReLUNeuron(3), ReLUNeuron(3)], Layer of [LinearNeuron(2)]]" == repr(model)
     assert isinstance(model([1.0, 2.0, 3.0]), Value)
@@ -77,8 +77,8 @@ def test_networks_look_and_answer_as_in_micrograd():
     assert isinstance(model, Module)
 
 
-# Loss → accuracy after so many steps, printed by micrograd 0.1.0 itself (PyPI) for the loop below, with
-# scikit-learn 1.9.1 and NumPy 2.4.6. The first three stand in micrograd's published notebook too.
+# Step → loss and accuracy, printed by micrograd 0.1.0 itself (PyPI) for the loop below, with
+# scikit-learn 1.9.1 and NumPy 2.4.6. The first three are in micrograd's published notebook too.
 MICROGRAD = {
     0: (0.8958441028683222, 0.50),
     1: (1.7235905336972022, 0.81),
@@ -93,7 +93,7 @@ MICROGRAD = {
 
 
 def test_two_moons_demo_gives_the_same_numbers():
-    """100 steps of the demo, from seed to full accuracy, loss by loss."""
+    """100 steps of the demo, from seed to full accuracy, have the same losses."""
     np.random.seed(1337)  # noqa: NPY002 (the demo's own way)
     random.seed(1337)
     points, labels = make_moons(n_samples=100, noise=0.1)

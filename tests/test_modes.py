@@ -1,4 +1,4 @@
-"""no_grad and detect_anomaly, forward and backward, and that threads and tasks do not disturb one another."""
+"""no_grad and detect_anomaly, in computations and sweeps; threads and tasks do not affect each other."""
 
 import asyncio
 import functools
@@ -12,7 +12,7 @@ from autograd import AnomalyError, Value, backward, detect_anomaly, grad, hessia
 
 
 def test_no_grad_as_block_and_decorator():
-    """Inside nothing is recorded; after it, also after an error, recording goes on."""
+    """Nothing is recorded inside; afterwards, also after an error, recording continues."""
     x = Value(3.0)
 
     @no_grad()
@@ -30,7 +30,7 @@ def test_no_grad_as_block_and_decorator():
 
 
 def test_no_grad_covers_every_kind_of_operation():
-    """Operators, methods, n-ary rows and user code make leaves; data and IEEE answers are the same."""
+    """Operators, methods, n-ary primitives and user code make leaves; data and IEEE results are the same."""
     x = Value(0.0)
     with no_grad():
         results = [x + 1, 2 - x, x.exp(), am.sum([x, x]), am.where(x, x, 1.0), am.log(x), -x, x**2]
@@ -39,13 +39,13 @@ def test_no_grad_covers_every_kind_of_operation():
 
 
 def test_a_transform_inside_no_grad_still_differentiates():
-    """grad is a function of its own: it records what it needs."""
+    """grad records what it needs, also under no_grad."""
     with no_grad():
         assert 6.0 == grad(lambda x: x * x)(3.0)
 
 
 def test_no_grad_inside_a_transform_is_a_constant():
-    """What a function computes under no_grad does not take part."""
+    """What a function computes under no_grad has no gradient."""
 
     def function(x):
         with no_grad():
@@ -78,13 +78,13 @@ def test_the_first_value_that_is_not_finite_raises(compute, message):
 
 
 def test_an_anomaly_is_a_floating_point_error():
-    """Code that catches arithmetic errors catches it."""
+    """Code that catches arithmetic errors also catches it."""
     with detect_anomaly(), pytest.raises(FloatingPointError):
         Value(0.0).log()
 
 
 def test_the_first_message_that_is_not_finite_raises():
-    """The backward sweep names node, operand slot, adjoint, local derivative and source; no gradient has changed."""
+    """The error of a reverse sweep names node, slot, adjoint, local derivative and source; no gradient changes."""
     x, z = Value(0.0, label="x"), Value(2.0)
     with detect_anomaly():
         y = am.sqrt(x) * 0.0 + z
@@ -110,7 +110,7 @@ def test_a_sum_that_overflows_raises():
 
 
 def test_what_is_finite_is_as_without():
-    """A clean computation gives the same numbers, and its nodes know the line that made them."""
+    """A finite computation gives the same numbers, and its nodes have the line that made them."""
     x = Value(2.0)
     with detect_anomaly():
         y = x * x
@@ -123,13 +123,13 @@ def test_what_is_finite_is_as_without():
 
 
 def test_an_infinite_leaf_is_no_operation():
-    """Only operations are watched: a leaf may hold what it is given."""
+    """Only operations are checked: a leaf may hold any number."""
     with detect_anomaly():
         assert math.inf == Value(math.inf).data
 
 
 def test_anomalies_in_transforms():
-    """A transform under detect_anomaly raises where its function does, and where its sweep does."""
+    """A transform under detect_anomaly raises for its function and for its sweep."""
     forward = functools.partial(jacobian, mode="fwd")
     with detect_anomaly(), pytest.raises(AnomalyError, match=r"log\(.*0.0\) made -inf"):
         grad(lambda x: am.log(x))(0.0)
@@ -139,7 +139,7 @@ def test_anomalies_in_transforms():
 
 
 def test_no_alarm_for_a_branch_that_is_not_taken():
-    """Formulas of second derivatives compute what they do not select: only what is sent is watched."""
+    """Formulas of second derivatives compute branches that they do not select: only messages are checked."""
     with detect_anomaly():
         assert 2.0 == hessian(lambda x: x**2)(0.0)
         assert 0.0 == hessian(am.elu)(800.0)
@@ -187,7 +187,7 @@ def test_threads_share_no_state_in_transforms():
 
 
 def test_tasks_have_modes_of_their_own():
-    """The same for asynchronous tasks that take turns."""
+    """The same for asynchronous tasks that run in turns."""
     x = Value(3.0)
 
     async def without():

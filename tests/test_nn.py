@@ -1,4 +1,4 @@
-"""Networks compute what the algebra says, find and name their parameters, and refuse what makes no sense."""
+"""Networks compute what the algebra says, find and name their parameters, and refuse invalid arguments."""
 
 import copy
 import math
@@ -31,7 +31,7 @@ numbers = st.floats(-5, 5)
 
 
 def test_neuron_is_activation_of_one_dot_plus_bias():
-    """w · x + b is two nodes however many inputs, and the activation one more."""
+    """w · x + b is two nodes for any number of inputs, and the activation one more."""
     neuron = Neuron(10, activation="tanh", seed=0)
     neuron.b.data = 0.5
     x = [0.1 * i for i in range(10)]
@@ -55,7 +55,7 @@ def test_mlp_equals_matrix_algebra(sizes, data):
 
 
 def test_activation_per_layer():
-    """A sequence names one activation for each layer: names of unary rows, 'linear', or functions."""
+    """A sequence names one activation for each layer: names of unary primitives, 'linear', or functions."""
     model = MLP(1, [1, 1, 1], activation=["sigmoid", am.leaky_relu, "linear"], seed=1)
     assert "MLP of [Layer of [SigmoidNeuron(1)], Layer of [Leaky_reluNeuron(1)], Layer of [LinearNeuron(1)]]" == repr(
         model
@@ -65,13 +65,13 @@ def test_activation_per_layer():
 
 
 def test_same_seed_same_network():
-    """A seed fixes the weights, whatever else draws random numbers; without one the global `random` decides."""
+    """A seed fixes the weights, even if other code draws random numbers; without one the global `random` is used."""
     first = [p.data for p in MLP(2, [3, 1], seed=7).parameters()]
     random.random()
     assert first == [p.data for p in MLP(2, [3, 1], seed=7).parameters()]
     assert first != [p.data for p in MLP(2, [3, 1], seed=8).parameters()]
     weights = [w for w in first if w != 0.0]
-    assert len(set(weights)) == len(weights) == 9  # all different: no neuron repeats another's draw
+    assert len(set(weights)) == len(weights) == 9  # all different: no neuron repeats the random numbers of another
     random.seed(5)
     expected = [random.uniform(-1, 1) for _ in range(6)]
     random.seed(5)
@@ -79,7 +79,7 @@ def test_same_seed_same_network():
 
 
 def test_every_parameter_has_its_path_as_label():
-    """Label, name in named_parameters and place in the network are one thing."""
+    """Label, name in named_parameters and place in the network are the same."""
     model = MLP(2, [2, 1], seed=0)
     expected = [
         *("layers[0].neurons[0].w[0]", "layers[0].neurons[0].w[1]", "layers[0].neurons[0].b"),
@@ -92,7 +92,7 @@ def test_every_parameter_has_its_path_as_label():
 
 
 def test_outputs_carry_the_path_of_their_neuron():
-    """A picture or an error message can say which neuron made a number."""
+    """The label of an output says which neuron made it."""
     hidden = MLP(1, [2, 1], activation="tanh", seed=0)([1.0]).parents[0].parents
     labels = [node.label for node in hidden]
     assert ["layers[1].neurons[0].w[0]", "layers[1].neurons[0].w[1]"] == labels[:2]
@@ -100,7 +100,7 @@ def test_outputs_carry_the_path_of_their_neuron():
 
 
 class Custom(Module):
-    """A module of a user's own: parameters in every kind of container, shared ones, and settings."""
+    """A user's module: parameters in every kind of container, shared ones, and settings."""
 
     def __init__(self):
         self.scale = 2.0
@@ -111,7 +111,7 @@ class Custom(Module):
         self.data = np.zeros(100)
 
     def __call__(self, x):
-        """Something that uses every parameter."""
+        """A number that depends on every parameter."""
         return self.scale * x * self.table["a"] + self.table["b"][0] * self.array.sum() + self.inner([x])
 
 
@@ -122,7 +122,7 @@ def test_parameters_of_a_module_of_ones_own():
 
 
 def test_gradient_by_a_module_is_a_module():
-    """grad takes a model as its argument and answers in its shape, equal to what backward leaves in .grad."""
+    """grad takes a model and returns a model, with the numbers that backward stores in .grad."""
     model = Custom()
     x = 1.5
     value, gradient = value_and_grad(lambda model, x: model(x) ** 2)(model, x)
@@ -138,7 +138,7 @@ def test_gradient_by_a_module_is_a_module():
 
 
 def test_module_of_plain_numbers():
-    """With floats for parameters a module computes floats, and is still a tree of those numbers."""
+    """With floats as parameters a module computes floats, and is still a tree of those numbers."""
     model = MLP(2, [3, 1], activation="tanh", seed=1)
     plain = lower(model)
     leaves, rebuild = flatten(plain)
@@ -157,7 +157,7 @@ def test_second_derivative_through_a_module():
 
 
 def test_zero_grad_resets_parameters():
-    """After zero_grad a second backward leaves what the first left, not twice as much."""
+    """After zero_grad a second backward gives the same gradients as the first, not twice as much."""
     model = MLP(2, [3, 1], seed=1)
     model([1.0, 2.0]).backward()
     first = [p.grad for p in model.parameters()]
@@ -169,7 +169,7 @@ def test_zero_grad_resets_parameters():
 
 @pytest.mark.parametrize("remake", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_are_independent(remake):
-    """A copied or pickled model answers the same and shares no parameter."""
+    """A copied or pickled model gives the same outputs and shares no parameter."""
     model = MLP(2, [3, 1], activation="tanh", seed=1)
     twin = remake(model)
     expected = model([1.0, 2.0]).data
@@ -218,7 +218,7 @@ def test_wrong_input_is_named(make, message):
 
 
 def test_what_is_held_twice_has_one_name():
-    """A layer in two places is labelled as it is named, and a module may refer to the one that holds it."""
+    """A layer in two places has one name, its label, and a module may refer to the one that holds it."""
 
     class Tied(Module):
         def __init__(self):
@@ -233,14 +233,14 @@ def test_what_is_held_twice_has_one_name():
 
 
 def test_losses_match_arrays_with_lists_and_keys_with_keys():
-    """A table of targets may be an ndarray where the outputs are lists; dictionaries may differ in order."""
+    """Targets may be an ndarray if the outputs are lists; dictionaries may differ in order."""
     assert 2.0 == half_sum_of_squares([[1.0, 2.0], [3.0, 4.0]], np.array([[1.0, 2.0], [3.0, 6.0]]))
     assert 0.0 == mean_squared_error({"a": 1.0, "b": 2.0}, {"b": 2.0, "a": 1.0})
 
 
 @pytest.mark.parametrize("seed", ["a", 1.5, np.random.default_rng(0)])
 def test_seeds_that_would_repeat_are_refused(seed):
-    """Only whole numbers and generators seed a network: anything else would be the seed of each neuron anew."""
+    """Only whole numbers and generators may seed a network: other objects would seed every neuron alike."""
     with pytest.raises(TypeError, match=r"seed must be a whole number or a random.Random, not"):
         MLP(2, [3, 1], seed=seed)
     assert repr(MLP(2, [3], seed=7).parameters()) == repr(MLP(2, [3], seed=np.int64(7)).parameters())
@@ -263,7 +263,7 @@ def test_wrong_types_are_named(make, message):
 
 
 def test_sgd_changes_a_shared_parameter_once():
-    """A parameter that two lists of parameters have in common takes one step, not two."""
+    """A parameter that is in two lists of parameters takes one step, not two."""
     shared = Value(1.0)
     shared.grad = 1.0
     SGD([shared, shared], learning_rate=0.25).step()
@@ -316,7 +316,7 @@ def test_cross_entropies_do_not_overflow():
 
 
 def test_sgd_follows_the_gradient():
-    """One step is data - rate · grad; backpropagation is not its business."""
+    """One step is data - rate · grad, and does no backpropagation."""
     x, y = Value(1.0), Value(2.0)
     x.grad, y.grad = 10.0, -4.0
     optimiser = SGD([x, y], learning_rate=0.5)
@@ -330,7 +330,7 @@ def test_sgd_follows_the_gradient():
 
 
 def test_training_learns_exclusive_or():
-    """The whole loop: an MLP learns what no single neuron can."""
+    """The whole training loop: an MLP learns what no single neuron can."""
     inputs, targets = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
     model = MLP(2, [4, 1], activation="tanh", seed=0)
     optimiser = SGD(model.parameters(), learning_rate=0.5)

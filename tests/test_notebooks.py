@@ -1,4 +1,4 @@
-"""The notebooks tell the truth: executed here, each prints what its committed outputs show."""
+"""The notebooks are right: executed here, each prints its committed outputs."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ nbformat = pytest.importorskip("nbformat")
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-NOT_COMPARED = {"timing", "varies"}  # tags of cells that print times, or what the last digit of a library decides
+NOT_COMPARED = {"timing", "varies"}  # tags of cells that print times, or results that depend on a library's last digit
 TEXTS = ("text/plain", "text/latex", "text/markdown")
 NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d*)?(?:[eE][-+]?\d+)?")
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
@@ -51,7 +51,7 @@ def last_place(number):
 
 
 def differences(expected, actual):
-    """Return what differs between two texts: words, whole numbers, and decimals by more than their last place."""
+    """Return the differences of two texts: words, whole numbers, and decimals that differ beyond the last place."""
     words = [" ".join(NUMBER.sub("#", text).split()) for text in (expected, actual)]
     if words[0] != words[1]:
         return [f"expected the text {expected!r}, got {actual!r}"]
@@ -84,14 +84,14 @@ def test_notebook_prints_what_it_shows(path, tmp_path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_was_executed_in_order(path):
-    """A reader sees the outputs of one run from top to bottom."""
+    """The outputs come from one run from top to bottom."""
     counts = [cell.execution_count for cell in code_cells(load(path))]
     assert list(range(1, len(counts) + 1)) == counts
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_shows_neither_warnings_nor_machine_paths(path):
-    """No output is an accident of the machine on which it was made."""
+    """No output depends on the machine on which it was made."""
     shown = [(cell.id, kind, text) for cell in code_cells(load(path)) for kind, text in texts(cell)]
     assert [] == [(cell, text) for cell, kind, text in shown if kind in ("stderr", "error")]
     assert [] == [(cell, text) for cell, _, text in shown if MACHINE_PATH.search(text)]
@@ -106,14 +106,14 @@ def test_there_are_notebooks():
     ("expected", "actual"),
     [
         ("E = 0.298371109", "E = 0.298371109"),
-        ("E = 0.298371109", "E = 0.298371110"),  # rounded the other way
+        ("E = 0.298371109", "E = 0.298371110"),  # rounded in the other direction
         ("1,024 in 1.50e-09 s", "1,024 in 1.51e-09 s"),
         ("a  0.10\nb -0.20", "a 0.10\nb  -0.20"),  # columns may move
         ("[2.5000000000000004]", "[2.5]"),
     ],
 )
 def test_small_differences_are_none(expected, actual):
-    """The last printed digit and the layout of columns are left to the machine."""
+    """The last printed digit and the layout of columns may depend on the machine."""
     assert [] == differences(expected, actual)
 
 

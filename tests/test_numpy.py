@@ -1,4 +1,4 @@
-"""NumPy and Values: ufuncs by name, scalars on the left, object arrays in algebra."""
+"""NumPy with Values: ufuncs by name, scalars on the left, object arrays in matrix algebra."""
 
 import math
 
@@ -18,18 +18,18 @@ UNARY = {
 BINARY = ["add", "subtract", "multiply", "divide", "power", "floor_divide", "remainder", "fmod", "arctan2", "hypot"]
 BINARY += ["copysign", "maximum", "minimum", "logaddexp", "float_power"]
 NO_OBJECTS = {"fabs", "copysign", "logaddexp", "float_power"}  # NumPy itself does not take these on arrays of objects
-LEFT_ASKED = {"arctan2", "hypot", "fmod"}  # on arrays of objects NumPy asks the left element, who must be a Value
+LEFT_ASKED = {"arctan2", "hypot", "fmod"}  # on object arrays NumPy calls a method of the left element
 OF_DATA = ("less", "less_equal", "equal", "not_equal", "greater", "greater_equal")
 
 
 def numbers(array):
-    """The data of an array of Values (NumPy's sign and maximum may put numbers among them)."""
+    """The data of an array of Values (NumPy's sign and maximum may put plain numbers into it)."""
     return np.vectorize(lambda v: v.data if isinstance(v, Value) else v, otypes=[float])(array)
 
 
 @pytest.mark.parametrize("name", UNARY)
 def test_unary_ufuncs(name):
-    """np.f(v) is a node with NumPy's value, and the derivative of its differences; arrays go by element."""
+    """np.f(v) is a node with NumPy's value and the derivative from differences; arrays work element by element."""
     ufunc, x = getattr(np, name), UNARY[name]
     v = Value(x)
     y = ufunc(v)
@@ -64,7 +64,7 @@ def test_binary_ufuncs(name):
 
 
 def test_every_ufunc_is_tested():
-    """A function that NumPy code may call on Values has its test above."""
+    """Every function that NumPy code may call on Values has a test above."""
     tested = {getattr(np, name).__name__ for name in (*UNARY, *BINARY, *OF_DATA)}
     assert set(arrays.UFUNCS) - {"divmod", "isfinite", "isinf", "isnan", "signbit"} == tested
     assert set(arrays.SAME_NAME.split()) <= set(TABLE)
@@ -72,7 +72,7 @@ def test_every_ufunc_is_tested():
 
 @pytest.mark.parametrize("name", OF_DATA)
 def test_comparisons_give_booleans(name):
-    """Comparing arrays of Values gives an array of bool, which selects."""
+    """Comparing arrays of Values gives an array of bool, which works as a mask."""
     values = np.array([Value(1.0), Value(2.0), Value(3.0)])
     result = getattr(np, name)(values, 2.0)
     assert bool is result.dtype.type or np.bool_ is result.dtype.type
@@ -81,7 +81,7 @@ def test_comparisons_give_booleans(name):
 
 
 def test_tests_of_the_data():
-    """isnan and its like look at the numbers."""
+    """isnan and similar functions test the numbers."""
     values = [Value(-1.0), Value(math.nan), Value(math.inf)]
     assert [False, True, False] == [bool(np.isnan(v)) for v in values]
     assert [False, False, True] == [bool(np.isinf(v)) for v in values]
@@ -91,7 +91,7 @@ def test_tests_of_the_data():
 
 @pytest.mark.parametrize("scalar", [np.float64(2.0), np.float32(2.0), np.int64(2), np.bool_(True)])
 def test_numpy_scalars_on_the_left(scalar):
-    """A NumPy scalar does not swallow the Value; the result is one node."""
+    """A NumPy scalar times a Value is one node, not an array."""
     v = Value(3.0)
     y = scalar * v
     assert isinstance(y, Value)
@@ -100,7 +100,7 @@ def test_numpy_scalars_on_the_left(scalar):
 
 
 def test_arrays_on_the_left_broadcast():
-    """A float array times a Value is an array of Values, and so in the other order."""
+    """A float array times a Value is an array of Values, in either order."""
     v = Value(3.0)
     for product in (np.array([1.0, 2.0]) * v, v * np.array([1.0, 2.0])):
         assert [3.0, 6.0] == numbers(product).tolist()
@@ -135,14 +135,14 @@ def test_sum_mean_and_their_like():
 
 
 def test_reductions_of_ufuncs():
-    """add.reduce and multiply.accumulate go through the table."""
+    """add.reduce and multiply.accumulate use the table."""
     values = [Value(1.0), Value(2.0), Value(3.0)]
     assert 6.0 == np.add.reduce(values).data
     assert [1.0, 2.0, 6.0] == numbers(np.multiply.accumulate(np.array(values))).tolist()
 
 
 def test_where_and_out():
-    """The options of ufuncs: a place for the result, and a mask."""
+    """The options of ufuncs: an array for the result, and a mask."""
     values = np.array([Value(1.0), Value(4.0)])
     out = np.empty(2, dtype=object)
     assert out is np.sqrt(values, out=out)
@@ -160,7 +160,7 @@ def test_divmod():
 
 @pytest.mark.parametrize("ufunc", [np.nextafter, np.spacing, np.heaviside])
 def test_unknown_ufuncs_say_what_to_do(ufunc):
-    """A ufunc that the table has no row for is named, with the two ways on."""
+    """The error for a ufunc without a primitive names it and gives two alternatives."""
     operands = [Value(1.0)] * ufunc.nin
     message = rf"numpy\.{ufunc.__name__} has no derivative rule here: write it with autograd\.math, or add a primitive"
     with pytest.raises(TypeError, match=message):
@@ -168,7 +168,7 @@ def test_unknown_ufuncs_say_what_to_do(ufunc):
 
 
 def test_a_numpy_function_has_its_gradient():
-    """Code that was written for arrays is differentiated as it stands."""
+    """Code that was written for arrays can be differentiated unchanged."""
 
     def softmax_loss(w):
         z = w - np.max(w)

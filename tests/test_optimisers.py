@@ -1,4 +1,4 @@
-"""Optimisers against PyTorch's own numbers, as pure functions and as the face with `.grad`, eager and compiled."""
+"""Optimisers against PyTorch's own numbers, as pure functions and with `.grad`, eager and compiled."""
 
 import json
 import math
@@ -39,7 +39,7 @@ def make(case, parameters=None):
 
 
 def loss(parameters):
-    """What PyTorch minimised."""
+    """The function that PyTorch minimised."""
     terms = zip(parameters, RECORD["targets"], RECORD["weights"])
     return am.sum([w * (p - t) ** 2 + am.sin(p) for p, t, w in terms])
 
@@ -62,7 +62,7 @@ def test_updates_are_those_of_pytorch(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_steps_are_those_of_pytorch(case):
-    """A hundred steps by way of `.grad`, on Values."""
+    """A hundred steps through `.grad`, on Values."""
     parameters = [Value(x) for x in START]
     optimiser = make(case, parameters)
     for expected in case["steps"]:
@@ -74,7 +74,7 @@ def test_steps_are_those_of_pytorch(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_compiled_updates_are_those_of_pytorch(case):
-    """Gradient and update as one compiled function: one path, whatever the count."""
+    """Gradient and update as one compiled function: one specialization for any step count."""
     rule = make(case)
 
     @jit
@@ -104,7 +104,7 @@ def test_a_whole_epoch_compiles():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 def test_trees_keep_their_shape(rule):
-    """Parameters, gradients and state may be any trees; what is given does not change."""
+    """Parameters, gradients and state may be any trees; the arguments do not change."""
     tree = {"w": np.array([[1.0, 2.0], [3.0, 4.0]]), "b": [0.5, (Value(1.5),)]}
     gradients = {"w": np.ones((2, 2)), "b": [1.0, (1.0,)]}
     state = rule.init(tree)
@@ -128,7 +128,7 @@ def test_no_parameters_are_no_trouble(rule):
 
 
 def test_shapes_must_agree():
-    """The error tells gradients from state."""
+    """The error says whether gradients or state are wrong."""
     rule = Adam()
     with pytest.raises(ValueError, match="parameters and gradients differ in shape"):
         rule.update([1.0], rule.init([1.0, 2.0]), [1.0, 2.0])
@@ -164,7 +164,7 @@ def test_wrong_numbers_are_named(call, message):
 
 
 def test_a_rule_of_ones_own():
-    """A subclass needs the rule alone."""
+    """A subclass needs only the update rule."""
 
     class SignDescent(Optimiser):
         def rule(self, parameter, gradient, rate, count, *remembered):
@@ -176,7 +176,7 @@ def test_a_rule_of_ones_own():
 
 
 def test_clipping_shortens_and_never_lengthens():
-    """The direction stays, the norm is at most what was asked for; Values are differentiated through."""
+    """The direction stays, the norm is at most the given one; Values keep their derivatives."""
     assert [0.3, -0.4] == clip_by_norm([0.3, -0.4], 1.0)
     clipped = clip_by_norm({"a": np.array([30.0, -40.0]), "b": 0.0}, 1.0)
     assert abs(1.0 - math.hypot(*clipped["a"])) < 1e-6
@@ -209,7 +209,7 @@ def test_lbfgs_finds_the_minimum_and_restores_after_an_error():
 
 
 def test_lbfgs_says_what_it_needs(monkeypatch):
-    """Without SciPy the error tells what to install."""
+    """Without SciPy the error says what to install."""
     monkeypatch.setitem(__import__("sys").modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match=r"pip install 'scalar-autograd\[nn\]'"):
         LBFGS([Value(1.0)]).step(lambda: 0.0)

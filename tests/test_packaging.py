@@ -1,4 +1,4 @@
-"""What an installer gets: the right files, the right extras, and a core that needs nothing else."""
+"""Installation: the right files, the right extras, and a core that needs nothing else."""
 
 import ast
 import configparser
@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("autograd", "nn")
-ABOVE_THE_CORE = {"__main__", "jit", "testing", "view"}  # parts of autograd that bring an extra
+ABOVE_THE_CORE = {"__main__", "jit", "testing", "view"}  # parts of autograd that need an extra
 
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")
@@ -27,7 +27,7 @@ EXTRAS = {
 
 
 def distributions(extra):
-    """Return the names of the distributions that an extra brings, own extras expanded."""
+    """Return the names of the distributions in an extra, with the project's own extras expanded."""
     names = set()
     for requirement in EXTRAS[extra]:
         if requirement.name == SETUP["metadata"]["name"]:
@@ -45,9 +45,9 @@ def core_modules():
 
 
 def third_party_imports(folder):
-    """Return the top-level names of other people's libraries that the code in a folder imports."""
+    """Return the top-level names of third-party libraries that the code in a folder imports."""
     scripts = [path for each in ("tests", "benchmarks", "notebooks") for path in (ROOT / each).rglob("*.py")]
-    scripts += (ROOT / "tests").rglob("*.c")  # what a test builds
+    scripts += (ROOT / "tests").rglob("*.c")  # a test builds them
     own = {*PACKAGES, "net", *(path.stem for path in scripts)}  # tests/net is a package
     names = set()
     for path in (ROOT / folder).rglob("*.py"):
@@ -60,14 +60,14 @@ def third_party_imports(folder):
 
 
 def run_python(*arguments):
-    """Run another interpreter and return what it printed; what it complained of, if it failed."""
+    """Run another interpreter and return its output, or its errors if it failed."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT)
     assert 0 == done.returncode, done.stderr
     return done.stdout
 
 
 def test_all_brings_every_extra_for_users():
-    """`pip install .[all]` leaves no feature of the library without its dependency."""
+    """`pip install .[all]` installs the dependencies of every feature."""
     for_users = EXTRAS.keys() - {"all", "dev", "test"}
     assert {"jit", "nn", "special", "testing", "view"} == for_users
     assert set().union(*map(distributions, for_users)) == distributions("all")
@@ -80,7 +80,7 @@ def test_test_brings_everything_in_all():
 
 @pytest.mark.parametrize(("folder", "extra"), [("autograd", "all"), ("nn", "all"), ("tests", "test")])
 def test_every_third_party_import_is_declared(folder, extra):
-    """Nothing is imported that the extra for it does not install."""
+    """Every imported library is installed by the extra for it."""
     declared = {{"scikit-learn": "sklearn"}.get(name, name) for name in distributions(extra)}
     assert set() == third_party_imports(folder) - declared
 
@@ -97,7 +97,7 @@ def test_core_imports_and_works_without_site_packages():
 
 
 def test_importing_the_core_loads_no_third_party_library():
-    """Where NumPy and the others are installed, `import autograd` does not pay for them."""
+    """If NumPy and the others are installed, `import autograd` does not load them."""
     program = (
         f"import sys, importlib; sys.path.insert(0, {str(ROOT)!r}); before = set(sys.modules)\n"
         f"for name in {core_modules()}: importlib.import_module(name)\n"
@@ -165,6 +165,6 @@ def test_the_c_build_is_optional(compiler, tmp_path):
     built = [path for path in (checkout / "autograd").rglob("_*") if path.suffix in {".so", ".pyd"}]
     assert (set() if compiler else {"_value", "_call"}) == {path.name.partition(".")[0] for path in built}
     program = "import autograd; x = autograd.Value(3.0); (x * x).backward(); print(autograd.backend(), x.grad)"
-    # -S: an editable install would lend its own C build to the copy
+    # -S: else the copy would use the C build of an editable install
     printed = subprocess.check_output([sys.executable, "-S", "-c", program], cwd=checkout, env=environment, text=True)
     assert f"{'python' if compiler else 'c'} 6.0\n" == printed

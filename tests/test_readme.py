@@ -1,4 +1,4 @@
-"""The README tells the truth: its examples print what it claims, its commands are those of CI."""
+"""The README is right: its examples print what it claims, its commands are those of CI."""
 
 import contextlib
 import io
@@ -31,14 +31,14 @@ def test_snippet_prints_what_the_readme_shows(code, expected, tmp_path, monkeypa
 
 
 def test_every_output_follows_a_snippet():
-    """No claimed output is left unchecked: each text block stands right behind a Python block."""
+    """Every claimed output is checked: each text block follows a Python block."""
     before_outputs = [BLOCKS[i - 1][0] for i, (kind, _, _) in enumerate(BLOCKS) if kind == "text"]
     assert ["python"] * len(before_outputs) == before_outputs
     assert len(SNIPPETS) >= 3
 
 
 def test_there_are_exactly_two_commands():
-    """The README asks for one line to see the main job and one line to run the tests, no more."""
+    """The README has one command for the tour and one for the tests, no more."""
     set_up = "python3 -m venv .venv && .venv/bin/pip install -e"
     assert [
         f"{set_up} '.[all]' && .venv/bin/python -m autograd",
@@ -47,20 +47,20 @@ def test_there_are_exactly_two_commands():
 
 
 def test_ci_runs_the_test_command_of_the_readme():
-    """CI proves the command that the reader is given, not a relative of it."""
+    """CI runs exactly the command that the reader is given."""
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert 1 == lines.count(COMMANDS[1])
 
 
 def test_every_path_in_the_readme_exists():
-    """The table of where things live names only what is there."""
+    """Every path in the table of where things live exists."""
     paths = re.findall(r"^\| `([\w./]+)` \|", README, re.MULTILINE)
     assert "autograd/rules.py" in paths
     assert [] == [path for path in paths if not (ROOT / path).exists()]
 
 
 def test_the_readme_links_to_files_that_exist_and_to_every_notebook():
-    """The index of notebooks is complete, and no link to a file of the repository is dead."""
+    """The index of notebooks is complete, and every link to a file of the repository works."""
     linked = re.findall(r"\]\(([\w./-]+)\)", README)
     assert [] == [path for path in linked if not (ROOT / path).exists()]
     notebooks = {path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb")}

@@ -33,7 +33,7 @@ def swapped(a, b):
 
 @custom_gradient(lambda x, y: 0.0)
 def small(x):
-    """A bell as narrow as its centre is small."""
+    """A bell curve whose width is proportional to its centre."""
     return math.exp(-(((x - 1e-9) * 1e9) ** 2))
 
 
@@ -49,14 +49,14 @@ def small(x):
 )
 @pytest.mark.parametrize("mode", ["rev", "fwd"])
 def test_right_by_symmetry(rule, point, mode):
-    """A wrong derivative that is right at a symmetric point is found from order 2 on, in either mode."""
-    with pytest.raises(AssertionError, match=rf"is wrong \(order 1, {mode}\):[\s\S]*beside the point given"):
+    """A wrong derivative that is right at a symmetric point is found at order 2 and higher, in either mode."""
+    with pytest.raises(AssertionError, match=rf"is wrong \(order 1, {mode}\):[\s\S]*near the given point"):
         check_grads(rule, point, modes=[mode])
     check_grads(rule, point, order=1, modes=[mode])
 
 
 def test_other_errors_are_found_as_before():
-    """What is wrong at the point is reported there."""
+    """A derivative that is wrong at the point is reported for that point."""
     with pytest.raises(AssertionError, match=r"at argument 0 = 1\.0$"):
         check_grads(even, [1.0], order=1)
     with pytest.raises(AssertionError, match="is wrong"):
@@ -64,7 +64,7 @@ def test_other_errors_are_found_as_before():
 
 
 def test_no_value_beside_the_point():
-    """A function that has no value beside the point, or a kink there, is checked at the point alone."""
+    """A function that has no value near the point, or a kink there, is checked only at the point."""
 
     def bounded(x):
         if abs(x) > 0.01:
@@ -80,7 +80,7 @@ def test_no_value_beside_the_point():
 
 @pytest.mark.parametrize("seed", range(2))
 def test_no_false_alarm(seed):
-    """Correct rows at thousands of random points, kinks and ends of domains close by, are never called wrong."""
+    """Correct primitives are never called wrong at thousands of random points, some near kinks and ends of domains."""
     source = random.Random(seed)
     for name, rule in rules.TABLE.items():
         if name == "polygamma":

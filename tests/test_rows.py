@@ -1,4 +1,4 @@
-"""The rows of vmap are doubles whatever NumPy holds them in, and masked arrays are refused wherever they come."""
+"""The rows of vmap become doubles from any NumPy type, and masked arrays are refused everywhere."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +22,13 @@ class Point:
 
 
 def double(x: Any) -> Any:
-    """Overflows where a byte is doubled."""
+    """A function that overflows if a byte is doubled."""
     return x + x
 
 
 @pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i4", "i8", "u8", "f2", "f4", "f8", "?"])
 def test_rows_are_doubles(kind: str) -> None:
-    """A row is a float or a float64 array, eager as compiled, whatever the array was made of."""
+    """A row is a float or a float64 array, eager and compiled, for any dtype of the array."""
     column = np.array([[1, 100], [0, 3], [7, 120], [1, 1]], dtype=kind)
     for mapped in (vmap(double), jit(vmap(double)), vmap(jit(double))):
         found = mapped(column)
@@ -63,7 +63,7 @@ def test_bytes_everywhere(reduce: Any) -> None:
 
 
 def test_what_is_not_numpys_stays() -> None:
-    """Python's own numbers in a list, and what is shared by all rows, are handed on as they are."""
+    """Python's own numbers in a list, and arguments that all rows share, are passed on unchanged."""
     table = [10.0, 20.0, 30.0]
     assert [20.0, 10.0] == vmap(lambda i, t: t[i], in_axes=(0, None))([1, 0], table)
     row = [1.0, Value(2.0)]
@@ -76,7 +76,7 @@ def test_what_is_not_numpys_stays() -> None:
     ids=["complex", "text", "dates", "objects"],
 )
 def test_what_is_no_number_is_refused(array: Any) -> None:
-    """Complex numbers, text and dates are refused with the argument's path."""
+    """Complex numbers, text and dates are refused with the name of the argument."""
     for mapped in (vmap(lambda p: p["x"]), jit(vmap(lambda p: p["x"]))):
         with pytest.raises(TypeError, match=r"argument 0 .*\['x'\]"):
             mapped({"x": array})
@@ -104,7 +104,7 @@ FUNCTIONS = {
 @pytest.mark.parametrize("wrap", [lambda a: a, lambda a: [1.0, {"k": (a,)}], lambda a: Point(1.0, a)])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_masked_arrays_are_refused(name: str, wrap: Any) -> None:
-    """Wherever a tree is taken apart, eager or compiled, a masked array is refused with what to do."""
+    """A masked array in any tree, eager or compiled, is refused with what to do."""
     with pytest.raises(TypeError, match=r"MaskedArray would lose its mask.*\.filled\(number\).*\.compressed\(\)"):
         FUNCTIONS[name](wrap(MASKED))
 
@@ -138,7 +138,7 @@ def test_masked_arrays_in_maps_and_functions(use: Any) -> None:
 
 
 def test_without_the_mask() -> None:
-    """What the error says to do works."""
+    """The advice in the error works."""
     assert [3.0, 27.0] == grad(lambda x: (x**3).sum())(MASKED.compressed()).tolist()
     whole = np.ma.array([1.0, 3.0])  # nothing is masked
     assert [2.0, 6.0] == vmap(double)(whole).tolist() == jit(vmap(double))(whole).tolist()

@@ -1,6 +1,6 @@
-"""The table, row by row: against finite differences, against mpmath, at its corners and over the whole double range.
+"""Every primitive against finite differences and mpmath, at its corners and over the whole double range.
 
-Every test walks the table, so a new row is tested the moment it exists.
+Every test goes through the table, so a new primitive is tested as soon as it exists.
 """
 
 import copy
@@ -19,13 +19,13 @@ from autograd.rules import TABLE, Rule
 from autograd.testing import check_grads
 from autograd.testing.strategies import finite_points
 
-MIDDLE = 1e75  # up to here the squares and products in second derivatives stay in range
+MIDDLE = 1e75  # up to this size the squares and products in second derivatives stay in range
 ROWS = pytest.mark.parametrize("name", TABLE)
 MODES = pytest.mark.parametrize("mode", ["rev", "fwd"])
 
 
 def examples(count):
-    """So many random points; the filters that keep to a domain may be busy."""
+    """`count` random points; a filter may reject many points outside a domain."""
     return settings(max_examples=count, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 
 
@@ -35,7 +35,7 @@ def active_slots(rule, point):
 
 
 def of_active(rule, point):
-    """The row as a function of a list of its active operands, and where they are."""
+    """The rule as a function of a list of its active operands, and their values."""
     slots = active_slots(rule, point)
 
     def function(xs):
@@ -48,32 +48,32 @@ def of_active(rule, point):
 
 
 def extreme_points(name, largest=inf, max_operands=4):
-    """Points of the whole double range, or of what the row's reference says is left of it."""
+    """Points of the whole double range, or of the part that the reference allows."""
     largest = min(largest, REFERENCES[name].within)
     points = finite_points(TABLE[name], magnitude=largest, margin=0.0, max_operands=max_operands)
     return points.filter(lambda point: all(x == 0.0 or abs(x) >= 1.0 / largest for x in point))
 
 
 def unit(count, *slots):
-    """Orders of derivation: once by each slot named."""
+    """Orders of derivation: one for each given slot."""
     return [slots.count(i) for i in range(count)]
 
 
 def same(expected, actual):
-    """Equal, or both nan, or both not there."""
+    """Equal, or both nan, or both missing."""
     if expected is None or actual is None:
         return expected is actual
     return expected == actual or (isnan(expected) and isnan(actual))
 
 
 def test_every_row_has_a_reference():
-    """A row that mpmath does not check cannot exist, nor a reference without a row."""
+    """Every primitive has a reference in mpmath, and every reference has a primitive."""
     assert set(REFERENCES) == set(TABLE)
 
 
 @ROWS
 def test_every_kink_and_boundary_has_a_convention(name):
-    """A row that is not smooth everywhere says what it does there."""
+    """A primitive that is not smooth everywhere says what it does there."""
     rule = TABLE[name]
     bounds = {bound for interval in rule.domain for bound in interval}
     if rule.kink is not None or bounds - {-inf, inf}:
@@ -84,7 +84,7 @@ def test_every_kink_and_boundary_has_a_convention(name):
 @given(data=st.data())
 @examples(8)
 def test_finite_differences(name, data):
-    """First and second derivatives of every row, in both modes and all their combinations, agree with differences."""
+    """First and second derivatives of every primitive agree with differences, in both modes and all combinations."""
     rule = TABLE[name]
     points = finite_points(rule, magnitude=6.0, margin=0.05, max_operands=3)
     point = data.draw(points.filter(lambda point: all(x == 0.0 or abs(x) >= 0.01 for x in point)))
@@ -96,7 +96,7 @@ def test_finite_differences(name, data):
 @given(data=st.data())
 @examples(60)
 def test_value(name, data):
-    """Every row's value is right to the last digits over the whole double range."""
+    """Every primitive's value is right to the last digits over the whole double range."""
     rule, reference = TABLE[name], REFERENCES[name]
     point = data.draw(extreme_points(name))
     error = relative_error(name, point, unit(len(point)), rule(*point))
@@ -107,7 +107,7 @@ def test_value(name, data):
 @given(data=st.data())
 @examples(40)
 def test_first_derivatives(name, data):
-    """Every row's local derivatives have 12 right digits over the whole double range, however small they are."""
+    """Every primitive's local derivatives have 12 right digits over the whole double range, even if they are tiny."""
     rule = TABLE[name]
     point = data.draw(extreme_points(name))
     found = rule.local_derivatives(point, rule.evaluate(point))
@@ -120,7 +120,7 @@ def test_first_derivatives(name, data):
 @given(data=st.data())
 @examples(15)
 def test_derivatives_by_sweeps(name, mode, data):
-    """First and second derivatives by sweeps of one mode, and of that mode over itself, have 12 right digits."""
+    """First derivatives by a sweep, and second ones by the same mode twice, have 12 right digits."""
     rule = TABLE[name]
     point = data.draw(extreme_points(name, MIDDLE, max_operands=3))
     function, active = of_active(rule, point)
@@ -136,7 +136,7 @@ def test_derivatives_by_sweeps(name, mode, data):
 
 @pytest.mark.parametrize(("name", "operands"), [(name, corner) for name in TABLE for corner in TABLE[name].corners])
 def test_corners(name, operands):
-    """At every kink and boundary point value and local derivatives are exactly what the row promises."""
+    """At every kink and boundary point, value and local derivatives are exactly those that the rule states."""
     rule = TABLE[name]
     value, derivatives = rule.corners[operands]
     assert same(value, rule(*operands))
@@ -162,7 +162,7 @@ def test_corners_by_sweeps(name, operands, mode):
     offsets=st.lists(st.floats(-40.0, 40.0, allow_subnormal=False), min_size=2, max_size=2),
 )
 def test_sums_of_exponentials_of_large_numbers(name, base, offsets):
-    """Where logsumexp is too large for its own digits after the point, its derivatives still have theirs."""
+    """If logsumexp is too large to have digits after the point, its derivatives still have all their digits."""
     point = tuple(base + offset for offset in offsets)
     found = TABLE[name].local_derivatives(point, TABLE[name](*point))
     for slot, derivative in enumerate(found):
@@ -172,7 +172,7 @@ def test_sums_of_exponentials_of_large_numbers(name, base, offsets):
 @pytest.mark.parametrize("x", [0.0, 1e-300, 19.0, 37.0, 400.0, 710.0, 745.0, 1e5, 1e300])
 @pytest.mark.parametrize("name", ["sigmoid", "softplus", "silu", "gelu", "tanh", "atan", "asinh", "erf"])
 def test_no_derivative_of_any_order_overflows_on_the_way(name, x):
-    """Three derivatives of functions that are tame everywhere are finite everywhere."""
+    """The first three derivatives of functions that are bounded everywhere are finite everywhere."""
     function = TABLE[name]
     for _ in range(3):
         function = grad(function)
@@ -181,7 +181,7 @@ def test_no_derivative_of_any_order_overflows_on_the_way(name, x):
 
 
 def test_power_at_exponent_zero_depends_on_the_exponent():
-    """∂(a^b)/∂a is 0 at b = 0, and its derivative by b is 1/a there: the branch at 0 is no constant."""
+    """∂(a^b)/∂a is 0 at b = 0, and its derivative by b is 1/a there: the branch at 0 is not a constant."""
     by_base = grad(lambda a, b: a**b)
     assert 0.0 == by_base(4.0, 0.0)
     assert 0.25 == grad(by_base, argnums=1)(4.0, 0.0)
@@ -224,13 +224,13 @@ def test_nary_rows_are_one_node(count):
 
 
 def test_a_product_with_zeros_has_its_gradient():
-    """No division by a factor: one zero leaves one derivative, two leave none."""
+    """There is no division by a factor: with one zero one derivative is not 0, with two all are 0."""
     assert [6.0, 0.0, 0.0] == grad(lambda xs: am.prod(xs))([0.0, 2.0, 3.0])
     assert [0.0, 0.0, 0.0] == grad(lambda xs: am.prod(xs))([0.0, 0.0, 3.0])
 
 
 def test_an_unselected_branch_sends_no_message():
-    """The derivative of what `where`, `max` and `clip` did not select may be infinite; the gradient is not nan."""
+    """An operand that `where`, `max` or `clip` did not select may have an infinite derivative; no nan results."""
     assert 1.0 == grad(lambda x: am.where(x > 0.0, am.sqrt(x), x))(0.0)
     assert 0.0 == grad(lambda x: am.max(am.sqrt(x), 1.0))(0.0)
     assert 0.0 == grad(lambda x: am.clip(am.sqrt(x), 1.0, 2.0))(0.0)
@@ -238,7 +238,7 @@ def test_an_unselected_branch_sends_no_message():
 
 @ROWS
 def test_a_row_is_one_object(name):
-    """Copies and pickles of a row are the row, so that graphs that were pickled still compare their operations."""
+    """A copy or pickle of a rule is the same object, so operations of unpickled graphs can still be compared."""
     rule = TABLE[name]
     assert rule is copy.copy(rule)
     assert rule is copy.deepcopy(rule)

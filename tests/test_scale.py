@@ -18,12 +18,12 @@ MILLION = 10**6
 
 
 class Watched(Value):
-    """A leaf that tells when it has been freed."""
+    """A leaf that reports when it is freed."""
 
 
 @contextmanager
 def without_collector():
-    """Only reference counts free what is freed here."""
+    """Turn off the collector: only reference counts free objects."""
     gc.collect()
     gc.disable()
     try:
@@ -33,7 +33,7 @@ def without_collector():
 
 
 def chain(leaf, count):
-    """A chain of so many additions and multiplications that the derivative stays 1."""
+    """A chain of this many additions and multiplications; the derivative stays 1."""
     y = leaf
     for _ in range(count // 2):
         y = (y + 1.0) * 1.0
@@ -41,7 +41,7 @@ def chain(leaf, count):
 
 
 def tree(leaf, count):
-    """A balanced tree of so many nodes over one leaf, by sums of neighbours; its derivative is the number of places."""
+    """A balanced tree of sums with this many nodes over one leaf; the derivative is the number of tree leaves."""
     level = [leaf * 1.0 for _ in range((count + 1) // 2)]
     while len(level) > 1:
         pairs = [a + b for a, b in zip(level[::2], level[1::2], strict=False)]
@@ -54,7 +54,7 @@ SHAPES = pytest.mark.parametrize(("build", "slope"), [(chain, 1.0), (tree, MILLI
 
 @SHAPES
 def test_a_million_nodes(build, slope):
-    """Built, ordered, swept, set to zero, copied, pickled, and freed as soon as the output goes, the collector off."""
+    """Built, ordered, swept, set to zero, copied, pickled, and freed with the output, without the collector."""
     with without_collector():
         leaf = Watched(1.0, label="leaf")
         output = build(leaf, MILLION)
@@ -78,7 +78,7 @@ def test_a_million_nodes(build, slope):
 
 
 def test_functional_transforms_on_a_long_chain():
-    """grad over 10⁵ operations, and second derivatives over 10⁴, need no stack either."""
+    """grad over 10⁵ operations and second derivatives over 10⁴ need no recursion either."""
     assert 1.0 == grad(lambda x: chain(x, 10**5))(1.0)
 
     def second(x):
@@ -131,7 +131,7 @@ def test_freed_at_once_after_transforms():
 
 
 def test_a_deep_copy_is_a_graph_of_its_own():
-    """Sharing, labels, gradients, constants and rows are kept; nothing is shared with the original."""
+    """Sharing, labels, gradients, constants and rules are kept; nothing is shared with the original."""
     x = Value(3.0, label="x")
     y = rules.dot(x, 2.0, x, x) + x
     y.label = "y"
@@ -150,7 +150,7 @@ def test_a_deep_copy_is_a_graph_of_its_own():
 
 
 def test_copies_share_within_one_container():
-    """Two outputs over one leaf, copied or pickled together, still stand on one leaf."""
+    """Two outputs over one leaf, copied or pickled together, still share one leaf."""
     x = Value(3.0)
     pair = [x * 2, x + 1, x]
     for again in (copy.deepcopy(pair), pickle.loads(pickle.dumps(pair))):
@@ -160,7 +160,7 @@ def test_copies_share_within_one_container():
 
 
 def test_a_shallow_copy_stands_on_the_same_operands():
-    """copy.copy is the same node once more."""
+    """copy.copy makes a second node on the same operands."""
     x = Value(3.0)
     y = x * x
     twin = copy.copy(y)
@@ -172,7 +172,7 @@ def test_a_shallow_copy_stands_on_the_same_operands():
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_pickle_protocol(protocol):
-    """Leaves and graphs survive all of them."""
+    """Leaves and graphs are the same after every protocol."""
     x = Value(2.0, label="x")
     y = pickle.loads(pickle.dumps(x.exp() * x, protocol=protocol))
     y.backward()
@@ -183,7 +183,7 @@ def test_every_pickle_protocol(protocol):
 
 
 def test_subclasses_and_their_fields_are_kept():
-    """A leaf of a class of one's own comes back as one, with what it held."""
+    """A leaf of a subclass keeps its class and attributes."""
     leaf = Watched(2.0)
     leaf.note = ["mine"]
     for twin in (copy.copy(leaf), copy.deepcopy(leaf), pickle.loads(pickle.dumps(leaf))):
@@ -193,7 +193,7 @@ def test_subclasses_and_their_fields_are_kept():
 
 
 def test_pickles_hold_no_code():
-    """A pickled graph names rows of the table and plain numbers only."""
+    """A pickled graph contains only names of primitives and plain numbers."""
     found = set()
 
     class Watcher(pickle.Unpickler):

@@ -1,4 +1,4 @@
-"""The engine against a second, naive one, over random sequences of everything that one does to a graph."""
+"""The engine against a second, naive one, over random sequences of all operations on a graph."""
 
 import copy
 import pickle
@@ -19,9 +19,9 @@ LARGEST = 1e6  # of a node's data and local derivatives, so that sums in another
 
 
 class Naive:
-    """A node of the second engine: its data, and its operands with what a gradient is multiplied by on the way there.
+    """A node of the naive engine: its data, and its operands with the local derivatives.
 
-    An operand that was not selected has the derivative None: no gradient goes there.
+    An operand that was not selected has the derivative None: it gets no gradient.
     """
 
     def __init__(self, data, edges=()):
@@ -35,7 +35,7 @@ class Naive:
                 operand.backward(gradient * derivative)
 
     def paths(self):
-        """How many paths there are to go: the naive engine needs a limit."""
+        """The number of paths; the naive engine needs a limit."""
         return 1 + sum(operand.paths() for operand, _ in self.edges)
 
     def everything(self):
@@ -44,7 +44,7 @@ class Naive:
 
 
 class Engines(RuleBasedStateMachine):
-    """Pairs of a Value and a naive node; after every step they agree, all of them."""
+    """Pairs of a Value and a naive node; after every step all of them agree."""
 
     nodes = Bundle("nodes")
     leaves = Bundle("leaves")
@@ -54,13 +54,13 @@ class Engines(RuleBasedStateMachine):
         self.pairs = []
 
     def made(self, value, naive):
-        """Keep a pair to be compared after each step."""
+        """Keep a pair, which is compared after each step."""
         self.pairs.append((value, naive))
         return value, naive
 
     @initialize(target=leaves, numbers=st.lists(NUMBERS, min_size=2, max_size=3))
     def start(self, numbers):
-        """There are leaves to begin with."""
+        """Make the first leaves."""
         return multiple(*[self.made(Value(x), Naive(x)) for x in numbers])
 
     @rule(target=leaves, number=NUMBERS)
@@ -75,7 +75,7 @@ class Engines(RuleBasedStateMachine):
         count=st.integers(1, 4),
     )
     def operation(self, row, operands, count):
-        """A node by any row of the table, on nodes, leaves and numbers, with repeats, unless it is too large."""
+        """A node of any primitive, on nodes, leaves and numbers, with repeats, unless it is too large."""
         count = row.arity or (2 if row is rules.dot else count)
         chosen = operands[:count]
         values = [o[0] if isinstance(o, tuple) else o for o in chosen]
@@ -95,7 +95,7 @@ class Engines(RuleBasedStateMachine):
 
     @rule(target=nodes, row=OPERATIONS.filter(lambda row: row.arity is not None), data=st.data())
     def operation_inside_its_domain(self, row, data):
-        """A node on new leaves where its row is smooth, for rows that random operands seldom suit."""
+        """A node on new leaves where its primitive is smooth, because random operands are rarely in some domains."""
         point = data.draw(finite_points(row, magnitude=3.0))
         leaves = [self.made(Value(x), Naive(x)) for x in point]
         derivatives = row.local_derivatives(point, row.evaluate(point))
@@ -104,7 +104,7 @@ class Engines(RuleBasedStateMachine):
 
     @rule(pair=leaves, number=NUMBERS)
     def assign(self, pair, number):
-        """A leaf's data changes; what was computed from it does not."""
+        """A leaf's data changes; nodes computed from it do not."""
         value, naive = pair
         value.data = naive.data = number
 
@@ -124,7 +124,7 @@ class Engines(RuleBasedStateMachine):
 
     @rule(pair=nodes | leaves)
     def zero_grad(self, pair):
-        """Every gradient of the node's graph is 0 again, those of operands that were not selected too."""
+        """Every gradient of the node's graph becomes 0, also of operands that were not selected."""
         pair[0].zero_grad()
         for naive in pair[1].everything():
             naive.grad = 0.0
@@ -143,13 +143,13 @@ class Engines(RuleBasedStateMachine):
 
     @rule(target=nodes, pair=nodes, way=st.sampled_from([copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))]))
     def copy_of_a_graph(self, pair, way):
-        """A copy has the same numbers, and gradients of its own from then on."""
+        """A copy has the same numbers, and from then on its own gradients."""
         value, naive = pair
         return self.made(way(value), copy.deepcopy(naive))
 
     @rule(target=nodes, pair=consumes(nodes))
     def copy_of_a_node(self, pair):
-        """A shallow copy stands on the same operands."""
+        """A shallow copy has the same operands."""
         value, naive = pair
         twin = Naive(naive.data, naive.edges)
         twin.grad = naive.grad
@@ -157,7 +157,7 @@ class Engines(RuleBasedStateMachine):
 
     @invariant()
     def agree(self):
-        """Both engines have the same data and, but for rounding, the same gradients."""
+        """Both engines have the same data and, except for rounding, the same gradients."""
         for value, naive in self.pairs:
             assert naive.data == value.data
             scale = sum(abs(other.grad) for _, other in self.pairs) + 1.0

@@ -1,4 +1,4 @@
-"""The functions of autograd.math that promise the standard library's result, compared with it on hostile operands."""
+"""The functions of autograd.math that promise the standard library's result, compared with it on difficult operands."""
 
 import itertools
 import math
@@ -15,14 +15,14 @@ SPECIAL = (0.0, -0.0, 1.0, -1.5, 5e-324, -1e-310, 1e-160, 1e16, -1e16, 1e308, -1
 
 
 def operands(seed, count):
-    """So many numbers of very different sizes that nearly cancel."""
+    """`count` numbers of very different sizes that nearly cancel."""
     source = random.Random(seed)
     numbers = [source.choice([-1, 1]) * math.ldexp(source.random(), source.randint(-1070, 1023)) for _ in range(count)]
     return numbers + [-x * source.choice([1.0, 1.0 + 2.0**-52]) for x in numbers[::2]] + [source.random()]
 
 
 def exact(numbers):
-    """The sum rounded once, whatever `math.fsum` raises."""
+    """The sum rounded once, also where `math.fsum` raises."""
     try:
         return math.fsum(numbers)
     except ValueError:
@@ -36,7 +36,7 @@ def exact(numbers):
 
 
 def same(expected, actual):
-    """The same float; all nans are alike."""
+    """The same float; all nans are equal."""
     return type(actual) is float and (expected.hex() == actual.hex())
 
 
@@ -46,7 +46,7 @@ CASES += [[1e16, 1.0, -1e16], [1e308, 1e308, -1e308], [1e308, 1e308], [-1e308, -
 
 
 def test_fsum_is_the_library_s():
-    """fsum has math.fsum's bits on floats, on Values and compiled; where that raises, IEEE's answer."""
+    """fsum has math.fsum's bits on floats, on Values and compiled; where math.fsum raises, it has IEEE's result."""
     compiled = jit(lambda xs: am.fsum(xs))
     for case in CASES:
         expected = exact(case)
@@ -59,7 +59,7 @@ def test_fsum_is_the_library_s():
 
 
 def test_fsum_in_a_batch():
-    """Lanes call it row by row."""
+    """In a batch it is called for each row."""
     rows = np.array([[1e16, 1.0, -1e16], [0.1, 0.2, 0.3], [1e308, 1e308, -1e308], [1.0, math.inf, -math.inf]])
     found = jit(vmap(lambda x: am.fsum(x)))(np.tile(rows, (5, 1)))
     assert [1.0, math.fsum([0.1, 0.2, 0.3]), 1e308] == found[:3].tolist()
@@ -68,7 +68,7 @@ def test_fsum_in_a_batch():
 
 @pytest.mark.parametrize("count", [1, 3, 300])
 def test_derivatives_of_fsum(count):
-    """Every term has derivative 1, in both modes, at second order through what it is made of, eager and compiled."""
+    """Every term has derivative 1 in both modes, and second derivatives come from its terms, eager and compiled."""
     point = [1e16, *[1.0] * (count - 2), -1e16][:count]
     assert [1.0] * count == grad(am.fsum)(point) == jit(grad(am.fsum))(point) == jacobian(am.fsum, mode="fwd")(point)
     values = [Value(x) for x in point]
@@ -80,7 +80,7 @@ def test_derivatives_of_fsum(count):
 
 
 def test_how_many_terms_compile():
-    """The call back into Python may have 1024 operands; more are refused with the line, not added up another way."""
+    """The call into Python takes at most 1024 operands; more are refused with the line, not added up in another way."""
     point = [1e16, *[0.1] * 1022, -1e16]
     value, gradient = jit(value_and_grad(am.fsum))(point)
     assert math.fsum(point) == value
@@ -90,7 +90,7 @@ def test_how_many_terms_compile():
 
 
 def test_lengths_and_distances():
-    """hypot and dist of two coordinates are the library's; of many they are within a few last bits, never lost."""
+    """hypot and dist of two coordinates equal the library's; of many they differ in the last bits at most."""
     source = random.Random(1)
     for case in CASES:
         if len(case) == 2:
@@ -101,13 +101,13 @@ def test_lengths_and_distances():
     points = [[[source.gauss(0.0, 1.0) for _ in range(count)] for _ in range(2)] for count in (2, 3, 10, 999)]
     for p, q in points:
         assert math.dist(p, q) == pytest.approx(am.dist(p, q), rel=1e-14)
-    many = [1.0] + [1e-8] * 100_000  # one after the other, the small ones would be lost
+    many = [1.0] + [1e-8] * 100_000  # added one after the other, the small ones would be lost
     assert math.hypot(*many) == pytest.approx(am.hypot(*many), rel=1e-15)
     assert (0.0, 5.0, 5.0) == (am.hypot(), am.hypot(-5.0), am.hypot(Value(-5.0)).data)
 
 
 def test_products_and_others():
-    """prod, isclose, modf, frexp, ldexp, degrees, radians, log to a base: the library's results."""
+    """prod, isclose, modf, frexp, ldexp, degrees, radians and log to a base give the library's results."""
     for case in CASES:
         assert same(math.prod(case), am.prod(case)), case
         x, y = case[0], case[-1]

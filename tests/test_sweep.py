@@ -46,7 +46,7 @@ def test_order_of_several_outputs():
 
 
 def test_order_up_to_given_leaves():
-    """What lies above the leaves is left out."""
+    """Nodes above the leaves are left out."""
     x = Value(2.0)
     a = x.sin()
     b = a * a
@@ -54,7 +54,7 @@ def test_order_up_to_given_leaves():
 
 
 def test_backward_twice_doubles_everything():
-    """Accumulation is exact: a second sweep adds the same once more, inner nodes included (micrograd's 72 is 48)."""
+    """Accumulation is exact: a second sweep adds the same again, also at inner nodes (48, where micrograd has 72)."""
     x = Value(2.0)
     a = x * x
     b = a * a * 3.0
@@ -68,7 +68,7 @@ def test_backward_twice_doubles_everything():
 @given(expressions(), st.integers(2, 4))
 @settings(max_examples=40)
 def test_backward_n_times_on_random_graphs(expression, times):
-    """n sweeps give n times the gradient, but for n - 1 roundings."""
+    """n sweeps give n times the gradient, except for n - 1 roundings."""
     output = expression(*map(Value, expression.leaves))
     output.backward()
     once = [node.grad for node in topological_order(output)]
@@ -93,7 +93,7 @@ def test_a_leaf_is_its_own_output():
 
 
 def test_seeds():
-    """A seed scales, several outputs add up, an output named twice has the sum of its seeds."""
+    """A seed scales the gradient, several outputs add up, an output given twice has the sum of its seeds."""
     x = Value(3.0)
     a, b = x * x, 2 * x
     a.backward(10.0)
@@ -141,7 +141,7 @@ def test_zero_grad_of_a_whole_graph():
     ],
 )
 def test_errors_of_backward_and_record_sweep(outputs, seeds, error, message):
-    """Wrong outputs and seeds are named."""
+    """The errors name wrong outputs and seeds."""
     for function in (backward, record_sweep):
         with pytest.raises(error, match=message):
             function(outputs, seeds)
@@ -165,7 +165,7 @@ def test_record_sweep_lists_every_message():
 
 
 def test_constants_and_unselected_branches_send_nothing():
-    """Only slots with a Value that was selected have a message."""
+    """Only a slot with a selected Value has a message."""
     x, y = Value(2.0), Value(3.0)
     assert [1] == [m.slot for m in record_sweep(2.0 * x)]
     assert [y] == [m.operand for m in record_sweep(am.max(x, y))]

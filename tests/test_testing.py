@@ -1,4 +1,4 @@
-"""The proof's own proof: finite differences know their error, the gradient check fails where it should."""
+"""Tests of the gradient check: finite differences estimate their error, and the check fails where it should."""
 
 import math
 import subprocess
@@ -31,7 +31,7 @@ SHRINKING = settings(FINDING, phases=[Phase.generate, Phase.shrink])
 @given(data=st.data())
 @settings(max_examples=15)
 def test_the_error_estimate_holds(name, data):
-    """The true error is below the estimate (times 3, as check_grads takes it), and the estimate is useful."""
+    """The true error is below the estimate (times 3, as in check_grads), and the estimate is not too large."""
     (x,) = data.draw(finite_points(TABLE[name], magnitude=20.0, margin=0.01))
     found = finite_difference(TABLE[name], x)
     exact = exact_partial(name, (x,), (1,))
@@ -53,20 +53,20 @@ def test_the_error_estimate_holds(name, data):
     ],
 )
 def test_the_step_fits_the_function(function, x, expected, within):
-    """Tiny and huge arguments, a kink close by, a small slope on a large value, digits lost inside: all are met."""
+    """Tiny and huge arguments, a kink nearby, a small slope on a large value, cancellation: the step fits all."""
     found = finite_difference(function, x)
     assert abs(expected - found.derivative) <= within * abs(expected)
     assert abs(expected - found.derivative) <= 3.0 * found.error
 
 
 def test_a_staircase_does_not_deceive():
-    """Long steps over a fine staircase agree with one another; short ones tell that it is flat."""
+    """Long steps over a fine staircase agree with each other; short ones show that it is flat."""
     found = finite_difference(lambda x: round(3.0 * x, 2), 0.001)
     assert abs(found.derivative) <= 3.0 * found.error
 
 
 def test_no_value_close_by_is_said():
-    """At the end of its domain a function has no derivative that differences could find."""
+    """At the end of a function's domain, central differences find no derivative."""
     found = finite_difference(math.sqrt, 0.0)
     assert math.isnan(found.derivative)
     assert math.inf == found.error
@@ -79,7 +79,7 @@ def test_no_value_close_by_is_said():
 
 @dataclass
 class Curve:
-    """A container with numbers of its own."""
+    """A container with its own children."""
 
     height: float
     times: list[float]
@@ -101,7 +101,7 @@ class Curve:
     ],
 )
 def test_right_derivatives_pass(function, args):
-    """Functions of trees and arrays, methods, rows, checkpoints, constants in disguise and tiny functions pass."""
+    """Functions of trees and arrays, methods, primitives, checkpoints, hidden constants and tiny functions pass."""
     check_grads(function, args)
 
 
@@ -111,7 +111,7 @@ def test_orders_above_two():
 
 
 def test_a_user_primitive_passes():
-    """A black box with a right derivative is like a row of the table, to second order."""
+    """A black box with a right derivative passes like a primitive of the table, to second order."""
 
     @custom_gradient(lambda x, n, y: n * x ** (n - 1.0), lambda x, n, y: y * am.log(x))
     def power(x, n):
@@ -122,7 +122,7 @@ def test_a_user_primitive_passes():
 
 
 def agrees(expression, order):
-    """Check an expression where differences can measure its derivatives; elsewhere, as near an extremum, draw again."""
+    """Check an expression if differences can measure its derivatives; if not, as near an extremum, draw another."""
     try:
         check_grads(expression, expression.leaves, order=order)
     except AssertionError as verdict:
@@ -141,7 +141,7 @@ def test_random_expressions_pass(expression):
 @given(expressions(max_steps=5, max_leaves=3))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 def test_second_derivatives_of_random_expressions_pass(expression):
-    """So do second derivatives, reverse and forward over reverse and forward."""
+    """Second derivatives do too, in all four pairs of modes."""
     agrees(expression, order=2)
 
 
@@ -161,21 +161,21 @@ def scaled_wrong(size, wrong_by):
 @pytest.mark.parametrize("size", [1e300, 1.0, 1e-9, 1e-30, 1e-300])
 @pytest.mark.parametrize("wrong_by", [2.0, -1.0, 0.0, 1.001, 1.00001])
 def test_a_wrong_gradient_of_any_size_fails(size, wrong_by):
-    """Only relative error counts: a wrong gradient of 1e-9, or of 1e-300, is as wrong as one of 1."""
+    """Only relative error counts: a wrong gradient of size 1e-9 or 1e-300 fails like one of size 1."""
     check_grads(scaled_wrong(size, 1.0), [0.7], order=1)
     with pytest.raises(AssertionError, match="is wrong"):
         check_grads(scaled_wrong(size, wrong_by), [0.7], order=1)
 
 
 def test_a_small_wrong_gradient_on_a_large_value_fails():
-    """1 + 1e-9·x with twice its derivative fails, though the values hardly change."""
+    """1 + 1e-9·x with twice its derivative fails, although the values hardly change."""
     tilted = custom_gradient(lambda x, y: 2e-9)(lambda x: 1.0 + 1e-9 * x)
     with pytest.raises(AssertionError, match="is wrong"):
         check_grads(tilted, [1.0], order=1)
 
 
 def test_one_wrong_component_among_many_fails():
-    """The path names the argument, and the message has both numbers, the error estimate, order and mode."""
+    """The message has the argument, both numbers, the error estimate, order and mode."""
     product = custom_gradient(lambda a, b, y: b, lambda a, b, y: 1.1 * a)(lambda a, b: a * b)
 
     def model(p, q):
@@ -206,7 +206,7 @@ def test_a_wrong_second_derivative_fails():
 
 @pytest.mark.parametrize("at", [0.0, -0.0])
 def test_a_kink_is_no_wrong_derivative(at):
-    """Where the slopes from both sides differ, central differences agree on their mean: that is no verdict."""
+    """At a kink, central differences agree on the mean of both slopes: this does not show a wrong derivative."""
     for kinked in (am.relu, am.abs, lambda x: am.relu(x) ** 2, lambda x: 1e6 + am.leaky_relu(x, 0.5)):
         with pytest.raises(AssertionError, match=r"cannot be checked"):
             check_grads(kinked, [at])
@@ -216,13 +216,13 @@ def test_a_kink_is_no_wrong_derivative(at):
 
 
 def test_kinks_and_poles_are_not_passed_over():
-    """At a kink the check fails; where differences cannot tell, it says so instead of passing."""
+    """At a kink the check fails; where differences cannot decide, it says so and does not pass."""
     with pytest.raises(AssertionError, match=r"cannot be checked.*\n.*\n.*\n.*is there a kink, a jump or a pole"):
         check_grads(am.floor, [2.0 + 1e-9])
     with pytest.raises(AssertionError, match="cannot be checked"):
         check_grads(am.floor, [2.0])
     with pytest.raises(AssertionError, match="cannot be checked"):
-        check_grads(am.atan2, [0.0, 1e-38])  # on a scale that neither 1 nor the operand tells
+        check_grads(am.atan2, [0.0, 1e-38])  # the scale is neither 1 nor the operand's size
     with pytest.raises(AssertionError, match="no finite values close to the point"):
         check_grads(am.sqrt, [0.0])
 
@@ -244,7 +244,7 @@ def test_options_are_checked(options, message):
 
 
 def test_an_empty_check_is_an_error():
-    """A check that would compare nothing does not pass."""
+    """A check that compares nothing raises an error."""
     with pytest.raises(ValueError, match="nothing to check: 0 numbers in the arguments and 1 in the result"):
         check_grads(lambda x: 1.0, [[]])
     with pytest.raises(ValueError, match="1 numbers in the arguments and 0 in the result"):
@@ -260,7 +260,7 @@ def test_an_empty_check_is_an_error():
 @given(data=st.data())
 @settings(max_examples=30)
 def test_points_are_smooth_and_inside_the_domain(name, data):
-    """What finite_points draws has finite value and derivatives, and keeps its margin."""
+    """Points from finite_points have finite value and derivatives, and keep the margin."""
     rule = TABLE[name]
     point = data.draw(finite_points(rule, magnitude=5.0, margin=0.1))
     value = rule(*point)
@@ -277,14 +277,14 @@ def test_points_are_smooth_and_inside_the_domain(name, data):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE)
 def test_every_primitive_is_drawn(name):
-    """expressions() reaches every row of the table; the smallest example needs one step (and constants, at most)."""
+    """expressions() draws every primitive; the smallest example is one step, at most with constants."""
     only = [TABLE[name]]
     expression = find(expressions(rules=only), lambda e: len(e.steps) == 1, settings=FINDING)
     assert name == expression.steps[0][0].name
 
 
 def test_sharing_constants_and_large_sums_are_drawn():
-    """There are expressions that use a node twice, hold constants, and have nodes of four operands."""
+    """Some expressions use a node twice, some have constants, some have nodes with four operands."""
     assert find(expressions(), lambda e: any(len(set(o)) < len(o) for _, o in e.steps), settings=FINDING)
     assert find(expressions(), lambda e: any(isinstance(x, float) for _, o in e.steps for x in o), settings=FINDING)
     assert find(expressions(), lambda e: any(len(o) >= 4 for _, o in e.steps), settings=FINDING)
@@ -303,7 +303,7 @@ def test_expressions_shrink_to_the_culprit(name):
 
 
 def test_expressions_take_primitives_of_the_user():
-    """A user's primitive takes part, alone or with rows of the table."""
+    """A user's primitive can be drawn, alone or with primitives of the table."""
     triple = custom_gradient(lambda x, y: 3.0)(lambda x: 3.0 * x)
     found = find(
         expressions(rules=[rules.add, triple]), lambda e: len({rule for rule, _ in e.steps}) == 2, settings=SHRINKING
@@ -313,7 +313,7 @@ def test_expressions_take_primitives_of_the_user():
 
 @given(expressions())
 def test_expressions_give_the_same_on_floats_and_values(expression):
-    """An expression has the same numbers on floats and on Values, and no step that its result does not need."""
+    """An expression gives the same numbers on floats and on Values, and has no step that its result does not need."""
     leaves = [Value(x) for x in expression.leaves]
     result = expression(*leaves)
     assert expression() == result.data
@@ -322,12 +322,12 @@ def test_expressions_give_the_same_on_floats_and_values(expression):
     assert len(nodes) <= len(expression.steps)
     assert expression == expression.pruned()
     namespace = {**{row.name: row for row in TABLE.values()}, "Expression": Expression}
-    assert expression == eval(repr(expression), namespace)  # what Hypothesis prints can be run
+    assert expression == eval(repr(expression), namespace)  # the text that Hypothesis prints can be run
 
 
 @given(expressions())
 def test_record_sweep_sums_to_the_adjoints(expression):
-    """The messages into each node of a random expression, summed up, are its gradient."""
+    """The sum of the messages to each node of a random expression is its gradient."""
     leaves = [Value(x) for x in expression.leaves]
     result = expression(*leaves)
     sums = {result: 1.0}
@@ -352,7 +352,7 @@ def test_an_expression_reads_as_a_program():
 
 
 def test_pruning_keeps_leaves_and_drops_what_is_not_needed():
-    """Places are counted anew after dead steps are gone."""
+    """Indices are renumbered after unused steps are removed."""
     wasteful = Expression((1.0,), ((rules.sin, (0,)), (rules.exp, (0,)), (rules.mul, (2, 2.0))))
     assert Expression((1.0,), ((rules.exp, (0,)), (rules.mul, (1, 2.0)))) == wasteful.pruned()
 

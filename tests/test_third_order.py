@@ -1,6 +1,6 @@
-"""The net: derivatives of every row to third order, in every mix of modes, eager and compiled, against mpmath.
+"""Derivatives of every primitive to third order, in every mix of modes, eager and compiled, against mpmath.
 
-Points go from the smallest double to the largest, beside kinks and the ends of domains. 12 digits are asked for, or
+Points range from the smallest double to the largest, also near kinks and ends of domains. 12 digits are required, or
 what the condition of the derivative allows; `third_order.DIFFERENCES` and `LEFT_OUT` list all exceptions.
 """
 
@@ -24,7 +24,7 @@ def slots_of(rule, count):
 
 
 def of_active(rule, slots):
-    """The row as a function of a list of its active operands, and of all operands."""
+    """The rule as a function of a list of its active operands and of a point with all operands."""
 
     def function(xs, point):
         operands = list(point)
@@ -36,14 +36,14 @@ def of_active(rule, slots):
 
 
 def derivative(function, modes):
-    """Derivatives by the first argument, one mode over the other."""
+    """Derivatives by the first argument, by one mode over another."""
     for mode in modes:
         function = jacobian(function, mode=mode)
     return function
 
 
 def check(name, order, some, count, compiled=False):
-    """No derivative of an order is off at any of so many points."""
+    """Check all derivatives of an order at this many points."""
     rule = TABLE[name]
     chosen = points(rule, count)
     assert chosen
@@ -64,7 +64,7 @@ def check(name, order, some, count, compiled=False):
 @ROWS
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_every_mix_of_modes(name, order):
-    """Reverse, forward and every mix of the two over one another agree with mpmath."""
+    """Reverse, forward and every nesting of the two agree with mpmath."""
     check(name, order, itertools.product(("rev", "fwd"), repeat=order), 14 if order < 3 else 10)
 
 
@@ -76,7 +76,7 @@ def test_compiled(name, modes):
 
 
 def test_exceptions_are_needed():
-    """Every row that is listed as an exception exists, and has a reason."""
+    """Every primitive that is listed as an exception exists and has a reason."""
     for table in (DIFFERENCES, LEFT_OUT):
         assert set(table) <= set(TABLE)
         assert all(reason for _, reason in table.values())

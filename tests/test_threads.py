@@ -1,4 +1,4 @@
-"""Several threads at a compiled function: each path is compiled once, and every result is right."""
+"""Several threads call a compiled function: each specialization is compiled once, and every result is right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autograd import TooManyPathsError, Value, grad, jit, value_and_grad, vmap
 
 
 def together(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What `work` returns, or the exception that it raises, in so many threads that start at the same moment."""
+    """The results of `work`, or the exceptions that it raises, in this many threads that start at the same moment."""
     barrier = threading.Barrier(count)
     found: list[Any] = [None] * count
 
@@ -43,7 +43,7 @@ def slow(x: Any) -> Any:
 
 
 def turn(x: Any) -> Any:
-    """As many paths as there are whole numbers from 0 to 45."""
+    """A function with a branch for each whole number from 0 to 45."""
     for k in range(45):
         if x < k + 0.5:
             return x * (k + 2.0)
@@ -52,14 +52,14 @@ def turn(x: Any) -> Any:
 
 @pytest.mark.parametrize("options", [{}, {"max_paths": 1}])
 def test_first_call(options: dict[str, Any]) -> None:
-    """Eight threads at the first call share one path, and nobody is told that there are too many."""
+    """Eight threads at the first call share one specialization, and none gets the error that there are too many."""
     f = jit(slow, **options)
     assert [slow(0.25)] * 8 == pytest.approx(together(8, lambda _: f(0.25)), rel=1e-12)
     assert 1 == len(f.paths())
 
 
 def test_many_branches() -> None:
-    """46 branches taken by 32 threads at once are 46 paths, and every result is right."""
+    """46 branches taken by 32 threads at once make 46 specializations, and every result is right."""
     f = jit(turn)
 
     def work(number: int) -> list[float]:
@@ -71,7 +71,7 @@ def test_many_branches() -> None:
 
 
 def test_as_many_paths_as_are_allowed() -> None:
-    """The path too many is refused, in whatever thread, and the others go on."""
+    """The specialization above the limit is refused in any thread, and the others continue."""
     f = jit(lambda x: x if x < 0.0 else x * 2.0 if x < 1.0 else x * 3.0, max_paths=2)
     found = together(12, lambda number: f((-1.0, 0.5, 2.0)[number % 3]))
     assert all(isinstance(y, TooManyPathsError) or y == (-1.0, 1.0, 6.0)[number % 3] for number, y in enumerate(found))
@@ -91,7 +91,7 @@ def test_batches(reduce: Any) -> None:
 
 
 def test_batches_that_branch() -> None:
-    """Rows of several paths, begun with another row by each thread."""
+    """Rows that take several branches; each thread begins with another row."""
     f = jit(vmap(turn))
     rows = np.arange(46.0)
     expected = [turn(x) for x in rows]
@@ -115,7 +115,7 @@ def test_gradients(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"max_paths": 1}])
 def test_nodes(options: dict[str, Any]) -> None:
-    """Results that are nodes, with their derivatives: by arguments and by a Value from outside."""
+    """Results that are nodes, with their derivatives by arguments and by a Value from outside."""
     w = Value(0.25)
     f = jit(lambda x: slow(x * w), **options)
 
@@ -136,7 +136,7 @@ def test_nodes(options: dict[str, Any]) -> None:
 
 
 def test_exceptions() -> None:
-    """Captures that raise do not disturb those that do not."""
+    """Captures that raise do not affect the others."""
     calls = threading.local()
 
     def f(x: Any) -> Any:
@@ -158,7 +158,7 @@ def test_exceptions() -> None:
 
 
 def test_values_that_another_thread_assigns() -> None:
-    """A result computed while a Value from outside changes is that of one of its numbers."""
+    """A result computed while a Value from outside changes belongs to one of its numbers."""
     w = Value(1.0)
     f, g = jit(lambda x: x * w + w), jit(value_and_grad(lambda x: x * w.data))
     stop = threading.Event()
@@ -177,7 +177,7 @@ def test_values_that_another_thread_assigns() -> None:
 
 
 def test_looking_inside_meanwhile() -> None:
-    """`paths`, `stats` and `program` may be asked for while other threads compile."""
+    """`paths`, `stats` and `program` may be called while other threads compile."""
     f = jit(turn)
     f(0.0)
 

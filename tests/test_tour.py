@@ -1,4 +1,4 @@
-"""`python -m autograd` trains, checks and draws what it says, and says clearly what it needs."""
+"""`python -m autograd` trains, checks and draws what it announces, and says clearly what it needs."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(*arguments, before=""):
-    """Run the tour as a user does, warnings being errors; `before` is executed first."""
+    """Run the tour as a user does, with warnings as errors; `before` is executed first."""
     code = f"{before}\nimport runpy, sys\nsys.argv[1:] = {list(map(str, arguments))!r}\n"
     code += "runpy.run_module('autograd', run_name='__main__', alter_sys=True)"
     environment = [sys.executable, "-X", "utf8", "-W", "error", "-c", code]

@@ -1,4 +1,4 @@
-"""Functions in, functions out: against known derivatives, nested, on trees, in SciPy, and every error message."""
+"""Transforms: against known derivatives, nested, on trees, in SciPy, and every error message."""
 
 import itertools
 import math
@@ -63,7 +63,7 @@ def test_argnums():
 
 
 def test_has_aux():
-    """aux is passed on as plain numbers, and is not differentiated."""
+    """aux is returned as plain numbers and is not differentiated."""
 
     def function(x):
         return x * x, {"double": 2 * x, "text": "kept"}
@@ -73,7 +73,7 @@ def test_has_aux():
 
 
 def test_a_constant_result_has_gradient_zero():
-    """A function that does not depend on its argument, or returns a plain number."""
+    """For a function that does not depend on its argument, or returns a plain number."""
     assert 0.0 == grad(lambda x: 5.0)(1.0)
     assert [0.0, 1.0] == grad(lambda x: x[1])([1.0, 2.0])
     assert (3, 0.0) == value_and_grad(lambda x: 3)(1.0)
@@ -112,7 +112,7 @@ def test_the_graph_of_a_call_is_its_own():
 
 
 def test_branches_and_loops():
-    """Ordinary Python decides by the numbers."""
+    """Ordinary Python branches on the numbers."""
 
     def collatz_like(x):
         while x < 100.0:
@@ -139,7 +139,7 @@ def test_any_order(order):
 @pytest.mark.parametrize("outer", [grad, lambda f: lambda x: jvp(f, (x,), (1.0,))[1]], ids=["rev", "fwd"])
 @pytest.mark.parametrize("inner", [grad, lambda f: lambda x: jvp(f, (x,), (1.0,))[1]], ids=["rev", "fwd"])
 class TestPerturbationConfusion:
-    """The classics in which an engine that mixes up nested derivatives gets a wrong number."""
+    """Classic examples in which an engine that confuses nested derivatives gets a wrong number."""
 
     def test_siskind_and_pearlmutter(self, outer, inner):
         """d/dx (x · d/dy (x + y)) at 1 is 1, not 2."""
@@ -154,7 +154,7 @@ class TestPerturbationConfusion:
         assert 12.0 == outer(lambda x: inner(lambda y: x * y * y)(x))(3.0)
 
     def test_same_function_at_both_levels(self, outer, inner):
-        """A closure over the outer variable that is differentiated by nothing gives 0 inside."""
+        """A closure over the outer variable that does not use the inner one has inner derivative 0."""
         assert 0.0 == outer(lambda x: inner(lambda y: x * x)(x))(3.0)
 
     def test_three_levels(self, outer, inner):
@@ -162,14 +162,14 @@ class TestPerturbationConfusion:
         assert 60.0 == outer(lambda x: x * inner(lambda y: y * outer(lambda z: x * y * z)(1.0))(5.0))(3.0)
 
     def test_a_derivative_that_escapes(self, outer, inner):
-        """A function that is returned from under a transform, and called outside, has its own derivative."""
+        """A function that is returned from inside a transform and called outside has its own derivative."""
         kept = []
         outer(lambda x: kept.append(inner(lambda y: y * y * y)) or x)(1.0)
         assert 12.0 == kept[0](2.0)
 
 
 def test_a_gradient_by_a_value_that_is_also_closed_over():
-    """The argument is a variable of its own, even if the same Value is used from outside: d/dx (x·w) at x = w."""
+    """The argument is a separate variable, even if the closure uses the same Value: d/dx (x·w) at x = w."""
     w = Value(3.0)
     gradient = grad(lambda x: x * w)(w)
     assert 3.0 == gradient.data
@@ -178,7 +178,7 @@ def test_a_gradient_by_a_value_that_is_also_closed_over():
 
 
 def test_mixed_partials_agree():
-    """∂²f/∂x∂y = ∂²f/∂y∂x, by all four pairs of modes."""
+    """∂²f/∂x∂y = ∂²f/∂y∂x, with all four pairs of modes."""
 
     def function(v):
         return am.sin(v[0] * v[1]) * am.exp(v[1])
@@ -195,7 +195,7 @@ def test_mixed_partials_agree():
 
 
 def test_threads_nest_on_their_own():
-    """A transform in one thread does not make another's symbolic."""
+    """A transform in one thread does not make a transform in another thread symbolic."""
     results = []
 
     def outer(x):
@@ -214,7 +214,7 @@ def test_threads_nest_on_their_own():
 
 @MODES
 def test_jacobian_of_trees(mode):
-    """The shape of the result with, at each leaf, the shape of the argument."""
+    """The Jacobian has the shape of the result, with the shape of the argument at each leaf."""
 
     def function(p):
         return {"sum": p["a"] + p["b"][0], "parts": (p["a"] * p["b"][1], 7.0)}
@@ -245,13 +245,13 @@ def test_jacobian_by_several_arguments(mode):
 
 @MODES
 def test_a_direction_with_an_infinite_derivative_does_not_spoil_the_others(mode):
-    """√x at 0 has an infinite derivative; by y the function has its own, in both modes."""
+    """√x at 0 has an infinite derivative; the derivative by y is still right, in both modes."""
     assert [math.inf, 1.0] == jacobian(lambda v: am.sqrt(v[0]) + v[1], mode=mode)([0.0, 2.0])
     assert 1.0 == jvp(lambda x, y: am.sqrt(x) + y, (0.0, 2.0), (0.0, 1.0))[1]
 
 
 def test_hessian():
-    """Of a quadratic form the symmetric part of its matrix, twice; of several arguments in blocks."""
+    """For a quadratic form it is twice the symmetric part of its matrix; for several arguments it has blocks."""
     matrix = np.array([[2.0, 1.0], [0.0, 3.0]])
     found = hessian(lambda x: x @ matrix @ x)(np.array([1.0, -1.0]))
     np.testing.assert_array_equal(found, matrix + matrix.T)
@@ -304,13 +304,13 @@ def test_directions_are_matched_by_their_keys():
 
 
 def test_vjp_of_results_that_repeat_or_are_constant():
-    """A node that stands twice in the result has the sum of its seeds; constants take none."""
+    """A node that is twice in the result has the sum of its seeds; constants have none."""
     _, pullback = vjp(lambda x: [x, x, 1.0], 2.0)
     assert (11.0,) == pullback([1.0, 10.0, 100.0])
 
 
 def test_hvp_is_the_hessian_times_a_vector():
-    """By arrays and by trees, with further arguments passed on."""
+    """For arrays and for trees, with further arguments."""
 
     def function(x, scale=1.0):
         return scale * am.sum([am.exp(a * b) for a, b in itertools.pairwise(x)])
@@ -325,7 +325,7 @@ def test_hvp_is_the_hessian_times_a_vector():
 
 
 def rosenbrock(x):
-    """The banana valley in as many dimensions as one likes, in plain Python."""
+    """The banana valley in any number of dimensions, in plain Python."""
     return sum(100.0 * (b - a * a) ** 2 + (1.0 - a) ** 2 for a, b in itertools.pairwise(x))
 
 
@@ -334,7 +334,7 @@ def rosenbrock(x):
     [("BFGS", {}), ("Newton-CG", {"hessp": hvp(rosenbrock)}), ("trust-exact", {"hess": hessian(rosenbrock)})],
 )
 def test_scipy_minimises_rosenbrock(method, options):
-    """In 10 dimensions the minimum is at ones; gradient, Hessian and Hessian products go in as they stand."""
+    """In 10 dimensions the minimum is at ones; SciPy takes gradient, Hessian and Hessian products directly."""
     start = np.full(10, -1.2)
     found = scipy.optimize.minimize(value_and_grad(rosenbrock), start, jac=True, method=method, tol=1e-10, **options)
     np.testing.assert_allclose(found.x, np.ones(10), atol=1e-6)
@@ -346,7 +346,7 @@ def test_scipy_minimises_rosenbrock(method, options):
 
 
 def test_vmap_over_arrays_lists_and_trees():
-    """Rows of arrays give arrays, of lists lists; every part of a tuple, dict or dataclass is mapped."""
+    """Rows of arrays give arrays, rows of lists give lists; every part of a tuple, dict or dataclass is mapped."""
     x = np.arange(6.0).reshape(3, 2)
     assert [1.0, 5.0, 9.0] == vmap(lambda row: row[0] + row[1])(x).tolist()
     assert [6.0, 9.0] == vmap(np.sum, in_axes=1)(x).tolist() == vmap(np.sum, in_axes=-1)(x).tolist()
@@ -358,13 +358,13 @@ def test_vmap_over_arrays_lists_and_trees():
 
 
 def test_vmap_in_axes():
-    """None keeps an argument for all rows; one axis serves all arguments."""
+    """With None an argument is the same for all rows; a single axis applies to all arguments."""
     assert [3.0, 6.0] == vmap(lambda w, x: w * x, in_axes=(None, 0))(3.0, [1.0, 2.0])
     assert [5.0, 14.0] == vmap(lambda a, b: a * b + 1)([2.0, 1.0], [2.0, 13.0])
 
 
 def test_vmap_reduces():
-    """The sum or mean of the results is one node for each number; the gradient reduces likewise."""
+    """The sum or mean of the results is one node for each number; the gradient is reduced in the same way."""
     rows = [1.0, 2.0, 6.0]
     assert 9.0 == vmap(lambda x: x, reduce="sum")(rows)
     assert {"a": 3.0, "b": 18.0 / 3} == vmap(lambda x: {"a": x, "b": 2 * x}, reduce="mean")(rows)
@@ -391,7 +391,7 @@ def test_vmap_nests_and_is_differentiated():
 
 
 def bisect_cube_root(x):
-    """A black box: no arithmetic on Values would come through here."""
+    """A black box that works on floats only."""
     low, high = 0.0, max(1.0, float(x))
     for _ in range(200):
         middle = 0.5 * (low + high)
@@ -400,7 +400,7 @@ def bisect_cube_root(x):
 
 
 def test_a_black_box_as_a_primitive():
-    """Floats, Values, second derivatives, both modes, vmap: the user's row is like the table's."""
+    """With floats, Values, second derivatives, both modes and vmap, a user's primitive works like one of the table."""
     root = custom_gradient(lambda x, y: 1.0 / (3.0 * y * y), symbol="∛", domain=[(0.0, math.inf)])(bisect_cube_root)
     assert float is type(root(8.0))
     assert math.isclose(2.0, root(8.0))
@@ -450,7 +450,7 @@ def test_checkpoint_keeps_inputs_and_outputs_only():
 
 
 def test_checkpoint_frees_what_lies_between():
-    """While the result lives, the nodes that the function made on the way are gone, the output's own among them."""
+    """While the result is alive, the nodes that the function made are freed, also the original output node."""
     made = []
 
     def doubled(x):
@@ -465,7 +465,7 @@ def test_checkpoint_frees_what_lies_between():
 
 
 def test_checkpoint_sees_what_it_closes_over():
-    """Gradients reach a model's parameters through the closure, and not what they were made from twice."""
+    """Gradients reach a model's parameters through the closure, and what these were made from only once."""
     w, b = Value(3.0), Value(4.0)
     scaled = 2.0 * w
 
@@ -480,7 +480,7 @@ def test_checkpoint_sees_what_it_closes_over():
 
 
 def test_checkpoint_of_trees_keywords_and_constants():
-    """Arguments and results are trees; what does not depend on a Value stays a number."""
+    """Arguments and results are trees; a number that does not depend on a Value stays a number."""
 
     @checkpoint
     def function(p, *, shift):
@@ -568,7 +568,7 @@ def ragged(x):
         (lambda: vmap(two, in_axes=2)(np.zeros((2, 2))), ValueError, r"axis 2 of an ndarray of shape \(2, 2\)"),
         (lambda: vmap(two)(([1.0], [1.0, 2.0])), ValueError, "the parts of .* have different numbers of rows"),
         (lambda: vmap(two, in_axes={"a": 0}), TypeError, "in_axes must be an int, None or a sequence .*, not {'a': 0}"),
-        (lambda: vmap(two, in_axes=((0, None),)), TypeError, "what is not to be mapped is an argument of its own"),
+        (lambda: vmap(two, in_axes=((0, None),)), TypeError, "pass what should not be mapped as a separate argument"),
         (lambda: vmap(ragged)(np.array([1.0, 2.0])), ValueError, "row 0 and row 1 differ in shape: 1 numbers, 2 num"),
         (lambda: vmap(ragged, reduce="sum")([1.0, 2.0]), ValueError, "row 0 and row 1 differ in shape"),
         (lambda: vmap(two, reduce="mean")([]), ValueError, "the mean over no rows has no value"),
@@ -581,7 +581,7 @@ def test_error_messages(call, error, message):
 
 
 def test_an_error_inside_leaves_no_trace():
-    """After a function has raised, transforms work on plain numbers as before."""
+    """After an error in a function, transforms work on plain numbers as before."""
 
     def failing(x):
         raise RuntimeError("inside")

@@ -15,7 +15,7 @@ Point = collections.namedtuple("Point", "x y")
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A dataclass with a field that is no argument of its constructor."""
+    """A dataclass with a field that its constructor does not take."""
 
     start: Point
     slope: float
@@ -24,7 +24,7 @@ class Line:
 
 
 class Module:
-    """A class that says itself how it is taken apart."""
+    """A class that defines its own children."""
 
     def __init__(self, weights):
         self.weights = weights
@@ -53,7 +53,7 @@ SHAPES = pytest.mark.parametrize(("tree", "leaves"), TREES, ids=lambda t: type(t
 
 @SHAPES
 def test_leaves_and_back(tree, leaves):
-    """The leaves come in order as floats; rebuilt, the containers have their types."""
+    """The leaves are floats, in order; rebuilt containers keep their types."""
     found, rebuild = flatten(tree)
     assert leaves == found
     assert all(type(x) is float for x in found)
@@ -64,7 +64,7 @@ def test_leaves_and_back(tree, leaves):
 
 @SHAPES
 def test_gradients_have_the_shape_of_the_argument(tree, leaves):
-    """∂ Σ c·x² by every container, in the same container."""
+    """The gradient of Σ c·x² by a container is the same kind of container."""
 
     def function(argument):
         total = 0.0
@@ -82,14 +82,14 @@ def test_gradients_have_the_shape_of_the_argument(tree, leaves):
 
 
 def test_a_class_may_say_how_it_is_taken_apart():
-    """An object with tree_flatten is a container; the gradient is one too."""
+    """An object with tree_flatten is a container, and so is the gradient."""
     gradient = grad(lambda m: m.weights[0] * m.weights[1])(Module([2.0, 3.0]))
     assert isinstance(gradient, Module)
     assert [3.0, 2.0] == gradient.weights
 
 
 def test_values_stay_values():
-    """A tree of Values has Values for leaves, and lowered it has floats; what is no number stays."""
+    """A tree of Values has Values as leaves, and `lower` makes them floats; anything that is not a number stays."""
     x = Value(1.0)
     assert [x] == flatten({"a": [x]})[0]
     assert {"a": [1.0, "text"]} == lower({"a": [x, "text"]})
@@ -118,13 +118,13 @@ def test_nested_arrays_stay_whole_on_request():
     ],
 )
 def test_errors_have_the_path(tree, path):
-    """A leaf that is no real number is named by where it is."""
+    """The error for a leaf that is not a real number names its place in the tree."""
     with pytest.raises(TypeError, match=path):
         flatten(tree, "p")
 
 
 def test_errors_of_transforms_name_the_argument():
-    """The path begins with the argument and the function."""
+    """The place begins with the argument and the function."""
 
     def model(x, y):
         return x

@@ -1,4 +1,4 @@
-"""Containers of every class are built again as they were: with their attributes, and without their constructors."""
+"""Containers of every class are rebuilt as they were: with their attributes and without their constructors."""
 
 import collections
 import dataclasses
@@ -19,7 +19,7 @@ from nn import Module
 
 @dataclasses.dataclass
 class Doubling:
-    """Its constructor does something to its fields."""
+    """A dataclass whose constructor changes a field."""
 
     x: Any
     y: Any = 1.0
@@ -31,7 +31,7 @@ class Doubling:
 
 @dataclasses.dataclass
 class Derived:
-    """A field that is no argument of the constructor."""
+    """A dataclass with a field that the constructor does not take."""
 
     x: Any
     square: Any = dataclasses.field(init=False)
@@ -45,7 +45,7 @@ class Derived:
 
 @dataclasses.dataclass
 class Scaling:
-    """An argument of the constructor that is no field, and a constant of the class."""
+    """A dataclass with a constructor argument that is not a field, and a class constant."""
 
     x: Any
     scale: dataclasses.InitVar[float]
@@ -58,20 +58,20 @@ class Scaling:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Frozen:
-    """Neither has it a `__dict__`, nor can its fields be assigned."""
+    """A frozen dataclass without a `__dict__`."""
 
     x: Any
     name: str = "frozen"
     both: Any = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        """As frozen classes do it."""
+        """Set a field in the way of frozen classes."""
         object.__setattr__(self, "both", [self.x, self.x])
 
 
 @dataclasses.dataclass
 class Described:
-    """Numbers, and fields that are none."""
+    """A dataclass with numbers, and with fields that are not numbers."""
 
     x: Any
     name: str = "a"
@@ -82,14 +82,14 @@ class Described:
 
 
 class Bag(list[Any]):
-    """A list with a constructor of its own and an attribute."""
+    """A list with its own constructor and an attribute."""
 
     def __init__(self, label: str, *items: Any) -> None:
         super().__init__(items)
         self.label = label
 
     def __iter__(self) -> Any:
-        """In the wrong order."""
+        """Iterate in the wrong order."""
         return reversed(list.copy(self))
 
 
@@ -100,7 +100,7 @@ class Slotted(list[Any]):
 
 
 class Pair(tuple[Any, ...]):
-    """A tuple with a constructor of its own and an attribute."""
+    """A tuple with its own constructor and an attribute."""
 
     label: str
 
@@ -119,22 +119,22 @@ class Point(NamedTuple):
 
 
 class Shifted(Point):
-    """A named tuple with a constructor of its own."""
+    """A named tuple with its own constructor."""
 
     def __new__(cls, x: Any, y: Any) -> "Shifted":
-        """One further."""
+        """Shift the number by one."""
         return super().__new__(cls, x + 1.0, y + 1.0)
 
 
 class Table(dict[str, Any]):
-    """A dict with a constructor of its own, an attribute, and other ways to set and list items."""
+    """A dict with its own constructor, an attribute, and other methods to set and list items."""
 
     def __init__(self, title: str, **items: Any) -> None:
         super().__init__(items)
         self.title = title
 
     def __setitem__(self, key: str, x: Any) -> None:
-        """Not as it is."""
+        """Store something else."""
         super().__setitem__(key, x * 100.0)
 
     update = None  # type: ignore[assignment]
@@ -173,7 +173,7 @@ def counter() -> Any:
 
 
 def extended() -> Any:
-    """A dataclass with an attribute that is no field."""
+    """A dataclass with an attribute that is not a field."""
     made = Doubling(1.0, 3.0)
     made.more = "more"  # type: ignore[attr-defined]
     return made
@@ -211,7 +211,7 @@ ALL = pytest.mark.parametrize("name", MADE)
 
 
 def looks(tree: Any) -> Any:
-    """All but the numbers of a tree: classes, keys, attributes."""
+    """Everything in a tree except its numbers: classes, keys, attributes."""
     if isinstance(tree, (Value, float, int, np.floating)) and not isinstance(tree, bool):
         return "number"
     if isinstance(tree, np.ndarray):
@@ -256,7 +256,7 @@ def test_rebuilt(name: str) -> None:
 
 @ALL
 def test_transforms_agree(name: str) -> None:
-    """Value, gradient, tangent and Jacobian, eager and compiled, by every container."""
+    """Value, gradient, tangent and Jacobian by every container, eager and compiled, agree."""
     make, leaves = MADE[name]
     expected = sum((i + 1.0) * x * x for i, x in enumerate(leaves))
     slopes = [2.0 * (i + 1.0) * x for i, x in enumerate(leaves)]
@@ -314,7 +314,7 @@ def test_the_numbers_of_the_issue() -> None:
 
 
 def test_fields_that_the_constructor_does_not_take() -> None:
-    """One that holds a number is a child like any other: it is traced, and has a derivative."""
+    """Such a field with a number is a child like any other: it is traced and has a derivative."""
     for way in (lambda g: g, jit):
         g = way(value_and_grad(lambda d: d.x * d.square * d.fixed))
         for x in (2.0, 3.0):
@@ -325,7 +325,7 @@ def test_fields_that_the_constructor_does_not_take() -> None:
 
 
 def test_fields_without_numbers_belong_to_the_signature() -> None:
-    """Text, functions and lists of names in fields may be looked at, and lead to other machine code."""
+    """A function may read text, functions and lists of names in fields; each state has its own machine code."""
 
     def f(d: Any) -> Any:
         return d.function(d.x) * (2.0 if d.name == "a" else 3.0) + len(d.tags) + len(d.options)
@@ -346,7 +346,7 @@ def test_fields_without_numbers_belong_to_the_signature() -> None:
 
 
 def test_constants_of_the_class_belong_to_the_signature() -> None:
-    """A ClassVar that has changed is noticed."""
+    """A changed ClassVar is seen."""
     compiled = jit(lambda s: s.x**s.power)
     try:
         for power in (2, 3, 2):
@@ -358,7 +358,7 @@ def test_constants_of_the_class_belong_to_the_signature() -> None:
 
 
 class Cached(Module):
-    """A module that remembers what it computed."""
+    """A module that caches a result."""
 
     def __init__(self, w: Any) -> None:
         self.w = Value(w)
@@ -371,7 +371,7 @@ class Cached(Module):
 
 @dataclasses.dataclass
 class Norm:
-    """A dataclass that remembers what it computed."""
+    """A dataclass that caches a result."""
 
     x: Any
 
@@ -382,7 +382,7 @@ class Norm:
 
 
 def test_what_was_computed_once_is_computed_again() -> None:
-    """A cached property of an argument is not what it was of other numbers."""
+    """A cached property of an argument is computed again for other numbers."""
     for way in (lambda g: g, jit):
         for make, part in ((lambda: Norm(3.0), "x"), (lambda: Cached(3.0), "w")):
             argument = make()
@@ -400,7 +400,7 @@ def test_what_was_computed_once_is_computed_again() -> None:
     ids=["struct_time", "stat_result"],
 )
 def test_what_only_its_constructor_can_make(tree: Any, error: str) -> None:
-    """A container that cannot be built again is refused by name, eager and compiled."""
+    """A container that cannot be rebuilt is refused by name, eager and compiled."""
     for g in (grad(total), jit(total), jit(grad(total))):
         with pytest.raises(TypeError, match=error):
             g(tree)
@@ -428,7 +428,7 @@ class FailureError(Exception):
     ids=lambda x: type(x).__name__,
 )
 def test_refused_by_name(tree: Any, error: str) -> None:
-    """What is no number where one belongs is refused with its path, eager and compiled."""
+    """Anything else in the place of a number is refused by name, eager and compiled."""
     for g in (grad(total), jit(total), jit(grad(total))):
         with pytest.raises(TypeError, match=error):
             g(tree)
@@ -444,7 +444,7 @@ class Link:
 
 
 def test_a_chain_of_dataclasses() -> None:
-    """Looking for numbers takes no time that grows with the power of the depth."""
+    """The time to look for numbers does not grow exponentially with the depth."""
     chain = Link(None, 2.0)
     for _ in range(60):
         chain = Link(chain)
@@ -456,7 +456,7 @@ def test_a_chain_of_dataclasses() -> None:
 
 
 def test_trees_are_paired_by_keys() -> None:
-    """Keys that are printed alike are different keys; the second dict may be in another order."""
+    """Keys with the same repr are different keys; the second dict may have another order."""
 
     class Key:
         def __repr__(self) -> str:
@@ -476,7 +476,7 @@ def test_jvp_ignores_settings() -> None:
 
 @pytest.mark.parametrize("way", [lambda f: f, jit], ids=["eager", "compiled"])
 def test_rows(way: Any) -> None:
-    """Rows of containers of every class, and rows in them."""
+    """Rows that are containers of every class, and containers of rows."""
     rows = [Doubling(1.0, 3.0), Doubling(2.0, 5.0)]
     assert [6.0, 20.0] == way(vmap(lambda d: d.x * d.y))(rows)
     columns = Doubling(np.array([1.0, 2.0]), np.array([3.0, 5.0]))
@@ -508,7 +508,7 @@ def test_gradients_of_arguments_that_the_function_changes() -> None:
 
 
 def test_a_result_that_the_caller_changes() -> None:
-    """A pullback knows the shape of the result, whatever happened to it."""
+    """A pullback keeps the shape of the result, even if the result is changed."""
     xs = [Value(2.0), Value(3.0)]
     result, pullback = vjp(lambda x: [x[0] * x[1], x[0]], xs)
     result.clear()
@@ -517,7 +517,7 @@ def test_a_result_that_the_caller_changes() -> None:
 
 
 def test_a_traced_number_in_an_attribute_of_a_result() -> None:
-    """It would be frozen, so it is refused by name."""
+    """The number would be frozen, so it is refused by name."""
 
     def f(x: Any) -> Any:
         made = Bag("label", x * 2.0)

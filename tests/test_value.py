@@ -1,4 +1,4 @@
-"""The node: what it takes, what its operators give, what it prints and what it refuses."""
+"""The node: what it accepts, what its operators give, what it prints and what it refuses."""
 
 import math
 import operator
@@ -64,7 +64,7 @@ def test_any_real_number_on_either_side(operate, other):
 @OPERATORS
 @pytest.mark.parametrize("swap", [False, True])
 def test_decimal_is_refused_with_a_reason(operate, swap):
-    """A Decimal would lose digits in silence; the error says what to pass."""
+    """A Decimal would lose digits silently; the error says what to pass."""
     pair = (Decimal("1.5"), Value(2.0)) if swap else (Value(2.0), Decimal("1.5"))
     with pytest.raises(TypeError, match=r"Decimal.*does not mix with binary floats.*pass float\(1.5\)"):
         operate(*pair)
@@ -81,7 +81,7 @@ def test_what_is_no_number_is_refused(operate, other, swap):
 
 
 def test_complex_is_refused_with_a_reason():
-    """A complex number has no place in a real derivative."""
+    """Real derivatives do not take complex numbers; the error says so."""
     for compute in (lambda: Value(1.0) + 1j, lambda: 1j * Value(1.0)):
         with pytest.raises(TypeError, match=r"is complex.*pass its \.real or \.imag"):
             compute()
@@ -125,7 +125,7 @@ def test_round_family(number):
 @pytest.mark.parametrize("a", [7.5, -7.5, 0.0, 6.0])
 @pytest.mark.parametrize("b", [2.0, -2.0, 0.3])
 def test_division_with_remainder(a, b):
-    """//, % and divmod agree with Python's, with their signs, and a = (a // b) b + a % b in the derivatives too."""
+    """//, % and divmod agree with Python's, signs included; a = (a // b) b + a % b holds for the derivatives too."""
     x, y = Value(a), Value(b)
     quotient, rest = divmod(x, y)
     assert divmod(a, b) == (quotient.data, rest.data)
@@ -137,14 +137,14 @@ def test_division_with_remainder(a, b):
 
 @pytest.mark.parametrize("operate", [operator.truediv, operator.floordiv, operator.mod, divmod])
 def test_division_by_zero_is_ieee(operate):
-    """Where Python raises a ZeroDivisionError, IEEE 754 has an answer."""
+    """Where Python raises a ZeroDivisionError, the result is that of IEEE 754."""
     result = operate(Value(1.0), 0.0)
     first = result[0] if isinstance(result, tuple) else result
     assert math.isnan(first.data) if operate is operator.mod else math.inf == first.data
 
 
 def test_overflow_is_infinite():
-    """No OverflowError, wherever it comes from."""
+    """No operation raises an OverflowError."""
     x = Value(1e200)
     assert [math.inf] * 5 == [(x * x).data, (x**2).data, (x**2.5).data, (Value(1e3).exp()).data, (x * 10**400).data]
 
@@ -160,7 +160,7 @@ def test_sum_of_a_list():
 
 @pytest.mark.parametrize("operate", [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow])
 def test_augmented_assignment_rebinds(operate):
-    """`x += 1` makes a new node; the old one, which others may hold, stays as it was."""
+    """`x += 1` makes a new node; the old node, which may be used elsewhere, does not change."""
     x = kept = Value(3.0)
     x = operate(x, 2.0)
     assert x is not kept
@@ -174,7 +174,7 @@ def test_augmented_assignment_rebinds(operate):
 @pytest.mark.parametrize("compare", [operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge])
 @pytest.mark.parametrize("other", [1.0, 2, Fraction(2), np.float64(3.0), True, math.nan])
 def test_comparisons_are_numeric(compare, other):
-    """Order and equality look at the data, on either side."""
+    """Order and equality compare the data, on either side."""
     x = Value(2.0)
     assert compare(2.0, float(other)) == compare(x, other) == compare(x, Value(other))
     assert compare(float(other), 2.0) == compare(other, x)
@@ -194,7 +194,7 @@ def test_truth_is_numeric():
 
 
 def test_hash_is_identity():
-    """Nodes that are equal as numbers are two keys."""
+    """Two nodes with equal numbers are two different keys."""
     a, b = Value(1.0), Value(1.0)
     assert a == b
     assert 2 == len({a, b})
@@ -202,7 +202,7 @@ def test_hash_is_identity():
 
 
 def test_text():
-    """repr shows data, gradient and label; a format specification is for the number."""
+    """repr shows data, gradient and label; a format specification applies to the number."""
     x = Value(3, label="x")
     assert "Value(data=3.0, grad=0.0, label='x')" == repr(x)
     assert "Value(data=0.5, grad=0.0)" == repr(Value(0.5)) == f"{Value(0.5)}"
@@ -233,7 +233,7 @@ def test_data_is_a_float(data):
 
 
 def test_ints_beyond_the_floats_are_infinite():
-    """As the sum of two large floats is."""
+    """Like the sum of two large floats."""
     assert (math.inf, -math.inf) == (Value(10**400).data, Value(-(10**400)).data)
 
 
@@ -261,7 +261,7 @@ def test_data_that_is_no_real_number(data, message):
 
 
 def test_data_of_a_leaf_is_assigned_to_train():
-    """A leaf's data takes any real number; what was computed from it stays until it is computed again."""
+    """A leaf's data accepts any real number; results computed from it stay until they are computed again."""
     w = Value(1.0)
     y = w * w
     w.data = np.float32(0.5)
@@ -274,7 +274,7 @@ def test_data_of_a_leaf_is_assigned_to_train():
 
 
 def test_data_of_a_computed_node_is_not_assigned():
-    """The error names the operation, its operands, and the ways out."""
+    """The error names the operation, its operands, and what to do instead."""
     x = Value(2.0, label="x")
     y = x * 3
     with pytest.raises(AttributeError, match=r"mul\(x=2.0, 3.0\) would no longer be.*leaf.*\.detach\(\)"):
@@ -286,7 +286,7 @@ def test_data_of_a_computed_node_is_not_assigned():
 
 
 def test_detach_and_no_grad_make_leaves():
-    """Gradients stop at a detached node; what is computed under no_grad can be assigned."""
+    """Gradients stop at a detached node; data computed under no_grad can be assigned."""
     x = Value(3.0)
     (x.detach() * x).backward()
     assert 3.0 == x.grad
@@ -297,7 +297,7 @@ def test_detach_and_no_grad_make_leaves():
 
 
 def test_fields_of_a_computed_node():
-    """A node tells its row, operands in order, parents with repeats, and local derivatives."""
+    """A node has its rule, operands in order, parents with repeats, and local derivatives."""
     x = Value(3.0)
     square = x * x
     assert TABLE["mul"] is square.op
@@ -312,13 +312,13 @@ def test_fields_of_a_computed_node():
 
 
 def test_unknown_attributes_are_errors():
-    """A misspelt field does not pass in silence."""
+    """A misspelt field is an error."""
     with pytest.raises(AttributeError):
         Value(1.0).gard = 1.0
 
 
 def test_every_row_is_a_method():
-    """Whatever the table has can be called on a Value; optional operands have their usual defaults."""
+    """Every primitive is a method of Value; optional operands have their usual defaults."""
     for name, rule in TABLE.items():
         if rule.arity == 1:
             assert isinstance(getattr(Value(0.5), name)(), Value), name
@@ -329,17 +329,17 @@ def test_every_row_is_a_method():
 
 
 def test_the_typed_methods_are_the_table():
-    """What editors and type checkers are told of Value exists."""
+    """Every method that Value declares to editors and type checkers exists."""
     names = "acos acosh asin atan atanh cbrt cos digamma erf exp gelu lgamma log relu sigmoid silu softplus tanh rint"
     assert all(callable(getattr(Value, name)) for name in names.split())
     assert am.exp(1.0) == Value(1.0).exp().data
 
 
 def test_subclasses_take_part():
-    """A Value of a class of one's own is an operand like any other."""
+    """An instance of a subclass of Value is an operand like any other."""
 
     class Weight(Value):
-        """With a name of its own."""
+        """A subclass with its own name."""
 
     w = Weight(3.0, label="w")
     for y in (w * w, 2.0 * w + 1, w.exp(), am.dot([w], [2.0]), w**2, 1 - w):

@@ -1,4 +1,4 @@
-"""Hostile points of every row, and how far a derivative there is from mpmath's, for test_third_order.py."""
+"""Difficult points of every primitive, and the error of a derivative against mpmath's, for test_third_order.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from autograd.rules import TABLE, Rule
 
 SIZES = [5e-324, 1e-310, 1e-300, 1e-160, 1e-80, 1e-20, 1e-8, 1e-3, 0.3, 0.9, 1.7, 3.0, 19.0, 40.0, 709.0, 1e3, 1e5]
 SIZES += [1e8, 1e20, 1e80, 1e160, 1e300, 1e308]
-ENDS = {  # beside the ends of domains and kinks
+ENDS = {  # near the ends of domains and near kinks
     "asin": [0.5, 1.0 - 2.0**-53, -1.0 + 2.0**-53, 1.0 - 1e-8, -0.99],
     "acosh": [1.0 + 2.0**-52, 1.0 + 1e-8, 1.001],
     "log1p": [-1.0 + 2.0**-53, -1.0 + 1e-8, -0.99, -0.5],
@@ -36,7 +36,7 @@ for _like, _names in {
     ENDS |= dict.fromkeys(_names.split(), ENDS[_like])
 
 
-# Where digits are asked for of the terms and not of their difference: order → the size of the terms. All else has them.
+# Here 12 digits of the terms are required, not of their difference: order → the size of the terms.
 BEND = "the bend at 0 is a difference of terms of one size, which is small where they are equal: it has their last bits"
 DIFFERENCES: dict[str, tuple[dict[int, float], str]] = {
     "sigmoid": ({2: 0.125}, BEND),
@@ -45,7 +45,7 @@ DIFFERENCES: dict[str, tuple[dict[int, float], str]] = {
     "logaddexp": ({3: 0.125}, BEND),
     "logsumexp": ({3: 0.125}, BEND),
 }
-# Points that are left out.
+# Points that are not tested.
 LEFT_OUT = {
     "pow": (
         lambda a, b: abs(a) < 1e-100 or abs(b) > 1e100,
@@ -55,7 +55,7 @@ LEFT_OUT = {
 
 
 def candidates(name: str, interval: tuple[float, float]) -> list[float]:
-    """Numbers of an operand's domain, from the smallest to the largest, and beside its ends."""
+    """Numbers of an operand's domain, from the smallest to the largest, and near its ends."""
     low, high = interval
     if low == high:
         return [1.0, 2.0] if name == "polygamma" else [0.0, 2.0]
@@ -64,7 +64,7 @@ def candidates(name: str, interval: tuple[float, float]) -> list[float]:
 
 
 def points(rule: Rule, count: int) -> list[tuple[float, ...]]:
-    """So many hostile points inside the domain, off the kinks; of several operands, some alike and some very unlike."""
+    """`count` difficult points in the domain, not on kinks; several operands are of similar or different size."""
     source = random.Random(rule.name)
     arity = rule.arity or 2
     domain = rule.domain if rule.arity else rule.domain * arity
@@ -73,7 +73,7 @@ def points(rule: Rule, count: int) -> list[tuple[float, ...]]:
         drawn = [(x,) for x in columns[0]]
     else:
         drawn = [tuple(source.choice(column) for column in columns) for _ in range(3 * count)]
-        for x in source.sample(columns[-1], min(count, len(columns[-1]))):  # of one size, or a little apart
+        for x in source.sample(columns[-1], min(count, len(columns[-1]))):  # of equal size, or slightly different
             near = [x * (1.0 + source.choice([0.0, 2.0**-40, 1e-3, 0.5])) for _ in domain]
             drawn.append(tuple(d[0] if d[0] == d[1] else y for d, y in zip(domain, near)))
     fine = [point for point in dict.fromkeys(drawn) if _usable(rule, domain, point)]
@@ -91,7 +91,7 @@ def _usable(rule: Rule, domain: Sequence[tuple[float, float]], point: Sequence[f
 
 @cache
 def exact(name: str, point: tuple[float, ...], orders: tuple[int, ...]) -> mpf:
-    """A partial derivative to some 60 digits, from mpmath's values alone or from the reference's formula."""
+    """A partial derivative to about 60 digits, from mpmath's values or from the reference's formula."""
     reference = REFERENCES[name]
     if orders in reference.partials:
         with mpmath.workdps(60):
@@ -110,7 +110,7 @@ def exact(name: str, point: tuple[float, ...], orders: tuple[int, ...]) -> mpf:
 
 
 def condition(name: str, point: tuple[float, ...], orders: tuple[int, ...]) -> mpf:
-    """What a derivative changes by, at most, if the operands change by their own size: Σ |x ∂/∂x|."""
+    """The largest change of a derivative, to first order, if the operands change by their own size: Σ |x ∂/∂x|."""
     total = mpf(0)
     for slot, x in enumerate(point):
         if x and TABLE[name].domain[slot if TABLE[name].arity else 0] != (0.0, 0.0):
@@ -119,11 +119,11 @@ def condition(name: str, point: tuple[float, ...], orders: tuple[int, ...]) -> m
 
 
 def error(name: str, point: tuple[float, ...], orders: tuple[int, ...], actual: float, tolerance: float) -> float:
-    """By how much a derivative is off, relative to itself, beyond what its condition and underflow excuse."""
+    """The relative error of a derivative, less the error that its condition and underflow allow."""
     true = exact(name, point, orders)
     with mpmath.workdps(60):
         if not math.isfinite(actual):
-            return 0.0 if abs(true) > 1.7e308 else math.inf  # beyond the range there is no number to be wrong
+            return 0.0 if abs(true) > 1.7e308 else math.inf  # there is no double beyond the range
         off = abs(mpf(actual) - true) - 16 * mpf(5e-324) * max(1.0, *[min(abs(x), 1e3) for x in point], 1.0)
         if off <= tolerance * abs(true):
             return 0.0
@@ -133,7 +133,7 @@ def error(name: str, point: tuple[float, ...], orders: tuple[int, ...], actual: 
 
 
 def partials(slots: Sequence[int], arity: int, order: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Every entry of the derivatives of an order: its place in the nested lists, and its orders by each operand."""
+    """Every entry of the derivatives of an order: its place in the nested lists, and its order by each operand."""
     for place in itertools.product(range(len(slots)), repeat=order):
         yield place, tuple([sum(slots[k] == i for k in place) for i in range(arity)])
 

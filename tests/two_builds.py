@@ -28,7 +28,7 @@ def _modules(package):
 
 
 def _second_copy(pure):
-    """Import the package once more, in the other build, and put everything back."""
+    """Import the package again, in the other build, and restore sys.modules and the environment."""
     own = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "autograd"}
     try:
         with mock.patch.dict(os.environ, {"AUTOGRAD_PURE_PYTHON": "1" if pure else "0"}):
@@ -48,12 +48,12 @@ needs_c = pytest.mark.skipif(C.backend() != "c", reason=f"no C build: {C.native_
 
 
 def bits(number):
-    """Return a float as its bits, all nans alike: the sign and payload of a nan mean nothing."""
+    """Return the bits of a float; all nans are equal, because the sign and payload of a nan mean nothing."""
     return "nan" if number != number else struct.pack("<d", number).hex()
 
 
 def seen(thing):
-    """Return what can be compared of a result of either build."""
+    """Return the parts of a result that can be compared between the builds."""
     if hasattr(thing, "local_grads"):
         fields = (thing.data, thing.grad, thing.op, thing.operands, thing.local_grads, thing.label, thing.source)
         return ("Value", type(thing).__name__, *map(seen, fields))
@@ -69,7 +69,7 @@ def seen(thing):
 
 
 def outcome(function, *arguments, **options):
-    """Return what a call leads to: its result, or the exception's type and message."""
+    """Return the outcome of a call: its result, or the exception's type and message."""
     try:
         return seen(function(*arguments, **options))
     except Exception as error:

@@ -1,9 +1,9 @@
-"""Write autograd/_rules.h: the table of rules.py in C, from the rows themselves called on symbols.
+"""Write autograd/_rules.h: the table of rules.py in C. The rules are called on symbols that write C.
 
     python tools/generate_rules.py
 
-The local derivatives become C expressions; the values are functions named value_ROW, of _functions.h or, for the
-rows in FROM_PYTHON, the row's own Python function. A test proves that the committed header is current.
+The local derivatives become C expressions. The values are functions named value_NAME: those of _functions.h or, for the
+primitives in FROM_PYTHON, the rule's own Python function. A test checks that the committed header is current.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from autograd.symbols import Arithmetic  # noqa: E402
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*"}
 HEADER = ROOT / "autograd" / "_rules.h"
-# What C cannot say bit for bit: Python has its own gamma, lgamma, hypot and rounding to digits; SciPy has the others.
+# C cannot give these bit for bit: Python has its own gamma, lgamma, hypot and rounding to digits; SciPy has the others.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
-IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python altogether
+IN_PYTHON = ("fsum",)  # n-ary primitives that only Python computes
 
 
 def code(number: Any) -> str:
@@ -43,21 +43,21 @@ def code(number: Any) -> str:
 
 
 class Symbol(Arithmetic):
-    """A C expression that does Python's arithmetic, and the C condition under which there is a derivative at all."""
+    """A C expression with Python's arithmetic, and the C condition under which there is a derivative."""
 
     def __init__(self, text: str, selected: str = "true") -> None:
         self.text, self.selected = text, selected
 
     @classmethod
     def of(cls, number: Any) -> Symbol:
-        """Whatever a row may return: an expression, a number, or None for an operand that is not selected."""
+        """The symbol of a rule's result: an expression, a number, or None for an operand that is not selected."""
         if isinstance(number, Symbol):
             return number
         return cls("0.0", "false") if number is None else cls(code(number))
 
     @classmethod
     def apply_rule(cls, rule: Rule, operands: tuple[Any, ...]) -> Symbol:
-        """A row applied to expressions."""
+        """Apply a rule to expressions."""
         texts = [code(operand) for operand in operands]
         if rule.name in SIGNS:
             return cls(f"({f' {SIGNS[rule.name]} '.join(texts)})")
@@ -71,7 +71,7 @@ class Condition:
         self.text = text
 
     def select(self, if_true: Any, if_false: Any) -> Symbol:
-        """C's conditional expression, for the derivative and for whether there is one."""
+        """C's conditional expression, for the derivative and for its condition."""
         yes, no = Symbol.of(if_true), Symbol.of(if_false)
         same = yes.selected == no.selected
         return Symbol(
@@ -85,7 +85,7 @@ for _name, _sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "
 
 
 def calls(text: str) -> Iterator[str]:
-    """The calls of rows in an expression, outer ones first."""
+    """The calls of rules in an expression, outer ones first."""
     for match in re.finditer(r"value_\w+\(", text):
         end, depth = match.end(), 1
         while depth:
@@ -95,7 +95,7 @@ def calls(text: str) -> Iterator[str]:
 
 
 def statements(derivative: Symbol) -> list[str]:
-    """C statements for a derivative; a call that comes up twice is made once (but in a choice it may not be due)."""
+    """C statements for a derivative; a repeated call is made once, except in a branch that may not run."""
     text, lines = derivative.text, []
     if "?" not in text:
         for call, times in collections.Counter(calls(text)).items():
@@ -107,12 +107,12 @@ def statements(derivative: Symbol) -> list[str]:
 
 
 def names(rule: Rule) -> list[str]:
-    """What the row calls its operands."""
+    """The rule's names for its operands."""
     return list(inspect.signature(rule.derivatives[0]).parameters)[:-1]
 
 
 def derivatives(rule: Rule) -> list[Symbol]:
-    """The row's local derivatives as C."""
+    """The rule's local derivatives as C."""
     operands = [Symbol(name) for name in names(rule)]
     return [Symbol.of(derivative(*operands, Symbol("y"))) for derivative in rule.derivatives]
 
@@ -123,7 +123,7 @@ def parameters(rule: Rule) -> str:
 
 
 def value_from_python(rule: Rule) -> str:
-    """The C function for a value that only Python has."""
+    """The C function for a value that only Python can compute."""
     return (
         f"static double value_{rule.name}({parameters(rule)})\n{{\n"
         f"    const double operands[] = {{{', '.join(names(rule))}}};\n"
@@ -132,7 +132,7 @@ def value_from_python(rule: Rule) -> str:
 
 
 def derivative_functions(rule: Rule) -> Iterator[str]:
-    """One C function for each local derivative of a row."""
+    """One C function for each local derivative of a rule."""
     for slot, derivative in enumerate(derivatives(rule)):
         body = "\n".join(f"    {line}" for line in statements(derivative))
         yield f"static inline bool {rule.name}_d{slot}({parameters(rule)}, double y, double *d)\n{{\n{body}\n}}\n"
@@ -147,12 +147,12 @@ def may_raise(rule: Rule) -> bool:
 
 
 def row(rule: Rule) -> str:
-    """The row's entry in the C table."""
+    """The rule's entry in the C table."""
     return f'    {{"{rule.name}", {-1 if rule.arity is None else rule.arity}, {str(may_raise(rule)).lower()}}},'
 
 
 def case(rule: Rule) -> tuple[str, str]:
-    """The row's lines in the switches for values and derivatives."""
+    """The rule's lines in the switches for values and derivatives."""
     if rule.arity is None:
         return (
             f"    case RULE_{rule.name}: return value_{rule.name}(x, n);",
@@ -169,7 +169,7 @@ def case(rule: Rule) -> tuple[str, str]:
 
 
 def switch(head: str, cases: list[str], otherwise: str) -> str:
-    """A C function of one switch over the rows."""
+    """A C function with one switch over the rules."""
     return "\n".join([head, "{", "    switch (rule) {", *cases, f"    default: {otherwise}", "    }", "}", ""])
 
 

@@ -1,7 +1,7 @@
-"""Look for programs on which the compiler and plain Python disagree, without end, and print each one made small.
+"""Search for programs on which the compiler and plain Python disagree, shrink each one and print it.
 
-``python tools/hunt.py [programs|maps|histories] [--seed N] [--minutes M]``; a program is the same for the same seed.
-With ``--once`` only the program of that seed is tried. The exit status is 1 if anything was found.
+``python tools/hunt.py [programs|maps|histories] [--seed N] [--minutes M]``; the same seed gives the same program.
+Without ``--minutes`` it does not stop. ``--once`` tries only one seed. The exit status is 1 if anything was found.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from net.checks import HEADER, Verdict
 from net.shrinking import shrunk
 from net.worker import SECONDS, Worker
 
-# What a program needs to run by itself. With the argument "eager" it prints what must come out.
+# What a program needs to run alone. With the argument "eager" it prints the right results.
 ALONE = """
 import sys
 from autograd.tree import flatten
@@ -55,12 +55,12 @@ call_exact, note = call, print
 
 
 def main() -> int:
-    """Hunt until the time is over."""
+    """Search until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("kinds", nargs="*", metavar="|".join(GENERATORS), help="all of them if none is named")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9), help="where to begin")
+    parser.add_argument("kinds", nargs="*", metavar="|".join(GENERATORS), help="by default all of them")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9), help="the first seed")
     parser.add_argument("--minutes", type=float, default=float("inf"))
-    parser.add_argument("--once", action="store_true", help="only the program of the seed")
+    parser.add_argument("--once", action="store_true", help="try only the program of the seed")
     asked = parser.parse_args()
     kinds = asked.kinds or list(GENERATORS)
     if unknown := set(kinds) - set(GENERATORS):
@@ -82,18 +82,18 @@ def main() -> int:
 
 
 def small(program: str, verdict: Verdict) -> str:
-    """The program made small; one that hangs is given less time meanwhile."""
+    """The shrunk program; while a program that hangs is shrunk, its time limit is shorter."""
     with Worker(3.0 if verdict.failure == "hangs" else SECONDS) as worker:
         return shrunk(program, lambda candidate: worker.check(candidate).failure == verdict.failure, 120.0)
 
 
 def like(program: str) -> str:
-    """A program without its numbers and names, to see that two are alike."""
+    """A program without its numbers and names, to recognise similar ones."""
     return re.sub(r"[\d.]+", "#", program)
 
 
 def report(kind: str, seed: int, program: str) -> str:
-    """A script that shows the failure, and what it is."""
+    """A script that shows the failure and says what it is."""
     with Worker() as worker:
         verdict = worker.check(program)
     what = "\n".join("# " + line for line in verdict.what.splitlines())

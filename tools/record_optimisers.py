@@ -1,4 +1,4 @@
-"""Write tests/torch_optimisers.json: a hundred steps of each of PyTorch's optimisers, for ours to be held against.
+"""Write tests/torch_optimisers.json: a hundred steps of each of PyTorch's optimisers, to compare ours with.
 
     python tools/record_optimisers.py
 
@@ -18,7 +18,7 @@ START = [3.0, -2.0, 0.5]
 TARGETS, WEIGHTS = [1.0, 1.0, -1.0], [1.0, 10.0, 0.1]
 FILE = Path(__file__).resolve().parents[1] / "tests" / "torch_optimisers.json"
 
-# Ours by name and arguments; PyTorch's, and its learning-rate schedule, as functions.
+# Our optimiser by name and arguments; PyTorch's, and its learning-rate schedule, as functions.
 CASES: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("SGD", {"learning_rate": 0.01}, lambda p: torch.optim.SGD(p, lr=0.01), None),
     ("SGD", {"learning_rate": 0.01, "momentum": 0.9}, lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9), None),

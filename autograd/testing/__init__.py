@@ -1,4 +1,4 @@
-"""Proof that derivatives are right: a gradient check, and Hypothesis strategies in `autograd.testing.strategies`."""
+"""Tests of derivatives: a gradient check, and Hypothesis strategies in `autograd.testing.strategies`."""
 
 from autograd.testing.expressions import Expression
 from autograd.testing.gradients import Estimate, check_grads, finite_difference

@@ -1,4 +1,4 @@
-"""Random computations as data: flat programs of the table's rows, on any kind of number."""
+"""Random computations as data: flat programs of the table's primitives, on any kind of number."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, TypeAlias
 
 from autograd.rules import Rule
 
-Operand: TypeAlias = int | float  # the place of an earlier number, or a constant
+Operand: TypeAlias = int | float  # the index of an earlier number, or a constant
 Step: TypeAlias = tuple[Rule, tuple[Operand, ...]]
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A computation as a flat list of steps, with as much sharing as one likes.
+    """A computation as a flat list of steps; a number may be used by any number of later steps.
 
     Attributes
     ----------
     leaves : tuple of float
-        The numbers that the expression was drawn for; it may be evaluated at others.
+        The numbers for which the expression was drawn; it can be evaluated at others.
     steps : tuple of (Rule, operands)
-        One operation each. An operand is an int, the place of a number (leaves first, then the results of the
+        One operation each. An operand is an int, the index of a number (leaves first, then the results of the
         steps), or a float, a constant. The last step is the result; without steps it is the last leaf.
 
     Examples
@@ -45,7 +45,7 @@ class Expression:
     steps: tuple[Step, ...]
 
     def __call__(self, *leaves: Any) -> Any:
-        """The result at other leaves, floats, Values or a compiler's symbols; at its own leaves if none are given.
+        """The result at other leaves (floats, Values or a compiler's symbols), or at its own if none are given.
 
         Raises
         ------
@@ -56,7 +56,7 @@ class Expression:
         return result
 
     def numbers(self, *leaves: Any) -> Iterator[Any]:
-        """The leaves and the result of every step, in order; arguments and errors as for a call."""
+        """The leaves and the result of every step, in order; arguments and errors are those of a call."""
         if leaves and len(leaves) != len(self.leaves):
             raise TypeError(f"the expression has {len(self.leaves)} leaves, not {len(leaves)}:\n{self}")
         made = list(leaves or self.leaves)
@@ -73,7 +73,7 @@ class Expression:
         return "\n".join(lines)
 
     def pruned(self) -> Expression:
-        """The same without the steps that the result does not need; all leaves stay."""
+        """The same expression without the steps that the result does not need; all leaves stay."""
         count = len(self.leaves)
         needed = {count + len(self.steps) - 1}
         for place in range(count + len(self.steps) - 1, count - 1, -1):

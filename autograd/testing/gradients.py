@@ -1,4 +1,4 @@
-"""Derivatives against finite differences that choose their own step and say how far they can be trusted."""
+"""Compare derivatives with finite differences that choose their own step and estimate their own error."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Vector = list[float]
 VectorFunction = Callable[[Vector], Vector]
 VectorOfOne = Callable[[float], Vector]
 
-STEPS = [2.0**-k for k in (*range(3, 10), *range(10, 22, 2))]  # as parts of the scale
+STEPS = [2.0**-k for k in (*range(3, 10), *range(10, 22, 2))]  # as fractions of the scale
 COLUMNS = 6  # of the extrapolation: each removes the next even power of the step
-BESIDE = 2.0**-6  # part of the scale
+BESIDE = 2.0**-6  # fraction of the scale
 WRONG = "is wrong"
-NOISE_STEP = 2.0**-24  # so short that a smooth function is a cubic but for rounding
+NOISE_STEP = 2.0**-24  # so short that, except for rounding, a smooth function is a cubic
 
 
 class Estimate(NamedTuple):
-    """A derivative by finite differences, how far it may be off, and the shortest step that it was made with."""
+    """A derivative by finite differences, its error estimate, and the shortest step used for it."""
 
     derivative: float
     error: float
@@ -34,10 +34,10 @@ class Estimate(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """An estimate, and what rounding of the function's values alone does to a difference with its shortest step.
+    """An estimate, and the error that rounding of the function's values makes in a difference with its shortest step.
 
-    It is `hidden` if the values it is made of are all equal, though they differ at longer steps: the function may be
-    constant there, or rounding may hide how it varies.
+    It is `hidden` if all its values are equal, though they differ at longer steps: the function may be constant there,
+    or rounding may hide how it varies.
     """
 
     estimate: Estimate
@@ -46,29 +46,29 @@ class _Measured(NamedTuple):
 
 
 class _Function(NamedTuple):
-    """A function of a list that returns a list: the one to check, or all its derivatives of one order."""
+    """A function of a list that returns a list: the function to check, or all its derivatives of one order."""
 
     call: Callable[[Sequence[Any]], list[Any]]  # on floats or Values
     evaluate: VectorFunction  # on floats
     names: list[str]  # of what it returns
-    how: tuple[str, ...]  # the modes that made it, the last one first
-    scale: float  # the largest of its values and of those it was made from, over the longest step once per order
+    how: tuple[str, ...]  # the modes that made it, the last first
+    scale: float  # the largest of its values and of the lower orders', divided by the longest step for each order
 
 
 def finite_difference(f: Callable[[float], float], x: float) -> Estimate:
     """The derivative of a function of one number, from its values alone.
 
-    Central differences with steps that shrink from 1/8 of the scale on are extrapolated to step 0 (Richardson). Of
-    all extrapolations the one is taken whose error estimate is smallest: by how much it differs from the two
-    that it was made of (Ridders), by how much shorter steps contradict it, and what rounding does to it. The rounding
-    noise of `f` is measured, from fourth differences of values that lie very close together (Hamming; Moré and Wild).
-    Scales are 1 and ``abs(x)``.
+    Central differences, with steps that shrink from 1/8 of the scale, are extrapolated to step 0 (Richardson). The
+    result is the extrapolation with the smallest error estimate. The estimate has three parts: the difference from the
+    two numbers that it was made from (Ridders), the amount by which shorter steps contradict it, and the error from
+    rounding. The rounding noise of `f` is measured by fourth differences of values at points very close together
+    (Hamming; Moré and Wild). The scales are 1 and ``abs(x)``.
 
     Parameters
     ----------
     f : callable
-        Takes a float, returns a real number. Where it raises an ArithmeticError or a ValueError beside `x`, or is not
-        finite, it has no value, and shorter steps are used.
+        Takes a float, returns a real number. If it raises an ArithmeticError or a ValueError near `x`, or is not
+        finite there, shorter steps are used.
     x : float
         Where to differentiate.
 
@@ -81,7 +81,7 @@ def finite_difference(f: Callable[[float], float], x: float) -> Estimate:
     Raises
     ------
     Exception
-        Whatever `f` raises at `x` itself.
+        Any exception that `f` raises at `x` itself.
 
     References
     ----------
@@ -110,30 +110,30 @@ def check_grads(
     """Compare the derivatives of a function with finite differences, up to some order and in both modes.
 
     The first derivatives are compared with differences of the function's values, the second with differences of the
-    first, and so on; every mode is put over every other. From order 2 on the first derivatives are compared beside the
-    point, too: where a function is symmetric, a wrong one may be right, with all its differences. Only relative error
-    counts: there is no absolute difference that passes, however small, but for the error of the finite differences
-    themselves.
+    first, and so on; every mode is combined with every other. From order 2 on, the first derivatives are also compared
+    near the point: where a function is symmetric, a wrong derivative may be right at the point, with all its
+    differences. Only relative error counts: no absolute difference is small enough to pass, except the error of the
+    finite differences themselves.
 
     Parameters
     ----------
     f : callable
-        Takes trees of numbers, returns a tree of numbers: plain Python, a row of the table, a primitive of
-        one's own from `custom_gradient`.
+        Takes trees of numbers, returns a tree of numbers: plain Python, a primitive of the table, or one from
+        `custom_gradient`.
     args : sequence of trees of numbers
         Where to check; ``args[i]`` is argument i. The function must be smooth there.
     order : int
-        Up to which order of derivatives.
+        The highest order of derivatives to check.
     modes : sequence of {"rev", "fwd"}
         Reverse sweeps, forward sweeps, or both.
     rtol : float
-        The relative difference that is allowed beside the error estimate of the finite differences.
+        The relative difference that is allowed in addition to the error estimate of the finite differences.
 
     Raises
     ------
     AssertionError
-        If a derivative is wrong, or so close to a kink, a pole or in so much noise that finite differences
-        cannot tell. The message has the argument's path, order and mode, both numbers and the error estimate.
+        If a derivative is wrong, or cannot be checked by finite differences because of a kink, a pole or noise.
+        The message has the name of the argument, order and mode, both numbers and the error estimate.
     TypeError
         If an argument or the result has a leaf that is not a real number.
     ValueError
@@ -176,7 +176,7 @@ def check_grads(
 
 
 def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float], _Function]:
-    """The numbers in the arguments by their paths, and `f` as a function of them that returns a list of numbers."""
+    """The numbers in the arguments by name, and `f` as a function of them that returns a list of numbers."""
     numbers, rebuild = flatten(args, "args")
     paths = [path for i, argument in enumerate(args) for path in leaf_names(argument, f"argument {i}")]
 
@@ -212,9 +212,9 @@ def _checked(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: 
 
 
 def _check_beside(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: float) -> None:
-    """Raise for a first derivative that is wrong on both sides of the point.
+    """Raise if a first derivative is wrong on both sides of the point.
 
-    At the point itself, where a function may be symmetric, it may be right by chance, and so may differences of it.
+    At the point itself a function may be symmetric; a wrong derivative and its differences may be right by chance.
     """
     names, scale = _names_of_derivatives(y, point), y.scale / STEPS[0]
     sides = [_shifted(point, BESIDE), _shifted(point, -0.7 * BESIDE)]
@@ -222,17 +222,17 @@ def _check_beside(y: _Function, point: dict[str, float], modes: Sequence[str], r
         numeric = [_numeric(y, list(side.values())) for side in sides]
         found = [[_flat_jacobian(y.call, mode)(list(side.values())) for side in sides] for mode in modes]
     except (ArithmeticError, ValueError):
-        return  # it has no value there
+        return  # the function has no value there
     for mode, both in zip(modes, found):
         for i, name in enumerate(names):
             verdicts = [_verdict(side[i], measured[i], rtol, scale) for side, measured in zip(both, numeric)]
             wrong = [verdict for verdict in verdicts if verdict is not None and verdict[0] == WRONG]
             if len(wrong) == len(sides):
-                _fail(name, wrong[0], (mode,), sides[0], ", beside the point given")
+                _fail(name, wrong[0], (mode,), sides[0], ", near the given point")
 
 
 def _shifted(point: dict[str, float], by: float) -> dict[str, float]:
-    """A point beside it, off by different parts of the scale in each direction so that no symmetry is left."""
+    """A point near it: each number is moved by another fraction of the scale, so that no symmetry is left."""
     parts = [by * (1.0 + math.fmod(0.618 * i, 1.0)) for i in range(len(point))]
     return {path: x + part * _scales(x)[-1] for (path, x), part in zip(point.items(), parts)}
 
@@ -250,14 +250,14 @@ def _names_of_derivatives(y: _Function, point: Iterable[str]) -> list[str]:
 def _fail(
     name: str, verdict: tuple[str, str], how: Sequence[str], point: dict[str, float], added: str = ""
 ) -> NoReturn:
-    """Raise the one error there is: to Hypothesis, errors of two lines would be two failures."""
+    """Raise the error. Only this line raises it: Hypothesis counts errors from two lines as two failures."""
     claim, numbers = verdict
     where = ", ".join([f"{path} = {x!r}" for path, x in point.items()][:8] + ["…"] * (len(point) > 8))
     raise AssertionError(f"{name} {claim} (order {len(how)}, {' over '.join(how)}):\n{numbers}\nat {where}{added}")
 
 
 def _flat_jacobian(function: Callable[..., Any], mode: Any) -> Callable[[Sequence[Any]], list[Any]]:
-    """All derivatives of a function of a list by one mode, as one list: output by output, input by input."""
+    """All derivatives of a function of a list in one mode, as one list: output by output, input by input."""
     derivatives = jacobian(function, mode=mode)
     return lambda xs: [x for row in derivatives(xs) for x in row]
 
@@ -268,21 +268,20 @@ def _along(values: VectorFunction, point: Vector, i: int) -> VectorOfOne:
 
 
 def _verdict(analytic: float, measured: _Measured, rtol: float, scale: float) -> tuple[str, str] | None:
-    """What is wrong with a derivative, and the numbers that show it; None if nothing is."""
+    """What is wrong with a derivative, and the numbers that show it; None if it is right."""
     numeric, error, step = measured.estimate
     size = max(abs(analytic), abs(numeric))
     numbers = f"  analytic   {analytic!r}\n  numeric    {numeric!r} ± {error:.1e}"
     if not isfinite(numeric):
         return "cannot be checked", f"{numbers}\nThe function has no finite values close to the point: take another."
-    of_a_zero = 1e3 * max(measured.resolution, float_info.epsilon * scale)  # where rounding is all there is to see
+    of_a_zero = 1e3 * max(measured.resolution, float_info.epsilon * scale)  # below this, all may be rounding
     if error > max(0.01 * abs(numeric), of_a_zero, float_info.min):
         return "cannot be checked", (
             f"{numbers} with step {step:.1e}\nThe error estimate is too large: is there a kink, a jump or a pole "
             "close to the point, or is the function too noisy? Take another point."
         )
-    allowed = (
-        rtol * size + 3.0 * error + (of_a_zero if numeric == 0.0 else 0.0)
-    )  # the analytic zero may be rounded, too
+    rounding = of_a_zero if numeric == 0.0 else 0.0  # the analytic zero may be rounded too
+    allowed = rtol * size + 3.0 * error + rounding
     if abs(analytic - numeric) <= allowed:
         return None
     if measured.hidden:
@@ -294,7 +293,7 @@ def _verdict(analytic: float, measured: _Measured, rtol: float, scale: float) ->
 
 
 def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
-    """For each output of a function of one number, the derivative by finite differences."""
+    """The derivative of each output of a function of one number, by finite differences."""
     center = f(x)
     f = _without_errors(f, len(center))
     scales = _scales(x)
@@ -318,32 +317,32 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
 
 
 def _scales(x: float) -> Vector:
-    """On which scales a function may vary around a number: 1, and the number's own size."""
+    """The scales on which a function may vary around a number: 1, and the number's own size."""
     return [1.0] if x == 0.0 or 0.125 <= abs(x) <= 8.0 else [1.0, math.ldexp(0.5, math.frexp(x)[1])]
 
 
 def _slope(x: float, step: float, low: float, high: float, noise: float) -> Estimate:
-    """A central difference; its error is that of rounding alone."""
+    """A central difference; its error estimate covers rounding only."""
     gap = (x + step) - (x - step)
     return Estimate((high - low) / gap, (noise + _rounding(low, high)) / gap, step)
 
 
 def _kink(sides: Sequence[tuple[float, float, float, float, float]]) -> float:
-    """By how much the slopes to the left and right differ, if a shorter step does not bring them together.
+    """The difference between the slopes to the left and right, if it does not shrink with the step.
 
-    Where a function is smooth, the difference shrinks with the step; what is left of it at a kink, such as that of relu
-    at 0, no central difference can show.
+    Where a function is smooth, it shrinks with the step. At a kink, such as that of relu at 0, it stays, and no central
+    difference can show it.
     """
     bends = [abs((high - y) - (y - low)) / step for step, low, y, high, _ in sides]
     if len(bends) < 4 or not all(map(isfinite, bends)):
         return 0.0
     step, low, _, high, noise = sides[-1]
-    stays = max(bends) <= 1.25 * min(bends)  # that of rounding would grow as the step shrinks
+    stays = max(bends) <= 1.25 * min(bends)  # a difference due to rounding would grow as the step shrinks
     return bends[-1] if stays and bends[-1] > 8.0 * (noise + _rounding(low, high)) / step else 0.0
 
 
 def _rounding(low: float, high: float) -> float:
-    """The last bit of two numbers; infinite where one is not finite."""
+    """The mean last bit of two numbers; infinite if one is not finite."""
     return 0.5 * (math.ulp(low) + math.ulp(high)) if isfinite(low - high) else inf
 
 
@@ -358,7 +357,7 @@ def _without_errors(f: VectorOfOne, count: int) -> VectorOfOne:
 
 
 def _noise(f: VectorOfOne, x: float, step: float, center: Vector) -> Vector:
-    """The rounding noise of each output: what fourth differences leave of values that lie very close together."""
+    """The rounding noise of each output: the fourth differences of values at points very close together."""
     samples = zip(*[f(x + k * step) for k in range(-3, 4)])
     levels = []
     for y, near in zip(center, samples):
@@ -372,7 +371,7 @@ def _noise(f: VectorOfOne, x: float, step: float, center: Vector) -> Vector:
 
 
 def _extrapolations(slopes: Sequence[Estimate]) -> Iterator[Estimate]:
-    """All extrapolations of central differences to step 0 that three steps or more went into."""
+    """All extrapolations to step 0 that use central differences with three steps or more."""
     row: list[tuple[float, float]] = []
     for i, (slope, noise, step) in enumerate(slopes):
         above, row = row, [(slope, noise)]
@@ -389,6 +388,6 @@ def _extrapolations(slopes: Sequence[Estimate]) -> Iterator[Estimate]:
 
 
 def _contradiction(better: float, slopes: Sequence[Estimate]) -> float:
-    """By how much shorter steps speak against an extrapolation: from a staircase three long ones may agree."""
+    """How strongly shorter steps contradict an extrapolation: on a staircase three long steps may agree."""
     distance = abs(slopes[0].derivative - better)
     return max(abs(finer.derivative - better) - distance - 3.0 * finer.error for finer in slopes)

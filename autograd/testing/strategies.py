@@ -24,27 +24,27 @@ RawStep = tuple[Rule, list[tuple[int, float | None]], int]
 def finite_points(
     rule: Rule, *, magnitude: float = 10.0, margin: float = 1e-3, max_operands: int = 5
 ) -> st.SearchStrategy[tuple[float, ...]]:
-    """Operands of a primitive at which it is differentiable, and its value and local derivatives are finite.
+    """Operands at which a primitive is differentiable and its value and local derivatives are finite.
 
-    Everything is read off the row: the arity, the domain, the kinks.
+    The rule gives everything: the arity, the domain, the kinks.
 
     Parameters
     ----------
     rule : Rule
-        A row of the table, or a primitive from `custom_gradient`.
+        A primitive of the table, or one from `custom_gradient`.
     magnitude : float
-        The largest absolute value of an operand; ``math.inf`` for all of the double range (but for subnormal numbers).
+        The largest absolute value of an operand; ``math.inf`` for all doubles except subnormal numbers.
     margin : float
-        How far operands keep from the ends of the domain, and the row's `kink` from 0; with 0 they are only
-        not on them.
+        The least distance of an operand from the ends of the domain, and of the rule's `kink` from 0. With 0,
+        operands are only not exactly there.
     max_operands : int
-        For an n-ary row, the largest number of operands.
+        The largest number of operands of an n-ary primitive.
 
     Returns
     -------
     SearchStrategy
-        Of tuples of floats, one for each operand. An operand with an empty interval for a domain is the row's whole
-        number, such as the order of `polygamma`, by which there is no derivative: 0, 1, 2 or 3.
+        Of tuples of floats, one for each operand. An operand whose domain is an empty interval is a whole number by
+        which there is no derivative, such as the order of `polygamma`: 0, 1, 2 or 3.
 
     Examples
     --------
@@ -71,17 +71,17 @@ def expressions(
     magnitude: float = 100.0,
     margin: float = 1e-2,
 ) -> st.SearchStrategy[Expression]:
-    """Random expressions, with sharing, constants, every arity and every primitive, finite and smooth at their leaves.
+    """Random expressions with sharing, constants, every arity and every primitive, finite and smooth at their leaves.
 
-    A step that would leave its primitive's domain, come close to a kink, grow too large or cancel more than four digits
-    is left out; so every draw is an expression, and a failing one shrinks to few steps of simple numbers.
+    A step is left out if it leaves its primitive's domain, comes close to a kink, grows too large or cancels more than
+    four digits. So every draw is an expression, and a failing one shrinks to a few steps on simple numbers.
 
     Parameters
     ----------
     rules : iterable of Rule
         The primitives to choose from: the whole table, unless you add your own or leave some out.
     max_leaves, max_steps : int
-        How large an expression may be.
+        The largest size of an expression.
     magnitude : float
         The largest absolute value of a leaf, of the result of a step and of its local derivatives.
     margin : float
@@ -104,7 +104,7 @@ def expressions(
     return st.builds(
         lambda leaves, raw: _expression(tuple(leaves), raw, TABLE["sum"] in table, magnitude, margin),
         st.lists(numbers, min_size=1, max_size=max_leaves),
-        steps,  # of a size that is drawn first: Hypothesis shrinks it better than a list that ends when it likes
+        steps,  # the length is drawn first: Hypothesis shrinks this better than a list of open length
     )
 
 
@@ -125,7 +125,7 @@ def _operand(interval: Interval, magnitude: float, margin: float) -> st.SearchSt
 
 
 def _fits(rule: Rule, count: int) -> bool:
-    """Whether the primitive can take so many operands."""
+    """Whether the primitive can take this many operands."""
     if rule.arity is not None:
         return count == rule.arity
     try:
@@ -135,7 +135,7 @@ def _fits(rule: Rule, count: int) -> bool:
 
 
 def _is_smooth(rule: Rule, point: Sequence[float], magnitude: float, margin: float) -> bool:
-    """Whether value and local derivatives are finite and not above the magnitude, and no kink is near."""
+    """Whether value and local derivatives are finite and at most the magnitude, and no kink is near."""
     if rule.kink is not None:
         distance = rule.kink(point) if rule.arity is None else rule.kink(*point)
         if not abs(distance) >= margin or distance == 0.0:
@@ -144,7 +144,7 @@ def _is_smooth(rule: Rule, point: Sequence[float], magnitude: float, margin: flo
 
 
 def _keeps_digits(rule: Rule, point: Sequence[float]) -> bool:
-    """Whether not too many leading digits cancel, as in a difference of almost equal numbers."""
+    """Whether only few leading digits cancel, unlike in a difference of almost equal numbers."""
     value, *derivatives = _linear(rule, point)
     return sum(abs(d * x) for d, x in zip(derivatives, point)) <= 1e4 * abs(value)
 
@@ -159,12 +159,12 @@ def _linear(rule: Rule, point: Sequence[float]) -> list[float]:
 def _expression(
     leaves: tuple[float, ...], raw: Sequence[RawStep], gather: bool, magnitude: float, margin: float
 ) -> Expression:
-    """The expression of those steps that can be taken; results that no step uses are summed up if `gather`."""
+    """The expression of the steps that are possible; if `gather`, results that no step uses are added up."""
     numbers = list(leaves)
     steps: list[Step] = []
     unused: list[int] = []
     for rule, references, whole in raw:
-        for turn in range(len(numbers)):  # until operands are found that the primitive can take
+        for turn in range(len(numbers)):  # until there are operands that the primitive can take
             operands = _operands(rule, references, whole, len(numbers), turn)
             point = [numbers[o] if isinstance(o, int) else o for o in operands]
             smooth = _inside(rule, point, margin) and _is_smooth(rule, point, magnitude, margin)
@@ -181,7 +181,7 @@ def _expression(
 def _operands(
     rule: Rule, references: list[tuple[int, float | None]], whole: int, count: int, turn: int
 ) -> tuple[Operand, ...]:
-    """So many operands as the primitive takes: places counted from the last number back, and constants."""
+    """The operands of a step: numbers, counted back from the last one, and constants."""
     wanted = rule.arity if rule.arity is not None else len(references)
     if not _fits(rule, wanted):
         wanted += 1

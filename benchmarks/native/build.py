@@ -61,7 +61,7 @@ def pointer(array: NDArray[np.float64]) -> ctypes._Pointer[ctypes.c_double]:
 
 
 def _compile(compiler: str, source: Path, library: Path) -> None:
-    """Build into a private name first, so that two runs at once never see half a library."""
+    """Build under a private name first, so that a second run never loads an unfinished library."""
     partial = library.with_suffix(f".{os.getpid()}.tmp")
     command = [compiler, *FLAGS, "-o", str(partial), str(source)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,5 +1,5 @@
 // A classic C++ tape: an active number records at most two (index, derivative) pairs per operation, and one
-// pass over the record backwards gives the gradient. Two functions on it, recorded afresh at every call.
+// pass over the record backwards gives the gradient. Two functions on it, recorded again at every call.
 
 #include <cmath>
 #include <vector>

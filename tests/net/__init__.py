@@ -1,7 +1,7 @@
-"""The net: random programs, maps and histories, and the comparison of what is compiled with plain Python.
+"""Random programs, maps and call histories, and the comparison of compiled code with plain Python.
 
 A program is source text. It calls functions through `call`, `call_exact`, `call_on_values` and `call_in_threads`;
-`checks` runs it with `jit` as it is and with a `jit` that returns the function, and compares call by call.
+`checks` runs it with the real `jit` and with a `jit` that returns the function, and compares call by call.
 """
 
 from collections import Counter
@@ -12,12 +12,12 @@ from net.maps import maps
 from net.programs import programs
 from net.worker import Worker
 
-MOST_FAILURES = 5  # after which a test stops: the rest would be more of the same
+MOST_FAILURES = 5  # then a test stops: further failures would show nothing new
 GENERATORS = {"programs": programs, "maps": maps, "histories": histories}
 
 
 def examine(kind: str, count: int) -> Counter[str]:
-    """Check so many programs, those of the seeds from 0 on; count what happened, and raise if anything failed."""
+    """Check the programs of the first `count` seeds; count the results, and raise if a program failed."""
     counts: Counter[str] = Counter()
     failures = []
     with Worker() as worker:

@@ -1,8 +1,8 @@
 """Run a program with the compiler and without, and compare the numbers as closely as their conditioning allows.
 
 The reference is the eager engine: the arguments of every call are Values, `jit` and `checkpoint` return the function.
-Where a result differs in more than a few last bits, the reference runs again: the graph of each number says how much a
-rounding error in every step on the way may grow (its margin), and moved inputs say whether a branch is near.
+If a result differs in more than a few last bits, the reference runs again: the graph of each number shows how much a
+rounding error in every step may grow (its margin), and slightly moved inputs show whether a branch is near.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ import numpy as np
 import autograd.math as am
 from autograd import Value, checkpoint, grad, hessian, hvp, jacobian, jit, jvp, no_grad, value_and_grad, vjp, vmap
 """
-# What the compiler may refuse, and how it says so. Anything else that raises where plain Python does not is a failure.
+# The errors by which the compiler may refuse. Every other error that plain Python does not raise is a failure.
 REFUSALS = {
     "too many paths": r"takes more than \d+ paths",
     "a number as an index or an int": r"would freeze it",
     "an effect": r"inside a compiled function",
 }
 ULPS = 16  # of the result itself: a primitive in a lane is within 4, a composed one within 16
-ROUNDING = 64 * 2.0**-53  # of every number on the way, as its graph passes it on
-MOVES = [2.0**-44, -(2.0**-44), 2.0**-38, -(2.0**-38), 2.0**-30, -(2.0**-30)]  # relative, of inputs near a branch
-PLAIN = (ZeroDivisionError, OverflowError)  # what arithmetic on Python's own floats raises, and that on Values does not
-BLIND = 1e-6  # a margin that is more than this part of the number itself proves little
+ROUNDING = 64 * 2.0**-53  # of every intermediate number; the graph shows how it grows
+MOVES = [2.0**-44, -(2.0**-44), 2.0**-38, -(2.0**-38), 2.0**-30, -(2.0**-30)]  # relative changes of inputs
+PLAIN = (ZeroDivisionError, OverflowError)  # errors of arithmetic on Python's floats, not on Values
+BLIND = 1e-6  # a margin larger than this fraction of the number proves little
 
 
-SEEDS = [1.0 + 0.5 * (k % 7) for k in range(1000)]  # of the sweep from all numbers of a result
-REFERENCE_SECONDS = 10  # for what must come out; a program that takes longer proves nothing
+SEEDS = [1.0 + 0.5 * (k % 7) for k in range(1000)]  # seeds of the sweep from all numbers of a result
+REFERENCE_SECONDS = 10  # for plain Python; a program that takes longer is not compared
 
 
 class TooSlowError(BaseException):
-    """Plain Python takes too long; not an Exception, so that no call takes it for its own."""
+    """Plain Python takes too long; not an Exception, so that no program catches it."""
 
 
 @dataclass
 class Outcome:
-    """What one call came to: numbers in a shape, or an exception; and, if the reference was asked, how sure it is."""
+    """The outcome of one call: numbers in a shape, or an exception; with margins if the reference ran again."""
 
     kind: str
     shape: str = ""
@@ -76,13 +76,13 @@ class Outcome:
 
 
 def lifted(tree: Any, factor: Callable[[int], float] = lambda k: 1.0) -> Any:
-    """The same tree with Values for its numbers, times a factor each."""
+    """The same tree with Values instead of numbers, each times a factor."""
     leaves, rebuild = flatten(tree)
     return rebuild([Value((x.data if isinstance(x, Value) else x) * factor(k)) for k, x in enumerate(leaves)])
 
 
 def shape_of(tree: Any) -> str:
-    """The containers of a tree; a number is a dot, whatever its type."""
+    """The containers of a tree; a number of any type is a dot."""
     if is_array(tree):
         return f"array{tree.shape}"
     parts = children(tree) if not isinstance(tree, (str, Value)) else None
@@ -100,7 +100,7 @@ def numbers_of(tree: Any) -> list[float]:
 
 
 def condition(y: Any) -> float:
-    """By how much a relative error in any step on the way to a node may grow until there."""
+    """The largest factor by which a relative error in any earlier step may grow until this node."""
     if not isinstance(y, Value):
         return 0.0
     order = topological_order(y)
@@ -109,13 +109,13 @@ def condition(y: Any) -> float:
 
 
 def derives(function: Any) -> bool:
-    """Whether a function was made by a transform that puts Values in the place of numbers itself."""
+    """Whether a function was made by a transform that replaces numbers by Values itself."""
     made = transforms.made_by.get(function)
     return made is not None and (made[0] != "vmap" or derives(made[1]))
 
 
 class Run:
-    """One run of a program, and what its calls came to."""
+    """One run of a program, and the outcomes of its calls."""
 
     def __init__(self, program: str, mode: str, judged: int | None = None) -> None:
         self.mode, self.judged = mode, judged
@@ -138,15 +138,15 @@ class Run:
 
     @staticmethod
     def plain(function: Any = None, **options: Any) -> Any:
-        """What stands in for `jit`, and is used like it."""
+        """The replacement for `jit`, with the same interface."""
         return (lambda function: function) if function is None else function
 
     def call(self, function: Any, *args: Any, kind: str = "close") -> None:
-        """Call a function, and keep what comes of it."""
+        """Call a function and keep the outcome."""
         self.outcomes.append(self.outcome(kind, function, args, self.judged == len(self.outcomes)))
 
     def call_exact(self, function: Any, *args: Any) -> None:
-        """The same, for a function whose value is promised bit by bit."""
+        """The same, for a function whose value must agree bit by bit."""
         self.call(function, *args, kind="exact")
 
     def call_on_values(self, function: Any, *args: Any) -> None:
@@ -154,7 +154,7 @@ class Run:
         self.call(swept(function, self.mode != "compiled"), *args)
 
     def call_in_threads(self, function: Any, *calls: Sequence[Any]) -> None:
-        """Call a function with several arguments, each in a thread of its own."""
+        """Call a function with several arguments, each in its own thread."""
         found: list[Outcome | None] = [None] * len(calls)
 
         def work(k: int) -> None:
@@ -169,11 +169,11 @@ class Run:
         self.outcomes += [outcome or Outcome("thread") for outcome in found]
 
     def note(self, number: Any) -> None:
-        """Keep a number that is no result of a call."""
+        """Keep a number that is not the result of a call."""
         self.call(lambda: number)
 
     def outcome(self, kind: str, function: Any, args: tuple[Any, ...], judged: bool) -> Outcome:
-        """What a call comes to."""
+        """The outcome of a call."""
         eager = self.mode == "reference" or (self.mode == "eager" and not derives(function))
         try:
             result = function(*(lifted(args) if eager else args))
@@ -187,12 +187,12 @@ class Run:
                     moved = function(*lifted(args, lambda k, move=move: 1.0 + move * (1 + 0.37 * (-1) ** k)))
                     found.nearby.append(numbers_of(moved) if shape_of(moved) == found.shape else [])
                 except Exception:
-                    found.nearby.append([])  # judged by the others: what raises nearby is no number to be near to
+                    found.nearby.append([])  # judged by the other moves: an error nearby gives no number to compare
         return found
 
 
 def swept(function: Any, eager: bool) -> Any:
-    """A function that returns another one's result on Values with its gradient, by one sweep from all of the result."""
+    """A function that returns another one's result on Values with its gradient, by one sweep from the whole result."""
 
     def with_backward(*args: Any) -> Any:
         leaves, rebuild = flatten(args)
@@ -203,7 +203,7 @@ def swept(function: Any, eager: bool) -> Any:
         return result, [x.grad for x in inputs]
 
     def with_vjp(*args: Any) -> Any:
-        result, pullback = vjp(function, *args)  # on Values it leaves a graph, which says how sure each number is
+        result, pullback = vjp(function, *args)  # on Values it leaves a graph, which gives the margin of each number
         leaves, rebuild = flatten(result)
         return result, flatten(pullback(rebuild([seed for _, seed in zip(leaves, SEEDS)])))[0]
 
@@ -215,25 +215,25 @@ def swept(function: Any, eager: bool) -> Any:
 
 @dataclass
 class Verdict:
-    """What the comparison of a program's runs says; `failure` is empty if all is well."""
+    """The result of comparing a program's runs; `failure` is empty if they agree."""
 
     failure: str = ""
     what: str = ""
     counts: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str) -> None:
-        """One more of a kind."""
+        """Count one more of a kind."""
         self.counts[name] = self.counts.get(name, 0) + 1
 
 
 def check(program: str) -> Verdict:
-    """Run a program in all ways and compare."""
+    """Run a program with and without the compiler, and compare."""
     verdict = Verdict()
     try:
         with time_limit(REFERENCE_SECONDS):
             reference = Run(program, "reference").outcomes
     except TooSlowError:
-        return failed(verdict, "takes too long", "plain Python", 0, "an answer", "none")
+        return failed(verdict, "takes too long", "plain Python", 0, "a result", "none")
     for mode in ("eager", "compiled"):
         actual = Run(program, mode).outcomes
         if len(actual) != len(reference) and not any(outcome.error for outcome in (reference[-1:] + actual[-1:])):
@@ -251,7 +251,7 @@ def check(program: str) -> Verdict:
 
 @contextmanager
 def time_limit(seconds: int) -> Iterator[None]:
-    """Raise TooSlowError in the block after so many seconds."""
+    """Raise TooSlowError in the block after a number of seconds."""
 
     def stop(*_: Any) -> None:
         raise TooSlowError
@@ -294,7 +294,7 @@ def difference(expected: Outcome, actual: Outcome, judged: Callable[[], Outcome]
 
 
 def judge(expected: Outcome, actual: Sequence[float], verdict: Verdict) -> str:
-    """Whether numbers that differ do so within their margins, or are those of another branch that is near."""
+    """Whether numbers that differ are within their margins, or belong to another branch nearby."""
     margins = [margin if margin == margin else float("inf") for margin in expected.margins]
     wrong = [
         k
@@ -313,20 +313,20 @@ def judge(expected: Outcome, actual: Sequence[float], verdict: Verdict) -> str:
 
 
 def agree(x: float, y: float, ulps: int) -> bool:
-    """The same number but for a few last bits; every nan is like any other."""
+    """The same number except for a few last bits; all nans are equal."""
     if x == y or (isnan(x) and isnan(y)):
         return True
     return isfinite(x) and isfinite(y) and abs(x - y) <= ulps * ulp(max(abs(x), abs(y)))
 
 
 def near(x: float, y: float, margin: float) -> bool:
-    """Both finite and within a margin; where sums overflow (an infinite margin), their order decides."""
+    """Both finite and within a margin; if sums overflow (an infinite margin), the result depends on their order."""
     return abs(x - y) <= margin + 1e-300 if isfinite(x) and isfinite(y) else margin == float("inf")
 
 
 def similar(x: float, y: float, margin: float) -> bool:
-    """Near to a result for inputs that were moved."""
+    """Near a result for moved inputs."""
     return agree(x, y, ULPS) or near(x, y, margin + 1e-7 * abs(x))
 
 
-np.seterr(all="ignore")  # as `autograd` does with floats: IEEE arithmetic, no warnings
+np.seterr(all="ignore")  # like `autograd` on floats: IEEE arithmetic, no warnings

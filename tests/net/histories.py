@@ -1,4 +1,4 @@
-"""Random call histories: compiled functions, and everything that may happen to what they read between two calls."""
+"""Random call histories: compiled functions, and all changes between two calls to the things that they read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 
 from net.writer import Writer
 
-# What functions read from outside. Every name may be rebound or changed in place between two calls.
+# The things that functions read from outside. Each name may be rebound or changed in place between two calls.
 WORLD = """\
 K = 1.5
 MODE = "plus"
@@ -63,7 +63,7 @@ def around(c):
 
 inside, rebind = around(0.55)
 """
-READS = [  # numbers, some of them of the number t
+READS = [  # numbers, some of them functions of the number t
     "K", "S[0]", "sum(S)", "len(S)", "S[-1]", 'D["a"]', "sum(D.values())", "len(D)", "A[0]", "A.sum()", "W", "W * W",
     "U[0]", "sum(U)", "len(U)", "box.k", "box.some[1]", "box.scaled({t})", "helper({t})", "twice({t})", "inside({t})",
     "W.data", "sum([layer({t}) for layer in (helper, inside)])", '({t} if MODE == "plus" else -{t})',
@@ -76,7 +76,7 @@ READS = [  # numbers, some of them of the number t
 
 
 def histories(random: Random) -> str:
-    """A program."""
+    """Write a program."""
     w = Writer(random)
     w.lines = WORLD.splitlines()
     for name, parameters in (("f", "t"), ("g", "t, v")):
@@ -95,7 +95,7 @@ def histories(random: Random) -> str:
 
 
 def function_body(w: Writer, name: str) -> None:
-    """What a function of t (and of a list v) computes."""
+    """The body of a function of t (and of a list v)."""
     reads = [w.pick(READS).format(t="t") for _ in range(w.integer(1, 3))]
     if name == "g":
         reads.append(w.pick(["v[0]", "sum(v)", "len(v) * t", "v[-1] * t", "sum([q * q for q in v])", "max(v)"]))
@@ -114,7 +114,7 @@ def function_body(w: Writer, name: str) -> None:
 
 
 def call_f(w: Writer, rows: bool) -> None:
-    """A call of F, maybe on Values, in another thread, in several threads or without recording."""
+    """Write a call of F, maybe on Values, in another thread, in several threads or without recording."""
     given = [w.numbers_list(w.pick([1, 3, 9])) if rows else w.number() for _ in range(4)]
     calls = [f"call(F, {given[0]})"] * 6 + [
         f"call_on_values(F, {given[0]})",
@@ -132,7 +132,7 @@ def call_f(w: Writer, rows: bool) -> None:
 
 
 def call_g(w: Writer, rows: bool) -> None:
-    """A call of G on a list or an array; on one of its own if G changes it."""
+    """Write a call of G on a list or an array; on its own one if G changes it."""
     given = w.pick(["P", "P", "Q", w.numbers_list(2), w.numbers_list(3), f"({w.numbers_list(2)})", "tuple(P)"])
     if "\n    v[" in w.text():
         given = f"list({given})"
@@ -218,7 +218,7 @@ def argument(w: Writer) -> None:
 
 
 def renew(w: Writer) -> None:
-    """Copy or pickle a compiled function, or compile anew."""
+    """Copy or pickle a compiled function, or compile it again."""
     name = w.pick(["F", "G"])
     w.line(
         w.pick(

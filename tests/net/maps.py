@@ -1,4 +1,4 @@
-"""Random compositions of maps: reduced and not, nested, sharing arguments, and their gradients and Hessians."""
+"""Random compositions of maps: reduced or not, nested, with shared arguments; their gradients and Hessians."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ARGUMENTS = ["a", "b", "w", "X", "L", "T", "D"]
 
 
 def maps(random: Random) -> str:
-    """A program."""
+    """Write a program."""
     w = Writer(random)
     w.numbers = ["a", "b", "w[0]", "w[1]"]
     rows, columns = w.pick([1, 2, 3, 5, 8, 9, 17]), w.pick([1, 2, 3])
@@ -25,13 +25,13 @@ def maps(random: Random) -> str:
 
 
 def statement(w: Writer, rows: int, columns: int) -> None:
-    """A number or a column by way of a map."""
+    """A number or a column, computed by a map."""
     new = w.name()
     reduce = w.pick(['"sum"', '"mean"', '"mean"', "None"])
     text = mapped(w, rows, columns, reduce)
     if reduce == "None":
         w.line(f"{new}s = {text}")
-        w.lists.append(f"{new}s")  # a column of its own, for later maps
+        w.lists.append(f"{new}s")  # a new column, for later maps
         text = w.pick(
             [f"sum({new}s)", f"am.mean({new}s)", f"{new}s[0]", f"sum([q * {w.expression(0)} for q in {new}s])"]
         )
@@ -75,7 +75,7 @@ def mapped(w: Writer, rows: int, columns: int, reduce: str) -> str:
 
 
 def row(w: Writer) -> str:
-    """What is computed of a row: a number, maybe by a map inside."""
+    """The computation on a row: a number, maybe with an inner map."""
     plain = f"{w.expression(1)} * {w.expression(0)} + {w.expression(0)}"
     inner, a, b = w.name("s"), w.expression(0), w.expression(0)
     reduction = w.pick(['"sum"', '"mean"'])
@@ -96,7 +96,7 @@ def row(w: Writer) -> str:
 
 
 def calls(w: Writer, rows: int, columns: int) -> None:
-    """A compiled transform of f by shared and mapped arguments, and calls of it."""
+    """A compiled transform of f by shared and mapped arguments, and its calls."""
     argnums = w.pick(["0", "2", "3", "4", "(0, 1)", "(0, 3)", "(2, 5)", "6", "(0, 2, 4, 6)", "1"])
     small = "0" if rows > 5 else argnums
     transform = w.pick(

@@ -1,4 +1,4 @@
-"""Random Python programs: a function of two numbers and a list, its transforms, and calls of what is compiled."""
+"""Random Python programs: a function of two numbers and a list, its compiled transforms, and their calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 
 from net.writer import Writer
 
-SIZE = 6  # statements in a block, at most
+SIZE = 6  # the most statements in a block
 TRANSFORMS = [  # of f(x, y, w), and whether its arguments are rows
     ("f", False),
     ("value_and_grad(f, (0, 1, 2))", False),
@@ -23,7 +23,7 @@ TRANSFORMS = [  # of f(x, y, w), and whether its arguments are rows
 
 
 def programs(random: Random) -> str:
-    """A program."""
+    """Write a program."""
     w = Writer(random)
     w.numbers = ["x", "y", "w[0]", "w[1]"]
     w.lists = ["w"]
@@ -37,7 +37,7 @@ def programs(random: Random) -> str:
 
 
 def calls(w: Writer) -> None:
-    """A compiled transform, and calls of it one after the other: others may take other branches."""
+    """A compiled transform, and several calls of it, which may take other branches."""
     transform, rows = w.pick(TRANSFORMS)
     accurate = w.pick(["", ", accurate=True"])
     compiled = w.name("compiled")
@@ -68,14 +68,14 @@ def body(w: Writer, size: int) -> None:
 
 
 def block(w: Writer, head: str, size: int) -> None:
-    """Statements under a head, the last of them an assignment."""
+    """Statements under a head; the last is an assignment."""
     with w.block(head):
         body(w, size // 3)
         assign(w, size)
 
 
 def assign(w: Writer, size: int) -> None:
-    """A new number, or another one for an old name."""
+    """A new number, or a new value for an old name."""
     text = w.expression()
     if w.assignable and w.often(6):
         target = w.pick(w.assignable)
@@ -133,7 +133,7 @@ def while_loop(w: Writer, size: int) -> None:
 
 
 def make_list(w: Writer, size: int) -> None:
-    """A list, and something that happens to it."""
+    """A list, and an operation on it."""
     new = w.name("some")
     a, b, c = w.expression(1), w.expression(1), w.expression(0)
     w.line(f"{new} = [{a}, {b}, {c}]")
@@ -156,7 +156,7 @@ def make_list(w: Writer, size: int) -> None:
 
 
 def make_dict(w: Writer, size: int) -> None:
-    """A dict, and something that happens to it."""
+    """A dict, and an operation on it."""
     new = w.name("d")
     w.line(f'{new} = {{"a": {w.expression(1)}, "b": {w.expression(0)}}}')
     for _ in range(w.integer(0, 2)):
@@ -175,7 +175,7 @@ def make_dict(w: Writer, size: int) -> None:
 
 
 def make_tuple(w: Writer, size: int) -> None:
-    """Numbers that change places."""
+    """Numbers that are swapped by a tuple."""
     one, other = w.name(), w.name()
     w.line(f"{one}, {other} = {w.expression(1)}, {w.expression(1)}")
     if w.often(5):
@@ -185,7 +185,7 @@ def make_tuple(w: Writer, size: int) -> None:
 
 
 def helper(w: Writer, size: int) -> None:
-    """A function inside, that closes over what is around it."""
+    """An inner function with a closure."""
     new, parameter = w.name("g"), w.name("t")
     with w.block(f"def {new}({parameter}):", new_function=True):
         w.numbers += [parameter] * 3
@@ -212,7 +212,7 @@ def recursion(w: Writer, size: int) -> None:
 
 
 def late_closures(w: Writer, size: int) -> None:
-    """Functions made in a loop, which see its name as it is when they are called."""
+    """Functions made in a loop, which see its variable as it is when they are called."""
     new, each = w.name("later"), w.name("i")
     bound = w.pick([f"lambda t: t * {each}", f"lambda t, {each}={each}: t * {each}"])
     w.line(f"{new} = [{bound} for {each} in [{w.expression(1)}, {w.expression(0)}]]")
@@ -220,7 +220,7 @@ def late_closures(w: Writer, size: int) -> None:
 
 
 def layers(w: Writer, size: int) -> None:
-    """A number that goes through several functions."""
+    """A number passed through several functions."""
     new, each = w.name(), w.name("layer")
     many = ", ".join(w.function(1) for _ in range(2))
     w.line(f"{new} = {w.expression(1)}")
@@ -231,7 +231,7 @@ def layers(w: Writer, size: int) -> None:
 
 
 def error(w: Writer, size: int) -> None:
-    """An exception that the function raises, or catches."""
+    """An exception that the function raises or catches."""
     if w.often(5):
         w.line(f"if {w.condition(0)} and {w.expression(0)} > 1.75:")
         w.line('    raise ValueError("not here")')
@@ -245,7 +245,7 @@ def error(w: Writer, size: int) -> None:
 
 
 def truth(w: Writer, size: int) -> None:
-    """A comparison that is used as the bool that it is."""
+    """A comparison that is used as a bool."""
     new, truth = w.name(), w.name("c")
     w.line(f"{truth} = {w.condition(0)}")
     a, b = w.expression(0), w.expression(0)
@@ -267,7 +267,7 @@ def truth(w: Writer, size: int) -> None:
     w.assignable.append(new)
 
 
-# How often, and how, a statement is written.
+# The weight and the writer of each kind of statement.
 STATEMENTS: list[tuple[int, Callable[[Writer, int], None]]] = [
     (5, assign),
     (3, branch),

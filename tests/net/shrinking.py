@@ -1,4 +1,4 @@
-"""Failing programs made small: statements, parts of expressions and rows are left out while the failure stays."""
+"""Shrink failing programs: leave out statements, parts of expressions and rows while the failure stays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Field = tuple[ast.AST, str]
 
 
 def shrunk(program: str, fails: Callable[[str], bool], seconds: float = 300.0) -> str:
-    """The smallest program found in the time that still fails in the same way."""
+    """The smallest program found in the given time that still fails in the same way."""
     end = time.monotonic() + seconds
     found = True
     while found and time.monotonic() < end:
@@ -25,7 +25,7 @@ def shrunk(program: str, fails: Callable[[str], bool], seconds: float = 300.0) -
 
 
 def smaller(program: str) -> Iterator[str]:
-    """Programs with something left out, the largest things first."""
+    """Programs with one thing left out, the largest first."""
     tree = ast.parse(program)
     for change in (without_statements, without_rows, without_parts):
         for node in list(ast.walk(tree)):
@@ -37,7 +37,7 @@ def smaller(program: str) -> Iterator[str]:
 
 
 def without_statements(node: ast.AST, value: object) -> Iterator[list[ast.stmt]]:
-    """A block without some of its statements, or with the inside of one in its place."""
+    """A block without some of its statements, or with a statement replaced by its body."""
     if not (isinstance(value, list) and value and isinstance(value[0], ast.stmt)):
         return
     size = len(value)
@@ -55,7 +55,7 @@ def without_statements(node: ast.AST, value: object) -> Iterator[list[ast.stmt]]
 
 
 def without_rows(node: ast.AST, value: object) -> Iterator[ast.expr]:
-    """A call in which every list as long as its longest has one or all but one element fewer."""
+    """A call in which all lists of the same length are cut to one element, to half, or by one element."""
     if not (isinstance(node, ast.Expr) and isinstance(value, ast.Call)):
         return
     lists = [part for part in ast.walk(value) if isinstance(part, ast.List)]
@@ -72,7 +72,7 @@ def without_rows(node: ast.AST, value: object) -> Iterator[ast.expr]:
 
 
 def without_parts(node: ast.AST, value: object) -> Iterator[object]:
-    """An expression's part in its place; a container or call without one of its parts; a plain number."""
+    """Replace an expression by a part of it, by a plain number, or by a container or call without one of its parts."""
     if isinstance(value, ast.expr):
         yield from parts(value)
     elif isinstance(value, list) and value and isinstance(value[0], ast.expr):
@@ -84,7 +84,7 @@ def without_parts(node: ast.AST, value: object) -> Iterator[object]:
 
 
 def parts(expression: ast.expr) -> Iterator[ast.expr]:
-    """What may stand in the place of an expression."""
+    """The expressions that may replace an expression."""
     for child in ast.iter_child_nodes(expression):
         if isinstance(child, ast.expr):
             yield child

@@ -1,4 +1,4 @@
-"""A child process that checks programs one after the other, and may hang or crash without harm."""
+"""A child process that checks programs one after the other; it may hang or crash without harm."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 
 from net.checks import Verdict, check
 
-SECONDS = 30.0  # a program that takes longer has failed
+SECONDS = 30.0  # a program that takes longer fails
 READY = "ready\n"
-WARM = "call(jit(lambda x: x * x), 1.0)"  # loads and starts what every program needs
+WARM = "call(jit(lambda x: x * x), 1.0)"  # loads and starts everything that programs need
 MEMORY = 4 << 30  # bytes that a program may use
 
 
@@ -28,7 +28,7 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
 
     def check(self, program: str) -> Verdict:
-        """The verdict on a program; a hang and a crash are verdicts, too."""
+        """The verdict on a program; a hang and a crash are verdicts too."""
         if self.process is None:
             self.start()
         process = self.process
@@ -74,10 +74,10 @@ class Worker:
 
 
 def main() -> None:
-    """Check programs from standard input, each in a process of its own: nothing is left over from another."""
+    """Check programs from standard input, each in its own process, so that none affects another."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.dup(1)
-    os.dup2(2, 1)  # what a program prints is no answer
+    os.dup2(2, 1)  # output of a program must not mix with the answers
     check(WARM)
     os.write(answers, READY.encode())
     for line in sys.stdin:

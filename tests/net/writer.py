@@ -1,4 +1,4 @@
-"""How random programs are written: names in scope, lines, expressions and conditions of ordinary Python."""
+"""Write random programs: names in scope, lines, expressions and conditions of ordinary Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Writer:
-    """Writes a program line by line; every choice is drawn from a source of random numbers.
+    """Writes a program line by line; a source of random numbers makes every choice.
 
     Attributes
     ----------
@@ -40,17 +40,17 @@ class Writer:
         return self.random.randint(low, high)
 
     def often(self, tenths: int = 5) -> bool:
-        """True so many times in ten."""
+        """True with a probability of `tenths` tenths."""
         return self.random.random() * 10 < tenths
 
     def number(self, special: int = 0) -> str:
-        """A number of two decimals between -2 and 2 that few others equal; in so many of ten cases a special one."""
+        """A number of two decimals between -2 and 2, mostly unique; with some probability a special one."""
         if special and self.often(special):
             return str(self.pick(["0.0", "1.0", "-1.0", "0.5", "-0.0", "2", "1e-9", "30.0"]))
         return repr((self.integer(-200, 200) or 50) / 100)
 
     def recent(self, names: Sequence[str]) -> str:
-        """One of the names, more likely one of the last few: what is made is used."""
+        """One of the names, more likely one of the last few, so that new names are used."""
         return str(self.pick(names[-4:] if self.often(6) else names))
 
     def numbers_list(self, count: int, special: int = 0) -> str:
@@ -70,7 +70,7 @@ class Writer:
 
     @contextmanager
     def block(self, head: str, new_function: bool = False) -> Iterator[None]:
-        """Indented lines under a head; names made in them are forgotten after it."""
+        """Indented lines under a head; names made in them are out of scope afterwards."""
         kept = self.numbers[:], self.assignable[:], self.lists[:], self.functions[:]
         self.line(head)
         self.depth += 1
@@ -81,7 +81,7 @@ class Writer:
         self.numbers, self.assignable, self.lists, self.functions = kept
 
     def text(self) -> str:
-        """What was written."""
+        """The text written so far."""
         return "\n".join(self.lines) + "\n"
 
     # ---- expressions -----------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class Writer:
         return str(chosen)
 
     def transform(self, depth: int) -> str:
-        """A number by way of a transform of a function in scope, or of a new one."""
+        """A number from a transform of a function in scope, or of a new one."""
         g = self.function(depth)
         a, b, c = self.expression(0), self.expression(0), self.expression(depth)
         some = self.pick(self.lists) if self.lists and self.often() else f"[{a}, {b}, {c}]"
@@ -132,7 +132,7 @@ class Writer:
         )
 
     def function(self, depth: int) -> str:
-        """A function of one number: one in scope, or a lambda that closes over what is."""
+        """A function of one number: one in scope, or a lambda that closes over names in scope."""
         if self.functions and self.often(6):
             return self.recent(self.functions)
         parameter = self.name("t")
@@ -166,7 +166,7 @@ def _list_form(template: str) -> Callable[[Writer, int], str]:
     return write
 
 
-# How often, and how, an expression is written.
+# The weight and the writer of each kind of expression.
 FORMS: list[tuple[int, Callable[[Writer, int], str]]] = [
     (6, _binary("+")),
     (6, _binary("*")),
