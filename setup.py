@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = {"autograd._value": "autograd/_value.c", "autograd.jit._call": "autograd/jit/_call.c"}
+SOURCES = {"autograd._value": "autograd/_c/module.c", "autograd.jit._call": "autograd/jit/_call.c"}
 # A product that is added stays rounded twice, as in Python; nobody asks errno whether exp overflowed.
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
@@ -35,7 +35,7 @@ class OptionalBuild(build_ext):
 
 setup(
     ext_modules=[
-        Extension(name, [source], depends=list(map(str, Path(source).parent.glob("_*.h"))), optional=True)
+        Extension(name, [source], depends=list(map(str, Path(source).parent.glob("*.h"))), optional=True)
         for name, source in SOURCES.items()
         if Path(source).exists()
     ],

@@ -1,8 +1,8 @@
-"""Write autograd/_rules.h: the table of rules.py in C, from the rows themselves called on symbols.
+"""Write autograd/_c/rules.h: the table of rules.py in C, from the rows themselves called on symbols.
 
     python tools/generate_rules.py
 
-The local derivatives become C expressions; the values are functions named value_ROW, of _functions.h or, for the
+The local derivatives become C expressions; the values are functions named value_ROW, of _c/functions.h or, for the
 rows in FROM_PYTHON, the row's own Python function. A test proves that the committed header is current.
 """
 
@@ -25,7 +25,7 @@ from autograd.rules import TABLE, Rule  # noqa: E402 (the package beside this sc
 from autograd.symbols import Arithmetic  # noqa: E402
 
 SIGNS = {"add": "+", "sub": "-", "mul": "*"}
-HEADER = ROOT / "autograd" / "_rules.h"
+HEADER = ROOT / "autograd" / "_c" / "rules.h"
 # What C cannot say bit for bit: Python has its own gamma, lgamma, hypot and rounding to digits; SciPy has the others.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
 IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python altogether
@@ -174,7 +174,7 @@ def switch(head: str, cases: list[str], otherwise: str) -> str:
 
 
 def header() -> str:
-    """The text of _rules.h."""
+    """The text of _c/rules.h."""
     fixed = [rule for rule in TABLE.values() if rule.arity is not None]
     many = [rule for rule in TABLE.values() if rule.arity is None and rule.name not in IN_PYTHON]
     fixed_values, fixed_derivatives = map(list, zip(*map(case, fixed)))

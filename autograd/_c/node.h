@@ -26,7 +26,7 @@ typedef struct Value {
     PyObject *weakrefs;
     double grad;
     union {
-        uint64_t mark; /* of sweeps (see _sweep.h); in a dead node, the next dead one */
+        uint64_t mark; /* of sweeps (see sweep.h); in a dead node, the next dead one */
         double adjoint;
     };
     uint32_t count;
@@ -57,7 +57,7 @@ static inline Slots slots_of(Value *node)
 /* While the compiler captures a program, in whatever thread, Python code says what a Value's number is. */
 static inline bool capturing(void) { return PyList_GET_SIZE(captures) > 0; }
 
-#include "_memory.h"
+#include "memory.h"
 
 /* ---- dying ----
 Without recursion: a node whose last reference goes is put on a list and has its turn later. An instance of a

@@ -24,11 +24,11 @@ graphs.py and math.py. `NOT_MINE` says so. */
 
 static double from_python(int rule, int count, const double *x);
 
-#include "_functions.h"
-#include "_rules.h"
+#include "functions.h"
+#include "rules.h"
 /* in this order */
-#include "_node.h"
-#include "_sweep.h"
+#include "node.h"
+#include "sweep.h"
 
 /* ---- operations: a row on operands ---- */
 
