@@ -1,7 +1,8 @@
 """The float functions of the table: the standard library's, made total by IEEE 754.
 
-The `math` module raises where IEEE arithmetic has an answer: `math.log(0)` is a ValueError here, -inf there.
-Every function below takes floats and returns a float, whatever it is given.
+The `math` module raises where IEEE arithmetic has an answer: `math.log(0.0)` is a ValueError, and -inf here.
+Every function below takes floats and returns a float for any of them. `floor_divide`, `modulo`, `maximum`, `minimum`
+and `logsumexp` stand for formulas of the table, which would be slower; a test compares their bits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from decimal import Decimal
 from fractions import Fraction
 from math import inf, isfinite, isnan, nan
 from numbers import Complex, Real
-
-LN2 = math.log(2.0)
-SQRT_HALF = math.sqrt(0.5)
 
 
 def is_real(number: object) -> bool:
@@ -81,20 +79,39 @@ def _why_not_real(number: object) -> str:
 
 
 def _total(
-    function: Callable[..., float],
-    domain: Callable[..., float] = lambda *x: nan,
-    overflow: Callable[..., float] = lambda *x: inf,
-) -> Callable[..., float]:
+    function: Callable[[float], float],
+    domain: Callable[[float], float] = lambda x: nan,
+    overflow: Callable[[float], float] = lambda x: inf,
+) -> Callable[[float], float]:
     """`function` with an answer where it would raise ValueError (`domain`) or OverflowError."""
 
     @functools.wraps(function)
-    def total(*x: float) -> float:
+    def total(x: float) -> float:
         try:
-            return function(*x)
+            return function(x)
         except ValueError:
-            return domain(*x)
+            return domain(x)
         except OverflowError:
-            return overflow(*x)
+            return overflow(x)
+
+    return total
+
+
+def _total_of_two(
+    function: Callable[[float, float], float],
+    domain: Callable[[float, float], float] = lambda x, y: nan,
+    overflow: Callable[[float, float], float] = lambda x, y: inf,
+) -> Callable[[float, float], float]:
+    """`_total` for a function of two numbers; one definition for any number of them would be slower."""
+
+    @functools.wraps(function)
+    def total(x: float, y: float) -> float:
+        try:
+            return function(x, y)
+        except ValueError:
+            return domain(x, y)
+        except OverflowError:
+            return overflow(x, y)
 
     return total
 
@@ -139,15 +156,15 @@ sinh = _total(math.sinh, overflow=lambda x: copysign(inf, x))
 cosh = _total(math.cosh)
 acosh = _total(math.acosh)
 atanh = _total(math.atanh, lambda x: copysign(inf, x) if abs(x) == 1.0 else nan)
-fmod = _total(math.fmod)
-remainder = _total(math.remainder)
+fmod = _total_of_two(math.fmod)
+remainder = _total_of_two(math.remainder)
 lgamma = _total(math.lgamma, lambda x: inf)
 gamma = _total(
     math.gamma,
     lambda x: copysign(inf, x) if x == 0.0 else nan,
     lambda x: copysign(inf, x),
 )
-power = _total(math.pow, _pow_pole, lambda x, y: -inf if x < 0.0 and _odd(y) else inf)
+power = _total_of_two(math.pow, _pow_pole, lambda x, y: -inf if x < 0.0 and _odd(y) else inf)
 
 
 def divide(x: float, y: float) -> float:
@@ -192,12 +209,7 @@ def _round(x: float, digits: float) -> float:
     return round(x, int(digits)) if isfinite(x) else x
 
 
-round_digits = _total(_round, overflow=lambda x, digits: copysign(inf, x))
-
-
-def sign(x: float) -> float:
-    """-1, 0 or 1; 0 keeps its sign and nan is nan."""
-    return copysign(1.0, x) if x < 0.0 or x > 0.0 else x
+round_digits = _total_of_two(_round, overflow=lambda x, digits: copysign(inf, x))
 
 
 def fma(x: float, y: float, z: float) -> float:
@@ -215,24 +227,6 @@ def fma(x: float, y: float, z: float) -> float:
         return inf if total > 0 else -inf
 
 
-def sigmoid(x: float) -> float:
-    """1 / (1 + exp(-x)), from the side where exp does not overflow."""
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
-
-
-def softplus(x: float) -> float:
-    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-abs(x)))."""
-    return (x if not x < 0.0 else 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-def logaddexp(x: float, y: float) -> float:
-    """log(exp(x) + exp(y)) without overflow."""
-    return x + LN2 if x == y else maximum((x, y)) + math.log1p(math.exp(-abs(x - y)))
-
-
 def logsumexp(xs: Sequence[float]) -> float:
     """log of the sum of the exponentials; the largest term is taken out, the rest go through log1p."""
     largest = maximum(xs)
@@ -240,41 +234,6 @@ def logsumexp(xs: Sequence[float]) -> float:
         return largest
     at = list(xs).index(largest)  # left out, not subtracted: (1 + 1e-20) - 1 is 0
     return largest + math.log1p(sum_(math.exp(x - largest) for i, x in enumerate(xs) if i != at))
-
-
-def relu(x: float) -> float:
-    """x where it is positive, else 0 (nan is nan)."""
-    return 0.0 if x <= 0.0 else x
-
-
-def leaky_relu(x: float, slope: float) -> float:
-    """x where it is positive, else slope * x."""
-    return x if x > 0.0 else slope * x
-
-
-def elu(x: float, alpha: float) -> float:
-    """x where it is positive, else alpha * (exp(x) - 1)."""
-    return x if x > 0.0 else alpha * expm1(x)
-
-
-def silu(x: float) -> float:
-    """x * sigmoid(x); 0 in the limit x = -inf."""
-    return -0.0 if x == -inf else x * sigmoid(x)
-
-
-def gelu(x: float) -> float:
-    """x * Φ(x) with the normal distribution function Φ, through erfc so that no digits are lost."""
-    return -0.0 if x == -inf else 0.5 * x * math.erfc(-x * SQRT_HALF)
-
-
-def clip(x: float, low: float, high: float) -> float:
-    """x held between low and high."""
-    return low if x < low else high if x > high else x
-
-
-def where(condition: float, x: float, y: float) -> float:
-    """x if the condition is not 0, else y."""
-    return x if condition else y
 
 
 def sum_(xs: Iterable[float]) -> float:
@@ -290,22 +249,6 @@ def fsum(xs: Sequence[float]) -> float:
         return nan
     except OverflowError:  # of a part of the sum: the whole may be in range all the same
         return to_float(sum(map(Fraction, xs))) if all(map(isfinite, xs)) else sum_(xs)
-
-
-def prod(xs: Sequence[float]) -> float:
-    """The product from left to right; 1 for none."""
-    return functools.reduce(operator.mul, xs, 1.0)
-
-
-def mean(xs: Sequence[float]) -> float:
-    """The sum over the count."""
-    return sum_(xs) / len(xs)
-
-
-def dot(xs: Sequence[float]) -> float:
-    """The inner product of the first half of the operands with the second."""
-    half = len(xs) // 2
-    return sum_(map(operator.mul, xs[:half], xs[half:]))
 
 
 def maximum(xs: Sequence[float]) -> float:
