@@ -7,9 +7,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = {"autograd._value": "autograd/_c/module.c", "autograd.jit._call": "autograd/jit/_call.c"}
-# A product that is added stays rounded twice, as in Python; nobody asks errno whether exp overflowed.
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
+# a * b + c keeps both roundings, as in Python; errno is never read.
 FLAGS = {"msvc": ["/std:c11", "/fp:precise"], "unix": ["-O3", "-ffp-contract=off", "-fno-math-errno"]}
 
 

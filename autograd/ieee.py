@@ -44,7 +44,7 @@ def to_float(number: object) -> float:
 
 
 def refuse_masked(array: object, path: str = "") -> None:
-    """Raise for a masked array: its elements, one by one, do not say which of them are masked.
+    """Raise for a masked array: its elements do not show which of them are masked.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def refuse_masked(array: object, path: str = "") -> None:
     if hasattr(array, "filled") and hasattr(array, "compressed") and array.mask.any():  # type: ignore[attr-defined]
         raise TypeError(
             f"{path + ': ' if path else ''}a {type(array).__name__} would lose its mask here: pass .filled(number) "
-            "with the number for what is masked, or .compressed() without what is masked"
+            "to replace the masked elements, or .compressed() to leave them out"
         )
 
 
@@ -83,7 +83,7 @@ def _total(
     domain: Callable[[float], float] = lambda x: nan,
     overflow: Callable[[float], float] = lambda x: inf,
 ) -> Callable[[float], float]:
-    """`function` with an answer where it would raise ValueError (`domain`) or OverflowError."""
+    """`function` with a result where it would raise ValueError (`domain`) or OverflowError (`overflow`)."""
 
     @functools.wraps(function)
     def total(x: float) -> float:
@@ -117,7 +117,7 @@ def _total_of_two(
 
 
 def _pole(at: float) -> Callable[[float], float]:
-    """-inf at the pole, nan outside the domain: how every logarithm ends."""
+    """-inf at the pole and nan outside the domain, as every logarithm has it."""
     return lambda x: -inf if x == at else nan
 
 
@@ -148,7 +148,7 @@ acos = _total(math.acos)
 
 
 def copysign(x: float, y: float) -> float:
-    """|x| with the sign of y; that of a nan, which differs from one machine and library to another, counts as plus."""
+    """|x| with the sign of y. A nan counts as positive: its sign differs between machines and libraries."""
     return abs(x) if isnan(y) else math.copysign(x, y)
 
 
@@ -201,7 +201,7 @@ def trunc(x: float) -> float:
 
 
 def rint(x: float) -> float:
-    """The nearest whole number, the even one of two."""
+    """The nearest whole number; the even one if two are equally near."""
     return copysign(float(round(x)), x) if isfinite(x) else x
 
 
@@ -228,16 +228,16 @@ def fma(x: float, y: float, z: float) -> float:
 
 
 def logsumexp(xs: Sequence[float]) -> float:
-    """log of the sum of the exponentials; the largest term is taken out, the rest go through log1p."""
+    """The log of the sum of the exponentials: the largest term is taken out, and the rest goes through log1p."""
     largest = maximum(xs)
     if not isfinite(largest):
         return largest
-    at = list(xs).index(largest)  # left out, not subtracted: (1 + 1e-20) - 1 is 0
+    at = list(xs).index(largest)  # left out of the sum, not subtracted from it: (1 + 1e-20) - 1 is 0
     return largest + math.log1p(sum_(math.exp(x - largest) for i, x in enumerate(xs) if i != at))
 
 
 def sum_(xs: Iterable[float]) -> float:
-    """The sum from left to right: the builtin compensates from Python 3.12 on, machine code does not."""
+    """The sum from left to right, as in machine code. The builtin compensates rounding errors from Python 3.12 on."""
     return functools.reduce(operator.add, xs, 0.0)
 
 
@@ -247,7 +247,7 @@ def fsum(xs: Sequence[float]) -> float:
         return math.fsum(xs)
     except ValueError:
         return nan
-    except OverflowError:  # of a part of the sum: the whole may be in range all the same
+    except OverflowError:  # of a partial sum: the whole sum may still be in range
         return to_float(sum(map(Fraction, xs))) if all(map(isfinite, xs)) else sum_(xs)
 
 
@@ -274,7 +274,7 @@ def _scipy_special(name: str) -> Callable[..., float]:
 
 
 def digamma(x: float) -> float:
-    """The logarithmic derivative of the gamma function; nan at its poles, the whole numbers up to 0."""
+    """The logarithmic derivative of the gamma function; nan at its poles 0, -1, -2, …."""
     return nan if x == -inf or (x <= 0.0 and x == math.floor(x)) else float(_scipy_special("psi")(x))
 
 
@@ -288,7 +288,7 @@ def polygamma(order: float, x: float) -> float:
     if not isfinite(order) or order < 0.0 or order != math.floor(order) or x == -inf:
         return nan
     n = int(order)
-    if x < 0.0 and x != math.floor(x):  # SciPy counts up from x one by one
+    if x < 0.0 and x != math.floor(x):  # where SciPy would count up from x in steps of 1
         if n > 170:  # n! is beyond the range, and the nearest pole decides the sign
             return inf if n % 2 else -copysign(inf, math.remainder(x, 1.0))
         turned = float(_scipy_special("polygamma")(n, 1.0 - x))
@@ -297,7 +297,7 @@ def polygamma(order: float, x: float) -> float:
 
 
 def _derivative_of_cot(n: int, x: float) -> float:
-    """The n-th derivative of cot(πx): a polynomial in c = cot(πx), for c' = -π(1 + c²)."""
+    """The n-th derivative of cot(πx): a polynomial in c = cot(πx), because c' = -π(1 + c²)."""
     coefficients = [0.0, 1.0]
     for _ in range(n):
         slopes = [-math.pi * k * p for k, p in enumerate(coefficients)][1:]

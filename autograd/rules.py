@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 from autograd import ieee
 
-Number: TypeAlias = Any  # a float, a Value or a compiler's symbol: whatever does arithmetic
+Number: TypeAlias = Any  # a float, a Value, a symbol of the compiler: anything that does arithmetic
 Interval: TypeAlias = tuple[float, float]
 Corner: TypeAlias = tuple[float, tuple[float | None, ...]]
 
@@ -45,14 +45,14 @@ class Rule:
     arity : int or None
         Number of operands; None for any number.
     domain : tuple of (low, high)
-        The open interval in which each operand keeps the value real, finite and differentiable (but for kinks). It is
-        empty, (0, 0), for a whole number by which there is no derivative, such as the order of `polygamma`.
+        For each operand the open interval in which the value is real, finite and, except at kinks, differentiable. It
+        is empty, (0, 0), for an operand without a derivative, such as the order of `polygamma`.
     kink : callable or None
         Zero exactly where the primitive is not differentiable inside its domain; operands as for `value`.
     corners : mapping
         Operands → (value, local derivatives): the convention at every kink and boundary point.
     module : str
-        Where the row can be imported from, by its name (for pickling).
+        The module that has the row under its name; a pickle imports it from there.
     formula : callable or None
         The value of a composite row in terms of simpler rows, on any kind of number; called as `value` is. None for
         all other rows.
@@ -80,7 +80,7 @@ class Rule:
     formula: Callable[..., Number] | None = None
 
     def __call__(self, *operands: Number) -> Number:
-        """Apply the primitive: floats give a float, anything else is asked for its own way (`apply_rule`)."""
+        """Apply the primitive: numbers give a float; the class of any other operand decides, by its `apply_rule`."""
         handler: Any = None
         floats = True
         for kind in map(type, operands):
@@ -197,31 +197,31 @@ def _square(x: Number) -> Number:
 
 
 def _cosine(a: Number, b: Number, y: Number) -> Number:
-    """a / y where y = hypot(a, b), from the slope b / a where a / y is nearly 1: its derivatives keep their digits."""
+    """a / y for y = hypot(a, b); from the slope b / a where it is nearly 1, so that its derivatives keep their digits."""
     flat = abs(a) > abs(b)
     slope = div(select(flat, b, 0.0), select(flat, a, 1.0))
     return select(y == 0.0, 0.0, select(flat, div(copysign(1.0, a), hypot(1.0, slope)), div(a, y)))
 
 
 def _square_of_sech(x: Number) -> Number:
-    """1 / cosh² x, where 1 - tanh² x has no digits left and cosh x overflows."""
+    """1 / cosh² x, by way of exp(-2|x|): 1 - tanh² x may have no digits left, and cosh x may overflow."""
     e = exp(-2.0 * abs(x))
     return div(4.0 * e, _square(1.0 + e))
 
 
 def _bell(square: Number) -> Number:
-    """exp(-square), a constant 0 where it has underflowed: its derivatives are 0 there, not 0 times infinity."""
+    """exp(-square). Where it underflows it is the constant 0, so its derivatives are 0 and not 0 times infinity."""
     return select(square < 800.0, exp(-square), 0.0)
 
 
 def _shares(xs: Sequence[Number]) -> list[Number]:
-    """Each part of the sum: exp(x - logsumexp) is off by as much as a large logsumexp is rounded, its share is not."""
+    """Each x over the sum of all: an error of logsumexp changes all exp(x - logsumexp) by one factor, which cancels."""
     total = sum(*xs)
     return [div(x, total) for x in xs]
 
 
 def _shared(xs: Sequence[Number], below: Callable[[Number], Any]) -> list[Number]:
-    """A tie is shared equally; whoever is `below` the winner was not selected and gets no message."""
+    """A tie is shared equally; an operand `below` the winner was not selected and gets no message."""
     tied = 0.0
     for x in xs:
         tied = tied + select(below(x), 0.0, 1.0)
@@ -371,7 +371,7 @@ round     = _row("round", "round", ieee.round_digits, lambda x, n, y: 0.0, lambd
 sign      = _composite("sign",  "sign",  lambda x: select(x < 0.0, -1.0, select(x > 0.0, 1.0, x)), lambda x, y: 0.0, kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
 floordiv  = _composite("floordiv", "//", _floordiv, lambda a, b, y: 0.0, lambda a, b, y: 0.0, fast=ieee.floor_divide, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (2.0, (0.0, 0.0))})
 
-# ---- remainders: y = a - q b with a whole q, which is constant but for jumps -----------------------------------------
+# ---- remainders: y = a - q b with a whole number q, which is constant between jumps ----------------------------------
 mod       = _composite("mod", "mod", _mod,               lambda a, b, y: 1.0, lambda a, b, y: -floordiv(a, b), fast=ieee.modulo, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
 fmod      = _row("fmod",      "fmod",      ieee.fmod,      lambda a, b, y: 1.0, lambda a, b, y: -copysign(floordiv(abs(a), abs(b)), a * b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
 remainder = _row("remainder", "remainder", ieee.remainder, lambda a, b, y: 1.0, lambda a, b, y: -copysign(floordiv(abs(a), abs(b)) + select(copysign(1.0, y) * copysign(1.0, a) < 0.0, 1.0, 0.0), a * b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a + 0.5 * b, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})

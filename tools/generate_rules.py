@@ -1,4 +1,4 @@
-"""Write autograd/_c/rules.h: the table of rules.py in C, from the rows themselves called on symbols.
+"""Write autograd/_c/rules.h: the table of rules.py in C, made by calling its rows on symbols.
 
     python tools/generate_rules.py
 
@@ -25,11 +25,9 @@ from autograd.rules import TABLE, Rule  # noqa: E402 (the package beside this sc
 from autograd.symbols import Arithmetic  # noqa: E402
 
 HEADER = ROOT / "autograd" / "_c" / "rules.h"
-# What C cannot say bit for bit: Python has its own gamma, lgamma, hypot and rounding to digits; SciPy has the others.
+# C lacks the bits of these: Python has its own gamma, lgamma, hypot and round; digamma and polygamma are SciPy's.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
-IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python altogether
-
-
+IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python
 SIGNS = {"add": "+", "sub": "-", "mul": "*"}
 COMPARISONS = {
     "__lt__": "({} < {})", "__le__": "({} <= {})", "__gt__": "({} > {})", "__ge__": "({} >= {})",
@@ -69,7 +67,7 @@ class Symbol(Arithmetic):
 
     @classmethod
     def of(cls, number: Any) -> Symbol:
-        """Whatever a row may return: an expression, a number, or None for an operand that is not selected."""
+        """A symbol of what a row may return: an expression, a number, or None for an operand that is not selected."""
         if isinstance(number, Symbol):
             return number
         return cls("0.0", selected="false") if number is None else cls(code(number))
@@ -88,7 +86,7 @@ class Symbol(Arithmetic):
         return names.get(self) or self.form.format(*[operand.text(names) for operand in self.operands])
 
     def parts(self, names: Mapping[Symbol, str]) -> Iterator[Symbol]:
-        """The expression and all within it, operands first, but for what has a name already."""
+        """The expression and all within it, operands first, except for what has a name already."""
         if self not in names:
             for operand in self.operands:
                 yield from operand.parts(names)
@@ -125,27 +123,27 @@ def repeated(symbol: Symbol, names: Mapping[Symbol, str]) -> set[Symbol]:
 def statements(symbol: Symbol, result: str, known: Mapping[Symbol, str] = NO_NAMES) -> list[str]:
     """C statements that end in `result` with the expression; a part that comes up twice is computed once.
 
-    A choice becomes an ``if`` where a side of it has such parts: they are not computed where they are not due.
+    A choice with such parts in one of its sides becomes an ``if``, so that only the side that is taken computes them.
     """
-    names, lines = dict(known), []
+    named, lines = dict(known), []
 
     def name_parts(of: Symbol) -> None:
-        found = repeated(symbol, names)
-        for part in dict.fromkeys(of.parts(names)):
+        found = repeated(symbol, named)
+        for part in dict.fromkeys(of.parts(named)):
             if part in found:
-                kind, name = "bool" if part.form in COMPARISONS.values() else "double", f"t{len(names)}"
-                lines.append(f"const {kind} {name} = {part.text(names)};")
-                names[part] = name
+                kind, name = "bool" if part.form in COMPARISONS.values() else "double", f"t{len(named)}"
+                lines.append(f"const {kind} {name} = {part.text(named)};")
+                named[part] = name
 
     if symbol.form == CHOICE:
         condition, *sides = symbol.operands
         name_parts(condition)
-        if any(repeated(side, names) for side in sides):
-            yes, no = [[f"    {line}" for line in statements(side, result, names)] for side in sides]
-            due = condition.text(names)
-            return [*lines, f"if {due} {{" if due[0] == "(" else f"if ({due}) {{", *yes, "} else {", *no, "}"]
+        if any(repeated(side, named) for side in sides):
+            yes, no = [[f"    {line}" for line in statements(side, result, named)] for side in sides]
+            test = condition.text(named)
+            return [*lines, f"if {test} {{" if test[0] == "(" else f"if ({test}) {{", *yes, "} else {", *no, "}"]
     name_parts(symbol)
-    return [*lines, result.format(symbol.text(names))]
+    return [*lines, result.format(symbol.text(named))]
 
 
 def names(rule: Rule) -> list[str]:
@@ -201,7 +199,7 @@ def derivative_functions(rule: Rule) -> Iterator[str]:
 
 
 def may_raise(rule: Rule) -> bool:
-    """Whether Python is called for the value or a derivative."""
+    """Whether the value or a derivative calls Python."""
     if rule.name in IN_PYTHON:
         return True
     texts = [f"value_{rule.name}("]

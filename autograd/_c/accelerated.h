@@ -1,4 +1,4 @@
-/* Functions that have their common case in C and the rest in Python: `fast` in native.py makes them. */
+/* Python functions with their common case in C: `fast` in native.py makes them. */
 
 typedef struct Native Native;
 typedef PyObject *(*Implementation)(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
@@ -79,7 +79,7 @@ static PyTypeObject NativeType = {
 
 /* ---- rows of the table as functions and methods ---- */
 
-/* A row with a fixed number of operands as a function or a method. */
+/* A row with a fixed number of operands, as a function or a method. */
 static PyObject *native_row(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     double x[3];
@@ -97,7 +97,7 @@ static PyObject *native_row(Native *self, PyObject *const *args, Py_ssize_t coun
     return ROWS[self->rule].may_raise && PyErr_Occurred() ? NULL : PyFloat_FromDouble(y);
 }
 
-/* The n-ary functions of math.py: one iterable, or (`spread`) the operands one by one. */
+/* The n-ary functions of math.py: they take one iterable or, if `spread`, also the operands one by one. */
 static PyObject *call_many(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names, bool spread)
 {
     Row row = {.items = args, .count = count};
@@ -105,7 +105,7 @@ static PyObject *call_many(Native *self, PyObject *const *args, Py_ssize_t count
         return NOT_MINE;
     int opened = count == 1 ? open_row(args[0], &row) : 1;
     PyObject *result = opened < 0 ? NULL : opened ? apply_to_rows(self->rule, &row, 1) : NOT_MINE;
-    if (result == NOT_MINE && count == 1 && row.kept) /* what was in the iterator is in the list now */
+    if (result == NOT_MINE && count == 1 && row.kept) /* the iterator is used up: its items are in the list */
         result = PyObject_CallOneArg(self->python, row.kept);
     if (count == 1)
         close_row(&row);
@@ -130,7 +130,7 @@ static PyObject *native_dot(Native *self, PyObject *const *args, Py_ssize_t coun
     PyObject *result = NOT_MINE;
     if (open_row(args[0], &rows[0]) > 0) {
         int opened = open_row(args[1], &rows[1]);
-        if (PyList_CheckExact(args[0])) /* a buffer may be made by Python code, and that may change the list */
+        if (PyList_CheckExact(args[0])) /* opening the other may have run Python code, which may have changed the list */
             open_row(args[0], &rows[0]);
         if (opened > 0 && rows[0].count == rows[1].count)
             result = apply_to_rows(self->rule, rows, 2);
@@ -140,7 +140,7 @@ static PyObject *native_dot(Native *self, PyObject *const *args, Py_ssize_t coun
     return result;
 }
 
-/* `Value.apply_rule`: a row of the table on Values, subclasses among them, and numbers. */
+/* `Value.apply_rule`: a row of the table on numbers and Values, instances of subclasses included. */
 static PyObject *native_apply_rule(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names || capturing() || count != 3 || !(PyTuple_CheckExact(args[2]) || PyList_CheckExact(args[2])))

@@ -1,4 +1,4 @@
-/* How a Value is made from Python: `Value(...)`, `_node` and `_fill`. */
+/* Making a Value from Python: `Value(...)`, `_node` and `_fill`. */
 
 static PyObject *python_init; /* `__init__` of the class in value.py */
 
@@ -11,13 +11,13 @@ static void set_field(PyObject **field, PyObject *object)
     Py_XDECREF(before);
 }
 
-/* A label or a source line; Python code says what to do with anything but text and None. */
+/* A label or a source line. Python code deals with anything other than text and None. */
 static PyObject *as_text(PyObject *given, const char *field)
 {
     return is_text(given) ? Py_NewRef(given) : PyObject_CallFunction(to_text, "Os", given, field);
 }
 
-/* Rule and operands of a node that has none yet. */
+/* Give a node its rule and operands; it must have none yet. */
 static bool fill(Value *node, PyObject *rule, PyObject *operands, PyObject *local_grads)
 {
     Slots slots;
@@ -38,7 +38,7 @@ static bool fill(Value *node, PyObject *rule, PyObject *operands, PyObject *loca
         fine = (scratch.kinds[i] || to_double(operand, &scratch.x[i]))
                && (!scratch.selected[i] || to_double(local, &scratch.d[i]));
     }
-    if (fine && (node->rule || node->count)) { /* Python code that made the numbers has filled it meanwhile */
+    if (fine && (node->rule || node->count)) { /* the Python code that converted a number may have filled the node */
         PyErr_SetString(PyExc_AttributeError, "the Value is computed already: make a new Value");
         fine = false;
     }
@@ -135,5 +135,5 @@ static PyObject *value_alloc(PyTypeObject *type, Py_ssize_t count)
     return type == ValueType ? (PyObject *)new_node(0.0, NULL) : PyType_GenericAlloc(type, count);
 }
 
-static void value_free(void *node) { give_back(node); } /* subclasses have another one */
+static void value_free(void *node) { give_back(node); } /* not for subclasses, which have their own tp_free */
 static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *names) { return type->tp_alloc(type, 0); }

@@ -63,8 +63,8 @@ static inline double value_remainder(double a, double b) { return total2(remaind
 static inline double value_abs(double x) { return fabs(x); }
 static inline double value_copysign(double a, double b) { return isnan(b) ? fabs(a) : copysign(a, b); }
 
-/* ---- many operands: values, then derivatives, which here are loops and not expressions ----
-The derivative functions fill `d`, and clear `selected` where no message goes. There is at least one operand. */
+/* ---- many operands: values, then derivatives, as loops over one or more operands ----
+The derivative functions fill `d`, and set `selected` to false where no message goes. */
 
 static double value_max(const double *x, Py_ssize_t n)
 {

@@ -104,7 +104,7 @@ static PyObject *record_of(const Sweep *sweep, Value *node, const Py_ssize_t *pl
     return result;
 }
 
-/* Leaves and records in two lists; first come the leaves, as places go. */
+/* Fill two lists: the leaves, and a record for each other node. In the records, places count the leaves first. */
 static bool fill_records(Sweep *sweep, PyObject *leaves, PyObject *records)
 {
     Py_ssize_t *places = PyMem_Malloc((size_t)sweep->count * sizeof(Py_ssize_t)), leaf_count = 0, inner_count = 0;
@@ -128,7 +128,7 @@ static bool fill_records(Sweep *sweep, PyObject *leaves, PyObject *records)
     return fine;
 }
 
-/* The garbage collector, which may run Python code, waits until the marks have been read. */
+/* The garbage collector, which may run Python code, is off until the marks have been read. */
 static PyObject *native_reduce_graph(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names || count != 1 || !Py_IS_TYPE(args[0], ValueType) || !((Value *)args[0])->count)
@@ -197,7 +197,7 @@ static PyObject *native_restore_graph(Native *self, PyObject *const *args, Py_ss
     while (made < all && (nodes[made] = restore_record(PyList_GET_ITEM(args[2], made - known), nodes, made)))
         made++;
     PyObject *result = made == all ? Py_NewRef((PyObject *)nodes[all - 1]) : NOT_MINE;
-    PyErr_Clear(); /* Python says what is wrong with the record */
+    PyErr_Clear(); /* the Python function raises a clearer error for a wrong record */
     while (made)
         Py_DECREF(nodes[--made]);
     PyMem_Free(nodes);

@@ -1,4 +1,4 @@
-/* Rows with any number of operands, wherever these lie: lists, tuples, arrays and iterators. */
+/* Rows with any number of operands, which may lie in lists, tuples, arrays or iterators. */
 
 typedef struct {
     PyObject *const *items; /* either objects */
@@ -15,7 +15,7 @@ static void close_row(Row *row)
     Py_CLEAR(row->kept);
 }
 
-/* A contiguous array of floats or of objects; one that can be `filled` is masked, and refused by Python code. */
+/* Open a contiguous array of floats or of objects. An array with `filled` is masked: Python code refuses it. */
 static bool open_buffer(PyObject *object, Row *row)
 {
     if (PyObject_HasAttrString(object, "filled"))
@@ -36,7 +36,7 @@ static bool open_buffer(PyObject *object, Row *row)
     return row->numbers || row->items;
 }
 
-/* The operands in a list, tuple, array or iterator. -1: an error, 0: for Python code to look at. */
+/* Open a list, tuple, array or iterator of operands: 1 if that is done, -1 after an error, 0 if Python code must do it. */
 static int open_row(PyObject *object, Row *row)
 {
     *row = (Row){0};
@@ -72,7 +72,7 @@ static Py_ssize_t read_row(const Row *row, double *x, int8_t *kinds)
     return nodes;
 }
 
-/* Scratch space for n operands: numbers, derivatives, kinds, selections. */
+/* Scratch space for n operands: their numbers, derivatives, kinds, and whether they are selected. */
 typedef struct {
     double *x, *d;
     int8_t *kinds;

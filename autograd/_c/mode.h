@@ -1,6 +1,6 @@
-/* What the mode in force wants of a new node (`_node` in value.py says the same), and what a capture wants of it. */
+/* What happens to a new node in the current mode and during a capture. `_node` in value.py defines it. */
 
-/* While the compiler captures a program, in whatever thread, Python code says what a Value's number is. */
+/* Whether the compiler is capturing a program, in any thread: then Python code decides what a Value's number is. */
 static inline bool capturing(void) { return PyList_GET_SIZE(captures) > 0; }
 
 static int is_set(PyObject *mode, const char *name)
@@ -51,7 +51,7 @@ static bool adapt(Value *node, PyObject *mode)
     return true;
 }
 
-/* A node made while the compiler captures a program in another thread, of which that program must not become a part. */
+/* Report a node that was made while another thread captures a program: it must not become a part of that program. */
 static bool noted(Value *node)
 {
     PyObject *done = PyObject_CallOneArg(note_made, (PyObject *)node);
@@ -59,7 +59,7 @@ static bool noted(Value *node)
     return done != NULL;
 }
 
-/* Of a node made in a capture, what the program has instead. */
+/* What the program being captured has in place of this node. */
 static PyObject *in_program(const Value *node, PyObject *trace)
 {
     PyObject *operands = get_operands((PyObject *)node, NULL), *traced = NULL;
@@ -81,7 +81,7 @@ static PyObject *obey(Value *node, PyObject *mode)
     return result;
 }
 
-/* The new node of an operation, as the mode in force wants it; every operation passes through here. */
+/* The result of an operation: its new node, treated as the current mode says. Every operation ends here. */
 static inline PyObject *finish(Value *node)
 {
     PyObject *mode, *result = (PyObject *)node;

@@ -30,7 +30,7 @@ static double from_python(int rule, int count, const double *x);
 /* Each part uses the ones before it. */
 #include "functions.h"       /* the values of the table's rows */
 #include "rules.h"           /* the table: generated */
-#include "node.h"            /* a node's fields, how it is made and how it dies; memory.h */
+#include "node.h"            /* a node: its fields, how it is made and freed; includes memory.h */
 #include "operands.h"        /* a node's operands as tuples */
 #include "mode.h"            /* what a mode or a capture wants of a new node */
 #include "numbers.h"         /* operands as numbers */
@@ -95,7 +95,7 @@ static PyObject *native_of_row(PyObject *python, PyObject *name)
     return Py_NewRef(python);
 }
 
-/* fast(function, row=None): the function with its common case in C; itself, if none is known here. */
+/* fast(function, row=None): the function with its common case in C, or the function itself if C has none for it. */
 static PyObject *value_fast(PyObject *module, PyObject *args)
 {
     PyObject *python, *row = NULL;
@@ -137,7 +137,7 @@ static bool take_table(PyObject *table)
     return true;
 }
 
-/* The methods of the class in value.py that operators, comparisons and assignments turn to. */
+/* The methods of the class in value.py to which operators, comparisons and assignments hand what is not for C. */
 static bool take_methods(PyObject *python)
 {
     static const struct {
@@ -164,7 +164,7 @@ static bool take_methods(PyObject *python)
            && (python_bool = PyObject_GetAttrString(python, "__bool__"));
 }
 
-/* setup(python_class, table, mode, captures, to_float, caller, raise_made, to_text, note_made): what value.py gives. */
+/* setup(python_class, table, mode, captures, to_float, caller, raise_made, to_text, note_made): value.py calls it once. */
 static PyObject *value_setup(PyObject *module, PyObject *args)
 {
     PyObject *python, *table;
@@ -185,7 +185,7 @@ static PyObject *value_setup(PyObject *module, PyObject *args)
 
 static PyMethodDef module_methods[] = {
     {"fast", value_fast, METH_VARARGS, "The function with its common case in C."},
-    {"setup", value_setup, METH_VARARGS, "Give the C build what it needs of value.py; return the class."},
+    {"setup", value_setup, METH_VARARGS, "Give the C build the parts of value.py that it needs; return the class."},
     {"fill", (PyCFunction)(void (*)(void))value_fill, METH_FASTCALL, "The fields of a new node."},
     {"node", (PyCFunction)(void (*)(void))value_node, METH_FASTCALL, "The node of an operation."},
     {NULL, NULL, 0, NULL},
@@ -197,9 +197,10 @@ static int module_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, "the C build serves one copy of the package in one interpreter");
         return -1;
     }
-    if (!(apply_rule_name = PyUnicode_InternFromString("apply_rule")) || PyType_Ready(&NativeType) < 0 || !(ValueType = (PyTypeObject *)PyType_FromSpec(&value_spec)))
+    if (!(apply_rule_name = PyUnicode_InternFromString("apply_rule")) || PyType_Ready(&NativeType) < 0
+        || !(ValueType = (PyTypeObject *)PyType_FromSpec(&value_spec)))
         return -1;
-    ValueType->tp_name = "Value"; /* what error messages say, as of a class made by Python */
+    ValueType->tp_name = "Value"; /* error messages show the bare name, as for a class made by Python */
     ValueType->tp_vectorcall = value_vectorcall;
     return 0;
 }

@@ -1,10 +1,10 @@
-/* The node: its fields, its operands, how it is made and how it dies. */
+/* The node: its fields and operands, and how it is made and freed. */
 
 #define NODE 1  /* this operand is a Value, not a constant */
 #define LOCAL 2 /* there is a local derivative: a message goes to this operand */
 #define OTHER (-1)
 #define FEW 2
-#define SMALL 64 /* so many operands are looked at without allocating memory */
+#define SMALL 64 /* operands that are read without allocating memory */
 
 typedef union {
     struct Value *node;
@@ -17,16 +17,16 @@ typedef struct {
     uint8_t *kinds;
 } Slots;
 
-/* 112 bytes on a 64-bit machine, up to two operands included; more operands are a block of their own. What a sweep
-touches stands together, from `grad` on. */
+/* A node takes 112 bytes on a 64-bit machine and holds up to two operands; more operands have a block of their own. The
+fields that a sweep uses lie together, from `grad` on. */
 typedef struct Value {
     PyObject_HEAD
     double data;
-    PyObject *rule, *label, *source; /* NULL is None; label and source are exactly str, so dropping them frees no node */
+    PyObject *rule, *label, *source; /* NULL is None; label and source are exactly str: dropping them frees no node */
     PyObject *weakrefs;
     double grad;
     union {
-        uint64_t mark; /* of sweeps (see sweep.h); in a dead node, the next dead one */
+        uint64_t mark; /* used by sweeps (see order.h); in a dead node, the address of the next dead one */
         double adjoint;
     };
     uint32_t count;
@@ -41,7 +41,7 @@ typedef struct Value {
 } Value;
 
 static PyTypeObject *ValueType;
-/* Given by value.py: see `setup`. */
+/* value.py gives these to `setup`. */
 static PyObject *mode_variable, *captures, *to_float, *caller, *raise_made, *to_text, *note_made;
 static PyObject *rules[RULE_COUNT], *row_values[RULE_COUNT], *rule_codes;
 
@@ -56,9 +56,9 @@ static inline Slots slots_of(Value *node)
 
 #include "memory.h"
 
-/* ---- dying ----
-Without recursion: a node whose last reference goes is put on a list and has its turn later. An instance of a
-subclass, which has a deallocator of its own that calls ours, waits in an array. */
+/* ---- freeing ----
+There is no recursion: a node that loses its last reference goes on a list and is freed later. An instance of a subclass
+waits in an array instead, because its class has its own deallocator, which calls ours. */
 
 static PyObject **waiting;
 static Py_ssize_t waiting_count, waiting_room;
@@ -70,7 +70,7 @@ static void postpone(PyObject *object)
         Py_ssize_t room = waiting_room ? 2 * waiting_room : 64;
         PyObject **grown = PyMem_Realloc(waiting, (size_t)room * sizeof(PyObject *));
         if (!grown) {
-            Py_DECREF(object); /* recursion is better than a leak */
+            Py_DECREF(object); /* this may recurse, which is better than a leak */
             return;
         }
         waiting = grown;
@@ -141,7 +141,7 @@ static void value_dealloc(PyObject *self)
     bury_all((Value *)self);
 }
 
-/* ---- birth ---- */
+/* ---- making ---- */
 
 static inline Value *new_node(double data, PyObject *rule)
 {
@@ -159,7 +159,7 @@ static inline Value *new_node(double data, PyObject *rule)
     return node;
 }
 
-/* Room for the operands. They count only when `node->count` is set, after they have been filled in. */
+/* Make room for the operands. The caller fills them in and then sets `node->count`; until then the node has none. */
 static bool make_room(Value *node, Py_ssize_t count, Slots *slots)
 {
     if (count <= FEW) {

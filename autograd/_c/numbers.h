@@ -1,9 +1,9 @@
-/* Operands as numbers. */
+/* Numbers from operands. */
 
 static PyObject *apply_rule_name;
 
-/* Whether a subclass of float is a number and nothing more, as numpy.float64 is; the last one found is remembered. A
-metaclass is not asked: no Python code may run here. */
+/* Whether a subclass of float is just a number, as numpy.float64 is. The last such class is remembered. This looks up the
+type directly, because a metaclass could run Python code, and none may run here. */
 static bool is_plain(PyTypeObject *type)
 {
     static PyTypeObject *found;
@@ -12,8 +12,8 @@ static bool is_plain(PyTypeObject *type)
     return type == found;
 }
 
-/* NODE or 0 (a constant) and the number, OTHER for what Python code has to look at. Runs no Python code, which might change
-the list that the object is in; so a very large int, whose conversion may raise, is not looked at here. */
+/* Read an operand: NODE or 0 (a constant) with its number, or OTHER if Python code must read it. No Python code runs here,
+because it could change the list that holds the operand. So a very large int is OTHER: its conversion may raise. */
 static inline int take(PyObject *object, double *number)
 {
     if (Py_IS_TYPE(object, ValueType)) {
@@ -48,7 +48,7 @@ static bool to_double(PyObject *object, double *number)
     return *number != -1.0 || !PyErr_Occurred();
 }
 
-/* The value of a row that only Python has; after an error, which the caller looks for, nothing more is called. */
+/* The value of a row that is written only in Python. After an error nothing more is called; the caller checks for it. */
 static double from_python(int rule, int count, const double *x)
 {
     PyObject *arguments[2] = {NULL, NULL}, *result = NULL;

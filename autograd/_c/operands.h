@@ -1,4 +1,4 @@
-/* What a node was computed from, as Python sees it. */
+/* A node's operands and local derivatives as Python sees them: tuples. */
 
 static PyObject *or_none(PyObject *object) { return object ? object : Py_None; }
 

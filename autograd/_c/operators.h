@@ -1,6 +1,6 @@
 /* Operators: a row of the table on one, two or three operands. */
 
-/* One node of a row with a fixed number of operands, at most 3; inlined, so that known rows cost no switch. */
+/* The node of a row with up to three operands. It is inlined, so a row that is known when compiling costs no switch. */
 ALWAYS_INLINE PyObject *make_node(int rule, int count, PyObject *const *operands, const int *kinds, const double *x)
 {
     double y = value_of(rule, x), d[3] = {0.0, 0.0, 0.0};
@@ -56,7 +56,7 @@ static PyObject *value_pow_node(PyObject *a, PyObject *b, PyObject *modulus)
         return binary(RULE_pow, a, b);
     if (!is_value(a))
         Py_RETURN_NOTIMPLEMENTED;
-    return PyObject_CallFunctionObjArgs(forwards[RULE_pow], a, b, modulus, NULL); /* says that it takes two */
+    return PyObject_CallFunctionObjArgs(forwards[RULE_pow], a, b, modulus, NULL); /* raises: it takes two operands */
 }
 
 static PyObject *value_neg_node(PyObject *self)

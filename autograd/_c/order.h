@@ -1,11 +1,11 @@
 /* The topological order of a graph, and the marks and arrays that all sweeps share.
 
-A sweep marks its nodes with a number of its own, `base`, from a clock that only goes up; where it needs to know a
-node's place in the order, it marks with base + 1 + place. Python code may run in between (a signal handler, or another
-thread while one runs) and sweep the same nodes; then the clock has moved, and the sweep starts over.
+Each sweep marks its nodes with a number of its own, `base`, taken from a clock that only goes up. To note a node's place
+in the order it marks the node with base + 1 + place. Python code may run during a sweep (a signal handler, another
+thread) and sweep the same nodes. Then the clock has moved on, and the first sweep starts again.
 
-Plain backpropagation saves memory traffic, which is what it waits for: the adjoint takes the place of the mark, and
-leaves 0. The clock's numbers are signalling nans as doubles, which no arithmetic makes, so none is an adjoint. */
+Plain backpropagation spends its time waiting for memory, so it stores the adjoint in the place of the mark, and 0 when it
+is done. Read as doubles, the clock's numbers are signalling nans, which no arithmetic produces: no mark is an adjoint. */
 
 typedef struct {
     uint64_t base;
@@ -13,8 +13,8 @@ typedef struct {
     Py_ssize_t count, room;
     uintptr_t *stack; /* nodes that wait for their operands: see `wait_for` */
     Py_ssize_t depth, stack_room;
-    double *numbers; /* adjoints or tangents by place */
-    bool *reached;   /* which of them there are: an adjoint of 0 is one, too */
+    double *numbers; /* adjoints or tangents, by place */
+    bool *reached;   /* which places have one; it may be 0 */
     Py_ssize_t number_room;
     uint32_t steps;
 } Sweep;
@@ -24,13 +24,13 @@ typedef struct {
 #else
 #define PREFETCH(address) ((void)0)
 #endif
-#define AHEAD 8 /* nodes: a sweep waits for memory more than it computes */
+#define AHEAD 8 /* how many nodes ahead memory is fetched */
 
 enum status { DONE, FAILED, DISTURBED };
 
 static uint64_t clock_now = 0x7FF0000000000001;
 
-static Sweep spare; /* the arrays of the last sweep, for the next one */
+static Sweep spare; /* keeps the arrays of the last sweep for the next one */
 #define MOST_SPARE (1 << 17)
 
 static Sweep new_sweep(void)
@@ -58,7 +58,7 @@ static void begin(Sweep *sweep)
     sweep->count = sweep->depth = 0;
 }
 
-/* Reserve the marks that were used so far. */
+/* Move the clock past the marks that this sweep has used. */
 static inline void publish(const Sweep *sweep)
 {
     uint64_t mine = sweep->base + 2 + (uint64_t)sweep->count;
@@ -96,7 +96,7 @@ static inline bool place(Sweep *sweep, Value *node, bool marked)
 {
     if (sweep->count == sweep->room && !grow((void **)&sweep->order, &sweep->room, sizeof(Value *)))
         return false;
-    if (!marked) /* else it is left alone: it may have gone from the cache by now */
+    if (!marked) /* a marked node is not touched: it may have left the cache */
         node->mark = sweep->base;
     sweep->order[sweep->count++] = node;
     return true;
@@ -108,7 +108,7 @@ static inline Py_ssize_t place_of(const Sweep *sweep, const Value *node)
     return (Py_ssize_t)(node->mark - sweep->base - 1);
 }
 
-/* The operand to go to next, from `*slot` on, leaves placed on the way; NULL if all the rest have been seen. */
+/* Find the next operand to visit, from `*slot` on; NULL if there is none. Leaves on the way get their place at once. */
 static inline bool next_operand(Sweep *sweep, Value *node, uint32_t *slot, Value **next)
 {
     Slots slots = slots_of(node);
@@ -128,8 +128,8 @@ static inline bool next_operand(Sweep *sweep, Value *node, uint32_t *slot, Value
     return true;
 }
 
-/* Put a node aside while an operand has its turn. A node with nothing to look at afterwards is tagged by 1, so that it
-need not be fetched again; else a wide one has its next slot beside it, and a narrow one's is the second. */
+/* Put a node on the stack while an operand is visited. If no operand is left for later, a tag of 1 says so, and the node
+need not be fetched again. Otherwise a wide node has its next slot below it on the stack; a narrow one goes on at slot 1. */
 static inline bool wait_for(Sweep *sweep, Value *node, uint32_t slot)
 {
     if (sweep->depth + 2 > sweep->stack_room
@@ -144,7 +144,7 @@ static inline bool wait_for(Sweep *sweep, Value *node, uint32_t slot)
     return true;
 }
 
-/* Put the node, after all that it was computed from, in the order. */
+/* Append to the order all that the output was computed from, and then the output. */
 static enum status visit(Sweep *sweep, Value *output)
 {
     if (seen(sweep, output))
@@ -155,7 +155,7 @@ static enum status visit(Sweep *sweep, Value *output)
         bool done = false;
         if (node) {
             node->mark = sweep->base;
-            PREFETCH(&(node - AHEAD)->mark); /* operands were made before, as a rule */
+            PREFETCH(&(node - AHEAD)->mark); /* operands usually lie before the node, because they were made earlier */
         } else {
             uintptr_t entry = sweep->stack[--sweep->depth];
             done = entry & 1;
@@ -176,7 +176,7 @@ static enum status visit(Sweep *sweep, Value *output)
     return DONE;
 }
 
-/* The order of `topological_order` in sweep.py, in sweep->order. */
+/* Fill sweep->order as `topological_order` in sweep.py defines it. */
 static bool find_order(
     Sweep *sweep, PyObject *const *outputs, Py_ssize_t count, PyObject *const *leaves, Py_ssize_t leaf_count)
 {
@@ -195,7 +195,7 @@ static bool find_order(
     return status == DONE;
 }
 
-/* Mark the nodes with their places. */
+/* Mark each node with its place. */
 static void mark_places(Sweep *sweep)
 {
     for (Py_ssize_t i = 0; i < sweep->count; i++)

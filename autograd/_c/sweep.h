@@ -1,4 +1,4 @@
-/* Reverse and forward sweeps: the messages between nodes. */
+/* Reverse and forward sweeps over recorded local derivatives. */
 
 static bool make_numbers(Sweep *sweep)
 {
@@ -25,7 +25,7 @@ static inline double add_at(const Sweep *sweep, Py_ssize_t at, double message)
     return sweep->numbers[at] = total;
 }
 
-/* What a module's name stands for, borrowed; NULL with an exception. */
+/* Look up a name in a module's globals: a borrowed reference, or NULL with an exception. */
 static PyObject *look_up(PyObject *globals, const char *name)
 {
     PyObject *key = PyUnicode_FromString(name), *found = key ? PyDict_GetItemWithError(globals, key) : NULL;
@@ -47,7 +47,7 @@ static PyObject *new_message(PyObject *type, Value *node, uint32_t slot, const d
 
 typedef bool (*Observer)(PyObject *context, Value *node, uint32_t slot, const double *numbers);
 
-/* Send the messages of a node; an observer is told of each (adjoint, local derivative, message and sum so far). */
+/* Send the messages of a node. An observer gets each of them: adjoint, local derivative, message, and the sum so far. */
 static inline bool send_from(const Sweep *sweep, Value *node, double adjoint, Observer observer, PyObject *context)
 {
     Slots slots = slots_of(node);
@@ -85,7 +85,7 @@ static enum status send_all_observed(Sweep *sweep, Observer observer, PyObject *
     return DONE;
 }
 
-/* Order and seeds (1 without) for a reverse sweep. */
+/* Prepare a reverse sweep: its order, and the outputs' seeds, which are 1 by default. */
 static bool seed(Sweep *sweep, PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
     if (!find_order(sweep, outputs, count, NULL, 0) || !make_numbers(sweep))
@@ -121,14 +121,14 @@ static int watching(void)
     return anomaly;
 }
 
-static PyObject *sweep_globals; /* of sweep.py */
+static PyObject *sweep_globals; /* the globals of sweep.py */
 
 static inline void add_adjoint(const Sweep *sweep, Value *node, double message)
 {
     node->adjoint = node->mark == sweep->base ? message : node->adjoint + message;
 }
 
-/* Plain backpropagation. Nothing can come in between: signals wait, and the adjoints go straight to .grad. */
+/* Plain backpropagation. No Python code can run meanwhile, so the adjoints are added to .grad right away. */
 static void propagate(const Sweep *sweep)
 {
     for (Py_ssize_t i = sweep->count - 1; i >= 0; i--) {
@@ -161,7 +161,7 @@ static PyObject *backward_plain(PyObject *const *outputs, const double *seeds, P
     return found ? Py_NewRef(Py_None) : NULL;
 }
 
-/* The same under detect_anomaly: no .grad changes before all messages are known to be finite. */
+/* Backpropagation under detect_anomaly: no .grad changes until all messages are known to be finite. */
 static PyObject *backward_watched(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
     Sweep sweep = new_sweep();
@@ -197,7 +197,7 @@ static bool record(PyObject *context, Value *node, uint32_t slot, const double *
     return fine;
 }
 
-/* The messages of a reverse sweep. Many objects are made: the garbage collector, which may run Python code, waits. */
+/* The messages of a reverse sweep as a list. The garbage collector, which may run Python code, is off meanwhile. */
 static PyObject *record_from(PyObject *const *outputs, const double *seeds, Py_ssize_t count)
 {
     Sweep sweep = new_sweep();
@@ -218,7 +218,7 @@ static PyObject *record_from(PyObject *const *outputs, const double *seeds, Py_s
     return into.list;
 }
 
-/* Pass numbers from the operands up to a node: its tangent, unless it is a seed. */
+/* Add up a node's tangent from those of its operands. */
 static inline void pass_up(const Sweep *sweep, Py_ssize_t at)
 {
     Slots slots = slots_of(sweep->order[at]);
@@ -231,7 +231,7 @@ static inline void pass_up(const Sweep *sweep, Py_ssize_t at)
     }
 }
 
-/* The tangents of all nodes but the seeds, operands first. No Python code runs, so the marks stay. */
+/* Compute the tangents of all nodes except the seeds, operands first. No Python code runs, so the marks stay valid. */
 static bool pass_all(Sweep *sweep)
 {
     bool *seeded = PyMem_Malloc((size_t)sweep->count + 1);

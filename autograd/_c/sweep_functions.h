@@ -1,6 +1,6 @@
 /* The functions of sweep.py. */
 
-/* Whether outputs are Values with all their operands: one of a subclass may make them when Python asks for them. */
+/* Whether outputs are Values with operands. A subclass may make them only when Python code reads `operands`. */
 static bool all_made(PyObject *const *outputs, Py_ssize_t count)
 {
     for (Py_ssize_t i = 0; i < count; i++)
@@ -41,7 +41,7 @@ static PyObject *native_order(Native *self, PyObject *const *args, Py_ssize_t co
 
 typedef PyObject *(*From)(PyObject *const *outputs, const double *seeds, Py_ssize_t count);
 
-/* Outputs and seeds as `_seeded` in sweep.py takes them, if they are Values (or one) and floats (or one, or none). */
+/* Read outputs and seeds as `_seeded` in sweep.py does, if they are one or more Values and as many floats, or no seeds. */
 static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names || capturing() || count < 1 || count > 2)
@@ -76,7 +76,7 @@ static PyObject *native_backward(Native *self, PyObject *const *args, Py_ssize_t
     return call_from(backward_from, self, args, count, names);
 }
 
-/* `Value.backward`, whose one seed stands without a list. */
+/* `Value.backward`, which takes its seed as a number. */
 static PyObject *native_backward_method(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     double seed = 1.0;
@@ -102,7 +102,7 @@ static PyObject *native_zero_grad(Native *self, PyObject *const *args, Py_ssize_
     return found ? Py_NewRef(Py_None) : NULL;
 }
 
-/* A given order as a sweep, if it is of distinct Values and every message stays inside it. */
+/* Take a given order as a sweep's, if its nodes are distinct Values and no message leaves it. */
 static bool take_order(Sweep *sweep, PyObject *order)
 {
     begin(sweep);
@@ -149,7 +149,7 @@ static PyObject *numbers_by_node(const Sweep *sweep, PyObject *seeds)
     return result;
 }
 
-/* `reverse` and `forward` on floats, by the recorded derivatives. */
+/* `reverse` and `forward` on floats, with the recorded derivatives. */
 static PyObject *call_sweep(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names, bool back)
 {
     if (names || count < 2 || count > 3 || !PyList_CheckExact(args[0]) || !PyDict_CheckExact(args[1]))
