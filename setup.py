@@ -6,10 +6,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = {"autograd._value": "autograd/_value.c", "autograd.compiler.run._call": "autograd/compiler/run/_call.c"}
+SOURCES = {"autograd._value": "autograd/_c/module.c", "autograd.compiler.run._call": "autograd/compiler/run/_call.c"}
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
-# `a*b + c` keeps both roundings, as in Python; errno is never read.
+# a * b + c keeps both roundings, as in Python; errno is never read.
 FLAGS = {"msvc": ["/std:c11", "/fp:precise"], "unix": ["-O3", "-ffp-contract=off", "-fno-math-errno"]}
 
 
@@ -35,7 +35,7 @@ class OptionalBuild(build_ext):
 
 setup(
     ext_modules=[
-        Extension(name, [source], depends=list(map(str, Path(source).parent.glob("_*.h"))), optional=True)
+        Extension(name, [source], depends=list(map(str, Path(source).parent.glob("*.h"))), optional=True)
         for name, source in SOURCES.items()
         if Path(source).exists()
     ],

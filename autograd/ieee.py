@@ -1,7 +1,8 @@
 """The float functions of the table: the standard library's, made total by IEEE 754.
 
-The `math` module raises where IEEE arithmetic has an answer: `math.log(0)` is a ValueError here, -inf there.
-Every function below takes floats and returns a float, whatever it is given.
+The `math` module raises where IEEE arithmetic has an answer: `math.log(0.0)` is a ValueError, and -inf here.
+Every function below takes floats and returns a float for any of them. `floor_divide`, `modulo`, `maximum`, `minimum`
+and `logsumexp` stand for formulas of the table, which would be slower; a test compares their bits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from decimal import Decimal
 from fractions import Fraction
 from math import inf, isfinite, isnan, nan
 from numbers import Complex, Real
-
-LN2 = math.log(2.0)
-SQRT_HALF = math.sqrt(0.5)
 
 
 def is_real(number: object) -> bool:
@@ -46,7 +44,7 @@ def to_float(number: object) -> float:
 
 
 def refuse_masked(array: object, path: str = "") -> None:
-    """Raise for a masked array: its elements, one by one, do not say which of them are masked.
+    """Raise for a masked array: its elements do not show which of them are masked.
 
     Raises
     ------
@@ -56,7 +54,7 @@ def refuse_masked(array: object, path: str = "") -> None:
     if hasattr(array, "filled") and hasattr(array, "compressed") and array.mask.any():  # type: ignore[attr-defined]
         raise TypeError(
             f"{path + ': ' if path else ''}a {type(array).__name__} would lose its mask here: pass .filled(number) "
-            "with the number for what is masked, or .compressed() without what is masked"
+            "to replace the masked elements, or .compressed() to leave them out"
         )
 
 
@@ -81,26 +79,45 @@ def _why_not_real(number: object) -> str:
 
 
 def _total(
-    function: Callable[..., float],
-    domain: Callable[..., float] = lambda *x: nan,
-    overflow: Callable[..., float] = lambda *x: inf,
-) -> Callable[..., float]:
-    """`function` with an answer where it would raise ValueError (`domain`) or OverflowError."""
+    function: Callable[[float], float],
+    domain: Callable[[float], float] = lambda x: nan,
+    overflow: Callable[[float], float] = lambda x: inf,
+) -> Callable[[float], float]:
+    """`function` with a result where it would raise ValueError (`domain`) or OverflowError (`overflow`)."""
 
     @functools.wraps(function)
-    def total(*x: float) -> float:
+    def total(x: float) -> float:
         try:
-            return function(*x)
+            return function(x)
         except ValueError:
-            return domain(*x)
+            return domain(x)
         except OverflowError:
-            return overflow(*x)
+            return overflow(x)
+
+    return total
+
+
+def _total_of_two(
+    function: Callable[[float, float], float],
+    domain: Callable[[float, float], float] = lambda x, y: nan,
+    overflow: Callable[[float, float], float] = lambda x, y: inf,
+) -> Callable[[float, float], float]:
+    """`_total` for a function of two numbers; one definition for any number of them would be slower."""
+
+    @functools.wraps(function)
+    def total(x: float, y: float) -> float:
+        try:
+            return function(x, y)
+        except ValueError:
+            return domain(x, y)
+        except OverflowError:
+            return overflow(x, y)
 
     return total
 
 
 def _pole(at: float) -> Callable[[float], float]:
-    """-inf at the pole, nan outside the domain: how every logarithm ends."""
+    """-inf at the pole and nan outside the domain, as every logarithm has it."""
     return lambda x: -inf if x == at else nan
 
 
@@ -131,7 +148,7 @@ acos = _total(math.acos)
 
 
 def copysign(x: float, y: float) -> float:
-    """|x| with the sign of y; that of a nan, which differs from one machine and library to another, counts as plus."""
+    """|x| with the sign of y. A nan counts as positive: its sign differs between machines and libraries."""
     return abs(x) if isnan(y) else math.copysign(x, y)
 
 
@@ -139,15 +156,15 @@ sinh = _total(math.sinh, overflow=lambda x: copysign(inf, x))
 cosh = _total(math.cosh)
 acosh = _total(math.acosh)
 atanh = _total(math.atanh, lambda x: copysign(inf, x) if abs(x) == 1.0 else nan)
-fmod = _total(math.fmod)
-remainder = _total(math.remainder)
+fmod = _total_of_two(math.fmod)
+remainder = _total_of_two(math.remainder)
 lgamma = _total(math.lgamma, lambda x: inf)
 gamma = _total(
     math.gamma,
     lambda x: copysign(inf, x) if x == 0.0 else nan,
     lambda x: copysign(inf, x),
 )
-power = _total(math.pow, _pow_pole, lambda x, y: -inf if x < 0.0 and _odd(y) else inf)
+power = _total_of_two(math.pow, _pow_pole, lambda x, y: -inf if x < 0.0 and _odd(y) else inf)
 
 
 def divide(x: float, y: float) -> float:
@@ -184,7 +201,7 @@ def trunc(x: float) -> float:
 
 
 def rint(x: float) -> float:
-    """The nearest whole number, the even one of two."""
+    """The nearest whole number; the even one if two are equally near."""
     return copysign(float(round(x)), x) if isfinite(x) else x
 
 
@@ -192,12 +209,7 @@ def _round(x: float, digits: float) -> float:
     return round(x, int(digits)) if isfinite(x) else x
 
 
-round_digits = _total(_round, overflow=lambda x, digits: copysign(inf, x))
-
-
-def sign(x: float) -> float:
-    """-1, 0 or 1; 0 keeps its sign and nan is nan."""
-    return copysign(1.0, x) if x < 0.0 or x > 0.0 else x
+round_digits = _total_of_two(_round, overflow=lambda x, digits: copysign(inf, x))
 
 
 def fma(x: float, y: float, z: float) -> float:
@@ -215,70 +227,17 @@ def fma(x: float, y: float, z: float) -> float:
         return inf if total > 0 else -inf
 
 
-def sigmoid(x: float) -> float:
-    """1 / (1 + exp(-x)), from the side where exp does not overflow."""
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
-
-
-def softplus(x: float) -> float:
-    """log(1 + exp(x)) = max(x, 0) + log1p(exp(-abs(x)))."""
-    return (x if not x < 0.0 else 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-def logaddexp(x: float, y: float) -> float:
-    """log(exp(x) + exp(y)) without overflow."""
-    return x + LN2 if x == y else maximum((x, y)) + math.log1p(math.exp(-abs(x - y)))
-
-
 def logsumexp(xs: Sequence[float]) -> float:
-    """log of the sum of the exponentials; the largest term is taken out, the rest go through log1p."""
+    """The log of the sum of the exponentials: the largest term is taken out, and the rest goes through log1p."""
     largest = maximum(xs)
     if not isfinite(largest):
         return largest
-    at = list(xs).index(largest)  # left out, not subtracted: (1 + 1e-20) - 1 is 0
+    at = list(xs).index(largest)  # left out of the sum, not subtracted from it: (1 + 1e-20) - 1 is 0
     return largest + math.log1p(sum_(math.exp(x - largest) for i, x in enumerate(xs) if i != at))
 
 
-def relu(x: float) -> float:
-    """x where it is positive, else 0 (nan is nan)."""
-    return 0.0 if x <= 0.0 else x
-
-
-def leaky_relu(x: float, slope: float) -> float:
-    """x where it is positive, else slope * x."""
-    return x if x > 0.0 else slope * x
-
-
-def elu(x: float, alpha: float) -> float:
-    """x where it is positive, else alpha * (exp(x) - 1)."""
-    return x if x > 0.0 else alpha * expm1(x)
-
-
-def silu(x: float) -> float:
-    """x * sigmoid(x); 0 in the limit x = -inf."""
-    return -0.0 if x == -inf else x * sigmoid(x)
-
-
-def gelu(x: float) -> float:
-    """x * Φ(x) with the normal distribution function Φ, through erfc so that no digits are lost."""
-    return -0.0 if x == -inf else 0.5 * x * math.erfc(-x * SQRT_HALF)
-
-
-def clip(x: float, low: float, high: float) -> float:
-    """x held between low and high."""
-    return low if x < low else high if x > high else x
-
-
-def where(condition: float, x: float, y: float) -> float:
-    """x if the condition is not 0, else y."""
-    return x if condition else y
-
-
 def sum_(xs: Iterable[float]) -> float:
-    """The sum from left to right: the builtin compensates from Python 3.12 on, machine code does not."""
+    """The sum from left to right, as in machine code. The builtin compensates rounding errors from Python 3.12 on."""
     return functools.reduce(operator.add, xs, 0.0)
 
 
@@ -288,24 +247,8 @@ def fsum(xs: Sequence[float]) -> float:
         return math.fsum(xs)
     except ValueError:
         return nan
-    except OverflowError:  # of a part of the sum: the whole may be in range all the same
+    except OverflowError:  # of a partial sum: the whole sum may still be in range
         return to_float(sum(map(Fraction, xs))) if all(map(isfinite, xs)) else sum_(xs)
-
-
-def prod(xs: Sequence[float]) -> float:
-    """The product from left to right; 1 for none."""
-    return functools.reduce(operator.mul, xs, 1.0)
-
-
-def mean(xs: Sequence[float]) -> float:
-    """The sum over the count."""
-    return sum_(xs) / len(xs)
-
-
-def dot(xs: Sequence[float]) -> float:
-    """The inner product of the first half of the operands with the second."""
-    half = len(xs) // 2
-    return sum_(map(operator.mul, xs[:half], xs[half:]))
 
 
 def maximum(xs: Sequence[float]) -> float:
@@ -331,7 +274,7 @@ def _scipy_special(name: str) -> Callable[..., float]:
 
 
 def digamma(x: float) -> float:
-    """The logarithmic derivative of the gamma function; nan at its poles, the whole numbers up to 0."""
+    """The logarithmic derivative of the gamma function; nan at its poles 0, -1, -2, …."""
     return nan if x == -inf or (x <= 0.0 and x == math.floor(x)) else float(_scipy_special("psi")(x))
 
 
@@ -345,7 +288,7 @@ def polygamma(order: float, x: float) -> float:
     if not isfinite(order) or order < 0.0 or order != math.floor(order) or x == -inf:
         return nan
     n = int(order)
-    if x < 0.0 and x != math.floor(x):  # SciPy counts up from x one by one
+    if x < 0.0 and x != math.floor(x):  # where SciPy would count up from x in steps of 1
         if n > 170:  # n! is beyond the range, and the nearest pole decides the sign
             return inf if n % 2 else -copysign(inf, math.remainder(x, 1.0))
         turned = float(_scipy_special("polygamma")(n, 1.0 - x))
@@ -354,7 +297,7 @@ def polygamma(order: float, x: float) -> float:
 
 
 def _derivative_of_cot(n: int, x: float) -> float:
-    """The n-th derivative of cot(πx): a polynomial in c = cot(πx), for c' = -π(1 + c²)."""
+    """The n-th derivative of cot(πx): a polynomial in c = cot(πx), because c' = -π(1 + c²)."""
     coefficients = [0.0, 1.0]
     for _ in range(n):
         slopes = [-math.pi * k * p for k, p in enumerate(coefficients)][1:]

@@ -1,4 +1,4 @@
-"""Which build of the engine is in use: the C one where it was built, or pure Python.
+"""Which build of the engine is in use: the C build if there is one, or pure Python.
 
 Set AUTOGRAD_PURE_PYTHON=1 before the first import to refuse the C build.
 """
@@ -15,10 +15,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def load(name: str, *needs: Any) -> tuple[Any, str]:
-    """A module of the C build, given what it `needs` to be set up; or None and the reason why there is none."""
+    """Import a module of the C build and pass `needs` to its `setup`: the module and "", or None and the reason."""
     if os.environ.get("AUTOGRAD_PURE_PYTHON", "0") not in ("", "0"):
         return None, "AUTOGRAD_PURE_PYTHON is set"
-    if "free-threading" in sys.version:  # as sysconfig's Py_GIL_DISABLED says, which takes a millisecond to load
+    if "free-threading" in sys.version:  # sysconfig has Py_GIL_DISABLED, but takes a millisecond to load
         return None, "free-threaded Python: the C relies on the GIL"
     try:
         module = importlib.import_module(name)
@@ -45,15 +45,14 @@ def backend() -> str:
 
 
 def fast(function: Function, row: str | None = None) -> Function:
-    """The same function with its common case in C, if the C build is in use and has it.
+    """The same function with its common case in C, if the C build is in use and has one for it.
 
     Parameters
     ----------
     function : callable
-        Defines what is right, and is called for everything but the common case. The C build knows it by its
-        qualified name.
+        The definition, which is called in all but the common case. The C build knows it by its qualified name.
     row : str, optional
-        The row of the table that the function applies, if it is one of those.
+        The row of the table that the function applies, if it applies one.
     """
     accelerated: Function = function if extension is None else extension.fast(function, *([] if row is None else [row]))
     return accelerated

@@ -2,7 +2,9 @@
 
 A row is one primitive. Its derivatives are written with the operands *and* the output `y`, in arithmetic that
 floats, Values and the compiler's symbols all understand, so that one line serves the eager engine, higher
-derivatives and the compiler alike. Everything else is derived from the rows: methods, pictures, code, tests.
+derivatives and the compiler alike. The value of a composite row (`sigmoid`) is a formula in the same arithmetic, from
+which the float function, the C code and the machine code are made. Everything else is derived from the rows: methods,
+pictures, code, tests.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from math import inf, nan, pi
+from types import FunctionType
 from typing import Any, TypeAlias
 
 from autograd import ieee
 
-Number: TypeAlias = Any  # a float, a Value or a compiler's symbol: whatever does arithmetic
+Number: TypeAlias = Any  # a float, a Value, a symbol of the compiler: anything that does arithmetic
 Interval: TypeAlias = tuple[float, float]
 Corner: TypeAlias = tuple[float, tuple[float | None, ...]]
 
@@ -41,14 +45,17 @@ class Rule:
     arity : int or None
         Number of operands; None for any number.
     domain : tuple of (low, high)
-        The open interval in which each operand keeps the value real, finite and differentiable (but for kinks). It is
-        empty, (0, 0), for a whole number by which there is no derivative, such as the order of `polygamma`.
+        For each operand the open interval in which the value is real, finite and, except at kinks, differentiable. It
+        is empty, (0, 0), for an operand without a derivative, such as the order of `polygamma`.
     kink : callable or None
         Zero exactly where the primitive is not differentiable inside its domain; operands as for `value`.
     corners : mapping
         Operands → (value, local derivatives): the convention at every kink and boundary point.
     module : str
-        Where the row can be imported from, by its name (for pickling).
+        The module that has the row under its name; a pickle imports it from there.
+    formula : callable or None
+        The value of a composite row in terms of simpler rows, on any kind of number; called as `value` is. None for
+        all other rows.
 
     Examples
     --------
@@ -57,6 +64,8 @@ class Rule:
     (0.0, -inf)
     >>> rules.hypot.local_derivatives((3.0, 4.0), 5.0)
     (0.6, 0.8)
+    >>> rules.sigmoid.formula(0.0) == rules.sigmoid(0.0)
+    True
     """
 
     name: str
@@ -68,22 +77,30 @@ class Rule:
     kink: Callable[..., float] | None = None
     corners: Mapping[tuple[float, ...], Corner] = field(default_factory=dict)
     module: str = __name__
+    formula: Callable[..., Number] | None = None
 
     def __call__(self, *operands: Number) -> Number:
-        """Apply the primitive: floats give a float, anything else is asked for its own way (`apply_rule`)."""
+        """Apply the primitive: numbers give a float; the class of any other operand decides, by its `apply_rule`."""
         handler: Any = None
+        floats = True
         for kind in map(type, operands):
-            if kind is float or not hasattr(kind, "apply_rule"):
+            if kind is float:
                 continue
-            if handler is None or issubclass(kind, handler):
+            floats = False
+            if hasattr(kind, "apply_rule") and (handler is None or issubclass(kind, handler)):
                 handler = kind
         if handler is not None:
             return handler.apply_rule(self, operands)
-        return self.evaluate(tuple(map(ieee.to_float, operands)))
+        return self.evaluate(operands if floats else tuple(map(ieee.to_float, operands)))
 
     def evaluate(self, numbers: Sequence[float]) -> float:
         """The value on floats, whatever the arity."""
         return self.value(numbers) if self.arity is None else self.value(*numbers)
+
+    def expand(self, operands: Sequence[Number]) -> Number:
+        """The formula of a composite row on any kind of number, whatever the arity."""
+        formula: Any = self.formula
+        return formula(operands) if self.arity is None else formula(*operands)
 
     def local_derivatives(
         self, operands: Sequence[Number], output: Number, wanted: Sequence[bool] | None = None
@@ -135,10 +152,32 @@ def _row(
     kink: Callable[..., float] | None = None,
     corners: Mapping[tuple[float, ...], Corner] | None = None,
     nary: bool = False,
+    formula: Callable[..., Number] | None = None,
 ) -> Rule:
     arity = None if nary else len(derivatives)
-    TABLE[name] = Rule(name, symbol, value, derivatives, arity, domain or (REAL,) * (arity or 1), kink, corners or {})
+    intervals = domain or (REAL,) * (arity or 1)
+    TABLE[name] = Rule(name, symbol, value, derivatives, arity, intervals, kink, corners or {}, formula=formula)
     return TABLE[name]
+
+
+def _composite(
+    name: str,
+    symbol: str,
+    formula: Callable[..., Number],
+    *derivatives: Callable[..., Number],
+    fast: Callable[..., float] | None = None,
+    **rest: Any,
+) -> Rule:
+    """A row whose value is a formula. Where that is slow on floats, `fast` gives the same bits sooner."""
+    return _row(name, symbol, fast or _on_floats(formula), *derivatives, formula=formula, **rest)
+
+
+_FLOATS: dict[str, Any] = {"__name__": __name__}  # what formulas on floats see; filled at the end of the file
+
+
+def _on_floats(formula: Any) -> Callable[..., float]:
+    """The same code with float functions in place of the rows, which would first look at the type of each operand."""
+    return FunctionType(formula.__code__, _FLOATS, formula.__name__, formula.__defaults__, formula.__closure__)
 
 
 def select(condition: Any, if_true: Number, if_false: Number) -> Number:
@@ -158,31 +197,31 @@ def _square(x: Number) -> Number:
 
 
 def _cosine(a: Number, b: Number, y: Number) -> Number:
-    """a / y where y = hypot(a, b), from the slope b / a where a / y is nearly 1: its derivatives keep their digits."""
+    """a / y for y = hypot(a, b); from the slope b / a where it is nearly 1, so that its derivatives keep their digits."""
     flat = abs(a) > abs(b)
     slope = div(select(flat, b, 0.0), select(flat, a, 1.0))
     return select(y == 0.0, 0.0, select(flat, div(copysign(1.0, a), hypot(1.0, slope)), div(a, y)))
 
 
 def _square_of_sech(x: Number) -> Number:
-    """1 / cosh² x, where 1 - tanh² x has no digits left and cosh x overflows."""
+    """1 / cosh² x, by way of exp(-2|x|): 1 - tanh² x may have no digits left, and cosh x may overflow."""
     e = exp(-2.0 * abs(x))
     return div(4.0 * e, _square(1.0 + e))
 
 
 def _bell(square: Number) -> Number:
-    """exp(-square), a constant 0 where it has underflowed: its derivatives are 0 there, not 0 times infinity."""
+    """exp(-square). Where it underflows it is the constant 0, so its derivatives are 0 and not 0 times infinity."""
     return select(square < 800.0, exp(-square), 0.0)
 
 
 def _shares(xs: Sequence[Number]) -> list[Number]:
-    """Each part of the sum: exp(x - logsumexp) is off by as much as a large logsumexp is rounded, its share is not."""
+    """Each x over the sum of all: an error of logsumexp changes all exp(x - logsumexp) by one factor, which cancels."""
     total = sum(*xs)
     return [div(x, total) for x in xs]
 
 
 def _shared(xs: Sequence[Number], below: Callable[[Number], Any]) -> list[Number]:
-    """A tie is shared equally; whoever is `below` the winner was not selected and gets no message."""
+    """A tie is shared equally; an operand `below` the winner was not selected and gets no message."""
     tied = 0.0
     for x in xs:
         tied = tied + select(below(x), 0.0, 1.0)
@@ -196,6 +235,61 @@ def _products_of_others(xs: Sequence[Number]) -> list[Number]:
         before.append(before[-1] * x)
         after.append(after[-1] * z)
     return [b * a for b, a in zip(before, reversed(after), strict=True)]
+
+
+# ---- formulas that take more than a line: `select` stands for `if`, and both of its sides are computed ----
+
+
+def _sigmoid(x: Number) -> Number:
+    """1 / (1 + exp(-x)), from the side where exp does not overflow."""
+    e = exp(-abs(x))
+    return select(x >= 0.0, 1.0, e) / (1.0 + e)
+
+
+def _softplus(x: Number) -> Number:
+    """log(1 + exp(x)), where exp does not overflow and log loses no digits."""
+    return select(x < 0.0, 0.0, x) + log1p(exp(-abs(x)))
+
+
+def _logaddexp(a: Number, b: Number) -> Number:
+    """log(exp(a) + exp(b)), with the larger one taken out; where a == b there may be no difference: inf - inf is nan."""
+    return select(a == b, a + LN2, select(b > a, b, a) + log1p(exp(-abs(a - b))))
+
+
+def _logsumexp(xs: Sequence[Number]) -> Number:
+    """The largest is taken out, and the rest goes through log1p: it is left out, as (1 + 1e-20) - 1 would be 0."""
+    largest = max(*xs)
+    total, searching = 0.0, True
+    for x in xs:
+        found = (x == largest) & searching
+        searching = (x != largest) & searching
+        total = total + select(found, 0.0, exp(x - largest))
+    return select(abs(largest) < inf, largest + log1p(total), largest)
+
+
+def _first_best(xs: Sequence[Number], better: Callable[[Number, Number], Any]) -> Number:
+    """The first of the best; nan if any is nan."""
+    best = xs[0]
+    for x in xs[1:]:
+        best = select(better(x, best) | (x != x), x, best)
+    return best
+
+
+def _floordiv(a: Number, b: Number) -> Number:
+    """As Python: a less its remainder, over b; 1 less where the remainder and b have different signs."""
+    rest = fmod(a, b)
+    quotient = div(a - rest, b)
+    quotient = select(select(b < 0.0, -rest, rest) < 0.0, quotient - 1.0, quotient)
+    whole = floor(quotient)
+    whole = select(quotient - whole > 0.5, whole + 1.0, whole)
+    return select(b == 0.0, div(a, b), select(quotient == 0.0, copysign(0.0, div(a, b)), whole))
+
+
+def _mod(a: Number, b: Number) -> Number:
+    """As Python: the remainder with the sign of b."""
+    rest = fmod(a, b)
+    moved = select(select(b < 0.0, -rest, rest) < 0.0, rest + b, rest)
+    return select(b == 0.0, nan, select(rest == 0.0, copysign(0.0, b), moved))
 
 
 # Rows that others use before they are defined, for the type checker.
@@ -222,7 +316,7 @@ mul  = _row("mul",  "×",  operator.mul,   lambda a, b, y: b,             lambda
 div  = _row("div",  "/",  ieee.divide,    lambda a, b, y: div(1.0, b),   lambda a, b, y: div(-y, b), domain=(REAL, POSITIVE),
             corners={(1.0, 0.0): (inf, (inf, -inf)), (0.0, 0.0): (nan, (inf, nan))})
 neg  = _row("neg",  "−",  operator.neg,   lambda x, y: -1.0)
-pos  = _row("pos",  "+",  operator.pos,   lambda x, y: 1.0)
+pos  = _composite("pos", "+", lambda x: x, lambda x, y: 1.0)
 pow  = _row("pow",  "^",  ieee.power,     lambda a, b, y: select(b == 0.0, select(a == 0.0, 0.0, div(b * y, a)), b * pow(a, b - 1.0)),
                                           lambda a, b, y: select(a == 0.0, select(b < 0.0, -inf, 0.0), y * log(a)),
             domain=(POSITIVE, REAL),
@@ -274,39 +368,51 @@ ceil      = _row("ceil",  "ceil",  ieee.ceil,  lambda x, y: 0.0, kink=lambda x: 
 trunc     = _row("trunc", "trunc", ieee.trunc, lambda x, y: 0.0, kink=lambda x: ieee.remainder(x, 1.0), corners={(2.0,): (2.0, (0.0,))})
 rint      = _row("rint",  "rint",  ieee.rint,  lambda x, y: 0.0, kink=lambda x: ieee.remainder(x + 0.5, 1.0), corners={(2.5,): (2.0, (0.0,))})
 round     = _row("round", "round", ieee.round_digits, lambda x, n, y: 0.0, lambda x, n, y: 0.0, domain=(REAL, (0.0, 0.0)), kink=lambda x, n: ieee.remainder(x * 10.0**n + 0.5, 1.0), corners={(2.5, 0.0): (2.0, (0.0, 0.0))})
-sign      = _row("sign",  "sign",  ieee.sign,  lambda x, y: 0.0, kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
-floordiv  = _row("floordiv", "//", ieee.floor_divide, lambda a, b, y: 0.0, lambda a, b, y: 0.0, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (2.0, (0.0, 0.0))})
+sign      = _composite("sign",  "sign",  lambda x: select(x < 0.0, -1.0, select(x > 0.0, 1.0, x)), lambda x, y: 0.0, kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
+floordiv  = _composite("floordiv", "//", _floordiv, lambda a, b, y: 0.0, lambda a, b, y: 0.0, fast=ieee.floor_divide, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (2.0, (0.0, 0.0))})
 
-# ---- remainders: y = a - q b with a whole q, which is constant but for jumps -----------------------------------------
-mod       = _row("mod",       "mod",       ieee.modulo,    lambda a, b, y: 1.0, lambda a, b, y: -floordiv(a, b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
+# ---- remainders: y = a - q b with a whole number q, which is constant between jumps ----------------------------------
+mod       = _composite("mod", "mod", _mod,               lambda a, b, y: 1.0, lambda a, b, y: -floordiv(a, b), fast=ieee.modulo, domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
 fmod      = _row("fmod",      "fmod",      ieee.fmod,      lambda a, b, y: 1.0, lambda a, b, y: -copysign(floordiv(abs(a), abs(b)), a * b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
 remainder = _row("remainder", "remainder", ieee.remainder, lambda a, b, y: 1.0, lambda a, b, y: -copysign(floordiv(abs(a), abs(b)) + select(copysign(1.0, y) * copysign(1.0, a) < 0.0, 1.0, 0.0), a * b), domain=(REAL, POSITIVE), kink=lambda a, b: ieee.remainder(a + 0.5 * b, b), corners={(6.0, 3.0): (0.0, (1.0, -2.0))})
 
 # ---- choices and kinks: 0 at the kink, ties shared, no message to what was not selected ------------------------------
 abs      = _row("abs",      "abs",      operator.abs,  lambda x, y: sign(x), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
 copysign = _row("copysign", "copysign", ieee.copysign, lambda a, b, y: sign(a) * copysign(1.0, b), lambda a, b, y: 0.0, kink=lambda a, b: a * b, corners={(0.0, 1.0): (0.0, (0.0, 0.0))})
-where    = _row("where",    "where",    ieee.where,    lambda c, a, b, y: None, lambda c, a, b, y: select(c != 0.0, 1.0, None), lambda c, a, b, y: select(c != 0.0, None, 1.0), kink=lambda c, a, b: c,
+where    = _composite("where", "where", lambda c, a, b: select(c != 0.0, a, b), lambda c, a, b, y: None, lambda c, a, b, y: select(c != 0.0, 1.0, None), lambda c, a, b, y: select(c != 0.0, None, 1.0), kink=lambda c, a, b: c,
                 corners={(0.0, 1.0, 2.0): (2.0, (None, None, 1.0)), (1.0, 1.0, 2.0): (1.0, (None, 1.0, None))})
-clip     = _row("clip",     "clip",     ieee.clip,     lambda x, a, b, y: select(x < a, None, select(x > b, None, 1.0)), lambda x, a, b, y: select(x < a, 1.0, None), lambda x, a, b, y: select(x < a, None, select(x > b, 1.0, None)),
+clip     = _composite("clip", "clip", lambda x, a, b: select(x < a, a, select(x > b, b, x)), lambda x, a, b, y: select(x < a, None, select(x > b, None, 1.0)), lambda x, a, b, y: select(x < a, 1.0, None), lambda x, a, b, y: select(x < a, None, select(x > b, 1.0, None)),
                 domain=(REAL, (-inf, 0.0), POSITIVE), kink=lambda x, a, b: (x - a) * (x - b), corners={(1.0, -1.0, 1.0): (1.0, (1.0, None, None))})
-max      = _row("max", "max", ieee.maximum, lambda xs, y: _shared(xs, lambda x: x < y), nary=True, kink=lambda xs: ieee.gap(xs, ieee.maximum(xs)), corners={(1.0, 1.0): (1.0, (0.5, 0.5)), (2.0, 1.0): (2.0, (1.0, None))})
-min      = _row("min", "min", ieee.minimum, lambda xs, y: _shared(xs, lambda x: x > y), nary=True, kink=lambda xs: ieee.gap(xs, ieee.minimum(xs)), corners={(1.0, 1.0): (1.0, (0.5, 0.5)), (2.0, 1.0): (1.0, (None, 1.0))})
+max      = _composite("max", "max", lambda xs: _first_best(xs, lambda x, best: x > best), lambda xs, y: _shared(xs, lambda x: x < y), fast=ieee.maximum, nary=True, kink=lambda xs: ieee.gap(xs, ieee.maximum(xs)), corners={(1.0, 1.0): (1.0, (0.5, 0.5)), (2.0, 1.0): (2.0, (1.0, None))})
+min      = _composite("min", "min", lambda xs: _first_best(xs, lambda x, best: x < best), lambda xs, y: _shared(xs, lambda x: x > y), fast=ieee.minimum, nary=True, kink=lambda xs: ieee.gap(xs, ieee.minimum(xs)), corners={(1.0, 1.0): (1.0, (0.5, 0.5)), (2.0, 1.0): (1.0, (None, 1.0))})
 
 # ---- activations -----------------------------------------------------------------------------------------------------
-relu       = _row("relu",       "relu",       ieee.relu,       lambda x, y: select(x > 0.0, 1.0, 0.0), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
-leaky_relu = _row("leaky_relu", "leaky_relu", ieee.leaky_relu, lambda x, s, y: select(x > 0.0, 1.0, s), lambda x, s, y: select(x > 0.0, 0.0, x), kink=lambda x, s: x, corners={(0.0, 0.1): (0.0, (0.1, 0.0))})
-elu        = _row("elu",        "elu",        ieee.elu,        lambda x, s, y: select(x > 0.0, 1.0, s * exp(x)), lambda x, s, y: select(x > 0.0, 0.0, expm1(x)), kink=lambda x, s: x, corners={(0.0, 2.0): (0.0, (2.0, 0.0))})
-sigmoid    = _row("sigmoid",    "σ",          ieee.sigmoid,    lambda x, y: y * sigmoid(-x))  # 1 - y has no digits left at x = 37
-silu       = _row("silu",       "silu",       ieee.silu,       lambda x, y: sigmoid(x) * (1.0 + x * sigmoid(-x)))
-gelu       = _row("gelu",       "gelu",       ieee.gelu,       lambda x, y: 0.5 * erfc(-x * SQRT_HALF) + NORMAL * x * _bell(0.5 * x * x))
-softplus   = _row("softplus",   "softplus",   ieee.softplus,   lambda x, y: sigmoid(x))
-logaddexp  = _row("logaddexp",  "logaddexp",  ieee.logaddexp,  lambda a, b, y: sigmoid(a - b), lambda a, b, y: sigmoid(b - a))
+relu       = _composite("relu",       "relu",       lambda x: select(x <= 0.0, 0.0, x),                 lambda x, y: select(x > 0.0, 1.0, 0.0), kink=lambda x: x, corners={(0.0,): (0.0, (0.0,))})
+leaky_relu = _composite("leaky_relu", "leaky_relu", lambda x, s: select(x > 0.0, x, s * x),             lambda x, s, y: select(x > 0.0, 1.0, s), lambda x, s, y: select(x > 0.0, 0.0, x), kink=lambda x, s: x, corners={(0.0, 0.1): (0.0, (0.1, 0.0))})
+elu        = _composite("elu",        "elu",        lambda x, s: select(x > 0.0, x, s * expm1(x)),      lambda x, s, y: select(x > 0.0, 1.0, s * exp(x)), lambda x, s, y: select(x > 0.0, 0.0, expm1(x)), kink=lambda x, s: x, corners={(0.0, 2.0): (0.0, (2.0, 0.0))})
+sigmoid    = _composite("sigmoid",    "σ",          _sigmoid,                                           lambda x, y: y * sigmoid(-x))  # 1 - y has no digits left at x = 37
+silu       = _composite("silu",       "silu",       lambda x: select(x == -inf, -0.0, x * sigmoid(x)),  lambda x, y: sigmoid(x) * (1.0 + x * sigmoid(-x)))
+gelu       = _composite("gelu",       "gelu",       lambda x: select(x == -inf, -0.0, 0.5 * x * erfc(-x * SQRT_HALF)), lambda x, y: 0.5 * erfc(-x * SQRT_HALF) + NORMAL * x * _bell(0.5 * x * x))
+softplus   = _composite("softplus",   "softplus",   _softplus,                                          lambda x, y: sigmoid(x))
+logaddexp  = _composite("logaddexp",  "logaddexp",  _logaddexp,                                         lambda a, b, y: sigmoid(a - b), lambda a, b, y: sigmoid(b - a))
 
-# ---- many operands, one node -----------------------------------------------------------------------------------------
-sum       = _row("sum",       "Σ",         ieee.sum_,      lambda xs, y: [1.0] * len(xs), nary=True)
-fsum      = _row("fsum",      "Σ exact",   ieee.fsum,      lambda xs, y: [1.0] * len(xs), nary=True)
-prod      = _row("prod",      "∏",         ieee.prod,      lambda xs, y: _products_of_others(xs), nary=True)
-mean      = _row("mean",      "mean",      ieee.mean,      lambda xs, y: [1.0 / len(xs)] * len(xs), nary=True)
-dot       = _row("dot",       "·",         ieee.dot,       lambda xs, y: [*xs[len(xs) // 2:], *xs[:len(xs) // 2]], nary=True)
-logsumexp = _row("logsumexp", "logsumexp", ieee.logsumexp, lambda xs, y: _shares([exp(x - y) for x in xs]), nary=True)
+# ---- many operands, one node: sums from left to right, uncompensated (unlike the builtin's from Python 3.12 on) ------
+sum       = _composite("sum",       "Σ",         lambda xs: reduce(add, xs, 0.0),      lambda xs, y: [1.0] * len(xs), nary=True)
+fsum      = _row("fsum",            "Σ exact",   ieee.fsum,                            lambda xs, y: [1.0] * len(xs), nary=True)
+prod      = _composite("prod",      "∏",         lambda xs: reduce(mul, xs, 1.0),      lambda xs, y: _products_of_others(xs), nary=True)
+mean      = _composite("mean",      "mean",      lambda xs: sum(*xs) / float(len(xs)), lambda xs, y: [1.0 / len(xs)] * len(xs), nary=True)
+dot       = _composite("dot",       "·",         lambda xs: reduce(add, map(mul, xs[:len(xs) // 2], xs[len(xs) // 2:]), 0.0), lambda xs, y: [*xs[len(xs) // 2:], *xs[:len(xs) // 2]], nary=True)
+logsumexp = _composite("logsumexp", "logsumexp", _logsumexp,                           lambda xs, y: _shares([exp(x - y) for x in xs]), fast=ieee.logsumexp, nary=True)
 # fmt: on
+
+
+def _one_by_one(value: Callable[..., float]) -> Callable[..., float]:
+    """An n-ary row's float function, called as the row is."""
+    return lambda *xs: value(xs)
+
+
+# What the names in a formula mean where all numbers are floats.
+_FLOATS.update(globals())
+_FLOATS.update({n: _on_floats(thing) for n, thing in globals().items() if isinstance(thing, FunctionType)})
+_FLOATS.update({n: _one_by_one(rule.value) if rule.arity is None else rule.value for n, rule in TABLE.items()})
+_FLOATS["select"] = lambda condition, if_true, if_false: if_true if condition else if_false

@@ -49,7 +49,7 @@ def both(run):
 
 
 def test_the_generated_header_is_current():
-    """autograd/_rules.h equals the output of tools/generate_rules.py."""
+    """autograd/_c/rules.h is what tools/generate_rules.py makes of the table."""
     script = ROOT / "tools" / "generate_rules.py"
     spec = importlib.util.spec_from_file_location("generate_rules", script)
     generator = importlib.util.module_from_spec(spec)

@@ -123,8 +123,8 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
         "CHANGELOG.md",
         "SECURITY.md",
         "tests/test_packaging.py",
-        "autograd/_value.c",
-        "autograd/_rules.h",
+        "autograd/_c/module.c",
+        "autograd/_c/rules.h",
         "autograd/compiler/run/_call.c",
         "autograd/compiler/run/_ndarray.h",
     }

@@ -1,9 +1,10 @@
-"""Write autograd/_rules.h: the table of rules.py in C. The rules are called on symbols that write C.
+"""Write autograd/_c/rules.h: the table of rules.py in C, made by calling its rows on symbols.
 
     python tools/generate_rules.py
 
-The local derivatives become C expressions. The values are functions named value_NAME: those of _functions.h or, for the
-primitives in FROM_PYTHON, the rule's own Python function. A test checks that the committed header is current.
+The local derivatives and the formulas of composite rows become C. The values of other rows are functions named
+value_ROW: those of _c/functions.h or, for the rows in FROM_PYTHON, the row's own Python function. A test proves that
+the committed header is current.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from __future__ import annotations
 import collections
 import inspect
 import math
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
@@ -24,17 +24,21 @@ if __name__ == "__main__":
 from autograd.rules import TABLE, Rule  # noqa: E402 (the package beside this script, installed or not)
 from autograd.symbols import Arithmetic  # noqa: E402
 
-SIGNS = {"add": "+", "sub": "-", "mul": "*"}
-HEADER = ROOT / "autograd" / "_rules.h"
-# C cannot give these bit for bit: Python has its own gamma, lgamma, hypot and rounding to digits; SciPy has the others.
+HEADER = ROOT / "autograd" / "_c" / "rules.h"
+# C lacks the bits of these: Python has its own gamma, lgamma, hypot and round; digamma and polygamma are SciPy's.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
-IN_PYTHON = ("fsum",)  # n-ary primitives that only Python computes
+IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python
+SIGNS = {"add": "+", "sub": "-", "mul": "*"}
+COMPARISONS = {
+    "__lt__": "({} < {})", "__le__": "({} <= {})", "__gt__": "({} > {})", "__ge__": "({} >= {})",
+    "__eq__": "({} == {})", "__ne__": "({} != {})",
+}  # fmt: skip  # a table
+CHOICE = "({} ? {} : {})"
+NO_NAMES: Mapping[Any, str] = {}
 
 
-def code(number: Any) -> str:
+def code(number: float) -> str:
     """A number as C."""
-    if isinstance(number, Symbol):
-        return number.text
     if math.isnan(number):
         return "NAN"
     if math.isinf(number):
@@ -43,72 +47,113 @@ def code(number: Any) -> str:
 
 
 class Symbol(Arithmetic):
-    """A C expression with Python's arithmetic, and the C condition under which there is a derivative."""
+    """A C expression that does Python's arithmetic: a form such as ``({} + {})`` and the symbols in it.
 
-    def __init__(self, text: str, selected: str = "true") -> None:
-        self.text, self.selected = text, selected
+    Equal expressions are one object. `selected` is the C condition under which there is a derivative at all.
+    """
+
+    known: ClassVar[dict[tuple[Any, ...], Symbol]] = {}
+    form: str
+    operands: tuple[Symbol, ...]
+    selected: str
+
+    def __new__(cls, form: str, *operands: Symbol, selected: str = "true") -> Symbol:
+        """The symbol of this form, new or known."""
+        key = (form, *map(id, operands), selected)
+        if key not in cls.known:
+            cls.known[key] = symbol = super().__new__(cls)
+            symbol.form, symbol.operands, symbol.selected = form, operands, selected
+        return cls.known[key]
 
     @classmethod
     def of(cls, number: Any) -> Symbol:
-        """The symbol of a rule's result: an expression, a number, or None for an operand that is not selected."""
+        """A symbol of what a row may return: an expression, a number, or None for an operand that is not selected."""
         if isinstance(number, Symbol):
             return number
-        return cls("0.0", "false") if number is None else cls(code(number))
+        return cls("0.0", selected="false") if number is None else cls(code(number))
 
     @classmethod
     def apply_rule(cls, rule: Rule, operands: tuple[Any, ...]) -> Symbol:
-        """Apply a rule to expressions."""
-        texts = [code(operand) for operand in operands]
+        """A row applied to expressions."""
+        places = ", ".join("{}" for _ in operands)
+        form = "(-{})" if rule.name == "neg" else f"value_{rule.name}({places})"
         if rule.name in SIGNS:
-            return cls(f"({f' {SIGNS[rule.name]} '.join(texts)})")
-        return cls(f"(-{texts[0]})" if rule.name == "neg" else f"value_{rule.name}({', '.join(texts)})")
+            form = f"({{}} {SIGNS[rule.name]} {{}})"
+        return cls(form, *map(cls.of, operands))
+
+    def text(self, names: Mapping[Symbol, str] = NO_NAMES) -> str:
+        """The expression as C, with names for the parts that have one."""
+        return names.get(self) or self.form.format(*[operand.text(names) for operand in self.operands])
+
+    def parts(self, names: Mapping[Symbol, str]) -> Iterator[Symbol]:
+        """The expression and all within it, operands first, except for what has a name already."""
+        if self not in names:
+            for operand in self.operands:
+                yield from operand.parts(names)
+            yield self
+
+    __hash__ = object.__hash__
 
 
 class Condition:
     """A comparison of expressions."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, comparison: Symbol) -> None:
+        self.comparison = comparison
 
     def select(self, if_true: Any, if_false: Any) -> Symbol:
-        """C's conditional expression, for the derivative and for its condition."""
-        yes, no = Symbol.of(if_true), Symbol.of(if_false)
-        same = yes.selected == no.selected
-        return Symbol(
-            f"({self.text} ? {yes.text} : {no.text})",
-            yes.selected if same else f"({self.text} ? {yes.selected} : {no.selected})",
-        )
+        """C's conditional expression, for the derivative and for whether there is one."""
+        yes, no, condition = Symbol.of(if_true), Symbol.of(if_false), self.comparison.text()
+        selected = yes.selected if yes.selected == no.selected else f"({condition} ? {yes.selected} : {no.selected})"
+        return Symbol(CHOICE, self.comparison, yes, no, selected=selected)
 
 
-for _name, _sign in {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}.items():
-    setattr(Symbol, f"__{_name}__", lambda a, b, sign=_sign: Condition(f"({code(a)} {sign} {code(b)})"))
+for _method, _form in COMPARISONS.items():
+    setattr(Symbol, _method, lambda a, b, form=_form: Condition(Symbol(form, Symbol.of(a), Symbol.of(b))))
 
 
-def calls(text: str) -> Iterator[str]:
-    """The calls of rules in an expression, outer ones first."""
-    for match in re.finditer(r"value_\w+\(", text):
-        end, depth = match.end(), 1
-        while depth:
-            depth += {"(": 1, ")": -1}.get(text[end], 0)
-            end += 1
-        yield text[match.start() : end]
+def repeated(symbol: Symbol, names: Mapping[Symbol, str]) -> set[Symbol]:
+    """The parts without a name that come up more than once in an expression."""
+    counts: collections.Counter[Symbol] = collections.Counter()
+    for part in set(symbol.parts(names)):
+        counts.update(part.operands)
+    return {part for part, count in counts.items() if count > 1 and part.operands and part not in names}
 
 
-def statements(derivative: Symbol) -> list[str]:
-    """C statements for a derivative; a repeated call is made once, except in a branch that may not run."""
-    text, lines = derivative.text, []
-    if "?" not in text:
-        for call, times in collections.Counter(calls(text)).items():
-            if times > 1 and call in text:
-                name = f"t{len(lines)}"
-                lines.append(f"const double {name} = {call};")
-                text = text.replace(call, name)
-    return [*lines, f"*d = {text};", f"return {derivative.selected};"]
+def statements(symbol: Symbol, result: str, known: Mapping[Symbol, str] = NO_NAMES) -> list[str]:
+    """C statements that end in `result` with the expression; a part that comes up twice is computed once.
+
+    A choice with such parts in one of its sides becomes an ``if``, so that only the side that is taken computes them.
+    """
+    named, lines = dict(known), []
+
+    def name_parts(of: Symbol) -> None:
+        found = repeated(symbol, named)
+        for part in dict.fromkeys(of.parts(named)):
+            if part in found:
+                kind, name = "bool" if part.form in COMPARISONS.values() else "double", f"t{len(named)}"
+                lines.append(f"const {kind} {name} = {part.text(named)};")
+                named[part] = name
+
+    if symbol.form == CHOICE:
+        condition, *sides = symbol.operands
+        name_parts(condition)
+        if any(repeated(side, named) for side in sides):
+            yes, no = [[f"    {line}" for line in statements(side, result, named)] for side in sides]
+            test = condition.text(named)
+            return [*lines, f"if {test} {{" if test[0] == "(" else f"if ({test}) {{", *yes, "} else {", *no, "}"]
+    name_parts(symbol)
+    return [*lines, result.format(symbol.text(named))]
 
 
 def names(rule: Rule) -> list[str]:
     """The rule's names for its operands."""
     return list(inspect.signature(rule.derivatives[0]).parameters)[:-1]
+
+
+def value(rule: Rule) -> Symbol:
+    """The value of a composite row as C."""
+    return Symbol.of(rule.expand(list(map(Symbol, names(rule)))))
 
 
 def derivatives(rule: Rule) -> list[Symbol]:
@@ -122,27 +167,44 @@ def parameters(rule: Rule) -> str:
     return ", ".join(f"double {name}" for name in names(rule))
 
 
+def function(head: str, body: list[str]) -> str:
+    """A C function."""
+    return "\n".join([head, "{", *[f"    {line}" for line in body], "}", ""])
+
+
 def value_from_python(rule: Rule) -> str:
-    """The C function for a value that only Python can compute."""
-    return (
-        f"static double value_{rule.name}({parameters(rule)})\n{{\n"
-        f"    const double operands[] = {{{', '.join(names(rule))}}};\n"
-        f"    return from_python(RULE_{rule.name}, {rule.arity}, operands);\n}}\n"
+    """The C function for a value that only Python has."""
+    return function(
+        f"static double value_{rule.name}({parameters(rule)})",
+        [
+            f"const double operands[] = {{{', '.join(names(rule))}}};",
+            f"return from_python(RULE_{rule.name}, {rule.arity}, operands);",
+        ],
     )
+
+
+def composite_value(rule: Rule) -> str:
+    """The C function for a value that is a formula."""
+    head = f"static inline double value_{rule.name}({parameters(rule)})"
+    return function(head, statements(value(rule), "return {};"))
 
 
 def derivative_functions(rule: Rule) -> Iterator[str]:
     """One C function for each local derivative of a rule."""
     for slot, derivative in enumerate(derivatives(rule)):
-        body = "\n".join(f"    {line}" for line in statements(derivative))
-        yield f"static inline bool {rule.name}_d{slot}({parameters(rule)}, double y, double *d)\n{{\n{body}\n}}\n"
+        yield function(
+            f"static inline bool {rule.name}_d{slot}({parameters(rule)}, double y, double *d)",
+            [*statements(derivative, "*d = {};"), f"return {derivative.selected};"],
+        )
 
 
 def may_raise(rule: Rule) -> bool:
-    """Whether Python is called for the value or a derivative."""
+    """Whether the value or a derivative calls Python."""
     if rule.name in IN_PYTHON:
         return True
-    texts = [f"value_{rule.name}("] if rule.arity is None else [f"value_{rule.name}(", *map(code, derivatives(rule))]
+    texts = [f"value_{rule.name}("]
+    if rule.arity is not None:
+        texts += [symbol.text() for symbol in derivatives(rule) + ([value(rule)] if rule.formula else [])]
     return any(f"value_{name}(" in text for name in FROM_PYTHON for text in texts)
 
 
@@ -174,7 +236,7 @@ def switch(head: str, cases: list[str], otherwise: str) -> str:
 
 
 def header() -> str:
-    """The text of _rules.h."""
+    """The text of _c/rules.h."""
     fixed = [rule for rule in TABLE.values() if rule.arity is not None]
     many = [rule for rule in TABLE.values() if rule.arity is None and rule.name not in IN_PYTHON]
     fixed_values, fixed_derivatives = map(list, zip(*map(case, fixed)))
@@ -189,6 +251,7 @@ def header() -> str:
             *map(row, TABLE.values()),
             "};\n",
             *(value_from_python(TABLE[name]) for name in FROM_PYTHON),
+            *(composite_value(rule) for rule in fixed if rule.formula is not None),
             *(text for rule in fixed for text in derivative_functions(rule)),
             switch("static inline double value_of(int rule, const double *x)", fixed_values, "return NAN;"),
             switch(

@@ -1,8 +1,8 @@
 /* Memory for nodes, in chunks that are filled from front to back.
 
-A sweep is bound by memory: nodes made one after another should lie one after another. A list of free nodes loses that
-order with the first graph that is freed; a chunk gets it back whenever all of its nodes are free. Node and chunk find
-one another because a chunk lies at a multiple of its size. Only nodes that are exactly Value lie here. */
+A sweep waits for memory, so nodes that are made one after another should lie one after another. A list of free nodes
+loses this order when the first graph is freed; a chunk gets it back whenever all of its nodes are free. A chunk lies at
+a multiple of its size, so the address of a node tells its chunk. Only nodes that are exactly Value lie here. */
 
 #if defined(AUTOGRAD_PLAIN_MEMORY) /* for tools that watch every allocation */
 static inline Value *take_memory(void)
@@ -14,11 +14,11 @@ static inline void give_back(Value *node) { PyMem_RawFree(node); }
 #else
 
 #define CHUNK (1 << 16)
-#define CHUNKS_KEPT 128 /* so many empty chunks are kept for later, 8 MB */
+#define CHUNKS_KEPT 128 /* the most empty chunks that are kept for later: 8 MB */
 
 typedef struct Chunk {
-    struct Chunk *next, *before; /* in the list of those with room, or of the empty ones */
-    Value *free;        /* nodes that were given back, linked by their first operand */
+    struct Chunk *next, *before; /* in the list of chunks with room, or of empty chunks */
+    Value *free;                 /* nodes that were given back, linked by their first operand */
     uint32_t used, fresh;
     bool listed;
 } Chunk;
@@ -35,7 +35,7 @@ static void free_chunk_memory(void *chunk) { VirtualFree(chunk, 0, MEM_RELEASE);
 #else
 static void *new_chunk_memory(void)
 {
-    void *chunk; /* a little less than its distance to the next one, for what malloc notes in between */
+    void *chunk; /* 64 bytes short of CHUNK: malloc keeps its own data between two chunks */
     return posix_memalign(&chunk, CHUNK, CHUNK - 64) ? NULL : chunk;
 }
 static void free_chunk_memory(void *chunk) { free(chunk); }

@@ -177,6 +177,94 @@ static double value_round(double x, double n)
     return from_python(RULE_round, 2, operands);
 }
 
+static inline double value_pos(double x)
+{
+    return x;
+}
+
+static inline double value_sign(double x)
+{
+    return ((x < 0.0) ? -1.0 : ((x > 0.0) ? 1.0 : x));
+}
+
+static inline double value_floordiv(double a, double b)
+{
+    if (b == 0.0) {
+        return value_div(a, b);
+    } else {
+        const double t0 = value_fmod(a, b);
+        const double t1 = value_div((a - t0), b);
+        const double t2 = ((((b < 0.0) ? (-t0) : t0) < 0.0) ? (t1 - 1.0) : t1);
+        if (t2 == 0.0) {
+            return value_copysign(0.0, value_div(a, b));
+        } else {
+            const double t3 = value_floor(t2);
+            return (((t2 - t3) > 0.5) ? (t3 + 1.0) : t3);
+        }
+    }
+}
+
+static inline double value_mod(double a, double b)
+{
+    if (b == 0.0) {
+        return NAN;
+    } else {
+        const double t0 = value_fmod(a, b);
+        return ((t0 == 0.0) ? value_copysign(0.0, b) : ((((b < 0.0) ? (-t0) : t0) < 0.0) ? (t0 + b) : t0));
+    }
+}
+
+static inline double value_where(double c, double a, double b)
+{
+    return ((c != 0.0) ? a : b);
+}
+
+static inline double value_clip(double x, double a, double b)
+{
+    return ((x < a) ? a : ((x > b) ? b : x));
+}
+
+static inline double value_relu(double x)
+{
+    return ((x <= 0.0) ? 0.0 : x);
+}
+
+static inline double value_leaky_relu(double x, double s)
+{
+    return ((x > 0.0) ? x : (s * x));
+}
+
+static inline double value_elu(double x, double s)
+{
+    return ((x > 0.0) ? x : (s * value_expm1(x)));
+}
+
+static inline double value_sigmoid(double x)
+{
+    const double t0 = value_exp((-value_abs(x)));
+    return value_div(((x >= 0.0) ? 1.0 : t0), (1.0 + t0));
+}
+
+static inline double value_silu(double x)
+{
+    return ((x == -INFINITY) ? -0.0 : (x * value_sigmoid(x)));
+}
+
+static inline double value_gelu(double x)
+{
+    return ((x == -INFINITY) ? -0.0 : ((0.5 * x) * value_erfc(((-x) * 0.7071067811865476))));
+}
+
+static inline double value_softplus(double x)
+{
+    return (((x < 0.0) ? 0.0 : x) + value_log1p(value_exp((-value_abs(x)))));
+}
+
+static inline double value_logaddexp(double a, double b)
+{
+    return ((a == b) ? (a + 0.6931471805599453) : (((b > a) ? b : a) + value_log1p(value_exp((-value_abs((a - b)))))));
+}
+
 static inline bool add_d0(double a, double b, double y, double *d)
 {
     *d = 1.0;
@@ -323,13 +411,23 @@ static inline bool log1p_d0(double x, double y, double *d)
 
 static inline bool hypot_d0(double a, double b, double y, double *d)
 {
-    *d = ((y == 0.0) ? 0.0 : ((value_abs(a) > value_abs(b)) ? value_div(value_copysign(1.0, a), value_hypot(1.0, value_div(((value_abs(a) > value_abs(b)) ? b : 0.0), ((value_abs(a) > value_abs(b)) ? a : 1.0)))) : value_div(a, y)));
+    if (y == 0.0) {
+        *d = 0.0;
+    } else {
+        const bool t0 = (value_abs(a) > value_abs(b));
+        *d = (t0 ? value_div(value_copysign(1.0, a), value_hypot(1.0, value_div((t0 ? b : 0.0), (t0 ? a : 1.0)))) : value_div(a, y));
+    }
     return true;
 }
 
 static inline bool hypot_d1(double a, double b, double y, double *d)
 {
-    *d = ((y == 0.0) ? 0.0 : ((value_abs(b) > value_abs(a)) ? value_div(value_copysign(1.0, b), value_hypot(1.0, value_div(((value_abs(b) > value_abs(a)) ? a : 0.0), ((value_abs(b) > value_abs(a)) ? b : 1.0)))) : value_div(b, y)));
+    if (y == 0.0) {
+        *d = 0.0;
+    } else {
+        const bool t0 = (value_abs(b) > value_abs(a));
+        *d = (t0 ? value_div(value_copysign(1.0, b), value_hypot(1.0, value_div((t0 ? a : 0.0), (t0 ? b : 1.0)))) : value_div(b, y));
+    }
     return true;
 }
 
@@ -398,7 +496,14 @@ static inline bool cosh_d0(double x, double y, double *d)
 
 static inline bool tanh_d0(double x, double y, double *d)
 {
-    *d = (((y * y) < 0.25) ? (1.0 - (y * y)) : value_div((4.0 * value_exp((-2.0 * value_abs(x)))), ((1.0 + value_exp((-2.0 * value_abs(x)))) * (1.0 + value_exp((-2.0 * value_abs(x)))))));
+    const double t0 = (y * y);
+    if (t0 < 0.25) {
+        *d = (1.0 - t0);
+    } else {
+        const double t1 = value_exp((-2.0 * value_abs(x)));
+        const double t2 = (1.0 + t1);
+        *d = value_div((4.0 * t1), (t2 * t2));
+    }
     return true;
 }
 
@@ -422,13 +527,15 @@ static inline bool atanh_d0(double x, double y, double *d)
 
 static inline bool erf_d0(double x, double y, double *d)
 {
-    *d = (1.1283791670955126 * (((x * x) < 800.0) ? value_exp((-(x * x))) : 0.0));
+    const double t0 = (x * x);
+    *d = (1.1283791670955126 * ((t0 < 800.0) ? value_exp((-t0)) : 0.0));
     return true;
 }
 
 static inline bool erfc_d0(double x, double y, double *d)
 {
-    *d = (-1.1283791670955126 * (((x * x) < 800.0) ? value_exp((-(x * x))) : 0.0));
+    const double t0 = (x * x);
+    *d = (-1.1283791670955126 * ((t0 < 800.0) ? value_exp((-t0)) : 0.0));
     return true;
 }
 
@@ -650,7 +757,8 @@ static inline bool silu_d0(double x, double y, double *d)
 
 static inline bool gelu_d0(double x, double y, double *d)
 {
-    *d = ((0.5 * value_erfc(((-x) * 0.7071067811865476))) + ((0.3989422804014327 * x) * ((((0.5 * x) * x) < 800.0) ? value_exp((-((0.5 * x) * x))) : 0.0)));
+    const double t0 = ((0.5 * x) * x);
+    *d = ((0.5 * value_erfc(((-x) * 0.7071067811865476))) + ((0.3989422804014327 * x) * ((t0 < 800.0) ? value_exp((-t0)) : 0.0)));
     return true;
 }
 

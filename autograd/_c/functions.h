@@ -1,10 +1,8 @@
-/* The values of the table's rows in C: what ieee.py says in Python, bit for bit, named value_ROW.
+/* The values of the table's rows in C, named value_ROW, with the bits of rules.py and ieee.py.
 
-IEEE 754 comes free in C where Python raises, but for the sign of a NaN: `total` gives the positive one, as ieee.py does.
-The rows that are not here (`FROM_PYTHON` in tools/generate_rules.py) call their Python function. */
-
-#define LN2 0.6931471805599453
-#define SQRT_HALF 0.7071067811865476
+In C, IEEE 754 comes free where Python raises, except for the sign of a NaN: `total` gives the positive one, as ieee.py
+does. rules.h has the others: the formulas of composite rows, and the rows in `FROM_PYTHON` of tools/generate_rules.py,
+which call their Python function. */
 
 static inline double total(double result, double x)
 {
@@ -22,7 +20,6 @@ static inline double value_sub(double a, double b) { return a - b; }
 static inline double value_mul(double a, double b) { return a * b; }
 static inline double value_div(double a, double b) { return b == 0.0 && (a == 0.0 || isnan(a)) ? NAN : a / b; }
 static inline double value_neg(double x) { return -x; }
-static inline double value_pos(double x) { return x; }
 static inline double value_pow(double a, double b) { return total2(pow(a, b), a, b); }
 
 static inline double value_fma(double a, double b, double c)
@@ -56,69 +53,18 @@ static inline double value_atanh(double x) { return total(atanh(x), x); }
 static inline double value_erf(double x) { return erf(x); }
 static inline double value_erfc(double x) { return erfc(x); }
 
-/* ---- steps and remainders ---- */
+/* ---- steps, remainders and signs ---- */
 static inline double value_floor(double x) { return floor(x); }
 static inline double value_ceil(double x) { return ceil(x); }
 static inline double value_trunc(double x) { return trunc(x); }
 static inline double value_rint(double x) { return rint(x); }
-static inline double value_sign(double x) { return x < 0.0 || x > 0.0 ? copysign(1.0, x) : x; }
 static inline double value_fmod(double a, double b) { return total2(fmod(a, b), a, b); }
 static inline double value_remainder(double a, double b) { return total2(remainder(a, b), a, b); }
-
-static inline double value_mod(double a, double b)
-{
-    if (b == 0.0)
-        return NAN;
-    double rest = fmod(a, b);
-    if (rest == 0.0)
-        return copysign(0.0, b);
-    return (b < 0.0) != (rest < 0.0) ? rest + b : rest;
-}
-
-static inline double value_floordiv(double a, double b)
-{
-    if (b == 0.0)
-        return value_div(a, b);
-    double rest = fmod(a, b), quotient = (a - rest) / b;
-    if (rest != 0.0 && (b < 0.0) != (rest < 0.0))
-        quotient -= 1.0;
-    if (quotient == 0.0)
-        return copysign(0.0, a / b);
-    double whole = floor(quotient);
-    return quotient - whole > 0.5 ? whole + 1.0 : whole;
-}
-
-/* ---- choices and activations ---- */
 static inline double value_abs(double x) { return fabs(x); }
 static inline double value_copysign(double a, double b) { return isnan(b) ? fabs(a) : copysign(a, b); }
-static inline double value_where(double c, double a, double b) { return c != 0.0 ? a : b; }
-static inline double value_clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
-static inline double value_relu(double x) { return x <= 0.0 ? 0.0 : x; }
-static inline double value_leaky_relu(double x, double slope) { return x > 0.0 ? x : slope * x; }
-static inline double value_elu(double x, double alpha) { return x > 0.0 ? x : alpha * expm1(x); }
 
-static inline double value_sigmoid(double x)
-{
-    if (x >= 0.0)
-        return 1.0 / (1.0 + exp(-x));
-    double e = exp(x);
-    return e / (1.0 + e);
-}
-
-static inline double value_silu(double x) { return x == -INFINITY ? -0.0 : x * value_sigmoid(x); }
-static inline double value_gelu(double x) { return x == -INFINITY ? -0.0 : 0.5 * x * erfc(-x * SQRT_HALF); }
-static inline double value_softplus(double x) { return (x < 0.0 ? 0.0 : x) + log1p(exp(-fabs(x))); }
-
-static inline double value_logaddexp(double a, double b)
-{
-    if (a == b)
-        return a + LN2;
-    double largest = isnan(a) || isnan(b) ? NAN : b > a ? b : a;
-    return largest + log1p(exp(-fabs(a - b)));
-}
-
-/* ---- many operands: values, then derivatives, which here are loops and not expressions ----
-The derivative functions fill `d`, and clear `selected` where no message goes. There is at least one operand. */
+/* ---- many operands: values, then derivatives, as loops over one or more operands ----
+The derivative functions fill `d`, and set `selected` to false where no message goes. */
 
 static double value_max(const double *x, Py_ssize_t n)
 {
