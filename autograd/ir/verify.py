@@ -111,7 +111,8 @@ class _Verifier:
         if op == "item":
             _, given, loop = self.program.code[operands[0]]
             if loop.carries <= data < loop.handed:
-                return self.root[given[loop.shared + int(data)]]
+                taken: int = given[loop.shared + data]
+                return self.root[taken]
         return at
 
     def demand(self, holds: bool, rule: str) -> None:
