@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import wraps
 from math import isfinite
 from numbers import Number, Real
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
@@ -22,7 +23,7 @@ from autograd.modes import (
     caller,
     captures,
     current_mode,
-    current_trace,
+    current_recorder,
     keeps_copies,
     note_made,
     refuse_in_capture,
@@ -32,6 +33,7 @@ from autograd.rules import TABLE, Rule
 
 Operand: TypeAlias = "Value | float"
 Binary: TypeAlias = "Callable[[Value, Operand], Value]"
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _mixes(other: object) -> bool:
@@ -71,10 +73,39 @@ def _operators(rule: Rule) -> tuple[Binary, Binary]:
     return forward, reflected
 
 
+def _reads(answer: Callable[..., Any]) -> Callable[[Method], Method]:
+    """Mark a method that reads the number: in a capture, what stands for the node is asked for the `answer` instead."""
+
+    def mark(method: Method) -> Method:
+        @wraps(method)
+        def ask(self: Value, *args: Any) -> Any:
+            if captures and (recorder := current_recorder()) is not None:
+                return answer(recorder.read(self), *args)
+            return method(self, *args)
+
+        return cast(Method, ask)
+
+    return mark
+
+
+def _has_effect(what: str) -> Callable[[Method], Method]:
+    """Mark a method with a side effect, which a capture refuses."""
+
+    def mark(method: Method) -> Method:
+        @wraps(method)
+        def ask(self: Value, *args: Any) -> Any:
+            if captures:
+                refuse_in_capture(what)
+            return method(self, *args)
+
+        return cast(Method, ask)
+
+    return mark
+
+
 def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, object], bool]:
+    @_reads(compare)
     def method(self: Value, other: object) -> bool:
-        if captures and (traced := _traced(self)) is not None:
-            return compare(traced, other)  # type: ignore[arg-type]
         if isinstance(other, Value):
             return compare(self._data, other._data)
         return compare(self._data, other) if isinstance(other, Real) else NotImplemented  # type: ignore[arg-type]
@@ -154,8 +185,8 @@ class Value:
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Operand]) -> Value:
         """Make the node of one operation on Values and numbers of any kind."""
-        if captures and (trace := current_trace()) is not None:
-            captured: Value = trace.apply_rule(rule, operands)
+        if captures and (recorder := current_recorder()) is not None:
+            captured: Value = recorder.apply_rule(rule, operands)
             return captured
         kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
         numbers = [o._data if isinstance(o, Value) else o for o in kept]
@@ -164,16 +195,14 @@ class Value:
         return _node(data, rule, kept, _checked(kept, local))
 
     @property
+    @_reads(operator.attrgetter("data"))
     def data(self) -> float:
         """The number; assignable on a leaf."""
-        if captures and (traced := _traced(self)) is not None:
-            return traced.data
         return self._data
 
     @data.setter
+    @_reads(lambda traced, number: setattr(traced, "data", number))
     def data(self, number: float) -> None:
-        if captures and (traced := _traced(self)) is not None:
-            traced.data = number
         if self.op is not None:
             raise AttributeError(
                 f"the data of a computed node cannot be assigned: {self.describe()} would no longer be its "
@@ -182,16 +211,14 @@ class Value:
         self._data = to_float(number)
 
     @property
+    @_has_effect("reading .grad")
     def grad(self) -> float:
         """∂output/∂self, summed over the `backward` calls."""
-        if captures:
-            refuse_in_capture("reading .grad")
         return self._grad
 
     @grad.setter
+    @_has_effect("assigning .grad")
     def grad(self, number: float) -> None:
-        if captures:
-            refuse_in_capture("assigning .grad")
         self._grad = number if type(number) is float else to_float(number)
 
     @property
@@ -223,10 +250,9 @@ class Value:
         """Add seed · ∂self/∂node to the `.grad` of every node that this one depends on."""
         sweep.backward([self], [seed])
 
+    @_has_effect("zero_grad()")
     def zero_grad(self) -> None:
         """Set the `.grad` of this node, and of every node that it depends on, to 0."""
-        if captures:
-            refuse_in_capture("zero_grad()")
         for node in sweep.topological_order(self):
             node._grad = 0.0
 
@@ -249,19 +275,17 @@ class Value:
         _fill(node, to_float(data), op, kept, _checked(kept, local_grads), label, to_float(grad), source)
         return node
 
+    @_reads(operator.methodcaller("detach"))
     def detach(self) -> Value:
         """A new leaf with the same data: gradients stop here."""
-        if captures and (traced := _traced(self)) is not None:
-            return traced.detach()
         return Value(self._data, self.label)
 
     # ---- numbers: comparisons, truth and text look at the data -----------------------------------------------
 
     __hash__ = object.__hash__
 
+    @_reads(bool)
     def __bool__(self) -> bool:
-        if captures and (traced := _traced(self)) is not None:
-            return bool(traced)
         return self._data != 0.0
 
     def __float__(self) -> NoReturn:
@@ -298,15 +322,23 @@ class Value:
     def __copy__(self) -> Value:
         if keeps_copies():
             return graphs.connected_copy(self)
-        if captures and (traced := _traced(self)) is not None:
-            return traced.detach() if self.op is None else traced
-        return graphs.copy_node(self, self.operands)
+        return self._leaf_twin() if self.op is None else self._inner_twin()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
         if keeps_copies():
             return graphs.connected_copy(self, memo)
-        if captures and (traced := _traced(self)) is not None:
-            return traced.detach()
+        return self._graph_twin(memo)
+
+    @_reads(operator.methodcaller("detach"))
+    def _leaf_twin(self) -> Value:
+        return graphs.copy_node(self, ())
+
+    @_reads(lambda traced: traced)  # on the same operands it is the same number
+    def _inner_twin(self) -> Value:
+        return graphs.copy_node(self, self.operands)
+
+    @_reads(lambda traced, memo: traced.detach())
+    def _graph_twin(self, memo: dict[int, Any]) -> Value:
         return graphs.copy_graph(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -355,13 +387,6 @@ class Value:
 
 
 _new = object.__new__
-
-
-def _traced(node: Value) -> Value | None:
-    """What stands for a node of the graph in the program that is being captured, if there is one."""
-    trace = current_trace()
-    traced: Value | None = None if trace is None else trace.stand_in(node)
-    return traced
 
 
 def _checked(operands: tuple[Operand, ...], local_grads: Sequence[Any]) -> tuple[float | None, ...]:
@@ -416,8 +441,8 @@ def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: t
     node._label = node._source = None
     mode = current_mode()
     if mode is not None:
-        if mode.trace is not None:
-            captured: Value = mode.trace.apply_rule(rule, operands)
+        if mode.recorder is not None:
+            captured: Value = mode.recorder.apply_rule(rule, operands)
             return captured
         if mode.sources:
             node.source = caller()

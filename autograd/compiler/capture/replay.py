@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from math import nan
 from typing import Any
 
-from autograd import transforms
-from autograd.compiler.capture.trace import NUMBER, Trace
+from autograd.compiler.capture.trace import NUMBER, current_trace
 from autograd.ir.block import COMPARISONS, Instruction, Map, Program
 from autograd.ir.builder import Predicate
-from autograd.modes import current_trace
 from autograd.rules import TABLE, select
 from autograd.value import Value
 
@@ -85,9 +83,9 @@ LOGIC: dict[str, Callable[..., Any]] = {"and": operator.and_, "or": operator.or_
 
 def _map(mapped: Map, operands: Sequence[Any]) -> list[Any]:
     """The items of a map: one instruction again in a capture that has maps, else row by row."""
-    trace: Trace | None = current_trace()
+    trace = current_trace()
     assert mapped.rows is not None  # maps over the arrays of a call have no derivatives by their rows
-    if trace is not None and transforms.map_rows.get() is not None:
+    if trace is not None and trace.maps:
         at = trace.emit("map", tuple([trace.place(o) for o in operands]), mapped)
         trace.samples[mapped] = [nan] * mapped.body.inputs  # only a map over the arrays of a call asks for numbers
         return [trace.wrap(trace.emit("item", (at,), k)) for k in range(mapped.positions()[-1])]

@@ -7,19 +7,20 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import nan
 from threading import get_ident
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
-from autograd import transforms
 from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.ir import derive
 from autograd.ir.block import PREDICATES, Guard, Instruction, Map, Program, evaluate_one, with_inputs
 from autograd.ir.builder import Builder, Predicate, Symbol
-from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
+from autograd.modes import PACKAGES, caller, current_mode, current_recorder, keeps_copies, recording_with
+from autograd.recorder import Sweeps
+from autograd.rows import cut, loop_in_turn, together
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten, only_leaves
+from autograd.tree import Rebuild, children, flatten, lower, only_leaves
 from autograd.value import Value
 
 NUMBER = "number"  # marks a "stop" that eager code has as a float
@@ -30,10 +31,13 @@ FEWEST_ROWS = 4  # a map over fewer is unrolled
 class Trace(Builder):
     """The program being captured, with the numbers of the run that is being watched."""
 
-    def __init__(self, parent: Trace | None = None, real_bools: bool = False) -> None:
+    loop = staticmethod(loop_in_turn)
+
+    def __init__(self, parent: Trace | None = None, real_bools: bool = False, maps: bool = False) -> None:
         super().__init__(derive.mapped_rewriters(), derive.FRESH)
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
+        self.maps = maps  # whether `vmap` is one instruction; or else its rows are computed one after another
         self.finished = False
         self.thread = get_ident()
         self.made_elsewhere: WeakValueDictionary[int, Value] = WeakValueDictionary()  # by id, by threads not traced
@@ -113,13 +117,45 @@ class Trace(Builder):
         """Write an operation down, whatever its operands are."""
         return Traced.apply_rule(rule, operands)
 
-    def stand_in(self, node: Value) -> Traced:
+    def read(self, node: Value) -> Traced:
         """The tracer of a Value that is not traced: its number may be another at the next call."""
         return self.wrap(self.place(node))
 
-    def fresh(self, number: float) -> Traced:
-        """A constant by which something is differentiated: no other one, equal or not, is confused with it."""
-        return self.wrap(self.emit("pos", (self.constant(number),)))
+    def refuse(self, what: str) -> NoReturn:
+        """Side effects are refused during capture: they would run once, not at every call."""
+        raise TypeError(
+            f"{what} inside a compiled function, at {caller()}: it would happen only once, when the function is "
+            "captured. Use autograd.grad there, or do it outside, with what the compiled function returns"
+        )
+
+    def note_made(self, node: Any) -> None:
+        """A node of another thread must not become a part of the program: see `leaf`."""
+        self.made_elsewhere[id(node)] = node
+
+    def fresh_leaves(self, numbers: Sequence[Any]) -> list[Traced]:
+        """An instruction for each, which is not merged with any other."""
+        return [self.wrap(self.emit("pos", (self.place(x),))) for x in numbers]
+
+    def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> Sweeps:
+        """Sweeps that add their instructions to the program."""
+        return TraceSweeps(self, outputs, inputs, differentiable)
+
+    def derivative(self, number: Any, by: Any) -> Any:
+        """A Value where the argument is one from outside: a tracer may stand for a float."""
+        plain = isinstance(number, Value) or not isinstance(by, Value) or isinstance(by, Traced)
+        return number if plain else Value(number)
+
+    def map(
+        self, function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], reduce: str | None
+    ) -> Any:
+        """One instruction where that is possible, else the rows one after another."""
+        rows, as_arrays = cut(function, args, axes)
+        results = self.map_rows(function, rows, reduce) if self.maps else NotImplemented
+        if results is NotImplemented:
+            results = [function(*row) for row in rows]
+        elif reduce is not None:
+            return results
+        return together(results, as_arrays, reduce)
 
     # ---- where things are -------------------------------------------------------------------------------------
 
@@ -258,7 +294,7 @@ class Trace(Builder):
 
     def watched(self) -> AbstractContextManager[None]:
         """In its `with` block, what derivatives ask of Values from outside is a matter of this program."""
-        return tracing(self, None)
+        return tracing(self)
 
     def keep_sample(self, mapped: Map, inner: Builder, order: Sequence[int]) -> None:
         """The inputs of the row that was captured."""
@@ -318,7 +354,7 @@ class Trace(Builder):
                 new.append(Traced.of(child, at))
             arguments.append(flatten(part)[1](new))
         try:
-            with tracing(child, None):
+            with tracing(child):
                 leaves, rebuild = flatten_result(function(*arguments))
                 return child, [child.place(leaf) for leaf in leaves], rebuild, batched
         except derive.UnrollError as error:
@@ -367,17 +403,13 @@ def _as_numbers(tree: Any) -> Any:
 
 
 @contextmanager
-def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
-    """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
-    before = transforms.map_rows.set(mapper)
-    captures.append(trace)
+def tracing(trace: Trace) -> Iterator[None]:
+    """Write down the operations of the `with` block."""
     try:
-        with mode(trace=trace):
+        with recording_with(trace):
             yield
     finally:
         trace.finished = True
-        captures.remove(trace)
-        transforms.map_rows.reset(before)
 
 
 def inputs_of_graph(code: Sequence[Instruction], outputs: Sequence[int]) -> set[int]:
@@ -437,6 +469,12 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
     return compare
 
 
+def current_trace() -> Trace | None:
+    """The trace that records in this context."""
+    recorder = current_recorder()
+    return recorder if isinstance(recorder, Trace) else None
+
+
 def is_capturing() -> bool:
     """Whether a capture is going on."""
     return current_trace() is not None
@@ -449,7 +487,7 @@ def innermost(operands: Sequence[Any]) -> Trace:
         trace = getattr(operand, "builder", None)
         if isinstance(trace, Trace) and (found is None or _is_inside(trace, found)):
             found = trace
-    current: Trace | None = current_trace()
+    current = current_trace()
     if current is not None and (found is None or _is_inside(current, found)):
         found = current
     assert found is not None
@@ -546,28 +584,52 @@ class Traced(Value):
     __eq__ = _comparison("==")
     __ne__ = _comparison("!=")
 
-    # ---- what the transforms sweep in place of a graph -----------------------------------------------------------
 
-    @classmethod
-    def sweep_reverse(cls, seeds: Mapping[Value, Any], inputs: Sequence[Value]) -> list[Any]:
-        """The adjoint of every input, given the seeds of some outputs."""
-        trace = innermost([*seeds, *seeds.values(), *inputs])
-        starts: dict[int, int] = {}
+class TraceSweeps:
+    """Sweeps between the inputs and the outputs of a run in a trace: each adds its instructions to the program."""
+
+    def __init__(self, trace: Trace, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> None:
+        self.trace, self.outputs, self.inputs, self.differentiable = trace, outputs, inputs, differentiable
+
+    def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The adjoint of every input."""
+        self._check(seeds)
+        if self.differentiable:
+            return _zero_without_message(self._adjoints(seeds))
+        nodes = {y: seed for y, seed in seeds.items() if isinstance(seed, Value)}
+        totals = lower(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
+        for y, seed in nodes.items():  # the result depends on the seeds, but not on what the derivatives depend on
+            terms = [None if d is None else seed * d for d in lower(self._adjoints({y: 1.0}))]
+            totals = [b if a is None else a if b is None else a + b for a, b in zip(totals, terms)]
+        return _zero_without_message(totals)
+
+    def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The tangent of every output."""
+        self._check(seeds)
+        trace = self.trace
+        found = derive.forward(trace, {trace.place(x): trace.place(seed) for x, seed in seeds.items()})
+        places = [trace.place(y) if isinstance(y, Value) else -1 for y in self.outputs]
+        tangents = _zero_without_message([_user(trace, found[y]) if y in found else None for y in places])
+        return tangents if self.differentiable else list(map(lower, tangents))
+
+    def _check(self, seeds: Mapping[Any, Any]) -> None:
+        """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""
+        if seeds and innermost([*seeds, *seeds.values()]) is not self.trace:
+            raise derive.UnrollError(f"the sweep at {caller(source=True)}, which goes beyond the row")
+
+    def _adjoints(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The adjoint of every input; None where no message arrives."""
+        trace, starts = self.trace, dict[int, int]()
         for output, seed in seeds.items():
             at, weight = trace.place(output), trace.place(seed)
             starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
-        places = [trace.place(x) for x in inputs]
+        places = [trace.place(x) for x in self.inputs]
         found = derive.reverse(trace, starts, places)
-        return [_user(trace, found[x]) if x in found else 0.0 for x in places]
+        return [_user(trace, found[x]) if x in found else None for x in places]
 
-    @classmethod
-    def sweep_forward(cls, outputs: Sequence[Any], seeds: Mapping[Value, Any]) -> list[Any]:
-        """The tangent of every output, given those of some inputs."""
-        trace = innermost([*outputs, *seeds, *seeds.values()])
-        starts = {trace.place(x): trace.place(seed) for x, seed in seeds.items()}
-        places = [trace.place(y) if isinstance(y, Value) else -1 for y in outputs]
-        found = derive.forward(trace, starts)
-        return [_user(trace, found[y]) if y in found else 0.0 for y in places]
+
+def _zero_without_message(derivatives: Sequence[Any]) -> list[Any]:
+    return [0.0 if d is None else d for d in derivatives]
 
 
 def _user(trace: Trace, value: int) -> Any:

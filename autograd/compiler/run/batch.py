@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd import transforms
 from autograd.compiler import locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
@@ -34,6 +33,8 @@ from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_resul
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
 from autograd.ir.block import Map, Program, evaluate, with_inputs
+from autograd.rows import rows_of as rows_of_tree
+from autograd.transforms.origin import origin_of
 from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 from autograd.value import Value
 
@@ -133,7 +134,9 @@ class Batch:
         self, function: Function, mapped: Function, argnums: list[Any], options: Options, around: outside.Outsides
     ) -> None:
         self.function, self.argnums, self.options, self.outside = function, argnums, options, around
-        _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
+        origin = origin_of(mapped)
+        assert origin is not None
+        self.inner, (self.in_axes, self.reduce) = origin.function, origin.parameters
         self.stacks = function is mapped and self.reduce is None
         self.name = getattr(function, "__name__", repr(function))
         self.lock = locks.Lock()
@@ -328,20 +331,18 @@ class _Call:
             if len(versions) > tried:
                 return None
             start = time.perf_counter()
-            trace = Trace(real_bools=reaches_code_that_asks(batch.function))
-            args = self._traced_arguments(trace, row)
-            count = Traced.of(trace, trace.input(float(self.count)))
             widths = tuple([array.shape[1] for array in self.arrays if array.shape[1]])
-            mapper = _Mapper(trace, self.axes, count, widths)
-            with watched, tracing(trace, mapper):
+            trace = _BatchTrace(reaches_code_that_asks(batch.function), widths)
+            args = self._traced_arguments(trace, row)
+            trace.count = Traced.of(trace, trace.input(float(self.count)))
+            with watched, tracing(trace):
                 if batch.stacks:
-                    first = [a if axis is None else transforms._rows(a, axis)[0] for a, axis in zip(args, self.axes)]
-                    mapper(batch.inner, [first], None)
-                    outputs, template = [mapper.at], None
+                    trace.map(batch.inner, args, self.axes, None)
+                    outputs, template = [trace.at], None
                 else:
                     leaves, rebuild = flatten_result(batch.function(*args))
                     outputs, template = [trace.place(leaf) for leaf in leaves], rebuild([0.0] * len(leaves))
-            if versions and read(mapper.row).signature != read(versions[0].row).signature:
+            if versions and read(trace.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
             self.settled = self.settled and self.reader.settled()
             parents = trace.parents(outputs)
@@ -359,7 +360,7 @@ class _Call:
             names = [*argument_names(batch.inner, call, self.axes), "rows"]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
             path = Path(program, template, options, closed, parents, names, story)
-            versions.append(Captured(path, mapper.row))
+            versions.append(Captured(path, trace.row))
             return None
 
     def _traced_arguments(self, trace: Trace, row: int) -> list[Any]:
@@ -369,27 +370,33 @@ class _Call:
         return [argument.build(shared if axis is None else rows) for argument, axis in zip(self.arguments, self.axes)]
 
 
-class _Mapper:
-    """What `vmap` calls while a batch is captured: maps over the arrays of the call, of which it sees one row."""
+class _BatchTrace(Trace):
+    """The program around a batch: its outermost map is over the arrays of the call, of which it sees one row."""
 
-    def __init__(self, trace: Trace, axes: Sequence[int | None], count: Traced, widths: tuple[int, ...]) -> None:
-        self.trace, self.axes, self.count, self.widths = trace, axes, count, widths
+    count: Traced  # how many rows the call has
+
+    def __init__(self, real_bools: bool, widths: tuple[int, ...]) -> None:
+        super().__init__(real_bools=real_bools, maps=True)
+        self.widths = widths
+        self.outermost = True
         self.row: Any = None
         self.at = -1
 
-    def __call__(self, function: Function, rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
-        transforms.map_rows.set(self.trace.map_rows)  # only the outermost map is over the arrays
-        trace, child = self.trace, Trace(self.trace)
-        args, columns = [], []
-        for part, axis in zip(rows[0], self.axes):
+    def map(self, function: Function, args: Sequence[Any], axes: Sequence[int | None], reduce: str | None) -> Any:
+        """The outermost map once, then maps like those of any program."""
+        if not self.outermost:
+            return super().map(function, args, axes, reduce)
+        self.outermost = False
+        child, given, columns = Trace(self), [], []
+        for part, axis in zip(args, axes):
             if axis is None:
-                args.append(part)
+                given.append(part)
                 continue
-            leaves, rebuild = flatten(part)
+            leaves, rebuild = flatten(rows_of_tree(part, axis)[0])
             columns += [child.input(x) for x in leaves]
-            args.append(rebuild([Traced.of(child, x) for x in columns[len(columns) - len(leaves) :]]))
-        with tracing(child, None):
-            self.row = function(*args)
+            given.append(rebuild([Traced.of(child, x) for x in columns[len(columns) - len(leaves) :]]))
+        with tracing(child):
+            self.row = function(*given)
             leaves, rebuild = flatten_result(self.row)
             outputs = [child.place(leaf) for leaf in leaves]
         self.row = rebuild([nan] * len(leaves))
@@ -400,31 +407,24 @@ class _Mapper:
         parts, _ = flatten(self.row, arrays=True)
         results = () if reduce is not None else tuple([getattr(part, "size", 1) for part in parts])
         data = Map(body, len(shared), reduced, None, self.widths, results)
-        trace.keep_sample(data, child, order)
-        self.at = trace.emit("map", tuple([outer for outer, _ in shared]), data)
+        self.keep_sample(data, child, order)
+        self.at = self.emit("map", tuple([outer for outer, _ in shared]), data)
         if reduce is None:
             return None
-        totals = [trace.wrap(trace.emit("item", (self.at,), k)) for k in range(len(outputs))]
+        totals = [self.wrap(self.emit("item", (self.at,), k)) for k in range(len(outputs))]
         return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
 
 
 def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:
     """The batch that a function is by its transforms, if it is one."""
     argnums: list[Any] = []
-    inner: Any = function
-    made = made_by(inner)
-    while made is not None and made[0] in ("grad", "value_and_grad") and not made[3]:
-        argnums.append(made[2])
-        inner = made[1]
-        made = made_by(inner)
-    if made is None or made[0] != "vmap" or (argnums and made[3] is None):
+    inner = function
+    while (origin := origin_of(inner)) is not None and origin.transform in ("grad", "value_and_grad"):
+        by, has_aux = origin.parameters
+        if has_aux:
+            return None
+        argnums.append(by)
+        inner = origin.function
+    if origin is None or origin.transform != "vmap" or (argnums and origin.parameters[1] is None):
         return None
     return Batch(function, inner, argnums, options, around)
-
-
-def made_by(function: Any) -> tuple[Any, ...] | None:
-    """Which transform made a function, and of what; None for any other function."""
-    try:
-        return transforms.made_by.get(function)
-    except TypeError:  # not hashable or not weakly referable: not a transform's
-        return None
