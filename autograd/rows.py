@@ -19,25 +19,28 @@ from autograd.tree import (
 )
 from autograd.value import Value
 
+# What to do with an argument that has no rows, by what says that it has some: the parameter of `vmap` or of `scan`.
+INSTEAD = {"in_axes": "give it None in in_axes", "xs": "let the function close over what all steps share"}
 
-def rows_of(tree: Any, axis: int, what: str = "in_axes") -> list[Any]:
-    """The rows of an argument along an axis; `what` is where its caller said that it has some."""
+
+def rows_of(tree: Any, axis: int, said_by: str = "in_axes") -> list[Any]:
+    """The rows of an argument along an axis; `said_by` is the parameter that errors are about."""
     if is_array(tree):
         if not -tree.ndim <= axis < tree.ndim:
-            raise ValueError(f"{what} names axis {axis} of an ndarray of shape {tree.shape}")
+            raise ValueError(f"{said_by} names axis {axis} of an ndarray of shape {tree.shape}")
         rows = [tree.take(i, axis) for i in range(tree.shape[axis])]
         return [row if is_array(row) or isinstance(row, Value) else float(row) for row in rows]
     if isinstance(tree, list):
         if axis != 0:
-            raise ValueError(f"the rows of a list are its elements: {what} must be 0 or None, not {axis}")
+            raise ValueError(f"the rows of a list are its elements: {said_by} must be 0 or None, not {axis}")
         return list.copy(tree)
     if _is_mapped_by_parts(tree):
         parts, rebuild = _parts(tree)
-        columns = [rows_of(part, axis, what) for part in parts]
+        columns = [rows_of(part, axis, said_by) for part in parts]
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"the parts of {tree!r:.80} have different numbers of rows")
         return [rebuild(row) for row in zip(*columns)]
-    raise TypeError(f"{tree!r:.80} of type {type(tree).__name__} has no rows: give it None in {what}")
+    raise TypeError(f"{tree!r:.80} of type {type(tree).__name__} has no rows: {INSTEAD[said_by]}")
 
 
 def _is_mapped_by_parts(tree: Any) -> bool:
@@ -163,7 +166,7 @@ def _steps(xs: Any, length: int | None) -> tuple[list[Any], bool]:
 
 def _next_carry(carry: Any, following: Any, step: int) -> Any:
     """The carry that a step returns, if it has the structure of the one that it was given."""
-    names = "the carry", f"the carry that step {step} returned"
+    names = f"the carry before step {step}", f"the carry after step {step}"
     pairs(carry, following, names)
     leaves, rebuild = flatten(following, names[1])
     return rebuild(leaves)

@@ -73,30 +73,21 @@ def _operators(rule: Rule) -> tuple[Binary, Binary]:
     return forward, reflected
 
 
-def _reads(answer: Callable[..., Any]) -> Callable[[Method], Method]:
-    """Mark a method that reads the number: in a capture, what stands for the node is asked for the `answer` instead."""
+def _stand_in(node: Value) -> Any:
+    """What is asked for the number of a node: itself or, in a capture, what stands for it in the program."""
+    recorder = current_recorder()
+    return node if recorder is None else recorder.read(node)
+
+
+def _reads(answer: Callable[[Any], Any]) -> Callable[[Method], Method]:
+    """Mark a method that reads the number; `answer` does the same with what stands for the node in a capture."""
 
     def mark(method: Method) -> Method:
         @wraps(method)
-        def ask(self: Value, *args: Any) -> Any:
-            if captures and (recorder := current_recorder()) is not None:
-                return answer(recorder.read(self), *args)
-            return method(self, *args)
-
-        return cast(Method, ask)
-
-    return mark
-
-
-def _has_effect(what: str) -> Callable[[Method], Method]:
-    """Mark a method with a side effect, which a capture refuses."""
-
-    def mark(method: Method) -> Method:
-        @wraps(method)
-        def ask(self: Value, *args: Any) -> Any:
-            if captures:
-                refuse_in_capture(what)
-            return method(self, *args)
+        def ask(self: Value) -> Any:
+            if captures and (stand_in := _stand_in(self)) is not self:
+                return answer(stand_in)
+            return method(self)
 
         return cast(Method, ask)
 
@@ -104,8 +95,9 @@ def _has_effect(what: str) -> Callable[[Method], Method]:
 
 
 def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, object], bool]:
-    @_reads(compare)
     def method(self: Value, other: object) -> bool:
+        if captures and (stand_in := _stand_in(self)) is not self:
+            return compare(stand_in, other)  # type: ignore[arg-type]
         if isinstance(other, Value):
             return compare(self._data, other._data)
         return compare(self._data, other) if isinstance(other, Real) else NotImplemented  # type: ignore[arg-type]
@@ -201,8 +193,9 @@ class Value:
         return self._data
 
     @data.setter
-    @_reads(lambda traced, number: setattr(traced, "data", number))
     def data(self, number: float) -> None:
+        if captures and (stand_in := _stand_in(self)) is not self:
+            stand_in.data = number
         if self.op is not None:
             raise AttributeError(
                 f"the data of a computed node cannot be assigned: {self.describe()} would no longer be its "
@@ -211,14 +204,16 @@ class Value:
         self._data = to_float(number)
 
     @property
-    @_has_effect("reading .grad")
     def grad(self) -> float:
         """∂output/∂self, summed over the `backward` calls."""
+        if captures:
+            refuse_in_capture("reading .grad")
         return self._grad
 
     @grad.setter
-    @_has_effect("assigning .grad")
     def grad(self, number: float) -> None:
+        if captures:
+            refuse_in_capture("assigning .grad")
         self._grad = number if type(number) is float else to_float(number)
 
     @property
@@ -250,9 +245,10 @@ class Value:
         """Add seed · ∂self/∂node to the `.grad` of every node that this one depends on."""
         sweep.backward([self], [seed])
 
-    @_has_effect("zero_grad()")
     def zero_grad(self) -> None:
         """Set the `.grad` of this node, and of every node that it depends on, to 0."""
+        if captures:
+            refuse_in_capture("zero_grad()")
         for node in sweep.topological_order(self):
             node._grad = 0.0
 
@@ -322,23 +318,15 @@ class Value:
     def __copy__(self) -> Value:
         if keeps_copies():
             return graphs.connected_copy(self)
-        return self._leaf_twin() if self.op is None else self._inner_twin()
+        if captures and (stand_in := _stand_in(self)) is not self:
+            return cast(Value, stand_in.detach() if self.op is None else stand_in)
+        return graphs.copy_node(self, self.operands)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
         if keeps_copies():
             return graphs.connected_copy(self, memo)
-        return self._graph_twin(memo)
-
-    @_reads(operator.methodcaller("detach"))
-    def _leaf_twin(self) -> Value:
-        return graphs.copy_node(self, ())
-
-    @_reads(lambda traced: traced)  # on the same operands it is the same number
-    def _inner_twin(self) -> Value:
-        return graphs.copy_node(self, self.operands)
-
-    @_reads(lambda traced, memo: traced.detach())
-    def _graph_twin(self, memo: dict[int, Any]) -> Value:
+        if captures and (stand_in := _stand_in(self)) is not self:
+            return cast(Value, stand_in.detach())
         return graphs.copy_graph(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from autograd.modes import inside_transform
 from autograd.rules import REAL, Interval, Rule
-from autograd.transforms.run import Function
+from autograd.transforms.origin import Function
 from autograd.tree import only_floats
 
 

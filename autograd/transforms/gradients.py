@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any, Literal
 
-from autograd.transforms.origin import set_origin
-from autograd.transforms.run import Argnums, Function, Run
+from autograd.transforms.origin import Function, set_origin
+from autograd.transforms.run import Argnums, Run
 from autograd.tree import flatten, is_array, make_array
 from autograd.value import Value
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from autograd.eager import active_recorder
-from autograd.transforms.origin import set_origin
-from autograd.transforms.run import Function
+from autograd.transforms.origin import Function, set_origin
 
 
 def vmap(

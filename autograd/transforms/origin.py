@@ -33,6 +33,9 @@ class Origin:
     parameters: tuple[Any, ...]
     result: ref[Any]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()  # a pickle that takes functions apart (cloudpickle) makes others, with no origin
+
 
 def set_origin(result: Any, transform: str, function: Function, *parameters: Any) -> None:
     """Note where a function comes from."""

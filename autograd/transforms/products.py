@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.transforms.gradients import grad
-from autograd.transforms.run import Function, Run
+from autograd.transforms.origin import Function
+from autograd.transforms.run import Run
 from autograd.tree import flatten, leaves_like
 from autograd.value import Value
 

@@ -7,17 +7,17 @@ never confused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 from autograd.eager import active_recorder
 from autograd.modes import inside_transform, mode
 from autograd.recorder import Sweeps
+from autograd.transforms.origin import Function
 from autograd.tree import flatten, is_array, lower
 from autograd.value import Value
 
-Function = Callable[..., Any]
 Argnums = int | Sequence[int]
 
 
