@@ -15,6 +15,7 @@ from autograd.tree import (
     is_leaf,
     leaves_like,
     make_array,
+    only_leaves,
     pairs,
 )
 from autograd.value import Value
@@ -166,7 +167,11 @@ def _steps(xs: Any, length: int | None) -> tuple[list[Any], bool]:
 
 def _next_carry(carry: Any, following: Any, step: int) -> Any:
     """The carry that a step returns, if it has the structure of the one that it was given."""
+    if is_leaf(carry) and is_leaf(following):
+        return following
     names = f"the carry before step {step}", f"the carry after step {step}"
     pairs(carry, following, names)
-    leaves, rebuild = flatten(following, names[1])
+    if type(following) is tuple and only_leaves(following):
+        return following
+    leaves, rebuild = flatten(following, names[1])  # a copy: the step may change it in place
     return rebuild(leaves)

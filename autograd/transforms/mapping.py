@@ -122,10 +122,18 @@ def scan(
     >>> round(savings(0.1), 9), round(grad(savings)(0.1), 9)
     (331.0, 320.0)
     """
-    if length is not None:
-        if isinstance(length, bool) or not hasattr(length, "__index__"):
-            raise TypeError(f"length must be an int, not {length!r} of type {type(length).__name__}")
-        length = operator.index(length)
-        if length < 0:
-            raise ValueError(f"length must not be negative, but is {length}")
-    return active_recorder().loop(function, initial, xs, length, reverse)
+    steps = None if length is None else _checked(length)
+    return active_recorder().loop(function, initial, xs, steps, reverse)
+
+
+def _checked(length: Any) -> int:
+    """A number of steps as an int."""
+    try:
+        steps = operator.index(length)
+    except TypeError:
+        steps = None
+    if steps is None or isinstance(length, bool):
+        raise TypeError(f"length must be an int, not {length!r} of type {type(length).__name__}")
+    if steps < 0:
+        raise ValueError(f"length must not be negative, but is {steps}")
+    return steps
