@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
+from autograd.eager import local_derivatives_on_values
 from autograd.modes import active_mode, current_mode, inside_transform, mode
 from autograd.rules import REAL, Rule
 from autograd.sweep import LocalDerivatives, recorded, reverse, topological_order
-from autograd.transforms import Function, _on_values, made_by, map_rows
+from autograd.transforms.origin import Function, origin_of, set_origin
 from autograd.tree import children, flatten, is_array
 from autograd.value import Value, _node
 
@@ -155,9 +156,8 @@ class Snapshot:
             twin.__kwdefaults__ = {name: self._twin(part) for name, part in function.__kwdefaults__.items()}
         twin.__dict__.update(function.__dict__)
         twin.__qualname__, twin.__module__ = function.__qualname__, function.__module__
-        if function in made_by:
-            kind, inner, *parameters = made_by[function]
-            made_by[twin] = (kind, self._twin(inner), *parameters)
+        if (origin := origin_of(function)) is not None:
+            set_origin(twin, origin.transform, self._twin(origin.function), *origin.parameters)
 
 
 # ---- checkpoint --------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def checkpoint(function: Function) -> Function:
     @functools.wraps(function)
     def shortened(*args: Any, **options: Any) -> Any:
         switches = current_mode()
-        if switches is not None and (switches.trace is not None or not switches.recording):
+        if switches is not None and (switches.recorder is not None or not switches.recording):
             return function(*args, **options)
         twins: dict[Value, Value] = {}
         snapshot = Snapshot(lambda value: twins.setdefault(value, value.detach()))
@@ -253,8 +253,7 @@ class _Call:
         return made, leaves
 
     def _run(self, values: dict[Value, Any], made: set[Value]) -> list[Any]:
-        active_mode.set(None)  # no capture and no other mode of the caller: as at the first run
-        map_rows.set(None)
+        active_mode.set(None)  # neither a capture nor any other mode of now: all is as it was at the first run
         inside_transform.set(self.inside)
         snapshot = Snapshot(lambda value: values.get(value, value))  # the function may change its arguments
         function, (args, options) = snapshot.function(self.function), snapshot.tree(self.arguments)
@@ -333,8 +332,8 @@ def _are_leaves(nodes: Iterable[Value]) -> bool:
     return not any(node.operands for node in nodes)
 
 
-def _cut(made: set[Value]) -> LocalDerivatives:
-    """The local derivatives of these nodes only. If all others are leaves, C sweeps without this function."""
+def _cut(made: set[Value]) -> LocalDerivatives[Value]:
+    """The local derivatives of these nodes alone. Where the others are leaves, a sweep in C does without."""
     return lambda node: node.local_grads if node in made else ()
 
 
@@ -405,7 +404,7 @@ class _Checkpoint(CallRule):
             end = now[end]
         inputs = [x for k, x in enumerate(operands) if wanted is None or wanted[k]]
         order = topological_order(end, leaves=operands)
-        found = reverse(order, {end: 1.0}, _on_values(order, inputs))
+        found = reverse(order, {end: 1.0}, local_derivatives_on_values(order, inputs))
         return tuple([found.get(x) if wanted is None or wanted[k] else None for k, x in enumerate(operands)])
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from autograd import rules
-from autograd.modes import current_mode, current_trace
+from autograd.modes import current_mode, current_recorder
 from autograd.native import fast
+from autograd.recorder import Node
 from autograd.sweep import topological_order
 
-if TYPE_CHECKING:
-    from autograd.value import Value
+N = TypeVar("N", bound=Node)
 
 
-def copy_node(node: Value, operands: Sequence[Any]) -> Value:
+def copy_node(node: N, operands: Sequence[Any]) -> N:
     """The same node once more, on the given operands."""
-    twin = type(node).restore(node.data, node.op, tuple(operands), node.local_grads, node.label, node.grad, node.source)
+    fields = node.data, node.op, tuple(operands), node.local_grads, node.label, node.grad, node.source
+    twin: N = type(node).restore(*fields)
     if hasattr(node, "__dict__"):  # an instance of a subclass
         twin.__dict__.update(node.__dict__)
     return twin
 
 
-def connected_copy(node: Value, memo: dict[int, Any] | None = None) -> Value:
+def connected_copy(node: N, memo: dict[int, Any] | None = None) -> N:
     """A new node with the number of this one, through which gradients pass: a copy that a transform sees.
 
     With a `memo`, that of `copy.deepcopy`, the attributes of a subclass are copied too.
     """
-    twin: Value = rules.pos(node)
-    if current_trace() is None and type(twin) is not type(node):  # an instance of a subclass
+    twin: N = rules.pos(node)
+    if current_recorder() is None and type(twin) is not type(node):  # an instance of a subclass
         twin = type(node).restore(twin.data, twin.op, twin.operands, twin.local_grads, source=twin.source)
         mode = current_mode()
         if mode is not None and mode.made is not None:
@@ -43,19 +44,19 @@ def connected_copy(node: Value, memo: dict[int, Any] | None = None) -> Value:
 
 
 @fast
-def copy_graph(output: Value, memo: dict[int, Any]) -> Value:
+def copy_graph(output: N, memo: dict[int, Any]) -> N:
     """The whole graph of `output` once more; `memo` is that of `copy.deepcopy`, so sharing is kept."""
     for node in topological_order(output):
         if id(node) not in memo:
             memo[id(node)] = twin = copy_node(node, [memo.get(id(o), o) for o in node.operands])
             if hasattr(twin, "__dict__"):
                 twin.__dict__.update(copy.deepcopy(twin.__dict__, memo))
-    whole: Value = memo[id(output)]
+    whole: N = memo[id(output)]
     return whole
 
 
 @fast
-def reduce_graph(output: Value) -> tuple[Any, ...]:
+def reduce_graph(output: Node) -> tuple[Any, ...]:
     """What pickle stores: a leaf as its fields, a computed node as its leaves and a flat list of the rest.
 
     Leaves stay shared among everything in one pickle (a model and its loss); of computed nodes each pickled
@@ -78,7 +79,7 @@ def reduce_graph(output: Value) -> tuple[Any, ...]:
 
 
 @fast
-def restore_graph(kind: type[Value], leaves: list[Value], records: list[tuple[Any, ...]]) -> Value:
+def restore_graph(kind: type[N], leaves: list[N], records: list[tuple[Any, ...]]) -> N:
     """The node that `reduce_graph` took apart."""
     nodes = list(leaves)
     for data, op, operands, *rest in records:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autograd.recorder import Recorder
+
 if TYPE_CHECKING:
     from contextlib import _GeneratorContextManager  # the only type that is a decorator too
 
@@ -30,7 +32,7 @@ class Mode:
     anomaly: bool = False
     sources: bool = False
     made: set[Any] | None = None  # collects the nodes that are made
-    trace: Any = None  # the program that the compiler is capturing instead of a graph
+    recorder: Recorder | None = None  # records in place of the graph: the compiler, while it captures a program
 
 
 active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
@@ -38,12 +40,12 @@ active_mode.set(None)  # every new node reads it: the interpreter caches a value
 current_mode = active_mode.get
 inside_transform: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
 PLAIN = Mode()
-captures: list[Any] = []  # those in progress in any thread; while there are none, nodes skip the check
+captures: list[tuple[int, Recorder]] = []  # of all threads, with their thread; while it is empty, nodes ask for none
 
 
 def _forget_other_threads() -> None:
-    """In a forked child only the thread that forked is alive: end the captures of the other threads."""
-    captures[:] = [trace for trace in captures if trace.thread == threading.get_ident()]
+    """In a child process only the thread that forked lives on: nobody ends the captures of the others."""
+    captures[:] = [(thread, recorder) for thread, recorder in captures if thread == threading.get_ident()]
 
 
 if sys.platform != "win32":
@@ -59,6 +61,18 @@ def mode(**switches: Any) -> Iterator[None]:
         yield
     finally:
         active_mode.reset(token)
+
+
+@contextmanager
+def recording_with(recorder: Recorder) -> Iterator[None]:
+    """Let a recorder take the place of the graph in a `with` block."""
+    capture = threading.get_ident(), recorder
+    captures.append(capture)
+    try:
+        with mode(recorder=recorder):
+            yield
+    finally:
+        captures.remove(capture)
 
 
 def no_grad() -> _GeneratorContextManager[None]:
@@ -119,10 +133,10 @@ def record_sources():  # type: ignore[no-untyped-def]  # as above
     return mode(sources=True)
 
 
-def current_trace() -> Any:
-    """The program that the compiler is capturing in this context, or None."""
+def current_recorder() -> Recorder | None:
+    """What records in place of the graph in this context: the compiler's trace during a capture, else None."""
     mode = current_mode()
-    return None if mode is None else mode.trace
+    return None if mode is None else mode.recorder
 
 
 def keeps_copies() -> bool:
@@ -132,19 +146,16 @@ def keeps_copies() -> bool:
 
 
 def note_made(node: Any) -> None:
-    """Tell all captures in progress about a node that this thread makes outside a capture: they cannot see it."""
-    if current_trace() is None:
-        for trace in list(captures):
-            trace.made_elsewhere[id(node)] = node
+    """Tell the captures going on of a node that none of them sees being made, because another thread makes it."""
+    if current_recorder() is None:
+        for _, recorder in list(captures):
+            recorder.note_made(node)
 
 
 def refuse_in_capture(what: str) -> None:
-    """Raise if a program is being captured: a side effect would happen once, at the capture, not at every call."""
-    if current_trace() is not None:
-        raise TypeError(
-            f"{what} inside a compiled function, at {caller()}: it would happen only once, when the function is "
-            "captured. Use autograd.grad there, or do it outside, on the result of the compiled function"
-        )
+    """Raise if a program is being captured: a side effect would run then, and not at each call."""
+    if (recorder := current_recorder()) is not None:
+        recorder.refuse(what)
 
 
 class AnomalyError(FloatingPointError):

@@ -10,30 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from autograd.ieee import to_float
 from autograd.modes import AnomalyError, captures, current_mode, refuse_in_capture
 from autograd.native import fast
+from autograd.recorder import Node
 
-if TYPE_CHECKING:
-    from autograd.value import Value
-
-LocalDerivatives = Callable[["Value"], Sequence[Any]]
+N = TypeVar("N", bound=Node)
+LocalDerivatives = Callable[[N], Sequence[Any]]
 
 
-def recorded(node: Value) -> Sequence[float | None]:
+def recorded(node: Node) -> Sequence[float | None]:
     """The local derivatives that were fixed when the node was made."""
     return node.local_grads
 
 
-def recomputed(node: Value) -> Sequence[Any]:
+def recomputed(node: Node) -> Sequence[Any]:
     """The local derivatives as new Values, from the node's row: for derivatives of derivatives."""
     return node.op.local_derivatives(node.operands, node) if node.op is not None else ()
 
 
 @fast
-def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Value]:
+def topological_order(*outputs: N, leaves: Iterable[N] = ()) -> list[N]:
     """All nodes that the outputs were computed from, each once, every node after its parents.
 
     Parameters
@@ -53,7 +52,7 @@ def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Val
     """
     order = list(dict.fromkeys(leaves))
     seen = set(order)
-    stack: list[Value | None] = list(reversed(outputs))
+    stack: list[N | None] = list(reversed(outputs))
     while stack:
         node = stack.pop()
         if node is None:  # all that was pushed after its node is in the order now: the node comes next
@@ -70,11 +69,11 @@ def topological_order(*outputs: Value, leaves: Iterable[Value] = ()) -> list[Val
 
 @fast
 def reverse(
-    order: Sequence[Value],
-    seeds: Mapping[Value, Any],
-    local: LocalDerivatives = recorded,
+    order: Sequence[N],
+    seeds: Mapping[N, Any],
+    local: LocalDerivatives[N] = recorded,
     observe: Callable[[Message], None] | None = None,
-) -> dict[Value, Any]:
+) -> dict[N, Any]:
     """One reverse sweep: the adjoint ∂output/∂node of every node that a message reaches.
 
     A node's adjoint is the sum of the messages from all its direct neighbours downstream; walking the order
@@ -96,7 +95,7 @@ def reverse(
 
 
 @fast
-def forward(order: Sequence[Value], seeds: Mapping[Value, Any], local: LocalDerivatives = recorded) -> dict[Value, Any]:
+def forward(order: Sequence[N], seeds: Mapping[N, Any], local: LocalDerivatives[N] = recorded) -> dict[N, Any]:
     """One forward sweep: the tangent of every node that depends on a seed, for given tangents of the seeds."""
     tangents = dict(seeds)
     for node in order:
@@ -110,7 +109,7 @@ def forward(order: Sequence[Value], seeds: Mapping[Value, Any], local: LocalDeri
 
 
 @fast
-def backward(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None) -> None:
+def backward(outputs: Node | Iterable[Node], seeds: float | Iterable[float] | None = None) -> None:
     """Add ∂(Σ seed · output)/∂node to the `.grad` of every node that the outputs depend on.
 
     Parameters
@@ -152,9 +151,9 @@ def watch() -> Callable[[Message], None] | None:
 class Message(NamedTuple):
     """What a node sends to one operand slot in a reverse sweep, and the operand's running sum after it."""
 
-    node: Value
+    node: Any  # of the class that the sweep runs on: a Value
     slot: int
-    operand: Value
+    operand: Any
     adjoint: float
     local_derivative: float
     message: float
@@ -162,7 +161,7 @@ class Message(NamedTuple):
 
 
 @fast
-def record_sweep(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None = None) -> list[Message]:
+def record_sweep(outputs: Node | Iterable[Node], seeds: float | Iterable[float] | None = None) -> list[Message]:
     """The messages of a reverse sweep in the order in which they are sent; no `.grad` changes.
 
     Parameters and errors are those of `backward`.
@@ -182,7 +181,7 @@ def record_sweep(outputs: Value | Iterable[Value], seeds: float | Iterable[float
     return messages
 
 
-def _seeded(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | None) -> dict[Value, float]:
+def _seeded(outputs: Node | Iterable[Node], seeds: float | Iterable[float] | None) -> dict[Node, float]:
     """Output → seed; an output that is named twice has the sum of its seeds."""
     if captures:
         refuse_in_capture("backward() or another sweep")
@@ -194,7 +193,7 @@ def _seeded(outputs: Value | Iterable[Value], seeds: float | Iterable[float] | N
         numbers = [to_float(seed) for seed in (seeds if isinstance(seeds, Iterable) else [seeds])]
     if len(numbers) != len(nodes):
         raise ValueError(f"{len(nodes)} outputs need as many seeds, not {len(numbers)}")
-    starts: dict[Value, float] = {}
+    starts: dict[Node, float] = {}
     for node, number in zip(nodes, numbers):
         if not hasattr(node, "operands"):
             raise TypeError(f"an output must be a Value, not {node!r} of type {type(node).__name__}")
@@ -213,7 +212,7 @@ def _raise_anomaly(sent: Message) -> None:
     )
 
 
-def raise_for_tangents(order: Sequence[Value], tangents: Mapping[Value, Any]) -> None:
+def raise_for_tangents(order: Sequence[N], tangents: Mapping[N, Any]) -> None:
     """An error for the first tangent of a forward sweep that is not a finite float (Values have raised already)."""
     for node in order:
         tangent = tangents.get(node, 0.0)

@@ -425,6 +425,18 @@ def pairs(first: Any, second: Any, names: tuple[str, str] = ("the first", "the s
     return found
 
 
+def leaves_like(tree: Any, other: Any, names: tuple[str, str]) -> list[Any]:
+    """The leaves of another tree of the same shape as floats and Values, in the order of the first.
+
+    Errors are those of `pairs` and `flatten`.
+    """
+    leaves = [leaf for _, leaf in pairs(tree, other, names)]
+    if all(map(is_leaf, leaves)):
+        return leaves
+    flatten(other, names[1])  # an error has the path of the leaf that is not a number
+    return flatten(leaves)[0]
+
+
 def _matched(a: Any, parts: Parts, b: Any, others: Parts) -> list[tuple[str, Any, Any]] | None:
     """The children of two containers in pairs; None if they do not match."""
     second = [child for _, child in others.named]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import wraps
 from math import isfinite
 from numbers import Number, Real
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 from autograd import arrays, graphs, rules, sweep
 from autograd.ieee import to_float
@@ -22,7 +23,7 @@ from autograd.modes import (
     caller,
     captures,
     current_mode,
-    current_trace,
+    current_recorder,
     keeps_copies,
     note_made,
     refuse_in_capture,
@@ -32,6 +33,7 @@ from autograd.rules import TABLE, Rule
 
 Operand: TypeAlias = "Value | float"
 Binary: TypeAlias = "Callable[[Value, Operand], Value]"
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _mixes(other: object) -> bool:
@@ -71,10 +73,31 @@ def _operators(rule: Rule) -> tuple[Binary, Binary]:
     return forward, reflected
 
 
+def _stand_in(node: Value) -> Any:
+    """What is asked for the number of a node: itself or, in a capture, what stands for it in the program."""
+    recorder = current_recorder()
+    return node if recorder is None else recorder.read(node)
+
+
+def _reads(answer: Callable[[Any], Any]) -> Callable[[Method], Method]:
+    """Mark a method that reads the number; `answer` does the same with what stands for the node in a capture."""
+
+    def mark(method: Method) -> Method:
+        @wraps(method)
+        def ask(self: Value) -> Any:
+            if captures and (stand_in := _stand_in(self)) is not self:
+                return answer(stand_in)
+            return method(self)
+
+        return cast(Method, ask)
+
+    return mark
+
+
 def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, object], bool]:
     def method(self: Value, other: object) -> bool:
-        if captures and (traced := _traced(self)) is not None:
-            return compare(traced, other)  # type: ignore[arg-type]
+        if captures and (stand_in := _stand_in(self)) is not self:
+            return compare(stand_in, other)  # type: ignore[arg-type]
         if isinstance(other, Value):
             return compare(self._data, other._data)
         return compare(self._data, other) if isinstance(other, Real) else NotImplemented  # type: ignore[arg-type]
@@ -154,8 +177,8 @@ class Value:
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Operand]) -> Value:
         """Make the node of one operation on Values and numbers of any kind."""
-        if captures and (trace := current_trace()) is not None:
-            captured: Value = trace.apply_rule(rule, operands)
+        if captures and (recorder := current_recorder()) is not None:
+            captured: Value = recorder.apply_rule(rule, operands)
             return captured
         kept = tuple([o if isinstance(o, Value) else to_float(o) for o in operands])
         numbers = [o._data if isinstance(o, Value) else o for o in kept]
@@ -164,16 +187,15 @@ class Value:
         return _node(data, rule, kept, _checked(kept, local))
 
     @property
+    @_reads(operator.attrgetter("data"))
     def data(self) -> float:
         """The number; assignable on a leaf."""
-        if captures and (traced := _traced(self)) is not None:
-            return traced.data
         return self._data
 
     @data.setter
     def data(self, number: float) -> None:
-        if captures and (traced := _traced(self)) is not None:
-            traced.data = number
+        if captures and (stand_in := _stand_in(self)) is not self:
+            stand_in.data = number
         if self.op is not None:
             raise AttributeError(
                 f"the data of a computed node cannot be assigned: {self.describe()} would no longer be its "
@@ -249,19 +271,17 @@ class Value:
         _fill(node, to_float(data), op, kept, _checked(kept, local_grads), label, to_float(grad), source)
         return node
 
+    @_reads(operator.methodcaller("detach"))
     def detach(self) -> Value:
         """A new leaf with the same data: gradients stop here."""
-        if captures and (traced := _traced(self)) is not None:
-            return traced.detach()
         return Value(self._data, self.label)
 
     # ---- numbers: comparisons, truth and text look at the data -----------------------------------------------
 
     __hash__ = object.__hash__
 
+    @_reads(bool)
     def __bool__(self) -> bool:
-        if captures and (traced := _traced(self)) is not None:
-            return bool(traced)
         return self._data != 0.0
 
     def __float__(self) -> NoReturn:
@@ -298,15 +318,15 @@ class Value:
     def __copy__(self) -> Value:
         if keeps_copies():
             return graphs.connected_copy(self)
-        if captures and (traced := _traced(self)) is not None:
-            return traced.detach() if self.op is None else traced
+        if captures and (stand_in := _stand_in(self)) is not self:
+            return cast(Value, stand_in.detach() if self.op is None else stand_in)
         return graphs.copy_node(self, self.operands)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
         if keeps_copies():
             return graphs.connected_copy(self, memo)
-        if captures and (traced := _traced(self)) is not None:
-            return traced.detach()
+        if captures and (stand_in := _stand_in(self)) is not self:
+            return cast(Value, stand_in.detach())
         return graphs.copy_graph(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -355,13 +375,6 @@ class Value:
 
 
 _new = object.__new__
-
-
-def _traced(node: Value) -> Value | None:
-    """What stands for a node of the graph in the program that is being captured, if there is one."""
-    trace = current_trace()
-    traced: Value | None = None if trace is None else trace.stand_in(node)
-    return traced
 
 
 def _checked(operands: tuple[Operand, ...], local_grads: Sequence[Any]) -> tuple[float | None, ...]:
@@ -416,8 +429,8 @@ def _node(data: float, rule: Rule, operands: tuple[Operand, ...], local_grads: t
     node._label = node._source = None
     mode = current_mode()
     if mode is not None:
-        if mode.trace is not None:
-            captured: Value = mode.trace.apply_rule(rule, operands)
+        if mode.recorder is not None:
+            captured: Value = mode.recorder.apply_rule(rule, operands)
             return captured
         if mode.sources:
             node.source = caller()

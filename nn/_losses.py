@@ -11,15 +11,15 @@ from typing import Any
 
 import autograd.math as am
 from autograd import Value
-from autograd.modes import current_trace
+from autograd.modes import current_recorder
 from autograd.tree import pairs
 
 Tree = Any  # nested sequences or arrays of numbers
 
 
 def _is_traced(target: Any) -> bool:
-    """Whether a target is an argument of a function that is being compiled, so that a branch on it is a guard."""
-    return isinstance(target, Value) and current_trace() is not None
+    """Whether a target is given at each call of a function that is being compiled, where a branch on it is a guard."""
+    return isinstance(target, Value) and current_recorder() is not None
 
 
 def _nan_unless(valid: Any, loss: Any) -> Any:

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("autograd", "nn")
-ABOVE_THE_CORE = {"__main__", "jit", "testing", "view"}  # parts of autograd that need an extra
+ABOVE_THE_CORE = {"__main__", "compiler", "testing", "view"}  # parts of autograd that need an extra
 
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg", encoding="utf-8")

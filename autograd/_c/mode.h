@@ -71,7 +71,7 @@ static PyObject *in_program(const Value *node, PyObject *trace)
 
 static PyObject *obey(Value *node, PyObject *mode)
 {
-    PyObject *result = NULL, *trace = PyObject_GetAttrString(mode, "trace");
+    PyObject *result = NULL, *trace = PyObject_GetAttrString(mode, "recorder");
     if (trace && trace != Py_None)
         result = in_program(node, trace);
     else if (trace && adapt(node, mode) && (!capturing() || noted(node)))

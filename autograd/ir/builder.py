@@ -61,7 +61,7 @@ class Builder:
         self.known: dict[Any, int] = {}
         self.constants: dict[Any, int] = {}
         self.guards: list[Guard] = []
-        self.loop: LoopBuilder | None = None  # that of which this is the body
+        self.body_of: LoopBuilder | None = None  # that of which this is the body
 
     def emit(self, op: str, operands: tuple[int, ...] = (), data: Any = None) -> int:
         """The number of the value that an instruction defines, new or known."""
@@ -203,7 +203,7 @@ class LoopBuilder:
 
     def __init__(self, outer: Builder, inner: Builder, extent: Extent, backwards: bool = False) -> None:
         self.outer, self.inner, self.extent, self.backwards = outer, inner, extent, backwards
-        inner.loop = self
+        inner.body_of = self
         self.counter = inner.body_input(NUMBER, "counter", -1)
         # for each class of inputs, operand in the program around and number of the input
         self.given: dict[str, list[tuple[int, int]]] = {"shared": [], "carry": [], "accumulator": [], "element": []}
@@ -287,6 +287,8 @@ class Symbol(Arithmetic):
 
 def _combined(op: str) -> Callable[[Predicate, Any], Any]:
     def combine(self: Predicate, other: Any) -> Any:
+        if type(other) is bool:
+            return {"and": (False, self), "or": (self, True)}[op][other]
         return self.with_(op, other) if isinstance(other, Predicate) else NotImplemented
 
     return combine

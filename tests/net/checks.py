@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from autograd import Value, backward, topological_order, transforms, vjp
+from autograd import Value, backward, topological_order, vjp
 from autograd.sweep import reverse
+from autograd.transforms.origin import origin_of
 from autograd.tree import children, flatten, is_array
 
 HEADER = """\
@@ -109,9 +110,9 @@ def condition(y: Any) -> float:
 
 
 def derives(function: Any) -> bool:
-    """Whether a function was made by a transform that replaces numbers by Values itself."""
-    made = transforms.made_by.get(function)
-    return made is not None and (made[0] != "vmap" or derives(made[1]))
+    """Whether a function was made by a transform that puts Values in the place of numbers itself."""
+    origin = origin_of(function)
+    return origin is not None and (origin.transform != "vmap" or derives(origin.function))
 
 
 class Run:

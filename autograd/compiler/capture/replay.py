@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autograd.compiler.capture.trace import FLOAT, Trace, Traced
+from autograd.compiler.capture.trace import FLOAT, Trace, Traced, current_trace
 from autograd.ir.block import LOGIC, Array, Instruction, Program, size_of
 from autograd.ir.evaluate import Cells, Evaluator
 from autograd.ir.rewrite import reached
-from autograd.modes import current_trace
 from autograd.rules import select
 from autograd.value import Value
 
@@ -27,7 +26,7 @@ def replay(program: Program, inputs: Sequence[Any], outputs: Sequence[int] | Non
         The numbers wanted; the program's outputs if they are not given, those of arrays one after the other.
     """
     outputs = program.outputs if outputs is None else outputs
-    trace: Trace | None = current_trace()
+    trace = current_trace()
     order = sorted(reached(program, outputs))
     if trace is not None:
         return _inlined(program, order, inputs, outputs, trace)

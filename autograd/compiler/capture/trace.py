@@ -7,10 +7,9 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import nan
 from threading import get_ident
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
-from autograd import transforms
 from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.graphs import connected_copy
@@ -31,14 +30,16 @@ from autograd.ir.block import (
 )
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Symbol
 from autograd.ir.evaluate import Cells, Evaluator
-from autograd.modes import PACKAGES, caller, captures, current_mode, current_trace, keeps_copies, mode
+from autograd.modes import PACKAGES, caller, current_mode, current_recorder, keeps_copies, recording_with
+from autograd.recorder import Sweeps
+from autograd.rows import cut, loop_in_turn, next_carry, pair, steps_of, together
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten, only_leaves
+from autograd.tree import Rebuild, children, flatten, lower, only_leaves
 from autograd.value import Value
 
 FLOAT = "number"  # marks a "stop" that eager code has as a float
 COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
-FEWEST_ROWS = 4  # a map over fewer is unrolled
+FEWEST_ROWS = 4  # a map or loop over fewer is unrolled
 FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are full already
 ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
 
@@ -50,10 +51,11 @@ class UnrollError(NotImplementedError):
 class Trace(Builder):
     """The program being captured, with the numbers of the run that is being watched."""
 
-    def __init__(self, parent: Trace | None = None, real_bools: bool = False) -> None:
+    def __init__(self, parent: Trace | None = None, real_bools: bool = False, maps: bool = True) -> None:
         super().__init__(derive.mapped_rewriters(), derive.FRESH)
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
+        self.maps = maps  # whether `vmap` and `scan` are loops; or else their steps are computed one after another
         self.finished = False
         self.thread = get_ident()
         self.made_elsewhere: WeakValueDictionary[int, Value] = WeakValueDictionary()  # by id, by threads not traced
@@ -98,7 +100,7 @@ class Trace(Builder):
     @property
     def rows_branch(self) -> bool:
         """Whether a guard may hold for some rows and not for others; else it unrolls the map."""
-        return self.loop is None or self.loop.extent == CALL
+        return self.body_of is None or self.body_of.extent == CALL
 
     def wrap(self, value: int) -> Traced:
         """The tracer of a value."""
@@ -163,13 +165,53 @@ class Trace(Builder):
         """Write an operation down, whatever its operands are."""
         return Traced.apply_rule(rule, operands)
 
-    def stand_in(self, node: Value) -> Traced:
+    def read(self, node: Value) -> Traced:
         """The tracer of a Value that is not traced: its number may be another at the next call."""
         return self.wrap(self.place(node))
 
-    def fresh(self, number: float) -> Traced:
-        """A constant by which something is differentiated: no other one, equal or not, is confused with it."""
-        return self.wrap(self.emit("pos", (self.constant(number),)))
+    def refuse(self, what: str) -> NoReturn:
+        """Refuse side effects during capture: they would run once, not at every call."""
+        raise TypeError(
+            f"{what} inside a compiled function, at {caller()}: it would happen only once, when the function is "
+            "captured. Use autograd.grad there, or do it outside, on the result of the compiled function"
+        )
+
+    def note_made(self, node: Any) -> None:
+        """A node of another thread must not become a part of the program: see `leaf`."""
+        self.made_elsewhere[id(node)] = node
+
+    def fresh_leaves(self, numbers: Sequence[Any]) -> list[Traced]:
+        """An instruction for each number, or for each whole array, which is not merged with any other."""
+        leaves: list[Traced] = []
+        for value in self.outputs(numbers):
+            fresh = self.emit("pos", (value,))
+            kind = self.type_of(value)
+            if isinstance(kind, Array):
+                leaves += [Traced.element(self, fresh, k) for k in range(kind.size())]
+            else:
+                leaves.append(self.wrap(fresh))
+        return leaves
+
+    def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> Sweeps:
+        """Sweeps that add their instructions to the program."""
+        return TraceSweeps(self, outputs, inputs, differentiable)
+
+    def derivative(self, number: Any, by: Any) -> Any:
+        """A Value where the argument is one from outside: a tracer may stand for a float."""
+        plain = isinstance(number, Value) or not isinstance(by, Value) or isinstance(by, Traced)
+        return number if plain else Value(number)
+
+    def map(
+        self, function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], reduce: str | None
+    ) -> Any:
+        """One loop where that is possible, else the rows one after another."""
+        rows, as_arrays = cut(function, args, axes)
+        results = self.map_rows(function, rows, reduce) if self.root().maps else NotImplemented
+        if results is NotImplemented:
+            results = [function(*row) for row in rows]
+        elif reduce is not None:
+            return results
+        return together(results, as_arrays, reduce)
 
     # ---- where things are -------------------------------------------------------------------------------------
 
@@ -192,18 +234,18 @@ class Trace(Builder):
                 f"a number traced by one compilation was used in another, at {caller()}: do not keep traced "
                 "values in globals or attributes"
             )
-        assert self.loop is not None
+        assert self.body_of is not None
         if isinstance(operand, Traced) and operand._array >= 0:
             return self.element(self.array(operand), operand._offset)
-        return self.loop.shared(self.parent.place(operand))
+        return self.body_of.shared(self.parent.place(operand))
 
     def array(self, element: Traced) -> int:
         """Where the array of an element is in this program."""
         if element.builder is self:
             return element._array
         assert self.parent is not None
-        assert self.loop is not None
-        return self.loop.shared(self.parent.array(element))
+        assert self.body_of is not None
+        return self.body_of.shared(self.parent.array(element))
 
     def leaf(self, node: Value) -> int:
         """A Value that is not traced comes from outside, and is read afresh at every call."""
@@ -316,7 +358,7 @@ class Trace(Builder):
 
     def watched(self) -> AbstractContextManager[None]:
         """In its `with` block, what derivatives ask of Values from outside is a matter of this program."""
-        return tracing(self, None)
+        return tracing(self)
 
     def outputs(self, leaves: Sequence[Any]) -> list[int]:
         """Where these numbers are: an array where all numbers of one follow one another, else one by one."""
@@ -375,7 +417,7 @@ class Trace(Builder):
                 return NotImplemented
             arguments.append(flatten(part)[1](_elements(made, child, flat)))
         try:
-            with tracing(child, child.map_rows):
+            with tracing(child):
                 leaves, rebuild = flatten_result(function(*arguments))
                 outputs = child.outputs(leaves) if reduce is None else [child.place(leaf) for leaf in leaves]
         except UnrollError as error:
@@ -388,6 +430,45 @@ class Trace(Builder):
             return [rebuild(row) for row in self._rows_of(items, len(rows))]
         totals = [self.wrap(item) for item in items]
         return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
+
+    def loop(
+        self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool
+    ) -> tuple[Any, Any]:
+        """`scan` inside a capture: one step is captured, and runs as a loop where that is possible."""
+        rows, as_arrays = steps_of(xs, length)
+        if not self.root().maps or len(rows) < FEWEST_ROWS:
+            return loop_in_turn(function, initial, xs, length, reverse)
+        try:
+            return self._loop(function, initial, rows, as_arrays, reverse)
+        except UnrollError as error:
+            self.root().note_unrolled(len(rows), str(error))
+            return loop_in_turn(function, initial, xs, length, reverse)
+
+    def _loop(
+        self, function: Callable[[Any, Any], Any], initial: Any, rows: Sequence[Any], as_arrays: bool, reverse: bool
+    ) -> tuple[Any, Any]:
+        made = LoopBuilder(self, child := self.inner(), len(rows), reverse)
+        leaves, rebuild = flatten(initial, "the initial carry")
+        carry = rebuild([Traced.of(child, made.carry(self.place(x))) for x in leaves])
+        row = rows[0]
+        if row is not None:
+            flat = [flatten(x)[0] for x in rows]
+            if len({len(numbers) for numbers in flat}) != 1:
+                raise UnrollError("rows of different lengths")
+            row = flatten(row)[1](_elements(made, child, flat))
+        with tracing(child):
+            following, y = pair(function, function(carry, row))
+            following = next_carry(carry, following, len(rows) - 1 if reverse else 0)
+            after, rebuild = flatten(following, "the carry after a step")
+            handed = [child.place(x) for x in after]
+            results, rebuild_result = flatten_result(y) if y is not None else ([], None)
+            outputs = child.outputs(results)
+        loop = made.finish(handed, [(output, "each") for output in outputs])
+        last = rebuild([self.wrap(self.emit("item", (loop,), k)) for k in range(len(handed))])
+        if rebuild_result is None:
+            return last, None
+        items = [self.emit("item", (loop,), len(handed) + k) for k in range(len(outputs))]
+        return last, together([rebuild_result(x) for x in self._rows_of(items, len(rows))], as_arrays, None)
 
     def _rows_of(self, arrays: Sequence[int], count: int) -> Iterator[list[Traced]]:
         """The numbers of each row of some arrays."""
@@ -499,17 +580,13 @@ def _as_numbers(tree: Any) -> Any:
 
 
 @contextmanager
-def tracing(trace: Trace, mapper: Callable[..., Any] | None) -> Iterator[None]:
-    """Watch the operations of the `with` block; `vmap` asks the mapper, or loops if there is none."""
-    before = transforms.map_rows.set(mapper)
-    captures.append(trace)
+def tracing(trace: Trace) -> Iterator[None]:
+    """Write down the operations of the `with` block."""
     try:
-        with mode(trace=trace):
+        with recording_with(trace):
             yield
     finally:
         trace.finished = True
-        captures.remove(trace)
-        transforms.map_rows.reset(before)
 
 
 def inputs_of_graph(code: Sequence[Instruction], outputs: Sequence[int]) -> set[int]:
@@ -566,6 +643,12 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
     return compare
 
 
+def current_trace() -> Trace | None:
+    """The trace that records in this context."""
+    recorder = current_recorder()
+    return recorder if isinstance(recorder, Trace) else None
+
+
 def is_capturing() -> bool:
     """Whether a capture is going on."""
     return current_trace() is not None
@@ -578,7 +661,7 @@ def innermost(operands: Sequence[Any]) -> Trace:
         trace = getattr(operand, "builder", None)
         if isinstance(trace, Trace) and (found is None or _is_inside(trace, found)):
             found = trace
-    current: Trace | None = current_trace()
+    current = current_trace()
     if current is not None and (found is None or _is_inside(current, found)):
         found = current
     assert found is not None
@@ -691,30 +774,34 @@ class Traced(Value):
     __eq__ = _comparison("==")
     __ne__ = _comparison("!=")
 
-    # ---- what the transforms sweep in place of a graph -----------------------------------------------------------
 
-    @classmethod
-    def sweep_reverse(cls, seeds: Mapping[Value, Any], inputs: Sequence[Value]) -> list[Any]:
-        """The adjoint of every input, given the seeds of some outputs."""
-        trace = innermost([*seeds, *seeds.values(), *inputs])
-        starts: dict[int, int] = {}
-        for output, seed in seeds.items():
-            at, weight = trace.place(output), trace.place(seed)
-            starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
-        targets = [trace.target(x) for x in inputs]
-        found = derive.reverse(trace, starts, targets)
-        return [_result(trace, found.get(target), x) for target, x in zip(targets, inputs)]
+class TraceSweeps:
+    """Sweeps between the inputs and the outputs of a run in a trace: each adds its instructions to the program."""
 
-    @classmethod
-    def sweep_forward(cls, outputs: Sequence[Any], seeds: Mapping[Value, Any]) -> list[Any]:
-        """The tangent of every output, given those of some inputs."""
-        trace = innermost([*outputs, *seeds, *seeds.values()])
+    def __init__(self, trace: Trace, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> None:
+        self.trace, self.outputs, self.inputs, self.differentiable = trace, outputs, inputs, differentiable
+
+    def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The adjoint of every input."""
+        self._check(seeds)
+        if self.differentiable:
+            return _zero_without_message(self._adjoints(seeds))
+        nodes = {y: seed for y, seed in seeds.items() if isinstance(seed, Value)}
+        totals = lower(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
+        for y, seed in nodes.items():  # the result depends on the seeds, but not on what the derivatives depend on
+            terms = [None if d is None else seed * d for d in lower(self._adjoints({y: 1.0}))]
+            totals = [b if a is None else a if b is None else a + b for a, b in zip(totals, terms)]
+        return _zero_without_message(totals)
+
+    def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The tangent of every output."""
+        self._check(seeds)
+        trace = self.trace
         starts: dict[int, int] = {}
         elements: dict[int, dict[int, Any]] = {}  # array → the directions of its elements
         for x, direction in seeds.items():
             target = trace.target(x)
             if isinstance(trace.type_of(target), Array):
-                assert isinstance(x, Traced)
                 elements.setdefault(target, {})[x._offset] = direction
             else:
                 starts[target] = trace.place(direction)
@@ -722,15 +809,35 @@ class Traced(Value):
             kind = trace.type_of(array)
             assert isinstance(kind, Array)
             starts[array] = trace.array_of([directions.get(k, 0.0) for k in range(kind.size())], kind)
-        targets = [trace.target(y) if isinstance(y, Value) else -1 for y in outputs]
+        targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
         found = derive.forward(trace, starts)
-        return [_result(trace, found.get(target), y) for target, y in zip(targets, outputs)]
+        tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
+        return tangents if self.differentiable else list(map(lower, tangents))
+
+    def _check(self, seeds: Mapping[Any, Any]) -> None:
+        """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""
+        if seeds and innermost([*seeds, *seeds.values()]) is not self.trace:
+            raise UnrollError(f"the sweep at {caller(source=True)}, which goes beyond the row")
+
+    def _adjoints(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The adjoint of every input; None where no message arrives."""
+        trace, starts = self.trace, dict[int, int]()
+        for output, seed in seeds.items():
+            at, weight = trace.place(output), trace.place(seed)
+            starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
+        targets = [trace.target(x) for x in self.inputs]
+        found = derive.reverse(trace, starts, targets)
+        return [_result(trace, found.get(target), x) for target, x in zip(targets, self.inputs)]
+
+
+def _zero_without_message(derivatives: Sequence[Any]) -> list[Any]:
+    return [0.0 if d is None else d for d in derivatives]
 
 
 def _result(trace: Trace, value: int | None, of: Any) -> Any:
     """The adjoint or tangent of a number as user code sees it, given that of the number or of its array."""
     if value is None:
-        return 0.0
+        return None
     return Traced.element(trace, value, of._offset) if isinstance(trace.type_of(value), Array) else _user(trace, value)
 
 

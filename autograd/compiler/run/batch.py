@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd import transforms
 from autograd.compiler import locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
@@ -38,6 +37,8 @@ from autograd.compiler.run.specialization import Options, Path, Story, options_f
 from autograd.ir.block import CALL, Array, Type
 from autograd.ir.builder import LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
+from autograd.rows import rows_of as rows_of_tree
+from autograd.transforms.origin import origin_of
 from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 from autograd.value import Value
 
@@ -137,7 +138,9 @@ class Batch:
         self, function: Function, mapped: Function, argnums: list[Any], options: Options, around: outside.Outsides
     ) -> None:
         self.function, self.argnums, self.options, self.outside = function, argnums, options, around
-        _, self.inner, self.in_axes, self.reduce = transforms.made_by[mapped]
+        origin = origin_of(mapped)
+        assert origin is not None
+        self.inner, (self.in_axes, self.reduce) = origin.function, origin.parameters
         self.stacks = function is mapped and self.reduce is None
         self.name = getattr(function, "__name__", repr(function))
         self.lock = locks.Lock()
@@ -331,20 +334,18 @@ class _Call:
             if len(versions) > tried:
                 return None
             start = time.perf_counter()
-            trace = Trace(real_bools=reaches_code_that_asks(batch.function))
+            trace = _BatchTrace(reaches_code_that_asks(batch.function))
             shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
-            count = Traced.of(trace, trace.input(given=float(self.count)))
+            trace.count = Traced.of(trace, trace.input(given=float(self.count)))
             args = self._traced_arguments(trace, shared, row)
-            mapper = _Mapper(trace, self.axes, count)
-            with watched, tracing(trace, mapper):
+            with watched, tracing(trace):
                 if batch.stacks:
-                    first = [a if axis is None else transforms._rows(a, axis)[0] for a, axis in zip(args, self.axes)]
-                    mapper(batch.inner, [first], None)
-                    outputs, template = mapper.results, None
+                    trace.map(batch.inner, args, self.axes, None)
+                    outputs, template = trace.stacked, None
                 else:
                     leaves, rebuild = flatten_result(batch.function(*args))
                     outputs, template = trace.outputs(leaves), rebuild([0.0] * len(leaves))
-            if versions and read(mapper.row).signature != read(versions[0].row).signature:
+            if versions and read(trace.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
             self.settled = self.settled and self.reader.settled()
             parents = trace.parents(outputs)
@@ -362,7 +363,7 @@ class _Call:
             names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
             path = Path(program, template, options, closed, parents, names, story)
-            versions.append(Captured(path, mapper.row))
+            versions.append(Captured(path, trace.row))
             return None
 
     def _shared_types(self) -> list[Type]:
@@ -394,44 +395,49 @@ class _Call:
         return [argument.build(given if axis is None else left) for argument, axis in zip(self.arguments, self.axes)]
 
 
-class _Mapper:
-    """What `vmap` calls while a batch is captured: maps over the arrays of the call, of which it sees one row."""
+class _BatchTrace(Trace):
+    """The program around a batch: its outermost map is over the arrays of the call, of which it sees one row."""
 
-    def __init__(self, trace: Trace, axes: Sequence[int | None], count: Traced) -> None:
-        self.trace, self.axes, self.count = trace, axes, count
+    count: Traced  # how many rows the call has
+
+    def __init__(self, real_bools: bool) -> None:
+        super().__init__(real_bools=real_bools)
+        self.outermost = True
         self.row: Any = None
-        self.results: list[int] = []
+        self.stacked: list[int] = []
 
-    def __call__(self, function: Function, rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
-        transforms.map_rows.set(self.trace.map_rows)  # only the outermost map is over the arrays
-        trace = self.trace
-        made = LoopBuilder(trace, child := trace.inner(), CALL)
-        args = []
-        for part, axis in zip(rows[0], self.axes):
+    def map(self, function: Function, args: Sequence[Any], axes: Sequence[int | None], reduce: str | None) -> Any:
+        """The outermost map once, then maps like those of any program."""
+        if not self.outermost:
+            return super().map(function, args, axes, reduce)
+        self.outermost = False
+        made = LoopBuilder(self, child := self.inner(), CALL)
+        given = []
+        for part, axis in zip(args, axes):
             if axis is None:
-                args.append(part)
+                given.append(part)
                 continue
-            leaves, rebuild = flatten(part)
+            leaves, rebuild = flatten(rows_of_tree(part, axis)[0])
             elements: list[Traced] = []
-            for array in trace.outputs(leaves):
-                element, kind = made.element(array), trace.type_of(array)
+            for array in self.outputs(leaves):
+                element, kind = made.element(array), self.type_of(array)
                 assert isinstance(kind, Array)
                 if len(kind.shape) == 1:
                     elements.append(Traced.of(child, element))
                 else:
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
-            args.append(rebuild(elements))
-        with tracing(child, child.map_rows):
-            self.row = function(*args)
+            given.append(rebuild(elements))
+        with tracing(child):
+            self.row = function(*given)
             leaves, rebuild = flatten_result(self.row)
             outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, self.row)
         self.row = rebuild([nan] * len(leaves))
-        kind = "each" if reduce is None else "sum"
-        loop = made.finish([], [(output, kind) for output in outputs])
-        self.results = [trace.emit("item", (loop,), k) for k in range(len(outputs))]
+        kind_ = "each" if reduce is None else "sum"
+        loop = made.finish([], [(output, kind_) for output in outputs])
+        self.stacked = [self.emit("item", (loop,), k) for k in range(len(outputs))]
         if reduce is None:
             return None
-        totals = [trace.wrap(result) for result in self.results]
+        totals = [self.wrap(result) for result in self.stacked]
         return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
 
 
@@ -449,20 +455,13 @@ def _parts(child: Trace, row: Any) -> list[int]:
 def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:
     """The batch that a function is by its transforms, if it is one."""
     argnums: list[Any] = []
-    inner: Any = function
-    made = made_by(inner)
-    while made is not None and made[0] in ("grad", "value_and_grad") and not made[3]:
-        argnums.append(made[2])
-        inner = made[1]
-        made = made_by(inner)
-    if made is None or made[0] != "vmap" or (argnums and made[3] is None):
+    inner = function
+    while (origin := origin_of(inner)) is not None and origin.transform in ("grad", "value_and_grad"):
+        by, has_aux = origin.parameters
+        if has_aux:
+            return None
+        argnums.append(by)
+        inner = origin.function
+    if origin is None or origin.transform != "vmap" or (argnums and origin.parameters[1] is None):
         return None
     return Batch(function, inner, argnums, options, around)
-
-
-def made_by(function: Any) -> tuple[Any, ...] | None:
-    """Which transform made a function, and of what; None for any other function."""
-    try:
-        return transforms.made_by.get(function)
-    except TypeError:  # not hashable or not weakly referable: not a transform's
-        return None

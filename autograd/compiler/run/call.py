@@ -19,7 +19,15 @@ from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.replay import replay
 from autograd.compiler.capture.signature import Reading, argument_names, read_call, types_of_numbers
-from autograd.compiler.capture.trace import Trace, Traced, UnrollError, finish, flatten_result, is_capturing, tracing
+from autograd.compiler.capture.trace import (
+    Trace,
+    UnrollError,
+    current_trace,
+    finish,
+    flatten_result,
+    is_capturing,
+    tracing,
+)
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.machine import native
 from autograd.compiler.run import batch, fast_path, pickling
@@ -29,8 +37,9 @@ from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.rewrite import with_numbers_only
-from autograd.modes import current_mode, current_trace, inside_transform
+from autograd.modes import current_mode, inside_transform
 from autograd.sweep import topological_order
+from autograd.transforms.origin import origin_of
 from autograd.tree import flatten, is_array, make_array, only_floats
 from autograd.value import Value, _node
 
@@ -149,9 +158,9 @@ def capture(function: Function, arguments: Reading, given: Sequence[float]) -> C
 
 
 def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool) -> Any:
-    trace = Trace(real_bools=reaches_code_that_asks(function))
+    trace = Trace(real_bools=reaches_code_that_asks(function), maps=maps)
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
-    with tracing(trace, trace.map_rows if maps else None):
+    with tracing(trace):
         result = function(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs(leaves)
@@ -164,8 +173,8 @@ class Compiled(c_build.Entry):
     def __init__(self, function: Function, options: Options, lowers: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", repr(function))
-        made = batch.made_by(function)
-        self.lowers = lowers or (made is not None and made[0] != "vmap")  # plain numbers give plain numbers
+        origin = origin_of(function)
+        self.lowers = lowers or (origin is not None and origin.transform != "vmap")  # plain numbers give plain numbers
         self.function = function
         self.options = options
         self.lock = locks.Lock()
@@ -411,7 +420,8 @@ class _WithRows(Compiled):
             number = next(captures)
             self.closed[number] = closed
             trace = current_trace()
-            numbers = [trace.stand_in(leaf) for leaf, _ in trace.leaf_inputs]
+            assert trace is not None
+            numbers = [trace.read(leaf) for leaf, _ in trace.leaf_inputs]
             return float(number), result, rows, make_array(numbers, (len(numbers),))
 
         with_rows.__name__ = f"{owner.__name__} with derivatives"
@@ -453,7 +463,8 @@ def _rows_of(function: Function, arguments: Any, active: Sequence[int]) -> tuple
     assert trace is not None
     outside = trace.parents([trace.place(y) for y in results])
     wanted = [*[inputs[i] for i in active], *outside]
-    rows = [Traced.sweep_reverse({y: 1.0}, wanted) if isinstance(y, Value) else [0.0] * len(wanted) for y in results]
+    sweeps = trace.sweeps(results, wanted, differentiable=True)
+    rows = [sweeps.reverse({y: 1.0} if isinstance(y, Value) else {}) for y in results]
     return result, rows, outside
 
 

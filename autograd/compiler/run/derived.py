@@ -12,10 +12,10 @@ import numpy as np
 
 from autograd import transforms
 from autograd.compiler.capture.outside import Outsides
-from autograd.compiler.capture.trace import Trace, Traced, flatten_result
+from autograd.compiler.capture.trace import current_trace, flatten_result
 from autograd.compiler.run.batch import Batch, RaggedRowsError
 from autograd.compiler.run.specialization import Path
-from autograd.modes import current_trace, mode
+from autograd.modes import mode
 from autograd.tree import flatten, lower, make_array
 from autograd.value import Value
 
@@ -41,10 +41,11 @@ class Derived:
         """The results of a row and their derivatives, as numbers that have no derivatives themselves."""
         leaves, rebuild = flatten_result(self.batch.inner(*args))
         trace = current_trace()
-        assert isinstance(trace, Trace)
+        assert trace is not None
         self.closed.update({id(x): x for x in trace.parents([trace.place(y) for y in leaves])})
         closed = list(self.closed.values())
-        rows = [Traced.sweep_reverse({y: 1.0}, closed) if isinstance(y, Value) else [0.0] * len(closed) for y in leaves]
+        sweeps = trace.sweeps(leaves, closed, differentiable=True)
+        rows = [sweeps.reverse({y: 1.0} if isinstance(y, Value) else {}) for y in leaves]
         is_value = [float(bool(trace.parents([trace.place(y)]))) for y in leaves]  # in eager code, on this path
         derivatives = [lower(d) for row, truth in zip(rows, is_value) for d in (truth, *row)]
         return rebuild([lower(y) for y in leaves]), make_array(derivatives, (len(leaves), len(closed) + 1))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from autograd import transforms
-from autograd.compiler.run.batch import made_by
+from autograd.transforms.origin import origin_of
 
 Function = Callable[..., Any]
 Packed = tuple[Any, ...]
@@ -16,10 +16,9 @@ Packed = tuple[Any, ...]
 
 def pack(function: Function) -> Packed:
     """What is pickled in place of a function."""
-    made = made_by(function)
-    if made is not None:
-        name, inner, *parameters = made
-        return ("made", name, pack(inner), parameters)
+    origin = origin_of(function)
+    if origin is not None:
+        return ("made", origin.transform, pack(origin.function), list(origin.parameters))
     module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if module and path:
         found = _named(module, path)

@@ -1,0 +1,110 @@
+"""The seam: what the engine asks of whatever records operations.
+
+Two recorders exist. The graph (`autograd.eager`) makes one node for each operation. The compiler's trace writes an
+instruction of a program. `value.py` and `transforms` know the protocols below, and nothing else of the compiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from autograd.rules import Rule
+
+
+class Node(Protocol):
+    """A node of a graph, as sweeps, copies and pickles see it; `Value` is the class that has all this."""
+
+    label: str | None
+    grad: float
+
+    @property
+    def data(self) -> float:
+        """The number."""
+
+    @property
+    def op(self) -> Rule | None:
+        """The row of the table that made it; None for a leaf."""
+
+    @property
+    def operands(self) -> tuple[Any, ...]:
+        """What it was computed from: nodes and floats, in order."""
+
+    @property
+    def local_grads(self) -> tuple[float | None, ...]:
+        """∂node/∂operand for each operand; None where no message goes."""
+
+    @property
+    def source(self) -> str | None:
+        """The line that made it, if that was recorded."""
+
+    def describe(self) -> str:
+        """The operation with its operands, for messages."""
+
+    @classmethod
+    def restore(
+        cls,
+        data: float,
+        op: Rule | None,
+        operands: tuple[Any, ...],
+        local_grads: tuple[float | None, ...],
+        label: str | None = None,
+        grad: float = 0.0,
+        source: str | None = None,
+    ) -> Any:
+        """A node with these fields."""
+
+
+class Sweeps(Protocol):
+    """Sweeps between the inputs and the outputs of one run of a function, as many as are asked for."""
+
+    def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The adjoint of every input, for the adjoints that some outputs start with."""
+
+    def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The tangent of every output, for the tangents of some inputs."""
+
+
+class Recorder(Protocol):
+    """What records the operations of the running context."""
+
+    # ---- asked by nodes ------------------------------------------------------------------------------------
+
+    def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Any:
+        """The result of one operation on nodes and numbers."""
+
+    def read(self, node: Any) -> Any:
+        """What answers in place of a node whose number is read: itself, or what stands for it in a program."""
+
+    def refuse(self, what: str) -> None:
+        """Raise if a side effect is not possible now; a program has none, for they would run at capture only."""
+
+    def note_made(self, node: Any) -> None:
+        """Another thread has made a node that this recorder did not see."""
+
+    # ---- asked by transforms ---------------------------------------------------------------------------------
+
+    def fresh_leaves(self, numbers: Sequence[Any]) -> list[Any]:
+        """New nodes with these numbers (floats and nodes), all at once, by which something will be differentiated.
+
+        No other node is ever confused with them. A derivative passes through to a number that is a node itself.
+        """
+
+    def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> Sweeps:
+        """Sweeps between fresh leaves and what was computed from them.
+
+        Their results are plain numbers, unless they are to be `differentiable` again, or a seed is a node.
+        """
+
+    def derivative(self, number: Any, by: Any) -> Any:
+        """A derivative as the caller sees it: a node where the argument `by` which it was taken is one."""
+
+    def map(
+        self, function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], reduce: str | None
+    ) -> Any:
+        """The results of a function for all rows of its arguments, as `vmap` returns them."""
+
+    def loop(
+        self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool
+    ) -> tuple[Any, Any]:
+        """The last carry and the results of all steps, as `scan` returns them."""

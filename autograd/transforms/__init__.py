@@ -1,0 +1,11 @@
+"""Functions in, functions out: grad, jacobian, hessian and their like.
+
+All of them are written against `autograd.recorder`, so they serve the graph and the compiler's trace alike.
+"""
+
+from autograd.transforms.custom import custom_gradient
+from autograd.transforms.gradients import grad, hessian, jacobian, value_and_grad
+from autograd.transforms.mapping import scan, vmap
+from autograd.transforms.products import hvp, jvp, vjp
+
+__all__ = ["custom_gradient", "grad", "hessian", "hvp", "jacobian", "jvp", "scan", "value_and_grad", "vjp", "vmap"]

@@ -1,0 +1,168 @@
+"""Whole derivatives of a function: gradients, Jacobians, Hessians."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal
+
+from autograd.transforms.origin import Function, set_origin
+from autograd.transforms.run import Argnums, Run
+from autograd.tree import flatten, is_array, make_array
+from autograd.value import Value
+
+
+def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the value of `function` and its gradient.
+
+    Parameters
+    ----------
+    function : callable
+        Returns one number.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate by. Each is a tree of numbers: a number, list, tuple, dict,
+        dataclass, ndarray or module.
+    has_aux : bool
+        Whether `function` returns ``(value, aux)``; aux is passed on: ``((value, aux), gradient)``.
+
+    Returns
+    -------
+    callable
+        Takes what `function` takes; returns ``(value, gradient)``, the gradient in the shape of the argument (a
+        tuple of them for a sequence of `argnums`). Plain numbers give plain numbers, Values give Values.
+
+    Raises
+    ------
+    TypeError
+        When called: if an argument has a leaf that is not a real number, or the result is not one number.
+    ValueError
+        When called: if `argnums` names an argument that was not given, or one twice.
+
+    Examples
+    --------
+    >>> from autograd import value_and_grad
+    >>> value_and_grad(lambda x: x[0] * x[1] ** 2)([3.0, 2.0])
+    (12.0, [4.0, 12.0])
+    """
+
+    @functools.wraps(function)
+    def value_and_gradient(*args: Any, **options: Any) -> Any:
+        run = Run(function, args, argnums, options, has_aux)
+        result = run.scalar()
+        seeds: dict[Value, Any] = {result: 1.0} if isinstance(result, Value) else {}
+        gradient = run.like_argument(run.sweeps([result]).reverse(seeds))
+        value = run.lowered(result)
+        return ((value, run.lowered(run.aux)) if has_aux else value), gradient
+
+    set_origin(value_and_gradient, "value_and_grad", function, argnums, has_aux)
+    return value_and_gradient
+
+
+def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns the gradient of `function`; parameters and errors as for `value_and_grad`.
+
+    With `has_aux` it returns ``(gradient, aux)``.
+
+    Examples
+    --------
+    >>> from autograd import grad
+    >>> import autograd.math as am
+    >>> grad(lambda x: x**3)(2.0), grad(grad(lambda x: x**3))(2.0)
+    (12.0, 12.0)
+    >>> grad(lambda p: p["a"] * am.exp(p["b"]))({"a": 3.0, "b": 0.0})
+    {'a': 1.0, 'b': 3.0}
+    """
+    both = value_and_grad(function, argnums, has_aux)
+
+    @functools.wraps(function)
+    def gradient(*args: Any, **options: Any) -> Any:
+        value, result = both(*args, **options)
+        return (result, value[1]) if has_aux else result
+
+    set_origin(gradient, "grad", function, argnums, has_aux)
+    return gradient
+
+
+def jacobian(function: Function, argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto") -> Function:
+    """A function that returns all first derivatives of `function`, whose result may be any tree of numbers.
+
+    Parameters
+    ----------
+    function : callable
+        Returns a tree of numbers.
+    argnums : int or sequence of int
+        Which positional arguments to differentiate by.
+    mode : {"auto", "rev", "fwd"}
+        One reverse sweep per output, one forward sweep per input, or whichever are fewer.
+
+    Returns
+    -------
+    callable
+        Its result has the shape of the function's result with, at each leaf, the shape of the argument. For an
+        ndarray result of shape ``s`` and an ndarray argument of shape ``t`` it is one ndarray of shape ``s + t``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `value_and_grad`; ValueError for an unknown `mode`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from autograd import jacobian
+    >>> jacobian(lambda x: x[0] * x)(np.array([2.0, 3.0]))
+    array([[4., 0.],
+           [3., 2.]])
+    """
+    if mode not in ("auto", "rev", "fwd"):
+        raise ValueError(f"mode must be 'auto', 'rev' or 'fwd', not {mode!r}")
+
+    @functools.wraps(function)
+    def all_derivatives(*args: Any, **options: Any) -> Any:
+        run = Run(function, args, argnums, options)
+        outputs, _ = flatten(run.result, f"the result of {run.name}")
+        sweeps = run.sweeps(outputs)
+        if mode == "rev" or (mode == "auto" and len(outputs) <= len(run.inputs)):
+            rows = [sweeps.reverse({y: 1.0} if isinstance(y, Value) else {}) for y in outputs]
+        else:
+            columns = [sweeps.forward({x: 1.0}) for x in run.inputs]
+            rows = [list(row) for row in zip(*columns)]
+        return _blocks(rows, run)
+
+    return all_derivatives
+
+
+def _blocks(rows: list[list[Any]], run: Run) -> Any:
+    """The matrix of derivatives cut along the leaves of result and argument, ndarrays kept whole."""
+    results, rebuild_result = flatten(run.result, arrays=True)
+    arguments, rebuild_argument = flatten(run.like_argument(run.leaves), arrays=True)
+    blocks, top = [], 0
+    for result in results:
+        bottom = top + (result.size if is_array(result) else 1)
+        row_of_blocks, left = [], 0
+        for argument in arguments:
+            right = left + (argument.size if is_array(argument) else 1)
+            numbers = [x for row in rows[top:bottom] for x in row[left:right]]
+            if is_array(result) or is_array(argument):
+                shape = getattr(result, "shape", ()) + getattr(argument, "shape", ())
+                row_of_blocks.append(make_array(numbers, shape))
+            else:
+                row_of_blocks.append(numbers[0])
+            left = right
+        blocks.append(rebuild_argument(row_of_blocks))
+        top = bottom
+    return rebuild_result(blocks)
+
+
+def hessian(function: Function, argnums: Argnums = 0) -> Function:
+    """A function that returns all second derivatives of `function`: the Jacobian of its gradient.
+
+    Parameters and errors are those of `value_and_grad`. For an ndarray argument of shape ``(n,)`` the result is
+    an ndarray of shape ``(n, n)``, as ``scipy.optimize.minimize`` takes it for ``hess=``.
+
+    Examples
+    --------
+    >>> from autograd import hessian
+    >>> hessian(lambda x: x[0] ** 2 * x[1])([3.0, 5.0])
+    [[10.0, 6.0], [6.0, 0.0]]
+    """
+    return jacobian(grad(function, argnums), argnums)

@@ -1,0 +1,48 @@
+"""Which transform made a function, and of what: the compiler looks through some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+from weakref import ref
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What is kept in the attribute `transform_origin` of a function that a transform made.
+
+    Attributes
+    ----------
+    transform : str
+        The name of the transform in `autograd.transforms`.
+    function : callable
+        What it was given.
+    parameters : tuple
+        What it was given besides, in order.
+    result : weak reference
+        To the function that it made. `functools.wraps` copies attributes to other functions, of which the rest is not
+        true.
+    """
+
+    transform: str
+    function: Function
+    parameters: tuple[Any, ...]
+    result: ref[Any]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()  # a pickle that takes functions apart (cloudpickle) makes others, with no origin
+
+
+def set_origin(result: Any, transform: str, function: Function, *parameters: Any) -> None:
+    """Note where a function comes from."""
+    result.transform_origin = Origin(transform, function, parameters, ref(result))
+
+
+def origin_of(function: Any) -> Origin | None:
+    """Where a function comes from, if a transform made it."""
+    found = vars(function).get("transform_origin") if type(function) is FunctionType else None
+    return found if isinstance(found, Origin) and found.result() is function else None
