@@ -298,7 +298,7 @@ class Code(Writer):
                     self.store(value, Place("%work", self.slots[value], (), True))
                 self.computed(value)
             if part is parts[-1]:
-                self.in_memory = True
+                self.in_memory = self.ends_in_memory
                 self.end()
             self.finish()
         return self.chunks
@@ -308,8 +308,21 @@ class Code(Writer):
         found = [o for o in self.program.outputs if self.program.code[o].op == "pack"]
         return {o for o in found if uses[o] == self.program.outputs.count(o)}
 
+    ends_in_memory = False  # whether what is written last needs no number of the function before
+
     def prepare(self) -> None:
         """What is done before anything is written."""
+
+    def store_early(self, output: int, place: Place) -> dict[int, list[Place]]:
+        """Numbers that go to an output as soon as they are computed, and where to."""
+        if not isinstance(self.types[output], Array):
+            return {output: [place]}
+        found: dict[int, list[Place]] = {}
+        if output in self.virtual:
+            elements = self.elements(place, self._shape(output))
+            for o, element in zip(self.program.code[output].operands, elements):
+                found.setdefault(o, []).append(element)
+        return found
 
     def computed(self, value: int) -> None:
         """What is done with a value once it is computed."""
@@ -646,6 +659,8 @@ class AddCode(Code):
 class TopCode(Code):
     """The program itself: scalar code, whose results go to the outputs."""
 
+    ends_in_memory = True
+
     def prepare(self) -> None:
         """Find where each output goes."""
         self.failed = ""  # the number of the first guard that failed so far, in this function
@@ -659,6 +674,7 @@ class TopCode(Code):
             for start, o in zip(starts, self.program.outputs)
         ]
         self.left = dict(enumerate(self.program.outputs))  # those still to be stored
+        self.early: dict[int, list[Place]] = {}
         self.direct: dict[tuple[int, int], int] = {}  # results of loops that are outputs
         given = 0
         for output, o in enumerate(self.program.outputs):
@@ -668,6 +684,11 @@ class TopCode(Code):
                 given += 1
             if isinstance(self.types[o], Array) and op == "item" and o not in self.changed:
                 self.direct.setdefault((operands[0], data), output)
+            early = {} if self._given(o) else self.store_early(o, self.targets[output])
+            for value, places in early.items():
+                self.early[value] = [*self.early.get(value, []), *places]
+            if early:
+                del self.left[output]
 
     def inputs_given(self) -> int:
         """How many arrays of the call are inputs."""
@@ -704,36 +725,26 @@ class TopCode(Code):
 
     def computed(self, value: int) -> None:
         """Store outputs and check guards as soon as they are there."""
-        for output in [k for k in self.by_value.get(value, ()) if k in self.left]:
-            self.store(value, self.targets[output])
-            del self.left[output]
+        for place in self.early.pop(value, ()):
+            self.store(value, place)
         for position in self.guards_at.get(value, ()):
             self._guard(position)
 
-    @property
-    def by_value(self) -> dict[int, list[int]]:
-        """Value → the outputs that it is, if it is a number that is computed."""
-        if not hasattr(self, "_by_value"):
-            self._by_value: dict[int, list[int]] = {}
-            for output, o in enumerate(self.program.outputs):
-                if not isinstance(self.types[o], Array):
-                    self._by_value.setdefault(o, []).append(output)
-        return self._by_value
-
     def end(self) -> None:
         """Store inputs, constants, results of loops, and arrays."""
-        for output, o in list(self.left.items()):
+        for value, places in self.early.items():
+            for place in places:
+                self.make_room()
+                self.store(value, place)
+        for output, o in self.left.items():
             self.make_room()
-            if isinstance(self.types[o], Array):
-                if self._given(o):
-                    raise NotImplementedError("an output over the rows of a call that no loop makes")
-                self.copy_array(o, self.targets[output])
-            else:
-                self.store(o, self.targets[output])
+            if self._given(o):
+                raise NotImplementedError("an output over the rows of a call that no loop makes")
+            self.copy_array(o, self.targets[output])
 
     def lasting(self) -> Sequence[int]:
-        """Arrays that are stored at the end need their numbers until then."""
-        return [o for o in self.program.outputs if isinstance(self.types[o], Array)]
+        """What is loaded at the end: the indices of what outputs are read from."""
+        return self.program.outputs
 
     def _guard(self, position: int) -> None:
         """Note the first guard that fails, counted from 1."""
@@ -804,16 +815,27 @@ class RowCode(Code):
 
     def prepare(self) -> None:
         """Find what is stored when."""
-        self.outs: dict[int, list[int]] = {}
-        if not self.program.guards:
-            for output, o in enumerate(self.program.outputs):
-                if self.kept is None or self.loop.kinds[output] == "each":
-                    self.outs.setdefault(o, []).append(output)
+        self.ends_in_memory = not self.program.guards
+        self.early: dict[int, list[Place]] = {}
+        self.sums: dict[int, list[Place]] = {}
+        self.left: list[tuple[int, Place]] = []  # arrays still to be stored
+        for output, o in enumerate(self.program.outputs) if not self.program.guards else ():
+            place = self.rows.target(output, self.lanes)
+            if self.loop.kinds[output] == "sum":
+                if self.kept is None:
+                    self.sums.setdefault(o, []).append(place)
+            elif early := self.store_early(o, place):
+                for value, places in early.items():
+                    self.early[value] = [*self.early.get(value, []), *places]
+            else:
+                self.left.append((o, place))
 
     def computed(self, value: int) -> None:
-        """Store outputs and kept factors as soon as they are there."""
-        for output in self.outs.pop(value, ()) if not isinstance(self.types[value], Array) else ():
-            self._output(output, value)
+        """Store and add up outputs, and keep factors, as soon as they are there."""
+        for place in self.early.pop(value, ()):
+            self.store(value, place)
+        for place in self.sums.pop(value, ()):
+            self._add(place, self.get(value))
         if self.kept and value in self.kept.new:
             self._keep(value)
 
@@ -823,16 +845,16 @@ class RowCode(Code):
 
     def lasting(self) -> Sequence[int]:
         """Sums of rows that may yet fail a guard wait, and arrays are stored at the end."""
-        guards = [g.value for g in self.program.guards]
-        arrays = [o for o in self.program.outputs if isinstance(self.types[o], Array)]
-        return [*self.program.outputs, *guards] if guards else arrays
+        return [*self.program.outputs, *[g.value for g in self.program.guards]]
 
     def end(self) -> None:
         """Write what is left: of a body with guards, which lanes are valid, and all outputs."""
-        for value, outputs in self.outs.items():
-            for output in outputs:
-                self.make_room()
-                self._output(output, value)
+        for value in [*self.early, *self.sums]:
+            self.make_room()
+            self.computed(value)
+        for value, place in self.left:
+            self.make_room()
+            self.copy_array(value, place)
         for value in self.kept.new if self.kept else ():
             if self.is_free(value):
                 self._keep(value)
