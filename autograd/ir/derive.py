@@ -459,9 +459,9 @@ class _LoopSweep:
 
 def mapped_rewriters() -> Sequence[Rewriter]:
     """What a program in the middle of differentiation is rewritten by, but for its `FRESH` instructions."""
-    from autograd.ir.simplify import fold_constants, identities, number_values
+    from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
 
-    return [fold_constants, identities, number_values]
+    return [fold_constants, identities, known_elements, number_values]
 
 
 def forward(builder: Builder, seeds: Mapping[int, int], start: int = 0) -> dict[int, int]:
@@ -493,13 +493,14 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int]) -> int |
     return None if total is None else builder.place(total)
 
 
-def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping[int, int]) -> int:
+def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping[int, int]) -> int | None:
     """The tangent of what reads an array or makes one."""
     op, operands, data = instruction
     if op == "pos":
-        return builder.emit("pos", (tangents[operands[0]],))
+        return tangents[operands[0]]
     if op == "read":
-        return builder.emit("read", (tangents[operands[0]], *operands[1:]), data)
+        found = builder.emit("read", (tangents[operands[0]], *operands[1:]), data)
+        return None if builder.number(found) == 0.0 else found  # 0 times infinity is no tangent
     if op == "pack":
         zero = builder.constant(0.0)
         return builder.emit("pack", tuple([tangents.get(o, zero) for o in operands]), data)

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from operator import or_
 from typing import Any
 
-from autograd.ir.block import PREDICATES, Instruction, Program
+from autograd.ir.block import PREDICATES, Array, Instruction, Program, whole
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
@@ -131,6 +131,21 @@ def _not(builder: Builder, a: int) -> int | None:
     if op == "constant":
         return builder.truth_constant(not data)
     return operands[0] if op == "not" else None
+
+
+@only(("read",))
+def known_elements(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """An element of an array that is packed or constant, and a part of a part."""
+    array, *indices = operands
+    made, given, inner = builder.code[array]
+    if indices:
+        return None
+    if made == "pack" and not data.shape:
+        return given[data.offset]
+    if made == "table" and not data.shape:
+        return builder.constant(inner[1][data.offset])
+    kind = builder.type_of(array)
+    return array if isinstance(kind, Array) and data == whole(kind) else None
 
 
 IDENTITIES: dict[str, Any] = {
@@ -325,14 +340,22 @@ def remove_dead_code(program: Program) -> Program:
 
 def simplify(program: Program, accurate: bool = False) -> Program:
     """What is done to a captured program before anything else."""
-    rewriters = (fold_constants, identities, *_powers(accurate), number_values)
+    rewriters = (fold_constants, identities, known_elements, *_powers(accurate), number_values)
     return remove_dead_code(rewrite(fuse_loops(program), *rewriters))
 
 
 def prepare(program: Program, accurate: bool = False) -> Program:
     """What comes before lowering: formulas in place of primitives that no machine instruction or library has."""
     written_out = (expand, sums_in_order) if accurate else (expand,)
-    everything = (drop_stops, fold_constants, identities, *_powers(accurate), *written_out, number_values)
+    everything = (
+        drop_stops,
+        fold_constants,
+        identities,
+        known_elements,
+        *_powers(accurate),
+        *written_out,
+        number_values,
+    )
     return remove_dead_code(gather(remove_dead_code(rewrite(program, *everything))))
 
 
@@ -356,6 +379,6 @@ def count(program: Program) -> int:
 
 
 __all__: Sequence[str] = [
-    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_loops", "identities", "in_order_of_need",
+    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_loops", "identities", "in_order_of_need", "known_elements",
     "number_values", "prepare", "remove_dead_code", "rewrite", "simplify", "small_powers", "unroll",
 ]  # fmt: skip  # a list of words

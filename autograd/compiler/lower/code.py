@@ -626,7 +626,7 @@ class Code(Writer):
 
     def _table(self, places: Sequence[Place], flags: bool) -> str:
         """The table of a map: for each array its address, and the bytes from row to row and from column to column."""
-        table = self.module.layout.take(entries(len(places)), 64)
+        table = self.module.layout.take(entries(len(places)) + 8, 64)
         for k, place in enumerate(places):
             self.make_room()
             where = self.address("%work", table + entries(k))

@@ -14,7 +14,7 @@ ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from
 
 
 def entries(count: int) -> int:
-    """The bytes of so many entries and one address more."""
+    """The bytes of so many entries."""
     return ENTRY * count
 
 
