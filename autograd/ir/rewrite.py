@@ -124,6 +124,12 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
     return new, tuple([operands[k - 1] for k in kept[1:]]), {old: at for at, old in enumerate(results)}
 
 
+def roots(program: Program) -> list[int]:
+    """What a program is for: its guards, the loops whose rows have some, and its outputs."""
+    loops = [at for at, (op, _, data) in enumerate(program.code) if op == "loop" and data.body.guards]
+    return [*[g.value for g in program.guards], *loops, *program.outputs]
+
+
 def reached(program: Program, roots: Iterable[int]) -> set[int]:
     """The instructions that these values depend on, and their own."""
     found = set(roots)

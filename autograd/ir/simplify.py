@@ -19,7 +19,7 @@ from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
 from autograd.ir.legalize import expand, sums_in_order
-from autograd.ir.rewrite import copy, dependencies, trimmed
+from autograd.ir.rewrite import copy, dependencies, roots, trimmed
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
 UNSHARED = frozenset({"zeros", "add_at", "loop"})  # each has, or changes, an array of its own
@@ -141,7 +141,8 @@ def known_elements(builder: Builder, op: str, operands: tuple[int, ...], data: A
     if indices:
         return None
     if made == "pack" and not data.shape:
-        return given[data.offset]
+        element: int = given[data.offset]
+        return element
     if made == "table" and not data.shape:
         return builder.constant(inner[1][data.offset])
     kind = builder.type_of(array)
@@ -280,7 +281,7 @@ def in_order_of_need(program: Program) -> Program:
     needs = dependencies(program)
     order: dict[int, None] = {}
     begun: set[int] = set()
-    stack = [*reversed([*[g.value for g in program.guards], *program.outputs])]
+    stack = [*reversed(roots(program))]
     while stack:
         at = stack[-1]
         missing = [o for o in needs[at] if o not in order]
@@ -316,8 +317,7 @@ def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] 
 
 def remove_dead_code(program: Program) -> Program:
     """Only what an output or a guard depends on is kept; a loop keeps only the results that are used."""
-    alive = {*program.outputs, *[guard.value for guard in program.guards]}
-    alive |= {at for at, (op, _, data) in enumerate(program.code) if op == "loop" and data.body.guards}
+    alive = set(roots(program))
     code = list(program.code)
     used: dict[int, set[int]] = {}
     renumbered: dict[int, dict[int, int]] = {}
@@ -364,7 +364,7 @@ def _powers(accurate: bool) -> tuple[Rewriter, ...]:
 
 
 def unroll(program: Program) -> Program:
-    """The last step before lowering: sums and products of many are written out, and bodies of loops put in order."""
+    """The last step before lowering: sums of many are written out, and the bodies of loops put in order."""
     return _ordered(remove_dead_code(rewrite(program, spread, identities, number_values)))
 
 

@@ -6,7 +6,7 @@ Rows whose guards fail are regrouped: they run on another path, and their result
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from autograd.compiler.capture.signature import (
 from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_result, tracing
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
-from autograd.ir.block import CALL, Array, Type
+from autograd.ir.block import CALL, Array, Type, numbers_in, types_of
 from autograd.ir.builder import LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
 from autograd.rows import rows_of as rows_of_tree
@@ -65,7 +65,7 @@ class Argument(NamedTuple):
     signature : hashable
         What two calls must share to run the same machine code.
     build : callable
-        Makes the argument of the numbers that rows share or, of one that is mapped, of arrays with one row each.
+        Makes the argument of the numbers that rows share or, of one that is mapped, of arrays with rows.
     arrays : list of ndarray
         Of one that is mapped: (n, width) of float64.
     in_arrays : bool
@@ -103,15 +103,18 @@ def _rows_of_array(array: Any, axis: int, path: str) -> Argument:
     moved = np.moveaxis(as_doubles(array, path), axis, 0)
     shape = moved.shape
     flat = moved.reshape(len(moved), -1) if moved.size else np.empty((len(moved), 0))
-    return Argument(
-        Rows(axis, shape[1:]), lambda rows: np.moveaxis(next(rows).reshape(1, *shape[1:]), 0, axis), [flat], True
-    )
+
+    def build(rows: Iterator[Any]) -> Any:
+        given = next(rows)
+        return np.moveaxis(given.reshape(len(given), *shape[1:]), 0, axis)
+
+    return Argument(Rows(axis, shape[1:]), build, [flat], True)
 
 
 def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
     items = list.copy(tree)
     if items and only_floats(items):  # the common case
-        return Argument(Listed((NUMBER,)), lambda given: [next(given).item()], [np.array(items).reshape(-1, 1)])
+        return Argument(Listed((NUMBER,)), lambda given: next(given)[:, 0].tolist(), [np.array(items).reshape(-1, 1)])
     inside = Reader()
     rows = [inside.read(row, path) for row in items]
     signatures = dict.fromkeys([signature for signature, _ in rows])
@@ -120,7 +123,11 @@ def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
     reader.kept += inside.kept
     array = np.array(inside.leaves, dtype=float).reshape(len(rows), -1) if rows else np.empty((0, 0))
     build = rows[0][1] if rows else next
-    return Argument(Listed(tuple(signatures)), lambda given: [build(iter(next(given)[0].tolist()))], [array])
+
+    def build_rows(given: Iterator[Any]) -> list[Any]:
+        return [build(iter(row)) for row in next(given).tolist()]
+
+    return Argument(Listed(tuple(signatures)), build_rows, [array])
 
 
 @dataclass
@@ -129,10 +136,11 @@ class Captured:
 
     path: Path
     row: Any  # the results of one row, where there is one for each
+    shapes: list[tuple[int, ...]]  # of what each row has in the arrays of results
 
 
 class Batch:
-    """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share."""
+    """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share or are."""
 
     def __init__(
         self, function: Function, mapped: Function, argnums: list[Any], options: Options, around: outside.Outsides
@@ -142,6 +150,8 @@ class Batch:
         assert origin is not None
         self.inner, (self.in_axes, self.reduce) = origin.function, origin.parameters
         self.stacks = function is mapped and self.reduce is None
+        outermost = origin_of(function)
+        self.with_value = outermost is not None and outermost.transform == "value_and_grad"
         self.name = getattr(function, "__name__", repr(function))
         self.lock = locks.Lock()
         self.callers: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
@@ -157,8 +167,9 @@ class Batch:
 
     def _run(self, args: tuple[Any, ...]) -> Any:
         axes = tuple(self.in_axes) if isinstance(self.in_axes, Sequence) else (self.in_axes,) * len(args)
-        if len(axes) != len(args) or all(axis is None for axis in axes) or self._differentiates_rows(axes):
+        if len(axes) != len(args) or all(axis is None for axis in axes):
             raise NotRowsError
+        by = self._by_rows(axes)
         reader, arguments = Reader(), []
         for k, (arg, axis) in enumerate(zip(args, axes)):
             path = f"argument {k} of {self.name}"
@@ -172,7 +183,7 @@ class Batch:
         counts = {len(array) for array in arrays}
         if len(counts) != 1 or counts == {0}:
             raise NotRowsError
-        call = _Call(self, axes, arguments, arrays, reader, counts.pop())
+        call = _Call(self, axes, arguments, arrays, reader, counts.pop(), by)
         key = tuple([argument.signature for argument in arguments])
         result, state = outside.steadily(lambda: call.run(key))
         if not call.settled:
@@ -183,18 +194,23 @@ class Batch:
         watch, known = state.watch, self.callers.get(key)
         if known is None or known[0] is not watch:
             first = state.rows[key][0]
-            simple = not first.path.captured_guards and self.options.threads == 1
+            simple = not first.path.captured_guards and self.options.threads == 1 and by is None
             row = first.row if self.stacks else None
             known = self.callers[key] = watch, fast_path.batch_caller(key, first.path, row, watch) if simple else None
         self.caller = known[1]
         return result
 
-    def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:
-        for argnums in self.argnums:
-            for i in (argnums,) if isinstance(argnums, int) else argnums:
-                if not -len(axes) <= i < len(axes) or axes[i] is not None:
-                    return True
-        return False
+    def _by_rows(self, axes: Sequence[int | None]) -> list[int] | None:
+        """The arguments by which the gradient is taken, if rows are among them."""
+        chosen = [[argnums] if isinstance(argnums, int) else list(argnums) for argnums in self.argnums]
+        if not all(-len(axes) <= i < len(axes) for numbers in chosen for i in numbers):
+            raise NotRowsError
+        if all(axes[i] is None for numbers in chosen for i in numbers):
+            return None
+        positions = [i % len(axes) for i in chosen[0]]
+        if len(chosen) > 1 or len(set(positions)) < len(positions):
+            raise NotRowsError
+        return positions
 
 
 @dataclass
@@ -207,6 +223,7 @@ class _Call:
     arrays: list[Any]
     reader: Reader
     count: int
+    by: list[int] | None  # the arguments by which the gradient is taken, if rows are among them
     settled: bool = True  # whether what the arguments hold besides their numbers stayed as it was during a capture
 
     def run(self, structure: Hashable) -> tuple[Any, outside.State]:
@@ -226,24 +243,31 @@ class _Call:
                 left = self._run_path(versions[number], left, outputs, totals)
                 number += 1
             elif (known := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
-                self._place(known, int(left[0]), outputs, totals)
+                self._place(first, known, int(left[0]), outputs, totals)
                 left = left[1:]
         return self._result(first, outputs, totals), state
 
-    def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
+    def _place(self, captured: Captured, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
         """Put the results of one row where they belong."""
-        if not self.batch.stacks:
-            totals += flat(results)
-            return
-        for out, numbers in zip(outputs, results):
-            out[row] = np.reshape(numbers, out.shape[1:])
+        arrays = iter(outputs)
+        sums: list[float] = []
+        for kind, numbers in zip(self._output_types(captured), results):
+            if _is_given(kind):
+                out = next(arrays)
+                out[row] = np.reshape(numbers, out.shape[1:])
+            else:
+                sums += flat([numbers])
+        totals += sums
+
+    @staticmethod
+    def _output_types(captured: Captured) -> list[Type]:
+        program = captured.path.captured
+        types = types_of(program)
+        return [types[o] for o in program.outputs]
 
     def _outputs(self, captured: Captured, count: int) -> list[Any]:
-        """One array for each leaf of a row's result, or one matrix."""
-        if not self.batch.stacks:
-            return []
-        leaves, _ = flatten(captured.row, arrays=True)
-        return [np.empty((count, *getattr(leaf, "shape", ()))) for leaf in leaves]
+        """One array for each result that every row has."""
+        return [np.empty((count, *shape)) for shape in captured.shapes]
 
     def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
@@ -310,6 +334,8 @@ class _Call:
             self._run_part(captured, rows, self._outputs(captured, len(held)), np.zeros_like(failed), len(held), 0)
 
     def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
+        if self.by is not None:
+            return self._gradient(self.by, iter(totals.tolist()), iter(outputs))
         if not self.batch.stacks:
             return captured.path.rebuild(totals.tolist())
         if any(argument.in_arrays for argument in self.arguments):
@@ -317,6 +343,22 @@ class _Call:
         rebuild = flatten(captured.row)[1]
         columns = [out.reshape(self.count, -1) for out in [np.empty((self.count, 0)), *outputs]]
         return [rebuild(row) for row in np.concatenate(columns, axis=1).tolist()]
+
+    def _gradient(self, by: Sequence[int], numbers: Iterator[float], arrays: Iterator[Any]) -> Any:
+        """A gradient by rows, with the value if it was asked for."""
+        value = next(numbers) if self.batch.with_value else None
+        parts = []
+        for i in by:
+            argument = self.arguments[i]
+            if self.axes[i] is None:
+                parts.append(argument.build(numbers))
+            else:
+                widths = [array.shape[1] for array in argument.arrays]
+                given = [next(arrays).reshape(self.count, w) if w else np.empty((self.count, 0)) for w in widths]
+                parts.append(argument.build(iter(given)))
+        (argnums,) = self.batch.argnums
+        gradient = parts[0] if isinstance(argnums, int) else tuple(parts)
+        return (value, gradient) if self.batch.with_value else gradient
 
     # ---- capture -------------------------------------------------------------------------------------------
 
@@ -344,7 +386,8 @@ class _Call:
                     outputs, template = trace.stacked, None
                 else:
                     leaves, rebuild = flatten_result(batch.function(*args))
-                    outputs, template = trace.outputs(leaves), rebuild([0.0] * len(leaves))
+                    outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
+                    template = rebuild([0.0] * len(leaves))
             if versions and read(trace.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
             self.settled = self.settled and self.reader.settled()
@@ -363,8 +406,28 @@ class _Call:
             names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
             path = Path(program, template, options, closed, parents, names, story)
-            versions.append(Captured(path, trace.row))
+            shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if _is_given(k)]
+            if batch.stacks:
+                shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
+            versions.append(Captured(path, trace.row, shapes))
             return None
+
+    def _row_outputs(self, trace: Trace, leaves: Sequence[Any]) -> list[int]:
+        """The outputs of a gradient by rows: the same kinds of them for every branch."""
+        assert self.by is not None
+        at = 1 if self.batch.with_value else 0
+        outputs = trace.outputs(leaves[:at])
+        for i in self.by:
+            argument = self.arguments[i]
+            if self.axes[i] is None:
+                size = numbers_in(types_of_numbers(argument.signature))
+                outputs += trace.outputs(leaves[at : at + size])
+                at += size
+                continue
+            for width in [array.shape[1] for array in argument.arrays if array.shape[1]]:
+                outputs.append(_row_output(trace, leaves[at : at + width]))
+                at += width
+        return outputs
 
     def _shared_types(self) -> list[Type]:
         """The types of the inputs that are the same for all rows."""
@@ -450,6 +513,29 @@ def _parts(child: Trace, row: Any) -> list[int]:
         leaves, numbers = numbers[:size], numbers[size:]
         found.append(child.array_of(leaves, Array((size,))) if is_array(part) and size else child.place(leaves[0]))
     return found
+
+
+def _is_given(kind: Type) -> bool:
+    """Whether every row of the call has such a result."""
+    return isinstance(kind, Array) and CALL in kind.shape
+
+
+def _row_shape(kind: Type) -> tuple[int, ...]:
+    """What each row of the call has in an array."""
+    return tuple([int(extent) for extent in kind.shape[1:]]) if isinstance(kind, Array) else ()
+
+
+def _row_output(trace: Trace, leaves: Sequence[Any]) -> int:
+    """The array of what rows have here; zeros if nothing depends on them."""
+    found = trace.outputs(leaves)
+    if len(found) == 1 and _is_given(trace.type_of(found[0])):
+        return found[0]
+    if any(x != 0.0 for x in leaves if not isinstance(x, Value)) or any(isinstance(x, Value) for x in leaves):
+        raise NotRowsError
+    made = LoopBuilder(trace, body := trace.inner(), CALL)
+    zeros = [body.constant(0.0)] * len(leaves)
+    row = body.emit("pack", tuple(zeros), (len(zeros),)) if len(zeros) > 1 else zeros[0]
+    return trace.emit("item", (made.finish([], [(row, "each")]),), 0)
 
 
 def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:
