@@ -211,6 +211,8 @@ LOGIC: dict[str, Callable[..., bool]] = {
     "not": lambda a: not a,
 }
 PREDICATES = frozenset({*COMPARISONS, *LOGIC})
+# Operations whose values may be something else than a number.
+TYPED = frozenset({"input", "constant", "read", "add_at", "pos", "zeros", "pack", "table", "loop", "item", *PREDICATES})
 
 
 def with_inputs(code: Iterable[Instruction], order: Sequence[int]) -> list[Instruction]:
@@ -250,7 +252,9 @@ def types_of(program: Program) -> list[Type]:
     types: list[Type] = []
     results: dict[int, list[Type]] = {}
     for instruction in program.code:
-        if instruction.op == "item":
+        if instruction.op not in TYPED:
+            types.append(NUMBER)
+        elif instruction.op == "item":
             loop = instruction.operands[0]
             if loop not in results:
                 made: Loop = program.code[loop].data

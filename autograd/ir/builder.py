@@ -13,7 +13,7 @@ from typing import Any
 from autograd.ieee import to_float
 from autograd.ir.block import (
     NUMBER,
-    PREDICATES,
+    TYPED,
     Array,
     Extent,
     Guard,
@@ -32,7 +32,6 @@ from autograd.symbols import Arithmetic
 
 CALLED = frozenset({"fsum"})  # n-ary rows without an instruction: calls back into Python, as rules made by users
 MOST_OPERANDS = 1024  # of a call into Python: ctypes takes no more
-TYPED = frozenset({"input", "constant", "read", "add_at", "pos", "zeros", "pack", "table", "loop", "item", *PREDICATES})
 Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
 

@@ -37,6 +37,8 @@ def copy(
     inputs : mapping, optional
         Inputs that become constants.
     """
+    if not rewriters and each is None and inputs is None:
+        return _renumbered(program, order, body)
     builder = Builder(rewriters)
     constants = inputs or {}
     kept = [k for k in range(len(program.inputs)) if k not in constants]
@@ -60,6 +62,23 @@ def copy(
         place[at] = builder.emit(*new) if found is None else found
     guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
     return Program(builder.code, [place[o] for o in program.outputs], tuple(builder.inputs), guards)
+
+
+def _renumbered(program: Program, order: Iterable[int] | None, body: Callable[[Program], Program] | None) -> Program:
+    """The same instructions, or some of them, in another order; several passes end with this, so it must be quick."""
+    place: dict[int, int] = {}
+    code: list[Instruction] = []
+    for at in range(len(program.code)) if order is None else order:
+        op, operands, data = instruction = program.code[at]
+        place[at] = len(code)
+        if op == "loop" and body is not None:
+            data = replace(data, body=body(data.body))
+        elif not operands:
+            code.append(instruction)
+            continue
+        code.append(Instruction(op, tuple([place[o] for o in operands]), data))
+    guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
+    return Program(code, [place[o] for o in program.outputs], program.inputs, guards)
 
 
 def dependencies(program: Program) -> list[tuple[int, ...]]:
