@@ -7,7 +7,7 @@ the several accumulators of `chains.spread`; where a program is to have eager's 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from heapq import heappop, heappush
@@ -376,9 +376,3 @@ def count(program: Program) -> int:
     """How many instructions compute something, those of a loop's body counted once."""
     own = sum(op not in NOTHING_TO_COMPUTE for op, _, _ in program.code)
     return own + sum(count(data.body) for op, _, data in program.code if op == "loop")
-
-
-__all__: Sequence[str] = [
-    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_loops", "identities", "in_order_of_need", "known_elements",
-    "number_values", "prepare", "remove_dead_code", "rewrite", "simplify", "small_powers", "unroll",
-]  # fmt: skip  # a list of words
