@@ -34,7 +34,7 @@ from autograd.modes import PACKAGES, caller, current_mode, current_recorder, kee
 from autograd.recorder import Sweeps
 from autograd.rows import cut, loop_in_turn, next_carry, pair, steps_of, together
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten, lower, only_leaves
+from autograd.tree import Rebuild, children, flatten, only_leaves, to_floats
 from autograd.value import Value
 
 FLOAT = "number"  # marks a "stop" that eager code has as a float
@@ -787,9 +787,9 @@ class TraceSweeps:
         if self.differentiable:
             return _zero_without_message(self._adjoints(seeds))
         nodes = {y: seed for y, seed in seeds.items() if isinstance(seed, Value)}
-        totals = lower(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
+        totals = to_floats(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
         for y, seed in nodes.items():  # the result depends on the seeds, but not on what the derivatives depend on
-            terms = [None if d is None else seed * d for d in lower(self._adjoints({y: 1.0}))]
+            terms = [None if d is None else seed * d for d in to_floats(self._adjoints({y: 1.0}))]
             totals = [b if a is None else a if b is None else a + b for a, b in zip(totals, terms)]
         return _zero_without_message(totals)
 
@@ -812,7 +812,7 @@ class TraceSweeps:
         targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
         found = derive.forward(trace, starts)
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
-        return tangents if self.differentiable else list(map(lower, tangents))
+        return tangents if self.differentiable else list(map(to_floats, tangents))
 
     def _check(self, seeds: Mapping[Any, Any]) -> None:
         """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""

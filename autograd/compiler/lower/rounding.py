@@ -35,8 +35,8 @@ entry:
   %digits = call double @llvm.trunc.f64(double %n)
   %count = call double @llvm.fabs.f64(double %digits)
   %few = fcmp ole double %count, {literal(float(MOST_DIGITS), 1)}
-  br i1 %few, label %native, label %python
-native:
+  br i1 %few, label %inline, label %python
+inline:
   %index = fptosi double %count to i64
   %place = getelementptr double, ptr @{SYMBOL}.powers, i64 %index
   %p = load double, ptr %place
