@@ -67,8 +67,8 @@ def _named(module: str, path: str) -> Any:
 def _lost(name: str) -> Function:
     def lost(*args: Any, **keywords: Any) -> NoReturn:
         raise RuntimeError(
-            f"the function {name} could not be pickled, only its programs: call it with arguments of a structure and on a "
-            "path through its branches that it was called with before, or define it at the top of a module"
+            f"the function {name} could not be pickled, only its programs: call it with arguments of a structure and "
+            "on a path through its branches that it was called with before, or define it at the top of a module"
         )
 
     lost.__name__ = name
