@@ -69,7 +69,7 @@ class Run:
         ends = list(accumulate(count for count, _ in self.shapes))
         return tuple([rebuild(leaves[end - count : end]) for end, (count, rebuild) in zip(ends, self.shapes)])
 
-    def lowered(self, result: Any) -> Any:
+    def returned(self, result: Any) -> Any:
         """The result as the caller wants it: plain numbers at the top level, Values inside."""
         return result if self.symbolic else to_floats(result)
 

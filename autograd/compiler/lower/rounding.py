@@ -3,7 +3,7 @@
 Python rounds the exact value of x, half to even, and takes the double nearest to the result. For up to 22 digits, 10ⁿ
 is a double, so the product x·10ⁿ is exactly the sum h + l of two doubles (l by a fused multiply-add). Both give the
 nearest whole number k, and k / 10ⁿ is rounded once. For digits before the point, the remainder x - k·10⁻ⁿ, also exact,
-says on which side of the midpoint x is. If the quotient or product is not below 2⁵², or n is above 22, Python is called.
+says on which side of the midpoint x is. Python is called if the quotient or product is not below 2⁵², or n is above 22.
 """
 
 from __future__ import annotations
