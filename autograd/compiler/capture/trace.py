@@ -1,4 +1,4 @@
-"""Capture: one run of a function on tracers, each a Value whose operations are written down as instructions."""
+"""Capture: one run of a function on tracers, which are Values whose operations are recorded as instructions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch
 
 
 class UnrollError(NotImplementedError):
-    """A map cannot be one loop: the message says why, and whoever captures it runs its rows one after another."""
+    """A map cannot be one loop, for the reason in the message; the capture runs its rows one after another."""
 
 
 class Trace(Builder):
@@ -136,7 +136,7 @@ class Trace(Builder):
             )
 
     def decides_comparisons(self) -> bool:
-        """Whether a comparison must be a real bool, because code sees what merely behaves like one for what it is."""
+        """Whether a comparison must be a real bool, because the code can distinguish a traced one from a bool."""
         root = self.root()
         if root.real_bools:
             return True
@@ -159,10 +159,10 @@ class Trace(Builder):
         """A truth that behaves like a bool."""
         return TracedTruth(self, value)
 
-    # ---- what the engine asks of a capture that is going on ---------------------------------------------------
+    # ---- the protocol of a recorder -------------------------------------------------------------------------
 
     def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Traced:
-        """Write an operation down, whatever its operands are."""
+        """Record an operation on any operands."""
         return Traced.apply_rule(rule, operands)
 
     def read(self, node: Value) -> Traced:
@@ -204,7 +204,7 @@ class Trace(Builder):
     def map(
         self, function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], reduce: str | None
     ) -> Any:
-        """One loop where that is possible, else the rows one after another."""
+        """Record one loop if possible, else the rows one after another."""
         rows, as_arrays = cut(function, args, axes)
         results = self.map_rows(function, rows, reduce) if self.root().maps else NotImplemented
         if results is NotImplemented:
