@@ -1,4 +1,4 @@
-"""The writer of copies: every pass that keeps the shape of a program is this copy with something done on the way."""
+"""Copies of programs: every pass that keeps the structure of a program is a copy with some changes."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) 
 
 @only(("pow",))
 def exact_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
-    """The powers that libm's `pow` has to the last bit for every x."""
+    """Powers that equal libm's `pow` to the last bit for every x."""
     exponent = builder.number(operands[1])
     return builder.constant(1.0) if exponent == 0.0 else operands[0] if exponent == 1.0 else None
 
@@ -229,7 +229,7 @@ def _sweeps(program: Program) -> dict[int, int]:
 
 
 def _schedule(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
-    """Which loop computes each loop's results: itself, or a sweep that can run before anything needs them.
+    """The loop that computes each loop's results: itself, or a sweep that can run before anything needs them.
 
     Two sweeps may each wait for results of the other's loop, so they cannot both stand for them. The instructions are
     therefore put in an order in which they can run (Kahn's algorithm). A loop that has a sweep waits for it; when all
@@ -271,7 +271,7 @@ def _schedule(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
 
 
 def in_order_of_need(program: Program) -> Program:
-    """Every instruction right before the first that needs it: few values are alive at a time, and none is dead.
+    """Put each instruction right before the first that needs it: few values are alive at a time, and none is dead.
 
     Raises
     ------

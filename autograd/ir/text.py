@@ -1,4 +1,4 @@
-"""Programs as text for people: one line for each instruction, loops as loops."""
+"""Programs as text for readers: one line for each instruction, loops as loops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Capture: one run of a function on tracers, each a Value whose operations are written down as instructions."""
+"""Capture: one run of a function on tracers, which are Values whose operations are recorded as instructions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from autograd.modes import PACKAGES, caller, current_mode, current_recorder, kee
 from autograd.recorder import Sweeps
 from autograd.rows import cut, loop_in_turn, next_carry, pair, steps_of, together
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten, lower, only_leaves
+from autograd.tree import Rebuild, children, flatten, only_leaves, to_floats
 from autograd.value import Value
 
 FLOAT = "number"  # marks a "stop" that eager code has as a float
@@ -48,7 +48,7 @@ ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch
 
 
 class UnrollError(NotImplementedError):
-    """A map cannot be one loop: the message says why, and whoever captures it runs its rows one after another."""
+    """A map cannot be one loop, for the reason in the message; the capture runs its rows one after another."""
 
 
 class Trace(Builder):
@@ -143,7 +143,7 @@ class Trace(Builder):
             )
 
     def decides_comparisons(self) -> bool:
-        """Whether a comparison must be a real bool, because code sees what merely behaves like one for what it is."""
+        """Whether a comparison must be a real bool, because the code can distinguish a traced one from a bool."""
         root = self.root()
         if root.real_bools:
             return True
@@ -166,10 +166,10 @@ class Trace(Builder):
         """A truth that behaves like a bool."""
         return TracedTruth(self, value)
 
-    # ---- what the engine asks of a capture that is going on ---------------------------------------------------
+    # ---- the protocol of a recorder -------------------------------------------------------------------------
 
     def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Traced:
-        """Write an operation down, whatever its operands are."""
+        """Record an operation on any operands."""
         return Traced.apply_rule(rule, operands)
 
     def read(self, node: Value) -> Traced:
@@ -211,7 +211,7 @@ class Trace(Builder):
     def map(
         self, function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], reduce: str | None
     ) -> Any:
-        """One loop where that is possible, else the rows one after another."""
+        """Record one loop if possible, else the rows one after another."""
         rows, as_arrays = cut(function, args, axes)
         results = self.map_rows(function, rows, reduce) if self.root().maps else NotImplemented
         if results is NotImplemented:
@@ -890,9 +890,9 @@ class TraceSweeps:
         if self.differentiable:
             return _zero_without_message(self._adjoints(seeds))
         nodes = {y: seed for y, seed in seeds.items() if isinstance(seed, Value)}
-        totals = lower(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
+        totals = to_floats(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
         for y, seed in nodes.items():  # the result depends on the seeds, but not on what the derivatives depend on
-            terms = [None if d is None else seed * d for d in lower(self._adjoints({y: 1.0}))]
+            terms = [None if d is None else seed * d for d in to_floats(self._adjoints({y: 1.0}))]
             totals = [b if a is None else a if b is None else a + b for a, b in zip(totals, terms)]
         return _zero_without_message(totals)
 
@@ -915,7 +915,7 @@ class TraceSweeps:
         targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
         found = derive.forward(trace, starts)
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
-        return tangents if self.differentiable else list(map(lower, tangents))
+        return tangents if self.differentiable else list(map(to_floats, tangents))
 
     def _check(self, seeds: Mapping[Any, Any]) -> None:
         """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""

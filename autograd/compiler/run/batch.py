@@ -33,7 +33,7 @@ from autograd.compiler.capture.signature import (
 )
 from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_result, tracing
 from autograd.compiler.run import fast_path
-from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
+from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
 from autograd.ir.block import CALL, Array, Type, numbers_in, types_of
 from autograd.ir.builder import LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
@@ -134,7 +134,7 @@ def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
 class Captured:
     """A path with what its results look like."""
 
-    path: Path
+    specialization: Specialization
     row: Any  # the results of one row, where there is one for each
     shapes: list[tuple[int, ...]]  # of what each row has in the arrays of results
 
@@ -154,8 +154,8 @@ class Batch:
         self.with_value = outermost is not None and outermost.transform == "value_and_grad"
         self.name = getattr(function, "__name__", repr(function))
         self.lock = locks.Lock()
-        self.callers: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
-        self.caller: Any | None = None  # the one for arguments like the last
+        self.fast_paths: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
+        self.fast_path: Any | None = None  # the one for arguments like the last
         self.parents: list[Value] = []  # what results were computed from, as Values from outside
 
     def call(self, args: tuple[Any, ...]) -> Any:
@@ -188,16 +188,19 @@ class Batch:
         result, state = outside.steadily(lambda: call.run(key))
         if not call.settled:
             state.rows.pop(key, None)  # nothing says which call what was captured would be right for
-            self.callers.pop(key, None)
-            self.caller = None
+            self.fast_paths.pop(key, None)
+            self.fast_path = None
             return result
-        watch, known = state.watch, self.callers.get(key)
+        watch, known = state.watch, self.fast_paths.get(key)
         if known is None or known[0] is not watch:
             first = state.rows[key][0]
-            simple = not first.path.captured_guards and self.options.threads == 1 and by is None
+            simple = not first.specialization.captured_guards and self.options.threads == 1 and by is None
             row = first.row if self.stacks else None
-            known = self.callers[key] = watch, fast_path.batch_caller(key, first.path, row, watch) if simple else None
-        self.caller = known[1]
+            known = self.fast_paths[key] = (
+                watch,
+                fast_path.for_batch(key, first.specialization, row, watch) if simple else None,
+            )
+        self.fast_path = known[1]
         return result
 
     def _by_rows(self, axes: Sequence[int | None]) -> list[int] | None:
@@ -235,7 +238,7 @@ class _Call:
             self._capture(versions, 0, 0, around.capturing(state))
         first = versions[0]
         outputs = self._outputs(first, self.count)
-        totals = np.zeros(first.path.sizes[1])
+        totals = np.zeros(first.specialization.sizes[1])
         left: Any = None  # numbers of the rows that are still to run; None: all
         number = 0
         while left is None or len(left):
@@ -261,7 +264,7 @@ class _Call:
 
     @staticmethod
     def _output_types(captured: Captured) -> list[Type]:
-        program = captured.path.captured
+        program = captured.specialization.captured
         types = types_of(program)
         return [types[o] for o in program.outputs]
 
@@ -273,7 +276,7 @@ class _Call:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
         count = self.count if left is None else len(left)
         targets = outputs if left is None else self._outputs(captured, count)
-        failed = np.zeros(count if captured.path.captured_guards else 0, dtype=np.uint8)
+        failed = np.zeros(count if captured.specialization.captured_guards else 0, dtype=np.uint8)
         for part in self._in_threads(captured, arrays, targets, failed, count):
             totals += part
         wrong = np.flatnonzero(failed)
@@ -296,7 +299,7 @@ class _Call:
             return [job.result() for job in jobs]
 
     def _run_part(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
-        path = captured.path
+        specialization = captured.specialization
         table = [count]
         for array in arrays:
             row, column = array.strides
@@ -309,13 +312,13 @@ class _Call:
             table += (base, row, 8)
         table.append(failed.ctypes.data + start)
         buffer = np.array(table, dtype=np.int64)
-        frame = path.frame()
-        given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in path.leaves]]
+        frame = specialization.frame()
+        given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in specialization.leaves]]
         frame.numbers[: len(given)] = given
         frame.block[1] = buffer.ctypes.data
-        _, error = path.attempt(frame)
-        totals = frame.results.copy()[: path.sizes[1]]
-        path.pool.append(frame)
+        _, error = specialization.attempt(frame)
+        totals = frame.results.copy()[: specialization.sizes[1]]
+        specialization.pool.append(frame)
         if error is not None:
             self._raise(error, captured, arrays, failed[start : start + count], start)
         return totals
@@ -337,7 +340,7 @@ class _Call:
         if self.by is not None:
             return self._gradient(self.by, iter(totals.tolist()), iter(outputs))
         if not self.batch.stacks:
-            return captured.path.rebuild(totals.tolist())
+            return captured.specialization.rebuild(totals.tolist())
         if any(argument.in_arrays for argument in self.arguments):
             return flatten(captured.row, arrays=True)[1](outputs)
         rebuild = flatten(captured.row)[1]
@@ -397,19 +400,19 @@ class _Call:
                 raise ValuesOutsideError
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             program = finish(trace, outputs)
-            paths = [captured.path for captured in versions]
-            same = same_branches(program, paths)
+            specializations = [captured.specialization for captured in versions]
+            same = same_branches(program, specializations)
             if same is not None and same.options.accurate:
                 return evaluate(program, trace.given, {CALL: 1})[0]
-            options = options_for(same, paths, batch.options, "the map")
+            options = options_for(same, specializations, batch.options, "the map")
             call = Call(tuple([argument.signature for argument in self.arguments]), ())
             names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
-            path = Path(program, template, options, closed, parents, names, story)
+            specialization = Specialization(program, template, options, closed, parents, names, story)
             shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if _is_given(k)]
             if batch.stacks:
                 shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
-            versions.append(Captured(path, trace.row, shapes))
+            versions.append(Captured(specialization, trace.row, shapes))
             return None
 
     def _row_outputs(self, trace: Trace, leaves: Sequence[Any]) -> list[int]:
