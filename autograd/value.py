@@ -44,7 +44,7 @@ def _mixes(other: object) -> bool:
 def _operators(rule: Rule) -> tuple[Binary, Binary]:
     """The two methods of a binary operator: Value on the left, Value on the right.
 
-    Two Values, or a Value and a float, take a short way; everything else goes through `apply_rule`.
+    Two Values, or a Value and a float, take a fast path; everything else goes through `apply_rule`.
     """
     value, (by_left, by_right) = rule.value, rule.derivatives
 

@@ -1,6 +1,6 @@
 """Building programs: an instruction may be rewritten the moment it is emitted.
 
-A rewriter looks at one instruction about to be emitted and answers with the number of an equal value, or None.
+A rewriter takes one instruction about to be emitted and returns the number of an equal value, or None.
 Replaying a program through a builder with some rewriters is a pass.
 """
 
@@ -113,7 +113,7 @@ class Builder:
         return self.emit("input", (), len(self.inputs) - 1)
 
     def constant(self, number: float) -> int:
-        """The number of a constant; each is there once."""
+        """The number of a constant; a program has each constant once."""
         key = number.hex()  # tells 0.0 from -0.0 and knows nan
         if key not in self.constants:
             self.constants[key] = self.append(Instruction("constant", (), number))
@@ -198,7 +198,7 @@ class Builder:
 
 
 class LoopBuilder:
-    """A loop in the making: its body's inputs come in any order, each with its operand in the program around."""
+    """Builds a loop: the inputs of its body come in any order, each with its operand in the enclosing program."""
 
     def __init__(self, outer: Builder, inner: Builder, extent: Extent, backwards: bool = False) -> None:
         self.outer, self.inner, self.extent, self.backwards = outer, inner, extent, backwards
@@ -264,7 +264,7 @@ def _comparison(op: str) -> Callable[[Any, Any], Any]:
 
 
 class Symbol(Arithmetic):
-    """A value of a program in the making; arithmetic on it emits instructions."""
+    """A value of a program that is being built; arithmetic on it emits instructions."""
 
     __slots__ = ("builder", "index")
 

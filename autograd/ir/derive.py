@@ -8,8 +8,8 @@ through a selection carries its `presence`: the comparison under which there is 
 false the message is 0, whatever the local derivatives upstream of it are.
 
 Messages to elements of an array are added in place into one array of adjoints: a gradient costs a constant times what
-its function costs. A reverse sweep needs the numbers of the forward run. The carries at the start of each step are
-stored, one number each; all else in a step is computed again from them.
+its function costs. A reverse sweep needs the numbers that the function computed. The carries at the start of each step
+are stored, one number each; the rest of a step is computed again from them.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from autograd.ir.block import CALL, Guard, Instruction, Loop, Program, Window
 
 
 def lines(program: Program, names: Sequence[str] = (), indent: str = "") -> Iterator[str]:
-    """The readable text; inputs go by their names, constants by their numbers."""
+    """The readable text, with the names of inputs and the numbers of constants."""
     given = [names[k] if k < len(names) else f"input[{k}]" for k in range(len(program.inputs))]
     yield from _block(program, given, "v", indent)
     shown = _shown(program, given, "v")

@@ -378,7 +378,7 @@ class Code(Writer):
                     freed.setdefault(last[value] + 1, []).append(slot)
 
     def _needed(self, value: int) -> list[int]:
-        """The values that are looked at when an instruction is written: its operands, and what those are read from."""
+        """The values that are needed to write an instruction: its operands, and those that they are read from."""
         found, stack = [], list(self.program.code[value].operands)
         while stack:
             o = stack.pop()

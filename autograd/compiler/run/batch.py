@@ -1,6 +1,6 @@
 """`vmap` at the top of a compiled function: the rows stay in their arrays, and any number of them runs the same code.
 
-Rows whose guards fail are regrouped: they run on another path, and their results go where they belong.
+Rows whose guards fail are regrouped: another specialization computes them, and the results are returned in order.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ Function = Callable[..., Any]
 
 
 class NotRowsError(Exception):
-    """The arguments, or the results, do not lie in arrays of floats: the general way takes the call."""
+    """The arguments or the results cannot be arrays of floats: the call takes the slow path."""
 
 
 class RaggedRowsError(Exception):
-    """The results of rows differ in shape from path to path."""
+    """Results of rows that take different branches differ in shape."""
 
 
 class ValuesOutsideError(Exception):
@@ -132,7 +132,7 @@ def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
 
 @dataclass
 class Captured:
-    """A path with what its results look like."""
+    """A specialization, and the form of its results."""
 
     specialization: Specialization
     row: Any  # the results of one row, where there is one for each
@@ -154,12 +154,12 @@ class Batch:
         self.with_value = outermost is not None and outermost.transform == "value_and_grad"
         self.name = getattr(function, "__name__", repr(function))
         self.lock = locks.Lock()
-        self.fast_paths: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
+        self.fast_paths: dict[Hashable, tuple[Any, Any]] = {}  # signature → the watch, and the fast path or None
         self.fast_path: Any | None = None  # the one for arguments like the last
         self.parents: list[Value] = []  # what results were computed from, as Values from outside
 
     def call(self, args: tuple[Any, ...]) -> Any:
-        """The result, or NotImplemented where the general way must take the call."""
+        """The result, or NotImplemented if the call needs the slow path."""
         try:
             return self._run(args)
         except NotRowsError:
@@ -230,7 +230,7 @@ class _Call:
     settled: bool = True  # whether what the arguments hold besides their numbers stayed as it was during a capture
 
     def run(self, structure: Hashable) -> tuple[Any, outside.State]:
-        """Run all rows on the paths that they take, in the present state of what is read outside."""
+        """Run each row with the specialization whose guards hold, in the present state of what is read outside."""
         around = self.batch.outside.of(structure)
         state = around.state()
         versions = state.rows.setdefault(structure, [])
@@ -324,10 +324,10 @@ class _Call:
         return totals
 
     def _raise(self, error: BaseException, captured: Captured, arrays: Any, failed: Any, start: int) -> None:
-        """Raise what a rule written in Python raised, unless that was for rows of another path only.
+        """Raise what a rule written in Python raised, unless only rows that take another branch raised it.
 
-        All lanes call the rule, and nobody knows which of them raised: the rows of this path run once more without the
-        others.
+        All lanes call the rule, and it is not known which of them raised. So the rows of this branch run again without
+        the others.
         """
         held = start + np.flatnonzero(failed == 0)
         if len(held) == len(failed) or not isinstance(error, Exception):
@@ -368,10 +368,10 @@ class _Call:
     def _capture(
         self, versions: list[Captured], row: int, tried: int, watched: AbstractContextManager[None]
     ) -> list[Any] | None:
-        """Capture and compile the path that a row takes, unless another thread has made one that was not tried.
+        """Capture and compile a specialization for a row, unless another thread has made one that was not tried.
 
-        Where no machine code takes that path for this row, the results of the row instead. The function may do to its
-        arguments what it likes.
+        If no machine code takes the right branches for this row, return the results of the row instead. The function
+        may change its arguments: they are copies.
         """
         batch = self.batch
         self.arrays = [array.copy() for array in self.arrays]
