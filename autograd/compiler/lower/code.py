@@ -142,8 +142,8 @@ class Code(Writer):
     def _splat(self, single: str) -> str:
         """A number in every lane."""
         first = self.temporary(f"insertelement {self.type} poison, double {single}, i64 0")
-        mask = f"{kind(self.lanes, 'i32')} zeroinitializer"
-        return self.temporary(f"shufflevector {self.type} {first}, {self.type} poison, {mask}")
+        order = f"{kind(self.lanes, 'i32')} zeroinitializer"
+        return self.temporary(f"shufflevector {self.type} {first}, {self.type} poison, {order}")
 
     def _load_slot(self, name: str, value: int) -> None:
         where = self.address("%work", self.slots[value])

@@ -38,8 +38,8 @@ def _sums_of_lanes(lanes: int) -> str:
         pairs = [f"%sy{step}.{i}" for i in range(len(names) // 2)]
         for pair, one, other in zip(pairs, names[::2], names[1::2]):
             for part, picks in (("e", first), ("o", [pick + step for pick in first])):
-                mask = ", ".join(f"i32 {pick}" for pick in picks)
-                lines.append(f"{pair}{part} = shufflevector {half} {one}, {half} {other}, <{width} x i32> <{mask}>")
+                order = ", ".join(f"i32 {pick}" for pick in picks)
+                lines.append(f"{pair}{part} = shufflevector {half} {one}, {half} {other}, <{width} x i32> <{order}>")
             lines.append(f"{pair} = fadd {half} {pair}e, {pair}o")
         names, step = pairs, 2 * step
     for i, name in enumerate(names):
@@ -58,9 +58,9 @@ def _transposed(lanes: int, names: Sequence[str], prefix: str) -> tuple[list[str
             one, other = names[i], names[i + width]
             for k, base in ((i, 0), (i + width, width)):
                 picks = [(lane & ~width) + base + (lanes if lane & width else 0) for lane in range(lanes)]
-                mask = ", ".join(f"i32 {pick}" for pick in picks)
+                order = ", ".join(f"i32 {pick}" for pick in picks)
                 names[k] = f"%{prefix}{width}.{k}"
-                lines.append(f"{names[k]} = shufflevector {vector} {one}, {vector} {other}, <{lanes} x i32> <{mask}>")
+                lines.append(f"{names[k]} = shufflevector {vector} {one}, {vector} {other}, <{lanes} x i32> <{order}>")
         width *= 2
     return lines, names
 
