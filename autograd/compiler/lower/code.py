@@ -287,8 +287,8 @@ class Code(Writer):
             if len(parts[-1]) == length or (parts[-1] and (self._is_large(value) or self._is_large(parts[-1][-1]))):
                 parts.append([])
             parts[-1].append(value)
-        self._assign_slots(parts)
         self.prepare()
+        self._assign_slots(parts)
         for part in parts:
             self.begin()
             self.in_memory = bool(part) and self._is_large(part[0])
@@ -743,8 +743,8 @@ class TopCode(Code):
             self.copy_array(o, self.targets[output])
 
     def lasting(self) -> Sequence[int]:
-        """What is loaded at the end: the indices of what outputs are read from."""
-        return self.program.outputs
+        """What is not stored as soon as it is computed: arrays, and what is read from other places."""
+        return [*[value for value in self.early if self.is_free(value)], *self.left.values()]
 
     def _guard(self, position: int) -> None:
         """Note the first guard that fails, counted from 1."""
@@ -845,7 +845,10 @@ class RowCode(Code):
 
     def lasting(self) -> Sequence[int]:
         """Sums of rows that may yet fail a guard wait, and arrays are stored at the end."""
-        return [*self.program.outputs, *[g.value for g in self.program.guards]]
+        if self.program.guards:
+            return [*self.program.outputs, *[g.value for g in self.program.guards]]
+        free = [value for value in (*self.early, *self.sums) if self.is_free(value)]
+        return [*free, *[value for value, _ in self.left]]
 
     def end(self) -> None:
         """Write what is left: of a body with guards, which lanes are valid, and all outputs."""
