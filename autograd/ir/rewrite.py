@@ -106,7 +106,10 @@ def dependencies(program: Program) -> list[tuple[int, ...]]:
 
 
 def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, tuple[int, ...], dict[int, int]]:
-    """A loop with only the results that are used, and what they need; its operands; the results' new numbers."""
+    """A loop with only the results that are used, and what they need; its operands; the results' new numbers.
+
+    The instructions of the body that nothing needs any more are still there.
+    """
     body = loop.body
     wanted = {k for k in range(loop.handed) if k in used}
     outs = [k for k in range(loop.handed, loop.handed + len(loop.kinds)) if k in used]
@@ -132,7 +135,7 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
     smaller = Program(code, [body.outputs[k] for k in results], tuple([body.inputs[k] for k in kept]), body.guards)
     carries = sum(k < loop.carries for k in handed)
     new = Loop(
-        copy(smaller, order=sorted(reached(smaller, [*smaller.outputs, *always]))),
+        smaller,
         loop.extent,
         sum(0 < k < first for k in kept),
         carries,

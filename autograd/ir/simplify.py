@@ -335,7 +335,8 @@ def remove_dead_code(program: Program) -> Program:
         if code[at].op == "item":
             loop_at = code[at].operands[0]
             code[at] = code[at]._replace(data=renumbered[loop_at][code[at].data])
-    return copy(Program(code, program.outputs, program.inputs, program.guards), order=sorted(alive))
+    left = Program(code, program.outputs, program.inputs, program.guards)
+    return left if len(alive) == len(code) else copy(left, order=sorted(alive))
 
 
 def simplify(program: Program, accurate: bool = False) -> Program:
