@@ -356,6 +356,9 @@ class Code(Writer):
 
     def _assign_slots(self, parts: Sequence[Sequence[int]]) -> None:
         """A slot for each number that is used in a later function; free again after its last use."""
+        self.slots: dict[int, int] = {}
+        if len(parts) == 1:
+            return
         code = self.program.code
         chunk_of = {value: c for c, part in enumerate(parts) for value in part}
         last = dict(chunk_of)
@@ -367,7 +370,6 @@ class Code(Writer):
         for value in [v for o in self.lasting() for v in (o, *self._needed(o))]:
             if value in last:
                 last[value] = len(parts) - 1
-        self.slots: dict[int, int] = {}
         free: list[int] = []
         freed: dict[int, list[int]] = {}
         for c, part in enumerate(parts):
@@ -380,12 +382,11 @@ class Code(Writer):
 
     def _needed(self, value: int) -> list[int]:
         """The values that are looked at when an instruction is written: its operands, and what those are read from."""
-        found, stack = [], list(self.program.code[value].operands)
-        while stack:
-            o = stack.pop()
-            found.append(o)
-            if self.is_free(o) and self.program.code[o].op in ("read", "pos", "pack"):
-                stack += self.program.code[o].operands
+        code = self.program.code
+        found = list(code[value].operands)
+        for o in found:  # it grows
+            if code[o].op in ("read", "pos", "pack") and self.is_free(o):
+                found += code[o].operands
         return found
 
     def lasting(self) -> Sequence[int]:
