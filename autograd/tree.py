@@ -459,11 +459,11 @@ def _shape(tree: Any, parts: Parts | None) -> str:
     return f"an array of shape {tree.shape}" if is_array(tree) else f"{len(parts.named)} numbers"
 
 
-def lower(tree: Any) -> Any:
+def to_floats(tree: Any) -> Any:
     """The same tree with plain floats instead of Values; anything that is neither container nor Value stays."""
     if isinstance(tree, Value):
         return tree.data
     parts = children(tree)
     if parts is None:
         return tree
-    return parts.rebuild([lower(child) for _, child in parts.named])
+    return parts.rebuild([to_floats(child) for _, child in parts.named])

@@ -99,13 +99,13 @@ def function_of(name: str, size: int, m: Any) -> Callable[[Sequence[Any]], Any]:
 
 def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     """Seconds for every stage, instructions compiled, bytes of peak memory and of machine code."""
-    import llvmlite.binding as llvm
+    from llvmlite import binding
 
     import autograd.math as am
     from autograd import jit
     from autograd.compiler.capture import trace
     from autograd.compiler.lower import code
-    from autograd.compiler.machine import native
+    from autograd.compiler.machine import llvm
     from autograd.compiler.run import call
     from autograd.ir import simplify
 
@@ -127,14 +127,14 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     with stage("passes"):
         program = simplify.unroll(simplify.prepare(simplify.simplify(captured)))
     with stage("text"):
-        module = code.lower(program, native.machine(False, False))
+        module = code.lower(program, llvm.machine(False, False))
         text = module.text()
     with stage("parse"):
-        parsed = llvm.parse_assembly(text)
+        parsed = binding.parse_assembly(text)
     with stage("codegen"):
-        code = native.target_machine(module).emit_object(parsed)
+        code = llvm.target_machine(module).emit_object(parsed)
     with stage("load"):
-        native.load(module, code)
+        llvm.load(module, code)
     peak = peak_bytes()
     instructions = simplify.count(program)
     del trace, captured, program, module, text, parsed

@@ -1,16 +1,16 @@
 """Small neural networks on scalar Values: neurons, layers, MLP, losses and optimisers."""
 
-from nn._layers import MLP, Layer, Neuron
-from nn._losses import (
+from nn.layers import MLP, Layer, Neuron
+from nn.losses import (
     binary_cross_entropy_with_logits,
     cross_entropy_with_logits,
     half_sum_of_squares,
     hinge,
     mean_squared_error,
 )
-from nn._module import Module
-from nn._optimisers import LBFGS, SGD, Adagrad, Adam, AdamW, Optimiser, RMSProp, clip_by_norm
-from nn._schedules import constant, cosine, step_decay, warm_up
+from nn.module import Module
+from nn.optimisers import LBFGS, SGD, Adagrad, Adam, AdamW, Optimiser, RMSProp, clip_by_norm
+from nn.schedules import constant, cosine, step_decay, warm_up
 
 __all__ = [
     "LBFGS",

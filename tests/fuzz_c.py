@@ -108,7 +108,7 @@ def made() -> list[Any]:
         np.array([x, z], dtype=object), np.zeros((2, 3)), np.array([None], dtype=object), np.zeros(3)[::2],
         np.broadcast_to(np.float64(1.0), (3, 4)), np.zeros(2, dtype=">f8"), array.array("d", [1.0, 2.0]),
         memoryview(b"12345678"), Value, Sub, OddValue, float, Odd, len, made, sweep.recorded, rules.TABLE,
-        *list(rules.TABLE.values())[:6], rules.TABLE["sum"], sweep.topological_order(z), *CALLERS, *ENTRIES,
+        *list(rules.TABLE.values())[:6], rules.TABLE["sum"], sweep.topological_order(z), *FAST_PATHS, *ENTRIES,
         ("float", (), ()), ("list", (), (("float", (), ()),)), ("dict", ("a",), (("none", (), ()),)),
         ("rows", (2,), ()),
         ("array", (2, 3), ()), ("array", (2**40, 2**40), ()), ("array", (-1,), ()),
@@ -126,13 +126,13 @@ ENTRIES = [
 for entry, argument in zip(ENTRIES, (1.0, np.array([1.0, 2.0]), np.array([1.0, 2.0]), [1.0, 2.0])):
     entry(argument), entry(argument)
 VERSIONS = [version for state in ENTRIES[0].outside.states() for version in state.versions.values()]
-CALLERS = [caller for version in VERSIONS for caller in version.callers.values()]
+FAST_PATHS = [fast for version in VERSIONS for fast in version.fast_paths.values()]
 
 
 def entry_points() -> list[tuple[str, Any]]:
     """Every function and method of the C modules, by name."""
     found = [(f"{module.__name__}.{name}", getattr(module, name)) for module in MODULES for name in dir(module)]
-    found = [(name, point) for name, point in found if callable(point) and not name.endswith("Caller")]
+    found = [(name, point) for name, point in found if callable(point) and not name.endswith("FastPath")]
     for kind in (Value, Sub, c_build.Entry):
         found += [(f"{kind.__name__}.{n}", getattr(kind, n)) for n in dir(kind) if n not in SKIPPED]
     for module in (am, sweep, autograd, autograd.graphs, rules):
@@ -186,7 +186,7 @@ def call(data: st.DataObject) -> None:
                 setattr(target, ATTRIBUTES[which - len(POINTS)], args[0])
             result = getattr(target, ATTRIBUTES[which - len(POINTS)])
         else:
-            calls.Caller(*args)
+            calls.FastPath(*args)
             result = ENTRIES[len(args) % 4](*args, **keywords)
         repr(result)
     except Exception:

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from autograd.view._bundle import bundle
-from autograd.view._html import STATIC, script, style
+from autograd.view.bundle import bundle
+from autograd.view.page import STATIC, script, style
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed (on Debian: apt-get install nodejs)")

@@ -40,7 +40,7 @@ from autograd import (
     vmap,
 )
 from autograd.compiler import Ungraphed
-from autograd.tree import flatten, lower
+from autograd.tree import flatten, to_floats
 from autograd.view import explain, flow
 
 BOTH = pytest.mark.parametrize("keep", [checkpoint, jit])
@@ -59,7 +59,7 @@ def same(function):
 
 def close(expected, actual):
     """Equal except for the last digits; Values are compared by their numbers."""
-    np.testing.assert_allclose(lower(actual), lower(expected), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(to_floats(actual), to_floats(expected), rtol=1e-12, atol=1e-14)
 
 
 def derivatives(function):

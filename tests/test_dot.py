@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autograd.view import _dot
+from autograd.view import dot
 
 TINY = "digraph { a -> b }"
 
@@ -15,36 +15,36 @@ def program(request, monkeypatch, tmp_path):
     """The program found on this machine, and the one that is found with an empty PATH."""
     if request.param == "graphviz-pure":
         monkeypatch.setenv("PATH", str(tmp_path))
-    return _dot.program()
+    return dot.program()
 
 
 @pytest.mark.parametrize(("kind", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("plain", b"graph 1")])
 def test_both_programs_write_pictures(program, kind, magic):
     """The system's dot and the one that pip installs both write SVG, PNG and plain text."""
-    assert magic in _dot.layout(TINY, kind)
+    assert magic in dot.layout(TINY, kind)
 
 
 def test_unknown_format_is_named(program):
     """The error names the format and lists those that the program has."""
     with pytest.raises(ValueError, match=r"'bogus'.*svg"):
-        _dot.layout(TINY, "bogus")
+        dot.layout(TINY, "bogus")
 
 
 def test_broken_source_is_an_error(program):
     """A mistake in the source is reported, not drawn."""
     with pytest.raises(ValueError, match="syntax error"):
-        _dot.layout("digraph { a -> ")
+        dot.layout("digraph { a -> ")
 
 
 def test_without_the_path_the_one_from_pip_is_found(monkeypatch, tmp_path):
     """A virtual environment need not be activated: its scripts folder is searched."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert Path(sysconfig.get_path("scripts")) == Path(_dot.program()).parent
+    assert Path(sysconfig.get_path("scripts")) == Path(dot.program()).parent
 
 
 def test_no_program_at_all(monkeypatch, tmp_path):
     """The error says what to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(_dot.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(dot.sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(RuntimeError, match=r"apt-get install graphviz.*scalar-autograd\[view\]"):
-        _dot.layout(TINY)
+        dot.layout(TINY)

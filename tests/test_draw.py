@@ -12,8 +12,8 @@ import pytest
 
 from autograd import Value, record_sweep
 from autograd.view import deltas, draw, render
-from autograd.view._dot import layout
-from autograd.view._record import record
+from autograd.view.dot import layout
+from autograd.view.record import record
 from nn import MLP, Layer, Module, Neuron, hinge, mean_squared_error
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import autograd.math as am
 from autograd import Value, rules
 from autograd.view import deltas, explain
-from autograd.view._symbols import Symbol, latex_name, local_derivatives, show
+from autograd.view.symbols import Symbol, latex_name, local_derivatives, show
 from nn import MLP
 
 SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")

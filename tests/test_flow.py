@@ -18,12 +18,12 @@ from hypothesis import given
 
 import autograd.math as am
 from autograd import Value, checkpoint, jit, record_sources, rules, topological_order
-from autograd.view import _flow, _layout, explain, flow
-from autograd.view._groups import module_path
-from autograd.view._html import STATIC, to_json
-from autograd.view._layout import READABLE
-from autograd.view._record import record
-from autograd.view._symbols import show
+from autograd.view import explain, flow, viewer
+from autograd.view.groups import module_path
+from autograd.view.layout import READABLE, lay_out
+from autograd.view.page import STATIC, to_json
+from autograd.view.record import record
+from autograd.view.symbols import show
 
 JS_TESTS = Path(__file__).parent / "js"
 
@@ -339,7 +339,7 @@ def test_the_picture_is_well_formed(make):
 def test_watching_sends_numbers_only(monkeypatch):
     """The structure is laid out once; every update sends the numbers of its sweep, and the history grows."""
     layouts = []
-    monkeypatch.setattr(_flow, "lay_out", lambda *a: layouts.append(1) or _layout.lay_out(*a))
+    monkeypatch.setattr(viewer, "lay_out", lambda *a: layouts.append(1) or lay_out(*a))
     w = Value(3.0)
     watched = flow.watch({"w": w})
     widget = watched.widget()

@@ -16,7 +16,7 @@ from graphs_for_views import evil_graph, training_loss, worked_example
 import autograd.math as am
 from autograd import Value
 from autograd.view import flow
-from autograd.view._symbols import show
+from autograd.view.symbols import show
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import autograd.math as am
 from autograd import Value, topological_order
 from autograd.view import deltas, draw, flow
-from autograd.view._dot import layout
-from autograd.view._groups import group_by_module, layer_of, weighted_sums
-from autograd.view._names import is_path, steps
-from autograd.view._record import record
+from autograd.view.dot import layout
+from autograd.view.groups import group_by_module, layer_of, weighted_sums
+from autograd.view.names import is_path, steps
+from autograd.view.record import record
 from nn import MLP, Module, Neuron, binary_cross_entropy_with_logits, hinge, mean_squared_error
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from autograd import Value, custom_gradient
 from autograd.view import draw, explain, flow
-from autograd.view._dot import layout
-from autograd.view._html import still
+from autograd.view.dot import layout
+from autograd.view.page import still
 
 HOSTILE = [
     '<a>, URL="javascript:alert(1)", target=<b>',

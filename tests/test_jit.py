@@ -622,7 +622,7 @@ def test_compile_graph() -> None:
 
 def plain(tree: Any) -> Any:
     """The numbers of Values."""
-    return autograd.tree.lower(tree)
+    return autograd.tree.to_floats(tree)
 
 
 # ---- rules of users ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 import autograd.math as am
 from autograd import TooManyPathsError, Value, jit, value_and_grad, vmap
 from autograd.compiler.lower.module import Machine
-from autograd.compiler.machine import native
+from autograd.compiler.machine import llvm
 
 
 def roots(a: Any, b: Any, c: Any) -> Any:
@@ -112,12 +112,12 @@ def test_other_last_digit_in_rows() -> None:
 def wrong_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine on which exp is expm1, with `accurate` too."""
     monkeypatch.setenv("AUTOGRAD_CACHE", "off")
-    whole = native._address(native._libm().expm1)
-    native._add_library_symbols()
-    native.llvm.add_symbol("autograd_libm.exp", whole)
-    monkeypatch.setattr(native, "machine", lambda accurate, fast_math: Machine(native.lanes(), {}))
+    whole = llvm._address(llvm._libm().expm1)
+    llvm._add_library_symbols()
+    llvm.binding.add_symbol("autograd_libm.exp", whole)
+    monkeypatch.setattr(llvm, "machine", lambda accurate, fast_math: Machine(llvm.lanes(), {}))
     yield
-    native.llvm.add_symbol("autograd_libm.exp", native._address(native._libm().exp))
+    llvm.binding.add_symbol("autograd_libm.exp", llvm._address(llvm._libm().exp))
 
 
 def two_branches(w: Any, x: Any, one: Any, other: Any) -> Any:

@@ -869,8 +869,8 @@ NUMBER = fast_path.Part("float")
 
 
 def described(arguments: Any, results: Any = NUMBER, numbers: int = 9) -> Any:
-    """Make a caller of machine code that is never run."""
-    return c_build.extension.Caller(arguments, results, (), None, 0, numbers, numbers, 64)
+    """Make a fast path to machine code that is never run."""
+    return c_build.extension.FastPath(arguments, results, (), None, 0, numbers, numbers, 64)
 
 
 @needs_c
@@ -896,7 +896,7 @@ def test_descriptions_that_are_wrong(part: Any, message: str) -> None:
 
 @needs_c
 def test_descriptions_of_wrong_types() -> None:
-    """An object that is not a description is refused; so is a preferred caller that is not a caller."""
+    """An object that is not a description is refused; so is a preferred fast path that is none."""
     for bad in ((), ("float",), ("float", 1, ()), ("tuple", (), (3,)), ("array", ("x",), ())):
         with pytest.raises((TypeError, SystemError)):
             described(bad)
@@ -905,7 +905,7 @@ def test_descriptions_of_wrong_types() -> None:
         deep = fast_path.Part("list", (), (deep,))
     with pytest.raises(ValueError, match="too deep"):
         described(deep)
-    with pytest.raises(TypeError, match="an entry prefers a Caller, not 3"):
+    with pytest.raises(TypeError, match="an entry prefers a FastPath, not 3"):
         jit(every).prefer(3)
 
 

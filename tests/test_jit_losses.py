@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autograd import Value, grad, jit, value_and_grad, vmap
-from autograd.tree import flatten, lower
+from autograd.tree import flatten, to_floats
 from nn import (
     MLP,
     binary_cross_entropy_with_logits,
@@ -48,7 +48,7 @@ def instructions(compiled: Any) -> int:
 
 def close(expected: Any, actual: Any) -> None:
     """Compare two trees of numbers."""
-    np.testing.assert_allclose(flatten(lower(actual))[0], flatten(lower(expected))[0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(flatten(to_floats(actual))[0], flatten(to_floats(expected))[0], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(("loss", "targets", "wrong"), SINGLE)

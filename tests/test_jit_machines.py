@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 import problems
 import pytest
+from llvmlite import binding
 from test_jit_rules import eager, points, ulps, value_bound
 
 import autograd.math as am
 from autograd import jit, value_and_grad, vmap
 from autograd.compiler.lower import code
 from autograd.compiler.lower.module import Machine
-from autograd.compiler.machine import native
+from autograd.compiler.machine import llvm
 from autograd.ir import simplify
 from autograd.rules import TABLE
 
@@ -32,16 +32,16 @@ NAMES += ["sigmoid", "mod", "where", "max", "logsumexp", "gelu", "copysign", "cl
 @pytest.fixture(params=MACHINES)
 def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Let the compiler see a processor with fewer features; its code runs on this one."""
-    target, triple, _, available = native.host()
+    target, triple, _, available = llvm.host()
     features, lanes, _ = MACHINES[request.param]
     if not triple.startswith("x86_64") or not {*features.split(",")} <= {*available.split(",")}:
         pytest.skip("this machine does not have that one's instructions")
-    monkeypatch.setattr(native, "host", lambda: (target, triple, request.param, features))
+    monkeypatch.setattr(llvm, "host", lambda: (target, triple, request.param, features))
     monkeypatch.setenv("AUTOGRAD_CACHE", "off")
-    native.vector_math.cache_clear()
-    assert lanes == native.lanes()
+    llvm.vector_math.cache_clear()
+    assert lanes == llvm.lanes()
     yield request.param
-    native.vector_math.cache_clear()
+    llvm.vector_math.cache_clear()
 
 
 def test_rows(machine: str) -> None:
@@ -82,10 +82,10 @@ def test_single_calls(machine: str) -> None:
 @pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin"])
 def test_another_processor(triple: str) -> None:
     """Code for ARM's vectors is generated, with fused multiply-adds on request; this machine cannot run it."""
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
     try:
-        target = llvm.Target.from_triple(triple)
+        target = binding.Target.from_triple(triple)
     except RuntimeError:
         pytest.skip("this LLVM knows its own processor only")
 
@@ -98,7 +98,7 @@ def test_another_processor(triple: str) -> None:
     generator = target.create_target_machine(codemodel="jitdefault", jit=True)
     for flags in ("", "contract "):
         module = code.lower(simplify.unroll(path.program), Machine(2, {}, flags))
-        parsed = llvm.parse_assembly(module.text(), llvm.create_context())
+        parsed = binding.parse_assembly(module.text(), binding.create_context())
         text = generator.emit_assembly(parsed)
         assert "fmul" in text
         assert bool(flags) == bool(re.search(r"fml[as].*2d", text))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, hvp, jit, value_and_grad, vmap
+from autograd import Value, custom_gradient, grad, hvp, jit, value_and_grad, vmap
 from autograd.compiler.run import specialization
 
 ROWS = [[1.0, 2.0], [-1.0, 3.0], [0.5, -2.0], [4.0, 1.0], [-2.0, -3.0]]
@@ -36,9 +36,15 @@ def surprising(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(specialization, "LONG", 0.0)
 
 
+@custom_gradient(lambda x, y: 1.0)
+def same(x: float) -> float:
+    """A primitive that changes nothing."""
+    return x
+
+
 def branching(k: Any, rows: Any) -> Any:
-    """A loss whose rows branch on their own numbers."""
-    return vmap(lambda row: row[0] * k if row[0] > 0.0 else row[1], reduce="sum")(rows) * k
+    """A loss whose rows branch on their own numbers, around a primitive written in Python."""
+    return vmap(lambda row: same(row[0]) * k if row[0] > 0.0 else row[1], reduce="sum")(rows) * k
 
 
 def bent(k: Any, rows: Any) -> Any:

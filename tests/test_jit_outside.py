@@ -405,7 +405,7 @@ def test_layers() -> None:
     check()
     model.layers = nn.MLP(2, [3, 1], seed=3).layers
     check()
-    assert 4 == len(loss._with_rows(()).paths())
+    assert 4 == len(loss._with_derivatives(()).paths())
 
 
 def test_training() -> None:

@@ -11,7 +11,7 @@ from two_builds import bits
 
 from autograd import jit, rules, value_and_grad, vmap
 from autograd.compiler.lower import rounding
-from autograd.compiler.machine import native
+from autograd.compiler.machine import llvm
 
 DIGITS = [*range(-24, 26), 40, 330, -330]
 
@@ -75,11 +75,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
             made.append(numbers)
             return rules.round.evaluate(numbers)
 
-    native._add_library_symbols()
-    keep = [native._add_callback(rounding.PYTHON, Watched(), 2)]
+    llvm._add_library_symbols()
+    keep = [llvm._add_callback(rounding.PYTHON, Watched(), 2)]
     yield made
-    keep.append(native._add_callback(rounding.PYTHON, rules.round, 2))
-    native._callbacks_of_rows.extend(keep)
+    keep.append(llvm._add_callback(rounding.PYTHON, rules.round, 2))
+    llvm._callbacks.extend(keep)
 
 
 def test_ordinary_numbers_do_not_call_python(calls: list[Any]) -> None:

@@ -1,5 +1,6 @@
 """Maps over rows that close over Values: each row branches on its own, and the code does not grow with their number."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, jit, no_grad, topological_order, vmap
+from autograd import Value, custom_gradient, grad, jit, no_grad, topological_order, value_and_grad, vmap
 from autograd.sweep import recomputed, reverse
-from autograd.tree import flatten, lower
+from autograd.tree import flatten, to_floats
 from nn import MLP
 
 
@@ -44,7 +45,7 @@ def outcome(result: Any) -> list[float]:
     for leaf in (W, V, U):
         leaf.grad = 0.0
     total.backward()
-    return [*lower(leaves), W.grad, V.grad, U.grad]
+    return [*to_floats(leaves), W.grad, V.grad, U.grad]
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -76,7 +77,7 @@ def test_the_code_does_not_grow() -> None:
     for count in (200, 7, 1000):
         rows = np.random.default_rng(count).normal(size=count)
         result = compiled(rows)
-        np.testing.assert_allclose(lower(result), np.where(rows > 0.0, rows * W.data, rows * rows))
+        np.testing.assert_allclose(to_floats(result), np.where(rows > 0.0, rows * W.data, rows * rows))
     assert 2 == compiled.stats()["paths"]
     assert max(counts["compiled"] for counts in compiled.stats()["instructions"]) <= 6
     assert [] == compiled.stats()["unrolled"]
@@ -120,7 +121,7 @@ def test_second_derivatives() -> None:
     W.data, V.data = 1.5, -0.5
     inside = jit(lambda k: grad(lambda t: am.sum([y * y * t for y in flatten(compiled(XS))[0]]))(k))
     expected = grad(lambda t: am.sum([y * y * t for y in flatten(vmap(ROWS["other parents"])(XS))[0]]))(2.0)
-    assert lower(expected) == pytest.approx(lower(inside(2.0)), rel=1e-12)
+    assert to_floats(expected) == pytest.approx(to_floats(inside(2.0)), rel=1e-12)
 
 
 def test_a_buffer_that_is_used_again() -> None:
@@ -153,11 +154,56 @@ def test_modes_and_other_calls() -> None:
     assert compiled([]) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a map inside a function has one body without guards: needs masks, or rows regrouped there"
-)
 def test_branches_of_rows_inside_a_function() -> None:
     """A map inside a function stays a loop if its rows branch on their own numbers."""
-    compiled = jit(lambda k, rows: vmap(lambda x: x * k if x > 0.0 else x * x, reduce="sum")(rows) * k)
-    compiled(2.0, XS.tolist())
+
+    def function(k: Any, rows: Any) -> Any:
+        return vmap(lambda x: x * k if x > 0.0 else x * x, reduce="sum")(rows) * k
+
+    for derivative in (lambda f: f, grad, lambda f: grad(f, (0, 1)), lambda f: grad(grad(f))):
+        compiled = jit(derivative(function))
+        for rows in (XS.tolist(), [1.0] * 9, [-1.0] * 9, [*[-2.0] * 8, 3.0]):
+            found, expected = compiled(2.0, rows), derivative(function)(2.0, rows)
+            np.testing.assert_allclose(flatten(found)[0], flatten(expected)[0], rtol=1e-13)
+        assert [] == compiled.stats()["unrolled"]
+
+
+def test_rows_of_several_branches_inside_a_function() -> None:
+    """Combinations of branches become masks; one that did not occur at the capture is a guard."""
+
+    def row(x: Any) -> Any:
+        y = x
+        while y > 1.0:
+            y = y / 2.0
+        return am.sqrt(y) if y > 0.0 else 0.0 * y
+
+    def function(rows: Any) -> Any:
+        return am.exp(vmap(row, reduce="sum")(rows))
+
+    compiled = jit(value_and_grad(function))
+    for rows in ([0.5, 1.5, -1.0, 0.25], [0.5, 3.0, 1.5, 0.75], [5.0, 0.5, 0.25, 0.125], [-1.0, -2.0, 0.5, 0.25]):
+        value, gradient = value_and_grad(function)(rows)
+        found, by_rows = compiled(rows)
+        assert value == pytest.approx(found, rel=1e-13)
+        assert gradient == pytest.approx(by_rows, rel=1e-13)
     assert [] == compiled.stats()["unrolled"]
+    assert 3 == compiled.stats()["paths"]
+
+
+def test_python_code_does_not_run_for_rows_of_another_branch() -> None:
+    """A primitive written in Python may raise where its branch is not taken: such rows are unrolled."""
+
+    @custom_gradient(lambda x, y: 1.0 / x)
+    def strict_log(x: float) -> float:
+        if x <= 0.0:
+            raise ValueError(f"no logarithm of {x}")
+        return math.log(x)
+
+    def function(k: Any, rows: Any) -> Any:
+        return vmap(lambda x: strict_log(x * k) if x > 0.0 else x, reduce="sum")(rows) * k
+
+    rows = [1.0, -1.0, 2.0, 3.0]
+    compiled = jit(function)
+    assert function(2.0, rows) == pytest.approx(compiled(2.0, rows), rel=1e-14)
+    (reason,) = compiled.stats()["unrolled"]
+    assert "Python code may raise" in reason

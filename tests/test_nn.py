@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import autograd.math as am
 from autograd import Value, grad, topological_order, value_and_grad
-from autograd.tree import flatten, lower
+from autograd.tree import flatten, to_floats
 from nn import (
     MLP,
     SGD,
@@ -140,7 +140,7 @@ def test_gradient_by_a_module_is_a_module():
 def test_module_of_plain_numbers():
     """With floats as parameters a module computes floats, and is still a tree of those numbers."""
     model = MLP(2, [3, 1], activation="tanh", seed=1)
-    plain = lower(model)
+    plain = to_floats(model)
     leaves, rebuild = flatten(plain)
     assert [p.data for p in model.parameters()] == leaves
     assert model([1.0, 2.0]).data == plain([1.0, 2.0]) == rebuild(leaves)([1.0, 2.0])

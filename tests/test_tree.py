@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from autograd import Value, grad, value_and_grad, vjp
-from autograd.tree import flatten, lower
+from autograd.tree import flatten, to_floats
 
 Point = collections.namedtuple("Point", "x y")
 
@@ -89,12 +89,12 @@ def test_a_class_may_say_how_it_is_taken_apart():
 
 
 def test_values_stay_values():
-    """A tree of Values has Values as leaves, and `lower` makes them floats; anything that is not a number stays."""
+    """A tree of Values has Values as leaves, and `to_floats` makes them floats; anything that is not a number stays."""
     x = Value(1.0)
     assert [x] == flatten({"a": [x]})[0]
-    assert {"a": [1.0, "text"]} == lower({"a": [x, "text"]})
-    assert [1.0, 2.0] == lower(np.array([x, 2.0], dtype=object)).tolist()
-    assert 3.0 == lower(Value(3.0))
+    assert {"a": [1.0, "text"]} == to_floats({"a": [x, "text"]})
+    assert [1.0, 2.0] == to_floats(np.array([x, 2.0], dtype=object)).tolist()
+    assert 3.0 == to_floats(Value(3.0))
 
 
 def test_nested_arrays_stay_whole_on_request():

@@ -1,4 +1,4 @@
-"""What the compiler has in C, the fast path of calls and the watch over what is read outside, with its definition."""
+"""The C part of the compiler: the fast path of calls, and the watch over what is read outside; and what defines it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from autograd.native import load
 
 
 class Entry:
-    """How a compiled function is called: first by the callers that served last, if there is the C build.
+    """The base of a compiled function. The C build has another one, which first tries the fast paths used last.
 
-    This is the definition for the build without it.
+    This is the definition without the C build: every call takes the slow path.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
@@ -25,8 +25,8 @@ class Entry:
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         raise NotImplementedError
 
-    def prefer(self, caller: Any) -> None:
-        """Try this caller first from now on."""
+    def prefer(self, fast: Any) -> None:
+        """Try this fast path first from now on."""
 
 
 extension, why_python = load("autograd.compiler.run._call", np, active_mode)
@@ -35,7 +35,7 @@ if not TYPE_CHECKING and extension is not None:
 
 
 def watch(places: Sequence[Place]) -> Any:
-    """A watch over these places: in C, if it knows them all."""
+    """A watch over these places, in C if it knows all their kinds."""
     if extension is None or any(place.kind == "container" for place in places):
         return Watch(places)
     return extension.Watch(tuple(places))

@@ -7,7 +7,7 @@ import sys
 import threading
 import weakref
 
-llvm_lock = threading.RLock()  # held while LLVM works, and never while the user's code runs
+llvm_lock = threading.RLock()  # held while LLVM works, never while user code runs
 
 
 class Lock:
@@ -32,7 +32,7 @@ class Lock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Make the lock anew unless it is free, or belongs to this thread."""
+        """Replace the lock unless it is free or belongs to this thread."""
         if self._lock.acquire(blocking=False):
             self._lock.release()
         else:
@@ -48,5 +48,5 @@ def _after_fork() -> None:
         lock.renew()
 
 
-if sys.platform != "win32":  # LLVM's locks cannot be renewed: no thread is inside it while a process forks
+if sys.platform != "win32":  # LLVM's locks cannot be replaced: a fork waits until no thread is inside LLVM
     os.register_at_fork(before=llvm_lock.acquire, after_in_parent=llvm_lock.release, after_in_child=_after_fork)

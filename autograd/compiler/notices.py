@@ -1,4 +1,4 @@
-"""What the compiler says on stderr; AUTOGRAD_QUIET=1 silences it."""
+"""Notices of the compiler on stderr; AUTOGRAD_QUIET=1 silences them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 
 
 def notice(text: str) -> None:
-    """Say something that no exception can say."""
+    """Print a notice to the user that is no error."""
     if os.environ.get("AUTOGRAD_QUIET", "0") in ("", "0"):
         print(f"autograd: {text}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Whether what a function read outside its arguments is still the same: places, and what was found there.
+"""Checks whether what a function read outside its arguments is still the same: places, and what was found there.
 
 `_watch.h` does the same in C. Nothing here runs code of the objects that it compares.
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-PLAIN = (float, int, str)  # compared by their values, since equal ones are made again and again
+PLAIN = (float, int, str)  # compared by value, because equal ones are made anew all the time
 
 
 class Place(NamedTuple):
@@ -24,13 +24,13 @@ class Place(NamedTuple):
     ----------
     kind : str
         "item" (of a dict, by a text), "attribute" (in the dict of an object), "attributes" (all of that dict), "slot",
-        "class" (an attribute of a class or of one of its bases), "cell", "type", "function" (code and defaults); or all
-        that is in a "list", "dict", "set" or "array", or in another "container", which C does not know.
+        "class" (an attribute of a class or of one of its bases), "cell", "type", "function" (code and defaults); or the
+        contents of a "list", "dict", "set" or "array", or of another "container", which C does not know.
     where, key : object
         The object, and the name or the slot.
     found : tuple
-        What was there; empty for nothing. Of an array it is a copy, the size of an element and its type, or nothing if
-        it cannot be written to.
+        What was there; empty for nothing. For an array: a copy, the size of an element and its type, or nothing if
+        the array is read-only.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Place(NamedTuple):
     found: tuple[Any, ...]
 
     def holds(self) -> bool:
-        """Whether the same is still there."""
+        """Whether the place still has what was found."""
         if self.kind == "array":
             return _same_array(self.where, *self.found) if self.found else not self.where.flags.writeable
         live = LIVE[self.kind](self.where, self.key)
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two objects are one and the same, or equal floats (bit for bit), ints or texts."""
+    """Whether two objects are identical, or equal floats (bit for bit), ints or texts."""
     if one is other:
         return True
     if type(one) is not type(other) or type(one) not in PLAIN:
@@ -71,7 +71,7 @@ def _same_array(live: Any, copy: Any, _: int, dtype: Any) -> bool:
 
 
 def static(cls: type, name: str) -> tuple[Any, ...]:
-    """What a class or one of its bases has by a name."""
+    """The attribute of a class or of one of its bases; empty if there is none."""
     return next(((vars(base)[name],) for base in cls.__mro__ if name in vars(base)), ())
 
 
@@ -106,7 +106,7 @@ def _elements(where: Any) -> tuple[Any, ...]:
     return tuple(base.__iter__(where))
 
 
-# For each kind, what is in the place now.
+# For each kind of place: reads what is there now.
 LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "item": _item,
     "attribute": lambda where, key: _item(vars_of(where), key),
@@ -130,5 +130,5 @@ class Watch:
         self.places = places
 
     def holds(self) -> bool:
-        """Whether all of them are as they were."""
+        """Whether all of them are unchanged."""
         return all(map(Place.holds, self.places))

@@ -1,1 +1,1 @@
-"""The program form: blocks of instructions on typed values, loops among them, and what turns one into another."""
+"""The program form: blocks of instructions on typed values, loops among them, and the passes that change programs."""

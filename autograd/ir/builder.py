@@ -36,7 +36,7 @@ Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
 
 def only(operations: Container[str]) -> Callable[[Rewriter], Rewriter]:
-    """Mark a rewriter as one that looks at these operations alone: it is not asked about others."""
+    """Mark a rewriter as one for these operations only: it is not called for others."""
 
     def mark(rewriter: Any) -> Rewriter:
         rewriter.operations = operations
@@ -47,7 +47,7 @@ def only(operations: Container[str]) -> Callable[[Rewriter], Rewriter]:
 
 
 class Builder:
-    """A program in the making; instructions of a `kept` operation are not rewritten."""
+    """Builds a program; instructions of a `kept` operation are not rewritten."""
 
     def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:
         self.code: list[Instruction] = []
@@ -177,7 +177,7 @@ class Builder:
         return self.predicate(self.emit(op, tuple([p.index for p in predicates])))
 
     def truth(self, predicate: int) -> bool:
-        """What a comparison comes out as; only a capture knows."""
+        """The outcome of a comparison; only a capture knows it."""
         raise TypeError("a comparison of symbols has no truth value: use select")
 
     def body_input(self, kind: Type, role: str, operand: int) -> int:
@@ -185,7 +185,7 @@ class Builder:
         return self.input(kind)
 
     def inner(self) -> Builder:
-        """Where the body of a loop of this program is built."""
+        """The builder for the body of a loop of this program."""
         return Builder(self.rewriters, self.kept)
 
     def watched(self) -> AbstractContextManager[None]:
@@ -193,7 +193,7 @@ class Builder:
         return nullcontext()
 
     def program(self, outputs: Sequence[int]) -> Program:
-        """What has been built."""
+        """The program that has been built."""
         return Program(self.code, list(outputs), tuple(self.inputs), self.guards)
 
 
@@ -214,7 +214,7 @@ class LoopBuilder:
         return value
 
     def shared(self, operand: int) -> int:
-        """What is the same in all steps."""
+        """A value that all steps share."""
         if operand not in self.known:
             number = self.outer.number(operand)
             if number is not None:
@@ -223,7 +223,7 @@ class LoopBuilder:
         return self.known[operand]
 
     def carry(self, initial: int) -> int:
-        """What one step hands to the next."""
+        """A carry, which one step hands to the next."""
         return self._input("carry", initial, NUMBER)
 
     def accumulator(self, initial: int) -> int:

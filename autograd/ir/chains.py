@@ -1,8 +1,8 @@
 """Chains of additions, most of them of products, gathered into one `dot` instruction.
 
 A neuron's ``b + w[0]*x[0] + w[1]*x[1] + …`` is captured as many instructions, and so is the sum of the messages that a
-unit receives. Gathered, each is one, which a person can read and a later pass can take as a whole. `spread` writes
-them out again for the lowering.
+unit receives. Each becomes one instruction, which people can read and later passes can treat as a whole. `spread`
+writes the additions out again for lowering.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IN_ORDER = "in order"  # the data of a `dot` that adds up from left to right
 
 
 class Term(NamedTuple):
-    """x, or x times y; what is added up is its negative if it is `minus`."""
+    """x, or x times y; subtracted if `minus`."""
 
     x: int
     y: int | None

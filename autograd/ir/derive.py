@@ -227,7 +227,7 @@ class Sweep:
 
 
 def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -> dict[int, int]:
-    """One reverse sweep: appends the adjoints of the `wanted` values and tells where they are.
+    """One reverse sweep: appends the adjoints of the `wanted` values and returns their numbers.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
 
 
 class _Body:
-    """The body of a loop, copied into the body of one that is made of it."""
+    """The body of a loop, copied into the body of a loop derived from it."""
 
     def __init__(self, outer: Builder, operands: Sequence[int], loop: Loop, backwards: bool) -> None:
         self.loop, self.inner = loop, outer.inner()
@@ -336,7 +336,7 @@ def _store_carries(builder: Builder, value: int) -> int:
 
 
 class _LoopSweep:
-    """The reverse sweep over a loop: a loop over the same steps, the other way round if a step needs the one before.
+    """The reverse sweep over a loop: a loop over the same steps, backwards if a step needs the one before.
 
     Its carries are the adjoints of the carries. What all steps share receives the sum of their messages; an array of
     which elements are read at computed places receives them in an accumulator.
@@ -458,14 +458,14 @@ class _LoopSweep:
 
 
 def mapped_rewriters() -> Sequence[Rewriter]:
-    """What a program in the middle of differentiation is rewritten by, but for its `FRESH` instructions."""
+    """The rewriters of a program during differentiation; they leave its `FRESH` instructions alone."""
     from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
 
     return [fold_constants, identities, known_elements, number_values]
 
 
 def forward(builder: Builder, seeds: Mapping[int, int], start: int = 0) -> dict[int, int]:
-    """One forward sweep: appends the tangents of all values that depend on the seeds and tells where they are."""
+    """One forward sweep: appends the tangents of all values that depend on the seeds and returns their numbers."""
     tangents = dict(seeds)
     for value in sorted(depends_on(builder, seeds, len(builder.code)) - seeds.keys()):
         tangent = _tangent(builder, value, tangents)

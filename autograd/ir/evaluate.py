@@ -57,7 +57,7 @@ class Cells:
 
 
 class _Scattered(Cells):
-    """Elements that lie anywhere in the list."""
+    """Elements at any places of the list."""
 
     __slots__ = ("where",)
 

@@ -1,4 +1,4 @@
-"""Rows that no machine instruction or library function computes, written out by their formulas in the table."""
+"""Legalization: primitives without a machine instruction or library function become their formulas in the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _write_out(builder: Builder, op: str, operands: tuple[int, ...]) -> int:
 
 @only(COMPOSITE)
 def expand(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
-    """The formula in place of a row, as a rewriter."""
+    """Replace a primitive by its formula, as a rewriter."""
     return _write_out(builder, op, operands)
 
 

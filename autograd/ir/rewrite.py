@@ -1,4 +1,4 @@
-"""The writer of copies: every pass that keeps the shape of a program is this copy with something done on the way."""
+"""Copies of programs: every pass that keeps the structure of a program is a copy with some changes."""
 
 from __future__ import annotations
 
@@ -137,6 +137,12 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
         loop.backwards,
     )
     return new, tuple([operands[k - 1] for k in kept[1:]]), {old: at for at, old in enumerate(results)}
+
+
+def roots(program: Program) -> list[int]:
+    """What a program is for: its guards, the loops whose rows have some, and its outputs."""
+    loops = [at for at, (op, _, data) in enumerate(program.code) if op == "loop" and data.body.guards]
+    return [*[g.value for g in program.guards], *loops, *program.outputs]
 
 
 def reached(program: Program, roots: Iterable[int]) -> set[int]:

@@ -7,7 +7,7 @@ the several accumulators of `chains.spread`; where a program is to have eager's 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from heapq import heappop, heappush
@@ -19,7 +19,7 @@ from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
 from autograd.ir.legalize import expand, sums_in_order
-from autograd.ir.rewrite import copy, dependencies, reordered, trimmed, with_bodies
+from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
 UNSHARED = frozenset({"zeros", "add_at", "loop"})  # each has, or changes, an array of its own
@@ -141,7 +141,8 @@ def known_elements(builder: Builder, op: str, operands: tuple[int, ...], data: A
     if indices:
         return None
     if made == "pack" and not data.shape:
-        return given[data.offset]
+        element: int = given[data.offset]
+        return element
     if made == "table" and not data.shape:
         return builder.constant(inner[1][data.offset])
     kind = builder.type_of(array)
@@ -171,7 +172,7 @@ def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) 
 
 @only(("pow",))
 def exact_powers(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
-    """The powers that libm's `pow` has to the last bit for every x."""
+    """Powers that equal libm's `pow` to the last bit for every x."""
     exponent = builder.number(operands[1])
     return builder.constant(1.0) if exponent == 0.0 else operands[0] if exponent == 1.0 else None
 
@@ -228,7 +229,7 @@ def _sweeps(program: Program) -> dict[int, int]:
 
 
 def _schedule(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
-    """Which loop computes each loop's results: itself, or a sweep that can run before anything needs them.
+    """The loop that computes each loop's results: itself, or a sweep that can run before anything needs them.
 
     Two sweeps may each wait for results of the other's loop, so they cannot both stand for them. The instructions are
     therefore put in an order in which they can run (Kahn's algorithm). A loop that has a sweep waits for it; when all
@@ -270,7 +271,7 @@ def _schedule(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
 
 
 def in_order_of_need(program: Program) -> Program:
-    """Every instruction right before the first that needs it: few values are alive at a time, and none is dead.
+    """Put each instruction right before the first that needs it: few values are alive at a time, and none is dead.
 
     Raises
     ------
@@ -280,7 +281,7 @@ def in_order_of_need(program: Program) -> Program:
     needs = dependencies(program)
     order: dict[int, None] = {}
     begun: set[int] = set()
-    stack = [*reversed([*[g.value for g in program.guards], *program.outputs])]
+    stack = [*reversed(roots(program))]
     while stack:
         at = stack[-1]
         missing = [o for o in needs[at] if o not in order]
@@ -315,8 +316,7 @@ def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] 
 
 def remove_dead_code(program: Program) -> Program:
     """Only what an output or a guard depends on is kept; a loop keeps only the results that are used."""
-    alive = {*program.outputs, *[guard.value for guard in program.guards]}
-    alive |= {at for at, (op, _, data) in enumerate(program.code) if op == "loop" and data.body.guards}
+    alive = set(roots(program))
     code = list(program.code)
     used: dict[int, set[int]] = {}
     renumbered: dict[int, dict[int, int]] = {}
@@ -364,7 +364,7 @@ def _powers(accurate: bool) -> tuple[Rewriter, ...]:
 
 
 def unroll(program: Program) -> Program:
-    """The last step before lowering: sums and products of many are written out, and bodies of loops put in order."""
+    """The last step before lowering: sums of many are written out, and the bodies of loops put in order."""
     return _ordered(remove_dead_code(rewrite(program, spread, identities, number_values)))
 
 
@@ -376,9 +376,3 @@ def count(program: Program) -> int:
     """How many instructions compute something, those of a loop's body counted once."""
     own = sum(op not in NOTHING_TO_COMPUTE for op, _, _ in program.code)
     return own + sum(count(data.body) for op, _, data in program.code if op == "loop")
-
-
-__all__: Sequence[str] = [
-    "count", "drop_stops", "exact_powers", "fold_constants", "fuse_loops", "identities", "in_order_of_need", "known_elements",
-    "number_values", "prepare", "remove_dead_code", "rewrite", "simplify", "small_powers", "unroll",
-]  # fmt: skip  # a list of words

@@ -1,4 +1,4 @@
-"""Programs as text for people: one line for each instruction, loops as loops."""
+"""Programs as text for readers: one line for each instruction, loops as loops."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ def _shown(program: Program, given: Sequence[str], prefix: str) -> list[str]:
             text = repr(data)
         elif op == "item":
             text = f"{shown[operands[0]]}[{data}]"
+        elif op == "add_at":
+            text = shown[operands[0]]  # it is the same array still
         elif op == "read":
             text = f"{shown[operands[0]]}[{_window(data, [shown[o] for o in operands[1:]])}]"
         else:
@@ -42,6 +44,9 @@ def _block(program: Program, given: Sequence[str], prefix: str, indent: str) -> 
         operands = [shown[o] for o in instruction.operands]
         if instruction.op == "loop":
             yield from _loop(instruction.data, shown[number], operands, indent)
+        elif instruction.op == "add_at":
+            array, added, *indices = operands
+            yield f"{indent}{array}[{_window(instruction.data, indices)}] += {added}"
         elif instruction.op not in ("input", "constant", "item", "read"):
             yield f"{indent}{shown[number]} = {_expression(instruction, operands)}"
         for guard in guards.get(number, []):
@@ -51,9 +56,6 @@ def _block(program: Program, given: Sequence[str], prefix: str, indent: str) -> 
 
 def _expression(instruction: Instruction, operands: Sequence[str]) -> str:
     op, _, data = instruction
-    if op == "add_at":
-        array, added, *indices = operands
-        return f"{array} with [{_window(data, indices)}] += {added}"
     if op in ("zeros", "pack"):
         return f"{op}[{', '.join(map(str, data))}]" + (f" {' '.join(operands)}" if operands else "")
     if op == "table":
@@ -80,8 +82,6 @@ def _loop(loop: Loop, name: str, operands: Sequence[str], indent: str) -> Iterat
     outputs = [shown[o] for o in loop.body.outputs]
     if loop.carries:
         yield f"{inner}{', '.join(handed[: loop.carries])} = {', '.join(outputs[: loop.carries])}"
-    for k in range(loop.carries, loop.handed):
-        yield f"{inner}{handed[k]} = {outputs[k]}"
     for k, kind in enumerate(loop.kinds, loop.handed):
         where = f"{name}[{k}] +=" if kind == "sum" else f"{name}[{k}][{counter}] ="
         yield f"{inner}{where} {outputs[k]}"

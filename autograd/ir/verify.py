@@ -32,7 +32,7 @@ NEW = frozenset({"zeros", "add_at", "item"})  # what makes an array that may be 
 
 
 class InvalidProgramError(Exception):
-    """A program breaks a rule of the form: a bug in whatever made it."""
+    """A program breaks a rule of the form; the code that made it has a bug."""
 
 
 def verify(program: Program) -> Program:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from autograd.ieee import to_float
 from autograd.modes import no_grad
 from autograd.transforms import jacobian
-from autograd.tree import flatten, leaf_names, lower
+from autograd.tree import flatten, leaf_names, to_floats
 from autograd.value import Value
 
 Vector = list[float]
@@ -163,7 +163,7 @@ def check_grads(
         raise ValueError(f"modes must be a sequence of 'rev' and 'fwd', not {modes!r}")
     if not isinstance(args, Iterable):
         raise TypeError(f"args must be a tuple or list with an entry for each argument, not {args!r:.80}")
-    point, function = _flat(f, lower(tuple(args)))
+    point, function = _flat(f, to_floats(tuple(args)))
     if not point or not function.names:
         raise ValueError(
             f"there is nothing to check: {len(point)} numbers in the arguments and {len(function.names)} in the result"
@@ -185,12 +185,12 @@ def _flat(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[dict[str, float
 
     def evaluate(xs: Vector) -> Vector:
         with no_grad():
-            values: Vector = lower(call([Value(x) for x in xs]))
+            values: Vector = to_floats(call([Value(x) for x in xs]))
         return values
 
     with no_grad():
         result = f(*rebuild([Value(x) for x in numbers]))
-    scale = max((abs(y) for y in lower(flatten(result, "the result")[0])), default=0.0)
+    scale = max((abs(y) for y in to_floats(flatten(result, "the result")[0])), default=0.0)
     names = leaf_names(result, f"result of {getattr(f, '__name__', repr(f))}")
     return dict(zip(paths, numbers, strict=True)), _Function(call, evaluate, names, (), scale)
 

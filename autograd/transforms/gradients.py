@@ -50,8 +50,8 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
         result = run.scalar()
         seeds: dict[Value, Any] = {result: 1.0} if isinstance(result, Value) else {}
         gradient = run.like_argument(run.sweeps([result]).reverse(seeds))
-        value = run.lowered(result)
-        return ((value, run.lowered(run.aux)) if has_aux else value), gradient
+        value = run.returned(result)
+        return ((value, run.returned(run.aux)) if has_aux else value), gradient
 
     set_origin(value_and_gradient, "value_and_grad", function, argnums, has_aux)
     return value_and_gradient

@@ -51,7 +51,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     outputs, rebuild = flatten(run.result, f"the result of {run.name}")
     # a direction of 0 is left out: 0 · inf is no tangent
     seeds = {x: d for x, d in zip(run.inputs, directions) if type(d) is not float or d != 0.0}
-    return run.lowered(run.result), rebuild(run.sweeps(outputs).forward(seeds))
+    return run.returned(run.result), rebuild(run.sweeps(outputs).forward(seeds))
 
 
 def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
@@ -86,7 +86,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
                 starts[y] = starts[y] + weight if y in starts else weight
         return run.like_argument(sweeps.reverse(starts))
 
-    return run.lowered(run.result), pullback
+    return run.returned(run.result), pullback
 
 
 def hvp(function: Function) -> Function:

@@ -15,7 +15,7 @@ from autograd.eager import active_recorder
 from autograd.modes import inside_transform, mode
 from autograd.recorder import Sweeps
 from autograd.transforms.origin import Function
-from autograd.tree import flatten, is_array, lower
+from autograd.tree import flatten, is_array, to_floats
 from autograd.value import Value
 
 Argnums = int | Sequence[int]
@@ -69,9 +69,9 @@ class Run:
         ends = list(accumulate(count for count, _ in self.shapes))
         return tuple([rebuild(leaves[end - count : end]) for end, (count, rebuild) in zip(ends, self.shapes)])
 
-    def lowered(self, result: Any) -> Any:
+    def returned(self, result: Any) -> Any:
         """The result as the caller wants it: plain numbers at the top level, Values inside."""
-        return result if self.symbolic else lower(result)
+        return result if self.symbolic else to_floats(result)
 
     def scalar(self) -> Value | float:
         """The result, which must be one number."""

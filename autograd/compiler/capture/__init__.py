@@ -1,1 +1,1 @@
-"""Capture: a function runs once on tracers, and its operations are written down as a program."""
+"""Capture: a function runs once on tracers, which record its operations as a program."""

@@ -1,8 +1,8 @@
-"""Values in place of things: what is kept of a setting, so that a later call can be compared with this one.
+"""Keys for settings: immutable values by which the settings of two calls are compared.
 
-A setting is whatever an argument holds that is no number of the computation. Two settings that a function could tell
-apart must differ, so ``1``, ``1.0`` and ``True`` do; equal lists do not, so an equal model is not compiled again; and
-a list that has changed since differs from what it was.
+A setting is anything in an argument that is no number of the computation. Two settings that a function can
+distinguish have different keys, so ``1``, ``1.0`` and ``True`` differ. Equal lists have equal keys, so an equal model
+is not compiled again. A list that has changed differs from what it was.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from autograd.rules import Rule
 from autograd.tree import attributes
 from autograd.value import Value
 
-LARGEST_COPY = 4096  # bytes of an array that are kept as they are; of more, a digest
+LARGEST_COPY = 4096  # bytes of an array that are kept; of a larger one, a digest
 
-# Equal only to what a function cannot tell from them.
+# Equal only to what a function cannot distinguish from them.
 PLAIN = frozenset({str, types.NoneType, types.EllipsisType, types.FunctionType, types.BuiltinFunctionType, Rule})
 WITH_TYPE = frozenset({int, bool, bytes, range})
 BY_IDENTITY = (type, types.ModuleType, Enum, Value)
@@ -34,19 +34,19 @@ BY_ATTRIBUTES = frozenset({"types.SimpleNamespace", "argparse.Namespace"})
 
 
 def exact(thing: Any, around: tuple[int, ...] = ()) -> Hashable:
-    """What stands for a setting: it is equal for two that no function can tell apart, and it never changes.
+    """The key of a setting: equal for two that no function can distinguish; it never changes.
 
-    Text, numbers, lists, tuples, dicts, sets, arrays and dataclasses count by type and value; methods and
-    ``functools.partial`` by what they are made of; functions, classes, modules and Values by identity. Any other object
-    counts by its own equality, or by identity if it has none, and by its attributes, but those not for classes of the
-    standard library (a logger, a lock, a generator of random numbers).
+    Text, numbers, lists, tuples, dicts, sets, arrays and dataclasses are compared by type and value; methods and
+    ``functools.partial`` by their parts; functions, classes, modules and Values by identity. Any other object is
+    compared by its own equality, or by identity if it has none, and by its attributes; attributes do not count for
+    classes of the standard library (a logger, a lock, a generator of random numbers).
 
     Parameters
     ----------
     thing : object
         The setting.
     around : tuple of int
-        Identities of the containers around it, from the outermost; one that holds itself is known by its place.
+        Identities of the containers around it, from the outermost; they show that a container holds itself.
     """
     kind = type(thing)
     if kind in PLAIN:
@@ -54,7 +54,7 @@ def exact(thing: Any, around: tuple[int, ...] = ()) -> Hashable:
     if kind in WITH_TYPE:
         return kind, thing
     if kind is float:
-        return kind, thing.hex()  # tells 0.0 from -0.0, and nan equals itself
+        return kind, thing.hex()  # distinguishes 0.0 from -0.0, and nan equals itself
     if isinstance(thing, BY_IDENTITY):
         return Same(thing)
     if id(thing) in around:
@@ -81,14 +81,14 @@ def _attributes(thing: Any, around: tuple[int, ...]) -> Hashable:
 
 
 def _array(array: Any, around: tuple[int, ...]) -> tuple[Hashable, ...]:
-    array = np.array(array, subok=False)  # another thread may give it another shape
+    array = np.array(array, subok=False)  # another thread may change its shape
     if array.dtype.hasobject:
         return array.dtype, array.shape, _each(array.ravel().tolist(), around)
     found = array.tobytes()
     return array.dtype, array.shape, found if len(found) <= LARGEST_COPY else hashlib.blake2b(found).digest()
 
 
-# By what counts for a class and its subclasses, besides the class itself and, for subclasses, the attributes.
+# The key of an instance of a class or a subclass, without its class and, for a subclass, its attributes.
 VALUES: list[tuple[Any, Callable[[Any, tuple[int, ...]], tuple[Hashable, ...]]]] = [
     (list, lambda x, around: _each(list.__iter__(x), around)),
     (tuple, lambda x, around: _each(tuple.__iter__(x), around)),

@@ -1,7 +1,7 @@
-"""Code that sees what behaves like a bool for what it is: ``c is True``, or ``type(c)`` compared with ``bool``.
+"""Code that can distinguish a traced comparison from a bool: ``c is True``, or ``type(c)`` compared with ``bool``.
 
-A comparison made while a function is captured answers every other question as the bool would. These two cannot be
-answered by an object, so they are looked for in the code; where they are found, comparisons become real bools at once.
+In every other use, a comparison made during a capture behaves like a bool. No object can answer these two. So they are
+searched for in the code, and if it has any, comparisons become real bools at once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 from autograd.modes import PACKAGES
 
-MOST = 2000  # functions, classes and objects that are looked at for one capture
+MOST = 2000  # functions, classes and objects that are searched for one capture
 IS_OP, COMPARE_OP = dis.opmap["IS_OP"], dis.opmap["COMPARE_OP"]
-HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by code that runs, as a class statement does
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made at run time, by a class statement
 
 
 @lru_cache(maxsize=4096)
 def asks_for_real_bools(code: CodeType) -> bool:
-    """Whether a function's code, or that of a function inside it, asks for identity with True or False or for types."""
+    """Whether the code of a function, or of one inside it, compares by identity with True or False, or by type."""
     if "type" in code.co_names and "bool" in code.co_names:
         return True
     constants = [constant for constant in code.co_consts if isinstance(constant, bool)]
@@ -34,12 +34,12 @@ def asks_for_real_bools(code: CodeType) -> bool:
 
 
 def _compares_identity(code: CodeType) -> bool:
-    """Whether True or False is one of the two operands of an ``is``."""
+    """Whether True or False is an operand of an ``is``."""
     instructions = list(dis.get_instructions(code))
     for at, instruction in enumerate(instructions):
         depth = 1 if instruction.opname.startswith("LOAD_CONST") and isinstance(instruction.argval, bool) else 0
         for following in instructions[at + 1 :]:
-            if depth < 1:  # something else took it from the stack
+            if depth < 1:  # another instruction took it from the stack
                 break
             if following.opcode == IS_OP and depth <= 2:
                 return True
@@ -50,7 +50,7 @@ def _compares_identity(code: CodeType) -> bool:
 
 @lru_cache(maxsize=4096)
 def indexes_by_comparison(code: CodeType) -> bool:
-    """Whether a function's own code has ``a[x > y]`` or ``c = x > y; a[c]``: an ndarray tells a bool from an int."""
+    """Whether a function's own code has ``a[x > y]`` or ``c = x > y; a[c]``: to an ndarray a bool is no int."""
     pairs = list(pairwise(dis.get_instructions(code))) if COMPARE_OP in code.co_code[::2] else []
     stored = {
         name for one, then in pairs if one.opcode == COMPARE_OP and "STORE" in then.opname for name in _names(then)
@@ -76,9 +76,9 @@ def calling_code() -> CodeType:
 
 
 def reaches_code_that_asks(function: Any) -> bool:
-    """Whether such code is in a function, or in what it refers to by its globals and closure."""
+    """Whether a function, or something that its globals and closure refer to, has such code."""
     waiting = deque([function])
-    seen: dict[int, Any] = {}  # id → thing, which is kept so that no other one has its id
+    seen: dict[int, Any] = {}  # id → thing, kept alive so that no other thing gets its id
     while waiting and len(seen) < MOST:
         thing = waiting.popleft()
         if id(thing) in seen:
@@ -95,7 +95,7 @@ def _is_ours(code: CodeType) -> bool:
 
 
 def _referred_to(thing: Any) -> Iterable[Any]:
-    """The functions, classes and containers that a thing leads to, and others."""
+    """Everything that a thing refers to, functions, classes and containers among it."""
     if isinstance(thing, FunctionType):
         cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
         return cells if _is_ours(thing.__code__) else [*cells, *_named(thing)]
@@ -118,14 +118,14 @@ def _referred_to(thing: Any) -> Iterable[Any]:
 
 def _is_filled(cell: Any) -> bool:
     try:
-        cell.cell_contents  # noqa: B018  # there is no other way to ask
+        cell.cell_contents  # noqa: B018  # the only way to find out
     except ValueError:
         return False
     return True
 
 
 def _named(function: FunctionType) -> list[Any]:
-    """What the names in a function's code, and in the functions inside it, mean outside it."""
+    """What the names in the code of a function, and of functions inside it, refer to outside it."""
     names: set[str] = set()
     codes = [function.__code__]
     for code in codes:

@@ -1,4 +1,4 @@
-"""What a code object mentions: globals, attributes, imports, and the names that it binds again."""
+"""What a code object mentions: globals, attributes, imports, and the names that it rebinds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from autograd.modes import PACKAGES
 
-# Attributes whose names are not in the code: whoever mentions one of these may read any attribute.
+# Code that mentions one of these may read attributes whose names are not in the code.
 DYNAMIC = frozenset(
     [
         *("__dict__", "asdict", "astuple", "attrgetter", "eval", "exec", "fields", "getattr", "getattr_static"),
@@ -44,15 +44,15 @@ class Mentions:
     Attributes
     ----------
     names : tuple of str
-        Globals that are read.
+        Globals that it reads.
     attributes : frozenset of str
-        Attributes that are read of whatever object; `ANY` among them: maybe others too.
+        Attributes that it reads, of any object; `ANY` if it may read others too.
     modules : tuple of (str, int)
-        Imports: what is named, and the level (0 for an absolute name).
+        Imports: the name, and the level (0 for an absolute name).
     rebound : mapping of str to str
-        Globals and variables of functions around that are bound again, and the line that does it.
+        Globals, and variables of enclosing functions, that it rebinds, and the line that does so.
     changes : bool
-        Whether the code may change an attribute or what is in a container.
+        Whether it may change an attribute or the contents of a container.
     """
 
     names: tuple[str, ...]
@@ -106,12 +106,12 @@ def mentions(code: CodeType) -> Mentions:
 
 @functools.lru_cache(maxsize=4096)
 def is_foreign_file(path: str) -> bool:
-    """Whether code of this file is Python's own, NumPy's or this project's, whose globals nobody changes."""
+    """Whether a file belongs to Python, NumPy, SciPy or this project, whose globals do not change."""
     return path.startswith(FOREIGN_PATHS) or (path.startswith(LIBRARY) and not is_package_file(path))
 
 
 def is_package_file(path: str) -> bool:
-    """Whether a file is of an installed package, of which there may be very much code."""
+    """Whether a file belongs to an installed package, which may have very much code."""
     return f"-packages{os.sep}" in path
 
 
@@ -122,5 +122,5 @@ def is_foreign_module(name: str) -> bool:
         return True
     if top not in sys.stdlib_module_names:
         return False
-    file = getattr(sys.modules.get(top), "__file__", None)  # a module of the user may have the name of one of Python's
+    file = getattr(sys.modules.get(top), "__file__", None)  # a user's module may have the name of one of Python's
     return file is None or is_foreign_file(file) or not file.endswith(".py")

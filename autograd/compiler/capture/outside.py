@@ -1,4 +1,4 @@
-"""States of what a function reads outside its arguments: code that was compiled in one state holds for it alone."""
+"""States of what a function reads outside its arguments: code compiled in one state is valid for that state only."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from autograd.compiler.capture.walk import TEXTS, AllSame, Look, Read, Walk, glo
 from autograd.compiler.notices import notice
 from autograd.compiler.watch import LIVE, same, vars_of
 
-MOST_STATES = 8  # of one function at a time
-LARGE_ARRAYS = 1 << 20  # comparing more bytes at every call is worth a notice
-TRIES = 100  # to trace a function while other threads change what it reads
+MOST_STATES = 8  # that are kept for one function
+LARGE_ARRAYS = 1 << 20  # bytes; larger arrays, compared at every call, are worth a notice
+TRIES = 100  # at tracing a function while other threads change what it reads
 TOO_OFTEN = 8  # changes of one name before a notice
 
 MISSING = object()
@@ -31,21 +31,21 @@ Result = TypeVar("Result")
 
 
 class ChangedMeanwhileError(RuntimeError):
-    """What a function reads was changed while it was traced, and not by itself."""
+    """Something that a function reads was changed while it was traced, but not by the function."""
 
 
 @dataclass(eq=False)
 class State:
-    """One state of what a function reads, with everything that was compiled in it.
+    """One state of what a function reads, with all code compiled in it.
 
     Attributes
     ----------
     look : Look or None
-        What was found when things were last in this state; None while the state has only been in a pickle.
+        What was found when this state was last seen; None for a state that only a pickle has had so far.
     tokens : list or None
-        What the pickle had.
+        The tokens of the pickle.
     versions, rows : dicts
-        What `call` and `batch` compiled, by the structure of arguments.
+        What `call` and `batch` compiled, by the signature of the arguments.
     """
 
     look: Look | None
@@ -55,39 +55,39 @@ class State:
 
     @property
     def watch(self) -> Any:
-        """Says whether things are in this state."""
+        """Checks whether this is the present state."""
         return None if self.look is None else self.look.watch
 
     def is_as(self, look: Look) -> bool:
-        """Whether something else that was found is the same."""
+        """Whether something found now is this state."""
         return self.tokens == portable(look.tokens) if self.look is None else self.look.tokens == look.tokens
 
     def portable(self) -> list[Any] | None:
-        """What to compare with in another process."""
+        """The tokens to compare with in another process."""
         return self.tokens if self.look is None else portable(self.look.tokens)
 
 
 class Outside:
-    """What a function, called with arguments of certain classes, reads outside them, in the states seen so far.
+    """What a function reads outside arguments of certain classes, in the states seen so far.
 
     Parameters
     ----------
     roots : sequence
-        The function, and classes and settings of its arguments.
+        The function, and the classes and settings of its arguments.
     name : str
-        What messages call the function.
+        The name of the function in messages.
     """
 
     def __init__(self, roots: Sequence[Any], name: str) -> None:
         self.roots, self.name = roots, name
         self.lock = locks.Lock()
-        self.states: tuple[State, ...] = ()  # those used last in front
+        self.states: tuple[State, ...] = ()  # the last used first
         self.attributes: frozenset[str] = frozenset()
         self.ignored: frozenset[tuple[str, str]] = frozenset()
         self.changes: Counter[str] = Counter()
 
     def look(self) -> Look:
-        """What there is now."""
+        """Walk through what the function reads now."""
         with self.lock:
             while True:
                 walk = Walk(self.roots, self.attributes, self.ignored)
@@ -96,7 +96,7 @@ class Outside:
                 self.attributes = frozenset(walk.mentioned)
 
     def state(self) -> State:
-        """The state in which things are now."""
+        """The present state."""
         for state in self.states:
             if state.look is not None and state.look.watch.holds():
                 return state
@@ -109,7 +109,7 @@ class Outside:
         return state
 
     def _new(self, look: Look) -> State:
-        """A new state; says so if it is always the same name that changes."""
+        """A new state; prints a notice if the same name changes again and again."""
         size = sum([place.found[0].nbytes for place in look.places if place.kind == "array" and place.found])
         if not self.states and size > LARGE_ARRAYS:
             notice(
@@ -126,7 +126,7 @@ class Outside:
         return State(look)
 
     def adopt(self, tokens: list[Any] | None) -> State:
-        """A state that comes out of a pickle; without tokens it is the present one."""
+        """A state from a pickle; without tokens it is the present one."""
         if tokens is None:
             return self.state()
         with self.lock:
@@ -138,12 +138,12 @@ class Outside:
 
     @contextmanager
     def capturing(self, state: State) -> Iterator[None]:
-        """Around a capture in a state: see that it draws no random numbers and leaves what it reads as it is.
+        """Around a capture in a state: check that it draws no random numbers and does not change what it reads.
 
         Raises
         ------
         TypeError
-            If the function draws random numbers, or counts up a global or a variable of a function around it.
+            If the function draws random numbers, or counts up a global or a variable of an enclosing function.
         ChangedMeanwhileError
             If something else changed what the function reads.
         """
@@ -163,7 +163,7 @@ class Outside:
             self._changed(state, look)
 
     def _changed(self, state: State, look: Look) -> None:
-        """Sort out what has changed during a capture."""
+        """Decide about each change during a capture: refuse it, ignore its place from now on, or capture again."""
         ignored, later = set(self.ignored), False
         for i in look.changed():
             place, name = look.places[i], look.names[i]
@@ -176,9 +176,9 @@ class Outside:
                         "traced. Return the new number instead"
                     )
                 if any(isinstance(thing, Traced) for thing in LIVE[place.kind](place.where, place.key)):
-                    ignored.add((place.kind, name))  # a traced number that is kept for a look at it
+                    ignored.add((place.kind, name))  # a traced number that is kept for inspection
                 else:
-                    later = True  # something that is made when it is first needed: the next call finds it
+                    later = True  # something made when it is first needed: the next call finds it
             elif threading.active_count() > 1 and not look.changes:
                 raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
             elif place.kind == "attributes":
@@ -197,7 +197,7 @@ class Outside:
 
 
 def _state_of(generator: Any) -> Any:
-    """The state of a generator of random numbers, to compare."""
+    """The state of a generator of random numbers, for comparison."""
     if isinstance(generator, random.Random):
         return generator.getstate()
     if type(generator).__name__ == "RandomState":
@@ -206,7 +206,7 @@ def _state_of(generator: Any) -> Any:
 
 
 def portable(tokens: Sequence[Any]) -> list[Any] | None:
-    """The same tokens in another process; None if some things are the same in this one only."""
+    """The tokens for another process; None if some of them identify things in this process only."""
     found = []
     for token in tokens:
         if isinstance(token, CodeType):
@@ -228,7 +228,7 @@ def _code(code: CodeType) -> tuple[Any, ...]:
 
 
 class Outsides:
-    """What one compiled function reads, for each structure of arguments: methods of their classes may read more."""
+    """What one compiled function reads, for each signature: methods of the arguments' classes may read more."""
 
     def __init__(self, function: Any, name: str) -> None:
         self.function, self.name = function, name
@@ -237,7 +237,7 @@ class Outsides:
         self.by_roots: dict[tuple[int, ...], Outside] = {}
 
     def of(self, structure: Hashable) -> Outside:
-        """The one for a structure of arguments."""
+        """What it reads when called with arguments of this signature."""
         found = self.by_structure.get(structure)
         if found is None:
             with self.lock:
@@ -251,13 +251,13 @@ class Outsides:
         return [state for around in list(self.by_roots.values()) for state in around.states]
 
     def reads(self) -> list[Read]:
-        """All that is read, as it is now."""
+        """Everything that it reads now."""
         arounds = list(self.by_roots.values()) or [Outside([self.function], self.name)]
         return list(dict.fromkeys(read for around in arounds for read in around.look().reads))
 
 
 def steadily(attempt: Callable[[], Result]) -> Result:
-    """What an attempt returns; another one if meanwhile something changed what the function reads."""
+    """The result of an attempt, repeated if something changed what the function reads."""
     for _ in range(TRIES - 1):
         with suppress(ChangedMeanwhileError):
             return attempt()
@@ -265,7 +265,7 @@ def steadily(attempt: Callable[[], Result]) -> Result:
 
 
 def _things(structure: Hashable) -> list[Any]:
-    """What is in a signature besides texts and numbers: classes, settings."""
+    """The classes and settings in a signature: everything but texts and numbers."""
     found: dict[int, Any] = {}
     stack: list[Any] = [structure]
     while stack:

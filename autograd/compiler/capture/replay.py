@@ -1,4 +1,4 @@
-"""A captured program, run again in Python: on Values it leaves a graph, in a capture it is part of the new program."""
+"""Run a captured program again in Python: on Values it makes a graph, in a capture it joins the new program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autograd.value import Value
 
 
 def replay(program: Program, inputs: Sequence[Any], outputs: Sequence[int] | None = None) -> list[Any]:
-    """Run a program on floats, Values or tracers; guards are left out, so every branch is the one that was captured.
+    """Run a program on floats, Values or tracers. Guards are not checked: every branch is the one that was captured.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def replay(program: Program, inputs: Sequence[Any], outputs: Sequence[int] | Non
     inputs : sequence
         The numbers of all inputs, those of arrays one after the other.
     outputs : sequence of int, optional
-        The numbers wanted; the program's outputs if they are not given, those of arrays one after the other.
+        The numbers that are wanted, by default the outputs of the program; those of arrays one after the other.
     """
     outputs = program.outputs if outputs is None else outputs
     trace = current_trace()
@@ -48,7 +48,7 @@ def replay(program: Program, inputs: Sequence[Any], outputs: Sequence[int] | Non
 
 
 def _starts(program: Program) -> list[int]:
-    """Where the numbers of each input begin."""
+    """The start of each input among the numbers."""
     starts, total = [], 0
     for kind in program.inputs:
         starts.append(total)
@@ -63,7 +63,7 @@ def _shape(kind: Array) -> tuple[int, ...]:
 def _inlined(
     program: Program, order: Sequence[int], inputs: Sequence[Any], outputs: Sequence[int], trace: Trace
 ) -> list[Any]:
-    """The instructions once more in the program that is being captured."""
+    """Copy the instructions into the program that is being captured."""
     starts = _starts(program)
     place: dict[int, int] = {}
     for at in order:
@@ -89,13 +89,13 @@ def _inlined(
 
 
 class _Replay(Evaluator):
-    """Computes on Values, which leaves a graph."""
+    """Computes on Values, which makes a graph."""
 
     def __init__(self) -> None:
         super().__init__(apply=lambda rule, operands: rule(*operands))
 
     def instruction(self, instruction: Instruction, operands: Sequence[Any]) -> Any:
-        """The value of an instruction; what is cut off from the graph stays cut off."""
+        """The value of an instruction; a stopped gradient stays stopped."""
         op, _, data = instruction
         if op == "select":
             return select(*operands)

@@ -1,7 +1,7 @@
-"""Arguments by structure: one reading of them, and what two calls must share to run the same machine code.
+"""One reading of the arguments, and their signature: what two calls must share to run the same machine code.
 
-A function and other threads may change the arguments while the function is captured. So they are looked at once:
-their signature, their numbers and the containers that the function is given all come from that one `Reading`.
+The function and other threads may change the arguments during a capture. So the arguments are read once: their
+signature, their numbers and the containers that the function receives all come from that one `Reading`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from autograd.ir.block import Type
 from autograd.tree import LEAVES, Parts, as_doubles, children, elements, is_array, make_array, only_leaves
 from autograd.value import Value
 
-new: Any = tuple.__new__  # of a NamedTuple, in half the time
+new: Any = tuple.__new__  # makes a NamedTuple in half the time
 NUMBER = "number"  # the signature of a leaf
-Signature = Any  # NUMBER, Numbers, Array, Node or, of what is mapped over rows, Rows or Listed
-Build = Callable[[Iterator[Any]], Any]  # takes the numbers that a tree needs and makes it
+Signature = Any  # NUMBER, Numbers, Array, Node or, for an argument that is mapped over rows, Rows or Listed
+Build = Callable[[Iterator[Any]], Any]  # takes the numbers of a tree and makes the tree
 
 
 class Numbers(NamedTuple):
@@ -62,12 +62,12 @@ class Node(NamedTuple):
     kind : type
         The class of the container.
     keys : tuple
-        The keys of a dict (in an `Exact` unless they are text); of any other container but a list or tuple, the names
-        that messages give the children.
+        The keys of a dict (in an `Exact` unless they are text); of another container except lists and tuples, the names
+        of the children in messages.
     kept : hashable
-        What else the container holds, in the form that `exact` gives it; None for nothing.
+        The key, made by `exact`, of what else the container holds; None for nothing.
     parts : tuple of signatures
-        Those of the children.
+        The signatures of the children.
     """
 
     kind: type
@@ -83,7 +83,7 @@ class Node(NamedTuple):
 
 
 def raw(key: Any) -> Any:
-    """The key of a dict, of one in a signature."""
+    """The key of the dict, for a key in a signature."""
     return key.thing if type(key) is Exact else key
 
 
@@ -92,18 +92,18 @@ NOTHING = Node(NoneType, (), None, ())
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one look at arguments found.
+    """What one reading of the arguments found.
 
     Attributes
     ----------
     signature : hashable
-        What two calls must share to run the same machine code. No later change of the arguments changes it.
+        What two calls must share to run the same machine code. Later changes of the arguments do not affect it.
     leaves : list
         The numbers: floats and Values.
     build : callable
-        Makes the same containers with others in place of the numbers; it does not look at the arguments again.
+        Makes the same containers with other numbers; it does not read the arguments again.
     settled : callable
-        Whether what the containers hold besides is still what it was: nobody can copy that for the function.
+        Whether what the containers hold besides numbers is unchanged: it is not copied for the function.
     """
 
     signature: Signature
@@ -112,12 +112,12 @@ class Reading:
     settled: Callable[[], bool]
 
     def rebuild(self, leaves: Sequence[Any]) -> Any:
-        """The arguments with others in place of their numbers."""
+        """The arguments with other numbers."""
         return self.build(iter(leaves))
 
 
 class Reader:
-    """Reads trees; the numbers of all of them end up in one list.
+    """Reads trees; the numbers of all of them are in one list.
 
     Raises
     ------
@@ -202,12 +202,12 @@ class Reader:
         return Array(shape), lambda given: make_array(list(islice(given, count)), shape)
 
     def settled(self) -> bool:
-        """Whether what containers hold besides their numbers is what it was: nobody can copy that for a function."""
+        """Whether what the containers hold besides numbers is unchanged: it is not copied for the function."""
         return all(exact(things) == key for things, key in self.kept)
 
 
 def read(tree: Any, path: str = "") -> Reading:
-    """One look at a tree."""
+    """Read a tree."""
     reader = Reader()
     signature, build = reader.read(tree, path)
     return Reading(signature, reader.leaves, build, reader.settled)
@@ -221,7 +221,7 @@ class Call(NamedTuple):
 
 
 def read_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any]) -> Reading:
-    """One look at the arguments of a function called `name`; they are built as ``(args, keywords)``."""
+    """Read the arguments of a function called `name`; they are rebuilt as ``(args, keywords)``."""
     reader = Reader()
     given = [reader.read(arg, f"argument {k} of {name}") for k, arg in enumerate(args)]
     named = [(k, *reader.read(arg, f"argument {k!r} of {name}")) for k, arg in keywords.items()]
@@ -234,7 +234,7 @@ def read_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any]) -> Re
 
 
 def number(leaf: Any, path: str) -> float:
-    """A leaf as a float; an error has its path."""
+    """A leaf as a float; an error message has its path."""
     try:
         return to_float(leaf)
     except TypeError as error:
@@ -242,7 +242,7 @@ def number(leaf: Any, path: str) -> float:
 
 
 def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int | None] = ()) -> list[str]:
-    """What the inputs for the arguments are called: by the parameters. Those mapped over `axes` are left out."""
+    """The names of the inputs for the arguments, from the parameters; without those mapped over `axes`."""
     names = parameter_names(function, len(call.args))
     trees = [*zip(names, call.args), *call.keywords]
     shared = [pair for k, pair in enumerate(trees) if k >= len(axes) or axes[k] is None]
@@ -250,9 +250,9 @@ def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int 
 
 
 def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
-    """What the first positional arguments of a function are called."""
+    """The names of the first positional arguments of a function."""
     names = [f"args[{k}]" for k in range(count)]
-    with suppress(TypeError, ValueError):  # it has no signature, or not this one
+    with suppress(TypeError, ValueError):  # Python knows no signature of it, or another one
         parameters = signature_of(function).parameters.values()
         positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         names[: len(positional)] = positional[:count]
@@ -268,7 +268,7 @@ def _leaf_names(part: Signature, name: str) -> list[str]:
 
 
 def types_of_numbers(signature: Signature) -> list[Type]:
-    """The types of a program's inputs for arguments of this signature: numbers that lie together are an array."""
+    """The types of a program's inputs for arguments of this signature; a list or array of numbers is one array."""
     if signature is NUMBER:
         return [ir.NUMBER]
     if isinstance(signature, Call):

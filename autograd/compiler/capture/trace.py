@@ -1,16 +1,18 @@
-"""Capture: one run of a function on tracers, each a Value whose operations are written down as instructions."""
+"""Capture: one run of a function on tracers, which are Values whose operations are recorded as instructions."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import reduce as reduce_by
 from math import nan
 from threading import get_ident
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from weakref import WeakValueDictionary
 
 from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
+from autograd.compiler.capture.signature import read
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
@@ -34,18 +36,19 @@ from autograd.modes import PACKAGES, caller, current_mode, current_recorder, kee
 from autograd.recorder import Sweeps
 from autograd.rows import cut, loop_in_turn, next_carry, pair, steps_of, together
 from autograd.rules import Rule
-from autograd.tree import Rebuild, children, flatten, lower, only_leaves
+from autograd.tree import Rebuild, children, flatten, only_leaves, to_floats
 from autograd.value import Value
 
 FLOAT = "number"  # marks a "stop" that eager code has as a float
 COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
 FEWEST_ROWS = 4  # a map or loop over fewer is unrolled
+MOST_BRANCHES = 8  # combinations that become masks in a map; with more, its rows are unrolled
 FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are full already
 ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
 
 
 class UnrollError(NotImplementedError):
-    """A map cannot be one loop: the message says why, and whoever captures it runs its rows one after another."""
+    """A map cannot be one loop, for the reason in the message; the capture runs its rows one after another."""
 
 
 class Trace(Builder):
@@ -66,6 +69,8 @@ class Trace(Builder):
         self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
         self.constancy: dict[int, bool] = {}  # whether values depend on no input
         self.guarded: set[int] = set()
+        self.row = 0  # which row of a map is watched
+        self.taken: dict[int, bool] | None = None  # how comparisons of a row came out, where branches become masks
         self.unrolled: dict[str, int] = {}  # of the root: why maps were unrolled → how many rows they had
 
     def input(self, kind: Type = NUMBER, given: Any = nan) -> int:
@@ -79,7 +84,9 @@ class Trace(Builder):
         assert parent is not None
         if role == "counter":
             return self.input(kind, 0.0)
-        value = self.input(kind, lambda: parent.value(operand).row(0) if role == "element" else parent.value(operand))
+        value = self.input(
+            kind, lambda: parent.value(operand).row(self.row) if role == "element" else parent.value(operand)
+        )
         if role == "shared":
             self.hoisted[value] = operand
         return value
@@ -136,7 +143,7 @@ class Trace(Builder):
             )
 
     def decides_comparisons(self) -> bool:
-        """Whether a comparison must be a real bool, because code sees what merely behaves like one for what it is."""
+        """Whether a comparison must be a real bool, because the code can distinguish a traced one from a bool."""
         root = self.root()
         if root.real_bools:
             return True
@@ -159,10 +166,10 @@ class Trace(Builder):
         """A truth that behaves like a bool."""
         return TracedTruth(self, value)
 
-    # ---- what the engine asks of a capture that is going on ---------------------------------------------------
+    # ---- the protocol of a recorder -------------------------------------------------------------------------
 
     def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Traced:
-        """Write an operation down, whatever its operands are."""
+        """Record an operation on any operands."""
         return Traced.apply_rule(rule, operands)
 
     def read(self, node: Value) -> Traced:
@@ -204,7 +211,7 @@ class Trace(Builder):
     def map(
         self, function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], reduce: str | None
     ) -> Any:
-        """One loop where that is possible, else the rows one after another."""
+        """Record one loop if possible, else the rows one after another."""
         rows, as_arrays = cut(function, args, axes)
         results = self.map_rows(function, rows, reduce) if self.root().maps else NotImplemented
         if results is NotImplemented:
@@ -341,9 +348,11 @@ class Trace(Builder):
         self.check_in_use()
         if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
             shared = self.hoist(predicate)
-            if shared is None:
+            if shared is not None:
+                return self.parent.truth(shared)
+            if self.taken is None:
                 raise UnrollError(f"the comparison at {caller(source=True)}")
-            return self.parent.truth(shared)
+            return self.taken.setdefault(predicate, bool(self.value(predicate)))
         outcome = bool(self.value(predicate))
         if self.code[predicate].op != "constant" and predicate not in self.guarded:
             self.guarded.add(predicate)
@@ -407,29 +416,78 @@ class Trace(Builder):
         if len(rows) < (FEWEST_ROWS if self.parent is None else FEWEST_INNER_ROWS):
             return NotImplemented
         made = LoopBuilder(self, child := self.inner(), len(rows))
-        arguments: list[Any] = []
+        parts: list[Callable[[], Any]] = []
         for position, part in enumerate(rows[0]):
             if all(row[position] is part for row in rows):
-                arguments.append(part)  # the same for all rows: lifted when it is used
+                parts.append(lambda part=part: part)  # type: ignore[misc]  # the same for all rows: lifted where it is used
                 continue
             flat = [flatten(row[position])[0] for row in rows]
             if len({len(leaves) for leaves in flat}) != 1:
                 return NotImplemented
-            arguments.append(flatten(part)[1](_elements(made, child, flat)))
+            rebuild, elements = flatten(part)[1], _elements(made, child, flat)
+            parts.append(lambda rebuild=rebuild, elements=elements: rebuild(elements))  # type: ignore[misc]
         try:
-            with tracing(child):
-                leaves, rebuild = flatten_result(function(*arguments))
-                outputs = child.outputs(leaves) if reduce is None else [child.place(leaf) for leaf in leaves]
+            branches = self._branches(child, lambda: function(*[part() for part in parts]), len(rows))
+            leaves = _masked(child, branches)
         except UnrollError as error:
             self.root().note_unrolled(len(rows), str(error))
             return NotImplemented
+        rebuild = branches[0].rebuild
+        outputs = child.outputs(leaves) if reduce is None else [child.place(leaf) for leaf in leaves]
         kind = "each" if reduce is None else "sum"
-        loop = made.finish([], [(output, kind) for output in outputs])
-        items = [self.emit("item", (loop,), k) for k in range(len(outputs))]
+        outs = [(output, kind) for output in outputs]
+        covered = _covers([branch.taken for branch in branches])
+        if not covered:
+            outs.append((child.place(_any(child, branches).negated()), "sum"))
+        loop = made.finish([], outs)
+        items = [self.emit("item", (loop,), k) for k in range(len(outs))]
+        if not covered:
+            self._guard_branches(items.pop(), branches)
         if reduce is None:
             return [rebuild(row) for row in self._rows_of(items, len(rows))]
         totals = [self.wrap(item) for item in items]
         return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
+
+    def _branches(self, child: Trace, run: Callable[[], Any], count: int) -> list[_Branch]:
+        """What a function does in all rows of a map: one run for each combination of branches that rows take."""
+        child.taken = {} if self.parent is None or self.rows_branch else None
+        branches: list[_Branch] = []
+        left = list(range(count))
+        while left:
+            child.watch(left[0])
+            with tracing(child):
+                leaves, rebuild = flatten_result(run())
+                leaves = [child.wrap(child.place(leaf)) if child.taken else leaf for leaf in leaves]
+            branches.append(_Branch(dict(child.taken or {}), leaves, rebuild, caller(source=True)))
+            if not child.taken:
+                return branches
+            if any(instruction.op == "custom" for instruction in child.code):
+                line = branches[0].line
+                raise UnrollError(f"the comparison at {line}, for Python code may raise in rows of another branch")
+            if len(branches) > MOST_BRANCHES:
+                raise UnrollError(
+                    f"more than {MOST_BRANCHES} combinations of branches, the last at {caller(source=True)}"
+                )
+            left = [row for row in left[1:] if not child.holds(branches[-1].taken, row)]
+            child.taken = {}
+        return branches
+
+    def _guard_branches(self, others: int, branches: Sequence[_Branch]) -> None:
+        """The program is valid while no row takes another branch; the line tells which ones it has."""
+        none = self.emit("==", (others, self.constant(0.0)))
+        self.guarded.add(none)
+        known = sorted([" ".join([str(truth) for truth in branch.taken.values()]) for branch in branches])
+        self.guards.append(Guard(none, True, f"{caller(source=True)} (comparisons: {'; '.join(known)})"))
+
+    def watch(self, row: int) -> None:
+        """Watch another row of a map."""
+        self.row = row
+        self.numbers.clear()
+
+    def holds(self, taken: Mapping[int, bool], row: int) -> bool:
+        """Whether comparisons come out like this in a row."""
+        self.watch(row)
+        return all(bool(self.value(predicate)) == outcome for predicate, outcome in taken.items())
 
     def loop(
         self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool
@@ -475,6 +533,50 @@ class Trace(Builder):
         sizes = [(array, size_of(self.type_of(array)) // count) for array in arrays]
         for row in range(count):
             yield [Traced.element(self, array, row * size + k) for array, size in sizes for k in range(size)]
+
+
+class _Branch(NamedTuple):
+    """One run of a function on a row: how comparisons came out, the numbers of the result, and what it looks like."""
+
+    taken: dict[int, bool]
+    leaves: list[Any]
+    rebuild: Rebuild
+    line: str
+
+    def condition(self, child: Trace) -> Predicate:
+        """The truth that a row takes this branch."""
+        parts = [
+            child.predicate(at) if outcome else child.predicate(at).negated() for at, outcome in self.taken.items()
+        ]
+        return reduce_by(lambda one, other: one.with_("and", other), parts)
+
+
+def _any(child: Trace, branches: Sequence[_Branch]) -> Predicate:
+    """The truth that a row takes one of these branches."""
+    return reduce_by(lambda one, other: one.with_("or", other), [branch.condition(child) for branch in branches])
+
+
+def _masked(child: Trace, branches: Sequence[_Branch]) -> list[Any]:
+    """The numbers of the result, whichever branch a row takes."""
+    shapes = {read(branch.rebuild([0.0] * len(branch.leaves))).signature for branch in branches}
+    if len(shapes) > 1:
+        raise UnrollError(f"results of different shapes at {branches[-1].line}")
+    leaves = branches[-1].leaves
+    for branch in reversed(branches[:-1]):
+        condition = branch.condition(child)
+        leaves = [condition.select(x, other) for x, other in zip(branch.leaves, leaves)]
+    return leaves
+
+
+def _covers(branches: Sequence[Mapping[int, bool]]) -> bool:
+    """Whether any row takes one of these branches, however its comparisons come out."""
+    if not all(branches):
+        return True
+    if not branches:
+        return False
+    first = next(iter(branches[0]))
+    sides = [[taken for taken in branches if taken.get(first) is side] for side in (True, False)]
+    return all(_covers([{k: v for k, v in taken.items() if k != first} for taken in side]) for side in sides)
 
 
 class _Column:
@@ -582,6 +684,7 @@ def _as_numbers(tree: Any) -> Any:
 @contextmanager
 def tracing(trace: Trace) -> Iterator[None]:
     """Write down the operations of the `with` block."""
+    trace.finished = False
     try:
         with recording_with(trace):
             yield
@@ -787,9 +890,9 @@ class TraceSweeps:
         if self.differentiable:
             return _zero_without_message(self._adjoints(seeds))
         nodes = {y: seed for y, seed in seeds.items() if isinstance(seed, Value)}
-        totals = lower(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
+        totals = to_floats(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
         for y, seed in nodes.items():  # the result depends on the seeds, but not on what the derivatives depend on
-            terms = [None if d is None else seed * d for d in lower(self._adjoints({y: 1.0}))]
+            terms = [None if d is None else seed * d for d in to_floats(self._adjoints({y: 1.0}))]
             totals = [b if a is None else a if b is None else a + b for a, b in zip(totals, terms)]
         return _zero_without_message(totals)
 
@@ -812,7 +915,7 @@ class TraceSweeps:
         targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
         found = derive.forward(trace, starts)
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
-        return tangents if self.differentiable else list(map(lower, tangents))
+        return tangents if self.differentiable else list(map(to_floats, tangents))
 
     def _check(self, seeds: Mapping[Any, Any]) -> None:
         """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""

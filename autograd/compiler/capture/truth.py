@@ -1,4 +1,4 @@
-"""Comparisons of traced numbers: they behave like bools, and become part of the program or guards."""
+"""Comparisons of traced numbers: they behave like bools, and become part of the program, or guards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _plain(operand: Any) -> Any:
 
 
 def _has_own_way(operand: Any) -> bool:
-    """Whether an operand does its arithmetic itself: a tracer, a Value or a symbol."""
+    """Whether an operand does the arithmetic itself: a tracer, a Value or a symbol."""
     return hasattr(type(operand), "apply_rule") and not isinstance(operand, Predicate)
 
 
@@ -31,7 +31,7 @@ def _order(compare: Callable[[Any, Any], Any]) -> Callable[[Predicate, Any], Any
 
 
 def _of_numbers(name: str) -> Callable[..., Any]:
-    """An operator of arithmetic, on numbers alone: a list or a text is repeated, an array does it its own way."""
+    """An arithmetic operator for numbers only: ``*`` repeats a list or a text, and an array has its own operators."""
     method: Callable[..., Any] = getattr(Arithmetic, name)
 
     def operate(self: Predicate, *others: Any) -> Any:
@@ -42,7 +42,7 @@ def _of_numbers(name: str) -> Callable[..., Any]:
 
 
 def _of_bools(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A use of a bool that a program has no instruction for."""
+    """A use of a bool for which a program has no instruction."""
 
     def use(self: Predicate, *others: Any) -> Any:
         return NotImplemented if any(map(_has_own_way, others)) else function(bool(self), *map(_plain, others))
@@ -71,15 +71,15 @@ def _logical(op: str, function: Callable[[Any, Any], Any]) -> Callable[[Predicat
 class TracedTruth(Predicate):
     """A comparison of traced numbers, in place of a bool.
 
-    Combined with others by ``&``, ``|`` and ``^``, as a condition of `where`, or as a number (1 or 0), it is a part
-    of the program. Whatever else Python does with a bool asks for its truth, which becomes a guard, and gets the answer
-    that the bool would give. Only ``is`` and ``type()`` see through it: see `autograd.compiler.capture.identity`.
+    It stays part of the program if it is combined with others by ``&``, ``|`` and ``^``, used as a condition of
+    `where`, or as a number (1 or 0). Any other use reads its truth, which becomes a guard, and gives the same result as
+    a bool. Only ``is`` and ``type()`` can distinguish it from a bool: see `autograd.compiler.capture.identity`.
     """
 
     __slots__ = ()
 
     @property  # type: ignore[misc]  # it is never assigned
-    def __class__(self) -> Any:  # what isinstance() goes by
+    def __class__(self) -> Any:  # isinstance() reads it
         return bool
 
     def __getattr__(self, name: str) -> Any:

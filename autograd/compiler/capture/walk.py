@@ -1,7 +1,7 @@
 """What a function reads outside its arguments, found by walking its code and what the code mentions.
 
-The walk starts at the function and follows globals, closure cells, defaults, attributes of modules, classes and
-instances, what is in containers and arrays, and the functions among all that. It runs no code of what it passes.
+The walk starts at the function. It follows globals, closure cells, defaults, attributes of modules, classes and
+instances, the contents of containers and arrays, and the functions among all these. It runs no code of what it visits.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from autograd.compiler.capture.mentions import ANY, is_foreign_file, is_foreign_
 from autograd.compiler.watch import LIVE, Place, static, vars_of
 from autograd.value import Value
 
-MOST_OBJECTS = 100_000  # that are followed
-MOST_OF_PACKAGES = 100  # functions, classes and modules of installed packages that are followed
+MOST_OBJECTS = 100_000  # visited
+MOST_OF_PACKAGES = 100  # functions, classes and modules of installed packages
 LONGEST = 1_000_000  # elements of a container that is watched
 LARGEST_ARRAY = 1 << 26  # bytes
 LONGEST_NAME = 200  # characters
@@ -62,10 +62,12 @@ IMMUTABLE: frozenset[type] = frozenset(
 )
 TEXTS: tuple[type, ...] = (bool, int, str, bytes, type(None), type(...), type(NotImplemented))
 BY_REPR: tuple[type, ...] = (complex, range, Decimal, Fraction)
-NUMPY_GENERATORS = frozenset({"BitGenerator", "Generator", "RandomState"})  # imported only when they are used
+NUMPY_GENERATORS = frozenset(
+    {"BitGenerator", "Generator", "RandomState"}
+)  # their module is imported only when it is used
 OPAQUE_MODULES = frozenset(["datetime", "io", "locale", "os", "secrets", "socket", "subprocess", "time", "uuid"])
 OPAQUE_NAMES = frozenset({"input", "open"})
-# Their code is not read, so which attributes of their objects it reads is not known.
+# Their code is not read, so it is not known which attributes of their objects it reads.
 HIDING_MODULES = frozenset({"autograd", "collections", "functools", "nn", "numpy", "scipy", "statistics"})
 
 
@@ -80,9 +82,9 @@ class Read(NamedTuple):
     Attributes
     ----------
     name : str
-        Where it is, such as ``K``, ``settings.rate`` or ``table[]`` for what is in a container.
+        Its place, such as ``K``, ``settings.rate``, or ``table[]`` for the contents of a container.
     kind : str
-        What it is: "global", "closure", "attribute", "function", "list", "array" and so on.
+        Its kind: "global", "closure", "attribute", "function", "list", "array" and so on.
     watched : bool
         Whether a change is noticed.
     """
@@ -112,16 +114,16 @@ class AllSame:
 
 @dataclass
 class Look:
-    """What was found at one time.
+    """What one walk found.
 
     Attributes
     ----------
     tokens : list
-        All of it as something to compare: plain things by value, containers by what is in them, the rest by identity.
+        Everything that was found, for comparison: plain things by value, containers by contents, the rest by identity.
     places, names : lists
-        The places that are watched, and what each is called.
+        The places that are watched, and the name of each.
     rebound : dict
-        Names that the code binds again, with the line.
+        Names that the code rebinds, with the line.
     changes : bool
         Whether the code may change attributes and containers.
     generators : list
@@ -137,17 +139,17 @@ class Look:
     generators: list[Any] = field(default_factory=list)
 
     def changed(self) -> list[int]:
-        """Which places are not as they were."""
+        """The numbers of the places that have changed."""
         return [i for i, place in enumerate(self.places) if not place.holds()]
 
     @functools.cached_property
     def watch(self) -> Any:
-        """The same places for quick comparison, in C if it knows them all."""
+        """The same places for quick comparison, in C if it knows all their kinds."""
         return c_build.watch(self.places)
 
 
 class Walk:
-    """One walk from the roots; `attributes` are the names of those to follow."""
+    """One walk from the roots; `attributes` are the names of the attributes to follow."""
 
     def __init__(self, roots: Sequence[Any], attributes: frozenset[str], ignored: frozenset[tuple[str, str]]) -> None:
         self.attributes, self.ignored = attributes, ignored
@@ -157,7 +159,7 @@ class Walk:
         self.watched: set[tuple[str, int, Any]] = set()
         self.home = _module_of(roots[0])
         self.stack: list[tuple[Any, str]] = [(root, _name_of(root)) for root in reversed(roots)]
-        self.later: deque[tuple[Any, str]] = deque()  # what belongs to packages: the nearest first, up to a limit
+        self.later: deque[tuple[Any, str]] = deque()  # things of packages: the nearest first, up to a limit
         self.run()
 
     def run(self) -> None:
@@ -182,17 +184,17 @@ class Walk:
         self.stack.extend(reversed(things))
 
     def note(self, name: str, kind: str, watched: bool = True) -> None:
-        """A read for the list."""
+        """Add to the list of reads."""
         self.look.reads[Read(name, kind, watched)] = None
 
     def put(self, *tokens: Any) -> None:
-        """More to compare."""
+        """Add tokens to compare."""
         self.look.tokens += tokens
 
     def watch(self, kind: str, where: Any, key: Any, name: str, said: str, of_a_package: bool = False) -> None:
-        """Watch a place that has not been watched yet, and follow what is there.
+        """Watch a place that is not watched yet, and follow what is there.
 
-        The functions, classes and modules of an installed package are followed, but not expected to be replaced.
+        The functions, classes and modules of an installed package are followed but not watched: they are not replaced.
         """
         at = (kind, id(where), key if type(key) is str else id(key))
         if (kind, name) in self.ignored:
@@ -215,7 +217,7 @@ class Walk:
     # ---- things ----------------------------------------------------------------------------------------------
 
     def visit(self, thing: Any, name: str) -> None:
-        """Take one thing down and find what else is reached through it."""
+        """Note one thing, and find what it leads to."""
         kind = type(thing)
         name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
         if kind in TEXTS:
@@ -243,7 +245,7 @@ class Walk:
                 self.handle(thing, name)
 
     def handle(self, thing: Any, name: str) -> None:
-        """Follow a thing as its type asks for."""
+        """Follow a thing, in the way of its type."""
         bases = type(thing).__mro__
         next((handle for base, handle in HANDLERS.items() if base in bases), Walk.instance)(self, thing, name)
 
@@ -271,13 +273,13 @@ class Walk:
     def mentions(self, code: CodeType, names: dict[str, Any]) -> None:
         """The globals and imports of a user's code."""
         found = mentions(code)
-        of_a_package = is_package_file(code.co_filename)  # such code often asks objects for attributes by name
+        of_a_package = is_package_file(code.co_filename)  # such code often reads attributes by computed names
         self.mentioned |= found.attributes - {ANY} if of_a_package else found.attributes
         self.look.rebound.update(found.rebound)
         self.look.changes = self.look.changes or found.changes
         module = names.get("__name__", "")
         prefix = "" if module == self.home else f"{module}."
-        for name in filter(str.isidentifier, found.names):  # pytest writes `@pytest_ar` in place of what asserts need
+        for name in filter(str.isidentifier, found.names):  # pytest adds names like `@pytest_ar` to rewritten asserts
             self.watch("item", names, name, prefix + name, "global", of_a_package)
             if name in OPAQUE_NAMES and name not in names:
                 self.note(name, "file", False)
@@ -303,7 +305,7 @@ class Walk:
                 self.watch("item", vars(module), attribute, f"{name}.{attribute}", "attribute", of_a_package)
 
     def cls(self, cls: type, name: str) -> None:
-        """A class: its own methods with double underscores, and whatever else the code mentions."""
+        """A class: its own methods with double underscores, and the attributes that the code mentions."""
         self.put(Same(cls))
         for base in cls.__mro__:
             if _is_foreign(base):
@@ -324,7 +326,7 @@ class Walk:
                     self.watch("class", cls, attribute, f"{cls.__name__}.{attribute}", "attribute")
 
     def instance(self, thing: Any, name: str) -> None:
-        """Any other object; one of which no attribute is watched is the same only as itself."""
+        """Any other object; without watched attributes it is compared by identity."""
         cls = type(thing)
         if cls.__name__ in NUMPY_GENERATORS and _module_of(cls).startswith("numpy."):
             self.generator(thing, name)
@@ -344,7 +346,7 @@ class Walk:
         cls, places = type(thing), len(self.look.places)
         self.push([(cls, cls.__name__)])
         if static(cls, "tree_flatten") or static(cls, "__dataclass_fields__"):
-            everything = True  # whatever flattens it reads all
+            everything = True  # code that flattens it reads all attributes
         elif _is_foreign(cls):
             everything = _module_of(cls).partition(".")[0] in HIDING_MODULES
         else:
@@ -362,7 +364,7 @@ class Walk:
                     self.watch("slot", thing, slot, f"{name}.{key}", "attribute")
 
     def all_attributes(self, thing: Any, name: str) -> None:
-        """Everything in the dict of an object, but for what the function itself changes."""
+        """Everything in the dict of an object, except what the function itself changes."""
         found = LIVE["attributes"](thing, None)
         named = [(key, value, f"{name}.{key}") for key, value in zip(found[::2], found[1::2])]
         if any(("attribute", said) in self.ignored for _, _, said in named):
@@ -377,7 +379,7 @@ class Walk:
             self.note(said, "attribute")
 
     def named_attributes(self, thing: Any, name: str) -> None:
-        """Those that the code mentions; those that only the class has must not appear in the object."""
+        """The attributes that the code mentions; one that only the class has must not appear in the object."""
         items = vars_of(thing)
         bases = [base for base in type(thing).__mro__ if not (_is_of_a_package(base) or _is_foreign(base))]
         for key in sorted(self.attributes):
@@ -397,7 +399,7 @@ class Walk:
         return ignored or too_large
 
     def contents(self, kind: str | None, thing: Any, name: str, items: tuple[Any, ...]) -> None:
-        """What is in a container that is no dict; one without a `kind` cannot change."""
+        """The contents of a container that is no dict; a container without a `kind` is immutable."""
         if not _is_foreign(type(thing)):
             self.attributes_of(thing, name)  # a subclass may have attributes too
         inside = f"{name}[]"
@@ -431,7 +433,7 @@ class Walk:
             self.push([(key, inside), (value, said)])
 
     def ndarray(self, array: Any, name: str) -> None:
-        """An ndarray: all that is in it, unless nobody can write to it."""
+        """An ndarray: its contents, which are watched unless it is read-only."""
         if type(array) is not np.ndarray:
             self.attributes_of(array, name)
         self.put(array.shape, array.dtype.str)
@@ -456,16 +458,16 @@ class Walk:
 
 
 def _inside(*names: str) -> Handle:
-    """Follow what is in these attributes, which a type of Python's own has."""
+    """Follow these attributes of a built-in type."""
     return lambda walk, thing, name: walk.push([(getattr(thing, attribute), name) for attribute in names])
 
 
 def _sequence(kind: str | None, items: Callable[[Any], Any]) -> Handle:
-    """The contents of a container; `items` iterates over them whatever a subclass does."""
+    """The contents of a container; `items` iterates over them, ignoring methods of a subclass."""
     return lambda walk, thing, name: walk.contents(kind, thing, name, tuple(items(thing)))
 
 
-# For each type, subclasses included, what it leads to; anything else is an instance.
+# How each type is followed, subclasses included; anything else is an instance.
 HANDLERS: dict[type, Handle] = {
     c_build.Entry: lambda walk, thing, name: walk.push([(vars_of(thing).get("function"), name)]),
     FunctionType: Walk.function,
@@ -506,17 +508,17 @@ def _is_of_a_package(thing: Any) -> bool:
 
 
 def _is_foreign(cls: type) -> bool:
-    """Whether a class is one of Python's own, NumPy's or this project's."""
+    """Whether a class belongs to Python, NumPy, SciPy or this project."""
     return is_foreign_module(_module_of(cls))
 
 
 def _has_dict(cls: type) -> bool:
-    """Whether objects of a class have a dict that is found without running code of theirs."""
+    """Whether objects of a class have a dict that can be read without running their code."""
     return cls.__dictoffset__ != 0 and all(type(x) in DESCRIPTORS for x in static(cls, "__dict__"))
 
 
 def _name_of(root: Any) -> str:
-    """What names of the root's attributes begin with."""
+    """The prefix of the names of a root's attributes."""
     return (
         "" if isinstance(root, (FunctionType, c_build.Entry)) else str(getattr(root, "__name__", type(root).__name__))
     )
@@ -530,6 +532,6 @@ def _module_of(thing: Any) -> str:
 
 
 def global_generators() -> list[Any]:
-    """The generators that functions of `random`, and of `numpy.random` once it is imported, draw from."""
+    """The generators that the functions of `random`, and of `numpy.random` once it is imported, use."""
     numpys = sys.modules.get("numpy.random")
     return [vars(random)["_inst"], *([] if numpys is None else [numpys.mtrand._rand])]

@@ -1,1 +1,1 @@
-"""Lowering: a program as the text of LLVM's intermediate language."""
+"""Lowering: writes a program as LLVM IR."""

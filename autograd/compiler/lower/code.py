@@ -1,9 +1,8 @@
-"""Lowering: a program as the text of LLVM's intermediate language.
+"""Lowering: writes a program as LLVM IR.
 
-The program itself becomes scalar code. A loop whose steps are independent goes through its rows as many at a time as
-the machine's vectors have lanes; any other loop goes step by step. All code is cut into functions of bounded size,
-since compile time grows faster than the length of a function; values that outlive their function pass through slots in
-a workspace.
+The program itself becomes scalar code. A loop with independent steps computes as many rows at a time as the machine's
+vectors have lanes; any other loop runs step by step. All code is cut into functions of bounded size, because compile
+time grows faster than the length of a function. Values that outlive their function are stored in slots of a workspace.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.ir.block import CALL, LOGIC, NUMBER, TRUTH, Array, Loop, Program, Window, size_of, types_of
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
-LONGEST = 2000  # where nothing is called, so that values stay in registers, so many may stay together
+LONGEST = 2000  # instructions in a function without calls, which can keep values in registers
 CODES = {"<": "olt", "<=": "ole", ">": "ogt", ">=": "oge", "==": "oeq", "!=": "une"}
 ARITHMETIC = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 INTRINSICS = {
@@ -33,10 +32,10 @@ BY_NAME = (
 )  # fmt: skip  # a list of words
 LIBM = {"gamma": "tgamma", "lgamma": "lgamma", **{name: name for name in BY_NAME}}
 BINARY = frozenset({"atan2", "hypot", "pow", "fmod", "remainder"})
-# What is not computed where it stands: it is loaded where it is used.
+# Instructions that are not computed in place; their values are loaded where they are used.
 FREE = frozenset({"input", "constant", "item", "table", "pos"})
 
-# %sums: of a map, what its rows add up or the factors that they keep; of a program, the guard that failed first.
+# %sums: in a map, the sums over its rows or the factors that they keep; in a program, the first guard that failed.
 ARGUMENTS = "ptr noalias %inputs, ptr noalias %rows, ptr noalias %outputs, ptr noalias %sums, ptr noalias %work"
 
 
@@ -131,7 +130,7 @@ class Code(Writer):
         return literal(0.0, self.lanes)
 
     def _load(self, place: Place, name: str, value: int) -> str:
-        """Load a number; what all lanes share is loaded at every use: a register that is kept costs more."""
+        """Load a number. One that all lanes share is loaded at every use: keeping it in a register costs more."""
         where = self.pointer(place)
         if not place.wide and self.lanes > 1:
             return self._splat(self.temporary(f"load double, ptr {where}"))
@@ -275,7 +274,7 @@ class Code(Writer):
     # ---- functions -----------------------------------------------------------------------------------------
 
     def lower(self) -> list[str]:
-        """Write everything; the names of the functions, to be called in this order."""
+        """Write everything; return the names of the functions in the order of their calls."""
         code = self.program.code
         self.index_slots: dict[int, int] = {}
         self.virtual = self._virtual()
@@ -311,7 +310,7 @@ class Code(Writer):
     ends_in_memory = False  # whether what is written last needs no number of the function before
 
     def prepare(self) -> None:
-        """What is done before anything is written."""
+        """Prepare before anything is written."""
 
     def store_early(self, output: int, place: Place) -> dict[int, list[Place]]:
         """Numbers that go to an output as soon as they are computed, and where to."""
@@ -325,10 +324,10 @@ class Code(Writer):
         return found
 
     def computed(self, value: int) -> None:
-        """What is done with a value once it is computed."""
+        """Act on a value that has just been computed."""
 
     def end(self) -> None:
-        """What is written last."""
+        """Write the end."""
 
     def _is_large(self, value: int) -> bool:
         """Whether so much is stored for an instruction that it needs functions of its own."""
@@ -336,7 +335,7 @@ class Code(Writer):
         return op in ("loop", "pack") and len(operands) > CHUNK
 
     def make_room(self) -> None:
-        """Go on in a new function if this one is long and all that is still needed lies in memory."""
+        """Begin a new function if this one is long and everything still needed is in memory."""
         if self.in_memory and len(self.lines) > 4 * CHUNK:
             self.finish()
             self.begin()
@@ -773,7 +772,7 @@ class StepCode(Code):
         return first <= number < self.loop.first_element
 
     def end(self) -> None:
-        """Hand on, stack and add up."""
+        """Store the carries, stack and sum up the other outputs."""
         loop, counter = self.loop, self.counter
         assert counter is not None
         kinds = ["hand"] * loop.carries + ["accumulator"] * loop.accumulators + list(loop.kinds)
@@ -815,7 +814,7 @@ class RowCode(Code):
         return f"<{', '.join([f'double {literal(float(k), 1)}' for k in range(self.lanes)])}>"
 
     def prepare(self) -> None:
-        """Find what is stored when."""
+        """Decide when each output is stored."""
         self.ends_in_memory = not self.program.guards
         self.early: dict[int, list[Place]] = {}
         self.sums: dict[int, list[Place]] = {}

@@ -1,8 +1,8 @@
-"""Loops: a map goes through blocks of rows by way of a stage, any other loop goes step by step.
+"""Loops: a map runs over blocks of rows, any other loop runs step by step.
 
-Each block of rows is copied into a stage, one vector a column, and the body runs on the stage. Rows that do not fill
-a block go first: the lanes left over repeat the last of them, so nothing is read or written out of bounds, and what
-they added to the sums is taken out before the full blocks come.
+Each block of rows is copied into a stage, one vector per column, and the body runs on the stage. The rows that do not
+fill a block come first. The remaining lanes repeat the last of these rows, so nothing is read or written out of bounds;
+what these lanes added to the sums is set to 0 before the full blocks follow.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from autograd.compiler.lower.sums import BLOCKS, Kept, write_sums
 
 
 def _sums_of_lanes(lanes: int) -> str:
-    """As many vectors as there are lanes, each added up across its lanes, to `%total`.
+    """Add up each of `lanes` vectors across its lanes; the sums go to `%total`.
 
-    First the halves of each are added as they are loaded, which takes no shuffle; then pairs of vectors, until one is
-    left. After `level` additions of pairs, lane ``p * 2**level + s`` has part p of the sum number s.
+    The two halves of each vector are loaded and added first, which takes no shuffle. Then pairs of vectors are added
+    until one is left. After `level` additions of pairs, lane ``p * 2**level + s`` has part p of sum number s.
     """
     width = max(lanes // 2, 2)
     half, lines, names = kind(width), [], []
@@ -68,8 +68,8 @@ def _transposed(lanes: int, names: Sequence[str], prefix: str) -> tuple[list[str
 def _copy_group(lanes: int, name: str, entry: int, width: int, stage: str, first: int, load: bool) -> str:
     """Copy a group of columns of a block of rows between its array and the stage: from label `name` to `name`.done.
 
-    Three ways: column by column if a column's numbers are neighbours, by transposed squares if a row's are, else
-    number by number, which is how the last rows go that do not fill a block.
+    It copies column by column if the numbers of a column are neighbours in memory, by transposed squares if those of a
+    row are. Otherwise, and for the rows that do not fill a block, it copies number by number.
     """
     vector, size, n = kind(lanes), 8 * lanes, name
 
@@ -155,7 +155,7 @@ def _copy_group(lanes: int, name: str, entry: int, width: int, stage: str, first
 
 
 def _copies(lanes: int, name: str, entry: int, widths: Sequence[int], stage: str, load: bool) -> str:
-    """All groups one after another; falls in at the top and out at the bottom."""
+    """Copy all groups one after another; control enters at the top and leaves at the bottom."""
     parts, first = [], 0
     for k, width in enumerate(widths):
         parts.append(f"  br label %{name}{k}")
@@ -171,14 +171,14 @@ def write_map(
     kept: Kept | None,
     counter: int | None,
 ) -> str:
-    """Write the loop of a map; the name of its function. `write_body` writes the body's functions and names them.
+    """Write the loop of a map; return the name of its function. `write_body` does so for the functions of the body.
 
-    Where the body keeps the factors of its sums, they are added up for two blocks at a time: `%half` says which of
-    the two the block is. The number of a block's first row is in the slot `counter`, if the body uses it.
+    If the body keeps the factors of its sums, these are added up for two blocks at a time; `%half` says which of them
+    this block is. The number of a block's first row is in the slot `counter` if the body uses it.
 
-    It takes the inputs of the program, the count of rows, the table, where the sums go, and the workspace. The table
-    has an entry for each element and each result, then the address of one byte a row, which becomes 1 where a guard
-    failed.
+    The function takes the inputs of the program, the count of rows, the table, the address of the sums, and the
+    workspace. The table has an entry for each element and each result, then the address of one byte per row, which is
+    set to 1 if a guard fails.
     """
     widths, results = rows.widths, rows.out_widths
     lanes, name = module.machine.lanes, module.unique("map")
@@ -307,10 +307,10 @@ def write_steps(
     moves: Sequence[tuple[int, int]],
     lanes: int = 1,
 ) -> str:
-    """Write a loop that goes step by step; the name of its function.
+    """Write a loop that runs step by step; return the name of its function.
 
-    The number of the step is in the slot `counter`; then the functions of the body are called. What they hand on lies
-    in slots of its own, and is moved to where the next step looks for it: `moves` has pairs of slots.
+    Each step writes its number to the slot `counter` and calls the functions of the body. The carries that they compute
+    are in slots of their own, and are then copied to the slots that the next step reads: `moves` has pairs of slots.
     """
     name, vector, size = module.unique("steps"), kind(lanes), 8 * lanes
     calls = [f"call void {chunk}(ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work)" for chunk in chunks]

@@ -1,4 +1,4 @@
-"""What the writers of LLVM's language share: the machine, the module in the making, and its workspace."""
+"""What all writers of LLVM IR use: a description of the machine, the module, and its workspace."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Machine:
-    """What lowering must know of the machine, and how it is asked to compute.
+    """What lowering needs to know of the machine, and the arithmetic that was asked for.
 
     Attributes
     ----------
     lanes : int
         Doubles in a vector register.
     vector_math : mapping
-        libm's name → the symbol of its vector form; what is missing goes lane by lane.
+        Name in libm → symbol of the vector form; other functions are called lane by lane.
     flags : str
-        LLVM's flags of floating-point operations: none of them for plain IEEE 754 arithmetic.
+        LLVM's flags for floating-point operations; none for plain IEEE 754 arithmetic.
     from_python : frozenset
-        Rows of the table for which Python is called, to have its bits.
+        Primitives for which Python is called, to get its bits.
     """
 
     lanes: int
@@ -36,24 +36,24 @@ class Machine:
 
 
 class Place(NamedTuple):
-    """Where a number or an array lies while the program runs.
+    """The memory of a number or an array while the program runs.
 
     Attributes
     ----------
     base : str
         A pointer that every function has, or a symbol.
     offset : int
-        Bytes from there.
+        Bytes from the base.
     strides : tuple of int
         Bytes between neighbours along each axis; none for a number.
     wide : bool
-        Whether there is a number for each lane; else all lanes share it.
+        Whether each lane has its own number; otherwise all lanes share one.
     moves : tuple of (slot, bytes)
-        What is added: the whole number in a slot of the workspace, times so many bytes.
+        Offsets that are added: the whole number in a slot of the workspace, times a number of bytes.
     slot : int or None
-        Where in the workspace the pointer is kept, in place of `base`.
+        The slot of the workspace that has the pointer, in place of `base`.
     given : int or None
-        Which array of the call it is; its address and strides are in the table of the call.
+        The number of an array of the call, whose address and strides are in the table of the call.
     """
 
     base: str
@@ -66,11 +66,11 @@ class Place(NamedTuple):
 
     @staticmethod
     def rows(shape: Sequence[Extent]) -> tuple[int, ...]:
-        """The strides of an array that lies row after row."""
+        """The strides of an array that is stored row after row."""
         return tuple([8 * stride for stride in Array(tuple(shape)).strides()])
 
     def step(self, shape: Sequence[Extent], elements: int) -> int:
-        """The bytes that so many elements are, counted row after row in an array of this shape."""
+        """The bytes from an element to the one `elements` further, counted row after row in an array of this shape."""
         dense = Array(tuple(shape)).strides()
         if len({stride / unit for stride, unit in zip(self.strides, dense)}) == 1:
             return elements * self.strides[-1] // dense[-1]
@@ -81,54 +81,54 @@ class Place(NamedTuple):
         return total
 
     def moved(self, distance: int, strides: tuple[int, ...]) -> Place:
-        """So many bytes further, with other strides."""
+        """A place `distance` bytes further, with other strides."""
         return self._replace(offset=self.offset + distance, strides=strides)
 
     def at(self, counters: Sequence[int]) -> Place:
-        """The element that these slots tell, along the first axes."""
+        """The element whose indices along the first axes are in these slots."""
         count = len(counters)
         return self._replace(moves=(*self.moves, *zip(counters, self.strides)), strides=self.strides[count:])
 
 
 @dataclass
 class Layout:
-    """The workspace: who has which bytes."""
+    """The workspace: hands out its bytes."""
 
     size: int = 0
 
     def take(self, bytes_: int, alignment: int = ALIGNMENT) -> int:
-        """The offset of so many new bytes."""
+        """Reserve bytes; return their offset."""
         start = -(-self.size // alignment) * alignment
         self.size = start + bytes_
         return start
 
 
 class Writer:
-    """The lines of a function in the making."""
+    """Collects the lines of a function."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.temporaries = 0
 
     def write(self, line: str) -> None:
-        """One more line of the function."""
+        """Add a line to the function."""
         self.lines.append("  " + line)
 
     def temporary(self, expression: str) -> str:
-        """A new name for an expression."""
+        """Give an expression a new name; return the name."""
         self.temporaries += 1
         name = f"%t{self.temporaries}"
         self.write(f"{name} = {expression}")
         return name
 
     def address(self, base: str, offset: int) -> str:
-        """The address so many bytes behind a pointer."""
+        """The address `offset` bytes after a pointer."""
         return base if offset == 0 else self.temporary(f"getelementptr i8, ptr {base}, i64 {offset}")
 
 
 @dataclass
 class Module:
-    """The text of a module in the making."""
+    """Collects the text of a module."""
 
     machine: Machine
     functions: list[str] = field(default_factory=list)
@@ -137,7 +137,7 @@ class Module:
     layout: Layout = field(default_factory=Layout)
     custom: dict[str, Rule] = field(default_factory=dict)  # symbol → the rule that it calls
     counter: int = 0
-    flags: int = 0  # where in the table of the call the address of the rows' flags is
+    flags: int = 0  # the place of the address of the rows' flags in the table of the call
     tables: dict[tuple[float, ...], str] = field(default_factory=dict)  # constant arrays
 
     def table(self, numbers: tuple[float, ...]) -> str:
@@ -149,7 +149,7 @@ class Module:
         return self.tables[numbers]
 
     def unique(self, stem: str) -> str:
-        """A name that no other function has."""
+        """A name for a function, used once."""
         self.counter += 1
         return f"{stem}{self.counter}"
 
@@ -158,7 +158,7 @@ class Module:
         return "\n".join([*self.declarations.values(), *self.helpers.values(), *self.functions])
 
     def custom_symbol(self, rule: Rule, arity: int) -> str:
-        """The symbol by which machine code calls back a rule written in Python."""
+        """The symbol under which machine code calls a rule written in Python."""
         for name, known in self.custom.items():
             if known is rule and name.endswith(f".{arity}"):
                 return name
@@ -169,12 +169,12 @@ class Module:
 
 
 def kind(lanes: int, element: str = "double") -> str:
-    """LLVM's type of a value in so many lanes."""
+    """LLVM's type of a value with this number of lanes."""
     return element if lanes == 1 else f"<{lanes} x {element}>"
 
 
 def literal(number: float | bool, lanes: int) -> str:
-    """A constant in all lanes."""
+    """A constant, the same in all lanes."""
     if isinstance(number, bool):
         return str(number).lower() if lanes == 1 else f"splat (i1 {str(number).lower()})"
     bits = f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016X}"

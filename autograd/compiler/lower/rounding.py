@@ -1,10 +1,9 @@
 """`round(x, n)` in machine code: the nearest number of n decimal digits, with Python's result to the last bit.
 
-Python rounds the exact value of x, half to even, and takes the double nearest to what it gets. For up to 22 digits 10ⁿ
-is a double, and so the product x·10ⁿ is exactly the sum of two, h + l (l by a fused multiply-add). The whole number k
-nearest to that is found from both, and k / 10ⁿ is rounded once. For digits in front of the point, the remainder
-x - k·10⁻ⁿ, which is exact too, tells on which side of the middle x is. Where the quotient or product is not below 2⁵²,
-or n is beyond 22, Python is called.
+Python rounds the exact value of x, half to even, and takes the double nearest to the result. For up to 22 digits, 10ⁿ
+is a double, so the product x·10ⁿ is exactly the sum h + l of two doubles (l by a fused multiply-add). Both give the
+nearest whole number k, and k / 10ⁿ is rounded once. For digits before the point, the remainder x - k·10⁻ⁿ, also exact,
+says on which side of the midpoint x is. Python is called if the quotient or product is not below 2⁵², or n is above 22.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ MOST_DIGITS = 22  # 10**22 is the largest power of ten that is a double
 
 
 def write_round(module: Module) -> str:
-    """Write the function, unless it is there; its symbol."""
+    """Write the function unless the module has it; return its symbol."""
     if SYMBOL not in module.helpers:
         module.declarations[PYTHON] = f"declare double @{PYTHON}(double, double) nounwind"
         for name, count in (("trunc", 1), ("roundeven", 1), ("fabs", 1), ("copysign", 2), ("fma", 3)):
@@ -35,8 +34,8 @@ entry:
   %digits = call double @llvm.trunc.f64(double %n)
   %count = call double @llvm.fabs.f64(double %digits)
   %few = fcmp ole double %count, {literal(float(MOST_DIGITS), 1)}
-  br i1 %few, label %native, label %python
-native:
+  br i1 %few, label %inline, label %python
+inline:
   %index = fptosi double %count to i64
   %place = getelementptr double, ptr @{SYMBOL}.powers, i64 %index
   %p = load double, ptr %place

@@ -1,4 +1,4 @@
-"""How the rows of a map lie in the stage from which its body takes them, and to which it gives its results."""
+"""The layout of the rows of a map in the stage, from which its body reads them and to which it writes results."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from
 
 
 def entries(count: int) -> int:
-    """The bytes of so many entries."""
+    """The bytes of this number of entries."""
     return ENTRY * count
 
 
 def fits_lanes(loop: Loop) -> bool:
-    """Whether the steps of a loop are rows that can run side by side: each on its own, all at the same places."""
+    """Whether the steps of a loop can run in lanes: they are independent, and all read at the same indices."""
     return loop.is_map() and _uniform(loop.body, False)
 
 
 def _uniform(program: Program, counts: bool) -> bool:
-    """Whether all rows look at the same places; the counter is one of those if it is that of an inner loop."""
+    """Whether all rows read at the same indices; `counts`: the counter is the same for all, being an inner loop's."""
     code = program.code
     for op, operands, data in code:
         if op in ("read", "add_at"):
@@ -44,15 +44,15 @@ class Rows:
     Attributes
     ----------
     shapes : tuple of shapes
-        Those of the elements; a number has none.
+        The shapes of the elements; that of a number is empty.
     kinds : tuple of str
-        What becomes of each output of the body: "each" or "sum".
+        The kind of each output of the body: "each" or "sum".
     out_shapes : tuple of shapes
-        Those of the outputs that are stacked.
+        The shapes of the outputs that are stacked.
     counts : bool
         Whether the body uses the number of its row.
     guards : bool
-        Whether rows may turn out to be of another branch.
+        Whether a row may take another branch.
     """
 
     shapes: tuple[Shape, ...]
@@ -73,22 +73,22 @@ class Rows:
 
     @property
     def widths(self) -> list[int]:
-        """How many columns each element has."""
+        """The number of columns of each element."""
         return [prod(shape) for shape in self.shapes]
 
     @property
     def out_widths(self) -> list[int]:
-        """How many columns each stacked output has."""
+        """The number of columns of each stacked output."""
         return [prod(shape) for shape in self.out_shapes]
 
     @property
     def columns(self) -> int:
-        """How many columns the elements have."""
+        """The number of columns of all elements."""
         return sum(self.widths)
 
     @property
     def results(self) -> int:
-        """How many columns the stacked outputs have."""
+        """The number of columns of all stacked outputs."""
         return sum(self.out_widths)
 
     @property
@@ -97,14 +97,14 @@ class Rows:
         return [True for kind in self.kinds if kind == "sum"]
 
     def elements(self, lanes: int) -> list[Place]:
-        """Where the elements are in the stage."""
+        """The places of the elements in the stage."""
         starts = accumulate(self.widths, initial=0)
         return [
             Place("%rows", 8 * lanes * start, _wide(shape, lanes), True) for start, shape in zip(starts, self.shapes)
         ]
 
     def target(self, output: int, lanes: int) -> Place:
-        """Where an output goes: to the stage for results, or to the sums."""
+        """The place of an output: in the stage for results, or among the sums."""
         kind = self.kinds[output]
         if kind == "sum":
             return Place("%sums", 8 * lanes * self.kinds[:output].count("sum"), (), True)

@@ -1,8 +1,8 @@
 """Sums over the rows of a map that are products of few factors, such as the gradients of a layer's weights.
 
-There are more such sums than registers, so each is loaded and stored for every block of rows; that, and not the
-arithmetic, is what they cost. Here the body only keeps the factors, of two blocks of rows, and then a function adds
-to each sum what both blocks have for it. It goes through the sums in tiles, so that a factor once loaded serves many.
+There are more such sums than registers, so each is loaded and stored for every block of rows. These loads and stores
+cost more than the arithmetic. So the body only keeps the factors, for two blocks of rows. Then a function adds the
+products of both blocks to each sum. It goes through the sums in tiles, so that each loaded factor is used many times.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from autograd.compiler.lower.module import Module, Writer, kind
 from autograd.compiler.lower.rows import Rows
 from autograd.ir.block import Loop
 
-BLOCKS = 2  # of rows, that are added up together
+BLOCKS = 2  # blocks of rows that are added up together
 TILE = 4  # factors that stay in registers
 CHUNK = 400  # sums in a function
-SAVING = 4  # so many times fewer factors than sums must there be, or storing them costs what it saves
-Factors = tuple[int, int | None]  # x and y of the product x*y, or a value
+SAVING = 4  # sums per factor below which storing the factors costs as much as it saves
+Factors = tuple[int, int | None]  # x and y of the product x*y; x alone if y is None
 
 
 @dataclass
 class Kept:
-    """What a body keeps for its sums.
+    """The factors that a body keeps for its sums.
 
     Attributes
     ----------
     sums : list of Factors
-        For each sum, in order, what it adds up.
+        The factors of each sum, in order.
     places : dict
-        Factor → which vector of the block's it is: the columns of the rows come first.
+        Factor → the number of its vector in the block; the columns of the rows come first.
     new : dict
-        The factors that are no columns: those that the body must keep, and which vector behind the columns each is.
+        The factors that are no columns, so that the body must keep them → the number of the vector after the columns.
     vectors : int
-        How many vectors a block has.
+        The number of vectors in a block.
     unneeded : set
-        Products that only the sums need: nobody computes them but the functions here.
+        Products that only the sums need: the body does not compute them.
     """
 
     sums: list[Factors]
@@ -48,7 +48,7 @@ class Kept:
 
 
 def keep_factors(loop: Loop, rows: Rows) -> Kept | None:
-    """How to keep the factors of a body's sums; None if adding up in the body costs no more."""
+    """The factors of a body's sums to keep; None if adding up in the body costs no more."""
     body = loop.body
     uses = body.uses()
     sums: list[Factors] = []
@@ -70,7 +70,7 @@ def keep_factors(loop: Loop, rows: Rows) -> Kept | None:
 
 
 def _column(loop: Loop, rows: Rows, value: int) -> int | None:
-    """Which column of the rows a value is."""
+    """The column of the rows that a value is; None if it is none."""
     op, operands, data = loop.body.code[value]
     offset = 0
     if op == "read" and len(operands) == 1 and not data.shape:
@@ -82,7 +82,7 @@ def _column(loop: Loop, rows: Rows, value: int) -> int | None:
 
 
 def _tiles(sums: Sequence[Factors]) -> Iterator[tuple[list[int], list[int]]]:
-    """Factors to hold in registers and the sums that need them, those of one other factor after another."""
+    """Tiles: factors to hold in registers, and the sums that use them, ordered by their other factor."""
     sums_of: dict[int, list[int]] = {}
     for number, pair in enumerate(sums):
         for x in {x for x in pair if x is not None}:
@@ -102,7 +102,7 @@ def _tiles(sums: Sequence[Factors]) -> Iterator[tuple[list[int], list[int]]]:
 
 
 def write_sums(module: Module, name: str, kept: Kept) -> list[str]:
-    """Write the functions that add up two blocks; their names. They take the blocks' vectors and the sums."""
+    """Write the functions that add up two blocks; return their names. They take the blocks' vectors and the sums."""
     writer = _Sums(module.machine.lanes, module.machine.flags, kept)
     names: list[str] = []
     for held, numbers in _tiles(kept.sums):
@@ -113,7 +113,7 @@ def write_sums(module: Module, name: str, kept: Kept) -> list[str]:
 
 
 class _Sums(Writer):
-    """The text of one function."""
+    """Writes one function."""
 
     def __init__(self, lanes: int, flags: str, kept: Kept) -> None:
         super().__init__()
@@ -121,16 +121,16 @@ class _Sums(Writer):
         self.kept = kept
 
     def load(self, base: str, vector: int) -> str:
-        """A vector of an array of vectors."""
+        """Load a vector from an array of vectors."""
         return self.temporary(f"load {self.type}, ptr {self.address(base, self.size * vector)}, align {self.size}")
 
     def factor(self, value: int) -> list[str]:
-        """A factor in every block."""
+        """Load a factor from every block."""
         place = self.kept.places[value]
         return [self.load("%blocks", block * self.kept.vectors + place) for block in range(BLOCKS)]
 
     def tile(self, held: Sequence[int], numbers: Sequence[int]) -> None:
-        """Add to some sums, with these factors in registers."""
+        """Add to these sums while the factors `held` are in registers."""
         names = {x: self.factor(x) for x in held}
         last: int | None = None
         for number in numbers:
@@ -150,7 +150,7 @@ class _Sums(Writer):
             self.write(f"store {self.type} {total}, ptr {where}, align {self.size}")
 
     def finish(self, module: Module, name: str) -> str:
-        """Add the function to the module and begin the next; its name."""
+        """Add the function to the module and begin the next one; return its name."""
         self.write("ret void")
         body = "\n".join(self.lines)
         arguments = "ptr noalias %blocks, ptr noalias %sums"

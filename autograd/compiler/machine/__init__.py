@@ -1,1 +1,1 @@
-"""The machine: LLVM's engine, the libraries that machine code calls, and the cache on disk."""
+"""The machine: LLVM, the libraries that machine code calls, and the cache on disk."""

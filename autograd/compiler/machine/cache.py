@@ -1,10 +1,10 @@
 """Object code on disk, so that the same program is compiled once per machine and not once per process.
 
-``AUTOGRAD_CACHE`` in the environment names the directory or turns it off (``off``); else it is ``scalar-autograd`` in
-``XDG_CACHE_HOME``, else in ``~/.cache``. It may be deleted at any time.
+The environment variable ``AUTOGRAD_CACHE`` names the directory or turns the cache off (``off``). By default it is
+``scalar-autograd`` in ``XDG_CACHE_HOME`` or ``~/.cache``. It may be deleted at any time.
 
-``AUTOGRAD_CACHE_SIZE`` says how many bytes it may grow to, ``1G`` if it is not set; ``K``, ``M`` and ``G`` stand for
-2¹⁰, 2²⁰ and 2³⁰. What was not used for longest goes first.
+``AUTOGRAD_CACHE_SIZE`` is its largest size in bytes, by default ``1G``; ``K``, ``M`` and ``G`` stand for 2¹⁰, 2²⁰ and
+2³⁰. The entries unused for longest are removed first.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autograd.compiler.lower.module import Module
-from autograd.compiler.machine import native
+from autograd.compiler.machine import llvm
 
 FORMAT = b"autograd object 1\n"
 OFF = ("off", "0", "no", "false")
-ENTRY, PARTIAL = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9a-f]{64}\.\w+\.partial")  # nothing else is ever removed
-STALE = 3600.0  # seconds after which a partial file was left behind by a process that was killed
-LOOKS = 64  # how often the directory's size is looked at while as many bytes are written as it may hold
-FULL = 0.9  # to what part of its largest size it shrinks then
-# Neither waits for a writer to a pipe nor goes where a link points; not every system has all of these.
+ENTRY, PARTIAL = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9a-f]{64}\.\w+\.partial")  # no other file is ever removed
+STALE = 3600.0  # seconds; an older partial file belongs to a process that was killed
+LOOKS = 64  # checks of the directory's size, on average, while its largest size in bytes is written
+FULL = 0.9  # the part of its largest size to which it shrinks
+# Opening does not wait for the writer of a pipe and does not follow links; not every system has all flags.
 OPENING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY", "O_BINARY"))
 
 
 def folder() -> Path | None:
-    """The directory, made if need be; None if it is turned off or not safe."""
+    """The directory, made if it does not exist; None if it is turned off or not safe."""
     chosen = os.environ.get("AUTOGRAD_CACHE", "")
     if chosen.lower() in OFF:
         return None
@@ -62,33 +62,33 @@ def folder() -> Path | None:
 def _is_private(found: os.stat_result) -> bool:
     """Whether a directory or file belongs to this user, and nobody else can write to it."""
     if sys.platform == "win32":
-        return True  # where files have no such owners, a user's folders are their own
+        return True  # no such owners and modes; a user's folders are private
     return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def key(text: str) -> str:
     """The name of an entry: the module's text, the CPU and the versions."""
-    parts = [text, *map(str, native.host()[1:]), native.versions(), sys.version, sys.byteorder]
+    parts = [text, *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def load(module: Module, before: Callable[[], None] = lambda: None) -> native.Native:
-    """The module's machine code, from disk if it is there and sound; `before` is called before it is compiled."""
-    where = None if module.custom else folder()  # calls into Python have no address in another process
+def load(module: Module, before: Callable[[], None] = lambda: None) -> llvm.MachineCode:
+    """The module's machine code, from disk if a valid entry exists; `before` is called before compiling."""
+    where = None if module.custom else folder()  # functions in Python have no address in another process
     if where is None:
         before()
-        return native.load(module, native.generate(module))
+        return llvm.load(module, llvm.generate(module))
     entry = where / key(module.text())
     code = _read(entry)
     if code is None:
         before()
-        code = native.generate(module)
+        code = llvm.generate(module)
         _write(entry, code)
-    return native.load(module, code)
+    return llvm.load(module, code)
 
 
 def largest() -> int:
-    """How many bytes the directory may grow to.
+    """The largest size of the directory in bytes.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def largest() -> int:
 
 
 def _read(entry: Path) -> bytes | None:
-    """The object code, if the file is whole; whatever is wrong with it, it is compiled again."""
+    """The object code; None if the file is not valid, so that the module is compiled again."""
     try:
         descriptor = os.open(entry, OPENING)
     except OSError:
@@ -122,12 +122,12 @@ def _read(entry: Path) -> bytes | None:
     if head != FORMAT + hashlib.sha256(code).digest():
         return None
     with contextlib.suppress(OSError):
-        os.utime(entry)  # used last now
+        os.utime(entry)  # it is the last used now
     return code
 
 
 def _write(entry: Path, code: bytes) -> None:
-    """All or nothing: another process sees the whole file or none."""
+    """Write an entry at once: another process sees the whole file or none."""
     limit = largest()
     with contextlib.suppress(OSError):  # a full or read-only disk: the next process compiles again
         descriptor, partial = tempfile.mkstemp(prefix=f"{entry.name}.", suffix=".partial", dir=entry.parent)
@@ -138,13 +138,14 @@ def _write(entry: Path, code: bytes) -> None:
         except BaseException:
             os.unlink(partial)
             raise
-    # Whoever writes many bytes looks often, with no count kept between processes: a hash is as good as a die.
+    # The size is checked with a probability proportional to the bytes written, so no count is kept between processes.
+    # The hash supplies the randomness.
     if int(entry.name[:8], 16) / 2**32 * limit < LOOKS * len(code):
         trim(entry.parent, limit)
 
 
 def trim(where: Path, limit: int) -> None:
-    """Remove what killed processes left behind and, if the directory is too large, the entries unused for longest."""
+    """Remove partial files of killed processes and, if the directory is too large, the entries unused for longest."""
     entries: list[tuple[float, int, str]] = []
     with contextlib.suppress(OSError), os.scandir(where) as files:
         for file in files:

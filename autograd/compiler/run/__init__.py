@@ -1,1 +1,1 @@
-"""Running: from a call to the machine code that serves it."""
+"""Running: finds the machine code for a call."""

@@ -1,11 +1,11 @@
-/* The way from a Python call to machine code: what fast.py describes, done in C.
+/* The fast path from a Python call to machine code; fast_path.py describes the arguments and results.
 
-A `Caller` knows one structure of arguments and the machine code for it. It checks the arguments, writes their numbers
-into buffers, runs the code with the GIL released, and makes the result. `Entry` is the base of `Compiled`: called, it
-tries the callers that served last, and only if none fits the method `_call`, which takes any arguments.
+A `FastPath` knows one structure of arguments and the machine code for it. It checks the arguments, writes their numbers
+into buffers, runs the code with the GIL released, and makes the result. `Entry` is the base of `Compiled`. When it is
+called, it tries the fast paths that were used last. If none fits, it calls the method `_call`, which takes any arguments.
 
-No Python code runs between the check of an argument and its use. That a description fits its machine code is for
-fast.py to see to; that the arguments fit the description is seen to here. */
+No Python code runs between the check of an argument and its use. This file checks that the arguments fit the description;
+fast_path.py makes sure that the description fits the machine code. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -20,16 +20,16 @@ fast.py to see to; that the arguments fit the description is seen to here. */
 #include "_watch.h"
 
 #define ALIGNMENT 64 /* of all buffers */
-#define DEEPEST 64   /* containers in one another */
+#define DEEPEST 64   /* nested containers */
 #define LARGEST (PY_SSIZE_T_MAX / 64) /* numbers, or bytes, of a buffer */
-#define RECENT 8     /* callers that an entry tries */
+#define RECENT 8     /* fast paths that an entry tries */
 
 static char miss;
-#define MISS ((PyObject *)&miss) /* the answer to other arguments and of a guard that fails; it leaves this file never */
+#define MISS ((PyObject *)&miss) /* the arguments do not fit, or a guard failed; it never leaves this file */
 
 static PyObject *mode_variable, *call_name, *data_name;
 
-/* ---- descriptions: (kind, detail, parts), see fast.py ---- */
+/* ---- descriptions: (kind, detail, parts), see fast_path.py ---- */
 
 typedef enum { NONE, FLOAT, ARRAY, ROWS, LIST, TUPLE, DICT, KINDS } Kind;
 static const char *const KIND_NAMES[] = {"none", "float", "array", "rows", "list", "tuple", "dict"};
@@ -121,7 +121,7 @@ static Py_ssize_t numbers_of(const Part *part)
     return part->kind == FLOAT ? 1 : part->kind == ARRAY ? part->count : total;
 }
 
-/* How many arrays of rows are in a part; with a place for them, also which. */
+/* How many arrays of rows are in a part; `found`, if it is given, receives them. */
 static Py_ssize_t rows_of(const Part *part, const Part **found)
 {
     Py_ssize_t count = 0;
@@ -132,43 +132,43 @@ static Py_ssize_t rows_of(const Part *part, const Part **found)
     return part->kind == ROWS ? 1 : count;
 }
 
-/* ---- the caller and its buffers ---- */
+/* ---- a fast path and its buffers ---- */
 
 /* The buffers of one call at a time: this struct, then what `block` points to. */
 typedef struct Frame {
     struct Frame *next;
     int64_t block[4];   /* what the machine code is given: inputs, table of rows, outputs, workspace */
-    PyObject *arrays[]; /* those of rows: the arguments', not owned but while the code runs; the results', owned */
+    PyObject *arrays[]; /* of rows: the arguments', owned only while the code runs; the results', owned */
 } Frame;
 
 typedef struct {
     PyObject_HEAD
     Part arguments, results;
     PyObject *leaves, *code; /* Values that the function closes over; what keeps the machine code in memory */
-    Watch *watch;            /* what else it reads outside its arguments: the code holds while that is the same */
+    Watch *watch;            /* over what else it reads outside its arguments: the code is valid while that is the same */
     int64_t (*run)(void *block);
     Py_ssize_t inputs, outputs, work; /* numbers, numbers, bytes */
     Py_ssize_t given;                 /* inputs that are not leaves */
     Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
     const Part **rows;                /* the latter */
     Frame *pool;
-} Caller;
+} FastPath;
 
-static PyTypeObject *CallerType;
+static PyTypeObject *FastPathType;
 
 static inline double *inputs_of(Frame *frame) { return (double *)(intptr_t)frame->block[0]; }
 static inline int64_t *table_of(Frame *frame) { return (int64_t *)(intptr_t)frame->block[1]; }
 static inline double *outputs_of(Frame *frame) { return (double *)(intptr_t)frame->block[2]; }
 
-/* The table has the number of rows; then, for each array, where it lies, and the bytes from row to row and from number to
-number; then where to note which row failed, for which nobody asks since what has guards in its rows gets no caller. */
-static Frame *new_frame(const Caller *caller)
+/* The table has the number of rows; then, for each array, its address and the bytes from row to row and from number to
+number; then the address of a byte per row for failed guards, unused here: rows with guards have no fast path. */
+static Frame *new_frame(const FastPath *fast)
 {
     size_t sizes[4] = {
-        (size_t)caller->inputs * sizeof(double), (size_t)(2 + 3 * (caller->mapped + caller->stacked)) * sizeof(int64_t),
-        (size_t)caller->outputs * sizeof(double), (size_t)caller->work,
+        (size_t)fast->inputs * sizeof(double), (size_t)(2 + 3 * (fast->mapped + fast->stacked)) * sizeof(int64_t),
+        (size_t)fast->outputs * sizeof(double), (size_t)fast->work,
     };
-    size_t total = sizeof(Frame) + (size_t)(caller->mapped + caller->stacked) * sizeof(PyObject *);
+    size_t total = sizeof(Frame) + (size_t)(fast->mapped + fast->stacked) * sizeof(PyObject *);
     Frame *frame = PyMem_RawCalloc(1, total + sizes[0] + sizes[1] + sizes[2] + sizes[3] + 5 * ALIGNMENT);
     if (!frame)
         return (Frame *)PyErr_NoMemory();
@@ -181,19 +181,19 @@ static Frame *new_frame(const Caller *caller)
     return frame;
 }
 
-static inline Frame *take_frame(Caller *caller)
+static inline Frame *take_frame(FastPath *fast)
 {
-    Frame *frame = caller->pool;
+    Frame *frame = fast->pool;
     if (!frame)
-        return new_frame(caller);
-    caller->pool = frame->next;
+        return new_frame(fast);
+    fast->pool = frame->next;
     return frame;
 }
 
-static inline void give_back(Caller *caller, Frame *frame)
+static inline void give_back(FastPath *fast, Frame *frame)
 {
-    frame->next = caller->pool;
-    caller->pool = frame;
+    frame->next = fast->pool;
+    fast->pool = frame;
 }
 
 /* ---- arguments ---- */
@@ -216,7 +216,7 @@ static inline bool take_number(PyObject *object, double *number)
     }
     if (!PyLong_CheckExact(object))
         return false;
-    int overflow; /* with PyLong_AsDouble it would be an exception, and an allocation may run Python code */
+    int overflow; /* PyLong_AsDouble would raise an exception, and an allocation may run Python code */
     *number = (double)PyLong_AsLongLongAndOverflow(object, &overflow);
     return !overflow;
 }
@@ -231,8 +231,8 @@ static inline bool take_array(const Part *part, PyObject *object, Given *given)
     return true;
 }
 
-/* An array whose rows the machine code reads where they lie: any number but none, in each array the same. Numbers of one
-row must be evenly apart. */
+/* An array whose rows the machine code reads in place: at least one row, the same number in each array. The numbers of one
+row must be evenly spaced. */
 static inline bool take_rows(const Part *part, PyObject *object, Given *given)
 {
     Array *array = (Array *)object;
@@ -300,24 +300,24 @@ static bool take(const Part *part, PyObject *object, Given *given)
 }
 
 /* Check all arguments and write them into the frame; `rows`: how many are expected, maybe ANY. */
-static bool take_all(const Caller *caller, Frame *frame, PyObject *const *objects, Py_ssize_t count, int64_t rows)
+static bool take_all(const FastPath *fast, Frame *frame, PyObject *const *objects, Py_ssize_t count, int64_t rows)
 {
     int64_t *table = table_of(frame);
     Given given = {inputs_of(frame), table + 1, frame->arrays, rows};
-    if (!take_parts(&caller->arguments, objects, count, &given))
+    if (!take_parts(&fast->arguments, objects, count, &given))
         return false;
     table[0] = given.rows;
-    if (caller->mapped)
+    if (fast->mapped)
         *given.numbers = (double)given.rows;
     return true;
 }
 
 /* The numbers of the Values that the function closes over, read afresh. */
-static bool take_leaves(const Caller *caller, double *to)
+static bool take_leaves(const FastPath *fast, double *to)
 {
-    to += caller->given;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(caller->leaves); i++) {
-        PyObject *data = PyObject_GetAttr(PyTuple_GET_ITEM(caller->leaves, i), data_name);
+    to += fast->given;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(fast->leaves); i++) {
+        PyObject *data = PyObject_GetAttr(PyTuple_GET_ITEM(fast->leaves, i), data_name);
         if (!data)
             return false;
         *to = PyFloat_AsDouble(data);
@@ -330,13 +330,13 @@ static bool take_leaves(const Caller *caller, double *to)
 
 /* ---- results ---- */
 
-/* Make the arrays for results of all rows, and write where they lie into the table. */
-static bool make_stacks(const Caller *caller, Frame *frame)
+/* Make the arrays for results of all rows, and write their addresses into the table. */
+static bool make_stacks(const FastPath *fast, Frame *frame)
 {
-    PyObject **arrays = frame->arrays + caller->mapped;
-    int64_t *table = table_of(frame), *entry = table + 1 + 3 * caller->mapped;
-    for (Py_ssize_t i = 0; i < caller->stacked; i++) {
-        const Part *part = caller->rows[i];
+    PyObject **arrays = frame->arrays + fast->mapped;
+    int64_t *table = table_of(frame), *entry = table + 1 + 3 * fast->mapped;
+    for (Py_ssize_t i = 0; i < fast->stacked; i++) {
+        const Part *part = fast->rows[i];
         PyObject *shape = PyTuple_New(1 + part->ndim), *count = PyLong_FromLongLong(table[0]);
         if (shape && count) {
             PyTuple_SET_ITEM(shape, 0, Py_NewRef(count));
@@ -355,16 +355,16 @@ static bool make_stacks(const Caller *caller, Frame *frame)
     return true;
 }
 
-static void drop_stacks(const Caller *caller, Frame *frame)
+static void drop_stacks(const FastPath *fast, Frame *frame)
 {
-    for (Py_ssize_t i = caller->mapped; i < caller->mapped + caller->stacked; i++)
+    for (Py_ssize_t i = fast->mapped; i < fast->mapped + fast->stacked; i++)
         Py_CLEAR(frame->arrays[i]);
 }
 
 typedef struct {
     const double *numbers;
     PyObject **stacks;
-} Results; /* what has not been taken yet */
+} Results; /* those not taken yet */
 
 static PyObject *make_array(const Part *part, Results *results)
 {
@@ -436,69 +436,69 @@ static PyObject *make(const Part *part, Results *results)
 /* ---- a call ---- */
 
 /* Run the machine code. Meanwhile another thread may take arrays of rows out of their containers. */
-static int64_t run(const Caller *caller, Frame *frame)
+static int64_t run(const FastPath *fast, Frame *frame)
 {
     int64_t failed;
-    for (Py_ssize_t i = 0; i < caller->mapped; i++)
+    for (Py_ssize_t i = 0; i < fast->mapped; i++)
         Py_INCREF(frame->arrays[i]);
     Py_BEGIN_ALLOW_THREADS
-    failed = caller->run(frame->block);
+    failed = fast->run(frame->block);
     Py_END_ALLOW_THREADS
-    for (Py_ssize_t i = 0; i < caller->mapped; i++)
+    for (Py_ssize_t i = 0; i < fast->mapped; i++)
         Py_DECREF(frame->arrays[i]);
     return failed;
 }
 
-static PyObject *call_in(const Caller *caller, Frame *frame, PyObject *const *objects, Py_ssize_t count)
+static PyObject *call_in(const FastPath *fast, Frame *frame, PyObject *const *objects, Py_ssize_t count)
 {
-    if (!take_all(caller, frame, objects, count, ANY))
+    if (!take_all(fast, frame, objects, count, ANY))
         return MISS;
-    if (caller->stacked || PyTuple_GET_SIZE(caller->leaves)) {
-        if (!take_leaves(caller, inputs_of(frame)) || !make_stacks(caller, frame))
+    if (fast->stacked || PyTuple_GET_SIZE(fast->leaves)) {
+        if (!take_leaves(fast, inputs_of(frame)) || !make_stacks(fast, frame))
             return NULL;
-        if (!take_all(caller, frame, objects, count, table_of(frame)[0])) /* what ran meanwhile may have changed them */
+        if (!take_all(fast, frame, objects, count, table_of(frame)[0])) /* code that ran meanwhile may have changed them */
             return MISS;
     }
-    if (run(caller, frame))
+    if (run(fast, frame))
         return MISS;
-    return make(&caller->results, &(Results){outputs_of(frame), frame->arrays + caller->mapped});
+    return make(&fast->results, &(Results){outputs_of(frame), frame->arrays + fast->mapped});
 }
 
 /* The result for these arguments, or MISS. */
-static PyObject *call_caller(Caller *caller, PyObject *const *objects, Py_ssize_t count)
+static PyObject *call_fast_path(FastPath *fast, PyObject *const *objects, Py_ssize_t count)
 {
-    Frame *frame = take_frame(caller);
+    Frame *frame = take_frame(fast);
     if (!frame)
         return NULL;
-    PyObject *result = call_in(caller, frame, objects, count);
-    drop_stacks(caller, frame);
-    give_back(caller, frame);
+    PyObject *result = call_in(fast, frame, objects, count);
+    drop_stacks(fast, frame);
+    give_back(fast, frame);
     return result;
 }
 
-/* ---- the type Caller ---- */
+/* ---- the type FastPath ---- */
 
-/* Count and find the arrays of rows, and see that the numbers of the description fit into the buffers. */
-static bool measure(Caller *caller)
+/* Count and find the arrays of rows, and check that the numbers of the description fit into the buffers. */
+static bool measure(FastPath *fast)
 {
-    caller->mapped = rows_of(&caller->arguments, NULL);
-    caller->stacked = rows_of(&caller->results, NULL);
-    caller->given = numbers_of(&caller->arguments) + (caller->mapped != 0);
-    if (caller->given + PyTuple_GET_SIZE(caller->leaves) > caller->inputs
-        || numbers_of(&caller->results) > caller->outputs || caller->work < 0 || caller->given < 0
-        || caller->inputs > LARGEST || caller->outputs > LARGEST || caller->work > LARGEST) {
+    fast->mapped = rows_of(&fast->arguments, NULL);
+    fast->stacked = rows_of(&fast->results, NULL);
+    fast->given = numbers_of(&fast->arguments) + (fast->mapped != 0);
+    if (fast->given + PyTuple_GET_SIZE(fast->leaves) > fast->inputs
+        || numbers_of(&fast->results) > fast->outputs || fast->work < 0 || fast->given < 0
+        || fast->inputs > LARGEST || fast->outputs > LARGEST || fast->work > LARGEST) {
         PyErr_SetString(PyExc_ValueError, "the description has more numbers than the program, or a buffer is too large");
         return false;
     }
-    caller->rows = PyMem_Calloc((size_t)caller->stacked + 1, sizeof *caller->rows);
-    if (!caller->rows)
+    fast->rows = PyMem_Calloc((size_t)fast->stacked + 1, sizeof *fast->rows);
+    if (!fast->rows)
         return PyErr_NoMemory() != NULL;
-    rows_of(&caller->results, caller->rows);
+    rows_of(&fast->results, fast->rows);
     return true;
 }
 
-/* Caller(arguments, results, leaves, code, address, inputs, outputs, work[, watch]) */
-static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+/* FastPath(arguments, results, leaves, code, address, inputs, outputs, work[, watch]) */
+static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     (void)keywords;
     PyObject *arguments, *results, *leaves, *code, *watch = NULL;
@@ -507,62 +507,62 @@ static PyObject *caller_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type, &leaves,
                           &code, &address, &inputs, &outputs, &work, WatchType, &watch))
         return NULL;
-    Caller *caller = (Caller *)type->tp_alloc(type, 0);
-    if (!caller)
+    FastPath *fast = (FastPath *)type->tp_alloc(type, 0);
+    if (!fast)
         return NULL;
-    caller->leaves = Py_NewRef(leaves);
-    caller->code = Py_NewRef(code);
-    caller->watch = (Watch *)Py_XNewRef(watch);
-    caller->run = (int64_t (*)(void *))(uintptr_t)address;
-    caller->inputs = inputs;
-    caller->outputs = outputs;
-    caller->work = work;
-    if (!read_part(&caller->arguments, arguments, 0) || !read_part(&caller->results, results, 0) || !measure(caller))
-        Py_CLEAR(caller);
-    return (PyObject *)caller;
+    fast->leaves = Py_NewRef(leaves);
+    fast->code = Py_NewRef(code);
+    fast->watch = (Watch *)Py_XNewRef(watch);
+    fast->run = (int64_t (*)(void *))(uintptr_t)address;
+    fast->inputs = inputs;
+    fast->outputs = outputs;
+    fast->work = work;
+    if (!read_part(&fast->arguments, arguments, 0) || !read_part(&fast->results, results, 0) || !measure(fast))
+        Py_CLEAR(fast);
+    return (PyObject *)fast;
 }
 
-static int caller_traverse(PyObject *self, visitproc visit, void *arg)
+static int fast_path_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((Caller *)self)->leaves);
-    Py_VISIT(((Caller *)self)->code);
-    Py_VISIT(((Caller *)self)->watch);
+    Py_VISIT(((FastPath *)self)->leaves);
+    Py_VISIT(((FastPath *)self)->code);
+    Py_VISIT(((FastPath *)self)->watch);
     return 0;
 }
 
-static void caller_dealloc(PyObject *self)
+static void fast_path_dealloc(PyObject *self)
 {
-    Caller *caller = (Caller *)self;
+    FastPath *fast = (FastPath *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    for (Frame *frame; (frame = caller->pool);) {
-        caller->pool = frame->next;
+    for (Frame *frame; (frame = fast->pool);) {
+        fast->pool = frame->next;
         PyMem_RawFree(frame);
     }
-    forget_part(&caller->arguments);
-    forget_part(&caller->results);
-    PyMem_Free(caller->rows);
-    Py_XDECREF(caller->leaves);
-    Py_XDECREF(caller->code);
-    Py_XDECREF(caller->watch);
+    forget_part(&fast->arguments);
+    forget_part(&fast->results);
+    PyMem_Free(fast->rows);
+    Py_XDECREF(fast->leaves);
+    Py_XDECREF(fast->code);
+    Py_XDECREF(fast->watch);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-static PyType_Slot caller_slots[] = {
+static PyType_Slot fast_path_slots[] = {
     {Py_tp_doc, "One structure of arguments, and the machine code for it."},
-    {Py_tp_new, caller_new},
-    {Py_tp_traverse, caller_traverse},
-    {Py_tp_dealloc, caller_dealloc},
+    {Py_tp_new, fast_path_new},
+    {Py_tp_traverse, fast_path_traverse},
+    {Py_tp_dealloc, fast_path_dealloc},
     {0, NULL},
 };
 
-static PyType_Spec caller_spec = {
-    .name = "autograd.compiler.run._call.Caller",
-    .basicsize = sizeof(Caller),
+static PyType_Spec fast_path_spec = {
+    .name = "autograd.compiler.run._call.FastPath",
+    .basicsize = sizeof(FastPath),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = caller_slots,
+    .slots = fast_path_slots,
 };
 
 /* ---- the type Entry ---- */
@@ -570,35 +570,35 @@ static PyType_Spec caller_spec = {
 typedef struct {
     PyObject_HEAD
     vectorcallfunc call;
-    Caller *recent[RECENT]; /* those that served last in front; NULL behind them */
+    FastPath *recent[RECENT]; /* the last used first; NULL after them */
 } Entry;
 
-/* Put a caller in front; the last one goes if there are too many. */
-static void prefer(Entry *entry, Caller *caller)
+/* Put a fast path in front; the last one is dropped if there are too many. */
+static void prefer(Entry *entry, FastPath *fast)
 {
-    Caller *moved = (Caller *)Py_NewRef((PyObject *)caller);
+    FastPath *moved = (FastPath *)Py_NewRef((PyObject *)fast);
     for (int i = 0; i < RECENT && moved; i++) {
-        Caller *next = entry->recent[i];
+        FastPath *next = entry->recent[i];
         entry->recent[i] = moved;
         moved = next;
-        if (next == caller)
+        if (next == fast)
             break;
     }
     Py_XDECREF(moved);
 }
 
-/* `asked`: the watch that was asked last, owned, and `holds` its answer. Callers that share a watch ask it once. */
-static PyObject *call_watched(Caller *caller, PyObject *const *objects, Py_ssize_t count, PyObject **asked, int *holds)
+/* `asked`: the watch that was checked last, owned; `holds`: its answer. Fast paths that share a watch check it once. */
+static PyObject *call_watched(FastPath *fast, PyObject *const *objects, Py_ssize_t count, PyObject **asked, int *holds)
 {
-    if (!caller->watch)
-        return call_caller(caller, objects, count);
-    if ((PyObject *)caller->watch != *asked) {
-        Py_XSETREF(*asked, Py_NewRef((PyObject *)caller->watch));
-        *holds = watch_holds(caller->watch);
+    if (!fast->watch)
+        return call_fast_path(fast, objects, count);
+    if ((PyObject *)fast->watch != *asked) {
+        Py_XSETREF(*asked, Py_NewRef((PyObject *)fast->watch));
+        *holds = watch_holds(fast->watch);
     }
     if (*holds < 0)
         return NULL;
-    return *holds ? call_caller(caller, objects, count) : MISS;
+    return *holds ? call_fast_path(fast, objects, count) : MISS;
 }
 
 static PyObject *call_recent(Entry *entry, PyObject *const *objects, Py_ssize_t count)
@@ -606,17 +606,17 @@ static PyObject *call_recent(Entry *entry, PyObject *const *objects, Py_ssize_t 
     PyObject *asked = NULL, *result = MISS;
     int holds = 0;
     for (int i = 0; i < RECENT && entry->recent[i] && result == MISS; i++) {
-        Caller *caller = (Caller *)Py_NewRef((PyObject *)entry->recent[i]); /* another thread may replace it meanwhile */
-        result = call_watched(caller, objects, count, &asked, &holds);
+        FastPath *fast = (FastPath *)Py_NewRef((PyObject *)entry->recent[i]); /* another thread may replace it */
+        result = call_watched(fast, objects, count, &asked, &holds);
         if (result != MISS && i)
-            prefer(entry, caller);
-        Py_DECREF(caller);
+            prefer(entry, fast);
+        Py_DECREF(fast);
     }
     Py_XDECREF(asked);
     return result;
 }
 
-/* Whether no switch of modes.py is set: 1, 0 or -1. While the compiler watches a run, one is. */
+/* Whether no switch of modes.py is set: 1, 0 or -1. During a capture one is set. */
 static inline int mode_is_plain(void)
 {
     PyObject *mode;
@@ -651,11 +651,11 @@ static PyObject *entry_call(PyObject *self, PyObject *const *objects, size_t fla
     return result == MISS ? call_python(self, objects, count, names) : result;
 }
 
-static PyObject *entry_prefer(PyObject *self, PyObject *caller)
+static PyObject *entry_prefer(PyObject *self, PyObject *fast)
 {
-    if (!Py_IS_TYPE(caller, CallerType))
-        return PyErr_Format(PyExc_TypeError, "an entry prefers a Caller, not %R", caller);
-    prefer((Entry *)self, (Caller *)caller);
+    if (!Py_IS_TYPE(fast, FastPathType))
+        return PyErr_Format(PyExc_TypeError, "an entry prefers a FastPath, not %R", fast);
+    prefer((Entry *)self, (FastPath *)fast);
     Py_RETURN_NONE;
 }
 
@@ -698,7 +698,7 @@ static PyMemberDef entry_members[] = {
 };
 
 static PyMethodDef entry_methods[] = {
-    {"prefer", entry_prefer, METH_O, "Try this caller first."},
+    {"prefer", entry_prefer, METH_O, "Try this fast path first."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -723,7 +723,7 @@ static PyType_Spec entry_spec = {
 
 /* ---- the module ---- */
 
-/* setup(numpy, mode): what is needed of NumPy and of modes.py. */
+/* setup(numpy, mode): what is needed from NumPy and modes.py. */
 static PyObject *call_setup(PyObject *module, PyObject *args)
 {
     (void)module;
@@ -743,18 +743,18 @@ static PyMethodDef module_methods[] = {
 
 static int module_exec(PyObject *module)
 {
-    if (CallerType) {
+    if (FastPathType) {
         PyErr_SetString(PyExc_ImportError, "the C build serves one copy of the package in one interpreter");
         return -1;
     }
     PyObject *entry = PyType_FromSpec(&entry_spec);
     WatchType = (PyTypeObject *)PyType_FromSpec(&watch_spec);
-    CallerType = (PyTypeObject *)PyType_FromSpec(&caller_spec);
+    FastPathType = (PyTypeObject *)PyType_FromSpec(&fast_path_spec);
     call_name = PyUnicode_InternFromString("_call");
     data_name = PyUnicode_InternFromString("data");
-    if (!entry || !CallerType || !WatchType || !call_name || !data_name
+    if (!entry || !FastPathType || !WatchType || !call_name || !data_name
         || PyModule_AddObjectRef(module, "Watch", (PyObject *)WatchType) < 0
-        || PyModule_AddObjectRef(module, "Caller", (PyObject *)CallerType) < 0)
+        || PyModule_AddObjectRef(module, "FastPath", (PyObject *)FastPathType) < 0)
         return -1;
     int failed = PyModule_AddObjectRef(module, "Entry", entry);
     Py_DECREF(entry);
@@ -772,7 +772,7 @@ static PyModuleDef_Slot module_slots[] = {
 static struct PyModuleDef module_definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "autograd.compiler.run._call",
-    .m_doc = "The way from a Python call to machine code.",
+    .m_doc = "The fast path from a Python call to machine code.",
     .m_methods = module_methods,
     .m_slots = module_slots,
 };

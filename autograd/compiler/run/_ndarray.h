@@ -1,9 +1,9 @@
-/* Arrays of doubles, looked into without NumPy's headers.
+/* Arrays of doubles, read without NumPy's headers.
 
 The fields are those that NumPy's macros read in every extension module, so no version may move them. `trust_arrays`
-compares them with what real arrays say of themselves before anything relies on them. */
+compares them with what real arrays report before anything relies on them. */
 
-#define DOUBLE 12 /* NumPy's numbers for the kind of element, and for what is true of an array */
+#define DOUBLE 12 /* NumPy's numbers for the type of element, and its flags */
 #define CONTIGUOUS 0x0001
 #define ALIGNED 0x0100
 #define WRITEABLE 0x0400
@@ -75,7 +75,7 @@ static bool attribute_is(PyObject *object, const char *name, long expected)
     return same;
 }
 
-/* Whether the fields of a matrix are what it says of itself; none is followed before those in front of it are right. */
+/* Whether the fields of a matrix are what it reports; a pointer is followed only after the fields before it are checked. */
 static bool fields_are_right(PyObject *matrix)
 {
     Py_buffer view;
@@ -106,7 +106,7 @@ static int look_at_matrix(PyObject *numpy, const char *dtype)
     return found;
 }
 
-/* Keep what is needed of NumPy; false if its arrays do not look as described here. */
+/* Keep what is needed from NumPy; false if its arrays do not have the layout described here. */
 static bool trust_arrays(PyObject *numpy)
 {
     ArrayType = (PyTypeObject *)PyObject_GetAttrString(numpy, "ndarray");

@@ -1,6 +1,6 @@
 /* Whether what a function read outside its arguments is still the same; watch.py defines it.
 
-Nothing here runs Python code, but for a key with an `__eq__` of its own in a dict of names. */
+Nothing here runs Python code, except a dict of names that has a key with its own `__eq__`. */
 
 typedef enum { ITEM, ATTRIBUTE, ATTRIBUTES, SLOT, CLASS, CELL, TYPE, FUNCTION, ITEMS, PAIRS, SET, ELEMENTS, PLACES } Where;
 static const char *const PLACE_NAMES[] = {"item", "attribute", "attributes", "slot", "class", "cell",
@@ -83,7 +83,7 @@ static int same_set(PyObject *set, PyObject *found)
     return PyErr_Occurred() ? -1 : same;
 }
 
-/* Whether the elements of an array are those of a copy, which lies in one piece, the last axis fastest. */
+/* Whether the elements of an array equal those of a copy, which is contiguous, the last axis fastest. */
 static bool same_strided(const char **copy, const char *from, size_t size, int ndim, const Py_ssize_t *sides,
                          const Py_ssize_t *strides)
 {
@@ -196,7 +196,7 @@ static int watch_holds(const Watch *watch)
 
 /* ---- the type Watch ---- */
 
-/* Whether the object is of the type that its kind takes for granted. */
+/* Whether the object has the type that its kind requires. */
 static bool fits(const Place *place)
 {
     static const Py_ssize_t COUNTS[] = {1, 1, -1, 1, 1, 1, 1, 3, -1, -1, -1, 3}; /* the most that is found; -1: any number */

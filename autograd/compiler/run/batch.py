@@ -6,7 +6,7 @@ Rows whose guards fail are regrouped: they run on another path, and their result
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ from autograd.compiler.capture.signature import (
 )
 from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_result, tracing
 from autograd.compiler.run import fast_path
-from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
-from autograd.ir.block import CALL, Array, Type
+from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
+from autograd.ir.block import CALL, Array, Type, numbers_in, types_of
 from autograd.ir.builder import LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
 from autograd.rows import rows_of as rows_of_tree
@@ -65,7 +65,7 @@ class Argument(NamedTuple):
     signature : hashable
         What two calls must share to run the same machine code.
     build : callable
-        Makes the argument of the numbers that rows share or, of one that is mapped, of arrays with one row each.
+        Makes the argument of the numbers that rows share or, of one that is mapped, of arrays with rows.
     arrays : list of ndarray
         Of one that is mapped: (n, width) of float64.
     in_arrays : bool
@@ -103,15 +103,18 @@ def _rows_of_array(array: Any, axis: int, path: str) -> Argument:
     moved = np.moveaxis(as_doubles(array, path), axis, 0)
     shape = moved.shape
     flat = moved.reshape(len(moved), -1) if moved.size else np.empty((len(moved), 0))
-    return Argument(
-        Rows(axis, shape[1:]), lambda rows: np.moveaxis(next(rows).reshape(1, *shape[1:]), 0, axis), [flat], True
-    )
+
+    def build(rows: Iterator[Any]) -> Any:
+        given = next(rows)
+        return np.moveaxis(given.reshape(len(given), *shape[1:]), 0, axis)
+
+    return Argument(Rows(axis, shape[1:]), build, [flat], True)
 
 
 def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
     items = list.copy(tree)
     if items and only_floats(items):  # the common case
-        return Argument(Listed((NUMBER,)), lambda given: [next(given).item()], [np.array(items).reshape(-1, 1)])
+        return Argument(Listed((NUMBER,)), lambda given: next(given)[:, 0].tolist(), [np.array(items).reshape(-1, 1)])
     inside = Reader()
     rows = [inside.read(row, path) for row in items]
     signatures = dict.fromkeys([signature for signature, _ in rows])
@@ -120,19 +123,24 @@ def _rows_of_list(tree: list[Any], path: str, reader: Reader) -> Argument:
     reader.kept += inside.kept
     array = np.array(inside.leaves, dtype=float).reshape(len(rows), -1) if rows else np.empty((0, 0))
     build = rows[0][1] if rows else next
-    return Argument(Listed(tuple(signatures)), lambda given: [build(iter(next(given)[0].tolist()))], [array])
+
+    def build_rows(given: Iterator[Any]) -> list[Any]:
+        return [build(iter(row)) for row in next(given).tolist()]
+
+    return Argument(Listed(tuple(signatures)), build_rows, [array])
 
 
 @dataclass
 class Captured:
     """A path with what its results look like."""
 
-    path: Path
+    specialization: Specialization
     row: Any  # the results of one row, where there is one for each
+    shapes: list[tuple[int, ...]]  # of what each row has in the arrays of results
 
 
 class Batch:
-    """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share."""
+    """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share or are."""
 
     def __init__(
         self, function: Function, mapped: Function, argnums: list[Any], options: Options, around: outside.Outsides
@@ -142,10 +150,12 @@ class Batch:
         assert origin is not None
         self.inner, (self.in_axes, self.reduce) = origin.function, origin.parameters
         self.stacks = function is mapped and self.reduce is None
+        outermost = origin_of(function)
+        self.with_value = outermost is not None and outermost.transform == "value_and_grad"
         self.name = getattr(function, "__name__", repr(function))
         self.lock = locks.Lock()
-        self.callers: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
-        self.caller: Any | None = None  # the one for arguments like the last
+        self.fast_paths: dict[Hashable, tuple[Any, Any]] = {}  # signature → what is watched, and the short way or None
+        self.fast_path: Any | None = None  # the one for arguments like the last
         self.parents: list[Value] = []  # what results were computed from, as Values from outside
 
     def call(self, args: tuple[Any, ...]) -> Any:
@@ -157,8 +167,9 @@ class Batch:
 
     def _run(self, args: tuple[Any, ...]) -> Any:
         axes = tuple(self.in_axes) if isinstance(self.in_axes, Sequence) else (self.in_axes,) * len(args)
-        if len(axes) != len(args) or all(axis is None for axis in axes) or self._differentiates_rows(axes):
+        if len(axes) != len(args) or all(axis is None for axis in axes):
             raise NotRowsError
+        by = self._by_rows(axes)
         reader, arguments = Reader(), []
         for k, (arg, axis) in enumerate(zip(args, axes)):
             path = f"argument {k} of {self.name}"
@@ -172,29 +183,37 @@ class Batch:
         counts = {len(array) for array in arrays}
         if len(counts) != 1 or counts == {0}:
             raise NotRowsError
-        call = _Call(self, axes, arguments, arrays, reader, counts.pop())
+        call = _Call(self, axes, arguments, arrays, reader, counts.pop(), by)
         key = tuple([argument.signature for argument in arguments])
         result, state = outside.steadily(lambda: call.run(key))
         if not call.settled:
             state.rows.pop(key, None)  # nothing says which call what was captured would be right for
-            self.callers.pop(key, None)
-            self.caller = None
+            self.fast_paths.pop(key, None)
+            self.fast_path = None
             return result
-        watch, known = state.watch, self.callers.get(key)
+        watch, known = state.watch, self.fast_paths.get(key)
         if known is None or known[0] is not watch:
             first = state.rows[key][0]
-            simple = not first.path.captured_guards and self.options.threads == 1
+            simple = not first.specialization.captured_guards and self.options.threads == 1 and by is None
             row = first.row if self.stacks else None
-            known = self.callers[key] = watch, fast_path.batch_caller(key, first.path, row, watch) if simple else None
-        self.caller = known[1]
+            known = self.fast_paths[key] = (
+                watch,
+                fast_path.for_batch(key, first.specialization, row, watch) if simple else None,
+            )
+        self.fast_path = known[1]
         return result
 
-    def _differentiates_rows(self, axes: Sequence[int | None]) -> bool:
-        for argnums in self.argnums:
-            for i in (argnums,) if isinstance(argnums, int) else argnums:
-                if not -len(axes) <= i < len(axes) or axes[i] is not None:
-                    return True
-        return False
+    def _by_rows(self, axes: Sequence[int | None]) -> list[int] | None:
+        """The arguments by which the gradient is taken, if rows are among them."""
+        chosen = [[argnums] if isinstance(argnums, int) else list(argnums) for argnums in self.argnums]
+        if not all(-len(axes) <= i < len(axes) for numbers in chosen for i in numbers):
+            raise NotRowsError
+        if all(axes[i] is None for numbers in chosen for i in numbers):
+            return None
+        positions = [i % len(axes) for i in chosen[0]]
+        if len(chosen) > 1 or len(set(positions)) < len(positions):
+            raise NotRowsError
+        return positions
 
 
 @dataclass
@@ -207,6 +226,7 @@ class _Call:
     arrays: list[Any]
     reader: Reader
     count: int
+    by: list[int] | None  # the arguments by which the gradient is taken, if rows are among them
     settled: bool = True  # whether what the arguments hold besides their numbers stayed as it was during a capture
 
     def run(self, structure: Hashable) -> tuple[Any, outside.State]:
@@ -218,7 +238,7 @@ class _Call:
             self._capture(versions, 0, 0, around.capturing(state))
         first = versions[0]
         outputs = self._outputs(first, self.count)
-        totals = np.zeros(first.path.sizes[1])
+        totals = np.zeros(first.specialization.sizes[1])
         left: Any = None  # numbers of the rows that are still to run; None: all
         number = 0
         while left is None or len(left):
@@ -226,30 +246,37 @@ class _Call:
                 left = self._run_path(versions[number], left, outputs, totals)
                 number += 1
             elif (known := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
-                self._place(known, int(left[0]), outputs, totals)
+                self._place(first, known, int(left[0]), outputs, totals)
                 left = left[1:]
         return self._result(first, outputs, totals), state
 
-    def _place(self, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
+    def _place(self, captured: Captured, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
         """Put the results of one row where they belong."""
-        if not self.batch.stacks:
-            totals += flat(results)
-            return
-        for out, numbers in zip(outputs, results):
-            out[row] = np.reshape(numbers, out.shape[1:])
+        arrays = iter(outputs)
+        sums: list[float] = []
+        for kind, numbers in zip(self._output_types(captured), results):
+            if _is_given(kind):
+                out = next(arrays)
+                out[row] = np.reshape(numbers, out.shape[1:])
+            else:
+                sums += flat([numbers])
+        totals += sums
+
+    @staticmethod
+    def _output_types(captured: Captured) -> list[Type]:
+        program = captured.specialization.captured
+        types = types_of(program)
+        return [types[o] for o in program.outputs]
 
     def _outputs(self, captured: Captured, count: int) -> list[Any]:
-        """One array for each leaf of a row's result, or one matrix."""
-        if not self.batch.stacks:
-            return []
-        leaves, _ = flatten(captured.row, arrays=True)
-        return [np.empty((count, *getattr(leaf, "shape", ()))) for leaf in leaves]
+        """One array for each result that every row has."""
+        return [np.empty((count, *shape)) for shape in captured.shapes]
 
     def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
         count = self.count if left is None else len(left)
         targets = outputs if left is None else self._outputs(captured, count)
-        failed = np.zeros(count if captured.path.captured_guards else 0, dtype=np.uint8)
+        failed = np.zeros(count if captured.specialization.captured_guards else 0, dtype=np.uint8)
         for part in self._in_threads(captured, arrays, targets, failed, count):
             totals += part
         wrong = np.flatnonzero(failed)
@@ -272,7 +299,7 @@ class _Call:
             return [job.result() for job in jobs]
 
     def _run_part(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
-        path = captured.path
+        specialization = captured.specialization
         table = [count]
         for array in arrays:
             row, column = array.strides
@@ -285,13 +312,13 @@ class _Call:
             table += (base, row, 8)
         table.append(failed.ctypes.data + start)
         buffer = np.array(table, dtype=np.int64)
-        frame = path.frame()
-        given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in path.leaves]]
+        frame = specialization.frame()
+        given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in specialization.leaves]]
         frame.numbers[: len(given)] = given
         frame.block[1] = buffer.ctypes.data
-        _, error = path.attempt(frame)
-        totals = frame.results.copy()[: path.sizes[1]]
-        path.pool.append(frame)
+        _, error = specialization.attempt(frame)
+        totals = frame.results.copy()[: specialization.sizes[1]]
+        specialization.pool.append(frame)
         if error is not None:
             self._raise(error, captured, arrays, failed[start : start + count], start)
         return totals
@@ -310,13 +337,31 @@ class _Call:
             self._run_part(captured, rows, self._outputs(captured, len(held)), np.zeros_like(failed), len(held), 0)
 
     def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
+        if self.by is not None:
+            return self._gradient(self.by, iter(totals.tolist()), iter(outputs))
         if not self.batch.stacks:
-            return captured.path.rebuild(totals.tolist())
+            return captured.specialization.rebuild(totals.tolist())
         if any(argument.in_arrays for argument in self.arguments):
             return flatten(captured.row, arrays=True)[1](outputs)
         rebuild = flatten(captured.row)[1]
         columns = [out.reshape(self.count, -1) for out in [np.empty((self.count, 0)), *outputs]]
         return [rebuild(row) for row in np.concatenate(columns, axis=1).tolist()]
+
+    def _gradient(self, by: Sequence[int], numbers: Iterator[float], arrays: Iterator[Any]) -> Any:
+        """A gradient by rows, with the value if it was asked for."""
+        value = next(numbers) if self.batch.with_value else None
+        parts = []
+        for i in by:
+            argument = self.arguments[i]
+            if self.axes[i] is None:
+                parts.append(argument.build(numbers))
+            else:
+                widths = [array.shape[1] for array in argument.arrays]
+                given = [next(arrays).reshape(self.count, w) if w else np.empty((self.count, 0)) for w in widths]
+                parts.append(argument.build(iter(given)))
+        (argnums,) = self.batch.argnums
+        gradient = parts[0] if isinstance(argnums, int) else tuple(parts)
+        return (value, gradient) if self.batch.with_value else gradient
 
     # ---- capture -------------------------------------------------------------------------------------------
 
@@ -344,7 +389,8 @@ class _Call:
                     outputs, template = trace.stacked, None
                 else:
                     leaves, rebuild = flatten_result(batch.function(*args))
-                    outputs, template = trace.outputs(leaves), rebuild([0.0] * len(leaves))
+                    outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
+                    template = rebuild([0.0] * len(leaves))
             if versions and read(trace.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
             self.settled = self.settled and self.reader.settled()
@@ -354,17 +400,37 @@ class _Call:
                 raise ValuesOutsideError
             closed = [leaf for leaf, _ in trace.leaf_inputs]
             program = finish(trace, outputs)
-            paths = [captured.path for captured in versions]
-            same = same_branches(program, paths)
+            specializations = [captured.specialization for captured in versions]
+            same = same_branches(program, specializations)
             if same is not None and same.options.accurate:
                 return evaluate(program, trace.given, {CALL: 1})[0]
-            options = options_for(same, paths, batch.options, "the map")
+            options = options_for(same, specializations, batch.options, "the map")
             call = Call(tuple([argument.signature for argument in self.arguments]), ())
             names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
-            path = Path(program, template, options, closed, parents, names, story)
-            versions.append(Captured(path, trace.row))
+            specialization = Specialization(program, template, options, closed, parents, names, story)
+            shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if _is_given(k)]
+            if batch.stacks:
+                shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
+            versions.append(Captured(specialization, trace.row, shapes))
             return None
+
+    def _row_outputs(self, trace: Trace, leaves: Sequence[Any]) -> list[int]:
+        """The outputs of a gradient by rows: the same kinds of them for every branch."""
+        assert self.by is not None
+        at = 1 if self.batch.with_value else 0
+        outputs = trace.outputs(leaves[:at])
+        for i in self.by:
+            argument = self.arguments[i]
+            if self.axes[i] is None:
+                size = numbers_in(types_of_numbers(argument.signature))
+                outputs += trace.outputs(leaves[at : at + size])
+                at += size
+                continue
+            for width in [array.shape[1] for array in argument.arrays if array.shape[1]]:
+                outputs.append(_row_output(trace, leaves[at : at + width]))
+                at += width
+        return outputs
 
     def _shared_types(self) -> list[Type]:
         """The types of the inputs that are the same for all rows."""
@@ -450,6 +516,29 @@ def _parts(child: Trace, row: Any) -> list[int]:
         leaves, numbers = numbers[:size], numbers[size:]
         found.append(child.array_of(leaves, Array((size,))) if is_array(part) and size else child.place(leaves[0]))
     return found
+
+
+def _is_given(kind: Type) -> bool:
+    """Whether every row of the call has such a result."""
+    return isinstance(kind, Array) and CALL in kind.shape
+
+
+def _row_shape(kind: Type) -> tuple[int, ...]:
+    """What each row of the call has in an array."""
+    return tuple([int(extent) for extent in kind.shape[1:]]) if isinstance(kind, Array) else ()
+
+
+def _row_output(trace: Trace, leaves: Sequence[Any]) -> int:
+    """The array of what rows have here; zeros if nothing depends on them."""
+    found = trace.outputs(leaves)
+    if len(found) == 1 and _is_given(trace.type_of(found[0])):
+        return found[0]
+    if any(x != 0.0 for x in leaves if not isinstance(x, Value)) or any(isinstance(x, Value) for x in leaves):
+        raise NotRowsError
+    made = LoopBuilder(trace, body := trace.inner(), CALL)
+    zeros = [body.constant(0.0)] * len(leaves)
+    row = body.emit("pack", tuple(zeros), (len(zeros),)) if len(zeros) > 1 else zeros[0]
+    return trace.emit("item", (made.finish([], [(row, "each")]),), 0)
 
 
 def find(function: Function, options: Options, around: outside.Outsides) -> Batch | None:

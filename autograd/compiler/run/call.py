@@ -1,4 +1,4 @@
-"""`jit`: what a user calls. Finds the machine code for a call, or captures and compiles it."""
+"""`jit`, which users call: finds the machine code for a call, or captures the function and compiles it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from autograd.compiler.capture.trace import (
     tracing,
 )
 from autograd.compiler.capture.walk import Read
-from autograd.compiler.machine import native
+from autograd.compiler.machine import llvm
 from autograd.compiler.run import batch, fast_path, pickling
 from autograd.compiler.run.derived import Derived
-from autograd.compiler.run.specialization import Options, Path, Story, options_for, same_branches
+from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
 from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
@@ -46,89 +46,90 @@ from autograd.value import Value, _node
 Function = Callable[..., Any]
 
 
-MOST_NAMES = 10_000  # arguments' numbers that have names in a printed program
-MOST_CAPTURES = 64  # with derivatives by Values that are kept, besides those of paths that are still there
-SAME = 1e-9  # relative: what two programs for the same rows may differ by in rounding
-LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes whether they are asked for or not
+MOST_NAMES = 10_000  # if the arguments have more numbers than this, a printed program has no names for them
+MOST_CAPTURES = 64  # with derivatives by Values that are kept, besides those whose specializations still exist
+SAME = 1e-9  # relative: rounding differences that two programs for the same rows may have
+LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes in any case, asked for or not
 
 
 class Version:
-    """The paths that were compiled for one structure of arguments, and one state of what is read outside them."""
+    """The specializations compiled for one signature of the arguments and one state of what is read outside them."""
 
     def __init__(self, owner: Compiled, outside: outside.Outside, state: outside.State) -> None:
         self.owner, self.outside, self.state = owner, outside, state
-        self.paths: list[Path] = []
-        self.callers: dict[tuple[Path, Any], Any] = {}  # the short way for each of them, or None
-        self.after: dict[tuple[int, int], int] = {}  # (path, guard that failed) → the path to try then
+        self.specializations: list[Specialization] = []
+        self.fast_paths: dict[tuple[Specialization, Any], Any] = {}  # the fast path of each, or None
+        self.after: dict[tuple[int, int], int] = {}  # (number, guard that failed) → the number to try then
         self.current = 0
 
-    def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Path, list[float]]:
-        """The path that holds for these arguments, and its results."""
+    def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Specialization, list[float]]:
+        """The specialization whose guards hold for these arguments, and its results."""
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
-        if not self.paths:
+        if not self.specializations:
             self.capture(arguments, given, 0)
         at = self.current
         tried: list[tuple[int, int]] = []
         while True:
-            path = self.paths[at]
-            frame = path.frame()
+            specialization = self.specializations[at]
+            frame = specialization.frame()
             frame.inputs[: len(given)] = given
-            for i, leaf in enumerate(path.leaves, len(given)):
+            for i, leaf in enumerate(specialization.leaves, len(given)):
                 frame.inputs[i] = leaf.data
-            failed = path.run(frame)
-            outputs: list[float] = frame.outputs[: path.sizes[1]]
-            path.pool.append(frame)
+            failed = specialization.run(frame)
+            outputs: list[float] = frame.outputs[: specialization.sizes[1]]
+            specialization.pool.append(frame)
             if not failed:
-                if path.options == self.owner.options:  # what is there for a few inputs only is not tried first
+                if specialization.options == self.owner.options:  # code for a few inputs only is not tried first
                     self.current = at
-                return path, outputs
+                return specialization, outputs
             tried.append((at, failed))
             following = self.after.get((at, failed))
             if following is None or any(following == number for number, _ in tried):
-                following = next((i for i in range(len(self.paths)) if all(i != number for number, _ in tried)), None)
+                numbers = range(len(self.specializations))
+                following = next((i for i in numbers if all(i != number for number, _ in tried)), None)
             if following is None:
                 following, known = self.capture(arguments, given, len(tried))
                 if known is not None:
-                    return self.paths[following], known
+                    return self.specializations[following], known
                 self.after[at, failed] = following
             at = following
 
     def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
-        """Capture and compile the path that these arguments take: its number.
+        """Capture and compile a specialization for these arguments; return its number.
 
-        If another thread has made a path since so many were tried, the number of that one: it may be the same. Where
-        no machine code takes that path for these arguments, also the results.
+        If another thread has added one since `tried` were tried, return that one's number: it may be the same. If no
+        machine code takes the right branches for these arguments, return the results as well.
         """
         owner = self.owner
         with owner.lock:
-            if len(self.paths) > tried:
+            if len(self.specializations) > tried:
                 return tried, None
             with self.outside.capturing(self.state):
                 captured = capture(owner.function, arguments, given)
-            same = same_branches(captured.program, self.paths)
+            same = same_branches(captured.program, self.specializations)
             if same is not None and same.options.accurate:
-                return self.paths.index(same), flat(evaluate(captured.program, captured.numbers)[0])
-            path = captured.compiled(options_for(same, self.paths, owner.options, owner.__name__))
-            self.paths.append(path)
-            if not arguments.settled():  # nothing says which call this path would be right for
+                return self.specializations.index(same), flat(evaluate(captured.program, captured.numbers)[0])
+            specialization = captured.compiled(options_for(same, self.specializations, owner.options, owner.__name__))
+            self.specializations.append(specialization)
+            if not arguments.settled():  # it is not known for which later call this would be right
                 self.state.versions.pop(arguments.signature, None)
-                self.callers = {**self.callers, (path, self.state.watch): None}
-            return len(self.paths) - 1, None
+                self.fast_paths = {**self.fast_paths, (specialization, self.state.watch): None}
+            return len(self.specializations) - 1, None
 
-    def caller(self, reading: Reading, path: Path) -> Any | None:
-        """The short way for arguments of this structure on a path."""
+    def fast_path(self, reading: Reading, specialization: Specialization) -> Any | None:
+        """The fast path of a specialization, for arguments of this signature; None if it has none."""
         watch = self.state.watch
-        if (path, watch) not in self.callers:
-            kept = {key: caller for key, caller in self.callers.items() if key[1] is watch}
-            same = path.options == self.owner.options  # else it serves few inputs, which other code gets wrong
-            new = fast_path.caller(reading.signature.args, path, watch) if same else None
-            self.callers = {**kept, (path, watch): new}
-        return self.callers.get((path, watch))
+        if (specialization, watch) not in self.fast_paths:
+            kept = {key: fast for key, fast in self.fast_paths.items() if key[1] is watch}
+            usual = specialization.options == self.owner.options  # else it is for the few inputs that need it
+            new = fast_path.for_call(reading.signature.args, specialization, watch) if usual else None
+            self.fast_paths = {**kept, (specialization, watch): new}
+        return self.fast_paths.get((specialization, watch))
 
 
 @dataclass
 class Capture:
-    """What a function did on tracers: what a `Path` is made of, and the numbers of the program's inputs."""
+    """What a function did on tracers: the parts of a `Specialization`, and the numbers of the program's inputs."""
 
     program: Program
     numbers: Sequence[float]
@@ -138,9 +139,9 @@ class Capture:
     names: Sequence[str]
     story: Story
 
-    def compiled(self, options: Options) -> Path:
+    def compiled(self, options: Options) -> Specialization:
         """Compile it."""
-        return Path(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
+        return Specialization(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
 
 
 def capture(function: Function, arguments: Reading, given: Sequence[float]) -> Capture:
@@ -168,67 +169,70 @@ def _trace(function: Function, arguments: Reading, given: Sequence[float], maps:
 
 
 class Compiled(c_build.Entry):
-    """A function that runs as machine code; what `jit` returns."""
+    """A function that runs as machine code; `jit` returns it."""
 
-    def __init__(self, function: Function, options: Options, lowers: bool = False) -> None:
+    def __init__(self, function: Function, options: Options, returns_floats: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", repr(function))
         origin = origin_of(function)
-        self.lowers = lowers or (origin is not None and origin.transform != "vmap")  # plain numbers give plain numbers
+        # As in eager code: a gradient of plain numbers is plain numbers.
+        self.returns_floats = returns_floats or (origin is not None and origin.transform != "vmap")
         self.function = function
         self.options = options
         self.lock = locks.Lock()
         self.outside = outside.Outsides(function, self.__name__)
         self.batch = batch.find(function, options, self.outside)
-        self._derived: dict[bool, Derived] = {}  # rows with derivatives by Values outside; by whether in a transform
-        self._closes = False  # whether results were Values because the function closes over some
-        self._rows: dict[tuple[tuple[int, ...], bool], _WithRows] = {}
+        self._derived: dict[
+            bool, Derived
+        ] = {}  # a batch with derivatives by Values from outside; key: inside a transform?
+        self._closes = False  # whether results were Values because the function closes over Values
+        self._differentiated: dict[tuple[tuple[int, ...], bool], _WithDerivatives] = {}
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """As a method: the instance is the first argument."""
+        """The method of an instance, which becomes the first argument."""
         return self if instance is None else MethodType(self, instance)
 
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """Call the function the general way: with any arguments, in any mode."""
+        """The slow path: call the function with any arguments, in any mode."""
         mode = current_mode()
         if mode is not None and mode.anomaly:
-            return self.function(*args, **keywords)  # node by node, so that the first bad one is found
+            return self.function(*args, **keywords)  # node by node: that finds the first bad node
         if is_capturing():
             return self.function(*args, **keywords)  # inlined into the program around it
         if self.batch is not None and not keywords:
             try:
                 result = self._batched(self.batch, args)
             except batch.RaggedRowsError:
-                return self.function(*args)  # results of several shapes are not for arrays
+                return self.function(*args)  # results of several shapes do not fit into arrays
             if result is not NotImplemented:
                 return result
         if self._closes and not keywords and (mode is None or mode.recording):
             kept = [_kept(arg) for arg in args]
-            result = self._with_rows(())(*kept)
+            result = self._with_derivatives(())(*kept)
             if result is not _VALUES_AMONG_ARGUMENTS:
-                return self._nodes_with_rows(result, kept, (), ())
+                return self._nodes_with_derivatives(result, kept, (), ())
         reading = read_call(self.__name__, args, keywords)
         if not only_floats(reading.leaves):
             return self._on_values(reading)
-        version, path, outputs = self._numbers(reading)
-        if path.parents and not self.lowers:
+        version, specialization, outputs = self._numbers(reading)
+        if specialization.parents and not self.returns_floats:
             self._closes = True
             return self._on_values(reading)
-        if not keywords and (caller := version.caller(reading, path)) is not None:
-            self.prefer(caller)
-        return path.rebuild(outputs)
+        if not keywords and (fast := version.fast_path(reading, specialization)) is not None:
+            self.prefer(fast)
+        return specialization.rebuild(outputs)
 
     def _batched(self, rows: batch.Batch, args: tuple[Any, ...]) -> Any:
-        """The result of a map over rows, or NotImplemented where the general way must take the call."""
-        inside = inside_transform.get()  # as for `_with_rows`
+        """The result of a map over rows, or NotImplemented if the call needs the slow path."""
+        inside = inside_transform.get()  # as for `_with_derivatives`
         if inside not in self._derived:
             try:
                 result = rows.call(args)
             except batch.ValuesOutsideError:
                 self._derived[inside] = Derived(rows)
             else:
-                if result is not NotImplemented and (caller := rows.caller) is not None:
-                    self.prefer(caller)
+                if result is not NotImplemented and (fast := rows.fast_path) is not None:
+                    self.prefer(fast)
                 return result
         kept = tuple([_kept(arg) for arg in args])
         found = self._derived[inside].call(kept)
@@ -246,17 +250,17 @@ class Compiled(c_build.Entry):
                 version = state.versions.setdefault(structure, Version(self, around, state))
         return version
 
-    def _numbers(self, reading: Reading) -> tuple[Version, Path, list[float]]:
-        """The version and its path that hold for these arguments, and the results' numbers."""
+    def _numbers(self, reading: Reading) -> tuple[Version, Specialization, list[float]]:
+        """The version and the specialization that are valid for these arguments, and the numbers of the results."""
 
-        def run() -> tuple[Version, Path, list[float]]:
+        def run() -> tuple[Version, Specialization, list[float]]:
             version = self._version(reading.signature)
             return version, *version.numbers(reading, reading.leaves)
 
         return outside.steadily(run)
 
     def __copy__(self) -> Compiled:
-        """A compiled function is itself, as a function is."""
+        """A copy of a compiled function is the function itself, as for any function."""
         return self
 
     def __deepcopy__(self, memo: object) -> Compiled:
@@ -268,65 +272,67 @@ class Compiled(c_build.Entry):
         for state in self.outside.states():  # other threads may add to the originals while the copies are pickled
             tokens = state.portable()
             if tokens is not None or pickling.is_lost(packed):
-                versions = {key: (list(v.paths), dict(v.after)) for key, v in list(state.versions.items())}
+                versions = {key: (list(v.specializations), dict(v.after)) for key, v in list(state.versions.items())}
                 states.append((tokens, versions, {key: list(rows) for key, rows in list(state.rows.items())}))
-        return _restore, (packed, self.options, self.lowers, states)
+        return _restore, (packed, self.options, self.returns_floats, states)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
     def nodes(self, *args: Any, **keywords: Any) -> Any:
-        """The result as Values that can be differentiated again, whatever the arguments are."""
+        """The result as Values that can be differentiated again, for any arguments."""
         return self._on_values(read_call(self.__name__, args, keywords), keep_graph=True)
 
     def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
-        """Nodes with their own local derivatives, by every Value that flows in."""
+        """The result as nodes, with their local derivatives by every Value that flows in."""
         leaves = reading.leaves
         active = tuple([i for i, x in enumerate(leaves) if isinstance(x, Value)])
         mode = current_mode()
         recording = mode is None or mode.recording
-        keep_graph = keep_graph or not self.lowers or inside_transform.get()
+        keep_graph = keep_graph or not self.returns_floats or inside_transform.get()
         if not recording or not keep_graph:
-            _, path, outputs = self._numbers(reading)
+            _, specialization, outputs = self._numbers(reading)
             if not recording:
-                return path.rebuild([Value(y) for y in outputs])
-            if len(outputs) * (len(active) + len(path.parents)) > LARGEST_JACOBIAN:
-                call = Call(self.__name__, path.captured, leaves, path.leaves)
-                return path.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
+                return specialization.rebuild([Value(y) for y in outputs])
+            if len(outputs) * (len(active) + len(specialization.parents)) > LARGEST_JACOBIAN:
+                call = Call(self.__name__, specialization.captured, leaves, specialization.leaves)
+                return specialization.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
         numbers = [x if type(x) is float else x.data for x in leaves]
         args, keywords = reading.rebuild(numbers)
-        found = self._with_rows(active)(*args, **keywords)
-        return self._nodes_with_rows(found, numbers, active, [leaves[i] for i in active])
+        found = self._with_derivatives(active)(*args, **keywords)
+        return self._nodes_with_derivatives(found, numbers, active, [leaves[i] for i in active])
 
-    def _nodes_with_rows(self, found: Any, numbers: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
-        """The result as nodes, from what `_with_rows` returns; `numbers` are the arguments as they were."""
+    def _nodes_with_derivatives(self, found: Any, numbers: Any, active: tuple[int, ...], given: Sequence[Value]) -> Any:
+        """The result as nodes, from what `_with_derivatives` returns; `numbers` are the arguments as they were."""
         number, result, rows, closed = found
-        recorded = self._with_rows(active).recorded(int(number))
+        recorded = self._with_derivatives(active).recorded(int(number))
         operands = (*map(grown, given), *recorded.closed)
         return _nodes(result, rows, _Call(recorded.again, numbers, closed), operands)
 
-    def _with_rows(self, active: tuple[int, ...]) -> _WithRows:
-        """The compiled function that returns its result with the local derivatives by some of the arguments' leaves."""
-        key = active, inside_transform.get()  # a function that copies a Value has other derivatives inside
-        if key not in self._rows:
+    def _with_derivatives(self, active: tuple[int, ...]) -> _WithDerivatives:
+        """The compiled function that returns its result and the local derivatives by some leaves of the arguments."""
+        key = active, inside_transform.get()  # inside a transform, a copy of a Value keeps its derivative
+        if key not in self._differentiated:
             with self.lock:
-                self._rows.setdefault(key, _WithRows(self, active))
-        return self._rows[key]
+                self._differentiated.setdefault(key, _WithDerivatives(self, active))
+        return self._differentiated[key]
 
-    # ---- a look inside ---------------------------------------------------------------------------------------
+    # ---- inspection ------------------------------------------------------------------------------------------
 
-    def paths(self) -> list[Path]:
-        """All that has been compiled."""
+    def paths(self) -> list[Specialization]:
+        """All specializations that have been compiled: each is one path through the branches of the function."""
         states = self.outside.states()
-        found = [path for state in states for version in list(state.versions.values()) for path in version.paths]
-        found += [captured.path for state in states for rows in list(state.rows.values()) for captured in rows]
-        return found + [path for derived in list(self._derived.values()) for path in derived.paths()]
+        found = [
+            one for state in states for version in list(state.versions.values()) for one in version.specializations
+        ]
+        found += [one.specialization for state in states for rows in list(state.rows.values()) for one in rows]
+        return found + [one for derived in list(self._derived.values()) for one in derived.specializations()]
 
     def reads(self) -> list[Read]:
-        """What the function reads outside its arguments, as it is now, and whether changes of it are noticed.
+        """What the function reads outside its arguments now, and whether a change of it is noticed.
 
-        Values are read afresh at every call; of everything else that is `watched` a change makes the next call trace
-        the function again. What is not watched must not change: containers that are too large or that the function
-        itself changes, objects of C extensions, clocks and files.
+        Values are read afresh at every call. If anything else that is `watched` changes, the next call traces the
+        function again. The rest must not change: containers that are too large or that the function itself changes,
+        objects of C extensions, clocks and files.
 
         Examples
         --------
@@ -344,53 +350,55 @@ class Compiled(c_build.Entry):
         """
         return self.outside.reads()
 
-    def _some(self) -> list[Path]:
+    def _some(self) -> list[Specialization]:
         found = self.paths()
         if not found:
             raise ValueError(f"{self.__name__} has not been compiled yet: call it once")
         return found
 
     def program(self) -> str:
-        """The instructions of every path, as compiled."""
-        return "\n\n".join(path.text() for path in self._some())
+        """The program of every specialization, as compiled."""
+        return "\n\n".join(one.text() for one in self._some())
 
     def llvm_ir(self) -> str:
-        """The text in LLVM's language of every path."""
-        return "\n\n".join(path.module().text() for path in self._some())
+        """The LLVM IR of every specialization."""
+        return "\n\n".join(one.module().text() for one in self._some())
 
     def assembly(self) -> str:
-        """The machine code of every path, as text."""
-        return "\n\n".join(native.assembly(path.module()) for path in self._some())
+        """The machine code of every specialization, in assembly language."""
+        return "\n\n".join(llvm.assembly(one.module()) for one in self._some())
 
     def stats(self) -> dict[str, Any]:
-        """Instructions after each stage, lanes, paths, maps that were unrolled and why; compile seconds and bytes.
+        """Figures about what was compiled.
 
-        The last two include those of nodes' derivatives.
+        ``"instructions"`` has their number after each stage, for each specialization, and ``"paths"`` the number of
+        specializations; ``"unrolled"`` says which maps were unrolled and why. The seconds and the bytes of code
+        include those of the derivatives of nodes.
         """
         found = self._some()
-        everything = found + [path for rows in list(self._rows.values()) for path in rows.paths()]
+        everything = found + [one for function in list(self._differentiated.values()) for one in function.paths()]
         return {
-            "instructions": [dict(path.counts) for path in found],
-            "lanes": native.lanes(),
+            "instructions": [dict(one.counts) for one in found],
+            "lanes": llvm.lanes(),
             "paths": len(found),
-            "unrolled": list(dict.fromkeys(reason for path in found for reason in path.story.reasons())),
-            "compile_seconds": sum(path.seconds for path in everything),
-            "code_bytes": sum(path.code.code_bytes for path in everything),
-            "work_bytes": sum(path.code.work for path in found),
+            "unrolled": list(dict.fromkeys(reason for one in found for reason in one.story.reasons())),
+            "compile_seconds": sum(one.seconds for one in everything),
+            "code_bytes": sum(one.code.code_bytes for one in everything),
+            "work_bytes": sum(one.code.work for one in found),
         }
 
 
-def _restore(packed: Any, options: Options, lowers: bool, states: Any) -> Compiled:
-    """What pickle calls: the programs travelled, the machine code is made anew."""
-    compiled = Compiled(pickling.unpack(packed), options, lowers)
+def _restore(packed: Any, options: Options, returns_floats: bool, states: Any) -> Compiled:
+    """Called by pickle: the programs come from the pickle, the machine code is made again."""
+    compiled = Compiled(pickling.unpack(packed), options, returns_floats)
     lost = pickling.is_lost(packed)  # it cannot be traced again, so it has one state
     for tokens, versions, rows in states:
-        for key, (paths, after) in versions.items():
+        for key, (specializations, after) in versions.items():
             around = compiled.outside.of(key)
             state = around.adopt(None if lost else tokens)
             version = state.versions.setdefault(key, Version(compiled, around, state))
-            if not version.paths:
-                version.paths, version.after = paths, after
+            if not version.specializations:
+                version.specializations, version.after = specializations, after
         for key, captured in rows.items():
             compiled.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
     return compiled
@@ -399,13 +407,13 @@ def _restore(packed: Any, options: Options, lowers: bool, states: Any) -> Compil
 _VALUES_AMONG_ARGUMENTS = object()
 
 
-class _WithRows(Compiled):
+class _WithDerivatives(Compiled):
     """A compiled function with the derivatives of its results by some leaves and by what it closes over.
 
-    It returns the number of the capture, the result, the row of derivatives for each number of it, and the
+    It returns the number of the capture, the result, for each number of it the row of its derivatives, and the
     numbers that it read from outside.
-    A node of its result keeps the captured program: higher derivatives do not run the function again, so they do not
-    see what has changed since.
+    A node of its result keeps the captured program. Higher derivatives do not run the function again, so later changes
+    have no effect on them.
     """
 
     def __init__(self, owner: Compiled, active: tuple[int, ...]) -> None:
@@ -415,8 +423,8 @@ class _WithRows(Compiled):
         self.found: dict[int, _Recorded] = {}  # capture → what its nodes keep
         captures = count()
 
-        def with_rows(*args: Any, **keywords: Any) -> Any:
-            result, rows, closed = _rows_of(owner.function, (args, keywords), active)
+        def with_derivatives(*args: Any, **keywords: Any) -> Any:
+            result, rows, closed = _results_with_derivatives(owner.function, (args, keywords), active)
             number = next(captures)
             self.closed[number] = closed
             trace = current_trace()
@@ -424,38 +432,40 @@ class _WithRows(Compiled):
             numbers = [trace.read(leaf) for leaf, _ in trace.leaf_inputs]
             return float(number), result, rows, make_array(numbers, (len(numbers),))
 
-        with_rows.__name__ = f"{owner.__name__} with derivatives"
-        super().__init__(with_rows, owner.options, lowers=True)
+        with_derivatives.__name__ = f"{owner.__name__} with derivatives"
+        super().__init__(with_derivatives, owner.options, returns_floats=True)
 
     def recorded(self, number: int) -> _Recorded:
         """The capture of this number, ready for a graph."""
         return self.found[number]
 
-    def _numbers(self, reading: Reading) -> tuple[Version, Path, list[float]]:
-        version, path, outputs = super()._numbers(reading)
+    def _numbers(self, reading: Reading) -> tuple[Version, Specialization, list[float]]:
+        version, specialization, outputs = super()._numbers(reading)
         number = int(outputs[0])
         with self.lock:
             if number not in self.found:
-                self.found[number] = self._record(path, self.closed.pop(number))
-                if len(self.found) > MOST_CAPTURES:  # a function that is traced again and again leaves nothing behind
-                    live = {id(path) for path in self.paths()}
-                    self.found = {k: found for k, found in self.found.items() if k == number or id(found.path) in live}
-        return version, path, outputs
+                self.found[number] = self._record(specialization, self.closed.pop(number))
+                if len(self.found) > MOST_CAPTURES:  # a function that is traced often leaves nothing behind
+                    live = {id(one) for one in self.paths()}
+                    self.found = {k: x for k, x in self.found.items() if k == number or id(x.specialization) in live}
+        return version, specialization, outputs
 
-    def _record(self, path: Path, closed: list[Value]) -> _Recorded:
-        program = with_numbers_only(path.captured)
-        place = {x: i for i, x in enumerate(path.leaves, path.sizes[0] - len(path.leaves))}
+    def _record(self, specialization: Specialization, closed: list[Value]) -> _Recorded:
+        program, leaves = with_numbers_only(specialization.captured), specialization.leaves
+        place = {x: i for i, x in enumerate(leaves, specialization.sizes[0] - len(leaves))}
         operands = (*self.active, *[place[x] for x in closed])
         for x in closed:
             grown(x)
-        return _Recorded(path, _Again(self.name, program, operands, len(path.leaves), self.options), closed)
+        return _Recorded(specialization, _Again(self.name, program, operands, len(leaves), self.options), closed)
 
     def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
         return super()._on_values(reading, True) if keep_graph else _VALUES_AMONG_ARGUMENTS
 
 
-def _rows_of(function: Function, arguments: Any, active: Sequence[int]) -> tuple[Any, list[list[Any]], list[Value]]:
-    """Of a function being captured: the result, its derivatives, and the Values from outside that it has some by."""
+def _results_with_derivatives(
+    function: Function, arguments: Any, active: Sequence[int]
+) -> tuple[Any, list[list[Any]], list[Value]]:
+    """Of a function during its capture: the result, its derivatives, and the Values from outside in these."""
     inputs, _ = flatten(arguments)
     result = function(*arguments[0], **arguments[1])
     results, _ = flatten_result(result)
@@ -469,15 +479,15 @@ def _rows_of(function: Function, arguments: Any, active: Sequence[int]) -> tuple
 
 
 class _Again:
-    """What a compiled function with its derivatives did, as a program that can be run again, on any numbers.
+    """What a compiled function with its derivatives did: a program that can run again, on any numbers.
 
     Attributes
     ----------
     program : Program
-        Its first output is not of interest; then follow the results, for each of them its row of derivatives, and
-        the `closed` inputs, those from outside.
+        Its first output is ignored. Then follow the results, the row of derivatives of each result, and the `closed`
+        inputs, which come from outside.
     operands : tuple of int
-        Which of the program's inputs the derivatives are by.
+        The inputs of the program by which the derivatives are taken.
     """
 
     def __init__(self, name: str, program: Program, operands: tuple[int, ...], closed: int, options: Options) -> None:
@@ -501,7 +511,7 @@ class _Again:
             return replay(self.program, inputs, outputs)
 
         again.__name__ = self.name
-        return Compiled(again, self.options, lowers=True)
+        return Compiled(again, self.options, returns_floats=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Again, (self.name, self.program, self.operands, self.closed, self.options)
@@ -509,9 +519,9 @@ class _Again:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """A capture of a compiled function with its derivatives, and the Values from outside that it has some by."""
+    """A capture of a compiled function with its derivatives, and the Values from outside in these."""
 
-    path: Path
+    specialization: Specialization
     again: _Again
     closed: Sequence[Value]
 
@@ -562,7 +572,7 @@ class _Call:
 
 
 class _BatchCall:
-    """A call of a map over rows that closes over Values: its program is captured when something asks for it."""
+    """A call of a map over rows that closes over Values: its program is captured when it is first needed."""
 
     def __init__(self, compiled: Compiled, arguments: Any, result: Any, closed: Sequence[Value]) -> None:
         self.compiled, self.arguments, self.result, self.closed = compiled, arguments, result, closed
@@ -570,7 +580,7 @@ class _BatchCall:
 
     @functools.cached_property
     def _program(self) -> tuple[_Call, list[int]]:
-        """The call of the program, and where its operands are among those of the nodes.
+        """The call of the program, and the places of its operands among those of the nodes.
 
         Raises
         ------
@@ -579,8 +589,8 @@ class _BatchCall:
         """
         for x, before in zip(self.closed, self.before):
             _refuse_change(self.name, before, x)
-        with_rows = self.compiled._with_rows(())
-        number, result, _, numbers = Context().run(with_rows, *self.arguments)  # at the top level, in no mode
+        with_derivatives = self.compiled._with_derivatives(())
+        number, result, _, numbers = Context().run(with_derivatives, *self.arguments)  # at the top level, in no mode
         for old, new in zip(flatten(self.result)[0], flatten(result)[0]):
             if not (isclose(old, new, rel_tol=SAME) or old != old):
                 raise ValueError(
@@ -588,7 +598,7 @@ class _BatchCall:
                     "derivative or for other operands: something that it reads has changed since. Differentiate before "
                     "changing it, or make it an argument"
                 )
-        recorded = with_rows.recorded(int(number))
+        recorded = with_derivatives.recorded(int(number))
         place = {id(x): k for k, x in enumerate(self.closed)}
         return _Call(recorded.again, self.arguments, numbers), [place[id(x)] for x in recorded.closed]
 
@@ -624,7 +634,7 @@ def _refuse_change(name: str, before: float, now: Any) -> None:
 
 
 def _kept(argument: Any) -> Any:
-    """An argument as it is now; Values stay the same ones."""
+    """A copy of an argument as it is now; Values are not copied."""
     return argument.copy() if is_array(argument) else Snapshot().tree(argument)
 
 
@@ -638,7 +648,7 @@ def _nodes(result: Any, rows: Sequence[Sequence[float] | None], call: Any, opera
 
 
 class _Compiled(CallRule):
-    """The row of a node that stands for one number of a compiled function's result."""
+    """The rule of a node that stands for one number of a compiled function's result."""
 
     __slots__ = ()
     kind = "jit"
@@ -670,35 +680,36 @@ def jit(
 ) -> Any:
     """Compile a function of numbers to machine code; results equal those without `jit`.
 
-    Values that it closes over are read afresh at every call; when a plain number that it reads outside its arguments
+    Values that it closes over are read afresh at every call. If a plain number that it reads outside its arguments
     changes, the next call traces the function again.
 
     Parameters
     ----------
     function : callable
-        Takes and returns trees of numbers. It is run once on Values for each structure of arguments (and for each
-        path through its branches); then its recorded arithmetic runs as machine code. Values that it closes over are
-        read at every call; if results depend on them, they are nodes, and `backward` reaches these Values. All else
-        that its code, and that of functions and methods it uses, reads outside the arguments is watched: globals and
-        closure cells, defaults, attributes, what is in containers and arrays, the functions themselves. When any of it
-        changes, the next call traces the function again; up to eight such states are kept, so going back costs nothing.
-        Not watched are containers that are very large or that the function itself changes, objects of C extensions,
-        clocks and files, and the code of installed packages but for the first hundred functions and classes of it
-        that are reached: ``reads()`` lists what is read.
+        Takes and returns trees of numbers. It runs once on Values for each structure of the arguments and each path
+        through its branches; then its recorded arithmetic runs as machine code. Values that it closes over are read at
+        every call; if results depend on them, these are nodes, and `backward` reaches the Values. Everything else is
+        watched that the code of the function, and of the functions and methods that it uses, reads outside the
+        arguments: globals, closure cells, defaults, attributes, the contents of containers and arrays, the functions
+        themselves. If any of it changes, the next call traces the function again. Up to eight such states are kept, so
+        going back costs nothing. Not watched are very large containers and those that the function itself changes,
+        objects of C extensions, clocks and files, and the code of installed packages beyond the first hundred functions
+        and classes that are reached; ``reads()`` lists what is read.
     accurate : bool
-        Compute every row of the table as eager code does: values have the same bits, gradients nearly always. Without
-        it, the following may have another last digit: `autograd.math.sum` and `dot`, which promise no order; the
-        small powers x², x³, x⁴ and 1/x, which are products and quotients; `hypot`, `gamma` and `lgamma`, for which
-        libm is called; and in the rows of a `vmap` all functions of libm, whose vector forms are off by up to 4 units
-        in the last place. Sums over the rows of a `vmap` are added up in the order of the lanes in any case.
+        Compute every primitive as eager code does: values have the same bits, gradients nearly always. Otherwise the
+        last digit of the following may differ: `autograd.math.sum` and `dot`, which promise no order; the small powers
+        x², x³, x⁴ and 1/x, which are products and quotients; `hypot`, `gamma` and `lgamma`, for which libm is called;
+        and, in the rows of a `vmap`, all functions of libm, whose vector forms are off by up to 4 units in the last
+        place. Sums over the rows of a `vmap` are added up in the order of the lanes in any case.
     fast_math : bool
         Let LLVM contract products and sums to fused multiply-adds, reorder sums and use reciprocals. Results may
         differ in more than the last digits: where terms cancel, 0 becomes a small number of either sign, whose square
         root may be nan. Without it, additions, multiplications, divisions and square roots are those of eager code.
     max_paths : int
-        How many paths through branches to compile for one structure of arguments.
+        How many paths through its branches to compile for one structure of the arguments. The code for one path is a
+        specialization.
     threads : int
-        Split the rows of a `vmap` among so many threads.
+        The number of threads among which the rows of a `vmap` are split.
     quiet : bool
         Say nothing when a first call takes more than 2 seconds. Without it one line on stderr says what is long; the
         environment variable ``AUTOGRAD_QUIET=1`` turns it off for all functions.
@@ -711,11 +722,11 @@ def jit(
     Raises
     ------
     TypeError
-        When called: for arguments that are not trees of numbers, or where the function freezes a number that
-        depends on an argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``), or counts up
-        a number outside (``nonlocal n; n += 1``), naming the line; or if it draws random numbers.
+        When called: for arguments that are not trees of numbers; if the function freezes a number that depends on an
+        argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``) or counts up a number outside
+        (``nonlocal n; n += 1``), with the line; or if it draws random numbers.
     TooManyPathsError
-        When called: if the function branches into more than `max_paths` paths.
+        When called: if the function takes more than `max_paths` paths through its branches.
     ImportError
         If llvmlite is not installed.
 

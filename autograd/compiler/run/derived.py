@@ -1,7 +1,7 @@
-"""A map over rows that closes over Values: every row with its derivatives by them, as one batch.
+"""A map over rows that closes over Values: each row computes its derivatives by them as well, as one batch.
 
-Its results are Values, so each needs its local derivatives when it is made. They are results of the row like the
-numbers themselves: rows branch one by one, and the machine code does not depend on how many there are.
+The results are Values, so each needs its local derivatives when it is made. Here a row returns them beside its
+numbers. So each row branches on its own, and the machine code does not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from autograd import transforms
 from autograd.compiler.capture.outside import Outsides
 from autograd.compiler.capture.trace import current_trace, flatten_result
 from autograd.compiler.run.batch import Batch, RaggedRowsError
-from autograd.compiler.run.specialization import Path
+from autograd.compiler.run.specialization import Specialization
 from autograd.modes import mode
-from autograd.tree import flatten, lower, make_array
+from autograd.tree import flatten, make_array, to_floats
 from autograd.value import Value
 
 
 class Derived:
-    """What computes the numbers of a batch and their derivatives by the Values that its function closes over."""
+    """Computes the numbers of a batch and their derivatives by the Values that its function closes over."""
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.closed: dict[int, Value] = {id(x): x for x in batch.parents}  # those of all paths; it only grows
+        self.closed: dict[int, Value] = {id(x): x for x in batch.parents}  # of all specializations; it only grows
         self.inner = self._compiled()
 
     def _compiled(self) -> Batch:
@@ -34,11 +34,11 @@ class Derived:
 
         row.__name__ = f"{self.batch.name} with derivatives"
         mapped = transforms.vmap(row, self.batch.in_axes, self.batch.reduce)
-        around = Outsides(self.batch.function, row.__name__)  # what a row reads is what the function reads
+        around = Outsides(self.batch.function, row.__name__)  # a row reads the same as the function
         return Batch(mapped, mapped, [], self.batch.options, around)
 
     def _row(self, args: Any) -> Any:
-        """The results of a row and their derivatives, as numbers that have no derivatives themselves."""
+        """The results of a row and their derivatives, as plain numbers."""
         leaves, rebuild = flatten_result(self.batch.inner(*args))
         trace = current_trace()
         assert trace is not None
@@ -46,19 +46,19 @@ class Derived:
         closed = list(self.closed.values())
         sweeps = trace.sweeps(leaves, closed, differentiable=True)
         rows = [sweeps.reverse({y: 1.0} if isinstance(y, Value) else {}) for y in leaves]
-        is_value = [float(bool(trace.parents([trace.place(y)]))) for y in leaves]  # in eager code, on this path
-        derivatives = [lower(d) for row, truth in zip(rows, is_value) for d in (truth, *row)]
-        return rebuild([lower(y) for y in leaves]), make_array(derivatives, (len(leaves), len(closed) + 1))
+        is_value = [float(bool(trace.parents([trace.place(y)]))) for y in leaves]  # in eager code, with these guards
+        derivatives = [to_floats(d) for row, truth in zip(rows, is_value) for d in (truth, *row)]
+        return rebuild([to_floats(y) for y in leaves]), make_array(derivatives, (len(leaves), len(closed) + 1))
 
-    def paths(self) -> list[Path]:
-        """All that has been compiled."""
+    def specializations(self) -> list[Specialization]:
+        """All specializations of the rows with their derivatives."""
         states = self.inner.outside.states()
-        return [captured.path for state in states for rows in list(state.rows.values()) for captured in rows]
+        return [captured.specialization for state in states for rows in list(state.rows.values()) for captured in rows]
 
     def call(self, args: tuple[Any, ...]) -> Any:
-        """The result in numbers, the derivatives of each, and what they are by; NotImplemented as in `Batch.call`.
+        """The numbers of the result, the derivatives of each, and the Values by which they are taken.
 
-        A number that is no Value in eager code has no derivatives: None.
+        NotImplemented as in `Batch.call`. The derivatives of a number that is no Value in eager code are None.
         """
         while True:
             known, inner = len(self.closed), self.inner
@@ -68,7 +68,7 @@ class Derived:
             except RaggedRowsError:
                 if len(self.closed) == known:
                     raise
-                self.inner = self._compiled()  # rows of another path have more Values to have derivatives by
+                self.inner = self._compiled()  # another specialization uses more Values
                 continue
             if found is NotImplemented:
                 return NotImplemented

@@ -1,6 +1,6 @@
-"""The short way from a Python call to machine code: a description of the arguments and results, for C to follow.
+"""The fast path of a call: a description of its arguments and results, which C follows.
 
-`_call.c` has the way itself. Without it every call takes the general way of call.py: the same results, more slowly.
+`_call.c` has the fast path itself. Without it, every call takes the slow path of call.py, with the same results.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from autograd.compiler.c_build import extension
 from autograd.compiler.capture.signature import NOTHING, NUMBER, Array, Node, Numbers, Rows, Signature, raw, read
-from autograd.compiler.run.specialization import Path
+from autograd.compiler.run.specialization import Specialization
 from autograd.compiler.watch import Watch
 
-DEEPEST = 64  # containers in one another: what is deeper takes the general way
+DEEPEST = 64  # nested containers: deeper ones take the slow path
 
 
 class Part(NamedTuple):
@@ -22,12 +22,12 @@ class Part(NamedTuple):
     Attributes
     ----------
     kind : str
-        "none" (None), "float", "array" (of float64), "rows" (an array that a map goes over, of any length), or a
-        container, which must be exactly a "list", a "tuple" or a "dict".
+        "none" (None), "float", "array" (of float64), "rows" (an array of any length, over whose rows a map runs), or a
+        container: exactly a "list", a "tuple" or a "dict".
     detail : tuple
         The shape of an array or of one of its rows; the keys of a dict.
     parts : tuple of Part
-        What is inside a container.
+        The contents of a container.
     """
 
     kind: str
@@ -35,30 +35,34 @@ class Part(NamedTuple):
     parts: tuple[Any, ...] = ()
 
 
-def caller(args: Sequence[Signature], path: Path, watch: Any) -> Any | None:
-    """The caller for arguments of these signatures on a path, which serves while the watch holds.
+def for_call(args: Sequence[Signature], specialization: Specialization, watch: Any) -> Any | None:
+    """The fast path of a specialization, for arguments of these signatures; it is used while the watch holds.
 
-    None where only the general way will do.
+    None if such a call needs the slow path.
     """
     if extension is None:
         return None
-    return _caller([_describe(arg, _number) for arg in args], _results(path.template, _number), path, watch)
+    return _make(
+        [_describe(arg, _number) for arg in args], _results(specialization.template, _number), specialization, watch
+    )
 
 
-def batch_caller(args: Sequence[Signature], path: Path, row: Any | None, watch: Any) -> Any | None:
-    """The same for a map over the rows of ndarrays; `row`: what a row's results look like, if there are any."""
+def for_batch(args: Sequence[Signature], specialization: Specialization, row: Any | None, watch: Any) -> Any | None:
+    """The same for a map over the rows of ndarrays; `row`: the template of one row's result, if rows have results."""
     if extension is None:
         return None
-    results = _results(path.template, _number) if row is None else _results(row, _stacked)
-    return _caller([_describe(arg, _number) for arg in args], results, path, watch)
+    results = _results(specialization.template, _number) if row is None else _results(row, _stacked)
+    return _make([_describe(arg, _number) for arg in args], results, specialization, watch)
 
 
-def _caller(arguments: Sequence[Part | None], results: Part | None, path: Path, watch: Any) -> Any | None:
-    if path.code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
+def _make(
+    arguments: Sequence[Part | None], results: Part | None, specialization: Specialization, watch: Any
+) -> Any | None:
+    code = specialization.code
+    if code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
-    given = Part("tuple", (), tuple(arguments))
-    sizes = *path.sizes, path.code.work
-    return extension.Caller(given, results, tuple(path.leaves), path.code, path.code.address, *sizes, watch)
+    given, leaves = Part("tuple", (), tuple(arguments)), tuple(specialization.leaves)
+    return extension.FastPath(given, results, leaves, code, code.address, *specialization.sizes, code.work, watch)
 
 
 def _results(template: Any, leaf: Callable[[Any], Part | None]) -> Part | None:
@@ -66,7 +70,7 @@ def _results(template: Any, leaf: Callable[[Any], Part | None]) -> Part | None:
 
 
 def _describe(signature: Signature, leaf: Callable[[Any], Part | None], depth: int = 1) -> Part | None:
-    """The description of a tree of this signature; `leaf` has that of its numbers and arrays."""
+    """The description of a tree of this signature; `leaf` describes its numbers and arrays."""
     if not isinstance(signature, (Node, Numbers)):
         return leaf(signature)
     if signature == NOTHING:

@@ -1,4 +1,4 @@
-"""Functions in pickles: by name, through the transforms that made them, or, where there is no way, as a promise."""
+"""Functions in pickles: by name or by the transforms that made them; if neither works, only the name is kept."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def unpack(packed: Packed) -> Function:
 
 
 def is_lost(packed: Packed) -> bool:
-    """Whether it is a promise, or a transform of one: such a function cannot be run."""
+    """Whether only the name was kept, of the function or of what it transforms: such a function cannot run."""
     while packed[0] == "made":
         packed = packed[2]
     return bool(packed[0] == "lost")
@@ -67,8 +67,8 @@ def _named(module: str, path: str) -> Any:
 def _lost(name: str) -> Function:
     def lost(*args: Any, **keywords: Any) -> NoReturn:
         raise RuntimeError(
-            f"the function {name} could not be pickled, only what was compiled of it: call it with arguments of a "
-            "structure, and on a path, that it had been called with before, or define it at the top of a module"
+            f"the function {name} could not be pickled, only its programs: call it with arguments of a structure and "
+            "on a path through its branches that it was called with before, or define it at the top of a module"
         )
 
     lost.__name__ = name

@@ -1,4 +1,4 @@
-"""One captured path of a function, from its program to something that can be called with buffers."""
+"""A specialization: the machine code for one signature and one set of guards, called with buffers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from autograd.compiler.lower.code import lower
 from autograd.compiler.lower.module import ALIGNMENT, Module
-from autograd.compiler.machine import cache, native
+from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.ir import simplify
 from autograd.ir.block import Guard, Program, loops, numbers_in, types_of
@@ -25,13 +25,13 @@ from autograd.ir.text import lines
 from autograd.tree import flatten
 from autograd.value import Value
 
-LONG = 2.0  # seconds of a first call that nobody wonders about
-SECONDS_AN_INSTRUCTION = 2.5e-4  # that LLVM takes, roughly
+LONG = 2.0  # seconds of a first call after which the user is told why
+SECONDS_AN_INSTRUCTION = 2.5e-4  # of LLVM's compile time, roughly
 
 
 @dataclass(frozen=True)
 class Options:
-    """How `jit` was asked to compile."""
+    """The arguments of `jit`."""
 
     accurate: bool = False
     fast_math: bool = False
@@ -42,16 +42,16 @@ class Options:
 
 @dataclass
 class Story:
-    """What there is to tell of a capture that takes long.
+    """What the user is told if a first call takes long.
 
     Attributes
     ----------
     name : str
-        What the function is called.
+        The name of the function.
     seconds : float
-        How long running it on tracers took.
+        The time for running it on tracers.
     unrolled : dict
-        Why maps became as many copies of their row as they have rows → how many rows those were (0: not known).
+        Reason why maps were unrolled into a copy of the body for each row → the number of rows (0: not known).
     """
 
     name: str = "a function"
@@ -67,56 +67,58 @@ class Story:
         ]
 
     def advice(self, mapped: bool) -> list[str]:
-        """What would be shorter; `mapped`: whether there is a map in the program."""
+        """What would make the program shorter; `mapped`: whether it has a map."""
         if any("the comparison" in why for why in self.unrolled):
             return ["with autograd.math.where in place of the branch the rows stay a loop"]
         return [] if mapped or self.unrolled else ["steps that are rows of an autograd.vmap are compiled once for all"]
 
 
 class TooManyPathsError(RuntimeError):
-    """A function took more paths through its branches than `max_paths`."""
+    """A function took more than `max_paths` paths through its branches; each needs a specialization."""
 
 
 def all_guards(program: Program) -> list[Guard]:
-    """The guards of a program, those in its maps too."""
+    """The guards of a program, including those in its maps."""
     return [*program.guards, *[guard for loop in loops(program) for guard in loop.body.guards]]
 
 
-def same_branches(program: Program, paths: Sequence[Path]) -> Path | None:
-    """The last path that has the branches of a program that was captured because no path held.
+def same_branches(program: Program, specializations: Sequence[Specialization]) -> Specialization | None:
+    """The last specialization with the same guards as a program; the program was captured because none was valid.
 
-    Then a comparison came out otherwise in machine code than at capture, which computes as eager code does: a function
-    or a sum is off by a last digit.
+    Then a comparison came out differently in machine code than at capture, which computes like eager code: the last
+    digit of a function or a sum differs.
     """
     taken = all_guards(program)
-    return next((path for path in reversed(paths) if all_guards(path.captured) == taken), None)
+    return next((one for one in reversed(specializations) if all_guards(one.captured) == taken), None)
 
 
-def options_for(same: Path | None, paths: Sequence[Path], options: Options, name: str) -> Options:
-    """How to compile a path that was captured: with eager's bits if the same one did not hold without them.
+def options_for(
+    same: Specialization | None, specializations: Sequence[Specialization], options: Options, name: str
+) -> Options:
+    """How to compile a captured program: with the bits of eager code if `same`, which has its guards, was not valid.
 
     Raises
     ------
     TooManyPathsError
-        If it is one path too many.
+        If there are `max_paths` specializations already.
     """
     if same is not None:
         return replace(options, accurate=True, fast_math=False)
-    if sum(path.options == options for path in paths) < options.max_paths:
+    if sum(one.options == options for one in specializations) < options.max_paths:
         return options
-    lines = sorted({guard.line for path in paths for guard in path.captured_guards})
+    lines = sorted({guard.line for one in specializations for guard in one.captured_guards})
     raise TooManyPathsError(
         f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
         "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
     )
 
 
-_uncollected: list[int] = []  # the threads that have turned the garbage collection off and will turn it on again
+_uncollected: list[int] = []  # threads that have turned garbage collection off and will turn it on again
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No garbage collection: it would look through millions of instructions that are all in use."""
+    """Turn garbage collection off: it would look through millions of instructions that are all in use."""
     thread = threading.get_ident()
     collecting = gc.isenabled()
     if collecting:
@@ -126,12 +128,12 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if collecting:
-            gc.enable()  # first: a child that is forked between the two lines turns it on once more
+            gc.enable()  # first: a child forked between these two lines only turns it on twice
             _uncollected.remove(thread)
 
 
 def _collect_again() -> None:
-    """In a child process, do what the threads that are not there any more would have done."""
+    """In a child process, turn collection on in place of the threads that no longer exist."""
     own = [thread for thread in _uncollected if thread == threading.get_ident()]
     if _uncollected and not own:
         gc.enable()
@@ -143,7 +145,7 @@ if sys.platform != "win32":
 
 
 class Frame:
-    """The buffers of one call at a time."""
+    """The buffers of a call; one call at a time uses them."""
 
     __slots__ = ("address", "block", "inputs", "outputs", "work", "numbers", "results")
 
@@ -160,23 +162,23 @@ class Frame:
 
 
 @dataclass(eq=False)
-class Path:
-    """A program that holds under its guards, its machine code, and how its results become what was returned.
+class Specialization:
+    """A program that is valid under its guards, its machine code, and the form of its result.
 
     Attributes
     ----------
     captured : Program
-        As captured; `program` is what is compiled.
+        The program as captured; `program` is what is compiled.
     leaves : list of Value
         Values that the function closes over; their numbers are inputs after the arguments.
     parents : list of Value
-        Those among them that results are computed from as from Values: if there are any, results are Values.
+        Those of the leaves on which results depend as Values; if there are any, results are Values.
     template : tree
-        What the result looks like.
+        The result, with other numbers in it.
     names : sequence of str
-        What the numbers among the arguments are called when the program is printed; none if they are very many.
+        The names of the arguments' numbers in the printed program; empty if there are very many numbers.
     story : Story
-        What is told when compiling takes long.
+        What the user is told if compiling takes long.
     """
 
     captured: Program
@@ -188,8 +190,8 @@ class Path:
     story: Story = field(default_factory=Story)
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
-    code: native.Native = field(init=False)
-    sizes: tuple[int, int] = field(init=False)  # how many numbers the inputs and the outputs are
+    code: llvm.MachineCode = field(init=False)
+    sizes: tuple[int, int] = field(init=False)  # numbers among the inputs and among the outputs
     rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
     seconds: float = 0.0
     pool: list[Frame] = field(default_factory=list)
@@ -216,7 +218,7 @@ class Path:
         self._tell("took", self.story.seconds + taken)
 
     def _tell(self, verb: str, seconds: float) -> None:
-        """Say what is long if that has not been said, and is not to be kept quiet."""
+        """Tell the user what takes long, once, unless `quiet`."""
         if seconds < LONG or self.options.quiet or self.story.told:
             return
         self.story.told = True
@@ -225,21 +227,21 @@ class Path:
         notice(f"compiling {self.story.name} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
 
     def text(self) -> str:
-        """The program for people to read."""
+        """The program as text for readers."""
         given = self.names or [f"input[{k}]" for k in range(len(self.captured.inputs) - len(self.leaves))]
         closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
         reasons = [f"# {reason}" for reason in self.story.reasons()]
         return "\n".join([*reasons, *lines(self.program, [*given, *closed])])
 
     def module(self) -> Module:
-        """The module for this machine, made anew: its text is too long to be kept."""
+        """The module for this machine, made again: its text is too long to be kept."""
         return self._lowered(simplify.unroll(self.program))
 
     def _lowered(self, unrolled: Program) -> Module:
-        return lower(unrolled, native.machine(self.options.accurate, self.options.fast_math))
+        return lower(unrolled, llvm.machine(self.options.accurate, self.options.fast_math))
 
     def frame(self) -> Frame:
-        """Buffers for a call: used ones if there are any."""
+        """Buffers for a call, from the pool if it has any."""
         try:
             return self.pool.pop()
         except IndexError:
@@ -247,13 +249,14 @@ class Path:
 
     @property
     def captured_guards(self) -> list[Guard]:
-        """All guards, those in maps too."""
+        """All guards, including those in maps."""
         return all_guards(self.program)
 
     def run(self, frame: Frame) -> int:
         """Call the machine code on a frame: 0, or the number of the guard that failed.
 
-        What Python code that it called raised is raised, unless that was with numbers of another path.
+        If Python code that it called raised an exception, this is raised, unless a guard failed: then the numbers
+        belong to another specialization.
         """
         status, error = self.attempt(frame)
         if error is not None and (status == 0 or not isinstance(error, Exception)):
@@ -261,9 +264,9 @@ class Path:
         return status
 
     def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
-        """The same, with what was raised as a result."""
+        """Like `run`, but an exception is returned."""
         status = self.function(frame.address)
-        return status, native.take_pending() if self.code.calls_python else None
+        return status, llvm.take_pending() if self.code.calls_python else None
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)

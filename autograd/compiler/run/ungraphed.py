@@ -1,7 +1,7 @@
-"""Numbers of a compiled gradient by many Values: their own graph is made when something asks for it.
+"""Numbers of a compiled gradient by many Values: their own graph is made when it is first needed.
 
 A node needs its local derivatives when it is made, and a gradient by n Values has n² of them. Most gradients are
-never differentiated, so theirs are left out; who does differentiate one gets the graph of eager code.
+never differentiated, so these are left out. If one is differentiated, it gets the graph of eager code.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from autograd.value import Value, _fill
 
 
 class Call:
-    """A call of a compiled function, whose program can be run again on Values as they were."""
+    """A call of a compiled function: its program can run again on the Values as they were."""
 
     def __init__(self, name: str, program: Program, leaves: Sequence[Any], closed: Sequence[Value]) -> None:
         self.name, self.program, self.leaves, self.closed = name, program, leaves, closed
@@ -30,7 +30,7 @@ class Call:
         self.made: list[Any] = []
 
     def results(self) -> list[Any]:
-        """The numbers of the result as nodes of a graph; the graphs that this one stands on are made first."""
+        """The numbers of the result as nodes of a graph; the graphs that this one needs are made first."""
         stack = [self]
         while stack:
             if missing := stack[-1].missing():
@@ -40,14 +40,14 @@ class Call:
         return self.made
 
     def missing(self) -> list[Call]:
-        """The calls whose graphs must be there before this one's."""
+        """The calls whose graphs must be made before this one's."""
         if self.made:
             return []
         earlier = [x._call for x in (*self.leaves, *self.closed) if isinstance(x, Ungraphed)]
         return list(dict.fromkeys([call for call in earlier if call is not None and not call.made]))
 
     def make(self) -> None:
-        """Make the graph, unless it is there."""
+        """Make the graph, unless it exists."""
         with self.lock:
             if self.made:
                 return
@@ -62,7 +62,7 @@ class Call:
             then = [Value.restore(n, rules.pos, (grown(x),), (1.0,)) if isinstance(x, Value) else n for x, n in pairs]
             inputs = [*then, *map(grown, self.closed)]
             self.made = Context().run(replay, self.program, inputs)  # at the top level, in no mode
-            self.leaves, self.numbers = (), []  # the graph has them now
+            self.leaves, self.numbers = (), []  # the graph keeps them now
 
 
 def _asked(name: str) -> Any:
@@ -72,7 +72,7 @@ def _asked(name: str) -> Any:
 
 
 class Ungraphed(Value):
-    """A number of a compiled gradient; it learns how it was computed when something asks for that."""
+    """A number of a compiled gradient, without operands until something reads them."""
 
     __slots__ = ("_call", "_index")
     _call: Call | None
@@ -87,7 +87,7 @@ class Ungraphed(Value):
         return node
 
     def grow(self) -> Ungraphed:
-        """Make the graph, if that has not happened; the node itself."""
+        """Make the graph, unless it exists; return the node itself."""
         call = getattr(self, "_call", None)
         if call is not None:
             results = call.results()
@@ -114,5 +114,5 @@ class Ungraphed(Value):
 
 
 def grown(operand: Any) -> Any:
-    """An operand that is ready for a graph."""
+    """An operand with its graph, so that a node can refer to it."""
     return operand.grow() if isinstance(operand, Ungraphed) else operand

@@ -53,7 +53,7 @@ def layout(source: str, format: str = "svg") -> bytes:  # noqa: A002 (Graphviz's
 
     Examples
     --------
-    >>> from autograd.view._dot import layout
+    >>> from autograd.view.dot import layout
     >>> b"<svg" in layout("digraph { a -> b }")
     True
     """

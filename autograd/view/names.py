@@ -38,7 +38,7 @@ def is_path(label: str) -> bool:
 
     Examples
     --------
-    >>> from autograd.view._names import is_path
+    >>> from autograd.view.names import is_path
     >>> is_path("layers[0].w"), is_path("see fig. 3")
     (True, False)
     """
@@ -50,7 +50,7 @@ def steps(path: str) -> list[str]:
 
     Examples
     --------
-    >>> from autograd.view._names import steps
+    >>> from autograd.view.names import steps
     >>> steps("layers[0].blocks['conv.1'].w[2]")
     ['layers[0]', "blocks['conv.1']", 'w[2]']
     """

@@ -11,8 +11,8 @@ from autograd.calls import CallRule
 from autograd.rules import TABLE, Rule
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
-from autograd.view._fold import Group, find_groups
-from autograd.view._symbols import Symbol, local_derivatives
+from autograd.view.fold import Group, find_groups
+from autograd.view.symbols import Symbol, local_derivatives
 
 Json = dict[str, Any]
 LARGEST = 50_000  # nodes
@@ -34,7 +34,7 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
     Returns
     -------
     dict
-        Plain data, which `autograd.view._html.to_json` writes as JSON (nan and inf included):
+        Plain data, which `autograd.view.page.to_json` writes as JSON (nan and inf included):
 
         - ``nodes``: in topological order, the output last: what does not depend on the numbers;
         - ``values``: what does, in columns with one entry per node: data, local derivatives, constants, formulas;

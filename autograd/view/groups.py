@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from autograd.value import Value
-from autograd.view._names import is_path, outer, steps
+from autograd.view.names import is_path, outer, steps
 
 LINEAR = {"add", "sub", "neg", "pos", "sum", "mul", "dot", "fma"}  # what a weighted sum is made of
 Modules: TypeAlias = tuple[str, ...]  # the paths of the modules around a node, from the outside in
@@ -22,7 +22,7 @@ def module_path(label: str | None) -> Modules:
 
     Examples
     --------
-    >>> from autograd.view._groups import module_path
+    >>> from autograd.view.groups import module_path
     >>> module_path("layers[0].neurons[3].w[1]"), module_path("x")
     (('layers[0]', 'layers[0].neurons[3]'), ())
     """
@@ -37,7 +37,7 @@ def layer_of(neuron: str) -> str:
 
     Examples
     --------
-    >>> from autograd.view._groups import layer_of
+    >>> from autograd.view.groups import layer_of
     >>> layer_of("layers[0].neurons[3]"), layer_of("neurons[3]")
     ('layers[0]', 'neurons')
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
-from autograd.view._symbols import Style, Symbol, add, latex_name, latex_number, local_derivatives, multiply, show
+from autograd.view.symbols import Style, Symbol, add, latex_name, latex_number, local_derivatives, multiply, show
 
 INLINE = 24  # characters: up to this length, a formula replaces the name of a node without a label
 LARGEST_LIST = 40  # δ that are listed

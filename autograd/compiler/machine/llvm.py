@@ -1,4 +1,4 @@
-"""The machine: LLVM's engine, the libraries that compiled code calls, and calls back into Python."""
+"""LLVM: makes machine code, and gives it the libraries and the Python functions that it calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autograd.compiler.lower.module import Machine, Module
 from autograd.rules import TABLE, Rule
 
 try:
-    import llvmlite.binding as llvm
+    import llvmlite.binding as binding
     import numpy  # noqa: F401  # the arrays of the call path
 except ImportError as error:
     raise ImportError(
@@ -26,8 +26,8 @@ except ImportError as error:
     ) from None
 
 LONG = 30  # a module of more functions than this is long
-OWN_ALGORITHMS = frozenset({"hypot", "gamma", "lgamma"})  # rows for which Python's math module does not call libm
-PYTHON_ROWS = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # rows that Python may have to compute
+OWN_ALGORITHMS = frozenset({"hypot", "gamma", "lgamma"})  # primitives that Python's math module computes without libm
+FROM_PYTHON = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # primitives that may call Python
 _pending = threading.local()
 
 
@@ -35,11 +35,11 @@ _pending = threading.local()
 def host() -> tuple[Any, str, str, str]:
     """LLVM's target with the triple, the name and the features of this CPU."""
     with llvm_lock:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        triple = llvm.get_process_triple()
-        features = llvm.get_host_cpu_features().flatten()
-        return llvm.Target.from_triple(triple), triple, llvm.get_host_cpu_name(), features
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
+        triple = binding.get_process_triple()
+        features = binding.get_host_cpu_features().flatten()
+        return binding.Target.from_triple(triple), triple, binding.get_host_cpu_name(), features
 
 
 def lanes() -> int:
@@ -61,12 +61,12 @@ def _address(function: Any) -> int:
 
 def _add_symbol(symbol: str, function: Any) -> None:
     with llvm_lock:
-        llvm.add_symbol(symbol, _address(function))
+        binding.add_symbol(symbol, _address(function))
 
 
 @functools.cache
 def vector_math() -> dict[str, str]:
-    """libm's names → the symbols of their vector forms, made known to LLVM (glibc's libmvec on x86-64)."""
+    """Name in libm → symbol of the vector form, which LLVM then knows (glibc's libmvec on x86-64)."""
     prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes()]
     if not host()[1].startswith("x86_64"):
         return {}
@@ -87,17 +87,17 @@ def vector_math() -> dict[str, str]:
 def _add_library_symbols() -> None:
     for name in LIBM.values():
         _add_symbol(f"autograd_libm.{name}", getattr(_libm(), name))
-    for name in PYTHON_ROWS:
-        _callbacks_of_rows.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
+    for name in FROM_PYTHON:
+        _callbacks.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
 
 
-_callbacks_of_rows: list[Any] = []
+_callbacks: list[Any] = []
 
 
 def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
-    """Make a rule known under a symbol: the C function, to be kept for as long as machine code may call it.
+    """Make a rule known under a symbol; return the C function, to be kept as long as machine code may call it.
 
-    Code is bound to its address when it is loaded; the symbol may then be given to another rule.
+    Machine code takes the address when it is loaded. After that, the symbol may be given to another rule.
     """
     function = rule.evaluate
 
@@ -105,7 +105,7 @@ def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
         try:
             return ieee.to_float(function(numbers))
         except BaseException as error:
-            _pending.error = error  # C has no exceptions: whoever called the machine code raises it
+            _pending.error = error  # C has no exceptions: the caller of the machine code raises it
             return float("nan")
 
     callback = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(call)
@@ -114,31 +114,31 @@ def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
 
 
 def take_pending() -> BaseException | None:
-    """What a rule written in Python raised while machine code was calling it: it is no longer pending then."""
+    """Take the exception that a rule in Python raised while machine code called it, if there is one."""
     error: BaseException | None = getattr(_pending, "error", None)
     _pending.error = None
     return error
 
 
 @dataclass
-class Native:
+class MachineCode:
     """Machine code that is ready to run.
 
     Attributes
     ----------
     address : int
-        Of ``i64 run(block)``, see `lower`.
+        The address of ``i64 run(block)``, see `lower`.
     work : int
-        Bytes of workspace that a call needs.
+        Bytes of workspace for a call.
     calls_python : bool
-        Whether an exception may be pending after a call.
+        Whether it calls Python, so that an exception may be pending after a call.
     """
 
     address: int
     work: int
     calls_python: bool
     code_bytes: int
-    keep: list[Any]  # what must live as long as the code
+    keep: list[Any]  # lives as long as the code
 
     @functools.cached_property
     def function(self) -> Callable[..., int]:
@@ -148,7 +148,7 @@ class Native:
 
 
 def machine(accurate: bool, fast_math: bool) -> Machine:
-    """The machine at hand, for lowering."""
+    """A description of this machine, for lowering."""
     if accurate:
         return Machine(lanes(), {}, from_python=OWN_ALGORITHMS)
     return Machine(lanes(), vector_math(), "reassoc nsz arcp contract afn " if fast_math else "")
@@ -157,8 +157,8 @@ def machine(accurate: bool, fast_math: bool) -> Machine:
 def target_machine(module: Module | None = None) -> Any:
     """LLVM's code generator for this CPU.
 
-    At level 2 it also reorders instructions after it has chosen registers, in time that grows with the square of the
-    stores in a function: a few percent for loops, nothing for the straight code that long modules are made of.
+    At level 2 it also reorders instructions after register allocation, in time that grows with the square of the stores
+    in a function. That gains a few percent for loops, nothing for straight-line code, which long modules consist of.
     """
     target, _, cpu, features = host()
     level = 1 if module is not None and len(module.functions) > LONG else 2
@@ -166,16 +166,16 @@ def target_machine(module: Module | None = None) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    # The constants of a program live for as long as LLVM's context: it gets one of its own.
-    return llvm.parse_assembly(text, llvm.create_context())
+    # The constants of a program live as long as LLVM's context, so each program gets its own.
+    return binding.parse_assembly(text, binding.create_context())
 
 
 class _Engine:
-    """What holds machine code in memory; like all work of LLVM's, letting go of it is done under the lock."""
+    """Keeps machine code in memory. Freeing it takes the lock, like everything that LLVM does."""
 
     def __init__(self, object_code: bytes) -> None:
-        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
-        self.engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
+        self.engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
         self.engine.finalize_object()
         self.address: int = self.engine.get_function_address("run")
 
@@ -185,7 +185,7 @@ class _Engine:
 
 
 def assembly(module: Module) -> str:
-    """The machine code as text."""
+    """The machine code in assembly language."""
     with llvm_lock:
         text: str = target_machine(module).emit_assembly(_parsed(module.text()))
     return text
@@ -199,18 +199,18 @@ def generate(module: Module) -> bytes:
     return code
 
 
-def load(module: Module, object_code: bytes) -> Native:
+def load(module: Module, object_code: bytes) -> MachineCode:
     """Load the object code of a module."""
     with llvm_lock:
         _add_library_symbols()
         keep = [_add_callback(symbol, rule, int(symbol.rsplit(".", 1)[1])) for symbol, rule in module.custom.items()]
         engine = _Engine(object_code)
-    calls_python = bool(module.custom) or any(f"autograd_python.{name}" in module.declarations for name in PYTHON_ROWS)
-    return Native(engine.address, module.layout.size, calls_python, len(object_code), [*keep, engine])
+    calls_python = bool(module.custom) or any(f"autograd_python.{name}" in module.declarations for name in FROM_PYTHON)
+    return MachineCode(engine.address, module.layout.size, calls_python, len(object_code), [*keep, engine])
 
 
 def versions() -> str:
     """The versions on which object code depends."""
     import llvmlite
 
-    return f"llvmlite {llvmlite.__version__}, LLVM {llvm.llvm_version_info}"
+    return f"llvmlite {llvmlite.__version__}, LLVM {binding.llvm_version_info}"

@@ -14,8 +14,8 @@ import autograd.math as am
 from autograd import Value
 from autograd.ieee import to_float
 from autograd.tree import flatten, pairs
-from nn._checks import leaves, positive, whole, within
-from nn._schedules import Schedule
+from nn.checks import leaves, positive, whole, within
+from nn.schedules import Schedule
 
 Tree = Any  # containers with numbers at the leaves
 State = dict[str, Any]  # "count", the number of updates so far, and one tree for each name in `memory`

@@ -10,9 +10,9 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
-from autograd.view._bundle import bundle
-from autograd.view._layout import short_name
-from autograd.view._symbols import show
+from autograd.view.bundle import bundle
+from autograd.view.layout import short_name
+from autograd.view.symbols import show
 
 Json = dict[str, Any]
 STATIC = Path(__file__).parent / "static"

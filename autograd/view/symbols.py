@@ -28,7 +28,7 @@ def show(number: float) -> str:
 
     Examples
     --------
-    >>> from autograd.view._symbols import show
+    >>> from autograd.view.symbols import show
     >>> show(-0.59326999), show(2.0), show(1.5e-7), show(float("inf"))
     ('−0.5933', '2', '1.5e−7', '∞')
     """
@@ -59,7 +59,7 @@ def latex_name(label: str) -> str:
 
     Examples
     --------
-    >>> from autograd.view._symbols import latex_name
+    >>> from autograd.view.symbols import latex_name
     >>> print(latex_name("w21"), latex_name("out_d1"), latex_name("layers[0].w[1]"))
     w_{21} \mathrm{out}_{d1} \mathrm{layers[0].w[1]}
     """
@@ -87,7 +87,7 @@ class Symbol(Arithmetic):
     Examples
     --------
     >>> from autograd import rules
-    >>> from autograd.view._symbols import Symbol, local_derivatives
+    >>> from autograd.view.symbols import Symbol, local_derivatives
     >>> x, y = Symbol(0.5, "x"), Symbol(2.0, "y")
     >>> print(rules.tanh(x * y) + 1)
     tanh(x·y) + 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autograd.view._dot import layout as run_dot
+from autograd.view.dot import layout as run_dot
 
 Json = dict[str, Any]
 Entity = tuple[str, int]  # ("node", index) or ("group", index)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import autograd.math as am
 from autograd.ieee import to_float
-from nn._checks import positive
+from nn.checks import positive
 
 Schedule: TypeAlias = Callable[[Any], Any]
 

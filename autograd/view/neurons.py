@@ -6,9 +6,9 @@ from typing import Any
 
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
-from autograd.view._groups import layer_of, weighted_sums
-from autograd.view._names import named_parameters, outer
-from autograd.view._symbols import show
+from autograd.view.groups import layer_of, weighted_sums
+from autograd.view.names import named_parameters, outer
+from autograd.view.symbols import show
 
 Table = dict[str, list[list[float]]]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from autograd.view._groups import group_by_module
-from autograd.view._names import steps
+from autograd.view.groups import group_by_module
+from autograd.view.names import steps
 
 Kind = Literal["module", "stack", "part"]
 STACK_ABOVE = 24  # nodes: in a larger group, copies of one structure are stacked

@@ -20,9 +20,9 @@ except ImportError as error:
 
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
-from autograd.view._dot import layout
-from autograd.view._groups import Modules, group_by_module
-from autograd.view._names import steps
+from autograd.view.dot import layout
+from autograd.view.groups import Modules, group_by_module
+from autograd.view.names import steps
 
 # Blue and orange of Okabe and Ito's palette: colour-blind readers can tell them apart (https://jfly.uni-koeln.de/color/).
 # Boxes are light with dark text; lines and free text have a middle brightness. All can be read on white and on black.

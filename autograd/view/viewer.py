@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from autograd.value import Value
-from autograd.view._html import Json, frame, page, script, still, style, to_json
-from autograd.view._layout import Tree, lay_out, list_views, short_name
-from autograd.view._names import named_parameters
-from autograd.view._record import record
+from autograd.view.layout import Tree, lay_out, list_views, short_name
+from autograd.view.names import named_parameters
+from autograd.view.page import Json, frame, page, script, still, style, to_json
+from autograd.view.record import record
 
 LARGEST_UNFOLDED = 6_000  # nodes that are laid out one by one when that is asked for
 
@@ -39,7 +39,7 @@ class Flow:
     Attributes
     ----------
     record : dict
-        The recorded sweep: see `autograd.view._record.record`.
+        The recorded sweep: see `autograd.view.record.record`.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from autograd import Value, rules
 from autograd.math import dot
 from autograd.value import Operand
-from nn._module import Module
+from nn.module import Module
 
 Activation: TypeAlias = str | Callable[[Any], Any]
 Seed: TypeAlias = int | random.Random | None
