@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from autograd.ir.block import Instruction, Program
 from autograd.ir.builder import Builder, only
-from autograd.ir.rewrite import copy
+from autograd.ir.rewrite import copy, with_bodies
 
 FEWEST_PRODUCTS = 2  # in a chain that becomes a `dot`
 ACCUMULATORS = 4
@@ -32,13 +32,11 @@ def gather(program: Program) -> Program:
     """The program with `dot` in place of chains. They keep their order: in another one, sums may cancel differently."""
     chains = _chains(program)
 
-    def each(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int | None:
-        terms = chains.get(at, [])
-        if sum(term.y is not None for term in terms) < FEWEST_PRODUCTS:
-            return None
-        return _emit(builder, terms, place)
+    def gathered(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
+        return _emit(builder, chains[at], place)
 
-    return copy(program, each=each, body=gather)
+    long = [at for at, terms in chains.items() if sum(term.y is not None for term in terms) >= FEWEST_PRODUCTS]
+    return copy(with_bodies(program, gather), special=dict.fromkeys(long, gathered))
 
 
 def _chains(program: Program) -> dict[int, list[Term]]:

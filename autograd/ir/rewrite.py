@@ -8,15 +8,13 @@ from dataclasses import replace
 from autograd.ir.block import Array, Guard, Instruction, Loop, Program, Window, types_of
 from autograd.ir.builder import Builder, Rewriter
 
-Each = Callable[[Builder, int, Instruction, Mapping[int, int]], "int | None"]
+Special = Callable[[Builder, int, Instruction, Mapping[int, int]], int]
 
 
 def copy(
     program: Program,
     rewriters: Sequence[Rewriter] = (),
-    order: Iterable[int] | None = None,
-    each: Each | None = None,
-    body: Callable[[Program], Program] | None = None,
+    special: Mapping[int, Special] | None = None,
     inputs: Mapping[int, float] | None = None,
 ) -> Program:
     """Write a program anew.
@@ -27,26 +25,20 @@ def copy(
         What is copied.
     rewriters : sequence of Rewriter
         Look at every instruction that is emitted.
-    order : iterable of int, optional
-        Which instructions, in which order; all if it is not given.
-    each : callable, optional
-        Takes the builder, the number of an instruction, the instruction on its new operands, and where all values
-        before it are. It answers with the number of the value that stands for it, or None for the instruction itself.
-    body : callable, optional
-        What is done to the bodies of loops.
+    special : mapping, optional
+        For some instructions, by their numbers, what is done with them: a function that takes the builder, the number
+        of the instruction, the instruction on its new operands, and where all values before it are. It answers with
+        the number of the value that stands for it.
     inputs : mapping, optional
         Inputs that become constants.
     """
-    if not rewriters and each is None and inputs is None:
-        return _renumbered(program, order, body)
     builder = Builder(rewriters)
-    constants = inputs or {}
+    constants, special = inputs or {}, special or {}
     kept = [k for k in range(len(program.inputs)) if k not in constants]
     renumbered = {old: new for new, old in enumerate(kept)}
     builder.inputs = [program.inputs[k] for k in kept]
     place: dict[int, int] = {}
-    for at in range(len(program.code)) if order is None else order:
-        op, operands, data = program.code[at]
+    for at, (op, operands, data) in enumerate(program.code):
         if op == "constant":
             place[at] = builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data)
             continue
@@ -55,30 +47,31 @@ def copy(
                 builder.constant(constants[data]) if data in constants else builder.emit("input", (), renumbered[data])
             )
             continue
-        if op == "loop" and body is not None:
-            data = replace(data, body=body(data.body))
-        new = Instruction(op, tuple([place[o] for o in operands]), data)
-        found = each(builder, at, new, place) if each is not None else None
-        place[at] = builder.emit(*new) if found is None else found
+        operands = tuple([place[o] for o in operands])
+        if at in special:
+            place[at] = special[at](builder, at, Instruction(op, operands, data), place)
+        else:
+            place[at] = builder.emit(op, operands, data)
     guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
     return Program(builder.code, [place[o] for o in program.outputs], tuple(builder.inputs), guards)
 
 
-def _renumbered(program: Program, order: Iterable[int] | None, body: Callable[[Program], Program] | None) -> Program:
-    """The same instructions, or some of them, in another order; several passes end with this, so it must be quick."""
+def reordered(program: Program, order: Iterable[int]) -> Program:
+    """Some of the instructions, or all in another order; several passes end with this, so it does without a builder."""
     place: dict[int, int] = {}
     code: list[Instruction] = []
-    for at in range(len(program.code)) if order is None else order:
+    for at in order:
         op, operands, data = instruction = program.code[at]
         place[at] = len(code)
-        if op == "loop" and body is not None:
-            data = replace(data, body=body(data.body))
-        elif not operands:
-            code.append(instruction)
-            continue
-        code.append(Instruction(op, tuple([place[o] for o in operands]), data))
+        code.append(Instruction(op, tuple([place[o] for o in operands]), data) if operands else instruction)
     guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
     return Program(code, [place[o] for o in program.outputs], program.inputs, guards)
+
+
+def with_bodies(program: Program, change: Callable[[Program], Program]) -> Program:
+    """The same program with something done to the bodies of its loops."""
+    code = [i._replace(data=replace(i.data, body=change(i.data.body))) if i.op == "loop" else i for i in program.code]
+    return Program(code, program.outputs, program.inputs, program.guards)
 
 
 def dependencies(program: Program) -> list[tuple[int, ...]]:
@@ -106,7 +99,10 @@ def dependencies(program: Program) -> list[tuple[int, ...]]:
 
 
 def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, tuple[int, ...], dict[int, int]]:
-    """A loop with only the results that are used, and what they need; its operands; the results' new numbers."""
+    """A loop with only the results that are used, and what they need; its operands; the results' new numbers.
+
+    The instructions of the body that nothing needs any more are still there.
+    """
     body = loop.body
     wanted = {k for k in range(loop.handed) if k in used}
     outs = [k for k in range(loop.handed, loop.handed + len(loop.kinds)) if k in used]
@@ -132,7 +128,7 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
     smaller = Program(code, [body.outputs[k] for k in results], tuple([body.inputs[k] for k in kept]), body.guards)
     carries = sum(k < loop.carries for k in handed)
     new = Loop(
-        copy(smaller, order=sorted(reached(smaller, [*smaller.outputs, *always]))),
+        smaller,
         loop.extent,
         sum(0 < k < first for k in kept),
         carries,

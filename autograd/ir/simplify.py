@@ -19,7 +19,7 @@ from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
 from autograd.ir.legalize import expand, sums_in_order
-from autograd.ir.rewrite import copy, dependencies, roots, trimmed
+from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
 UNSHARED = frozenset({"zeros", "add_at", "loop"})  # each has, or changes, an array of its own
@@ -292,16 +292,14 @@ def in_order_of_need(program: Program) -> Program:
             stack += reversed(missing)
             continue
         order.setdefault(stack.pop())
-    return copy(program, order=order)
+    return reordered(program, order)
 
 
 def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] | None = None) -> Program:
     """Copy a program, and the bodies of its loops, through rewriters; `inputs` become constants."""
 
-    def each(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int | None:
-        op, operands, loop = instruction
-        if op != "loop":
-            return None
+    def rewritten(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
+        _, operands, loop = instruction
         shared = {k: builder.number(o) for k, o in enumerate(operands[: loop.shared], 1)}
         constants = {k: number for k, number in shared.items() if number is not None}
         body = rewrite(loop.body, *rewriters, inputs=constants)
@@ -309,7 +307,8 @@ def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] 
         new = replace(loop, body=body, shared=loop.shared - len(constants), primal=None)
         return builder.emit("loop", left, new)
 
-    new = copy(program, rewriters, each=each, inputs=inputs)
+    special = {at: rewritten for at, (op, _, _) in enumerate(program.code) if op == "loop"}
+    new = copy(program, rewriters, special=special, inputs=inputs)
     first = {g.value: g for g in reversed(new.guards) if new.code[g.value].op != "constant"}
     new.guards = [g for g in new.guards if first.get(g.value) is g]
     return new
@@ -335,7 +334,8 @@ def remove_dead_code(program: Program) -> Program:
         if code[at].op == "item":
             loop_at = code[at].operands[0]
             code[at] = code[at]._replace(data=renumbered[loop_at][code[at].data])
-    return copy(Program(code, program.outputs, program.inputs, program.guards), order=sorted(alive))
+    left = Program(code, program.outputs, program.inputs, program.guards)
+    return left if len(alive) == len(code) else reordered(left, sorted(alive))
 
 
 def simplify(program: Program, accurate: bool = False) -> Program:
@@ -369,7 +369,7 @@ def unroll(program: Program) -> Program:
 
 
 def _ordered(program: Program) -> Program:
-    return copy(program, body=lambda body: in_order_of_need(_ordered(body)))
+    return with_bodies(program, lambda body: in_order_of_need(_ordered(body)))
 
 
 def count(program: Program) -> int:

@@ -286,8 +286,8 @@ class Code(Writer):
             if len(parts[-1]) == length or (parts[-1] and (self._is_large(value) or self._is_large(parts[-1][-1]))):
                 parts.append([])
             parts[-1].append(value)
-        self._assign_slots(parts)
         self.prepare()
+        self._assign_slots(parts)
         for part in parts:
             self.begin()
             self.in_memory = bool(part) and self._is_large(part[0])
@@ -355,6 +355,9 @@ class Code(Writer):
 
     def _assign_slots(self, parts: Sequence[Sequence[int]]) -> None:
         """A slot for each number that is used in a later function; free again after its last use."""
+        self.slots: dict[int, int] = {}
+        if len(parts) == 1:
+            return
         code = self.program.code
         chunk_of = {value: c for c, part in enumerate(parts) for value in part}
         last = dict(chunk_of)
@@ -366,7 +369,6 @@ class Code(Writer):
         for value in [v for o in self.lasting() for v in (o, *self._needed(o))]:
             if value in last:
                 last[value] = len(parts) - 1
-        self.slots: dict[int, int] = {}
         free: list[int] = []
         freed: dict[int, list[int]] = {}
         for c, part in enumerate(parts):
@@ -379,12 +381,11 @@ class Code(Writer):
 
     def _needed(self, value: int) -> list[int]:
         """The values that are needed to write an instruction: its operands, and those that they are read from."""
-        found, stack = [], list(self.program.code[value].operands)
-        while stack:
-            o = stack.pop()
-            found.append(o)
-            if self.is_free(o) and self.program.code[o].op in ("read", "pos", "pack"):
-                stack += self.program.code[o].operands
+        code = self.program.code
+        found = list(code[value].operands)
+        for o in found:  # it grows
+            if code[o].op in ("read", "pos", "pack") and self.is_free(o):
+                found += code[o].operands
         return found
 
     def lasting(self) -> Sequence[int]:
@@ -742,8 +743,8 @@ class TopCode(Code):
             self.copy_array(o, self.targets[output])
 
     def lasting(self) -> Sequence[int]:
-        """What is loaded at the end: the indices of what outputs are read from."""
-        return self.program.outputs
+        """What is not stored as soon as it is computed: arrays, and what is read from other places."""
+        return [*[value for value in self.early if self.is_free(value)], *self.left.values()]
 
     def _guard(self, position: int) -> None:
         """Note the first guard that fails, counted from 1."""
@@ -844,7 +845,10 @@ class RowCode(Code):
 
     def lasting(self) -> Sequence[int]:
         """Sums of rows that may yet fail a guard wait, and arrays are stored at the end."""
-        return [*self.program.outputs, *[g.value for g in self.program.guards]]
+        if self.program.guards:
+            return [*self.program.outputs, *[g.value for g in self.program.guards]]
+        free = [value for value in (*self.early, *self.sums) if self.is_free(value)]
+        return [*free, *[value for value, _ in self.left]]
 
     def end(self) -> None:
         """Write what is left: of a body with guards, which lanes are valid, and all outputs."""

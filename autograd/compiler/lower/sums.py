@@ -7,6 +7,7 @@ products of both blocks to each sum. It goes through the sums in tiles, so that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,10 @@ def _tiles(sums: Sequence[Factors]) -> Iterator[tuple[list[int], list[int]]]:
     for number, pair in enumerate(sums):
         for x in {x for x in pair if x is not None}:
             sums_of.setdefault(x, []).append(number)
-    order = sorted(sums_of, key=lambda x: -len(sums_of[x]))
+    # Those that are multiplied by the same others are best held together.
+    others_of = {x: frozenset([y for n in sums_of[x] for y in sums[n]]) - {x} for x in sums_of}
+    rank = {others: at for at, (others, _) in enumerate(Counter(others_of.values()).most_common())}
+    order = sorted(sums_of, key=lambda x: (-len(sums_of[x]), rank[others_of[x]]))
     done: set[int] = set()
     for start in range(0, len(order), TILE):
         held = order[start : start + TILE]
