@@ -88,7 +88,7 @@ static PyObject *native_row(Native *self, PyObject *const *args, Py_ssize_t coun
         return NOT_MINE;
     for (Py_ssize_t i = 0; i < count; i++) {
         if ((kinds[i] = take(args[i], &x[i])) == OTHER)
-            return NOT_MINE;
+            return capture_row(self->rule, args, count);
         nodes += kinds[i];
     }
     if (nodes)
@@ -145,12 +145,9 @@ static PyObject *native_apply_rule(Native *self, PyObject *const *args, Py_ssize
 {
     if (names || capturing() || count != 3 || !(PyTuple_CheckExact(args[2]) || PyList_CheckExact(args[2])))
         return NOT_MINE;
-    PyObject *code = PyDict_GetItemWithError(rule_codes, args[1]);
-    if (!code) {
-        PyErr_Clear();
+    int rule = code_of(args[1]);
+    if (rule < 0)
         return NOT_MINE;
-    }
-    int rule = (int)PyLong_AsLong(code);
     Row row;
     open_row(args[2], &row);
     if (ROWS[rule].arity < 0)
@@ -169,6 +166,15 @@ static PyObject *native_apply_rule(Native *self, PyObject *const *args, Py_ssize
         }
     }
     return make_node(rule, (int)row.count, row.items, kinds, x);
+}
+
+/* `Traced.apply_rule`. */
+static PyObject *native_apply_traced(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (names || count != 3 || args[0] != (PyObject *)traced_type || !PyTuple_CheckExact(args[2]))
+        return NOT_MINE;
+    int rule = code_of(args[1]);
+    return rule < 0 ? NOT_MINE : capture_row(rule, ((PyTupleObject *)args[2])->ob_item, PyTuple_GET_SIZE(args[2]));
 }
 
 static bool all_values(PyObject *const *objects, Py_ssize_t count)

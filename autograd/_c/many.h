@@ -121,9 +121,6 @@ static PyObject *make_wide_node(int rule, const Row *rows, int row_count, Scratc
     return finish(node);
 }
 
-static char not_mine;
-#define NOT_MINE ((PyObject *)&not_mine)
-
 /* One node of an n-ary row, or a float if there is no Value among the operands. */
 static PyObject *apply_to_rows(int rule, const Row *rows, int row_count)
 {
@@ -140,7 +137,9 @@ static PyObject *apply_to_rows(int rule, const Row *rows, int row_count)
         nodes = found == OTHER ? OTHER : nodes + found;
     }
     PyObject *result = NOT_MINE;
-    if (nodes == 0)
+    if (nodes == OTHER && row_count == 1 && rows->items)
+        result = capture_row(rule, rows->items, n);
+    else if (nodes == 0)
         result = PyFloat_FromDouble(value_of_many(rule, scratch.x, n));
     else if (nodes != OTHER)
         result = make_wide_node(rule, rows, row_count, &scratch, n);

@@ -63,7 +63,10 @@ static bool noted(Value *node)
 static PyObject *in_program(const Value *node, PyObject *trace)
 {
     PyObject *operands = get_operands((PyObject *)node, NULL), *traced = NULL;
-    if (operands)
+    int rule = code_of(or_none(node->rule));
+    if (operands && rule >= 0)
+        traced = capture_row(rule, ((PyTupleObject *)operands)->ob_item, PyTuple_GET_SIZE(operands));
+    if (operands && (rule < 0 || traced == NOT_MINE))
         traced = PyObject_CallMethod(trace, "apply_rule", "OO", node->rule, operands);
     Py_XDECREF(operands);
     return traced;

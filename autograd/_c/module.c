@@ -32,8 +32,9 @@ static double from_python(int rule, int count, const double *x);
 #include "rules.h"           /* the table: generated */
 #include "node.h"            /* a node: its fields, how it is made and freed; includes memory.h */
 #include "operands.h"        /* a node's operands as tuples */
-#include "mode.h"            /* what a mode or a capture wants of a new node */
 #include "numbers.h"         /* operands as numbers */
+#include "capture.h"         /* operations during a capture */
+#include "mode.h"            /* what a mode or a capture wants of a new node */
 #include "operators.h"       /* a row on up to three operands */
 #include "many.h"            /* a row on any number of operands */
 #include "order.h"           /* topological order */
@@ -59,6 +60,7 @@ static const struct {
     {"reduce_graph", native_reduce_graph, 0},
     {"restore_graph", native_restore_graph, 0},
     {"Value.apply_rule", native_apply_rule, 0},
+    {"Traced.apply_rule", native_apply_traced, 0},
     {"Value.zero_grad", native_zero_grad, 0},
     {"log", native_row, RULE_log},
     {"hypot", native_row, RULE_hypot},
@@ -129,6 +131,7 @@ static bool take_table(PyObject *table)
         }
         PyObject *code = PyLong_FromSsize_t(rule);
         rules[rule] = Py_NewRef(row);
+        row_names[rule] = Py_NewRef(name);
         row_values[rule] = PyObject_GetAttrString(row, "value");
         if (!code || !row_values[rule] || PyDict_SetItem(rule_codes, row, code) < 0)
             return false;
@@ -186,6 +189,7 @@ static PyObject *value_setup(PyObject *module, PyObject *args)
 static PyMethodDef module_methods[] = {
     {"fast", value_fast, METH_VARARGS, "The function with its common case in C."},
     {"setup", value_setup, METH_VARARGS, "Give the C build the parts of value.py that it needs; return the class."},
+    {"trace", value_trace, METH_VARARGS, "Give the C build the parts of the compiler's trace that it needs."},
     {"fill", (PyCFunction)(void (*)(void))value_fill, METH_FASTCALL, "The fields of a new node."},
     {"node", (PyCFunction)(void (*)(void))value_node, METH_FASTCALL, "The node of an operation."},
     {NULL, NULL, 0, NULL},

@@ -38,8 +38,10 @@ ALWAYS_INLINE PyObject *binary(int rule, PyObject *a, PyObject *b)
     double x[2];
     PyObject *const operands[] = {a, b};
     const int kinds[] = {take(a, &x[0]), take(b, &x[1])};
-    if (kinds[0] == OTHER || kinds[1] == OTHER)
-        return python_operator(rule, a, b);
+    if (kinds[0] == OTHER || kinds[1] == OTHER) {
+        PyObject *traced = capture_row(rule, operands, 2);
+        return traced == NOT_MINE ? python_operator(rule, a, b) : traced;
+    }
     return make_node(rule, 2, operands, kinds, x);
 }
 
@@ -62,7 +64,9 @@ static PyObject *value_pow_node(PyObject *a, PyObject *b, PyObject *modulus)
 static PyObject *value_neg_node(PyObject *self)
 {
     const int kinds[] = {NODE};
-    if (!Py_IS_TYPE(self, ValueType))
-        return PyObject_CallOneArg(forwards[RULE_neg], self);
+    if (!Py_IS_TYPE(self, ValueType)) {
+        PyObject *traced = capture_row(RULE_neg, &self, 1);
+        return traced == NOT_MINE ? PyObject_CallOneArg(forwards[RULE_neg], self) : traced;
+    }
     return make_node(RULE_neg, 1, &self, kinds, &((Value *)self)->data);
 }

@@ -49,6 +49,9 @@ def only(operations: Container[str]) -> Callable[[Rewriter], Rewriter]:
 class Builder:
     """Builds a program; instructions of a `kept` operation are not rewritten."""
 
+    # The C build reads the slots that have a name here.
+    __slots__ = ("__dict__", "__weakref__", "body_of", "code", "constants", "known")
+
     def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:
         self.code: list[Instruction] = []
         self.inputs: list[Type] = []
@@ -58,7 +61,7 @@ class Builder:
         self.rewriters, self.kept = rewriters, kept
         self.rewriters_of: dict[str, Sequence[Rewriter]] = dict.fromkeys(kept, ())  # operation → those that look at it
         self.known: dict[Any, int] = {}
-        self.constants: dict[Any, int] = {}
+        self.constants: dict[float | str, int] = {}
         self.guards: list[Guard] = []
         self.body_of: LoopBuilder | None = None  # that of which this is the body
 
@@ -75,8 +78,8 @@ class Builder:
         """The number of the value of an instruction that is not rewritten."""
         at = len(self.code)
         self.code.append(instruction)
-        if instruction.op in TYPED:
-            self.types[at] = self._type(instruction)
+        if instruction.op in TYPED and (kind := self._type(instruction)) != NUMBER:
+            self.types[at] = kind
         return at
 
     def _type(self, instruction: Instruction) -> Type:
@@ -114,16 +117,17 @@ class Builder:
 
     def constant(self, number: float) -> int:
         """The number of a constant; a program has each constant once."""
-        key = number.hex()  # tells 0.0 from -0.0 and knows nan
+        key = number if number == number and number != 0.0 else repr(number)  # 0.0 is not -0.0, but nan is nan
         if key not in self.constants:
             self.constants[key] = self.append(Instruction("constant", (), number))
         return self.constants[key]
 
     def truth_constant(self, truth: bool) -> int:
         """The number of a comparison whose outcome is known."""
-        if truth not in self.constants:
-            self.constants[truth] = self.append(Instruction("constant", (), bool(truth)))
-        return self.constants[truth]
+        key = repr(bool(truth))  # as a key, True is 1.0
+        if key not in self.constants:
+            self.constants[key] = self.append(Instruction("constant", (), bool(truth)))
+        return self.constants[key]
 
     def number(self, value: int) -> float | None:
         """The float if a value is a constant, else None."""
@@ -199,6 +203,8 @@ class Builder:
 
 class LoopBuilder:
     """Builds a loop: the inputs of its body come in any order, each with its operand in the enclosing program."""
+
+    __slots__ = ("__dict__", "known")  # the latter for the C build
 
     def __init__(self, outer: Builder, inner: Builder, extent: Extent, backwards: bool = False) -> None:
         self.outer, self.inner, self.extent, self.backwards = outer, inner, extent, backwards

@@ -32,7 +32,8 @@ from autograd.ir.block import (
 )
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Symbol
 from autograd.ir.evaluate import Cells, Evaluator
-from autograd.modes import PACKAGES, caller, current_mode, current_recorder, keeps_copies, recording_with
+from autograd.modes import PACKAGES, Mode, caller, current_mode, current_recorder, keeps_copies, recording_with
+from autograd.native import extension, fast
 from autograd.recorder import Sweeps
 from autograd.rows import cut, loop_in_turn, next_carry, pair, steps_of, together
 from autograd.rules import Rule
@@ -53,6 +54,8 @@ class UnrollError(NotImplementedError):
 
 class Trace(Builder):
     """The program being captured, with the numbers of the run that is being watched."""
+
+    __slots__ = ("finished", "leaves", "parent", "thread")  # read by the C build
 
     def __init__(self, parent: Trace | None = None, real_bools: bool = False, maps: bool = True) -> None:
         super().__init__(derive.mapped_rewriters(), derive.FRESH)
@@ -810,6 +813,7 @@ class Traced(Value):
         return self._index
 
     @classmethod
+    @fast
     def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Traced:
         """Write the operation down."""
         trace = innermost(operands)
@@ -953,3 +957,7 @@ def _user(trace: Trace, value: int) -> Any:
 def finish(trace: Trace, outputs: Sequence[int]) -> Program:
     """The captured program."""
     return trace.program(outputs)
+
+
+if extension is not None:
+    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window)

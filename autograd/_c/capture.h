@@ -1,0 +1,371 @@
+/* An operation during a capture: the common case of `Traced.apply_rule` in compiler/capture/trace.py.
+
+The operands are tracers, Values and plain numbers. An instruction is appended to the program, or found there, as
+`Builder.emit` does it. What the program does not hold yet is placed by Python code, which also writes each instruction
+that `fold_constants` or an identity of ir/simplify.py might replace. So the program is the same as without this. */
+
+static char not_mine;
+#define NOT_MINE ((PyObject *)&not_mine)
+
+/* See `take_trace`. */
+static PyTypeObject *traced_type, *trace_type, *loop_type, *mode_type, *instruction_type, *window_type;
+static PyObject *row_names[RULE_COUNT], *constant_name, *pack_name, *table_name, *read_name, *place_name, *emit_name;
+static PyObject *minus_one, *zero, *nothing;
+
+static struct {
+    Py_ssize_t recorder, recording;                                               /* of a Mode */
+    Py_ssize_t code, known, constants, leaves, parent, body_of, thread, finished; /* of a Trace */
+    Py_ssize_t shared;                                                            /* of a LoopBuilder */
+    Py_ssize_t builder, index, array, offset;                                     /* of a Traced */
+} slots_at;
+
+static inline PyObject **slot_of(PyObject *object, Py_ssize_t offset) { return (PyObject **)((char *)object + offset); }
+static inline PyObject *read_slot(PyObject *object, Py_ssize_t offset) { return *slot_of(object, offset); }
+
+/* The number of a row of the table; -1 for any other rule. */
+static int code_of(PyObject *rule)
+{
+    PyObject *code = PyDict_GetItemWithError(rule_codes, rule);
+    if (!code)
+        PyErr_Clear();
+    return code ? (int)PyLong_AsLong(code) : -1;
+}
+
+/* ---- whose operation it is ---- */
+
+/* Whether the function that is captured still runs, and in this thread. */
+static bool is_in_use(PyObject *trace)
+{
+    PyObject *thread = read_slot(trace, slots_at.thread);
+    return read_slot(trace, slots_at.finished) == Py_False && thread && PyLong_CheckExact(thread)
+           && PyLong_AsUnsignedLongMask(thread) == PyThread_get_thread_ident();
+}
+
+/* The trace that records in this context, or NULL if there is none or Python code must deal with it. */
+static PyObject *trace_in_force(void)
+{
+    PyObject *mode, *trace = NULL;
+    if (!traced_type || PyContextVar_Get(mode_variable, NULL, &mode) < 0)
+        return NULL;
+    if (Py_IS_TYPE(mode, mode_type) && read_slot(mode, slots_at.recording) == Py_True)
+        trace = read_slot(mode, slots_at.recorder);
+    trace = trace && Py_IS_TYPE(trace, trace_type) && is_in_use(trace) ? Py_NewRef(trace) : NULL;
+    Py_DECREF(mode);
+    return trace;
+}
+
+/* Whether an operand is a number, a Value, or a tracer of this trace or of the one around it. */
+static bool is_for(PyObject *trace, PyObject *operand)
+{
+    double number;
+    if (!Py_IS_TYPE(operand, traced_type))
+        return take(operand, &number) != OTHER;
+    PyObject *builder = read_slot(operand, slots_at.builder);
+    return builder == trace || (builder && builder == read_slot(trace, slots_at.parent) && is_in_use(builder));
+}
+
+/* ---- writing it down ---- */
+
+/* An instance of a NamedTuple as `tuple.__new__` makes it. It refers to text and numbers, so the collector need not visit
+it. */
+static PyObject *new_named(PyTypeObject *type, Py_ssize_t count, PyObject *const *fields)
+{
+    PyObject *named = type->tp_alloc(type, count);
+    if (!named)
+        return NULL;
+    for (Py_ssize_t i = 0; i < count; i++)
+        PyTuple_SET_ITEM(named, i, Py_NewRef(fields[i]));
+#if PY_VERSION_HEX >= 0x030E0000
+    ((PyTupleObject *)named)->ob_hash = -1; /* not computed yet */
+#endif
+    PyObject_GC_UnTrack(named);
+    return named;
+}
+
+static PyObject *new_instruction(PyObject *op, PyObject *operands, PyObject *data)
+{
+    PyObject *const fields[] = {op, operands, data};
+    return new_named(instruction_type, 3, fields);
+}
+
+/* What an instruction is known by: `number_values` puts the operands of a commutative one in order. */
+static PyObject *key_of(PyObject *instruction)
+{
+    PyObject *op = PyTuple_GET_ITEM(instruction, 0), *places = PyTuple_GET_ITEM(instruction, 1);
+    if (op != row_names[RULE_add] && op != row_names[RULE_mul])
+        return Py_NewRef(instruction);
+    PyObject *a = PyTuple_GET_ITEM(places, 0), *b = PyTuple_GET_ITEM(places, 1);
+    if (PyLong_AsSsize_t(a) <= PyLong_AsSsize_t(b))
+        return Py_NewRef(instruction);
+    PyObject *swapped = PyTuple_Pack(2, b, a), *key = NULL;
+    if (swapped)
+        key = new_instruction(op, swapped, Py_None);
+    Py_XDECREF(swapped);
+    return key;
+}
+
+/* The place of an instruction to which no rewriter but `number_values` answers: a known one, or a new one at the end.
+Takes the reference to the instruction, which may be NULL after an error. */
+static PyObject *append(PyObject *trace, PyObject *instruction)
+{
+    PyObject *key = instruction ? key_of(instruction) : NULL, *code = read_slot(trace, slots_at.code);
+    PyObject *at = key ? PyLong_FromSsize_t(PyList_GET_SIZE(code)) : NULL, *found = NULL;
+    if (at) { /* no Python code can run from here on, so the place is right */
+        PyObject *known = read_slot(trace, slots_at.known);
+        found = Py_XNewRef(PyDict_SetDefault(known, key, at));
+        if (found == at && PyList_Append(code, instruction) < 0) {
+            PyDict_DelItem(known, key);
+            Py_CLEAR(found);
+        }
+    }
+    Py_XDECREF(at);
+    Py_XDECREF(key);
+    Py_XDECREF(instruction);
+    return found;
+}
+
+/* ---- where the operands are ---- */
+
+static inline bool is_place(PyObject *number) { return number && PyLong_AsSsize_t(number) >= 0; }
+
+/* What made a value. */
+static PyObject *maker_of(PyObject *trace, PyObject *place)
+{
+    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place));
+    return PyTuple_GET_ITEM(instruction, 0);
+}
+
+/* `Builder.element`, but for the elements that `known_elements` finds elsewhere: NULL. */
+static PyObject *read_element(PyObject *trace, PyObject *array, PyObject *offset)
+{
+    PyObject *op = maker_of(trace, array), *const fields[] = {nothing, offset, nothing, nothing};
+    if (op == pack_name || op == table_name)
+        return NULL;
+    PyObject *window = new_named(window_type, 4, fields), *operands = window ? PyTuple_Pack(1, array) : NULL;
+    PyObject *instruction = operands ? new_instruction(read_name, operands, window) : NULL;
+    Py_XDECREF(window);
+    Py_XDECREF(operands);
+    return append(trace, instruction);
+}
+
+/* The place of a tracer, of this trace or of the one around it; NULL if Python code must find it. */
+static PyObject *place_of_tracer(PyObject *trace, PyObject *operand)
+{
+    PyObject *array = read_slot(operand, slots_at.array), *offset = read_slot(operand, slots_at.offset);
+    PyObject *index = read_slot(operand, slots_at.index), *place = NULL;
+    if (read_slot(operand, slots_at.builder) == trace) {
+        if (is_place(index))
+            return Py_NewRef(index);
+        if (!is_place(array))
+            return NULL;
+        place = read_element(trace, array, offset);
+        if (place)
+            Py_XSETREF(*slot_of(operand, slots_at.index), Py_NewRef(place));
+        return place;
+    }
+    PyObject *loop = read_slot(trace, slots_at.body_of), *outside = is_place(array) ? array : index, *shared = NULL;
+    if (loop && Py_IS_TYPE(loop, loop_type) && is_place(outside))
+        shared = Py_XNewRef(PyDict_GetItemWithError(read_slot(loop, slots_at.shared), outside));
+    if (!shared || outside == index)
+        return shared;
+    place = read_element(trace, shared, offset);
+    Py_DECREF(shared);
+    return place;
+}
+
+/* The place of an operand if the program holds it, or an element that is read now; NULL if Python code must find it. */
+static PyObject *place_in_program(PyObject *trace, PyObject *operand)
+{
+    double x;
+    if (Py_IS_TYPE(operand, traced_type))
+        return place_of_tracer(trace, operand);
+    if (Py_IS_TYPE(operand, ValueType))
+        return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.leaves), operand));
+    bool is_key = PyFloat_CheckExact(operand) || PyLong_CheckExact(operand); /* an int equals the float that it stands for */
+    if (!is_key || take(operand, &x) || x == 0.0 || x != x)
+        return NULL;
+    return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.constants), operand));
+}
+
+/* The places of all operands, in order; those that the program does not hold yet are given one by `Trace.place`. */
+static PyObject *places_in_program(PyObject *trace, PyObject *const *operands, Py_ssize_t count)
+{
+    PyObject *places = PyTuple_New(count);
+    if (!places)
+        return NULL;
+    PyObject_GC_UnTrack(places); /* it will refer to numbers only */
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *place = place_in_program(trace, operands[i]);
+        if (!place && !PyErr_Occurred())
+            place = PyObject_CallMethodOneArg(trace, place_name, operands[i]);
+        if (!place) {
+            Py_DECREF(places);
+            return NULL;
+        }
+        PyTuple_SET_ITEM(places, i, place);
+    }
+    return places;
+}
+
+/* ---- whether Python code may write another instruction ---- */
+
+/* The number of a constant; NaN for any other value. */
+static double number_of(PyObject *trace, PyObject *place)
+{
+    if (maker_of(trace, place) != constant_name)
+        return NAN;
+    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place));
+    return PyFloat_AsDouble(PyTuple_GET_ITEM(instruction, 2));
+}
+
+static bool all_constant(PyObject *trace, PyObject *places)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(places); i++)
+        if (maker_of(trace, PyTuple_GET_ITEM(places, i)) != constant_name)
+            return false;
+    return true;
+}
+
+/* Whether a rewriter might answer to an instruction: `fold_constants`, or an identity of its operation. */
+static bool may_be_rewritten(PyObject *trace, int rule, PyObject *places)
+{
+    if (all_constant(trace, places) || rule == RULE_pos) /* each `pos` is a value of its own */
+        return true;
+    PyObject *first = PyTuple_GET_ITEM(places, 0), *last = PyTuple_GET_ITEM(places, PyTuple_GET_SIZE(places) - 1);
+    PyObject *neg = row_names[RULE_neg];
+    switch (rule) {
+    case RULE_add:
+        return maker_of(trace, first) == neg || maker_of(trace, last) == neg || number_of(trace, first) == 0.0
+               || number_of(trace, last) == 0.0;
+    case RULE_sub: return maker_of(trace, last) == neg || number_of(trace, last) == 0.0;
+    case RULE_mul:
+        return (maker_of(trace, first) == neg && maker_of(trace, last) == neg) || fabs(number_of(trace, first)) == 1.0
+               || fabs(number_of(trace, last)) == 1.0;
+    case RULE_div: return fabs(frexp(number_of(trace, last), &(int){0})) == 0.5; /* a power of two */
+    case RULE_neg: return maker_of(trace, first) == neg;
+    case RULE_abs: return maker_of(trace, first) == row_names[RULE_abs];
+    default: return false;
+    }
+}
+
+/* ---- the result ---- */
+
+/* The tracer of a value: `Traced.of`. */
+static PyObject *new_traced(PyObject *trace, PyObject *place)
+{
+    PyObject *node = traced_type->tp_alloc(traced_type, 0);
+    if (node) {
+        ((Value *)node)->data = NAN;
+        *slot_of(node, slots_at.builder) = Py_NewRef(trace);
+        *slot_of(node, slots_at.index) = Py_NewRef(place);
+        *slot_of(node, slots_at.array) = Py_NewRef(minus_one);
+        *slot_of(node, slots_at.offset) = Py_NewRef(zero);
+    }
+    return node;
+}
+
+static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands, Py_ssize_t count)
+{
+    PyObject *places = places_in_program(trace, operands, count), *made = NULL, *traced = NULL;
+    if (places && may_be_rewritten(trace, rule, places))
+        made = PyObject_CallMethodObjArgs(trace, emit_name, row_names[rule], places, NULL);
+    else if (places)
+        made = append(trace, new_instruction(row_names[rule], places, Py_None));
+    if (made)
+        traced = new_traced(trace, made);
+    Py_XDECREF(places);
+    Py_XDECREF(made);
+    return traced;
+}
+
+/* The same, with the operands kept: Python code may run meanwhile, and change the list that holds them. */
+static PyObject *keep_and_write_down(PyObject *trace, int rule, PyObject *const *operands, Py_ssize_t count)
+{
+    PyObject *few[SMALL], **kept = count <= SMALL ? few : PyMem_Malloc((size_t)count * sizeof(PyObject *));
+    if (!kept)
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < count; i++)
+        kept[i] = Py_NewRef(operands[i]);
+    PyObject *traced = write_down(trace, rule, kept, count);
+    for (Py_ssize_t i = 0; i < count; i++)
+        Py_DECREF(kept[i]);
+    if (kept != few)
+        PyMem_Free(kept);
+    return traced;
+}
+
+/* A row of the table on operands of any kind: the tracer of the result; NOT_MINE if Python code must capture it, or
+if nothing is captured in this context. */
+static PyObject *capture_row(int rule, PyObject *const *operands, Py_ssize_t count)
+{
+    PyObject *trace = rule == RULE_fsum ? NULL : trace_in_force(), *traced = NOT_MINE; /* fsum has no instruction */
+    if (!trace)
+        return PyErr_Occurred() ? NULL : NOT_MINE;
+    Py_ssize_t i = 0;
+    while (i < count && is_for(trace, operands[i]))
+        i++;
+    if (count && i == count && (ROWS[rule].arity < 0 || ROWS[rule].arity == count))
+        traced = keep_and_write_down(trace, rule, operands, count);
+    Py_DECREF(trace);
+    return traced;
+}
+
+/* ---- what trace.py gives ---- */
+
+static bool find_offset(PyTypeObject *type, const char *name, Py_ssize_t *offset)
+{
+    PyObject *slot = PyObject_GetAttrString((PyObject *)type, name);
+    bool found = slot && Py_IS_TYPE(slot, &PyMemberDescr_Type);
+    if (found)
+        *offset = ((PyMemberDescrObject *)slot)->d_member->offset;
+    else if (slot)
+        PyErr_Format(PyExc_TypeError, "%s.%s must be a slot", type->tp_name, name);
+    Py_XDECREF(slot);
+    return found;
+}
+
+static bool find_offsets(PyTypeObject *traced)
+{
+    const struct {
+        PyTypeObject *type;
+        const char *name;
+        Py_ssize_t *offset;
+    } SLOTS[] = {
+        {mode_type, "recorder", &slots_at.recorder}, {mode_type, "recording", &slots_at.recording},
+        {trace_type, "code", &slots_at.code}, {trace_type, "known", &slots_at.known},
+        {trace_type, "constants", &slots_at.constants}, {trace_type, "leaves", &slots_at.leaves},
+        {trace_type, "parent", &slots_at.parent}, {trace_type, "body_of", &slots_at.body_of},
+        {trace_type, "thread", &slots_at.thread}, {trace_type, "finished", &slots_at.finished},
+        {loop_type, "known", &slots_at.shared},
+        {traced, "builder", &slots_at.builder}, {traced, "_index", &slots_at.index},
+        {traced, "_array", &slots_at.array}, {traced, "_offset", &slots_at.offset},
+    };
+    for (size_t i = 0; i < sizeof SLOTS / sizeof *SLOTS; i++)
+        if (!find_offset(SLOTS[i].type, SLOTS[i].name, SLOTS[i].offset))
+            return false;
+    return true;
+}
+
+static bool make_names(void)
+{
+    return (constant_name = PyUnicode_InternFromString("constant")) && (pack_name = PyUnicode_InternFromString("pack"))
+           && (table_name = PyUnicode_InternFromString("table")) && (read_name = PyUnicode_InternFromString("read"))
+           && (place_name = PyUnicode_InternFromString("place")) && (emit_name = PyUnicode_InternFromString("emit"))
+           && (minus_one = PyLong_FromLong(-1)) && (zero = PyLong_FromLong(0)) && (nothing = PyTuple_New(0));
+}
+
+/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window): trace.py calls it once. */
+static PyObject *value_trace(PyObject *module, PyObject *args)
+{
+    PyTypeObject *traced;
+    if (traced_type)
+        return PyErr_Format(PyExc_RuntimeError, "the C build knows the trace already");
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type, &loop_type,
+                          &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type, &window_type))
+        return NULL;
+    if (!find_offsets(traced) || !make_names())
+        return NULL;
+    Py_INCREF(args); /* it keeps the classes */
+    traced_type = traced; /* from now on operations are captured here */
+    Py_RETURN_NONE;
+}

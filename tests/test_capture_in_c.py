@@ -1,0 +1,416 @@
+"""Operations during a capture: the C build writes down what the Python definition does, and calls no Python for it."""
+
+import contextvars
+import gc
+import math
+import sys
+import threading
+from fractions import Fraction
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from two_builds import needs_c
+
+import autograd
+import autograd.math as am
+from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad, record_sources, rules, scan, vmap
+from autograd.compiler.capture.signature import read_call
+from autograd.compiler.capture.trace import Trace, finish
+from autograd.compiler.run import call
+from autograd.ir.block import Instruction, Loop, Window
+from autograd.ir.simplify import prepare, simplify
+
+NUMBERS = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    2.0,
+    0.5,
+    -0.25,
+    3.7,
+    math.nan,
+    math.inf,
+    5e-324,
+    1e308,
+    0,
+    1,
+    2,
+    -1,
+    2**53 + 1,
+    10**30,
+]
+ODD_NUMBERS = [True, False, np.float64(1.5), np.float64(0.0), np.float32(0.1), np.int64(3), Fraction(1, 3)]
+OPERATORS = [
+    lambda a, b: a + b,
+    lambda a, b: a - b,
+    lambda a, b: a * b,
+    lambda a, b: a / b,
+    lambda a, b: a**b,
+    lambda a, b: a % b,
+    lambda a, b: a // b,
+    lambda a, b: -a,
+    lambda a, b: +a,
+    lambda a, b: abs(a),
+    lambda a, b: divmod(a, b)[1],
+]
+WIDE = [am.sum, am.prod, am.mean, am.max, am.min, am.logsumexp, am.fsum, sum]
+
+
+class PythonTrace(Trace):
+    """A trace that the C build leaves to Python: it knows the very class `Trace` only."""
+
+    def inner(self):
+        """Be of the same class in loops."""
+        return PythonTrace(self)
+
+
+def shown(thing):
+    """Make something comparable of a program: with the bits of its numbers, and the classes of its parts."""
+    if isinstance(thing, float):
+        return type(thing).__name__, thing.hex()
+    if isinstance(thing, Loop):
+        return shown((thing.body.code, thing.body.outputs, thing.body.inputs, thing.extent, thing.shared, thing.kinds))
+    if isinstance(thing, (list, tuple)):
+        return type(thing).__name__, [shown(part) for part in thing]
+    return type(thing).__name__, repr(thing)
+
+
+def captured(function, args, kind=Trace):
+    """Capture a function in a trace of this class."""
+    reading = read_call("f", args, {})
+    numbers = [float(x) for x in reading.leaves]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(call, "Trace", kind)
+        trace, outputs, _ = call._trace(function, reading, numbers, maps=True)
+    return finish(trace, outputs)
+
+
+def outcome(function, args, kind):
+    """Capture a function and show its program, or its error without the line."""
+    try:
+        program = captured(function, args, kind)
+    except Exception as error:
+        return type(error).__name__, str(error)
+    return shown((program.code, program.outputs, program.inputs, program.guards))
+
+
+@custom_gradient(lambda x, y: 2.0)
+def doubled(x):
+    """Double a number: a rule that is not in the table."""
+    return 2.0 * x
+
+
+class Writer:
+    """Random operations on random operands: the same ones for the same seed."""
+
+    def __init__(self, seed, outside):
+        self.random, self.outside, self.depth = Random(seed), outside, 0
+
+    def operand(self, known):
+        """Choose a number of the program, a Value from outside, or a plain number."""
+        kind = self.random.random()
+        if kind < 0.7:
+            return self.random.choice(known[-6:] if kind < 0.4 else known)
+        if kind < 0.8:
+            return self.random.choice(self.outside)
+        return self.random.choice(NUMBERS if kind < 0.97 else ODD_NUMBERS)
+
+    def step(self, known):
+        """Compute another number."""
+        kind, some = self.random.randrange(16), lambda: self.operand(known)
+        x = self.random.choice(known)
+        if kind < 7:
+            pair = [self.random.choice(known), some()]
+            self.random.shuffle(pair)
+            return self.random.choice(OPERATORS)(*pair)
+        if kind < 11:
+            rule = self.random.choice(list(rules.TABLE.values()))
+            if rule.arity is None:
+                return rule(*[some() for _ in range(self.random.randrange(1, 5))])
+            return (getattr(am, rule.name, rule) if kind < 10 else rule)(*[some() for _ in range(rule.arity)])
+        if kind == 11:
+            return self.random.choice(WIDE)([x] + [some() for _ in range(self.random.choice((1, 2, 3, 70)))])
+        if kind == 12:
+            n = self.random.randrange(1, 4)
+            return am.dot([some() for _ in range(n)], [some() for _ in range(n)])
+        return self.special(known, self.random.randrange(9))
+
+    def special(self, known, kind):
+        """Compute a number in an unusual way."""
+        x = self.random.choice(known)
+        if kind < 3 and self.depth < 2:
+            return self.nested(known, kind)
+        if kind == 3:
+            with self.random.choice((no_grad, detect_anomaly, record_sources))():
+                return self.step(known)
+        if kind == 4:
+            return Value(1.5) * self.operand(known)  # made during the capture, and not even traced if so is the other
+        if kind == 5:
+            return am.where(x > 0.3, x, self.operand(known))
+        if kind == 6:
+            return x.data if self.random.random() < 0.5 else x.detach()
+        if kind == 7:
+            return np.sin(np.array([x, x * 2.0], dtype=object))[0]
+        return doubled(x)
+
+    def nested(self, known, kind):
+        """Compute a number by a loop over rows, a loop with a carry, or a derivative."""
+        self.depth += 1
+        rows, x = known[:3] * 2, known[-1]
+        if kind == 0:
+            result = vmap(lambda row: self.steps([*known, row], 4), reduce="sum")(rows)
+        elif kind == 1:
+            result = scan(lambda carry, row: (self.steps([*known, carry, row], 4), None), x, rows)[0]
+        else:
+            result = grad(lambda y: self.steps([*known, y], 4))(x)
+        self.depth -= 1
+        return result
+
+    def steps(self, known, count):
+        """Compute some numbers and return the last one."""
+        known = list(known)
+        for _ in range(count):
+            x = self.step(known)
+            if isinstance(x, Value):
+                known.append(x)
+        return known[-1]
+
+
+@given(st.integers(0, 2**32))
+def test_both_write_the_same_program(seed):
+    """A random program is the same, instruction by instruction, with C and without; so are errors."""
+    outside = [Value(0.5, label="w"), Value(-1.5)]
+
+    def function(x, values, array):
+        return Writer(seed, outside).steps([x, *values, *array], 25)
+
+    args = 0.7, [0.2, 1.2, -0.4], np.array([0.3, -0.9, 2.5])
+    assert outcome(function, args, PythonTrace) == outcome(function, args, Trace)
+
+
+def test_the_random_programs_are_programs():
+    """Most random programs are captured and long, so that the test above compares something."""
+    outside, lengths = [Value(0.5), Value(-1.5)], []
+    for seed in range(60):
+        args = 0.7, [0.2, 1.2, -0.4], np.array([0.3, -0.9, 2.5])
+        try:
+            program = captured(lambda x, v, a, seed=seed: Writer(seed, outside).steps([x, *v, *a], 25), args)
+        except Exception:
+            continue
+        lengths.append(len(program.code))
+    assert 40 <= len(lengths)
+    assert 25 <= sorted(lengths)[len(lengths) // 2]
+
+
+@needs_c
+@pytest.mark.parametrize("place", ["at the top", "in a row", "in a row of a row"])
+def test_an_operation_calls_no_python(place):
+    """Elements of arrays, Values from outside, what all rows share, and constants: each is written down in C."""
+    if autograd.backend() != "c":
+        pytest.skip("the C build is not in use")
+    w = Value(0.5)
+    called = set()
+
+    def note(frame, event, arg):
+        if event == "call" and frame.f_globals["__name__"].startswith("autograd."):
+            called.add(frame.f_code.co_qualname)
+
+    def work(shared, row):
+        # constants, the Value and what is shared are given a place when they come first
+        known = [shared + 1.5, row * 3, 2 - row, row / w, am.sin(shared), row**2.5, am.sum([row, shared, w])]
+        sys.setprofile(note)
+        for k in range(100):
+            known.append((known[-1] * known[-3] - 1.5) / (known[k] + w * shared) + am.tanh(known[-2]) * row)
+        sys.setprofile(None)
+        return known[-1]
+
+    def in_row(shared, row):
+        return vmap(lambda x: work(shared, x), reduce="sum")([row * (1.0 + k) for k in range(40)])
+
+    a = np.linspace(0.1, 0.9, 40)
+    functions = {
+        "at the top": lambda a: work(a[0], a[1]),
+        "in a row": lambda a: vmap(lambda row: work(a[0], row), reduce="sum")(a),
+        "in a row of a row": lambda a: vmap(lambda row: in_row(row, row), reduce="sum")(a),
+    }
+    try:
+        program = captured(functions[place], (a,))
+    finally:
+        sys.setprofile(None)
+    assert set() == called
+    assert program.code
+
+
+def test_what_c_writes_is_an_instruction_like_any_other():
+    """The parts have the classes that Python code makes, and passes see no difference."""
+    program = captured(lambda a: a[0] * a[1] + a[2], (np.arange(1.0, 4.0),))
+    assert {Instruction} == {type(instruction) for instruction in program.code}
+    read = next(i for i in program.code if i.op == "read")
+    assert (Window, Window((), 0)) == (type(read.data), read.data)
+    assert hash(Instruction(*read)) == hash(read)
+    assert read == read._replace(op="read")
+    assert "v3 = read v0" not in str(prepare(simplify(program)))
+
+
+def kept(function):
+    """Do something with a number that was kept from a capture that is over."""
+
+    def use():
+        things = []
+        captured(lambda x: things.append(x) or x * 2.0, (1.5,))
+        return function(things[0])
+
+    return use
+
+
+def in_another_capture(function):
+    """Do something with it in another capture."""
+
+    def use():
+        things = []
+        captured(lambda x: things.append(x) or x * 2.0, (1.5,))
+        return captured(lambda x: function(things[0]), (1.5,))
+
+    return use
+
+
+def in_another_thread(function):
+    """Do something with it in a thread that has the context of the capture."""
+
+    def use():
+        def traced(x):
+            errors = []
+            context = contextvars.copy_context()
+
+            def run():
+                try:
+                    context.run(function, x)
+                except TypeError as error:
+                    errors.append(error)
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+            raise errors[0]
+
+        return captured(traced, (1.5,))
+
+    return use
+
+
+def after_the_capture(function):
+    """Do something in the context of a capture that is over."""
+
+    def use():
+        contexts = []
+        captured(lambda x: contexts.append((contextvars.copy_context(), x)) or x, (1.5,))
+        context, x = contexts[0]
+        return context.run(function, x)
+
+    return use
+
+
+def after_its_row(function):
+    """Do something with a number of a row behind the map."""
+
+    def use():
+        def traced(x):
+            things = []
+            total = vmap(lambda row: things.append(row) or row * x, reduce="sum")([x, x * 2.0, x * 3.0, x * 4.0, x])
+            return total + function(things[0])
+
+        return captured(traced, (1.5,))
+
+    return use
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: x + 1.0,
+        lambda x: 2.0 * x,
+        lambda x: -x,
+        lambda x: x * x,
+        lambda x: am.sin(x),
+        lambda x: x.tanh(),
+        lambda x: am.sum([x, 1.0]),
+        lambda x: am.dot([x], [x]),
+        lambda x: rules.hypot(x, 1.0),
+        lambda x: Value(2.0) * x,
+    ],
+)
+@pytest.mark.parametrize("where", [kept, in_another_capture, in_another_thread, after_the_capture, after_its_row])
+def test_a_number_outside_its_capture_is_refused(where, operation):
+    """A tracer of another thread, another program, a finished one or a row is an error with the line."""
+    with pytest.raises(TypeError, match=r"(one compilation|one row|another thread).*test_capture_in_c\.py:"):
+        where(operation)()
+
+
+def test_a_list_may_change_while_its_sum_is_written_down():
+    """Python code that runs meanwhile may empty the list of operands: they are kept."""
+
+    class Emptying(float):
+        def __float__(self):
+            things.clear()
+            return 1.5
+
+        apply_rule = None  # not for C, so that Python code converts it
+
+    things = []
+
+    def function(x):
+        things[:] = [x * 2.0, x * 3.0, x]
+        collected = [x]
+
+        class Cycle:
+            def __del__(self):
+                things.clear()
+
+        cycle = Cycle()
+        cycle.self = cycle
+        del cycle
+        threshold = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            total = am.sum(things)
+        finally:
+            gc.set_threshold(*threshold)
+        return total + collected[0]
+
+    program = captured(function, (1.5,))
+    assert 3 == len(next(i for i in program.code if i.op == "sum").operands)
+
+
+def test_memory_comes_back():
+    """A capture leaves no reference behind: to its trace, its numbers or the Values from outside."""
+    w = Value(0.5)
+    a = np.linspace(0.1, 0.9, 5)
+
+    def function(a):
+        rows = vmap(lambda row: row * w + a[0] * 1.25, reduce="sum")(a)
+        return am.sum([rows, a[1] - w, -a[2], 3.0 * a[3]]) + abs(-a[4])
+
+    captured(function, (a,))
+    gc.collect()
+    before = [sys.getrefcount(thing) for thing in (w, None, (), -1, 0, 1.25, Instruction, Window, Trace)]
+    for _ in range(20):
+        captured(function, (a,))
+    gc.collect()
+    after = [sys.getrefcount(thing) for thing in (w, None, (), -1, 0, 1.25, Instruction, Window, Trace)]
+    assert all(abs(x - y) < 15 for x, y in zip(before, after, strict=True)), (before, after)
+
+
+def test_constants_are_told_apart():
+    """0.0 and -0.0 are two constants, nan is one, and a truth is not the number 1."""
+
+    def function(x):
+        return [x * 0.0, x * -0.0, x * math.nan, x * float("nan"), am.where(x == x, x, 1.0), x * 1.5, x * 1.5]
+
+    program = captured(function, (2.0,))
+    numbers = [i.data for i in program.code if i.op == "constant" and not isinstance(i.data, bool)]
+    assert ["0.0", "-0.0", "nan", "1.0", "1.5"] == [repr(x) for x in numbers]
+    assert jit(lambda x: x * 0.0 + 1.0)(2.0) == 1.0
