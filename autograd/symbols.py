@@ -1,6 +1,6 @@
 """What all symbols share. A symbol stands in for a number when a rule is called to see what it does.
 
-The compiler's symbols emit instructions, the viewer's write formulas, the generator's write C.
+The compiler's symbols emit instructions, and the generator writes C from these; the viewer's symbols write formulas.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write autograd/_c/rules.h: the table of rules.py in C, made by calling its rows on symbols.
+"""Write autograd/_c/rules.h: the table of rules.py in C, made by calling its rows on the symbols of a program.
 
     python tools/generate_rules.py
 
@@ -9,141 +9,128 @@ the committed header is current.
 
 from __future__ import annotations
 
-import collections
 import inspect
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from autograd.rules import TABLE, Rule  # noqa: E402 (the package beside this script, installed or not)
-from autograd.symbols import Arithmetic  # noqa: E402
+# The package beside this script, installed or not.
+from autograd.ir.block import COMPARISONS, PREDICATES  # noqa: E402
+from autograd.ir.builder import Builder, Selected  # noqa: E402
+from autograd.ir.simplify import number_values  # noqa: E402
+from autograd.rules import TABLE, Rule  # noqa: E402
 
 HEADER = ROOT / "autograd" / "_c" / "rules.h"
 # C lacks the bits of these: Python has its own gamma, lgamma, hypot and round; digamma and polygamma are SciPy's.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
 IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python
-SIGNS = {"add": "+", "sub": "-", "mul": "*"}
-COMPARISONS = {
-    "__lt__": "({} < {})", "__le__": "({} <= {})", "__gt__": "({} > {})", "__ge__": "({} >= {})",
-    "__eq__": "({} == {})", "__ne__": "({} != {})",
-}  # fmt: skip  # a table
-CHOICE = "({} ? {} : {})"
-NO_NAMES: Mapping[Any, str] = {}
+FORMS = {
+    "add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "neg": "(-{})",
+    "select": "({} ? {} : {})", "and": "({} && {})", "or": "({} || {})", "not": "(!{})",
+    **{sign: f"({{}} {sign} {{}})" for sign in COMPARISONS},
+}  # fmt: skip  # a table; every other operation is a function in C
+NO_NAMES: Mapping[int, str] = {}
 
 
-def code(number: float) -> str:
+def constant(number: float) -> str:
     """A number as C."""
     if math.isnan(number):
         return "NAN"
     if math.isinf(number):
         return "INFINITY" if number > 0 else "-INFINITY"
-    return repr(float(number))
+    return repr(number)
 
 
-class Symbol(Arithmetic):
-    """A C expression that does Python's arithmetic: a form such as ``({} + {})`` and the symbols in it.
+class Formula:
+    """A row's value or local derivative as a program, and what it is in C.
 
-    Equal expressions are one object. `selected` is the C condition under which there is a derivative at all.
+    Parameters
+    ----------
+    inputs : list of str
+        What the inputs of the program are called in C.
+    formula : callable
+        Takes a symbol for each input. It returns a symbol or a number; for a derivative also None, which means that
+        the operand is not selected.
     """
 
-    known: ClassVar[dict[tuple[Any, ...], Symbol]] = {}
-    form: str
-    operands: tuple[Symbol, ...]
-    selected: str
+    def __init__(self, inputs: list[str], formula: Callable[..., Any]) -> None:
+        builder = Builder([number_values])
+        result = formula(*[builder.wrap(builder.input()) for _ in inputs])
+        self.value = builder.place(_number(result))
+        self.code, self.inputs = builder.code, inputs
+        self.selected = self._selected(result)
 
-    def __new__(cls, form: str, *operands: Symbol, selected: str = "true") -> Symbol:
-        """The symbol of this form, new or known."""
-        key = (form, *map(id, operands), selected)
-        if key not in cls.known:
-            cls.known[key] = symbol = super().__new__(cls)
-            symbol.form, symbol.operands, symbol.selected = form, operands, selected
-        return cls.known[key]
+    def _selected(self, derivative: Any) -> str:
+        """The C condition under which there is a derivative at all."""
+        if not isinstance(derivative, Selected):
+            return "false" if derivative is None else "true"
+        sides = [self._selected(side) for side in (derivative.if_true, derivative.if_false)]
+        return FORMS["select"].format(self.text(derivative.condition.index), *sides)
 
-    @classmethod
-    def of(cls, number: Any) -> Symbol:
-        """A symbol of what a row may return: an expression, a number, or None for an operand that is not selected."""
-        if isinstance(number, Symbol):
-            return number
-        return cls("0.0", selected="false") if number is None else cls(code(number))
+    def text(self, value: int, named: Mapping[int, str] = NO_NAMES) -> str:
+        """A value as C, with names for the parts that have one."""
+        op, operands, data = self.code[value]
+        if value in named:
+            return named[value]
+        if op == "input":
+            return self.inputs[data]
+        if op == "constant":
+            return constant(data)
+        shown = [self.text(operand, named) for operand in operands]
+        return FORMS[op].format(*shown) if op in FORMS else f"value_{op}({', '.join(shown)})"
 
-    @classmethod
-    def apply_rule(cls, rule: Rule, operands: tuple[Any, ...]) -> Symbol:
-        """A row applied to expressions."""
-        places = ", ".join("{}" for _ in operands)
-        form = "(-{})" if rule.name == "neg" else f"value_{rule.name}({places})"
-        if rule.name in SIGNS:
-            form = f"({{}} {SIGNS[rule.name]} {{}})"
-        return cls(form, *map(cls.of, operands))
+    def parts(self, value: int, named: Mapping[int, str] = NO_NAMES) -> list[int]:
+        """The value and all that it is computed from, in order, except for what has a name already."""
+        found = {value}
+        for part in range(value, -1, -1):
+            if part in found and part not in named:
+                found.update(self.code[part].operands)
+        return sorted(found - named.keys())
 
-    def text(self, names: Mapping[Symbol, str] = NO_NAMES) -> str:
-        """The expression as C, with names for the parts that have one."""
-        return names.get(self) or self.form.format(*[operand.text(names) for operand in self.operands])
+    def repeated(self, value: int, named: Mapping[int, str]) -> set[int]:
+        """The computed parts without a name that come up more than once in a value."""
+        counts = Counter([operand for part in self.parts(value, named) for operand in self.code[part].operands])
+        return {part for part, count in counts.items() if count > 1 and self.code[part].operands} - named.keys()
 
-    def parts(self, names: Mapping[Symbol, str]) -> Iterator[Symbol]:
-        """The expression and all within it, operands first, except for what has a name already."""
-        if self not in names:
-            for operand in self.operands:
-                yield from operand.parts(names)
-            yield self
+    def statements(self, value: int, form: str, known: Mapping[int, str] = NO_NAMES) -> list[str]:
+        """C statements that end in `form` with a value; a part that comes up twice is computed once.
 
-    __hash__ = object.__hash__
+        A select with such parts in one of its sides becomes an ``if``, so that only the side that is taken computes
+        them.
+        """
+        named, lines = dict(known), []
 
-
-class Condition:
-    """A comparison of expressions."""
-
-    def __init__(self, comparison: Symbol) -> None:
-        self.comparison = comparison
-
-    def select(self, if_true: Any, if_false: Any) -> Symbol:
-        """C's conditional expression, for the derivative and for whether there is one."""
-        yes, no, condition = Symbol.of(if_true), Symbol.of(if_false), self.comparison.text()
-        selected = yes.selected if yes.selected == no.selected else f"({condition} ? {yes.selected} : {no.selected})"
-        return Symbol(CHOICE, self.comparison, yes, no, selected=selected)
-
-
-for _method, _form in COMPARISONS.items():
-    setattr(Symbol, _method, lambda a, b, form=_form: Condition(Symbol(form, Symbol.of(a), Symbol.of(b))))
-
-
-def repeated(symbol: Symbol, names: Mapping[Symbol, str]) -> set[Symbol]:
-    """The parts without a name that come up more than once in an expression."""
-    counts: collections.Counter[Symbol] = collections.Counter()
-    for part in set(symbol.parts(names)):
-        counts.update(part.operands)
-    return {part for part, count in counts.items() if count > 1 and part.operands and part not in names}
-
-
-def statements(symbol: Symbol, result: str, known: Mapping[Symbol, str] = NO_NAMES) -> list[str]:
-    """C statements that end in `result` with the expression; a part that comes up twice is computed once.
-
-    A choice with such parts in one of its sides becomes an ``if``, so that only the side that is taken computes them.
-    """
-    named, lines = dict(known), []
-
-    def name_parts(of: Symbol) -> None:
-        found = repeated(symbol, named)
-        for part in dict.fromkeys(of.parts(named)):
-            if part in found:
-                kind, name = "bool" if part.form in COMPARISONS.values() else "double", f"t{len(named)}"
-                lines.append(f"const {kind} {name} = {part.text(named)};")
+        def name_parts(of: int) -> None:
+            repeated = self.repeated(value, named)
+            for part in [part for part in self.parts(of, named) if part in repeated]:
+                kind, name = "bool" if self.code[part].op in PREDICATES else "double", f"t{len(named)}"
+                lines.append(f"const {kind} {name} = {self.text(part, named)};")
                 named[part] = name
 
-    if symbol.form == CHOICE:
-        condition, *sides = symbol.operands
-        name_parts(condition)
-        if any(repeated(side, named) for side in sides):
-            yes, no = [[f"    {line}" for line in statements(side, result, named)] for side in sides]
-            test = condition.text(named)
-            return [*lines, f"if {test} {{" if test[0] == "(" else f"if ({test}) {{", *yes, "} else {", *no, "}"]
-    name_parts(symbol)
-    return [*lines, result.format(symbol.text(named))]
+        op, operands, _ = self.code[value]
+        if op == "select":
+            condition, *sides = operands
+            name_parts(condition)
+            if any(self.repeated(side, named) for side in sides):
+                yes, no = [[f"    {line}" for line in self.statements(side, form, named)] for side in sides]
+                test = self.text(condition, named)
+                return [*lines, f"if {test} {{" if test[0] == "(" else f"if ({test}) {{", *yes, "} else {", *no, "}"]
+        name_parts(value)
+        return [*lines, form.format(self.text(value, named))]
+
+
+def _number(derivative: Any) -> Any:
+    """A local derivative as a number: 0 where there is none."""
+    if isinstance(derivative, Selected):
+        return derivative.condition.select(_number(derivative.if_true), _number(derivative.if_false))
+    return 0.0 if derivative is None else derivative
 
 
 def names(rule: Rule) -> list[str]:
@@ -151,15 +138,14 @@ def names(rule: Rule) -> list[str]:
     return list(inspect.signature(rule.derivatives[0]).parameters)[:-1]
 
 
-def value(rule: Rule) -> Symbol:
-    """The value of a composite row as C."""
-    return Symbol.of(rule.expand(list(map(Symbol, names(rule)))))
+def value(rule: Rule) -> Formula:
+    """The value of a composite row."""
+    return Formula(names(rule), lambda *operands: rule.expand(operands))
 
 
-def derivatives(rule: Rule) -> list[Symbol]:
-    """The rule's local derivatives as C."""
-    operands = [Symbol(name) for name in names(rule)]
-    return [Symbol.of(derivative(*operands, Symbol("y"))) for derivative in rule.derivatives]
+def derivatives(rule: Rule) -> list[Formula]:
+    """The rule's local derivatives."""
+    return [Formula([*names(rule), "y"], derivative) for derivative in rule.derivatives]
 
 
 def parameters(rule: Rule) -> str:
@@ -186,7 +172,8 @@ def value_from_python(rule: Rule) -> str:
 def composite_value(rule: Rule) -> str:
     """The C function for a value that is a formula."""
     head = f"static inline double value_{rule.name}({parameters(rule)})"
-    return function(head, statements(value(rule), "return {};"))
+    formula = value(rule)
+    return function(head, formula.statements(formula.value, "return {};"))
 
 
 def derivative_functions(rule: Rule) -> Iterator[str]:
@@ -194,18 +181,15 @@ def derivative_functions(rule: Rule) -> Iterator[str]:
     for slot, derivative in enumerate(derivatives(rule)):
         yield function(
             f"static inline bool {rule.name}_d{slot}({parameters(rule)}, double y, double *d)",
-            [*statements(derivative, "*d = {};"), f"return {derivative.selected};"],
+            [*derivative.statements(derivative.value, "*d = {};"), f"return {derivative.selected};"],
         )
 
 
 def may_raise(rule: Rule) -> bool:
     """Whether the value or a derivative calls Python."""
-    if rule.name in IN_PYTHON:
-        return True
-    texts = [f"value_{rule.name}("]
-    if rule.arity is not None:
-        texts += [symbol.text() for symbol in derivatives(rule) + ([value(rule)] if rule.formula else [])]
-    return any(f"value_{name}(" in text for name in FROM_PYTHON for text in texts)
+    formulas = [] if rule.arity is None else [*derivatives(rule), *([value(rule)] if rule.formula else [])]
+    used = {rule.name, *[formula.code[part].op for formula in formulas for part in formula.parts(formula.value)]}
+    return not used.isdisjoint((*FROM_PYTHON, *IN_PYTHON))
 
 
 def row(rule: Rule) -> str:
