@@ -48,6 +48,18 @@ def test_only_the_side_that_is_taken_computes_its_repeated_parts(generator):
     assert [*lines, "} else {", "    return x;", "}"] == body(formula)
 
 
+def test_a_side_that_has_a_name_is_not_computed_again(generator):
+    """What the condition has computed is used in the sides."""
+
+    def formula(x):
+        part = select(x > 0.0, rules.exp(x) * rules.exp(x), x)
+        return select(part < 9.0, part, rules.sin(x) * rules.sin(x))
+
+    lines = ["const double t0 = value_exp(x);", "const double t1 = ((x > 0.0) ? (t0 * t0) : x);"]
+    lines += ["if (t1 < 9.0) {", "    return t1;", "} else {", "    const double t2 = value_sin(x);"]
+    assert [*lines, "    return (t2 * t2);", "}"] == body(generator.Formula(["x"], formula))
+
+
 def test_an_operand_without_a_derivative(generator):
     """None is the number 0, and the C condition tells where it stands."""
     derivative = generator.Formula(["x"], lambda x: select(x < 0.0, None, select(x > 1.0, None, 2.0)))

@@ -80,7 +80,7 @@ class Formula:
         if value in named:
             return named[value]
         if op == "input":
-            return self.inputs[data]
+            return self.inputs[int(data)]
         if op == "constant":
             return constant(data)
         shown = [self.text(operand, named) for operand in operands]
