@@ -86,3 +86,15 @@ def test_a_direction_that_a_branch_cuts_off() -> None:
         return jvp(lambda x: am.sqrt(am.where(x > 1.0, x, 0.0)), (x,), (1.0,))
 
     assert jit(direction)(0.5) == direction(0.5) == (0.0, 0.0)
+
+
+def test_some_results_of_a_loop_have_no_tangent() -> None:
+    """Elements of a stacked result that does not depend on what is differentiated by, beside one that does."""
+
+    def mixed(a: float, x: Any) -> Any:
+        ends, ys = scan(lambda c, row: ((c[0] * a, c[1] * row), (c[1] * row, c[0])), (1.0, 2.0), x)
+        return ys[0][1] * ys[0][2] + ys[1][2] + ends[1]
+
+    x = np.array([0.5, 1.5, 2.5, 3.0, 0.25])
+    for f in (lambda a, x: jvp(lambda a: mixed(a, x), (a,), (1.0,)), lambda a, x: hvp(mixed)(a, a, x)):
+        assert jit(f)(0.7, x) == pytest.approx(f(0.7, x), rel=1e-13)

@@ -592,6 +592,8 @@ def _marked(builder: Builder, derivative: int, partial: bool) -> int:
 def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping[int, int]) -> int | None:
     """The tangent of what reads an array or makes one."""
     op, operands, data = instruction
+    if not any(o in tangents for o in differentiable(op, operands)):
+        return None  # a result of a loop that has no tangent, though others have one
     if op == "pos":
         return tangents[operands[0]]
     if op == "read":
