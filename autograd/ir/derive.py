@@ -7,6 +7,10 @@ A branch that was not selected sends no message. In a program both branches are 
 through a selection carries its `presence`: the comparison under which there is a message at all. Where it is
 false the message is 0, whatever the local derivatives upstream of it are.
 
+Where a derivative goes through an array or from one step of a loop to the next, its presence is no comparison of the
+program. Such a derivative is in the builder's `gaps`: it is there where it is not 0, so that no message never becomes
+0 times infinity.
+
 Messages to elements of an array are added in place into one array of adjoints: a gradient costs a constant times what
 its function costs. A reverse sweep needs the numbers that the function computed. The carries at the start of each step
 are stored, one number each; the rest of a step is computed again from them.
@@ -79,12 +83,15 @@ class Total:
         An array of this sweep's own, into which messages are added.
     make : callable or None
         Makes that array when it is needed; zeros if there is none.
+    covered : bool
+        Whether each element has a message in `sum`.
     """
 
     elements: dict[int, int] = field(default_factory=dict)
     whole: int | None = None
     sum: int | None = None
     make: Callable[[], int] | None = None
+    covered: bool = False
 
 
 class Sweep:
@@ -112,6 +119,8 @@ class Sweep:
             elif op == "item":
                 adjoint = self.adjoint(value)
                 if adjoint is not None:
+                    if self.is_partial(value):
+                        self.builder.gaps.add(adjoint)
                     self.results.setdefault(operands[0], {})[data] = adjoint
             elif value in self.arrays:
                 self.array_messages(value)
@@ -124,12 +133,20 @@ class Sweep:
             return self.complete(value)
         return self.numbers[value][0] if value in self.numbers else None
 
+    def is_partial(self, value: int) -> bool:
+        """Whether the adjoint of a value may be 0, or have elements that are 0, because no message arrived."""
+        if value in self.numbers and self.numbers[value][1] is not None:
+            return True
+        return self.adjoint(value) in self.builder.gaps
+
     def receive(self, value: int, message: int, present: Predicate | None = None) -> None:
         """Add a message to the adjoint of a value."""
         kind = self.builder.type_of(value)
         if isinstance(kind, Array):
             self.receive_array(value, message, whole(kind), ())
             return
+        if present is None and message in self.builder.gaps:
+            present = _is_there(self.builder, message)
         if value not in self.numbers:
             self.numbers[value] = message, present
             return
@@ -144,8 +161,7 @@ class Sweep:
         assert isinstance(kind, Array)
         if not window.shape and not indices:
             before = total.elements.get(window.offset)
-            added = message if before is None else self.builder.emit("add", (before, message))
-            total.elements[window.offset] = added
+            total.elements[window.offset] = message if before is None else added(self.builder, before, message)
         elif window == whole(kind) and total.whole is None and total.sum is None and total.make is None:
             total.whole = message
         else:
@@ -159,13 +175,15 @@ class Sweep:
             total.sum = self.builder.emit("zeros", (), kind.shape) if total.make is None else total.make()
         if total.whole is not None:
             message, total.whole = total.whole, None
+            total.covered = message not in self.builder.gaps
             total.sum = self.builder.emit("add_at", (total.sum, message), whole(kind))
         return total.sum
 
     def add(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
         """Add to the array of adjoints in place."""
         self.arrays.setdefault(value, Total())
-        array = self.own(value)
+        array, total = self.own(value), self.arrays[value]
+        total.covered |= window == whole(self.builder.type_of(value)) and message not in self.builder.gaps  # type: ignore[arg-type]
         self.arrays[value].sum = self.builder.emit("add_at", (array, message, *indices), window)
 
     def complete(self, value: int) -> int:
@@ -178,11 +196,19 @@ class Sweep:
             if all(isinstance(e, int) for e in kind.shape) and size <= DENSE * len(total.elements):
                 zero = builder.constant(0.0)
                 places = tuple([total.elements.get(k, zero) for k in range(size)])
+                partial = len(total.elements) < size or not builder.gaps.isdisjoint(places)
                 total.elements, total.whole = {}, builder.emit("pack", places, kind.shape)
+                if partial:
+                    builder.gaps.add(total.whole)
         for offset, message in total.elements.items():
             self.add(value, message, Window((), offset), ())
         total.elements = {}
-        return total.whole if total.whole is not None else self.own(value)
+        if total.whole is not None:
+            return total.whole
+        found = self.own(value)
+        if not total.covered:
+            builder.gaps.add(found)
+        return found
 
     # ---- messages of one instruction ---------------------------------------------------------------------------
 
@@ -192,8 +218,11 @@ class Sweep:
         op, operands, data = builder.code[value]
         adjoint, presence = self.numbers[value]
         if op == "read":
-            message = presence.select(builder.wrap(adjoint), 0.0) if presence is not None else builder.wrap(adjoint)
-            self.receive_array(operands[0], builder.place(message), data, operands[1:])
+            message = adjoint
+            if presence is not None:
+                message = builder.place(presence.select(builder.wrap(adjoint), 0.0))
+                builder.gaps.add(message)
+            self.receive_array(operands[0], message, data, operands[1:])
             return
         derivatives = local_derivatives(builder, value, [o in active for o in operands])
         for operand, derivative in zip(operands, derivatives):
@@ -217,11 +246,13 @@ class Sweep:
             self.receive_array(operands[0], adjoint, data, operands[1:])
         elif op == "pack":
             for k, operand in enumerate(operands):
-                if operand in self.active:
-                    self.receive(operand, builder.element(adjoint, k))
+                message = builder.element(adjoint, k)
+                if operand in self.active and not (adjoint in builder.gaps and builder.number(message) == 0.0):
+                    self.receive(operand, part(builder, message, adjoint))
         elif op == "add_at":
             if operands[1] in self.active:
-                self.receive(operands[1], builder.emit("read", (adjoint, *operands[2:]), data))
+                message = builder.emit("read", (adjoint, *operands[2:]), data)
+                self.receive(operands[1], part(builder, message, adjoint))
             if operands[0] in self.active:
                 self.receive(operands[0], adjoint)
 
@@ -244,6 +275,23 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     sweep.run(seeds, targets, min(targets, default=end), end)
     found = {x: sweep.adjoint(x) for x in targets}
     return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
+
+
+def part(builder: Builder, found: int, array: int) -> int:
+    """A part of a derivative, which has gaps if it was read from an array with gaps."""
+    return _marked(builder, found, array in builder.gaps and builder.code[found].op == "read")
+
+
+def added(builder: Builder, one: int, other: int) -> int:
+    """The sum of two messages; it may be missing if both may be."""
+    total = builder.emit("add", (one, other))
+    if one in builder.gaps and other in builder.gaps:
+        builder.gaps.add(total)
+    return total
+
+
+def _is_there(builder: Builder, derivative: int) -> Predicate:
+    return builder.predicate(builder.emit("!=", (derivative, builder.constant(0.0))))
 
 
 def _presence(derivative: Any) -> Predicate | None:
@@ -352,10 +400,24 @@ class _LoopSweep:
 
     def run(self) -> None:
         """Emit the loop, and pass on its results as messages."""
-        loop, builder = self.loop, self.builder
-        stored = _store_carries(builder, self.value) if loop.carries else 0
-        body = _Body(builder, self.operands, loop, loop.backwards != bool(loop.carries))
-        made, operands = body.made, self.operands
+        loop, gaps = self.loop, self.builder.gaps
+        stored = _store_carries(self.builder, self.value) if loop.carries else 0
+        carries = [k for k in range(loop.carries) if loop.first_carry + k in self.active]
+        partial = {k for k in carries if k not in self.seeds or self.seeds[k] in gaps}
+        while True:  # until it is known which adjoints of carries may be missing: in some step, or in one after it
+            self.body = self._copied(stored)
+            self.sweep(carries, partial)
+            more = {k for k in carries if self._may_be_missing(k)} - partial
+            if not more:
+                break
+            partial |= more
+        self._emit(carries, partial)
+
+    def _copied(self, stored: int) -> _Body:
+        """The body of the new loop, so far a copy of the loop's."""
+        loop, builder, operands = self.loop, self.builder, self.operands
+        body = _Body(builder, operands, loop, loop.backwards != bool(loop.carries))
+        made = body.made
         body.inputs += [made.shared(o) for o in operands[: loop.shared]]
         for k in range(loop.carries):
             body.inputs.append(made.element(builder.emit("item", (self.value,), stored + k)))
@@ -363,37 +425,44 @@ class _LoopSweep:
             body.inputs.append(body.inner.emit("zeros", (), builder.type_of(o).shape))  # type: ignore[union-attr]
         body.inputs += [made.element(o) for o in operands[loop.shared + loop.handed :]]
         body.copy()
-        self.sweep(body)
+        return body
 
-    def sweep(self, body: _Body) -> None:
-        """Sweep over the body, emit the loop and pass its results on."""
-        loop, inner, made, builder = self.loop, body.inner, body.made, self.builder
+    def sweep(self, carries: Sequence[int], partial: Container[int]) -> None:
+        """Sweep over the body; the adjoints of some carries may be missing."""
+        loop, body, builder = self.loop, self.body, self.builder
+        inner, made, gaps = body.inner, body.made, body.inner.gaps
         zero = builder.constant(0.0)
         seeds: dict[int, int] = {}
 
-        def seed(output: int, value: int) -> None:
-            seeds[output] = inner.emit("add", (seeds[output], value)) if output in seeds else value
+        def seed(output: int, value: int, missing: bool) -> None:
+            if missing and inner.number(value) is None:
+                gaps.add(value)
+            seeds[output] = added(inner, seeds[output], value) if output in seeds else value
 
-        carries = [k for k in range(loop.carries) if loop.first_carry + k in self.active]
         for k in carries:
-            seed(body.output(k), made.carry(self.seeds.get(k, zero)))
+            seed(body.output(k), made.carry(self.seeds.get(k, zero)), k in partial)
         for k in range(loop.carries, loop.handed):
             if k in self.seeds:
-                seed(body.output(k), made.shared(self.seeds[k]))
+                seed(body.output(k), made.shared(self.seeds[k]), self.seeds[k] in builder.gaps)
         for k, kind in enumerate(loop.kinds, loop.handed):
             if k in self.seeds:
                 given = self.seeds[k]
-                seed(body.output(k), made.shared(given) if kind == "sum" else made.element(given))
-        targets = {k: body.inputs[k] for k in sorted(self.active)}
-        sweep = Sweep(inner, depends_on(inner, targets.values(), len(inner.code)))
-        owners: dict[int, int] = {}  # body's shared array → the adjoint around that it accumulates into
+                value = made.shared(given) if kind == "sum" else made.element(given)
+                seed(body.output(k), value, given in builder.gaps)
+        targets = self.targets = {k: body.inputs[k] for k in sorted(self.active)}
+        sweep = self.inside = Sweep(inner, depends_on(inner, targets.values(), len(inner.code)))
+        owners = self.owners = dict[int, int]()
         for k in self.wanted:
             if k <= loop.shared and isinstance(loop.body.inputs[k], Array):
                 sweep.arrays[targets[k]] = Total(make=self._accumulator(made, k, owners))
         with inner.watched():
             end = max(seeds, default=-1) + 1
             sweep.run(seeds, set(targets.values()), min(targets.values(), default=end), end)
-        self._emit(body, sweep, targets, carries, owners)
+
+    def _may_be_missing(self, k: int) -> bool:
+        """Whether a step may hand on no adjoint for a carry."""
+        target = self.targets[self.loop.first_carry + k]
+        return self.inside.adjoint(target) is None or self.inside.is_partial(target)
 
     def _accumulator(self, made: LoopBuilder, k: int, owners: dict[int, int]) -> Callable[[], int]:
         def make() -> int:
@@ -402,19 +471,19 @@ class _LoopSweep:
 
         return make
 
-    def _emit(
-        self, body: _Body, sweep: Sweep, targets: Mapping[int, int], carries: Sequence[int], owners: Mapping[int, int]
-    ) -> None:
-        loop, inner, builder = self.loop, body.inner, self.builder
+    def _emit(self, carries: Sequence[int], partial: Container[int]) -> None:
+        """Emit the loop and pass its results on."""
+        loop, builder, body, sweep = self.loop, self.builder, self.body, self.inside
+        inner, targets, owners = body.inner, self.targets, self.owners
         zero = inner.constant(0.0)
         outs: list[tuple[int, str]] = []
         if loop.is_map():
             outs += [(body.output(k), kind) for k, kind in enumerate(loop.kinds)]
         deliver: list[Callable[[int, int], None]] = []  # what is done with each further result, given its type's place
 
-        def out(value: int, kind: str, then: Callable[[int], None]) -> None:
+        def out(value: int, kind: str, missing: bool, then: Callable[[int], None]) -> None:
             outs.append((value, kind))
-            deliver.append(lambda result, item: then(builder.emit("item", (result,), item)))
+            deliver.append(lambda result, item: then(self._item(result, item, missing)))
 
         for k in self.wanted:
             operand, kind = self.operands[k - 1], loop.body.inputs[k]
@@ -422,9 +491,11 @@ class _LoopSweep:
             if role == "shared" and isinstance(kind, Array):
                 for offset, message in sweep.arrays[targets[k]].elements.items():
                     window = Window((), offset)
-                    out(message, "sum", lambda m, o=operand, w=window: self.around.receive_array(o, m, w, ()))  # type: ignore[misc]
+                    missing = message in inner.gaps
+                    out(message, "sum", missing, lambda m, o=operand, w=window: self.around.receive_array(o, m, w, ()))  # type: ignore[misc]
             elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
-                out(adjoint, "sum" if role == "shared" else "each", lambda m, o=operand: self.around.receive(o, m))  # type: ignore[misc]
+                missing, sort = sweep.is_partial(targets[k]), "sum" if role == "shared" else "each"
+                out(adjoint, sort, missing, lambda m, o=operand: self.around.receive(o, m))  # type: ignore[misc]
         handed = []
         for k in carries:
             found = sweep.adjoint(targets[loop.first_carry + k])
@@ -433,7 +504,7 @@ class _LoopSweep:
         result = body.made.finish(handed, outs, loop if loop.is_map() and not owners else None)
         for position, k in enumerate(carries):
             if (o := self.operands[loop.shared + k]) in self.around.active:
-                self.around.receive(o, builder.emit("item", (result,), position))
+                self.around.receive(o, self._item(result, position, k in partial))
         for position, k in enumerate(owners, len(carries)):
             self.around.arrays[self.operands[k - 1]].sum = builder.emit("item", (result,), position)
         first = len(outs) - len(deliver)
@@ -443,6 +514,13 @@ class _LoopSweep:
             o = self.operands[loop.shared + k]
             if k in self.seeds and o in self.around.active:
                 self.around.receive(o, self.seeds[k])
+
+    def _item(self, result: int, item: int, missing: bool) -> int:
+        """A result of the new loop, which may be 0 because no message arrived."""
+        found = self.builder.emit("item", (result,), item)
+        if missing:
+            self.builder.gaps.add(found)
+        return found
 
     @staticmethod
     def _sum(sweep: Sweep, value: int) -> int:
@@ -481,58 +559,101 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int]) -> int |
         return _tangent_loop(builder, value, tangents)
     if op == "item":
         results = builder.tangent_items[operands[0]]
-        return builder.emit("item", (tangents[operands[0]],), results[data]) if data in results else None
+        if data not in results:
+            return None
+        found = builder.emit("item", (tangents[operands[0]],), results[data])
+        if data in builder.tangent_gaps[operands[0]]:
+            builder.gaps.add(found)
+        return found
     if op in ("read", "pack", "add_at") or (op == "pos" and isinstance(builder.type_of(value), Array)):
         return _tangent_array(builder, builder.code[value], tangents)
     total: Any = None
+    partial = True
     derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
     for operand, derivative in zip(operands, derivatives):
-        if derivative is not None and operand in tangents:
-            change = times(Symbol(builder, tangents[operand]), derivative)
-            total = change if total is None else total + change
-    return None if total is None else builder.place(total)
+        if derivative is None or operand not in tangents:
+            continue
+        tangent = tangents[operand]
+        change = times(Symbol(builder, tangent), derivative)
+        if tangent in builder.gaps and not (isinstance(derivative, float) and isfinite(derivative)):
+            change = _is_there(builder, tangent).select(change, 0.0)
+        partial = partial and (tangent in builder.gaps or isinstance(derivative, Selected))
+        total = change if total is None else total + change
+    return None if total is None else _marked(builder, builder.place(total), partial)
+
+
+def _marked(builder: Builder, derivative: int, partial: bool) -> int:
+    """A derivative, which may be 0 because no message arrived."""
+    if partial and builder.code[derivative].op != "constant":
+        builder.gaps.add(derivative)
+    return derivative
 
 
 def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping[int, int]) -> int | None:
     """The tangent of what reads an array or makes one."""
     op, operands, data = instruction
+    if not any(o in tangents for o in differentiable(op, operands)):
+        return None  # a result of a loop that has no tangent, though others have one
     if op == "pos":
         return tangents[operands[0]]
     if op == "read":
         found = builder.emit("read", (tangents[operands[0]], *operands[1:]), data)
-        return None if builder.number(found) == 0.0 else found  # 0 times infinity is no tangent
+        if builder.number(found) == 0.0:
+            return None  # 0 times infinity is no tangent
+        return part(builder, found, tangents[operands[0]])
     if op == "pack":
         zero = builder.constant(0.0)
-        return builder.emit("pack", tuple([tangents.get(o, zero) for o in operands]), data)
+        places = tuple([tangents.get(o, zero) for o in operands])
+        partial = any(o not in tangents or tangents[o] in builder.gaps for o in operands)
+        return _marked(builder, builder.emit("pack", places, data), partial)
     kind = builder.type_of(operands[0])
     assert isinstance(kind, Array)
     array = tangents[operands[0]] if operands[0] in tangents else builder.emit("zeros", (), kind.shape)
     if operands[1] not in tangents:
         return array
-    return builder.emit("add_at", (array, tangents[operands[1]], *operands[2:]), data)
+    found = builder.emit("add_at", (array, tangents[operands[1]], *operands[2:]), data)
+    return _marked(builder, found, operands[0] not in tangents or array in builder.gaps)
 
 
 def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int]) -> int:
     """The loop that computes a loop's results and their tangents."""
     _, operands, loop = builder.code[value]
     active = _active_inputs(loop, [o in tangents for o in operands])
+    partial = {k for k in active if (o := operands[k - 1]) not in tangents or tangents[o] in builder.gaps}
+    handed = [(k, loop.first_carry + k) for k in range(loop.handed) if loop.first_carry + k in active]
+    while True:  # until it is known which tangents of carries may be missing: in some step, or in one after it
+        body, found = _tangent_body(builder, value, tangents, active, partial)
+        after = [(k, found.get(body.output(number))) for number, k in handed]
+        more = {k for k, tangent in after if tangent is None or tangent in body.inner.gaps} - partial
+        if not more:
+            return _emit_tangents(builder, value, body, found, dict(handed), partial)
+        partial |= more
+
+
+def _tangent_body(
+    builder: Builder, value: int, tangents: Mapping[int, int], active: Container[int], partial: Container[int]
+) -> tuple[_Body, dict[int, int]]:
+    """A copy of a loop's body, and the tangents in it; those of some of its inputs may be missing."""
+    _, operands, loop = builder.code[value]
     body = _Body(builder, operands, loop, loop.backwards)
     made, inner = body.made, body.inner
     ends = loop.first_carry, loop.first_carry + loop.carries, loop.first_element
     seeds: dict[int, int] = {}
-    zero = builder.constant(0.0)
+
+    def seed(k: int, tangent: int) -> None:
+        seeds[body.inputs[k]] = _marked(inner, tangent, k in partial)
 
     def start(k: int) -> int:
         """The tangent of an operand, or zeros."""
         if operands[k - 1] in tangents:
             return tangents[operands[k - 1]]
         kind = loop.body.inputs[k]
-        return builder.emit("zeros", (), kind.shape) if isinstance(kind, Array) else zero
+        return builder.emit("zeros", (), kind.shape) if isinstance(kind, Array) else builder.constant(0.0)
 
     for k in range(1, ends[0]):
         body.inputs.append(made.shared(operands[k - 1]))
         if k in active:
-            seeds[body.inputs[k]] = made.shared(tangents[operands[k - 1]])
+            seed(k, made.shared(tangents[operands[k - 1]]))
     roles = [(made.carry, range(*ends[:2])), (made.accumulator, range(*ends[1:]))]
     body.inputs += [made.carry(operands[k - 1]) for k in range(*ends[:2])]
     for k in range(*ends[1:]):  # what the primal adds up is not computed twice: its accumulator is taken over
@@ -540,23 +661,37 @@ def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int]) -> 
     for add, numbers in roles:
         for k in numbers:
             if k in active:
-                seeds[body.inputs[k]] = add(start(k))
+                seed(k, add(start(k)))
     for k in range(ends[2], len(loop.body.inputs)):
         body.inputs.append(made.element(operands[k - 1]))
         if k in active:
-            seeds[body.inputs[k]] = made.element(tangents[operands[k - 1]])
+            seed(k, made.element(tangents[operands[k - 1]]))
     body.copy()
     with inner.watched():
-        found = forward(inner, seeds)
+        return body, forward(inner, seeds)
+
+
+def _emit_tangents(
+    builder: Builder,
+    value: int,
+    body: _Body,
+    found: Mapping[int, int],
+    active: Mapping[int, int],
+    partial: Container[int],
+) -> int:
+    """Emit the loop of the results and their tangents; `active` has the input of each carry that has a tangent."""
+    loop, inner = body.loop, body.inner
     none = inner.constant(0.0)
     kept = [body.output(k) for k in range(loop.carries)]
-    new = [k for k in range(loop.handed) if loop.first_carry + k in active]
-    handed = kept + [found.get(body.output(k), none) for k in new]
+    handed = kept + [found.get(body.output(k), none) for k in active]
     outs = [(body.output(k), kind) for k, kind in enumerate(loop.kinds, loop.handed)]
-    places = {k: loop.carries + position for position, k in enumerate(new)}
+    places = {k: loop.carries + position for position, k in enumerate(active)}
+    gaps = {k for k, number in active.items() if number in partial}
     for k, kind in enumerate(loop.kinds, loop.handed):
         if body.output(k) in found:
             places[k] = len(handed) + len(outs)
             outs.append((found[body.output(k)], kind))
-    builder.tangent_items[value] = places
-    return made.finish(handed, outs, None if loop.accumulators else loop)
+            if found[body.output(k)] in inner.gaps:
+                gaps.add(k)
+    builder.tangent_items[value], builder.tangent_gaps[value] = places, gaps
+    return body.made.finish(handed, outs, None if loop.accumulators else loop)

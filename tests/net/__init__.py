@@ -1,4 +1,4 @@
-"""Random programs, maps and call histories, and the comparison of compiled code with plain Python.
+"""Random programs, maps, loops and call histories, and the comparison of compiled code with plain Python.
 
 A program is source text. It calls functions through `call`, `call_exact`, `call_on_values` and `call_in_threads`;
 `checks` runs it with the real `jit` and with a `jit` that returns the function, and compares call by call.
@@ -8,12 +8,13 @@ from collections import Counter
 from random import Random
 
 from net.histories import histories
+from net.loops import loops
 from net.maps import maps
 from net.programs import programs
 from net.worker import Worker
 
 MOST_FAILURES = 5  # then a test stops: further failures would show nothing new
-GENERATORS = {"programs": programs, "maps": maps, "histories": histories}
+GENERATORS = {"programs": programs, "maps": maps, "loops": loops, "histories": histories}
 
 
 def examine(kind: str, count: int) -> Counter[str]:

@@ -35,7 +35,8 @@ import pickle
 import numpy as np
 
 import autograd.math as am
-from autograd import Value, checkpoint, grad, hessian, hvp, jacobian, jit, jvp, no_grad, value_and_grad, vjp, vmap
+from autograd import Value, checkpoint, grad, hessian, hvp, jacobian, jit, jvp, no_grad, scan, value_and_grad, vjp, vmap
+from autograd.tree import flatten
 """
 # The errors by which the compiler may refuse. Every other error that plain Python does not raise is a failure.
 REFUSALS = {

@@ -916,6 +916,8 @@ class TraceSweeps:
             kind = trace.type_of(array)
             assert isinstance(kind, Array)
             starts[array] = trace.array_of([directions.get(k, 0.0) for k in range(kind.size())], kind)
+            if len(directions) < kind.size():
+                trace.gaps.add(starts[array])
         targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
         found = derive.forward(trace, starts)
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
