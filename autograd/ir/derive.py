@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -410,35 +411,42 @@ class _LoopSweep:
         outs: list[tuple[int, str]] = []
         if loop.is_map():
             outs += [(body.output(k), kind) for k, kind in enumerate(loop.kinds)]
-        deliver: list[Callable[[int, int], None]] = []  # what is done with each further result, given its type's place
+        first = len(outs)
+        further: list[tuple[int, str]] = []
+        deliver: list[Callable[[int], None]] = []  # what is done with each further result
+        uses, used = _first_uses(loop.body), []
 
-        def out(value: int, kind: str, then: Callable[[int], None]) -> None:
-            outs.append((value, kind))
-            deliver.append(lambda result, item: then(builder.emit("item", (result,), item)))
+        def out(value: int, kind: str, of: tuple[int, int], then: Callable[[int], None]) -> None:
+            further.append((value, kind))
+            deliver.append(then)
+            used.append(uses.get(of, -1))
 
         for k in self.wanted:
             operand, kind = self.operands[k - 1], loop.body.inputs[k]
             role = self._role(k)
             if role == "shared" and isinstance(kind, Array):
                 for offset, message in sweep.arrays[targets[k]].elements.items():
-                    window = Window((), offset)
-                    out(message, "sum", lambda m, o=operand, w=window: self.around.receive_array(o, m, w, ()))  # type: ignore[misc]
+                    then = partial(self.around.receive_array, operand, window=Window((), offset), indices=())
+                    out(message, "sum", (k, offset), then)
             elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
-                out(adjoint, "sum" if role == "shared" else "each", lambda m, o=operand: self.around.receive(o, m))  # type: ignore[misc]
+                out(adjoint, "sum" if role == "shared" else "each", (k, 0), partial(self.around.receive, operand))
         handed = []
         for k in carries:
             found = sweep.adjoint(targets[loop.first_carry + k])
             handed.append(zero if found is None else found)
         handed += [self._sum(sweep, targets[k]) for k in owners]
+        # Adjoints of what the step uses together are computed together: few values are alive, and close in memory.
+        order = sorted(range(len(further)), key=used.__getitem__)
+        outs += [further[k] for k in order]
         result = body.made.finish(handed, outs, loop if loop.is_map() and not owners else None)
         for position, k in enumerate(carries):
             if (o := self.operands[loop.shared + k]) in self.around.active:
                 self.around.receive(o, builder.emit("item", (result,), position))
         for position, k in enumerate(owners, len(carries)):
             self.around.arrays[self.operands[k - 1]].sum = builder.emit("item", (result,), position)
-        first = len(outs) - len(deliver)
-        for position, then in enumerate(deliver, len(handed) + first):
-            then(result, position)
+        item = {k: position for position, k in enumerate(order, len(handed) + first)}
+        for k, receive in enumerate(deliver):
+            receive(builder.emit("item", (result,), item[k]))
         for k in range(loop.carries, loop.handed):
             o = self.operands[loop.shared + k]
             if k in self.seeds and o in self.around.active:
@@ -455,6 +463,16 @@ class _LoopSweep:
         if k <= self.loop.shared:
             return "shared"
         return "handed" if k < self.loop.first_element else "element"
+
+
+def _first_uses(program: Program) -> dict[tuple[int, int], int]:
+    """Which instruction is the first to use an input, or an element of it: (input, offset) → its number."""
+    found: dict[tuple[int, int], int] = {}
+    for at, (op, operands, data) in enumerate(program.code):
+        for o in operands:
+            if program.code[o].op == "input":
+                found.setdefault((program.code[o].data, data.offset if op == "read" else 0), at)
+    return found
 
 
 def mapped_rewriters() -> Sequence[Rewriter]:
