@@ -5,6 +5,9 @@
 Each program is compiled in its own process, without the cache on disk, and its results are compared with those of
 the eager engine. ``--huge`` adds programs of a million instructions. Read how the microseconds per instruction
 change from size to size; the seconds depend on the machine.
+
+A second table has programs that stay the same while their data grow: rows, steps of a `scan`, an array argument. There
+the number of instructions should not depend on the size, nor should the seconds of the first call.
 """
 
 from __future__ import annotations
@@ -13,12 +16,14 @@ import argparse
 import multiprocessing
 import os
 import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+import problems
 from harness import peak_bytes
 
 INPUTS = 8
@@ -149,6 +154,102 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     return seconds, instructions, peak, len(code)
 
 
+def five_inputs(rows: int) -> tuple[Any, Any]:
+    """The gradient of a sum over rows by five mapped inputs: prices by Black and Scholes."""
+    import autograd.math as m
+    from autograd import value_and_grad, vmap
+
+    columns = problems.options_data(rows)
+    total = vmap(lambda *row: problems.black_scholes(*row, m=m), in_axes=(0,) * 5, reduce="sum")
+    return value_and_grad(total, argnums=tuple(range(5))), [columns[name] for name in problems.OPTION_ARGUMENTS]
+
+
+def inner_map(rows: int) -> tuple[Any, Any]:
+    """The gradient by two parameters of a function that has a map over rows in it."""
+    import autograd.math as m
+    from autograd import value_and_grad, vmap
+
+    def loss(p: Any, rows: Any) -> Any:
+        each = vmap(lambda p, row: m.sin(p[0] * row[0]) * m.exp(p[1] * row[1]), in_axes=(None, 0), reduce="mean")
+        return each(p, rows) + p[0] * p[1]
+
+    return value_and_grad(loss), [[0.3, 0.4], np.linspace(0.0, 1.0, 2 * rows).reshape(rows, 2)]
+
+
+def scanned_steps(steps: int) -> tuple[Any, Any]:
+    """The gradient by the start of a recurrence."""
+    import autograd.math as m
+    from autograd import scan, value_and_grad
+
+    def step(x: Any, _: Any) -> Any:
+        return x - 0.1 * (m.sin(x) - 0.3), None
+
+    return value_and_grad(lambda x: scan(step, x, length=steps)[0]), [0.2]
+
+
+def asian_option(paths: int, steps: int = 252) -> tuple[Any, Any]:
+    """Price and five Greeks of a call on the arithmetic mean of the prices of each day, on given normal numbers."""
+    import autograd.math as m
+    from autograd import value_and_grad, vmap
+
+    def payoff(spot: Any, strike: Any, drift: Any, deviation: Any, normals: Any) -> Any:
+        total, price = 0.0, spot
+        for normal in normals:
+            price = price * m.exp(drift + deviation * normal)
+            total = total + price
+        return m.relu(total / steps - strike)
+
+    def price(spot: Any, strike: Any, rate: Any, volatility: Any, maturity: Any, normals: Any) -> Any:
+        day = maturity / steps
+        drift, deviation = (rate - 0.5 * volatility * volatility) * day, volatility * m.sqrt(day)
+        mean = vmap(payoff, in_axes=(None, None, None, None, 0), reduce="mean")
+        return m.exp(-rate * maturity) * mean(spot, strike, drift, deviation, normals)
+
+    normals = np.random.default_rng(0).normal(size=(paths, steps))
+    return value_and_grad(price, argnums=tuple(range(5))), [100.0, 105.0, 0.02, 0.3, 1.5, normals]
+
+
+DATA: dict[str, tuple[Callable[[int], tuple[Any, Any]], list[int]]] = {
+    "five inputs, rows": (five_inputs, [100, 1000, 10_000, 100_000]),
+    "inner map, rows": (inner_map, [10, 100, 1000, 10_000]),
+    "scan, steps": (scanned_steps, [10, 100, 1000, 10_000, 100_000]),
+    "asian option, paths": (asian_option, [10, 100, 1000]),
+}
+
+
+def numbers_of(result: Any) -> Any:
+    """All numbers of a tree in one array."""
+    if isinstance(result, (list, tuple)):
+        return np.hstack([numbers_of(part) for part in result])
+    return np.ravel(np.asarray(result, dtype=float))
+
+
+def measure_data(name: str, size: int) -> tuple[int, float, float, float]:
+    """Instructions compiled, seconds of the first call and of a later one, bytes of peak memory."""
+    import autograd.math as am
+    from autograd import jit
+
+    os.environ["AUTOGRAD_CACHE"] = "off"
+    jit(lambda x: am.sin(x) + 1.0)(1.0)  # warm up: some work is done once per process
+    function, arguments = DATA[name][0](size)
+    compiled = jit(function)
+    start = time.perf_counter()
+    actual = compiled(*arguments)
+    first = time.perf_counter() - start
+    peak = peak_bytes()
+    later = min(timeit.repeat(lambda: compiled(*arguments), number=1, repeat=20))
+    one, other = (numbers_of(result) for result in (function(*arguments), actual))
+    assert np.max(np.abs(one - other)) <= 1e-9 * np.max(np.abs(one)), f"{name} of {size}: {other} is not {one}"
+    instructions = sum(counts["compiled"] for counts in compiled.stats()["instructions"])
+    return instructions, first, later, peak
+
+
+def fresh(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function that is called in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
 def main() -> None:
     """Measure the shapes and sizes that the command line names."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -163,11 +264,18 @@ def main() -> None:
         if arguments.only and not any(name.startswith(wanted) for wanted in arguments.only):
             continue
         for size in sizes:
-            with multiprocessing.get_context("spawn").Pool(1) as fresh:
-                seconds, instructions, peak, _ = fresh.apply(measure, (name, size))
+            seconds, instructions, peak, _ = fresh(measure, name, size)
             times = "".join(f"{seconds[stage]:>11.3f}" for stage in STAGES)
             each = 1e6 * sum(seconds[stage] for stage in STAGES[:-1]) / instructions
             print(f"{name:31}{instructions:>12,}{times}{each:>9.1f}{peak / 1e6:>9.0f}", flush=True)
+    print(f"\n{'':31}{'size':>12}{'instructions':>14}{'first call':>12}{'later, ms':>12}  MB peak")
+    for name, (_, sizes) in DATA.items():
+        if arguments.only and not any(name.startswith(wanted) for wanted in arguments.only):
+            continue
+        for size in sizes:
+            instructions, first, later, peak = fresh(measure_data, name, size)
+            row = f"{name:31}{size:>12,}{instructions:>14,}{first:>12.3f}{1e3 * later:>12.3f}{peak / 1e6:>9.0f}"
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

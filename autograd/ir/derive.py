@@ -18,10 +18,11 @@ are stored, one number each; the rest of a step is computed again from them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Rewriter, Selected, Symbol, times
@@ -383,6 +384,19 @@ def _store_carries(builder: Builder, value: int) -> int:
     return stored
 
 
+class _Result(NamedTuple):
+    """A result of a reverse loop: of which kind, whether it may be missing, and what is done with it.
+
+    `used` is the first instruction of the primal's step that uses what this is the adjoint of.
+    """
+
+    value: int
+    kind: str
+    missing: bool
+    used: int
+    then: Callable[[int], None]
+
+
 class _LoopSweep:
     """The reverse sweep over a loop: a loop over the same steps, backwards if a step needs the one before.
 
@@ -479,37 +493,36 @@ class _LoopSweep:
         outs: list[tuple[int, str]] = []
         if loop.is_map():
             outs += [(body.output(k), kind) for k, kind in enumerate(loop.kinds)]
-        deliver: list[Callable[[int, int], None]] = []  # what is done with each further result, given its type's place
-
-        def out(value: int, kind: str, missing: bool, then: Callable[[int], None]) -> None:
-            outs.append((value, kind))
-            deliver.append(lambda result, item: then(self._item(result, item, missing)))
-
+        first, uses = len(outs), _first_uses(loop.body)
+        further: list[_Result] = []
         for k in self.wanted:
             operand, kind = self.operands[k - 1], loop.body.inputs[k]
             role = self._role(k)
             if role == "shared" and isinstance(kind, Array):
                 for offset, message in sweep.arrays[targets[k]].elements.items():
-                    window = Window((), offset)
-                    missing = message in inner.gaps
-                    out(message, "sum", missing, lambda m, o=operand, w=window: self.around.receive_array(o, m, w, ()))  # type: ignore[misc]
+                    then = functools.partial(self.around.receive_array, operand, window=Window((), offset), indices=())
+                    further.append(_Result(message, "sum", message in inner.gaps, uses.get((k, offset), -1), then))
             elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
                 missing, sort = sweep.is_partial(targets[k]), "sum" if role == "shared" else "each"
-                out(adjoint, sort, missing, lambda m, o=operand: self.around.receive(o, m))  # type: ignore[misc]
+                then = functools.partial(self.around.receive, operand)
+                further.append(_Result(adjoint, sort, missing, uses.get((k, 0), -1), then))
         handed = []
         for k in carries:
             found = sweep.adjoint(targets[loop.first_carry + k])
             handed.append(zero if found is None else found)
         handed += [self._sum(sweep, targets[k]) for k in owners]
+        # Adjoints of what the step uses together are computed together: few values are alive, and close in memory.
+        order = sorted(range(len(further)), key=lambda k: further[k].used)
+        outs += [(further[k].value, further[k].kind) for k in order]
         result = body.made.finish(handed, outs, loop if loop.is_map() and not owners else None)
         for position, k in enumerate(carries):
             if (o := self.operands[loop.shared + k]) in self.around.active:
                 self.around.receive(o, self._item(result, position, k in partial))
         for position, k in enumerate(owners, len(carries)):
             self.around.arrays[self.operands[k - 1]].sum = builder.emit("item", (result,), position)
-        first = len(outs) - len(deliver)
-        for position, then in enumerate(deliver, len(handed) + first):
-            then(result, position)
+        item = {k: position for position, k in enumerate(order, len(handed) + first)}
+        for k, one in enumerate(further):
+            one.then(self._item(result, item[k], one.missing))
         for k in range(loop.carries, loop.handed):
             o = self.operands[loop.shared + k]
             if k in self.seeds and o in self.around.active:
@@ -533,6 +546,16 @@ class _LoopSweep:
         if k <= self.loop.shared:
             return "shared"
         return "handed" if k < self.loop.first_element else "element"
+
+
+def _first_uses(program: Program) -> dict[tuple[int, int], int]:
+    """Which instruction is the first to use an input, or an element of it: (input, offset) → its number."""
+    found: dict[tuple[int, int], int] = {}
+    for at, (op, operands, data) in enumerate(program.code):
+        for o in operands:
+            if program.code[o].op == "input":
+                found.setdefault((program.code[o].data, data.offset if op == "read" else 0), at)
+    return found
 
 
 def mapped_rewriters() -> Sequence[Rewriter]:

@@ -38,7 +38,7 @@ from autograd.recorder import Sweeps
 from autograd.rows import cut, loop_in_turn, next_carry, pair, steps_of, together
 from autograd.rules import Rule
 from autograd.tree import Rebuild, children, flatten, only_leaves, to_floats
-from autograd.value import Value
+from autograd.value import Value, _fill
 
 FLOAT = "number"  # marks a "stop" that eager code has as a float
 COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
@@ -793,7 +793,8 @@ class Traced(Value):
     @classmethod
     def of(cls, trace: Trace, value: int) -> Traced:
         """The tracer of a value of a program."""
-        node: Any = cls.restore(nan, None, (), ())
+        node: Any = cls.__new__(cls)
+        _fill(node, nan, None, (), (), None, 0.0, None)
         node.builder, node._index, node._array, node._offset = trace, value, -1, 0
         traced: Traced = node
         return traced
