@@ -66,6 +66,15 @@ static bool is_for(PyObject *trace, PyObject *operand)
 
 /* ---- writing it down ---- */
 
+/* A tuple of numbers: the collector need not visit it. */
+static PyObject *new_places(Py_ssize_t count)
+{
+    PyObject *places = PyTuple_New(count);
+    if (places)
+        PyObject_GC_UnTrack(places);
+    return places;
+}
+
 /* An instance of a NamedTuple as `tuple.__new__` makes it. It refers to text and numbers, so the collector need not visit
 it. */
 static PyObject *new_named(PyTypeObject *type, Py_ssize_t count, PyObject *const *fields)
@@ -97,10 +106,13 @@ static PyObject *key_of(PyObject *instruction)
     PyObject *a = PyTuple_GET_ITEM(places, 0), *b = PyTuple_GET_ITEM(places, 1);
     if (PyLong_AsSsize_t(a) <= PyLong_AsSsize_t(b))
         return Py_NewRef(instruction);
-    PyObject *swapped = PyTuple_Pack(2, b, a), *key = NULL;
-    if (swapped)
-        key = new_instruction(op, swapped, Py_None);
-    Py_XDECREF(swapped);
+    PyObject *swapped = new_places(2);
+    if (!swapped)
+        return NULL;
+    PyTuple_SET_ITEM(swapped, 0, Py_NewRef(b));
+    PyTuple_SET_ITEM(swapped, 1, Py_NewRef(a));
+    PyObject *key = new_instruction(op, swapped, Py_None);
+    Py_DECREF(swapped);
     return key;
 }
 
@@ -141,8 +153,11 @@ static PyObject *read_element(PyObject *trace, PyObject *array, PyObject *offset
     PyObject *op = maker_of(trace, array), *const fields[] = {nothing, offset, nothing, nothing};
     if (op == pack_name || op == table_name)
         return NULL;
-    PyObject *window = new_named(window_type, 4, fields), *operands = window ? PyTuple_Pack(1, array) : NULL;
-    PyObject *instruction = operands ? new_instruction(read_name, operands, window) : NULL;
+    PyObject *window = new_named(window_type, 4, fields), *operands = window ? new_places(1) : NULL, *instruction = NULL;
+    if (operands) {
+        PyTuple_SET_ITEM(operands, 0, Py_NewRef(array));
+        instruction = new_instruction(read_name, operands, window);
+    }
     Py_XDECREF(window);
     Py_XDECREF(operands);
     return append(trace, instruction);
@@ -173,6 +188,24 @@ static PyObject *place_of_tracer(PyObject *trace, PyObject *operand)
     return place;
 }
 
+/* `Builder.constant`, but for those numbers whose key is text: NULL. */
+static PyObject *place_of_constant(PyObject *trace, double x)
+{
+    PyObject *constants = read_slot(trace, slots_at.constants), *code = read_slot(trace, slots_at.code);
+    if (x == 0.0 || x != x)
+        return NULL;
+    PyObject *number = PyFloat_FromDouble(x), *instruction = NULL;
+    PyObject *place = number ? Py_XNewRef(PyDict_GetItemWithError(constants, number)) : NULL;
+    if (number && !place && !PyErr_Occurred())
+        instruction = new_instruction(constant_name, nothing, number);
+    if (instruction && (place = PyLong_FromSsize_t(PyList_GET_SIZE(code)))
+        && (PyList_Append(code, instruction) < 0 || PyDict_SetItem(constants, number, place) < 0))
+        Py_CLEAR(place); /* an instruction that nothing refers to does no harm */
+    Py_XDECREF(number);
+    Py_XDECREF(instruction);
+    return place;
+}
+
 /* The place of an operand if the program holds it, or an element that is read now; NULL if Python code must find it. */
 static PyObject *place_in_program(PyObject *trace, PyObject *operand)
 {
@@ -181,19 +214,15 @@ static PyObject *place_in_program(PyObject *trace, PyObject *operand)
         return place_of_tracer(trace, operand);
     if (Py_IS_TYPE(operand, ValueType))
         return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.leaves), operand));
-    bool is_key = PyFloat_CheckExact(operand) || PyLong_CheckExact(operand); /* an int equals the float that it stands for */
-    if (!is_key || take(operand, &x) || x == 0.0 || x != x)
-        return NULL;
-    return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.constants), operand));
+    return take(operand, &x) == 0 ? place_of_constant(trace, x) : NULL;
 }
 
 /* The places of all operands, in order; those that the program does not hold yet are given one by `Trace.place`. */
 static PyObject *places_in_program(PyObject *trace, PyObject *const *operands, Py_ssize_t count)
 {
-    PyObject *places = PyTuple_New(count);
+    PyObject *places = new_places(count);
     if (!places)
         return NULL;
-    PyObject_GC_UnTrack(places); /* it will refer to numbers only */
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *place = place_in_program(trace, operands[i]);
         if (!place && !PyErr_Occurred())
