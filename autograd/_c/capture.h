@@ -279,16 +279,16 @@ static bool may_be_rewritten(PyObject *trace, int rule, PyObject *places)
 
 /* ---- the result ---- */
 
-/* The tracer of a value: `Traced.of`. */
-static PyObject *new_traced(PyObject *trace, PyObject *place)
+/* The tracer of a value, or of an element of an array whose place is not known yet. */
+static PyObject *new_traced(PyObject *trace, PyObject *place, PyObject *array, PyObject *offset)
 {
     PyObject *node = traced_type->tp_alloc(traced_type, 0);
     if (node) {
         ((Value *)node)->data = NAN;
         *slot_of(node, slots_at.builder) = Py_NewRef(trace);
         *slot_of(node, slots_at.index) = Py_NewRef(place);
-        *slot_of(node, slots_at.array) = Py_NewRef(minus_one);
-        *slot_of(node, slots_at.offset) = Py_NewRef(zero);
+        *slot_of(node, slots_at.array) = Py_NewRef(array);
+        *slot_of(node, slots_at.offset) = Py_NewRef(offset);
     }
     return node;
 }
@@ -301,7 +301,7 @@ static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands
     else if (places)
         made = append(trace, new_instruction(row_names[rule], places, Py_None));
     if (made)
-        traced = new_traced(trace, made);
+        traced = new_traced(trace, made, minus_one, zero);
     Py_XDECREF(places);
     Py_XDECREF(made);
     return traced;

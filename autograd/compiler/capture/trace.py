@@ -688,6 +688,7 @@ class Traced(Value):
     _offset: int
 
     @classmethod
+    @fast
     def of(cls, trace: Trace, value: int) -> Traced:
         """The tracer of a value of a program."""
         node: Any = cls.restore(nan, None, (), ())
@@ -696,6 +697,7 @@ class Traced(Value):
         return traced
 
     @classmethod
+    @fast
     def element(cls, trace: Trace, array: int, offset: int) -> Traced:
         """The tracer of an element of an array; it is read when something computes with it."""
         node = cls.of(trace, -1)
