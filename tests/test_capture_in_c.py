@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from fractions import Fraction
+from operator import neg
 from random import Random
 
 import numpy as np
@@ -190,6 +191,33 @@ def test_both_write_the_same_program(seed):
 
     args = 0.7, [0.2, 1.2, -0.4], np.array([0.3, -0.9, 2.5])
     assert outcome(function, args, PythonTrace) == outcome(function, args, Trace)
+
+
+linear = grad(lambda v: v[0] * 1.5 + v[1] * 2.0 + v[2])  # its gradient is an array of constants
+IDENTITIES = {
+    "negations": lambda x, y, a: [-(x * 2.0), neg(neg(x)), -x + y, x + -y, x - -y, -x - y, (-x) * (-y), (-x) * y],
+    "absolute values": lambda x, y, a: abs(abs(x)) * abs(-x),
+    "zeros and ones": lambda x, y, a: [op(x, c) for op in OPERATORS for c in (0.0, -0.0, 1.0, -1.0)],
+    "on the left": lambda x, y, a: [op(c, x) for op in OPERATORS[:7] for c in (0.0, -0.0, 1.0, -1.0)],
+    "divisors": lambda x, y, a: [x / c for c in (2, 0.5, -4.0, 3.0, 2.0**-1000, 2.0**999, 2.0**1001, math.inf, 5e-324)],
+    "the same again": lambda x, y, a: [x * y + y * x, x + y, y + x, x - y, y - x, am.sin(x), x.sin(), am.max(x, y)],
+    "copies": lambda x, y, a: [+x * y, +x * y],
+    "elements of a gradient": lambda x, y, a: [d * x for d in grad(lambda v: v[0] * v[1] + v[2] * x)(a)],
+    "elements of a table": lambda x, y, a: [
+        f(d) for d in linear(a) for f in (lambda d: d * x, lambda d: d * 2.0, am.exp)
+    ],
+    "rows of computed numbers": lambda x, y, a: vmap(lambda r: r[0] * r[1] + x)([[x * k, y + k] for k in range(5)]),
+    "rows of constants": lambda x, y, a: vmap(lambda r: r[0] * r[1] + a[1])([[1.5, 0.5 * k] for k in range(5)]),
+}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_identities_are_the_same(name):
+    """Where Python code may find another instruction or a constant, it is asked."""
+    args = 0.7, 0.2, np.array([0.3, -0.9, 2.5])
+    expected = outcome(IDENTITIES[name], args, PythonTrace)
+    assert "Error" not in expected[0]
+    assert expected == outcome(IDENTITIES[name], args, Trace)
 
 
 def test_the_random_programs_are_programs():

@@ -61,7 +61,7 @@ static bool is_for(PyObject *trace, PyObject *operand)
     if (!Py_IS_TYPE(operand, traced_type))
         return take(operand, &number) != OTHER;
     PyObject *builder = read_slot(operand, slots_at.builder);
-    return builder == trace || (builder && builder == read_slot(trace, slots_at.parent) && is_in_use(builder));
+    return builder == trace || (builder && builder == read_slot(trace, slots_at.parent));
 }
 
 /* ---- writing it down ---- */
