@@ -21,8 +21,10 @@ from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad,
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import call
+from autograd.ir import simplify
 from autograd.ir.block import Instruction, Loop, Window
-from autograd.ir.simplify import prepare, simplify
+from autograd.ir.derive import mapped_rewriters
+from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
 
 NUMBERS = [
     0.0,
@@ -211,6 +213,22 @@ IDENTITIES = {
 }
 
 
+def test_the_c_build_knows_all_rewriters():
+    """A new rewriter, or an identity for another row, needs a line in `may_be_rewritten` of _c/capture.h as well."""
+    assert [fold_constants, identities, known_elements, number_values] == list(mapped_rewriters())
+    assert {"abs", "add", "div", "mul", "neg", "pos", "sub"} == simplify.IDENTITIES.keys() & rules.TABLE.keys()
+    assert {"add", "mul"} == simplify.COMMUTATIVE & rules.TABLE.keys()
+
+
+@needs_c
+def test_the_trace_is_given_once():
+    """What the C build knows of the trace cannot be replaced."""
+    if autograd.backend() != "c":
+        pytest.skip("the C build is not in use")
+    with pytest.raises(RuntimeError, match="knows the trace already"):
+        autograd.native.extension.trace()
+
+
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_identities_are_the_same(name):
     """Where Python code may find another instruction or a constant, it is asked."""
@@ -281,7 +299,7 @@ def test_what_c_writes_is_an_instruction_like_any_other():
     assert (Window, Window((), 0)) == (type(read.data), read.data)
     assert hash(Instruction(*read)) == hash(read)
     assert read == read._replace(op="read")
-    assert "v3 = read v0" not in str(prepare(simplify(program)))
+    assert "v3 = read v0" not in str(simplify.prepare(simplify.simplify(program)))
 
 
 def kept(function):

@@ -79,7 +79,7 @@ static PyObject *new_places(Py_ssize_t count)
 it. */
 static PyObject *new_named(PyTypeObject *type, Py_ssize_t count, PyObject *const *fields)
 {
-    PyObject *named = type->tp_alloc(type, count);
+    PyObject *named = (PyObject *)PyObject_GC_NewVar(PyTupleObject, type, count);
     if (!named)
         return NULL;
     for (Py_ssize_t i = 0; i < count; i++)
@@ -87,7 +87,6 @@ static PyObject *new_named(PyTypeObject *type, Py_ssize_t count, PyObject *const
 #if PY_VERSION_HEX >= 0x030E0000
     ((PyTupleObject *)named)->ob_hash = -1; /* not computed yet */
 #endif
-    PyObject_GC_UnTrack(named);
     return named;
 }
 
