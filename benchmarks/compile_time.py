@@ -1,6 +1,7 @@
 """The cost of compiling, stage by stage, as programs grow: it should be linear in their length.
 
     python benchmarks/compile_time.py [--sizes 1500 10000 100000] [--only recurrence sum …] [--huge]
+    python benchmarks/compile_time.py --capture [--sizes 50000]
 
 Each program is compiled in its own process, without the cache on disk, and its results are compared with those of
 the eager engine. ``--huge`` adds programs of a million instructions. Read how the microseconds per instruction
@@ -8,6 +9,8 @@ change from size to size; the seconds depend on the machine.
 
 A second table has programs that stay the same while their data grow: rows, steps of a `scan`, an array argument. There
 the number of instructions should not depend on the size, nor should the seconds of the first call.
+
+``--capture`` measures the first stage alone, as a ratio to the time in which the same operations make nodes.
 """
 
 from __future__ import annotations
@@ -109,6 +112,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     import autograd.math as am
     from autograd import jit
     from autograd.compiler.capture import trace
+    from autograd.compiler.capture.signature import read_call
     from autograd.compiler.lower import code
     from autograd.compiler.machine import llvm
     from autograd.compiler.run import call
@@ -127,7 +131,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
         seconds[name] = time.perf_counter() - start
 
     with stage("capture"):
-        trace, outputs, _ = call._trace(function, ((x,), {}), x, maps=True)
+        trace, outputs, _ = call._trace(function, read_call(name, (x,), {}), x, maps=True)
         captured = trace.finish(trace, outputs)
     with stage("passes"):
         program = simplify.unroll(simplify.prepare(simplify.simplify(captured)))
@@ -250,19 +254,58 @@ def fresh(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.apply(function, arguments)
 
 
+def measure_capture(name: str, size: int, runs: int = 15) -> tuple[int, float, float]:
+    """Instructions, and the least processor seconds for capturing them and for making nodes of the same operations."""
+    import autograd.math as am
+    from autograd import Value
+    from autograd.compiler.capture.signature import read_call
+    from autograd.compiler.run import call
+
+    function, x = function_of(name, size, am), np.linspace(0.1, 0.8, INPUTS).tolist()
+    captures, nodes = [], []
+    for _ in range(runs):
+        reading = read_call(name, (x,), {})
+        start = time.thread_time()
+        trace, *_ = call._trace(function, reading, x, maps=True)
+        captures.append(time.thread_time() - start)
+        instructions = len(trace.code)
+        del trace, _
+        leaves = [Value(number) for number in x]
+        start = time.thread_time()
+        result = function(leaves)
+        nodes.append(time.thread_time() - start)
+        del result
+    return instructions, min(captures), min(nodes)
+
+
+def compare_captures(names: Sequence[str], sizes: Sequence[int]) -> None:
+    """Print how long captures take, and how many times as long as nodes."""
+    print(f"{'':31}{'instructions':>12}{'capture ms':>12}{'nodes ms':>12}{'ratio':>8}{'ns each':>9}")
+    for name in names:
+        for size in sizes:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                count, capture, nodes = pool.apply(measure_capture, (name, size))
+            each = 1e9 * capture / count
+            print(f"{name:31}{count:>12,}{1e3 * capture:>12.1f}{1e3 * nodes:>12.1f}{capture / nodes:>8.1f}{each:>9.0f}")
+
+
 def main() -> None:
     """Measure the shapes and sizes that the command line names."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--sizes", nargs="*", type=int, default=[1500, 10_000, 100_000])
+    options.add_argument("--sizes", nargs="*", type=int)
     options.add_argument("--only", nargs="*", metavar="SHAPE", help="shapes whose names start with these")
     options.add_argument("--huge", action="store_true", help="also a million instructions")
+    options.add_argument("--capture", action="store_true", help="only captures, of 50,000 operations, and nodes")
     arguments = options.parse_args()
-    sizes = arguments.sizes + ([1_000_000] if arguments.huge else [])
-    names = [name + suffix for name in SHAPES for suffix in ("", ", gradient")]
+    wanted = tuple(arguments.only or [""])
+    if arguments.capture:
+        names = [name for name in SHAPES if name.startswith(wanted) and name != "lanes"]  # a loop of the program
+        compare_captures(names, arguments.sizes or [50_000])
+        return
+    sizes = (arguments.sizes or [1500, 10_000, 100_000]) + ([1_000_000] if arguments.huge else [])
+    names = [name + suffix for name in SHAPES for suffix in ("", ", gradient") if name.startswith(wanted)]
     print(f"{'':31}{'instructions':>12}" + "".join(f"{stage:>11}" for stage in STAGES) + f"{'us each':>9}  MB peak")
     for name in names:
-        if arguments.only and not any(name.startswith(wanted) for wanted in arguments.only):
-            continue
         for size in sizes:
             seconds, instructions, peak, _ = fresh(measure, name, size)
             times = "".join(f"{seconds[stage]:>11.3f}" for stage in STAGES)

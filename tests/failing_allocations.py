@@ -23,6 +23,9 @@ import numpy as np
 import autograd
 import autograd.math as am
 from autograd import Value, jit, rules, sweep
+from autograd.compiler.capture.trace import Trace, tracing
+from autograd.ir.block import Array
+from autograd.modes import recording_with
 
 Prepare = Callable[[], tuple[Callable[..., Any], tuple[Any, ...]]]
 MOST = 2000  # allocations of one operation
@@ -264,12 +267,53 @@ def compiled_calls() -> Iterator[tuple[str, Prepare]]:
     yield "Python called by machine code", compiled(lambda x: am.round(x, 1.0), 0.55)
 
 
+def captured(function: Callable[..., Any]) -> Prepare:
+    """Capture a function of two elements of an array, a Value from outside and a number that all rows share."""
+
+    def prepare() -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        trace, w = Trace(), Value(0.5)
+        a, b, c = trace.inputs_of([Array((3,))], [1.5, 0.75, 0.25])
+        trace.constant(1.5), trace.leaf(w)
+
+        def capture(*operands: Any) -> Any:
+            with recording_with(trace):
+                function(*operands)
+            return [tuple(instruction) for instruction in trace.code]
+
+        return capture, (a, b, c, w)
+
+    return prepare
+
+
+def captures() -> Iterator[tuple[str, Prepare]]:
+    """Operations whose instructions are written down in C, or by Python code that C calls."""
+    yield "captured operators", captured(lambda a, b, c, w: (a + 1.5) * b / c - a**2.5)
+    yield "captured reads", captured(lambda a, b, c, w: (a * b, b * c, c * a))
+    yield "captured Values", captured(lambda a, b, c, w: (a * w, w * 1.5, am.exp(w)))
+    yield "captured constants", captured(lambda a, b, c, w: a * 7.25 + 9 - b / 11.0)
+    yield "captured identities", captured(lambda a, b, c, w: (a * -1.0, operator.neg(-b), c / 2.0, a + -b, abs(abs(c))))
+    yield "captured again", captured(lambda a, b, c, w: (a * b + b * a, am.sin(a), am.sin(a)))
+    yield "captured sums", captured(lambda a, b, c, w: (am.sum([a, b, 1.5] * 30), am.max(a, b), am.logsumexp([c, w])))
+    yield "captured methods", captured(lambda a, b, c, w: (a.tanh(), -b, c.atan2(a), rules.hypot(a, 1.5)))
+    yield "captured in a row", lambda: (lambda: captured_text(lambda a: autograd.vmap(lambda x: x * a[0] + x)(a)), ())
+
+
+def captured_text(function: Callable[..., Any]) -> str:
+    """Write out the program of a function of an array."""
+    trace = Trace()
+    array = trace.inputs_of([Array((5,))], [0.5] * 5)
+    with tracing(trace):
+        outputs = trace.outputs(function(np.array(array, dtype=object)))
+    return str(trace.program(outputs))
+
+
 GROUPS = {
     "operators": operators,
     "table": table,
     "sweeps": sweeps,
     "transforms": transforms,
     "compiled": compiled_calls,
+    "captures": captures,
 }
 
 

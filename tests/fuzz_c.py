@@ -12,6 +12,7 @@ import array
 import faulthandler
 import sys
 import types
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ import autograd
 import autograd.math as am
 from autograd import Value, jit, native, rules, sweep
 from autograd.compiler import c_build
+from autograd.compiler.capture.trace import Trace
+from autograd.ir.block import NUMBER, Array
+from autograd.modes import recording_with
 
 nodes, calls = native.extension, c_build.extension
 MODULES = [module for module in (nodes, calls) if module is not None]  # none in the pure build
@@ -163,9 +167,37 @@ ATTRIBUTES = [
 
 
 def call(data: st.DataObject) -> None:
-    """Make one call, or set one attribute."""
+    """Make one call or set one attribute, perhaps during a capture; afterwards the engine is as it was."""
     LISTS.clear()
     things = made()
+    with recording_with(trace) if data.draw(st.booleans()) and (trace := traced(things)) else nullcontext():
+        call_with(data, things)
+    LISTS.clear()
+    y = Value(3.0)
+    (y * y + am.sum([y, 2.0])).backward()
+    assert y.grad == 7.0
+    assert ENTRIES[0](2.0) == 4.0
+
+
+def traced(things: list[Any]) -> Trace:
+    """Start a capture; its tracers join the objects."""
+    trace = Trace()
+    x, *elements = trace.inputs_of([NUMBER, Array((3,))], [1.5, 0.5, 2.0, -1.0])
+    negative = trace.apply_rule(rules.neg, (x,))
+    row = Trace(trace)
+    things += [x, x, negative, *elements, *row.inputs_of([NUMBER], [0.5])]
+    things += [
+        [x, 1.0, elements[0]],
+        [OddFloat(1.0), x, 2.0],
+        [x, SHARED],
+        (x, x),
+        np.array([x, negative], dtype=object),
+    ]
+    return trace
+
+
+def call_with(data: st.DataObject, things: list[Any]) -> None:
+    """Make one call with some of these objects, or set one attribute."""
     LISTS[:] = [thing for thing in things if type(thing) is list]
     some = st.integers(0, len(things) - 1)
     count = data.draw(st.integers(0, 8))
@@ -191,11 +223,6 @@ def call(data: st.DataObject) -> None:
         repr(result)
     except Exception:
         pass
-    LISTS.clear()
-    y = Value(3.0)
-    (y * y + am.sum([y, 2.0])).backward()
-    assert y.grad == 7.0
-    assert ENTRIES[0](2.0) == 4.0
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from fractions import Fraction
+from operator import neg
 from random import Random
 
 import numpy as np
@@ -20,8 +21,10 @@ from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad,
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import call
+from autograd.ir import simplify
 from autograd.ir.block import Instruction, Loop, Window
-from autograd.ir.simplify import prepare, simplify
+from autograd.ir.derive import mapped_rewriters
+from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
 
 NUMBERS = [
     0.0,
@@ -192,6 +195,49 @@ def test_both_write_the_same_program(seed):
     assert outcome(function, args, PythonTrace) == outcome(function, args, Trace)
 
 
+linear = grad(lambda v: v[0] * 1.5 + v[1] * 2.0 + v[2])  # its gradient is an array of constants
+IDENTITIES = {
+    "negations": lambda x, y, a: [-(x * 2.0), neg(neg(x)), -x + y, x + -y, x - -y, -x - y, (-x) * (-y), (-x) * y],
+    "absolute values": lambda x, y, a: abs(abs(x)) * abs(-x),
+    "zeros and ones": lambda x, y, a: [op(x, c) for op in OPERATORS for c in (0.0, -0.0, 1.0, -1.0)],
+    "on the left": lambda x, y, a: [op(c, x) for op in OPERATORS[:7] for c in (0.0, -0.0, 1.0, -1.0)],
+    "divisors": lambda x, y, a: [x / c for c in (2, 0.5, -4.0, 3.0, 2.0**-1000, 2.0**999, 2.0**1001, math.inf, 5e-324)],
+    "the same again": lambda x, y, a: [x * y + y * x, x + y, y + x, x - y, y - x, am.sin(x), x.sin(), am.max(x, y)],
+    "copies": lambda x, y, a: [+x * y, +x * y],
+    "elements of a gradient": lambda x, y, a: [d * x for d in grad(lambda v: v[0] * v[1] + v[2] * x)(a)],
+    "elements of a table": lambda x, y, a: [
+        f(d) for d in linear(a) for f in (lambda d: d * x, lambda d: d * 2.0, am.exp)
+    ],
+    "rows of computed numbers": lambda x, y, a: vmap(lambda r: r[0] * r[1] + x)([[x * k, y + k] for k in range(5)]),
+    "rows of constants": lambda x, y, a: vmap(lambda r: r[0] * r[1] + a[1])([[1.5, 0.5 * k] for k in range(5)]),
+}
+
+
+def test_the_c_build_knows_all_rewriters():
+    """A new rewriter, or an identity for another row, needs a line in `may_be_rewritten` of _c/capture.h as well."""
+    assert [fold_constants, identities, known_elements, number_values] == list(mapped_rewriters())
+    assert {"abs", "add", "div", "mul", "neg", "pos", "sub"} == simplify.IDENTITIES.keys() & rules.TABLE.keys()
+    assert {"add", "mul"} == simplify.COMMUTATIVE & rules.TABLE.keys()
+
+
+@needs_c
+def test_the_trace_is_given_once():
+    """What the C build knows of the trace cannot be replaced."""
+    if autograd.backend() != "c":
+        pytest.skip("the C build is not in use")
+    with pytest.raises(RuntimeError, match="knows the trace already"):
+        autograd.native.extension.trace()
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_identities_are_the_same(name):
+    """Where Python code may find another instruction or a constant, it is asked."""
+    args = 0.7, 0.2, np.array([0.3, -0.9, 2.5])
+    expected = outcome(IDENTITIES[name], args, PythonTrace)
+    assert "Error" not in expected[0]
+    assert expected == outcome(IDENTITIES[name], args, Trace)
+
+
 def test_the_random_programs_are_programs():
     """Most random programs are captured and long, so that the test above compares something."""
     outside, lengths = [Value(0.5), Value(-1.5)], []
@@ -253,7 +299,7 @@ def test_what_c_writes_is_an_instruction_like_any_other():
     assert (Window, Window((), 0)) == (type(read.data), read.data)
     assert hash(Instruction(*read)) == hash(read)
     assert read == read._replace(op="read")
-    assert "v3 = read v0" not in str(prepare(simplify(program)))
+    assert "v3 = read v0" not in str(simplify.prepare(simplify.simplify(program)))
 
 
 def kept(function):

@@ -35,7 +35,7 @@ def injector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_c
 @pytest.mark.skipif(sys.platform != "linux", reason="the compiler's options are those of Linux")
-@pytest.mark.parametrize("group", ["operators", "table", "sweeps", "transforms", "compiled"])
+@pytest.mark.parametrize("group", ["operators", "table", "sweeps", "transforms", "compiled", "captures"])
 def test_every_allocation_fails_once(group: str, injector: Path) -> None:
     """Each operation raises or is right, and is right the next time; each group has its own process."""
     if autograd.backend() != "c":

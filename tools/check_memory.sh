@@ -5,10 +5,13 @@
 # PYTHON needs pytest, hypothesis, numpy and llvmlite. Here each node has its own allocation, so that each is checked.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-tests=(tests/test_c_node.py tests/test_jit_call.py tests/test_fuzz_c.py tests/test_failing_allocations.py)
+tests=(tests/test_c_node.py tests/test_jit_call.py tests/test_fuzz_c.py tests/test_failing_allocations.py
+    tests/test_capture_in_c.py)
 if [ "${1:-}" = --quick ]; then
-    tests=(tests/test_jit_call.py tests/test_fuzz_c.py "tests/test_failing_allocations.py::test_every_allocation_fails_once[operators]"
-        "tests/test_failing_allocations.py::test_every_allocation_fails_once[compiled]")
+    tests=(tests/test_jit_call.py tests/test_fuzz_c.py tests/test_capture_in_c.py
+        "tests/test_failing_allocations.py::test_every_allocation_fails_once[operators]"
+        "tests/test_failing_allocations.py::test_every_allocation_fails_once[compiled]"
+        "tests/test_failing_allocations.py::test_every_allocation_fails_once[captures]")
     shift
 fi
 python=${1:-python3}

@@ -177,6 +177,22 @@ static PyObject *native_apply_traced(Native *self, PyObject *const *args, Py_ssi
     return rule < 0 ? NOT_MINE : capture_row(rule, ((PyTupleObject *)args[2])->ob_item, PyTuple_GET_SIZE(args[2]));
 }
 
+/* `Traced.of`: the tracer of a value. */
+static PyObject *native_traced_of(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    bool mine = !names && count == 3 && args[0] == (PyObject *)traced_type && PyObject_TypeCheck(args[1], trace_type)
+                && PyLong_CheckExact(args[2]);
+    return mine ? new_traced(args[1], args[2], minus_one, zero) : NOT_MINE;
+}
+
+/* `Traced.element`: the tracer of an element of an array. */
+static PyObject *native_traced_element(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    bool mine = !names && count == 4 && args[0] == (PyObject *)traced_type && PyObject_TypeCheck(args[1], trace_type)
+                && PyLong_CheckExact(args[2]) && PyLong_CheckExact(args[3]);
+    return mine ? new_traced(args[1], minus_one, args[2], args[3]) : NOT_MINE;
+}
+
 static bool all_values(PyObject *const *objects, Py_ssize_t count)
 {
     for (Py_ssize_t i = 0; i < count; i++)

@@ -61,16 +61,25 @@ static bool is_for(PyObject *trace, PyObject *operand)
     if (!Py_IS_TYPE(operand, traced_type))
         return take(operand, &number) != OTHER;
     PyObject *builder = read_slot(operand, slots_at.builder);
-    return builder == trace || (builder && builder == read_slot(trace, slots_at.parent) && is_in_use(builder));
+    return builder == trace || (builder && builder == read_slot(trace, slots_at.parent));
 }
 
 /* ---- writing it down ---- */
+
+/* A tuple of numbers: the collector need not visit it. */
+static PyObject *new_places(Py_ssize_t count)
+{
+    PyObject *places = PyTuple_New(count);
+    if (places)
+        PyObject_GC_UnTrack(places);
+    return places;
+}
 
 /* An instance of a NamedTuple as `tuple.__new__` makes it. It refers to text and numbers, so the collector need not visit
 it. */
 static PyObject *new_named(PyTypeObject *type, Py_ssize_t count, PyObject *const *fields)
 {
-    PyObject *named = type->tp_alloc(type, count);
+    PyObject *named = (PyObject *)PyObject_GC_NewVar(PyTupleObject, type, count);
     if (!named)
         return NULL;
     for (Py_ssize_t i = 0; i < count; i++)
@@ -78,7 +87,6 @@ static PyObject *new_named(PyTypeObject *type, Py_ssize_t count, PyObject *const
 #if PY_VERSION_HEX >= 0x030E0000
     ((PyTupleObject *)named)->ob_hash = -1; /* not computed yet */
 #endif
-    PyObject_GC_UnTrack(named);
     return named;
 }
 
@@ -97,10 +105,13 @@ static PyObject *key_of(PyObject *instruction)
     PyObject *a = PyTuple_GET_ITEM(places, 0), *b = PyTuple_GET_ITEM(places, 1);
     if (PyLong_AsSsize_t(a) <= PyLong_AsSsize_t(b))
         return Py_NewRef(instruction);
-    PyObject *swapped = PyTuple_Pack(2, b, a), *key = NULL;
-    if (swapped)
-        key = new_instruction(op, swapped, Py_None);
-    Py_XDECREF(swapped);
+    PyObject *swapped = new_places(2);
+    if (!swapped)
+        return NULL;
+    PyTuple_SET_ITEM(swapped, 0, Py_NewRef(b));
+    PyTuple_SET_ITEM(swapped, 1, Py_NewRef(a));
+    PyObject *key = new_instruction(op, swapped, Py_None);
+    Py_DECREF(swapped);
     return key;
 }
 
@@ -141,8 +152,11 @@ static PyObject *read_element(PyObject *trace, PyObject *array, PyObject *offset
     PyObject *op = maker_of(trace, array), *const fields[] = {nothing, offset, nothing, nothing};
     if (op == pack_name || op == table_name)
         return NULL;
-    PyObject *window = new_named(window_type, 4, fields), *operands = window ? PyTuple_Pack(1, array) : NULL;
-    PyObject *instruction = operands ? new_instruction(read_name, operands, window) : NULL;
+    PyObject *window = new_named(window_type, 4, fields), *operands = window ? new_places(1) : NULL, *instruction = NULL;
+    if (operands) {
+        PyTuple_SET_ITEM(operands, 0, Py_NewRef(array));
+        instruction = new_instruction(read_name, operands, window);
+    }
     Py_XDECREF(window);
     Py_XDECREF(operands);
     return append(trace, instruction);
@@ -173,6 +187,24 @@ static PyObject *place_of_tracer(PyObject *trace, PyObject *operand)
     return place;
 }
 
+/* `Builder.constant`, but for those numbers whose key is text: NULL. */
+static PyObject *place_of_constant(PyObject *trace, double x)
+{
+    PyObject *constants = read_slot(trace, slots_at.constants), *code = read_slot(trace, slots_at.code);
+    if (x == 0.0 || x != x)
+        return NULL;
+    PyObject *number = PyFloat_FromDouble(x), *instruction = NULL;
+    PyObject *place = number ? Py_XNewRef(PyDict_GetItemWithError(constants, number)) : NULL;
+    if (number && !place && !PyErr_Occurred())
+        instruction = new_instruction(constant_name, nothing, number);
+    if (instruction && (place = PyLong_FromSsize_t(PyList_GET_SIZE(code)))
+        && (PyList_Append(code, instruction) < 0 || PyDict_SetItem(constants, number, place) < 0))
+        Py_CLEAR(place); /* an instruction that nothing refers to does no harm */
+    Py_XDECREF(number);
+    Py_XDECREF(instruction);
+    return place;
+}
+
 /* The place of an operand if the program holds it, or an element that is read now; NULL if Python code must find it. */
 static PyObject *place_in_program(PyObject *trace, PyObject *operand)
 {
@@ -181,19 +213,15 @@ static PyObject *place_in_program(PyObject *trace, PyObject *operand)
         return place_of_tracer(trace, operand);
     if (Py_IS_TYPE(operand, ValueType))
         return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.leaves), operand));
-    bool is_key = PyFloat_CheckExact(operand) || PyLong_CheckExact(operand); /* an int equals the float that it stands for */
-    if (!is_key || take(operand, &x) || x == 0.0 || x != x)
-        return NULL;
-    return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.constants), operand));
+    return take(operand, &x) == 0 ? place_of_constant(trace, x) : NULL;
 }
 
 /* The places of all operands, in order; those that the program does not hold yet are given one by `Trace.place`. */
 static PyObject *places_in_program(PyObject *trace, PyObject *const *operands, Py_ssize_t count)
 {
-    PyObject *places = PyTuple_New(count);
+    PyObject *places = new_places(count);
     if (!places)
         return NULL;
-    PyObject_GC_UnTrack(places); /* it will refer to numbers only */
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *place = place_in_program(trace, operands[i]);
         if (!place && !PyErr_Occurred())
@@ -250,16 +278,16 @@ static bool may_be_rewritten(PyObject *trace, int rule, PyObject *places)
 
 /* ---- the result ---- */
 
-/* The tracer of a value: `Traced.of`. */
-static PyObject *new_traced(PyObject *trace, PyObject *place)
+/* The tracer of a value, or of an element of an array whose place is not known yet. */
+static PyObject *new_traced(PyObject *trace, PyObject *place, PyObject *array, PyObject *offset)
 {
     PyObject *node = traced_type->tp_alloc(traced_type, 0);
     if (node) {
         ((Value *)node)->data = NAN;
         *slot_of(node, slots_at.builder) = Py_NewRef(trace);
         *slot_of(node, slots_at.index) = Py_NewRef(place);
-        *slot_of(node, slots_at.array) = Py_NewRef(minus_one);
-        *slot_of(node, slots_at.offset) = Py_NewRef(zero);
+        *slot_of(node, slots_at.array) = Py_NewRef(array);
+        *slot_of(node, slots_at.offset) = Py_NewRef(offset);
     }
     return node;
 }
@@ -272,7 +300,7 @@ static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands
     else if (places)
         made = append(trace, new_instruction(row_names[rule], places, Py_None));
     if (made)
-        traced = new_traced(trace, made);
+        traced = new_traced(trace, made, minus_one, zero);
     Py_XDECREF(places);
     Py_XDECREF(made);
     return traced;

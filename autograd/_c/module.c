@@ -61,6 +61,8 @@ static const struct {
     {"restore_graph", native_restore_graph, 0},
     {"Value.apply_rule", native_apply_rule, 0},
     {"Traced.apply_rule", native_apply_traced, 0},
+    {"Traced.of", native_traced_of, 0},
+    {"Traced.element", native_traced_element, 0},
     {"Value.zero_grad", native_zero_grad, 0},
     {"log", native_row, RULE_log},
     {"hypot", native_row, RULE_hypot},

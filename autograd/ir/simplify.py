@@ -149,6 +149,7 @@ def known_elements(builder: Builder, op: str, operands: tuple[int, ...], data: A
     return array if isinstance(kind, Array) and data == whole(kind) else None
 
 
+# `may_be_rewritten` in _c/capture.h says when those of the table's rows may have an answer: keep both in step.
 IDENTITIES: dict[str, Any] = {
     "add": _add,
     "sub": _sub,

@@ -791,6 +791,7 @@ class Traced(Value):
     _offset: int
 
     @classmethod
+    @fast
     def of(cls, trace: Trace, value: int) -> Traced:
         """The tracer of a value of a program."""
         node: Any = cls.__new__(cls)
@@ -800,6 +801,7 @@ class Traced(Value):
         return traced
 
     @classmethod
+    @fast
     def element(cls, trace: Trace, array: int, offset: int) -> Traced:
         """The tracer of an element of an array; it is read when something computes with it."""
         node = cls.of(trace, -1)
