@@ -794,15 +794,19 @@ def test_nothing_leaks() -> None:
                     tree(bad)
 
     calls(1700)  # warm up: everything that is made once, also by the interpreter, is there then
-    gc.collect()
-    before, objects = [*map(sys.getrefcount, watched)], len(gc.get_objects())
-    blocks, size = sys.getallocatedblocks(), resident()
-    calls(1700)
-    gc.collect()
-    assert before == [*map(sys.getrefcount, watched)]
-    assert len(gc.get_objects()) - objects < 20
-    assert sys.getallocatedblocks() - blocks < 200
-    assert resident() - size < 4_000_000
+    grown = []
+    for _ in range(3):  # what is made once, but late, is there after one round; a leak grows in every round
+        gc.collect()
+        before, objects = [*map(sys.getrefcount, watched)], len(gc.get_objects())
+        blocks, size = sys.getallocatedblocks(), resident()
+        calls(1700)
+        gc.collect()
+        assert before == [*map(sys.getrefcount, watched)]
+        grown.append((len(gc.get_objects()) - objects, sys.getallocatedblocks() - blocks, resident() - size))
+    fewest = [min(column) for column in zip(*grown)]
+    assert fewest[0] < 20, grown
+    assert fewest[1] < 200, grown
+    assert fewest[2] < 4_000_000, grown
 
 
 @needs_c
