@@ -7,7 +7,7 @@ that `fold_constants` or an identity of ir/simplify.py might replace. So the pro
 static char not_mine;
 #define NOT_MINE ((PyObject *)&not_mine)
 
-/* See `take_trace`. */
+/* See `value_trace`. */
 static PyTypeObject *traced_type, *trace_type, *loop_type, *mode_type, *instruction_type, *window_type;
 static PyObject *row_names[RULE_COUNT], *constant_name, *pack_name, *table_name, *read_name, *place_name, *emit_name;
 static PyObject *minus_one, *zero, *nothing;
