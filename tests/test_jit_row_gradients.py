@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, grad, jit, value_and_grad, vmap
+from autograd import Value, grad, jit, scan, value_and_grad, vmap
 from autograd.tree import flatten
 
 
@@ -90,3 +90,42 @@ def test_threads() -> None:
     function = value_and_grad(vmap(lambda x, y: am.log(x) * y, reduce="mean"), (0, 1))
     x, y = np.linspace(1.0, 2.0, 1001), np.linspace(-1.0, 1.0, 1001)
     same(jit(function)(x, y), jit(function, threads=3)(x, y))
+
+
+def recurrence(v: Any, x: Any) -> Any:
+    """A row that scans shared parameters."""
+    return scan(lambda c, w: (am.tanh(c * w + x[0]), None), x[1] if x[0] > 0.0 else 0.1, v)[0]
+
+
+def layer(w: Any, x: Any) -> Any:
+    """A row that maps over shared parameters, which are so many that the map is a loop."""
+    return vmap(lambda unit: am.tanh(unit[0] * x[0] + unit[1] * x[1]), reduce="sum")(w)
+
+
+@pytest.mark.parametrize("row", [recurrence, layer])
+@pytest.mark.parametrize("argnums", [0, (0, 1)])
+def test_steps_that_add_to_one_array(row: Any, argnums: Any) -> None:
+    """Gradients by what loops inside the rows read: all rows add to one array, for any number of rows."""
+    draw = np.random.default_rng(5)
+    shared = draw.normal(size=40) if row is recurrence else draw.normal(size=(40, 2))
+    function = value_and_grad(vmap(row, in_axes=(None, 0), reduce="mean"), argnums)
+    compiled = jit(function)
+    for count in (1, 5, 9, 5):
+        x = draw.normal(size=(count, 2))
+        same(function(shared, x), compiled(shared, x))
+
+
+def test_what_rows_cannot_do_is_compiled_once() -> None:
+    """The slow path keeps its machine code: later calls capture nothing again."""
+    runs: list[int] = []
+
+    def row(v: Any, x: Any) -> Any:
+        runs.append(1)
+        return scan(lambda c, w: (c * w + x, None), 0.0, v)[0]
+
+    compiled = jit(grad(vmap(row, in_axes=(None, 0), reduce="sum")))
+    xs, v = [1.0, 2.0, 3.0, 4.0], [0.5] * 6
+    expected = compiled(v, xs)
+    before = len(runs)
+    assert expected == compiled(v, xs)
+    assert before == len(runs)

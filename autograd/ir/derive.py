@@ -336,10 +336,9 @@ def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
 class _Body:
     """The body of a loop, copied into the body of a loop derived from it."""
 
-    def __init__(self, outer: Builder, operands: Sequence[int], loop: Loop, backwards: bool) -> None:
+    def __init__(self, outer: Builder, loop: Loop, backwards: bool) -> None:
         self.loop, self.inner = loop, outer.inner()
         self.made = LoopBuilder(outer, self.inner, loop.extent, backwards)
-        self.operands = operands
         self.inputs: list[int] = [self.made.counter]  # the body's inputs, as values of the new body
         self.values: list[int] = []
 
@@ -430,7 +429,7 @@ class _LoopSweep:
     def _copied(self, stored: int) -> _Body:
         """The body of the new loop, so far a copy of the loop's."""
         loop, builder, operands = self.loop, self.builder, self.operands
-        body = _Body(builder, operands, loop, loop.backwards != bool(loop.carries))
+        body = _Body(builder, loop, loop.backwards != bool(loop.carries))
         made = body.made
         body.inputs += [made.shared(o) for o in operands[: loop.shared]]
         for k in range(loop.carries):
@@ -565,7 +564,7 @@ def mapped_rewriters() -> Sequence[Rewriter]:
     return [fold_constants, identities, known_elements, number_values]
 
 
-def forward(builder: Builder, seeds: Mapping[int, int], start: int = 0) -> dict[int, int]:
+def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
     """One forward sweep: appends the tangents of all values that depend on the seeds and returns their numbers."""
     tangents = dict(seeds)
     for value in sorted(depends_on(builder, seeds, len(builder.code)) - seeds.keys()):
@@ -658,7 +657,7 @@ def _tangent_body(
 ) -> tuple[_Body, dict[int, int]]:
     """A copy of a loop's body, and the tangents in it; those of some of its inputs may be missing."""
     _, operands, loop = builder.code[value]
-    body = _Body(builder, operands, loop, loop.backwards)
+    body = _Body(builder, loop, loop.backwards)
     made, inner = body.made, body.inner
     ends = loop.first_carry, loop.first_carry + loop.carries, loop.first_element
     seeds: dict[int, int] = {}

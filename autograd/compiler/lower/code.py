@@ -83,11 +83,7 @@ class Code(Writer):
         op = self.program.code[value].op
         if op == "read":
             return isinstance(self.types[value], Array) or value not in self.changed
-        return op in FREE or (op == "pack" and self._is_virtual(value))
-
-    def _is_virtual(self, value: int) -> bool:
-        """Whether an array is only an output, so that its numbers go there one by one."""
-        return value in self.virtual
+        return op in FREE or (op == "pack" and value in self.virtual)
 
     # ---- values --------------------------------------------------------------------------------------------
 
@@ -247,7 +243,7 @@ class Code(Writer):
         """Store an array somewhere else, row after row."""
         shape = self._shape(value)
         count = Array(tuple(shape)).size()
-        if self.program.code[value].op == "pack" and self._is_virtual(value):
+        if value in self.virtual:
             for o, place in zip(self.program.code[value].operands, self.elements(target, shape)):
                 self.make_room()
                 self.store(o, place)
@@ -303,6 +299,7 @@ class Code(Writer):
         return self.chunks
 
     def _virtual(self) -> set[int]:
+        """Packed arrays that are only outputs, so that their numbers go there one by one."""
         uses = self.program.uses()
         found = [o for o in self.program.outputs if self.program.code[o].op == "pack"]
         return {o for o in found if uses[o] == self.program.outputs.count(o)}
@@ -568,6 +565,8 @@ class Code(Writer):
 
     def _steps_of(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
         """A loop that goes step by step, in all lanes."""
+        if loop.extent == CALL:
+            raise NotImplementedError("a loop over the rows of a call whose steps add to one array")
         module, room = self.module, self.room
         carries = [room(()) for _ in range(loop.carries)]
         for o, place in zip(operands[loop.shared :], carries):
@@ -591,11 +590,7 @@ class Code(Writer):
                 )
         moves = [(a.offset, b.offset) for a, b in zip(following, carries)]
         chunks = body.lower()
-        count = self._count(loop)
-        self.call(write_steps(module, chunks, count, counter, loop.backwards, moves, self.lanes))
-
-    def _count(self, loop: Loop) -> str:
-        return "load" if loop.extent == CALL else str(loop.extent)
+        self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
 
     def _map(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
         """A loop over rows, in lanes."""
@@ -680,7 +675,7 @@ class TopCode(Code):
         for output, o in enumerate(self.program.outputs):
             op, operands, data = self.program.code[o]
             if self._given(o):
-                self.targets[output] = Place("", given=self.inputs_given() + given, slot=-1)
+                self.targets[output] = Place("", given=self.inputs_given() + given)
                 given += 1
             if isinstance(self.types[o], Array) and op == "item" and o not in self.changed:
                 self.direct.setdefault((operands[0], data), output)

@@ -155,6 +155,7 @@ class Batch:
         self.name = getattr(function, "__name__", repr(function))
         self.lock = locks.Lock()
         self.fast_paths: dict[Hashable, tuple[Any, Any]] = {}  # signature → the watch, and the fast path or None
+        self.refused: set[Hashable] = set()  # signatures for which the slow path must take the call
         self.fast_path: Any | None = None  # the one for arguments like the last
         self.parents: list[Value] = []  # what results were computed from, as Values from outside
 
@@ -185,7 +186,13 @@ class Batch:
             raise NotRowsError
         call = _Call(self, axes, arguments, arrays, reader, counts.pop(), by)
         key = tuple([argument.signature for argument in arguments])
-        result, state = outside.steadily(lambda: call.run(key))
+        if key in self.refused:
+            raise NotRowsError
+        try:
+            result, state = outside.steadily(lambda: call.run(key))
+        except NotRowsError:
+            self.refused.add(key)  # it is not captured for nothing again
+            raise
         if not call.settled:
             state.rows.pop(key, None)  # nothing says which call what was captured would be right for
             self.fast_paths.pop(key, None)
@@ -408,7 +415,10 @@ class _Call:
             call = Call(tuple([argument.signature for argument in self.arguments]), ())
             names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
-            specialization = Specialization(program, template, options, closed, parents, names, story)
+            try:
+                specialization = Specialization(program, template, options, closed, parents, names, story)
+            except NotImplementedError as error:  # machine code over any number of rows cannot do this
+                raise NotRowsError from error
             shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if _is_given(k)]
             if batch.stacks:
                 shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
