@@ -795,7 +795,7 @@ def test_nothing_leaks() -> None:
 
     calls(1700)  # warm up: everything that is made once, also by the interpreter, is there then
     grown = []
-    for _ in range(3):  # the first collects what earlier tests left; a leak grows in every round, so the bound is strict
+    for _ in range(3):  # the first collects what earlier tests left; a leak grows in every round: a strict bound
         gc.collect()
         before, objects = [*map(sys.getrefcount, watched)], len(gc.get_objects())
         blocks, size = sys.getallocatedblocks(), resident()
