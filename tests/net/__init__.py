@@ -32,3 +32,18 @@ def examine(kind: str, count: int) -> Counter[str]:
                     break
     assert not failures, f"{len(failures)} programs or more fail; to see them made small:\n\n" + "\n\n".join(failures)
     return counts
+
+
+def check_counts(counts: Counter[str], least: float, raises: float = 0.15) -> None:
+    """Raise unless there were more than `least` calls, and only few of them prove nothing about compiled code."""
+    calls = counts["calls"]
+    refused = sum(count for name, count in counts.items() if name.startswith("refused"))
+    few = {
+        "refused": (refused, 0.02),
+        "raises": (counts["raises"], raises),  # plain Python raises too
+        "plain floats raise": (counts["plain floats raise"], 0.02),
+        "blind": (counts["blind"], 0.02),
+        "near a branch": (counts["near a branch"], 0.02),
+    }
+    assert calls > least, counts
+    assert [] == [name for name, (count, share) in few.items() if count > share * calls], counts
