@@ -179,6 +179,12 @@ class Trace(Builder):
         """The tracer of a Value that is not traced: its number may be another at the next call."""
         return self.wrap(self.place(node))
 
+    def now(self, node: Value) -> float:
+        """The number of a node, traced or not, in the run that is being watched."""
+        traced = node if isinstance(node, Traced) else self.read(node)
+        traced.builder.check_in_use()
+        return float(traced.builder.value(traced.index))
+
     def refuse(self, what: str) -> NoReturn:
         """Refuse side effects during capture: they would run once, not at every call."""
         raise TypeError(
@@ -879,6 +885,7 @@ class Traced(Value):
     __int__, __index__ = _frozen("int()", int, int), _frozen("an index made", None, int)
     __float__ = _frozen("float() (or a function of the math module)", float, float)
     __complex__ = _frozen("complex()", complex, complex)
+    as_integer_ratio = _frozen("as_integer_ratio()", float.as_integer_ratio)
     __lt__, __le__ = _comparison("<"), _comparison("<=")
     __gt__, __ge__ = _comparison(">"), _comparison(">=")
     __eq__ = _comparison("==")
