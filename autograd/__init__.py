@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from autograd import linalg, special
 from autograd.calls import checkpoint
 from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
 from autograd.native import backend
@@ -46,10 +47,12 @@ __all__ = [
     "jacobian",
     "jit",
     "jvp",
+    "linalg",
     "no_grad",
     "record_sources",
     "record_sweep",
     "scan",
+    "special",
     "topological_order",
     "value_and_grad",
     "vjp",

@@ -140,6 +140,14 @@ def current_recorder() -> Recorder | None:
     return None if mode is None else mode.recorder
 
 
+def now(x: Any) -> Any:
+    """The number that a Value has in this run, and anything else as it is; what is decided by it must be guarded."""
+    if not hasattr(type(x), "apply_rule"):
+        return x
+    recorder = current_recorder()
+    return x.data if recorder is None else recorder.now(x)
+
+
 def keeps_copies() -> bool:
     """Whether a copy of a Value stays connected to it: inside a transform or `checkpoint`."""
     mode = current_mode()

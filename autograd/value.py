@@ -26,6 +26,7 @@ from autograd.modes import (
     current_recorder,
     keeps_copies,
     note_made,
+    now,
     refuse_in_capture,
 )
 from autograd.native import extension, fast
@@ -313,8 +314,7 @@ class Value:
 
     def hex(self) -> str:
         """`float.hex` of the number, for messages: when compiled, the text stays that of the first call."""
-        recorder = current_recorder()
-        return (self._data if recorder is None else recorder.now(self)).hex()
+        return float(now(self)).hex()
 
     def __repr__(self) -> str:
         label = "" if self.label is None else f", label={self.label!r}"
@@ -338,6 +338,9 @@ class Value:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return arrays.apply_ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return arrays.apply_function(function, args, options)
 
     def __copy__(self) -> Value:
         if keeps_copies():

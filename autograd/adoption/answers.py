@@ -17,7 +17,7 @@ from typing import Any
 
 from autograd import rules
 from autograd.adoption.rewrite import hidden
-from autograd.modes import caller, current_recorder
+from autograd.modes import caller, current_recorder, now
 from autograd.rules import Rule
 from autograd.value import Value
 
@@ -25,14 +25,6 @@ Function = Callable[..., Any]
 
 SETS = (set, frozenset, dict, KeysView)
 COMPENSATED = sys.version_info >= (3, 12)  # how the builtin sum adds floats
-
-
-def now(x: Any) -> Any:
-    """The number that a Value has in this run; what is decided by it must be a guard too."""
-    if not isinstance(x, Value):
-        return x
-    recorder = current_recorder()
-    return x.data if recorder is None else recorder.now(x)
 
 
 def whole(rule: Rule, x: Value) -> int:
@@ -163,6 +155,28 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
+class Conversion(type):
+    """The class of what stands for `float` or `int` where code keeps it to call it later."""
+
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        return call(cls.__mro__[1], *arguments, **options)
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return _isinstance(thing, cls.__mro__[1])
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return issubclass(other, cls.__mro__[1])
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is cls.__mro__[1]
+
+    def __hash__(cls) -> int:
+        return hash(cls.__mro__[1])
+
+
+CONVERSIONS = {kind.__name__: Conversion(kind.__name__, (kind,), {"__doc__": kind.__doc__}) for kind in (float, int)}
+
+
 def plain(x: Any) -> Any:
     """What an f-string shows."""
     return now(x)
@@ -233,7 +247,7 @@ def _isinstance(x: Any, classes: Any, /) -> bool:
 
 
 def _map(function: Any, *iterables: Any) -> Any:
-    if any(function is kind for kind in OF_VALUES):
+    if any(function is kind for kind in (*OF_VALUES, *CONVERSIONS.values())):
         return map(lambda x: call(function, x), *iterables)
     return map(function, *iterables)
 
@@ -255,7 +269,7 @@ BUILTINS: dict[str, Function] = {
 }
 HIDDEN: dict[str, Function] = {
     hidden(name): function
-    for name, function in {**BINARY, "call": call, "contains": contains, "in_place": in_place, "plain": plain}.items()
+    for name, function in {**BINARY, **CONVERSIONS, "call": call, "contains": contains, "in_place": in_place, "plain": plain}.items()
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import Rewriter, hidden
-from autograd.adoption.stand_ins import MODULES, over_statistics
+from autograd.adoption.stand_ins import MODULES, is_answered, over_statistics, stand_in
 
 ANSWER = hidden("answer")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -132,6 +132,8 @@ class Answers:
         if isinstance(thing, functools.partial):
             return functools.partial(self.answer(thing.func), *thing.args, **thing.keywords)
         if isinstance(thing, ModuleType):
+            if is_answered(thing.__name__):
+                return stand_in(thing.__name__)
             return AnsweringModule(thing, self) if self.is_ours(thing.__name__) else thing
         if not self.is_ours(getattr(thing, "__module__", None)):
             return thing

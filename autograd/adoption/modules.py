@@ -14,7 +14,7 @@ from typing import Any
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import rewritten
-from autograd.adoption.stand_ins import MODULES, over_statistics
+from autograd.adoption.stand_ins import is_answered, over_statistics, stand_in
 from autograd.modes import caller
 
 SOURCES_OF_PYTHON = frozenset({"colorsys", "statistics"})  # pure Python, and adopted wherever they are imported
@@ -51,7 +51,7 @@ class Adopted:
 
     def takes(self, name: str) -> bool:
         """Whether a module is answered here, and not by Python."""
-        if name in MODULES:
+        if is_answered(name):
             return True
         return name.partition(".")[0] in self.packages and not _is_below(name, self.keep)
 
@@ -71,8 +71,8 @@ class Adopted:
 
     def load(self, name: str) -> ModuleType:
         """The private copy of a module, and of the packages around it."""
-        if name in MODULES:
-            return MODULES[name]
+        if is_answered(name):
+            return stand_in(name)
         if name in self.modules:
             return self.modules[name]
         package, _, own = name.rpartition(".")

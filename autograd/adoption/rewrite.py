@@ -17,6 +17,8 @@ OPERATORS: dict[type[ast.operator], str] = {
     ast.Pow: "power",
 }
 CLASSES = frozenset({"complex", "float", "int", "repr", "str", "type"})  # called by name
+CONVERSIONS = frozenset({"float", "int"})  # kept under other names, and called later
+CONVERTERS = frozenset({"converter", "default_factory", "key"})  # keywords for a function
 PREFIX = "__adopted_"  # of the names by which rewritten code finds the answers
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -64,6 +66,33 @@ class Rewriter(ast.NodeTransformer):
             node.args.insert(0, node.func)
             node.func = name
         return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """`convert = float`: what is called under another name later."""
+        return self.converting(node, node.value)
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        """`return float`."""
+        return self.converting(node, node.value)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        """`float if exact else round`."""
+        return self.converting(node, node.body, node.orelse)
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        """`{"number": float}`."""
+        return self.converting(node, *node.values)
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        """`sorted(numbers, key=float)`."""
+        return self.converting(node, node.value) if node.arg in CONVERTERS else self.generic_visit(node)
+
+    def converting(self, node: ast.AST, *uses: ast.expr | None) -> ast.AST:
+        """Mark the uses of `float` and `int` in which they may be called later: there, they stand for a conversion."""
+        for use in uses:
+            if isinstance(use, ast.Name) and use.id in CONVERSIONS:
+                use.id = hidden(use.id)
+        return self.generic_visit(node)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
         """A number in an f-string."""

@@ -13,11 +13,11 @@ from math import inf
 from types import ModuleType
 from typing import Any
 
+from autograd import linalg, rules, special
 from autograd import math as am
-from autograd import rules
 from autograd.adoption import answers
-from autograd.adoption.answers import Function, now, whole
-from autograd.modes import caller
+from autograd.adoption.answers import Function, whole
+from autograd.modes import caller, now
 from autograd.rules import REAL, Rule
 from autograd.value import Value
 
@@ -250,6 +250,81 @@ def _lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
     if callable(maxsize):
         return _uncached(functools.lru_cache(maxsize), maxsize)
     return lambda function: _uncached(functools.lru_cache(maxsize, typed)(function), function)
+
+
+# ---- NumPy and SciPy: functions that look into arrays of Values ------------------------------------------------------------
+
+
+def _has_objects(thing: Any) -> bool:
+    """Whether a Value is in an argument, or an array of objects, which may hold Values."""
+    if isinstance(thing, (list, tuple)):
+        return any(map(_has_objects, thing))
+    return isinstance(thing, Value) or getattr(getattr(thing, "dtype", None), "hasobject", False)
+
+
+def _of_objects(plain: Function, own: Function) -> Function:
+    """NumPy's function, or ours where a Value is among the arguments."""
+
+    @functools.wraps(plain)
+    def function(*arguments: Any, **options: Any) -> Any:
+        return (own if any(map(_has_objects, (*arguments, *options.values()))) else plain)(*arguments, **options)
+
+    return function
+
+
+def _numpy() -> ModuleType:
+    import numpy
+
+    algebra = {name: _of_objects(getattr(numpy.linalg, name), getattr(linalg, name)) for name in ("det", "inv", "solve")}
+    return _remade(
+        numpy, interp=_of_objects(numpy.interp, linalg.interp), linalg=_remade(numpy.linalg, **algebra)
+    )
+
+
+class _Norm:
+    """`scipy.stats.norm`, and ours for Values."""
+
+    def __init__(self, plain: Any) -> None:
+        self._plain = plain
+
+    def __getattr__(self, name: str) -> Any:
+        plain, own = getattr(self._plain, name), getattr(special.norm, name, None)
+        return plain if own is None else _of_objects(plain, own)
+
+
+def _scipy_stats() -> ModuleType:
+    import scipy.stats
+
+    return _remade(scipy.stats, norm=_Norm(scipy.stats.norm))
+
+
+def _scipy() -> ModuleType:
+    import scipy
+
+    made = _remade(scipy)
+    vars(made)["__getattr__"] = lambda name: stand_in("scipy.stats") if name == "stats" else getattr(scipy, name)
+    vars(made).pop("stats", None)
+    return made
+
+
+LATER: dict[str, Callable[[], ModuleType]] = {
+    "numpy": _numpy,
+    "numpy.linalg": lambda: stand_in("numpy").linalg,
+    "scipy": _scipy,
+    "scipy.stats": _scipy_stats,
+}
+
+
+def is_answered(name: str) -> bool:
+    """Whether a module has a stand-in."""
+    return name in MODULES or name in LATER
+
+
+def stand_in(name: str) -> Any:
+    """The stand-in of a module; those of libraries are made when they are first imported."""
+    if name not in MODULES:
+        MODULES[name] = LATER[name]()
+    return MODULES[name]
 
 
 MATH = _math()
