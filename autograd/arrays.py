@@ -34,7 +34,6 @@ UFUNCS: dict[str, Callable[..., Any]] = {
     "reciprocal": lambda x: rules.div(1.0, x),
     "degrees": lambda x: rules.mul(x, 180.0 / math.pi),
     "radians": lambda x: rules.mul(x, math.pi / 180.0),
-    "clip": rules.clip,
     "divmod": divmod,
     "conjugate": lambda x: x,
     "isfinite": lambda x: bool((x > -math.inf) & (x < math.inf)),  # comparisons: no node, but the compiler sees them
@@ -57,7 +56,8 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
     function = UFUNCS.get(ufunc.__name__) or special.UFUNCS.get(ufunc.__name__)
     if function is None:
         raise TypeError(
-            f"{'numpy.' * hasattr(numpy, ufunc.__name__)}{ufunc.__name__} has no derivative rule here: write it with autograd.math, or add a "
+            f"{'numpy.' * hasattr(numpy, ufunc.__name__)}{ufunc.__name__} has no derivative rule here: "
+            "write it with autograd.math, or add a "
             "primitive with autograd.custom_gradient"
         )
     if not options and all(numpy.ndim(x) == 0 for x in inputs):

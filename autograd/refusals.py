@@ -29,7 +29,7 @@ def refuse_conversion() -> NoReturn:
 def _advice(frame: FrameType, asking: str) -> str:
     """What to do, which depends on what was called, and by whom."""
     called = _called(frame, asking)
-    if isinstance(called, type) and issubclass(called, float):
+    if isinstance(called, type) and issubclass(called, float) and called is not float:
         return (
             f"{called.__qualname__} is a class built on float, whose objects cannot keep a gradient. Pass plain "
             "numbers where it is used, or replace it by a class that holds its number in an attribute"

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from math import nan, pi
+from math import inf, nan, pi
 from typing import Any
 
 from autograd import rules
@@ -31,8 +31,8 @@ NONE: Interval = (0.0, 0.0)  # of an operand without a derivative
 SQRT_PI, SQRT_2PI, SQRT_HALF = math.sqrt(pi), math.sqrt(2.0 * pi), math.sqrt(0.5)
 
 __all__ = [
-    "beta", "betainc", "betaln", "dawsn", "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "exp1", "exp10",
-    "expi", "expit", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i1", "iv", "j0", "j1", "jv", "k0", "k1",
+    "beta", "betainc", "betaln", "dawsn", "digamma", "entr", "erf", "erfc", "erfcinv", "erfcx", "erfinv", "exp1",
+    "exp10", "expi", "expit", "gamma", "gammainc", "gammaincc", "gammaln", "i0", "i1", "iv", "j0", "j1", "jv", "k0", "k1",
     "kl_div", "kv", "lambertw", "log_expit", "log_ndtr", "logit", "ndtr", "ndtri", "norm", "psi", "rel_entr", "rgamma",
     "xlog1py", "xlogy", "y0", "y1", "yv",
 ]  # fmt: skip  # a list of words
@@ -58,8 +58,21 @@ def _lambertw(z: float) -> float:
     return found.real if found.imag == 0.0 else nan
 
 
+def _psi(a: Number, b: Number) -> Number:
+    return rules.digamma(a) - rules.digamma(a + b)
+
+
+def _gamma_density(a: Number, x: Number) -> Number:
+    return exp((a - 1.0) * log(x) - x - rules.lgamma(a))
+
+
+def _beta_density(a: Number, b: Number, x: Number) -> Number:
+    return exp((a - 1.0) * log(x) + (b - 1.0) * rules.log1p(-x) - betaln(a, b))
+
+
+# ruff: noqa: E501 (one row is one line)
 # fmt: off
-# ---- rows: DLMF 7.10, 8.8, 5.5, 8.17 ------------------------------------------------------------------------------------
+# ---- rows: DLMF 7.10, 8.8, 5.5, 8.17 ---------------------------------------------------------------------------------
 erfinv    = _row("erfinv",   lambda x, y: 0.5 * SQRT_PI * exp(y * y),                   domain=(UNIT,))
 erfcinv   = _row("erfcinv",  lambda x, y: -0.5 * SQRT_PI * exp(y * y),                  domain=((0.0, 2.0),))
 erfcx     = _row("erfcx",    lambda x, y: 2.0 * (x * y) - 2.0 / SQRT_PI)
@@ -69,26 +82,28 @@ ndtri     = _row("ndtri",    lambda x, y: SQRT_2PI * exp(0.5 * (y * y)),        
 exp1      = _row("exp1",     lambda x, y: -exp(-x) / x,                                 domain=(POSITIVE,))
 expi      = _row("expi",     lambda x, y: exp(x) / x,                                   domain=(POSITIVE,))
 rgamma    = _row("rgamma",   lambda x, y: -y * rules.digamma(x),                        domain=(POSITIVE,))
-beta      = _row("beta",     lambda a, b, y: y * (rules.digamma(a) - rules.digamma(a + b)), lambda a, b, y: y * (rules.digamma(b) - rules.digamma(a + b)), domain=(POSITIVE, POSITIVE))
-betaln    = _row("betaln",   lambda a, b, y: rules.digamma(a) - rules.digamma(a + b), lambda a, b, y: rules.digamma(b) - rules.digamma(a + b), domain=(POSITIVE, POSITIVE))
-gammainc  = _row("gammainc",  _no_derivative, lambda a, x, y: exp((a - 1.0) * log(x) - x - rules.lgamma(a)), domain=(NONE, POSITIVE))
-gammaincc = _row("gammaincc", _no_derivative, lambda a, x, y: -exp((a - 1.0) * log(x) - x - rules.lgamma(a)), domain=(NONE, POSITIVE))
-betainc   = _row("betainc", _no_derivative, _no_derivative, lambda a, b, x, y: exp((a - 1.0) * log(x) + (b - 1.0) * rules.log1p(-x) - betaln(a, b)), domain=(NONE, NONE, (0.0, 1.0)))
-lambertw  = Rule("lambertw", "W", _lambertw, (lambda x, y: exp(-y) / (1.0 + y),), 1, ((-1.0 / math.e, math.inf),), module=__name__)
+beta      = _row("beta",     lambda a, b, y: y * _psi(a, b), lambda a, b, y: y * _psi(b, a), domain=(POSITIVE, POSITIVE))
+betaln    = _row("betaln",   lambda a, b, y: _psi(a, b),     lambda a, b, y: _psi(b, a),     domain=(POSITIVE, POSITIVE))
+gammainc  = _row("gammainc",  _no_derivative, lambda a, x, y: _gamma_density(a, x),          domain=(NONE, POSITIVE))
+gammaincc = _row("gammaincc", _no_derivative, lambda a, x, y: -_gamma_density(a, x),         domain=(NONE, POSITIVE))
+betainc   = _row("betainc", _no_derivative, _no_derivative, lambda a, b, x, y: _beta_density(a, b, x), domain=(NONE, NONE, (0.0, 1.0)))
 
-# ---- Bessel functions: DLMF 10.6, 10.29 ----------------------------------------------------------------------------------
-jv = _row("jv", _no_derivative, lambda n, x, y: 0.5 * (jv(n - 1.0, x) - jv(n + 1.0, x)), domain=(NONE, POSITIVE))
-yv = _row("yv", _no_derivative, lambda n, x, y: 0.5 * (yv(n - 1.0, x) - yv(n + 1.0, x)), domain=(NONE, POSITIVE))
-iv = _row("iv", _no_derivative, lambda n, x, y: 0.5 * (iv(n - 1.0, x) + iv(n + 1.0, x)), domain=(NONE, POSITIVE))
-kv = _row("kv", _no_derivative, lambda n, x, y: -0.5 * (kv(n - 1.0, x) + kv(n + 1.0, x)), domain=(NONE, POSITIVE))
-j0 = _row("j0", lambda x, y: -j1(x))
-j1 = _row("j1", lambda x, y: 0.5 * (j0(x) - jv(2.0, x)))
-y0 = _row("y0", lambda x, y: -y1(x),                      domain=(POSITIVE,))
-y1 = _row("y1", lambda x, y: 0.5 * (y0(x) - yv(2.0, x)),  domain=(POSITIVE,))
-i0 = _row("i0", lambda x, y: i1(x))
-i1 = _row("i1", lambda x, y: 0.5 * (i0(x) + iv(2.0, x)))
-k0 = _row("k0", lambda x, y: -k1(x),                      domain=(POSITIVE,))
-k1 = _row("k1", lambda x, y: -0.5 * (k0(x) + kv(2.0, x)), domain=(POSITIVE,))
+# lambertw: DLMF 4.13
+lambertw = Rule("lambertw", "W", _lambertw, (lambda x, y: exp(-y) / (1.0 + y),), 1, ((-1.0 / math.e, inf),), module=__name__)
+
+# ---- Bessel functions: DLMF 10.6, 10.29 ------------------------------------------------------------------------------
+jv: Rule = _row("jv", _no_derivative, lambda n, x, y: 0.5 * (jv(n - 1.0, x) - jv(n + 1.0, x)), domain=(NONE, POSITIVE))
+yv: Rule = _row("yv", _no_derivative, lambda n, x, y: 0.5 * (yv(n - 1.0, x) - yv(n + 1.0, x)), domain=(NONE, POSITIVE))
+iv: Rule = _row("iv", _no_derivative, lambda n, x, y: 0.5 * (iv(n - 1.0, x) + iv(n + 1.0, x)), domain=(NONE, POSITIVE))
+kv: Rule = _row("kv", _no_derivative, lambda n, x, y: -0.5 * (kv(n - 1.0, x) + kv(n + 1.0, x)), domain=(NONE, POSITIVE))
+j0: Rule = _row("j0", lambda x, y: -j1(x))
+j1: Rule = _row("j1", lambda x, y: 0.5 * (j0(x) - jv(2.0, x)))
+y0: Rule = _row("y0", lambda x, y: -y1(x),                      domain=(POSITIVE,))
+y1: Rule = _row("y1", lambda x, y: 0.5 * (y0(x) - yv(2.0, x)),  domain=(POSITIVE,))
+i0: Rule = _row("i0", lambda x, y: i1(x))
+i1: Rule = _row("i1", lambda x, y: 0.5 * (i0(x) + iv(2.0, x)))
+k0: Rule = _row("k0", lambda x, y: -k1(x),                      domain=(POSITIVE,))
+k1: Rule = _row("k1", lambda x, y: -0.5 * (k0(x) + kv(2.0, x)), domain=(POSITIVE,))
 # fmt: on
 
 # ---- formulas of the table's rows -----------------------------------------------------------------------------------

@@ -83,26 +83,24 @@ def power(a: Any, b: Any) -> Any:
 
 
 BINARY: dict[str, Function] = {"divide": divide, "floor_divide": floor_divide, "modulo": modulo, "power": power}
-PLAIN: dict[str, Function] = {
-    "divide": operator.itruediv,
-    "floor_divide": operator.ifloordiv,
-    "modulo": operator.imod,
-    "power": operator.ipow,
-}
 
 
 class InPlace:
     """The right side of ``a /= b`` where `b` is a Value or may raise: the left side hands the operation over."""
 
     __slots__ = ("name", "operand")
-    __array_ufunc__ = None
 
     def __init__(self, name: str, operand: Any) -> None:
         self.name, self.operand = name, operand
 
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, **options: Any
+    ) -> Any:  # the left side is an array
+        given = [x.operand if isinstance(x, InPlace) else x for x in inputs]
+        return getattr(ufunc, method)(*given, **options)
+
     def _operate(self, left: Any) -> Any:
-        is_array = getattr(left, "ndim", 0)
-        return (PLAIN if is_array else BINARY)[self.name](left, self.operand)
+        return BINARY[self.name](left, self.operand)
 
     __rtruediv__ = __rfloordiv__ = __rmod__ = _operate
 
@@ -159,6 +157,7 @@ class Conversion(type):
     """The class of what stands for `float` or `int` where code keeps it to call it later."""
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
+        """The conversion."""
         return call(cls.__mro__[1], *arguments, **options)
 
     def __instancecheck__(cls, thing: Any) -> bool:
@@ -267,10 +266,15 @@ BUILTINS: dict[str, Function] = {
     "round": _round,
     "sum": total,
 }
-HIDDEN: dict[str, Function] = {
-    hidden(name): function
-    for name, function in {**BINARY, **CONVERSIONS, "call": call, "contains": contains, "in_place": in_place, "plain": plain}.items()
+ANSWERS: dict[str, Any] = {
+    **BINARY,
+    **CONVERSIONS,
+    "call": call,
+    "contains": contains,
+    "in_place": in_place,
+    "plain": plain,
 }
+HIDDEN: dict[str, Any] = {hidden(name): function for name, function in ANSWERS.items()}
 
 
 def namespace() -> dict[str, Any]:

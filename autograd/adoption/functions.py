@@ -5,16 +5,14 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
-import inspect
 import linecache
-import math
-from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from collections.abc import Iterator
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
-from autograd.adoption.rewrite import Rewriter, hidden
+from autograd.adoption.rewrite import PREFIX, Rewriter, hidden
 from autograd.adoption.stand_ins import MODULES, is_answered, over_statistics, stand_in
 
 ANSWER = hidden("answer")
@@ -53,17 +51,17 @@ class Rewritten(Rewriter):
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         """A global, builtin or closure variable that is read."""
-        free = isinstance(node.ctx, ast.Load) and node.id not in self.local and not node.id.startswith("__")
+        free = isinstance(node.ctx, ast.Load) and node.id not in self.local and not node.id.startswith(PREFIX)
         return self.call(node, "answer", node) if free else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """`super()` needs its own name; `float` and the like are looked at with their argument."""
         if isinstance(node.func, ast.Name) and node.func.id == "super":
-            self.visit_arguments(node)
+            self.only_arguments(node)
             return node
         return super().visit_Call(node)
 
-    def visit_arguments(self, node: ast.Call) -> None:
+    def only_arguments(self, node: ast.Call) -> None:
         """The arguments of a call alone."""
         node.args = [self.visit(x) for x in node.args]
         for keyword in node.keywords:
@@ -171,7 +169,8 @@ class Answers:
             if self.is_ours(base.__module__):
                 members |= {name: self.member(member) for name, member in vars(base).items() if _is_code(member)}
         members["__qualname__"] = cls.__qualname__
-        made: type = type(cls)(cls.__name__, (cls,), members)
+        metaclass: Any = type(cls)
+        made: type = metaclass(cls.__name__, (cls,), members)
         return made
 
     def member(self, member: Any) -> Any:
@@ -179,7 +178,8 @@ class Answers:
         if isinstance(member, (staticmethod, classmethod)):
             return type(member)(self.answer(member.__func__))
         if isinstance(member, property):
-            return property(*[f and self.answer(f) for f in (member.fget, member.fset, member.fdel)], member.__doc__)
+            own = [function and self.answer(function) for function in (member.fget, member.fset, member.fdel)]
+            return property(own[0], own[1], own[2], member.__doc__)
         if isinstance(member, functools.cached_property):
             made = functools.cached_property(self.answer(member.func))
             made.attrname = member.attrname
@@ -231,8 +231,10 @@ def rewritten_code(function: FunctionType) -> CodeType | None:
         )
     made = _code_of(path, code)
     if made is None:
-        raise AdoptionError(f"the code of {function.__qualname__} at {code.co_filename}:{code.co_firstlineno} has "
-                            "changed since it was defined: run its definition again")
+        raise AdoptionError(
+            f"the code of {function.__qualname__} at {code.co_filename}:{code.co_firstlineno} has "
+            "changed since it was defined: run its definition again"
+        )
     return made
 
 
@@ -254,7 +256,7 @@ def _is_of(node: Any, code: CodeType) -> bool:
         places = [place for place in code.co_positions() if None not in place and place[0] is not None]
         bodies = [place for place in places if place[2] or place[3]]
         first, last = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
-        return all(first <= (p[0], p[2]) and (p[1], p[3]) <= last for p in bodies)  # type: ignore[operator]
+        return all(first <= (p[0], p[2]) and (p[1], p[3]) <= last for p in bodies)
     first_line = min([node.lineno, *[d.lineno for d in node.decorator_list]])
     return bool(node.name == code.co_name and first_line == code.co_firstlineno)
 
@@ -287,7 +289,9 @@ def _code_of(path: tuple[Any, ...], code: CodeType) -> CodeType | None:
     return made.replace(co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
 
 
-FUTURE = functools.reduce(int.__or__, [getattr(__import__("__future__"), n).compiler_flag for n in __import__("__future__").all_feature_names])
+FUTURE = functools.reduce(
+    int.__or__, [getattr(__import__("__future__"), n).compiler_flag for n in __import__("__future__").all_feature_names]
+)
 
 
 def _inner_locals(node: ast.AST) -> frozenset[str]:

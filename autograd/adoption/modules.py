@@ -72,7 +72,8 @@ class Adopted:
     def load(self, name: str) -> ModuleType:
         """The private copy of a module, and of the packages around it."""
         if is_answered(name):
-            return stand_in(name)
+            answered: ModuleType = stand_in(name)
+            return answered
         if name in self.modules:
             return self.modules[name]
         package, _, own = name.rpartition(".")

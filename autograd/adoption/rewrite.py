@@ -1,8 +1,8 @@
 """Rewrites the syntax tree of adopted code: a few operations become calls of the functions in `answers.py`.
 
 Division, remainder and power become calls because they raise where Python raises; calls of `float`, `int`, `str` and
-`type` become calls because these names must stay classes. Everything keeps its place in the file, so tracebacks show the
-lines of the original source.
+`type` become calls because these names must stay classes. Everything keeps its place in the file, so tracebacks show
+the lines of the original source.
 """
 
 from __future__ import annotations
@@ -30,11 +30,7 @@ def hidden(name: str) -> str:
 
 
 class Rewriter(ast.NodeTransformer):
-    """Rewrites a module, or one function of it.
-
-    With `globals_answered`, each name that is not a local variable is looked up through the answers as well: for a
-    function that keeps the globals it has.
-    """
+    """Rewrites a module."""
 
     def call(self, node: ast.AST, name: str, *arguments: ast.expr) -> ast.Call:
         """A call of an answer in the place of a node."""
@@ -60,8 +56,9 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """`float(x)` becomes a call that looks at `float` and `x`."""
+        named = isinstance(node.func, ast.Name) and node.func.id in CLASSES
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id in CLASSES:
+        if named:
             name = ast.copy_location(ast.Name(hidden("call"), ast.Load()), node.func)
             node.args.insert(0, node.func)
             node.func = name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import cmath
+import dataclasses
 import functools
 import math
 import operator
 import random
 import statistics
+import sys
 from collections.abc import Callable
 from math import inf
 from types import ModuleType
@@ -85,9 +87,11 @@ def checked(plain: Function, own: Function, condition: Condition | None) -> Func
     return _named(one if single else several, plain)
 
 
-SINGLE = frozenset(
-    "acos acosh asin asinh atan atanh cbrt cos cosh erf erfc exp exp2 expm1 fabs gamma lgamma log10 log1p log2 sin sinh "
-    "sqrt tan tanh abs".split()
+SINGLE = frozenset(  # functions of one number, which are called most
+    [
+        *("acos", "acosh", "asin", "asinh", "atan", "atanh", "cbrt", "cos", "cosh", "erf", "erfc", "exp", "exp2"),
+        *("expm1", "fabs", "gamma", "lgamma", "log10", "log1p", "log2", "sin", "sinh", "sqrt", "tan", "tanh"),
+    ]
 )
 
 
@@ -149,7 +153,7 @@ def _math() -> ModuleType:
 
 _LOG = checked(math.log, am.log, is_finite)
 
-# ---- cmath: of Values only what is real --------------------------------------------------------------------------------
+# ---- cmath: of Values only what is real ------------------------------------------------------------------------------
 
 REAL_IN_CMATH: dict[str, Callable[[Any], Any]] = {
     "acos": lambda x: abs(x) <= 1.0,
@@ -157,7 +161,8 @@ REAL_IN_CMATH: dict[str, Callable[[Any], Any]] = {
     "log": lambda x: x > 0.0,
     "log10": lambda x: x > 0.0,
     "sqrt": lambda x: x >= 0.0,
-    **dict.fromkeys("asinh atan cos cosh exp isclose isfinite isinf isnan sin sinh tan tanh".split(), lambda x: True),
+    **dict.fromkeys(["asinh", "atan", "cos", "cosh", "exp", "sin", "sinh", "tan", "tanh"], lambda x: True),
+    **dict.fromkeys(["isclose", "isfinite", "isinf", "isnan"], lambda x: True),
 }
 
 
@@ -177,7 +182,7 @@ def _real_only(name: str) -> Function:
     return _named(function, plain)
 
 
-# ---- statistics: exact sums, as rows with a derivative -----------------------------------------------------------------
+# ---- statistics: exact sums, as rows with a derivative ---------------------------------------------------------------
 
 
 def _row(name: str, derivative: Callable[[Any, Any], Any]) -> Rule:
@@ -222,10 +227,27 @@ def _of_data(rule: Rule) -> Function:
 
 def over_statistics() -> dict[str, Function]:
     """What takes the place of functions in the adopted module `statistics`."""
-    return {rule.name: _of_data(rule) for rule in STATISTICS}
+    functions = {rule.name: _of_data(rule) for rule in STATISTICS}
+
+    def mean_and_stdev(data: Any) -> tuple[Any, Any]:
+        data = list(data)
+        return functions["mean"](data), functions["stdev"](data)
+
+    def exact_ratio(x: Any) -> Any:
+        if isinstance(x, Value):
+            raise TypeError(
+                f"this function of statistics computes with fractions, at {caller(source=True)}, which have no "
+                f"derivative: of Values there are {', '.join(sorted(functions))}, and what is computed from floats"
+            )
+        return _EXACT_RATIO(x)
+
+    return {**functions, "_mean_stdev": mean_and_stdev, "_exact_ratio": exact_ratio}
 
 
-# ---- random, functools, operator -----------------------------------------------------------------------------------------
+_EXACT_RATIO: Function = vars(statistics)["_exact_ratio"]
+
+
+# ---- random, functools, operator -------------------------------------------------------------------------------------
 
 
 def _lognormvariate(mu: Any = 0.0, sigma: Any = 1.0) -> Any:
@@ -252,7 +274,7 @@ def _lru_cache(maxsize: Any = 128, typed: bool = False) -> Any:
     return lambda function: _uncached(functools.lru_cache(maxsize, typed)(function), function)
 
 
-# ---- NumPy and SciPy: functions that look into arrays of Values ------------------------------------------------------------
+# ---- NumPy and SciPy: functions that look into arrays of Values ------------------------------------------------------
 
 
 def _has_objects(thing: Any) -> bool:
@@ -275,10 +297,10 @@ def _of_objects(plain: Function, own: Function) -> Function:
 def _numpy() -> ModuleType:
     import numpy
 
-    algebra = {name: _of_objects(getattr(numpy.linalg, name), getattr(linalg, name)) for name in ("det", "inv", "solve")}
-    return _remade(
-        numpy, interp=_of_objects(numpy.interp, linalg.interp), linalg=_remade(numpy.linalg, **algebra)
-    )
+    algebra = {
+        name: _of_objects(getattr(numpy.linalg, name), getattr(linalg, name)) for name in ("det", "inv", "solve")
+    }
+    return _remade(numpy, interp=_of_objects(numpy.interp, linalg.interp), linalg=_remade(numpy.linalg, **algebra))
 
 
 class _Norm:
@@ -327,12 +349,40 @@ def stand_in(name: str) -> Any:
     return MODULES[name]
 
 
+def _dataclass(cls: Any = None, /, **options: Any) -> Any:
+    """`dataclasses.dataclass`, which looks for the module of the class in `sys.modules`: it finds the private one."""
+    namespace = sys._getframe(1).f_globals
+    return _made_dataclass(namespace, options) if cls is None else _made_dataclass(namespace, options)(cls)
+
+
+def _made_dataclass(namespace: dict[str, Any], options: dict[str, Any]) -> Callable[[type], type]:
+    def made_dataclass(cls: Any) -> Any:
+        return _with_module(cls, namespace, lambda: dataclasses.dataclass(cls, **options))
+
+    return made_dataclass
+
+
+def _with_module(cls: Any, namespace: dict[str, Any], make: Callable[[], Any]) -> Any:
+    name, temporary = cls.__module__, f"autograd adopts {id(cls)}"
+    sys.modules[temporary] = ModuleType(name)
+    vars(sys.modules[temporary]).update(namespace)
+    cls.__module__ = temporary
+    try:
+        made = make()
+    finally:
+        cls.__module__ = name
+        del sys.modules[temporary]
+    made.__module__ = name
+    return made
+
+
 MATH = _math()
 MODULES: dict[str, ModuleType] = {
     "math": MATH,
     "cmath": _remade(
         cmath, **{n: _real_only(n) for n in dir(cmath) if callable(getattr(cmath, n)) and not n.startswith("_")}
     ),
+    "dataclasses": _remade(dataclasses, dataclass=_dataclass),
     "functools": _remade(functools, lru_cache=_lru_cache, cache=lambda function: _lru_cache(None)(function)),
     "operator": _remade(
         operator,

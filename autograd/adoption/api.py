@@ -27,8 +27,8 @@ def adopt(what: Any, *, also: Iterable[str] = (), without: Iterable[str] = (), k
 
     Inside, `float(v)` is the Value itself, `isinstance(v, float)` is true, and `int(v)`, `round(v)` and `math.floor(v)`
     are whole numbers, guarded when compiled. Where Python raises (``1 / 0.0``, ``math.log(0)``, ``math.sqrt(-1)``),
-    Values raise too, because packages catch these errors. A function or a class is adopted with what it refers to in its
-    own module or package; it keeps its globals and closure, so later changes of these are seen.
+    Values raise too, because packages catch these errors. A function or a class is adopted with what it refers to in
+    its own module or package; it keeps its globals and closure, so later changes of these are seen.
 
     Adopted functions are ordinary functions for `grad`, `vmap` and `jit`.
 
@@ -74,7 +74,9 @@ def adopt(what: Any, *, also: Iterable[str] = (), without: Iterable[str] = (), k
     >>> adopted(3.0, 4.0)
     5.0
     """
-    also, without, keep = (_names(names, word) for names, word in ((also, "also"), (without, "without"), (keep, "keep")))
+    also, without, keep = (
+        _names(names, word) for names, word in ((also, "also"), (without, "without"), (keep, "keep"))
+    )
     if isinstance(what, ModuleType):
         what = what.__name__
     if isinstance(what, str):
