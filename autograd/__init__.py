@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from autograd import linalg, special
+from autograd import implicit, linalg, special
 from autograd.calls import checkpoint
 from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
 from autograd.native import backend
@@ -44,6 +44,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "implicit",
     "jacobian",
     "jit",
     "jvp",
