@@ -19,7 +19,7 @@ def anomaly(mean: Any, e: Any) -> Any:
 
 
 def test_keplers_equation() -> None:
-    """Derivatives of two orders are those of the theorem, eager and compiled; the rows take different numbers of steps."""
+    """Derivatives of two orders are those of the theorem, eager and compiled, in rows whose numbers of steps differ."""
     check_grads(anomaly, [1.0, 0.3])
     rows = np.random.default_rng(0).uniform([0.1, 0.0], [6.0, 0.9], (60, 2))
 
