@@ -69,7 +69,7 @@ def run_python(*arguments):
 
 def test_all_brings_every_extra_for_users():
     """`pip install .[all]` installs the dependencies of every feature."""
-    for_users = EXTRAS.keys() - {"all", "dev", "test"}
+    for_users = EXTRAS.keys() - {"adopted", "all", "dev", "test"}
     assert {"jit", "nn", "special", "testing", "view"} == for_users
     assert set().union(*map(distributions, for_users)) == distributions("all")
 
