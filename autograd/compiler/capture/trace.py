@@ -32,6 +32,7 @@ from autograd.ir.block import (
 )
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Symbol
 from autograd.ir.evaluate import Cells, Evaluator
+from autograd.ir.rolling import roll_code
 from autograd.modes import PACKAGES, Mode, caller, current_mode, current_recorder, keeps_copies, recording_with
 from autograd.native import extension, fast
 from autograd.recorder import Sweeps
@@ -890,6 +891,16 @@ class TraceSweeps:
 
     def __init__(self, trace: Trace, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> None:
         self.trace, self.outputs, self.inputs, self.differentiable = trace, outputs, inputs, differentiable
+        self.rolled = False
+
+    def _roll(self) -> None:
+        """Find the loops in what the run computed, before its derivatives are taken: they have no such pattern."""
+        if not self.rolled:
+            self.rolled = True
+            trace = self.trace
+            targets = [trace.target(x) for x in self.inputs]
+            outputs = [trace.target(y) for y in self.outputs if isinstance(y, Value)]
+            roll_code(trace, min(targets, default=0), len(trace.code), outputs)
 
     def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The adjoint of every input."""
@@ -906,6 +917,7 @@ class TraceSweeps:
     def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The tangent of every output."""
         self._check(seeds)
+        self._roll()
         trace = self.trace
         starts: dict[int, int] = {}
         elements: dict[int, dict[int, Any]] = {}  # array → the directions of its elements
@@ -921,8 +933,8 @@ class TraceSweeps:
             starts[array] = trace.array_of([directions.get(k, 0.0) for k in range(kind.size())], kind)
             if len(directions) < kind.size():
                 trace.gaps.add(starts[array])
-        targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
-        found = derive.forward(trace, starts)
+        targets = [trace.where(trace.target(y)) if isinstance(y, Value) else -1 for y in self.outputs]
+        found = derive.forward(trace, starts, [t for t in targets if t >= 0])
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
         return tangents if self.differentiable else list(map(to_floats, tangents))
 
@@ -933,9 +945,10 @@ class TraceSweeps:
 
     def _adjoints(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The adjoint of every input; None where no message arrives."""
+        self._roll()
         trace, starts = self.trace, dict[int, int]()
         for output, seed in seeds.items():
-            at, weight = trace.place(output), trace.place(seed)
+            at, weight = trace.where(trace.place(output)), trace.place(seed)
             starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
         targets = [trace.target(x) for x in self.inputs]
         found = derive.reverse(trace, starts, targets)
