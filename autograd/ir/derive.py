@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, NamedTuple
 
-from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Window, whole
+from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Used, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Rewriter, Selected, Symbol, times
 from autograd.ir.memory import follow, memories, roots, split
 from autograd.rules import TABLE, Rule
@@ -97,6 +97,14 @@ class Total:
 
 
 @dataclass(eq=False)
+class Coverage:
+    """Whether each element of some memory that is read has a message; assumed until a message may be missing."""
+
+    assumed: bool = True
+    broken: bool = False
+
+
+@dataclass(eq=False)
 class Memory:
     """The adjoint of an array that steps read and add to: one array for all its states, since it shrinks never.
 
@@ -108,19 +116,21 @@ class Memory:
         The array of adjoints, with the messages that came so far.
     make : callable or None
         Makes that array when it is needed; zeros if there is none.
+    covered : Coverage
+        Whether elements that are read later have messages.
     """
 
     kind: Array
     current: int | None = None
     make: Callable[[], int] | None = None
+    covered: Coverage = field(default_factory=lambda: Coverage())
 
 
 class Sweep:
     """One reverse sweep over a builder's program."""
 
-    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory] | None = None) -> None:
-        self.builder, self.active = builder, active
-        self.memories = _memories(builder, active) if memories is None else memories
+    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory]) -> None:
+        self.builder, self.active, self.memories = builder, active, memories
         self.numbers: dict[
             int, tuple[int, Predicate | None]
         ] = {}  # value → adjoint, and when it is there (None: always)
@@ -138,9 +148,13 @@ class Sweep:
             if op == "loop":
                 if value in self.results or any(self.memories[o].current is not None for o in self.added(value)):
                     _LoopSweep(self, value, self.results.pop(value, {})).run()
+                else:
+                    self.leave_out(operands)
             elif value in self.memories:
                 if op == "add_at" and operands[1] in self.active:
                     self.memory_message(value)
+            elif op == "read" and operands[0] in self.memories and self.adjoint(value) is None:
+                self.memories[operands[0]].covered.broken = True
             elif op == "item":
                 adjoint = self.adjoint(value)
                 if adjoint is not None:
@@ -152,13 +166,20 @@ class Sweep:
             elif value in self.numbers:
                 self.messages(value)
 
+    def leave_out(self, operands: Sequence[int]) -> None:
+        """No message comes from a loop: what it reads may have none."""
+        for o in operands:
+            if o in self.memories:
+                self.memories[o].covered.broken = True
+
     def memory_message(self, value: int) -> None:
         """Send what was added to an array that steps read the adjoint that it has there."""
         builder, memory = self.builder, self.memories[value]
         _, operands, window = builder.code[value]
         if memory.current is None:
             return
-        message = part(builder, builder.emit("read", (memory.current, *operands[2:]), window), memory.current)
+        message = builder.emit("read", (memory.current, *operands[2:]), Window(*window))
+        _marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
         if window.shape and memory.make is None:  # what is added to this array next would be seen in it
             copied = builder.emit("add_at", (builder.emit("zeros", (), window.shape), message), whole(Array(window.shape)))
             message = _marked(builder, copied, message in builder.gaps)
@@ -174,7 +195,6 @@ class Sweep:
         found = self.memories[array]
         if found.current is None:
             found.current = self.builder.emit("zeros", (), found.kind.shape) if found.make is None else found.make()
-            self.builder.gaps.add(found.current)
         return found.current
 
     def adjoint(self, value: int) -> int | None:
@@ -209,8 +229,10 @@ class Sweep:
     def receive_array(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
         """Add a message to a part of the adjoint of an array."""
         if value in self.memories:
-            found = self.builder.emit("add_at", (self.memory(value), message, *indices), window)
-            self.builder.gaps.add(found)
+            covered = self.memories[value].covered
+            covered.broken |= message in self.builder.gaps
+            kind = Used if covered.assumed else Window
+            found = self.builder.emit("add_at", (self.memory(value), message, *indices), kind(*window))
             self.memories[value].current = found
             return
         total = self.arrays.setdefault(value, Total())
@@ -323,6 +345,15 @@ class Sweep:
                 self.receive(operands[0], adjoint)
 
 
+def _without(memories: Mapping[int, Memory], doubtful: Container[int]) -> dict[int, Memory]:
+    """The same memories before a sweep, in which some may have elements without a message."""
+    new: dict[int, Memory] = {}
+    for memory in memories.values():
+        assumed = memory.covered.assumed and id(memory.covered) not in doubtful
+        new.setdefault(id(memory), Memory(memory.kind, covered=Coverage(assumed)))
+    return {array: new[id(memory)] for array, memory in memories.items()}
+
+
 def _memories(builder: Builder, active: Iterable[int]) -> dict[int, Memory]:
     """The arrays of a block that loops read and add to, each with one adjoint for all its states."""
     found: dict[int, Memory] = {}
@@ -348,8 +379,18 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     """
     targets = set(wanted)
     end = max(seeds, default=-1) + 1
-    sweep = Sweep(builder, depends_on(builder, targets, end))
-    sweep.run(seeds, targets, min(targets, default=end), end)
+    first = min(targets, default=end)
+    active = depends_on(builder, targets, end)
+    memories = _memories(builder, active)
+    if memories:
+        active &= _needed(builder.code, seeds, first)
+    while True:
+        sweep = Sweep(builder, set(active), dict(memories))
+        sweep.run(seeds, targets, first, end)
+        doubtful = {id(c): c for m in sweep.memories.values() if (c := m.covered).broken and c.assumed}
+        if not doubtful:
+            break
+        memories = _without(memories, doubtful)
     found = {x: sweep.adjoint(x) for x in targets}
     return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
 
@@ -546,7 +587,7 @@ class _LoopSweep:
             if o in around.memories and k in self.active:
                 outer = around.memories[o]
                 if id(outer) not in inside:
-                    memory = inside[id(outer)] = Memory(outer.kind)
+                    memory = inside[id(outer)] = Memory(outer.kind, covered=outer.covered)
                     last = functools.partial(getattr, memory, "current")
                     memory.make = functools.partial(self._adjoints, body.made, o, last)
                 self.kept[k] = inside[id(outer)]

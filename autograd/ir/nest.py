@@ -76,6 +76,7 @@ class Leaf(Statement):
     numbers: tuple[Affine, ...] = ()
     sources: list[Any] = field(default_factory=list)  # of its operands
     group: Group | None = None  # the memory that its values are added to
+    read: bool = False  # whether each of them is read there
     level: int = 0  # the depth at which they are added
 
 
@@ -282,7 +283,9 @@ class Places:
         self.starts = [one.start for one in body]
         self.owner: list[Leaf] = []  # of each position
         self.groups: list[Group] = []
+        self.read = bytearray()  # which positions are read from memory
         self._number(self.body)
+        self.read = bytearray(len(self.owner))
 
     def _number(self, body: Sequence[Leaf | Nest]) -> None:
         for one in body:
@@ -358,6 +361,7 @@ class Places:
         for positions in progression(place, reader.extents):
             stop = positions.stop if positions.stop >= 0 else None
             touched.update(self.owner[positions.start : stop : positions.step])
+            self.read[positions.start : stop : positions.step] = b"\1" * len(positions)
         group: Group | None = None
         for leaf in touched:
             mine = leaf.group or Group({leaf: None})
@@ -395,6 +399,10 @@ class Places:
         group.size = (max([high for _, high in ranges]) - group.first) // group.unit + 1
         for leaf in members:
             leaf.group = group
+            leaf.read = all(
+                self.read[at.start : at.stop : at.step].count(1) == len(at)
+                for at in progression(leaf.place(), leaf.extents)
+            )
             leaf.level = min(leaf.depth, max([min(read.depth, common(leaf.path, reader.path)) for reader, read in group.reads]))
             for nest in leaf.path[leaf.level :]:
                 nest.stacks[leaf] = None

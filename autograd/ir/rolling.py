@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, product
 from typing import Any, NamedTuple
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Program, Window, types_of, whole
+from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Program, Used, Window, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import Affine, Carried, Direct, Group, Leaf, Nest, Places, Read, Stacked, Statement, leaves, tree
 from autograd.ir.roll import is_loop, roll
@@ -384,7 +384,8 @@ class _Writer:
         group = leaf.group.root()
         place = group.address(leaf.place())
         indices, steps = level.indices(place, range(1, level.depth + 1))
-        window = Window(tuple(leaf.extents[level.depth :]), place.base, place.steps[level.depth :], steps)
+        kind = Used if leaf.read else Window
+        window = kind(tuple(leaf.extents[level.depth :]), place.base, place.steps[level.depth :], steps)
         array = level.buffer(group)
         level.memory[group] = level.builder.emit("add_at", (array, value, *indices), window)
 
