@@ -95,12 +95,12 @@ class Nest(Statement):
     writes: dict[Group, None] = field(default_factory=dict)  # memory that statements in it add to
 
 
-def tree(rolled: Rolled, widths: Sequence[int], smallest: int = SMALLEST) -> list[Leaf | Nest]:
+def tree(rolled: Rolled, widths: Sequence[int], smallest: int | None = None) -> list[Leaf | Nest]:
     """The nests of rolled statements. Loops with fewer than `smallest` statements are written out."""
     sizes: list[int] = []
     for shapes, _ in rolled.bodies:
         sizes.append(sum([_size(shape, sizes) for shape in shapes]))
-    maker = _Tree(rolled, widths, sizes, smallest)
+    maker = _Tree(rolled, widths, sizes, SMALLEST if smallest is None else smallest)
     found: list[Leaf | Nest] = []
     start = 0
     for shape, vector in zip(rolled.shapes, rolled.vectors):

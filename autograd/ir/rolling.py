@@ -18,7 +18,7 @@ from autograd.ir.rewrite import with_bodies
 from autograd.ir.simplify import number_values
 from autograd.rules import TABLE
 
-FEWEST = 400  # statements that are rolled; shorter code compiles fast and runs best as it is
+FEWEST = 1500  # statements that are rolled; shorter code compiles fast and runs best as it is
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
 ROLLABLE = frozenset({*TABLE, "select", "custom", "stop", "<", "<=", ">", ">=", "==", "!=", *LOGIC}) - {"pos"}
 EXACT = frozenset({"pow"})  # operations whose constants are part of their shape: x**2 is no x**y
@@ -35,19 +35,19 @@ class Kind(NamedTuple):
     line: str | None = None
 
 
-def rolled(program: Program, fewest: int = FEWEST) -> Program:
+def rolled(program: Program) -> Program:
     """A program, and the bodies of its loops, with loops in place of flat code."""
-    program = with_bodies(program, lambda body: rolled(body, fewest))
-    if len(program.code) < fewest:
+    program = with_bodies(program, rolled)
+    if len(program.code) < FEWEST:
         return program
     builder = Builder((number_values,))
     builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
     builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
-    roll_code(builder, 0, len(program.code), program.outputs, fewest)
+    roll_code(builder, 0, len(program.code), program.outputs)
     return builder.program(program.outputs)
 
 
-def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int = FEWEST) -> None:
+def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int]) -> None:
     """Append loops that compute values from flat code, and note where those that are wanted are now.
 
     Parameters
@@ -58,13 +58,11 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
         The code that may be rolled.
     wanted : iterable of int
         The values that are used later.
-    fewest : int
-        Code of fewer statements stays as it is.
     """
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = {g.value: g for g in builder.guards if first <= g.value < end}
     positions = _statements(builder, first, [*wanted, *guards])
-    if positions is None or len(positions) < fewest:
+    if positions is None or len(positions) < FEWEST:
         return
     trace = _Trace(builder, positions, guards)
     found = roll(trace.shapes, trace.vectors)
