@@ -48,7 +48,7 @@ def _sums_of_lanes(lanes: int) -> str:
     return "\n  ".join(lines)
 
 
-def _transposed(lanes: int, names: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
+def transposed(lanes: int, names: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
     """The lines that transpose a square of vectors, and the names of the results."""
     vector, names, lines, width = kind(lanes), list(names), [], 1
     while width < lanes:
@@ -123,7 +123,7 @@ def _copy_group(lanes: int, name: str, entry: int, width: int, stage: str, first
         source, target = ("f", "n") if load else ("n", "f")
         aligned = {"f": 8, "n": size}
         body += [f"%{n}.t.x{i} = load {vector}, ptr %{n}.t.{source}{i}, align {aligned[source]}" for i in range(lanes)]
-        lines, names = _transposed(lanes, [f"%{n}.t.x{i}" for i in range(lanes)], f"{n}.t.s")
+        lines, names = transposed(lanes, [f"%{n}.t.x{i}" for i in range(lanes)], f"{n}.t.s")
         body += lines
         body += [f"store {vector} {x}, ptr %{n}.t.{target}{i}, align {aligned[target]}" for i, x in enumerate(names)]
         square = loop(f"{n}.t", lanes, body, width - lanes) + "\n"
