@@ -148,7 +148,8 @@ class Values(Expressions):
         made = Array(tuple(shape))
         if any(not isinstance(extent, int) for extent in shape):
             raise NotImplementedError(f"an array of {made} between two loops over the rows of a call")
-        offset = self.module.layout.take(self.width * made.size(), 64)
+        # Numbers lie side by side: the body of a map may load thousands of them for every block of rows.
+        offset = self.module.layout.take(self.width * made.size(), 64 if shape else self.width)
         return Place("%work", offset, tuple([self.width * stride for stride in made.strides()]), self.lanes > 1)
 
     def array(self, value: int) -> Place:
