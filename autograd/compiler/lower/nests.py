@@ -94,6 +94,33 @@ class Nest(Expressions):
             self.add_array(source, target)
         return self._text()
 
+    def write_totals(self, source: View, target: View) -> str:
+        """The text of a function that adds up the lanes of an array and adds the sums to another array."""
+        lanes = self.module.machine.lanes
+
+        def add(pair: Sequence[View]) -> None:
+            self._width(lanes)
+            name = self.temporary(f"load {self.type}, ptr {pair[0].pointer}, align 8")
+            self._width(1)
+            self.add_to(self._total(name), pair[1])
+
+        self.elementwise([source, target], add)
+        return self._text()
+
+    def write_chosen(self, source: View, target: View) -> str:
+        """The text of a function that adds an array to another in the lanes where %ok is not 0, and clears it."""
+        zero = literal(0.0, self.lanes)
+        chosen = self.temporary(f"fcmp une {self.type} %ok, {zero}")
+
+        def add(pair: Sequence[View]) -> None:
+            name = self.name(self.load(pair[0]))
+            name = self.temporary(f"select {self.bit} {chosen}, {self.type} {name}, {self.type} {zero}")
+            self.add_to(Number(name, True), pair[1])
+            self.store(Number("", constant=0.0), pair[0])
+
+        self.elementwise([source, target], add)
+        return self._text()
+
     def _text(self) -> str:
         return "entry:\n" + "\n".join(self.lines) + "\n  ret void"
 

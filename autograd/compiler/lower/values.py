@@ -172,14 +172,15 @@ class Values(Expressions):
 
     def window(self, array: int, window: Window, indices: Sequence[int] = ()) -> Place:
         """Where a part of an array is."""
-        place, shape = self.array(array), self._shape(array)
+        place, shape = self.array(array), self.shape(array)
         steps = [place.step(shape, step) for step in window.steps]
         moves = [self._move(index, step) for index, step in zip(indices, steps)]
         strides = tuple([place.step(shape, stride) for stride in window.strides])
         found = place.moved(place.step(shape, window.offset), strides)
         return found._replace(moves=(*found.moves, *moves))
 
-    def _shape(self, array: int) -> tuple[Any, ...]:
+    def shape(self, array: int) -> tuple[Any, ...]:
+        """The extents of an array."""
         made = self.types[array]
         assert isinstance(made, Array)
         return made.shape
@@ -216,7 +217,7 @@ class Values(Expressions):
 
     def copy_array(self, value: int, target: Place) -> None:
         """Store an array somewhere else, row after row."""
-        shape = self._shape(value)
+        shape = self.shape(value)
         count = Array(tuple(shape)).size()
         if value in self.virtual:
             for o, place in zip(self.program.code[value].operands, self.elements(target, shape)):
