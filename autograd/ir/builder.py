@@ -276,7 +276,9 @@ class LoopBuilder:
         order = [0, *[number for _, number in given]]
         inner = self.inner
         outputs = [inner.where(value) for value in (*handed, *[value for value, _ in outs])]
-        body = Program(with_inputs(inner.settled(), order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards)
+        body = Program(
+            with_inputs(inner.settled(), order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards
+        )
         kinds = tuple([kind for _, kind in outs])
         sizes = len(roles["shared"]), len(roles["carry"]), len(roles["accumulator"])
         loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored)

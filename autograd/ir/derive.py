@@ -181,7 +181,9 @@ class Sweep:
         message = builder.emit("read", (memory.current, *operands[2:]), Window(*window))
         _marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
         if window.shape and memory.make is None:  # what is added to this array next would be seen in it
-            copied = builder.emit("add_at", (builder.emit("zeros", (), window.shape), message), whole(Array(window.shape)))
+            copied = builder.emit(
+                "add_at", (builder.emit("zeros", (), window.shape), message), whole(Array(window.shape))
+            )
             message = _marked(builder, copied, message in builder.gaps)
         self.receive(operands[1], message)
 
@@ -231,8 +233,8 @@ class Sweep:
         if value in self.memories:
             covered = self.memories[value].covered
             covered.broken |= message in self.builder.gaps
-            kind = Used if covered.assumed else Window
-            found = self.builder.emit("add_at", (self.memory(value), message, *indices), kind(*window))
+            added_to = Used(*window) if covered.assumed else Window(*window)
+            found = self.builder.emit("add_at", (self.memory(value), message, *indices), added_to)
             self.memories[value].current = found
             return
         total = self.arrays.setdefault(value, Total())
