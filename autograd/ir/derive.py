@@ -903,7 +903,7 @@ def _tangent_body(
     roles = [(made.carry, range(*ends[:2])), (made.accumulator, range(*ends[1:]))]
     body.inputs += [made.carry(operands[k - 1]) for k in range(*ends[:2])]
     for k in range(*ends[1:]):  # what the primal adds up is not computed twice: its accumulator is taken over
-        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))
+        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))  # type: ignore[union-attr]
     for add, numbers in roles:
         for k in numbers:
             if k in active:
