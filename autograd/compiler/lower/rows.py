@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
@@ -26,20 +27,25 @@ def fits_lanes(loop: Loop) -> bool:
     """
     if loop.carries or (loop.accumulators and loop.extent != CALL):
         return False
-    return _uniform(loop.body, False) and only_added(loop.body, range(loop.first_carry, loop.first_element))
+    return _uniform(loop.body, frozenset()) and only_added(loop.body, range(loop.first_carry, loop.first_element))
 
 
-def _uniform(program: Program, counts: bool) -> bool:
-    """Whether all rows read at the same indices; `counts`: the counter is the same for all, being an inner loop's."""
+def _uniform(program: Program, same: Set[int]) -> bool:
+    """Whether all rows read at the same indices; `same`: the inputs that are the same for all, as inner counters."""
     code = program.code
+
+    def is_same(o: int) -> bool:
+        return code[o].op == "constant" or (code[o].op == "input" and code[o].data in same)
+
     for op, operands, data in code:
         if op in ("read", "add_at"):
             indices = operands[1:] if op == "read" else operands[2:]
-            known = [code[o].op == "constant" or (counts and code[o] == ("input", (), 0)) for o in indices]
-            if not all(known):
+            if not all(map(is_same, indices)):
                 return False
-        elif op == "loop" and not _uniform(data.body, True):
-            return False
+        elif op == "loop":
+            shared = [k for k, o in enumerate(operands[: data.shared], 1) if is_same(o)]
+            if not _uniform(data.body, {0, *shared}):
+                return False
     return True
 
 
