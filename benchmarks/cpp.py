@@ -127,3 +127,12 @@ def _(x: Array) -> Prepared:
 @contender("asian", "C++ objective")
 def _(contract: Array, normals: Array) -> Prepared:
     return Prepared(native("loops", "asian", *normals.shape, contract, normals), lambda value: [value])
+
+
+@contender("gpt", "C++ by hand")
+def _(parameters: Array, name: str) -> Prepared:
+    import microgpt
+
+    numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
+    call = native("gpt", "gpt_step", len(numbers) - 1, numbers, parameters, gradient)
+    return Prepared(call, lambda value: [value, gradient])

@@ -309,6 +309,31 @@ def _(contract: Array, normals: Array) -> Prepared:
     return _jax_ready(jax.value_and_grad(price), contract, normals)
 
 
+@contender("gpt", "JAX, device arrays", "jax")
+def _(parameters: Array, name: str) -> Prepared:
+    import microgpt
+
+    jax, jnp, _ = _jax()
+    numbers = microgpt.tokens(name).astype(int)
+    before, after, steps = numbers[:-1], numbers[1:], len(numbers) - 1
+    hidden = jnp.triu(jnp.full((steps, steps), -jnp.inf), 1)
+
+    def normalised(x: Any) -> Any:
+        return x * ((x * x).mean(axis=1, keepdims=True) + 1e-5) ** -0.5
+
+    def loss(parameters: Any) -> Any:
+        w = microgpt.matrices(parameters)
+        x = normalised(w["token"][before] + w["position"][:steps])
+        q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
+        weights = jax.nn.softmax(jnp.einsum("thi,shi->hts", q, k) / 2.0 + hidden)
+        x = x + jnp.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
+        x = x + (jax.nn.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
+        logits = x @ w["answer"].T
+        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(steps), after])
+
+    return _jax_ready(jax.value_and_grad(loss), parameters)
+
+
 # --- PyTorch -----------------------------------------------------------------------------------------------------
 
 
@@ -364,6 +389,31 @@ def _(a: Array, b: Array, x: Array) -> Prepared:
         return 0.5 * residual.dot(residual)
 
     return _torch_eager(objective, x, a, b)
+
+
+@contender("gpt", "PyTorch", "torch")
+def _(parameters: Array, name: str) -> Prepared:
+    import torch
+
+    import microgpt
+
+    numbers = torch.from_numpy(microgpt.tokens(name)).long()
+    before, after, steps = numbers[:-1], numbers[1:], len(numbers) - 1
+    hidden = torch.triu(torch.full((steps, steps), -torch.inf, dtype=torch.float64), 1)
+
+    def normalised(x: Any) -> Any:
+        return x * ((x * x).mean(dim=1, keepdim=True) + 1e-5) ** -0.5
+
+    def loss(parameters: Any) -> Any:
+        w = microgpt.matrices(parameters)
+        x = normalised(w["token"][before] + w["position"][:steps])
+        q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
+        weights = torch.softmax(torch.einsum("thi,shi->hts", q, k) / 2.0 + hidden, dim=2)
+        x = x + torch.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
+        x = x + (torch.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
+        return torch.nn.functional.cross_entropy(x @ w["answer"].T, after)
+
+    return _torch_eager(loss, parameters)
 
 
 # --- CasADi ------------------------------------------------------------------------------------------------------
