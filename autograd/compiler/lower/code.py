@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autograd.compiler.lower.expressions import LIBM
-from autograd.compiler.lower.module import Module, Place, literal
+from autograd.compiler.lower.module import Module, Place
 from autograd.compiler.lower.values import UNROLLED, Values
 from autograd.ir.block import NUMBER, Array, Loop, Program, Window, size_of
 
@@ -164,7 +164,7 @@ class Code(Values):
         elif op == "read":
             self.here.add(value)
             number = self._number_at(self.window(operands[0], data, operands[1:]))
-            self.write(f"%v{value} = fadd {self.type} {number}, {literal(-0.0, self.lanes)}")
+            self.write(f"%v{value} = freeze {self.type} {number}")  # another name
         else:
             names = [self.get(o) for o in operands]
             self.here.add(value)

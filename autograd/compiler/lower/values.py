@@ -96,7 +96,7 @@ class Values(Expressions):
         number = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
         single = self.temporary(f"uitofp i64 {number} to double")
         if self.lanes == 1:
-            return f"fadd double {single}, {literal(0.0, 1)}"
+            return f"freeze double {single}"  # another name
         return f"fadd {self.type} {self.splat(single)}, {self._steps()}"
 
     def _steps(self) -> str:
