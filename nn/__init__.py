@@ -10,7 +10,9 @@ from nn.losses import (
 )
 from nn.module import Module
 from nn.optimisers import LBFGS, SGD, Adagrad, Adam, AdamW, Optimiser, RMSProp, clip_by_norm
+from nn.saving import load, save
 from nn.schedules import constant, cosine, step_decay, warm_up
+from nn.state import load_state_dict, state_dict
 
 __all__ = [
     "LBFGS",
@@ -31,7 +33,11 @@ __all__ = [
     "cross_entropy_with_logits",
     "half_sum_of_squares",
     "hinge",
+    "load",
+    "load_state_dict",
     "mean_squared_error",
+    "save",
+    "state_dict",
     "step_decay",
     "warm_up",
 ]
