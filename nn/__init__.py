@@ -1,4 +1,4 @@
-"""Small neural networks on scalar Values: neurons, layers, MLP, losses and optimisers."""
+"""Small neural networks on scalar Values: neurons, layers, losses, optimisers and training."""
 
 from nn.layers import MLP, Layer, Neuron
 from nn.losses import (
@@ -6,7 +6,11 @@ from nn.losses import (
     cross_entropy_with_logits,
     half_sum_of_squares,
     hinge,
+    huber,
+    mean_absolute_error,
     mean_squared_error,
+    per_observation,
+    poisson_with_log_rates,
 )
 from nn.module import Module
 from nn.optimisers import LBFGS, SGD, Adagrad, Adam, AdamW, Optimiser, RMSProp, clip_by_norm
@@ -31,7 +35,11 @@ __all__ = [
     "cross_entropy_with_logits",
     "half_sum_of_squares",
     "hinge",
+    "huber",
+    "mean_absolute_error",
     "mean_squared_error",
+    "per_observation",
+    "poisson_with_log_rates",
     "step_decay",
     "warm_up",
 ]

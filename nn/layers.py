@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from autograd import Value, rules
 from autograd.math import dot
 from autograd.value import Operand
+from nn.checks import whole
 from nn.module import Module
 
 Activation: TypeAlias = str | Callable[[Any], Any]
@@ -31,13 +32,6 @@ def _activation(named: Activation) -> Callable[[Any], Any] | None:
     if named not in unary:
         raise ValueError(f"activation must be a function, 'linear' or one of {', '.join(unary)}; not {named!r}")
     return unary[named]
-
-
-def _size(number: Any, what: str) -> int:
-    if isinstance(number, bool) or not hasattr(number, "__index__") or number.__index__() < 1:
-        raise ValueError(f"{what} must be a whole number of at least 1, not {number!r}")
-    size: int = number.__index__()
-    return size
 
 
 def _generator(seed: Seed) -> random.Random | None:
@@ -101,7 +95,7 @@ class Neuron(Module):
         self, nin: int, nonlin: bool | None = None, *, activation: Activation | None = None, seed: Seed = None
     ) -> None:
         generator = _generator(seed) or random
-        self.w = [Value(generator.uniform(-1, 1)) for _ in range(_size(nin, "the number of inputs"))]
+        self.w = [Value(generator.uniform(-1, 1)) for _ in range(whole("the number of inputs", nin))]
         self.b = Value(0.0)
         chosen = _chosen(nonlin, activation)
         self.kind = str(getattr(chosen, "__name__", chosen))
@@ -158,7 +152,7 @@ class Layer(Module):
         generator = _generator(seed)
         self.neurons = [
             Neuron(nin, nonlin, activation=activation, seed=generator)
-            for _ in range(_size(nout, "the number of neurons"))
+            for _ in range(whole("the number of neurons", nout))
         ]
 
     def outputs(self, x: Sequence[Operand]) -> list[Any]:
