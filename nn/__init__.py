@@ -14,7 +14,9 @@ from nn.losses import (
 )
 from nn.module import Module
 from nn.optimisers import LBFGS, SGD, Adagrad, Adam, AdamW, Optimiser, RMSProp, clip_by_norm
+from nn.saving import load, save
 from nn.schedules import constant, cosine, step_decay, warm_up
+from nn.state import load_state_dict, state_dict
 
 __all__ = [
     "LBFGS",
@@ -40,6 +42,10 @@ __all__ = [
     "mean_squared_error",
     "per_observation",
     "poisson_with_log_rates",
+    "load",
+    "load_state_dict",
+    "save",
+    "state_dict",
     "step_decay",
     "warm_up",
 ]
