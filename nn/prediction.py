@@ -62,14 +62,21 @@ def forward(model: Any, template: Template) -> Any:
 
 
 def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
-    """The outputs for these rows, in arrays: by a compiled function of the parameters, or by the model as it is."""
-    if not len(rows):
-        return np.empty((0,))
+    """The outputs for these rows, in an array: by a compiled function of the parameters, or by the model as it is."""
+    if not len(rows):  # the shape of an output is known when there is one
+        return outputs_of(model, compiled, numbers, np.zeros((1, *rows.shape[1:])))[:0]
     if compiled is not None:
-        return compiled(numbers, rows)
+        return _rows_first(compiled(numbers, rows))
     with no_grad():
         found = [to_floats(model(row_of(rows, i))) for i in range(len(rows))]
     return np.array(found, dtype=float)
+
+
+def _rows_first(outputs: Any) -> Any:
+    """One array of all outputs: a model that returns a list leaves a list of columns."""
+    if isinstance(outputs, (list, tuple)):
+        return np.stack([_rows_first(output) for output in outputs], axis=1)
+    return outputs
 
 
 def loss_of(loss: Loss, outputs: Array, data: Data, compiled: bool) -> float:

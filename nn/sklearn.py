@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import autograd.math as am
+from autograd import vmap
 from nn.callbacks import Callback
 from nn.fitting import fit
 from nn.layers import MLP
@@ -29,7 +30,7 @@ from nn.losses import (
 )
 from nn.optimisers import LBFGS, SGD, Adam
 from nn.state import load_state_dict, state_dict
-from nn.training import DivergedError
+from nn.runs import DivergedError
 
 try:
     from scipy.special import expit, softmax
@@ -62,7 +63,7 @@ def half_squared_error(output: Any, target: Any) -> Any:
 def penalty(factor: float, model: MLP) -> Any:
     """A factor times the sum of the squares of all weights, without the biases."""
     weights = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
-    return factor * am.dot(weights, weights)
+    return factor * vmap(lambda w: w * w, reduce="sum")(weights)
 
 
 class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -273,7 +274,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         """What the network returns."""
         check_is_fitted(self, "model_")
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=np.float64, reset=False)
-        outputs: Array = self.model_.predict(_dense(X), compiled=self.jit)
+        outputs: Array = self.model_.predict(_dense(X), jit=self.jit)
         return outputs
 
     @property
@@ -693,7 +694,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
     >>> from sklearn.preprocessing import StandardScaler
     >>> from nn.sklearn import MLPRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> network = MLPRegressor((8,), "tanh", solver="lbfgs", alpha=1.0, max_iter=50, random_state=0)
+    >>> network = MLPRegressor(hidden_layer_sizes=(8,), activation="tanh", solver="lbfgs", alpha=1.0, max_iter=50, random_state=0)
     >>> regressor = make_pipeline(StandardScaler(), network).fit(X, y)
     >>> regressor.score(X, y) > 0.5
     True
