@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 import autograd.math as am
 from autograd import vmap
+from autograd.tree import pairs
 from nn.callbacks import Callback
 from nn.fitting import fit
 from nn.layers import MLP
 from nn.losses import (
-    binary_cross_entropy_with_logits,
     cross_entropy_with_logits,
     per_observation,
     poisson_with_log_rates,
@@ -53,11 +53,15 @@ SLOWEST = 1e-6  # an adaptive learning rate below this ends the training
 
 
 @per_observation
-def half_squared_error(output: Any, target: Any) -> Any:
-    """½ (target - output)², the mean over the outputs."""
-    if hasattr(output, "__len__"):
-        return 0.5 * am.mean([(t - o) ** 2 for o, t in zip(output, target)])
-    return 0.5 * (target - output) ** 2
+def half_squares(output: Any, target: Any) -> Any:
+    """½ (target - output)², the sum over the outputs."""
+    return am.sum([0.5 * (t - o) ** 2 for o, t in pairs(output, target, ("outputs", "targets"))])
+
+
+@per_observation
+def cross_entropies(output: Any, target: Any) -> Any:
+    """The cross entropy of each label with its logit, the sum over the labels."""
+    return am.sum([am.softplus(z) - t * z for z, t in pairs(output, target, ("outputs", "labels"))])
 
 
 def penalty(factor: float, model: MLP) -> Any:
@@ -304,6 +308,14 @@ def _dense(X: Any) -> Array:
     return dense
 
 
+def _change_rate(training: Any, rate: float) -> None:
+    """Give SGD another learning rate; past steps keep their size in the momentum, as in scikit-learn."""
+    if "velocity" in training.state:
+        velocity = np.asarray(training.state["velocity"]) * (training.optimizer.learning_rate / rate)
+        training.state = {**training.state, "velocity": velocity}
+    training.optimizer.learning_rate = rate
+
+
 def _is_stochastic(estimator: _MLP) -> bool:
     """Whether `partial_fit` exists: L-BFGS needs all data at once."""
     if estimator.solver not in STOCHASTIC:
@@ -336,7 +348,7 @@ class _Epochs(Callback):
         improved = self._validated(training) if estimator.early_stopping else self._learned(loss)
         self.without_improvement = 0 if improved else self.without_improvement + 1
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-            training.optimizer.learning_rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
+            _change_rate(training, estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t)
         if self.without_improvement > estimator.n_iter_no_change:
             self._give_up(training)
 
@@ -348,7 +360,7 @@ class _Epochs(Callback):
 
     def _validated(self, training: Any) -> bool:
         """Whether the validation score is better than the best one by `tol`; the best parameters are kept."""
-        estimator, score = self.estimator, training.history["score"][-1]
+        estimator, score = self.estimator, training.history["val_score"][-1]
         estimator.validation_scores_.append(score)
         if estimator.verbose:
             print(f"Validation score: {score:f}")
@@ -365,7 +377,7 @@ class _Epochs(Callback):
         if not adaptive or training.optimizer.learning_rate <= SLOWEST:
             training.stop(f"{what} did not improve by tol for {self.estimator.n_iter_no_change} epochs")
             return
-        training.optimizer.learning_rate /= 5.0
+        _change_rate(training, training.optimizer.learning_rate / 5.0)
         self.without_improvement = 0
         if self.estimator.verbose:
             print(f"{what} did not improve: the learning rate is now {training.optimizer.learning_rate:g}")
@@ -559,7 +571,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     def _loss_and_outputs(self, y: Array) -> tuple[Callable[..., Any], int, str]:
         if self._binarizer.y_type_ == "multiclass":
             return cross_entropy_with_logits, len(self.classes_), "softmax"
-        return binary_cross_entropy_with_logits, y.shape[1] if y.ndim == 2 else 1, "logistic"
+        return cross_entropies, y.shape[1] if y.ndim == 2 else 1, "logistic"
 
     # ---- predicting ---------------------------------------------------------------------------------------------
 
@@ -776,7 +788,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
         outputs = y.shape[1] if y.ndim == 2 else 1
         if self.loss == "poisson":
             return poisson_with_log_rates, outputs, "exp"
-        return half_squared_error, outputs, "identity"
+        return half_squares, outputs, "identity"
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
