@@ -223,8 +223,4 @@ def _validation(given: Any, data: Data, seed: int | None) -> tuple[Data, Data | 
     if seed is None:
         raise ValueError("to resume with a share for validation, pass the same seed: it chooses the observations")
     order = np.random.default_rng([_seed(seed), 0]).permutation(len(data))
-    parts = [
-        Data(*[None if column is None else column[rows] for column in data])  # type: ignore[arg-type]
-        for rows in (np.sort(order[count:]), np.sort(order[:count]))
-    ]
-    return parts[0], parts[1]
+    return data.rows(np.sort(order[count:])), data.rows(np.sort(order[:count]))

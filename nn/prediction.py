@@ -66,7 +66,8 @@ def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
     if not len(rows):
         return np.empty((0,))
     if compiled is not None:
-        return compiled(numbers, rows)
+        found = compiled(numbers, rows)  # of a list of outputs: a list of arrays, one for each output
+        return found if isinstance(found, np.ndarray) else np.ascontiguousarray(np.moveaxis(np.array(found), -1, 0))
     with no_grad():
         found = [to_floats(model(row_of(rows, i))) for i in range(len(rows))]
     return np.array(found, dtype=float)

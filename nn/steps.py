@@ -185,8 +185,9 @@ def _by_batch(build: Build, problem: Problem) -> Callable[..., Any]:
             with masked(list(factors) if problem.dropping else ()):
                 return model(row)
 
-        outputs = vmap(output, in_axes=(0, 0 if problem.dropping else None))(inputs, factors)
-        return _loss_of(problem, list(outputs), list(targets), list(weights))
+        axes = (0, 0 if problem.dropping else None)
+        outputs = vmap(output, in_axes=axes)(list(inputs), list(factors))  # of lists: one output after another
+        return _loss_of(problem, outputs, list(targets), list(weights))
 
     return value_and_grad(of_batch)
 
