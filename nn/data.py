@@ -76,7 +76,8 @@ def _refuse_text(data: Any, name: str) -> None:
     for column, kind in getattr(data, "dtypes", {}).items() if hasattr(data, "columns") else ():
         if getattr(kind, "kind", "O") not in "biufO" or str(kind) in ("category", "string", "str"):
             raise TypeError(
-                f"the column {column!r} of {name} holds {kind}, not numbers: encode it (pandas.get_dummies) or leave it out"
+                f"the column {column!r} of {name} holds {kind}, not numbers: encode it (pandas.get_dummies) or "
+                "leave it out"
             )
 
 

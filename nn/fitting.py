@@ -161,15 +161,12 @@ def fit(
 
 
 def _loss(loss: Any) -> Loss:
-    if isinstance(loss, str):
-        if loss not in LOSSES:
-            raise ValueError(
-                f"loss must be a function of outputs and targets or one of {', '.join(LOSSES)}; not {loss!r}"
-            )
-        return LOSSES[loss]
-    if not callable(loss) or isinstance(loss, type):
+    named: Any = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if isinstance(loss, str) and named is None:
+        raise ValueError(f"loss must be a function of outputs and targets or one of {', '.join(LOSSES)}; not {loss!r}")
+    if not callable(named) or isinstance(named, type):
         raise TypeError(f"loss must be a function of outputs and targets, or a name, not {loss!r}")
-    found: Loss = loss
+    found: Loss = named
     return found
 
 
@@ -208,7 +205,9 @@ def _validation(given: Any, data: Data, seed: int | None) -> tuple[Data, Data | 
     if given is None:
         return data, None
     if isinstance(given, (tuple, list)) and len(given) in (2, 3):
-        held_out = as_data(*given, names=("validation[0]", "validation[1]", "validation[2]"))
+        inputs, targets, *weights = given
+        names = ("validation[0]", "validation[1]", "validation[2]")
+        held_out = as_data(inputs, targets, weights[0] if weights else None, names)
         for name, here, there in (("X", data.inputs, held_out.inputs), ("y", data.targets, held_out.targets)):
             if here.shape[1:] != there.shape[1:]:
                 raise ValueError(

@@ -1,19 +1,14 @@
 """`fit` trains: the same numbers compiled and on the graph, on data of any kind, with what happens between epochs."""
 
 import functools
-import io
 import math
-import signal
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
 
 import autograd.math as am
 import nn
-from autograd import Value, grad
+from autograd import Value
 from nn import (
     L1,
     L2,
@@ -22,9 +17,7 @@ from nn import (
     SGD,
     Adam,
     AdamW,
-    Callback,
     Checkpoint,
-    DivergedError,
     Dropout,
     EarlyStopping,
     ElmanCell,
@@ -168,6 +161,7 @@ class Line(Module):
         self.slope, self.offset = Value(0.0), Value(0.0)
 
     def __call__(self, x):
+        """The height at x."""
         return self.slope * x + self.offset
 
 
