@@ -11,7 +11,7 @@ from autograd.ieee import to_float
 from nn.checks import whole, within
 
 if TYPE_CHECKING:
-    from nn.fitting import Training
+    from nn.runs import Training
 
 
 class Callback:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from nn.losses import LOSSES, Loss, cross_entropy_with_logits
 Array = NDArray[np.float64]
 
 
-class Data(NamedTuple):
+@dataclass(frozen=True)
+class Data:
     """Observations, one in each row.
 
     Attributes
@@ -31,6 +33,11 @@ class Data(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def rows(self, chosen: Any) -> Data:
+        """Some of the observations."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return Data(self.inputs[chosen], self.targets[chosen], weights)
 
 
 def as_array(data: Any, name: str) -> Array:
@@ -69,7 +76,8 @@ def _refuse_text(data: Any, name: str) -> None:
     for column, kind in getattr(data, "dtypes", {}).items() if hasattr(data, "columns") else ():
         if getattr(kind, "kind", "O") not in "biufO" or str(kind) in ("category", "string", "str"):
             raise TypeError(
-                f"the column {column!r} of {name} holds {kind}, not numbers: encode it (pandas.get_dummies) or leave it out"
+                f"the column {column!r} of {name} holds {kind}, not numbers: encode it (pandas.get_dummies) or "
+                "leave it out"
             )
 
 
@@ -134,8 +142,8 @@ def with_class_weights(data: Data, class_weight: Any) -> Data:
     factors = np.ones(len(y))
     for key, weight in class_weight.items():
         factors[y == key] = weight
-    return data._replace(
-        weights=as_weights(factors * (1.0 if data.weights is None else data.weights), len(y), "class_weight")
+    return replace(
+        data, weights=as_weights(factors * (1.0 if data.weights is None else data.weights), len(y), "class_weight")
     )
 
 

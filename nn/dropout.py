@@ -69,7 +69,9 @@ class Dropout(Module):
     Examples
     --------
     >>> from nn import Dropout, Layer, Sequential
-    >>> model = Sequential(Layer(2, 8, activation="tanh", seed=1), Dropout(0.2), Layer(8, 1, activation="linear", seed=2))
+    >>> model = Sequential(Layer(2, 8, activation="tanh", seed=1), Dropout(0.2), Layer(8, 1, nonlin=False, seed=2))
+    >>> model([1.0, 2.0]) == model([1.0, 2.0])  # outside training
+    True
     """
 
     def __init__(self, rate: float) -> None:

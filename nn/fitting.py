@@ -26,7 +26,7 @@ OPTIMISERS: dict[str, type[Optimiser]] = {kind.__name__.lower(): kind for kind i
 
 def fit(
     model: Any,
-    X: Any,  # noqa: N803 - the name that users know from scikit-learn
+    X: Any,
     y: Any,
     loss: str | Loss,
     optimizer: str | Optimiser | LBFGS | None = None,
@@ -161,15 +161,12 @@ def fit(
 
 
 def _loss(loss: Any) -> Loss:
-    if isinstance(loss, str):
-        if loss not in LOSSES:
-            raise ValueError(
-                f"loss must be a function of outputs and targets or one of {', '.join(LOSSES)}; not {loss!r}"
-            )
-        return LOSSES[loss]
-    if not callable(loss) or isinstance(loss, type):
+    named: Any = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if isinstance(loss, str) and named is None:
+        raise ValueError(f"loss must be a function of outputs and targets or one of {', '.join(LOSSES)}; not {loss!r}")
+    if not callable(named) or isinstance(named, type):
         raise TypeError(f"loss must be a function of outputs and targets, or a name, not {loss!r}")
-    found: Loss = loss
+    found: Loss = named
     return found
 
 
@@ -208,7 +205,9 @@ def _validation(given: Any, data: Data, seed: int | None) -> tuple[Data, Data | 
     if given is None:
         return data, None
     if isinstance(given, (tuple, list)) and len(given) in (2, 3):
-        held_out = as_data(*given, names=("validation[0]", "validation[1]", "validation[2]"))
+        inputs, targets, *weights = given
+        names = ("validation[0]", "validation[1]", "validation[2]")
+        held_out = as_data(inputs, targets, weights[0] if weights else None, names)
         for name, here, there in (("X", data.inputs, held_out.inputs), ("y", data.targets, held_out.targets)):
             if here.shape[1:] != there.shape[1:]:
                 raise ValueError(
@@ -223,8 +222,4 @@ def _validation(given: Any, data: Data, seed: int | None) -> tuple[Data, Data | 
     if seed is None:
         raise ValueError("to resume with a share for validation, pass the same seed: it chooses the observations")
     order = np.random.default_rng([_seed(seed), 0]).permutation(len(data))
-    parts = [
-        Data(*[None if column is None else column[rows] for column in data])  # type: ignore[arg-type]
-        for rows in (np.sort(order[count:]), np.sort(order[:count]))
-    ]
-    return parts[0], parts[1]
+    return data.rows(np.sort(order[count:])), data.rows(np.sort(order[:count]))

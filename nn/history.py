@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -23,7 +24,7 @@ class History:
     >>> from nn import MLP, fit
     >>> history = fit(MLP(1, [1], seed=0), [[0.0], [1.0]], [1.0, 3.0], "mean_squared_error", epochs=3, seed=0)
     >>> history
-    History of 3 epochs: loss 0.6
+    History of 3 epochs: loss 3.059
     >>> len(history), len(history["loss"])
     (3, 3)
     """
@@ -103,7 +104,7 @@ class History:
         panels[-1].set_xlabel("epoch")
         return figure
 
-    def _draw(self, axes: Any, columns: list[str], log: bool | None) -> None:
+    def _draw(self, axes: Any, columns: Sequence[str], log: bool | None) -> None:
         epochs = range(1, len(self) + 1)
         numbers = [x for name in columns for x in self.columns[name]]
         for name, colour in zip(columns, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")):

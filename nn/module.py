@@ -113,7 +113,7 @@ class Module(metaclass=_LabelsItsParameters):
             elif isinstance(found, Module):
                 found.path = path
 
-    def predict(self, X: Any, *, jit: bool = True) -> Any:  # noqa: N803 - the name that users know
+    def predict(self, X: Any, *, jit: bool = True) -> Any:
         """The outputs for a whole array of observations, compiled.
 
         Models of the same structure share the compiled code. `Dropout` drops nothing here.
@@ -141,7 +141,7 @@ class Module(metaclass=_LabelsItsParameters):
         --------
         >>> from nn import MLP
         >>> MLP(2, [3, 1], seed=0).predict([[0.0, 0.0], [1.0, 2.0]])
-        array([0.        , 1.24846929])
+        array([0.        , 0.97664251])
         """
         from nn.prediction import predict
 
@@ -154,12 +154,12 @@ class Module(metaclass=_LabelsItsParameters):
         --------
         >>> from nn import MLP
         >>> MLP(2, [3, 1], activation="tanh", seed=0).summary()
-        module        kind                     shape    parameters
-        ----------------------------------------------------------
-        layers[0]     Layer of TanhNeuron      2 → 3             9
-        layers[1]     Layer of LinearNeuron    3 → 1             4
-        ----------------------------------------------------------
-        MLP                                                     13
+        module       kind                     shape    parameters
+        ---------------------------------------------------------
+        layers[0]    Layer of TanhNeuron      2 → 3             9
+        layers[1]    Layer of LinearNeuron    3 → 1             4
+        ---------------------------------------------------------
+        MLP                                                    13
         """
         from nn.summaries import summary
 

@@ -66,17 +66,11 @@ def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
     if not len(rows):  # the shape of an output is known when there is one
         return outputs_of(model, compiled, numbers, np.zeros((1, *rows.shape[1:])))[:0]
     if compiled is not None:
-        return _rows_first(compiled(numbers, rows))
+        found = compiled(numbers, rows)  # of a list of outputs: a list of arrays, one for each output
+        return found if isinstance(found, np.ndarray) else np.ascontiguousarray(np.moveaxis(np.array(found), -1, 0))
     with no_grad():
         found = [to_floats(model(row_of(rows, i))) for i in range(len(rows))]
     return np.array(found, dtype=float)
-
-
-def _rows_first(outputs: Any) -> Any:
-    """One array of all outputs: a model that returns a list leaves a list of columns."""
-    if isinstance(outputs, (list, tuple)):
-        return np.stack([_rows_first(output) for output in outputs], axis=1)
-    return outputs
 
 
 def loss_of(loss: Loss, outputs: Array, data: Data, compiled: bool) -> float:

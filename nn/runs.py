@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import time
@@ -25,7 +26,16 @@ from nn.optimisers import LBFGS, Optimiser, State
 from nn.prediction import Metric, forward, loss_of, outputs_of
 from nn.progress import Bar
 from nn.saving import read_arrays, write_arrays
-from nn.steps import Batch, Problem, compiled_gradient, compiled_step, eager_gradient, eager_step, first_wrong
+from nn.steps import (
+    NOT_SETTINGS,
+    Batch,
+    Problem,
+    compiled_gradient,
+    compiled_step,
+    eager_gradient,
+    eager_step,
+    first_wrong,
+)
 from nn.templates import Template
 
 Step = Callable[[Array, State, Batch], tuple[float, Array, State]]
@@ -101,6 +111,7 @@ class Training:
         self.parameters = self.template.numbers()
         self.history, self.epoch, self.epochs = History(), 0, settings.epochs
         self.state: State = optimizer.init(self.parameters) if isinstance(optimizer, Optimiser) else {}
+        self._good = self.parameters  # the last with a finite loss
         self._saved: dict[str, Any] = {}  # of callbacks, in a checkpoint
         self._callbacks: Sequence[Callback] = ()
         self._rates = np.array(self._look_at_a_row())
@@ -142,17 +153,18 @@ class Training:
     def _one_epoch(self, step: Step, bar: Bar) -> None:
         begun = time.perf_counter()
         losses, shares = [], []
-        good = self.parameters  # the last with a finite loss
-        for number, batch in enumerate(self._batches()):
+        for number, batch in enumerate(self._batches(), 1):
             given = self.parameters
             loss, self.parameters, self.state = step(given, self.state, batch)
             if not isfinite(loss):
-                self._diverged(loss, number, batch, given, good)
-            good = given
+                self._diverged(loss, number, batch, given)
+            self._good = given
             losses.append(loss)
             shares.append(batch.share)
             if time.perf_counter() > bar.next_time:
-                bar.within_epoch(self, number + 1)
+                bar.within_epoch(self, number)
+        if not np.isfinite(self.parameters).all():  # the loss of the next step would not be finite
+            self._diverged(loss, number, batch, given)
         self.epoch += 1
         rate = self.rate(-1) if isinstance(self.optimizer, Optimiser) else 1.0
         mean = float(np.sum(losses) if self._is_sum else np.average(losses, weights=shares))
@@ -177,7 +189,7 @@ class Training:
         """Give the model other parameters."""
         if len(parameters) != len(self.parameters):
             raise ValueError(f"the model has {len(self.parameters)} parameters, not {len(parameters)}")
-        self.parameters = np.array(parameters, dtype=float)
+        self.parameters = self._good = np.array(parameters, dtype=float)
         self.template.assign(self.parameters)
 
     # ---- steps -------------------------------------------------------------------------------------------------
@@ -274,13 +286,13 @@ class Training:
 
     _forward: Any = None
 
-    def _diverged(self, loss: float, number: int, batch: Batch, given: Array, good: Array) -> None:
+    def _diverged(self, loss: float, number: int, batch: Batch, given: Array) -> None:
         """Put back the last good parameters, and say where the first number arises that is not finite."""
         self.template.assign(given)
         layer = "the loss"
         with suppress(Exception):  # what went wrong is known: a second error must not hide it
             layer = first_wrong(self.template, self.model, self.problem, batch)
-        self.assign(good)
+        self.assign(self._good)
         advice = [f"use a smaller learning rate (it is {self.rate(-1):g})"] if self.problem.rule is not None else []
         if self.problem.rule is not None and self.problem.rule.clip_norm is None:
             advice.append("clip_norm=1.0 in the optimiser")
@@ -288,10 +300,11 @@ class Training:
         if largest > 10.0:
             advice.append(f"inputs scaled to about -1 to 1 (the largest is {largest:g})")
         raise DivergedError(
-            f"the loss is {loss} in epoch {self.epoch + 1}, batch {number + 1}. It begins in {layer}. The model has the "
-            f"last parameters whose loss was finite. Try: {'; '.join(advice) or 'a smaller model or other data'}.",
+            f"{f'the loss is {loss}' if not isfinite(loss) else 'parameters are no longer finite'} in epoch "
+            f"{self.epoch + 1}, batch {number}. It begins in {layer}. The model has the last parameters whose loss was "
+            f"finite. Try: {'; '.join(advice) or 'a smaller model or other data'}.",
             self.epoch + 1,
-            number + 1,
+            number,
             layer,
             self.history,
         )
@@ -335,9 +348,7 @@ class Training:
         if other:
             raise ValueError(f"{name!r} is of another model: {other[0]} is {other[1]} there and {other[2]} here")
         there, here = json.loads(metadata["settings"]), json.loads(json.dumps(self._described()))
-        wrong = [
-            f"{key} is {there.get(key)!r} there and {here[key]!r} here" for key in here if there.get(key) != here[key]
-        ]
+        wrong = [f"{key} is {there.get(key)} there and {x} here" for key, x in here.items() if there.get(key) != x]
         seed = int(metadata["seed"])
         if self.settings.seed not in (None, seed):
             wrong.append(f"seed is {seed} there and {self.settings.seed} here")
@@ -363,17 +374,24 @@ class Training:
     def _described(self) -> dict[str, Any]:
         """What must be the same in a run that continues this one."""
         optimizer = self.optimizer
-        kept = ("parameters", "state", "_learning_rate")
-        numbers = {key: x for key, x in vars(optimizer).items() if key not in kept}
+        kept = sorted(key for key in vars(optimizer) if key not in NOT_SETTINGS)
+        settings = [f"{key}={_named(getattr(optimizer, key))}" for key in kept]
         return {
-            "optimizer": f"{type(optimizer).__name__} {numbers}",
-            "loss": getattr(self.loss, "__name__", str(type(self.loss).__name__)),
+            "optimizer": f"{type(optimizer).__name__}({', '.join(settings)})",
+            "loss": _named(self.loss),
             "batch_size": self.settings.batch_size,
             "shuffle": self.settings.shuffle,
             "X": _fingerprint(self.data.inputs),
             "y": _fingerprint(self.data.targets),
             "weights": None if self.data.weights is None else _fingerprint(self.data.weights),
         }
+
+
+def _named(thing: Any) -> str:
+    """A setting in words that are the same in the next process."""
+    if isinstance(thing, functools.partial):
+        return f"{_named(thing.func)}, {thing.args}, {thing.keywords}"
+    return str(getattr(thing, "__name__", type(thing).__name__)) if callable(thing) else repr(thing)
 
 
 def _fingerprint(array: Array) -> str:

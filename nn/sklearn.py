@@ -29,8 +29,8 @@ from nn.losses import (
     poisson_with_log_rates,
 )
 from nn.optimisers import LBFGS, SGD, Adam
-from nn.state import load_state_dict, state_dict
 from nn.runs import DivergedError
+from nn.state import load_state_dict, state_dict
 
 try:
     from scipy.special import expit, softmax
@@ -143,17 +143,29 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             state[f"layers[{i}].neurons.b"] = random.uniform(-bound, bound, outside)
         load_state_dict(self.model_, state)
         self.n_layers_, self.n_outputs_ = len(sizes), outputs
-        self.t_, self.n_iter_, self.loss_curve_ = 0, 0, []
+        self.t_, self.n_iter_ = 0, 0
+        self.loss_curve_: list[float] = []
         self._optimiser_state: Any = None
-        self.best_loss_: float | None = None if self.early_stopping else inf
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.best_validation_score_: float | None = -inf if self.early_stopping else None
+        self.best_loss_: Any = None if self.early_stopping else inf
+        self.validation_scores_: Any = [] if self.early_stopping else None
+        self.best_validation_score_: Any = -inf if self.early_stopping else None
 
     def _fit_lbfgs(self, X: Array, y: Array, weights: Array | None, loss: Any) -> None:
-        optimiser = LBFGS(self.model_.parameters(), iterations=self.max_iter)
-        total = len(X) if weights is None else float(weights.sum())
-        history = self._trained(X, y, weights, loss, optimiser, None, 0, self.alpha / total, [], epochs=1)
-        self.loss_, self.n_iter_ = history["loss"][-1], self.max_iter
+        optimiser = LBFGS(
+            self.model_.parameters(), iterations=self.max_iter, tolerance=self.tol, evaluations=self.max_fun
+        )
+        decay = self.alpha / (len(X) if weights is None else float(weights.sum()))
+        history = self._trained(
+            X, y, weights, loss, optimizer=optimiser, epochs=1, batch_size=None, seed=0, decay=decay
+        )
+        self.loss_, self.n_iter_ = history["loss"][-1], optimiser.taken
+        if not optimiser.converged:
+            warnings.warn(
+                f"{optimiser.taken} iterations of L-BFGS were not enough to converge: raise max_iter or max_fun, or "
+                "scale the data",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     def _fit_stochastic(
         self, X: Array, y: Array, weights: Array | None, loss: Any, random: Any, incremental: bool
@@ -230,7 +242,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _hidden_layer_sizes(self) -> list[int]:
         given = self.hidden_layer_sizes
         sizes = list(given) if hasattr(given, "__iter__") else [given]
-        if not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        if not all(isinstance(n, Integral) and int(n) > 0 for n in sizes):
             raise ValueError(f"hidden_layer_sizes must be whole numbers of at least 1, not {given!r}")
         return [int(n) for n in sizes]
 
@@ -354,9 +366,9 @@ class _Epochs(Callback):
 
     def _learned(self, loss: float) -> bool:
         """Whether the loss is better than the best one by `tol`."""
-        best = self.estimator.best_loss_
+        best: float = self.estimator.best_loss_
         self.estimator.best_loss_ = min(loss, best)
-        return loss <= best - self.estimator.tol
+        return loss <= best - float(self.estimator.tol)
 
     def _validated(self, training: Any) -> bool:
         """Whether the validation score is better than the best one by `tol`; the best parameters are kept."""
@@ -399,7 +411,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "early_stopping": (True, False),
     "jit": (True, False),
 }
-RANGES: dict[str, tuple[type, float, float]] = {  # the type, the smallest number, and the first one that is too large
+RANGES: dict[str, tuple[Any, float, float]] = {  # the type, the smallest number, and the first one that is too large
     "alpha": (Real, 0.0, inf),
     "batch_size": (Integral, 1, inf),
     "learning_rate_init": (Real, 0.0, inf),
@@ -412,6 +424,7 @@ RANGES: dict[str, tuple[type, float, float]] = {  # the type, the smallest numbe
     "beta_2": (Real, 0.0, 1.0),
     "epsilon": (Real, 5e-324, inf),
     "n_iter_no_change": (Integral, 1, inf),
+    "max_fun": (Integral, 1, inf),
 }
 
 
@@ -456,6 +469,8 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         Whether to hold out this share of the data, stop by the score on it, and keep the weights with the best one.
     beta_1, beta_2, epsilon : float
         Of `adam`.
+    max_fun : int
+        The largest number of times that `lbfgs` computes the loss.
     jit : bool
         Compile the training and the predictions. Without it the numbers are the same within rounding, but it is slow.
 
@@ -518,6 +533,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: int | float = 10,
+        max_fun: int = 15000,
         jit: bool = True,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -542,6 +558,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
         self.jit = jit
 
     # ---- targets ------------------------------------------------------------------------------------------------
@@ -601,7 +618,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
 
     # ---- one epoch at a time --------------------------------------------------------------------------------------
 
-    @available_if(_is_stochastic)
+    @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """Train for one epoch, and keep what the optimiser remembers for the next call.
 
@@ -639,7 +656,8 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
     Parameters
     ----------
     loss : {"squared_error", "poisson"}
-        ½ (target - output)², or for counts the Poisson loss of a rate, of which the network gives the logarithm.
+        ½ (target - output)², summed over the outputs; or for counts the Poisson loss of a rate, of which the network
+        gives the logarithm.
     hidden_layer_sizes : int or sequence of int
         The number of neurons in each hidden layer.
     activation : str or callable
@@ -676,6 +694,8 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
         Whether to hold out this share of the data, stop by the score on it, and keep the weights with the best one.
     beta_1, beta_2, epsilon : float
         Of `adam`.
+    max_fun : int
+        The largest number of times that `lbfgs` computes the loss.
     jit : bool
         Compile the training and the predictions. Without it the numbers are the same within rounding, but it is slow.
 
@@ -706,7 +726,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
     >>> from sklearn.preprocessing import StandardScaler
     >>> from nn.sklearn import MLPRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> network = MLPRegressor(hidden_layer_sizes=(8,), activation="tanh", solver="lbfgs", alpha=1.0, max_iter=50, random_state=0)
+    >>> network = MLPRegressor("squared_error", (8,), "tanh", learning_rate_init=0.01, max_iter=2000, random_state=0)
     >>> regressor = make_pipeline(StandardScaler(), network).fit(X, y)
     >>> regressor.score(X, y) > 0.5
     True
@@ -738,6 +758,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: int | float = 10,
+        max_fun: int = 15000,
         jit: bool = True,
     ) -> None:
         self.loss = loss
@@ -763,6 +784,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
         self.jit = jit
 
     def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array]:
@@ -801,7 +823,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
     def _score_of(self, y: Array, outputs: Array, weights: Array | None) -> float:
         return float(r2_score(y, self._answers(outputs), sample_weight=weights))
 
-    @available_if(_is_stochastic)
+    @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """Train for one epoch, and keep what the optimiser remembers for the next call."""
         self._fit(X, y, sample_weight, incremental=True)

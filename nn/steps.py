@@ -34,7 +34,7 @@ class Batch(NamedTuple):
         The weight of each row in the loss: Σ weight · loss is the loss of the batch.
     factors : ndarray, shape (rows, factors of a row)
         For `Dropout`.
-    count : int
+    filled : int
         How many rows are no repeats.
     share : float
         How much the batch counts among the others.
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     targets: Array
     weights: Array
     factors: Array
-    count: int
+    filled: int
     share: float
 
 
@@ -185,8 +185,9 @@ def _by_batch(build: Build, problem: Problem) -> Callable[..., Any]:
             with masked(list(factors) if problem.dropping else ()):
                 return model(row)
 
-        outputs = vmap(output, in_axes=(0, 0 if problem.dropping else None))(inputs, factors)
-        return _loss_of(problem, list(outputs), list(targets), list(weights))
+        axes = (0, 0 if problem.dropping else None)
+        outputs = vmap(output, in_axes=axes)(list(inputs), list(factors))  # of lists: one output after another
+        return _loss_of(problem, outputs, list(targets), list(weights))
 
     return value_and_grad(of_batch)
 
@@ -212,11 +213,11 @@ def takes_weights(loss: Loss) -> bool:
 def graph_of(model: Any, problem: Problem, batch: Batch) -> Any:
     """The loss of a batch as a node above the parameters of the model."""
     outputs = []
-    for i in range(batch.count):
+    for i in range(batch.filled):
         with masked(batch.factors[i].tolist() if problem.dropping else ()):
             outputs.append(model(row_of(batch.inputs, i)))
-    targets = [target_of(problem.loss, row_of(batch.targets, i)) for i in range(batch.count)]
-    loss = _loss_of(problem, outputs, targets, batch.weights[: batch.count].tolist())
+    targets = [target_of(problem.loss, row_of(batch.targets, i)) for i in range(batch.filled)]
+    loss = _loss_of(problem, outputs, targets, batch.weights[: batch.filled].tolist())
     return loss if problem.regulariser is None else loss + problem.regulariser(model)
 
 
