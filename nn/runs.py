@@ -196,16 +196,13 @@ class Training:
 
     def _step(self) -> Step:
         """A function from parameters, state and batch to the loss before the step, and parameters and state after."""
-        jit = self.settings.jit
         if isinstance(self.optimizer, LBFGS):
             return self._step_of_lbfgs(self.optimizer)
-        if not jit:
+        if not self.settings.jit:
             eager = eager_step(self.template, self.model, self.problem)
             return lambda parameters, state, batch: eager(parameters, state, self.rate(), batch)
-        compiled = compiled_step(self.template, self.model, self.problem, self.batch_size)
-        return lambda parameters, state, batch: compiled(
-            parameters, state, self.rate(), batch.inputs, batch.targets, batch.weights, batch.factors
-        )
+        compiled, rate_after = compiled_step(self.template, self.model, self.problem, self.batch_size), self.optimizer.rate_after
+        return lambda parameters, state, batch: compiled(parameters, state, rate_after(state["count"]), *batch[:4])
 
     def _step_of_lbfgs(self, optimizer: LBFGS) -> Step:
         """One run of SciPy's minimiser over all data."""
@@ -261,10 +258,13 @@ class Training:
             order = np.concatenate([order, np.repeat(order[starts[-1]], rest)])
             weights = np.concatenate([weights, np.zeros(rest)])
             factors = np.concatenate([factors, np.repeat(factors[starts[-1] : starts[-1] + 1], rest, axis=0)])
-        inputs, targets = data.inputs[order], data.targets[order]
-        for start, share in zip(starts.tolist(), shares.tolist()):
-            rows = slice(start, start + size)
-            yield Batch(inputs[rows], targets[rows], weights[rows], factors[rows], min(size, count - start), share)
+        columns = data.inputs[order], data.targets[order], weights, factors
+        if len(order) == self.batches * size:  # cut all at once: a slice for each batch takes longer
+            cut = [array.reshape(self.batches, size, *array.shape[1:]) for array in columns]
+        else:
+            cut = [[array[start : start + size] for start in starts] for array in columns]
+        for number, (*batch, share) in enumerate(zip(*cut, shares.tolist())):
+            yield Batch(*batch, min(size, count - number * size), share)
 
     def _measured(self) -> dict[str, float]:
         """The loss on the validation data, and the metrics."""
