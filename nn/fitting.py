@@ -19,7 +19,7 @@ from nn.prediction import as_metrics
 from nn.progress import Bar
 from nn.runs import Settings, Training
 from nn.steps import takes_weights
-from nn.watching import Watcher
+from nn.watching import Watcher, refuse_without_notebook
 
 OPTIMISERS: dict[str, type[Optimiser]] = {kind.__name__.lower(): kind for kind in (SGD, RMSProp, Adagrad, Adam, AdamW)}
 
@@ -128,6 +128,8 @@ def fit(
     >>> (model.predict(X) > 0).astype(int)
     array([0, 1, 1, 0])
     """
+    if watch:
+        refuse_without_notebook()
     if not (hasattr(X, "__len__") and hasattr(y, "__len__")):
         raise TypeError("X and y must be lists, arrays or data frames with one row for each observation")
     criterion = _loss(loss)
@@ -156,8 +158,7 @@ def fit(
     )
     if resume is not None:
         training.load(resume)
-    watcher = [Watcher()] if watch else []
-    return training.run([*as_callbacks(callbacks), *watcher], Bar(progress))
+    return training.run(as_callbacks(callbacks), Bar(progress), [Watcher()] if watch else [])
 
 
 def _loss(loss: Any) -> Loss:

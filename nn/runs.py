@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from nn.steps import (
     first_wrong,
 )
 from nn.templates import Template
+
+if TYPE_CHECKING:
+    from nn.watching import Watcher
 
 Step = Callable[[Array, State, Batch], tuple[float, Array, State]]
 FORMAT, VERSION = "scalar-autograd training", 1
@@ -132,8 +135,10 @@ class Training:
 
     # ---- the run -----------------------------------------------------------------------------------------------
 
-    def run(self, callbacks: Sequence[Callback], bar: Bar) -> History:
+    def run(self, callbacks: Sequence[Callback], bar: Bar, watchers: Sequence[Watcher] = ()) -> History:
         """All epochs that are left."""
+        callbacks = [*callbacks, *watchers]
+        self._looks: Sequence[Bar | Watcher] = [bar, *watchers]
         self._callbacks = sorted(callbacks, key=lambda callback: callback.last)
         for number, callback in enumerate(self._callbacks):
             if self._saved:
@@ -143,16 +148,17 @@ class Training:
         try:
             with bar.over(self):
                 while self.epoch < self.epochs and self.history.stopped is None:
-                    self._one_epoch(step, bar)
+                    self._one_epoch(step)
         finally:
             self.template.assign(self.parameters)
         for callback in reversed(self._callbacks):
             callback.after(self)
         return self.history
 
-    def _one_epoch(self, step: Step, bar: Bar) -> None:
+    def _one_epoch(self, step: Step) -> None:
         begun = time.perf_counter()
         losses, shares = [], []
+        next_look = min([look.next_time for look in self._looks])
         for number, batch in enumerate(self._batches(), 1):
             given = self.parameters
             loss, self.parameters, self.state = step(given, self.state, batch)
@@ -161,8 +167,8 @@ class Training:
             self._good = given
             losses.append(loss)
             shares.append(batch.share)
-            if time.perf_counter() > bar.next_time:
-                bar.within_epoch(self, number)
+            if time.perf_counter() > next_look:
+                next_look = self._look(number)
         if not np.isfinite(self.parameters).all():  # the loss of the next step would not be finite
             self._diverged(loss, number, batch, given)
         self.epoch += 1
@@ -175,6 +181,13 @@ class Training:
             self.template.assign(self.parameters)
             for callback in self._callbacks:
                 callback.after_epoch(self)
+
+    def _look(self, batches: int) -> float:
+        """Let the bar and the pictures show how far the epoch is; when one of them wants to do so again."""
+        for look in self._looks:
+            if time.perf_counter() > look.next_time:
+                look.within_epoch(self, batches)
+        return min([look.next_time for look in self._looks])
 
     def rate(self, ahead: int = 0) -> float:
         """The learning rate of the next step; with ``ahead=-1`` that of the last one."""
@@ -196,16 +209,16 @@ class Training:
 
     def _step(self) -> Step:
         """A function from parameters, state and batch to the loss before the step, and parameters and state after."""
-        jit = self.settings.jit
         if isinstance(self.optimizer, LBFGS):
             return self._step_of_lbfgs(self.optimizer)
-        if not jit:
+        if not self.settings.jit:
             eager = eager_step(self.template, self.model, self.problem)
             return lambda parameters, state, batch: eager(parameters, state, self.rate(), batch)
-        compiled = compiled_step(self.template, self.model, self.problem, self.batch_size)
-        return lambda parameters, state, batch: compiled(
-            parameters, state, self.rate(), batch.inputs, batch.targets, batch.weights, batch.factors
+        compiled, rate_after = (
+            compiled_step(self.template, self.model, self.problem, self.batch_size),
+            self.optimizer.rate_after,
         )
+        return lambda parameters, state, batch: compiled(parameters, state, rate_after(state["count"]), *batch[:4])
 
     def _step_of_lbfgs(self, optimizer: LBFGS) -> Step:
         """One run of SciPy's minimiser over all data."""
@@ -239,6 +252,11 @@ class Training:
         return -(-len(self.data) // self.batch_size)
 
     @property
+    def factors(self) -> int:
+        """How many factors `Dropout` draws for each observation."""
+        return len(self._rates)
+
+    @property
     def _is_sum(self) -> bool:
         return reduction_of(self.loss) == "sum"
 
@@ -261,10 +279,14 @@ class Training:
             order = np.concatenate([order, np.repeat(order[starts[-1]], rest)])
             weights = np.concatenate([weights, np.zeros(rest)])
             factors = np.concatenate([factors, np.repeat(factors[starts[-1] : starts[-1] + 1], rest, axis=0)])
-        inputs, targets = data.inputs[order], data.targets[order]
-        for start, share in zip(starts.tolist(), shares.tolist()):
-            rows = slice(start, start + size)
-            yield Batch(inputs[rows], targets[rows], weights[rows], factors[rows], min(size, count - start), share)
+        columns = data.inputs[order], data.targets[order], weights, factors
+        cut: list[Any]
+        if len(order) == self.batches * size:  # all at once: a slice for each batch takes longer
+            cut = [array.reshape(self.batches, size, *array.shape[1:]) for array in columns]
+        else:
+            cut = [[array[start : start + size] for start in starts] for array in columns]
+        for number, (*arrays, share) in enumerate(zip(*cut, shares.tolist())):
+            yield Batch(*arrays, min(size, count - number * size), share)  # type: ignore[call-arg]
 
     def _measured(self) -> dict[str, float]:
         """The loss on the validation data, and the metrics."""
