@@ -10,8 +10,10 @@ from autograd.compiler.lower.module import Module, Place, literal
 from autograd.ir.block import TRUTH, Array, Program, Window, types_of
 
 # Instructions that are not computed in place; their values are loaded where they are used.
-FEWEST_NEIGHBOURS = 16  # numbers that are copied as one block of memory
 FREE = frozenset({"input", "constant", "item", "table", "pos"})
+
+UNROLLED = 16  # elements of an array that are copied or added without a loop
+FEWEST_NEIGHBOURS = 16  # numbers that are copied as one block of memory
 
 
 class Values(Expressions):
@@ -89,6 +91,7 @@ class Values(Expressions):
         return name
 
     counter: int | None = None  # where the number of the step is, in the body of a loop
+    counter_is_shared = True  # whether all lanes are in the same step
 
     def _counter(self, slot: int) -> str:
         number = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
@@ -225,8 +228,10 @@ class Values(Expressions):
         if source.strides == target.strides == dense and source.wide == target.wide:
             self.copy_memory(target, source, count)
             return
+        if count > UNROLLED:
+            self.by_element("copy", source, target, shape)
+            return
         for near_place, far_place in zip(self.elements(source, shape), self.elements(target, shape)):
-            self.make_room()
             number = self._number_at(near_place)
             align = self.width if far_place.wide else 8
             self.write(f"store {self.type} {number}, ptr {self.pointer(far_place)}, align {align}")
@@ -248,6 +253,10 @@ class Values(Expressions):
             return None
         side_by_side = all(place == first.moved(k * self.width, ()) for k, place in enumerate(places))
         return first if side_by_side else None
+
+    def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
+        """Copy an array to another or add it to that, in a loop."""
+        raise NotImplementedError
 
     def _number_at(self, place: Place) -> str:
         where = self.pointer(place)
