@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from math import inf
 from numbers import Integral, Real
@@ -18,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import autograd.math as am
-from autograd import vmap
 from autograd.tree import pairs
 from nn.callbacks import Callback
 from nn.fitting import fit
@@ -29,6 +27,7 @@ from nn.losses import (
     poisson_with_log_rates,
 )
 from nn.optimisers import LBFGS, SGD, Adam
+from nn.regularisers import L2
 from nn.runs import DivergedError
 from nn.state import load_state_dict, state_dict
 
@@ -64,10 +63,16 @@ def cross_entropies(output: Any, target: Any) -> Any:
     return am.sum([am.softplus(z) - t * z for z, t in pairs(output, target, ("outputs", "labels"))])
 
 
-def penalty(factor: float, model: MLP) -> Any:
-    """A factor times the sum of the squares of all weights, without the biases."""
-    weights = [w for layer in model.layers for neuron in layer.neurons for w in neuron.w]
-    return factor * vmap(lambda w: w * w, reduce="sum")(weights)
+class OfWeights(L2):
+    """½ · factor · Σ weight², without the biases."""
+
+    def decays(self, model: MLP) -> list[float]:
+        """The factor for each weight, and 0 for each bias."""
+        return [x for layer in model.layers for neuron in layer.neurons for x in [*[self.factor] * len(neuron.w), 0.0]]
+
+    def __call__(self, model: MLP) -> Any:
+        """The penalty."""
+        return super().__call__([neuron.w for layer in model.layers for neuron in layer.neurons])
 
 
 class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -211,7 +216,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 loss,
                 epochs=epochs,
                 sample_weight=weights,
-                regulariser=partial(penalty, 0.5 * decay) if decay else None,
+                regulariser=OfWeights(decay),
                 shuffle=self.shuffle,
                 progress=False,
                 jit=self.jit,
