@@ -13,6 +13,8 @@ from autograd.ir.block import TRUTH, Array, Program, Window, types_of
 FEWEST_NEIGHBOURS = 16  # numbers that are copied as one block of memory
 FREE = frozenset({"input", "constant", "item", "table", "pos"})
 
+UNROLLED = 16  # elements of an array that are copied or added without a loop
+
 
 class Values(Expressions):
     """The values of a program, or of the body of a loop; `where` has its inputs."""
@@ -89,6 +91,7 @@ class Values(Expressions):
         return name
 
     counter: int | None = None  # where the number of the step is, in the body of a loop
+    counter_is_shared = True  # whether all lanes are in the same step
 
     def _counter(self, slot: int) -> str:
         number = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
@@ -146,7 +149,8 @@ class Values(Expressions):
         made = Array(tuple(shape))
         if any(not isinstance(extent, int) for extent in shape):
             raise NotImplementedError(f"an array of {made} between two loops over the rows of a call")
-        offset = self.module.layout.take(self.width * made.size(), 64)
+        # Numbers lie side by side: the body of a map may load thousands of them for every block of rows.
+        offset = self.module.layout.take(self.width * made.size(), 64 if shape else self.width)
         return Place("%work", offset, tuple([self.width * stride for stride in made.strides()]), self.lanes > 1)
 
     def array(self, value: int) -> Place:
@@ -169,14 +173,15 @@ class Values(Expressions):
 
     def window(self, array: int, window: Window, indices: Sequence[int] = ()) -> Place:
         """Where a part of an array is."""
-        place, shape = self.array(array), self._shape(array)
+        place, shape = self.array(array), self.shape(array)
         steps = [place.step(shape, step) for step in window.steps]
         moves = [self._move(index, step) for index, step in zip(indices, steps)]
         strides = tuple([place.step(shape, stride) for stride in window.strides])
         found = place.moved(place.step(shape, window.offset), strides)
         return found._replace(moves=(*found.moves, *moves))
 
-    def _shape(self, array: int) -> tuple[Any, ...]:
+    def shape(self, array: int) -> tuple[Any, ...]:
+        """The extents of an array."""
         made = self.types[array]
         assert isinstance(made, Array)
         return made.shape
@@ -213,7 +218,7 @@ class Values(Expressions):
 
     def copy_array(self, value: int, target: Place) -> None:
         """Store an array somewhere else, row after row."""
-        shape = self._shape(value)
+        shape = self.shape(value)
         count = Array(tuple(shape)).size()
         if value in self.virtual:
             for o, place in zip(self.program.code[value].operands, self.elements(target, shape)):
@@ -225,8 +230,10 @@ class Values(Expressions):
         if source.strides == target.strides == dense and source.wide == target.wide:
             self.copy_memory(target, source, count)
             return
+        if count > UNROLLED:
+            self.by_element("copy", source, target, shape)
+            return
         for near_place, far_place in zip(self.elements(source, shape), self.elements(target, shape)):
-            self.make_room()
             number = self._number_at(near_place)
             align = self.width if far_place.wide else 8
             self.write(f"store {self.type} {number}, ptr {self.pointer(far_place)}, align {align}")
@@ -248,6 +255,10 @@ class Values(Expressions):
             return None
         side_by_side = all(place == first.moved(k * self.width, ()) for k, place in enumerate(places))
         return first if side_by_side else None
+
+    def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
+        """Copy an array to another or add it to that, in a loop."""
+        raise NotImplementedError
 
     def _number_at(self, place: Place) -> str:
         where = self.pointer(place)
