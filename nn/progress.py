@@ -61,16 +61,20 @@ class Bar:
         self._bar.update(batches - self._bar.n)
 
 
+def in_notebook() -> bool:
+    """Whether the code runs in a Jupyter notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 def _tqdm() -> Any:
     """The bar for this place; None where it would only fill a file."""
-    notebook = (
-        type(getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()).__name__ == "ZMQInteractiveShell"
-    )
+    notebook = in_notebook()
     if not notebook and not sys.stderr.isatty():
         return None
     try:
         from tqdm import tqdm
-        from tqdm.notebook import tqdm as in_notebook
+        from tqdm.notebook import tqdm as bar_of_notebooks
     except ImportError:
         return None
-    return in_notebook if notebook else tqdm
+    return bar_of_notebooks if notebook else tqdm

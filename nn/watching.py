@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 import time
 from functools import cache
 from importlib.resources import files
@@ -21,6 +20,7 @@ from nn.callbacks import Callback
 from nn.data import Array
 from nn.losses import LOSSES
 from nn.prediction import OF_CLASSES, forward, outputs_of
+from nn.progress import in_notebook
 from nn.steps import Batch, graph_of
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def refuse_without_notebook() -> None:
     RuntimeError
         If this is no notebook.
     """
-    if "ipykernel" not in sys.modules:
+    if not in_notebook():
         raise RuntimeError("watch=True shows the network in a Jupyter notebook: elsewhere leave it out")
     _panel_class()
 
