@@ -155,6 +155,8 @@ class Code(Values):
             where, size = self.pointer(self.array(value)), self.width * size_of(self.types[value])
             self.module.declarations["memset"] = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
             self.write(f"call void @llvm.memset.p0.i64(ptr {where}, i8 0, i64 {size}, i1 false)")
+        elif op == "pack" and (source := self.neighbours(operands)) is not None:
+            self.copy_memory(self.array(value), source, len(operands))
         elif op == "pack":
             for o, place in zip(operands, self.elements(self.array(value), data)):
                 self.make_room()

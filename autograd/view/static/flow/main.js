@@ -26,6 +26,7 @@ export default {
       viewer = payload.record ? new Viewer(root, payload) : null;
       if (!viewer) root.textContent = payload.message;
       el.gradientFlow = viewer;
+      if (payload.history) viewer?.goto(Infinity); // while a model learns, its gradients are what changes
     };
     const update = () => {
       const { record, history } = JSON.parse(model.get("numbers"));
