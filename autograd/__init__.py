@@ -9,6 +9,7 @@ from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
 from autograd.transforms import (
     custom_gradient,
+    fori,
     grad,
     hessian,
     hvp,
@@ -18,6 +19,7 @@ from autograd.transforms import (
     value_and_grad,
     vjp,
     vmap,
+    while_loop,
 )
 from autograd.value import Value
 
@@ -37,6 +39,7 @@ __all__ = [
     "compile_graph",
     "custom_gradient",
     "detect_anomaly",
+    "fori",
     "grad",
     "hessian",
     "hvp",
@@ -51,6 +54,7 @@ __all__ = [
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 COMPILER = ("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit")  # what the compiler provides
 __version__ = "0.1.0"

@@ -12,6 +12,7 @@ from typing import Any
 
 from autograd.ieee import to_float
 from autograd.ir.block import (
+    COUNT,
     NUMBER,
     TYPED,
     Array,
@@ -92,6 +93,13 @@ class Builder:
         else:
             kind = type_of(instruction, (), self.inputs)
         return kind
+
+    def steps_of(self, value: int) -> int | None:
+        """The number of steps of a loop, if that is decided while it runs."""
+        operands, loop = self.code[value].operands, self.code[value].data
+        if loop.test:
+            return self.emit("item", (value,), COUNT)
+        return operands[0] if loop.is_counted else None
 
     def replace_loop(self, value: int, loop: Loop) -> None:
         """Let a loop have further results."""
@@ -208,13 +216,23 @@ class LoopBuilder:
 
     __slots__ = ("__dict__", "known")  # the latter for the C build
 
-    def __init__(self, outer: Builder, inner: Builder, extent: Extent, backwards: bool = False) -> None:
-        self.outer, self.inner, self.extent, self.backwards = outer, inner, extent, backwards
+    def __init__(
+        self,
+        outer: Builder,
+        inner: Builder,
+        extent: Extent,
+        backwards: bool = False,
+        steps: int | None = None,
+        test: bool = False,
+    ) -> None:
+        self.outer, self.inner, self.extent, self.backwards, self.test = outer, inner, extent, backwards, test
         inner.body_of = self
         self.counter = inner.body_input(NUMBER, "counter", -1)
         # for each class of inputs, operand in the program around and number of the input
         self.given: dict[str, list[tuple[int, int]]] = {"shared": [], "carry": [], "accumulator": [], "element": []}
         self.known: dict[int, int] = {}  # shared operand → value of the body
+        if steps is not None:
+            self.known[steps] = self._input("shared", steps, NUMBER)
 
     def _input(self, role: str, operand: int, kind: Type) -> int:
         value = self.inner.body_input(kind, role, operand)
@@ -260,7 +278,7 @@ class LoopBuilder:
         body = Program(with_inputs(inner.code, order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards)
         kinds = tuple([kind for _, kind in outs])
         sizes = len(roles["shared"]), len(roles["carry"]), len(roles["accumulator"])
-        loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored)
+        loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored, self.test)
         return self.outer.emit("loop", tuple([operand for operand, _ in given]), loop)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Any
 
-from autograd.ir.block import COMPARISONS, LOGIC, Array, Extent, Instruction, Loop, Program, Window
+from autograd.ir.block import COMPARISONS, GOING, LOGIC, Array, Extent, Instruction, Loop, Program, Window
 from autograd.rules import TABLE, Rule
 
 
@@ -47,7 +48,7 @@ class Cells:
 
     def window(self, window: Window, indices: Sequence[float] = (), extents: Mapping[str, int] | None = None) -> Cells:
         """The elements that a window tells, counted in the order of this array."""
-        first = window.offset + sum(step * int(index) for step, index in zip(window.steps, indices))
+        first = window.offset + sum(step * as_index(index) for step, index in zip(window.steps, indices))
         shape = tuple([extent_of(extent, extents) for extent in window.shape])
         if self.strides == Array(self.shape).strides():
             return Cells(self.storage, shape, self.offset + first, window.strides)
@@ -74,9 +75,14 @@ class _Scattered(Cells):
         return self.storage[part[0]] if len(self.shape) == 1 else _Scattered(self.storage, part, self.shape[1:])
 
     def window(self, window: Window, indices: Sequence[float] = (), extents: Mapping[str, int] | None = None) -> Cells:
-        first = window.offset + sum(step * int(index) for step, index in zip(window.steps, indices))
+        first = window.offset + sum(step * as_index(index) for step, index in zip(window.steps, indices))
         shape = tuple([extent_of(extent, extents) for extent in window.shape])
         return _Scattered(self.storage, Cells(self.where, shape, first, window.strides).numbers(), shape)
+
+
+def as_index(number: Any) -> int:
+    """A whole number of the program, a float or a Value, as an int."""
+    return int(number if isinstance(number, float) else number.data)
 
 
 def extent_of(extent: Extent, extents: Mapping[str, int] | None) -> int:
@@ -177,17 +183,26 @@ class Evaluator:
         """The results of a loop."""
         shared, handed = operands[: loop.shared], list(operands[loop.shared : loop.shared + loop.handed])
         arrays = operands[loop.shared + loop.handed :]
-        count = extent_of(loop.extent, self.extents)
-        steps = range(count - 1, -1, -1) if loop.backwards else range(count)
-        outs: list[list[Any]] = [[None] * count for _ in loop.kinds]
-        for i in steps:
+        outs: list[list[Any]] = [[] for _ in loop.kinds]
+        for i in self._steps(loop, operands):
+            if loop.test and not handed[GOING]:
+                break
             elements = [array.row(i) for array in arrays]
             values = self.run(loop.body, [float(i), *shared, *handed, *elements])
             results = [values[o] for o in loop.body.outputs]
             handed = results[: loop.handed]
             for column, result in zip(outs, results[loop.handed :]):
-                column[i] = result
+                column.append(result)
+        if loop.backwards:
+            outs = [column[::-1] for column in outs]
         return [*handed, *[self._out(loop, k, column) for k, column in enumerate(outs)]]
+
+    def _steps(self, loop: Loop, operands: Sequence[Any]) -> Iterable[int]:
+        """The numbers of the steps; a loop with a test ends by itself."""
+        if loop.test:
+            return itertools.count()
+        steps = range(as_index(operands[0]) if loop.is_counted else extent_of(loop.extent, self.extents))
+        return reversed(steps) if loop.backwards else steps
 
     def _out(self, loop: Loop, k: int, column: list[Any]) -> Any:
         if loop.kinds[k] == "sum":

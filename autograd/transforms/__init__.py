@@ -5,7 +5,21 @@ All of them are written against `autograd.recorder`, so they serve the graph and
 
 from autograd.transforms.custom import custom_gradient
 from autograd.transforms.gradients import grad, hessian, jacobian, value_and_grad
+from autograd.transforms.looping import fori, while_loop
 from autograd.transforms.mapping import scan, vmap
 from autograd.transforms.products import hvp, jvp, vjp
 
-__all__ = ["custom_gradient", "grad", "hessian", "hvp", "jacobian", "jvp", "scan", "value_and_grad", "vjp", "vmap"]
+__all__ = [
+    "custom_gradient",
+    "fori",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "scan",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+    "while_loop",
+]

@@ -12,11 +12,12 @@ from itertools import accumulate
 from typing import Any
 
 from autograd.compiler.lower.loops import write_map, write_steps
-from autograd.compiler.lower.module import Machine, Module, Place, Writer, kind, literal
+from autograd.compiler.lower.module import Growing, Machine, Module, Place, Writer, kind, literal
 from autograd.compiler.lower.rounding import write_round
 from autograd.compiler.lower.rows import Rows, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
-from autograd.ir.block import CALL, LOGIC, NUMBER, TRUTH, Array, Loop, Program, Window, size_of, types_of
+from autograd.compiler.lower.whiles import Deciding, begin_memory, end_memory, write_while
+from autograd.ir.block import CALL, GOING, LOGIC, NUMBER, STEPS, TRUTH, Array, Loop, Program, Window, size_of, types_of
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
 LONGEST = 2000  # instructions in a function without calls, which can keep values in registers
@@ -57,6 +58,8 @@ class Code(Writer):
         self.bits = {at for at, t in enumerate(self.types) if t == TRUTH}
         self.changed = self._changed()  # arrays that are added to
         self.unneeded: set[int] = set()  # values that nothing here computes
+        self.mask: int | None = None  # the slot for which lanes take part in the step; None: all
+        self.capacity: int | None = None  # the slot for how many steps the results of a loop have memory
 
     def _changed(self) -> set[int]:
         """Arrays whose elements change: what reads one does so where it stands."""
@@ -131,7 +134,7 @@ class Code(Writer):
         if not place.wide and self.lanes > 1:
             return self._splat(self.temporary(f"load double, ptr {where}"))
         self.here.add(value)
-        align = f", align {self.width}" if self.lanes > 1 else ""
+        align = f", align {place.alignment(self.width)}" if self.lanes > 1 else ""
         self.write(f"{name} = load {self.type}, ptr {where}{align}")
         return name
 
@@ -160,7 +163,7 @@ class Code(Writer):
         name = self.get(value)
         if value in self.bits:
             name = self._as_number(name)
-        align = self.width if place.wide else 8
+        align = place.alignment(self.width)
         self.write(f"store {self.type} {name}, ptr {self.pointer(place)}, align {align}")
 
     # ---- arrays --------------------------------------------------------------------------------------------
@@ -180,10 +183,21 @@ class Code(Writer):
     def room(self, shape: Sequence[Any]) -> Place:
         """Room in the workspace for an array."""
         made = Array(tuple(shape))
+        strides = tuple([self.width * stride for stride in made.strides()])
+        if shape and shape[0] == STEPS:
+            return Place("", 0, strides, self.lanes > 1, (), self._growing(made).slot)
         if any(not isinstance(extent, int) for extent in shape):
             raise NotImplementedError(f"an array of {made} between two loops over the rows of a call")
         offset = self.module.layout.take(self.width * made.size(), 64)
-        return Place("%work", offset, tuple([self.width * stride for stride in made.strides()]), self.lanes > 1)
+        return Place("%work", offset, strides, self.lanes > 1)
+
+    def _growing(self, made: Array) -> Growing:
+        """Memory for a row for each step of the loop whose results are being laid out."""
+        if self.capacity is None:
+            self.capacity = self.module.layout.take(8, 8)
+        buffer = Growing(self.module.layout.take(8, 8), self.capacity, self.width * made.size())
+        self.module.layout_of_memory().buffers.append(buffer)
+        return buffer
 
     def array(self, value: int) -> Place:
         """Where an array is."""
@@ -258,14 +272,14 @@ class Code(Writer):
         for near_place, far_place in zip(self.elements(source, shape), self.elements(target, shape)):
             self.make_room()
             number = self._number_at(near_place)
-            align = self.width if far_place.wide else 8
+            align = far_place.alignment(self.width)
             self.write(f"store {self.type} {number}, ptr {self.pointer(far_place)}, align {align}")
 
     def _number_at(self, place: Place) -> str:
         where = self.pointer(place)
         if not place.wide and self.lanes > 1:
             return self._splat(self.temporary(f"load double, ptr {where}"))
-        return self.temporary(f"load {self.type}, ptr {where}, align {self.width if place.wide else 8}")
+        return self.temporary(f"load {self.type}, ptr {where}, align {place.alignment(self.width)}")
 
     # ---- functions -----------------------------------------------------------------------------------------
 
@@ -430,9 +444,18 @@ class Code(Writer):
 
     def _add(self, place: Place, number: str) -> None:
         before = self._number_at(place)
+        if self.mask is not None:  # to add -0.0 changes nothing
+            number = self._where(self.mask, number, literal(-0.0, self.lanes))
         total = self.temporary(f"fadd {self.module.machine.flags}{self.type} {before}, {number}")
-        align = self.width if place.wide else 8
+        align = place.alignment(self.width)
         self.write(f"store {self.type} {total}, ptr {self.pointer(place)}, align {align}")
+
+    def _where(self, mask: int, number: str, other: str) -> str:
+        """A number in the lanes of a mask, another one in the others."""
+        where = self.address("%work", mask)
+        loaded = self.temporary(f"load {self.type}, ptr {where}, align {self.width}")
+        active = self.temporary(f"fcmp une {self.type} {loaded}, zeroinitializer")
+        return self.temporary(f"select {self.bit} {active}, {self.type} {number}, {self.type} {other}")
 
     def _add_by_loop(self, target: Place, source: Place, shape: Sequence[int]) -> None:
         """Add a large array to a part of another, element by element."""
@@ -440,6 +463,7 @@ class Code(Writer):
         inside = AddCode(self.module, Program(), self.module.unique("add"), self.lanes, ())
         far, near = self.pinned(target), self.pinned(source)
         inside.moved = far.at(counters), near.at(counters)
+        inside.mask = self.mask
         chunks = inside.lower()
         for counter, extent in reversed(list(zip(counters, shape))):
             chunks = [write_steps(self.module, chunks, str(extent), counter, False, ())]
@@ -572,6 +596,8 @@ class Code(Writer):
         for o, place in zip(operands[loop.shared :], carries):
             self.make_room()
             self.store(o, place)
+        buffers_before = len(module.memory.buffers) if module.memory else 0
+        self.capacity = None
         added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         counter = module.layout.take(8, 8)
         arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
@@ -583,6 +609,10 @@ class Code(Writer):
         where = [Place("%work", 0), *shared, *carries, *added, *elements]
         body = StepCode(module, loop, name, self.lanes, where, counter)
         body.targets = [*following, *added, *results]
+        body.mask = self.mask
+        deciding = self._deciding(loop, carries, shared, buffers_before) if loop.extent == STEPS else None
+        if deciding is not None:
+            body.mask = deciding.mask
         for kind_, place in zip(loop.kinds, results):
             if kind_ == "sum":
                 self.write(
@@ -590,7 +620,28 @@ class Code(Writer):
                 )
         moves = [(a.offset, b.offset) for a, b in zip(following, carries)]
         chunks = body.lower()
-        self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
+        if deciding is None:
+            self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
+        else:
+            self.call(write_while(module, chunks, loop, counter, moves, self.lanes, deciding))
+
+    def _deciding(self, loop: Loop, carries: Sequence[Place], shared: Sequence[Place], buffers_before: int) -> Deciding:
+        """What decides about the steps of a loop; a lane that takes no part in the step around it has none."""
+        number = carries[GOING] if loop.test else self._in_lanes(shared[0])
+        memory = self.module.memory
+        buffers = memory.buffers[buffers_before:] if memory else []
+        if self.mask is not None:
+            where = self.pointer(number)
+            given = self.temporary(f"load {self.type}, ptr {where}, align {self.width}")
+            zero = literal(0.0, self.lanes)
+            self.write(f"store {self.type} {self._where(self.mask, given, zero)}, ptr {where}, align {self.width}")
+        return Deciding(number, self.module.layout.take(self.width, self.width) if self.lanes > 1 else None, buffers)
+
+    def _in_lanes(self, place: Place) -> Place:
+        """A copy of a number, one for each lane."""
+        copy = self.room(())
+        self.write(f"store {self.type} {self._number_at(place)}, ptr {self.pointer(copy)}, align {self.width}")
+        return copy
 
     def _map(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
         """A loop over rows, in lanes."""
@@ -888,7 +939,7 @@ def lower(program: Program, machine: Machine) -> Module:
     """The module of a prepared program, with the entry that Python calls.
 
     ``i64 run(block)`` takes the address of four addresses, of the inputs, the table of a map over arrays, the outputs
-    and the workspace. It returns 0, or the number of the first guard that failed, from 1.
+    and the workspace. It returns 0, the number of the first guard that failed, from 1, or `OUT_OF_MEMORY`.
     """
     module = Module(machine)
     status = module.layout.take(8)
@@ -905,6 +956,7 @@ def lower(program: Program, machine: Machine) -> Module:
     module.flags = 8 + entries(given)
     chunks = code.lower()
     calls = "\n  ".join(f"call void {c}(ptr %inputs, ptr %rows, ptr %outputs, ptr %status, ptr %work)" for c in chunks)
+    begin, end = "\n  ".join(begin_memory(module)), "\n  ".join(end_memory(module))
     module.functions.append(f"""define i64 @run(ptr %block) nounwind {{
   %inputs = load ptr, ptr %block
   %block1 = getelementptr i8, ptr %block, i64 8
@@ -915,10 +967,12 @@ def lower(program: Program, machine: Machine) -> Module:
   %work = load ptr, ptr %block3
   %status = getelementptr i8, ptr %work, i64 {status}
   store i64 {1 << 62}, ptr %status
+  {begin}
   {calls}
   %failed = load i64, ptr %status
   %fine = icmp eq i64 %failed, {1 << 62}
   %result = select i1 %fine, i64 0, i64 %failed
-  ret i64 %result
+  {end}
+  ret i64 %answer
 }}""")
     return module

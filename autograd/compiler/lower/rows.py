@@ -7,7 +7,7 @@ from itertools import accumulate
 from math import prod
 
 from autograd.compiler.lower.module import Place
-from autograd.ir.block import Array, Loop, Program, Type, types_of
+from autograd.ir.block import STEPS, Array, Loop, Program, Type, types_of
 
 Shape = tuple[int, ...]
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
@@ -20,7 +20,7 @@ def entries(count: int) -> int:
 
 def fits_lanes(loop: Loop) -> bool:
     """Whether the steps of a loop can run in lanes: they are independent, and all read at the same indices."""
-    return loop.is_map() and _uniform(loop.body, False)
+    return loop.is_map() and loop.extent != STEPS and _uniform(loop.body, False)
 
 
 def _uniform(program: Program, counts: bool) -> bool:
@@ -34,6 +34,8 @@ def _uniform(program: Program, counts: bool) -> bool:
                 return False
         elif op == "loop" and not _uniform(data.body, True):
             return False
+        elif op == "loop" and data.extent == STEPS and any(i.op == "custom" for i in data.body.code):
+            return False  # Python code may raise in a lane that is done
     return True
 
 

@@ -145,7 +145,7 @@ def capture(function: Function, arguments: Reading, given: Sequence[float]) -> C
         trace, outputs, template = _trace(function, arguments, given, maps=True)
     except UnrollError as error:
         trace, outputs, template = _trace(function, arguments, given, maps=False)
-        trace.note_unrolled(0, str(error))
+        trace.note_unrolled(0, error.reason)
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
