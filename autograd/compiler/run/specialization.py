@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from autograd.compiler.capture.watched import Reason
-from autograd.compiler.lower.code import lower
 from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
+from autograd.compiler.lower.program import lower
 from autograd.compiler.lower.whiles import OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
