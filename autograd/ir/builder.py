@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from math import nan
 from typing import Any
 
 from autograd.ieee import to_float
@@ -28,7 +29,7 @@ from autograd.ir.block import (
     with_inputs,
 )
 from autograd.modes import caller
-from autograd.rules import TABLE, Rule
+from autograd.rules import TABLE, Rule, rint, take
 from autograd.symbols import Arithmetic
 
 CALLED = frozenset({"fsum"})  # n-ary rows without an instruction: calls back into Python, as rules made by users
@@ -164,6 +165,8 @@ class Builder:
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
         """Emit a primitive of the table (or one made by a user) on symbols and numbers."""
         places = tuple([self.place(operand) for operand in operands])
+        if rule is take:
+            return self.element_at(operands)
         if TABLE.get(rule.name) is rule and rule.name not in CALLED:
             return self.emit(rule.name, places)
         if len(places) > MOST_OPERANDS:
@@ -172,6 +175,22 @@ class Builder:
                 f"with at most {MOST_OPERANDS} numbers. Add up fewer, or use autograd.math.sum"
             )
         return self.emit("custom", places, rule)
+
+    def element_at(self, operands: Sequence[Any]) -> int:
+        """The element of an array at a computed number: nan where there is none."""
+        index, count = self.place(operands[0]), len(operands) - 1
+        nearest = self.wrap(self.place(rint(self.wrap(index))))
+        inside = self.predicate(self.emit(">=", (nearest.index, self.constant(0.0)))).with_(
+            "and", self.predicate(self.emit("<=", (nearest.index, self.constant(count - 1.0))))
+        )
+        at = self.place(inside.select(nearest, 0.0))
+        array, first, step = self.gathered(operands[1:])
+        found = self.emit("read", (array, at), Window((), first, (), (step,)))
+        return self.place(inside.select(self.wrap(found), nan))
+
+    def gathered(self, operands: Sequence[Any]) -> tuple[int, int, int]:
+        """An array in which these numbers lie evenly apart, the first of them, and how far apart they are."""
+        return self.emit("pack", tuple([self.place(x) for x in operands]), (len(operands),)), 0, 1
 
     def symbol(self, value: int) -> Any:
         """A value as the primitives of the table take it: a float if it is constant, else a symbol."""

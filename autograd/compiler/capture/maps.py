@@ -118,7 +118,7 @@ def rows_of(trace: Trace, arrays: Sequence[int], count: int) -> Iterator[list[Tr
         yield [Traced.element(trace, array, row * size + k) for array, size in sizes for k in range(size)]
 
 
-class _Column:
+class Column:
     """What the rows of a map have in one place: elements of an array, evenly apart, constants, or any values."""
 
     def __init__(self, trace: Trace, leaves: Sequence[Any]) -> None:
@@ -130,11 +130,11 @@ class _Column:
             and len({(x.builder, x._array) for x in leaves}) == 1
         ):
             offsets = [x._offset for x in leaves]
-            stride = offsets[1] - offsets[0]
+            stride = offsets[1] - offsets[0] if len(offsets) > 1 else 1
             if offsets == list(range(offsets[0], offsets[0] + stride * len(offsets), stride or 1)):
                 self.array, self.offset, self.stride = trace.array(leaves[0]), offsets[0], stride
 
-    def continues(self, first: _Column, distance: int) -> bool:
+    def continues(self, first: Column, distance: int) -> bool:
         """Whether this column is so many columns behind another one of the same array."""
         if self.constants or self.array < 0:
             return self.constants and first.constants
@@ -144,7 +144,7 @@ class _Column:
 
 def elements(trace: Trace, made: LoopBuilder, child: Trace, rows: Sequence[Sequence[Any]]) -> list[Any]:
     """Tracers in the body of a map for the numbers of a row; what is the same in all rows stays as it is."""
-    columns = [_Column(trace, column) for column in zip(*rows)]
+    columns = [Column(trace, column) for column in zip(*rows)]
     found: list[Any] = []
     while len(found) < len(columns):
         first = columns[len(found)]
@@ -164,7 +164,7 @@ def elements(trace: Trace, made: LoopBuilder, child: Trace, rows: Sequence[Seque
     return found
 
 
-def _gathered(trace: Trace, group: Sequence[_Column]) -> int:
+def _gathered(trace: Trace, group: Sequence[Column]) -> int:
     """The array of one or more columns next to one another."""
     first, count = group[0], len(group[0].leaves)
     shape = (count, len(group)) if len(group) > 1 else (count,)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
-from autograd.compiler.capture.maps import map_rows
+from autograd.compiler.capture.maps import Column, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
 from autograd.compiler.capture.tracer import FLOAT, Traced
 from autograd.compiler.capture.truth import TracedTruth
@@ -207,6 +207,15 @@ class Trace(Watched):
         if all(type(x) is float for x in leaves):
             return self.emit("table", (), (kind.shape, tuple(leaves)))
         return self.emit("pack", tuple([self.place(x) for x in leaves]), kind.shape)
+
+    def gathered(self, operands: Sequence[Any]) -> tuple[int, int, int]:
+        """The array of which these are elements already, evenly apart, or else a new one."""
+        column = Column(self, operands)
+        if column.array >= 0:
+            return column.array, column.offset, column.stride
+        if column.constants:
+            return self.emit("table", (), ((len(operands),), tuple(operands))), 0, 1
+        return super().gathered(operands)
 
     def _whole_array(self, leaves: Sequence[Any], at: int) -> int | None:
         """The array whose elements begin here, if all of them are there in order."""

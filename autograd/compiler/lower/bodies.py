@@ -218,6 +218,8 @@ class StepCode(Looping):
 class RowCode(Looping):
     """The body of a map, in lanes: its rows come from a stage and go to one."""
 
+    same_counter = False
+
     def __init__(
         self,
         module: Module,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autograd.compiler.lower.expressions import LIBM
+from autograd.compiler.lower.gather import add_in_lanes, read_in_lanes
 from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.values import Values
 from autograd.ir.block import NUMBER, Array, Loop, Program, Window, size_of
@@ -162,8 +163,11 @@ class Code(Values):
         elif op == "add_at":
             self._add_at(value, operands, data)
         elif op == "read":
+            if self.scatters(value):
+                number = read_in_lanes(self, operands[0], data, operands[1:])
+            else:
+                number = self._number_at(self.window(operands[0], data, operands[1:]))
             self.here.add(value)
-            number = self._number_at(self.window(operands[0], data, operands[1:]))
             self.write(f"%v{value} = fadd {self.type} {number}, {literal(-0.0, self.lanes)}")
         else:
             names = [self.get(o) for o in operands]
@@ -180,6 +184,12 @@ class Code(Values):
 
     def _add_at(self, value: int, operands: Sequence[int], window: Window) -> None:
         array, added, *indices = operands
+        if self.scatters(value):
+            number = self.get(added)
+            add_in_lanes(
+                self, array, window, indices, number if self.mask is None else self.masked(self.mask, number, -0.0)
+            )
+            return
         target = self.window(array, window, indices)
         if not window.shape:
             self.add(target, self.get(added))

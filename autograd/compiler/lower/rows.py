@@ -19,18 +19,18 @@ def entries(count: int) -> int:
 
 
 def fits_lanes(loop: Loop) -> bool:
-    """Whether the steps of a loop can run in lanes: they are independent, and all read at the same indices."""
+    """Whether the steps of a loop can run in lanes: independent ones, that read the same parts of arrays."""
     return loop.is_map() and loop.extent != STEPS and _uniform(loop.body, False)
 
 
 def _uniform(program: Program, counts: bool) -> bool:
-    """Whether all rows read at the same indices; `counts`: the counter is the same for all, being an inner loop's."""
+    """Whether all rows read the same parts of arrays; `counts`: they have the same counter, that of an inner loop."""
     code = program.code
     for op, operands, data in code:
         if op in ("read", "add_at"):
             indices = operands[1:] if op == "read" else operands[2:]
             known = [code[o].op == "constant" or (counts and code[o] == ("input", (), 0)) for o in indices]
-            if not all(known):
+            if data.shape and not all(known):
                 return False
         elif op == "loop" and not _uniform(data.body, True):
             return False

@@ -58,8 +58,18 @@ class Values(Expressions):
         """Whether a value is loaded where it is used."""
         op = self.program.code[value].op
         if op == "read":
-            return isinstance(self.types[value], Array) or value not in self.changed
+            return isinstance(self.types[value], Array) or not (value in self.changed or self.scatters(value))
         return op in FREE or (op == "pack" and value in self.virtual)
+
+    same_counter = True  # whether all lanes have the same counter: rows have not, but the steps inside a row have
+
+    def scatters(self, value: int) -> bool:
+        """Whether lanes read, or add to, elements at different places."""
+        op, operands, _ = self.program.code[value]
+        if self.lanes == 1:
+            return False
+        indices = [self.program.code[o] for o in operands[1 if op == "read" else 2 :]]
+        return any(i.op != "constant" and not (self.same_counter and i == ("input", (), 0)) for i in indices)
 
     # ---- numbers -------------------------------------------------------------------------------------------
 
