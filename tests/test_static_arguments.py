@@ -172,7 +172,7 @@ def test_refused(thing: Any, message: str) -> None:
 def test_traced_ones() -> None:
     """A traced number is no static argument: inside another compiled function, where it would be frozen."""
     inner = jit(chosen, static_argnums=2)
-    with pytest.raises(TypeError, match="static argument 2 of chosen, .* a number of the computation"):
+    with pytest.raises(TypeError, match=r"static argument 2 of chosen, .* a number of the computation"):
         jit(lambda x, n: inner(x, 1.0, n))(1.0, 2.0)
 
 
