@@ -162,6 +162,7 @@ class Traced(Value):
     __int__, __index__ = _frozen("int()", int, lambda trace, value: True), _frozen(AN_INDEX, int, _is_whole)
     __float__ = _frozen("float() (or a function of the math module)", float, Watched.is_count)
     __complex__ = _frozen("complex()", complex, Watched.is_count)
+    as_integer_ratio = _frozen("as_integer_ratio()", float.as_integer_ratio, lambda trace, value: False)
     __lt__, __le__ = _comparison("<"), _comparison("<=")
     __gt__, __ge__ = _comparison(">"), _comparison(">=")
     __eq__ = _comparison("==")

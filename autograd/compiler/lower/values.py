@@ -65,11 +65,16 @@ class Values(Expressions):
 
     def scatters(self, value: int) -> bool:
         """Whether lanes read, or add to, elements at different places."""
-        op, operands, _ = self.program.code[value]
-        if self.lanes == 1:
-            return False
-        indices = [self.program.code[o] for o in operands[1 if op == "read" else 2 :]]
-        return any(i.op != "constant" and not (self.counter_is_shared and i == ("input", (), 0)) for i in indices)
+        op, operands, window = self.program.code[value]
+        indices = operands[1 if op == "read" else 2 :]
+        return self.lanes > 1 and not window.shape and not all(map(self._is_same, indices))
+
+    def _is_same(self, index: int) -> bool:
+        """Whether a number is the same in all lanes, as far as one sees."""
+        op, _, data = self.program.code[index]
+        if op == "input" and data == 0 and self.counter is not None:
+            return self.counter_is_shared
+        return op == "constant" or (op == "input" and not self.where[data].wide)
 
     # ---- numbers -------------------------------------------------------------------------------------------
 
@@ -161,7 +166,8 @@ class Values(Expressions):
             return Place("", 0, strides, self.lanes > 1, (), self._growing(made).slot)
         if any(not isinstance(extent, int) for extent in shape):
             raise NotImplementedError(f"an array of {made} between two loops over the rows of a call")
-        offset = self.module.layout.take(self.width * made.size(), 64)
+        # Numbers lie side by side: the body of a map may load thousands of them for every block of rows.
+        offset = self.module.layout.take(self.width * made.size(), 64 if shape else self.width)
         return Place("%work", offset, strides, self.lanes > 1)
 
     def _growing(self, made: Array) -> Growing:
@@ -192,14 +198,15 @@ class Values(Expressions):
 
     def window(self, array: int, window: Window, indices: Sequence[int] = ()) -> Place:
         """Where a part of an array is."""
-        place, shape = self.array(array), self._shape(array)
+        place, shape = self.array(array), self.shape(array)
         steps = [place.step(shape, step) for step in window.steps]
         moves = [self._move(index, step) for index, step in zip(indices, steps)]
         strides = tuple([place.step(shape, stride) for stride in window.strides])
         found = place.moved(place.step(shape, window.offset), strides)
         return found._replace(moves=(*found.moves, *moves))
 
-    def _shape(self, array: int) -> tuple[Any, ...]:
+    def shape(self, array: int) -> tuple[Any, ...]:
+        """The extents of an array."""
         made = self.types[array]
         assert isinstance(made, Array)
         return made.shape
@@ -236,7 +243,7 @@ class Values(Expressions):
 
     def copy_array(self, value: int, target: Place) -> None:
         """Store an array somewhere else, row after row."""
-        shape = self._shape(value)
+        shape = self.shape(value)
         count = Array(tuple(shape)).size()
         if value in self.virtual:
             for o, place in zip(self.program.code[value].operands, self.elements(target, shape)):
