@@ -10,6 +10,7 @@ from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
 from autograd.transforms import (
     custom_gradient,
+    fori,
     grad,
     hessian,
     hvp,
@@ -19,6 +20,7 @@ from autograd.transforms import (
     value_and_grad,
     vjp,
     vmap,
+    while_loop,
 )
 from autograd.value import Value
 
@@ -41,6 +43,7 @@ __all__ = [
     "compile_graph",
     "custom_gradient",
     "detect_anomaly",
+    "fori",
     "grad",
     "hessian",
     "hvp",
@@ -58,6 +61,7 @@ __all__ = [
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 LATER = {  # what is loaded when it is first asked for, and from where
     **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),
