@@ -1,11 +1,13 @@
 """DOT source becomes a picture with either program, and errors are reported."""
 
+import subprocess
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-from autograd.view import dot
+from autograd import Value
+from autograd.view import dot, flow
 
 TINY = "digraph { a -> b }"
 
@@ -48,3 +50,26 @@ def test_no_program_at_all(monkeypatch, tmp_path):
     monkeypatch.setattr(dot.sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(RuntimeError, match=r"apt-get install graphviz.*scalar-autograd\[view\]"):
         dot.layout(TINY)
+
+
+def test_a_function_takes_the_place_of_the_program(monkeypatch):
+    """Where no program runs, a function lays out the viewer's graphs; it may return text or bytes."""
+    x = Value(3.0, label="x")
+    expected = flow(x * x).html()
+    program, formats = dot.program(), []
+
+    def render(source, kind):
+        formats.append(kind)
+        return subprocess.run([program, f"-T{kind}"], input=source, capture_output=True, text=True, check=True).stdout
+
+    monkeypatch.setattr(dot, "program", None)
+    dot.use_layout(render)
+    try:
+        assert expected == flow(x * x).html()
+        assert {"json0"} == set(formats)
+        dot.use_layout(lambda source, kind: b"bytes")
+        assert b"bytes" == dot.layout(TINY)
+    finally:
+        dot.use_layout(None)
+    with pytest.raises(TypeError, match=r"use_layout takes a function .*, or None, not 'dot'"):
+        dot.use_layout("dot")

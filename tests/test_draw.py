@@ -228,8 +228,8 @@ def test_a_file_needs_a_format():
         render(Value(1.0), "picture")
 
 
-def test_without_graphviz_the_extra_is_named(monkeypatch):
-    """Importing the view without the graphviz package says which extra to install."""
+def test_without_graphviz_all_but_drawing_works(monkeypatch):
+    """Without the graphviz package only `draw` and `render` are refused, and the message names the extra."""
     real = builtins.__import__
 
     def without(name, *rest):
@@ -240,8 +240,16 @@ def test_without_graphviz_the_extra_is_named(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("autograd.view")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"extra `view`: pip install 'scalar-autograd\[view\]'"):
-        importlib.import_module("autograd.view")
+    view = importlib.import_module("autograd.view")
+    x = Value(3.0, label="x")
+    assert "∂v1/∂x = 6" in str(view.explain(x * x, x))
+    assert [3.0, 9.0] == view.record(x * x)["values"]["data"]
+    assert {*view.__all__} <= {*dir(view)}
+    for name in ("draw", "render"):
+        with pytest.raises(ImportError, match=r"extra `view`: pip install 'scalar-autograd\[view\]'"):
+            getattr(view, name)
+    with pytest.raises(AttributeError, match="has no attribute 'drew'"):
+        _ = view.drew
 
 
 def test_notebooks_show_it_untrusted() -> None:

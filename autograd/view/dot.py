@@ -6,6 +6,37 @@ import os
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Callable
+
+_chosen: list[Callable[[str, str], str | bytes]] = []  # by `use_layout`; none: a program
+
+
+def use_layout(render: Callable[[str, str], str | bytes] | None) -> None:
+    """Let a function lay out and render graphs in place of a program, where none can run: in a browser, say.
+
+    Parameters
+    ----------
+    render : callable or None
+        Called as ``render(source, format)`` with DOT source and one of Graphviz's output formats (the viewer asks for
+        "json0"); returns text or bytes. None goes back to the program.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a function nor None.
+
+    Examples
+    --------
+    >>> from autograd.view import use_layout
+    >>> from autograd.view.dot import layout
+    >>> use_layout(lambda source, format: f"{format} of {source}")
+    >>> layout("digraph { a }", "svg")
+    b'svg of digraph { a }'
+    >>> use_layout(None)
+    """
+    if render is not None and not callable(render):
+        raise TypeError(f"use_layout takes a function of DOT source and a format, or None, not {render!r}")
+    _chosen[:] = [] if render is None else [render]
 
 
 def program() -> str:
@@ -57,6 +88,9 @@ def layout(source: str, format: str = "svg") -> bytes:  # noqa: A002 (Graphviz's
     >>> b"<svg" in layout("digraph { a -> b }")
     True
     """
+    if _chosen:
+        rendered = _chosen[0](source, format)
+        return rendered.encode() if isinstance(rendered, str) else rendered
     dot = program()
     ran = subprocess.run([dot, f"-T{format}"], input=source.encode(), capture_output=True, check=False)
     complaint = ran.stderr.decode(errors="replace").strip()
