@@ -38,7 +38,7 @@ def fetch_packages(work: Path) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy2(SOURCE / name, work)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=work, check=False)
     if done.returncode != 0:
         raise SystemExit(f"npm ci failed in {work}: without a network, build with --without-playground")
