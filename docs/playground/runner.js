@@ -5,6 +5,8 @@ const SOURCE = URL.createObjectURL(
   new Blob([`import ${JSON.stringify(new URL("./worker.js", import.meta.url).href)};`], { type: "text/javascript" }),
 );
 
+const DRAWING = 10; // seconds beyond those of the program, for layout and finite differences
+
 export class Runner {
   /** `onState` is told "loading", "idle", "running" or "failed", with a text. */
   constructor(onState) {
@@ -52,7 +54,7 @@ export class Runner {
     if (worker !== this.worker) return null;
     return new Promise((resolve) => {
       const id = Math.random();
-      const timer = setTimeout(() => this.stop(`stopped: the program was still running after ${request.seconds + 2} s`), (request.seconds + 2) * 1000);
+      const timer = setTimeout(() => this.stop(`stopped: the program was still running after ${request.seconds + DRAWING} s`), (request.seconds + DRAWING) * 1000);
       this.waiting = { id, timer, resolve };
       this.onState("running", "Running …");
       worker.postMessage({ id, request: JSON.stringify(request) });

@@ -29,7 +29,7 @@ from autograd.view.page import to_json
 FILE = "<playground>"
 NUMBERS = (2.0, -3.0, 0.5, 1.5, -0.8, 1.2)  # for the inputs of a formula, in turn
 CHECKED = 40  # nodes: up to here finite differences are computed at every move
-COMPARED = 400  # nodes: up to here they are computed at all
+COMPARED = 150  # nodes: up to here they are computed at all
 SLIDERS = 60
 PATHS = 6
 MAKERS = {
@@ -236,13 +236,20 @@ class Session:
 
     def _answer(self, asked: dict[str, Any], output: io.StringIO) -> dict[str, Any]:
         leaves = Leaves({int(index): float(number) for index, number in asked["moved"].items()})
+        space: dict[str, Any] = names()
         try:
             with contextlib.redirect_stdout(output), counting(leaves):
-                result, given = run_program(asked["code"], asked["seconds"])
+                result, given = run_program(asked["code"], space, asked["seconds"])
+            return self._described(result, given, leaves, asked)
         except MistakeError:
             raise
         except BaseException as error:
             raise describe(error) from None
+        finally:
+            take_apart(space)
+
+    def _described(self, result: Value, given: list[str], leaves: Leaves, asked: dict[str, Any]) -> dict[str, Any]:
+        """All that the page shows of a result."""
         nodes = topological_order(result)
         if len(nodes) == 1:
             raise MistakeError(f"the result {result!r} is an input: compute something with it, such as x * x")
@@ -274,10 +281,18 @@ class Session:
         return {"payload": made.payload}
 
 
-def run_program(code: str, seconds: float) -> tuple[Value, list[str]]:
-    """Run a program: its result, and the names of the inputs that the playground gave it."""
+def take_apart(space: dict[str, Any]) -> None:
+    """Free the graphs of a program node by node: a browser's stack is too small to free a long chain at once."""
+    for found in list(space.values()):
+        if isinstance(found, Value) and found.operands:
+            for node in reversed(topological_order(found)):
+                if node.op is not None:
+                    node.operands = node.local_grads = ()
+
+
+def run_program(code: str, space: dict[str, Any], seconds: float) -> tuple[Value, list[str]]:
+    """Run a program in a namespace: its result, and the names of the inputs that the playground gave it."""
     compiled, missing, targets = prepare(code)
-    space = names()
     space["__input__"] = Value
     space["__tick__"] = clock(seconds)
     for name, number in zip(missing, NUMBERS * (len(missing) // len(NUMBERS) + 1), strict=False):
