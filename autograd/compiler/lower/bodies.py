@@ -8,9 +8,15 @@ from typing import Any
 from autograd.compiler.lower.code import Code
 from autograd.compiler.lower.loops import write_map, write_steps
 from autograd.compiler.lower.module import Module, Place, literal
+from autograd.compiler.lower.nests import Index, Nest, Number, Operand, View
+from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest
 from autograd.compiler.lower.rows import Rows, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
-from autograd.ir.block import CALL, Array, Loop, Program, types_of
+from autograd.ir.block import CALL, TRUTH, Array, Loop, types_of
+
+LONGEST = 400  # instructions in a nest of loops that is one function
+MOST_OPERANDS = 128  # of such a nest
+MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 
 
 class Looping(Code):
@@ -18,23 +24,93 @@ class Looping(Code):
 
     def run_loop(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
         """Lay out what a loop takes and call it."""
+        if self._is_short(loop, operands):
+            self._nest(value, operands, loop)
+            return
         shared = [self._shared(o) for o in operands[: loop.shared]]
         if self.lanes == 1 and fits_lanes(loop):
             self._map(value, operands, loop, shared)
         else:
             self._steps_of(value, operands, loop, shared)
 
-    def _shared(self, o: int) -> Place:
-        """Where the steps of a loop find a value of this program."""
-        if isinstance(self.types[o], Array):
-            return self.pinned(self.array(o))
+    def _is_short(self, loop: Loop, operands: tuple[int, ...]) -> bool:
+        """Whether a loop and those in it are one function, with what they hand on in registers."""
+        if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
+            return False
+        if self.lanes > 1 or not fits_lanes(loop):
+            return True
+        return loop.kinds.count("sum") <= MOST_SUMS and (isinstance(loop.extent, int) and loop.extent <= FEW_ROWS)
+
+    def _nest(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
+        """A loop as a function that keeps counters and carries in registers."""
+        parameters: list[str] = []
+        arguments: list[str] = []
+        given = [self._argument(o, parameters, arguments) for o in operands]
+        carries = [self.room(()) for _ in range(loop.carries)]
+        added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        results = self._results(value, loop)
+        types = loop.result_types(types_of(loop.body))[loop.handed :]
+        views: list[View | None] = []
+        numbers: list[str] = []
+        sums = [place for place, kind_ in zip(results, loop.kinds) if kind_ == "sum"]
+        for place in [*carries, *sums]:
+            numbers.append(f"%r{len(numbers)}")
+            parameters.append(f"ptr {numbers[-1]}")
+            arguments.append(f"ptr {self.pointer(place)}")
+        for k, (place, kind_, made) in enumerate(zip(results, loop.kinds, types)):
+            if kind_ == "sum" or not isinstance(made, Array):
+                views.append(None)
+                continue
+            parameters.append(f"ptr %o{k}")
+            arguments.append(f"ptr {self.pointer(place)}")
+            views.append(_view(f"%o{k}", made, place))
+        self.items[value] = [*carries, *added, *results]
+        whole = (key(loop), self.lanes, tuple(given), tuple(views))
+        if whole not in self.module.nests:
+            text = Nest(self.module, self.lanes).write_function(loop, given, views, numbers)
+            self._add_nest(whole, parameters, text)
+        self._call_nest(whole, arguments)
+
+    def _argument(self, o: int, parameters: list[str], arguments: list[str]) -> Operand:
+        """An operand of a nest: what it is there. What is passed for it is added to the arguments."""
+        name, made = f"%a{len(parameters)}", self.types[o]
+        op, _, data = self.program.code[o]
+        if isinstance(made, Array):
+            place = self.array(o)
+            parameters.append(f"ptr {name}")
+            arguments.append(f"ptr {self.pointer(place)}")
+            return _view(name, made, place)
+        if op == "input" and data == 0 and self.counter is not None and self.counter_is_shared:
+            parameters.append(f"i64 {name}")
+            where = self.address("%work", self.counter)
+            arguments.append(f"i64 {self.temporary(f'load i64, ptr {where}')}")
+            return Number("", counter=Index(name))
+        place_of = self._place_of(o)
+        if self.lanes > 1 and place_of is not None and not place_of.wide:
+            parameters.append(f"double {name}")
+            arguments.append(f"double {self.temporary(f'load double, ptr {self.pointer(place_of)}')}")
+            return Number(name)
+        type_ = self.bit if made == TRUTH else self.type
+        parameters.append(f"{type_} {name}")
+        arguments.append(f"{type_} {self.get(o)}")
+        return Number(name, self.lanes > 1, truth=made == TRUTH)
+
+    def _place_of(self, o: int) -> Place | None:
+        """Where a number lies in memory that is loaded where it is used."""
         op, operands, data = self.program.code[o]
         if op == "input" and not (data == 0 and self.counter is not None):
             return self.where[int(data)]
         if op == "read" and self.is_free(o):
-            return self.pinned(self.window(operands[0], data, operands[1:]))
-        if op == "item":
-            return self.items[operands[0]][int(data)]
+            return self.window(operands[0], data, operands[1:])
+        return self.items[operands[0]][int(data)] if op == "item" else None
+
+    def _shared(self, o: int) -> Place:
+        """Where the steps of a loop find a value of this program."""
+        if isinstance(self.types[o], Array):
+            return self.pinned(self.array(o))
+        found = self._place_of(o)
+        if found is not None:
+            return self.pinned(found)
         place = self.room(())
         self.make_room()
         self.store(o, place)
@@ -130,27 +206,28 @@ class Looping(Code):
             return tuple([self.temporary(f"load i64, ptr {self.address('%rows', entry + 8 * k)}") for k in (1, 2)])  # type: ignore[return-value]
         return place.strides[0], place.strides[-1] if len(place.strides) > 1 else 8
 
-    def add_by_loop(self, target: Place, source: Place, shape: Sequence[int]) -> None:
-        """Add a large array to a part of another, element by element."""
-        counters = [self.module.layout.take(8, 8) for _ in shape]
-        inside = AddCode(self.module, Program(), self.module.unique("add"), self.lanes, ())
-        far, near = self.pinned(target), self.pinned(source)
-        inside.moved = far.at(counters), near.at(counters)
-        chunks = inside.lower()
-        for counter, extent in reversed(list(zip(counters, shape))):
-            chunks = [write_steps(self.module, chunks, str(extent), counter, False, ())]
-        self.call(chunks[0])
+    def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
+        """Copy an array to another or add it to that, in a loop."""
+        made = Array(tuple(shape))
+        given = _view("%source", made, source), _view("%target", made, target)
+        whole = (how, self.lanes, given)
+        if whole not in self.module.nests:
+            text = Nest(self.module, self.lanes).write_elements(how, *given)
+            self._add_nest(whole, ["ptr %source", "ptr %target"], text)
+        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}"])
+
+    def _add_nest(self, whole: tuple[Any, ...], parameters: Sequence[str], text: str) -> None:
+        name = self.module.nests[whole] = f"@{self.module.unique('nest')}"
+        head = f"define internal void {name}({', '.join([*parameters, 'ptr %work'])}) nounwind alignstack(64)"
+        self.module.functions.append(f"{head} {{\n{text}\n}}")
+
+    def _call_nest(self, whole: tuple[Any, ...], arguments: Sequence[str]) -> None:
+        self.write(f"call void {self.module.nests[whole]}({', '.join([*arguments, 'ptr %work'])})")
 
 
-class AddCode(Looping):
-    """The step of an addition of arrays: adds one element."""
-
-    moved: tuple[Place, Place]
-
-    def end(self) -> None:
-        """Add the element."""
-        far, near = self.moved
-        self.add(far, self._number_at(near))
+def _view(name: str, made: Array, place: Place) -> View:
+    """An array as a nest sees it."""
+    return View(name, tuple([int(e) for e in made.shape]), place.strides, 8 if place.wide else 0)
 
 
 class StepCode(Looping):
@@ -190,6 +267,8 @@ class StepCode(Looping):
 
 class RowCode(Looping):
     """The body of a map, in lanes: its rows come from a stage and go to one."""
+
+    counter_is_shared = False
 
     def __init__(
         self,

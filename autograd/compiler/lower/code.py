@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from autograd.compiler.lower.expressions import LIBM
 from autograd.compiler.lower.module import Module, Place, literal
-from autograd.compiler.lower.values import Values
+from autograd.compiler.lower.values import UNROLLED, Values
 from autograd.ir.block import NUMBER, Array, Loop, Program, Window, size_of
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
@@ -174,10 +174,6 @@ class Code(Values):
         """Run a loop."""
         raise NotImplementedError
 
-    def add_by_loop(self, target: Place, source: Place, shape: Sequence[int]) -> None:
-        """Add a large array to a part of another, element by element."""
-        raise NotImplementedError
-
     def _add_at(self, value: int, operands: Sequence[int], window: Window) -> None:
         array, added, *indices = operands
         target = self.window(array, window, indices)
@@ -185,8 +181,8 @@ class Code(Values):
             self.add(target, self.get(added))
             return
         shape = [extent for extent in window.shape if isinstance(extent, int)]
-        if Array(tuple(shape)).size() > CHUNK:
-            self.add_by_loop(target, self.array(added), shape)
+        if Array(tuple(shape)).size() > UNROLLED:
+            self.by_element("add", self.array(added), target, shape)
             return
         for far, near in zip(self.elements(target, shape), self.elements(self.array(added), shape)):
             self.make_room()

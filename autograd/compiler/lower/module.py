@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from autograd.ir.block import Array, Extent
 from autograd.rules import Rule
@@ -139,6 +139,7 @@ class Module:
     counter: int = 0
     flags: int = 0  # the place of the address of the rows' flags in the table of the call
     tables: dict[tuple[float, ...], str] = field(default_factory=dict)  # constant arrays
+    nests: dict[Any, str] = field(default_factory=dict)  # what loops compute and are given → their function
 
     def table(self, numbers: tuple[float, ...]) -> str:
         """The symbol of an array of constants."""

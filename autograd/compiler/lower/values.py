@@ -12,6 +12,8 @@ from autograd.ir.block import TRUTH, Array, Program, Window, types_of
 # Instructions that are not computed in place; their values are loaded where they are used.
 FREE = frozenset({"input", "constant", "item", "table", "pos"})
 
+UNROLLED = 16  # elements of an array that are copied or added without a loop
+
 
 class Values(Expressions):
     """The values of a program, or of the body of a loop; `where` has its inputs."""
@@ -88,6 +90,7 @@ class Values(Expressions):
         return name
 
     counter: int | None = None  # where the number of the step is, in the body of a loop
+    counter_is_shared = True  # whether all lanes are in the same step
 
     def _counter(self, slot: int) -> str:
         number = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
@@ -226,11 +229,17 @@ class Values(Expressions):
             far, near = self.pointer(target), self.pointer(source)
             self.write(f"call void @llvm.memcpy.p0.p0.i64(ptr {far}, ptr {near}, i64 {self.width * count}, i1 false)")
             return
+        if count > UNROLLED:
+            self.by_element("copy", source, target, shape)
+            return
         for near_place, far_place in zip(self.elements(source, shape), self.elements(target, shape)):
-            self.make_room()
             number = self._number_at(near_place)
             align = self.width if far_place.wide else 8
             self.write(f"store {self.type} {number}, ptr {self.pointer(far_place)}, align {align}")
+
+    def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
+        """Copy an array to another or add it to that, in a loop."""
+        raise NotImplementedError
 
     def _number_at(self, place: Place) -> str:
         where = self.pointer(place)
