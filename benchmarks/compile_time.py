@@ -113,7 +113,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     from autograd import jit
     from autograd.compiler.capture import trace
     from autograd.compiler.capture.signature import read_call
-    from autograd.compiler.lower import code
+    from autograd.compiler.lower.program import lower
     from autograd.compiler.machine import llvm
     from autograd.compiler.run import call
     from autograd.ir import simplify
@@ -136,7 +136,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     with stage("passes"):
         program = simplify.unroll(simplify.prepare(simplify.simplify(captured)))
     with stage("text"):
-        module = code.lower(program, llvm.machine(False, False))
+        module = lower(program, llvm.machine(False, False))
         text = module.text()
     with stage("parse"):
         parsed = binding.parse_assembly(text)

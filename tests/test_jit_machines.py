@@ -12,7 +12,7 @@ from test_jit_rules import eager, points, ulps, value_bound
 
 import autograd.math as am
 from autograd import jit, value_and_grad, vmap
-from autograd.compiler.lower import code
+from autograd.compiler.lower import program
 from autograd.compiler.lower.module import Machine
 from autograd.compiler.machine import llvm
 from autograd.ir import simplify
@@ -97,7 +97,7 @@ def test_another_processor(triple: str) -> None:
     (path,) = compiled.paths()
     generator = target.create_target_machine(codemodel="jitdefault", jit=True)
     for flags in ("", "contract "):
-        module = code.lower(simplify.unroll(path.program), Machine(2, {}, flags))
+        module = program.lower(simplify.unroll(path.program), Machine(2, {}, flags))
         parsed = binding.parse_assembly(module.text(), binding.create_context())
         text = generator.emit_assembly(parsed)
         assert "fmul" in text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autograd import Value, jit, rules, value_and_grad, vmap
-from autograd.compiler.lower.code import LIBM
+from autograd.compiler.lower.expressions import LIBM
 from autograd.rules import TABLE
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, 5e-324, -1e-310, 1e-160, 1e308, -1e308, math.inf, -math.inf]

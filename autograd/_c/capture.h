@@ -1,4 +1,4 @@
-/* An operation during a capture: the common case of `Traced.apply_rule` in compiler/capture/trace.py.
+/* An operation during a capture: the common case of `Traced.apply_rule` in compiler/capture/tracer.py.
 
 The operands are tracers, Values and plain numbers. An instruction is appended to the program, or found there, as
 `Builder.emit` does it. What the program does not hold yet is placed by Python code, which also writes each instruction

@@ -16,7 +16,7 @@ import numpy as np
 
 from autograd.compiler import locks
 from autograd.compiler.capture.exact import Exact, Same
-from autograd.compiler.capture.trace import Traced
+from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.walk import TEXTS, AllSame, Look, Read, Walk, global_generators
 from autograd.compiler.notices import notice
 from autograd.compiler.watch import LIVE, same, vars_of

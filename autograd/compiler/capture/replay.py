@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autograd.compiler.capture.trace import FLOAT, Trace, Traced, current_trace
+from autograd.compiler.capture.trace import Trace, current_trace
+from autograd.compiler.capture.tracer import FLOAT, Traced
 from autograd.ir.block import LOGIC, Array, Instruction, Program, size_of
 from autograd.ir.evaluate import Cells, Evaluator
 from autograd.ir.rewrite import reached

@@ -12,7 +12,7 @@ from typing import Any
 
 from autograd import ieee
 from autograd.compiler.locks import llvm_lock
-from autograd.compiler.lower.code import BINARY, LIBM
+from autograd.compiler.lower.expressions import BINARY, LIBM
 from autograd.compiler.lower.module import Machine, Module
 from autograd.rules import TABLE, Rule
 

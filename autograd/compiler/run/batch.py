@@ -18,6 +18,7 @@ import numpy as np
 from autograd.compiler import locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import (
     NUMBER,
     Build,
@@ -31,7 +32,8 @@ from autograd.compiler.capture.signature import (
     read,
     types_of_numbers,
 )
-from autograd.compiler.capture.trace import Trace, Traced, finish, flatten_result, tracing
+from autograd.compiler.capture.trace import Trace, finish, tracing
+from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
 from autograd.ir.block import CALL, Array, Type, numbers_in, types_of

@@ -18,17 +18,11 @@ from autograd.compiler import c_build, locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.replay import replay
+from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import Reading, argument_names, read_call, types_of_numbers
-from autograd.compiler.capture.trace import (
-    Trace,
-    UnrollError,
-    current_trace,
-    finish,
-    flatten_result,
-    is_capturing,
-    tracing,
-)
+from autograd.compiler.capture.trace import Trace, current_trace, finish, is_capturing, tracing
 from autograd.compiler.capture.walk import Read
+from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.machine import llvm
 from autograd.compiler.run import batch, fast_path, pickling
 from autograd.compiler.run.derived import Derived

@@ -12,7 +12,8 @@ import numpy as np
 
 from autograd import transforms
 from autograd.compiler.capture.outside import Outsides
-from autograd.compiler.capture.trace import current_trace, flatten_result
+from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.trace import current_trace
 from autograd.compiler.run.batch import Batch, RaggedRowsError
 from autograd.compiler.run.specialization import Specialization
 from autograd.modes import mode

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd.compiler.lower.code import lower
 from autograd.compiler.lower.module import ALIGNMENT, Module
+from autograd.compiler.lower.program import lower
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.ir import simplify

@@ -1,0 +1,91 @@
+"""Sweeps while a function is captured: derivatives become instructions of its program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.watched import UnrollError, innermost
+from autograd.ir import derive
+from autograd.ir.block import Array
+from autograd.modes import caller
+from autograd.tree import to_floats
+from autograd.value import Value
+
+if TYPE_CHECKING:
+    from autograd.compiler.capture.trace import Trace
+
+
+class TraceSweeps:
+    """Sweeps between the inputs and the outputs of a run in a trace: each adds its instructions to the program."""
+
+    def __init__(self, trace: Trace, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> None:
+        self.trace, self.outputs, self.inputs, self.differentiable = trace, outputs, inputs, differentiable
+
+    def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The adjoint of every input."""
+        self._check(seeds)
+        if self.differentiable:
+            return _zero_without_message(self._adjoints(seeds))
+        nodes = {y: seed for y, seed in seeds.items() if isinstance(seed, Value)}
+        totals = to_floats(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
+        for y, seed in nodes.items():  # the result depends on the seeds, but not on what the derivatives depend on
+            terms = [None if d is None else seed * d for d in to_floats(self._adjoints({y: 1.0}))]
+            totals = [b if a is None else a if b is None else a + b for a, b in zip(totals, terms)]
+        return _zero_without_message(totals)
+
+    def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The tangent of every output."""
+        self._check(seeds)
+        trace = self.trace
+        starts: dict[int, int] = {}
+        elements: dict[int, dict[int, Any]] = {}  # array → the directions of its elements
+        for x, direction in seeds.items():
+            target = trace.target(x)
+            if isinstance(trace.type_of(target), Array):
+                elements.setdefault(target, {})[x._offset] = direction
+            else:
+                starts[target] = trace.place(direction)
+        for array, directions in elements.items():
+            kind = trace.type_of(array)
+            assert isinstance(kind, Array)
+            starts[array] = trace.array_of([directions.get(k, 0.0) for k in range(kind.size())], kind)
+            if len(directions) < kind.size():
+                trace.gaps.add(starts[array])
+        targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
+        found = derive.forward(trace, starts)
+        tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
+        return tangents if self.differentiable else list(map(to_floats, tangents))
+
+    def _check(self, seeds: Mapping[Any, Any]) -> None:
+        """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""
+        if seeds and innermost([*seeds, *seeds.values()]) is not self.trace:
+            raise UnrollError(f"the sweep at {caller(source=True)}, which goes beyond the row")
+
+    def _adjoints(self, seeds: Mapping[Any, Any]) -> list[Any]:
+        """The adjoint of every input; None where no message arrives."""
+        trace, starts = self.trace, dict[int, int]()
+        for output, seed in seeds.items():
+            at, weight = trace.place(output), trace.place(seed)
+            starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
+        targets = [trace.target(x) for x in self.inputs]
+        found = derive.reverse(trace, starts, targets)
+        return [_result(trace, found.get(target), x) for target, x in zip(targets, self.inputs)]
+
+
+def _zero_without_message(derivatives: Sequence[Any]) -> list[Any]:
+    return [0.0 if d is None else d for d in derivatives]
+
+
+def _result(trace: Trace, value: int | None, of: Any) -> Any:
+    """The adjoint or tangent of a number as user code sees it, given that of the number or of its array."""
+    if value is None:
+        return None
+    return Traced.element(trace, value, of._offset) if isinstance(trace.type_of(value), Array) else _user(trace, value)
+
+
+def _user(trace: Trace, value: int) -> Any:
+    """A value as user code sees it: a float if it is constant, else a tracer."""
+    number = trace.number(value)
+    return Traced.of(trace, value) if number is None else number

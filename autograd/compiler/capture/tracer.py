@@ -1,0 +1,160 @@
+"""Tracers: the Values that stand for the numbers of a program while it is captured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from math import nan
+from typing import Any
+
+from autograd.compiler.capture.watched import Watched, innermost
+from autograd.graphs import connected_copy
+from autograd.ieee import to_float
+from autograd.ir.builder import Predicate, Symbol
+from autograd.modes import PACKAGES, caller, current_mode, keeps_copies
+from autograd.native import fast
+from autograd.rules import Rule
+from autograd.value import Value, _fill
+
+FLOAT = "number"  # marks a "stop" that eager code has as a float
+
+
+def _frozen(
+    what: str, convert: Callable[[float], Any] | None = None, whole: Callable[[float], Any] | None = None
+) -> Callable[[Traced], Any]:
+    """A method that makes a plain number: of constants by `convert`, of counts of comparisons by `whole`."""
+
+    def freeze(self: Traced) -> Any:
+        trace = self.builder
+        trace.check_in_use()
+        if convert is not None and trace.is_constant(self.index):
+            return convert(trace.value(self.index))
+        if whole is not None and trace.is_count(self.index):
+            number = trace.value(self.index)
+            trace.truth(trace.emit("==", (self.index, trace.constant(number))))
+            return whole(number)
+        raise TypeError(
+            f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
+            f"{caller()}: compute with it (autograd.math), compare it, or fix an argument that is no number "
+            "of the computation with functools.partial before jit"
+        )
+
+    return freeze
+
+
+def _comparison(op: str) -> Callable[[Traced, Any], Any]:
+    def compare(self: Traced, other: Any) -> Any:
+        if not isinstance(other, (Value, Predicate, Symbol)):
+            try:
+                other = to_float(other)
+            except TypeError:
+                return NotImplemented
+        trace = innermost((self, other))
+        found = trace.predicate(trace.emit(op, (trace.place(self), trace.place(other))))
+        return bool(found) if trace.decides_comparisons() else found
+
+    return compare
+
+
+class Traced(Value):
+    """A Value whose operations are captured; it stands for a number that differs from call to call."""
+
+    __slots__ = ("builder", "_index", "_array", "_offset")
+    builder: Watched
+    _index: int  # of its value in the program; below 0 while nothing has asked for it
+    _array: int  # the array of which it is an element, or below 0
+    _offset: int
+
+    @classmethod
+    @fast
+    def of(cls, trace: Watched, value: int) -> Traced:
+        """The tracer of a value of a program."""
+        node: Any = cls.__new__(cls)
+        _fill(node, nan, None, (), (), None, 0.0, None)
+        node.builder, node._index, node._array, node._offset = trace, value, -1, 0
+        traced: Traced = node
+        return traced
+
+    @classmethod
+    @fast
+    def element(cls, trace: Watched, array: int, offset: int) -> Traced:
+        """The tracer of an element of an array; it is read when something computes with it."""
+        node = cls.of(trace, -1)
+        node._array, node._offset = array, offset
+        return node
+
+    @property
+    def index(self) -> int:
+        """The number of its value."""
+        if self._index < 0:
+            self._index = self.builder.element(self._array, self._offset)
+        return self._index
+
+    @classmethod
+    @fast
+    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Traced:
+        """Write the operation down."""
+        trace = innermost(operands)
+        made = trace.apply(rule, operands)
+        switches = current_mode()
+        if switches is not None and not switches.recording:
+            made = trace.emit("stop", (made,))
+        return cls.of(trace, made)
+
+    @property
+    def data(self) -> Any:
+        """The same number with its gradient cut; still traced."""
+        return self._stop(FLOAT)
+
+    @data.setter
+    def data(self, number: float) -> None:
+        raise AttributeError(
+            f"data cannot be assigned inside a compiled function, at {caller()}: return the new number instead"
+        )
+
+    def detach(self) -> Traced:
+        """The same number with its gradient cut."""
+        return self._stop(None)
+
+    def _stop(self, kind: str | None) -> Traced:
+        trace = innermost((self,))
+        return Traced.of(trace, trace.emit("stop", (trace.place(self),), kind))
+
+    def backward(self, seed: float = 1.0) -> None:
+        """Not inside a compiled function."""
+        raise TypeError(
+            f"backward() cannot be compiled, at {caller()}: use autograd.grad inside jit, or call backward() on the "
+            "result of the compiled function"
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self != 0.0)
+
+    def __repr__(self) -> str:
+        return f"Traced(v{self.index}={self.builder.value(self.index)!r})"
+
+    def __format__(self, spec: str) -> str:
+        self.builder.check_in_use()
+        return format(self.builder.value(self.index), spec)
+
+    def __copy__(self) -> Value:
+        return connected_copy(self)
+
+    def __deepcopy__(self, memo: object) -> Value:
+        return connected_copy(self) if keeps_copies() else self.detach()
+
+    def __hash__(self) -> int:
+        if not sys._getframe(1).f_code.co_filename.startswith(PACKAGES) and self.builder.is_count(self.index):
+            raise TypeError(
+                f"a count of comparisons is a key at {caller()}: it is a number of the program, and would not be found "
+                "where an equal whole number is. Make it one with int()"
+            )
+        return object.__hash__(self)
+
+    __int__, __index__ = _frozen("int()", int, int), _frozen("an index made", None, int)
+    __float__ = _frozen("float() (or a function of the math module)", float, float)
+    __complex__ = _frozen("complex()", complex, complex)
+    __lt__, __le__ = _comparison("<"), _comparison("<=")
+    __gt__, __ge__ = _comparison(">"), _comparison(">=")
+    __eq__ = _comparison("==")
+    __ne__ = _comparison("!=")

@@ -1,0 +1,228 @@
+"""A program being captured, together with the numbers of the run that is being watched."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from math import nan
+from threading import get_ident
+from typing import Any
+from weakref import WeakValueDictionary
+
+from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
+from autograd.ir import derive
+from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
+from autograd.ir.builder import Builder
+from autograd.ir.evaluate import Cells, Evaluator
+from autograd.modes import caller, current_recorder
+from autograd.value import Value
+
+COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
+ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
+
+
+class UnrollError(NotImplementedError):
+    """A map cannot be one loop, for the reason in the message; the capture runs its rows one after another."""
+
+
+class Watched(Builder):
+    """A program and the numbers of one run of it, computed when something asks for them.
+
+    What may depend on them: how comparisons come out (`truth`), and whether eager code has a float or a whole number.
+    """
+
+    __slots__ = ("finished", "leaves", "parent", "thread")  # read by the C build
+
+    def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:
+        super().__init__(derive.mapped_rewriters(), derive.FRESH)
+        self.parent = parent
+        self.real_bools = real_bools  # of the root: comparisons are guards at once
+        self.maps = maps  # whether `vmap` and `scan` are loops; or else their steps are computed one after another
+        self.finished = False
+        self.thread = get_ident()
+        self.made_elsewhere: WeakValueDictionary[int, Value] = WeakValueDictionary()  # by id, by threads not traced
+        self.numbers: dict[int, Any] = {}
+        self.given: list[Any] = []  # what every input is in this run, or a function that tells
+        self.leaves: dict[Any, int] = {}  # Values from outside → where they are
+        self.leaf_inputs: list[tuple[Value, int]] = []  # in the order of their inputs
+        self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
+        self.constancy: dict[int, bool] = {}  # whether values depend on no input
+        self.guarded: set[int] = set()
+        self.row = 0  # which row of a map is watched
+        self.taken: dict[int, bool] | None = None  # how comparisons of a row came out, where branches become masks
+        self.unrolled: dict[str, int] = {}  # of the root: why maps were unrolled → how many rows they had
+
+    def input(self, kind: Type = NUMBER, given: Any = nan) -> int:
+        """A new input; `given` is what it is in this run: a number, a list of numbers, or a function that tells."""
+        self.given.append(given)
+        return super().input(kind)
+
+    def body_input(self, kind: Type, role: str, operand: int) -> int:
+        """A new input of a loop's body, which is watched in its first step."""
+        parent = self.parent
+        assert parent is not None
+        if role == "counter":
+            return self.input(kind, 0.0)
+        value = self.input(
+            kind, lambda: parent.value(operand).row(self.row) if role == "element" else parent.value(operand)
+        )
+        if role == "shared":
+            self.hoisted[value] = operand
+        return value
+
+    @property
+    def rows_branch(self) -> bool:
+        """Whether a guard may hold for some rows and not for others; else it unrolls the map."""
+        return self.body_of is None or self.body_of.extent == CALL
+
+    def root(self) -> Watched:
+        """The program around all others: that of the compiled function."""
+        trace = self
+        while trace.parent is not None:
+            trace = trace.parent
+        return trace
+
+    def note_unrolled(self, rows: int, why: str) -> None:
+        """A map becomes as many copies of its row as it has rows."""
+        self.unrolled[why] = self.unrolled.get(why, 0) + rows
+
+    def check_in_use(self) -> None:
+        """Raise if the function that was captured has returned, or another thread runs now."""
+        if self.finished and self.parent is not None:
+            raise TypeError(
+                f"a number of one row is used after its row, at {caller()}: compiled, all rows are computed at once. "
+                "Return it from the mapped function instead of keeping it in a list, a variable or an attribute"
+            )
+        if self.finished:
+            raise TypeError(
+                f"a number traced by one compilation was used in another, or after it, at {caller()}: do not keep "
+                "traced values in globals, lists or attributes; return them from the compiled function instead"
+            )
+        if self.thread != get_ident():
+            raise TypeError(
+                f"a number of a compiled function is used in another thread, at {caller()}: what threads do cannot be "
+                "captured. Compute in the thread that calls the function, or compile what the threads run"
+            )
+
+    def decides_comparisons(self) -> bool:
+        """Whether a comparison must be a real bool, because the code can distinguish a traced one from a bool."""
+        root = self.root()
+        if root.real_bools:
+            return True
+        code = calling_code()
+        root.real_bools = asks_for_real_bools(code)
+        return root.real_bools or indexes_by_comparison(code)
+
+    # ---- the numbers of the run --------------------------------------------------------------------------------
+
+    def value(self, wanted: int) -> Any:
+        """The number (or truth) of a value in this run, computed when something asks for it."""
+        stack = [wanted]
+        while stack:
+            at = stack[-1]
+            instruction = self.code[at]
+            missing = [o for o in instruction.operands if o not in self.numbers]
+            if at in self.numbers or not missing:
+                stack.pop()
+            if at not in self.numbers:
+                if missing:
+                    stack += missing
+                elif instruction.op == "input":
+                    self.numbers[at] = self._given(instruction.data)
+                else:
+                    operands = [self.numbers[o] for o in instruction.operands]
+                    self.numbers[at] = ONE_ROW.instruction(instruction, operands)
+        return self.numbers[wanted]
+
+    def _given(self, number: int) -> Any:
+        """What an input is in this run."""
+        given, kind = self.given[number], self.inputs[number]
+        found = given() if callable(given) else given
+        if isinstance(kind, Array) and isinstance(found, (list, tuple)):
+            found = Cells(list(found), tuple([1 if extent == CALL else int(extent) for extent in kind.shape]))
+        return found
+
+    def needed(self, value: int, known: Container[int]) -> list[int]:
+        """All values that a value depends on, and itself, in order; those that are known, and theirs, are left out."""
+        found: set[int] = set()
+        stack = [value]
+        while stack:
+            at = stack.pop()
+            if at not in known and at not in found:
+                found.add(at)
+                stack += self.code[at].operands
+        return sorted(found)
+
+    def is_constant(self, value: int) -> bool:
+        """Whether a value depends on no input."""
+        for at in self.needed(value, self.constancy):
+            op, operands, _ = self.code[at]
+            self.constancy[at] = op != "input" and all(self.constancy[o] for o in operands)
+        return self.constancy[value]
+
+    def is_count(self, value: int) -> bool:
+        """Whether eager code has an int: comparisons and whole numbers, added up or multiplied."""
+        stack = [value]
+        for at in stack:
+            op, operands, data = self.code[at]
+            if op in COUNTING:
+                stack += operands[1:] if op == "select" else operands
+            elif op != "constant" or not data.is_integer():
+                return False
+        return self.code[value].op != "constant"
+
+    def hoist(self, value: int) -> int | None:
+        """Where the program around has a value that is the same for all rows; None if it is not."""
+        assert self.parent is not None
+        for at in self.needed(value, self.hoisted):
+            op, operands, data = self.code[at]
+            places = tuple([place for o in operands if (place := self.hoisted[o]) is not None])
+            if op == "constant":
+                number = type(data) is float
+                self.hoisted[at] = self.parent.constant(data) if number else self.parent.truth_constant(data)
+            else:  # an input that is not lifted belongs to a row
+                shared = op != "input" and len(places) == len(operands)
+                self.hoisted[at] = self.parent.emit(op, places, data) if shared else None
+        return self.hoisted[value]
+
+    def truth(self, predicate: int) -> bool:
+        """What a comparison comes out as in this run; the program holds only while it does."""
+        self.check_in_use()
+        if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
+            shared = self.hoist(predicate)
+            if shared is not None:
+                return self.parent.truth(shared)
+            if self.taken is None:
+                raise UnrollError(f"the comparison at {caller(source=True)}")
+            return self.taken.setdefault(predicate, bool(self.value(predicate)))
+        outcome = bool(self.value(predicate))
+        if self.code[predicate].op != "constant" and predicate not in self.guarded:
+            self.guarded.add(predicate)
+            self.guards.append(Guard(predicate, outcome, caller(source=True)))
+        return outcome
+
+    def watch(self, row: int) -> None:
+        """Watch another row of a map."""
+        self.row = row
+        self.numbers.clear()
+
+    def holds(self, taken: Mapping[int, bool], row: int) -> bool:
+        """Whether comparisons come out like this in a row."""
+        self.watch(row)
+        return all(bool(self.value(predicate)) == outcome for predicate, outcome in taken.items())
+
+
+def innermost(operands: Sequence[Any]) -> Watched:
+    """The program in which an operation on these operands is written down."""
+    found: Watched | None = None
+    for trace in (*[getattr(operand, "builder", None) for operand in operands], current_recorder()):
+        if isinstance(trace, Watched) and (found is None or _is_inside(trace, found)):
+            found = trace
+    assert found is not None
+    found.check_in_use()
+    return found
+
+
+def _is_inside(trace: Watched, other: Watched) -> bool:
+    while trace is not other and trace.parent is not None:
+        trace = trace.parent
+    return trace is other

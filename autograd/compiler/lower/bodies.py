@@ -1,0 +1,285 @@
+"""Loops in code: what each of them takes and where its results go, and the code of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from autograd.compiler.lower.code import Code
+from autograd.compiler.lower.loops import write_map, write_steps
+from autograd.compiler.lower.module import Module, Place, literal
+from autograd.compiler.lower.rows import Rows, entries, fits_lanes
+from autograd.compiler.lower.sums import Kept, keep_factors
+from autograd.ir.block import CALL, Array, Loop, Program, types_of
+
+
+class Looping(Code):
+    """Code with loops in it."""
+
+    def run_loop(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
+        """Lay out what a loop takes and call it."""
+        shared = [self._shared(o) for o in operands[: loop.shared]]
+        if self.lanes == 1 and fits_lanes(loop):
+            self._map(value, operands, loop, shared)
+        else:
+            self._steps_of(value, operands, loop, shared)
+
+    def _shared(self, o: int) -> Place:
+        """Where the steps of a loop find a value of this program."""
+        if isinstance(self.types[o], Array):
+            return self.pinned(self.array(o))
+        op, operands, data = self.program.code[o]
+        if op == "input" and not (data == 0 and self.counter is not None):
+            return self.where[int(data)]
+        if op == "read" and self.is_free(o):
+            return self.pinned(self.window(operands[0], data, operands[1:]))
+        if op == "item":
+            return self.items[operands[0]][int(data)]
+        place = self.room(())
+        self.make_room()
+        self.store(o, place)
+        return place
+
+    def destination(self, value: int, item: int, row: Sequence[Any]) -> Place:
+        """Where a result of a loop that is an array goes."""
+        return self.room(row)
+
+    def _results(self, value: int, loop: Loop) -> list[Place]:
+        """Where the results of a loop go that are stacked or added up."""
+        types = loop.result_types(types_of(loop.body))
+        places = []
+        for item in range(loop.handed, len(types)):
+            made = types[item]
+            single = not isinstance(made, Array)
+            places.append(self.room(()) if single else self.destination(value, item, made.shape))  # type: ignore[union-attr]
+        return places
+
+    def _steps_of(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
+        """A loop that goes step by step, in all lanes."""
+        if loop.extent == CALL:
+            raise NotImplementedError("a loop over the rows of a call whose steps add to one array")
+        module, room = self.module, self.room
+        carries = [room(()) for _ in range(loop.carries)]
+        for o, place in zip(operands[loop.shared :], carries):
+            self.make_room()
+            self.store(o, place)
+        added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        counter = module.layout.take(8, 8)
+        arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
+        elements = [array.at([counter]) for array in arrays]
+        results = [self.pinned(place) for place in self._results(value, loop)]
+        self.items[value] = [*carries, *added, *results]
+        following = [room(()) for _ in carries]
+        name = module.unique("step")
+        where = [Place("%work", 0), *shared, *carries, *added, *elements]
+        body = StepCode(module, loop, name, self.lanes, where, counter)
+        body.targets = [*following, *added, *results]
+        for kind_, place in zip(loop.kinds, results):
+            if kind_ == "sum":
+                self.write(
+                    f"store {self.type} {literal(0.0, self.lanes)}, ptr {self.pointer(place)}, align {self.width}"
+                )
+        moves = [(a.offset, b.offset) for a, b in zip(following, carries)]
+        chunks = body.lower()
+        self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
+
+    def _map(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
+        """A loop over rows, in lanes."""
+        module, layout, lanes = self.module, self.module.layout, self.module.machine.lanes
+        rows = Rows.of(loop)
+        totals = layout.take(8 * (sum(rows.reduced) + lanes), 64)
+        results = self._results(value, loop)
+        sums = 0
+        for k, kind_ in enumerate(loop.kinds):
+            if kind_ == "sum":
+                results[k] = Place("%work", totals + 8 * sums)
+                sums += 1
+        self.items[value] = results
+        counter = layout.take(8, 8) if rows.counts else None
+        each = [place for kind_, place in zip(loop.kinds, results) if kind_ == "each"]
+        arrays = [self.array(o) for o in operands[loop.shared :]]
+        table = self._table([*arrays, *each], bool(loop.body.guards))
+        kept = keep_factors(loop, rows)
+
+        def write_body(name: str) -> list[str]:
+            where = [Place("%work", 0), *shared, *rows.elements(lanes)]
+            return RowCode(module, loop, name, lanes, where, rows, kept, counter).lower()
+
+        function = write_map(module, rows, write_body, kept, counter)
+        count = self.temporary("load i64, ptr %rows") if loop.extent == CALL else str(loop.extent)
+        where = self.address("%work", totals)
+        self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {where}, ptr %work)")
+
+    def _table(self, places: Sequence[Place], flags: bool) -> str:
+        """The table of a map: for each array its address, and the bytes from row to row and from column to column."""
+        table = self.module.layout.take(entries(len(places)) + 8, 64)
+        for k, place in enumerate(places):
+            self.make_room()
+            where = self.address("%work", table + entries(k))
+            self.write(f"store ptr {self.pointer(place)}, ptr {where}")
+            for position, stride in enumerate(self._row_strides(place), 1):
+                self.write(f"store i64 {stride}, ptr {self.address(where, 8 * position)}")
+        if flags:
+            found = self.temporary(f"load ptr, ptr {self.address('%rows', self.module.flags)}")
+            self.write(f"store ptr {found}, ptr {self.address('%work', table + entries(len(places)))}")
+        return self.address("%work", table)
+
+    def _row_strides(self, place: Place) -> tuple[Any, Any]:
+        if place.given is not None:
+            entry = 8 + entries(place.given)
+            return tuple([self.temporary(f"load i64, ptr {self.address('%rows', entry + 8 * k)}") for k in (1, 2)])  # type: ignore[return-value]
+        return place.strides[0], place.strides[-1] if len(place.strides) > 1 else 8
+
+    def add_by_loop(self, target: Place, source: Place, shape: Sequence[int]) -> None:
+        """Add a large array to a part of another, element by element."""
+        counters = [self.module.layout.take(8, 8) for _ in shape]
+        inside = AddCode(self.module, Program(), self.module.unique("add"), self.lanes, ())
+        far, near = self.pinned(target), self.pinned(source)
+        inside.moved = far.at(counters), near.at(counters)
+        chunks = inside.lower()
+        for counter, extent in reversed(list(zip(counters, shape))):
+            chunks = [write_steps(self.module, chunks, str(extent), counter, False, ())]
+        self.call(chunks[0])
+
+
+class AddCode(Looping):
+    """The step of an addition of arrays: adds one element."""
+
+    moved: tuple[Place, Place]
+
+    def end(self) -> None:
+        """Add the element."""
+        far, near = self.moved
+        self.add(far, self._number_at(near))
+
+
+class StepCode(Looping):
+    """The body of a loop that goes step by step; `targets` are where its outputs go."""
+
+    targets: list[Place]
+
+    def __init__(self, module: Module, loop: Loop, name: str, lanes: int, where: Sequence[Place], counter: int) -> None:
+        self.loop = loop
+        super().__init__(module, loop.body, name, lanes, where)
+        self.counter = counter
+
+    def _is_accumulator(self, number: int) -> bool:
+        first = self.loop.first_carry + self.loop.carries
+        return first <= number < self.loop.first_element
+
+    def end(self) -> None:
+        """Store the carries, stack and sum up the other outputs."""
+        loop, counter = self.loop, self.counter
+        assert counter is not None
+        kinds = ["hand"] * loop.carries + ["accumulator"] * loop.accumulators + list(loop.kinds)
+        for kind_, o, target in zip(kinds, self.program.outputs, self.targets):
+            self.make_room()
+            if kind_ == "hand":
+                self.store(o, target)
+            elif kind_ == "sum":
+                self.add(target, self.get(o))
+            elif kind_ == "each" and isinstance(self.types[o], Array):
+                self.copy_array(o, target.at([counter]))
+            elif kind_ == "each":
+                self.store(o, target.at([counter]))
+
+    def lasting(self) -> Sequence[int]:
+        """All outputs are stored at the end."""
+        return self.program.outputs
+
+
+class RowCode(Looping):
+    """The body of a map, in lanes: its rows come from a stage and go to one."""
+
+    def __init__(
+        self,
+        module: Module,
+        loop: Loop,
+        name: str,
+        lanes: int,
+        where: Sequence[Place],
+        rows: Rows,
+        kept: Kept | None,
+        counter: int | None,
+    ) -> None:
+        super().__init__(module, loop.body, name, lanes, where)
+        self.loop, self.rows, self.kept, self.counter = loop, rows, kept, counter
+        self.unneeded = kept.unneeded if kept else set()
+
+    def _steps(self) -> str:
+        return f"<{', '.join([f'double {literal(float(k), 1)}' for k in range(self.lanes)])}>"
+
+    def prepare(self) -> None:
+        """Decide when each output is stored."""
+        self.ends_in_memory = not self.program.guards
+        self.early: dict[int, list[Place]] = {}
+        self.sums: dict[int, list[Place]] = {}
+        self.left: list[tuple[int, Place]] = []  # arrays still to be stored
+        for output, o in enumerate(self.program.outputs) if not self.program.guards else ():
+            place = self.rows.target(output, self.lanes)
+            if self.loop.kinds[output] == "sum":
+                if self.kept is None:
+                    self.sums.setdefault(o, []).append(place)
+            elif early := self.store_early(o, place):
+                for value, places in early.items():
+                    self.early[value] = [*self.early.get(value, []), *places]
+            else:
+                self.left.append((o, place))
+
+    def computed(self, value: int) -> None:
+        """Store and add up outputs, and keep factors, as soon as they are there."""
+        for place in self.early.pop(value, ()):
+            self.store(value, place)
+        for place in self.sums.pop(value, ()):
+            self.add(place, self.get(value))
+        if self.kept and value in self.kept.new:
+            self._keep(value)
+
+    def _keep(self, value: int) -> None:
+        assert self.kept is not None
+        self.store(value, Place("%sums", self.width * self.kept.new[value], (), True))
+
+    def lasting(self) -> Sequence[int]:
+        """Sums of rows that may yet fail a guard wait, and arrays are stored at the end."""
+        if self.program.guards:
+            return [*self.program.outputs, *[g.value for g in self.program.guards]]
+        free = [value for value in (*self.early, *self.sums) if self.is_free(value)]
+        return [*free, *[value for value, _ in self.left]]
+
+    def end(self) -> None:
+        """Write what is left: of a body with guards, which lanes are valid, and all outputs."""
+        for value in [*self.early, *self.sums]:
+            self.make_room()
+            self.computed(value)
+        for value, place in self.left:
+            self.make_room()
+            self.copy_array(value, place)
+        for value in self.kept.new if self.kept else ():
+            if self.is_free(value):
+                self._keep(value)
+        if not self.program.guards:
+            return
+        self.ok = literal(True, self.lanes)
+        for guard in self.program.guards:
+            holds = self.get(guard.value)
+            if not guard.expected:
+                holds = self.temporary(f"xor {self.bit} {holds}, {literal(True, self.lanes)}")
+            self.ok = self.temporary(f"and {self.bit} {self.ok}, {holds}")
+        place = Place("%outputs", self.rows.results * self.width, (), True)
+        self.write(f"store {self.type} {self.as_number(self.ok)}, ptr {self.pointer(place)}, align {self.width}")
+        for output, value in enumerate(self.program.outputs):
+            self._output(output, value)
+
+    def _output(self, output: int, value: int) -> None:
+        place = self.rows.target(output, self.lanes)
+        if self.loop.kinds[output] == "each":
+            if isinstance(self.types[value], Array):
+                self.copy_array(value, place)
+            else:
+                self.store(value, place)
+            return
+        name = self.get(value)
+        if self.program.guards:
+            zero = literal(0.0, self.lanes)
+            name = self.temporary(f"select {self.bit} {self.ok}, {self.type} {name}, {self.type} {zero}")
+        self.add(place, name)
