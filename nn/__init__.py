@@ -1,5 +1,14 @@
 """Small neural networks on scalar Values: neurons, layers, MLP, losses and optimisers."""
 
+import autograd
+
+if not hasattr(autograd, "Value"):
+    raise ImportError(
+        "nn needs scalar-autograd, and `import autograd` gives another package of that name (HIPS autograd), from "
+        f"{autograd.__path__[0]}. The two cannot share an environment: run `pip uninstall autograd` and install "
+        "scalar-autograd again, or give each an environment of its own."
+    )
+
 from nn.layers import MLP, Layer, Neuron
 from nn.losses import (
     binary_cross_entropy_with_logits,

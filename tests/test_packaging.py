@@ -147,6 +147,19 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
     assert expected == {name for name in in_wheel - built if ".dist-info/" not in name}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
 
+    distributions = [str(path) for path in (tmp_path / "dist").iterdir()]
+    assert run_python("-m", "twine", "check", "--strict", *distributions).count("PASSED") == 2
+    installed = tmp_path / "installed"
+    pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(installed)]
+    run_python(*pip, str(wheel))
+    program = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "import autograd, nn\n"
+        "x = autograd.Value(3.0, label='x'); y = x * x; y.backward()\n"
+        "print(autograd.__file__, x.grad, autograd.view.explain(y, x))"
+    )
+    assert run_python("-I", "-S", "-c", program).startswith(f"{installed / 'autograd' / '__init__.py'} 6.0 ∂v1/∂x = 6,")
+
 
 @pytest.mark.parametrize("compiler", [None, "/no/compiler/here"])
 def test_the_c_build_is_optional(compiler, tmp_path):
