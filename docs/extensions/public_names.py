@@ -110,8 +110,23 @@ class Name(PyXRefRole):
         return title, target if re.fullmatch(r"[\w.]+", target) else " "
 
 
+def keep_formulas(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Keep indented formulas line by line, and |x| as it is written: in reStructuredText it would be a substitution."""
+    found: list[str] = []
+    formulas = False
+    for line in lines:
+        if not formulas and re.match(r"    +(y = |∂y/∂)", line) and not (found and found[-1].strip()):
+            found += ["::", ""]
+            formulas = True
+        formulas = formulas and (not line.strip() or line.startswith("    "))
+        plain = formulas or line.lstrip().startswith((">>>", "..."))
+        found.append(line if plain else re.sub(r"(?<![`\\\w|])\|(?=\w+\|)", r"\|", line))
+    lines[:] = found
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Write the pages before Sphinx looks for them."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-process-docstring", keep_formulas)
     app.add_role_to_domain("py", "name", Name())
     return {"parallel_read_safe": True, "parallel_write_safe": True}
