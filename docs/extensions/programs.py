@@ -1,8 +1,8 @@
-"""Programs on pages: the directive `run` shows code, and what it makes.
+"""Programs on pages: directives that show code, and what it makes.
 
-A page has three kinds of code. A plain fence is text; the tests run it. ``{run}`` is also run when the site is built,
-and shows the viewer of a Value, or a link that opens the code in the playground. ``{gallery}`` runs the scripts of a
-folder and shows their pictures.
+A plain fence is text; the tests run it. ``{playground}`` is a program for the playground, with a link that opens it
+there. ``{run}`` is also run when the site is built, and shows the viewer of a Value. ``{gallery}`` runs the scripts of
+a folder and shows their pictures.
 """
 
 from __future__ import annotations
@@ -44,10 +44,32 @@ def run(code: str, name: str, where: str) -> Value:
     return found
 
 
-class Run(SphinxDirective):
-    """Code that is run: ``:flow: y`` shows the viewer of y, ``:try:`` a link to the playground."""
+class Playground(SphinxDirective):
+    """A program for the playground, with a link that opens it there."""
 
     has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Show the code and the link."""
+        code = "\n".join(self.content)
+        block = nodes.literal_block(code, code, language="python")
+        self.set_source_info(block)
+        return [block, self._link(code)]
+
+    @property
+    def _root(self) -> str:
+        """From this page to the top of the site."""
+        return "../" * self.env.docname.count("/")
+
+    def _link(self, code: str) -> nodes.Node:
+        address = f"{self._root}playground/index.html{playground_link(code)}"
+        link = f'<p class="try"><a href="{html.escape(address)}">Open in the playground</a></p>'
+        return nodes.raw("", link, format="html")
+
+
+class Run(Playground):
+    """Code that is run: ``:flow: y`` shows the viewer of y, ``:try:`` a link to the playground."""
+
     option_spec: ClassVar = {
         "flow": directives.unchanged_required,
         "try": directives.flag,
@@ -67,15 +89,6 @@ class Run(SphinxDirective):
             shown.append(self._viewer(code))
         return shown
 
-    @property
-    def _root(self) -> str:
-        return "../" * self.env.docname.count("/")
-
-    def _link(self, code: str) -> nodes.Node:
-        address = f"{self._root}playground/index.html{playground_link(code)}"
-        link = f'<p class="try"><a href="{html.escape(address)}">Open in the playground</a></p>'
-        return nodes.raw("", link, format="html")
-
     def _viewer(self, code: str) -> nodes.Node:
         where = f"{self.env.doc2path(self.env.docname)}:{self.lineno}"
         shown = flow(run(code, self.options["flow"], where), check="check" in self.options)
@@ -93,10 +106,8 @@ class Run(SphinxDirective):
         return nodes.raw("", frame, format="html")
 
 
-class Gallery(SphinxDirective):
+class Gallery(Playground):
     """The pictures that scripts make, each with its title, its text and its script."""
-
-    has_content = True
 
     def run(self) -> list[nodes.Node]:
         """Run each script in a folder of its own, and show what it wrote."""
@@ -106,14 +117,14 @@ class Gallery(SphinxDirective):
             script = here / f"{name}.py"
             self.env.note_dependency(str(script))
             picture = self._picture(script)
-            place = name.replace("_", "-")
+            place = f"picture-{name}".replace("_", "-")
             title, text, code = describe(script)
             thumbnails.append(
                 f'<a href="#{place}"><img loading="lazy" src="{self._root}{picture}" alt="">'
                 f"<span>{html.escape(title)}</span></a>"
             )
             lines += [
-                f"({name})=", f"## {title}", "", text, "",
+                f"({place})=", f"## {title}", "", text, "",
                 "```{raw} html",
                 f'<img class="large" loading="lazy" src="{self._root}{picture}" alt="{html.escape(title)}">',
                 "```", "",
@@ -121,10 +132,6 @@ class Gallery(SphinxDirective):
             ]  # fmt: skip  # lines of MyST
         grid = nodes.raw("", f'<div class="gallery">{"".join(thumbnails)}</div>', format="html")
         return [grid, *self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)]
-
-    @property
-    def _root(self) -> str:
-        return "../" * self.env.docname.count("/")
 
     def _picture(self, script: Path) -> str:
         """Run a script; the address of its picture within the site."""
@@ -150,6 +157,7 @@ def describe(script: Path) -> tuple[str, str, str]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
+    app.add_directive("playground", Playground)
     app.add_directive("run", Run)
     app.add_directive("gallery", Gallery)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
