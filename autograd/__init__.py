@@ -32,6 +32,7 @@ What you may want first:
 
 from typing import TYPE_CHECKING, Any
 
+from autograd import implicit, linalg, special
 from autograd.calls import checkpoint
 from autograd.clash import warn_of_other_package
 from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
@@ -53,6 +54,7 @@ from autograd.transforms import (
 from autograd.value import Value
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from autograd import compiler as compiler
     from autograd import ir as ir
     from autograd import math as math
@@ -60,15 +62,20 @@ if TYPE_CHECKING:
     from autograd import testing as testing
     from autograd import tree as tree
     from autograd import view as view
+=======
+    from autograd.adoption import AdoptionError, adopt
+>>>>>>> main
     from autograd.compiler import ChangedMeanwhileError, TooManyPathsError, compile_graph, jit
 
 __all__ = [
+    "AdoptionError",
     "AnomalyError",
     "ChangedMeanwhileError",
     "Message",
     "Rule",
     "TooManyPathsError",
     "Value",
+    "adopt",
     "backend",
     "backward",
     "checkpoint",
@@ -78,24 +85,35 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "implicit",
     "jacobian",
     "jit",
     "jvp",
+    "linalg",
     "no_grad",
     "record_sources",
     "record_sweep",
     "scan",
+    "special",
     "topological_order",
     "value_and_grad",
     "vjp",
     "vmap",
 ]
+<<<<<<< HEAD
 COMPILER = ("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit")  # what the compiler provides
 MODULES = ("compiler", "ir", "math", "rules", "testing", "tree", "view")  # what `import autograd` alone gives, lazily
+=======
+LATER = {  # what is loaded when it is first asked for, and from where
+    **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),
+    **dict.fromkeys(("AdoptionError", "adopt"), "autograd.adoption"),
+}
+>>>>>>> main
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
+<<<<<<< HEAD
     """Load the compiler, or a module, when it is first asked for."""
     if name not in COMPILER and name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -104,6 +122,14 @@ def __getattr__(name: str) -> Any:
     if name in MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     found = globals()[name] = getattr(importlib.import_module("autograd.compiler"), name)
+=======
+    """Load the compiler, or `adopt`, when it is first asked for."""
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    found = globals()[name] = getattr(importlib.import_module(LATER[name]), name)
+>>>>>>> main
     return found
 
 

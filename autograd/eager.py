@@ -30,6 +30,10 @@ class Graph:
         """The node itself."""
         return node
 
+    def now(self, node: Value) -> float:
+        """Its number."""
+        return node.data
+
     def refuse(self, what: str) -> None:
         """Nothing is refused: each operation runs when Python comes to it."""
 

@@ -76,6 +76,9 @@ class Recorder(Protocol):
     def read(self, node: Any) -> Any:
         """What answers in place of a node whose number is read: itself, or what stands for it in a program."""
 
+    def now(self, node: Any) -> float:
+        """The number that a node has in this run; what is decided by it must be guarded by comparisons."""
+
     def refuse(self, what: str) -> None:
         """Raise if a side effect is not possible now; a program has none, for they would run at capture only."""
 

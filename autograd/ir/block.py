@@ -77,6 +77,12 @@ class Window(NamedTuple):
     steps: tuple[int, ...] = ()
 
 
+class Used(Window):
+    """The window of an `add_at` all of whose elements are read afterwards."""
+
+    __slots__ = ()
+
+
 def whole(kind: Array) -> Window:
     """All of an array."""
     return Window(kind.shape, 0, kind.strides())

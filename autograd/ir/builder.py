@@ -65,6 +65,7 @@ class Builder:
         self.known: dict[Any, int] = {}
         self.constants: dict[float | str, int] = {}
         self.guards: list[Guard] = []
+        self.moved: dict[int, int] = {}  # values of flat code → where loops compute them: see `rolling`
         self.body_of: LoopBuilder | None = None  # that of which this is the body
 
     def emit(self, op: str, operands: tuple[int, ...] = (), data: Any = None) -> int:
@@ -198,9 +199,27 @@ class Builder:
         """In its `with` block, derivatives that users wrote belong to this program."""
         return nullcontext()
 
+    def where(self, value: int, before: int | None = None) -> int:
+        """Where a value is computed by loops, as far as an instruction after them uses it; else where it was."""
+        while value in self.moved and (before is None or self.moved[value] < before):
+            value = self.moved[value]
+        return value
+
+    def settled(self) -> list[Instruction]:
+        """The code in which what was rolled is used from then on, so that flat copies of it are dead."""
+        if not self.moved:
+            return self.code
+        code = list(self.code)
+        moved, first = self.moved, min(self.moved.values())
+        for at in range(first, len(code)):
+            op, operands, data = code[at]
+            if not moved.keys().isdisjoint(operands):
+                code[at] = Instruction(op, tuple([self.where(o, at) for o in operands]), data)
+        return code
+
     def program(self, outputs: Sequence[int]) -> Program:
         """The program that has been built."""
-        return Program(self.code, list(outputs), tuple(self.inputs), self.guards)
+        return Program(self.settled(), [self.where(o) for o in outputs], tuple(self.inputs), self.guards)
 
 
 class LoopBuilder:
@@ -256,8 +275,8 @@ class LoopBuilder:
         given = [*roles["shared"], *roles["carry"], *roles["accumulator"], *roles["element"]]
         order = [0, *[number for _, number in given]]
         inner = self.inner
-        outputs = [*handed, *[value for value, _ in outs]]
-        body = Program(with_inputs(inner.code, order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards)
+        outputs = [inner.where(value) for value in (*handed, *[value for value, _ in outs])]
+        body = Program(with_inputs(inner.settled(), order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards)
         kinds = tuple([kind for _, kind in outs])
         sizes = len(roles["shared"]), len(roles["carry"]), len(roles["accumulator"])
         loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored)

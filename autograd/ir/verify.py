@@ -122,8 +122,10 @@ class _Verifier:
 
     def _check_there(self, what: str, value: int) -> None:
         if isinstance(self.types[value], Array) and self.root[value] in self.gone:
-            taker = self.gone[self.root[value]]
-            if value < taker:
+            taker, op = self.gone[self.root[value]], self.program.code[value].op
+            # An element of an accumulator is final when it is read, so a part of it stays what it was.
+            final = op == "read" and self.program.code[self.root[value]].op == "input"
+            if value < taker and not final:
                 raise InvalidProgramError(f"{what} is an array that v{taker} has changed")
 
     def take(self, at: int, array: int) -> None:
@@ -209,7 +211,6 @@ class _Verifier:
                 root.op == "input" and root.data == loop.first_carry + k,
                 f"accumulator {k} is another array after a step",
             )
-        self._check_only_added(body, inside, range(first, loop.first_element))
         for kind, o in zip(loop.kinds, body.outputs[loop.handed :]):
             self.demand(kind in ("each", "sum"), f"a result cannot be of the kind {kind!r}")
             self.demand(kind == "each" or types[o] == NUMBER, f"only numbers are added up, not {types[o]}")
@@ -217,16 +218,6 @@ class _Verifier:
         for k in range(loop.shared + loop.carries, loop.shared + loop.handed):
             self.take(at, instruction.operands[k])
         self.results[at] = loop.result_types(types)
-
-    def _check_only_added(self, body: Program, inside: _Verifier, numbers: range) -> None:
-        """Accumulators are added to and handed on: no step depends on what others added."""
-        roots = {at for at, i in enumerate(body.code) if i.op == "input" and i.data in numbers}
-        for at, (op, operands, data) in enumerate(body.code):
-            for k, o in enumerate(operands):
-                if not isinstance(inside.types[o], Array) or inside.root[o] not in roots:
-                    continue
-                handed = op == "loop" and data.shared + data.carries <= k < data.shared + data.handed
-                self.demand((op == "add_at" and k == 0) or handed, f"its body reads an accumulator in v{at}")
 
 
 def _said(types: Sequence[Type]) -> str:

@@ -70,6 +70,12 @@ class Trace(Watched):
         """The tracer of a Value that is not traced: its number may be another at the next call."""
         return self.wrap(self.place(node))
 
+    def now(self, node: Value) -> float:
+        """The number of a node, traced or not, in the run that is being watched."""
+        traced = node if isinstance(node, Traced) else self.read(node)
+        traced.builder.check_in_use()
+        return float(traced.builder.value(traced.index))
+
     def refuse(self, what: str) -> NoReturn:
         """Refuse side effects during capture: they would run once, not at every call."""
         raise TypeError(

@@ -154,6 +154,7 @@ class Traced(Value):
     __int__, __index__ = _frozen("int()", int, int), _frozen("an index made", None, int)
     __float__ = _frozen("float() (or a function of the math module)", float, float)
     __complex__ = _frozen("complex()", complex, complex)
+    as_integer_ratio = _frozen("as_integer_ratio()", float.as_integer_ratio)
     __lt__, __le__ = _comparison("<"), _comparison("<=")
     __gt__, __ge__ = _comparison(">"), _comparison(">=")
     __eq__ = _comparison("==")

@@ -170,21 +170,36 @@ class Looping(Code):
             if kind_ == "sum":
                 results[k] = Place("%work", totals + 8 * sums)
                 sums += 1
-        self.items[value] = results
+        added = [self.array(o) for o in operands[loop.shared : loop.shared + loop.handed]]
+        self.items[value] = [*added, *results]
         counter = layout.take(8, 8) if rows.counts else None
         each = [place for kind_, place in zip(loop.kinds, results) if kind_ == "each"]
-        arrays = [self.array(o) for o in operands[loop.shared :]]
+        arrays = [self.array(o) for o in operands[loop.shared + loop.handed :]]
         table = self._table([*arrays, *each], bool(loop.body.guards))
         kept = keep_factors(loop, rows)
 
-        def write_body(name: str) -> list[str]:
-            where = [Place("%work", 0), *shared, *rows.elements(lanes)]
-            return RowCode(module, loop, name, lanes, where, rows, kept, counter).lower()
+        def write_body(name: str, start: int) -> list[str]:
+            after = start + 8 * lanes * rows.vectors if rows.guards else start
+            where = [Place("%work", 0), *shared, *rows.sums(after, lanes), *rows.elements(lanes)]
+            code = RowCode(module, loop, name, lanes, where, rows, kept, counter)
+            code.totals = rows.sums(start, lanes)
+            return code.lower()
 
-        function = write_map(module, rows, write_body, kept, counter)
+        function, start = write_map(module, rows, write_body, kept, counter)
         count = self.temporary("load i64, ptr %rows") if loop.extent == CALL else str(loop.extent)
         where = self.address("%work", totals)
         self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {where}, ptr %work)")
+        for source, target, shape in zip(rows.sums(start, lanes), added, rows.added):
+            self._add_totals(source, target, shape)
+
+    def _add_totals(self, source: Place, target: Place, shape: tuple[int, ...]) -> None:
+        """Add what the lanes have added up to the array for which they did."""
+        given = _view("%source", Array(shape), source)._replace(lane=0), _view("%target", Array(shape), target)
+        whole = ("totals", given)
+        if whole not in self.module.nests:
+            text = Nest(self.module, 1).write_totals(*given)
+            self._add_nest(whole, ["ptr %source", "ptr %target"], text)
+        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}"])
 
     def _table(self, places: Sequence[Place], flags: bool) -> str:
         """The table of a map: for each array its address, and the bytes from row to row and from column to column."""
@@ -281,9 +296,14 @@ class RowCode(Looping):
         kept: Kept | None,
         counter: int | None,
     ) -> None:
+        self.loop = loop
         super().__init__(module, loop.body, name, lanes, where)
-        self.loop, self.rows, self.kept, self.counter = loop, rows, kept, counter
+        self.rows, self.kept, self.counter = rows, kept, counter
+        self.totals: list[Place] = []  # what rows that fail no guard have added to arrays
         self.unneeded = kept.unneeded if kept else set()
+
+    def _is_accumulator(self, number: int) -> bool:
+        return self.loop.first_carry <= number < self.loop.first_element
 
     def _steps(self) -> str:
         return f"<{', '.join([f'double {literal(float(k), 1)}' for k in range(self.lanes)])}>"
@@ -294,7 +314,8 @@ class RowCode(Looping):
         self.early: dict[int, list[Place]] = {}
         self.sums: dict[int, list[Place]] = {}
         self.left: list[tuple[int, Place]] = []  # arrays still to be stored
-        for output, o in enumerate(self.program.outputs) if not self.program.guards else ():
+        outputs = self.program.outputs[self.loop.handed :]
+        for output, o in enumerate(outputs) if not self.program.guards else ():
             place = self.rows.target(output, self.lanes)
             if self.loop.kinds[output] == "sum":
                 if self.kept is None:
@@ -346,8 +367,21 @@ class RowCode(Looping):
             self.ok = self.temporary(f"and {self.bit} {self.ok}, {holds}")
         place = Place("%outputs", self.rows.results * self.width, (), True)
         self.write(f"store {self.type} {self.as_number(self.ok)}, ptr {self.pointer(place)}, align {self.width}")
-        for output, value in enumerate(self.program.outputs):
+        for target, value in zip(self.totals, self.program.outputs):
+            self._add_chosen(self.array(value), target, self.shape(value))
+        for output, value in enumerate(self.program.outputs[self.loop.handed :]):
             self._output(output, value)
+
+    def _add_chosen(self, source: Place, target: Place, shape: Sequence[int]) -> None:
+        """Add what the rows of this block have added to an array, where they fail no guard."""
+        made = Array(tuple(shape))
+        given = _view("%source", made, source), _view("%target", made, target)
+        whole = ("chosen", self.lanes, given)
+        if whole not in self.module.nests:
+            text = Nest(self.module, self.lanes).write_chosen(*given)
+            self._add_nest(whole, ["ptr %source", "ptr %target", f"{self.type} %ok"], text)
+        numbers = f"{self.type} {self.as_number(self.ok)}"
+        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}", numbers])
 
     def _output(self, output: int, value: int) -> None:
         place = self.rows.target(output, self.lanes)

@@ -72,7 +72,7 @@ class Code(Values):
             return {output: [place]}
         found: dict[int, list[Place]] = {}
         if output in self.virtual:
-            elements = self.elements(place, self._shape(output))
+            elements = self.elements(place, self.shape(output))
             for o, element in zip(self.program.code[output].operands, elements):
                 found.setdefault(o, []).append(element)
         return found

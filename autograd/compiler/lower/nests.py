@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM, Expressions
+from autograd.compiler.lower.loops import transposed
 from autograd.compiler.lower.module import Module, kind, literal
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.values import UNROLLED
 from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Window, types_of
 
+SHORT, SQUARE = 24, 4  # instructions of a step, and steps, that go by squares
 LOAD, STRIDED, DIVIDE, CALL, STEP, HANDED = 1, 1.5, 8, 30, 2, 4  # what they cost, in additions
 
 
@@ -90,6 +92,33 @@ class Nest(Expressions):
             self.copy(source, target)
         else:
             self.add_array(source, target)
+        return self._text()
+
+    def write_totals(self, source: View, target: View) -> str:
+        """The text of a function that adds up the lanes of an array and adds the sums to another array."""
+        lanes = self.module.machine.lanes
+
+        def add(pair: Sequence[View]) -> None:
+            self._width(lanes)
+            name = self.temporary(f"load {self.type}, ptr {pair[0].pointer}, align 8")
+            self._width(1)
+            self.add_to(self._total(name), pair[1])
+
+        self.elementwise([source, target], add)
+        return self._text()
+
+    def write_chosen(self, source: View, target: View) -> str:
+        """The text of a function that adds an array to another in the lanes where %ok is not 0, and clears it."""
+        zero = literal(0.0, self.lanes)
+        chosen = self.temporary(f"fcmp une {self.type} %ok, {zero}")
+
+        def add(pair: Sequence[View]) -> None:
+            name = self.name(self.load(pair[0]))
+            name = self.temporary(f"select {self.bit} {chosen}, {self.type} {name}, {self.type} {zero}")
+            self.add_to(Number(name, True), pair[1])
+            self.store(Number("", constant=0.0), pair[0])
+
+        self.elementwise([source, target], add)
         return self._text()
 
     def _text(self) -> str:
@@ -199,12 +228,7 @@ class Nest(Expressions):
             return Number(self.temporary(f"load double, ptr {view.pointer}, align 8"))
         if view.lane == 8 and not view.offsets:
             self._spend(LOAD)
-            if self.valid == self.lanes:
-                return Number(self.temporary(f"load {self.type}, ptr {view.pointer}, align 8"), True)
-            symbol = f"llvm.masked.load.v{self.lanes}f64.p0"
-            self.module.declarations[symbol] = f"declare {self.type} @{symbol}(ptr, i32, {self.bit}, {self.type})"
-            given = f"ptr {view.pointer}, i32 8, {self.bit} {self._mask()}, {self.type} zeroinitializer"
-            return Number(self.temporary(f"call {self.type} @{symbol}({given})"), True)
+            return Number(self._load_first(view.pointer, self.valid), True)
         self._spend(STRIDED * self.lanes)
         name = "zeroinitializer"
         for lane in range(self.valid):
@@ -212,8 +236,17 @@ class Nest(Expressions):
             name = self.temporary(f"insertelement {self.type} {name}, double {single}, i64 {lane}")
         return Number(name, True)
 
-    def _mask(self) -> str:
-        return f"<{', '.join(['i1 ' + str(k < self.valid).lower() for k in range(self.lanes)])}>"
+    def _load_first(self, where: str, count: int) -> str:
+        """A vector of which the first numbers are loaded; the others are 0."""
+        if count == self.lanes:
+            return self.temporary(f"load {self.type}, ptr {where}, align 8")
+        symbol = f"llvm.masked.load.v{self.lanes}f64.p0"
+        self.module.declarations[symbol] = f"declare {self.type} @{symbol}(ptr, i32, {self.bit}, {self.type})"
+        given = f"ptr {where}, i32 8, {self.bit} {self._mask(count)}, {self.type} zeroinitializer"
+        return self.temporary(f"call {self.type} @{symbol}({given})")
+
+    def _mask(self, count: int) -> str:
+        return f"<{', '.join(['i1 ' + str(k < count).lower() for k in range(self.lanes)])}>"
 
     def store(self, x: Number, view: View) -> None:
         """Store a number: in each lane that counts."""
@@ -228,7 +261,8 @@ class Nest(Expressions):
                 return
             symbol = f"llvm.masked.store.v{self.lanes}f64.p0"
             self.module.declarations[symbol] = f"declare void @{symbol}({self.type}, ptr, i32, {self.bit})"
-            self.write(f"call void @{symbol}({self.type} {name}, ptr {view.pointer}, i32 8, {self.bit} {self._mask()})")
+            mask = self._mask(self.valid)
+            self.write(f"call void @{symbol}({self.type} {name}, ptr {view.pointer}, i32 8, {self.bit} {mask})")
         else:
             self._lane_by_lane_at(view, lambda single, where: single, self.name(x))
 
@@ -361,13 +395,21 @@ class Nest(Expressions):
         carries = [self.name(self.number(x)) for x in operands[first:last]]
         sums = [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
 
-        def step(i: str, names: list[str]) -> list[str]:
+        def step(index: Index, names: list[str], elements: Sequence[Operand]) -> list[str]:
             handed = [Number(name, wide) for name in names[: loop.carries]]
-            given = [*operands[:first], *handed, *operands[last:]]
-            after, added = self._step(loop, Index(i), given, targets)
+            given = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *elements]
+            after, added = self._step(loop, index, given, targets)
             return [*[self.name(x) for x in after], *self._added(names[loop.carries :], added)]
 
-        names = self._counted(int(loop.extent), 1, loop.backwards, [*carries, *sums], step)
+        arrays = [x for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        if wide and any(map(_is_turned, arrays)) and len(loop.body.code) <= SHORT and int(loop.extent) >= SQUARE:
+            names = self._by_squares(loop, arrays, [*carries, *sums], step)
+        else:
+
+            def single(i: str, names: list[str]) -> list[str]:
+                return step(Index(i), names, [self.at(x, Index(i)) for x in arrays])
+
+            names = self._counted(int(loop.extent), 1, loop.backwards, [*carries, *sums], single)
         numbers = [Number(name, wide) for name in names]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
@@ -377,12 +419,64 @@ class Nest(Expressions):
         sums = [literal(0.0, lanes) for kind_ in loop.kinds if kind_ == "sum"]
         operands = [self.number(x) if isinstance(x, View) and not x.shape else x for x in operands]
 
+        count = loop.shared + loop.handed
+        arrays = [x for x in operands[count:] if isinstance(x, View)]
+
         def block(index: Index, names: list[str]) -> list[str]:
-            _, added = self._step(loop, index, operands, targets)
+            given = [*operands[:count], *[self.at(x, index) for x in arrays]]
+            _, added = self._step(loop, index, given, targets)
             return self._added(names, added)
 
         names = self._blocks(int(loop.extent), sums, block)
         return self._results(loop, operands, targets, [], [self._total(name) for name in names])
+
+    def _by_squares(
+        self, loop: Loop, arrays: Sequence[View], given: Sequence[str], step: Callable[..., list[str]]
+    ) -> list[str]:
+        """Steps whose elements are neighbours in memory, in each lane: as many are loaded at once as there are lanes.
+
+        The square of numbers is transposed in registers.
+        """
+        lanes = self.lanes
+        full, rest = divmod(int(loop.extent), lanes)
+
+        def block(base: str, names: list[str], count: int = lanes) -> list[str]:
+            squares = {k: self._square(x, base, count) for k, x in enumerate(arrays) if _is_turned(x)}
+            for t in reversed(range(count)) if loop.backwards else range(count):
+                index = Index(self._plus(base, t))
+                elements = [
+                    Number(squares[k][t], True) if k in squares else self.at(x, index) for k, x in enumerate(arrays)
+                ]
+                names = step(index, names, elements)
+            return names
+
+        names = list(given)
+        if rest and loop.backwards:
+            names = block(str(full * lanes), names, rest)
+        names = self._counted(full, lanes, loop.backwards, names, block)
+        if rest and not loop.backwards:
+            names = block(str(full * lanes), names, rest)
+        return names
+
+    def _plus(self, base: str, more: int) -> str:
+        """A whole number and a constant."""
+        if base.isdigit():
+            return str(int(base) + more)
+        return self.temporary(f"add nsw i64 {base}, {more}") if more else base
+
+    def _square(self, view: View, base: str, count: int) -> list[str]:
+        """The elements `base` to `base + count` of an array in each lane: a vector for each."""
+        lanes, names = self.lanes, []
+        for lane in range(self.valid):
+            where = self._moved(self.address(view.pointer, lane * view.lane), base, 8)
+            names.append(self._load_first(where, count))
+        names += ["zeroinitializer"] * (lanes - self.valid)
+        self._spend(lanes + lanes * (lanes.bit_length() - 1))
+        self.temporaries += 1
+        lines, names = transposed(lanes, names, f"s{self.temporaries}.")
+        for line in lines:
+            self.write(line)
+        return names
 
     def _added(self, before: Sequence[str], added: Sequence[Number]) -> list[str]:
         """Sums after a step; lanes that do not count add nothing."""
@@ -390,7 +484,7 @@ class Nest(Expressions):
         names = [self.name(x) for x in added]
         if self.lanes > 1 and self.valid < self.lanes:
             zero = literal(0.0, self.lanes)
-            choices = [f"{self.bit} {self._mask()}, {self.type} {name}, {self.type} {zero}" for name in names]
+            choices = [f"{self.bit} {self._mask(self.valid)}, {self.type} {name}, {self.type} {zero}" for name in names]
             names = [self.temporary(f"select {choice}") for choice in choices]
         flags = self.module.machine.flags
         return [self.temporary(f"fadd {flags}{self.type} {x}, {y}") for x, y in zip(before, names)]
@@ -428,16 +522,15 @@ class Nest(Expressions):
     def _step(
         self, loop: Loop, index: Index, operands: Sequence[Operand], targets: Sequence[View | None]
     ) -> tuple[list[Number], list[Number]]:
-        """Write one step: the carries after it, and what is added to the sums."""
-        body, count = loop.body, loop.shared + loop.handed
-        arrays = [self.at(x, index) for x in operands[count:] if isinstance(x, View)]
+        """Write one step, given the elements that it takes: the carries after it, and what is added to the sums."""
+        body = loop.body
         rows = [None if target is None else self.at(target, index) for target in targets]
         roots = {o: _root(body, o) for o in body.outputs[loop.handed :]}
         places: dict[int, View] = {}  # arrays that are made where they are to be stacked
         for o, row in zip(body.outputs[loop.handed :], rows):
             if row is not None and row.shape and self._may_be_made(body.code[roots[o]], row):
                 places.setdefault(roots[o], row)
-        inputs: list[Operand] = [Number("", counter=index), *operands[:count], *arrays]
+        inputs: list[Operand] = [Number("", counter=index), *operands]
         values = _Values(self, body, inputs, places).run()
         for o, row in zip(body.outputs[loop.handed :], rows):
             if row is None:
@@ -454,6 +547,11 @@ class Nest(Expressions):
         """Whether an array may be made where it is to be stacked; one that is added to is better in one piece."""
         op = instruction.op
         return op in ("pack", "item") or (op == "zeros" and (self.lanes == 1 or row.lane == 8))
+
+
+def _is_turned(view: View) -> bool:
+    """Whether the elements of an array are neighbours in memory, but those of neighbouring lanes are not."""
+    return view.strides == (8,) and view.lane not in (0, 8) and not view.offsets
 
 
 def _root(program: Program, value: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -144,6 +144,27 @@ def _place(window: Window, indices: Sequence[Affine | None]) -> Affine | None:
             return None
         place = place.plus(Affine(low=0, high=max(extent - 1, 0)), stride)
     return place
+
+
+def only_added(program: Program, inputs: Container[int]) -> bool:
+    """Whether a body adds to some of its inputs without reading them."""
+    ours: set[int] = set()
+    for at, (op, operands, data) in enumerate(program.code):
+        if op == "input" and data in inputs and isinstance(program.inputs[data], Array):
+            ours.add(at)
+        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
+            if made.operands[made.data.shared + data] in ours:
+                ours.add(at)
+        elif op == "add_at" and operands[0] in ours and operands[1] not in ours:
+            ours.add(at)
+        elif op == "loop":
+            taken = range(data.shared + data.carries, data.shared + data.handed)
+            passed = [k for k, o in enumerate(operands) if o in ours]
+            if any(k not in taken for k in passed) or not only_added(data.body, [k + 1 for k in passed]):
+                return False
+        elif any(o in ours for o in operands):
+            return False
+    return True
 
 
 def size_of_nest(loop: Loop) -> int:

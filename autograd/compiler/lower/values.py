@@ -148,7 +148,8 @@ class Values(Expressions):
         made = Array(tuple(shape))
         if any(not isinstance(extent, int) for extent in shape):
             raise NotImplementedError(f"an array of {made} between two loops over the rows of a call")
-        offset = self.module.layout.take(self.width * made.size(), 64)
+        # Numbers lie side by side: the body of a map may load thousands of them for every block of rows.
+        offset = self.module.layout.take(self.width * made.size(), 64 if shape else self.width)
         return Place("%work", offset, tuple([self.width * stride for stride in made.strides()]), self.lanes > 1)
 
     def array(self, value: int) -> Place:
@@ -171,14 +172,15 @@ class Values(Expressions):
 
     def window(self, array: int, window: Window, indices: Sequence[int] = ()) -> Place:
         """Where a part of an array is."""
-        place, shape = self.array(array), self._shape(array)
+        place, shape = self.array(array), self.shape(array)
         steps = [place.step(shape, step) for step in window.steps]
         moves = [self._move(index, step) for index, step in zip(indices, steps)]
         strides = tuple([place.step(shape, stride) for stride in window.strides])
         found = place.moved(place.step(shape, window.offset), strides)
         return found._replace(moves=(*found.moves, *moves))
 
-    def _shape(self, array: int) -> tuple[Any, ...]:
+    def shape(self, array: int) -> tuple[Any, ...]:
+        """The extents of an array."""
         made = self.types[array]
         assert isinstance(made, Array)
         return made.shape
@@ -215,7 +217,7 @@ class Values(Expressions):
 
     def copy_array(self, value: int, target: Place) -> None:
         """Store an array somewhere else, row after row."""
-        shape = self._shape(value)
+        shape = self.shape(value)
         count = Array(tuple(shape)).size()
         if value in self.virtual:
             for o, place in zip(self.program.code[value].operands, self.elements(target, shape)):

@@ -21,6 +21,7 @@ from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.ir import simplify
 from autograd.ir.block import Guard, Program, loops, numbers_in, types_of
+from autograd.ir.rolling import rolled
 from autograd.ir.text import lines
 from autograd.tree import flatten
 from autograd.value import Value
@@ -203,7 +204,7 @@ class Specialization:
         self.rebuild = flatten(self.template)[1]
         self.counts["captured"] = simplify.count(self.captured)
         with uncollected():
-            simple = simplify.simplify(self.captured, self.options.accurate)
+            simple = simplify.simplify(rolled(self.captured), self.options.accurate)
             self.counts["simplified"] = simplify.count(simple)
             self.program = simplify.prepare(simple, self.options.accurate)
             unrolled = simplify.unroll(self.program)
