@@ -54,7 +54,6 @@ from autograd.transforms import (
 from autograd.value import Value
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
     from autograd import compiler as compiler
     from autograd import ir as ir
     from autograd import math as math
@@ -62,9 +61,7 @@ if TYPE_CHECKING:
     from autograd import testing as testing
     from autograd import tree as tree
     from autograd import view as view
-=======
     from autograd.adoption import AdoptionError, adopt
->>>>>>> main
     from autograd.compiler import ChangedMeanwhileError, TooManyPathsError, compile_graph, jit
 
 __all__ = [
@@ -100,36 +97,23 @@ __all__ = [
     "vjp",
     "vmap",
 ]
-<<<<<<< HEAD
-COMPILER = ("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit")  # what the compiler provides
-MODULES = ("compiler", "ir", "math", "rules", "testing", "tree", "view")  # what `import autograd` alone gives, lazily
-=======
 LATER = {  # what is loaded when it is first asked for, and from where
     **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),
     **dict.fromkeys(("AdoptionError", "adopt"), "autograd.adoption"),
 }
->>>>>>> main
+MODULES = ("compiler", "ir", "math", "rules", "testing", "tree", "view")  # what `import autograd` alone gives, lazily
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-<<<<<<< HEAD
-    """Load the compiler, or a module, when it is first asked for."""
-    if name not in COMPILER and name not in MODULES:
+    """Load the compiler, `adopt` or a module when it is first asked for."""
+    if name not in LATER and name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
     if name in MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    found = globals()[name] = getattr(importlib.import_module("autograd.compiler"), name)
-=======
-    """Load the compiler, or `adopt`, when it is first asked for."""
-    if name not in LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
     found = globals()[name] = getattr(importlib.import_module(LATER[name]), name)
->>>>>>> main
     return found
 
 
