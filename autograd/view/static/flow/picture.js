@@ -89,6 +89,7 @@ export class Picture {
       make("text", { class: "data", x: 10, y: 34 }),
       make("text", { class: "adjoint", x: 10, y: 50 }),
       make("text", { class: "mark", x: w - 9, y: 34 }),
+      make("text", { class: "change", x: w - 9, y: 50 }),
       make("g", { class: "bar", transform: `translate(10 ${h - 6})` }),
     );
     this.layers.boxes.append(g);
@@ -125,12 +126,16 @@ export class Picture {
     const { sweep } = this;
     const { node, members, arrivals } = this.view.boxes[index];
     const state = this.view.at(index, this.step);
-    const [face, , , data, adjoint, mark, bar] = [...element.children].slice(element.children.length - 7);
+    const [face, , , data, adjoint, mark, change, bar] = [...element.children].slice(element.children.length - 8);
     const known = state.computed;
     data.textContent = node === undefined ? count(members, "node") : known ? show(sweep.data[node]) : "…";
     adjoint.textContent = state.adjoint === null ? "" : `${node === undefined ? "Σ" : "∂"} ${show(state.adjoint)}`;
     adjoint.setAttribute("class", `adjoint ${state.adjoint === null ? "" : sign(state.adjoint)}`);
-    mark.textContent = this.#mark(node, state);
+    const changed = node === undefined ? { data: "", adjoint: "" } : sweep.changes(node);
+    const fits = (text, beside) => (text.length + beside.textContent.length < (this.view.bounds[index].w - 18) / 7.2 ? text : "");
+    mark.textContent = this.#mark(node, state) || (known ? fits(changed.data, data) : "");
+    change.textContent = state.complete ? fits(changed.adjoint, adjoint) : "";
+    element.classList.toggle("changed", changed.data !== "" && known);
     const silent = node === undefined ? state.arrived.length > 0 : !sweep.adjoints[node];
     const dead = state.complete && !state.adjoint && silent;
     const badValue = known && node !== undefined && !Number.isFinite(sweep.data[node]);

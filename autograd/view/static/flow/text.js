@@ -19,6 +19,16 @@ export function show(x) {
   return text.replaceAll("-", "−");
 }
 
+/** The difference of two numbers, with its sign and two digits. */
+export function showChange(before, now) {
+  if (Object.is(before, now)) return "";
+  const change = now - before;
+  if (!Number.isFinite(change)) return "changed";
+  const size = Math.abs(change);
+  const text = size && (size < 1e-3 || size >= 1e4) ? size.toExponential(1).replace("e+", "e").replace(".0e", "e") : String(Number(size.toPrecision(2)));
+  return `${change < 0 ? "−" : "+"}${text.replaceAll("-", "−")}`;
+}
+
 const trimZeros = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 
 /** A text shortened in the middle to a width of `most` letters; no letter is cut. */
