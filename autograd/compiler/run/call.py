@@ -677,6 +677,8 @@ def jit(
     max_paths: int = 64,
     threads: int = 1,
     quiet: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
 ) -> Compiled[P, R]: ...
 @overload
 def jit(
@@ -687,6 +689,8 @@ def jit(
     max_paths: int = 64,
     threads: int = 1,
     quiet: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def jit(
     function: Function | None = None,
@@ -789,12 +793,8 @@ def jit(
     numbers = [static_argnums] if isinstance(static_argnums, int) else list(static_argnums)
     names = [static_argnames] if isinstance(static_argnames, str) else list(static_argnames)
     if function is None:
-        return lambda function: jit(
-            function,
-            **asdict(options),
-            static_argnums=numbers,
-            static_argnames=names,
-        )
+        given: Any = {**asdict(options), "static_argnums": numbers, "static_argnames": names}
+        return lambda function: jit(function, **given)
     check_function("jit", function)
     if numbers or names:
         from autograd.compiler.run.static import StaticCompiled
