@@ -365,6 +365,10 @@ class _Graph:
         """A Value that is not a part of the graph is a constant of it."""
         return node
 
+    def now(self, node: Any) -> float:
+        """A graph is for all inputs."""
+        self.refuse("deciding by a number that depends on the inputs")
+
     def refuse(self, what: str) -> NoReturn:
         """A graph has no side effects."""
         raise TypeError(f"{what} cannot be exported, at {caller()}")
