@@ -126,3 +126,15 @@ def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
         result = numpy.frompyfunc(function, len(operands), 1)(*objects)
     numbers = all(isinstance(x, (float, int)) for x in numpy.ravel(result))
     return numpy.asarray(result, dtype=float) if numbers else result
+
+
+def by_rows(function: Callable[[list[Any]], list[Any]], elements: Any, shape: tuple[int, ...]) -> Any:
+    """An array of this shape from its elements, in which `function` has replaced each row along the last axis."""
+    import numpy
+
+    length = shape[-1] if shape else 1
+    rows = [function(elements[i : i + length].tolist()) for i in range(0, len(elements), length)]
+    numbers = [x for row in rows for x in row]
+    result = numpy.empty(len(numbers), dtype=float if all(isinstance(x, float) for x in numbers) else object)
+    result[:] = numbers
+    return result.reshape(shape)

@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from autograd.compiler.lower.module import ALIGNMENT, Module
+from autograd.compiler.capture.watched import Reason
+from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
 from autograd.compiler.lower.program import lower
+from autograd.compiler.lower.whiles import OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.ir import simplify
@@ -53,24 +55,24 @@ class Story:
     seconds : float
         The time for running it on tracers.
     unrolled : dict
-        Reason why maps were unrolled into a copy of the body for each row → the number of rows (0: not known).
+        Reason why maps and loops were unrolled into copies of their body → the number of copies (0: not known).
     """
 
     name: str = "a function"
     seconds: float = 0.0
-    unrolled: dict[str, int] = field(default_factory=dict)
+    unrolled: dict[Reason, int] = field(default_factory=dict)
     told: bool = False
 
     def reasons(self) -> list[str]:
         """A sentence for each reason why maps were unrolled."""
         return [
-            f"{f'{rows:,} rows of a' if rows else 'the rows of every'} vmap were unrolled because of {why}"
+            f"{f'{rows:,} rows of a' if rows else 'the rows of every'} vmap were unrolled because of {why.told}"
             for why, rows in self.unrolled.items()
         ]
 
     def advice(self, mapped: bool) -> list[str]:
         """What would make the program shorter; `mapped`: whether it has a map."""
-        if any("the comparison" in why for why in self.unrolled):
+        if any(why.kind in ("comparison", "python") for why in self.unrolled):
             return ["with autograd.math.where in place of the branch the rows stay a loop"]
         return [] if mapped or self.unrolled else ["steps that are rows of an autograd.vmap are compiled once for all"]
 
@@ -304,6 +306,11 @@ class Specialization:
     def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
         """Like `run`, but an exception is returned."""
         status = self.function(frame.address)
+        if status == OUT_OF_MEMORY:
+            return 0, MemoryError(
+                f"{self.story.name} stores what every step of a loop computes, for its derivative, and that took more "
+                f"than {LOOP_MEMORY >> 30} GiB: take fewer steps, or bound them with while_loop(at_most=...)"
+            )
         return status, llvm.take_pending() if self.code.calls_python else None
 
     def __getstate__(self) -> dict[str, Any]:
