@@ -104,7 +104,7 @@ def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, obj
         if captures and (stand_in := _stand_in(self)) is not self:
             return compare(stand_in, other)  # type: ignore[arg-type]
         if not isinstance(other, (Value, Real)):
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]  # Python asks the other operand then
         number: Any = other._data if isinstance(other, Value) else other
         outcome = compare(self._data, number)
         if captures:
