@@ -7,6 +7,7 @@ import builtins
 import functools
 import inspect
 import linecache
+import sys
 import textwrap
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -15,7 +16,7 @@ from typing import Any
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import PREFIX, Rewriter, hidden
-from autograd.adoption.stand_ins import MODULES, is_answered, over_statistics, stand_in
+from autograd.adoption.stand_ins import LATER, MODULES, over_statistics, stand_in
 
 ANSWER = hidden("answer")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -96,18 +97,26 @@ class Answers:
         self.made: dict[int, tuple[Any, Any]] = {}  # id → the thing, which is kept alive, and its adopted version
         self.defaults: dict[Any, Any] = {}  # adopted function → the defaults that the original had
         self.known: dict[int, tuple[Any, Any]] = {}
-        for name, module in MODULES.items():
-            original = __import__(name)
-            self.know(original, module)
-            for attribute, thing in vars(module).items():
-                if vars(original).get(attribute) is not thing and not attribute.startswith("__"):
-                    self.know(vars(original)[attribute], thing)
+        self.modules: set[str] = set()  # of which the stand-ins are known
+        self.learn()
         import statistics
 
         for name, function in over_statistics().items():
             self.know(getattr(statistics, name), function)
         for name, function in answers.BUILTINS.items():
             self.know(getattr(builtins, name), function)
+
+    def learn(self) -> None:
+        """Know the stand-ins of modules that have been imported."""
+        for name in (*MODULES, *LATER):
+            if name in sys.modules and name not in self.modules:
+                self.modules.add(name)
+                original, module = sys.modules[name], stand_in(name)
+                self.know(original, module)
+                for attribute, thing in list(vars(module).items()):
+                    before = vars(original).get(attribute)
+                    if before is not None and before is not thing and not attribute.startswith("__"):
+                        self.know(before, thing)
 
     def know(self, thing: Any, instead: Any) -> None:
         """Answer a thing with another."""
@@ -120,6 +129,10 @@ class Answers:
             return self.known[at][1]
         if type(thing) in PLAIN:
             return thing
+        if not self.modules.issuperset(LATER):
+            self.learn()
+            if at in self.known:
+                return self.known[at][1]
         if at in self.made and not self.changed(*self.made[at]):
             return self.made[at][1]
         adopted = self.adopted(thing)
@@ -144,8 +157,6 @@ class Answers:
         if isinstance(thing, functools.partial):
             return functools.partial(self.answer(thing.func), *thing.args, **thing.keywords)
         if isinstance(thing, ModuleType):
-            if is_answered(thing.__name__):
-                return stand_in(thing.__name__)
             return AnsweringModule(thing, self) if self.is_ours(thing.__name__) else thing
         if not self.is_ours(getattr(thing, "__module__", None)):
             return thing
