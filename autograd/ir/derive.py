@@ -48,12 +48,13 @@ def depends_on(builder: Builder, wanted: Iterable[int], end: int) -> set[int]:
 
     Nothing before the first of those wanted is looked at, so gradients inside a long program cost what they add to it.
     """
-    return _depending(builder.code, wanted, end)
-
-
-def _depending(code: Sequence[Instruction], wanted: Iterable[int], end: int) -> set[int]:
     active = set(wanted)
-    for value in range(min(active, default=end), end):
+    return _depending(builder.code, active, range(min(active, default=end), end))
+
+
+def _depending(code: Sequence[Instruction], wanted: Iterable[int], among: Iterable[int]) -> set[int]:
+    active = set(wanted)
+    for value in among:
         op, operands, _ = code[value]
         if op not in WITHOUT_DERIVATIVE and not active.isdisjoint(differentiable(op, operands)):
             active.add(value)
@@ -382,10 +383,9 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     targets = set(wanted)
     end = max(seeds, default=-1) + 1
     first = min(targets, default=end)
-    active = depends_on(builder, targets, end)
+    # Flat code in place of which there are loops depends on the targets too, but nothing depends on it.
+    active = _depending(builder.code, targets, sorted(_needed(builder.code, seeds, first) | targets))
     memories = _memories(builder, active)
-    if memories:
-        active &= _needed(builder.code, seeds, first)
     while True:
         sweep = Sweep(builder, set(active), dict(memories))
         sweep.run(seeds, targets, first, end)
@@ -445,7 +445,7 @@ def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
     places = [at for at, i in enumerate(body.code) if i.op == "input"]
     while True:
         wanted = [at for at in places if body.code[at].data in active]
-        depending = _depending(body.code, wanted, len(body.code))
+        depending = _depending(body.code, wanted, range(len(body.code)))
         new = {loop.first_carry + k for k in range(loop.handed) if body.outputs[k] in depending} - active
         if not new:
             return active

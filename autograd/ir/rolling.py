@@ -6,46 +6,44 @@ is dead code.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, product
-from typing import Any, NamedTuple
+from typing import Any
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Program, Used, Window, types_of, whole
+from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Instruction, Program, Used, Window, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import Affine, Carried, Direct, Group, Leaf, Nest, Places, Read, Stacked, Statement, leaves, tree
-from autograd.ir.rewrite import with_bodies
-from autograd.ir.roll import is_loop, roll
+from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
-from autograd.rules import TABLE
+from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
-ROLLABLE = frozenset({*TABLE, "select", "custom", "stop", "<", "<=", ">", ">=", "==", "!=", *LOGIC}) - {"pos"}
-EXACT = frozenset({"pow"})  # operations whose constants are part of their shape: x**2 is no x**y
-# Where an operand comes from, if not from the code that is rolled
-CONSTANT, ELEMENT, INPUT, VALUE, POSITION = "constant", "element", "input", "value", "position"
-
-
-class Kind(NamedTuple):
-    """What the instances of a leaf have in common: the operation, where its operands come from, the guard's line."""
-
-    op: str
-    data: Any
-    operands: tuple[tuple[str, Any], ...]  # where from, and what does not change from instance to instance
-    line: str | None = None
 
 
 def rolled(program: Program) -> Program:
     """A program, and the bodies of its loops, with loops in place of flat code."""
-    program = with_bodies(program, rolled)
+    code = [_with_rolled_body(instruction) for instruction in program.code]
+    if any(new is not old for new, old in zip(code, program.code)):
+        program = Program(code, program.outputs, program.inputs, program.guards)
     if len(program.code) < FEWEST:
         return program
     builder = Builder((number_values,))
     builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
     builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
     roll_code(builder, 0, len(program.code), program.outputs)
-    return builder.program(program.outputs)
+    return builder.program(program.outputs) if builder.moved else program
+
+
+def _with_rolled_body(instruction: Instruction) -> Instruction:
+    """The instruction itself if nothing changes: loops know their derivatives by identity."""
+    if instruction.op != "loop":
+        return instruction
+    body = rolled(instruction.data.body)
+    return instruction if body is instruction.data.body else instruction._replace(data=replace(instruction.data, body=body))
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
@@ -65,95 +63,16 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     fewest = FEWEST if fewest is None else fewest
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = {g.value: g for g in builder.guards if first <= g.value < end}
-    positions = _statements(builder, first, [*wanted, *guards])
-    if positions is None or len(positions) < fewest:
+    lines = {value: guard.line for value, guard in guards.items()}
+    trace = find_loops_fast(builder.code, first, [*wanted, *guards], lines, FEWEST if fewest is None else fewest)
+    if trace is None or not any(map(is_loop, trace.rolled.shapes)):
         return
-    trace = _Trace(builder, positions, guards)
-    found = roll(trace.shapes, trace.vectors)
-    if not any(map(is_loop, found.shapes)):
+    body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
+    if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(trace.code):
         return
-    body = tree(found, [len(kind.operands) for kind in trace.kinds])
-    if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(positions):
-        return
-    writer = _Writer(trace, body)
-    builder.moved.update(writer.write([w for w in wanted if w in trace.position]))
-    kept = [g for g in builder.guards if g.value not in guards or g.value not in trace.position]
-    builder.guards[:] = kept + writer.guards
-
-
-def _statements(builder: Builder, first: int, wanted: Sequence[int]) -> list[int] | None:
-    """The code that computes some values; None if it cannot be rolled."""
-    code = builder.code
-    needed = set(wanted)
-    for at in range(max(needed, default=-1), first - 1, -1):
-        if at in needed:
-            needed.update(code[at].operands)
-    found: list[int] = []
-    inside: set[int] = set()
-    for at in sorted(needed):
-        if at < first:
-            continue
-        op, operands, _ = code[at]
-        if op in ROLLABLE:
-            found.append(at)
-            inside.add(at)
-        elif not inside.isdisjoint(operands):
-            return None
-    return found
-
-
-class _Trace:
-    """Flat code as statements to be rolled: their kinds and the numbers of their operands."""
-
-    def __init__(self, builder: Builder, code: Sequence[int], guards: Mapping[int, Guard]) -> None:
-        self.builder, self.code, self.expected = builder, code, guards
-        self.position = {value: position for position, value in enumerate(code)}
-        self.kinds: list[Kind] = []
-        self.shapes: list[int] = []
-        self.vectors: list[tuple[int, ...]] = []
-        self.elements: dict[tuple[str, Any], dict[int, int]] = {}  # what is read from outside: number → value
-        known: dict[Kind, int] = {}
-        places: dict[int, tuple[str, Any, int]] = {}  # of values outside
-        program = builder.code
-        for value in code:
-            op, operands, data = program[value]
-            sources: list[tuple[str, Any]] = []
-            numbers: list[int] = []
-            for o in operands:
-                if o in self.position:
-                    sources.append((POSITION, None))
-                    numbers.append(self.position[o])
-                    continue
-                if o not in places:
-                    places[o] = self._outside(o)
-                where, what, number = places[o]
-                if where == CONSTANT and (op in EXACT or what is not None):
-                    what = o
-                sources.append((where, what))
-                numbers.append(number)
-            line = guards[value].line if value in guards else None
-            kind = Kind(op, data, tuple(sources), line)
-            found = known.setdefault(kind, len(self.kinds))
-            if found == len(self.kinds):
-                self.kinds.append(kind)
-            self.shapes.append(found)
-            self.vectors.append(tuple(numbers))
-
-    def _outside(self, value: int) -> tuple[str, Any, int]:
-        """Where a value comes from that is not rolled; its number there."""
-        op, operands, data = self.builder.code[value]
-        where: tuple[str, Any, int] = (VALUE, value, 0)
-        if op == "constant":
-            where = CONSTANT, value if isinstance(data, bool) else None, 0
-        elif op == "read" and len(operands) == 1 and not data.shape:
-            where = ELEMENT, operands[0], data.offset
-        elif op == "input":
-            where = INPUT, None, data
-        elif op == "pos":
-            where = INPUT, "pos", value
-        if where[0] in (ELEMENT, INPUT):
-            self.elements.setdefault(where[:2], {})[where[2]] = value
-        return where
+    writer = _Writer(builder, trace, body, guards)
+    builder.moved.update(writer.write(wanted))
+    builder.guards[:] = [g for g in builder.guards if g.value not in writer.checked] + writer.guards
 
 
 class _Level:
@@ -242,24 +161,29 @@ class _Level:
 class _Writer:
     """Writes nests as loops."""
 
-    def __init__(self, trace: _Trace, body: Sequence[Leaf | Nest]) -> None:
-        self.trace, self.body = trace, body
+    def __init__(
+        self, builder: Builder, trace: Statements, body: Sequence[Leaf | Nest], guards: Mapping[int, Guard]
+    ) -> None:
+        self.builder, self.trace, self.body, self.expected = builder, trace, body, guards
         self.places = Places(body)
         self.packed: dict[Any, int] = {}
         self.guards: list[Guard] = []
+        self.checked: set[int] = set()  # the guards that these stand for
 
     def write(self, wanted: Sequence[int]) -> dict[int, int]:
         """Append everything; where the values wanted are."""
         for leaf in leaves(self.body):
             self._sources(leaf)
-        end = Statement((), len(self.trace.code))
-        results = {w: self.places.source(end, Affine(self.trace.position[w])) for w in wanted}
+        builder, code = self.builder, self.trace.code
+        end = Statement((), len(code))
+        at = {w: bisect_left(code, w) for w in wanted}
+        rolled = {w: p for w, p in at.items() if p < len(code) and code[p] == w}
+        results = {w: self.places.source(end, Affine(p)) for w, p in rolled.items()}
         self.places.settle()
-        top = _Level(self.trace.builder)
+        top = _Level(builder)
         self._block(top, self.body)
         found = {w: self._value(top, source) for w, source in results.items()}
-        types = self.trace.builder
-        return {w: self._typed(types, value, types.type_of(w)) for w, value in found.items()}
+        return {w: self._typed(builder, value, builder.type_of(w)) for w, value in found.items()}
 
     def _typed(self, builder: Builder, value: int, kind: Any) -> int:
         """A truth that was kept as a number is a truth again."""
@@ -299,7 +223,7 @@ class _Writer:
             unit = 1
         key = family, low, high, unit
         if key not in self.packed:
-            builder = self.trace.builder
+            builder = self.builder
             zero = builder.constant(0.0)
             numbers = tuple([values.get(k, zero) for k in range(low, high + 1, unit)])
             self.packed[key] = builder.emit("pack", numbers, (len(numbers),))
@@ -319,7 +243,7 @@ class _Writer:
 
     def _constant(self, leaf: Leaf, slot: int) -> Any:
         """A constant, or a table of constants and a place in it."""
-        program = self.trace.builder.code
+        program = self.builder.code
         values = [program[at].operands[slot] for at in self._instances(leaf)]
         return self._tabled(
             leaf, values, [program[v].data for v in values] if values.count(values[0]) < len(values) else []
@@ -341,7 +265,7 @@ class _Writer:
                 kept.append(axis)
                 steps[axis] = inner
                 inner = block
-        builder = self.trace.builder
+        builder = self.builder
         table = builder.emit("table", (), ((len(numbers),), tuple(numbers)))
         return table, Affine(0, tuple(steps))
 
@@ -435,7 +359,9 @@ class _Writer:
 
     def _outcomes(self, leaf: Leaf) -> list[bool]:
         """How a comparison must come out in each step."""
-        return [self.trace.expected[at].expected for at in self._instances(leaf)]
+        instances = self._instances(leaf)
+        self.checked.update(instances)
+        return [self.expected[at].expected for at in instances]
 
     def _guard(self, level: _Level, leaf: Leaf, value: int) -> None:
         """A comparison that is a guard; in a loop, the steps in which it fails are counted."""
