@@ -14,7 +14,21 @@ from typing import Any
 
 from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Instruction, Program, Used, Window, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.nest import Affine, Carried, Direct, Group, Leaf, Nest, Places, Read, Stacked, Statement, leaves, tree
+from autograd.ir.nest import (
+    Affine,
+    Carried,
+    Direct,
+    Group,
+    Kept,
+    Leaf,
+    Nest,
+    Places,
+    Read,
+    Stacked,
+    Statement,
+    leaves,
+    tree,
+)
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
 from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
@@ -43,7 +57,11 @@ def _with_rolled_body(instruction: Instruction) -> Instruction:
     if instruction.op != "loop":
         return instruction
     body = rolled(instruction.data.body)
-    return instruction if body is instruction.data.body else instruction._replace(data=replace(instruction.data, body=body))
+    return (
+        instruction
+        if body is instruction.data.body
+        else instruction._replace(data=replace(instruction.data, body=body))
+    )
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
@@ -84,7 +102,7 @@ class _Level:
         self.made: LoopBuilder | None = None
         self.values: dict[Leaf, int] = {}  # in this step, of leaves here, and the last ones of loops within
         self.carried: dict[Leaf, int] = {}  # values of the step before
-        self.stacks: dict[Leaf, int] = {}
+        self.stacks: dict[Kept, int] = {}
         self.fails: dict[Leaf, int] = {}  # in how many steps guards do not hold
         self.memory: dict[Group, int] = {}
         self.parts: dict[int, int] = {}  # array around → its element in this step
@@ -125,9 +143,9 @@ class _Level:
             self.parts[array] = self.made.element(array)
         return self.parts[array]
 
-    def kept(self, leaf: Leaf) -> int:
+    def kept(self, kept: Kept) -> int:
         """What a loop keeps of this step: the value of a leaf, or what a loop within kept of it."""
-        return self.stacks[leaf] if leaf.depth > self.depth else _as_number(self.builder, self.values[leaf])
+        return self.stacks[kept] if kept.depth > self.depth else _as_number(self.builder, self.values[kept.leaf])
 
     def buffer(self, group: Group) -> int:
         """An array of memory as it is now."""
@@ -290,7 +308,7 @@ class _Writer:
         if isinstance(source, Carried):
             return level.lift(level.around[source.depth].carried[source.leaf], source.depth)
         if isinstance(source, Stacked):
-            return level.fetch(source.depth, level.around[source.depth].stacks[source.leaf], source.place)
+            return level.fetch(source.depth, level.around[source.depth].stacks[source.kept], source.place)
         assert isinstance(source, Read)
         group = source.group.root()
         return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place))
@@ -303,17 +321,17 @@ class _Writer:
         value = level.values[leaf] = builder.emit(kind.op, tuple(operands), kind.data)
         if kind.line is not None:
             self._guard(level, leaf, value)
-        if leaf.group is not None and leaf.level == level.depth:
+        if leaf.group is not None and leaf.level == leaf.inner == level.depth:
             self._add(level, leaf, _as_number(builder, value))
 
     def _add(self, level: _Level, leaf: Leaf, value: int) -> None:
         """Add a value, or those of loops within that have ended, to memory."""
         assert leaf.group is not None
         group = leaf.group.root()
-        place = group.address(leaf.place())
+        place = group.address(leaf.last(leaf.inner))
         indices, steps = level.indices(place, range(1, level.depth + 1))
         kind = Used if leaf.read else Window
-        window = kind(tuple(leaf.extents[level.depth :]), place.base, place.steps[level.depth :], steps)
+        window = kind(tuple(leaf.extents[level.depth : leaf.inner]), place.base, place.steps[level.depth :], steps)
         array = level.buffer(group)
         level.memory[group] = level.builder.emit("add_at", (array, value, *indices), window)
 
@@ -333,7 +351,7 @@ class _Writer:
             inner.memory[group] = made.accumulator(level.buffer(group))
         self._block(inner, nest.body)
         number = [_as_number(inner.builder, inner.values[leaf]) for leaf in handed]
-        outs = [(inner.kept(leaf), "each") for leaf in nest.stacks]
+        outs = [(inner.kept(kept), "each") for kept in nest.stacks]
         outs += [(_as_number(inner.builder, inner.values[leaf]), "each") for leaf in finals]
         outs += [(inner.fails[leaf], "sum") for leaf in nest.fails]
         loop = made.finish([*number, *[inner.memory[group] for group in nest.writes]], outs)
@@ -343,12 +361,14 @@ class _Writer:
             level.values[leaf] = next(items)
         for group in nest.writes:
             level.memory[group] = next(items)
-        for leaf in nest.stacks:
-            level.stacks[leaf] = next(items)
-            if leaf.group is not None and leaf.level == level.depth:
-                self._add(level, leaf, level.stacks[leaf])
+        for kept in nest.stacks:
+            level.stacks[kept] = next(items)
         for leaf in finals:
             level.values[leaf] = emit("read", (next(items),), Window((), nest.extent - 1))
+        for leaf, inner_depth in [*[(leaf, level.depth) for leaf in nest.finals], *nest.stacks]:
+            if leaf.group is not None and (leaf.level, leaf.inner) == (level.depth, inner_depth):
+                stacked = inner_depth > level.depth
+                self._add(level, leaf, level.stacks[Kept(leaf, inner_depth)] if stacked else level.values[leaf])
         for leaf in nest.fails:
             level.fails[leaf] = next(items)
             if level.depth == 0:
