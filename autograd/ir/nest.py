@@ -11,7 +11,7 @@ the position of an operand. So a few instances tell where an operand comes from:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import gcd, prod
@@ -33,6 +33,19 @@ class Affine:
         """The least and the greatest number."""
         ends = [step * (extent - 1) for step, extent in zip(self.steps, extents)]
         return self.base + sum([min(end, 0) for end in ends]), self.base + sum([max(end, 0) for end in ends])
+
+
+class First(NamedTuple):
+    """An operand in the first step of a loop, where later steps take a value of the step before.
+
+    `source` tells where it comes from, `number` its number there. `start` is the position of the statement, whose
+    operand number `slot` it is, in the first step of all.
+    """
+
+    source: tuple[str, Any]
+    number: Affine
+    start: int
+    slot: int
 
 
 @dataclass(eq=False, slots=True)
@@ -74,6 +87,7 @@ class Leaf(Statement):
 
     kind: int = 0
     numbers: tuple[Affine, ...] = ()
+    firsts: dict[int, First] = field(default_factory=dict)  # operands that are others in the first step of a loop
     sources: list[Any] = field(default_factory=list)  # of its operands
     group: Group | None = None  # the memory that its values are added to
     read: bool = False  # whether each of them is read there
@@ -93,7 +107,6 @@ class Nest(Statement):
     extent: int = 0
     step: int = 0
     body: list[Leaf | Nest] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)  # of the body's statements
     carries: dict[Leaf, Any] = field(default_factory=dict)  # value of a step that the next one uses → what it is first
     finals: dict[Leaf, None] = field(default_factory=dict)  # values whose last one is used after the loop
     stacks: dict[Kept, None] = field(default_factory=dict)  # what is kept from all steps
@@ -157,7 +170,6 @@ class _Tree:
             return
         nest = Nest(path, start, size * count, count, size)
         self._body(nest.body, (*path, nest), start, number, base, (*steps, step))
-        nest.starts = [one.start for one in nest.body]
         into.append(nest)
 
     def _body(
@@ -322,8 +334,8 @@ class Places:
             )
         return leaf, counters
 
-    def source(self, reader: Statement, place: Affine) -> Any:
-        """Where an operand of a statement comes from."""
+    def source(self, reader: Statement, place: Affine, first: Callable[[Nest], Any] | None = None) -> Any:
+        """Where an operand of a statement comes from; `first` tells where it does in the first step of a loop."""
         path, depth, extents = reader.path, reader.depth, reader.extents
         level = self._level(reader, place)
         at = place.base + sum(place.steps)  # in the second steps: the first may be special
@@ -367,7 +379,8 @@ class Places:
             if leaf not in nest.carries:
                 self.keep(leaf, level, level)
                 nest.carries[leaf] = None  # before what it is first, which may be carried too
-                nest.carries[leaf] = self.source(nest, Affine(place.base, place.steps[: level - 1]))
+                outer = Affine(place.base, place.steps[: level - 1])
+                nest.carries[leaf] = self.source(nest, outer) if first is None else first(nest)
             return Carried(leaf, level)
         return self._read(reader, level, place)
 

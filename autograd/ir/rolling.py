@@ -7,8 +7,9 @@ is dead code.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby, product
 from typing import Any
 
@@ -18,6 +19,7 @@ from autograd.ir.nest import (
     Affine,
     Carried,
     Direct,
+    First,
     Group,
     Kept,
     Leaf,
@@ -29,6 +31,7 @@ from autograd.ir.nest import (
     leaves,
     tree,
 )
+from autograd.ir.peeled import take_in_first_steps
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
 from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
@@ -86,6 +89,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     if trace is None or not any(map(is_loop, trace.rolled.shapes)):
         return
     body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
+    take_in_first_steps(body, trace.kinds)
     if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(trace.code):
         return
     writer = _Writer(builder, trace, body, guards)
@@ -215,7 +219,8 @@ class _Writer:
         for slot, ((where, what), number) in enumerate(zip(kind.operands, leaf.numbers)):
             source: Any
             if where == POSITION:
-                source = self.places.source(leaf, number)
+                first = leaf.firsts.get(slot)
+                source = self.places.source(leaf, number, first and partial(self._first, first))
             elif where == CONSTANT and what is None:
                 source = self._constant(leaf, slot)
             elif where in (CONSTANT, VALUE):
@@ -227,7 +232,18 @@ class _Writer:
             for nest in leaf.path:
                 nest.fails[leaf] = None
 
-    def _element(self, leaf: Leaf, family: tuple[str, Any], number: Affine) -> Any:
+    def _first(self, first: First, nest: Nest) -> Any:
+        """What a carry of a loop is in the first step."""
+        where, what = first.source
+        if where == POSITION:
+            return self.places.source(nest, first.number)
+        if where == CONSTANT and what is None:
+            steps = tuple([outer.step for outer in nest.path])
+            found = [self.trace.code[at] for at in _positions(Affine(first.start, steps), nest.extents)]
+            return self._constants(nest, found, first.slot)
+        return what if where in (CONSTANT, VALUE) else self._element(nest, first.source, first.number)
+
+    def _element(self, leaf: Statement, family: tuple[str, Any], number: Affine) -> Any:
         """A number from outside: a value, or an array and a place in it."""
         values = self.trace.elements[family]
         if not any(number.steps):
@@ -249,25 +265,21 @@ class _Writer:
 
     def _instances(self, leaf: Leaf) -> list[int]:
         """The code of all instances of a leaf, in the order of their counters."""
-        code, steps = self.trace.code, leaf.place().steps
-        if not steps:
-            return [code[leaf.start]]
-        outer = [range(n) for n in leaf.extents[:-1]]
-        found: list[int] = []
-        for at in product(*outer):
-            first = leaf.start + sum([i * s for i, s in zip(at, steps)])
-            found += code[first : first + steps[-1] * (leaf.extents[-1] - 1) + 1 : steps[-1]]
-        return found
+        code = self.trace.code
+        return [code[at] for at in _positions(leaf.place(), leaf.extents)]
 
     def _constant(self, leaf: Leaf, slot: int) -> Any:
         """A constant, or a table of constants and a place in it."""
+        return self._constants(leaf, self._instances(leaf), slot)
+
+    def _constants(self, leaf: Statement, instances: Sequence[int], slot: int) -> Any:
         program = self.builder.code
-        values = [program[at].operands[slot] for at in self._instances(leaf)]
+        values = [program[at].operands[slot] for at in instances]
         return self._tabled(
             leaf, values, [program[v].data for v in values] if values.count(values[0]) < len(values) else []
         )
 
-    def _tabled(self, leaf: Leaf, values: Sequence[int], numbers: Sequence[float]) -> Any:
+    def _tabled(self, leaf: Statement, values: Sequence[int], numbers: Sequence[float]) -> Any:
         if not numbers:
             return values[0]
         keys, numbers, steps = list(values), list(numbers), [0] * leaf.depth
@@ -417,3 +429,14 @@ def _takes(op: str, count: int) -> tuple[str, ...]:
     if op == "select":
         return TRUTH, NUMBER, NUMBER
     return (TRUTH if op in LOGIC else NUMBER,) * count
+
+
+def _positions(place: Affine, extents: Sequence[int]) -> Iterator[int]:
+    """All numbers that an affine number is, in the order of the counters."""
+    if not extents:
+        yield place.base
+        return
+    for at in product(*[range(n) for n in extents[:-1]]):
+        first = place.base + sum([i * s for i, s in zip(at, place.steps)])
+        step, count = place.steps[-1], extents[-1]
+        yield from range(first, first + step * count, step) if step else (first,) * count
