@@ -594,6 +594,7 @@ class _LoopSweep:
                     memory.make = functools.partial(self._adjoints, body.made, o, last)
                 self.kept[k] = inside[id(outer)]
         self.owners: list[tuple[int, Callable[[], int]]] = []  # operands with accumulators; what is in them at the end
+        self.totals: dict[int, int] = {}  # those of them that are shared: operand → its number
 
     def _adjoints(self, made: LoopBuilder, operand: int, last: Callable[[], int | None]) -> int:
         """A new accumulator for the messages to an operand."""
@@ -653,7 +654,11 @@ class _LoopSweep:
         def last() -> int | None:
             return self.inside.arrays[self.targets[k]].sum
 
-        return lambda: self._adjoints(made, self.operands[k - 1], last)
+        def make() -> int:
+            self.totals[self.operands[k - 1]] = k
+            return self._adjoints(made, self.operands[k - 1], last)
+
+        return make
 
     def _emit(self, carries: Sequence[int], partial: Container[int]) -> None:
         """Emit the loop and pass its results on."""
@@ -692,6 +697,9 @@ class _LoopSweep:
                 self.around.receive(o, self._item(result, position, k in partial))
         for position, (operand, _) in enumerate(self.owners, len(carries)):
             self.around.put_back(operand, builder.emit("item", (result,), position))
+            total = self.around.arrays.get(operand)
+            if total is not None and operand in self.totals and isinstance(loop.extent, int) and loop.extent:
+                total.covered |= sweep.arrays[targets[self.totals[operand]]].covered  # by each step
         item = {k: position for position, k in enumerate(order, len(handed) + first)}
         for k, one in enumerate(further):
             one.then(self._item(result, item[k], one.missing))
