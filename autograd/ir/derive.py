@@ -130,8 +130,9 @@ class Memory:
 class Sweep:
     """One reverse sweep over a builder's program."""
 
-    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory]) -> None:
+    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory], local: Coverage) -> None:
         self.builder, self.active, self.memories = builder, active, memories
+        self.local = local  # of memory that belongs to one step
         self.numbers: dict[
             int, tuple[int, Predicate | None]
         ] = {}  # value → adjoint, and when it is there (None: always)
@@ -357,14 +358,14 @@ def _without(memories: Mapping[int, Memory], doubtful: Container[int]) -> dict[i
     return {array: new[id(memory)] for array, memory in memories.items()}
 
 
-def _memories(builder: Builder, active: Iterable[int]) -> dict[int, Memory]:
-    """The arrays of a block that loops read and add to, each with one adjoint for all its states."""
+def _memories(builder: Builder, active: Iterable[int], covered: Coverage | None) -> dict[int, Memory]:
+    """The memory of a block, each array with one adjoint for all its states."""
     found: dict[int, Memory] = {}
-    states = roots(builder.code, [at for at in active if builder.code[at].op == "loop"])
+    states = roots(builder.code, active)
     for array, root in states.items():
         kind = builder.type_of(root)
         assert isinstance(kind, Array)
-        found[array] = found[root] if root in found else Memory(kind)
+        found[array] = found[root] if root in found else Memory(kind, covered=covered or Coverage())
     return found
 
 
@@ -385,14 +386,17 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     first = min(targets, default=end)
     # Flat code in place of which there are loops depends on the targets too, but nothing depends on it.
     active = _depending(builder.code, targets, sorted(_needed(builder.code, seeds, first) | targets))
-    memories = _memories(builder, active)
+    memories = _memories(builder, active, None)
+    local = Coverage()
     while True:
-        sweep = Sweep(builder, set(active), dict(memories))
+        sweep = Sweep(builder, set(active), dict(memories), local)
         sweep.run(seeds, targets, first, end)
-        doubtful = {id(c): c for m in sweep.memories.values() if (c := m.covered).broken and c.assumed}
+        coverages = [local, *[memory.covered for memory in sweep.memories.values()]]
+        doubtful = {id(c) for c in coverages if c.broken and c.assumed}
         if not doubtful:
             break
         memories = _without(memories, doubtful)
+        local = Coverage(local.assumed and id(local) not in doubtful)
     found = {x: sweep.adjoint(x) for x in targets}
     return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
 
@@ -634,7 +638,8 @@ class _LoopSweep:
         states = {body.inputs[k]: memory for k, memory in self.kept.items()}
         follow(inner.code, states)
         active = depends_on(inner, targets.values(), len(inner.code))
-        sweep = self.inside = Sweep(inner, active, states)
+        local = _memories(inner, active, self.around.local)
+        sweep = self.inside = Sweep(inner, active, {**local, **states}, self.around.local)
         for k, memory in self.kept.items():
             if k >= loop.first_carry and memory.current is None:
                 sweep.memory(body.inputs[k])
