@@ -13,7 +13,7 @@ from functools import partial
 from itertools import groupby, product
 from typing import Any
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Instruction, Program, Used, Window, types_of, whole
+from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Instruction, Loop, Program, Used, Window, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import (
     Affine,
@@ -38,6 +38,7 @@ from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statement
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
+SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
 
 
@@ -57,7 +58,7 @@ def rolled(program: Program) -> Program:
 
 def _with_rolled_body(instruction: Instruction) -> Instruction:
     """The instruction itself if nothing changes: loops know their derivatives by identity."""
-    if instruction.op != "loop":
+    if instruction.op != "loop" or _mostly_adds_up(instruction.data):
         return instruction
     body = rolled(instruction.data.body)
     return (
@@ -65,6 +66,11 @@ def _with_rolled_body(instruction: Instruction) -> Instruction:
         if body is instruction.data.body
         else instruction._replace(data=replace(instruction.data, body=body))
     )
+
+
+def _mostly_adds_up(loop: Loop) -> bool:
+    """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
+    return loop.is_map() and loop.kinds.count("sum") > SUMS * len(loop.body.code)
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:

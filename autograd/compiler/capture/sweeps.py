@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.watched import UnrollError, innermost
+from autograd.compiler.capture.watched import Reason, UnrollError, innermost
 from autograd.ir import derive
 from autograd.ir.block import Array
 from autograd.ir.rolling import FEWEST_AGAIN, roll_code
@@ -74,7 +74,7 @@ class TraceSweeps:
     def _check(self, seeds: Mapping[Any, Any]) -> None:
         """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""
         if seeds and innermost([*seeds, *seeds.values()]) is not self.trace:
-            raise UnrollError(f"the sweep at {caller(source=True)}, which goes beyond the row")
+            raise UnrollError(Reason("sweep", f"the sweep at {caller(source=True)}, which goes beyond the row"))
 
     def _adjoints(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The adjoint of every input; None where no message arrives."""
