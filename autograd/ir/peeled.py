@@ -103,8 +103,9 @@ class _Step:
     def _agrees(self) -> bool:
         """Whether all operands that are carried begin alike."""
         for leaf in _all(self.nest.body):
-            for slot in range(len(leaf.numbers)) if isinstance(leaf, Leaf) else ():
-                if (leaf, slot) not in self.firsts and self._carried(leaf, slot) in self.origins:
+            if isinstance(leaf, Leaf):
+                others = [slot for slot in range(len(leaf.numbers)) if (leaf, slot) not in self.firsts]
+                if any(origin in self.origins for slot in others if (origin := self._carried(leaf, slot)) is not None):
                     return False
         return True
 
