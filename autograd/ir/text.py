@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from autograd.ir.block import CALL, Array, Guard, Instruction, Loop, Program, Type, Window
+from autograd.ir.block import CALL, GOING, Array, Guard, Instruction, Loop, Program, Type, Window
 
 
 def lines(program: Program, names: Sequence[str] = (), indent: str = "") -> Iterator[str]:
