@@ -190,3 +190,15 @@ def has_known_extents(loop: Loop) -> bool:
     shapes = [kind.shape for kind in loop.body.inputs if isinstance(kind, Array)]
     known = isinstance(loop.extent, int) and all(isinstance(e, int) for shape in shapes for e in shape)
     return known and all(has_known_extents(i.data) for i in loop.body.code if i.op == "loop")
+
+
+def stored_carries(loop: Loop) -> list[int]:
+    """The results of a loop that are what its carries were at the start of each step; they are kept side by side."""
+    code, first = loop.body.code, loop.first_carry
+    carries = range(first, first + loop.carries)
+    outs = zip(loop.body.outputs[loop.handed :], loop.kinds)
+    return [
+        item
+        for item, (o, kind) in enumerate(outs, loop.handed)
+        if kind == "each" and code[o].op == "input" and code[o].data in carries
+    ]
