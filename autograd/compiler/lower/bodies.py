@@ -15,7 +15,7 @@ from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.ir.block import CALL, TRUTH, Array, Loop, types_of
 
 LONGEST = 400  # instructions in a nest of loops that is one function
-MOST_OPERANDS = 128  # of such a nest
+MOST_OPERANDS = 512  # of such a nest
 MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 
 

@@ -168,8 +168,10 @@ def only_added(program: Program, inputs: Container[int]) -> bool:
 
 
 def size_of_nest(loop: Loop) -> int:
-    """How many instructions a loop has, with those of the loops in it."""
-    return len(loop.body.code) + sum(size_of_nest(data) for op, _, data in loop.body.code if op == "loop")
+    """How many instructions are written for a loop, with those of the loops in it."""
+    code = loop.body.code
+    own = sum(op not in ("input", "constant", "item", "pos") for op, _, _ in code)
+    return own + sum(size_of_nest(data) for op, _, data in code if op == "loop")
 
 
 def key(loop: Loop) -> tuple[object, ...]:
