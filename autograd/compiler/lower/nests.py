@@ -436,7 +436,7 @@ class Nest(Expressions):
             return [*[self.name(self.number(x)) for x in after], *self._added(names[loop.carries :], added)]
 
         arrays = [x for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
-        if wide and any(map(_is_turned, arrays)) and len(loop.body.code) <= SHORT and int(loop.extent) >= SQUARE:
+        if wide and int(loop.extent) >= SQUARE and _is_short(loop.body) and any(map(_is_turned, arrays)):
             names = self._by_squares(loop, arrays, [*carries, *sums], step)
         else:
 
@@ -624,6 +624,11 @@ def _neighbours(numbers: Sequence[Operand]) -> View:
     assert isinstance(first, View)
     assert isinstance(second, View)
     return first._replace(shape=(len(numbers),), strides=(second.start - first.start,))
+
+
+def _is_short(body: Program) -> bool:
+    """Whether a body may be written once for each lane."""
+    return len(body.code) <= SHORT and all(op != "loop" for op, _, _ in body.code)
 
 
 def _is_turned(view: View) -> bool:
