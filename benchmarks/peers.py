@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -843,3 +843,199 @@ def _(a: float, b: float) -> Prepared:
 @contender("gpt", "plain Value")
 def _(name: str, seed: int) -> Prepared:
     return steps.gpt(plain_value.Value, name, seed)
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+Layers = Sequence[tuple[Array, Array]]
+
+
+def _torch_training(
+    layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float, compiled: bool
+) -> Prepared:
+    import torch
+
+    torch.set_num_threads(1)
+    classes = len(layers[-1][1])
+    modules: list[Any] = []
+    for weights, _ in layers:
+        modules += [torch.nn.Linear(weights.shape[1], weights.shape[0], dtype=torch.float64), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*modules[:-1])
+    criterion = torch.nn.CrossEntropyLoss() if classes > 1 else torch.nn.BCEWithLogitsLoss()
+    inputs, targets = torch.from_numpy(x), torch.from_numpy(y.astype(int) if classes > 1 else y)
+    batches = list(zip(inputs.split(batch), targets.split(batch), strict=True))
+
+    def loss_of(x: Any, y: Any) -> Any:
+        outputs = model(x)
+        return criterion(outputs if classes > 1 else outputs[:, 0], y)
+
+    loss_of_batch = torch.compile(loss_of) if compiled else loss_of
+
+    def train() -> list[float]:
+        with torch.no_grad():
+            for module, (weights, biases) in zip(model[::2], layers, strict=True):
+                module.weight.copy_(torch.from_numpy(weights))
+                module.bias.copy_(torch.from_numpy(biases))
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+        history = []
+        for _ in range(epochs):
+            losses = []
+            for x, y in batches:
+                optimizer.zero_grad()
+                loss = loss_of_batch(x, y)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.detach())
+            history.append(torch.stack(losses).mean().item())
+        return history
+
+    return Prepared(train, lambda losses: [losses])
+
+
+@contender("training", "PyTorch", "torch")
+def _(**data: Any) -> Prepared:
+    return _torch_training(**data, compiled=False)
+
+
+@contender("training", "PyTorch, torch.compile", "torch", "torch._inductor")
+def _(**data: Any) -> Prepared:
+    return _torch_training(**data, compiled=True)
+
+
+def _jax_training(layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float, at_once: bool) -> Prepared:
+    import optax
+
+    jax, jnp, _ = _jax()
+    classes, rule = len(layers[-1][1]), optax.adam(rate)
+    shape = (len(x) // batch, batch)
+    xs = jnp.asarray(x.reshape(*shape, x.shape[1]))
+    ys = jnp.asarray((y.astype(int) if classes > 1 else y).reshape(shape))
+
+    def loss(parameters: Any, x: Any, y: Any) -> Any:
+        for depth, (weights, biases) in enumerate(parameters, start=1):
+            x = x @ weights.T + biases
+            if depth < len(parameters):
+                x = jax.nn.relu(x)
+        if classes > 1:
+            return optax.softmax_cross_entropy_with_integer_labels(x, y).mean()
+        return optax.sigmoid_binary_cross_entropy(x[:, 0], y).mean()
+
+    def step(carry: Any, data: Any) -> tuple[Any, Any]:
+        parameters, state = carry
+        value, gradient = jax.value_and_grad(loss)(parameters, *data)
+        updates, state = rule.update(gradient, state, parameters)
+        return (optax.apply_updates(parameters, updates), state), value
+
+    def epoch(carry: Any, _: Any) -> tuple[Any, Any]:
+        carry, losses = jax.lax.scan(step, carry, (xs, ys))
+        return carry, losses.mean()
+
+    one_step = jax.jit(step, donate_argnums=0)
+    whole = jax.jit(lambda carry: jax.lax.scan(epoch, carry, length=epochs)[1])
+
+    def train() -> Any:
+        parameters = [(jnp.array(weights), jnp.array(biases)) for weights, biases in layers]
+        carry = parameters, rule.init(parameters)
+        if at_once:
+            return whole(carry).block_until_ready()
+        history = []
+        for _ in range(epochs):
+            losses = []
+            for data in zip(xs, ys, strict=True):
+                carry, value = one_step(carry, data)
+                losses.append(value)
+            history.append(float(sum(losses)) / len(losses))
+        return history
+
+    return Prepared(train, lambda losses: [losses])
+
+
+@contender("training", "JAX with optax, a call for each step", "jax", "optax")
+def _(**data: Any) -> Prepared:
+    return _jax_training(**data, at_once=False)
+
+
+@contender("training", "JAX with optax, one call", "jax", "optax")
+def _(**data: Any) -> Prepared:
+    return _jax_training(**data, at_once=True)
+
+
+@contender("training", "scikit-learn", "sklearn.neural_network")
+def _(layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float) -> Prepared:
+    import warnings
+
+    from sklearn.neural_network import MLPClassifier
+
+    warnings.simplefilter("ignore")  # that the training has not converged
+
+    class FromHere(MLPClassifier):
+        """Starts from given weights, which scikit-learn would draw at random."""
+
+        def _init_coef(self, fan_in: int, fan_out: int, dtype: Any) -> tuple[Array, Array]:
+            weights, biases = next(self.given)
+            return np.ascontiguousarray(weights.T), biases.copy()
+
+    def train() -> list[float]:
+        model = FromHere(
+            [len(biases) for _, biases in layers[:-1]],
+            alpha=0.0,
+            batch_size=batch,
+            learning_rate_init=rate,
+            max_iter=epochs,
+            n_iter_no_change=epochs,
+            tol=0.0,
+            shuffle=False,
+        )
+        model.given = iter(layers)
+        losses: list[float] = model.fit(x, y).loss_curve_
+        return losses
+
+    return Prepared(train, lambda losses: [losses])
+
+
+@contender("training", "micrograd", "micrograd.nn")
+def _(layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float) -> Prepared:
+    from micrograd.nn import MLP
+
+    model = MLP(x.shape[1], [len(biases) for _, biases in layers])
+    parameters = model.parameters()
+    xs, ys = x.tolist(), y.tolist()
+
+    def cross_entropy(logit: Any, target: float) -> Any:
+        """log(1 + exp(z)) - t z; micrograd has no logarithm, so its derivative is written down here."""
+        from micrograd.engine import Value
+
+        z = logit.data
+        out = Value(max(z, 0.0) + np.log1p(np.exp(-abs(z))) - target * z, (logit,), "cross entropy")
+
+        def backward() -> None:
+            logit.grad += (1.0 / (1.0 + np.exp(-z)) - target) * out.grad
+
+        out._backward = backward
+        return out
+
+    def train() -> list[float]:
+        for layer, (weights, biases) in zip(model.layers, layers, strict=True):
+            for neuron, row, bias in zip(layer.neurons, weights.tolist(), biases.tolist(), strict=True):
+                neuron.b.data = bias
+                for weight, number in zip(neuron.w, row, strict=True):
+                    weight.data = number
+        means, squares, steps, history = [0.0] * len(parameters), [0.0] * len(parameters), 0, []
+        for _ in range(epochs):
+            total = 0.0
+            for start in range(0, len(xs), batch):
+                rows = range(start, start + batch)
+                loss = sum(cross_entropy(model(xs[i]), ys[i]) for i in rows) * (1.0 / batch)
+                model.zero_grad()
+                loss.backward()
+                steps += 1
+                for k, p in enumerate(parameters):
+                    means[k] = 0.9 * means[k] + 0.1 * p.grad
+                    squares[k] = 0.999 * squares[k] + 0.001 * p.grad * p.grad
+                    size = (squares[k] / (1.0 - 0.999**steps)) ** 0.5 + 1e-8
+                    p.data -= rate * means[k] / (1.0 - 0.9**steps) / size
+                total += loss.data
+            history.append(total * batch / len(xs))
+        return history
+
+    return Prepared(train, lambda losses: [losses])

@@ -23,6 +23,8 @@ class Nesting(Code):
 
     def is_short(self, loop: Loop, operands: tuple[int, ...]) -> bool:
         """Whether a loop and those in it are one function, with what they hand on in registers."""
+        if self.mask is not None and loop.accumulators:
+            return False  # lanes that take no part in the step add nothing
         if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
