@@ -65,11 +65,12 @@ def page(payload: Json) -> str:
 <style>
 {style()}
 html, body {{ margin: 0; height: 100%; }}
-body > .gradient-flow {{ height: 100vh; border: 0; border-radius: 0; }}
+main > .gradient-flow {{ height: 100vh; border: 0; border-radius: 0; }}
+h1 {{ position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }}
 </style>
 </head>
 <body>
-<div id="gradient-flow"></div>
+<main><h1>Gradient flow: {title}</h1><div id="gradient-flow"></div></main>
 <script type="application/json" id="gradient-flow-data">{to_json(payload)}</script>
 <script type="module">
 {script()}
