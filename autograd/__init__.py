@@ -32,6 +32,7 @@ What you may want first:
 
 from typing import TYPE_CHECKING, Any
 
+from autograd import implicit, linalg, special
 from autograd.calls import checkpoint
 from autograd.clash import warn_of_other_package
 from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
@@ -40,6 +41,7 @@ from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
 from autograd.transforms import (
     custom_gradient,
+    fori,
     grad,
     hessian,
     hvp,
@@ -49,6 +51,7 @@ from autograd.transforms import (
     value_and_grad,
     vjp,
     vmap,
+    while_loop,
 )
 from autograd.value import Value
 
@@ -60,50 +63,61 @@ if TYPE_CHECKING:
     from autograd import testing as testing
     from autograd import tree as tree
     from autograd import view as view
+    from autograd.adoption import AdoptionError, adopt
     from autograd.compiler import ChangedMeanwhileError, TooManyPathsError, compile_graph, jit
 
 __all__ = [
+    "AdoptionError",
     "AnomalyError",
     "ChangedMeanwhileError",
     "Message",
     "Rule",
     "TooManyPathsError",
     "Value",
+    "adopt",
     "backend",
     "backward",
     "checkpoint",
     "compile_graph",
     "custom_gradient",
     "detect_anomaly",
+    "fori",
     "grad",
     "hessian",
     "hvp",
+    "implicit",
     "jacobian",
     "jit",
     "jvp",
+    "linalg",
     "no_grad",
     "record_sources",
     "record_sweep",
     "scan",
+    "special",
     "topological_order",
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
-COMPILER = ("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit")  # what the compiler provides
+LATER = {  # what is loaded when it is first asked for, and from where
+    **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),
+    **dict.fromkeys(("AdoptionError", "adopt"), "autograd.adoption"),
+}
 MODULES = ("compiler", "ir", "math", "rules", "testing", "tree", "view")  # what `import autograd` alone gives, lazily
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Load the compiler, or a module, when it is first asked for."""
-    if name not in COMPILER and name not in MODULES:
+    """Load the compiler, `adopt` or a module when it is first asked for."""
+    if name not in LATER and name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
     if name in MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    found = globals()[name] = getattr(importlib.import_module("autograd.compiler"), name)
+    found = globals()[name] = getattr(importlib.import_module(LATER[name]), name)
     return found
 
 

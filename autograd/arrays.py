@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autograd import rules
+from autograd import linalg, rules, special
 from autograd.ieee import refuse_masked
 from autograd.rules import TABLE
 
@@ -53,10 +53,11 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
     objects = [numpy.asarray(x, dtype=object) for x in inputs]
     if method != "__call__":
         return getattr(ufunc, method)(*objects, **options)
-    function = UFUNCS.get(ufunc.__name__)
+    function = UFUNCS.get(ufunc.__name__) or special.UFUNCS.get(ufunc.__name__)
     if function is None:
         raise TypeError(
-            f"numpy.{ufunc.__name__} has no derivative rule here: write it with autograd.math, or add a "
+            f"{'numpy.' * hasattr(numpy, ufunc.__name__)}{ufunc.__name__} has no derivative rule here: "
+            "write it with autograd.math, or add a "
             "primitive with autograd.custom_gradient"
         )
     if not options and all(numpy.ndim(x) == 0 for x in inputs):
@@ -68,6 +69,50 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
     if ufunc.__name__ in (*COMPARISONS, "isfinite", "isinf", "isnan", "signbit") and out is None:
         return numpy.asarray(result, dtype=bool)
     return result
+
+
+def _where(condition: Any, *choices: Any) -> Any:
+    if len(choices) != 2 or any(getattr(x, "ndim", 0) for x in (condition, *choices)):
+        return NotImplemented
+    import numpy
+
+    return numpy.asarray(rules.where(condition, *choices), dtype=object)  # for floats too, it is an array
+
+
+def _clip(x: Any, low: Any = None, high: Any = None, **options: Any) -> Any:
+    if options or any(getattr(each, "ndim", 0) for each in (x, low, high)):
+        return NotImplemented
+    return rules.clip(x, -math.inf if low is None else low, math.inf if high is None else high)
+
+
+# What NumPy asks of a Value that is not a ufunc: its name → our function, which may decline.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "clip": _clip,
+    "det": linalg.det,
+    "interp": linalg.interp,
+    "inv": linalg.inv,
+    "nan_to_num": lambda x, *, nan=0.0: rules.where(x == x, x, nan),
+    "solve": linalg.solve,
+    "where": _where,
+}
+
+
+def apply_function(function: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """Apply one of NumPy's other functions, as ``__array_function__`` asks for it: on arrays of no dimensions."""
+    import numpy
+
+    if (own := FUNCTIONS.get(function.__name__)) is not None:
+        result = own(*args, **options)
+        if result is not NotImplemented:
+            return result
+
+    def as_array(x: Any) -> Any:
+        return numpy.asarray(x, dtype=object) if hasattr(type(x), "apply_rule") else x
+
+    anchor = numpy.empty((), object)
+    given = tuple(map(as_array, args))
+    named = {name: as_array(x) for name, x in options.items()}
+    return anchor.__array_function__(function, (numpy.ndarray,), given, named)
 
 
 def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:

@@ -273,6 +273,12 @@ def fsum(xs: Sequence[float]) -> float:
         return to_float(sum(map(Fraction, xs))) if all(map(isfinite, xs)) else sum_(xs)
 
 
+def take(xs: Sequence[float]) -> float:
+    """Of the numbers after the first, that whose place is nearest to the first; nan if there is none."""
+    index = rint(xs[0])
+    return xs[1 + int(index)] if 0.0 <= index < len(xs) - 1 else nan
+
+
 def maximum(xs: Sequence[float]) -> float:
     """The largest; nan if any is nan."""
     return nan if any(map(isnan, xs)) else max(xs)
@@ -283,7 +289,14 @@ def minimum(xs: Sequence[float]) -> float:
     return nan if any(map(isnan, xs)) else min(xs)
 
 
-def _scipy_special(name: str) -> Callable[..., float]:
+def scipy_special(name: str) -> Callable[..., float]:
+    """A function of `scipy.special`.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is not installed.
+    """
     try:
         import scipy.special
     except ImportError:
@@ -297,7 +310,7 @@ def _scipy_special(name: str) -> Callable[..., float]:
 
 def digamma(x: float) -> float:
     """The logarithmic derivative of the gamma function; nan at its poles 0, -1, -2, …."""
-    return nan if x == -inf or (x <= 0.0 and x == math.floor(x)) else float(_scipy_special("psi")(x))
+    return nan if x == -inf or (x <= 0.0 and x == math.floor(x)) else float(scipy_special("psi")(x))
 
 
 def polygamma(order: float, x: float) -> float:
@@ -313,9 +326,9 @@ def polygamma(order: float, x: float) -> float:
     if x < 0.0 and x != math.floor(x):  # where SciPy would count up from x in steps of 1
         if n > 170:  # n! is beyond the range, and the nearest pole decides the sign
             return inf if n % 2 else -copysign(inf, math.remainder(x, 1.0))
-        turned = float(_scipy_special("polygamma")(n, 1.0 - x))
+        turned = float(scipy_special("polygamma")(n, 1.0 - x))
         return (-turned if n % 2 else turned) - math.pi * _derivative_of_cot(n, x)
-    return float(_scipy_special("polygamma")(n, x))
+    return float(scipy_special("polygamma")(n, x))
 
 
 def _derivative_of_cot(n: int, x: float) -> float:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from autograd.recorder import Recorder
@@ -139,6 +140,14 @@ def current_recorder() -> Recorder | None:
     return None if mode is None else mode.recorder
 
 
+def now(x: Any) -> Any:
+    """The number that a Value has in this run, and anything else as it is; what is decided by it must be guarded."""
+    if not hasattr(type(x), "apply_rule"):
+        return x
+    recorder = current_recorder()
+    return x.data if recorder is None else recorder.now(x)
+
+
 def keeps_copies() -> bool:
     """Whether a copy of a Value stays connected to it: inside a transform or `checkpoint`."""
     mode = current_mode()
@@ -167,6 +176,11 @@ def caller(source: bool = False) -> str:
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
         frame = frame.f_back
+    return place_of(frame, source)
+
+
+def place_of(frame: FrameType, source: bool = False) -> str:
+    """Where a frame is: ``file:line in function``, followed by the line's text if `source`."""
     code = frame.f_code
     file = "notebook cell" if f"{os.sep}ipykernel_" in code.co_filename else code.co_filename
     text = linecache.getline(code.co_filename, frame.f_lineno).strip() if source else ""

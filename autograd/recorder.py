@@ -76,6 +76,9 @@ class Recorder(Protocol):
     def read(self, node: Any) -> Any:
         """What answers in place of a node whose number is read: itself, or what stands for it in a program."""
 
+    def now(self, node: Any) -> float:
+        """The number that a node has in this run; what is decided by it must be guarded by comparisons."""
+
     def refuse(self, what: str) -> None:
         """Raise if a side effect is not possible now; a program has none, for they would run at capture only."""
 
@@ -108,3 +111,11 @@ class Recorder(Protocol):
         self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool
     ) -> tuple[Any, Any]:
         """The last carry and the results of all steps, as `scan` returns them."""
+
+    def repeat(self, n: Any, function: Callable[[Any, Any], Any], initial: Any) -> Any:
+        """The last carry of a loop of n steps, as `fori` returns it; n may be a node."""
+
+    def loop_while(
+        self, condition: Callable[[Any], Any], function: Callable[[Any], Any], initial: Any, at_most: int | None
+    ) -> Any:
+        """The last carry of a loop that goes on while a condition holds, as `while_loop` returns it."""

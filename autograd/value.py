@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
-from math import isfinite
+from math import inf, isfinite
 from numbers import Number, Real
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
@@ -27,9 +27,11 @@ from autograd.modes import (
     current_recorder,
     keeps_copies,
     note_made,
+    now,
     refuse_in_capture,
 )
 from autograd.native import extension, fast
+from autograd.refusals import refuse_conversion
 from autograd.rules import TABLE, Rule
 
 Operand: TypeAlias = "Value | float"
@@ -287,12 +289,34 @@ class Value:
         return self._data != 0.0
 
     def __float__(self) -> NoReturn:
-        raise TypeError(
-            "a Value does not turn into a float in silence, for its gradient would be lost: "
-            "use v.data for the number, autograd.math (not math) for functions"
-        )
+        refuse_conversion()
 
     __int__ = __index__ = __complex__ = __float__
+
+    # ---- what floats have ----------------------------------------------------------------------------------
+
+    @property
+    def real(self) -> Value:
+        """The Value itself, which is a real number."""
+        return self
+
+    @property
+    def imag(self) -> float:
+        """0, as for any real number."""
+        return 0.0
+
+    def is_integer(self) -> bool:
+        """Whether the number is whole: a comparison, so a guard when compiled."""
+        return bool(rules.trunc(self) == self) and bool(abs(self) < inf)
+
+    @_reads(operator.methodcaller("as_integer_ratio"))
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """`float.as_integer_ratio` of the number; the two ints carry no gradient."""
+        return self._data.as_integer_ratio()
+
+    def hex(self) -> str:
+        """`float.hex` of the number, for messages: when compiled, the text stays that of the first call."""
+        return float(now(self)).hex()
 
     def __repr__(self) -> str:
         label = "" if self.label is None else f", label={self.label!r}"
@@ -316,6 +340,9 @@ class Value:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         return arrays.apply_ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return arrays.apply_function(function, args, options)
 
     def __copy__(self) -> Value:
         if keeps_copies():
@@ -466,7 +493,7 @@ def _in_c(python: type[Value]) -> Any:
         python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly, _text, note_made
     )
     for name, attribute in vars(python).items():
-        if name not in vars(kind) and (callable(attribute) or isinstance(attribute, classmethod)):
+        if name not in vars(kind) and (callable(attribute) or isinstance(attribute, (classmethod, property))):
             own = isinstance(attribute, FunctionType)
             setattr(kind, name, fast(attribute) if own else attribute)
     kind.apply_rule = classmethod(fast(python.apply_rule.__func__))  # type: ignore[attr-defined]
@@ -476,3 +503,4 @@ def _in_c(python: type[Value]) -> Any:
 
 if not TYPE_CHECKING and extension is not None:
     Value, _node, _fill = _in_c(Value), extension.node, extension.fill
+Real.register(Value)

@@ -93,9 +93,9 @@ def on(function: Callable[..., Any], *args: Any) -> Prepare:
     return lambda: (function, (*xy(), *args))
 
 
-def on_graph(function: Callable[..., Any], kind: type[Value] = Value) -> Prepare:
+def on_graph(function: Callable[..., Any], kind: type[Value] = Value, length: int = 40) -> Prepare:
     """Make an operation on a new graph."""
-    return lambda: (function, (graph(kind),))
+    return lambda: (function, (graph(kind, length),))
 
 
 def compiled(function: Callable[..., Any], *args: Any, **options: Any) -> Prepare:
@@ -174,7 +174,7 @@ def sweeps() -> Iterator[tuple[str, Prepare]]:
         yield f"backward of many{kind}", on_graph(after(lambda y: autograd.backward([y, y], [1.0, 2])), made)
         yield f"backward watched{kind}", on_graph(after(in_mode(autograd.detect_anomaly, lambda y: y.backward())), made)
         yield f"zero_grad{kind}", on_graph(after(lambda y: (y.backward(), y.zero_grad())), made)
-        yield f"record_sweep{kind}", on_graph(autograd.record_sweep, made)
+        yield f"record_sweep{kind}", on_graph(autograd.record_sweep, made, length=10)
         yield (
             f"topological_order{kind}",
             on_graph(lambda y: len(sweep.topological_order(y, leaves=y.parents[:1])), made),

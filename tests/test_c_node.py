@@ -24,6 +24,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from amount import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_builds import PYTHON, C, bits, needs_c, outcome, seen
@@ -59,7 +60,7 @@ def test_the_generated_header_is_current():
 
 @pytest.mark.parametrize("name", FIXED)
 @given(data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_rows_agree_bit_for_bit(name, data):
     """Value and local derivatives of every primitive, on Values and constants of any size."""
     arity = C.rules_module.TABLE[name].arity
@@ -77,7 +78,7 @@ def test_rows_agree_bit_for_bit(name, data):
 
 @pytest.mark.parametrize("name", MANY)
 @given(data=st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_rows_of_many_operands_agree_bit_for_bit(name, data):
     """The same for sums, products, maxima and other n-ary primitives, with ties and nans."""
     some = st.lists(floats | st.integers(-2, 2).map(float), max_size=9)
@@ -150,7 +151,7 @@ def without_names(result):
 
 
 @given(x=floats, other=ANYTHING, operation=st.sampled_from(OPERATORS))
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 def test_operators_agree_on_anything(x, other, operation):
     """Every binary operator, from both sides, on every kind of object: the same results or the same error messages."""
     for run in (
@@ -163,7 +164,7 @@ def test_operators_agree_on_anything(x, other, operation):
 
 
 @given(x=floats, operation=st.sampled_from(UNARY))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_conversions_and_unary_operators_agree(x, operation):
     """Every conversion and unary operator of Python."""
     expected, actual = both(lambda build: operation(build.Value(x, "x")))
@@ -172,7 +173,7 @@ def test_conversions_and_unary_operators_agree(x, operation):
 
 @pytest.mark.slow
 @given(x=floats, name=st.sampled_from(METHODS + DUNDERS), others=st.lists(ANYTHING, max_size=3))
-@settings(max_examples=2500)
+@settings(max_examples=examples(2500))
 def test_methods_and_attributes_agree_on_anything(x, name, others):
     """Every method on up to three arguments of any kind, every attribute."""
 
@@ -188,7 +189,7 @@ def test_methods_and_attributes_agree_on_anything(x, name, others):
 
 @pytest.mark.slow
 @given(x=floats, name=st.sampled_from(FUNCTIONS), others=st.lists(ANYTHING, max_size=3), generator=st.booleans())
-@settings(max_examples=2500)
+@settings(max_examples=examples(2500))
 def test_functions_of_the_math_module_agree_on_anything(x, name, others, generator):
     """Every function of autograd.math, on arguments of any kind, also generators."""
 
@@ -203,7 +204,7 @@ def test_functions_of_the_math_module_agree_on_anything(x, name, others, generat
 
 
 @given(name=st.sampled_from(["data", "grad", "label", "nothing"]), thing=ANYTHING, computed=st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_assignments_agree_on_anything(name, thing, computed):
     """Assigning and deleting attributes of leaves and of computed nodes."""
 
@@ -224,7 +225,7 @@ def test_assignments_agree_on_anything(name, thing, computed):
 
 
 @given(arguments=st.lists(ANYTHING, max_size=3), label=st.none() | ANYTHING)
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_construction_agrees_on_anything(arguments, label):
     """Value of anything, with and without a label, too few and too many arguments; the same for restore."""
 
@@ -246,7 +247,7 @@ def test_construction_agrees_on_anything(arguments, label):
     seeds=st.none() | ANYTHING | st.lists(ANYTHING, max_size=3),
     name=st.sampled_from(["backward", "record_sweep"]),
 )
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 def test_sweeps_agree_on_anything(outputs, seeds, name):
     """backward and record_sweep on one output, several, none and nonsense, with seeds of any kind."""
 

@@ -554,7 +554,11 @@ def lab(tmp_path_factory):
         yield f"http://127.0.0.1:{port}", served, env
     finally:
         server.terminate()
-        server.wait(20)
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:  # the server waits for its kernels, on a slow machine for long
+            server.kill()
+            server.wait()
 
 
 def write_notebook(path, outputs=None):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amount import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from test_jit_rules import ulps
@@ -78,7 +79,7 @@ def close(expected: float, actual: float, size: float, relative: float) -> bool:
     return abs(expected - actual) <= relative * size + 1e-300 or ulps(expected, actual) <= 16
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
 @given(STEPS, st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=9), st.booleans())
 def test_random_functions(steps: list[Step], rows: list[tuple[float, float, float]], branching: bool) -> None:
     """With libm and ordered sums, values have the eager bits; gradients differ by the order of sums."""

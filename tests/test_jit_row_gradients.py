@@ -113,6 +113,7 @@ def test_steps_that_add_to_one_array(row: Any, argnums: Any) -> None:
     for count in (1, 5, 9, 5):
         x = draw.normal(size=(count, 2))
         same(function(shared, x), compiled(shared, x))
+    assert len(compiled.paths()) == (2 if row is recurrence else 1)  # by branches, not by the number of rows
 
 
 def test_what_rows_cannot_do_is_compiled_once() -> None:

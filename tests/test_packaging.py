@@ -47,7 +47,8 @@ def core_modules():
 
 def third_party_imports(folder):
     """Return the top-level names of third-party libraries that the code in a folder imports."""
-    scripts = [path for each in ("tests", "benchmarks", "notebooks") for path in (ROOT / each).rglob("*.py")]
+    folders = ("tests", "benchmarks", "notebooks", "tools", "docs/extensions", "docs/playground")
+    scripts = [path for each in folders for path in (ROOT / each).rglob("*.py")]
     scripts += (ROOT / "tests").rglob("*.c")  # a test builds them
     own = {*PACKAGES, "net", *(path.stem for path in scripts)}  # tests/net is a package
     names = set()
@@ -69,7 +70,7 @@ def run_python(*arguments):
 
 def test_all_brings_every_extra_for_users():
     """`pip install .[all]` installs the dependencies of every feature."""
-    for_users = EXTRAS.keys() - {"all", "dev", "test"}
+    for_users = EXTRAS.keys() - {"all", "dev", "docs", "test"}
     assert {"jit", "nn", "special", "testing", "view"} == for_users
     assert set().union(*map(distributions, for_users)) == distributions("all")
 

@@ -42,7 +42,7 @@ def test_there_are_exactly_two_commands():
     set_up = "python3 -m venv .venv && .venv/bin/pip install -e"
     assert [
         f"{set_up} '.[all]' && .venv/bin/python -m autograd",
-        f"{set_up} '.[test]' && .venv/bin/python -m pytest -n auto",
+        f"{set_up} '.[test]' && .venv/bin/python -m pytest -n auto --dist worksteal",
     ] == COMMANDS
 
 

@@ -24,8 +24,9 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, NamedTuple
 
-from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Window, whole
+from autograd.ir.block import PREDICATES, STEPS, Array, Instruction, Loop, Program, Used, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Rewriter, Selected, Symbol, times
+from autograd.ir.memory import follow, memories, roots, split
 from autograd.rules import TABLE, Rule
 
 WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", "table", "zeros", *PREDICATES})
@@ -95,11 +96,41 @@ class Total:
     covered: bool = False
 
 
+@dataclass(eq=False)
+class Coverage:
+    """Whether each element of some memory that is read has a message; assumed until a message may be missing."""
+
+    assumed: bool = True
+    broken: bool = False
+
+
+@dataclass(eq=False)
+class Memory:
+    """The adjoint of an array that steps read and add to: one array for all its states, since it shrinks never.
+
+    Attributes
+    ----------
+    kind : Array
+        Its type.
+    current : int or None
+        The array of adjoints, with the messages that came so far.
+    make : callable or None
+        Makes that array when it is needed; zeros if there is none.
+    covered : Coverage
+        Whether elements that are read later have messages.
+    """
+
+    kind: Array
+    current: int | None = None
+    make: Callable[[], int] | None = None
+    covered: Coverage = field(default_factory=lambda: Coverage())
+
+
 class Sweep:
     """One reverse sweep over a builder's program."""
 
-    def __init__(self, builder: Builder, active: Container[int]) -> None:
-        self.builder, self.active = builder, active
+    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory]) -> None:
+        self.builder, self.active, self.memories = builder, active, memories
         self.numbers: dict[
             int, tuple[int, Predicate | None]
         ] = {}  # value → adjoint, and when it is there (None: always)
@@ -115,8 +146,15 @@ class Sweep:
                 continue
             op, operands, data = self.builder.code[value]
             if op == "loop":
-                if value in self.results:
-                    _LoopSweep(self, value, self.results.pop(value)).run()
+                if value in self.results or any(self.memories[o].current is not None for o in self.added(value)):
+                    _LoopSweep(self, value, self.results.pop(value, {})).run()
+                else:
+                    self.leave_out(operands)
+            elif value in self.memories:
+                if op == "add_at" and operands[1] in self.active:
+                    self.memory_message(value)
+            elif op == "read" and operands[0] in self.memories and self.adjoint(value) is None:
+                self.memories[operands[0]].covered.broken = True
             elif op == "item":
                 adjoint = self.adjoint(value)
                 if adjoint is not None:
@@ -128,8 +166,43 @@ class Sweep:
             elif value in self.numbers:
                 self.messages(value)
 
+    def leave_out(self, operands: Sequence[int]) -> None:
+        """No message comes from a loop: what it reads may have none."""
+        for o in operands:
+            if o in self.memories:
+                self.memories[o].covered.broken = True
+
+    def memory_message(self, value: int) -> None:
+        """Send what was added to an array that steps read the adjoint that it has there."""
+        builder, memory = self.builder, self.memories[value]
+        _, operands, window = builder.code[value]
+        if memory.current is None:
+            return
+        message = builder.emit("read", (memory.current, *operands[2:]), Window(*window))
+        _marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
+        if window.shape and memory.make is None:  # what is added to this array next would be seen in it
+            copied = builder.emit(
+                "add_at", (builder.emit("zeros", (), window.shape), message), whole(Array(window.shape))
+            )
+            message = _marked(builder, copied, message in builder.gaps)
+        self.receive(operands[1], message)
+
+    def added(self, value: int) -> list[int]:
+        """The arrays that a loop adds to, and that are read while it does."""
+        _, operands, loop = self.builder.code[value]
+        return [o for o in operands[loop.shared + loop.carries : loop.shared + loop.handed] if o in self.memories]
+
+    def memory(self, array: int) -> int:
+        """The array of adjoints of an array that steps read and add to."""
+        found = self.memories[array]
+        if found.current is None:
+            found.current = self.builder.emit("zeros", (), found.kind.shape) if found.make is None else found.make()
+        return found.current
+
     def adjoint(self, value: int) -> int | None:
         """The adjoint of a value, complete; None if no message came."""
+        if value in self.memories:
+            return self.memories[value].current
         if value in self.arrays:
             return self.complete(value)
         return self.numbers[value][0] if value in self.numbers else None
@@ -157,6 +230,13 @@ class Sweep:
 
     def receive_array(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
         """Add a message to a part of the adjoint of an array."""
+        if value in self.memories:
+            covered = self.memories[value].covered
+            covered.broken |= message in self.builder.gaps
+            added_to = Used(*window) if covered.assumed else Window(*window)
+            found = self.builder.emit("add_at", (self.memory(value), message, *indices), added_to)
+            self.memories[value].current = found
+            return
         total = self.arrays.setdefault(value, Total())
         kind = self.builder.type_of(value)
         assert isinstance(kind, Array)
@@ -165,11 +245,15 @@ class Sweep:
             total.elements[window.offset] = message if before is None else added(self.builder, before, message)
         elif window == whole(kind) and total.whole is None and total.sum is None and total.make is None:
             total.whole = message
+        elif kind.shape[0] == STEPS and total.whole is not None:
+            total.whole = _added_steps(self.builder, value, total.whole, message)
         else:
             self.add(value, message, window, indices)
 
     def own(self, value: int) -> int:
         """The array of this sweep's own into which the messages to an array are added."""
+        if value in self.memories:
+            return self.memory(value)
         total, kind = self.arrays.setdefault(value, Total()), self.builder.type_of(value)
         assert isinstance(kind, Array)
         if total.sum is None:
@@ -179,6 +263,13 @@ class Sweep:
             total.covered = message not in self.builder.gaps
             total.sum = self.builder.emit("add_at", (total.sum, message), whole(kind))
         return total.sum
+
+    def put_back(self, value: int, array: int) -> None:
+        """The array that `own` gave, after a loop has added to it."""
+        if value in self.memories:
+            self.memories[value].current = array
+        else:
+            self.arrays[value].sum = array
 
     def add(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
         """Add to the array of adjoints in place."""
@@ -258,6 +349,26 @@ class Sweep:
                 self.receive(operands[0], adjoint)
 
 
+def _without(memories: Mapping[int, Memory], doubtful: Container[int]) -> dict[int, Memory]:
+    """The same memories before a sweep, in which some may have elements without a message."""
+    new: dict[int, Memory] = {}
+    for memory in memories.values():
+        assumed = memory.covered.assumed and id(memory.covered) not in doubtful
+        new.setdefault(id(memory), Memory(memory.kind, covered=Coverage(assumed)))
+    return {array: new[id(memory)] for array, memory in memories.items()}
+
+
+def _memories(builder: Builder, active: Iterable[int]) -> dict[int, Memory]:
+    """The arrays of a block that loops read and add to, each with one adjoint for all its states."""
+    found: dict[int, Memory] = {}
+    states = roots(builder.code, [at for at in active if builder.code[at].op == "loop"])
+    for array, root in states.items():
+        kind = builder.type_of(root)
+        assert isinstance(kind, Array)
+        found[array] = found[root] if root in found else Memory(kind)
+    return found
+
+
 def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -> dict[int, int]:
     """One reverse sweep: appends the adjoints of the `wanted` values and returns their numbers.
 
@@ -272,8 +383,18 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     """
     targets = set(wanted)
     end = max(seeds, default=-1) + 1
-    sweep = Sweep(builder, depends_on(builder, targets, end))
-    sweep.run(seeds, targets, min(targets, default=end), end)
+    first = min(targets, default=end)
+    active = depends_on(builder, targets, end)
+    memories = _memories(builder, active)
+    if memories:
+        active &= _needed(builder.code, seeds, first)
+    while True:
+        sweep = Sweep(builder, set(active), dict(memories))
+        sweep.run(seeds, targets, first, end)
+        doubtful = {id(c): c for m in sweep.memories.values() if (c := m.covered).broken and c.assumed}
+        if not doubtful:
+            break
+        memories = _without(memories, doubtful)
     found = {x: sweep.adjoint(x) for x in targets}
     return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
 
@@ -289,6 +410,16 @@ def added(builder: Builder, one: int, other: int) -> int:
     if one in builder.gaps and other in builder.gaps:
         builder.gaps.add(total)
     return total
+
+
+def _added_steps(builder: Builder, array: int, one: int, other: int) -> int:
+    """The sum of two messages to an array with a number for each step of a loop that `array` is a result of."""
+    steps = builder.steps_of(builder.code[array].operands[0])
+    inner = builder.inner()
+    made = LoopBuilder(builder, inner, STEPS, steps=steps)
+    total = inner.emit("add", (made.element(one), made.element(other)))
+    found = builder.emit("item", (made.finish([], [(total, "each")]),), 0)
+    return _marked(builder, found, one in builder.gaps and other in builder.gaps)
 
 
 def _is_there(builder: Builder, derivative: int) -> Predicate:
@@ -336,9 +467,9 @@ def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
 class _Body:
     """The body of a loop, copied into the body of a loop derived from it."""
 
-    def __init__(self, outer: Builder, loop: Loop, backwards: bool) -> None:
+    def __init__(self, outer: Builder, loop: Loop, backwards: bool, steps: int | None, test: bool = False) -> None:
         self.loop, self.inner = loop, outer.inner()
-        self.made = LoopBuilder(outer, self.inner, loop.extent, backwards)
+        self.made = LoopBuilder(outer, self.inner, loop.extent, backwards, steps, test)
         self.inputs: list[int] = [self.made.counter]  # the body's inputs, as values of the new body
         self.values: list[int] = []
 
@@ -383,6 +514,17 @@ def _store_carries(builder: Builder, value: int) -> int:
     return stored
 
 
+def _finished(builder: Builder, value: int) -> tuple[tuple[int, ...], Loop, dict[int, int]]:
+    """A loop that reads what it adds to in finished arrays, and its operands; accumulator → the finished array."""
+    _, operands, loop = builder.code[value]
+    numbers = memories(loop)
+    if not numbers:
+        return operands, loop, {}
+    found = {k: builder.emit("item", (value,), k) for k in numbers}
+    operands = (*operands[: loop.shared], *found.values(), *operands[loop.shared :])
+    return operands, split(loop, numbers), found
+
+
 class _Result(NamedTuple):
     """A result of a reverse loop: of which kind, whether it may be missing, and what is done with it.
 
@@ -405,11 +547,17 @@ class _LoopSweep:
 
     def __init__(self, around: Sweep, value: int, seeds: Mapping[int, int]) -> None:
         self.around, self.builder, self.value = around, around.builder, value
-        _, self.operands, self.loop = self.builder.code[value]
         self.seeds = seeds
+        self.operands, self.loop, finished = _finished(self.builder, value)
+        for k, array in finished.items():
+            state = self.builder.code[value].operands[self.loop.shared - len(finished) + k]
+            around.memories[array] = around.memories[state]
+            if state in around.active or value in around.active:
+                around.active.add(array)
         wanted = [o in around.active for o in self.operands]
         self.active = _active_inputs(self.loop, wanted)
         self.wanted = [k for k, want in enumerate(wanted, 1) if want]
+        self.kept: dict[int, Memory] = {}  # the body's inputs that are states of arrays that steps read and add to
 
     def run(self) -> None:
         """Emit the loop, and pass on its results as messages."""
@@ -429,7 +577,8 @@ class _LoopSweep:
     def _copied(self, stored: int) -> _Body:
         """The body of the new loop, so far a copy of the loop's."""
         loop, builder, operands = self.loop, self.builder, self.operands
-        body = _Body(builder, loop, loop.backwards != bool(loop.carries))
+        in_turn = bool(loop.carries or self.around.added(self.value))
+        body = _Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
         made = body.made
         body.inputs += [made.shared(o) for o in operands[: loop.shared]]
         for k in range(loop.carries):
@@ -438,7 +587,37 @@ class _LoopSweep:
             body.inputs.append(body.inner.emit("zeros", (), builder.type_of(o).shape))  # type: ignore[union-attr]
         body.inputs += [made.element(o) for o in operands[loop.shared + loop.handed :]]
         body.copy()
+        self._remember(body)
         return body
+
+    def _remember(self, body: _Body) -> None:
+        """Give each array that the steps read and add to one adjoint in the body, an accumulator."""
+        around, loop = self.around, self.loop
+        self.kept = {}
+        inside: dict[int, Memory] = {}  # by the memory of the block around, which it belongs to
+        inputs = [*range(1, loop.first_carry), *range(loop.first_carry + loop.carries, loop.first_element)]
+        for k in inputs:
+            o = self.operands[k - 1]
+            if o in around.memories and k in self.active:
+                outer = around.memories[o]
+                if id(outer) not in inside:
+                    memory = inside[id(outer)] = Memory(outer.kind, covered=outer.covered)
+                    last = functools.partial(getattr, memory, "current")
+                    memory.make = functools.partial(self._adjoints, body.made, o, last)
+                self.kept[k] = inside[id(outer)]
+        self.owners: list[tuple[int, Callable[[], int]]] = []  # operands with accumulators; what is in them at the end
+
+    def _adjoints(self, made: LoopBuilder, operand: int, last: Callable[[], int | None]) -> int:
+        """A new accumulator for the messages to an operand."""
+        found = made.accumulator(self.around.own(operand))
+
+        def at_end() -> int:
+            total = last()
+            assert total is not None
+            return total
+
+        self.owners.append((operand, at_end))
+        return found
 
     def sweep(self, carries: Sequence[int], partial: Container[int]) -> None:
         """Sweep over the body; the adjoints of some carries may be missing."""
@@ -455,7 +634,7 @@ class _LoopSweep:
         for k in carries:
             seed(body.output(k), made.carry(self.seeds.get(k, zero)), k in partial)
         for k in range(loop.carries, loop.handed):
-            if k in self.seeds:
+            if k in self.seeds and loop.first_carry + k not in self.kept:
                 seed(body.output(k), made.shared(self.seeds[k]), self.seeds[k] in builder.gaps)
         for k, kind in enumerate(loop.kinds, loop.handed):
             if k in self.seeds:
@@ -463,13 +642,18 @@ class _LoopSweep:
                 value = made.shared(given) if kind == "sum" else made.element(given)
                 seed(body.output(k), value, given in builder.gaps)
         targets = self.targets = {k: body.inputs[k] for k in sorted(self.active)}
-        sweep = self.inside = Sweep(inner, depends_on(inner, targets.values(), len(inner.code)))
-        owners = self.owners = dict[int, int]()
+        states = {body.inputs[k]: memory for k, memory in self.kept.items()}
+        follow(inner.code, states)
+        active = depends_on(inner, targets.values(), len(inner.code))
+        sweep = self.inside = Sweep(inner, active, states)
+        for k, memory in self.kept.items():
+            if k >= loop.first_carry and memory.current is None:
+                sweep.memory(body.inputs[k])
         for k in self.wanted:
-            if k <= loop.shared and isinstance(loop.body.inputs[k], Array):
-                sweep.arrays[targets[k]] = Total(make=self._accumulator(made, k, owners))
+            if k <= loop.shared and isinstance(loop.body.inputs[k], Array) and k not in self.kept:
+                sweep.arrays[targets[k]] = Total(make=self._accumulator(made, k))
         with inner.watched():
-            end = max(seeds, default=-1) + 1
+            end = len(inner.code) if self.kept else max(seeds, default=-1) + 1
             sweep.run(seeds, set(targets.values()), min(targets.values(), default=end), end)
 
     def _may_be_missing(self, k: int) -> bool:
@@ -477,17 +661,16 @@ class _LoopSweep:
         target = self.targets[self.loop.first_carry + k]
         return self.inside.adjoint(target) is None or self.inside.is_partial(target)
 
-    def _accumulator(self, made: LoopBuilder, k: int, owners: dict[int, int]) -> Callable[[], int]:
-        def make() -> int:
-            owners[k] = made.accumulator(self.around.own(self.operands[k - 1]))
-            return owners[k]
+    def _accumulator(self, made: LoopBuilder, k: int) -> Callable[[], int]:
+        def last() -> int | None:
+            return self.inside.arrays[self.targets[k]].sum
 
-        return make
+        return lambda: self._adjoints(made, self.operands[k - 1], last)
 
     def _emit(self, carries: Sequence[int], partial: Container[int]) -> None:
         """Emit the loop and pass its results on."""
         loop, builder, body, sweep = self.loop, self.builder, self.body, self.inside
-        inner, targets, owners = body.inner, self.targets, self.owners
+        inner, targets = body.inner, self.targets
         zero = inner.constant(0.0)
         outs: list[tuple[int, str]] = []
         if loop.is_map():
@@ -497,6 +680,8 @@ class _LoopSweep:
         for k in self.wanted:
             operand, kind = self.operands[k - 1], loop.body.inputs[k]
             role = self._role(k)
+            if k in self.kept:
+                continue
             if role == "shared" and isinstance(kind, Array):
                 for offset, message in sweep.arrays[targets[k]].elements.items():
                     then = functools.partial(self.around.receive_array, operand, window=Window((), offset), indices=())
@@ -509,16 +694,16 @@ class _LoopSweep:
         for k in carries:
             found = sweep.adjoint(targets[loop.first_carry + k])
             handed.append(zero if found is None else found)
-        handed += [self._sum(sweep, targets[k]) for k in owners]
+        handed += [last() for _, last in self.owners]
         # Adjoints of what the step uses together are computed together: few values are alive, and close in memory.
         order = sorted(range(len(further)), key=lambda k: further[k].used)
         outs += [(further[k].value, further[k].kind) for k in order]
-        result = body.made.finish(handed, outs, loop if loop.is_map() and not owners else None)
+        result = body.made.finish(handed, outs, loop if loop.is_map() and not self.owners else None)
         for position, k in enumerate(carries):
             if (o := self.operands[loop.shared + k]) in self.around.active:
                 self.around.receive(o, self._item(result, position, k in partial))
-        for position, k in enumerate(owners, len(carries)):
-            self.around.arrays[self.operands[k - 1]].sum = builder.emit("item", (result,), position)
+        for position, (operand, _) in enumerate(self.owners, len(carries)):
+            self.around.put_back(operand, builder.emit("item", (result,), position))
         item = {k: position for position, k in enumerate(order, len(handed) + first)}
         for k, one in enumerate(further):
             one.then(self._item(result, item[k], one.missing))
@@ -533,12 +718,6 @@ class _LoopSweep:
         if missing:
             self.builder.gaps.add(found)
         return found
-
-    @staticmethod
-    def _sum(sweep: Sweep, value: int) -> int:
-        total = sweep.arrays[value].sum
-        assert total is not None
-        return total
 
     def _role(self, k: int) -> str:
         """What the body's input number k is."""
@@ -564,21 +743,56 @@ def mapped_rewriters() -> Sequence[Rewriter]:
     return [fold_constants, identities, known_elements, number_values]
 
 
-def forward(builder: Builder, seeds: Mapping[int, int]) -> dict[int, int]:
-    """One forward sweep: appends the tangents of all values that depend on the seeds and returns their numbers."""
+def forward(
+    builder: Builder,
+    seeds: Mapping[int, int],
+    wanted: Iterable[int] | None = None,
+    finished: Mapping[int, Sequence[int]] | None = None,
+) -> dict[int, int]:
+    """One forward sweep: appends the tangents of all values that depend on the seeds and returns their numbers.
+
+    Parameters
+    ----------
+    builder : Builder
+        The program so far.
+    seeds : mapping
+        Value → its tangent.
+    wanted : iterable of int, optional
+        Only what these values depend on has tangents.
+    finished : mapping, optional
+        State of an array → the finished arrays that are read in its place: they have its tangent.
+    """
     tangents = dict(seeds)
-    for value in sorted(depends_on(builder, seeds, len(builder.code)) - seeds.keys()):
-        tangent = _tangent(builder, value, tangents)
+    active = depends_on(builder, seeds, len(builder.code)) - seeds.keys()
+    if wanted is not None:
+        active &= _needed(builder.code, wanted, min(seeds, default=0))
+    states = dict(finished or {})
+    if states:
+        follow(builder.code, states)
+    for value in sorted(active):
+        tangent = _tangent(builder, value, tangents, states)
         if tangent is not None:
             tangents[value] = tangent
+            tangents.update(dict.fromkeys(states.get(value, ()), tangent))
     return tangents
 
 
-def _tangent(builder: Builder, value: int, tangents: Mapping[int, int]) -> int | None:
+def _needed(code: Sequence[Instruction], wanted: Iterable[int], first: int) -> set[int]:
+    """The values from `first` on that some depend on."""
+    found = set(wanted)
+    for value in range(max(found, default=-1), first - 1, -1):
+        if value in found:
+            found.update(code[value].operands)
+    return found
+
+
+def _tangent(
+    builder: Builder, value: int, tangents: Mapping[int, int], states: Mapping[int, Sequence[int]]
+) -> int | None:
     """The tangent of a value, given those of its operands; None if it has none."""
     op, operands, data = builder.code[value]
     if op == "loop":
-        return _tangent_loop(builder, value, tangents)
+        return _tangent_loop(builder, value, tangents, states)
     if op == "item":
         results = builder.tangent_items[operands[0]]
         if data not in results:
@@ -637,14 +851,36 @@ def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping
     return _marked(builder, found, operands[0] not in tangents or array in builder.gaps)
 
 
-def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int]) -> int:
+def _tangent_loop(
+    builder: Builder, value: int, tangents: Mapping[int, int], states: Mapping[int, Sequence[int]]
+) -> int:
     """The loop that computes a loop's results and their tangents."""
-    _, operands, loop = builder.code[value]
+    given, loop, finished = _finished(builder, value)
+    first = loop.first_carry
+    read_in = {loop.shared - len(finished) + k: first + number for k, number in enumerate(finished, 1)}
+    for k in range(loop.carries, loop.handed):
+        for array in states.get(given[loop.shared + k], ()):
+            read_in.update({number: first + k for number, o in enumerate(given[: loop.shared], 1) if o == array})
+    return _with_tangents(builder, value, _Copied(loop, given, read_in), tangents)
+
+
+class _Copied(NamedTuple):
+    """A loop, its operands, and its inputs that are finished arrays: which accumulator each belongs to."""
+
+    loop: Loop
+    operands: tuple[int, ...]
+    read_in: Mapping[int, int]
+
+
+def _with_tangents(builder: Builder, value: int, copied: _Copied, tangents: Mapping[int, int]) -> int:
+    loop, operands, read_in = copied
     active = _active_inputs(loop, [o in tangents for o in operands])
+    while not (more := {k for k, number in read_in.items() if number in active}) <= active:
+        active = _active_inputs(loop, [k in active or k in more for k in range(1, len(operands) + 1)])
     partial = {k for k in active if (o := operands[k - 1]) not in tangents or tangents[o] in builder.gaps}
     handed = [(k, loop.first_carry + k) for k in range(loop.handed) if loop.first_carry + k in active]
     while True:  # until it is known which tangents of carries may be missing: in some step, or in one after it
-        body, found = _tangent_body(builder, value, tangents, active, partial)
+        body, found = _tangent_body(builder, copied, tangents, active, partial)
         after = [(k, found.get(body.output(number))) for number, k in handed]
         more = {k for k, tangent in after if tangent is None or tangent in body.inner.gaps} - partial
         if not more:
@@ -653,11 +889,11 @@ def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int]) -> 
 
 
 def _tangent_body(
-    builder: Builder, value: int, tangents: Mapping[int, int], active: Container[int], partial: Container[int]
+    builder: Builder, copied: _Copied, tangents: Mapping[int, int], active: Container[int], partial: Container[int]
 ) -> tuple[_Body, dict[int, int]]:
     """A copy of a loop's body, and the tangents in it; those of some of its inputs may be missing."""
-    _, operands, loop = builder.code[value]
-    body = _Body(builder, loop, loop.backwards)
+    loop, operands, read_in = copied
+    body = _Body(builder, loop, loop.backwards, operands[0] if loop.is_counted else None, loop.test)
     made, inner = body.made, body.inner
     ends = loop.first_carry, loop.first_carry + loop.carries, loop.first_element
     seeds: dict[int, int] = {}
@@ -674,12 +910,12 @@ def _tangent_body(
 
     for k in range(1, ends[0]):
         body.inputs.append(made.shared(operands[k - 1]))
-        if k in active:
+        if k in active and k not in read_in:
             seed(k, made.shared(tangents[operands[k - 1]]))
     roles = [(made.carry, range(*ends[:2])), (made.accumulator, range(*ends[1:]))]
     body.inputs += [made.carry(operands[k - 1]) for k in range(*ends[:2])]
     for k in range(*ends[1:]):  # what the primal adds up is not computed twice: its accumulator is taken over
-        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))
+        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))  # type: ignore[union-attr]
     for add, numbers in roles:
         for k in numbers:
             if k in active:
@@ -689,8 +925,13 @@ def _tangent_body(
         if k in active:
             seed(k, made.element(tangents[operands[k - 1]]))
     body.copy()
+    finished: dict[int, list[int]] = {}
+    for k, number in read_in.items():
+        if number in active:
+            seed(k, seeds[body.inputs[number]])
+            finished.setdefault(body.inputs[number], []).append(body.inputs[k])
     with inner.watched():
-        return body, forward(inner, seeds)
+        return body, forward(inner, seeds, finished=finished)
 
 
 def _emit_tangents(

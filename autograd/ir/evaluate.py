@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Any
 
-from autograd.ir.block import COMPARISONS, LOGIC, Array, Extent, Instruction, Loop, Program, Window
+from autograd.ir.block import COMPARISONS, GOING, LOGIC, Array, Extent, Instruction, Loop, Program, Window
 from autograd.rules import TABLE, Rule
 
 
@@ -21,13 +22,19 @@ class Cells:
     [2.0, 4.0]
     """
 
-    __slots__ = ("storage", "shape", "offset", "strides")
+    __slots__ = ("storage", "shape", "offset", "strides", "seen")
 
     def __init__(
-        self, storage: list[Any], shape: tuple[int, ...], offset: int = 0, strides: tuple[int, ...] | None = None
+        self,
+        storage: list[Any],
+        shape: tuple[int, ...],
+        offset: int = 0,
+        strides: tuple[int, ...] | None = None,
+        seen: set[int] | None = None,
     ) -> None:
         self.storage, self.shape, self.offset = storage, shape, offset
         self.strides = Array(shape).strides() if strides is None else strides
+        self.seen = seen  # of an accumulator: the places that the steps have read, which are final
 
     def places(self) -> Iterator[int]:
         """Where in the list the elements are, in order."""
@@ -36,24 +43,31 @@ class Cells:
 
     def numbers(self) -> list[Any]:
         """The elements in order."""
-        return [self.storage[place] for place in self.places()]
+        if self.seen is None:
+            return [self.storage[place] for place in self.places()]
+        places = list(self.places())
+        self.seen.update(places)
+        return [self.storage[place] for place in places]
 
     def row(self, i: int) -> Any:
         """A number, or the array of a row."""
         offset = self.offset + i * self.strides[0]
-        if len(self.shape) == 1:
-            return self.storage[offset]
-        return Cells(self.storage, self.shape[1:], offset, self.strides[1:])
+        row = Cells(self.storage, self.shape[1:], offset, self.strides[1:], self.seen)
+        return row if row.shape else row.numbers()[0]
 
     def window(self, window: Window, indices: Sequence[float] = (), extents: Mapping[str, int] | None = None) -> Cells:
         """The elements that a window tells, counted in the order of this array."""
-        first = window.offset + sum(step * int(index) for step, index in zip(window.steps, indices))
+        first = window.offset + sum(step * as_index(index) for step, index in zip(window.steps, indices))
         shape = tuple([extent_of(extent, extents) for extent in window.shape])
         if self.strides == Array(self.shape).strides():
-            return Cells(self.storage, shape, self.offset + first, window.strides)
+            return Cells(self.storage, shape, self.offset + first, window.strides, self.seen)
         order = list(self.places())  # an array that does not lie row after row: a copy of the references
         inside = Cells(order, shape, first, window.strides)
-        return _Scattered(self.storage, inside.numbers(), shape)
+        return _Scattered(self.storage, inside.numbers(), shape, self.seen)
+
+    def accumulated(self) -> Cells:
+        """The same array as an accumulator, whose places that are read must be final."""
+        return self if self.seen is not None else Cells(self.storage, self.shape, self.offset, self.strides, set())
 
 
 class _Scattered(Cells):
@@ -61,8 +75,10 @@ class _Scattered(Cells):
 
     __slots__ = ("where",)
 
-    def __init__(self, storage: list[Any], where: list[int], shape: tuple[int, ...]) -> None:
-        super().__init__(storage, shape)
+    def __init__(
+        self, storage: list[Any], where: list[int], shape: tuple[int, ...], seen: set[int] | None = None
+    ) -> None:
+        super().__init__(storage, shape, seen=seen)
         self.where = where
 
     def places(self) -> Iterator[int]:
@@ -70,13 +86,21 @@ class _Scattered(Cells):
 
     def row(self, i: int) -> Any:
         width = prod(self.shape[1:])
-        part = self.where[i * width : (i + 1) * width]
-        return self.storage[part[0]] if len(self.shape) == 1 else _Scattered(self.storage, part, self.shape[1:])
+        part = _Scattered(self.storage, self.where[i * width : (i + 1) * width], self.shape[1:], self.seen)
+        return part if part.shape else part.numbers()[0]
 
     def window(self, window: Window, indices: Sequence[float] = (), extents: Mapping[str, int] | None = None) -> Cells:
-        first = window.offset + sum(step * int(index) for step, index in zip(window.steps, indices))
+        first = window.offset + sum(step * as_index(index) for step, index in zip(window.steps, indices))
         shape = tuple([extent_of(extent, extents) for extent in window.shape])
-        return _Scattered(self.storage, Cells(self.where, shape, first, window.strides).numbers(), shape)
+        return _Scattered(self.storage, Cells(self.where, shape, first, window.strides).numbers(), shape, self.seen)
+
+    def accumulated(self) -> Cells:
+        return self if self.seen is not None else _Scattered(self.storage, self.where, self.shape, set())
+
+
+def as_index(number: Any) -> int:
+    """A whole number of the program, a float or a Value, as an int."""
+    return int(number if isinstance(number, float) else number.data)
 
 
 def extent_of(extent: Extent, extents: Mapping[str, int] | None) -> int:
@@ -157,6 +181,8 @@ class Evaluator:
         numbers = added.numbers() if isinstance(added, Cells) else [added]
         for place, number in zip(array.window(window, indices, self.extents).places(), numbers, strict=True):
             self.counts.executed += 1
+            if array.seen is not None and place in array.seen:
+                raise ValueError(f"element {place} of an accumulator is added to after a step has read it")
             array.storage[place] = self.apply(TABLE["add"], [array.storage[place], number])
         cells: Cells = array
         return cells
@@ -177,17 +203,35 @@ class Evaluator:
         """The results of a loop."""
         shared, handed = operands[: loop.shared], list(operands[loop.shared : loop.shared + loop.handed])
         arrays = operands[loop.shared + loop.handed :]
-        count = extent_of(loop.extent, self.extents)
-        steps = range(count - 1, -1, -1) if loop.backwards else range(count)
-        outs: list[list[Any]] = [[None] * count for _ in loop.kinds]
-        for i in steps:
+        run = self.run
+        if loop.accumulators:
+            if self.copies:  # once: the steps themselves run in their order
+                handed[loop.carries :] = [Cells(array.numbers(), array.shape) for array in handed[loop.carries :]]
+                run = Evaluator(self.extents, self.apply, self.counts).run
+            given = handed[loop.carries :]
+            handed[loop.carries :] = [array.accumulated() for array in given]
+        outs: list[list[Any]] = [[] for _ in loop.kinds]
+        for i in self._steps(loop, operands):
+            if loop.test and not handed[GOING]:
+                break
             elements = [array.row(i) for array in arrays]
-            values = self.run(loop.body, [float(i), *shared, *handed, *elements])
+            values = run(loop.body, [float(i), *shared, *handed, *elements])
             results = [values[o] for o in loop.body.outputs]
             handed = results[: loop.handed]
             for column, result in zip(outs, results[loop.handed :]):
-                column[i] = result
+                column.append(result)
+        if loop.backwards:
+            outs = [column[::-1] for column in outs]
+        if loop.accumulators:
+            handed[loop.carries :] = given
         return [*handed, *[self._out(loop, k, column) for k, column in enumerate(outs)]]
+
+    def _steps(self, loop: Loop, operands: Sequence[Any]) -> Iterable[int]:
+        """The numbers of the steps; a loop with a test ends by itself."""
+        if loop.test:
+            return itertools.count()
+        steps = range(as_index(operands[0]) if loop.is_counted else extent_of(loop.extent, self.extents))
+        return reversed(steps) if loop.backwards else steps
 
     def _out(self, loop: Loop, k: int, column: list[Any]) -> Any:
         if loop.kinds[k] == "sum":

@@ -7,14 +7,14 @@ the several accumulators of `chains.spread`; where a program is to have eager's 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from heapq import heappop, heappush
 from operator import or_
 from typing import Any
 
-from autograd.ir.block import PREDICATES, Array, Instruction, Program, whole
+from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, whole, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
@@ -301,7 +301,8 @@ def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] 
 
     def rewritten(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
         _, operands, loop = instruction
-        shared = {k: builder.number(o) for k, o in enumerate(operands[: loop.shared], 1)}
+        first = 2 if loop.is_counted else 1  # the number of steps stays an operand
+        shared = {k: builder.number(o) for k, o in enumerate(operands[first - 1 : loop.shared], first)}
         constants = {k: number for k, number in shared.items() if number is not None}
         body = rewrite(loop.body, *rewriters, inputs=constants)
         left = tuple([o for k, o in enumerate(operands, 1) if k not in constants])
@@ -339,6 +340,43 @@ def remove_dead_code(program: Program) -> Program:
     return left if len(alive) == len(code) else reordered(left, sorted(alive))
 
 
+def share_unchanged(program: Program) -> Program:
+    """What every step hands on as it was is shared, so the steps may be independent."""
+    code = list(program.code)
+    renumbered: dict[int, dict[int, int]] = {}  # loop → the new numbers of its results
+    for at, (op, operands, data) in enumerate(code):
+        if op == "loop":
+            loop = replace(data, body=share_unchanged(data.body))
+            inputs = {value: i.data for value, i in enumerate(loop.body.code) if i.op == "input"}
+            first = loop.first_carry
+            same = [k for k in range(loop.carries) if inputs.get(loop.body.outputs[k]) == first + k]
+            if same:
+                results = [k for k in range(loop.handed + len(loop.kinds)) if k not in same]
+                renumbered[at] = {old: new for new, old in enumerate(results)}
+            code[at] = Instruction(op, *_with_shared(loop, operands, same))
+        elif op == "item" and operands[0] in renumbered:
+            place = renumbered[operands[0]].get(data)
+            if place is None:
+                _, given, loop = program.code[operands[0]]
+                code[at] = Instruction("pos", (given[loop.shared + data],))
+            else:
+                code[at] = Instruction(op, operands, place)
+    return Program(code, program.outputs, program.inputs, program.guards)
+
+
+def _with_shared(loop: Loop, operands: tuple[int, ...], carries: Sequence[int]) -> tuple[tuple[int, ...], Loop]:
+    """A loop, and its operands, in which some of the carries are shared."""
+    if not carries:
+        return operands, loop
+    body, first, moved = loop.body, loop.first_carry, [loop.first_carry + k for k in carries]
+    order = [*range(first), *moved, *[k for k in range(first, len(body.inputs)) if k not in moved]]
+    outputs = [o for k, o in enumerate(body.outputs) if k not in carries]
+    new = Program(with_inputs(body.code, order), outputs, tuple([body.inputs[k] for k in order]), body.guards)
+    shared, left = loop.shared + len(carries), loop.carries - len(carries)
+    changed = replace(loop, body=new, shared=shared, carries=left, primal=None, stored=None)
+    return tuple([operands[k - 1] for k in order[1:]]), changed
+
+
 def simplify(program: Program, accurate: bool = False) -> Program:
     """What is done to a captured program before anything else."""
     rewriters = (fold_constants, identities, known_elements, *_powers(accurate), number_values)
@@ -357,7 +395,7 @@ def prepare(program: Program, accurate: bool = False) -> Program:
         *written_out,
         number_values,
     )
-    return remove_dead_code(gather(remove_dead_code(rewrite(program, *everything))))
+    return remove_dead_code(gather(remove_dead_code(rewrite(share_unchanged(program), *everything))))
 
 
 def _powers(accurate: bool) -> tuple[Rewriter, ...]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from autograd.ir.block import (
     COMPARISONS,
+    COUNT,
     LOGIC,
     LOOP,
     NUMBER,
+    STEPS,
     TRUTH,
     Array,
     Instruction,
@@ -122,8 +124,10 @@ class _Verifier:
 
     def _check_there(self, what: str, value: int) -> None:
         if isinstance(self.types[value], Array) and self.root[value] in self.gone:
-            taker = self.gone[self.root[value]]
-            if value < taker:
+            taker, op = self.gone[self.root[value]], self.program.code[value].op
+            # An element of an accumulator is final when it is read, so a part of it stays what it was.
+            final = op == "read" and self.program.code[self.root[value]].op == "input"
+            if value < taker and not final:
                 raise InvalidProgramError(f"{what} is an array that v{taker} has changed")
 
     def take(self, at: int, array: int) -> None:
@@ -150,6 +154,7 @@ class _Verifier:
 
     def _zeros(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
         self.demand(not given and bool(instruction.data), "takes no operands, and has a shape")
+        self.demand(STEPS not in instruction.data, "has as many elements as a loop has steps, which nobody knows")
 
     def _table(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
         shape, numbers = instruction.data
@@ -195,6 +200,7 @@ class _Verifier:
         self.demand(list(given) == loop.operand_types(), f"takes {_said(loop.operand_types())}, not {_said(given)}")
         self.demand(all(t == NUMBER for t in given[loop.shared :][: loop.carries]), "carries are numbers")
         self.demand(len(body.outputs) == loop.handed + len(loop.kinds), "has not a kind for each result")
+        self._extent(loop)
         first = loop.first_carry + loop.carries
         inside = _Verifier(body, frozenset(range(first, loop.first_element)))
         try:
@@ -209,7 +215,6 @@ class _Verifier:
                 root.op == "input" and root.data == loop.first_carry + k,
                 f"accumulator {k} is another array after a step",
             )
-        self._check_only_added(body, inside, range(first, loop.first_element))
         for kind, o in zip(loop.kinds, body.outputs[loop.handed :]):
             self.demand(kind in ("each", "sum"), f"a result cannot be of the kind {kind!r}")
             self.demand(kind == "each" or types[o] == NUMBER, f"only numbers are added up, not {types[o]}")
@@ -218,15 +223,15 @@ class _Verifier:
             self.take(at, instruction.operands[k])
         self.results[at] = loop.result_types(types)
 
-    def _check_only_added(self, body: Program, inside: _Verifier, numbers: range) -> None:
-        """Accumulators are added to and handed on: no step depends on what others added."""
-        roots = {at for at, i in enumerate(body.code) if i.op == "input" and i.data in numbers}
-        for at, (op, operands, data) in enumerate(body.code):
-            for k, o in enumerate(operands):
-                if not isinstance(inside.types[o], Array) or inside.root[o] not in roots:
-                    continue
-                handed = op == "loop" and data.shared + data.carries <= k < data.shared + data.handed
-                self.demand((op == "add_at" and k == 0) or handed, f"its body reads an accumulator in v{at}")
+    def _extent(self, loop: Loop) -> None:
+        """A loop whose extent is decided while it runs has what decides."""
+        if loop.extent != STEPS:
+            self.demand(not loop.test, "a loop with a test has no other extent")
+            return
+        if loop.test:
+            self.demand(loop.carries > COUNT and not loop.backwards, "a test needs two carries, and goes forwards")
+        else:
+            self.demand(loop.shared > 0 and loop.body.inputs[1] == NUMBER, "the first operand is the number of steps")
 
 
 def _said(types: Sequence[Type]) -> str:

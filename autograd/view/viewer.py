@@ -83,6 +83,11 @@ class Flow:
         recorded: Json = self._payload["record"]
         return recorded
 
+    @property
+    def payload(self) -> Json:
+        """All that the viewer's JavaScript takes: the record, and the layout of every view."""
+        return self._payload
+
     def html(self) -> str:
         """A self-contained page with the viewer."""
         return page(self._payload)

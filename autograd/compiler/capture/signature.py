@@ -238,7 +238,8 @@ def number(leaf: Any, path: str) -> float:
     try:
         return to_float(leaf)
     except TypeError as error:
-        raise TypeError(f"{path}: {error}") from None
+        hint = ", or say that it is static: jit(static_argnames=...)" if isinstance(leaf, (str, bytes)) else ""
+        raise TypeError(f"{path}: {error}{hint}") from None
 
 
 def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int | None] = ()) -> list[str]:
@@ -260,23 +261,39 @@ def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
 
 
 def _leaf_names(part: Signature, name: str) -> list[str]:
-    if isinstance(part, Node):
+    if isinstance(part, Node) and not _shape(part):
         return [leaf for inside, child in zip(part.names(), part.parts) for leaf in _leaf_names(child, name + inside)]
     if part is NUMBER:
         return [name]
-    return [name] if (part.length if isinstance(part, Numbers) else prod(part.shape)) else []
+    return [name] if prod(_shape(part)) else []
+
+
+def _shape(part: Signature) -> tuple[int, ...]:
+    """The shape of an array, or of nested lists in which all of a level are equally long; of nothing else."""
+    if isinstance(part, Numbers):
+        return (part.length,)
+    if isinstance(part, Array):
+        return tuple(part.shape)
+    if not isinstance(part, Node) or part.kind not in (list, tuple) or part.kept is not None:
+        return ()
+    shapes = {_shape(child) for child in part.parts}
+    inner = shapes.pop() if len(shapes) == 1 else ()
+    return (len(part.parts), *inner) if inner and all(inner) else ()
 
 
 def types_of_numbers(signature: Signature) -> list[Type]:
-    """The types of a program's inputs for arguments of this signature; a list or array of numbers is one array."""
+    """The types of a program's inputs for arguments of this signature.
+
+    A list or array of numbers is one array, and so is a list of lists that are equally long.
+    """
     if signature is NUMBER:
         return [ir.NUMBER]
     if isinstance(signature, Call):
         trees = [*signature.args, *[part for _, part in signature.keywords]]
         return [kind for part in trees for kind in types_of_numbers(part)]
-    if isinstance(signature, Node):
+    shape = _shape(signature)
+    if isinstance(signature, Node) and not shape:
         return [kind for part in signature.parts for kind in types_of_numbers(part)]
-    shape = (signature.length,) if isinstance(signature, Numbers) else signature.shape
     if not prod(shape):
         return []
     return [ir.Array(shape) if shape else ir.NUMBER]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.watched import UnrollError, innermost
+from autograd.compiler.capture.watched import Reason, UnrollError, innermost
 from autograd.ir import derive
 from autograd.ir.block import Array
+from autograd.ir.rolling import FEWEST_AGAIN, roll_code
 from autograd.modes import caller
 from autograd.tree import to_floats
 from autograd.value import Value
@@ -22,6 +23,7 @@ class TraceSweeps:
 
     def __init__(self, trace: Trace, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> None:
         self.trace, self.outputs, self.inputs, self.differentiable = trace, outputs, inputs, differentiable
+        self.rolled = False
 
     def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The adjoint of every input."""
@@ -38,6 +40,7 @@ class TraceSweeps:
     def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The tangent of every output."""
         self._check(seeds)
+        self._roll()
         trace = self.trace
         starts: dict[int, int] = {}
         elements: dict[int, dict[int, Any]] = {}  # array → the directions of its elements
@@ -53,21 +56,32 @@ class TraceSweeps:
             starts[array] = trace.array_of([directions.get(k, 0.0) for k in range(kind.size())], kind)
             if len(directions) < kind.size():
                 trace.gaps.add(starts[array])
-        targets = [trace.target(y) if isinstance(y, Value) else -1 for y in self.outputs]
-        found = derive.forward(trace, starts)
+        targets = [trace.where(trace.target(y)) if isinstance(y, Value) else -1 for y in self.outputs]
+        found = derive.forward(trace, starts, [t for t in targets if t >= 0])
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
         return tangents if self.differentiable else list(map(to_floats, tangents))
+
+    def _roll(self) -> None:
+        """Find the loops in what the run computed, before its derivatives are taken: they have no such pattern."""
+        if not self.rolled:
+            self.rolled = True
+            trace = self.trace
+            targets = [trace.target(x) for x in self.inputs]
+            outputs = [trace.target(y) for y in self.outputs if isinstance(y, Value)]
+            fewest = FEWEST_AGAIN if self.differentiable else None
+            roll_code(trace, min(targets, default=0), len(trace.code), outputs, fewest)
 
     def _check(self, seeds: Mapping[Any, Any]) -> None:
         """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""
         if seeds and innermost([*seeds, *seeds.values()]) is not self.trace:
-            raise UnrollError(f"the sweep at {caller(source=True)}, which goes beyond the row")
+            raise UnrollError(Reason("sweep", f"the sweep at {caller(source=True)}, which goes beyond the row"))
 
     def _adjoints(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The adjoint of every input; None where no message arrives."""
+        self._roll()
         trace, starts = self.trace, dict[int, int]()
         for output, seed in seeds.items():
-            at, weight = trace.place(output), trace.place(seed)
+            at, weight = trace.where(trace.place(output)), trace.place(seed)
             starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
         targets = [trace.target(x) for x in self.inputs]
         found = derive.reverse(trace, starts, targets)

@@ -295,7 +295,7 @@ class Walk:
         """A module: the attributes that the code mentions."""
         full = vars(module).get("__name__", "")
         self.put(Same(module))
-        if full in ("random", "numpy.random") or (module is np and "random" in self.attributes):
+        if full in ("random", "numpy.random") or (full == "numpy" and "random" in self.attributes):
             self.look.generators += global_generators()
         if full in OPAQUE_MODULES:
             self.note(name, "clock, file or system", False)

@@ -8,9 +8,16 @@ from typing import Any
 from autograd.compiler.lower.code import Code
 from autograd.compiler.lower.loops import write_map, write_steps
 from autograd.compiler.lower.module import Module, Place, literal
+from autograd.compiler.lower.nests import Index, Nest, Number, Operand, View
+from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest
 from autograd.compiler.lower.rows import Rows, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
-from autograd.ir.block import CALL, Array, Loop, Program, types_of
+from autograd.compiler.lower.whiles import Deciding, write_while
+from autograd.ir.block import CALL, GOING, STEPS, TRUTH, Array, Loop, types_of
+
+LONGEST = 400  # instructions in a nest of loops that is one function
+MOST_OPERANDS = 128  # of such a nest
+MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 
 
 class Looping(Code):
@@ -18,23 +25,95 @@ class Looping(Code):
 
     def run_loop(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
         """Lay out what a loop takes and call it."""
+        if self._is_short(loop, operands):
+            self._nest(value, operands, loop)
+            return
         shared = [self._shared(o) for o in operands[: loop.shared]]
         if self.lanes == 1 and fits_lanes(loop):
             self._map(value, operands, loop, shared)
         else:
             self._steps_of(value, operands, loop, shared)
 
-    def _shared(self, o: int) -> Place:
-        """Where the steps of a loop find a value of this program."""
-        if isinstance(self.types[o], Array):
-            return self.pinned(self.array(o))
+    def _is_short(self, loop: Loop, operands: tuple[int, ...]) -> bool:
+        """Whether a loop and those in it are one function, with what they hand on in registers."""
+        if self.mask is not None and loop.accumulators:
+            return False  # lanes that take no part in the step add nothing
+        if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
+            return False
+        if self.lanes > 1 or not fits_lanes(loop):
+            return True
+        return loop.kinds.count("sum") <= MOST_SUMS and (isinstance(loop.extent, int) and loop.extent <= FEW_ROWS)
+
+    def _nest(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
+        """A loop as a function that keeps counters and carries in registers."""
+        parameters: list[str] = []
+        arguments: list[str] = []
+        given = [self._argument(o, parameters, arguments) for o in operands]
+        carries = [self.room(()) for _ in range(loop.carries)]
+        added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        results = self._results(value, loop)
+        types = loop.result_types(types_of(loop.body))[loop.handed :]
+        views: list[View | None] = []
+        numbers: list[str] = []
+        sums = [place for place, kind_ in zip(results, loop.kinds) if kind_ == "sum"]
+        for place in [*carries, *sums]:
+            numbers.append(f"%r{len(numbers)}")
+            parameters.append(f"ptr {numbers[-1]}")
+            arguments.append(f"ptr {self.pointer(place)}")
+        for k, (place, kind_, made) in enumerate(zip(results, loop.kinds, types)):
+            if kind_ == "sum" or not isinstance(made, Array):
+                views.append(None)
+                continue
+            parameters.append(f"ptr %o{k}")
+            arguments.append(f"ptr {self.pointer(place)}")
+            views.append(_view(f"%o{k}", made, place))
+        self.items[value] = [*carries, *added, *results]
+        whole = (key(loop), self.lanes, tuple(given), tuple(views))
+        if whole not in self.module.nests:
+            text = Nest(self.module, self.lanes).write_function(loop, given, views, numbers)
+            self._add_nest(whole, parameters, text)
+        self._call_nest(whole, arguments)
+
+    def _argument(self, o: int, parameters: list[str], arguments: list[str]) -> Operand:
+        """An operand of a nest: what it is there. What is passed for it is added to the arguments."""
+        name, made = f"%a{len(parameters)}", self.types[o]
+        op, _, data = self.program.code[o]
+        if isinstance(made, Array):
+            place = self.array(o)
+            parameters.append(f"ptr {name}")
+            arguments.append(f"ptr {self.pointer(place)}")
+            return _view(name, made, place)
+        if op == "input" and data == 0 and self.counter is not None and self.counter_is_shared:
+            parameters.append(f"i64 {name}")
+            where = self.address("%work", self.counter)
+            arguments.append(f"i64 {self.temporary(f'load i64, ptr {where}')}")
+            return Number("", counter=Index(name))
+        place_of = self._place_of(o)
+        if self.lanes > 1 and place_of is not None and not place_of.wide:
+            parameters.append(f"double {name}")
+            arguments.append(f"double {self.temporary(f'load double, ptr {self.pointer(place_of)}')}")
+            return Number(name)
+        type_ = self.bit if made == TRUTH else self.type
+        parameters.append(f"{type_} {name}")
+        arguments.append(f"{type_} {self.get(o)}")
+        return Number(name, self.lanes > 1, truth=made == TRUTH)
+
+    def _place_of(self, o: int) -> Place | None:
+        """Where a number lies in memory that is loaded where it is used."""
         op, operands, data = self.program.code[o]
         if op == "input" and not (data == 0 and self.counter is not None):
             return self.where[int(data)]
         if op == "read" and self.is_free(o):
-            return self.pinned(self.window(operands[0], data, operands[1:]))
-        if op == "item":
-            return self.items[operands[0]][int(data)]
+            return self.window(operands[0], data, operands[1:])
+        return self.items[operands[0]][int(data)] if op == "item" else None
+
+    def _shared(self, o: int) -> Place:
+        """Where the steps of a loop find a value of this program."""
+        if isinstance(self.types[o], Array):
+            return self.pinned(self.array(o))
+        found = self._place_of(o)
+        if found is not None:
+            return self.pinned(found)
         place = self.room(())
         self.make_room()
         self.store(o, place)
@@ -63,6 +142,8 @@ class Looping(Code):
         for o, place in zip(operands[loop.shared :], carries):
             self.make_room()
             self.store(o, place)
+        buffers_before = len(module.memory.buffers) if module.memory else 0
+        self.capacity = None
         added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         counter = module.layout.take(8, 8)
         arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
@@ -74,6 +155,8 @@ class Looping(Code):
         where = [Place("%work", 0), *shared, *carries, *added, *elements]
         body = StepCode(module, loop, name, self.lanes, where, counter)
         body.targets = [*following, *added, *results]
+        deciding = self._deciding(loop, carries, shared, buffers_before) if loop.extent == STEPS else None
+        body.mask = self.mask if deciding is None else deciding.mask
         for kind_, place in zip(loop.kinds, results):
             if kind_ == "sum":
                 self.write(
@@ -81,7 +164,28 @@ class Looping(Code):
                 )
         moves = [(a.offset, b.offset) for a, b in zip(following, carries)]
         chunks = body.lower()
-        self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
+        if deciding is None:
+            self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
+        else:
+            self.call(write_while(module, chunks, loop, counter, moves, self.lanes, deciding))
+
+    def _deciding(self, loop: Loop, carries: Sequence[Place], shared: Sequence[Place], buffers_before: int) -> Deciding:
+        """What decides about the steps of a loop; a lane that takes no part in the step around it has none."""
+        number = carries[GOING] if loop.test else self._in_lanes(shared[0])
+        memory = self.module.memory
+        buffers = memory.buffers[buffers_before:] if memory else []
+        if self.mask is not None:
+            where = self.pointer(number)
+            given = self.temporary(f"load {self.type}, ptr {where}, align {self.width}")
+            left = self.masked(self.mask, given, 0.0)
+            self.write(f"store {self.type} {left}, ptr {where}, align {self.width}")
+        return Deciding(number, self.module.layout.take(self.width, self.width) if self.lanes > 1 else None, buffers)
+
+    def _in_lanes(self, place: Place) -> Place:
+        """A copy of a number, one for each lane."""
+        copy = self.room(())
+        self.write(f"store {self.type} {self._number_at(place)}, ptr {self.pointer(copy)}, align {self.width}")
+        return copy
 
     def _map(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
         """A loop over rows, in lanes."""
@@ -94,21 +198,36 @@ class Looping(Code):
             if kind_ == "sum":
                 results[k] = Place("%work", totals + 8 * sums)
                 sums += 1
-        self.items[value] = results
+        added = [self.array(o) for o in operands[loop.shared : loop.shared + loop.handed]]
+        self.items[value] = [*added, *results]
         counter = layout.take(8, 8) if rows.counts else None
         each = [place for kind_, place in zip(loop.kinds, results) if kind_ == "each"]
-        arrays = [self.array(o) for o in operands[loop.shared :]]
+        arrays = [self.array(o) for o in operands[loop.shared + loop.handed :]]
         table = self._table([*arrays, *each], bool(loop.body.guards))
         kept = keep_factors(loop, rows)
 
-        def write_body(name: str) -> list[str]:
-            where = [Place("%work", 0), *shared, *rows.elements(lanes)]
-            return RowCode(module, loop, name, lanes, where, rows, kept, counter).lower()
+        def write_body(name: str, start: int) -> list[str]:
+            after = start + 8 * lanes * rows.vectors if rows.guards else start
+            where = [Place("%work", 0), *shared, *rows.sums(after, lanes), *rows.elements(lanes)]
+            code = RowCode(module, loop, name, lanes, where, rows, kept, counter)
+            code.totals = rows.sums(start, lanes)
+            return code.lower()
 
-        function = write_map(module, rows, write_body, kept, counter)
+        function, start = write_map(module, rows, write_body, kept, counter)
         count = self.temporary("load i64, ptr %rows") if loop.extent == CALL else str(loop.extent)
         where = self.address("%work", totals)
         self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {where}, ptr %work)")
+        for source, target, shape in zip(rows.sums(start, lanes), added, rows.added):
+            self._add_totals(source, target, shape)
+
+    def _add_totals(self, source: Place, target: Place, shape: tuple[int, ...]) -> None:
+        """Add what the lanes have added up to the array for which they did."""
+        given = _view("%source", Array(shape), source)._replace(lane=0), _view("%target", Array(shape), target)
+        whole = ("totals", given)
+        if whole not in self.module.nests:
+            text = Nest(self.module, 1).write_totals(*given)
+            self._add_nest(whole, ["ptr %source", "ptr %target"], text)
+        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}"])
 
     def _table(self, places: Sequence[Place], flags: bool) -> str:
         """The table of a map: for each array its address, and the bytes from row to row and from column to column."""
@@ -130,27 +249,28 @@ class Looping(Code):
             return tuple([self.temporary(f"load i64, ptr {self.address('%rows', entry + 8 * k)}") for k in (1, 2)])  # type: ignore[return-value]
         return place.strides[0], place.strides[-1] if len(place.strides) > 1 else 8
 
-    def add_by_loop(self, target: Place, source: Place, shape: Sequence[int]) -> None:
-        """Add a large array to a part of another, element by element."""
-        counters = [self.module.layout.take(8, 8) for _ in shape]
-        inside = AddCode(self.module, Program(), self.module.unique("add"), self.lanes, ())
-        far, near = self.pinned(target), self.pinned(source)
-        inside.moved = far.at(counters), near.at(counters)
-        chunks = inside.lower()
-        for counter, extent in reversed(list(zip(counters, shape))):
-            chunks = [write_steps(self.module, chunks, str(extent), counter, False, ())]
-        self.call(chunks[0])
+    def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
+        """Copy an array to another or add it to that, in a loop."""
+        made = Array(tuple(shape))
+        given = _view("%source", made, source), _view("%target", made, target)
+        whole = (how, self.lanes, given)
+        if whole not in self.module.nests:
+            text = Nest(self.module, self.lanes).write_elements(how, *given)
+            self._add_nest(whole, ["ptr %source", "ptr %target"], text)
+        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}"])
+
+    def _add_nest(self, whole: tuple[Any, ...], parameters: Sequence[str], text: str) -> None:
+        name = self.module.nests[whole] = f"@{self.module.unique('nest')}"
+        head = f"define internal void {name}({', '.join([*parameters, 'ptr %work'])}) nounwind alignstack(64)"
+        self.module.functions.append(f"{head} {{\n{text}\n}}")
+
+    def _call_nest(self, whole: tuple[Any, ...], arguments: Sequence[str]) -> None:
+        self.write(f"call void {self.module.nests[whole]}({', '.join([*arguments, 'ptr %work'])})")
 
 
-class AddCode(Looping):
-    """The step of an addition of arrays: adds one element."""
-
-    moved: tuple[Place, Place]
-
-    def end(self) -> None:
-        """Add the element."""
-        far, near = self.moved
-        self.add(far, self._number_at(near))
+def _view(name: str, made: Array, place: Place) -> View:
+    """An array as a nest sees it."""
+    return View(name, tuple([int(e) for e in made.shape]), place.strides, 8 if place.wide else 0)
 
 
 class StepCode(Looping):
@@ -191,6 +311,8 @@ class StepCode(Looping):
 class RowCode(Looping):
     """The body of a map, in lanes: its rows come from a stage and go to one."""
 
+    counter_is_shared = False
+
     def __init__(
         self,
         module: Module,
@@ -202,9 +324,14 @@ class RowCode(Looping):
         kept: Kept | None,
         counter: int | None,
     ) -> None:
+        self.loop = loop
         super().__init__(module, loop.body, name, lanes, where)
-        self.loop, self.rows, self.kept, self.counter = loop, rows, kept, counter
+        self.rows, self.kept, self.counter = rows, kept, counter
+        self.totals: list[Place] = []  # what rows that fail no guard have added to arrays
         self.unneeded = kept.unneeded if kept else set()
+
+    def _is_accumulator(self, number: int) -> bool:
+        return self.loop.first_carry <= number < self.loop.first_element
 
     def _steps(self) -> str:
         return f"<{', '.join([f'double {literal(float(k), 1)}' for k in range(self.lanes)])}>"
@@ -215,7 +342,8 @@ class RowCode(Looping):
         self.early: dict[int, list[Place]] = {}
         self.sums: dict[int, list[Place]] = {}
         self.left: list[tuple[int, Place]] = []  # arrays still to be stored
-        for output, o in enumerate(self.program.outputs) if not self.program.guards else ():
+        outputs = self.program.outputs[self.loop.handed :]
+        for output, o in enumerate(outputs) if not self.program.guards else ():
             place = self.rows.target(output, self.lanes)
             if self.loop.kinds[output] == "sum":
                 if self.kept is None:
@@ -267,8 +395,21 @@ class RowCode(Looping):
             self.ok = self.temporary(f"and {self.bit} {self.ok}, {holds}")
         place = Place("%outputs", self.rows.results * self.width, (), True)
         self.write(f"store {self.type} {self.as_number(self.ok)}, ptr {self.pointer(place)}, align {self.width}")
-        for output, value in enumerate(self.program.outputs):
+        for target, value in zip(self.totals, self.program.outputs):
+            self._add_chosen(self.array(value), target, self.shape(value))
+        for output, value in enumerate(self.program.outputs[self.loop.handed :]):
             self._output(output, value)
+
+    def _add_chosen(self, source: Place, target: Place, shape: Sequence[int]) -> None:
+        """Add what the rows of this block have added to an array, where they fail no guard."""
+        made = Array(tuple(shape))
+        given = _view("%source", made, source), _view("%target", made, target)
+        whole = ("chosen", self.lanes, given)
+        if whole not in self.module.nests:
+            text = Nest(self.module, self.lanes).write_chosen(*given)
+            self._add_nest(whole, ["ptr %source", "ptr %target", f"{self.type} %ok"], text)
+        numbers = f"{self.type} {self.as_number(self.ok)}"
+        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}", numbers])
 
     def _output(self, output: int, value: int) -> None:
         place = self.rows.target(output, self.lanes)

@@ -60,11 +60,12 @@ class Expressions(Writer):
         symbol = self.module.custom_symbol(rule, len(names)) if rule else f"autograd_python.{op}"
         return self._lane_by_lane(symbol, names)
 
-    def splat(self, single: str) -> str:
-        """A number in every lane."""
-        first = self.temporary(f"insertelement {self.type} poison, double {single}, i64 0")
+    def splat(self, single: str, element: str = "double") -> str:
+        """A number, or a value of another type, in every lane."""
+        type_ = kind(self.lanes, element)
+        first = self.temporary(f"insertelement {type_} poison, {element} {single}, i64 0")
         order = f"{kind(self.lanes, 'i32')} zeroinitializer"
-        return self.temporary(f"shufflevector {self.type} {first}, {self.type} poison, {order}")
+        return self.temporary(f"shufflevector {type_} {first}, {type_} poison, {order}")
 
     def as_number(self, bit: str) -> str:
         """A comparison as 1 or 0."""

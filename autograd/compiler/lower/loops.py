@@ -48,7 +48,7 @@ def _sums_of_lanes(lanes: int) -> str:
     return "\n  ".join(lines)
 
 
-def _transposed(lanes: int, names: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
+def transposed(lanes: int, names: Sequence[str], prefix: str) -> tuple[list[str], list[str]]:
     """The lines that transpose a square of vectors, and the names of the results."""
     vector, names, lines, width = kind(lanes), list(names), [], 1
     while width < lanes:
@@ -123,7 +123,7 @@ def _copy_group(lanes: int, name: str, entry: int, width: int, stage: str, first
         source, target = ("f", "n") if load else ("n", "f")
         aligned = {"f": 8, "n": size}
         body += [f"%{n}.t.x{i} = load {vector}, ptr %{n}.t.{source}{i}, align {aligned[source]}" for i in range(lanes)]
-        lines, names = _transposed(lanes, [f"%{n}.t.x{i}" for i in range(lanes)], f"{n}.t.s")
+        lines, names = transposed(lanes, [f"%{n}.t.x{i}" for i in range(lanes)], f"{n}.t.s")
         body += lines
         body += [f"store {vector} {x}, ptr %{n}.t.{target}{i}, align {aligned[target]}" for i, x in enumerate(names)]
         square = loop(f"{n}.t", lanes, body, width - lanes) + "\n"
@@ -167,11 +167,13 @@ def _copies(lanes: int, name: str, entry: int, widths: Sequence[int], stage: str
 def write_map(
     module: Module,
     rows: Rows,
-    write_body: Callable[[str], list[str]],
+    write_body: Callable[[str, int], list[str]],
     kept: Kept | None,
     counter: int | None,
-) -> str:
-    """Write the loop of a map; return the name of its function. `write_body` does so for the functions of the body.
+) -> tuple[str, int]:
+    """Write the loop of a map; return the name of its function, and where the arrays are that the lanes add to.
+
+    `write_body` writes the functions of the body, given the name and that place, and returns their names.
 
     If the body keeps the factors of its sums, these are added up for two blocks at a time; `%half` says which of them
     this block is. The number of a block's first row is in the slot `counter` if the body uses it.
@@ -188,10 +190,13 @@ def write_map(
     vectors = rows.columns + (len(kept.new) if kept else 0)
     stage, out = layout.take(size * vectors * (BLOCKS if kept else 1)), layout.take(size * (each + 1))
     padded = -(-reduced // lanes) * lanes
-    sums = layout.take(size * padded)
+    # A row that may fail a guard adds to arrays of its block first.
+    added = rows.vectors * (2 if rows.guards else 1)
+    sums = layout.take(size * (padded + added))
     into = "%kept" if kept else "%sums"
     calls = "\n  ".join(
-        f"call void {chunk}(ptr %shared, ptr %stage, ptr %out, ptr {into}, ptr %work)" for chunk in write_body(name)
+        f"call void {chunk}(ptr %shared, ptr %stage, ptr %out, ptr {into}, ptr %work)"
+        for chunk in write_body(name, sums + size * padded)
     )
     adders = write_sums(module, name, kept) if kept else []
     add_up = "\n  ".join(f"call void {adder}(ptr %stages, ptr %sums)" for adder in adders)
@@ -228,7 +233,7 @@ entry:
   %rest1 = insertelement <{lanes} x i64> poison, i64 %rest, i64 0
   %rests = shufflevector <{lanes} x i64> %rest1, <{lanes} x i64> poison, <{lanes} x i32> zeroinitializer
   %within = icmp ult <{lanes} x i64> <{iota}>, %rests
-  call void @llvm.memset.p0.i64(ptr align 64 %sums, i8 0, i64 {size * padded}, i1 false)
+  call void @llvm.memset.p0.i64(ptr align 64 %sums, i8 0, i64 {size * (padded + added)}, i1 false)
   %first = select i1 %even, i64 {lanes}, i64 %rest
   br label %next
 next:
@@ -252,7 +257,7 @@ block:
   br i1 %full, label %stored, label %pnext
 pnext:
   %pc = phi i64 [0, %{last}], [%pc.next, %pcolumn]
-  %pmore = icmp ult i64 %pc, {vectors if kept else reduced}
+  %pmore = icmp ult i64 %pc, {vectors if kept else padded + added if added else reduced}
   br i1 %pmore, label %pcolumn, label %stored
 pcolumn:
   %poffset = mul i64 %pc, {size}
@@ -295,7 +300,7 @@ scolumn:
 done:
   ret void
 }}""")
-    return name
+    return name, sums + size * padded
 
 
 def write_steps(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
 
 from autograd.compiler.lower.module import Place
-from autograd.ir.block import Array, Loop, Program, Type, types_of
+from autograd.compiler.lower.parallel import only_added
+from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
 
 Shape = tuple[int, ...]
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
@@ -19,21 +21,33 @@ def entries(count: int) -> int:
 
 
 def fits_lanes(loop: Loop) -> bool:
-    """Whether the steps of a loop can run in lanes: they are independent, and all read at the same indices."""
-    return loop.is_map() and _uniform(loop.body, False)
+    """Whether the steps of a loop can run in lanes: they are independent, and read the same parts of arrays.
+
+    Rows of a call may also add to arrays: each lane adds to its own, and these are added up at the end.
+    """
+    if loop.carries or (loop.accumulators and loop.extent != CALL) or loop.extent == STEPS:
+        return False
+    return _uniform(loop.body, frozenset()) and only_added(loop.body, range(loop.first_carry, loop.first_element))
 
 
-def _uniform(program: Program, counts: bool) -> bool:
-    """Whether all rows read at the same indices; `counts`: the counter is the same for all, being an inner loop's."""
+def _uniform(program: Program, same: Set[int]) -> bool:
+    """Whether all rows read the same parts of arrays; `same`: the inputs that are the same for all: inner counters."""
     code = program.code
+
+    def is_same(o: int) -> bool:
+        return code[o].op == "constant" or (code[o].op == "input" and code[o].data in same)
+
     for op, operands, data in code:
         if op in ("read", "add_at"):
             indices = operands[1:] if op == "read" else operands[2:]
-            known = [code[o].op == "constant" or (counts and code[o] == ("input", (), 0)) for o in indices]
-            if not all(known):
+            if data.shape and not all(map(is_same, indices)):
                 return False
-        elif op == "loop" and not _uniform(data.body, True):
-            return False
+        elif op == "loop" and data.extent == STEPS and any(i.op == "custom" for i in data.body.code):
+            return False  # Python code may raise in a lane that is done
+        elif op == "loop":
+            shared = [k for k, o in enumerate(operands[: data.shared], 1) if is_same(o)]
+            if not _uniform(data.body, {0, *shared}):
+                return False
     return True
 
 
@@ -49,6 +63,8 @@ class Rows:
         The kind of each output of the body: "each" or "sum".
     out_shapes : tuple of shapes
         The shapes of the outputs that are stacked.
+    added : tuple of shapes
+        The shapes of the arrays to which all rows add.
     counts : bool
         Whether the body uses the number of its row.
     guards : bool
@@ -58,6 +74,7 @@ class Rows:
     shapes: tuple[Shape, ...]
     kinds: tuple[str, ...]
     out_shapes: tuple[Shape, ...]
+    added: tuple[Shape, ...]
     counts: bool
     guards: bool
 
@@ -68,8 +85,9 @@ class Rows:
         uses = body.uses()
         counts = any(uses[at] for at, i in enumerate(body.code) if i == ("input", (), 0))
         shapes = [_shape(kind) for kind in body.inputs[loop.first_element :]]
-        outs = [_shape(types[o]) for o, kind in zip(body.outputs, loop.kinds) if kind == "each"]
-        return cls(tuple(shapes), loop.kinds, tuple(outs), counts, bool(body.guards))
+        outs = [_shape(types[o]) for o, kind in zip(body.outputs[loop.handed :], loop.kinds) if kind == "each"]
+        added = [_shape(kind) for kind in body.inputs[loop.first_carry : loop.first_element]]
+        return cls(tuple(shapes), loop.kinds, tuple(outs), tuple(added), counts, bool(body.guards))
 
     @property
     def widths(self) -> list[int]:
@@ -102,6 +120,19 @@ class Rows:
         return [
             Place("%rows", 8 * lanes * start, _wide(shape, lanes), True) for start, shape in zip(starts, self.shapes)
         ]
+
+    def sums(self, start: int, lanes: int) -> list[Place]:
+        """The places of the arrays that each lane adds to, from an offset of the workspace on."""
+        starts = accumulate([prod(shape) for shape in self.added], initial=0)
+        return [
+            Place("%work", start + 8 * lanes * before, _wide(shape, lanes), True)
+            for before, shape in zip(starts, self.added)
+        ]
+
+    @property
+    def vectors(self) -> int:
+        """The number of vectors in these arrays."""
+        return sum([prod(shape) for shape in self.added])
 
     def target(self, output: int, lanes: int) -> Place:
         """The place of an output: in the stage for results, or among the sums."""

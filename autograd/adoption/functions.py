@@ -1,0 +1,339 @@
+"""A function, or a class, adopted without its module: new code that keeps the globals and the closure it has."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import linecache
+from collections.abc import Iterator
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from autograd.adoption import answers
+from autograd.adoption.errors import AdoptionError
+from autograd.adoption.rewrite import PREFIX, Rewriter, hidden
+from autograd.adoption.stand_ins import MODULES, is_answered, over_statistics, stand_in
+
+ANSWER = hidden("answer")
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+LRU_CACHED = type(functools.lru_cache(lambda: None))
+
+
+def adopt_function(thing: Any, also: tuple[str, ...]) -> Any:
+    """The adopted version of a function, method or class."""
+    home = getattr(thing, "__module__", None)
+    found = Answers({home, _top(home), *also} if isinstance(home, str) else set(also)).answer(thing)
+    if found is thing:
+        raise _not_adoptable(thing)
+    return found
+
+
+def _not_adoptable(thing: Any) -> Exception:
+    name = getattr(thing, "__qualname__", repr(thing))
+    if callable(thing):
+        return AdoptionError(
+            f"{name} ({type(thing).__name__} of {getattr(thing, '__module__', None)}) has no Python source that could "
+            "be adopted: write it with autograd.math, or give it a derivative with autograd.custom_gradient"
+        )
+    return TypeError(f"adopt takes the name of a module, a module, a function or a class, not {thing!r:.80}")
+
+
+def _top(module: Any) -> str:
+    return str(module).partition(".")[0]
+
+
+class Rewritten(Rewriter):
+    """Also looks up the names that are not local through the answers."""
+
+    def __init__(self, local: frozenset[str]) -> None:
+        self.local = local
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        """A global, builtin or closure variable that is read."""
+        free = isinstance(node.ctx, ast.Load) and node.id not in self.local and not node.id.startswith(PREFIX)
+        return self.call(node, "answer", node) if free else node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """`super()` needs its own name; `float` and the like are looked at with their argument."""
+        if isinstance(node.func, ast.Name) and node.func.id == "super":
+            self.only_arguments(node)
+            return node
+        return super().visit_Call(node)
+
+    def only_arguments(self, node: ast.Call) -> None:
+        """The arguments of a call alone."""
+        node.args = [self.visit(x) for x in node.args]
+        for keyword in node.keywords:
+            keyword.value = self.visit(keyword.value)
+
+    def visit_Import(self, node: ast.Import) -> Any:
+        """An import inside the function: what it binds is looked up as well."""
+        names = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        return [node, *[self.answered(name, node) for name in names]]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+        """The same."""
+        return [node, *[self.answered(alias.asname or alias.name, node) for alias in node.names]]
+
+    def answered(self, name: str, node: ast.AST) -> ast.stmt:
+        """``name = answer(name)``."""
+        value = self.call(node, "answer", ast.copy_location(ast.Name(name, ast.Load()), node))
+        return ast.copy_location(ast.Assign([ast.copy_location(ast.Name(name, ast.Store()), node)], value), node)
+
+
+class Answers:
+    """What the names of adopted functions mean: math is ours, functions of their own packages are adopted too."""
+
+    def __init__(self, homes: set[Any]) -> None:
+        self.homes = homes
+        self.made: dict[int, tuple[Any, Any]] = {}  # id → the thing, which is kept alive, and its adopted version
+        self.known: dict[int, tuple[Any, Any]] = {}
+        for name, module in MODULES.items():
+            original = __import__(name)
+            self.know(original, module)
+            for attribute, thing in vars(module).items():
+                if vars(original).get(attribute) is not thing and not attribute.startswith("__"):
+                    self.know(vars(original)[attribute], thing)
+        import statistics
+
+        for name, function in over_statistics().items():
+            self.know(getattr(statistics, name), function)
+        for name, function in answers.BUILTINS.items():
+            self.know(getattr(builtins, name), function)
+
+    def know(self, thing: Any, instead: Any) -> None:
+        """Answer a thing with another."""
+        self.known[id(thing)] = thing, instead
+
+    def answer(self, thing: Any) -> Any:
+        """What a name means that stands for this."""
+        at = id(thing)
+        if at in self.known:
+            return self.known[at][1]
+        if type(thing) in PLAIN:
+            return thing
+        if at in self.made and self.made[at][0] is thing and not _changed(thing, self.made[at][1]):
+            return self.made[at][1]
+        adopted = self.adopted(thing)
+        if adopted is not thing:
+            self.made[at] = thing, adopted
+        return adopted
+
+    def adopted(self, thing: Any) -> Any:
+        """The adopted version of a function, method, class or module of these packages; of all else, itself."""
+        if isinstance(thing, MethodType):
+            function = self.answer(thing.__func__)
+            return thing if function is thing.__func__ else MethodType(function, thing.__self__)
+        if isinstance(thing, LRU_CACHED):
+            return self.answer(thing.__wrapped__)
+        if isinstance(thing, functools.partial):
+            return functools.partial(self.answer(thing.func), *thing.args, **thing.keywords)
+        if isinstance(thing, ModuleType):
+            if is_answered(thing.__name__):
+                return stand_in(thing.__name__)
+            return AnsweringModule(thing, self) if self.is_ours(thing.__name__) else thing
+        if not self.is_ours(getattr(thing, "__module__", None)):
+            return thing
+        if isinstance(thing, FunctionType):
+            return self.function(thing)
+        return self.cls(thing) if isinstance(thing, type) else thing
+
+    def is_ours(self, module: Any) -> bool:
+        """Whether a module belongs to what is adopted."""
+        return module in self.homes or _top(module) in self.homes
+
+    def function(self, function: FunctionType) -> Any:
+        """The same function with rewritten code."""
+        if ANSWER in function.__code__.co_freevars:
+            return function
+        code = rewritten_code(function)
+        if code is None:
+            return function
+        own = {ANSWER: self.answer, **answers.HIDDEN}
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
+        closure = tuple([cells[name] if name in cells else CellType(own[name]) for name in code.co_freevars])
+        made = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, closure)
+        functools.update_wrapper(made, function)
+        made.__kwdefaults__ = function.__kwdefaults__
+        if "__wrapped__" not in vars(function):
+            del made.__wrapped__  # type: ignore[attr-defined]  # it is not a wrapper
+        return made
+
+    def cls(self, cls: type) -> type:
+        """A subclass whose methods are adopted, so that its objects are objects of the class."""
+        if issubclass(cls, (float, BaseException)) or getattr(cls, "_member_map_", None):
+            return cls
+        members: dict[str, Any] = {"__slots__": (), "__doc__": cls.__doc__, "__module__": cls.__module__}
+        for base in reversed(cls.__mro__[:-1]):
+            if self.is_ours(base.__module__):
+                members |= {name: self.member(member) for name, member in vars(base).items() if _is_code(member)}
+        members["__qualname__"] = cls.__qualname__
+        metaclass: Any = type(cls)
+        made: type = metaclass(cls.__name__, (cls,), members)
+        return made
+
+    def member(self, member: Any) -> Any:
+        """A method, property or the like."""
+        if isinstance(member, (staticmethod, classmethod)):
+            return type(member)(self.answer(member.__func__))
+        if isinstance(member, property):
+            own = [function and self.answer(function) for function in (member.fget, member.fset, member.fdel)]
+            return property(own[0], own[1], own[2], member.__doc__)
+        if isinstance(member, functools.cached_property):
+            made = functools.cached_property(self.answer(member.func))
+            made.attrname = member.attrname
+            return made
+        return self.answer(member)
+
+
+PLAIN = frozenset({float, int, str, bool, bytes, type(None), list, tuple, dict, set, frozenset})
+
+
+def _is_code(member: Any) -> bool:
+    return isinstance(member, (FunctionType, staticmethod, classmethod, property, functools.cached_property))
+
+
+def _changed(thing: Any, made: Any) -> bool:
+    """Whether a function has got other defaults since it was adopted; other code makes another function."""
+    return isinstance(thing, FunctionType) and (
+        thing.__defaults__ is not made.__defaults__ or thing.__kwdefaults__ is not made.__kwdefaults__
+    )
+
+
+class AnsweringModule:
+    """A module of an adopted package, as functions see it that were adopted alone."""
+
+    def __init__(self, module: ModuleType, answering: Answers) -> None:
+        self.__module, self.__answering = module, answering
+
+    def __getattr__(self, name: str) -> Any:
+        return self.__answering.answer(getattr(self.__module, name))
+
+
+# ---- from a function to its definition -----------------------------------------------------------------------------
+
+
+def rewritten_code(function: FunctionType) -> CodeType | None:
+    """The rewritten code of a function; None if its source is not there, as for a generated method."""
+    code = function.__code__
+    lines = linecache.getlines(code.co_filename, function.__globals__)
+    if not lines:
+        if code.co_filename.startswith("<"):  # made by exec, as the methods of dataclasses are
+            return None
+        raise AdoptionError(f"the source of {function.__qualname__} is not there: {code.co_filename}")
+    tree = ast.parse("".join(lines), code.co_filename)
+    path = next((path for path in _definitions(tree) if _is_of(path[-1], code)), None)
+    if path is None:
+        raise AdoptionError(
+            f"{function.__qualname__} is not found at {code.co_filename}:{code.co_firstlineno}: has the file changed "
+            "since it was imported, or do several lambdas stand in this line?"
+        )
+    made = _code_of(path, code)
+    if made is None:
+        raise AdoptionError(
+            f"the code of {function.__qualname__} at {code.co_filename}:{code.co_firstlineno} has "
+            "changed since it was defined: run its definition again"
+        )
+    return made
+
+
+def _definitions(tree: ast.AST, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """All functions in a tree, each with the classes and functions around it."""
+    for node in ast.iter_child_nodes(tree):
+        inside = isinstance(node, (*Definition.__args__, ast.ClassDef))
+        path = (*around, node) if inside else around
+        if isinstance(node, Definition.__args__):
+            yield path
+        yield from _definitions(node, path)
+
+
+def _is_of(node: Any, code: CodeType) -> bool:
+    """Whether a definition is that of a code object: by its name, its first line, and a lambda by its columns."""
+    if isinstance(node, ast.Lambda):
+        if code.co_name != "<lambda>" or node.lineno != code.co_firstlineno:
+            return False
+        places = [place for place in code.co_positions() if None not in place and place[0] is not None]
+        bodies = [place for place in places if place[2] or place[3]]
+        first, last = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+        return all(first <= (p[0], p[2]) and (p[1], p[3]) <= last for p in bodies)
+    first_line = min([node.lineno, *[d.lineno for d in node.decorator_list]])
+    return bool(node.name == code.co_name and first_line == code.co_firstlineno)
+
+
+def _code_of(path: tuple[Any, ...], code: CodeType) -> CodeType | None:
+    """Compile the definition alone, inside functions that have the variables around it."""
+    node = path[-1]
+    local = frozenset(code.co_varnames) | frozenset(code.co_cellvars) | _inner_locals(node)
+    rewriter = Rewritten(local)
+    if isinstance(node, ast.Lambda):
+        node.body = rewriter.visit(node.body)
+        statement: ast.stmt = ast.copy_location(ast.Expr(node), node)
+    else:
+        node.decorator_list = []
+        node.args.defaults = [ast.copy_location(ast.Constant(None), d) for d in node.args.defaults]
+        node.args.kw_defaults = [d and ast.copy_location(ast.Constant(None), d) for d in node.args.kw_defaults]
+        _without_annotations(node)
+        node.body = [line for statement in node.body for line in _listed(rewriter.visit(statement))]
+        statement = node
+    for outer in reversed(path[:-1]):
+        if isinstance(outer, ast.ClassDef):  # private names carry its name, and `super()` refers to it
+            statement = ast.copy_location(_class(outer.name, [statement]), outer)
+    variables = [*[name for name in code.co_freevars if name != "__class__"], ANSWER, *answers.HIDDEN]
+    module = ast.Module([_function("factory", variables, [statement], statement)], [])
+    compiled_module = compile(ast.fix_missing_locations(module), code.co_filename, "exec", code.co_flags & FUTURE, True)
+    found = [inner for inner in _all_code(compiled_module) if inner.co_name == code.co_name]
+    made = next((inner for inner in found if inner.co_firstlineno == node.lineno), None)
+    if made is None or made.co_varnames[: code.co_argcount] != code.co_varnames[: code.co_argcount]:
+        return None
+    return made.replace(co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
+
+
+FUTURE = functools.reduce(
+    int.__or__, [getattr(__import__("__future__"), n).compiler_flag for n in __import__("__future__").all_feature_names]
+)
+
+
+def _inner_locals(node: ast.AST) -> frozenset[str]:
+    """The variables of functions and comprehensions inside."""
+    found: set[str] = set()
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
+            found.add(inner.id)
+        elif isinstance(inner, ast.arg):
+            found.add(inner.arg)
+        elif inner is not node and isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(inner.name)
+    rebound = {n for inner in ast.walk(node) if isinstance(inner, (ast.Global, ast.Nonlocal)) for n in inner.names}
+    return frozenset(found - rebound)
+
+
+def _without_annotations(node: Any) -> None:
+    node.returns = None
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+    for argument in arguments:
+        if argument is not None:
+            argument.annotation = None
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [found]
+
+
+def _class(name: str, body: list[ast.stmt]) -> ast.ClassDef:
+    made: ast.ClassDef = ast.parse(f"class {name}: pass").body[0]  # type: ignore[assignment]
+    made.body = body
+    return made
+
+
+def _function(name: str, variables: list[str], body: list[ast.stmt], at: ast.AST) -> ast.stmt:
+    made: ast.FunctionDef = ast.parse(f"def {name}({', '.join(variables)}): pass").body[0]  # type: ignore[assignment]
+    made.body = body
+    return made
+
+
+def _all_code(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _all_code(constant)

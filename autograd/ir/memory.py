@@ -1,0 +1,119 @@
+"""Accumulators that a loop reads as well: which ones they are, and their parts that are final.
+
+A step may read an element of an accumulator to which nothing is added afterwards. So once the loop is done, the step
+can be computed again from the finished array: `split` makes the loop that reads there and adds elsewhere. Derivatives
+are made of such loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from autograd.ir.block import Instruction, Loop, Program
+
+T = TypeVar("T")
+
+
+def written(op: str, operands: Sequence[int], data: object) -> range:
+    """The positions of the operands that an instruction adds to."""
+    if op == "add_at":
+        return range(1)
+    if isinstance(data, Loop) and op == "loop":
+        return range(data.shared + data.carries, data.shared + data.handed)
+    return range(0)
+
+
+def continued(code: Sequence[Instruction], at: int) -> int | None:
+    """The array of which an instruction's value is a later state, or None."""
+    op, operands, data = code[at]
+    if op == "add_at":
+        return operands[0]
+    if op == "item":
+        _, given, loop = code[operands[0]]
+        if loop.carries <= data < loop.handed:
+            array: int = given[loop.shared + data]
+            return array
+    return None
+
+
+def follow(code: Sequence[Instruction], found: MutableMapping[int, T], start: int = 0) -> None:
+    """Extend what is known of some arrays to their later states."""
+    for at in range(start, len(code)):
+        if code[at].op in ("add_at", "item") and (before := continued(code, at)) in found:
+            found[at] = found[before]  # type: ignore[index]
+
+
+def memories(loop: Loop) -> list[int]:
+    """The accumulators that the steps read, by their numbers among what is handed on."""
+    if not loop.accumulators:
+        return []
+    code, first = loop.body.code, loop.first_carry
+    chain = {at: i.data - first for at, i in enumerate(code) if i.op == "input" and i.data >= first + loop.carries}
+    chain = {at: k for at, k in chain.items() if k < loop.handed}
+    follow(code, chain)
+    found: set[int] = set()
+    for op, operands, data in code:
+        if chain.keys().isdisjoint(operands) or op == "item":
+            continue
+        added = written(op, operands, data)
+        found.update([chain[o] for k, o in enumerate(operands) if o in chain and k not in added])
+        if op == "loop":
+            found.update([chain[o] for k in memories(data) if (o := operands[data.shared + k]) in chain])
+    return sorted(found)
+
+
+def split(loop: Loop, numbers: Sequence[int]) -> Loop:
+    """The loop that reads some accumulators in finished arrays, which come after all else that its steps share."""
+    body, first, count = loop.body, loop.first_carry, len(numbers)
+    code = [Instruction("input", (), first + k) for k in range(count)]
+    place: list[int] = []
+    final: dict[int, int] = {}  # array → the finished one
+    for at, (op, operands, data) in enumerate(body.code):
+        if op == "input":
+            if data >= first and data - first in numbers:
+                final[at] = numbers.index(data - first)
+            data = data if data < first else data + count
+        elif (before := continued(body.code, at)) in final:
+            final[at] = final[before]
+        added = written(op, operands, data)
+        new = [place[o] if k in added or op == "item" else final.get(o, place[o]) for k, o in enumerate(operands)]
+        if op == "loop" and (inner := [k for k in memories(data) if operands[data.shared + k] in final]):
+            new[data.shared : data.shared] = [final[operands[data.shared + k]] for k in inner]
+            data = split(data, inner)
+        place.append(len(code))
+        code.append(Instruction(op, tuple(new), data))
+    inputs = (*body.inputs[:first], *[body.inputs[first + k] for k in numbers], *body.inputs[first:])
+    guards = [g._replace(value=place[g.value]) for g in body.guards]
+    new_body = Program(code, [place[o] for o in body.outputs], inputs, guards)
+    return replace(loop, body=new_body, shared=loop.shared + count, primal=None)
+
+
+def pairs(loop: Loop, operands: Sequence[int], known: MutableMapping[int, T]) -> dict[int, int]:
+    """Which of the body's inputs are finished arrays, and the accumulators (also inputs) that they belong to."""
+    accumulators = {
+        id(known[o]): loop.first_carry + k
+        for k in range(loop.carries, loop.handed)
+        if (o := operands[loop.shared + k]) in known
+    }
+    return {
+        k: accumulators[id(known[o])]
+        for k, o in enumerate(operands[: loop.shared], 1)
+        if o in known and id(known[o]) in accumulators
+    }
+
+
+def roots(code: Sequence[Instruction], loops: Iterable[int]) -> dict[int, int]:
+    """The arrays in a block that these loops read and add to, in all their states: array → its first state."""
+    first: dict[int, int] = {}
+    for at in loops:
+        _, operands, loop = code[at]
+        for k in memories(loop):
+            root = operands[loop.shared + k]
+            while (before := continued(code, root)) is not None:
+                root = before
+            first[root] = root
+    if first:
+        follow(code, first, min(first))
+    return first

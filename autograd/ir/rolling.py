@@ -1,0 +1,481 @@
+"""Rolling a stretch of flat code: the same values, computed by loops that are appended to the program.
+
+Nothing of the flat code changes. The answer tells where the values that are wanted are now; what nothing uses any more
+is dead code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby, product
+from typing import Any, NamedTuple
+
+from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Loop, Program, Used, Window, types_of, whole
+from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.nest import Affine, Carried, Direct, Group, Leaf, Nest, Places, Read, Stacked, Statement, leaves, tree
+from autograd.ir.rewrite import with_bodies
+from autograd.ir.roll import is_loop, roll
+from autograd.ir.simplify import number_values
+from autograd.rules import TABLE
+
+FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
+FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
+LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+SUMS = 0.25  # of the values of a map's body; with more, it stays flat
+ROLLABLE = frozenset({*TABLE, "select", "custom", "stop", "<", "<=", ">", ">=", "==", "!=", *LOGIC}) - {"pos"}
+EXACT = frozenset({"pow"})  # operations whose constants are part of their shape: x**2 is no x**y
+# Where an operand comes from, if not from the code that is rolled
+CONSTANT, ELEMENT, INPUT, VALUE, POSITION = "constant", "element", "input", "value", "position"
+
+
+class Kind(NamedTuple):
+    """What the instances of a leaf have in common: the operation, where its operands come from, the guard's line."""
+
+    op: str
+    data: Any
+    operands: tuple[tuple[str, Any], ...]  # where from, and what does not change from instance to instance
+    line: str | None = None
+
+
+def rolled(program: Program) -> Program:
+    """A program, and the bodies of its loops, with loops in place of flat code."""
+    loops = [data for op, _, data in program.code if op == "loop"]
+    added_up = {id(loop.body) for loop in loops if _mostly_adds_up(loop)}
+    program = with_bodies(program, lambda body: rolled(body) if id(body) not in added_up else body)
+    if len(program.code) < FEWEST:
+        return program
+    builder = Builder((number_values,))
+    builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
+    builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
+    roll_code(builder, 0, len(program.code), program.outputs)
+    return builder.program(program.outputs)
+
+
+def _mostly_adds_up(loop: Loop) -> bool:
+    """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
+    return loop.is_map() and loop.kinds.count("sum") > SUMS * len(loop.body.code)
+
+
+def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
+    """Append loops that compute values from flat code, and note where those that are wanted are now.
+
+    Parameters
+    ----------
+    builder : Builder
+        The program. Guards of the code move into the loops.
+    first, end : int
+        The code that may be rolled.
+    wanted : iterable of int
+        The values that are used later.
+    fewest : int, optional
+        Code of fewer statements stays as it is.
+    """
+    fewest = FEWEST if fewest is None else fewest
+    wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
+    guards = {g.value: g for g in builder.guards if first <= g.value < end}
+    positions = _statements(builder, first, [*wanted, *guards])
+    if positions is None or len(positions) < fewest:
+        return
+    trace = _Trace(builder, positions, guards)
+    found = roll(trace.shapes, trace.vectors)
+    if not any(map(is_loop, found.shapes)):
+        return
+    body = tree(found, [len(kind.operands) for kind in trace.kinds])
+    if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(positions):
+        return
+    writer = _Writer(trace, body)
+    builder.moved.update(writer.write([w for w in wanted if w in trace.position]))
+    kept = [g for g in builder.guards if g.value not in guards or g.value not in trace.position]
+    builder.guards[:] = kept + writer.guards
+
+
+def _statements(builder: Builder, first: int, wanted: Sequence[int]) -> list[int] | None:
+    """The code that computes some values; None if it cannot be rolled."""
+    code = builder.code
+    needed = set(wanted)
+    for at in range(max(needed, default=-1), first - 1, -1):
+        if at in needed:
+            needed.update(code[at].operands)
+    found: list[int] = []
+    inside: set[int] = set()
+    for at in sorted(needed):
+        if at < first:
+            continue
+        op, operands, _ = code[at]
+        if op in ROLLABLE:
+            found.append(at)
+            inside.add(at)
+        elif not inside.isdisjoint(operands):
+            return None
+    return found
+
+
+class _Trace:
+    """Flat code as statements to be rolled: their kinds and the numbers of their operands."""
+
+    def __init__(self, builder: Builder, code: Sequence[int], guards: Mapping[int, Guard]) -> None:
+        self.builder, self.code, self.expected = builder, code, guards
+        self.position = {value: position for position, value in enumerate(code)}
+        self.kinds: list[Kind] = []
+        self.shapes: list[int] = []
+        self.vectors: list[tuple[int, ...]] = []
+        self.elements: dict[tuple[str, Any], dict[int, int]] = {}  # what is read from outside: number → value
+        known: dict[Kind, int] = {}
+        places: dict[int, tuple[str, Any, int]] = {}  # of values outside
+        program = builder.code
+        for value in code:
+            op, operands, data = program[value]
+            sources: list[tuple[str, Any]] = []
+            numbers: list[int] = []
+            for o in operands:
+                if o in self.position:
+                    sources.append((POSITION, None))
+                    numbers.append(self.position[o])
+                    continue
+                if o not in places:
+                    places[o] = self._outside(o)
+                where, what, number = places[o]
+                if where == CONSTANT and (op in EXACT or what is not None):
+                    what = o
+                sources.append((where, what))
+                numbers.append(number)
+            line = guards[value].line if value in guards else None
+            kind = Kind(op, data, tuple(sources), line)
+            found = known.setdefault(kind, len(self.kinds))
+            if found == len(self.kinds):
+                self.kinds.append(kind)
+            self.shapes.append(found)
+            self.vectors.append(tuple(numbers))
+
+    def _outside(self, value: int) -> tuple[str, Any, int]:
+        """Where a value comes from that is not rolled; its number there."""
+        op, operands, data = self.builder.code[value]
+        where: tuple[str, Any, int] = (VALUE, value, 0)
+        if op == "constant":
+            where = CONSTANT, value if isinstance(data, bool) else None, 0
+        elif op == "read" and len(operands) == 1 and not data.shape:
+            where = ELEMENT, operands[0], data.offset
+        elif op == "input":
+            where = INPUT, None, data
+        elif op == "pos":
+            where = INPUT, "pos", value
+        if where[0] in (ELEMENT, INPUT):
+            self.elements.setdefault(where[:2], {})[where[2]] = value
+        return where
+
+
+class _Level:
+    """A loop while its body is written, or the program around all loops."""
+
+    def __init__(self, builder: Builder, parent: _Level | None = None, nest: Nest | None = None) -> None:
+        self.builder, self.parent, self.nest = builder, parent, nest
+        self.around: list[_Level] = [*(parent.around if parent else ()), self]
+        self.made: LoopBuilder | None = None
+        self.values: dict[Leaf, int] = {}  # in this step, of leaves here, and the last ones of loops within
+        self.carried: dict[Leaf, int] = {}  # values of the step before
+        self.stacks: dict[Leaf, int] = {}
+        self.fails: dict[Leaf, int] = {}  # in how many steps guards do not hold
+        self.memory: dict[Group, int] = {}
+        self.parts: dict[int, int] = {}  # array around → its element in this step
+
+    @property
+    def depth(self) -> int:
+        """How many loops are around its statements."""
+        return len(self.around) - 1
+
+    def lift(self, value: int, depth: int) -> int:
+        """A value of a level around this one, at this level."""
+        source = self.around[depth].builder
+        truth = depth < self.depth and source.type_of(value) == TRUTH
+        if truth:
+            value = source.emit("select", (value, source.constant(1.0), source.constant(0.0)))
+        for level in self.around[depth + 1 :]:
+            assert level.made is not None
+            value = level.made.shared(value)
+        if truth:
+            value = self.builder.emit("!=", (value, self.builder.constant(0.0)))
+        return value
+
+    def counter(self, depth: int) -> int:
+        """The counter of a loop around, which is at this depth."""
+        made = self.around[depth].made
+        assert made is not None
+        return self.lift(made.counter, depth)
+
+    def indices(self, place: Affine, depths: Iterable[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The counters that a place depends on, and their steps."""
+        used = [depth for depth in depths if place.steps[depth - 1]]
+        return tuple([self.counter(depth) for depth in used]), tuple([place.steps[depth - 1] for depth in used])
+
+    def element(self, array: int) -> int:
+        """The element in this step of an array around."""
+        assert self.made is not None
+        if array not in self.parts:
+            self.parts[array] = self.made.element(array)
+        return self.parts[array]
+
+    def kept(self, leaf: Leaf) -> int:
+        """What a loop keeps of this step: the value of a leaf, or what a loop within kept of it."""
+        return self.stacks[leaf] if leaf.depth > self.depth else _as_number(self.builder, self.values[leaf])
+
+    def buffer(self, group: Group) -> int:
+        """An array of memory as it is now."""
+        if group not in self.memory:
+            if group.depth == self.depth:
+                self.memory[group] = self.builder.emit("zeros", (), (group.size,))
+            else:
+                assert self.parent is not None
+                assert self.made is not None
+                return self.made.shared(self.parent.buffer(group))
+        return self.memory[group]
+
+    def fetch(self, depth: int, array: int, place: Affine) -> int:
+        """A number of an array at a depth around; the loops from there go through a part of the array."""
+        source = self.around[depth]
+        inner = [k for k in range(depth + 1, self.depth + 1) if place.steps[k - 1]]
+        indices, steps = source.indices(place, range(1, depth + 1))
+        if not inner:
+            return self.lift(source.builder.emit("read", (array, *indices), Window((), place.base, (), steps)), depth)
+        extents = [self.around[k].nest.extent for k in inner]  # type: ignore[union-attr]
+        window = Window(tuple(extents), place.base, tuple([place.steps[k - 1] for k in inner]), steps)
+        if window != whole(source.builder.type_of(array)):  # type: ignore[arg-type]
+            array = source.builder.emit("read", (array, *indices), window)
+        for k in range(depth + 1, self.depth + 1):
+            level = self.around[k]
+            assert level.made is not None
+            array = level.element(array) if k in inner else level.made.shared(array)
+        return array
+
+
+class _Writer:
+    """Writes nests as loops."""
+
+    def __init__(self, trace: _Trace, body: Sequence[Leaf | Nest]) -> None:
+        self.trace, self.body = trace, body
+        self.places = Places(body)
+        self.packed: dict[Any, int] = {}
+        self.guards: list[Guard] = []
+
+    def write(self, wanted: Sequence[int]) -> dict[int, int]:
+        """Append everything; where the values wanted are."""
+        for leaf in leaves(self.body):
+            self._sources(leaf)
+        end = Statement((), len(self.trace.code))
+        results = {w: self.places.source(end, Affine(self.trace.position[w])) for w in wanted}
+        self.places.settle()
+        top = _Level(self.trace.builder)
+        self._block(top, self.body)
+        found = {w: self._value(top, source) for w, source in results.items()}
+        types = self.trace.builder
+        return {w: self._typed(types, value, types.type_of(w)) for w, value in found.items()}
+
+    def _typed(self, builder: Builder, value: int, kind: Any) -> int:
+        """A truth that was kept as a number is a truth again."""
+        if kind == TRUTH and builder.type_of(value) == NUMBER:
+            return builder.emit("!=", (value, builder.constant(0.0)))
+        return value
+
+    def _sources(self, leaf: Leaf) -> None:
+        """Find where the operands of a leaf come from."""
+        kind = self.trace.kinds[leaf.kind]
+        for slot, ((where, what), number) in enumerate(zip(kind.operands, leaf.numbers)):
+            source: Any
+            if where == POSITION:
+                source = self.places.source(leaf, number)
+            elif where == CONSTANT and what is None:
+                source = self._constant(leaf, slot)
+            elif where in (CONSTANT, VALUE):
+                source = what
+            else:
+                source = self._element(leaf, (where, what), number)
+            leaf.sources.append(source)
+        if kind.line is not None:
+            for nest in leaf.path:
+                nest.fails[leaf] = None
+
+    def _element(self, leaf: Leaf, family: tuple[str, Any], number: Affine) -> Any:
+        """A number from outside: a value, or an array and a place in it."""
+        values = self.trace.elements[family]
+        if not any(number.steps):
+            return values[number.base]
+        where, what = family
+        if where == ELEMENT:
+            return what, number
+        low, high = number.range(leaf.extents)
+        unit = min([abs(s) for s in number.steps if s])
+        if any(s % unit for s in number.steps):
+            unit = 1
+        key = family, low, high, unit
+        if key not in self.packed:
+            builder = self.trace.builder
+            zero = builder.constant(0.0)
+            numbers = tuple([values.get(k, zero) for k in range(low, high + 1, unit)])
+            self.packed[key] = builder.emit("pack", numbers, (len(numbers),))
+        return self.packed[key], Affine((number.base - low) // unit, tuple([s // unit for s in number.steps]))
+
+    def _instances(self, leaf: Leaf) -> list[int]:
+        """The code of all instances of a leaf, in the order of their counters."""
+        code, steps = self.trace.code, leaf.place().steps
+        if not steps:
+            return [code[leaf.start]]
+        outer = [range(n) for n in leaf.extents[:-1]]
+        found: list[int] = []
+        for at in product(*outer):
+            first = leaf.start + sum([i * s for i, s in zip(at, steps)])
+            found += code[first : first + steps[-1] * (leaf.extents[-1] - 1) + 1 : steps[-1]]
+        return found
+
+    def _constant(self, leaf: Leaf, slot: int) -> Any:
+        """A constant, or a table of constants and a place in it."""
+        program = self.trace.builder.code
+        values = [program[at].operands[slot] for at in self._instances(leaf)]
+        return self._tabled(
+            leaf, values, [program[v].data for v in values] if values.count(values[0]) < len(values) else []
+        )
+
+    def _tabled(self, leaf: Leaf, values: Sequence[int], numbers: Sequence[float]) -> Any:
+        if not numbers:
+            return values[0]
+        keys, numbers, steps = list(values), list(numbers), [0] * leaf.depth
+        inner = 1
+        kept: list[int] = []
+        for axis in range(leaf.depth - 1, -1, -1):  # axes along which nothing changes are left out
+            extent = leaf.extents[axis]
+            block = inner * extent
+            if all(keys[k : k + block] == keys[k : k + inner] * extent for k in range(0, len(keys), block)):
+                keys = [x for k in range(0, len(keys), block) for x in keys[k : k + inner]]
+                numbers = [x for k in range(0, len(numbers), block) for x in numbers[k : k + inner]]
+            else:
+                kept.append(axis)
+                steps[axis] = inner
+                inner = block
+        builder = self.trace.builder
+        table = builder.emit("table", (), ((len(numbers),), tuple(numbers)))
+        return table, Affine(0, tuple(steps))
+
+    # ---- writing -------------------------------------------------------------------------------------------------
+
+    def _block(self, level: _Level, body: Iterable[Leaf | Nest]) -> None:
+        for one in body:
+            if isinstance(one, Leaf):
+                self._leaf(level, one)
+            else:
+                self._nest(level, one)
+
+    def _value(self, level: _Level, source: Any) -> int:
+        """The value of an operand at a level."""
+        if isinstance(source, int):
+            return level.lift(source, 0)
+        if isinstance(source, tuple):
+            array, place = source
+            return level.fetch(0, array, place)
+        if isinstance(source, Direct):
+            return level.lift(level.around[source.depth].values[source.leaf], source.depth)
+        if isinstance(source, Carried):
+            return level.lift(level.around[source.depth].carried[source.leaf], source.depth)
+        if isinstance(source, Stacked):
+            return level.fetch(source.depth, level.around[source.depth].stacks[source.leaf], source.place)
+        assert isinstance(source, Read)
+        group = source.group.root()
+        return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place))
+
+    def _leaf(self, level: _Level, leaf: Leaf) -> None:
+        kind, builder = self.trace.kinds[leaf.kind], level.builder
+        operands = [self._value(level, source) for source in leaf.sources]
+        wanted = _takes(kind.op, len(operands))
+        operands = [self._typed(builder, o, t) for o, t in zip(operands, wanted)]
+        value = level.values[leaf] = builder.emit(kind.op, tuple(operands), kind.data)
+        if kind.line is not None:
+            self._guard(level, leaf, value)
+        if leaf.group is not None and leaf.level == level.depth:
+            self._add(level, leaf, _as_number(builder, value))
+
+    def _add(self, level: _Level, leaf: Leaf, value: int) -> None:
+        """Add a value, or those of loops within that have ended, to memory."""
+        assert leaf.group is not None
+        group = leaf.group.root()
+        place = group.address(leaf.place())
+        indices, steps = level.indices(place, range(1, level.depth + 1))
+        kind = Used if leaf.read else Window
+        window = kind(tuple(leaf.extents[level.depth :]), place.base, place.steps[level.depth :], steps)
+        array = level.buffer(group)
+        level.memory[group] = level.builder.emit("add_at", (array, value, *indices), window)
+
+    def _nest(self, level: _Level, nest: Nest) -> None:
+        inner = _Level(Builder((number_values,), level.builder.kept), level, nest)
+        made = inner.made = LoopBuilder(level.builder, inner.builder, nest.extent)
+        for leaf, source in nest.carries.items():
+            inner.carried[leaf] = made.carry(_as_number(level.builder, self._value(level, source)))
+        handed: list[Leaf] = list(nest.carries)
+        finals = [leaf for leaf in nest.finals if leaf not in nest.carries]
+        if nest.carries or nest.writes:  # its steps run in turn anyway
+            for _ in finals:
+                made.carry(level.builder.constant(0.0))
+            handed += finals
+            finals = []
+        for group in nest.writes:
+            inner.memory[group] = made.accumulator(level.buffer(group))
+        self._block(inner, nest.body)
+        number = [_as_number(inner.builder, inner.values[leaf]) for leaf in handed]
+        outs = [(inner.kept(leaf), "each") for leaf in nest.stacks]
+        outs += [(_as_number(inner.builder, inner.values[leaf]), "each") for leaf in finals]
+        outs += [(inner.fails[leaf], "sum") for leaf in nest.fails]
+        loop = made.finish([*number, *[inner.memory[group] for group in nest.writes]], outs)
+        emit = level.builder.emit
+        items = iter([emit("item", (loop,), k) for k in range(len(number) + len(nest.writes) + len(outs))])
+        for leaf in handed:
+            level.values[leaf] = next(items)
+        for group in nest.writes:
+            level.memory[group] = next(items)
+        for leaf in nest.stacks:
+            level.stacks[leaf] = next(items)
+            if leaf.group is not None and leaf.level == level.depth:
+                self._add(level, leaf, level.stacks[leaf])
+        for leaf in finals:
+            level.values[leaf] = emit("read", (next(items),), Window((), nest.extent - 1))
+        for leaf in nest.fails:
+            level.fails[leaf] = next(items)
+            if level.depth == 0:
+                none = emit("==", (level.fails[leaf], level.builder.constant(0.0)))
+                self.guards.append(Guard(none, True, self._line(leaf)))
+
+    # ---- guards --------------------------------------------------------------------------------------------------
+
+    def _outcomes(self, leaf: Leaf) -> list[bool]:
+        """How a comparison must come out in each step."""
+        return [self.trace.expected[at].expected for at in self._instances(leaf)]
+
+    def _guard(self, level: _Level, leaf: Leaf, value: int) -> None:
+        """A comparison that is a guard; in a loop, the steps in which it fails are counted."""
+        outcomes, builder = self._outcomes(leaf), level.builder
+        if level.depth == 0:
+            self.guards.append(Guard(value, outcomes[0], self._line(leaf)))
+            return
+        zero, one = builder.constant(0.0), builder.constant(1.0)
+        yes, no = (zero, one) if outcomes[0] else (one, zero)
+        if len(set(outcomes)) > 1:
+            no = self._value(level, self._tabled(leaf, outcomes, list(map(float, outcomes))))
+            yes = builder.emit("sub", (one, no))
+        level.fails[leaf] = builder.emit("select", (value, yes, no))
+
+    def _line(self, leaf: Leaf) -> str:
+        """The line of a guard, and the outcomes in its steps if they differ."""
+        line, outcomes = self.trace.kinds[leaf.kind].line, self._outcomes(leaf)
+        assert line is not None
+        if len(set(outcomes)) == 1:
+            return line
+        return f"{line} (in turn: {', '.join([f'{len(list(same))} {truth}' for truth, same in groupby(outcomes)])})"
+
+
+def _as_number(builder: Builder, value: int) -> int:
+    """A truth as 1 or 0: only numbers leave a step."""
+    if builder.type_of(value) != TRUTH:
+        return value
+    return builder.emit("select", (value, builder.constant(1.0), builder.constant(0.0)))
+
+
+def _takes(op: str, count: int) -> tuple[str, ...]:
+    """The types of the operands of an operation."""
+    if op == "select":
+        return TRUTH, NUMBER, NUMBER
+    return (TRUTH if op in LOGIC else NUMBER,) * count

@@ -1,0 +1,72 @@
+"""The error where something asks a Value for a plain float: it names the call, its line and what to do instead."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from itertools import islice
+from types import FrameType
+from typing import Any, NoReturn
+
+from autograd.modes import PACKAGES, place_of
+
+ADOPTED = "__adopted_call__"  # among the builtins, or the closure, of adopted code
+
+
+def refuse_conversion() -> NoReturn:
+    """Raise for the line that asked."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
+        frame = frame.f_back
+    asking = _segment(frame)
+    where = f"{f'{asking!r} at ' if asking else 'at '}{place_of(frame)}"
+    raise TypeError(
+        f"a Value does not turn into a float in silence, for its gradient would be lost ({where}): "
+        f"{_advice(frame, asking)}"
+    )
+
+
+def _advice(frame: FrameType, asking: str) -> str:
+    """What to do, which depends on what was called, and by whom."""
+    called = _called(frame, asking)
+    if isinstance(called, type) and issubclass(called, float) and called is not float:
+        return (
+            f"{called.__qualname__} is a class built on float, whose objects cannot keep a gradient. Pass plain "
+            "numbers where it is used, or replace it by a class that holds its number in an attribute"
+        )
+    if ADOPTED in frame.f_builtins or ADOPTED in frame.f_code.co_freevars:
+        name = getattr(called, "__qualname__", "what is called")
+        return (
+            f"the code is adopted, but {name} is compiled code, which takes plain numbers only. Adopt the code without "
+            "it (without=...), pass .data where no derivative is wanted, or give it a derivative with "
+            "autograd.custom_gradient"
+        )
+    if "-packages" in frame.f_code.co_filename:
+        package = str(frame.f_globals.get("__name__", "the package")).partition(".")[0]
+        return (
+            f"{package} computes with Python's own math. Load it with autograd.adopt({package!r}), or pass "
+            f"also=({package!r},) where the code that calls it is adopted"
+        )
+    return "use v.data for the number, autograd.math (not math) for functions"
+
+
+def _segment(frame: FrameType) -> str:
+    """The text of the expression that runs in a frame, if it is in one line."""
+    code = frame.f_code
+    place = next(islice(code.co_positions(), frame.f_lasti // 2, None), (None, None, None, None))
+    line, last, left, right = place
+    if line is None or line != last or left is None or right is None:
+        return ""
+    return linecache.getline(code.co_filename, line, frame.f_globals).encode()[left:right].decode(errors="replace")
+
+
+def _called(frame: FrameType, asking: str) -> Any:
+    """What a call such as ``module.function(x)`` calls, as far as names and attributes tell."""
+    names = asking.partition("(")[0].strip().split(".")
+    if "(" not in asking or not all(map(str.isidentifier, names)):
+        return None
+    scopes = (frame.f_locals, frame.f_globals, frame.f_builtins)
+    found: Any = next((scope[names[0]] for scope in scopes if names[0] in scope), None)
+    for name in names[1:]:
+        found = vars(found).get(name) if hasattr(found, "__dict__") else None
+    return found

@@ -1,0 +1,191 @@
+"""Loops with short bodies in machine code: to the last bit what the evaluator computes, whichever loop is in lanes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autograd import rules
+from autograd.compiler.lower.module import Machine, Module
+from autograd.compiler.lower.parallel import is_parallel
+from autograd.compiler.lower.program import lower
+from autograd.compiler.machine import llvm
+from autograd.compiler.run.specialization import Frame
+from autograd.ir.block import Array, Loop, Program, Window, numbers_in, types_of
+from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.evaluate import evaluate, flat
+from autograd.ir.simplify import prepare, simplify, unroll
+from autograd.ir.verify import verify
+
+SHAPES = [(1, 1), (2, 3), (3, 1000), (7, 9), (8, 8), (16, 16), (17, 5), (27, 16), (5, 0), (0, 5)]
+Made = tuple[Program, list[int]]  # a program, and how many numbers each input has
+Inner = Callable[[LoopBuilder, Builder, int], Sequence[int]]
+
+
+def lowered(program: Program) -> Module:
+    """The module of a program for this machine, after all passes."""
+    return lower(unroll(prepare(simplify(program))), llvm.machine(False, False))
+
+
+def compiled(program: Program, inputs: Sequence[Any]) -> list[float]:
+    """The outputs of the machine code."""
+    module = lowered(program)
+    code = llvm.load(module, llvm.generate(module))
+    types = types_of(program)
+    sizes = numbers_in(program.inputs), numbers_in([types[o] for o in program.outputs])
+    frame = Frame(*sizes, code.work)
+    frame.numbers[: sizes[0]] = np.concatenate([np.ravel(x) for x in inputs])
+    assert code.function(frame.address) == 0
+    return list(frame.results[: sizes[1]])
+
+
+def check(made: Made) -> None:
+    """The machine code gives the bits of the evaluator."""
+    program, sizes = made
+    random = np.random.default_rng(0)
+    inputs = [random.normal(size=n) if n >= 0 else random.integers(0, -n, 100) for n in sizes]
+    inputs = [x[: program.inputs[k].size()] for k, x in enumerate(inputs)]  # type: ignore[union-attr]
+    expected, _ = evaluate(program, [[float(x) for x in given] for given in inputs])
+    assert np.array_equal(flat(expected), compiled(program, inputs), equal_nan=True)
+
+
+def matrix_vector(n: int, m: int, backwards: bool = False) -> Made:
+    """Each sum over a row of the matrix keeps its order."""
+    b = Builder()
+    table, x = b.input(Array((n, m))), b.input(Array((m,)))
+    outer = LoopBuilder(b, i := b.inner(), n)
+    shared, row = outer.shared(x), outer.element(table)
+    inner = LoopBuilder(i, k := i.inner(), m, backwards)
+    total = k.wrap(inner.carry(i.constant(0.5)))
+    following = total + k.wrap(inner.element(row)) * k.wrap(inner.element(shared))
+    loop = inner.finish([following.index], [(following.index, "each")])
+    results = outer.finish([], [(i.emit("item", (loop,), 0), "each"), (i.emit("item", (loop,), 1), "each")])
+    return b.program([b.emit("item", (results,), 0), b.emit("item", (results,), 1)]), [n * m, m]
+
+
+def matrix_vector_backwards(n: int, m: int) -> Made:
+    """The same from the last column to the first."""
+    return matrix_vector(n, m, backwards=True)
+
+
+def added(n: int, m: int, size: int, window: Window) -> Made:
+    """For each element of a matrix, its product with a number of its row is added at a place affine in its indices."""
+    b = Builder()
+    table, x = b.input(Array((n, m))), b.input(Array((n,)))
+    zeros = b.emit("zeros", (), (size,))
+    outer = LoopBuilder(b, i := b.inner(), n)
+    whole, into, factor = outer.shared(table), outer.accumulator(zeros), outer.element(x)
+    inner = LoopBuilder(i, k := i.inner(), m)
+    at = inner.shared(outer.counter), inner.counter
+    value = k.emit("read", (inner.shared(whole), *at), Window((), 0, (), (m, 1)))
+    product = k.emit("mul", (value, inner.shared(factor)))
+    loop = inner.finish([k.emit("add_at", (inner.accumulator(into), product, *at), window)], [])
+    results = outer.finish([i.emit("item", (loop,), 0)], [])
+    return b.program([b.emit("item", (results,), 0)]), [n * m, n]
+
+
+def transposed_matrix_vector(n: int, m: int) -> Made:
+    """Sums over the rows."""
+    return added(n, m, max(m, 1), Window((), 0, (), (0, 1)))
+
+
+def outer_product(n: int, m: int) -> Made:
+    """Each product at its own place."""
+    return added(n, m, max(n * m, 1), Window((), 0, (), (m, 1)))
+
+
+def anti_diagonals(n: int, m: int) -> Made:
+    """Sums over the elements whose indices have the same sum."""
+    return added(n, m, max(n + m, 1), Window((), 0, (), (1, 1)))
+
+
+def one_place(n: int, m: int) -> Made:
+    """All products are added to one element: no loop has independent steps."""
+    return added(n, m, 2, Window((), 1, (), (0, 0)))
+
+
+def running_sums(n: int, m: int) -> Made:
+    """Each step reads what the one before has made final."""
+    b = Builder()
+    x = b.input(Array((n + 1,)))
+    first = b.emit("add_at", (b.emit("zeros", (), (n + 1,)), b.element(x, 0)), Window((), 0))
+    made = LoopBuilder(b, i := b.inner(), n)
+    given, memory = made.shared(x), made.accumulator(first)
+    before = i.emit("read", (memory, made.counter), Window((), 0, (), (1,)))
+    here = i.emit("read", (given, made.counter), Window((), 1, (), (1,)))
+    after = i.emit("add_at", (memory, i.emit("add", (before, here)), made.counter), Window((), 1, (), (1,)))
+    loop = made.finish([after], [])
+    return b.program([b.emit("item", (loop,), 0)]), [n + 1]
+
+
+def computed_places(n: int, m: int) -> Made:
+    """Lanes that read at places of their own, and parts of rows that are packed, filled and added to."""
+    b = Builder()
+    x, places = b.input(Array((n,))), b.input(Array((n,)))
+    made = LoopBuilder(b, i := b.inner(), n)
+    all_of_x, place = made.shared(x), made.element(places)
+    there = i.wrap(i.emit("read", (all_of_x, place), Window((), 0, (), (1,))))
+    number = i.wrap(made.counter)
+    packed = i.emit("pack", ((there * number).index, (there - number).index, (rules.relu(there)).index), (3,))
+    scratch = i.emit("add_at", (i.emit("zeros", (), (2, 3)), packed), Window((3,), 3, (1,)))
+    scratch = i.emit("add_at", (scratch, i.emit("read", (packed,), Window((2,), 2, (-1,)))), Window((2,), 0, (2,)))
+    loop = made.finish([], [(packed, "each"), (scratch, "each"), (there.index, "each")])
+    return b.program([b.emit("item", (loop,), k) for k in range(3)]), [n, -max(n, 1)]
+
+
+PROGRAMS: list[Callable[[int, int], Made]] = [
+    matrix_vector,
+    matrix_vector_backwards,
+    transposed_matrix_vector,
+    outer_product,
+    anti_diagonals,
+    one_place,
+    computed_places,
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
+def test_bits_of_the_evaluator(make: Callable[[int, int], Made], shape: tuple[int, int]) -> None:
+    """Extents that fill lanes, that do not, of one step and of none."""
+    made = make(*shape)
+    verify(made[0])
+    check(made)
+
+
+def only_loop(made: Made) -> Loop:
+    """The loop of a program that has one at its top."""
+    (found,) = [i.data for i in made[0].code if i.op == "loop"]
+    return found
+
+
+def test_independent_steps() -> None:
+    """Steps that add to places of their own are independent; those that add to the same ones are not."""
+    assert is_parallel(only_loop(outer_product(7, 9)))
+    assert not is_parallel(only_loop(transposed_matrix_vector(7, 9)))
+    (inner,) = [i.data for i in only_loop(transposed_matrix_vector(7, 9)).body.code if i.op == "loop"]
+    assert is_parallel(inner)
+    assert not is_parallel(only_loop(anti_diagonals(7, 9)))
+    assert not is_parallel(only_loop(one_place(7, 9)))
+    assert not is_parallel(only_loop(running_sums(7, 9)))
+
+
+def test_rows_of_a_matrix_go_into_lanes() -> None:
+    """A product of matrix and vector has vector additions although each of its sums keeps its order."""
+    module = lower(unroll(prepare(simplify(matrix_vector(16, 16)[0]))), Machine(4, {}))
+    assert "fadd <4 x double>" in module.text()
+
+
+def test_equal_nests_share_a_function() -> None:
+    """The same loop on other arrays is the same function."""
+    b = Builder()
+    x = b.input(Array((12,)))
+    for _ in range(5):
+        made = LoopBuilder(b, i := b.inner(), 12)
+        row = i.wrap(made.element(x))
+        x = b.emit("item", (made.finish([], [((row * row + 1.0).index, "each")]),), 0)
+    program = b.program([x])
+    names = [line for line in lowered(program).text().splitlines() if line.startswith("define internal void @nest")]
+    assert len(names) <= 3  # from the inputs, in the workspace, and to the outputs
+    check((program, [12]))

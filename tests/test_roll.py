@@ -1,0 +1,231 @@
+"""Rolling: the roller alone, and programs of random blocks in random loop nests, rolled against flat and eager."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import autograd.math as am
+from autograd import hessian, value_and_grad
+from autograd.compiler.capture import sweeps
+from autograd.compiler.capture.signature import read_call
+from autograd.compiler.capture.trace import Trace, finish
+from autograd.compiler.run import call
+from autograd.ir import nest, rolling
+from autograd.ir.block import Program
+from autograd.ir.evaluate import evaluate, flat
+from autograd.ir.roll import is_loop, roll, unroll
+from autograd.ir.simplify import remove_dead_code, simplify
+from autograd.ir.verify import verify
+
+LENGTHS = [0, 1, 2, 3, 3, 4, 7, 8, 9]
+X = 7  # numbers of the argument
+MOST = 120  # operations of a program
+
+
+@contextmanager
+def everything_rolled(smallest: int = 0) -> Iterator[None]:
+    """Roll however short the code is, and keep all loops that were found."""
+    with (
+        mock.patch.object(rolling, "FEWEST", 6),
+        mock.patch.object(sweeps, "FEWEST_AGAIN", 6),
+        mock.patch.object(rolling, "LEAST_GAIN", 1.0),
+        mock.patch.object(nest, "SMALLEST", smallest),
+    ):
+        yield
+
+
+# ---- the roller alone ------------------------------------------------------------------------------------------------
+
+blocks = st.recursive(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2), st.integers(-1, 3)), min_size=1, max_size=4),
+    lambda inner: st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 7, 9]), inner), min_size=1, max_size=3),
+    max_leaves=6,
+)
+
+
+def written_out(block: Sequence[Any], counters: tuple[int, ...] = ()) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """The trace of nested loops over statements with affine numbers."""
+    for one in block:
+        if len(one) == 3:
+            kind, base, step = one
+            numbers = (base + sum(counters) * step, step)[: 1 + kind % 2]
+            yield kind, tuple(numbers)
+        else:
+            count, inner = one
+            for k in range(count):
+                yield from written_out(inner, (*counters, k))
+
+
+@given(blocks, st.sampled_from([2, 4, 64]))
+@settings(max_examples=50)
+def test_unrolling_gives_the_trace_back(block: Sequence[Any], longest: int) -> None:
+    """Whatever the roller finds, written out it is the trace."""
+    trace = [one for one, _ in zip(written_out(block), range(3000))]
+    found = roll([kind for kind, _ in trace], [numbers for _, numbers in trace], longest)
+    assert trace == list(unroll(found, [1, 2, 1, 2]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), max_size=60))
+def test_any_trace_comes_back(trace: list[tuple[int, int]]) -> None:
+    """The same for traces without a plan, of which parts repeat by chance."""
+    found = roll([kind for kind, _ in trace], [(number,) for _, number in trace])
+    assert [(kind, (number,)) for kind, number in trace] == list(unroll(found, [1, 1]))
+
+
+def test_nests_are_found() -> None:
+    """Three loops in one another are one statement."""
+    trace = [(0, (i * 100 + j * 10 + k, j)) for i in range(5) for j in range(4) for k in range(6)]
+    found = roll([kind for kind, _ in trace], [numbers for _, numbers in trace])
+    assert len(found.shapes) == 1
+    assert is_loop(found.shapes[0])
+    assert len(found.bodies) == 3
+
+
+# ---- programs --------------------------------------------------------------------------------------------------------
+
+UNARY = [am.sin, am.tanh, lambda a: 0.5 * a, lambda a: a * a, am.exp, lambda a: am.relu(a - 0.1), abs]
+BINARY = [
+    lambda a, b: 0.7 * a + 0.2 * b,
+    lambda a, b: am.sin(a) * b,
+    lambda a, b: a - 0.5 * b,
+    lambda a, b: am.where(a > b, 0.9 * a, b),
+]
+
+places = st.one_of(
+    st.tuples(st.just("register"), st.integers(0, 2)),
+    st.tuples(st.just("x"), st.integers(0, X - 1), st.sampled_from([0, 0, 1, 1, -1, 2]), st.sampled_from([0, 0, 1, 3])),
+    st.tuples(st.just("back"), st.integers(1, 9)),
+    st.tuples(st.just("first"), st.integers(0, 5), st.sampled_from([0, 1, 2])),
+    st.tuples(st.just("number"), st.sampled_from([0.3, 0.5, 0.25]), st.sampled_from([0.0, 0.01])),
+)
+statements = st.one_of(
+    st.tuples(st.just("push"), st.integers(0, len(BINARY) - 1), places, places),
+    st.tuples(st.just("push1"), st.integers(0, len(UNARY) - 1), places),
+    st.tuples(st.just("hand"), st.integers(0, 2), st.integers(0, len(BINARY) - 1), places, places),
+    st.tuples(st.just("if"), places, places, st.integers(0, 2)),
+    st.tuples(st.just("unless"), st.integers(0, 3), st.integers(0, 2)),
+)
+counts = st.one_of(st.sampled_from(LENGTHS), st.tuples(st.just("triangle"), st.integers(0, 2)))
+
+
+@st.composite
+def plans(draw: Any, depth: int = 3) -> list[Any]:
+    """Statements and loops in loops."""
+    plan: list[Any] = []
+    for _ in range(draw(st.integers(1, 3))):
+        if depth and draw(st.integers(0, 2)):
+            plan.append(("loop", draw(counts), draw(plans(depth - 1))))
+        else:
+            plan.append(draw(statements))
+    return plan
+
+
+programs = plans()
+
+
+class _EnoughError(Exception):
+    pass
+
+
+class Run:
+    """Runs a plan of nested loops on any numbers: registers hand over, a memory keeps everything."""
+
+    def __init__(self, x: Sequence[Any]) -> None:
+        self.x, self.registers, self.memory = x, [x[0], x[1], 0.4], [x[2], x[3], x[4]]
+        self.operations = 0
+
+    def operand(self, place: Any, counters: Sequence[int]) -> Any:
+        """A number at a place that the counters move."""
+        kind, number, *steps = place
+        inner, outer = (counters[-1] if counters else 0), (counters[-2] if len(counters) > 1 else 0)
+        if kind == "register":
+            return self.registers[number]
+        if kind == "x":
+            return self.x[(number + steps[0] * inner + steps[1] * outer) % X]
+        if kind == "back":
+            return self.memory[-min(number, len(self.memory))]
+        if kind == "first":
+            return self.memory[min(number + steps[0] * inner, len(self.memory) - 1)]
+        return number + steps[0] * inner
+
+    def block(self, block: Sequence[Any], counters: tuple[int, ...] = ()) -> None:
+        """Run a block once."""
+        for kind, *rest in block:
+            self.operations += 1
+            if self.operations > MOST:
+                raise _EnoughError
+            if kind == "loop":
+                count, inner = rest
+                if isinstance(count, tuple):
+                    count = (counters[-1] if counters else 2) + count[1]
+                for k in range(count):
+                    self.block(inner, (*counters, k))
+            elif kind == "push":
+                self.memory.append(BINARY[rest[0]](*[self.operand(p, counters) for p in rest[1:]]))
+            elif kind == "push1":
+                self.memory.append(UNARY[rest[0]](self.operand(rest[1], counters)))
+            elif kind == "hand":
+                self.registers[rest[0]] = BINARY[rest[1]](*[self.operand(p, counters) for p in rest[2:]])
+            elif kind == "if":
+                if self.operand(rest[0], counters) > self.operand(rest[1], counters):
+                    self.memory.append(0.3 * self.registers[rest[2]])
+                else:
+                    self.registers[rest[2]] = 0.6 * self.registers[rest[2]] + 0.1
+            elif not counters or counters[-1] != rest[0]:
+                self.registers[rest[1]] = 0.9 * self.registers[rest[1]] - 0.2 * self.memory[-1]
+
+
+def function_of(plan: Sequence[Any]) -> Any:
+    """The function of a plan: tame numbers in, one tame number out."""
+
+    def function(x: Sequence[Any]) -> Any:
+        run = Run(x)
+        with suppress(_EnoughError):
+            run.block(plan)
+        results = [*run.registers, *run.memory[-3:], *run.memory[3:6]]
+        return am.tanh(0.1 * sum(results))
+
+    return function
+
+
+START = [0.31, -0.42, 0.53, 0.14, -0.25, 0.66, 0.37]
+
+
+def captured(function: Any) -> Program:
+    """What a capture of the function gives."""
+    trace, outputs, _ = call._trace(function, read_call("f", (START,), {}), START, maps=True)
+    assert isinstance(trace, Trace)
+    return remove_dead_code(verify(finish(trace, outputs)))
+
+
+def close(one: Sequence[float], other: Sequence[float]) -> None:
+    """Equal but for the order of sums."""
+    for a, b in zip(one, other, strict=True):
+        assert (math.isnan(a) and math.isnan(b)) or b == pytest.approx(a, rel=1e-9, abs=1e-11)
+
+
+@given(programs)
+@settings(max_examples=25)
+def test_rolled_equals_flat(plan: Sequence[Any]) -> None:
+    """The rolled program computes the same bits, and its gradient and Hessian equal those of the flat one."""
+    function = function_of(plan)
+    program = captured(function)
+    with everything_rolled():
+        rolled = verify(rolling.rolled(program))
+    assert evaluate(program, [START]) == evaluate(rolled, [START])
+    assert evaluate(simplify(rolled), [START]) == evaluate(rolled, [START])
+    for derivative in (value_and_grad(function), hessian(function)):
+        one = captured(derivative)
+        with everything_rolled():
+            other = captured(derivative)
+        (a, failed), (b, missed) = evaluate(one, [START]), evaluate(other, [START])
+        assert failed == missed == -1
+        close(flat(a), flat(b))
