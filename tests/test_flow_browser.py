@@ -16,7 +16,7 @@ from graphs_for_views import evil_graph, training_loss, worked_example
 
 import autograd.math as am
 from autograd import Value, custom_gradient, topological_order
-from autograd.view import flow, record
+from autograd.view import draw, flow, record
 from autograd.view.recompute import with_changes
 from autograd.view.symbols import show
 
@@ -498,6 +498,34 @@ def test_what_the_page_cannot_compute_is_said(load):
         r"v1 = cube\(…\) is not a primitive of the table.*widget\(\)", page.locator(".result").text_content()
     )
     assert "8" == texts(page, 1)["data"]
+
+
+# ---- drawings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [960, 400])
+def test_a_drawing_in_a_notebook(browser, tmp_path, width):
+    """It opens in a readable size with the output in sight, is moved by keys, and zooms to show everything."""
+    html = draw(training_loss([2, 2, 2], 1)[1])._repr_mimebundle_()["text/html"]
+    (tmp_path / "notebook.html").write_text(f'<meta charset="utf-8">{html}', encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto((tmp_path / "notebook.html").as_uri())
+    frame = page.frame_locator("iframe")
+    output = frame.locator(".node").filter(has_text="loss")
+    output.wait_for()
+    page.wait_for_function("document.querySelector('iframe').contentWindow.drawing?.size")
+    assert 0 == page.locator("img").count()
+    box, stage = output.bounding_box(), page.locator("iframe").bounding_box()
+    assert stage["x"] <= box["x"]
+    assert box["x"] + box["width"] <= stage["x"] + stage["width"]
+    assert 10 < frame.locator(".node text").first.bounding_box()["height"]
+    frame.locator("svg.camera, svg").first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert 60 == pytest.approx(output.bounding_box()["x"] - box["x"], abs=1)
+    frame.get_by_role("button", name="Show everything").click()
+    leaf = frame.locator(".node").first.bounding_box()
+    assert stage["x"] <= leaf["x"]
+    page.close()
 
 
 # ---- JupyterLab ------------------------------------------------------------------------------------------------------
