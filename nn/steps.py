@@ -82,7 +82,9 @@ def _kept(template: Template, model: Any, problem: Problem, kind: str, make: Cal
     from autograd.compiler import jit
     from autograd.compiler.capture.signature import read
 
-    return _compiled.get((kind, read(model).signature, template.shared(), problem.key()), lambda: jit(make()))
+    return _compiled.get(
+        (kind, read(model).signature, template.shared(), problem.key()), lambda: jit(make(), quiet=True)
+    )
 
 
 def compiled_step(template: Template, model: Any, problem: Problem, size: int) -> Any:
