@@ -26,7 +26,7 @@ OPTIMISERS: dict[str, type[Optimiser]] = {kind.__name__.lower(): kind for kind i
 
 def fit(
     model: Any,
-    X: Any,  # noqa: N803 - the name that users know from scikit-learn
+    X: Any,
     y: Any,
     loss: str | Loss,
     optimizer: str | Optimiser | LBFGS | None = None,

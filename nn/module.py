@@ -113,7 +113,7 @@ class Module(metaclass=_LabelsItsParameters):
             elif isinstance(found, Module):
                 found.path = path
 
-    def predict(self, X: Any, *, jit: bool = True) -> Any:  # noqa: N803 - the name that users know
+    def predict(self, X: Any, *, jit: bool = True) -> Any:
         """The outputs for a whole array of observations, compiled.
 
         Models of the same structure share the compiled code. `Dropout` drops nothing here.

@@ -438,6 +438,17 @@ class LBFGS(_OfParameters):
         The largest number of iterations in one `step`; each calls the closure once or a few times.
     history : int
         How many earlier steps it remembers within one `step`.
+    tolerance : float
+        A `step` ends when no gradient is larger than this.
+    evaluations : int
+        The largest number of calls of the closure in one `step`.
+
+    Attributes
+    ----------
+    taken : int
+        How many iterations the last `step` took.
+    converged : bool
+        Whether the last `step` ended because it could not improve the loss any more.
 
     Raises
     ------
@@ -460,10 +471,21 @@ class LBFGS(_OfParameters):
     (0.0, 1.0, 1.0)
     """
 
-    def __init__(self, parameters: Iterable[Value], *, iterations: int = 20, history: int = 10) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        *,
+        iterations: int = 20,
+        history: int = 10,
+        tolerance: float = 1e-5,
+        evaluations: int = 15000,
+    ) -> None:
         self.parameters = leaves(parameters)
         self.iterations = whole("iterations", iterations)
         self.history = whole("history", history)
+        self.tolerance = within("tolerance", tolerance, 0.0)
+        self.evaluations = whole("evaluations", evaluations)
+        self.taken, self.converged = 0, False
 
     def step(self, closure: Callable[[], Any]) -> float:
         """Improve the parameters, and return the loss at the end.
@@ -492,13 +514,19 @@ class LBFGS(_OfParameters):
             loss = closure()
             return loss.data if isinstance(loss, Value) else to_float(loss), [p.grad for p in self.parameters]
 
-        options = {"maxiter": self.iterations, "maxcor": self.history}
+        options = {
+            "maxiter": self.iterations,
+            "maxcor": self.history,
+            "gtol": self.tolerance,
+            "maxfun": self.evaluations,
+        }
         try:
             found = minimize(evaluate, before, jac=True, method="L-BFGS-B", options=options)
         except BaseException:
             self._assign(before)
             raise
         self._assign(found.x.tolist())
+        self.taken, self.converged = int(found.nit), found.status == 0
         return float(found.fun)
 
 

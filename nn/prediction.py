@@ -62,9 +62,9 @@ def forward(model: Any, template: Template) -> Any:
 
 
 def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
-    """The outputs for these rows, in arrays: by a compiled function of the parameters, or by the model as it is."""
-    if not len(rows):
-        return np.empty((0,))
+    """The outputs for these rows, in an array: by a compiled function of the parameters, or by the model as it is."""
+    if not len(rows):  # the shape of an output is known when there is one
+        return outputs_of(model, compiled, numbers, np.zeros((1, *rows.shape[1:])))[:0]
     if compiled is not None:
         found = compiled(numbers, rows)  # of a list of outputs: a list of arrays, one for each output
         return found if isinstance(found, np.ndarray) else np.ascontiguousarray(np.moveaxis(np.array(found), -1, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import autograd.math as am
@@ -57,6 +58,11 @@ class L2(L1):
     >>> L2(0.1)([1.0, -2.0])
     0.25
     """
+
+    def decays(self, model: Any) -> list[float]:
+        """The factor for each parameter of a model, times the number of places where it is: see `nn.steps`."""
+        places = Counter(flatten(model)[0])
+        return [self.factor * count for count in places.values()]
 
     def __call__(self, model: Any) -> Any:
         """The penalty for the parameters of a model, or any tree of numbers."""

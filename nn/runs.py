@@ -27,6 +27,7 @@ from nn.prediction import Metric, forward, loss_of, outputs_of
 from nn.progress import Bar
 from nn.saving import read_arrays, write_arrays
 from nn.steps import (
+    DECAYS,
     NOT_SETTINGS,
     Batch,
     Problem,
@@ -120,6 +121,7 @@ class Training:
         self._rates = np.array(self._look_at_a_row())
         rule = optimizer if isinstance(optimizer, Optimiser) else None
         self.problem = Problem(loss, rule, regulariser, data.weights is not None, len(self._rates) > 0)
+        self._decays = np.array(getattr(regulariser, DECAYS)(model) if self.problem.decays else [0.0])
         if isinstance(optimizer, LBFGS) and set(optimizer.parameters) != set(self.template.parameters):
             raise ValueError("LBFGS was made with other parameters than the model has: LBFGS(model.parameters())")
 
@@ -214,11 +216,11 @@ class Training:
         if not self.settings.jit:
             eager = eager_step(self.template, self.model, self.problem)
             return lambda parameters, state, batch: eager(parameters, state, self.rate(), batch)
-        compiled, rate_after = (
-            compiled_step(self.template, self.model, self.problem, self.batch_size),
-            self.optimizer.rate_after,
+        compiled = compiled_step(self.template, self.model, self.problem, self.batch_size)
+        rate_after, decays = self.optimizer.rate_after, self._decays
+        return lambda parameters, state, batch: compiled(
+            parameters, state, rate_after(state["count"]), *batch[:4], decays
         )
-        return lambda parameters, state, batch: compiled(parameters, state, rate_after(state["count"]), *batch[:4])
 
     def _step_of_lbfgs(self, optimizer: LBFGS) -> Step:
         """One run of SciPy's minimiser over all data."""
@@ -231,7 +233,7 @@ class Training:
                 if not self.settings.jit:
                     return eager_gradient(template, model, problem, batch)[0]
                 numbers = template.numbers()
-                loss, gradient = compiled(numbers, batch.inputs, batch.targets, batch.weights, batch.factors)
+                loss, gradient = compiled(numbers, *batch[:4], self._decays)
                 for parameter, slope in zip(template.parameters, gradient.tolist()):
                     parameter.grad = slope
                 return float(loss)

@@ -64,9 +64,16 @@ class Problem(NamedTuple):
         settings = (
             {name: x for name, x in vars(self.rule or self).items() if name not in NOT_SETTINGS} if self.rule else {}
         )
-        return exact((self.loss, type(self.rule), settings, self.regulariser, self.weighted, self.dropping))
+        regulariser = DECAYS if self.decays else self.regulariser
+        return exact((self.loss, type(self.rule), settings, regulariser, self.weighted, self.dropping))
+
+    @property
+    def decays(self) -> bool:
+        """Whether the regulariser is ½ Σ dᵢ pᵢ²: then the numbers d are given to the compiled step, not compiled in."""
+        return hasattr(self.regulariser, DECAYS)
 
 
+DECAYS = "decays"  # the method of such a regulariser: from a model to one number for each of its parameters
 LARGEST = 256  # rows that are inputs of a program: they are copied at every call
 Build = Callable[[Sequence[Any]], Any]
 NOT_SETTINGS = frozenset({"parameters", "state", "_learning_rate"})  # of an optimiser: what a step is given
@@ -113,12 +120,13 @@ def compiled_gradient(template: Template, model: Any, problem: Problem) -> Any:
         return _kept(template, model, problem, "gradient", lambda: _of_batch(template.builder(), problem))
     rows = _kept(template, model, problem, "rows", lambda: _by_rows(template.builder(), problem))
     if problem.regulariser is None:
-        return rows
+        return lambda parameters, *batch: rows(parameters, *batch[:-1])
     penalty = _kept(template, model, problem, "penalty", lambda: _penalty(template.builder(), problem))
 
     def gradient(parameters: Any, *batch: Any) -> tuple[float, Array]:
-        loss, slopes = rows(parameters, *batch)
-        more, steeper = penalty(parameters)
+        *of_rows, decays = batch
+        loss, slopes = rows(parameters, *of_rows)
+        more, steeper = penalty(parameters, decays)
         return loss + more, slopes + steeper
 
     return gradient
@@ -145,21 +153,30 @@ def _of_batch(build: Build, problem: Problem) -> Callable[..., Any]:
     """From parameters and batch to loss and gradient, with the regulariser."""
     of_data = _by_rows(build, problem) if reduction_of(problem.loss) else _by_batch(build, problem)
     if problem.regulariser is None:
-        return of_data
+        return lambda parameters, *batch: of_data(parameters, *batch[:-1])
     penalty = _penalty(build, problem)
 
     def of_batch(parameters: Any, *batch: Any) -> tuple[Any, Any]:
-        loss, slopes = of_data(parameters, *batch)
-        more, steeper = penalty(parameters)
+        *of_rows, decays = batch
+        loss, slopes = of_data(parameters, *of_rows)
+        more, steeper = penalty(parameters, decays)
         return loss + more, vmap(lambda a, b: a + b)(slopes, steeper)
 
     return of_batch
 
 
 def _penalty(build: Build, problem: Problem) -> Callable[..., Any]:
+    """From parameters and decays to the penalty and its gradient."""
     regulariser = problem.regulariser
     assert regulariser is not None
-    return value_and_grad(lambda numbers: regulariser(build(list(numbers))))
+    if not problem.decays:
+        return lambda parameters, decays: value_and_grad(lambda p: regulariser(build(list(p))))(parameters)
+
+    def penalty(parameters: Any, decays: Any) -> tuple[Any, Any]:
+        total = vmap(lambda p, d: 0.5 * d * p * p, reduce="sum")(parameters, decays)
+        return total, vmap(lambda p, d: d * p)(parameters, decays)
+
+    return penalty
 
 
 def _by_rows(build: Build, problem: Problem) -> Callable[..., Any]:
