@@ -363,6 +363,10 @@ class _Graph:
         """A Value that is not a part of the graph is a constant of it."""
         return node
 
+    def now(self, node: Any) -> float:
+        """Its number, if it is the same for all observations."""
+        return _refuse_to_branch() if isinstance(node, Tensor) else float(node.data)
+
     def refuse(self, what: str) -> NoReturn:
         """A graph has no side effects."""
         raise TypeError(f"{what} cannot be exported, at {caller()}")

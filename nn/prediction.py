@@ -58,7 +58,7 @@ def forward(model: Any, template: Template) -> Any:
         return build(list(numbers))(row)
 
     key = (read(model).signature, template.shared())
-    return _forward.get(key, lambda: jit(vmap(outputs, in_axes=(None, 0))))
+    return _forward.get(key, lambda: jit(vmap(outputs, in_axes=(None, 0)), quiet=True))
 
 
 def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
@@ -96,7 +96,7 @@ def _total(loss: Loss, outputs: Array, targets: Array, weights: Array, compiled:
     def of_row(output: Any, target: Any, weight: Any) -> Any:
         return loss([output], [target], weights=[weight], reduction="sum")
 
-    function = _losses.get(exact(loss), lambda: jit(vmap(of_row, reduce="sum")))
+    function = _losses.get(exact(loss), lambda: jit(vmap(of_row, reduce="sum"), quiet=True))
     return float(function(outputs, targets, weights))
 
 

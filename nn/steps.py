@@ -86,9 +86,12 @@ _compiled = Kept()
 
 def _kept(template: Template, model: Any, problem: Problem, kind: str, make: Callable[[], Any]) -> Any:
     """A compiled function that all models of this structure share."""
+    from autograd.compiler import jit
     from autograd.compiler.capture.signature import read
 
-    return _compiled.get((kind, read(model).signature, template.shared(), problem.key()), make)
+    return _compiled.get(
+        (kind, read(model).signature, template.shared(), problem.key()), lambda: jit(make(), quiet=True)
+    )
 
 
 def compiled_step(template: Template, model: Any, problem: Problem, size: int) -> Any:
@@ -97,14 +100,12 @@ def compiled_step(template: Template, model: Any, problem: Problem, size: int) -
     It is one program. The rows of a large batch are not inputs of the program, but stay in their arrays: then the
     gradient and the update are two.
     """
-    from autograd.compiler import jit
-
     rule = problem.rule
     assert rule is not None
     if size <= LARGEST or not reduction_of(problem.loss):
-        return _kept(template, model, problem, "step", lambda: jit(_step(template.builder(), problem, rule)))
+        return _kept(template, model, problem, "step", lambda: _step(template.builder(), problem, rule))
     gradient_of = compiled_gradient(template, model, problem)
-    update = _kept(template, model, problem, "update", lambda: jit(_update(rule)))
+    update = _kept(template, model, problem, "update", lambda: _update(rule))
 
     def step(parameters: Any, state: State, rate: float, *batch: Any) -> tuple[Any, Any, State]:
         loss, gradient = gradient_of(parameters, *batch)
@@ -115,14 +116,12 @@ def compiled_step(template: Template, model: Any, problem: Problem, size: int) -
 
 def compiled_gradient(template: Template, model: Any, problem: Problem) -> Any:
     """The compiled gradient: from parameters and batch to loss and gradient. The rows stay in their arrays."""
-    from autograd.compiler import jit
-
     if not reduction_of(problem.loss):
-        return _kept(template, model, problem, "gradient", lambda: jit(_of_batch(template.builder(), problem)))
-    rows = _kept(template, model, problem, "rows", lambda: jit(_by_rows(template.builder(), problem)))
+        return _kept(template, model, problem, "gradient", lambda: _of_batch(template.builder(), problem))
+    rows = _kept(template, model, problem, "rows", lambda: _by_rows(template.builder(), problem))
     if problem.regulariser is None:
         return lambda parameters, *batch: rows(parameters, *batch[:-1])
-    penalty = _kept(template, model, problem, "penalty", lambda: jit(_penalty(template.builder(), problem)))
+    penalty = _kept(template, model, problem, "penalty", lambda: _penalty(template.builder(), problem))
 
     def gradient(parameters: Any, *batch: Any) -> tuple[float, Array]:
         *of_rows, decays = batch

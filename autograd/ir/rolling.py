@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, product
 from typing import Any, NamedTuple
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Program, Used, Window, types_of, whole
+from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Loop, Program, Used, Window, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import Affine, Carried, Direct, Group, Leaf, Nest, Places, Read, Stacked, Statement, leaves, tree
 from autograd.ir.roll import is_loop, roll
@@ -20,6 +20,7 @@ from autograd.rules import TABLE
 
 FEWEST = 1500  # statements that are rolled; shorter code compiles fast and runs best as it is
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 ROLLABLE = frozenset({*TABLE, "select", "custom", "stop", "<", "<=", ">", ">=", "==", "!=", *LOGIC}) - {"pos"}
 EXACT = frozenset({"pow"})  # operations whose constants are part of their shape: x**2 is no x**y
 # Where an operand comes from, if not from the code that is rolled
@@ -37,7 +38,9 @@ class Kind(NamedTuple):
 
 def rolled(program: Program) -> Program:
     """A program, and the bodies of its loops, with loops in place of flat code."""
-    program = with_bodies(program, rolled)
+    loops = [data for op, _, data in program.code if op == "loop"]
+    added_up = {id(loop.body) for loop in loops if _mostly_adds_up(loop)}
+    program = with_bodies(program, lambda body: rolled(body) if id(body) not in added_up else body)
     if len(program.code) < FEWEST:
         return program
     builder = Builder((number_values,))
@@ -45,6 +48,11 @@ def rolled(program: Program) -> Program:
     builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
     roll_code(builder, 0, len(program.code), program.outputs)
     return builder.program(program.outputs)
+
+
+def _mostly_adds_up(loop: Loop) -> bool:
+    """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
+    return loop.is_map() and loop.kinds.count("sum") > SUMS * len(loop.body.code)
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int]) -> None:
@@ -317,7 +325,9 @@ class _Writer:
         """A constant, or a table of constants and a place in it."""
         program = self.trace.builder.code
         values = [program[at].operands[slot] for at in self._instances(leaf)]
-        return self._tabled(leaf, values, [program[v].data for v in values] if values.count(values[0]) < len(values) else [])
+        return self._tabled(
+            leaf, values, [program[v].data for v in values] if values.count(values[0]) < len(values) else []
+        )
 
     def _tabled(self, leaf: Leaf, values: Sequence[int], numbers: Sequence[float]) -> Any:
         if not numbers:
