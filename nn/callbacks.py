@@ -114,7 +114,7 @@ class EarlyStopping(Callback):
 
     def after(self, training: Training) -> None:
         """Put back the best parameters."""
-        if self.parameters is not None and self.best_epoch != training.epoch:
+        if self.parameters is not None:
             training.assign(self.parameters)
             training.history.best_epoch = self.best_epoch
 

@@ -31,8 +31,9 @@ class Template:
         self._plain = [None if isinstance(leaf, Value) else leaf for leaf in found]
 
     def builder(self) -> Callable[[Sequence[Any]], Any]:
-        """A function from numbers to the same model with these; it does not keep the parameters alive."""
-        rebuild, places, plain = self._rebuild, self._places, self._plain
+        """A function from numbers to the same model with these; it does not keep this model alive."""
+        places, plain = self._places, self._plain
+        _, rebuild = flatten(self._rebuild([0.0 if k is not None else x for k, x in zip(places, plain)]))
         return lambda numbers: rebuild([x if k is None else numbers[k] for k, x in zip(places, plain)])
 
     def numbers(self) -> Array:
