@@ -20,7 +20,7 @@ from autograd.symbols import Arithmetic
 from autograd.value import _fill
 from nn.dropout import Dropout
 from nn.layers import MLP, Layer, Neuron
-from nn.sequential import Sequential
+from nn.sequential import Sequential, is_of_one
 from nn.state import needed
 
 OPSET, IR_VERSION = 17, 8  # old enough for any program of the last years
@@ -104,7 +104,7 @@ def to_onnx(
 # ---- what a model is ----------------------------------------------------------------------------------------------
 
 
-Stage = Sequence[Neuron] | Rule  # the neurons of a layer, or a function of each of their outputs
+Stage = Sequence[Neuron] | Callable[[Any], Any]  # the neurons of a layer, or a function of each of their outputs
 
 
 def _stages(model: Any) -> list[Stage] | None:
@@ -117,13 +117,13 @@ def _stages(model: Any) -> list[Stage] | None:
     if kind in (MLP, Sequential):
         found = [_part(part) for part in (model.layers if kind is MLP else model.parts)]
         stages = [stage for stages in found if stages is not None for stage in stages]
-        return stages if None not in found and stages and not isinstance(stages[0], Rule) else None
+        return stages if None not in found and stages and not callable(stages[0]) else None
     return None
 
 
 def _part(part: Any) -> list[Stage] | None:
     """The stages of a part of a model; `Dropout` changes nothing in a prediction."""
-    if isinstance(part, Rule):
+    if is_of_one(part):
         return [part]
     return [] if type(part) is Dropout else _stages(part)
 
@@ -137,7 +137,7 @@ def _is_matrix(neurons: Sequence[Any]) -> bool:
 def _shape(model: Any, stages: list[Stage] | None, inputs: int | Sequence[int] | None) -> tuple[int, ...]:
     """The shape of one observation."""
     first = stages[0] if stages else None
-    known = None if first is None or isinstance(first, Rule) else len(first[0].w)
+    known = None if first is None or callable(first) else len(first[0].w)
     if inputs is None:
         if known is None:
             raise ValueError(f"pass inputs, the number of inputs of an observation or its shape, for {model!r:.80}")
@@ -310,7 +310,7 @@ class _Graph:
         """A model that is nothing but layers, and the names of its output's axes behind the first."""
         output, width = Tensor.of(self, "x"), 0
         for stage in stages:
-            if isinstance(stage, Rule):
+            if callable(stage):
                 output = self._active(stage, output)
             else:
                 output, width = self._layer(stage, output), len(stage)

@@ -145,6 +145,7 @@ def test_layers_and_their_shapes(model, shape):
         Sequential(Layer(3, 4, activation="tanh", seed=1), Dropout(0.5), Layer(4, 2, activation="linear", seed=2)),
         Sequential(Layer(3, 4, activation="linear", seed=1), "gelu", MLP(4, [3, 2], "relu", seed=2), "sigmoid"),
         Sequential(MLP(3, [4, 1], seed=1), "tanh"),
+        Sequential(Layer(3, 1, seed=1), am.tanh, Layer(1, 2, seed=2)),
         Sequential(Sequential(Layer(3, 3, activation="silu", seed=1)), Sequential(Layer(3, 2, seed=2))),
     ],
 )
