@@ -2,6 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+import autograd
+
+if not hasattr(autograd, "Value"):
+    raise ImportError(
+        "nn needs scalar-autograd, and `import autograd` gives another package of that name (HIPS autograd), from "
+        f"{autograd.__path__[0]}. The two cannot share an environment: run `pip uninstall autograd` and install "
+        "scalar-autograd again, or give each an environment of its own."
+    )
+
 from nn.callbacks import Callback, Checkpoint, EarlyStopping
 from nn.dropout import Dropout, training
 from nn.initialisers import he_normal, he_uniform, uniform, xavier_normal, xavier_uniform

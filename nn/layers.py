@@ -1,7 +1,7 @@
 """Neurons, layers of neurons, and the multi-layer perceptron.
 
-The names `nin`, `nouts` and `nonlin`, the order in which random numbers are drawn, and the reprs are those of
-micrograd (https://github.com/karpathy/micrograd), so that code written for it gives the same numbers here.
+The names `nin`, `nouts` and `nonlin`, the order in which random numbers are drawn, and the reprs of small layers are
+those of micrograd (https://github.com/karpathy/micrograd), so that code written for it gives the same numbers here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nn.module import Module
 
 Activation: TypeAlias = str | Callable[[Any], Any]
 
+LISTED = 3  # neurons: the repr of a layer with more of the same kind says how many
 WRITTEN = {"relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}  # all other names are capitalised
 
 
@@ -175,7 +176,10 @@ class Layer(Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:
-        return f"Layer of [{', '.join(map(repr, self.neurons))}]"
+        shown = list(map(repr, self.neurons))
+        if len(shown) > LISTED and len(set(shown)) == 1:
+            return f"Layer of [{len(shown)} × {shown[0]}]"
+        return f"Layer of [{', '.join(shown)}]"
 
 
 class MLP(Module):

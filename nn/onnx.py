@@ -15,7 +15,7 @@ from autograd import Rule, Value, rules
 from autograd.ieee import to_float
 from autograd.modes import caller, recording_with
 from autograd.recorder import Sweeps
-from autograd.rows import loop_in_turn, map_in_turn
+from autograd.rows import loop_in_turn, map_in_turn, repeat_in_turn, while_in_turn
 from autograd.symbols import Arithmetic
 from autograd.value import _fill
 from nn.dropout import Dropout
@@ -360,6 +360,8 @@ class _Graph:
 
     map = staticmethod(map_in_turn)
     loop = staticmethod(loop_in_turn)
+    repeat = staticmethod(repeat_in_turn)
+    loop_while = staticmethod(while_in_turn)
 
     def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Any:
         """A row of the table as one node, or as several simpler ones."""

@@ -155,7 +155,7 @@ def test_refused_arguments() -> None:
         double({"x": "2"})
     with pytest.raises(TypeError, match="complex128 cannot be used as float64"):
         double({"x": np.array([1j])})
-    with pytest.raises(TypeError, match="jit compiles a function"):
+    with pytest.raises(TypeError, match="jit takes a function, not"):
         jit(3.0)
     with pytest.raises(ValueError, match="max_paths"):
         jit(poly, max_paths=0)
@@ -423,7 +423,7 @@ def test_too_many_paths() -> None:
 
 def test_frozen_numbers() -> None:
     """Code that would freeze a number raises and names the line; numbers independent of the arguments may be frozen."""
-    for freeze in (int, float, lambda x: [1, 2][x], math.exp, lambda x: range(x), complex):
+    for freeze in (float, lambda x: [1, 2][x], math.exp, lambda x: range(x), complex):
         with pytest.raises(TypeError, match=r"freeze it, at .*test_jit.py:\d+"):
             jit(lambda x, freeze=freeze: freeze(x) and x)(1.0)
     with pytest.raises(TypeError, match="backward"):
