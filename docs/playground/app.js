@@ -250,7 +250,7 @@ class Playground {
   }
 }
 
-const waiting = Object.assign(document.createElement("div"), { className: "waiting", textContent: "Python is being loaded: some 13 MB the first time, from this site; later from your browser’s cache." });
+const waiting = Object.assign(document.createElement("div"), { className: "waiting", textContent: "Python is being loaded: some 20 MB the first time, from this site; later from your browser’s cache." });
 at("viewer").replaceChildren(waiting);
 if (location.protocol === "file:") {
   waiting.textContent = "Browsers do not start Python from a file. Serve the folder of the site: python -m http.server --directory build/site";
