@@ -72,8 +72,8 @@ export class Controls {
     const slider = make("input", { type: "range", ...range(value), "aria-label": `${name}, slider`, oninput: () => this.change(leaf, Number(slider.value)) });
     const field = make("input", { type: "number", step: "any", "aria-label": name, onchange: () => this.#typed(leaf, field) });
     const change = make("span", { class: "change" });
-    const label = make("label", {}, tick, bdi(shorten(name, 26)));
-    const row = make("li", { "data-leaf": leaf }, label, change, slider, field);
+    const label = make("label", {}, tick, bdi(shorten(name, 28)));
+    const row = make("li", { "data-leaf": leaf }, make("div", { class: "head" }, label, change), slider, field);
     this.rows.set(leaf, { row, tick, slider, field, change });
     this.list.append(row);
   }

@@ -19,6 +19,13 @@ export function show(x) {
   return text.replaceAll("-", "−");
 }
 
+/** A number with four digits, or with two if there is only room for so many letters. */
+export function showWithin(x, letters) {
+  const text = show(x);
+  if (text.length <= letters || !Number.isFinite(x)) return text;
+  return Math.abs(x) >= 1e-3 && Math.abs(x) < 1e4 ? show(Number(x.toPrecision(2))) : x.toExponential(0).replace("e+", "e").replaceAll("-", "−");
+}
+
 /** The difference of two numbers, with its sign and two digits. */
 export function showChange(before, now) {
   if (Object.is(before, now)) return "";

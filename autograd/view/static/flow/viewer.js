@@ -134,7 +134,8 @@ export class Viewer {
   }
 
   #fit(all) {
-    if (!this.camera.fit(all)) this.#showActive();
+    const output = this.view.outputBox;
+    if (!this.camera.fit(all, output < 0 ? null : this.view.layout.centres[output]) && this.step > 0) this.#showActive();
   }
 
   // ---- views
