@@ -41,6 +41,7 @@ from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
 from autograd.transforms import (
     custom_gradient,
+    fori,
     grad,
     hessian,
     hvp,
@@ -50,6 +51,7 @@ from autograd.transforms import (
     value_and_grad,
     vjp,
     vmap,
+    while_loop,
 )
 from autograd.value import Value
 
@@ -79,6 +81,7 @@ __all__ = [
     "compile_graph",
     "custom_gradient",
     "detect_anomaly",
+    "fori",
     "grad",
     "hessian",
     "hvp",
@@ -96,6 +99,7 @@ __all__ = [
     "value_and_grad",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 LATER = {  # what is loaded when it is first asked for, and from where
     **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),

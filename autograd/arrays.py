@@ -72,9 +72,11 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
 
 
 def _where(condition: Any, *choices: Any) -> Any:
-    if len(choices) == 2 and not any(getattr(x, "ndim", 0) for x in (condition, *choices)):
-        return rules.where(condition, *choices)
-    return NotImplemented
+    if len(choices) != 2 or any(getattr(x, "ndim", 0) for x in (condition, *choices)):
+        return NotImplemented
+    import numpy
+
+    return numpy.asarray(rules.where(condition, *choices), dtype=object)  # for floats too, it is an array
 
 
 def _clip(x: Any, low: Any = None, high: Any = None, **options: Any) -> Any:
@@ -110,9 +112,7 @@ def apply_function(function: Any, args: Sequence[Any], options: dict[str, Any]) 
     anchor = numpy.empty((), object)
     given = tuple(map(as_array, args))
     named = {name: as_array(x) for name, x in options.items()}
-    result = anchor.__array_function__(function, (numpy.ndarray,), given, named)
-    scalar = isinstance(result, numpy.ndarray) and result.ndim == 0 and result.dtype.hasobject
-    return result.item() if scalar else result
+    return anchor.__array_function__(function, (numpy.ndarray,), given, named)
 
 
 def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:

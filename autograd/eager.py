@@ -10,7 +10,7 @@ from typing import Any
 from autograd import rules
 from autograd.modes import current_recorder, inside_transform, mode
 from autograd.recorder import Recorder, Sweeps
-from autograd.rows import loop_in_turn, map_in_turn
+from autograd.rows import loop_in_turn, map_in_turn, repeat_in_turn, while_in_turn
 from autograd.rules import Rule
 from autograd.sweep import LocalDerivatives, forward, raise_for_tangents, recorded, reverse, topological_order, watch
 from autograd.value import Value
@@ -21,6 +21,8 @@ class Graph:
 
     map = staticmethod(map_in_turn)
     loop = staticmethod(loop_in_turn)
+    repeat = staticmethod(repeat_in_turn)
+    loop_while = staticmethod(while_in_turn)
 
     def apply_rule(self, rule: Rule, operands: Sequence[Any]) -> Value:
         """A new node."""

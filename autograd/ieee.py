@@ -273,6 +273,12 @@ def fsum(xs: Sequence[float]) -> float:
         return to_float(sum(map(Fraction, xs))) if all(map(isfinite, xs)) else sum_(xs)
 
 
+def take(xs: Sequence[float]) -> float:
+    """Of the numbers after the first, that whose place is nearest to the first; nan if there is none."""
+    index = rint(xs[0])
+    return xs[1 + int(index)] if 0.0 <= index < len(xs) - 1 else nan
+
+
 def maximum(xs: Sequence[float]) -> float:
     """The largest; nan if any is nan."""
     return nan if any(map(isnan, xs)) else max(xs)

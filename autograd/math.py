@@ -35,6 +35,9 @@ from autograd.ieee import refuse_masked as _refuse_masked
 from autograd.ieee import refuse_tensor as _refuse_tensor
 from autograd.modes import mode as _mode
 from autograd.native import fast as _fast
+from autograd.tree import flatten as _flatten
+from autograd.tree import is_array as _is_array
+from autograd.tree import leaves_like as _leaves_like
 from autograd.value import Operand, Value
 
 __all__ = [
@@ -44,7 +47,7 @@ __all__ = [
     "isfinite", "isinf", "isnan", "ldexp", "leaky_relu", "lgamma", "log", "log10", "log1p", "log2", "log_softmax",
     "logaddexp", "logsumexp", "max", "mean", "min", "mod", "modf", "nan", "pi", "polygamma", "pow", "prod", "radians",
     "relu", "remainder", "rint", "round", "sigmoid", "sign", "silu", "sin", "sinh", "softmax", "softplus", "sqrt",
-    "sum", "sumprod", "tan", "tanh", "tau", "trunc", "where",
+    "sum", "sumprod", "take", "tan", "tanh", "tau", "trunc", "where",
 ]  # fmt: skip  # a list of words
 
 
@@ -576,6 +579,54 @@ def dot(xs: Iterable[Any], ys: Iterable[Any]) -> Any:
 
 
 sumprod = dot
+
+
+@_fast
+def take(values: Any, index: Any) -> Any:
+    """The element of a sequence at a computed place.
+
+    Parameters
+    ----------
+    values : sequence, or ndarray
+        Numbers, or trees of numbers of one shape, such as the rows of a table.
+    index : number
+        Rounded to the nearest whole number, the even one of two. The first place is 0; there are none below it.
+
+    Returns
+    -------
+    number or tree of numbers
+        The element; nan where there is none at that place. The chosen element has the derivative 1. The others get no
+        message, and the index has no derivative.
+
+    Raises
+    ------
+    ValueError
+        If there are no values, or they differ in shape.
+
+    Notes
+    -----
+    In a function compiled by `jit`, the index is data: one compilation serves every index, at the cost of one element.
+
+    Examples
+    --------
+    >>> import autograd.math as am
+    >>> from autograd import grad, jit
+    >>> am.take([10.0, 20.0, 30.0], 1.0), am.take([10.0, 20.0, 30.0], 1.5), am.take([10.0, 20.0, 30.0], 3.0)
+    (20.0, 30.0, nan)
+    >>> am.take([[1.0, 2.0], [3.0, 4.0]], 1)
+    [3.0, 4.0]
+    >>> jit(grad(lambda table, k: am.take(table, k) ** 2))([1.0, 2.0, 3.0], 2)
+    [0.0, 0.0, 6.0]
+    """
+    rows = values.tolist() if getattr(values, "ndim", 0) == 1 else list(values)
+    if not rows:
+        raise ValueError("take of no values has no value: pass at least one")
+    if all(isinstance(x, (Value, float, int)) for x in rows):
+        return _rules.take(index, *rows)
+    if all(map(_is_array, rows)) and len({row.shape for row in rows}) == 1:
+        return _elementwise(lambda *column: _rules.take(index, *column), rows)
+    leaves = [_leaves_like(rows[0], row, ("value 0", f"value {k}")) for k, row in enumerate(rows)]
+    return _flatten(rows[0])[1]([_rules.take(index, *column) for column in zip(*leaves)])
 
 
 def _test(name: str) -> Callable[[Any], Any]:

@@ -111,3 +111,11 @@ class Recorder(Protocol):
         self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool
     ) -> tuple[Any, Any]:
         """The last carry and the results of all steps, as `scan` returns them."""
+
+    def repeat(self, n: Any, function: Callable[[Any, Any], Any], initial: Any) -> Any:
+        """The last carry of a loop of n steps, as `fori` returns it; n may be a node."""
+
+    def loop_while(
+        self, condition: Callable[[Any], Any], function: Callable[[Any], Any], initial: Any, at_most: int | None
+    ) -> Any:
+        """The last carry of a loop that goes on while a condition holds, as `while_loop` returns it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from autograd.tree import (
 )
 from autograd.value import Value
 
+MOST_STEPS = 2.0**53  # up to here, all whole numbers are floats
 # What to do with an argument that has no rows, by what says that it has some: the parameter of `vmap` or of `scan`.
 INSTEAD = {"in_axes": "give it None in in_axes", "xs": "let the function close over what all steps share"}
 
@@ -146,6 +148,67 @@ def loop_in_turn(
     if rows and all(y is None for y in results):
         return carry, None
     return carry, together(results, as_arrays, None)
+
+
+def repeat_in_turn(n: Any, function: Callable[[Any, Any], Any], initial: Any) -> Any:
+    """The last carry of a loop of n steps, computed one after another."""
+    leaves, rebuild = flatten(initial, "the initial carry")
+    carry = rebuild(leaves)
+    for step in range(count_of(n)):
+        carry = next_carry(carry, function(step, carry), step)
+    return carry
+
+
+def while_in_turn(
+    condition: Callable[[Any], Any], function: Callable[[Any], Any], initial: Any, at_most: int | None
+) -> Any:
+    """The last carry of a loop that goes on while a condition holds."""
+    leaves, rebuild = flatten(initial, "the initial carry")
+    carry, steps = rebuild(leaves), 0
+    while truth_of(condition, condition(carry)):
+        if steps == at_most:
+            raise too_many_steps(at_most)
+        carry = next_carry(carry, function(carry), steps)
+        steps += 1
+    return carry
+
+
+def truth_of(condition: Callable[..., Any], outcome: Any) -> Any:
+    """What a condition returned, if it is a truth or a number."""
+    if not (is_leaf(outcome) or isinstance(outcome, bool) or type(outcome).__name__ in ("bool_", "bool")):
+        raise TypeError(
+            f"{name_of(condition)} must return a comparison or a number, not {outcome!r:.80} of type "
+            f"{type(outcome).__name__}"
+        )
+    return outcome
+
+
+def count_of(n: Any) -> int:
+    """A number of steps as an int."""
+    number = n.data if isinstance(n, Value) else n
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        try:
+            number = operator.index(number)
+        except TypeError:
+            raise TypeError(f"n must be a whole number, not {n!r:.80} of type {type(n).__name__}") from None
+        if isinstance(n, bool):
+            raise TypeError(f"n must be a whole number, not {n!r}")
+    if not (0 <= number <= MOST_STEPS and number == int(number)):
+        raise wrong_count(number)
+    return int(number)
+
+
+def wrong_count(number: float | None) -> ValueError:
+    """The error for a number of steps that is not whole, or negative; None: in one of the steps of another loop."""
+    found = "" if number is None else f", but is {number!r}"
+    return ValueError(f"n, the number of steps of fori, must be whole, not negative and at most 2**53{found}")
+
+
+def too_many_steps(at_most: int) -> RuntimeError:
+    """The error for a loop that would take more steps than it may."""
+    return RuntimeError(
+        f"while_loop takes more than at_most={at_most:,} steps: its condition still holds. Allow more, or see why"
+    )
 
 
 def pair(function: Callable[..., Any], result: Any) -> tuple[Any, Any]:

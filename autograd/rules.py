@@ -402,6 +402,8 @@ fsum      = _row("fsum",            "Σ exact",   ieee.fsum,                    
 prod      = _composite("prod",      "∏",         lambda xs: reduce(mul, xs, 1.0),      lambda xs, y: _products_of_others(xs), nary=True)
 mean      = _composite("mean",      "mean",      lambda xs: sum(*xs) / float(len(xs)), lambda xs, y: [1.0 / len(xs)] * len(xs), nary=True)
 dot       = _composite("dot",       "·",         lambda xs: reduce(add, map(mul, xs[:len(xs) // 2], xs[len(xs) // 2:]), 0.0), lambda xs, y: [*xs[len(xs) // 2:], *xs[:len(xs) // 2]], nary=True)
+take      = _row("take",            "take",      ieee.take,                            lambda xs, y: [None, *[select(rint(xs[0]) == float(k), 1.0, None) for k in range(len(xs) - 1)]], nary=True,
+                 domain=((0.0, 1.0),), kink=lambda xs: ieee.remainder(xs[0] + 0.5, 1.0), corners={(0.5, 3.0, 4.0): (3.0, (None, 1.0, None)), (1.5, 3.0, 4.0): (nan, (None, None, None))})
 logsumexp = _composite("logsumexp", "logsumexp", _logsumexp,                           lambda xs, y: _shares([exp(x - y) for x in xs]), fast=ieee.logsumexp, nary=True)
 # fmt: on
 

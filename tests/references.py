@@ -213,5 +213,6 @@ REFERENCES = {
     "prod": Reference(lambda *xs: mpmath.fprod(xs), within=1e75),
     "mean": Reference(lambda *xs: mpmath.fsum(xs) / len(xs), cancels=(0,)),
     "dot": Reference(dot, cancels=(0,)),
+    "take": Reference(lambda i, *xs: xs[int(mpmath.nint(i))] if mpmath.nint(i) < len(xs) else mpmath.nan, ulps=0),
     "logsumexp": Reference(logsumexp, cancels=(0, 2), terms={2: lambda *xs: 0.25}),
 }

@@ -231,7 +231,6 @@ def refused(w: Value) -> dict[str, Callable[[Any], Any]]:
         "backward": lambda x: w.backward() or x,
         r"backward\(\)": lambda x: autograd.backward([w * w]) or x,
         "another sweep": lambda x: x * record_sweep(w * w)[0].message,
-        "int": lambda x: x * int(w.data),
         "float": lambda x: x * float(w.data),
         "math module": lambda x: x * math.exp(w.data),
         "index": lambda x: [x, x, x][w.data],

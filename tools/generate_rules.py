@@ -30,7 +30,7 @@ from autograd.rules import TABLE, Rule  # noqa: E402
 HEADER = ROOT / "autograd" / "_c" / "rules.h"
 # C lacks the bits of these: Python has its own gamma, lgamma, hypot and round; digamma and polygamma are SciPy's.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
-IN_PYTHON = ("fsum",)  # n-ary rows that C leaves to Python
+IN_PYTHON = ("fsum", "take")  # n-ary rows that C leaves to Python
 FORMS = {
     "add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "neg": "(-{})",
     "select": "({} ? {} : {})", "and": "({} && {})", "or": "({} || {})", "not": "(!{})",

@@ -326,7 +326,8 @@ static PyObject *keep_and_write_down(PyObject *trace, int rule, PyObject *const 
 if nothing is captured in this context. */
 static PyObject *capture_row(int rule, PyObject *const *operands, Py_ssize_t count)
 {
-    PyObject *trace = rule == RULE_fsum ? NULL : trace_in_force(), *traced = NOT_MINE; /* fsum has no instruction */
+    bool without = rule == RULE_fsum || rule == RULE_take; /* they have no instruction of their own */
+    PyObject *trace = without ? NULL : trace_in_force(), *traced = NOT_MINE;
     if (!trace)
         return PyErr_Occurred() ? NULL : NOT_MINE;
     Py_ssize_t i = 0;

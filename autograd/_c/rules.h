@@ -67,6 +67,7 @@ enum rule {
     RULE_prod,
     RULE_mean,
     RULE_dot,
+    RULE_take,
     RULE_logsumexp,
     RULE_COUNT
 };
@@ -138,6 +139,7 @@ static const struct { const char *name; int arity; bool may_raise; } ROWS[RULE_C
     {"prod", -1, false},
     {"mean", -1, false},
     {"dot", -1, false},
+    {"take", -1, true},
     {"logsumexp", -1, false},
 };
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 NUMBER, TRUTH, LOOP = "number", "truth", "loop"  # a loop's value is the tuple of its results: see `item`
 CALL = "n"  # an extent that is known at the call: the rows of a batch
+STEPS = "steps"  # an extent that is known when a loop has run: it went on until a comparison came out false
+GOING, COUNT = 0, 1  # carries of a loop with a test: whether there is another step, and how many there were
 Extent = int | str
 
 
@@ -156,6 +158,11 @@ class Loop:
     A `backwards` loop runs from the last step to the first. `primal` is the loop of which this one is a derivative if
     it computes all results of that loop as well: `place` tells where. `stored` is the number of the first
     result that holds what the carries were at the start of each step, for a reverse sweep.
+
+    The extent may be decided while the program runs (`STEPS`). A loop with a `test` goes on while its first carry is
+    not 0: the number 1 or 0, which each step computes for the next. Its second carry counts the steps. Another loop of
+    this extent is told the number of its steps by its first operand, which is one of those that are shared; such are
+    the derivatives of a loop with a test, which go through the arrays that it stored.
     """
 
     body: Program
@@ -167,6 +174,7 @@ class Loop:
     backwards: bool = False
     primal: Loop | None = None
     stored: int | None = None
+    test: bool = False
 
     @property
     def first_carry(self) -> int:
@@ -182,6 +190,11 @@ class Loop:
     def handed(self) -> int:
         """How many carries and accumulators there are."""
         return self.carries + self.accumulators
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the first operand is the number of steps."""
+        return self.extent == STEPS and not self.test
 
     def is_map(self) -> bool:
         """Whether the steps are independent of one another."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from math import nan
 from typing import Any
 
 from autograd.ieee import to_float
 from autograd.ir.block import (
+    COUNT,
     NUMBER,
     TYPED,
     Array,
@@ -27,7 +29,7 @@ from autograd.ir.block import (
     with_inputs,
 )
 from autograd.modes import caller
-from autograd.rules import TABLE, Rule
+from autograd.rules import TABLE, Rule, rint, take
 from autograd.symbols import Arithmetic
 
 CALLED = frozenset({"fsum"})  # n-ary rows without an instruction: calls back into Python, as rules made by users
@@ -94,6 +96,13 @@ class Builder:
             kind = type_of(instruction, (), self.inputs)
         return kind
 
+    def steps_of(self, value: int) -> int | None:
+        """The number of steps of a loop, if that is decided while it runs."""
+        operands, loop = self.code[value].operands, self.code[value].data
+        if loop.test:
+            return self.emit("item", (value,), COUNT)
+        return operands[0] if loop.is_counted else None
+
     def replace_loop(self, value: int, loop: Loop) -> None:
         """Let a loop have further results."""
         self.code[value] = self.code[value]._replace(data=loop)
@@ -157,6 +166,8 @@ class Builder:
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
         """Emit a primitive of the table (or one made by a user) on symbols and numbers."""
         places = tuple([self.place(operand) for operand in operands])
+        if rule is take:
+            return self.element_at(operands)
         if TABLE.get(rule.name) is rule and rule.name not in CALLED:
             return self.emit(rule.name, places)
         if len(places) > MOST_OPERANDS:
@@ -165,6 +176,22 @@ class Builder:
                 f"with at most {MOST_OPERANDS} numbers. Add up fewer, or use autograd.math.sum"
             )
         return self.emit("custom", places, rule)
+
+    def element_at(self, operands: Sequence[Any]) -> int:
+        """The element of an array at a computed number: nan where there is none."""
+        index, count = self.place(operands[0]), len(operands) - 1
+        nearest = self.wrap(self.place(rint(self.wrap(index))))
+        inside = self.predicate(self.emit(">=", (nearest.index, self.constant(0.0)))).with_(
+            "and", self.predicate(self.emit("<=", (nearest.index, self.constant(count - 1.0))))
+        )
+        at = self.place(inside.select(nearest, 0.0))
+        array, first, step = self.gathered(operands[1:])
+        found = self.emit("read", (array, at), Window((), first, (), (step,)))
+        return self.place(inside.select(self.wrap(found), nan))
+
+    def gathered(self, operands: Sequence[Any]) -> tuple[int, int, int]:
+        """An array in which these numbers lie evenly apart, the first of them, and how far apart they are."""
+        return self.emit("pack", tuple([self.place(x) for x in operands]), (len(operands),)), 0, 1
 
     def symbol(self, value: int) -> Any:
         """A value as the primitives of the table take it: a float if it is constant, else a symbol."""
@@ -227,13 +254,23 @@ class LoopBuilder:
 
     __slots__ = ("__dict__", "known")  # the latter for the C build
 
-    def __init__(self, outer: Builder, inner: Builder, extent: Extent, backwards: bool = False) -> None:
-        self.outer, self.inner, self.extent, self.backwards = outer, inner, extent, backwards
+    def __init__(
+        self,
+        outer: Builder,
+        inner: Builder,
+        extent: Extent,
+        backwards: bool = False,
+        steps: int | None = None,
+        test: bool = False,
+    ) -> None:
+        self.outer, self.inner, self.extent, self.backwards, self.test = outer, inner, extent, backwards, test
         inner.body_of = self
         self.counter = inner.body_input(NUMBER, "counter", -1)
         # for each class of inputs, operand in the program around and number of the input
         self.given: dict[str, list[tuple[int, int]]] = {"shared": [], "carry": [], "accumulator": [], "element": []}
         self.known: dict[int, int] = {}  # shared operand → value of the body
+        if steps is not None:
+            self.known[steps] = self._input("shared", steps, NUMBER)
 
     def _input(self, role: str, operand: int, kind: Type) -> int:
         value = self.inner.body_input(kind, role, operand)
@@ -276,10 +313,12 @@ class LoopBuilder:
         order = [0, *[number for _, number in given]]
         inner = self.inner
         outputs = [inner.where(value) for value in (*handed, *[value for value, _ in outs])]
-        body = Program(with_inputs(inner.settled(), order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards)
+        body = Program(
+            with_inputs(inner.settled(), order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards
+        )
         kinds = tuple([kind for _, kind in outs])
         sizes = len(roles["shared"]), len(roles["carry"]), len(roles["accumulator"])
-        loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored)
+        loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored, self.test)
         return self.outer.emit("loop", tuple([operand for operand, _ in given]), loop)
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, NamedTuple
 
-from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Used, Window, whole
+from autograd.ir.block import PREDICATES, STEPS, Array, Instruction, Loop, Program, Used, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Rewriter, Selected, Symbol, times
 from autograd.ir.memory import follow, memories, roots, split
 from autograd.rules import TABLE, Rule
@@ -181,7 +181,9 @@ class Sweep:
         message = builder.emit("read", (memory.current, *operands[2:]), Window(*window))
         _marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
         if window.shape and memory.make is None:  # what is added to this array next would be seen in it
-            copied = builder.emit("add_at", (builder.emit("zeros", (), window.shape), message), whole(Array(window.shape)))
+            copied = builder.emit(
+                "add_at", (builder.emit("zeros", (), window.shape), message), whole(Array(window.shape))
+            )
             message = _marked(builder, copied, message in builder.gaps)
         self.receive(operands[1], message)
 
@@ -231,8 +233,8 @@ class Sweep:
         if value in self.memories:
             covered = self.memories[value].covered
             covered.broken |= message in self.builder.gaps
-            kind = Used if covered.assumed else Window
-            found = self.builder.emit("add_at", (self.memory(value), message, *indices), kind(*window))
+            added_to = Used(*window) if covered.assumed else Window(*window)
+            found = self.builder.emit("add_at", (self.memory(value), message, *indices), added_to)
             self.memories[value].current = found
             return
         total = self.arrays.setdefault(value, Total())
@@ -243,6 +245,8 @@ class Sweep:
             total.elements[window.offset] = message if before is None else added(self.builder, before, message)
         elif window == whole(kind) and total.whole is None and total.sum is None and total.make is None:
             total.whole = message
+        elif kind.shape[0] == STEPS and total.whole is not None:
+            total.whole = _added_steps(self.builder, value, total.whole, message)
         else:
             self.add(value, message, window, indices)
 
@@ -408,6 +412,16 @@ def added(builder: Builder, one: int, other: int) -> int:
     return total
 
 
+def _added_steps(builder: Builder, array: int, one: int, other: int) -> int:
+    """The sum of two messages to an array with a number for each step of a loop that `array` is a result of."""
+    steps = builder.steps_of(builder.code[array].operands[0])
+    inner = builder.inner()
+    made = LoopBuilder(builder, inner, STEPS, steps=steps)
+    total = inner.emit("add", (made.element(one), made.element(other)))
+    found = builder.emit("item", (made.finish([], [(total, "each")]),), 0)
+    return _marked(builder, found, one in builder.gaps and other in builder.gaps)
+
+
 def _is_there(builder: Builder, derivative: int) -> Predicate:
     return builder.predicate(builder.emit("!=", (derivative, builder.constant(0.0))))
 
@@ -453,9 +467,9 @@ def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
 class _Body:
     """The body of a loop, copied into the body of a loop derived from it."""
 
-    def __init__(self, outer: Builder, loop: Loop, backwards: bool) -> None:
+    def __init__(self, outer: Builder, loop: Loop, backwards: bool, steps: int | None, test: bool = False) -> None:
         self.loop, self.inner = loop, outer.inner()
-        self.made = LoopBuilder(outer, self.inner, loop.extent, backwards)
+        self.made = LoopBuilder(outer, self.inner, loop.extent, backwards, steps, test)
         self.inputs: list[int] = [self.made.counter]  # the body's inputs, as values of the new body
         self.values: list[int] = []
 
@@ -564,7 +578,7 @@ class _LoopSweep:
         """The body of the new loop, so far a copy of the loop's."""
         loop, builder, operands = self.loop, self.builder, self.operands
         in_turn = bool(loop.carries or self.around.added(self.value))
-        body = _Body(builder, loop, loop.backwards != in_turn)
+        body = _Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
         made = body.made
         body.inputs += [made.shared(o) for o in operands[: loop.shared]]
         for k in range(loop.carries):
@@ -879,7 +893,7 @@ def _tangent_body(
 ) -> tuple[_Body, dict[int, int]]:
     """A copy of a loop's body, and the tangents in it; those of some of its inputs may be missing."""
     loop, operands, read_in = copied
-    body = _Body(builder, loop, loop.backwards)
+    body = _Body(builder, loop, loop.backwards, operands[0] if loop.is_counted else None, loop.test)
     made, inner = body.made, body.inner
     ends = loop.first_carry, loop.first_carry + loop.carries, loop.first_element
     seeds: dict[int, int] = {}
@@ -901,7 +915,7 @@ def _tangent_body(
     roles = [(made.carry, range(*ends[:2])), (made.accumulator, range(*ends[1:]))]
     body.inputs += [made.carry(operands[k - 1]) for k in range(*ends[:2])]
     for k in range(*ends[1:]):  # what the primal adds up is not computed twice: its accumulator is taken over
-        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))
+        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))  # type: ignore[union-attr]
     for add, numbers in roles:
         for k in numbers:
             if k in active:

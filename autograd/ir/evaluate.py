@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Any
 
-from autograd.ir.block import COMPARISONS, LOGIC, Array, Extent, Instruction, Loop, Program, Window
+from autograd.ir.block import COMPARISONS, GOING, LOGIC, Array, Extent, Instruction, Loop, Program, Window
 from autograd.rules import TABLE, Rule
 
 
@@ -56,7 +57,7 @@ class Cells:
 
     def window(self, window: Window, indices: Sequence[float] = (), extents: Mapping[str, int] | None = None) -> Cells:
         """The elements that a window tells, counted in the order of this array."""
-        first = window.offset + sum(step * int(index) for step, index in zip(window.steps, indices))
+        first = window.offset + sum(step * as_index(index) for step, index in zip(window.steps, indices))
         shape = tuple([extent_of(extent, extents) for extent in window.shape])
         if self.strides == Array(self.shape).strides():
             return Cells(self.storage, shape, self.offset + first, window.strides, self.seen)
@@ -89,12 +90,17 @@ class _Scattered(Cells):
         return part if part.shape else part.numbers()[0]
 
     def window(self, window: Window, indices: Sequence[float] = (), extents: Mapping[str, int] | None = None) -> Cells:
-        first = window.offset + sum(step * int(index) for step, index in zip(window.steps, indices))
+        first = window.offset + sum(step * as_index(index) for step, index in zip(window.steps, indices))
         shape = tuple([extent_of(extent, extents) for extent in window.shape])
         return _Scattered(self.storage, Cells(self.where, shape, first, window.strides).numbers(), shape, self.seen)
 
     def accumulated(self) -> Cells:
         return self if self.seen is not None else _Scattered(self.storage, self.where, self.shape, set())
+
+
+def as_index(number: Any) -> int:
+    """A whole number of the program, a float or a Value, as an int."""
+    return int(number if isinstance(number, float) else number.data)
 
 
 def extent_of(extent: Extent, extents: Mapping[str, int] | None) -> int:
@@ -204,19 +210,28 @@ class Evaluator:
                 run = Evaluator(self.extents, self.apply, self.counts).run
             given = handed[loop.carries :]
             handed[loop.carries :] = [array.accumulated() for array in given]
-        count = extent_of(loop.extent, self.extents)
-        steps = range(count - 1, -1, -1) if loop.backwards else range(count)
-        outs: list[list[Any]] = [[None] * count for _ in loop.kinds]
-        for i in steps:
+        outs: list[list[Any]] = [[] for _ in loop.kinds]
+        for i in self._steps(loop, operands):
+            if loop.test and not handed[GOING]:
+                break
             elements = [array.row(i) for array in arrays]
             values = run(loop.body, [float(i), *shared, *handed, *elements])
             results = [values[o] for o in loop.body.outputs]
             handed = results[: loop.handed]
             for column, result in zip(outs, results[loop.handed :]):
-                column[i] = result
+                column.append(result)
+        if loop.backwards:
+            outs = [column[::-1] for column in outs]
         if loop.accumulators:
             handed[loop.carries :] = given
         return [*handed, *[self._out(loop, k, column) for k, column in enumerate(outs)]]
+
+    def _steps(self, loop: Loop, operands: Sequence[Any]) -> Iterable[int]:
+        """The numbers of the steps; a loop with a test ends by itself."""
+        if loop.test:
+            return itertools.count()
+        steps = range(as_index(operands[0]) if loop.is_counted else extent_of(loop.extent, self.extents))
+        return reversed(steps) if loop.backwards else steps
 
     def _out(self, loop: Loop, k: int, column: list[Any]) -> Any:
         if loop.kinds[k] == "sum":

@@ -19,7 +19,7 @@ from typing import Any
 
 from autograd.ir.roll import COUNT, SHIFT, Rolled, Shape, Vector, width_of
 
-SMALLEST = 24  # statements in all steps of a loop; a smaller one is written out
+SMALLEST = 16  # statements in all steps of a loop; a smaller one is written out
 
 
 @dataclass(eq=False, slots=True)
@@ -189,7 +189,9 @@ def progression(place: Affine, extents: Sequence[int]) -> Iterator[range]:
         yield range(place.base, place.base + 1)
         return
     axis = max([k for k, step in enumerate(place.steps) if step] or [0], key=lambda k: extents[k])
-    rest = [range(extent) if k != axis and step else range(1) for k, (extent, step) in enumerate(zip(extents, place.steps))]
+    rest = [
+        range(extent) if k != axis and step else range(1) for k, (extent, step) in enumerate(zip(extents, place.steps))
+    ]
     step, extent = place.steps[axis], extents[axis]
     for at in product(*rest):
         first = place.base + sum([i * s for i, s in zip(at, place.steps)])
@@ -217,7 +219,7 @@ class Carried:
 
 @dataclass(eq=False, slots=True)
 class Stacked:
-    """An element of the values that a loop has kept, at a depth: the place in their array, by counters from there on."""
+    """An element of the values that a loop has kept, at a depth, and its place in their array."""
 
     leaf: Leaf
     depth: int
@@ -300,9 +302,11 @@ class Places:
     def locate(self, position: int) -> tuple[Leaf, list[int]]:
         """The statement at a position of the trace, and the counters there."""
         leaf = self.owner[position]
-        counters = []
+        counters: list[int] = []
         for nest in leaf.path:
-            counters.append((position - nest.start - sum([i * n.step for i, n in zip(counters, leaf.path)])) // nest.step)
+            counters.append(
+                (position - nest.start - sum([i * n.step for i, n in zip(counters, leaf.path)])) // nest.step
+            )
         return leaf, counters
 
     def source(self, reader: Statement, place: Affine) -> Any:
@@ -335,7 +339,13 @@ class Places:
             for nest in leaf.path[level:]:
                 nest.stacks[leaf] = None
             return Stacked(leaf, level, _row_major(within, leaf.extents[level:], depth))
-        carried = level and last and all(same[:-1]) and indices[level - 1].base == -1 and _is_unit(indices[level - 1], level - 1)
+        carried = (
+            level
+            and last
+            and all(same[:-1])
+            and indices[level - 1].base == -1
+            and _is_unit(indices[level - 1], level - 1)
+        )
         if carried and not any(place.steps[level:]):
             nest = path[level - 1]
             if leaf not in nest.carries:
@@ -403,7 +413,9 @@ class Places:
                 self.read[at.start : at.stop : at.step].count(1) == len(at)
                 for at in progression(leaf.place(), leaf.extents)
             )
-            leaf.level = min(leaf.depth, max([min(read.depth, common(leaf.path, reader.path)) for reader, read in group.reads]))
+            leaf.level = min(
+                leaf.depth, max([min(read.depth, common(leaf.path, reader.path)) for reader, read in group.reads])
+            )
             for nest in leaf.path[leaf.level :]:
                 nest.stacks[leaf] = None
             for nest in leaf.path[depth : leaf.level]:

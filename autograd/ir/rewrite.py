@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from autograd.ir.block import Array, Guard, Instruction, Loop, Program, Window, types_of
+from autograd.ir.block import COUNT, GOING, Array, Guard, Instruction, Loop, Program, Window, types_of
 from autograd.ir.builder import Builder, Rewriter
 
 Special = Callable[[Builder, int, Instruction, Mapping[int, int]], int]
@@ -104,7 +104,7 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
     The instructions of the body that nothing needs any more are still there.
     """
     body = loop.body
-    wanted = {k for k in range(loop.handed) if k in used}
+    wanted = {k for k in range(loop.handed) if k in used or (loop.test and k in (GOING, COUNT))}
     outs = [k for k in range(loop.handed, loop.handed + len(loop.kinds)) if k in used]
     always = [g.value for g in body.guards]
     while True:
@@ -120,7 +120,8 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
     kept = [0]
     for k in range(1, len(body.inputs)):
         is_handed = first <= k < loop.first_element
-        if (k - first in wanted) if is_handed else k in inputs:
+        is_count = k == 1 and loop.is_counted
+        if (k - first in wanted) if is_handed else k in inputs or is_count:
             kept.append(k)
     order = {old: new for new, old in enumerate(kept)}
     code = [i._replace(data=order.get(i.data, -1)) if i.op == "input" else i for i in body.code]
@@ -135,6 +136,7 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
         len(handed) - carries,
         tuple([loop.kinds[k - loop.handed] for k in outs]),
         loop.backwards,
+        test=loop.test,
     )
     return new, tuple([operands[k - 1] for k in kept[1:]]), {old: at for at, old in enumerate(results)}
 

@@ -301,7 +301,8 @@ def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] 
 
     def rewritten(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
         _, operands, loop = instruction
-        shared = {k: builder.number(o) for k, o in enumerate(operands[: loop.shared], 1)}
+        first = 2 if loop.is_counted else 1  # the number of steps stays an operand
+        shared = {k: builder.number(o) for k, o in enumerate(operands[first - 1 : loop.shared], first)}
         constants = {k: number for k, number in shared.items() if number is not None}
         body = rewrite(loop.body, *rewriters, inputs=constants)
         left = tuple([o for k, o in enumerate(operands, 1) if k not in constants])

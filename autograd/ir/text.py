@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from autograd.ir.block import CALL, Guard, Instruction, Loop, Program, Window
+from autograd.ir.block import CALL, GOING, Guard, Instruction, Loop, Program, Window
 
 
 def lines(program: Program, names: Sequence[str] = (), indent: str = "") -> Iterator[str]:
@@ -68,12 +68,16 @@ def _expression(instruction: Instruction, operands: Sequence[str]) -> str:
 def _loop(loop: Loop, name: str, operands: Sequence[str], indent: str) -> Iterator[str]:
     """A loop: its head, the steps, and what each step hands on, adds up or keeps."""
     inner, counter = indent + "    ", f"{name}.i"
-    last = "n" if loop.extent == CALL else str(loop.extent)
+    last = operands[0] if loop.is_counted else "n" if loop.extent == CALL else str(loop.extent)
     handed = [f"{name}[{k}]" for k in range(loop.handed)]
     for result, start in zip(handed, operands[loop.shared :]):
         yield f"{indent}{result} = {start}"
     steps = f"0..{last}" + (" backwards" if loop.backwards else "")
-    yield f"{indent}for {counter} in {steps}:"
+    yield (
+        f"{indent}while {handed[GOING]}:    # {counter} = 0, 1, …"
+        if loop.test
+        else f"{indent}for {counter} in {steps}:"
+    )
     elements = [f"{array}[{counter}]" for array in operands[loop.shared + loop.handed :]]
     given = [counter, *operands[: loop.shared], *handed, *elements]
     prefix = f"{name}."

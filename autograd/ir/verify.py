@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from autograd.ir.block import (
     COMPARISONS,
+    COUNT,
     LOGIC,
     LOOP,
     NUMBER,
+    STEPS,
     TRUTH,
     Array,
     Instruction,
@@ -152,6 +154,7 @@ class _Verifier:
 
     def _zeros(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
         self.demand(not given and bool(instruction.data), "takes no operands, and has a shape")
+        self.demand(STEPS not in instruction.data, "has as many elements as a loop has steps, which nobody knows")
 
     def _table(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
         shape, numbers = instruction.data
@@ -197,6 +200,7 @@ class _Verifier:
         self.demand(list(given) == loop.operand_types(), f"takes {_said(loop.operand_types())}, not {_said(given)}")
         self.demand(all(t == NUMBER for t in given[loop.shared :][: loop.carries]), "carries are numbers")
         self.demand(len(body.outputs) == loop.handed + len(loop.kinds), "has not a kind for each result")
+        self._extent(loop)
         first = loop.first_carry + loop.carries
         inside = _Verifier(body, frozenset(range(first, loop.first_element)))
         try:
@@ -218,6 +222,16 @@ class _Verifier:
         for k in range(loop.shared + loop.carries, loop.shared + loop.handed):
             self.take(at, instruction.operands[k])
         self.results[at] = loop.result_types(types)
+
+    def _extent(self, loop: Loop) -> None:
+        """A loop whose extent is decided while it runs has what decides."""
+        if loop.extent != STEPS:
+            self.demand(not loop.test, "a loop with a test has no other extent")
+            return
+        if loop.test:
+            self.demand(loop.carries > COUNT and not loop.backwards, "a test needs two carries, and goes forwards")
+        else:
+            self.demand(loop.shared > 0 and loop.body.inputs[1] == NUMBER, "the first operand is the number of steps")
 
 
 def _said(types: Sequence[Type]) -> str:

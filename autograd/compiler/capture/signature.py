@@ -238,7 +238,8 @@ def number(leaf: Any, path: str) -> float:
     try:
         return to_float(leaf)
     except TypeError as error:
-        raise TypeError(f"{path}: {error}") from None
+        hint = ", or say that it is static: jit(static_argnames=...)" if isinstance(leaf, (str, bytes)) else ""
+        raise TypeError(f"{path}: {error}{hint}") from None
 
 
 def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int | None] = ()) -> list[str]:
@@ -277,7 +278,7 @@ def _shape(part: Signature) -> tuple[int, ...]:
         return ()
     shapes = {_shape(child) for child in part.parts}
     inner = shapes.pop() if len(shapes) == 1 else ()
-    return (len(part.parts), *inner) if inner and prod(inner) else ()
+    return (len(part.parts), *inner) if inner and all(inner) else ()
 
 
 def types_of_numbers(signature: Signature) -> list[Type]:

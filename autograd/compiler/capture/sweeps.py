@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.watched import UnrollError, innermost
+from autograd.compiler.capture.watched import Reason, UnrollError, innermost
 from autograd.ir import derive
 from autograd.ir.block import Array
-from autograd.ir.rolling import roll_code
+from autograd.ir.rolling import FEWEST_AGAIN, roll_code
 from autograd.modes import caller
 from autograd.tree import to_floats
 from autograd.value import Value
@@ -68,12 +68,13 @@ class TraceSweeps:
             trace = self.trace
             targets = [trace.target(x) for x in self.inputs]
             outputs = [trace.target(y) for y in self.outputs if isinstance(y, Value)]
-            roll_code(trace, min(targets, default=0), len(trace.code), outputs)
+            fewest = FEWEST_AGAIN if self.differentiable else None
+            roll_code(trace, min(targets, default=0), len(trace.code), outputs, fewest)
 
     def _check(self, seeds: Mapping[Any, Any]) -> None:
         """Raise where the seeds belong to a row of a map, but the run does not: it has no place for them."""
         if seeds and innermost([*seeds, *seeds.values()]) is not self.trace:
-            raise UnrollError(f"the sweep at {caller(source=True)}, which goes beyond the row")
+            raise UnrollError(Reason("sweep", f"the sweep at {caller(source=True)}, which goes beyond the row"))
 
     def _adjoints(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The adjoint of every input; None where no message arrives."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NoReturn
 
-from autograd.compiler.capture.loops import map_rows, scan_steps
+from autograd.compiler.capture.branches import path
+from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
+from autograd.compiler.capture.maps import Column, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
 from autograd.compiler.capture.tracer import FLOAT, Traced
 from autograd.compiler.capture.truth import TracedTruth
@@ -212,6 +214,15 @@ class Trace(Watched):
             return self.emit("table", (), (kind.shape, tuple(leaves)))
         return self.emit("pack", tuple([self.place(x) for x in leaves]), kind.shape)
 
+    def gathered(self, operands: Sequence[Any]) -> tuple[int, int, int]:
+        """The array of which these are elements already, evenly apart, or else a new one."""
+        column = Column(self, operands)
+        if column.array >= 0:
+            return column.array, column.offset, column.stride
+        if column.constants:
+            return self.emit("table", (), ((len(operands),), tuple(operands))), 0, 1
+        return super().gathered(operands)
+
     def _whole_array(self, leaves: Sequence[Any], at: int) -> int | None:
         """The array whose elements begin here, if all of them are there in order."""
         first = leaves[at]
@@ -230,6 +241,39 @@ class Trace(Watched):
     ) -> tuple[Any, Any]:
         """Record one step as a loop if possible, else the steps one after another."""
         return scan_steps(self, function, initial, xs, length, reverse)
+
+    def repeat(self, n: Any, function: Callable[[Any, Any], Any], initial: Any) -> Any:
+        """Record one step as a loop if possible; its length may be a number of the program."""
+        return repeat_steps(self, n, function, initial)
+
+    def loop_while(
+        self, condition: Callable[[Any], Any], function: Callable[[Any], Any], initial: Any, at_most: int | None
+    ) -> Any:
+        """Record one step as a loop that goes on while its condition holds."""
+        return while_steps(self, condition, function, initial, at_most)
+
+    def demand(self, holds: Predicate, error: Callable[[], Exception]) -> None:
+        """Raise the error unless this holds; the program is valid only while it does.
+
+        In the steps of a loop what does not hold is counted, and the program around demands that there was nothing.
+        """
+        if self.code[holds.index].op == "constant":
+            if not self.code[holds.index].data:
+                raise error()
+            return
+        counts = path(self)
+        wrong = holds.negated() if counts is None else counts.with_("and", holds.negated())
+        if self.parent is None or self.rows_branch:
+            right = self.emit("not", (wrong.index,))
+            around, self.deciding = self.deciding, None
+            try:
+                fine = self.truth(right)
+            finally:
+                self.deciding = around
+            if not fine:
+                raise error()
+        else:
+            self.demands.append((wrong, error))
 
 
 @contextmanager

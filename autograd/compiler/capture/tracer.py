@@ -16,23 +16,26 @@ from autograd.native import fast
 from autograd.rules import Rule
 from autograd.value import Value, _fill
 
+AN_INDEX = "an index made"
+ROUNDING = frozenset({"rint", "floor", "ceil", "trunc"})  # what Python rounds to an int
 FLOAT = "number"  # marks a "stop" that eager code has as a float
 
 
 def _frozen(
-    what: str, convert: Callable[[float], Any] | None = None, whole: Callable[[float], Any] | None = None
+    what: str, convert: Callable[[float], Any], may_be: Callable[[Watched, int], bool]
 ) -> Callable[[Traced], Any]:
-    """A method that makes a plain number: of constants by `convert`, of counts of comparisons by `whole`."""
+    """A method that makes a plain number: of constants, and of whole numbers of which `may_be` says that they may be.
+
+    The program then holds only while that whole number is the same.
+    """
 
     def freeze(self: Traced) -> Any:
         trace = self.builder
         trace.check_in_use()
-        if convert is not None and trace.is_constant(self.index):
+        if trace.is_constant(self.index) and what != AN_INDEX:
             return convert(trace.value(self.index))
-        if whole is not None and trace.is_count(self.index):
-            number = trace.value(self.index)
-            trace.truth(trace.emit("==", (self.index, trace.constant(number))))
-            return whole(number)
+        if may_be(trace, self.index):
+            return convert(trace.whole_number(self.index))
         raise TypeError(
             f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
             f"{caller()}: compute with it (autograd.math), compare it, or fix an argument that is no number "
@@ -40,6 +43,11 @@ def _frozen(
         )
 
     return freeze
+
+
+def _is_whole(trace: Watched, value: int) -> bool:
+    """Whether eager code has an int, or rounded the number to one."""
+    return trace.is_count(value) or trace.code[value].op in ROUNDING
 
 
 def _comparison(op: str) -> Callable[[Traced, Any], Any]:
@@ -151,10 +159,10 @@ class Traced(Value):
             )
         return object.__hash__(self)
 
-    __int__, __index__ = _frozen("int()", int, int), _frozen("an index made", None, int)
-    __float__ = _frozen("float() (or a function of the math module)", float, float)
-    __complex__ = _frozen("complex()", complex, complex)
-    as_integer_ratio = _frozen("as_integer_ratio()", float.as_integer_ratio)
+    __int__, __index__ = _frozen("int()", int, lambda trace, value: True), _frozen(AN_INDEX, int, _is_whole)
+    __float__ = _frozen("float() (or a function of the math module)", float, Watched.is_count)
+    __complex__ = _frozen("complex()", complex, Watched.is_count)
+    as_integer_ratio = _frozen("as_integer_ratio()", float.as_integer_ratio, lambda trace, value: False)
     __lt__, __le__ = _comparison("<"), _comparison("<=")
     __gt__, __ge__ = _comparison(">"), _comparison(">=")
     __eq__ = _comparison("==")

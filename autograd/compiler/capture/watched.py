@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import nan
 from threading import get_ident
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
 from autograd.ir import derive
 from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
-from autograd.ir.builder import Builder
+from autograd.ir.builder import Builder, Predicate
 from autograd.ir.evaluate import Cells, Evaluator
 from autograd.modes import caller, current_recorder
 from autograd.value import Value
 
 COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
+MOST_COMPARISONS = 16  # in one run of a step that branches; with more, its loop is unrolled
 ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why a map or a loop is not one of the program: a kind, and what a user is told."""
+
+    kind: Literal["comparison", "branches", "python", "shapes", "rows", "sweep", "number"]
+    told: str
+
+
 class UnrollError(NotImplementedError):
-    """A map cannot be one loop, for the reason in the message; the capture runs its rows one after another."""
+    """A map or loop cannot be one of the program; the capture runs its rows or steps one after another."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.told)
+        self.reason = reason
+
+
+@dataclass
+class Decisions:
+    """How comparisons come out in one run of what may branch: the first ones as they are `forced` to.
+
+    `around` has those of the run in whose course this one is.
+    """
+
+    forced: tuple[bool, ...] = ()
+    around: Decisions | None = None
+    taken: dict[int, bool] = field(default_factory=dict)
+
+    def outcome(self, trace: Watched, predicate: int) -> bool:
+        """How a comparison comes out: unless it is forced, as the watched numbers say."""
+        if predicate not in self.taken:
+            at = len(self.taken)
+            if at == MOST_COMPARISONS:
+                where = f"more than {MOST_COMPARISONS} comparisons in a step, the last at {caller(source=True)}"
+                raise UnrollError(Reason("branches", where))
+            self.taken[predicate] = self.forced[at] if at < len(self.forced) else bool(trace.value(predicate))
+        return self.taken[predicate]
 
 
 class Watched(Builder):
@@ -49,7 +85,9 @@ class Watched(Builder):
         self.guarded: set[int] = set()
         self.row = 0  # which row of a map is watched
         self.taken: dict[int, bool] | None = None  # how comparisons of a row came out, where branches become masks
-        self.unrolled: dict[str, int] = {}  # of the root: why maps were unrolled → how many rows they had
+        self.deciding: Decisions | None = None  # how comparisons come out, where all branches are captured
+        self.demands: list[tuple[Predicate, Callable[[], Exception]]] = []  # of a step: see `demand`
+        self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
 
     def input(self, kind: Type = NUMBER, given: Any = nan) -> int:
         """A new input; `given` is what it is in this run: a number, a list of numbers, or a function that tells."""
@@ -81,7 +119,7 @@ class Watched(Builder):
             trace = trace.parent
         return trace
 
-    def note_unrolled(self, rows: int, why: str) -> None:
+    def note_unrolled(self, rows: int, why: Reason) -> None:
         """A map becomes as many copies of its row as it has rows."""
         self.unrolled[why] = self.unrolled.get(why, 0) + rows
 
@@ -170,6 +208,14 @@ class Watched(Builder):
                 return False
         return self.code[value].op != "constant"
 
+    def whole_number(self, value: int) -> int:
+        """The whole number of a value, towards 0; the program holds only while it is the same."""
+        number = int(self.value(value))
+        same = self.emit("==", (self.emit("trunc", (value,)), self.constant(float(number))))
+        if not self.truth(same):  # a run in which this is supposed
+            raise UnrollError(Reason("number", f"the whole number at {caller(source=True)}"))
+        return number
+
     def hoist(self, value: int) -> int | None:
         """Where the program around has a value that is the same for all rows; None if it is not."""
         assert self.parent is not None
@@ -187,15 +233,19 @@ class Watched(Builder):
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
         self.check_in_use()
-        if not self.rows_branch and self.parent is not None and self.code[predicate].op != "constant":
-            shared = self.hoist(predicate)
-            if shared is not None:
-                return self.parent.truth(shared)
-            if self.taken is None:
-                raise UnrollError(f"the comparison at {caller(source=True)}")
+        in_a_body = not self.rows_branch and self.parent is not None
+        if self.code[predicate].op == "constant":
+            return bool(self.code[predicate].data)
+        if in_a_body and self.parent is not None and (shared := self.hoist(predicate)) is not None:
+            return self.parent.truth(shared)
+        if self.deciding is not None:
+            return self.deciding.outcome(self, predicate)
+        if in_a_body and self.taken is None:
+            raise UnrollError(Reason("comparison", f"the comparison at {caller(source=True)}"))
+        if in_a_body and self.taken is not None:
             return self.taken.setdefault(predicate, bool(self.value(predicate)))
         outcome = bool(self.value(predicate))
-        if self.code[predicate].op != "constant" and predicate not in self.guarded:
+        if predicate not in self.guarded:
             self.guarded.add(predicate)
             self.guards.append(Guard(predicate, outcome, caller(source=True)))
         return outcome

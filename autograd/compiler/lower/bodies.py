@@ -12,7 +12,8 @@ from autograd.compiler.lower.nests import Index, Nest, Number, Operand, View
 from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest
 from autograd.compiler.lower.rows import Rows, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
-from autograd.ir.block import CALL, TRUTH, Array, Loop, types_of
+from autograd.compiler.lower.whiles import Deciding, write_while
+from autograd.ir.block import CALL, GOING, STEPS, TRUTH, Array, Loop, types_of
 
 LONGEST = 400  # instructions in a nest of loops that is one function
 MOST_OPERANDS = 128  # of such a nest
@@ -35,6 +36,8 @@ class Looping(Code):
 
     def _is_short(self, loop: Loop, operands: tuple[int, ...]) -> bool:
         """Whether a loop and those in it are one function, with what they hand on in registers."""
+        if self.mask is not None and loop.accumulators:
+            return False  # lanes that take no part in the step add nothing
         if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
@@ -139,6 +142,8 @@ class Looping(Code):
         for o, place in zip(operands[loop.shared :], carries):
             self.make_room()
             self.store(o, place)
+        buffers_before = len(module.memory.buffers) if module.memory else 0
+        self.capacity = None
         added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         counter = module.layout.take(8, 8)
         arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
@@ -150,6 +155,8 @@ class Looping(Code):
         where = [Place("%work", 0), *shared, *carries, *added, *elements]
         body = StepCode(module, loop, name, self.lanes, where, counter)
         body.targets = [*following, *added, *results]
+        deciding = self._deciding(loop, carries, shared, buffers_before) if loop.extent == STEPS else None
+        body.mask = self.mask if deciding is None else deciding.mask
         for kind_, place in zip(loop.kinds, results):
             if kind_ == "sum":
                 self.write(
@@ -157,7 +164,28 @@ class Looping(Code):
                 )
         moves = [(a.offset, b.offset) for a, b in zip(following, carries)]
         chunks = body.lower()
-        self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
+        if deciding is None:
+            self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
+        else:
+            self.call(write_while(module, chunks, loop, counter, moves, self.lanes, deciding))
+
+    def _deciding(self, loop: Loop, carries: Sequence[Place], shared: Sequence[Place], buffers_before: int) -> Deciding:
+        """What decides about the steps of a loop; a lane that takes no part in the step around it has none."""
+        number = carries[GOING] if loop.test else self._in_lanes(shared[0])
+        memory = self.module.memory
+        buffers = memory.buffers[buffers_before:] if memory else []
+        if self.mask is not None:
+            where = self.pointer(number)
+            given = self.temporary(f"load {self.type}, ptr {where}, align {self.width}")
+            left = self.masked(self.mask, given, 0.0)
+            self.write(f"store {self.type} {left}, ptr {where}, align {self.width}")
+        return Deciding(number, self.module.layout.take(self.width, self.width) if self.lanes > 1 else None, buffers)
+
+    def _in_lanes(self, place: Place) -> Place:
+        """A copy of a number, one for each lane."""
+        copy = self.room(())
+        self.write(f"store {self.type} {self._number_at(place)}, ptr {self.pointer(copy)}, align {self.width}")
+        return copy
 
     def _map(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
         """A loop over rows, in lanes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autograd.compiler.lower.expressions import LIBM
+from autograd.compiler.lower.gather import add_in_lanes, read_in_lanes
 from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.values import UNROLLED, Values
 from autograd.ir.block import NUMBER, Array, Loop, Program, Window, size_of
@@ -155,6 +156,8 @@ class Code(Values):
             where, size = self.pointer(self.array(value)), self.width * size_of(self.types[value])
             self.module.declarations["memset"] = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
             self.write(f"call void @llvm.memset.p0.i64(ptr {where}, i8 0, i64 {size}, i1 false)")
+        elif op == "pack" and (source := self.neighbours(operands)) is not None:
+            self.copy_memory(self.array(value), source, len(operands))
         elif op == "pack":
             for o, place in zip(operands, self.elements(self.array(value), data)):
                 self.make_room()
@@ -162,9 +165,12 @@ class Code(Values):
         elif op == "add_at":
             self._add_at(value, operands, data)
         elif op == "read":
+            if self.scatters(value):
+                number = read_in_lanes(self, operands[0], data, operands[1:])
+            else:
+                number = self._number_at(self.window(operands[0], data, operands[1:]))
             self.here.add(value)
-            number = self._number_at(self.window(operands[0], data, operands[1:]))
-            self.write(f"%v{value} = fadd {self.type} {number}, {literal(-0.0, self.lanes)}")
+            self.write(f"%v{value} = freeze {self.type} {number}")  # another name
         else:
             names = [self.get(o) for o in operands]
             self.here.add(value)
@@ -176,12 +182,18 @@ class Code(Values):
 
     def _add_at(self, value: int, operands: Sequence[int], window: Window) -> None:
         array, added, *indices = operands
+        if self.scatters(value):
+            number = self.get(added)
+            add_in_lanes(
+                self, array, window, indices, number if self.mask is None else self.masked(self.mask, number, -0.0)
+            )
+            return
         target = self.window(array, window, indices)
         if not window.shape:
             self.add(target, self.get(added))
             return
         shape = [extent for extent in window.shape if isinstance(extent, int)]
-        if Array(tuple(shape)).size() > UNROLLED:
+        if Array(tuple(shape)).size() > UNROLLED and self.mask is None:
             self.by_element("add", self.array(added), target, shape)
             return
         for far, near in zip(self.elements(target, shape), self.elements(self.array(added), shape)):
@@ -191,9 +203,20 @@ class Code(Values):
     def add(self, place: Place, number: str) -> None:
         """Add a number to that at a place."""
         before = self._number_at(place)
+        if self.mask is not None:  # to add -0.0 changes nothing
+            number = self.masked(self.mask, number, -0.0)
         total = self.temporary(f"fadd {self.module.machine.flags}{self.type} {before}, {number}")
-        align = self.width if place.wide else 8
+        align = place.alignment(self.width)
         self.write(f"store {self.type} {total}, ptr {self.pointer(place)}, align {align}")
+
+    def masked(self, mask: int, number: str, other: float) -> str:
+        """A number in the lanes of a mask, another one in the others."""
+        where = self.address("%work", mask)
+        loaded = self.temporary(f"load {self.type}, ptr {where}, align {self.width}")
+        active = self.temporary(f"fcmp une {self.type} {loaded}, zeroinitializer")
+        return self.temporary(
+            f"select {self.bit} {active}, {self.type} {number}, {self.type} {literal(other, self.lanes)}"
+        )
 
     def call(self, function: str) -> None:
         """Call a function that takes what this one was given."""

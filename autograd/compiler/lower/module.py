@@ -11,6 +11,7 @@ from autograd.ir.block import Array, Extent
 from autograd.rules import Rule
 
 ALIGNMENT = 64
+LOOP_MEMORY = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,15 @@ class Machine:
         LLVM's flags for floating-point operations; none for plain IEEE 754 arithmetic.
     from_python : frozenset
         Primitives for which Python is called, to get its bits.
+    loop_memory : int
+        The most bytes that loops may take in one call, for numbers of steps that nobody knew before.
     """
 
     lanes: int
     vector_math: dict[str, str]
     flags: str = ""
     from_python: frozenset[str] = frozenset()
+    loop_memory: int = LOOP_MEMORY
 
 
 class Place(NamedTuple):
@@ -69,6 +73,10 @@ class Place(NamedTuple):
         """The strides of an array that is stored row after row."""
         return tuple([8 * stride for stride in Array(tuple(shape)).strides()])
 
+    def alignment(self, width: int) -> int:
+        """To how many bytes a number is aligned, for lanes of this width; memory that grows is not in the workspace."""
+        return width if self.wide and self.slot is None else 8
+
     def step(self, shape: Sequence[Extent], elements: int) -> int:
         """The bytes from an element to the one `elements` further, counted row after row in an array of this shape."""
         dense = Array(tuple(shape)).strides()
@@ -101,6 +109,23 @@ class Layout:
         start = -(-self.size // alignment) * alignment
         self.size = start + bytes_
         return start
+
+
+class Growing(NamedTuple):
+    """An array with a row for each step of a loop, in memory that grows: the slots of its address and its capacity."""
+
+    slot: int
+    capacity: int  # in steps; all arrays of a loop share one
+    bytes: int  # of a row
+
+
+@dataclass
+class Memory:
+    """The memory that a call takes besides the workspace: whether there was not enough, the bytes, the arrays."""
+
+    failed: int
+    used: int
+    buffers: list[Growing] = field(default_factory=list)
 
 
 class Writer:
@@ -140,6 +165,13 @@ class Module:
     flags: int = 0  # the place of the address of the rows' flags in the table of the call
     tables: dict[tuple[float, ...], str] = field(default_factory=dict)  # constant arrays
     nests: dict[Any, str] = field(default_factory=dict)  # what loops compute and are given → their function
+    memory: Memory | None = None
+
+    def layout_of_memory(self) -> Memory:
+        """The memory that grows, with its slots in the workspace."""
+        if self.memory is None:
+            self.memory = Memory(self.layout.take(8, 8), self.layout.take(8, 8))
+        return self.memory
 
     def table(self, numbers: tuple[float, ...]) -> str:
         """The symbol of an array of constants."""

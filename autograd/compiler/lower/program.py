@@ -13,6 +13,7 @@ from typing import Any
 from autograd.compiler.lower.bodies import Looping
 from autograd.compiler.lower.module import Machine, Module, Place
 from autograd.compiler.lower.rows import entries
+from autograd.compiler.lower.whiles import begin_memory, end_memory
 from autograd.ir.block import CALL, Array, Program, size_of
 
 
@@ -121,7 +122,7 @@ def lower(program: Program, machine: Machine) -> Module:
     """The module of a prepared program, with the entry that Python calls.
 
     ``i64 run(block)`` takes the address of four addresses, of the inputs, the table of a map over arrays, the outputs
-    and the workspace. It returns 0, or the number of the first guard that failed, from 1.
+    and the workspace. It returns 0, the number of the first guard that failed, from 1, or `OUT_OF_MEMORY`.
     """
     module = Module(machine)
     status = module.layout.take(8)
@@ -138,6 +139,7 @@ def lower(program: Program, machine: Machine) -> Module:
     module.flags = 8 + entries(given)
     chunks = code.lower()
     calls = "\n  ".join(f"call void {c}(ptr %inputs, ptr %rows, ptr %outputs, ptr %status, ptr %work)" for c in chunks)
+    begin, end = "\n  ".join(begin_memory(module)), "\n  ".join(end_memory(module))
     module.functions.append(f"""define i64 @run(ptr %block) nounwind {{
   %inputs = load ptr, ptr %block
   %block1 = getelementptr i8, ptr %block, i64 8
@@ -148,10 +150,12 @@ def lower(program: Program, machine: Machine) -> Module:
   %work = load ptr, ptr %block3
   %status = getelementptr i8, ptr %work, i64 {status}
   store i64 {1 << 62}, ptr %status
+  {begin}
   {calls}
   %failed = load i64, ptr %status
   %fine = icmp eq i64 %failed, {1 << 62}
   %result = select i1 %fine, i64 0, i64 %failed
-  ret i64 %result
+  {end}
+  ret i64 %answer
 }}""")
     return module

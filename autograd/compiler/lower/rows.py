@@ -9,7 +9,7 @@ from math import prod
 
 from autograd.compiler.lower.module import Place
 from autograd.compiler.lower.parallel import only_added
-from autograd.ir.block import CALL, Array, Loop, Program, Type, types_of
+from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
 
 Shape = tuple[int, ...]
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
@@ -21,17 +21,17 @@ def entries(count: int) -> int:
 
 
 def fits_lanes(loop: Loop) -> bool:
-    """Whether the steps of a loop can run in lanes: they are independent, and all read at the same indices.
+    """Whether the steps of a loop can run in lanes: they are independent, and read the same parts of arrays.
 
     Rows of a call may also add to arrays: each lane adds to its own, and these are added up at the end.
     """
-    if loop.carries or (loop.accumulators and loop.extent != CALL):
+    if loop.carries or (loop.accumulators and loop.extent != CALL) or loop.extent == STEPS:
         return False
     return _uniform(loop.body, frozenset()) and only_added(loop.body, range(loop.first_carry, loop.first_element))
 
 
 def _uniform(program: Program, same: Set[int]) -> bool:
-    """Whether all rows read at the same indices; `same`: the inputs that are the same for all, as inner counters."""
+    """Whether all rows read the same parts of arrays; `same`: the inputs that are the same for all: inner counters."""
     code = program.code
 
     def is_same(o: int) -> bool:
@@ -40,8 +40,10 @@ def _uniform(program: Program, same: Set[int]) -> bool:
     for op, operands, data in code:
         if op in ("read", "add_at"):
             indices = operands[1:] if op == "read" else operands[2:]
-            if not all(map(is_same, indices)):
+            if data.shape and not all(map(is_same, indices)):
                 return False
+        elif op == "loop" and data.extent == STEPS and any(i.op == "custom" for i in data.body.code):
+            return False  # Python code may raise in a lane that is done
         elif op == "loop":
             shared = [k for k, o in enumerate(operands[: data.shared], 1) if is_same(o)]
             if not _uniform(data.body, {0, *shared}):

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.lower.expressions import Expressions
-from autograd.compiler.lower.module import Module, Place, literal
-from autograd.ir.block import TRUTH, Array, Program, Window, types_of
+from autograd.compiler.lower.module import Growing, Module, Place, literal
+from autograd.ir.block import STEPS, TRUTH, Array, Program, Window, types_of
 
 # Instructions that are not computed in place; their values are loaded where they are used.
 FREE = frozenset({"input", "constant", "item", "table", "pos"})
 
 UNROLLED = 16  # elements of an array that are copied or added without a loop
+FEWEST_NEIGHBOURS = 16  # numbers that are copied as one block of memory
 
 
 class Values(Expressions):
@@ -33,6 +34,8 @@ class Values(Expressions):
         self.index_slots: dict[int, int] = {}
         self.virtual: set[int] = set()  # packed arrays whose numbers go to an output one by one
         self.unneeded: set[int] = set()  # values that nothing here computes
+        self.mask: int | None = None  # the slot for which lanes take part in the step; None: all
+        self.capacity: int | None = None  # the slot for how many steps the results of a loop have memory
 
     def _changed(self) -> set[int]:
         """Arrays whose elements change: what reads one does so where it stands."""
@@ -58,8 +61,21 @@ class Values(Expressions):
         """Whether a value is loaded where it is used."""
         op = self.program.code[value].op
         if op == "read":
-            return isinstance(self.types[value], Array) or value not in self.changed
+            return isinstance(self.types[value], Array) or not (value in self.changed or self.scatters(value))
         return op in FREE or (op == "pack" and value in self.virtual)
+
+    def scatters(self, value: int) -> bool:
+        """Whether lanes read, or add to, elements at different places."""
+        op, operands, window = self.program.code[value]
+        indices = operands[1 if op == "read" else 2 :]
+        return self.lanes > 1 and not window.shape and not all(map(self._is_same, indices))
+
+    def _is_same(self, index: int) -> bool:
+        """Whether a number is the same in all lanes, as far as one sees."""
+        op, _, data = self.program.code[index]
+        if op == "input" and data == 0 and self.counter is not None:
+            return self.counter_is_shared
+        return op == "constant" or (op == "input" and not self.where[data].wide)
 
     # ---- numbers -------------------------------------------------------------------------------------------
 
@@ -96,7 +112,7 @@ class Values(Expressions):
         number = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
         single = self.temporary(f"uitofp i64 {number} to double")
         if self.lanes == 1:
-            return f"fadd double {single}, {literal(0.0, 1)}"
+            return f"freeze double {single}"  # another name
         return f"fadd {self.type} {self.splat(single)}, {self._steps()}"
 
     def _steps(self) -> str:
@@ -108,7 +124,7 @@ class Values(Expressions):
         if not place.wide and self.lanes > 1:
             return self.splat(self.temporary(f"load double, ptr {where}"))
         self.here.add(value)
-        align = f", align {self.width}" if self.lanes > 1 else ""
+        align = f", align {place.alignment(self.width)}" if self.lanes > 1 else ""
         self.write(f"{name} = load {self.type}, ptr {where}{align}")
         return name
 
@@ -126,7 +142,7 @@ class Values(Expressions):
         name = self.get(value)
         if value in self.bits:
             name = self.as_number(name)
-        align = self.width if place.wide else 8
+        align = place.alignment(self.width)
         self.write(f"store {self.type} {name}, ptr {self.pointer(place)}, align {align}")
 
     # ---- arrays --------------------------------------------------------------------------------------------
@@ -146,11 +162,22 @@ class Values(Expressions):
     def room(self, shape: Sequence[Any]) -> Place:
         """Room in the workspace for an array."""
         made = Array(tuple(shape))
+        strides = tuple([self.width * stride for stride in made.strides()])
+        if shape and shape[0] == STEPS:
+            return Place("", 0, strides, self.lanes > 1, (), self._growing(made).slot)
         if any(not isinstance(extent, int) for extent in shape):
             raise NotImplementedError(f"an array of {made} between two loops over the rows of a call")
         # Numbers lie side by side: the body of a map may load thousands of them for every block of rows.
         offset = self.module.layout.take(self.width * made.size(), 64 if shape else self.width)
-        return Place("%work", offset, tuple([self.width * stride for stride in made.strides()]), self.lanes > 1)
+        return Place("%work", offset, strides, self.lanes > 1)
+
+    def _growing(self, made: Array) -> Growing:
+        """Memory for a row for each step of the loop whose results are being laid out."""
+        if self.capacity is None:
+            self.capacity = self.module.layout.take(8, 8)
+        buffer = Growing(self.module.layout.take(8, 8), self.capacity, self.width * made.size())
+        self.module.layout_of_memory().buffers.append(buffer)
+        return buffer
 
     def array(self, value: int) -> Place:
         """Where an array is."""
@@ -227,17 +254,33 @@ class Values(Expressions):
         source = self.array(value)
         dense = tuple([self.width * stride for stride in Array(tuple(shape)).strides()])
         if source.strides == target.strides == dense and source.wide == target.wide:
-            self.module.declarations["memcpy"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-            far, near = self.pointer(target), self.pointer(source)
-            self.write(f"call void @llvm.memcpy.p0.p0.i64(ptr {far}, ptr {near}, i64 {self.width * count}, i1 false)")
+            self.copy_memory(target, source, count)
             return
         if count > UNROLLED:
             self.by_element("copy", source, target, shape)
             return
         for near_place, far_place in zip(self.elements(source, shape), self.elements(target, shape)):
             number = self._number_at(near_place)
-            align = self.width if far_place.wide else 8
+            align = far_place.alignment(self.width)
             self.write(f"store {self.type} {number}, ptr {self.pointer(far_place)}, align {align}")
+
+    def copy_memory(self, target: Place, source: Place, count: int) -> None:
+        """Copy numbers that lie side by side."""
+        self.module.declarations["memcpy"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+        far, near = self.pointer(target), self.pointer(source)
+        self.write(f"call void @llvm.memcpy.p0.p0.i64(ptr {far}, ptr {near}, i64 {self.width * count}, i1 false)")
+
+    def neighbours(self, values: Sequence[int]) -> Place | None:
+        """Where the first of these numbers is, if all are results of loops that lie side by side in this order."""
+        code = self.program.code
+        if len(values) < FEWEST_NEIGHBOURS or any(code[o].op != "item" for o in values):
+            return None
+        places = [self.items[code[o].operands[0]][code[o].data] for o in values]
+        first = places[0]
+        if first.wide != (self.lanes > 1):
+            return None
+        side_by_side = all(place == first.moved(k * self.width, ()) for k, place in enumerate(places))
+        return first if side_by_side else None
 
     def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
         """Copy an array to another or add it to that, in a loop."""
@@ -247,7 +290,7 @@ class Values(Expressions):
         where = self.pointer(place)
         if not place.wide and self.lanes > 1:
             return self.splat(self.temporary(f"load double, ptr {where}"))
-        return self.temporary(f"load {self.type}, ptr {where}, align {self.width if place.wide else 8}")
+        return self.temporary(f"load {self.type}, ptr {where}, align {place.alignment(self.width)}")
 
     def make_room(self) -> None:
         """Called between stores of numbers of which there may be many."""

@@ -87,6 +87,8 @@ def vector_math() -> dict[str, str]:
 def _add_library_symbols() -> None:
     for name in LIBM.values():
         _add_symbol(f"autograd_libm.{name}", getattr(_libm(), name))
+    for name in ("realloc", "free"):
+        _add_symbol(f"autograd_libc.{name}", getattr(ctypes.CDLL(None), name))
     for name in FROM_PYTHON:
         _callbacks.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
 

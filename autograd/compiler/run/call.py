@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Hashable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from math import isclose
 from types import MethodType
@@ -145,7 +145,7 @@ def capture(function: Function, arguments: Reading, given: Sequence[float]) -> C
         trace, outputs, template = _trace(function, arguments, given, maps=True)
     except UnrollError as error:
         trace, outputs, template = _trace(function, arguments, given, maps=False)
-        trace.note_unrolled(0, str(error))
+        trace.note_unrolled(0, error.reason)
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
@@ -677,6 +677,8 @@ def jit(
     max_paths: int = 64,
     threads: int = 1,
     quiet: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
 ) -> Compiled[P, R]: ...
 @overload
 def jit(
@@ -687,6 +689,8 @@ def jit(
     max_paths: int = 64,
     threads: int = 1,
     quiet: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def jit(
     function: Function | None = None,
@@ -696,6 +700,8 @@ def jit(
     max_paths: int = 64,
     threads: int = 1,
     quiet: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
 ) -> Any:
     """Compile a function of numbers to machine code; results equal those without `jit`.
 
@@ -732,6 +738,11 @@ def jit(
     quiet : bool
         Say nothing when a first call takes more than 2 seconds. Without it one line on stderr says what is long; the
         environment variable ``AUTOGRAD_QUIET=1`` turns it off for all functions.
+    static_argnums, static_argnames : int or text, or a sequence of such
+        The places or names of arguments that are no numbers of the computation, but choose what is computed: text,
+        flags, whole numbers, members of an enum, None, and tuples of such. The function is given them as they are, and
+        is compiled for each combination of them. An argument of which the place or the name is given may be passed
+        either way.
 
     Returns
     -------
@@ -742,8 +753,11 @@ def jit(
     ------
     TypeError
         When called: for arguments that are not trees of numbers; if the function freezes a number that depends on an
-        argument or on a Value from outside (``int(x)``, ``math.exp(w.data)``, ``w.grad``) or counts up a number outside
-        (``nonlocal n; n += 1``), with the line; or if it draws random numbers.
+        argument or on a Value from outside (``math.exp(w.data)``, ``w.grad``) or counts up a number outside
+        (``nonlocal n; n += 1``), with the line; or if it draws random numbers. Also for a static argument that can
+        change (a list), that is a number of the computation (a Value), or any other object.
+    ValueError
+        If the function has no parameter at a static place or of a static name.
     TooManyPathsError
         When called: if the function takes more than `max_paths` paths through its branches.
     ImportError
@@ -751,8 +765,8 @@ def jit(
 
     Examples
     --------
-    >>> from autograd import grad
-    >>> from autograd import jit
+    >>> import autograd.math as am
+    >>> from autograd import grad, jit
     >>> @jit
     ... def power(x, n):
     ...     return x**n if x > 0.0 else 0.0
@@ -765,13 +779,27 @@ def jit(
     >>> before, rate = scaled(1.0), 3.0
     >>> before, scaled(1.0)
     (2.0, 3.0)
+    >>> @jit(static_argnames=("kind", "times"))
+    ... def repeated(x, kind="sine", times=1):
+    ...     for _ in range(times):
+    ...         x = am.sin(x) if kind == "sine" else 0.5 * x
+    ...     return x
+    >>> repeated(8.0, "half", 3), repeated(0.0, times=2)
+    (1.0, 0.0)
     """
     if max_paths < 1 or threads < 1:
         raise ValueError(f"max_paths and threads must be at least 1, not {max_paths} and {threads}")
     options = Options(accurate, fast_math, max_paths, threads, quiet)
+    numbers = [static_argnums] if isinstance(static_argnums, int) else list(static_argnums)
+    names = [static_argnames] if isinstance(static_argnames, str) else list(static_argnames)
     if function is None:
-        return lambda function: Compiled(function, options)
+        given: Any = {**asdict(options), "static_argnums": numbers, "static_argnames": names}
+        return lambda function: jit(function, **given)
     check_function("jit", function)
+    if numbers or names:
+        from autograd.compiler.run.static import StaticCompiled
+
+        return StaticCompiled(function, options, numbers, names)
     return Compiled(function, options)
 
 

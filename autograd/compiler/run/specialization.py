@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from autograd.compiler.lower.module import ALIGNMENT, Module
+from autograd.compiler.capture.watched import Reason
+from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
 from autograd.compiler.lower.program import lower
+from autograd.compiler.lower.whiles import OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.ir import simplify
@@ -52,24 +55,24 @@ class Story:
     seconds : float
         The time for running it on tracers.
     unrolled : dict
-        Reason why maps were unrolled into a copy of the body for each row → the number of rows (0: not known).
+        Reason why maps and loops were unrolled into copies of their body → the number of copies (0: not known).
     """
 
     name: str = "a function"
     seconds: float = 0.0
-    unrolled: dict[str, int] = field(default_factory=dict)
+    unrolled: dict[Reason, int] = field(default_factory=dict)
     told: bool = False
 
     def reasons(self) -> list[str]:
         """A sentence for each reason why maps were unrolled."""
         return [
-            f"{f'{rows:,} rows of a' if rows else 'the rows of every'} vmap were unrolled because of {why}"
+            f"{f'{rows:,} rows of a' if rows else 'the rows of every'} vmap were unrolled because of {why.told}"
             for why, rows in self.unrolled.items()
         ]
 
     def advice(self, mapped: bool) -> list[str]:
         """What would make the program shorter; `mapped`: whether it has a map."""
-        if any("the comparison" in why for why in self.unrolled):
+        if any(why.kind in ("comparison", "python") for why in self.unrolled):
             return ["with autograd.math.where in place of the branch the rows stay a loop"]
         return [] if mapped or self.unrolled else ["steps that are rows of an autograd.vmap are compiled once for all"]
 
@@ -83,14 +86,52 @@ def all_guards(program: Program) -> list[Guard]:
     return [*program.guards, *[guard for loop in loops(program) for guard in loop.body.guards]]
 
 
+def conditions(program: Program) -> list[tuple[int, bool]]:
+    """What the guards of a program demand: a number that stands for what each comparison compares, and its outcome."""
+    keys = _keys(program)
+    own = [(keys[guard.value], guard.expected) for guard in program.guards]
+    inner = [condition for op, _, data in program.code if op == "loop" for condition in conditions(data.body)]
+    return own + inner
+
+
+def _keys(program: Program) -> list[int]:
+    """A number for each value, which stands for the computation that it is the result of."""
+    keys: list[int] = []
+    for op, operands, data in program.code:
+        kept: Any = data
+        if op == "loop":
+            of_body = _keys(data.body)
+            kept = data.extent, data.kinds, data.backwards, tuple([of_body[o] for o in data.body.outputs])
+        elif type(data) is float:
+            kept = data.hex()  # 0.0 is not -0.0, and nan is itself
+        keys.append(hash((op, *[keys[o] for o in operands], _hashable(kept))))
+    return keys
+
+
+def _hashable(data: Any) -> Hashable:
+    try:
+        hash(data)
+    except TypeError:
+        return repr(data)
+    kept: Hashable = data
+    return kept
+
+
 def same_branches(program: Program, specializations: Sequence[Specialization]) -> Specialization | None:
     """The last specialization with the same guards as a program; the program was captured because none was valid.
 
     Then a comparison came out differently in machine code than at capture, which computes like eager code: the last
     digit of a function or a sum differs.
     """
-    taken = all_guards(program)
-    return next((one for one in reversed(specializations) if all_guards(one.captured) == taken), None)
+    taken = conditions(program) if specializations else []
+    return next((one for one in reversed(specializations) if one.conditions == taken), None)
+
+
+def _lines_that_differ(specializations: Sequence[Specialization]) -> set[str]:
+    """The lines of the comparisons that are not the same in all of these."""
+    common = set(specializations[0].conditions).intersection(*[one.conditions for one in specializations])
+    guards = [(guard, made) for one in specializations for guard, made in zip(all_guards(one.captured), one.conditions)]
+    return {guard.line for guard, made in guards if made not in common} or {guard.line for guard, _ in guards}
 
 
 def options_for(
@@ -107,7 +148,7 @@ def options_for(
         return replace(options, accurate=True, fast_math=False)
     if sum(one.options == options for one in specializations) < options.max_paths:
         return options
-    lines = sorted({guard.line for one in specializations for guard in one.captured_guards})
+    lines = sorted(_lines_that_differ(specializations))
     raise TooManyPathsError(
         f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
         "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
@@ -241,6 +282,11 @@ class Specialization:
     def _lowered(self, unrolled: Program) -> Module:
         return lower(unrolled, llvm.machine(self.options.accurate, self.options.fast_math))
 
+    @functools.cached_property
+    def conditions(self) -> list[tuple[int, bool]]:
+        """What the guards of the captured program demand."""
+        return conditions(self.captured)
+
     def frame(self) -> Frame:
         """Buffers for a call, from the pool if it has any."""
         try:
@@ -267,12 +313,17 @@ class Specialization:
     def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
         """Like `run`, but an exception is returned."""
         status = self.function(frame.address)
+        if status == OUT_OF_MEMORY:
+            return 0, MemoryError(
+                f"{self.story.name} stores what every step of a loop computes, for its derivative, and that took more "
+                f"than {LOOP_MEMORY >> 30} GiB: take fewer steps, or bound them with while_loop(at_most=...)"
+            )
         return status, llvm.take_pending() if self.code.calls_python else None
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("code", "function", "pool", "program", "rebuild"):
-            state.pop(name)
+        for name in ("code", "conditions", "function", "pool", "program", "rebuild"):
+            state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ export default {
       if (!viewer) root.textContent = payload.message;
       else if (payload.live) viewer.onChange = ask;
       el.gradientFlow = viewer;
+      if (payload.history) viewer?.goto(Infinity); // while a model learns, its gradients are what changes
     };
     let [asked, latest] = [null, null]; // what Python computes now, and what it is to compute next
     const send = () => {

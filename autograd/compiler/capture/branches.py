@@ -1,0 +1,123 @@
+"""Branches in the rows of a map and in the steps of a loop: what each does is captured, and masks select."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import reduce as reduce_by
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from autograd.compiler.capture.signature import read
+from autograd.compiler.capture.watched import Decisions, Reason, UnrollError
+from autograd.ir.builder import Predicate
+from autograd.modes import caller, current_recorder
+from autograd.tree import Rebuild
+
+if TYPE_CHECKING:
+    from autograd.compiler.capture.trace import Trace
+
+MOST_BRANCHES = 8  # combinations that become masks; with more, rows or steps are unrolled
+Run = Callable[[], "tuple[list[Any], Rebuild]"]
+
+
+class Branch(NamedTuple):
+    """One run of a function on a row: how comparisons came out, the numbers of the result, and what it looks like."""
+
+    taken: dict[int, bool]
+    leaves: list[Any]
+    rebuild: Rebuild
+    line: str
+
+    def condition(self, child: Trace) -> Predicate:
+        """The truth that a row takes this branch."""
+        return reduce_by(lambda one, other: one.with_("and", other), _outcomes(child, self.taken))
+
+
+def explored(trace: Trace, run: Run) -> list[Branch]:
+    """All that a function may do, however its comparisons come out: one run for each combination.
+
+    Each run returns numbers of the trace, and how a result is made of them. A comparison comes out as the watched
+    numbers say, and in another run the other way.
+    """
+    branches: list[Branch] = []
+    waiting: list[tuple[bool, ...]] = [()]
+    around = trace.deciding
+    while waiting:
+        forced = waiting.pop()
+        if len(branches) == MOST_BRANCHES:
+            raise too_many()
+        trace.deciding = decisions = Decisions(forced, around)
+        try:
+            with nullcontext() if current_recorder() is trace else trace.watched():
+                leaves, rebuild = run()
+                if decisions.taken:
+                    leaves = [trace.wrap(trace.place(leaf)) for leaf in leaves]
+        finally:
+            trace.deciding = around
+        branches.append(Branch(decisions.taken, leaves, rebuild, caller(source=True)))
+        outcomes = tuple(decisions.taken.values())
+        waiting += [(*outcomes[:k], not outcomes[k]) for k in range(len(forced), len(outcomes))]
+    if len(branches) > 1:
+        refuse_python(trace, branches)
+    return branches
+
+
+def too_many() -> UnrollError:
+    """The error for more branches than masks are made for."""
+    last = caller(source=True)
+    return UnrollError(Reason("branches", f"more than {MOST_BRANCHES} combinations of branches, the last at {last}"))
+
+
+def refuse_python(trace: Trace, branches: Sequence[Branch]) -> None:
+    """Raise if masks would let Python code run where its branch is not taken."""
+    if any(instruction.op == "custom" for instruction in trace.code):
+        where = f"the comparison at {branches[0].line}, for Python code may raise in rows of another branch"
+        raise UnrollError(Reason("python", where))
+
+
+def path(trace: Trace) -> Predicate | None:
+    """The truth that what is being captured counts at all; None if it does in any case.
+
+    A loop whose length is data has no step where it does not count: there it might never end.
+    """
+    parts = _outcomes(trace, {guard.value: guard.expected for guard in trace.guards})
+    decisions = trace.deciding
+    while decisions is not None:
+        parts += _outcomes(trace, decisions.taken)
+        decisions = decisions.around
+    parts += _outcomes(trace, trace.taken or {})
+    if trace.parent is not None and (outside := path(trace.parent)) is not None:
+        parts.append(trace.predicate(trace.emit("!=", (trace.place(outside), trace.constant(0.0)))))
+    return reduce_by(lambda one, other: one.with_("and", other), parts) if parts else None
+
+
+def _outcomes(trace: Trace, taken: Mapping[int, bool]) -> list[Predicate]:
+    return [trace.predicate(at) if outcome else trace.predicate(at).negated() for at, outcome in taken.items()]
+
+
+def any_of(child: Trace, branches: Sequence[Branch]) -> Predicate:
+    """The truth that a row takes one of these branches."""
+    return reduce_by(lambda one, other: one.with_("or", other), [branch.condition(child) for branch in branches])
+
+
+def masked(child: Trace, branches: Sequence[Branch]) -> list[Any]:
+    """The numbers of the result, whichever branch a row takes."""
+    shapes = {read(branch.rebuild([0.0] * len(branch.leaves))).signature for branch in branches}
+    if len(shapes) > 1:
+        raise UnrollError(Reason("shapes", f"results of different shapes at {branches[-1].line}"))
+    leaves = branches[-1].leaves
+    for branch in reversed(branches[:-1]):
+        condition = branch.condition(child)
+        leaves = [condition.select(x, other) for x, other in zip(branch.leaves, leaves)]
+    return leaves
+
+
+def covers(branches: Sequence[Mapping[int, bool]]) -> bool:
+    """Whether any row takes one of these branches, however its comparisons come out."""
+    if not all(branches):
+        return True
+    if not branches:
+        return False
+    first = next(iter(branches[0]))
+    sides = [[taken for taken in branches if taken.get(first) is side] for side in (True, False)]
+    return all(covers([{k: v for k, v in taken.items() if k != first} for taken in side]) for side in sides)

@@ -1,0 +1,187 @@
+"""Maps while a function is captured: one row is recorded, and runs as a loop of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autograd.compiler.capture.branches import (
+    MOST_BRANCHES,
+    Branch,
+    any_of,
+    covers,
+    explored,
+    masked,
+    refuse_python,
+    too_many,
+)
+from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.watched import UnrollError, Watched
+from autograd.ir.block import Array, Guard, Window, size_of, whole
+from autograd.ir.builder import LoopBuilder
+from autograd.modes import caller
+from autograd.tree import flatten
+
+if TYPE_CHECKING:
+    from autograd.compiler.capture.trace import Trace
+
+FEWEST_ROWS = 4  # a map or loop over fewer is unrolled
+FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are full already
+
+
+def map_rows(trace: Trace, function: Callable[..., Any], rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
+    """`vmap` inside a capture: one row is captured, the others are a loop. NotImplemented: unroll it."""
+    if len(rows) < (FEWEST_INNER_ROWS if _is_in_map(trace) else FEWEST_ROWS):
+        return NotImplemented
+    made = LoopBuilder(trace, child := trace.inner(), len(rows))
+    parts: list[Callable[[], Any]] = []
+    for position, part in enumerate(rows[0]):
+        if all(row[position] is part for row in rows):
+            parts.append(lambda part=part: part)  # type: ignore[misc]  # the same for all rows: lifted where it is used
+            continue
+        flat = [flatten(row[position])[0] for row in rows]
+        if len({len(leaves) for leaves in flat}) != 1:
+            return NotImplemented
+        rebuild, given = flatten(part)[1], elements(trace, made, child, flat)
+        parts.append(lambda rebuild=rebuild, given=given: rebuild(given))  # type: ignore[misc]
+    try:
+        branches = _branches(trace, child, lambda: function(*[part() for part in parts]), len(rows))
+        leaves = masked(child, branches)
+    except UnrollError as error:
+        trace.root().note_unrolled(len(rows), error.reason)
+        return NotImplemented
+    rebuild = branches[0].rebuild
+    outputs = child.outputs(leaves) if reduce is None else [child.place(leaf) for leaf in leaves]
+    kind = "each" if reduce is None else "sum"
+    outs = [(output, kind) for output in outputs]
+    covered = covers([branch.taken for branch in branches])
+    if not covered:
+        outs.append((child.place(any_of(child, branches).negated()), "sum"))
+    loop = finished(trace, made, [], outs)
+    items = [trace.emit("item", (loop,), k) for k in range(len(outs))]
+    if not covered:
+        _guard_branches(trace, items.pop(), branches)
+    if reduce is None:
+        return [rebuild(row) for row in rows_of(trace, items, len(rows))]
+    totals = [trace.wrap(item) for item in items]
+    return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
+
+
+def _is_in_map(trace: Trace) -> bool:
+    """Whether what is captured runs for rows, by which lanes are filled, rather than in the steps of a loop."""
+    while trace.parent is not None:
+        if trace.body_of is None or not trace.body_of.given["carry"]:
+            return True
+        trace = trace.parent
+    return False
+
+
+def finished(trace: Trace, made: LoopBuilder, handed: Sequence[int], outs: Sequence[tuple[int, str]]) -> int:
+    """Emit the loop; what its steps demand is demanded of all of them here."""
+    child = made.inner
+    assert isinstance(child, Watched)
+    wrong = [(child.place(what), "sum") for what, _ in child.demands]
+    loop = made.finish(handed, [*outs, *wrong])
+    for k, (_, error) in enumerate(child.demands, len(handed) + len(outs)):
+        none = trace.emit("==", (trace.emit("item", (loop,), k), trace.constant(0.0)))
+        trace.demand(trace.predicate(none), error)
+    return loop
+
+
+def _branches(trace: Trace, child: Trace, run: Callable[[], Any], count: int) -> list[Branch]:
+    """What a function does in all rows of a map: one run for each combination of branches that rows take."""
+    if trace.parent is not None and not trace.rows_branch:  # nobody knows what the rows are in each step
+        return explored(child, lambda: flatten_result(run()))
+    child.taken = {}
+    branches: list[Branch] = []
+    left = list(range(count))
+    while left:
+        child.watch(left[0])
+        with child.watched():
+            leaves, rebuild = flatten_result(run())
+            leaves = [child.wrap(child.place(leaf)) if child.taken else leaf for leaf in leaves]
+        branches.append(Branch(dict(child.taken), leaves, rebuild, caller(source=True)))
+        if not child.taken:
+            return branches
+        refuse_python(child, branches)
+        if len(branches) > MOST_BRANCHES:
+            raise too_many()
+        left = [row for row in left[1:] if not child.holds(branches[-1].taken, row)]
+        child.taken = {}
+    return branches
+
+
+def _guard_branches(trace: Trace, others: int, branches: Sequence[Branch]) -> None:
+    """The program is valid while no row takes another branch; the line tells which ones it has."""
+    none = trace.emit("==", (others, trace.constant(0.0)))
+    trace.guarded.add(none)
+    known = sorted([" ".join([str(truth) for truth in branch.taken.values()]) for branch in branches])
+    trace.guards.append(Guard(none, True, f"{caller(source=True)} (comparisons: {'; '.join(known)})"))
+
+
+def rows_of(trace: Trace, arrays: Sequence[int], count: int) -> Iterator[list[Traced]]:
+    """The numbers of each row of some arrays."""
+    sizes = [(array, size_of(trace.type_of(array)) // count) for array in arrays]
+    for row in range(count):
+        yield [Traced.element(trace, array, row * size + k) for array, size in sizes for k in range(size)]
+
+
+class Column:
+    """What the rows of a map have in one place: elements of an array, evenly apart, constants, or any values."""
+
+    def __init__(self, trace: Trace, leaves: Sequence[Any]) -> None:
+        self.leaves = leaves
+        self.array, self.offset, self.stride = -1, 0, 0
+        self.constants = all(type(x) is float for x in leaves)
+        if (
+            all(type(x) is Traced and x._array >= 0 for x in leaves)
+            and len({(x.builder, x._array) for x in leaves}) == 1
+        ):
+            offsets = [x._offset for x in leaves]
+            stride = offsets[1] - offsets[0] if len(offsets) > 1 else 1
+            if offsets == list(range(offsets[0], offsets[0] + stride * len(offsets), stride or 1)):
+                self.array, self.offset, self.stride = trace.array(leaves[0]), offsets[0], stride
+
+    def continues(self, first: Column, distance: int) -> bool:
+        """Whether this column is so many columns behind another one of the same array."""
+        if self.constants or self.array < 0:
+            return self.constants and first.constants
+        place = first.array, first.offset + distance, first.stride
+        return place == (self.array, self.offset, self.stride)
+
+
+def elements(trace: Trace, made: LoopBuilder, child: Trace, rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """Tracers in the body of a map for the numbers of a row; what is the same in all rows stays as it is."""
+    columns = [Column(trace, column) for column in zip(*rows)]
+    found: list[Any] = []
+    while len(found) < len(columns):
+        first = columns[len(found)]
+        if all(other is first.leaves[0] for other in first.leaves):
+            found.append(first.leaves[0])
+            continue
+        group = [first]
+        for column in columns[len(found) + 1 :]:
+            if not column.continues(first, len(group)):
+                break
+            group.append(column)
+        element = made.element(_gathered(trace, group))
+        if len(group) == 1:
+            found.append(Traced.of(child, element))
+        else:
+            found += [Traced.element(child, element, k) for k in range(len(group))]
+    return found
+
+
+def _gathered(trace: Trace, group: Sequence[Column]) -> int:
+    """The array of one or more columns next to one another."""
+    first, count = group[0], len(group[0].leaves)
+    shape = (count, len(group)) if len(group) > 1 else (count,)
+    if first.constants:
+        return trace.emit("table", (), (shape, tuple([x for row in zip(*[c.leaves for c in group]) for x in row])))
+    if first.array < 0:
+        return trace.emit("pack", tuple([trace.place(x) for x in first.leaves]), shape)
+    window = Window(shape, first.offset, (first.stride, 1)[: len(shape)])
+    kind = trace.type_of(first.array)
+    assert isinstance(kind, Array)
+    return first.array if window == whole(kind) else trace.emit("read", (first.array,), window)

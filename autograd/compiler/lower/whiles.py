@@ -1,0 +1,242 @@
+"""Loops whose extent is decided while they run, and the memory in which they store a number for each step.
+
+In lanes, a loop goes on until its last lane is done. A mask says which lanes still take part: the carries of the others
+stay as they are, and what they would add to a sum or an array is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from autograd.compiler.lower.module import Growing, Module, Place, kind, literal
+from autograd.ir.block import Loop
+
+FIRST_CAPACITY = 64  # steps for which a loop has memory at first; it doubles
+OUT_OF_MEMORY = -1  # what `run` returns if the numbers of all steps would take more memory than is allowed
+ARGUMENTS = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
+
+
+class Deciding(NamedTuple):
+    """What decides about the steps of a loop.
+
+    Attributes
+    ----------
+    number : Place
+        Of a loop with a test, the carry that says whether there is another step; else the number of steps.
+    mask : int or None
+        In lanes, the slot for which of them take part in the step, 1 or 0.
+    buffers : sequence of Growing
+        Where the numbers of the steps are stored.
+    """
+
+    number: Place
+    mask: int | None
+    buffers: Sequence[Growing]
+
+
+def write_while(
+    module: Module,
+    chunks: Sequence[str],
+    loop: Loop,
+    counter: int,
+    moves: Sequence[tuple[int, int]],
+    lanes: int,
+    deciding: Deciding,
+) -> str:
+    """Write such a loop; return the name of its function. The parameters are those of `write_steps`."""
+    name, vector, size = module.unique("while"), kind(lanes), 8 * lanes
+    calls = [f"call void {chunk}({ARGUMENTS})" for chunk in chunks]
+    test, limit = (_test, []) if loop.test else (_count, _limit(module, lanes))
+    handed: list[str] = []
+    for k, (source, target) in enumerate(moves):
+        handed.append(f"%from{k} = getelementptr i8, ptr %work, i64 {source}")
+        handed.append(f"%to{k} = getelementptr i8, ptr %work, i64 {target}")
+        handed.append(f"%x{k} = load {vector}, ptr %from{k}, align {size}")
+    for k in range(len(moves)):
+        if deciding.mask is not None:
+            handed.append(f"%before{k} = load {vector}, ptr %to{k}, align {size}")
+            handed.append(f"%kept{k} = select {kind(lanes, 'i1')} %active, {vector} %x{k}, {vector} %before{k}")
+        handed.append(f"store {vector} %{'x' if deciding.mask is None else 'kept'}{k}, ptr %to{k}, align {size}")
+    mask: list[str] = []
+    if deciding.mask is not None:
+        one, zero = literal(1.0, lanes), literal(0.0, lanes)
+        mask = [
+            f"%mask = getelementptr i8, ptr %work, i64 {deciding.mask}",
+            f"%numbers = select {kind(lanes, 'i1')} %active, {vector} {one}, {vector} {zero}",
+            f"store {vector} %numbers, ptr %mask, align {size}",
+        ]
+    number = "sub i64 %limit, %after" if loop.backwards else "add i64 %step, 0"
+    lines = "\n  ".join
+    failed = module.layout_of_memory().failed
+    module.functions.append(f"""define internal void @{name}({ARGUMENTS}) nounwind {{
+entry:
+  %place = getelementptr i8, ptr %work, i64 {counter}
+  %decides = {_address(deciding.number)}
+  %failed.place = getelementptr i8, ptr %work, i64 {failed}
+  %failed = load i64, ptr %failed.place
+  %fine = icmp eq i64 %failed, 0
+  {lines(limit)}
+  br i1 %fine, label %begin, label %done
+begin:
+  {lines(_room(module, deciding.buffers, "%limit", "next0") if not loop.test else ["br label %next0"])}
+next0:
+  br label %next
+next:
+  %step = phi i64 [0, %next0], [%after, %body]
+  %after = add i64 %step, 1
+  %number = {number}
+  {lines(test(module, lanes))}
+  br i1 %more, label %room, label %done
+room:
+  {lines(_room(module, deciding.buffers, "%after", "body") if loop.test else ["br label %body"])}
+body:
+  {lines(mask)}
+  store i64 %number, ptr %place
+  {lines([*calls, *handed])}
+  br label %next
+done:
+  ret void
+}}""")
+    return f"@{name}"
+
+
+def _address(place: Place) -> str:
+    assert place.slot is None
+    return f"getelementptr i8, ptr {place.base}, i64 {place.offset}"
+
+
+def _test(module: Module, lanes: int) -> list[str]:
+    """Whether a lane goes on: its first carry is not 0."""
+    vector = kind(lanes)
+    loaded = [f"%going = load {vector}, ptr %decides, align {8 * lanes}"]
+    if lanes == 1:
+        return [*loaded, "%more = fcmp une double %going, 0.0"]
+    return [*loaded, f"%active = fcmp une {vector} %going, zeroinitializer", _any(module, lanes)]
+
+
+def _limit(module: Module, lanes: int) -> list[str]:
+    """The number of steps: in lanes, the largest."""
+    vector = kind(lanes)
+    lines = [f"%count = load {vector}, ptr %decides, align {8 * lanes}"]
+    largest = "%count"
+    if lanes > 1:
+        symbol = f"llvm.vector.reduce.fmax.v{lanes}f64"
+        module.declarations[symbol] = f"declare double @{symbol}({vector})"
+        largest = "%largest"
+        lines.append(f"%largest = call double @{symbol}({vector} %count)")
+    symbol = "llvm.fptosi.sat.i64.f64"
+    module.declarations[symbol] = f"declare i64 @{symbol}(double)"
+    return [*lines, f"%limit = call i64 @{symbol}(double {largest})"]
+
+
+def _count(module: Module, lanes: int) -> list[str]:
+    """Whether a step is left; in lanes, which of them have one of this number."""
+    lines = ["%more = icmp slt i64 %step, %limit"]
+    if lanes > 1:
+        vector = kind(lanes)
+        lines += [
+            "%real = sitofp i64 %number to double",
+            f"%real1 = insertelement {vector} poison, double %real, i64 0",
+            f"%reals = shufflevector {vector} %real1, {vector} poison, {kind(lanes, 'i32')} zeroinitializer",
+            f"%active = fcmp olt {vector} %reals, %count",
+        ]
+    return lines
+
+
+def _any(module: Module, lanes: int) -> str:
+    symbol = f"llvm.vector.reduce.or.v{lanes}i1"
+    module.declarations[symbol] = f"declare i1 @{symbol}({kind(lanes, 'i1')})"
+    return f"%more = call i1 @{symbol}({kind(lanes, 'i1')} %active)"
+
+
+def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) -> list[str]:
+    """Make room for the numbers of so many steps, and go on at a label; without room, the loop is done."""
+    if not buffers:
+        return [f"br label %{then}"]
+    capacity = buffers[0].capacity
+    grow = _write_growth(module, buffers)
+    return [
+        f"%capacity.place = getelementptr i8, ptr %work, i64 {capacity}",
+        "%capacity = load i64, ptr %capacity.place",
+        f"%full = icmp sgt i64 {needed}, %capacity",
+        f"br i1 %full, label %grow, label %{then}",
+        "grow:",
+        f"%grown = call i1 {grow}(ptr %work, i64 {needed})",
+        f"br i1 %grown, label %{then}, label %done",
+    ]
+
+
+def _write_growth(module: Module, buffers: Sequence[Growing]) -> str:
+    """Write the function that at least doubles the memory of a loop: false if that is not possible."""
+    name, memory = module.unique("grow"), module.layout_of_memory()
+    module.declarations["llvm.umax.i64"] = "declare i64 @llvm.umax.i64(i64, i64)"
+    module.declarations["realloc"] = "declare ptr @autograd_libc.realloc(ptr, i64)"
+    each = sum(buffer.bytes for buffer in buffers)
+    lines: list[str] = []
+    for k, buffer in enumerate(buffers):
+        lines.append(f"""  %slot{k} = getelementptr i8, ptr %work, i64 {buffer.slot}
+  %old{k} = load ptr, ptr %slot{k}
+  %size{k} = mul i64 %wanted, {buffer.bytes}
+  %new{k} = call ptr @autograd_libc.realloc(ptr %old{k}, i64 %size{k})
+  %null{k} = icmp eq ptr %new{k}, null
+  br i1 %null{k}, label %out, label %got{k}
+got{k}:
+  store ptr %new{k}, ptr %slot{k}""")
+    body = "\n".join(lines)
+    module.functions.append(f"""define internal i1 @{name}(ptr %work, i64 %needed) nounwind {{
+entry:
+  %capacity.place = getelementptr i8, ptr %work, i64 {buffers[0].capacity}
+  %capacity = load i64, ptr %capacity.place
+  %twice = shl i64 %capacity, 1
+  %usual = call i64 @llvm.umax.i64(i64 %twice, i64 {FIRST_CAPACITY})
+  %wanted = call i64 @llvm.umax.i64(i64 %usual, i64 %needed)
+  %more = sub i64 %wanted, %capacity
+  %bytes = mul i64 %more, {each}
+  %used.place = getelementptr i8, ptr %work, i64 {memory.used}
+  %used = load i64, ptr %used.place
+  %total = add i64 %used, %bytes
+  %allowed = icmp ule i64 %total, {module.machine.loop_memory}
+  br i1 %allowed, label %enough, label %out
+enough:
+  store i64 %total, ptr %used.place
+{body}
+  store i64 %wanted, ptr %capacity.place
+  ret i1 true
+out:
+  %failed = getelementptr i8, ptr %work, i64 {memory.failed}
+  store i64 1, ptr %failed
+  ret i1 false
+}}""")
+    return f"@{name}"
+
+
+def begin_memory(module: Module) -> list[str]:
+    """At the start of a call there is no memory for steps."""
+    memory = module.memory
+    if memory is None:
+        return []
+    places = [memory.failed, memory.used, *[p for buffer in memory.buffers for p in (buffer.slot, buffer.capacity)]]
+    lines: list[str] = []
+    for k, place in enumerate(places):
+        lines.append(f"%memory{k} = getelementptr i8, ptr %work, i64 {place}")
+        lines.append(f"store i64 0, ptr %memory{k}")
+    return lines
+
+
+def end_memory(module: Module) -> list[str]:
+    """At the end of a call the memory is freed; `%status` becomes `OUT_OF_MEMORY` if there was not enough."""
+    memory = module.memory
+    if memory is None:
+        return ["%answer = add i64 %result, 0"]
+    module.declarations["free"] = "declare void @autograd_libc.free(ptr)"
+    lines: list[str] = []
+    for k, buffer in enumerate(memory.buffers):
+        lines.append(f"%buffer{k} = getelementptr i8, ptr %work, i64 {buffer.slot}")
+        lines.append(f"%memory.at{k} = load ptr, ptr %buffer{k}")
+        lines.append(f"call void @autograd_libc.free(ptr %memory.at{k})")
+    lines.append(f"%out.place = getelementptr i8, ptr %work, i64 {memory.failed}")
+    lines.append("%out = load i64, ptr %out.place")
+    lines.append("%enough = icmp eq i64 %out, 0")
+    lines.append(f"%answer = select i1 %enough, i64 %result, i64 {OUT_OF_MEMORY}")
+    return lines

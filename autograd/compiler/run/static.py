@@ -1,0 +1,142 @@
+"""Static arguments: text, flags and whole numbers that choose what is computed. Each combination is compiled apart."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Hashable, Sequence
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from autograd.compiler.capture.exact import exact
+from autograd.compiler.run import pickling
+from autograd.compiler.run.call import Compiled, Function
+from autograd.compiler.run.specialization import Options, Specialization
+from autograd.transforms.static import with_static
+from autograd.value import Value
+
+KINDS = (str, bytes, bool, int, float, complex, type(None), Enum, np.generic)  # what a static argument may be
+INSIDE = (tuple, frozenset)  # or one of these, with such in it
+
+
+class StaticCompiled(Compiled[..., Any]):
+    """A compiled function for each combination of its static arguments; `jit` returns it."""
+
+    def __init__(
+        self,
+        function: Function,
+        options: Options,
+        argnums: Sequence[int],
+        argnames: Sequence[str],
+        returns_floats: bool = False,
+    ) -> None:
+        super().__init__(function, options, returns_floats)
+        self.argnums, self.argnames = _placed(function, argnums, argnames)
+        self.fixed: dict[Hashable, Compiled[..., Any]] = {}
+
+    def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """The result of the function that is compiled for these static arguments."""
+        compiled, args, keywords = self._split(args, keywords)
+        return compiled(*args, **keywords)
+
+    def nodes(self, *args: Any, **keywords: Any) -> Any:
+        """The result as Values that can be differentiated again, for any arguments."""
+        compiled, args, keywords = self._split(args, keywords)
+        return compiled.nodes(*args, **keywords)
+
+    def _split(
+        self, args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> tuple[Compiled[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """The function for these static arguments, and the others."""
+        count = len(args)
+        positions = {i % count: args[i] for i in self.argnums if -count <= i < count}
+        named = {name: keywords[name] for name in self.argnames if name in keywords}
+        shown: list[tuple[Any, Any]] = [*positions.items(), *named.items()]
+        for where, thing in shown:
+            self._check(where, thing)
+        key = exact(tuple(shown))
+        if key not in self.fixed:
+            with self.lock:
+                if key not in self.fixed:
+                    self.fixed[key] = Compiled(
+                        with_static(self.function, positions, named), self.options, self.returns_floats
+                    )
+        left = tuple([x for i, x in enumerate(args) if i not in positions])
+        return self.fixed[key], left, {k: x for k, x in keywords.items() if k not in named}
+
+    def _check(self, where: int | str, thing: Any) -> None:
+        """Raise for what cannot be compared with the argument of another call."""
+        if isinstance(thing, KINDS) and not isinstance(thing, Value):
+            return
+        if isinstance(thing, INSIDE):
+            for part in thing:
+                self._check(where, part)
+            return
+        if isinstance(thing, Value):
+            why = "is a number of the computation, for which nothing can be compiled apart: pass a plain number"
+        elif getattr(type(thing), "__hash__", None) is None:
+            why = "can change: pass text, a flag, a number, an enum member, or a tuple of such"
+        else:
+            why = "is not text, a flag, a number, an enum member or a tuple of such: let the function close over it"
+        raise TypeError(
+            f"the static argument {where!r} of {self.__name__}, {thing!r:.80} of type {type(thing).__name__}, {why}"
+        )
+
+    def paths(self) -> list[Specialization]:
+        """All specializations for all static arguments."""
+        return [one for compiled in list(self.fixed.values()) for one in compiled.paths()]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        packed = pickling.pack(self.function)
+        where = self.argnums, self.argnames, self.returns_floats
+        return _restore, (packed, self.options, *where, list(self.fixed.items()))
+
+
+def _restore(
+    packed: Any,
+    options: Options,
+    argnums: Sequence[int],
+    argnames: Sequence[str],
+    returns_floats: bool,
+    fixed: list[tuple[Hashable, Compiled[..., Any]]],
+) -> StaticCompiled:
+    """Called by pickle."""
+    function = pickling.unpack(packed)
+    restored = StaticCompiled(function, options, (), (), returns_floats)
+    restored.argnums, restored.argnames, restored.fixed = tuple(argnums), tuple(argnames), dict(fixed)
+    return restored
+
+
+def _placed(
+    function: Function, argnums: Sequence[int], argnames: Sequence[str]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The places and the names of the static arguments: each may be passed either way.
+
+    Raises
+    ------
+    ValueError
+        If the function has no such parameter.
+    """
+    name = getattr(function, "__name__", repr(function))
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # Python knows no signature of it
+        return tuple(argnums), tuple(argnames)
+    kinds = {p.kind for p in parameters}
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    places, names = [], list(argnames)
+    for i in argnums:
+        if -len(positional) <= i < len(positional):
+            places.append(i % len(positional))
+            names.append(positional[i])
+        elif inspect.Parameter.VAR_POSITIONAL in kinds:
+            places.append(i)
+        else:
+            raise ValueError(f"static_argnums has {i}, but {name} takes {len(positional)} positional arguments")
+    for known in argnames:
+        if known in positional:
+            places.append(positional.index(known))
+        elif inspect.Parameter.VAR_KEYWORD not in kinds and known not in [p.name for p in parameters]:
+            raise ValueError(f"static_argnames has {known!r}, but {name} has no parameter of this name")
+    return tuple(dict.fromkeys(places)), tuple(dict.fromkeys(names))
