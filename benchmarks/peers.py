@@ -928,6 +928,8 @@ def _(elements: Array, times: Array) -> Prepared:
         return states.detach().numpy(), torch.stack(rows, 1).numpy()
 
     return Prepared(call)
+
+
 # --- training ----------------------------------------------------------------------------------------------------
 
 Layers = Sequence[tuple[Array, Array]]
