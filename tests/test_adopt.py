@@ -489,6 +489,18 @@ def test_whole_numbers_are_guarded(package: Package) -> None:
                 function(x)
 
 
+def test_exponents_are_guarded(package: Package) -> None:
+    """The exponent of frexp is an int: compiled code for another exponent, for 0 or for infinity is not used."""
+    package(core="import math\ndef f(x):\n    m, e = math.frexp(x)\n    return m * (e + 3) + (e if x < 1e9 else 0)")
+    f = adopt("geo.core").f
+    compiled = jit(value_and_grad(f))
+    for x in (0.0, 3.0, 0.7, 3.5, 1e-3, -10.0, 1e-320, 0.0, 5e8, -1e-300):
+        assert compiled(x) == value_and_grad(f)(x), x
+        assert compiled(x)[0] == f(x), x
+    assert compiled(math.inf)[0] == math.inf
+    assert compiled(7.0) == value_and_grad(f)(7.0)
+
+
 def test_sums_are_those_of_the_builtin() -> None:
     """From Python 3.12 on it compensates rounding errors; that sum is checked here with fsum on every version."""
     from autograd.adoption.answers import compensated

@@ -119,13 +119,14 @@ def _rounding(name: str) -> Function:
 
 def _frexp(x: Any, /) -> tuple[Any, int]:
     """Mantissa and exponent, which is guarded when compiled."""
-    exponent = math.frexp(now(x))[1]
     if not isinstance(x, Value):
         return math.frexp(x)
+    exponent = math.frexp(now(x))[1]
     y = am.ldexp(x, -exponent)
-    if (abs(y) >= 0.5) & (abs(y) < 1.0) | (y == 0.0):  # guards
-        return y, exponent
-    return y, exponent  # infinite or nan
+    # guards: numbers with another exponent take another path, and so do 0 and what is not finite
+    if not ((abs(y) >= 0.5) & (abs(y) < 1.0)) and y != 0.0 and abs(y) < inf:
+        raise AssertionError(f"the exponent of {now(x)!r} is not {exponent}")
+    return y, exponent
 
 
 def _log(x: Any, *base: Any) -> Any:
