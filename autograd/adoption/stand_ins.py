@@ -18,7 +18,7 @@ from typing import Any
 from autograd import linalg, rules, special
 from autograd import math as am
 from autograd.adoption import answers
-from autograd.adoption.answers import Function, whole
+from autograd.adoption.answers import Function, guard_kinds, whole
 from autograd.modes import caller, now
 from autograd.rules import REAL, Rule
 from autograd.value import Value
@@ -72,6 +72,7 @@ def checked(plain: Function, own: Function, condition: Condition | None) -> Func
             return plain(x)
         y = own(x)
         if condition is not None and not condition(y):
+            guard_kinds([x])
             plain(now(x))
         return y
 
@@ -80,6 +81,7 @@ def checked(plain: Function, own: Function, condition: Condition | None) -> Func
             return plain(*arguments, **options)
         y = own(*arguments, **options)
         if condition is not None and not condition(y):
+            guard_kinds(arguments)
             plain(*map(now, arguments), **options)
         return y
 
@@ -106,6 +108,7 @@ def _over_iterable(plain: Function, own: Function, condition: Condition | None) 
             return plain(*lists, **options)
         y = own(*lists, **options)
         if condition is not None and not condition(y):
+            guard_kinds([x for things in lists for x in things])
             plain(*[list(map(now, things)) for things in lists])
         return y
 
