@@ -51,8 +51,9 @@ from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statement
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
-SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+SUMS, SUMS_IF_SHORT = 0.25, 0.125  # of the values of a map's body; with more, it stays flat
+LONG = 4000  # values of a body
 
 
 def rolled(program: Program) -> Program:
@@ -83,7 +84,8 @@ def _with_rolled_body(instruction: Instruction) -> Instruction:
 
 def _mostly_adds_up(loop: Loop) -> bool:
     """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
-    return loop.is_map() and loop.kinds.count("sum") > SUMS * len(loop.body.code)
+    length = len(loop.body.code)
+    return loop.is_map() and loop.kinds.count("sum") > (SUMS if length > LONG else SUMS_IF_SHORT) * length
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
