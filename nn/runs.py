@@ -338,6 +338,8 @@ class Training:
         largest = float(np.abs(self.data.inputs).max())
         if largest > 10.0:
             advice.append(f"inputs scaled to about -1 to 1 (the largest is {largest:g})")
+        if (most := float(np.abs(self.data.targets).max())) > 1000.0:
+            advice.append(f"targets scaled to about -1 to 1 (the largest is {most:g})")
         raise DivergedError(
             f"{f'the loss is {loss}' if not isfinite(loss) else 'parameters are no longer finite'} in epoch "
             f"{self.epoch + 1}, batch {number}. It begins in {layer}. The model has the last parameters whose loss was "
