@@ -49,14 +49,14 @@ class Sequential(Module):
         for part in self.parts:
             if isinstance(part, OF_SEQUENCES) and not hasattr(x, "__len__"):
                 x = [x]  # the only output of the part before
-            x = apply_each(part, x) if _is_of_one(part) else part(x)
+            x = apply_each(part, x) if is_of_one(part) else part(x)
         return x
 
     def __repr__(self) -> str:
         return f"Sequential of [{', '.join(map(_named, self.parts))}]"
 
 
-def _is_of_one(part: Any) -> bool:
+def is_of_one(part: Any) -> bool:
     """Whether a part is a function of one number: a row of the table, or the function of `autograd.math` for it."""
     if isinstance(part, Rule):
         return part.arity == 1
