@@ -130,8 +130,9 @@ class Gallery(Playground):
                 "```", "",
                 "```python", code, "```", "",
             ]  # fmt: skip  # lines of MyST
-        grid = ["```{raw} html", f'<div class="gallery">{"".join(thumbnails)}</div>', "```", ""]
-        return self.parse_text_to_nodes("\n".join([*grid, *lines]), allow_section_headings=True)
+        grid = nodes.raw("", f'<div class="gallery">{"".join(thumbnails)}</div>', format="html")
+        self.state_machine.node.append(grid)  # what is returned comes after the sections
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
     def _picture(self, script: Path) -> str:
         """Run a script; the address of its picture within the site."""
