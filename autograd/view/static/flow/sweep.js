@@ -7,6 +7,8 @@ export class Sweep {
   constructor({ record }) {
     this.nodes = record.nodes;
     this.groups = record.groups;
+    this.weights = record.weights;
+    this.deltas = record.deltas;
     this.before = null; // data and adjoints before the reader changed a leaf
     this.update(record);
   }
