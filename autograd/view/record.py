@@ -43,7 +43,7 @@ def record(
         Plain data, which `autograd.view.page.to_json` writes as JSON (nan and inf included):
 
         - ``nodes``: what does not depend on the numbers: the plain numbers that a network takes (``input`` is true),
-          then the nodes in topological order, the output last;
+          ``first`` of them, then the nodes in topological order, the output last;
         - ``values``: what does, in columns with one entry per node: data, local derivatives, constants, formulas;
         - ``formulas``: templates in which ``{i}`` stands for operand i and ``{y}`` for the node;
         - ``messages``: columns ``node, slot, message, total`` in the order in which they are sent;
@@ -96,6 +96,7 @@ def record(
     formulas = [templates.of(node, own) for node, own in zip(nodes, operands)]
     return {
         "nodes": [_node(*described) for described in zip(nodes, labels, inside, operands)],
+        "first": first,
         "values": {
             "data": [node.data for node in nodes],
             "local": [list(node.local_grads) for node in nodes],

@@ -149,7 +149,8 @@ class Flow:
 
     def __repr__(self) -> str:
         recorded = self.record
-        sizes = f"{len(recorded['nodes'])} nodes, {len(recorded['messages']['node'])} messages"
+        nodes = len(recorded["nodes"]) - recorded["first"]
+        sizes = f"{nodes} nodes, {len(recorded['messages']['node'])} messages"
         return f"<flow of {self._payload['title']}: {sizes}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -203,7 +204,7 @@ def _payload(recorded: Json, unfold: bool | None, title: str | None) -> Json:
     names = [short_name(recorded, node) for node in range(count)]
     label = recorded["nodes"][-1]["label"]
     return {
-        "title": title or label or f"a graph of {count} nodes",
+        "title": title or label or f"a graph of {count - recorded['first']} nodes",
         "record": recorded,
         "first": first,
         **lay_out(tree, views, names),
@@ -212,7 +213,9 @@ def _payload(recorded: Json, unfold: bool | None, title: str | None) -> Json:
 
 def numbers_of(recorded: Json) -> Json:
     """What of a record depends on the numbers."""
-    return {key: recorded[key] for key in recorded.keys() - {"nodes", "groups", "unknown", "weights", "deltas"}}
+    return {
+        key: recorded[key] for key in recorded.keys() - {"nodes", "first", "groups", "unknown", "weights", "deltas"}
+    }
 
 
 def _write(path: str | PathLike[str], text: str) -> Path:

@@ -37,7 +37,7 @@ function troubleText(sweep) {
 function summary(sweep, title) {
   const facts = [
     [sweep.name(sweep.output), show(sweep.data[sweep.output])],
-    ["nodes", sweep.nodes.length.toLocaleString("en")],
+    ["nodes", (sweep.nodes.length - sweep.first).toLocaleString("en")],
     ["messages", sweep.messages.length.toLocaleString("en")],
   ];
   if (sweep.checks) {
