@@ -21,6 +21,7 @@ from autograd.rules import TABLE
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
 SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 ROLLABLE = frozenset({*TABLE, "select", "custom", "stop", "<", "<=", ">", ">=", "==", "!=", *LOGIC}) - {"pos"}
 EXACT = frozenset({"pow"})  # operations whose constants are part of their shape: x**2 is no x**y
@@ -52,8 +53,12 @@ def rolled(program: Program) -> Program:
 
 
 def _mostly_adds_up(loop: Loop) -> bool:
-    """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
-    return loop.is_map() and loop.kinds.count("sum") > SUMS * len(loop.body.code)
+    """Whether a map's body stays flat: its rows fill the lanes, so loops in it only make it slower.
+
+    If much of it is there for its sums, these are added up in tiles of registers where it is flat, however long it is.
+    """
+    size = len(loop.body.code)
+    return loop.is_map() and (size < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * size)
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
