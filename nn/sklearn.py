@@ -45,6 +45,8 @@ try:
 except ImportError as error:
     raise ImportError(f"nn.sklearn needs scikit-learn ({error}): pip install 'scalar-autograd[nn]'") from None
 
+__all__ = ["MLPClassifier", "MLPRegressor"]
+
 Array = NDArray[Any]
 RENAMED = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names of activations
 STOCHASTIC = ("adam", "sgd")

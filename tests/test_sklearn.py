@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import autograd.math as am
-from nn import MLP
+from nn import MLP, steps
 from nn.onnx import to_onnx
 from nn.sklearn import MLPClassifier, MLPRegressor
 
@@ -210,6 +210,17 @@ def test_grid_search_in_two_processes():
     ).fit(X, Y)
     assert search.best_score_ > 0.9
     assert search.best_score_ == cross_val_score(clone(search.best_estimator_), X, Y, cv=3).mean()
+
+
+def test_searching_for_a_strength_compiles_once():
+    """Another alpha, learning rate, seed or number of observations in a large data set is another number, no more."""
+    x, y = np.tile(X, (4, 1)), np.tile(Y, 4)
+    options = {"hidden_layer_sizes": (7,), "activation": "silu", "max_iter": 2}
+    MLPClassifier(alpha=0.0, **options).fit(x, y)
+    before = len(steps._compiled)
+    for alpha, rate, rows in ((0.1, 0.01, 600), (10.0, 0.1, 450)):
+        MLPClassifier(alpha=alpha, learning_rate_init=rate, random_state=rows, **options).fit(x[:rows], y[:rows])
+    assert before == len(steps._compiled)
 
 
 def test_clone_pickle_and_what_they_keep():
