@@ -231,7 +231,7 @@ def test_predictions_are_the_outputs(make):
     np.testing.assert_allclose(outputs(), model.predict(x, jit=False), rtol=1e-15)
     model.parameters()[0].data += 1.0
     np.testing.assert_allclose(outputs(), model.predict(x.tolist()), rtol=1e-12)
-    assert (0,) == model.predict(np.empty((0, 2))).shape
+    assert (0, *outputs().shape[1:]) == model.predict(np.empty((0, 2))).shape
 
 
 def test_predictions_see_changed_settings():
