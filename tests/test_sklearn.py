@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import autograd.math as am
-from nn import MLP, steps
+from autograd import Value
+from nn import MLP, Module, steps
 from nn.onnx import to_onnx
 from nn.prediction import Kept
 from nn.sklearn import MLPClassifier, MLPRegressor
@@ -322,6 +323,36 @@ def test_the_network_is_an_mlp():
     assert model.coefs_[0][1, 2] == model.model_.layers[0].neurons[2].w[1].data
     assert [(4, 4), (4, 3), (3, 3)] == [weights.shape for weights in model.coefs_]
     assert ["x"] == [given.name for given in to_onnx(model.model_).graph.input]
+
+
+class Leaky(Module):
+    """An activation that learns its slope."""
+
+    def __init__(self):
+        self.slope = Value(0.25)
+
+    def __call__(self, x):
+        """x, or slope · x below 0."""
+        return am.where(x > 0.0, x, self.slope * x)
+
+
+def test_an_activation_that_learns():
+    """Its parameter is trained in the network; the one that was passed stays."""
+    leaky = Leaky()
+    model = MLPClassifier((4,), leaky, random_state=0, max_iter=20, learning_rate_init=0.05, alpha=1.0).fit(X, Y)
+    (slope,) = {neuron.activation.slope.data for neuron in model.model_.layers[0].neurons}
+    assert 0.25 == leaky.slope.data != slope
+    assert [(4, 4), (4, 3)] == [weights.shape for weights in model.coefs_]
+    eager = clone(model).set_params(jit=False, max_iter=2).fit(X, Y)
+    np.testing.assert_allclose(eager.coefs_[0], clone(model).set_params(max_iter=2).fit(X, Y).coefs_[0], rtol=1e-9)
+
+
+def test_early_stopping_after_a_warm_start_without():
+    """A switch between two fits does not compare scores with losses."""
+    model = MLPClassifier((3,), warm_start=True, max_iter=5, random_state=0).fit(X, Y)
+    model.set_params(early_stopping=True).fit(X, Y)
+    assert 5 == len(model.validation_scores_)
+    assert model.set_params(early_stopping=False).fit(X, Y).best_loss_ < 2.0
 
 
 def test_attributes_are_those_of_scikit_learn():
