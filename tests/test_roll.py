@@ -114,9 +114,7 @@ statements = st.one_of(
 counts = st.one_of(st.sampled_from(LENGTHS), st.tuples(st.just("triangle"), st.integers(0, 2)))
 programs = st.recursive(
     st.lists(statements, min_size=1, max_size=4),
-    lambda inner: st.lists(
-        st.one_of(st.tuples(st.just("loop"), counts, inner), statements), min_size=1, max_size=3
-    ),
+    lambda inner: st.lists(st.one_of(st.tuples(st.just("loop"), counts, inner), statements), min_size=1, max_size=3),
     max_leaves=10,
 )
 

@@ -321,4 +321,4 @@ def finish(trace: Trace, outputs: Sequence[int]) -> Program:
 
 
 if extension is not None:
-    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window)
+    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from threading import get_ident
+from types import CodeType
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -15,6 +16,7 @@ from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
 from autograd.ir.builder import Builder, Predicate
 from autograd.ir.evaluate import Cells, Evaluator
 from autograd.modes import caller, current_recorder
+from autograd.native import fast
 from autograd.value import Value
 
 COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
@@ -66,12 +68,16 @@ class Watched(Builder):
     What may depend on them: how comparisons come out (`truth`), and whether eager code has a float or a whole number.
     """
 
-    __slots__ = ("finished", "leaves", "parent", "thread")  # read by the C build
+    # Read by the C build.
+    __slots__ = (
+        "deciding", "finished", "given", "guarded", "leaves", "numbers", "parent", "plain", "taken", "thread"
+    )  # fmt: skip  # a list of words
 
     def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:
         super().__init__(derive.mapped_rewriters(), derive.FRESH)
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
+        self.plain: set[CodeType] = set() if parent is None else parent.plain  # code to which they need not be bools
         self.maps = maps  # whether `vmap` and `scan` are loops; or else their steps are computed one after another
         self.finished = False
         self.thread = get_ident()
@@ -148,7 +154,11 @@ class Watched(Builder):
             return True
         code = calling_code()
         root.real_bools = asks_for_real_bools(code)
-        return root.real_bools or indexes_by_comparison(code)
+        if root.real_bools:
+            self.plain.clear()
+        elif not indexes_by_comparison(code):
+            self.plain.add(code)
+        return code not in self.plain
 
     # ---- the numbers of the run --------------------------------------------------------------------------------
 
@@ -230,6 +240,7 @@ class Watched(Builder):
                 self.hoisted[at] = self.parent.emit(op, places, data) if shared else None
         return self.hoisted[value]
 
+    @fast
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
         self.check_in_use()
@@ -245,9 +256,12 @@ class Watched(Builder):
         if in_a_body and self.taken is not None:
             return self.taken.setdefault(predicate, bool(self.value(predicate)))
         outcome = bool(self.value(predicate))
-        if predicate not in self.guarded:
-            self.guarded.add(predicate)
-            self.guards.append(Guard(predicate, outcome, caller(source=True)))
+        return outcome if predicate in self.guarded else self.note_guard(predicate, outcome)
+
+    def note_guard(self, predicate: int, outcome: bool) -> bool:
+        """The program holds only while this comparison comes out so."""
+        self.guarded.add(predicate)
+        self.guards.append(Guard(predicate, outcome, caller(source=True)))
         return outcome
 
     def watch(self, row: int) -> None:
