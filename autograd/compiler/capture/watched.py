@@ -30,6 +30,7 @@ class Reason:
 
     kind: Literal["comparison", "branches", "python", "shapes", "rows", "sweep", "number"]
     told: str
+    where: str = "rows of a vmap"  # what was unrolled
 
 
 class UnrollError(NotImplementedError):

@@ -63,9 +63,9 @@ class Story:
     told: bool = False
 
     def reasons(self) -> list[str]:
-        """A sentence for each reason why maps were unrolled."""
+        """A sentence for each reason why maps and loops were unrolled."""
         return [
-            f"{f'{rows:,} rows of a' if rows else 'the rows of every'} vmap were unrolled because of {why.told}"
+            f"{f'{rows:,}' if rows else 'the'} {why.where} were unrolled because of {why.told}"
             for why, rows in self.unrolled.items()
         ]
 
