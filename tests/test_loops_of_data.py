@@ -2,6 +2,8 @@
 
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -453,6 +455,34 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         jit(hessian(spiral))(0.4, 5000)
     with pytest.raises(MemoryError, match="every step of a loop"):
         jit(vmap(grad(spiral), in_axes=(0, None)))(np.linspace(0.1, 0.5, 5), 5000.0)
+
+
+ENDLESS = """
+import _thread, threading, sys
+import numpy as np
+from autograd import grad, jit, vmap, while_loop
+
+def endless(x):
+    return while_loop(lambda y: y > x, lambda y: y * 0.5 + 1.0, 1.0)
+
+lanes = jit(vmap(endless)) if sys.argv[1] == "lanes" else None
+compiled = lanes or jit(endless)
+assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
+for _ in range(2):
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    try:
+        compiled(np.array([5.0, 0.5])) if lanes else compiled(0.5)
+    except KeyboardInterrupt:
+        print("interrupted")
+assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
+"""
+
+
+@pytest.mark.parametrize("how", ["alone", "lanes"])
+def test_an_endless_loop_can_be_interrupted(how: str) -> None:
+    """Ctrl-C ends a compiled loop that never would; the function works afterwards."""
+    ran = subprocess.run([sys.executable, "-c", ENDLESS, how], capture_output=True, text=True, timeout=60, check=False)
+    assert ("interrupted\ninterrupted\n", "") == (ran.stdout, ran.stderr)
 
 
 def test_errors_of_a_step_pass_through() -> None:

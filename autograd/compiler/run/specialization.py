@@ -18,7 +18,7 @@ import numpy as np
 from autograd.compiler.capture.watched import Reason
 from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
 from autograd.compiler.lower.program import lower
-from autograd.compiler.lower.whiles import OUT_OF_MEMORY
+from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.ir import simplify
@@ -269,6 +269,8 @@ class Specialization:
     def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
         """Like `run`, but an exception is returned."""
         status = self.function(frame.address)
+        if status == INTERRUPTED:
+            return 0, KeyboardInterrupt()
         if status == OUT_OF_MEMORY:
             return 0, MemoryError(
                 f"{self.story.name} stores what every step of a loop computes, for its derivative, and that took more "
