@@ -1,9 +1,40 @@
-"""A scalar reverse-mode automatic differentiation engine."""
+"""Derivatives of ordinary Python: exact gradients of code with numbers, loops and branches.
+
+Think in graphs: compute on Values, call `backward()`, read `.grad`.
+
+>>> from autograd import Value
+>>> x, y = Value(3.0), Value(-2.0)
+>>> z = x * x + (x * y + 8).relu()
+>>> z.backward()
+>>> x.grad, y.grad
+(4.0, 3.0)
+
+Or think in functions: `grad` takes one and returns its derivative.
+
+>>> import autograd.math as am
+>>> from autograd import grad
+>>> grad(lambda x: x * am.sin(x))(0.0)
+0.0
+
+What you may want first:
+
+- derivatives of functions: `grad`, `value_and_grad`, `jacobian`, `hessian`, `jvp`, `vjp`, `hvp`
+- many rows, and loops: `vmap`, `scan`
+- speed: `jit` compiles a function, or a derivative of one, to machine code
+- functions of numbers: `autograd.math`, the standard `math` module for Values, floats and arrays
+- to see what happens: `autograd.view` with `flow` (step through backpropagation), `explain` (the chain rule in writing)
+  and `draw`
+- proof: `autograd.testing.check_grads` compares derivatives with finite differences
+- networks, losses and optimisers: the package `nn`
+
+``python -m autograd`` starts a tour.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 from autograd import implicit, linalg, special
 from autograd.calls import checkpoint
+from autograd.clash import warn_of_other_package
 from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
 from autograd.native import backend
 from autograd.rules import Rule
@@ -25,6 +56,13 @@ from autograd.transforms import (
 from autograd.value import Value
 
 if TYPE_CHECKING:
+    from autograd import compiler as compiler
+    from autograd import ir as ir
+    from autograd import math as math
+    from autograd import rules as rules
+    from autograd import testing as testing
+    from autograd import tree as tree
+    from autograd import view as view
     from autograd.adoption import AdoptionError, adopt
     from autograd.compiler import ChangedMeanwhileError, TooManyPathsError, compile_graph, jit
 
@@ -67,14 +105,25 @@ LATER = {  # what is loaded when it is first asked for, and from where
     **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),
     **dict.fromkeys(("AdoptionError", "adopt"), "autograd.adoption"),
 }
+MODULES = ("compiler", "ir", "math", "rules", "testing", "tree", "view")  # what `import autograd` alone gives, lazily
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Load the compiler, or `adopt`, when it is first asked for."""
-    if name not in LATER:
+    """Load the compiler, `adopt` or a module when it is first asked for."""
+    if name not in LATER and name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
+    if name in MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     found = globals()[name] = getattr(importlib.import_module(LATER[name]), name)
     return found
+
+
+def __dir__() -> list[str]:
+    """What there is for users, loaded or not."""
+    return sorted({*__all__, *MODULES, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"})
+
+
+warn_of_other_package()

@@ -1,4 +1,4 @@
-"""The tour, `python -m autograd`: compute, differentiate, check, draw and train, in under a minute."""
+"""The tour, `python -m autograd`: compute, differentiate, look inside, compile, check and train, in under a minute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from autograd import Value, no_grad
+from autograd import Value, __version__, backend, no_grad, value_and_grad
+from nn import MLP, SGD, binary_cross_entropy_with_logits, cross_entropy_with_logits, mean_squared_error
 
 try:
     import matplotlib
@@ -19,15 +20,17 @@ try:
     from sklearn.datasets import load_digits, make_moons
     from tqdm import tqdm
 
+    from autograd import jit
     from autograd.testing import check_grads
-    from autograd.view import render
+    from autograd.view import explain, flow, render
 except ImportError as error:
-    raise SystemExit(f"The tour needs more than the engine: pip install 'scalar-autograd[all]'. ({error})") from error
-from nn import MLP, SGD, binary_cross_entropy_with_logits, cross_entropy_with_logits, mean_squared_error
+    MISSING = str(error)  # which library the tour lacks; --help and --version need none
+else:
+    MISSING = ""
 
 Rows = Any  # an ndarray of floats, one row for each observation
 BLUE, ORANGE = "#0072b2", "#d55e00"
-SHADES = LinearSegmentedColormap.from_list("blue to orange", ["#56b4e9", "#f5f5f5", "#e69f00"])
+SHADES = ["#56b4e9", "#f5f5f5", "#e69f00"]  # from blue to orange
 
 
 def heading(text: str) -> None:
@@ -56,6 +59,43 @@ def one_neuron(output: Path) -> Path:
     print(f"is wrong by {loss.data:.4f} on one observation. Its picture has, on every line, the local derivative")
     print("and the message that backpropagation sends; a node's gradient is the sum of its messages.")
     return render(loss, output / "neurons.png")
+
+
+def step_by_step(output: Path) -> Path:
+    """Write the chain rule out, and save the viewer that steps through it."""
+    x, w, b = Value(0.5, label="x"), Value(0.8, label="w"), Value(0.1, label="b")
+    y = (w * x + b).sigmoid()
+    y.label = "y"
+    print("What is the derivative of y = sigmoid(w·x + b) by w? explain(y, w) says:\n")
+    print("\n".join(f"    {line}" for line in str(explain(y, w)).splitlines()[:4]))
+    print("\nAnd flow(y) is a viewer: step forward through the computation and back through every message.")
+    print("Open the page in a browser. Change a number there, and everything that depends on it follows.")
+    return flow(y).save(output / "flow.html")
+
+
+def machine_code(output: Path) -> Path:
+    """Compile a loop with its derivative, and write down what was compiled."""
+
+    def square_root(a: Any) -> Any:
+        x = a
+        while abs(x * x - a) > 1e-12 * a:
+            x = (x + a / x) / 2
+        return x
+
+    slow, fast = value_and_grad(square_root), jit(value_and_grad(square_root))
+    assert slow(2.0) == fast(2.0)
+    times = []
+    for function in (slow, fast):
+        begun = time.perf_counter()
+        for _ in range(2000):
+            function(2.0)
+        times.append(time.perf_counter() - begun)
+    print("A square root by Newton's method, a loop that ends when it is close enough, and its derivative at 2:")
+    print("square_root(2.0), 1/(2·√2) = {:.6f}, {:.6f}".format(*fast(2.0)))
+    print(f"jit compiles both to machine code: the same numbers, {times[0] / times[1]:.0f} times as fast here.")
+    path = output / "program.txt"
+    path.write_text(str(fast.program()), encoding="utf-8")
+    return path
 
 
 def train(model: MLP, loss: Callable[[Rows, Rows], Any], data: tuple[Rows, Rows], steps: int, rate: float) -> None:
@@ -103,7 +143,8 @@ def boundary(model: MLP, inputs: Rows, targets: Rows, path: Path) -> Path:
         probability = [[model([x, y]).sigmoid().data for x in across] for y in up]
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
-    shades = axes.contourf(across, up, probability, levels=20, cmap=SHADES, vmin=0, vmax=1)
+    colours = LinearSegmentedColormap.from_list("blue to orange", SHADES)
+    shades = axes.contourf(across, up, probability, levels=20, cmap=colours, vmin=0, vmax=1)
     axes.contour(across, up, probability, levels=[0.5], colors="black", linewidths=1.5)
     for moon, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "^")):
         axes.scatter(*inputs[targets == moon].T, color=colour, marker=marker, edgecolors="white", label=f"moon {moon}")
@@ -146,8 +187,11 @@ def digits(output: Path) -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the whole tour."""
     parser = argparse.ArgumentParser(prog="python -m autograd", description="A tour of the engine, under a minute.")
+    parser.add_argument("--version", action="version", version=f"scalar-autograd {__version__} ({backend()} build)")
     parser.add_argument("--output", type=Path, default=Path("autograd-tour"), help="folder for the pictures")
     output: Path = parser.parse_args(arguments).output
+    if MISSING:
+        raise SystemExit(f"The tour needs more than the engine: pip install 'scalar-autograd[all]'. ({MISSING})")
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -157,14 +201,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stops = [
         ("A number that remembers how it was computed", one_expression),
         ("The chain rule in a neuron", one_neuron),
+        ("Backpropagation, step by step", step_by_step),
+        ("From Python to machine code", machine_code),
         ("Two moons", moons),
         ("Handwritten digits", digits),
     ]
     for i, (title, stop) in enumerate(stops):
         heading(f"{i + 1} of {len(stops)}: {title}")
-        print(f"Picture: {stop(output)}")
+        print(f"\nWritten: {stop(output)}")
     heading("End of the tour")
-    print(f"It took {time.perf_counter() - begun:.0f} seconds. The pictures are in {output.resolve()}")
+    print(f"It took {time.perf_counter() - begun:.0f} seconds. All that it wrote is in {output.resolve()}")
 
 
 if __name__ == "__main__":

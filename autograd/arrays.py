@@ -72,9 +72,11 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
 
 
 def _where(condition: Any, *choices: Any) -> Any:
-    if len(choices) == 2 and not any(getattr(x, "ndim", 0) for x in (condition, *choices)):
-        return rules.where(condition, *choices)
-    return NotImplemented
+    if len(choices) != 2 or any(getattr(x, "ndim", 0) for x in (condition, *choices)):
+        return NotImplemented
+    import numpy
+
+    return numpy.asarray(rules.where(condition, *choices), dtype=object)  # for floats too, it is an array
 
 
 def _clip(x: Any, low: Any = None, high: Any = None, **options: Any) -> Any:
@@ -110,9 +112,7 @@ def apply_function(function: Any, args: Sequence[Any], options: dict[str, Any]) 
     anchor = numpy.empty((), object)
     given = tuple(map(as_array, args))
     named = {name: as_array(x) for name, x in options.items()}
-    result = anchor.__array_function__(function, (numpy.ndarray,), given, named)
-    scalar = isinstance(result, numpy.ndarray) and result.ndim == 0 and result.dtype.hasobject
-    return result.item() if scalar else result
+    return anchor.__array_function__(function, (numpy.ndarray,), given, named)
 
 
 def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
@@ -126,3 +126,15 @@ def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
         result = numpy.frompyfunc(function, len(operands), 1)(*objects)
     numbers = all(isinstance(x, (float, int)) for x in numpy.ravel(result))
     return numpy.asarray(result, dtype=float) if numbers else result
+
+
+def by_rows(function: Callable[[list[Any]], list[Any]], elements: Any, shape: tuple[int, ...]) -> Any:
+    """An array of this shape from its elements, in which `function` has replaced each row along the last axis."""
+    import numpy
+
+    length = shape[-1] if shape else 1
+    rows = [function(elements[i : i + length].tolist()) for i in range(0, len(elements), length)]
+    numbers = [x for row in rows for x in row]
+    result = numpy.empty(len(numbers), dtype=float if all(isinstance(x, float) for x in numbers) else object)
+    result[:] = numbers
+    return result.reshape(shape)

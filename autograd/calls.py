@@ -21,7 +21,7 @@ from autograd.eager import local_derivatives_on_values
 from autograd.modes import active_mode, current_mode, inside_transform, mode
 from autograd.rules import REAL, Rule
 from autograd.sweep import LocalDerivatives, recorded, reverse, topological_order
-from autograd.transforms.origin import Function, origin_of, set_origin
+from autograd.transforms.origin import Function, P, R, check_function, origin_of, set_origin
 from autograd.tree import children, flatten, is_array
 from autograd.value import Value, _node
 
@@ -163,7 +163,7 @@ class Snapshot:
 # ---- checkpoint --------------------------------------------------------------------------------------------------
 
 
-def checkpoint(function: Function) -> Function:
+def checkpoint(function: Callable[P, R]) -> Callable[P, R]:
     """Keep only the inputs and outputs of a function's graph, to save memory.
 
     A call runs the function, computes by a sweep the local derivatives by everything that flowed into it (arguments
@@ -195,6 +195,7 @@ def checkpoint(function: Function) -> Function:
     >>> round(y.data, 12), len(topological_order(y))
     (1.414213562373, 2)
     """
+    check_function("checkpoint", function)
 
     @functools.wraps(function)
     def shortened(*args: Any, **options: Any) -> Any:

@@ -37,10 +37,27 @@ def to_float(number: object) -> float:
             return float(number)  # type: ignore[arg-type]
         except OverflowError:  # an int beyond the range of floats
             return inf if number > 0 else -inf  # type: ignore[operator]
-    if getattr(number, "ndim", None) == 0 and hasattr(number, "__setitem__"):  # an array, not a scalar
+    if getattr(number, "ndim", None) == 0 and hasattr(number, "__setitem__") and not is_tensor(number):  # an array
         refuse_masked(number)
         return to_float(number.item())  # type: ignore[attr-defined]
     raise TypeError(_why_not_real(number))
+
+
+def is_tensor(thing: object) -> bool:
+    """Whether it is a tensor of PyTorch: its operations would be recorded there, not here."""
+    return hasattr(thing, "requires_grad")
+
+
+def refuse_tensor(thing: object, path: str = "") -> None:
+    """Raise for a tensor of PyTorch; `path` is its name in the message.
+
+    Raises
+    ------
+    TypeError
+        With what to pass instead.
+    """
+    if is_tensor(thing):
+        raise TypeError(f"{path + ': ' if path else ''}{_why_not_real(thing)}")
 
 
 def refuse_masked(array: object, path: str = "") -> None:
@@ -59,7 +76,12 @@ def refuse_masked(array: object, path: str = "") -> None:
 
 
 def _why_not_real(number: object) -> str:
-    shown = f"{number!r:.80} of type {type(number).__name__}"
+    kind = type(number).__name__
+    if hasattr(number, "to_numpy"):
+        return f"a {kind} is none of the containers known here: pass its numbers, .to_numpy()"
+    if is_tensor(number):
+        return f"a {kind} belongs to another library: pass its numbers, .detach().numpy(), or .item() if it is only one"
+    shown = f"{number!r:.80} of type {kind}"
     if isinstance(number, Decimal):
         return f"{shown} does not mix with binary floats without losing digits: pass float({number})"
     if isinstance(number, (str, bytes)):

@@ -125,6 +125,8 @@ def backward(outputs: Node | Iterable[Node], seeds: float | Iterable[float] | No
         If an output is not a Value.
     ValueError
         If there is not one seed per output.
+    RuntimeError
+        Under `no_grad()`, if no output has a graph: it was not recorded.
     AnomalyError
         Under `detect_anomaly()`, at the first message that is not finite; no `.grad` has changed then.
 
@@ -137,6 +139,12 @@ def backward(outputs: Node | Iterable[Node], seeds: float | Iterable[float] | No
     26.0
     """
     starts = _seeded(outputs, seeds)
+    mode = current_mode()
+    if mode is not None and not mode.recording and starts and not any(node.operands for node in starts):
+        raise RuntimeError(
+            "backward() has no graph to go through: under no_grad() nothing is recorded. Compute the output outside of "
+            "the no_grad() block, or leave backward() out"
+        )
     order = topological_order(*starts)
     for node, adjoint in reverse(order, starts, observe=watch()).items():
         node.grad += adjoint

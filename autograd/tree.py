@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from numbers import Number
 from typing import Any, NamedTuple
 
-from autograd.ieee import is_real, refuse_masked, to_float
+from autograd.ieee import is_real, refuse_masked, refuse_tensor, to_float
 from autograd.rules import Rule
 from autograd.value import Value
 
@@ -219,10 +219,12 @@ def is_array(tree: Any, path: str = "") -> bool:
     Raises
     ------
     TypeError
-        For a masked array: no tree operation may lose the mask. `path` is its name in the message.
+        For a masked array, because no tree operation may lose the mask, and for a tensor of PyTorch, whose operations
+        are recorded elsewhere. `path` is its name in the message.
     """
     if not (hasattr(tree, "ravel") and hasattr(tree, "__setitem__")):
         return False
+    refuse_tensor(tree, path)
     refuse_masked(tree, path)
     return True
 

@@ -16,7 +16,8 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 from autograd import arrays, graphs, rules, sweep
-from autograd.ieee import to_float
+from autograd.help_text import HELP
+from autograd.ieee import refuse_tensor, to_float
 from autograd.modes import (
     AnomalyError,
     active_mode,
@@ -40,6 +41,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 def _mixes(other: object) -> bool:
     """Whether arithmetic with `other` is ours; numbers that are refused get their reason from `to_float`."""
+    refuse_tensor(other)
     return isinstance(other, (Value, float, int, Number)) or type(other).__name__ in ("bool", "bool_")
 
 
@@ -115,7 +117,7 @@ def _method(rule: Rule) -> Callable[..., Value]:
         return result
 
     method.__name__ = rule.name
-    method.__doc__ = f"{rule.symbol} of this Value: the row `{rule.name}` of the table."
+    method.__doc__ = HELP.get(rule.name, f"{rule.symbol} of this Value: the row `{rule.name}` of the table.")
     return fast(method, rule.name)
 
 

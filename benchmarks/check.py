@@ -7,11 +7,14 @@ Prints the largest relative error of each and ends with an error if one is too l
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 import cpp
+import loops
 import problems
 from problems import Array, FloatMath
 
@@ -114,6 +117,47 @@ def tape() -> None:
     gradient_step("tape, expression", call, gradient, lambda x: float(problems.expression(*x.tolist(), m=FloatMath)), x)
 
 
+def with_loops() -> None:
+    """Each problem of `loops`, but for the long sum in full length."""
+    import autograd.math as am
+    from autograd import scan, vmap
+
+    def same(name: str, call: Callable[[], float], function: Callable[..., Any], *arrays: Array) -> None:
+        known = {"m": am, "scan": scan, "vmap": vmap}
+        given = {key: known[key] for key in inspect.signature(function).parameters if key in known}
+        expected = function(*[float(array) if array.ndim == 0 else array for array in arrays], **given)
+        report(name, call(), float(expected), VALUE_TOLERANCE)
+
+    made = loops.lstm_data()
+    call = cpp.native("loops", "lstm", loops.LSTM_LAYERS, loops.LSTM_WIDTH, loops.LSTM_STEPS, *made.values())
+    same("LSTM", call, loops.lstm_loss, *made.values())
+    made = loops.kmeans_data()
+    centres, points = made["centres"], made["points"]
+    call = cpp.native("loops", "kmeans", len(points), *centres.shape, centres, points)
+    same("k-means", call, loops.kmeans_cost, centres, points)
+    matrix = loops.determinant_data()["matrix"]
+    same("determinant", cpp.native("loops", "log_determinant", len(matrix), matrix), loops.log_determinant, matrix)
+    start, parameters = loops.lorenz_data().values()
+    call = cpp.native("loops", "lorenz", loops.ODE_STEPS, loops.ODE_TIME / loops.ODE_STEPS, start, parameters)
+    same("Lorenz's equations", call, loops.lorenz_end, start, parameters)
+    initial, conduction, target = loops.heat_data().values()
+    call = cpp.native("loops", "heat", len(initial), loops.HEAT_STEPS, initial, float(conduction), target)
+    same("heat equation", call, loops.heat_misfit, initial, conduction, target)
+    places, speeds, masses = loops.bodies_data().values()
+    call = cpp.native("loops", "bodies", len(masses), loops.BODY_STEPS, places, speeds, masses)
+    same("bodies", call, loops.bodies_energy, places, speeds, masses)
+    x = loops.log_of_sum_data()["x"][:1000].copy()
+    same("logarithm of a sum", cpp.native("loops", "log_of_sum", len(x), x), loops.log_of_sum, x)
+    contract, normals = loops.asian_data().values()
+    same(
+        "Asian option",
+        cpp.native("loops", "asian", *normals.shape, contract, normals),
+        loops.asian_price,
+        contract,
+        normals,
+    )
+
+
 if __name__ == "__main__":
-    for check in (mlp, gmm, bundle, least_squares, options, tape):
+    for check in (mlp, gmm, bundle, least_squares, options, tape, with_loops):
         check()

@@ -1,9 +1,13 @@
 """Compiled programs: our ``jit`` against C++, JAX, PyTorch and CasADi, in one run.
 
-    python benchmarks/compiled.py [--peers PYTHON] [--only mlp gmm bundle "least squares" options rosenbrock expression]
+    python benchmarks/compiled.py [--peers PYTHON] [--only PROBLEM …]
 
-Ratios are to the C++ program: hand-written with its gradient for the network, only the value for the others, a tape
-for single calls. Every call of this project starts from ndarrays and ends with ndarrays.
+with the problems mlp, gmm, bundle, "least squares", options, lstm, k-means, determinant, lorenz, heat, bodies,
+logsumexp, asian, rosenbrock and expression.
+
+"prepare" is the first call, with the compilation. Ratios are to the C++ program: hand-written with its gradient for the
+network, only the value for the others, a tape for single calls. Every call of this project starts from ndarrays and
+ends with ndarrays.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import loops
 import problems
 from harness import Prepared, contender, parser, runner
 
@@ -138,6 +143,71 @@ def _(x: Array) -> Prepared:
     return Prepared(lambda: step(x))
 
 
+def _step(function: Any, argnums: Any, *arrays: Array) -> Prepared:
+    """The value and gradient of a problem with loops, which is given our mathematics and loops by name."""
+    import inspect
+
+    import autograd.math as am
+    from autograd import jit, scan, value_and_grad, vmap
+
+    known = {"m": am, "scan": scan, "vmap": vmap}
+    given = {name: known[name] for name in inspect.signature(function).parameters if name in known}
+    step = jit(value_and_grad(lambda *arguments: function(*arguments, **given), argnums=argnums))
+    arguments = [float(array) if array.ndim == 0 else array for array in arrays]
+    return Prepared(lambda: step(*arguments), lambda result: [result[0], *_listed(result[1])])
+
+
+def _listed(gradient: Any) -> list[Any]:
+    return [*gradient] if isinstance(gradient, tuple) else [gradient]
+
+
+@contender("lstm", "ours", "autograd.compiler")
+def _(main: Array, extra: Array, state: Array, sequence: Array) -> Prepared:
+    return _step(loops.lstm_loss, (0, 1), main, extra, state, sequence)
+
+
+@contender("k-means", "ours", "autograd.compiler")
+def _(centres: Array, direction: Array, points: Array) -> Prepared:
+    import autograd.math as am
+    from autograd import hvp, jit, vmap
+
+    def cost(centres: Any, points: Any) -> Any:
+        return loops.kmeans_cost(centres, points, m=am, vmap=vmap)
+
+    product = jit(lambda centres, v, points: hvp(cost)(centres, v, points))
+    return Prepared(lambda: product(centres, direction, points), lambda result: [result])
+
+
+@contender("determinant", "ours", "autograd.compiler")
+def _(matrix: Array) -> Prepared:
+    return _step(loops.log_determinant, 0, matrix)
+
+
+@contender("lorenz", "ours", "autograd.compiler")
+def _(start: Array, parameters: Array) -> Prepared:
+    return _step(loops.lorenz_end, (0, 1), start, parameters)
+
+
+@contender("heat", "ours", "autograd.compiler")
+def _(initial: Array, conduction: Array, target: Array) -> Prepared:
+    return _step(loops.heat_misfit, (0, 1), initial, conduction, target)
+
+
+@contender("bodies", "ours", "autograd.compiler")
+def _(places: Array, speeds: Array, masses: Array) -> Prepared:
+    return _step(loops.bodies_energy, (0, 1, 2), places, speeds, masses)
+
+
+@contender("logsumexp", "ours", "autograd.compiler")
+def _(x: Array) -> Prepared:
+    return _step(loops.log_of_sum, 0, x)
+
+
+@contender("asian", "ours", "autograd.compiler")
+def _(contract: Array, normals: Array) -> Prepared:
+    return _step(loops.asian_price, 0, contract, normals)
+
+
 OURS = {"mlp": ["ours", "ours, loss over Values, backward()", "ours, the same without jit"]}
 SCALAR_PEERS = ["CasADi, buffers", "CasADi, buffers, as C", "CasADi, ndarrays, as C", "JAX, device arrays", "XAD"]
 PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
@@ -188,6 +258,31 @@ PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
         problems.options_data,
         "C++ price",
         ["JAX, device arrays", "CasADi, map", "CasADi, map, as C"],
+    ),
+    *(
+        (title, problem, data, "C++ objective", ["JAX, device arrays"])
+        for title, problem, data in (
+            (f"LSTM of ADBench, 2 layers, {loops.LSTM_STEPS:,} steps, gradient", "lstm", loops.lstm_data),
+            (f"k-means of {loops.KMEANS_POINTS:,} points, Hessian times vector", "k-means", loops.kmeans_data),
+            (
+                f"Determinant of a {loops.DETERMINANT_SIZE} by {loops.DETERMINANT_SIZE} matrix, gradient",
+                "determinant",
+                loops.determinant_data,
+            ),
+            (f"Lorenz's equations, {loops.ODE_STEPS:,} Runge-Kutta steps, gradient", "lorenz", loops.lorenz_data),
+            (
+                f"Heat equation, {loops.HEAT_POINTS} points, {loops.HEAT_STEPS:,} steps, gradient",
+                "heat",
+                loops.heat_data,
+            ),
+            (f"{loops.BODIES} bodies, {loops.BODY_STEPS:,} steps, gradient", "bodies", loops.bodies_data),
+            (f"Logarithm of a sum of {loops.LONG_SUM:,} exponentials, gradient", "logsumexp", loops.log_of_sum_data),
+            (
+                f"Asian option, {loops.ASIAN_PATHS:,} paths of {loops.ASIAN_DAYS} days, price and five Greeks",
+                "asian",
+                loops.asian_data,
+            ),
+        )
     ),
     (
         "One call: Rosenbrock in 10 dimensions, value and gradient",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import loops
 import problems
 from harness import Prepared, contender
 from native import build
@@ -78,3 +79,60 @@ def _(x: Array) -> Prepared:
 def _(x: Array) -> Prepared:
     gradient = np.zeros_like(x)
     return Prepared(native("tape", "expression_step", x, gradient), lambda value: [value, gradient])
+
+
+@contender("lstm", "C++ objective")
+def _(main: Array, extra: Array, state: Array, sequence: Array) -> Prepared:
+    sizes = loops.LSTM_LAYERS, loops.LSTM_WIDTH, loops.LSTM_STEPS
+    return Prepared(native("loops", "lstm", *sizes, main, extra, state, sequence), lambda value: [value])
+
+
+@contender("k-means", "C++ objective")
+def _(centres: Array, direction: Array, points: Array) -> Prepared:
+    call = native("loops", "kmeans", len(points), *centres.shape, centres, points)
+    # The other contenders return a product with the Hessian, so this value is checked here.
+    differences = points[:, None] - centres
+    np.testing.assert_allclose(call(), np.sum(np.min(np.sum(differences**2, axis=2), axis=1)), rtol=1e-9)
+    return Prepared(call, lambda _: [])
+
+
+@contender("determinant", "C++ objective")
+def _(matrix: Array) -> Prepared:
+    return Prepared(native("loops", "log_determinant", len(matrix), matrix), lambda value: [value])
+
+
+@contender("lorenz", "C++ objective")
+def _(start: Array, parameters: Array) -> Prepared:
+    step = loops.ODE_TIME / loops.ODE_STEPS
+    return Prepared(native("loops", "lorenz", loops.ODE_STEPS, step, start, parameters), lambda value: [value])
+
+
+@contender("heat", "C++ objective")
+def _(initial: Array, conduction: Array, target: Array) -> Prepared:
+    call = native("loops", "heat", len(initial), loops.HEAT_STEPS, initial, float(conduction), target)
+    return Prepared(call, lambda value: [value])
+
+
+@contender("bodies", "C++ objective")
+def _(places: Array, speeds: Array, masses: Array) -> Prepared:
+    call = native("loops", "bodies", len(masses), loops.BODY_STEPS, places, speeds, masses)
+    return Prepared(call, lambda value: [value])
+
+
+@contender("logsumexp", "C++ objective")
+def _(x: Array) -> Prepared:
+    return Prepared(native("loops", "log_of_sum", len(x), x), lambda value: [value])
+
+
+@contender("asian", "C++ objective")
+def _(contract: Array, normals: Array) -> Prepared:
+    return Prepared(native("loops", "asian", *normals.shape, contract, normals), lambda value: [value])
+
+
+@contender("gpt", "C++ by hand")
+def _(parameters: Array, name: str) -> Prepared:
+    import microgpt
+
+    numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
+    call = native("gpt", "gpt_step", len(numbers) - 1, numbers, parameters, gradient)
+    return Prepared(call, lambda value: [value, gradient])

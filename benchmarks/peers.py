@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+import loops
 import plain_value
 import problems
 import steps
@@ -187,6 +188,152 @@ def _(x: Array) -> Prepared:
     return _jax_ready(jax.value_and_grad(lambda x: problems.expression(*x, m=m)), x)
 
 
+# --- JAX, problems with loops: whole arrays within a step, `lax.scan` over the steps ------------------------------
+
+
+@contender("lstm", "JAX, device arrays", "jax")
+def _(main: Array, extra: Array, state: Array, sequence: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+
+    def loss(main: Any, extra: Any, state: Any, sequence: Any) -> Any:
+        def step(state: Any, pair: Any) -> Any:
+            x, rows = extra[0] * pair[0], []
+            for w, (hidden, cell) in zip(main, state, strict=True):
+                forget, enter = jax.nn.sigmoid(x * w[0] + w[4]), jax.nn.sigmoid(hidden * w[1] + w[5])
+                leave, change = jax.nn.sigmoid(x * w[2] + w[6]), jnp.tanh(hidden * w[3] + w[7])
+                cell = cell * forget + enter * change
+                x = leave * jnp.tanh(cell)
+                rows.append(jnp.stack([x, cell]))
+            y = x * extra[1] + extra[2]
+            return jnp.stack(rows), jnp.sum(pair[1] * (y - jnp.log(jnp.sum(jnp.exp(y)))))
+
+        _, gains = jax.lax.scan(step, state, (sequence[:-1], sequence[1:]))
+        return -jnp.sum(gains) / ((loops.LSTM_STEPS - 1) * loops.LSTM_WIDTH)
+
+    return _jax_ready(jax.value_and_grad(loss, (0, 1)), main, extra, state, sequence)
+
+
+@contender("k-means", "JAX, device arrays", "jax")
+def _(centres: Array, direction: Array, points: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+
+    def cost(centres: Any, points: Any) -> Any:
+        return jnp.sum(jnp.min(jnp.sum((points[:, None] - centres) ** 2, axis=2), axis=1))
+
+    def product(centres: Any, direction: Any, points: Any) -> Any:
+        return jax.jvp(lambda c: jax.grad(cost)(c, points), (centres,), (direction,))[1]
+
+    return _jax_ready(product, centres, direction, points)
+
+
+@contender("determinant", "JAX, device arrays", "jax")
+def _(matrix: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    return _jax_ready(jax.value_and_grad(lambda matrix: jnp.linalg.slogdet(matrix)[1]), matrix)
+
+
+@contender("lorenz", "JAX, device arrays", "jax")
+def _(start: Array, parameters: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    h = loops.ODE_TIME / loops.ODE_STEPS
+
+    def end(start: Any, parameters: Any) -> Any:
+        sigma, rho, beta = parameters
+
+        def slope(p: Any) -> Any:
+            return jnp.stack([sigma * (p[1] - p[0]), p[0] * (rho - p[2]) - p[1], p[0] * p[1] - beta * p[2]])
+
+        def step(p: Any, _: Any) -> Any:
+            k1 = slope(p)
+            k2 = slope(p + h / 2 * k1)
+            k3 = slope(p + h / 2 * k2)
+            k4 = slope(p + h * k3)
+            return p + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4), None
+
+        return jax.lax.scan(step, start, length=loops.ODE_STEPS)[0][0]
+
+    return _jax_ready(jax.value_and_grad(end, (0, 1)), start, parameters)
+
+
+@contender("heat", "JAX, device arrays", "jax")
+def _(initial: Array, conduction: Array, target: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+
+    def misfit(initial: Any, conduction: Any, target: Any) -> Any:
+        def step(u: Any, _: Any) -> Any:
+            inner = u[1:-1] + conduction * (u[:-2] - 2 * u[1:-1] + u[2:])
+            return jnp.concatenate([u[:1], inner, u[-1:]]), None
+
+        end, _ = jax.lax.scan(step, initial, length=loops.HEAT_STEPS)
+        return jnp.sum((end - target) ** 2)
+
+    return _jax_ready(jax.value_and_grad(misfit, (0, 1)), initial, conduction, target)
+
+
+@contender("bodies", "JAX, device arrays", "jax")
+def _(places: Array, speeds: Array, masses: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    time, softening = 1e-3, 0.05
+
+    def energy(places: Any, speeds: Any, masses: Any) -> Any:
+        def step(carry: Any, _: Any) -> Any:
+            places, speeds = carry
+            d = places - places[:, None]
+            square = jnp.sum(d * d, axis=2) + softening
+            speeds = speeds + time * jnp.sum((masses / (square * jnp.sqrt(square)))[:, :, None] * d, axis=1)
+            return (places + time * speeds, speeds), None
+
+        (_, end), _ = jax.lax.scan(step, (places, speeds), length=loops.BODY_STEPS)
+        return 0.5 * jnp.sum(masses[:, None] * end * end)
+
+    return _jax_ready(jax.value_and_grad(energy, (0, 1, 2)), places, speeds, masses)
+
+
+@contender("logsumexp", "JAX, device arrays", "jax")
+def _(x: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    return _jax_ready(jax.value_and_grad(lambda x: jnp.log(jnp.sum(jnp.exp(x)))), x)
+
+
+@contender("asian", "JAX, device arrays", "jax")
+def _(contract: Array, normals: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+
+    def price(contract: Any, normals: Any) -> Any:
+        spot, strike, rate, volatility, maturity = contract
+        day = maturity / loops.ASIAN_DAYS
+        drift, deviation = (rate - 0.5 * volatility * volatility) * day, volatility * jnp.sqrt(day)
+        prices = spot * jnp.exp(jnp.cumsum(drift + deviation * normals, axis=1))
+        return jnp.exp(-rate * maturity) * jnp.mean(jax.nn.relu(jnp.mean(prices, axis=1) - strike))
+
+    return _jax_ready(jax.value_and_grad(price), contract, normals)
+
+
+@contender("gpt", "JAX, device arrays", "jax")
+def _(parameters: Array, name: str) -> Prepared:
+    import microgpt
+
+    jax, jnp, _ = _jax()
+    numbers = microgpt.tokens(name).astype(int)
+    before, after, steps = numbers[:-1], numbers[1:], len(numbers) - 1
+    hidden = jnp.triu(jnp.full((steps, steps), -jnp.inf), 1)
+
+    def normalised(x: Any) -> Any:
+        return x * ((x * x).mean(axis=1, keepdims=True) + 1e-5) ** -0.5
+
+    def loss(parameters: Any) -> Any:
+        w = microgpt.matrices(parameters)
+        x = normalised(w["token"][before] + w["position"][:steps])
+        q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
+        weights = jax.nn.softmax(jnp.einsum("thi,shi->hts", q, k) / 2.0 + hidden)
+        x = x + jnp.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
+        x = x + (jax.nn.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
+        logits = x @ w["answer"].T
+        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(steps), after])
+
+    return _jax_ready(jax.value_and_grad(loss), parameters)
+
+
 # --- PyTorch -----------------------------------------------------------------------------------------------------
 
 
@@ -242,6 +389,31 @@ def _(a: Array, b: Array, x: Array) -> Prepared:
         return 0.5 * residual.dot(residual)
 
     return _torch_eager(objective, x, a, b)
+
+
+@contender("gpt", "PyTorch", "torch")
+def _(parameters: Array, name: str) -> Prepared:
+    import torch
+
+    import microgpt
+
+    numbers = torch.from_numpy(microgpt.tokens(name)).long()
+    before, after, steps = numbers[:-1], numbers[1:], len(numbers) - 1
+    hidden = torch.triu(torch.full((steps, steps), -torch.inf, dtype=torch.float64), 1)
+
+    def normalised(x: Any) -> Any:
+        return x * ((x * x).mean(dim=1, keepdim=True) + 1e-5) ** -0.5
+
+    def loss(parameters: Any) -> Any:
+        w = microgpt.matrices(parameters)
+        x = normalised(w["token"][before] + w["position"][:steps])
+        q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
+        weights = torch.softmax(torch.einsum("thi,shi->hts", q, k) / 2.0 + hidden, dim=2)
+        x = x + torch.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
+        x = x + (torch.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
+        return torch.nn.functional.cross_entropy(x @ w["answer"].T, after)
+
+    return _torch_eager(loss, parameters)
 
 
 # --- CasADi ------------------------------------------------------------------------------------------------------
@@ -671,3 +843,199 @@ def _(a: float, b: float) -> Prepared:
 @contender("gpt", "plain Value")
 def _(name: str, seed: int) -> Prepared:
     return steps.gpt(plain_value.Value, name, seed)
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+Layers = Sequence[tuple[Array, Array]]
+
+
+def _torch_training(
+    layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float, compiled: bool
+) -> Prepared:
+    import torch
+
+    torch.set_num_threads(1)
+    classes = len(layers[-1][1])
+    modules: list[Any] = []
+    for weights, _ in layers:
+        modules += [torch.nn.Linear(weights.shape[1], weights.shape[0], dtype=torch.float64), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*modules[:-1])
+    criterion = torch.nn.CrossEntropyLoss() if classes > 1 else torch.nn.BCEWithLogitsLoss()
+    inputs, targets = torch.from_numpy(x), torch.from_numpy(y.astype(int) if classes > 1 else y)
+    batches = list(zip(inputs.split(batch), targets.split(batch), strict=True))
+
+    def loss_of(x: Any, y: Any) -> Any:
+        outputs = model(x)
+        return criterion(outputs if classes > 1 else outputs[:, 0], y)
+
+    loss_of_batch = torch.compile(loss_of) if compiled else loss_of
+
+    def train() -> list[float]:
+        with torch.no_grad():
+            for module, (weights, biases) in zip(model[::2], layers, strict=True):
+                module.weight.copy_(torch.from_numpy(weights))
+                module.bias.copy_(torch.from_numpy(biases))
+        optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+        history = []
+        for _ in range(epochs):
+            losses = []
+            for x, y in batches:
+                optimizer.zero_grad()
+                loss = loss_of_batch(x, y)
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.detach())
+            history.append(torch.stack(losses).mean().item())
+        return history
+
+    return Prepared(train, lambda losses: [losses])
+
+
+@contender("training", "PyTorch", "torch")
+def _(**data: Any) -> Prepared:
+    return _torch_training(**data, compiled=False)
+
+
+@contender("training", "PyTorch, torch.compile", "torch", "torch._inductor")
+def _(**data: Any) -> Prepared:
+    return _torch_training(**data, compiled=True)
+
+
+def _jax_training(layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float, at_once: bool) -> Prepared:
+    import optax
+
+    jax, jnp, _ = _jax()
+    classes, rule = len(layers[-1][1]), optax.adam(rate)
+    shape = (len(x) // batch, batch)
+    xs = jnp.asarray(x.reshape(*shape, x.shape[1]))
+    ys = jnp.asarray((y.astype(int) if classes > 1 else y).reshape(shape))
+
+    def loss(parameters: Any, x: Any, y: Any) -> Any:
+        for depth, (weights, biases) in enumerate(parameters, start=1):
+            x = x @ weights.T + biases
+            if depth < len(parameters):
+                x = jax.nn.relu(x)
+        if classes > 1:
+            return optax.softmax_cross_entropy_with_integer_labels(x, y).mean()
+        return optax.sigmoid_binary_cross_entropy(x[:, 0], y).mean()
+
+    def step(carry: Any, data: Any) -> tuple[Any, Any]:
+        parameters, state = carry
+        value, gradient = jax.value_and_grad(loss)(parameters, *data)
+        updates, state = rule.update(gradient, state, parameters)
+        return (optax.apply_updates(parameters, updates), state), value
+
+    def epoch(carry: Any, _: Any) -> tuple[Any, Any]:
+        carry, losses = jax.lax.scan(step, carry, (xs, ys))
+        return carry, losses.mean()
+
+    one_step = jax.jit(step, donate_argnums=0)
+    whole = jax.jit(lambda carry: jax.lax.scan(epoch, carry, length=epochs)[1])
+
+    def train() -> Any:
+        parameters = [(jnp.array(weights), jnp.array(biases)) for weights, biases in layers]
+        carry = parameters, rule.init(parameters)
+        if at_once:
+            return whole(carry).block_until_ready()
+        history = []
+        for _ in range(epochs):
+            losses = []
+            for data in zip(xs, ys, strict=True):
+                carry, value = one_step(carry, data)
+                losses.append(value)
+            history.append(float(sum(losses)) / len(losses))
+        return history
+
+    return Prepared(train, lambda losses: [losses])
+
+
+@contender("training", "JAX with optax, a call for each step", "jax", "optax")
+def _(**data: Any) -> Prepared:
+    return _jax_training(**data, at_once=False)
+
+
+@contender("training", "JAX with optax, one call", "jax", "optax")
+def _(**data: Any) -> Prepared:
+    return _jax_training(**data, at_once=True)
+
+
+@contender("training", "scikit-learn", "sklearn.neural_network")
+def _(layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float) -> Prepared:
+    import warnings
+
+    from sklearn.neural_network import MLPClassifier
+
+    warnings.simplefilter("ignore")  # that the training has not converged
+
+    class FromHere(MLPClassifier):
+        """Starts from given weights, which scikit-learn would draw at random."""
+
+        def _init_coef(self, fan_in: int, fan_out: int, dtype: Any) -> tuple[Array, Array]:
+            weights, biases = next(self.given)
+            return np.ascontiguousarray(weights.T), biases.copy()
+
+    def train() -> list[float]:
+        model = FromHere(
+            [len(biases) for _, biases in layers[:-1]],
+            alpha=0.0,
+            batch_size=batch,
+            learning_rate_init=rate,
+            max_iter=epochs,
+            n_iter_no_change=epochs,
+            tol=0.0,
+            shuffle=False,
+        )
+        model.given = iter(layers)
+        losses: list[float] = model.fit(x, y).loss_curve_
+        return losses
+
+    return Prepared(train, lambda losses: [losses])
+
+
+@contender("training", "micrograd", "micrograd.nn")
+def _(layers: Layers, x: Array, y: Array, epochs: int, batch: int, rate: float) -> Prepared:
+    from micrograd.nn import MLP
+
+    model = MLP(x.shape[1], [len(biases) for _, biases in layers])
+    parameters = model.parameters()
+    xs, ys = x.tolist(), y.tolist()
+
+    def cross_entropy(logit: Any, target: float) -> Any:
+        """log(1 + exp(z)) - t z; micrograd has no logarithm, so its derivative is written down here."""
+        from micrograd.engine import Value
+
+        z = logit.data
+        out = Value(max(z, 0.0) + np.log1p(np.exp(-abs(z))) - target * z, (logit,), "cross entropy")
+
+        def backward() -> None:
+            logit.grad += (1.0 / (1.0 + np.exp(-z)) - target) * out.grad
+
+        out._backward = backward
+        return out
+
+    def train() -> list[float]:
+        for layer, (weights, biases) in zip(model.layers, layers, strict=True):
+            for neuron, row, bias in zip(layer.neurons, weights.tolist(), biases.tolist(), strict=True):
+                neuron.b.data = bias
+                for weight, number in zip(neuron.w, row, strict=True):
+                    weight.data = number
+        means, squares, steps, history = [0.0] * len(parameters), [0.0] * len(parameters), 0, []
+        for _ in range(epochs):
+            total = 0.0
+            for start in range(0, len(xs), batch):
+                rows = range(start, start + batch)
+                loss = sum(cross_entropy(model(xs[i]), ys[i]) for i in rows) * (1.0 / batch)
+                model.zero_grad()
+                loss.backward()
+                steps += 1
+                for k, p in enumerate(parameters):
+                    means[k] = 0.9 * means[k] + 0.1 * p.grad
+                    squares[k] = 0.999 * squares[k] + 0.001 * p.grad * p.grad
+                    size = (squares[k] / (1.0 - 0.999**steps)) ** 0.5 + 1e-8
+                    p.data -= rate * means[k] / (1.0 - 0.9**steps) / size
+                total += loss.data
+            history.append(total * batch / len(xs))
+        return history
+
+    return Prepared(train, lambda losses: [losses])

@@ -105,6 +105,49 @@ def mlp_data(samples: int = 100, seed: int = 0) -> dict[str, Array]:
     return {"parameters": np.concatenate(parameters), "x": x, "y": y}
 
 
+# --- training networks -------------------------------------------------------------------------------------------
+
+
+def _network_to_train(sizes: Sequence[int], seed: int) -> list[tuple[Array, Array]]:
+    """The first weights, of shape (outputs, inputs), and biases of each layer: He's uniform distribution."""
+    random = np.random.default_rng(seed)
+    bounds = [np.sqrt(6.0 / fan_in) for fan_in in sizes[:-1]]
+    shapes = [(fan_out, fan_in) for fan_in, fan_out in pairwise(sizes)]
+    return [
+        (random.uniform(-bound, bound, shape), np.zeros(shape[0])) for bound, shape in zip(bounds, shapes, strict=True)
+    ]
+
+
+def moons_to_learn(epochs: int = 50) -> dict[str, Any]:
+    """Two moons as classes 0 and 1, and a 2-16-16-1 network."""
+    data = mlp_data(samples=384)
+    y = (data["y"] > 0).astype(float)
+    return {
+        "layers": _network_to_train(MLP_SIZES, seed=0),
+        "x": data["x"],
+        "y": y,
+        "epochs": epochs,
+        "batch": 32,
+        "rate": 0.01,
+    }
+
+
+def digits_to_learn(epochs: int = 20) -> dict[str, Any]:
+    """Handwritten digits of 8 by 8 pixels, and a 64-32-10 network."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))[:1440]
+    return {
+        "layers": _network_to_train((64, 32, 10), seed=0),
+        "x": x[order] / 16.0,
+        "y": y[order].astype(float),
+        "epochs": epochs,
+        "batch": 32,
+        "rate": 0.005,
+    }
+
+
 # --- Gaussian mixture log-posterior (ADBench) --------------------------------------------------------------------
 
 GMM_SIZES = ((2, 5), (10, 5), (10, 25))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from math import inf, isfinite
+from typing import TypeAlias
 
 from autograd import Value
 from autograd.ieee import to_float
+
+Seed: TypeAlias = int | random.Random | None
 
 
 def positive(what: str, number: float) -> float:
@@ -46,3 +50,12 @@ def leaves(parameters: Iterable[Value]) -> list[Value]:
         if parameter.op is not None:
             raise ValueError(f"a parameter must be a leaf, not the computed node {parameter.describe()}")
     return list(dict.fromkeys(found))
+
+
+def generator(seed: Seed) -> random.Random | None:
+    """The source of random numbers; None for the global generator."""
+    if seed is None or isinstance(seed, random.Random):
+        return seed
+    if not hasattr(seed, "__index__"):
+        raise TypeError(f"seed must be a whole number or a random.Random, not {seed!r} of type {type(seed).__name__}")
+    return random.Random(seed.__index__())

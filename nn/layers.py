@@ -1,7 +1,7 @@
 """Neurons, layers of neurons, and the multi-layer perceptron.
 
-The names `nin`, `nouts` and `nonlin`, the order in which random numbers are drawn, and the reprs are those of
-micrograd (https://github.com/karpathy/micrograd), so that code written for it gives the same numbers here.
+The names `nin`, `nouts` and `nonlin`, the order in which random numbers are drawn, and the reprs of small layers are
+those of micrograd (https://github.com/karpathy/micrograd), so that code written for it gives the same numbers here.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from typing import Any, TypeAlias
 from autograd import Value, rules
 from autograd.math import dot
 from autograd.value import Operand
+from nn.checks import Seed, generator, whole
+from nn.initialisers import Initialiser
+from nn.initialisers import initialiser as initialiser_of
 from nn.module import Module
 
 Activation: TypeAlias = str | Callable[[Any], Any]
-Seed: TypeAlias = int | random.Random | None
 
+LISTED = 3  # neurons: the repr of a layer with more of the same kind says how many
 WRITTEN = {"relu": "ReLU", "gelu": "GELU", "silu": "SiLU"}  # all other names are capitalised
 
 
-def _activation(named: Activation) -> Callable[[Any], Any] | None:
+def activation_of(named: Activation) -> Callable[[Any], Any] | None:
     """The function that an activation names; None for no activation."""
     if callable(named):
         return named
@@ -33,28 +36,17 @@ def _activation(named: Activation) -> Callable[[Any], Any] | None:
     return unary[named]
 
 
-def _size(number: Any, what: str) -> int:
-    if isinstance(number, bool) or not hasattr(number, "__index__") or number.__index__() < 1:
-        raise ValueError(f"{what} must be a whole number of at least 1, not {number!r}")
-    size: int = number.__index__()
-    return size
-
-
-def _generator(seed: Seed) -> random.Random | None:
-    """The source of random numbers; None for the global generator."""
-    if seed is None or isinstance(seed, random.Random):
-        return seed
-    if not hasattr(seed, "__index__"):
-        raise TypeError(f"seed must be a whole number or a random.Random, not {seed!r} of type {type(seed).__name__}")
-    return random.Random(seed.__index__())
-
-
 def _chosen(nonlin: bool | None, activation: Activation | None) -> Activation:
     if nonlin is None:
         return "relu" if activation is None else activation
     if activation is not None:
         raise ValueError(f"give activation={activation!r} or nonlin={nonlin!r}, not both")
     return "relu" if nonlin else "linear"
+
+
+def apply_each(function: Callable[[Any], Any], x: Any) -> Any:
+    """A function of one number, of each number in nested lists."""
+    return [apply_each(function, item) for item in x] if hasattr(x, "__len__") else function(x)
 
 
 class Neuron(Module):
@@ -71,11 +63,16 @@ class Neuron(Module):
         number; "relu" by default.
     seed : int or random.Random, optional
         The source of the weights; the global `random` by default.
+    initialiser : str or callable
+        How the weights begin: "uniform" (from -1 to 1), "xavier_uniform", "xavier_normal", "he_uniform", "he_normal";
+        or a function of the source, the number of inputs and the number of neurons in the layer.
+    nout : int
+        The number of neurons in the layer, for the initialiser.
 
     Attributes
     ----------
     w : list of Value
-        `nin` weights, drawn uniformly from (-1, 1).
+        `nin` weights, in the order in which they are drawn.
     b : Value
         The bias, 0 at first.
 
@@ -98,14 +95,21 @@ class Neuron(Module):
     """
 
     def __init__(
-        self, nin: int, nonlin: bool | None = None, *, activation: Activation | None = None, seed: Seed = None
+        self,
+        nin: int,
+        nonlin: bool | None = None,
+        *,
+        activation: Activation | None = None,
+        seed: Seed = None,
+        initialiser: str | Initialiser = "uniform",
+        nout: int = 1,
     ) -> None:
-        generator = _generator(seed) or random
-        self.w = [Value(generator.uniform(-1, 1)) for _ in range(_size(nin, "the number of inputs"))]
+        source, draw = generator(seed) or random, initialiser_of(initialiser)
+        self.w = [Value(draw(source, nin, nout)) for _ in range(whole("the number of inputs", nin))]
         self.b = Value(0.0)
         chosen = _chosen(nonlin, activation)
         self.kind = str(getattr(chosen, "__name__", chosen))
-        self.activation = _activation(chosen)
+        self.activation = activation_of(chosen)
 
     def __call__(self, x: Sequence[Operand]) -> Any:
         """The output, one number, for `nin` inputs."""
@@ -133,7 +137,7 @@ class Layer(Module):
     ----------
     nin, nout : int
         Number of inputs and of neurons.
-    nonlin, activation, seed
+    nonlin, activation, seed, initialiser
         As for `Neuron`.
 
     Examples
@@ -154,11 +158,12 @@ class Layer(Module):
         *,
         activation: Activation | None = None,
         seed: Seed = None,
+        initialiser: str | Initialiser = "uniform",
     ) -> None:
-        generator = _generator(seed)
+        source, count = generator(seed), whole("the number of neurons", nout)
         self.neurons = [
-            Neuron(nin, nonlin, activation=activation, seed=generator)
-            for _ in range(_size(nout, "the number of neurons"))
+            Neuron(nin, nonlin, activation=activation, seed=source, initialiser=initialiser, nout=count)
+            for _ in range(count)
         ]
 
     def outputs(self, x: Sequence[Operand]) -> list[Any]:
@@ -171,7 +176,10 @@ class Layer(Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:
-        return f"Layer of [{', '.join(map(repr, self.neurons))}]"
+        shown = list(map(repr, self.neurons))
+        if len(shown) > LISTED and len(set(shown)) == 1:
+            return f"Layer of [{len(shown)} × {shown[0]}]"
+        return f"Layer of [{', '.join(shown)}]"
 
 
 class MLP(Module):
@@ -186,7 +194,7 @@ class MLP(Module):
     activation : str, callable or sequence of them, optional
         One for all layers but the last, which has none; or a sequence with one for each layer. "relu" by
         default. See `Neuron` for the choices.
-    seed : int or random.Random, optional
+    seed, initialiser
         As for `Neuron`.
 
     Raises
@@ -216,6 +224,7 @@ class MLP(Module):
         activation: Activation | Sequence[Activation] = "relu",
         *,
         seed: Seed = None,
+        initialiser: str | Initialiser = "uniform",
     ) -> None:
         if not isinstance(nouts, Iterable):
             raise TypeError(f"nouts must be a sequence with the size of each layer, such as [16, 1], not {nouts!r}")
@@ -226,15 +235,15 @@ class MLP(Module):
         if isinstance(activation, Sequence) and not isinstance(activation, str):
             kinds = list(activation)
         else:
-            _activation(activation)  # an unknown name is an error even if no layer uses it
+            activation_of(activation)  # an unknown name is an error even if no layer uses it
             kinds = [*[activation] * (len(sizes) - 2), "linear"]
         if None in kinds:
             raise ValueError(f"an activation must be a function or a name, 'linear' for none; not None in {kinds!r}")
         if len(kinds) != len(sizes) - 1:
             raise ValueError(f"{len(sizes) - 1} layers need as many activations, not {len(kinds)}")
-        generator = _generator(seed)
+        source = generator(seed)
         self.layers = [
-            Layer(inputs, outputs, activation=kind, seed=generator)
+            Layer(inputs, outputs, activation=kind, seed=source, initialiser=initialiser)
             for inputs, outputs, kind in zip(sizes, sizes[1:], kinds)
         ]
 

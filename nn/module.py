@@ -78,7 +78,7 @@ class Module(metaclass=_LabelsItsParameters):
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Every parameter once, with its path from here, such as ``layers[0].neurons[3].w[1]``."""
-        for path, found in _walk(self):
+        for path, found in walk(self):
             if isinstance(found, Value):
                 yield path, found
 
@@ -107,18 +107,70 @@ class Module(metaclass=_LabelsItsParameters):
 
     def label_parameters(self) -> None:
         """Label every parameter and set the `path` of every module within; call it again if the structure changes."""
-        for path, found in _walk(self):
+        for path, found in walk(self):
             if isinstance(found, Value):
                 found.label = path
             elif isinstance(found, Module):
                 found.path = path
+
+    def predict(self, X: Any, *, jit: bool = True) -> Any:
+        """The outputs for a whole array of observations, compiled.
+
+        Models of the same structure share the compiled code. `Dropout` drops nothing here.
+
+        Parameters
+        ----------
+        X : array_like, shape (observations, ...)
+            The model is called with each row, as in `fit`.
+        jit : bool
+            Without it, the model runs as it is, row by row, without recording a graph.
+
+        Returns
+        -------
+        ndarray, shape (observations, ...)
+            One number for each observation, or a row.
+
+        Raises
+        ------
+        ImportError
+            If NumPy or, with ``jit``, llvmlite is not installed.
+        TypeError, ValueError
+            If X does not hold rows of finite numbers.
+
+        Examples
+        --------
+        >>> from nn import MLP
+        >>> MLP(2, [3, 1], seed=0).predict([[0.0, 0.0], [1.0, 2.0]])
+        array([0.        , 0.97664251])
+        """
+        from nn.prediction import predict
+
+        return predict(self, X, compiled=jit)
+
+    def summary(self) -> None:
+        """Print the modules within, with their shapes and how many parameters each of them has.
+
+        Examples
+        --------
+        >>> from nn import MLP
+        >>> MLP(2, [3, 1], activation="tanh", seed=0).summary()
+        module       kind                     shape    parameters
+        ---------------------------------------------------------
+        layers[0]    Layer of TanhNeuron      2 → 3             9
+        layers[1]    Layer of LinearNeuron    3 → 1             4
+        ---------------------------------------------------------
+        MLP                                                    13
+        """
+        from nn.summaries import summary
+
+        print(summary(self))
 
     def __repr__(self) -> str:
         held = ", ".join(f"{name[1:]}={child!r}" for name, child in self.tree_flatten()[0])
         return f"{type(self).__name__}({held})"
 
 
-def _walk(module: Module) -> Iterator[tuple[str, Any]]:
+def walk(module: Module) -> Iterator[tuple[str, Any]]:
     """Everything in a module, depth first, with its path from there; the module itself has the empty path.
 
     A parameter or module that is held in several places is visited once, with its first path.

@@ -8,10 +8,10 @@ around them, for parameters that are Values with a `.grad`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import autograd.math as am
-from autograd import Value
+from autograd import Value, vmap
 from autograd.ieee import to_float
 from autograd.tree import flatten, pairs
 from nn.checks import leaves, positive, whole, within
@@ -20,6 +20,13 @@ from nn.schedules import Schedule
 Tree = Any  # containers with numbers at the leaves
 State = dict[str, Any]  # "count", the number of updates so far, and one tree for each name in `memory`
 TO_AVOID_ZERO = 1e-6  # added to a norm before it divides, as in PyTorch's clip_grad_norm_
+
+
+class Common(TypedDict, total=False):
+    """The arguments of every update rule: see `Optimiser`."""
+
+    weight_decay: float
+    clip_norm: float | None
 
 
 class _OfParameters:
@@ -47,8 +54,9 @@ class Optimiser(_OfParameters):
         `update`.
     learning_rate : float or callable
         The size of a step, or a schedule: a function from the number of steps so far to the size of the next.
-    weight_decay : float
-        The parameter times this number is added to its gradient, which pulls the parameter towards 0.
+    weight_decay : float, optional
+        The parameter times this number is added to its gradient, which pulls the parameter towards 0. 0 by default (in
+        `AdamW` 0.01).
     clip_norm : float, optional
         The largest Euclidean norm of all gradients together; larger gradients are scaled down (see `clip_by_norm`).
 
@@ -61,18 +69,19 @@ class Optimiser(_OfParameters):
     """
 
     memory: tuple[str, ...] = ()  # what is remembered of each parameter, 0 at first
+    usual_decay = 0.0
 
     def __init__(
         self,
         parameters: Iterable[Value] | None = None,
         learning_rate: float | Schedule = 0.01,
         *,
-        weight_decay: float = 0.0,
+        weight_decay: float | None = None,
         clip_norm: float | None = None,
     ) -> None:
         self.parameters = [] if parameters is None else leaves(parameters)
         self.learning_rate = learning_rate
-        self.weight_decay = within("weight_decay", weight_decay, 0.0)
+        self.weight_decay = within("weight_decay", self.usual_decay if weight_decay is None else weight_decay, 0.0)
         self.clip_norm = None if clip_norm is None else positive("clip_norm", clip_norm)
         self.state = self.init([0.0] * len(self.parameters))
 
@@ -125,17 +134,27 @@ class Optimiser(_OfParameters):
         ValueError
             If gradients or state do not have the shape of the parameters.
         """
+        return self.updated(gradients, state, parameters, self.rate_after(state["count"]))
+
+    def rate_after(self, steps: Any) -> Any:
+        """The learning rate after this number of steps."""
+        return self.learning_rate(steps) if callable(self.learning_rate) else self.learning_rate
+
+    def updated(self, gradients: Tree, state: State, parameters: Tree, rate: Any) -> tuple[Tree, State]:
+        """What `update` does, with a learning rate that is given."""
         numbers, rebuild = flatten(parameters, "parameters")
         slopes = _like(parameters, gradients, "gradients")
         if self.clip_norm is not None:
             slopes = clip_by_norm(slopes, self.clip_norm)
         before = [_like(parameters, state[name], f"the state {name!r}") for name in self.memory]
-        rate = self.learning_rate(state["count"]) if callable(self.learning_rate) else self.learning_rate
         count = state["count"] + 1.0
-        rows = [self.rule(p, g, rate, count, *rest) for p, g, *rest in zip(numbers, slopes, *before)]
-        columns = list(zip(*rows)) or [()] * (1 + len(self.memory))
-        new = [rebuild(list(column)) for column in columns]
-        return new[0], {"count": count, **dict(zip(self.memory, new[1:]))}
+        columns = [numbers, slopes, *before]
+        axes = (0, 0, None, None, *[0] * len(before))
+        rows = vmap(self.rule, in_axes=axes)(*columns[:2], rate, count, *columns[2:]) if numbers else []
+        after = (
+            [rebuild(list(column)) for column in zip(*rows)] if rows else [parameters, *[state[m] for m in self.memory]]
+        )
+        return after[0], {"count": count, **dict(zip(self.memory, after[1:]))}
 
     def _decayed(self, parameter: Any, gradient: Any) -> Any:
         return gradient + self.weight_decay * parameter if self.weight_decay else gradient
@@ -165,7 +184,7 @@ class SGD(Optimiser):
 
     Parameters
     ----------
-    parameters, learning_rate, weight_decay, clip_norm
+    parameters, learning_rate, **common
         As for `Optimiser`.
     momentum : float
         At least 0 and below 1: how much of the last step's direction is kept.
@@ -208,15 +227,14 @@ class SGD(Optimiser):
         *,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         self.momentum = within("momentum", momentum, 0.0, below=1.0)
         self.nesterov = nesterov
         self.memory = ("velocity",) if self.momentum else ()
         if nesterov and not self.momentum:
             raise ValueError("nesterov=True looks ahead along the momentum: give a momentum above 0")
-        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
+        super().__init__(parameters, learning_rate, **common)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
         """A step against the gradient, or against a running sum of gradients."""
@@ -235,7 +253,7 @@ class RMSProp(Optimiser):
 
     Parameters
     ----------
-    parameters, learning_rate, weight_decay, clip_norm
+    parameters, learning_rate, **common
         As for `Optimiser`.
     smoothing : float
         How much of the running mean is kept at each step.
@@ -266,13 +284,12 @@ class RMSProp(Optimiser):
         smoothing: float = 0.99,
         epsilon: float = 1e-8,
         momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         self.smoothing = within("smoothing", smoothing, 0.0, below=1.0)
         self.epsilon = positive("epsilon", epsilon)
         self.momentum = within("momentum", momentum, 0.0, below=1.0)
-        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
+        super().__init__(parameters, learning_rate, **common)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
         """A step against the gradient, divided by its usual size."""
@@ -291,7 +308,7 @@ class Adagrad(Optimiser):
 
     Parameters
     ----------
-    parameters, learning_rate, weight_decay, clip_norm
+    parameters, learning_rate, **common
         As for `Optimiser`.
     epsilon : float
         Added to the square root, so that nothing is divided by 0.
@@ -316,11 +333,10 @@ class Adagrad(Optimiser):
         learning_rate: float | Schedule = 0.01,
         *,
         epsilon: float = 1e-10,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         self.epsilon = positive("epsilon", epsilon)
-        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
+        super().__init__(parameters, learning_rate, **common)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
         """A step against the gradient, smaller and smaller where it has been large."""
@@ -336,7 +352,7 @@ class Adam(Optimiser):
 
     Parameters
     ----------
-    parameters, learning_rate, weight_decay, clip_norm
+    parameters, learning_rate, **common
         As for `Optimiser`.
     betas : (float, float)
         How much of the two running means is kept at each step.
@@ -366,15 +382,14 @@ class Adam(Optimiser):
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
+        **common: Unpack[Common],
     ) -> None:
         if not isinstance(betas, Sequence) or len(betas) != 2:
             raise ValueError(f"betas must be two numbers, such as (0.9, 0.999), not {betas!r}")
         first, second = [within(f"betas[{k}]", beta, 0.0, below=1.0) for k, beta in enumerate(betas)]
         self.betas = first, second
         self.epsilon = positive("epsilon", epsilon)
-        super().__init__(parameters, learning_rate, weight_decay=weight_decay, clip_norm=clip_norm)
+        super().__init__(parameters, learning_rate, **common)
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
         """A step against the mean gradient, divided by its usual size."""
@@ -402,24 +417,7 @@ class AdamW(Adam):
     3.8
     """
 
-    def __init__(
-        self,
-        parameters: Iterable[Value] | None = None,
-        learning_rate: float | Schedule = 0.001,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.01,
-        clip_norm: float | None = None,
-    ) -> None:
-        super().__init__(
-            parameters,
-            learning_rate,
-            betas=betas,
-            epsilon=epsilon,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-        )
+    usual_decay = 0.01
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:
         """A little towards 0, then Adam's step."""
@@ -440,6 +438,17 @@ class LBFGS(_OfParameters):
         The largest number of iterations in one `step`; each calls the closure once or a few times.
     history : int
         How many earlier steps it remembers within one `step`.
+    tolerance : float
+        A `step` ends when no gradient is larger than this.
+    evaluations : int
+        The largest number of calls of the closure in one `step`.
+
+    Attributes
+    ----------
+    taken : int
+        How many iterations the last `step` took.
+    converged : bool
+        Whether the last `step` ended because it could not improve the loss any more.
 
     Raises
     ------
@@ -462,10 +471,21 @@ class LBFGS(_OfParameters):
     (0.0, 1.0, 1.0)
     """
 
-    def __init__(self, parameters: Iterable[Value], *, iterations: int = 20, history: int = 10) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[Value],
+        *,
+        iterations: int = 20,
+        history: int = 10,
+        tolerance: float = 1e-5,
+        evaluations: int = 15000,
+    ) -> None:
         self.parameters = leaves(parameters)
         self.iterations = whole("iterations", iterations)
         self.history = whole("history", history)
+        self.tolerance = within("tolerance", tolerance, 0.0)
+        self.evaluations = whole("evaluations", evaluations)
+        self.taken, self.converged = 0, False
 
     def step(self, closure: Callable[[], Any]) -> float:
         """Improve the parameters, and return the loss at the end.
@@ -494,13 +514,19 @@ class LBFGS(_OfParameters):
             loss = closure()
             return loss.data if isinstance(loss, Value) else to_float(loss), [p.grad for p in self.parameters]
 
-        options = {"maxiter": self.iterations, "maxcor": self.history}
+        options = {
+            "maxiter": self.iterations,
+            "maxcor": self.history,
+            "gtol": self.tolerance,
+            "maxfun": self.evaluations,
+        }
         try:
             found = minimize(evaluate, before, jac=True, method="L-BFGS-B", options=options)
         except BaseException:
             self._assign(before)
             raise
         self._assign(found.x.tolist())
+        self.taken, self.converged = int(found.nit), found.status == 0
         return float(found.fun)
 
 
@@ -527,9 +553,11 @@ def clip_by_norm(gradients: Tree, largest: float) -> Tree:
     """
     bound = positive("the largest norm", largest)
     numbers, rebuild = flatten(gradients, "gradients")
-    norm = am.sqrt(am.dot(numbers, numbers)) if numbers else 0.0
+    if not numbers:
+        return rebuild([])
+    norm = am.sqrt(vmap(lambda x: x * x, reduce="sum")(numbers))
     factor = am.min(1.0, bound / (norm + TO_AVOID_ZERO))
-    return rebuild([factor * x for x in numbers])
+    return rebuild(vmap(lambda x, factor: factor * x, in_axes=(0, None))(numbers, factor))
 
 
 def _like(parameters: Tree, other: Tree, what: str) -> list[Any]:

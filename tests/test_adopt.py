@@ -477,6 +477,11 @@ def test_whole_numbers_are_guarded(package: Package) -> None:
     assert [plain(adopted.f(Value(x))) for x in xs] == [geo.core.f(x) for x in xs]
     compiled = jit(value_and_grad(adopted.f))
     assert [compiled(x) for x in xs] == [value_and_grad(adopted.f)(x) for x in xs]
+    rows = jit(vmap(adopted.f))
+    for _ in range(2):
+        assert rows(np.array(xs)).tolist() == [geo.core.f(x) for x in xs]
+        assert len(rows.paths()) == len(compiled.paths()) == len({(int(x), round(x), math.floor(x)) for x in xs})
+        assert not any(path.options.accurate for path in rows.paths())  # other numbers are no rounding differences
     for x in (math.nan, math.inf):
         for function in (lambda x: adopted.f(Value(x)), adopted.f, geo.core.f, compiled):
             with pytest.raises((ValueError, OverflowError), match="cannot convert float"):

@@ -332,3 +332,27 @@ def test_show_rounds_as_javascript_does():
     assert ["1235", "−0.0625", "1e−5", "1.234e4", "0", "nan"] == [
         show(x) for x in (1234.5, -0.0625, 1e-5, 12344.0, 0.0, math.nan)
     ]
+
+
+def test_observations_have_names_of_their_own():
+    """A neuron in two observations is two nodes: their δ have two names, and a formula multiplies no wrong pair."""
+    w = Value(0.5, label="w")
+    hidden = [(w * x).tanh() for x in (1.0, -2.0)]
+    for h in hidden:
+        h.label = "h"
+    loss = hidden[0] * hidden[1] + 3.0 * hidden[0]
+    explained = explain(loss, w)
+    text = str(explained)
+    deltas = dict(re.findall(r"δ\((h⁽.⁾)\) = .* = (\S+)$", text, re.MULTILINE))
+    assert {"h⁽⁰⁾", "h⁽¹⁾"} == set(deltas)
+    assert [show(hidden[1].data + 3.0), show(hidden[0].data)] == [deltas["h⁽⁰⁾"], deltas["h⁽¹⁾"]]
+    assert "h²" not in text
+    assert text.endswith("observation 0, observation 1, …")
+    assert "h^{(0)}" in explained.latex()
+    assert explained.agrees
+
+
+def test_names_stay_plain_where_they_are_unique():
+    """One observation: no numbers, and no line about them."""
+    x = Value(0.5, label="x")
+    assert "⁽" not in str(explain(x.tanh() * x, x))

@@ -47,7 +47,8 @@ def core_modules():
 
 def third_party_imports(folder):
     """Return the top-level names of third-party libraries that the code in a folder imports."""
-    scripts = [path for each in ("tests", "benchmarks", "notebooks") for path in (ROOT / each).rglob("*.py")]
+    folders = ("tests", "benchmarks", "notebooks", "tools", "docs/extensions", "docs/playground")
+    scripts = [path for each in folders for path in (ROOT / each).rglob("*.py")]
     scripts += (ROOT / "tests").rglob("*.c")  # a test builds them
     own = {*PACKAGES, "net", *(path.stem for path in scripts)}  # tests/net is a package
     names = set()
@@ -69,7 +70,7 @@ def run_python(*arguments):
 
 def test_all_brings_every_extra_for_users():
     """`pip install .[all]` installs the dependencies of every feature."""
-    for_users = EXTRAS.keys() - {"all", "dev", "test"}
+    for_users = EXTRAS.keys() - {"all", "dev", "docs", "test"}
     assert {"jit", "nn", "special", "testing", "view"} == for_users
     assert set().union(*map(distributions, for_users)) == distributions("all")
 
@@ -145,6 +146,19 @@ def test_sdist_and_wheel_hold_the_packages_and_nothing_else(tmp_path):
         assert {"autograd/_value", "autograd/compiler/run/_call"} == {name.partition(".")[0] for name in built}
     assert expected == {name for name in in_wheel - built if ".dist-info/" not in name}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
+
+    distributions = [str(path) for path in (tmp_path / "dist").iterdir()]
+    assert run_python("-m", "twine", "check", "--strict", *distributions).count("PASSED") == 2
+    installed = tmp_path / "installed"
+    pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(installed)]
+    run_python(*pip, str(wheel))
+    program = (
+        f"import sys; sys.path.insert(0, {str(installed)!r})\n"
+        "import autograd, nn\n"
+        "x = autograd.Value(3.0, label='x'); y = x * x; y.backward()\n"
+        "print(autograd.__file__, x.grad, autograd.view.explain(y, x))"
+    )
+    assert run_python("-I", "-S", "-c", program).startswith(f"{installed / 'autograd' / '__init__.py'} 6.0 ∂v1/∂x = 6,")
 
 
 @pytest.mark.parametrize("compiler", [None, "/no/compiler/here"])

@@ -27,9 +27,16 @@ def test_tour_trains_checks_and_draws(tmp_path):
     assert digits >= 90
     assert "finite differences, on three points: it is" in tour.stdout
     assert "100%" in tour.stderr  # the progress bar
-    pictures = [Path(path) for path in re.findall(r"^Picture: (.*)$", tour.stdout, re.MULTILINE)]
-    assert ["expression.png", "neurons.png", "moons.png", "digits.png"] == [path.name for path in pictures]
-    assert [b"\x89PNG"] * 4 == [path.read_bytes()[:4] for path in pictures]
+    assert "∂y/∂w = " in tour.stdout
+    assert "1.414214, 0.353553" in tour.stdout
+    written = [Path(path) for path in re.findall(r"^Written: (.*)$", tour.stdout, re.MULTILINE)]
+    page, program = "flow.html", "program.txt"
+    assert ["expression.png", "neurons.png", page, program, "moons.png", "digits.png"] == [
+        path.name for path in written
+    ]
+    assert [b"\x89PNG"] * 4 == [path.read_bytes()[:4] for path in written if path.suffix == ".png"]
+    assert "gradient-flow-data" in written[2].read_text(encoding="utf-8")
+    assert "guard" in written[3].read_text(encoding="utf-8")
     assert str((tmp_path / "new" / "folder").resolve()) in tour.stdout.splitlines()[-1]
 
 
@@ -47,3 +54,11 @@ def test_unusable_folder_is_named(tmp_path):
     tour = run("--output", tmp_path / "taken" / "below")
     assert 2 == tour.returncode
     assert re.search(r"taken/below' cannot be made: .*--output", tour.stderr)
+
+
+@pytest.mark.parametrize(("option", "shown"), [("--help", "--output"), ("--version", "scalar-autograd 0.1.0 (")])
+def test_help_and_version_need_no_library(option, shown):
+    """They are there on an installation without extras, and end without an error."""
+    asked = run(option, before="import sys; sys.modules['sklearn'] = sys.modules['llvmlite'] = None")
+    assert (0, "") == (asked.returncode, asked.stderr)
+    assert shown in asked.stdout

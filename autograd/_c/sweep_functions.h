@@ -71,16 +71,31 @@ static PyObject *call_from(From from, Native *self, PyObject *const *args, Py_ss
     return result;
 }
 
+/* Whether nothing is recorded now: then Python says whether there is a graph to go through. -1 for an error. */
+static int no_recording(void)
+{
+    PyObject *mode;
+    if (PyContextVar_Get(mode_variable, NULL, &mode) < 0)
+        return -1;
+    int recording = mode == Py_None ? 1 : is_set(mode, "recording");
+    Py_DECREF(mode);
+    return recording < 0 ? -1 : !recording;
+}
+
 static PyObject *native_backward(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return call_from(backward_from, self, args, count, names);
+    int refused = no_recording();
+    return refused < 0 ? NULL : refused ? NOT_MINE : call_from(backward_from, self, args, count, names);
 }
 
 /* `Value.backward`, which takes its seed as a number. */
 static PyObject *native_backward_method(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     double seed = 1.0;
-    if (names || capturing() || count < 1 || count > 2 || !is_value(args[0]) || (count == 2 && take(args[1], &seed) != 0))
+    int refused = no_recording();
+    if (refused < 0)
+        return NULL;
+    if (refused || names || capturing() || count < 1 || count > 2 || !is_value(args[0]) || (count == 2 && take(args[1], &seed) != 0))
         return NOT_MINE;
     return backward_from(args, &seed, 1);
 }

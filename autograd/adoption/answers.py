@@ -146,10 +146,14 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     """`function(...)`, where it may be `float`, `int`, `str`, `type`, `repr` or `complex`."""
     if function is complex:
         return _complex(*arguments, **options)
-    if len(arguments) == 1 and isinstance(arguments[0], Value) and not options:
-        for kind, answer in OF_VALUES.items():
-            if function is kind:
-                return answer(arguments[0])
+    if len(arguments) == 1 and not options:
+        x = arguments[0]
+        if getattr(x, "ndim", None) == 0 and x.dtype.hasobject and function in (float, int):
+            x = x.item()  # of `numpy.where` and the like
+        if isinstance(x, Value):
+            for kind, answer in OF_VALUES.items():
+                if function is kind:
+                    return answer(x)
     return function(*arguments, **options)
 
 

@@ -6,6 +6,7 @@ import ast
 import builtins
 import importlib.util
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -143,7 +144,9 @@ def compiled(spec: ModuleSpec) -> Any:
             name=spec.name,
         )
     file = spec.origin or f"<{spec.name}>"
-    return compile(rewritten(ast.parse(source, file)), file, "exec", dont_inherit=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of old escapes: the package's own matter
+        return compile(rewritten(ast.parse(source, file)), file, "exec", dont_inherit=True)
 
 
 def _is_below(name: str, packages: Iterable[str]) -> bool:

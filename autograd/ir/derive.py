@@ -233,8 +233,8 @@ class Sweep:
         if value in self.memories:
             covered = self.memories[value].covered
             covered.broken |= message in self.builder.gaps
-            kind = Used if covered.assumed else Window
-            found = self.builder.emit("add_at", (self.memory(value), message, *indices), kind(*window))
+            added_to = Used(*window) if covered.assumed else Window(*window)
+            found = self.builder.emit("add_at", (self.memory(value), message, *indices), added_to)
             self.memories[value].current = found
             return
         total = self.arrays.setdefault(value, Total())
@@ -915,7 +915,7 @@ def _tangent_body(
     roles = [(made.carry, range(*ends[:2])), (made.accumulator, range(*ends[1:]))]
     body.inputs += [made.carry(operands[k - 1]) for k in range(*ends[:2])]
     for k in range(*ends[1:]):  # what the primal adds up is not computed twice: its accumulator is taken over
-        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))
+        body.inputs.append(inner.emit("zeros", (), loop.body.inputs[k].shape))  # type: ignore[union-attr]
     for add, numbers in roles:
         for k in numbers:
             if k in active:

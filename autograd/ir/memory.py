@@ -76,7 +76,7 @@ def split(loop: Loop, numbers: Sequence[int]) -> Loop:
                 final[at] = numbers.index(data - first)
             data = data if data < first else data + count
         elif (before := continued(body.code, at)) in final:
-            final[at] = final[before]  # type: ignore[index]
+            final[at] = final[before]
         added = written(op, operands, data)
         new = [place[o] if k in added or op == "item" else final.get(o, place[o]) for k, o in enumerate(operands)]
         if op == "loop" and (inner := [k for k in memories(data) if operands[data.shared + k] in final]):

@@ -19,7 +19,7 @@ from typing import Any
 
 from autograd.ir.roll import COUNT, SHIFT, Rolled, Shape, Vector, width_of
 
-SMALLEST = 24  # statements in all steps of a loop; a smaller one is written out
+SMALLEST = 16  # statements in all steps of a loop; a smaller one is written out
 
 
 @dataclass(eq=False, slots=True)
@@ -219,7 +219,7 @@ class Carried:
 
 @dataclass(eq=False, slots=True)
 class Stacked:
-    """An element of the values that a loop has kept, at a depth: the place in their array, by counters from there on."""
+    """An element of the values that a loop has kept, at a depth, and its place in their array."""
 
     leaf: Leaf
     depth: int
@@ -302,7 +302,7 @@ class Places:
     def locate(self, position: int) -> tuple[Leaf, list[int]]:
         """The statement at a position of the trace, and the counters there."""
         leaf = self.owner[position]
-        counters = []
+        counters: list[int] = []
         for nest in leaf.path:
             counters.append(
                 (position - nest.start - sum([i * n.step for i, n in zip(counters, leaf.path)])) // nest.step

@@ -10,16 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, product
 from typing import Any, NamedTuple
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Program, Used, Window, types_of, whole
+from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Loop, Program, Used, Window, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import Affine, Carried, Direct, Group, Leaf, Nest, Places, Read, Stacked, Statement, leaves, tree
-from autograd.ir.roll import is_loop, roll
 from autograd.ir.rewrite import with_bodies
+from autograd.ir.roll import is_loop, roll
 from autograd.ir.simplify import number_values
 from autograd.rules import TABLE
 
-FEWEST = 1500  # statements that are rolled; shorter code compiles fast and runs best as it is
+FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
+FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 ROLLABLE = frozenset({*TABLE, "select", "custom", "stop", "<", "<=", ">", ">=", "==", "!=", *LOGIC}) - {"pos"}
 EXACT = frozenset({"pow"})  # operations whose constants are part of their shape: x**2 is no x**y
 # Where an operand comes from, if not from the code that is rolled
@@ -37,7 +39,9 @@ class Kind(NamedTuple):
 
 def rolled(program: Program) -> Program:
     """A program, and the bodies of its loops, with loops in place of flat code."""
-    program = with_bodies(program, rolled)
+    loops = [data for op, _, data in program.code if op == "loop"]
+    added_up = {id(loop.body) for loop in loops if _mostly_adds_up(loop)}
+    program = with_bodies(program, lambda body: rolled(body) if id(body) not in added_up else body)
     if len(program.code) < FEWEST:
         return program
     builder = Builder((number_values,))
@@ -47,7 +51,12 @@ def rolled(program: Program) -> Program:
     return builder.program(program.outputs)
 
 
-def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int]) -> None:
+def _mostly_adds_up(loop: Loop) -> bool:
+    """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
+    return loop.is_map() and loop.kinds.count("sum") > SUMS * len(loop.body.code)
+
+
+def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
     """Append loops that compute values from flat code, and note where those that are wanted are now.
 
     Parameters
@@ -58,11 +67,14 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int]) -> 
         The code that may be rolled.
     wanted : iterable of int
         The values that are used later.
+    fewest : int, optional
+        Code of fewer statements stays as it is.
     """
+    fewest = FEWEST if fewest is None else fewest
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = {g.value: g for g in builder.guards if first <= g.value < end}
     positions = _statements(builder, first, [*wanted, *guards])
-    if positions is None or len(positions) < FEWEST:
+    if positions is None or len(positions) < fewest:
         return
     trace = _Trace(builder, positions, guards)
     found = roll(trace.shapes, trace.vectors)
@@ -397,7 +409,7 @@ class _Writer:
         handed: list[Leaf] = list(nest.carries)
         finals = [leaf for leaf in nest.finals if leaf not in nest.carries]
         if nest.carries or nest.writes:  # its steps run in turn anyway
-            for leaf in finals:
+            for _ in finals:
                 made.carry(level.builder.constant(0.0))
             handed += finals
             finals = []

@@ -55,6 +55,13 @@ def custom_gradient(
         raise TypeError("custom_gradient takes one callable derivative for each operand")
 
     def decorate(function: Callable[..., float]) -> Rule:
+        if not callable(function):
+            name = getattr(derivatives[0], "__name__", "function")
+            raise TypeError(
+                f"custom_gradient was given {name} as a derivative, and then {function!r:.80} in place of a function: "
+                "it does not work bare, it takes the derivatives: @custom_gradient(lambda x, y: derivative), "
+                "with one for each operand, then the function"
+            )
         return Rule(
             name=function.__name__,
             symbol=symbol or function.__name__,

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, overload
 
-from autograd.transforms.origin import Function, set_origin
+from autograd.transforms.origin import Function, P, R, check_function, set_origin
 from autograd.transforms.run import Argnums, Run
 from autograd.tree import flatten, is_array, make_array
 from autograd.value import Value
 
 
+# For a type checker, the parameters stay and the value is known. The gradient, in the shape of an argument, is `Any`:
+# with a type variable for the first parameter, pyright would refuse `grad(lambda x: x**2)`.
+@overload
+def value_and_grad(function: Callable[P, R], argnums: int = 0, has_aux: bool = False) -> Callable[P, tuple[R, Any]]: ...
+@overload
+def value_and_grad(
+    function: Callable[P, R], argnums: Sequence[int], has_aux: bool = False
+) -> Callable[P, tuple[R, tuple[Any, ...]]]: ...
 def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns the value of `function` and its gradient.
 
@@ -43,6 +52,7 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
     >>> value_and_grad(lambda x: x[0] * x[1] ** 2)([3.0, 2.0])
     (12.0, [4.0, 12.0])
     """
+    check_function("value_and_grad", function)
 
     @functools.wraps(function)
     def value_and_gradient(*args: Any, **options: Any) -> Any:
@@ -57,6 +67,16 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
     return value_and_gradient
 
 
+@overload
+def grad(function: Callable[P, Any], argnums: int = 0, has_aux: Literal[False] = False) -> Callable[P, Any]: ...
+@overload
+def grad(
+    function: Callable[P, Any], argnums: Sequence[int], has_aux: Literal[False] = False
+) -> Callable[P, tuple[Any, ...]]: ...
+@overload
+def grad(
+    function: Callable[P, tuple[Any, R]], argnums: Argnums = 0, *, has_aux: Literal[True]
+) -> Callable[P, tuple[Any, R]]: ...
 def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns the gradient of `function`; parameters and errors as for `value_and_grad`.
 
@@ -71,7 +91,8 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
     >>> grad(lambda p: p["a"] * am.exp(p["b"]))({"a": 3.0, "b": 0.0})
     {'a': 1.0, 'b': 3.0}
     """
-    both = value_and_grad(function, argnums, has_aux)
+    check_function("grad", function)
+    both: Function = value_and_grad(function, argnums, has_aux)
 
     @functools.wraps(function)
     def gradient(*args: Any, **options: Any) -> Any:
@@ -82,7 +103,9 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
     return gradient
 
 
-def jacobian(function: Function, argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto") -> Function:
+def jacobian(
+    function: Callable[P, Any], argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto"
+) -> Callable[P, Any]:
     """A function that returns all first derivatives of `function`, whose result may be any tree of numbers.
 
     Parameters
@@ -115,6 +138,7 @@ def jacobian(function: Function, argnums: Argnums = 0, mode: Literal["auto", "re
     """
     if mode not in ("auto", "rev", "fwd"):
         raise ValueError(f"mode must be 'auto', 'rev' or 'fwd', not {mode!r}")
+    check_function("jacobian", function)
 
     @functools.wraps(function)
     def all_derivatives(*args: Any, **options: Any) -> Any:
@@ -153,7 +177,7 @@ def _blocks(rows: list[list[Any]], run: Run) -> Any:
     return rebuild_result(blocks)
 
 
-def hessian(function: Function, argnums: Argnums = 0) -> Function:
+def hessian(function: Callable[P, Any], argnums: Argnums = 0) -> Callable[P, Any]:
     """A function that returns all second derivatives of `function`: the Jacobian of its gradient.
 
     Parameters and errors are those of `value_and_grad`. For an ndarray argument of shape ``(n,)`` the result is
@@ -165,4 +189,5 @@ def hessian(function: Function, argnums: Argnums = 0) -> Function:
     >>> hessian(lambda x: x[0] ** 2 * x[1])([3.0, 5.0])
     [[10.0, 6.0], [6.0, 0.0]]
     """
+    check_function("hessian", function)
     return jacobian(grad(function, argnums), argnums)

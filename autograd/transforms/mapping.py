@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, overload
 
 from autograd.eager import active_recorder
-from autograd.transforms.origin import Function, set_origin
+from autograd.transforms.origin import Function, R, check_function, set_origin
 
 
+# The mapped function takes rows where the function takes one, so for a type checker its parameters have other types.
+@overload
+def vmap(
+    function: Function, in_axes: int | Sequence[int | None] | None = 0, reduce: None = None
+) -> Callable[..., Any]: ...
+@overload
+def vmap(
+    function: Callable[..., R], in_axes: int | Sequence[int | None] | None = 0, *, reduce: Literal["sum", "mean"]
+) -> Callable[..., R]: ...
+@overload
+def vmap(
+    function: Callable[..., R], in_axes: int | Sequence[int | None] | None, reduce: Literal["sum", "mean"]
+) -> Callable[..., R]: ...
 def vmap(
     function: Function,
     in_axes: int | Sequence[int | None] | None = 0,
@@ -53,6 +66,7 @@ def vmap(
     """
     if reduce not in (None, "sum", "mean"):
         raise ValueError(f"reduce must be None, 'sum' or 'mean', not {reduce!r}")
+    check_function("vmap", function)
     for axis in in_axes if isinstance(in_axes, Sequence) else (in_axes,):
         if isinstance(axis, bool) or not isinstance(axis, int | None):
             raise TypeError(
@@ -75,7 +89,7 @@ def vmap(
 
 
 def scan(
-    function: Function, initial: Any, xs: Any = None, length: int | None = None, reverse: bool = False
+    function: Callable[[Any, Any], Any], initial: Any, xs: Any = None, length: int | None = None, reverse: bool = False
 ) -> tuple[Any, Any]:
     """A loop whose steps hand something to the next: ``carry, y = function(carry, x)`` for each row of `xs`.
 
@@ -122,6 +136,7 @@ def scan(
     >>> round(savings(0.1), 9), round(grad(savings)(0.1), 9)
     (331.0, 320.0)
     """
+    check_function("scan", function)
     steps = None if length is None else _checked(length)
     return active_recorder().loop(function, initial, xs, steps, reverse)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from weakref import ref
 
 Function = Callable[..., Any]
+P = ParamSpec("P")  # the parameters of a function
+R = TypeVar("R")  # the type of its result
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,28 @@ class Origin:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()  # a pickle that takes functions apart (cloudpickle) makes others, with no origin
+
+
+def check_function(transform: str, function: Any) -> None:
+    """Raise unless a transform was given a function.
+
+    Raises
+    ------
+    TypeError
+        With what to write instead, for a Value and for anything else.
+    """
+    if callable(function):
+        return
+    if hasattr(function, "operands"):
+        raise TypeError(
+            f"{transform} takes a function, not {function!r:.80}, which is computed already. Either call .backward() "
+            "on this Value, and read .grad of those it was computed from; or write the computation as a function f, "
+            f"for {transform}(f)"
+        )
+    raise TypeError(
+        f"{transform} takes a function, not {function!r:.80} of type {type(function).__name__}: "
+        "pass the function itself, not its result"
+    )
 
 
 def set_origin(result: Any, transform: str, function: Function, *parameters: Any) -> None:

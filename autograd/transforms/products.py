@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.transforms.gradients import grad
-from autograd.transforms.origin import Function
+from autograd.transforms.origin import Function, check_function
 from autograd.transforms.run import Run
 from autograd.tree import flatten, leaves_like
 from autograd.value import Value
@@ -43,6 +43,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> jvp(lambda x, y: x * y, (2.0, 3.0), (1.0, 10.0))
     (6.0, 23.0)
     """
+    check_function("jvp", function)
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, Sequence):
             raise TypeError(f"{what} must be a tuple with an entry for each argument, not {given!r:.80}")
@@ -74,6 +75,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     >>> value, pullback([1.0, 10.0])
     ([6.0, 2.0], (13.0, 2.0))
     """
+    check_function("vjp", function)
     run = Run(function, primals, tuple(range(len(primals))))
     outputs, rebuild = flatten(run.result, f"the result of {run.name}")
     shape, sweeps = rebuild(outputs), run.sweeps(outputs)  # the caller may change the result
@@ -101,7 +103,8 @@ def hvp(function: Function) -> Function:
     >>> hvp(lambda x: x[0] ** 2 * x[1])([3.0, 5.0], [1.0, 0.0])
     [10.0, 6.0]
     """
-    gradient = grad(function)
+    check_function("hvp", function)
+    gradient: Function = grad(function)
 
     @functools.wraps(function)
     def product(x: Any, v: Any, *args: Any, **options: Any) -> Any:

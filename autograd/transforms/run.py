@@ -76,6 +76,8 @@ class Run:
     def scalar(self) -> Value | float:
         """The result, which must be one number."""
         result = self.result
+        if result is None:
+            raise TypeError(f"{self.name} returned None, and a gradient is that of a number: does it lack a `return`?")
         if is_array(result) and result.size == 1:
             result = result.item()
         leaves, _ = flatten(result, f"the result of {self.name}")

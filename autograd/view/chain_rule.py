@@ -13,7 +13,17 @@ from typing import Any
 
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
-from autograd.view.symbols import Style, Symbol, add, latex_name, latex_number, local_derivatives, multiply, show
+from autograd.view.symbols import (
+    Style,
+    Symbol,
+    add,
+    latex_name,
+    latex_number,
+    local_derivatives,
+    multiply,
+    name_of_copy,
+    show,
+)
 
 INLINE = 24  # characters: up to this length, a formula replaces the name of a node without a label
 LARGEST_LIST = 40  # δ that are listed
@@ -173,6 +183,8 @@ class Explanation:
             lines.append(f"    … and {_count(self.left_out, 'more ')}, together {show(self.remainder)}")
         lines += ["", self.proof, "", "By layers, from the output back:", ""]
         lines += [f"    {line}" for line in self._delta_lines("text")]
+        if self._names.copies:
+            lines += ["", "⁽⁰⁾, ⁽¹⁾, … tell nodes with the same label apart: observation 0, observation 1, …"]
         return "\n".join(lines)
 
     def latex(self) -> str:
@@ -258,15 +270,26 @@ class _Quoted(Symbol):
 
 
 class _Names:
-    """What the nodes of a graph are called in formulas: their label, a short formula, or a number."""
+    """What the nodes of a graph are called in formulas: their label, a short formula, or a number.
+
+    Nodes with the same label are told apart by a number: the same neuron is evaluated once in each observation.
+    """
 
     def __init__(self, order: Sequence[Value]) -> None:
-        self._numbers = {node: index for index, node in enumerate(order)}
+        alike: dict[str, list[Value]] = {}
+        for node in order:
+            if node.label:
+                alike.setdefault(node.label, []).append(node)
+        self._names = {node: node.label or f"v{index}" for index, node in enumerate(order)}
+        for label, nodes in alike.items():
+            if len(nodes) > 1:
+                self._names |= {node: name_of_copy(label, number) for number, node in enumerate(nodes)}
+        self.copies = any(len(nodes) > 1 for nodes in alike.values())
         self._symbols: dict[Value, Symbol] = {}
 
     def text(self, node: Value) -> str:
         """The name in plain text."""
-        return node.label or f"v{self._numbers[node]}"
+        return self._names[node]
 
     def latex(self, node: Value) -> str:
         """The name in LaTeX."""

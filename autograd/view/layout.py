@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,8 @@ COMPLETE = 600  # nodes: of a larger graph there is no view of all nodes
 CROWDED = 120  # boxes: a larger view that still folds something is left out
 ROOM_FOR_MESSAGES = 90  # arrows: in a larger view they have no room for numbers …
 DENSE = 1.8  # … nor in one with more arrows than this per box
+ORDERED = 200  # boxes: in a larger view Graphviz alone decides on the order from top to bottom
+_NUMBERED = re.compile(r"(.*?)(\d+|[₀-₉]+)\]?", re.DOTALL)  # neurons[3], w[1], x2, x₂
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +211,10 @@ def box_size(name: str, symbol: str) -> tuple[float, float]:
 def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
     """Views with the positions of everything in them.
 
-    Views with the same DOT source share a layout, as the neurons of a layer do.
+    Views with the same DOT source and the same order share a layout, as the neurons of a layer do.
     """
     layouts: list[Json] = []
-    numbers: dict[str, int] = {}
+    numbers: dict[tuple[str, str], int] = {}
     laid_out = []
     for view in views:
         found = arrows(tree, view)
@@ -219,24 +223,102 @@ def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
             for kind, i in view.boxes
         ]
         source = _dot_source(tree, view, found, sizes)
-        if source not in numbers:
-            numbers[source] = len(layouts)
+        rows = _rows(tree, view, names) if len(view.boxes) <= ORDERED else []
+        key = source, str([[view.boxes.index(e) if e in view.boxes else e for e in row] for row in rows])
+        if key not in numbers:
+            numbers[key] = len(layouts)
             places = _places(json.loads(run_dot(source, "json0")), len(sizes), len(found))
             layouts.append({"sizes": sizes, "arrows": found, **places})
+            _put_in_order(tree, view, rows, layouts[-1])
         laid_out.append(
             {
                 "name": view.name,
                 "group": view.group,
                 "boxes": [i if k == "node" else -1 - i for k, i in view.boxes],
                 "frames": view.opened,
-                "layout": numbers[source],
+                "layout": numbers[key],
             }
         )
     return {"views": laid_out, "layouts": layouts}
 
 
+def _rows(tree: Tree, view: View, names: Sequence[str]) -> list[list[Entity]]:
+    """Boxes and frames that belong together and have numbers, in their order: neurons, weights, inputs."""
+    rows: dict[Any, list[tuple[int, Entity]]] = defaultdict(list)
+    frames: list[Entity] = [("group", frame) for frame in view.opened]
+    for kind, index in [*view.boxes, *frames]:
+        if kind == "group":
+            parent, name = tree.groups[index]["parent"], tree.groups[index]["name"]
+        elif tree.symbols[index]:
+            continue
+        else:
+            parent, name = tree.group_of[index], names[index]
+        if match := _NUMBERED.fullmatch(name):
+            rows[kind, parent, match[1]].append((int(match[2]), (kind, index)))
+    return [[entity for _, entity in sorted(row)] for row in rows.values() if len(row) > 1]
+
+
+def _put_in_order(tree: Tree, view: View, rows: Sequence[Sequence[Entity]], layout: Json) -> None:
+    """Let what has numbers change places, so that 0 lies above 1 above 2, wherever places are alike.
+
+    Graphviz has no way to ask for that which also holds within frames. Arrows whose ends moved by different
+    amounts are drawn anew.
+    """
+    centres, sizes, places = layout["centres"], layout["sizes"], layout["places"]
+    box_at = {entity: i for i, entity in enumerate(view.boxes)}
+    frame_at = {group: i for i, group in enumerate(view.opened)}
+    rise = [0.0] * len(view.boxes)
+    for row in rows:
+        spots: dict[Any, list[tuple[float, Entity]]] = defaultdict(list)
+        for entity in row:  # places in one column and of one size
+            if entity in box_at:
+                (x, y), (w, h) = centres[box_at[entity]], sizes[box_at[entity]]
+            else:
+                x, y, w, h = places[frame_at[entity[1]]]
+            spots[round(x), round(w), round(h)].append((y, entity))
+        for column in spots.values():
+            for y, (old, entity) in zip(sorted(y for y, _ in column), column):
+                _move(tree, view, entity, y - old, layout, rise)
+    for position, (tail, head, _) in enumerate(layout["arrows"]):
+        if rise[tail] == rise[head]:
+            layout["curves"][position] = [c + rise[tail] * (i % 2) for i, c in enumerate(layout["curves"][position])]
+            if layout["spots"][position]:
+                x, y = layout["spots"][position]
+                layout["spots"][position] = (x, round(y + rise[tail], 1))
+        else:
+            layout["curves"][position], middle = _arrow(centres[tail], sizes[tail], centres[head], sizes[head])
+            layout["spots"][position] = layout["spots"][position] and middle
+
+
+def _move(tree: Tree, view: View, entity: Entity, by: float, layout: Json, rise: list[float]) -> None:
+    """Move a box, or a frame with all that is in it, down."""
+    if not by:
+        return
+    for i, box in enumerate(view.boxes):
+        if entity in tree.ancestors(box):
+            x, y = layout["centres"][i]
+            layout["centres"][i] = (x, round(y + by, 1))
+            rise[i] = round(rise[i] + by, 1)
+    for i, frame in enumerate(view.opened):
+        if entity in tree.ancestors(("group", frame)):
+            layout["places"][i][1] = round(layout["places"][i][1] + by, 1)
+
+
+def _arrow(
+    tail: Sequence[float], tail_size: Sequence[float], head: Sequence[float], head_size: Sequence[float]
+) -> tuple[list[float], tuple[float, float]]:
+    """A curve from the right side of one box to the left side of another, and its middle."""
+    x0, y0, x1, y1 = tail[0] + tail_size[0] / 2, tail[1], head[0] - head_size[0] / 2, head[1]
+    bend = max((x1 - x0) / 2, 24.0)
+    points = [x0, y0, x0 + bend, y0, x1 - bend, y1, x1, y1]
+    return [round(c, 1) for c in points], (round((x0 + x1) / 2, 1), round((y0 + y1) / 2, 1))
+
+
 def _dot_source(
-    tree: Tree, view: View, found: Sequence[tuple[int, int, int | None]], sizes: Sequence[tuple[float, float]]
+    tree: Tree,
+    view: View,
+    found: Sequence[tuple[int, int, int | None]],
+    sizes: Sequence[tuple[float, float]],
 ) -> str:
     large = len(found) > 1500
     labelled = len(found) <= ROOM_FOR_MESSAGES and len(found) <= DENSE * len(sizes)

@@ -42,6 +42,7 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
         - ``messages``: columns ``node, slot, message, total`` in the order in which they are sent;
         - ``adjoints``: per node, None where no message arrived;
         - ``groups``, and per outermost one ``layers``;
+        - ``unknown``: the nodes whose primitive is not in the table, which the viewer cannot compute by itself;
         - ``trouble``: the first node and the first message that are not finite;
         - ``checks``: per node the finite difference, and whether it agrees.
 
@@ -94,6 +95,9 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
         },
         "adjoints": adjoints,
         "groups": [_group(group) for group in groups],
+        "unknown": [
+            i for i, node in enumerate(nodes) if node.op is not None and TABLE.get(node.op.name) is not node.op
+        ],
         "layers": _layers(nodes, groups, inside, adjoints),
         "trouble": _trouble(nodes, sent),
         "checks": _checks(nodes, adjoints) if check else None,

@@ -21,6 +21,20 @@ SUM, PRODUCT, POWER, ATOM = range(4)  # precedence
 ELIDE_ABOVE = 8  # terms, factors or arguments: longer lists are shortened
 FOUR_DIGITS = Context(prec=4, rounding=ROUND_HALF_UP)  # JavaScript rounds in the same way, so both print the same
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_COPY = re.compile("(.+)⁽([⁰¹²³⁴⁵⁶⁷⁸⁹]+)⁾", re.DOTALL)
+
+
+def name_of_copy(label: str, number: int) -> str:
+    """The name of one of several nodes with the same label: of the neuron in observation 0, of that in observation 1.
+
+    Examples
+    --------
+    >>> from autograd.view.symbols import latex_name, name_of_copy
+    >>> name_of_copy("h1", 0), latex_name(name_of_copy("h1", 12))
+    ('h1⁽⁰⁾', 'h_{1}^{(12)}')
+    """
+    return f"{label}⁽{str(number).translate(SUPERSCRIPTS)}⁾"
 
 
 def show(number: float) -> str:
@@ -63,6 +77,8 @@ def latex_name(label: str) -> str:
     >>> print(latex_name("w21"), latex_name("out_d1"), latex_name("layers[0].w[1]"))
     w_{21} \mathrm{out}_{d1} \mathrm{layers[0].w[1]}
     """
+    if copy := _COPY.fullmatch(label):
+        return f"{latex_name(copy[1])}^{{({copy[2].translate(DIGITS)})}}"
     match = _NAME.fullmatch(label)
     if not match:
         return rf"\mathrm{{{_escaped(label)}}}"

@@ -7,10 +7,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from autograd.ieee import to_float
 from autograd.value import Value
 from autograd.view.layout import Tree, lay_out, list_views, short_name
 from autograd.view.names import named_parameters
 from autograd.view.page import Json, frame, page, script, still, style, to_json
+from autograd.view.recompute import with_changes
 from autograd.view.record import record
 
 LARGEST_UNFOLDED = 6_000  # nodes that are laid out one by one when that is asked for
@@ -22,6 +24,9 @@ class Flow:
     A notebook shows it; `save` writes a page that opens in any browser. The sweep is recorded once, here. The viewer
     moves through the record: forward, with the numbers in every formula, then backward, message by message, with the
     running sum at every node and the messages that are still to come.
+
+    Under "What if" a reader gives leaves other numbers, or takes gradient steps, and sees how everything changes. The
+    viewer computes this by itself, in a saved page too; `widget` asks Python.
 
     Parameters
     ----------
@@ -69,6 +74,7 @@ class Flow:
     def __init__(
         self, value: Value, *, check: bool = False, unfold: bool | None = None, title: str | None = None
     ) -> None:
+        self._value = value
         self._payload = _payload(record(value, check=check), unfold, title)
 
     @property
@@ -76,6 +82,11 @@ class Flow:
         """The recorded sweep."""
         recorded: Json = self._payload["record"]
         return recorded
+
+    @property
+    def payload(self) -> Json:
+        """All that the viewer's JavaScript takes: the record, and the layout of every view."""
+        return self._payload
 
     def html(self) -> str:
         """A self-contained page with the viewer."""
@@ -101,14 +112,37 @@ class Flow:
         return _write(path, self.html())
 
     def widget(self) -> Any:
-        """The viewer as an anywidget, for dashboards and layouts of ipywidgets.
+        """The viewer as an anywidget: leaves that the reader changes are computed again by Python.
+
+        So graphs with primitives of one's own, checkpoints and compiled functions follow too. The Values of the graph
+        do not change. The widget fits into dashboards and layouts of ipywidgets.
+
+        Returns
+        -------
+        AnyWidget
+            Its trait `changes` maps the places of changed leaves in the topological order (as text) to their numbers.
+            It may be observed, and assigned. Its trait `output` is the number that the output has with them.
 
         Raises
         ------
         ImportError
             If anywidget is not installed.
         """
-        return _widget_class()(payload=to_json(self._payload))
+        shown = _widget_class()(payload=to_json(self._payload | {"live": True}), output=self._value.data)
+        shown.observe(lambda change: self._answer(shown, change["new"]), "changes")
+        return shown
+
+    def _answer(self, shown: Any, changes: dict[str, float]) -> None:
+        """Send the numbers of the graph with these leaves; an error is shown in the viewer."""
+        answer: Json = {"changes": changes}
+        try:
+            output = with_changes(self._value, {int(leaf): to_float(x) for leaf, x in changes.items()})
+            answer["record"] = numbers_of(record(output))
+        except Exception as error:  # whatever a primitive of the user's raises
+            answer["error"] = f"{type(error).__name__}: {error}"
+        else:
+            shown.output = output.data
+        shown.numbers = to_json(answer)
 
     def __repr__(self) -> str:
         recorded = self.record
@@ -173,6 +207,11 @@ def _payload(recorded: Json, unfold: bool | None, title: str | None) -> Json:
     }
 
 
+def numbers_of(recorded: Json) -> Json:
+    """What of a record depends on the numbers."""
+    return {key: recorded[key] for key in recorded.keys() - {"nodes", "groups", "unknown"}}
+
+
 def _write(path: str | PathLike[str], text: str) -> Path:
     file = Path(path)
     file.write_text(text, encoding="utf-8")
@@ -194,6 +233,8 @@ def _widget_class() -> Any:
         _css = style()
         payload = traitlets.Unicode().tag(sync=True)
         numbers = traitlets.Unicode().tag(sync=True)
+        changes = traitlets.Dict().tag(sync=True)  # by the reader: leaf → number
+        output = traitlets.Float()
 
     return FlowWidget
 
@@ -223,8 +264,7 @@ class Watch:
         if old is not None and old["nodes"] == recorded["nodes"] and old["groups"] == recorded["groups"]:
             self._payload = {**(self._payload or {}), "record": recorded, "history": history}
             if self._shown is not None:
-                fresh = {key: recorded[key] for key in recorded.keys() - {"nodes", "groups"}}
-                self._shown.numbers = to_json({"record": fresh, "history": history})
+                self._shown.numbers = to_json({"record": numbers_of(recorded), "history": history})
             return
         self._payload = {**_payload(recorded, None, None), "history": history}
         if self._shown is not None:

@@ -32,7 +32,7 @@ FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are ful
 
 def map_rows(trace: Trace, function: Callable[..., Any], rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
     """`vmap` inside a capture: one row is captured, the others are a loop. NotImplemented: unroll it."""
-    if len(rows) < (FEWEST_ROWS if trace.parent is None else FEWEST_INNER_ROWS):
+    if len(rows) < (FEWEST_INNER_ROWS if _is_in_map(trace) else FEWEST_ROWS):
         return NotImplemented
     made = LoopBuilder(trace, child := trace.inner(), len(rows))
     parts: list[Callable[[], Any]] = []
@@ -66,6 +66,15 @@ def map_rows(trace: Trace, function: Callable[..., Any], rows: Sequence[Sequence
         return [rebuild(row) for row in rows_of(trace, items, len(rows))]
     totals = [trace.wrap(item) for item in items]
     return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
+
+
+def _is_in_map(trace: Trace) -> bool:
+    """Whether what is captured runs for rows, by which lanes are filled, rather than in the steps of a loop."""
+    while trace.parent is not None:
+        if trace.body_of is None or not trace.body_of.given["carry"]:
+            return True
+        trace = trace.parent
+    return False
 
 
 def finished(trace: Trace, made: LoopBuilder, handed: Sequence[int], outs: Sequence[tuple[int, str]]) -> int:

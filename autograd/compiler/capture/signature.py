@@ -278,7 +278,7 @@ def _shape(part: Signature) -> tuple[int, ...]:
         return ()
     shapes = {_shape(child) for child in part.parts}
     inner = shapes.pop() if len(shapes) == 1 else ()
-    return (len(part.parts), *inner) if inner and prod(inner) else ()
+    return (len(part.parts), *inner) if inner and all(inner) else ()
 
 
 def types_of_numbers(signature: Signature) -> list[Type]:

@@ -156,6 +156,8 @@ class Code(Values):
             where, size = self.pointer(self.array(value)), self.width * size_of(self.types[value])
             self.module.declarations["memset"] = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
             self.write(f"call void @llvm.memset.p0.i64(ptr {where}, i8 0, i64 {size}, i1 false)")
+        elif op == "pack" and (source := self.neighbours(operands)) is not None:
+            self.copy_memory(self.array(value), source, len(operands))
         elif op == "pack":
             for o, place in zip(operands, self.elements(self.array(value), data)):
                 self.make_room()
@@ -168,7 +170,7 @@ class Code(Values):
             else:
                 number = self._number_at(self.window(operands[0], data, operands[1:]))
             self.here.add(value)
-            self.write(f"%v{value} = fadd {self.type} {number}, {literal(-0.0, self.lanes)}")
+            self.write(f"%v{value} = freeze {self.type} {number}")  # another name
         else:
             names = [self.get(o) for o in operands]
             self.here.add(value)

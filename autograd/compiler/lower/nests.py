@@ -169,7 +169,9 @@ class Nest(Expressions):
             return pointer
         if count.lstrip("-").isdigit():
             return self.address(pointer, int(count) * stride)
-        distance = count if stride == 1 else self.temporary(f"mul nsw i64 {count}, {stride}")
+        if ("bytes", count, stride) not in self.made:
+            self.made["bytes", count, stride] = self.temporary(f"mul nsw i64 {count}, {stride}")
+        distance = self.made["bytes", count, stride]
         return self.temporary(f"getelementptr i8, ptr {pointer}, i64 {distance}")
 
     def at(self, view: View, index: Index) -> View:

@@ -13,6 +13,7 @@ from autograd.ir.block import STEPS, TRUTH, Array, Program, Window, types_of
 FREE = frozenset({"input", "constant", "item", "table", "pos"})
 
 UNROLLED = 16  # elements of an array that are copied or added without a loop
+FEWEST_NEIGHBOURS = 16  # numbers that are copied as one block of memory
 
 
 class Values(Expressions):
@@ -111,7 +112,7 @@ class Values(Expressions):
         number = self.temporary(f"load i64, ptr {self.address('%work', slot)}")
         single = self.temporary(f"uitofp i64 {number} to double")
         if self.lanes == 1:
-            return f"fadd double {single}, {literal(0.0, 1)}"
+            return f"freeze double {single}"  # another name
         return f"fadd {self.type} {self.splat(single)}, {self._steps()}"
 
     def _steps(self) -> str:
@@ -253,9 +254,7 @@ class Values(Expressions):
         source = self.array(value)
         dense = tuple([self.width * stride for stride in Array(tuple(shape)).strides()])
         if source.strides == target.strides == dense and source.wide == target.wide:
-            self.module.declarations["memcpy"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-            far, near = self.pointer(target), self.pointer(source)
-            self.write(f"call void @llvm.memcpy.p0.p0.i64(ptr {far}, ptr {near}, i64 {self.width * count}, i1 false)")
+            self.copy_memory(target, source, count)
             return
         if count > UNROLLED:
             self.by_element("copy", source, target, shape)
@@ -264,6 +263,24 @@ class Values(Expressions):
             number = self._number_at(near_place)
             align = far_place.alignment(self.width)
             self.write(f"store {self.type} {number}, ptr {self.pointer(far_place)}, align {align}")
+
+    def copy_memory(self, target: Place, source: Place, count: int) -> None:
+        """Copy numbers that lie side by side."""
+        self.module.declarations["memcpy"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+        far, near = self.pointer(target), self.pointer(source)
+        self.write(f"call void @llvm.memcpy.p0.p0.i64(ptr {far}, ptr {near}, i64 {self.width * count}, i1 false)")
+
+    def neighbours(self, values: Sequence[int]) -> Place | None:
+        """Where the first of these numbers is, if all are results of loops that lie side by side in this order."""
+        code = self.program.code
+        if len(values) < FEWEST_NEIGHBOURS or any(code[o].op != "item" for o in values):
+            return None
+        places = [self.items[code[o].operands[0]][code[o].data] for o in values]
+        first = places[0]
+        if first.wide != (self.lanes > 1):
+            return None
+        side_by_side = all(place == first.moved(k * self.width, ()) for k, place in enumerate(places))
+        return first if side_by_side else None
 
     def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
         """Copy an array to another or add it to that, in a loop."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from math import isclose
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from autograd import calls
 from autograd.calls import CallRule, Snapshot
@@ -33,7 +33,7 @@ from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.rewrite import with_numbers_only
 from autograd.modes import current_mode, inside_transform
 from autograd.sweep import topological_order
-from autograd.transforms.origin import origin_of
+from autograd.transforms.origin import P, R, check_function, origin_of
 from autograd.tree import flatten, is_array, make_array, only_floats
 from autograd.value import Value, _node
 
@@ -49,7 +49,7 @@ LARGEST_JACOBIAN = 256  # second derivatives that a gradient by Values computes 
 class Version:
     """The specializations compiled for one signature of the arguments and one state of what is read outside them."""
 
-    def __init__(self, owner: Compiled, outside: outside.Outside, state: outside.State) -> None:
+    def __init__(self, owner: Compiled[..., Any], outside: outside.Outside, state: outside.State) -> None:
         self.owner, self.outside, self.state = owner, outside, state
         self.specializations: list[Specialization] = []
         self.fast_paths: dict[tuple[Specialization, Any], Any] = {}  # the fast path of each, or None
@@ -162,16 +162,21 @@ def _trace(function: Function, arguments: Reading, given: Sequence[float], maps:
     return trace, outputs, rebuild([0.0] * len(leaves))
 
 
-class Compiled(c_build.Entry):
+class Compiled(c_build.Entry, Generic[P, R]):
     """A function that runs as machine code; `jit` returns it."""
 
-    def __init__(self, function: Function, options: Options, returns_floats: bool = False) -> None:
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **keywords: P.kwargs) -> R:
+            """Call the function: the same result as without `jit`."""
+
+    def __init__(self, function: Callable[P, R], options: Options, returns_floats: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.__name__ = getattr(function, "__name__", repr(function))
         origin = origin_of(function)
         # As in eager code: a gradient of plain numbers is plain numbers.
         self.returns_floats = returns_floats or (origin is not None and origin.transform != "vmap")
-        self.function = function
+        self.function: Function = function
         self.options = options
         self.lock = locks.Lock()
         self.outside = outside.Outsides(function, self.__name__)
@@ -253,11 +258,11 @@ class Compiled(c_build.Entry):
 
         return outside.steadily(run)
 
-    def __copy__(self) -> Compiled:
+    def __copy__(self) -> Compiled[..., Any]:
         """A copy of a compiled function is the function itself, as for any function."""
         return self
 
-    def __deepcopy__(self, memo: object) -> Compiled:
+    def __deepcopy__(self, memo: object) -> Compiled[..., Any]:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -382,7 +387,7 @@ class Compiled(c_build.Entry):
         }
 
 
-def _restore(packed: Any, options: Options, returns_floats: bool, states: Any) -> Compiled:
+def _restore(packed: Any, options: Options, returns_floats: bool, states: Any) -> Compiled[..., Any]:
     """Called by pickle: the programs come from the pickle, the machine code is made again."""
     compiled = Compiled(pickling.unpack(packed), options, returns_floats)
     lost = pickling.is_lost(packed)  # it cannot be traced again, so it has one state
@@ -401,7 +406,7 @@ def _restore(packed: Any, options: Options, returns_floats: bool, states: Any) -
 _VALUES_AMONG_ARGUMENTS = object()
 
 
-class _WithDerivatives(Compiled):
+class _WithDerivatives(Compiled[..., Any]):
     """A compiled function with the derivatives of its results by some leaves and by what it closes over.
 
     It returns the number of the capture, the result, for each number of it the row of its derivatives, and the
@@ -410,7 +415,7 @@ class _WithDerivatives(Compiled):
     have no effect on them.
     """
 
-    def __init__(self, owner: Compiled, active: tuple[int, ...]) -> None:
+    def __init__(self, owner: Compiled[..., Any], active: tuple[int, ...]) -> None:
         self.active = active
         self.name = owner.__name__
         self.closed: dict[int, list[Value]] = {}  # capture → the Values from outside that have derivatives
@@ -491,16 +496,16 @@ class _Again:
         self.results, self.rows = outputs[:results], outputs[results:]
 
     @functools.cached_property
-    def values(self) -> Compiled:
+    def values(self) -> Compiled[..., Any]:
         """A compiled function from all inputs to the results."""
         return self._compiled(self.results)
 
     @functools.cached_property
-    def derivatives(self) -> Compiled:
+    def derivatives(self) -> Compiled[..., Any]:
         """A compiled function from all inputs to the rows, one after the other."""
         return self._compiled(self.rows)
 
-    def _compiled(self, outputs: Sequence[int]) -> Compiled:
+    def _compiled(self, outputs: Sequence[int]) -> Compiled[..., Any]:
         def again(inputs: list[Any]) -> list[Any]:
             return replay(self.program, inputs, outputs)
 
@@ -568,7 +573,7 @@ class _Call:
 class _BatchCall:
     """A call of a map over rows that closes over Values: its program is captured when it is first needed."""
 
-    def __init__(self, compiled: Compiled, arguments: Any, result: Any, closed: Sequence[Value]) -> None:
+    def __init__(self, compiled: Compiled[..., Any], arguments: Any, result: Any, closed: Sequence[Value]) -> None:
         self.compiled, self.arguments, self.result, self.closed = compiled, arguments, result, closed
         self.name, self.before = compiled.__name__, [x.data for x in closed]
 
@@ -663,6 +668,30 @@ class _Compiled(CallRule):
         return _Compiled, (self.call, self.index)
 
 
+@overload
+def jit(
+    function: Callable[P, R],
+    *,
+    accurate: bool = False,
+    fast_math: bool = False,
+    max_paths: int = 64,
+    threads: int = 1,
+    quiet: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+) -> Compiled[P, R]: ...
+@overload
+def jit(
+    function: None = None,
+    *,
+    accurate: bool = False,
+    fast_math: bool = False,
+    max_paths: int = 64,
+    threads: int = 1,
+    quiet: bool = False,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 def jit(
     function: Function | None = None,
     *,
@@ -764,14 +793,9 @@ def jit(
     numbers = [static_argnums] if isinstance(static_argnums, int) else list(static_argnums)
     names = [static_argnames] if isinstance(static_argnames, str) else list(static_argnames)
     if function is None:
-        return lambda function: jit(
-            function,
-            **asdict(options),
-            static_argnums=numbers,
-            static_argnames=names,
-        )
-    if not callable(function):
-        raise TypeError(f"jit compiles a function, not {function!r:.80}")
+        given: Any = {**asdict(options), "static_argnums": numbers, "static_argnames": names}
+        return lambda function: jit(function, **given)
+    check_function("jit", function)
     if numbers or names:
         from autograd.compiler.run.static import StaticCompiled
 
@@ -779,7 +803,7 @@ def jit(
     return Compiled(function, options)
 
 
-def compile_graph(outputs: Any, inputs: Sequence[Value], **options: Any) -> Compiled:
+def compile_graph(outputs: Any, inputs: Sequence[Value], **options: Any) -> Compiled[..., Any]:
     """Compile a graph that was built node by node: a function from the numbers of `inputs` to those of `outputs`.
 
     Parameters
@@ -816,5 +840,5 @@ def compile_graph(outputs: Any, inputs: Sequence[Value], **options: Any) -> Comp
         calls.replay(order, now)
         return rebuild([now.get(y, y) for y in results])
 
-    compiled: Compiled = jit(graph, **options)
+    compiled: Compiled[..., Any] = jit(graph, **options)
     return compiled

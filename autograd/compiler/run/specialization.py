@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -85,14 +86,45 @@ def all_guards(program: Program) -> list[Guard]:
     return [*program.guards, *[guard for loop in loops(program) for guard in loop.body.guards]]
 
 
+def conditions(program: Program) -> list[tuple[int, bool]]:
+    """What the guards of a program demand: a number that stands for what each comparison compares, and its outcome."""
+    keys: list[int] = []
+    for op, operands, data in program.code:
+        kept: Any = data
+        if op == "loop":
+            kept = tuple(conditions(data.body)), data.extent
+        elif type(data) is float:
+            kept = data.hex()  # 0.0 is not -0.0, and nan is itself
+        keys.append(hash((op, *[keys[o] for o in operands], _hashable(kept))))
+    own = [(keys[guard.value], guard.expected) for guard in program.guards]
+    inner = [condition for op, _, data in program.code if op == "loop" for condition in conditions(data.body)]
+    return own + inner
+
+
+def _hashable(data: Any) -> Hashable:
+    try:
+        hash(data)
+    except TypeError:
+        return repr(data)
+    kept: Hashable = data
+    return kept
+
+
 def same_branches(program: Program, specializations: Sequence[Specialization]) -> Specialization | None:
     """The last specialization with the same guards as a program; the program was captured because none was valid.
 
     Then a comparison came out differently in machine code than at capture, which computes like eager code: the last
     digit of a function or a sum differs.
     """
-    taken = all_guards(program)
-    return next((one for one in reversed(specializations) if all_guards(one.captured) == taken), None)
+    taken = conditions(program) if specializations else []
+    return next((one for one in reversed(specializations) if one.conditions == taken), None)
+
+
+def _lines_that_differ(specializations: Sequence[Specialization]) -> set[str]:
+    """The lines of the comparisons that are not the same in all of these."""
+    common = set(specializations[0].conditions).intersection(*[one.conditions for one in specializations])
+    guards = [(guard, made) for one in specializations for guard, made in zip(all_guards(one.captured), one.conditions)]
+    return {guard.line for guard, made in guards if made not in common} or {guard.line for guard, _ in guards}
 
 
 def options_for(
@@ -109,7 +141,7 @@ def options_for(
         return replace(options, accurate=True, fast_math=False)
     if sum(one.options == options for one in specializations) < options.max_paths:
         return options
-    lines = sorted({guard.line for one in specializations for guard in one.captured_guards})
+    lines = sorted(_lines_that_differ(specializations))
     raise TooManyPathsError(
         f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
         "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
@@ -243,6 +275,11 @@ class Specialization:
     def _lowered(self, unrolled: Program) -> Module:
         return lower(unrolled, llvm.machine(self.options.accurate, self.options.fast_math))
 
+    @functools.cached_property
+    def conditions(self) -> list[tuple[int, bool]]:
+        """What the guards of the captured program demand."""
+        return conditions(self.captured)
+
     def frame(self) -> Frame:
         """Buffers for a call, from the pool if it has any."""
         try:
@@ -280,8 +317,8 @@ class Specialization:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("code", "function", "pool", "program", "rebuild"):
-            state.pop(name)
+        for name in ("code", "conditions", "function", "pool", "program", "rebuild"):
+            state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ KINDS = (str, bytes, bool, int, float, complex, type(None), Enum, np.generic)  #
 INSIDE = (tuple, frozenset)  # or one of these, with such in it
 
 
-class StaticCompiled(Compiled):
+class StaticCompiled(Compiled[..., Any]):
     """A compiled function for each combination of its static arguments; `jit` returns it."""
 
     def __init__(
@@ -33,7 +33,7 @@ class StaticCompiled(Compiled):
     ) -> None:
         super().__init__(function, options, returns_floats)
         self.argnums, self.argnames = _placed(function, argnums, argnames)
-        self.fixed: dict[Hashable, Compiled] = {}
+        self.fixed: dict[Hashable, Compiled[..., Any]] = {}
 
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The result of the function that is compiled for these static arguments."""
@@ -47,7 +47,7 @@ class StaticCompiled(Compiled):
 
     def _split(
         self, args: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> tuple[Compiled, tuple[Any, ...], dict[str, Any]]:
+    ) -> tuple[Compiled[..., Any], tuple[Any, ...], dict[str, Any]]:
         """The function for these static arguments, and the others."""
         count = len(args)
         positions = {i % count: args[i] for i in self.argnums if -count <= i < count}
@@ -99,7 +99,7 @@ def _restore(
     argnums: Sequence[int],
     argnames: Sequence[str],
     returns_floats: bool,
-    fixed: list[tuple[Hashable, Compiled]],
+    fixed: list[tuple[Hashable, Compiled[..., Any]]],
 ) -> StaticCompiled:
     """Called by pickle."""
     function = pickling.unpack(packed)

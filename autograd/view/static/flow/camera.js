@@ -3,6 +3,8 @@
 import { wantsStillness } from "./dom.js";
 import { clamp } from "./geometry.js";
 
+const SMALLEST = 0.3; // the scale down to which boxes can be read
+
 /** Pixels that stay free around what is brought into sight. */
 const edge = (width) => Math.min(36, width / 20);
 
@@ -27,17 +29,19 @@ export class Camera {
     return { x: left + x * k, y: top + y * k, w: w * k, h: h * k };
   }
 
-  /** Everything in sight; if it would be too small to read, and `all` is false, the start of it in a readable size.
-   * Whether everything is in sight. */
-  fit(all) {
+  /** Everything in sight. If boxes could not be read then, and `all` is false: the end of it, where the output is, in a
+   * readable size. Whether everything is in sight. */
+  fit(all, output = null) {
     if (!this.size) return true;
     const { width, height } = this.size;
     const [w, h] = this.content;
     const pad = edge(width);
     const whole = Math.min((width - 2 * pad) / w, (height - 2 * pad - 24) / h, 1.35);
-    const k = all || whole > 0.6 ? whole : Math.max(whole, 0.8);
+    const k = all || whole >= SMALLEST ? whole : Math.max(whole, 0.7);
     this.moved = all;
-    this.aim({ k, x: k === whole ? (width - w * k) / 2 : pad, y: (height - h * k) / 2 });
+    const place = (room, size, spot) => (size * k <= room - 2 * pad ? (room - size * k) / 2 : clamp(room / 2 - spot * k, room - pad - size * k, pad));
+    const [x, y] = output ?? [w, h / 2];
+    this.aim({ k, x: place(width, w, x), y: place(height, h, y) });
     return k === whole;
   }
 

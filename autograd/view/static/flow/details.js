@@ -77,7 +77,7 @@ function nodeDetails(state, reveal) {
   const { op, group, label } = sweep.nodes[node];
   const link = (n) => make("button", { type: "button", class: "link", onclick: () => reveal(n) }, bdi(sweep.name(n, group)));
   const now = view.timeAt(step);
-  const text = (m) => (now?.backward && m <= now.time ? sweep.equation(sweep.messages[m]) : "still to come");
+  const text = (m) => (now?.backward && m <= now.time ? sweep.equationWithChange(sweep.messages[m]) : "still to come");
   const item = (m, end) => make("li", {}, link(sweep.messages[m][end]), make("span", { text: text(m) }));
   const messages = (title, all, end) => list(title, all.slice(0, LONGEST).map((m) => item(m, end)), all.length);
   return make(
@@ -96,13 +96,16 @@ function formula(sweep, node) {
   return make("p", { class: "formula" }, bdi(sweep.symbols(node)), make("br"), make("span", { text: sweep.numbers(node) }));
 }
 
-function nodeFacts({ sweep, view, step, selected, paths }, node) {
+function nodeFacts({ sweep, whatIf, view, step, selected, paths }, node) {
   const { op, source } = sweep.nodes[node];
   const { adjoint, complete } = view.at(selected, step);
   const facts = [["value", show(sweep.data[node]), String(sweep.data[node])]];
+  const changed = sweep.changes(node);
+  if (changed.data) facts.push(["value before", `${show(sweep.before.data[node])} (${changed.data})`, String(sweep.before.data[node])]);
   if (op !== null) facts.push(["operation", op]);
   if (adjoint !== null) facts.push([complete ? "adjoint" : "adjoint so far", show(adjoint), String(adjoint)]);
-  const check = sweep.checks?.[node];
+  if (changed.adjoint && complete) facts.push(["adjoint before", `${show(sweep.before.adjoints[node] ?? 0)} (${changed.adjoint})`]);
+  const check = sweep.checks?.[node] ?? (complete ? whatIf.check(node, sweep.adjoints[node]) : null);
   if (check) {
     const verdict = check.agrees ? "✓ agrees" : `✗ differs by ${show(check.slope - sweep.adjoints[node])}`;
     facts.push(["finite difference", `${show(check.slope)} ${verdict}`]);
@@ -122,11 +125,14 @@ function operandItems(sweep, node, link) {
     }
     const local = sweep.local[node][slot];
     const name = shorten(sweep.name(operand, group));
-    const slope = local === null ? "not selected: no message" : `∂/∂${name} = ${sweep.slope(node, slot)} = ${show(local)}`;
+    const slope = local === null ? "not selected: no message" : `∂/∂${name}${equalities(sweep.slope(node, slot), show(local))}`;
     const value = make("span", { class: "value", text: ` = ${show(sweep.data[operand])}` });
     return make("li", {}, link(operand), value, make("div", { class: "slope" }, bdi(slope)));
   });
 }
+
+/** " = formula = number", or " = number" if the formula is the number. */
+const equalities = (formula, value) => (formula === value ? ` = ${value}` : ` = ${formula} = ${value}`);
 
 function list(title, items, all = items.length) {
   if (!items.length) return null;

@@ -25,11 +25,27 @@ export default {
       el.replaceChildren(root);
       viewer = payload.record ? new Viewer(root, payload) : null;
       if (!viewer) root.textContent = payload.message;
+      else if (payload.live) viewer.onChange = ask;
       el.gradientFlow = viewer;
+      if (payload.history) viewer?.goto(Infinity); // while a model learns, its gradients are what changes
+    };
+    let [asked, latest] = [null, null]; // what Python computes now, and what it is to compute next
+    const send = () => {
+      asked = latest;
+      model.set("changes", JSON.parse(asked));
+      model.save_changes();
+    };
+    const ask = (changes) => {
+      latest = JSON.stringify(Object.fromEntries(changes));
+      if (asked === null) send();
     };
     const update = () => {
-      const { record, history } = JSON.parse(model.get("numbers"));
-      viewer?.update(record, history);
+      const { record, history, changes, error } = JSON.parse(model.get("numbers"));
+      if (changes === undefined) return viewer?.update(record, history);
+      const [mine, newer] = [asked !== null, latest !== asked];
+      asked = null;
+      if (mine && newer) return send(); // the reader has moved on
+      viewer?.answer(changes, record, error);
     };
     mount();
     model.on("change:payload", mount);

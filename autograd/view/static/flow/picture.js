@@ -2,9 +2,14 @@
 
 import { make, wantsStillness } from "./dom.js";
 import { sign, thickness } from "./scales.js";
-import { count, shorten, show } from "./text.js";
+import { count, shorten, show, showWithin } from "./text.js";
 
-const FAR = 0.42; // below this scale texts could not be read and are left out
+// below these scales boxes say less, in larger letters: [scale, class, width of a letter]
+const DETAIL = [
+  [0.36, "tiny", 15.1],
+  [0.68, "small", 10.3],
+  [Infinity, "", 7.25],
+];
 const FEW = 150; // boxes up to which everything is made at once
 const MARKED = 600; // boxes up to which arrows have heads
 const CROWDED = 1500; // arrows
@@ -39,11 +44,14 @@ export class Picture {
     this.arrows = new Map();
     this.activeArrows = [];
     this.traced = null; // the nodes on paths from the selected one to the output
+    [, this.detail, this.letter] = DETAIL.at(-1);
+    this.svg.classList.remove("small", "tiny");
     this.titles = view.frames.map((group, i) => {
       const [x, y, width, height] = view.layout.places[i];
       const text = shorten(this.sweep.groups[group].name, Math.max(4, Math.floor(width / 7.5)));
       this.layers.frames.append(make("rect", { x, y, width, height, rx: 12 }));
-      this.layers.labels.append(make("text", { class: "frame", x: x + 8, y: y + 13, text }));
+      const outer = this.sweep.groups[group].parent === null ? "frame outer" : "frame";
+      this.layers.labels.append(make("text", { class: outer, x: x + 8, y: y + 13, text }));
       return { x: x + 8, y: y + 2, w: 7 * text.length, h: 14 };
     });
   }
@@ -53,7 +61,7 @@ export class Picture {
     const margin = 80 / k;
     const sight = { x: -x / k - margin, y: -y / k - margin, w: width / k + 2 * margin, h: height / k + 2 * margin };
     const seen = (b) => b.x < sight.x + sight.w && b.x + b.w > sight.x && b.y < sight.y + sight.h && b.y + b.h > sight.y;
-    this.svg.classList.toggle("far", k < FAR);
+    this.#setDetail(k);
     const { bounds, reach, arrows } = this.view;
     const few = bounds.length <= FEW;
     const focused = document.activeElement?.dataset?.box;
@@ -64,13 +72,32 @@ export class Picture {
     this.paint({ boxes, arrows: keep(this.arrows, reach, shown, (i) => this.#makeArrow(i)) });
   }
 
+  /** Choose how much boxes say, by the scale of the picture. */
+  #setDetail(k) {
+    const [, detail, letter] = DETAIL.find(([below]) => k < below);
+    if (detail === this.detail) return;
+    Object.assign(this, { detail, letter });
+    for (const [, name] of DETAIL) if (name) this.svg.classList.toggle(name, name === detail);
+    this.boxes.forEach((element, index) => {
+      element.querySelector(".name").textContent = this.#shownName(index);
+      this.#paintBox(index);
+    });
+  }
+
+  /** The name of a box, as much as there is room for. */
+  #shownName(index) {
+    const { node } = this.view.boxes[index];
+    const symbol = node === undefined || this.detail ? "" : (this.sweep.nodes[node].symbol ?? "");
+    const room = (this.view.bounds[index].w - 18 - (symbol ? 7 * Math.min(symbol.length, 6) + 10 : 0)) / this.letter;
+    return shorten(this.view.boxName(index), Math.max(Math.floor(room), 3));
+  }
+
   #makeBox(index) {
     const { node, group } = this.view.boxes[index];
     const { x, y, w, h } = this.view.bounds[index];
     const leaf = node !== undefined && this.sweep.nodes[node].op === null;
     const kind = node === undefined ? "group" : leaf ? "leaf" : node === this.sweep.output ? "node output" : "node";
     const symbol = node === undefined ? "" : (this.sweep.nodes[node].symbol ?? "");
-    const room = Math.floor((w - 18 - (symbol ? 7 * Math.min(symbol.length, 6) + 10 : 0)) / 7.25);
     const g = make("g", {
       class: `box ${kind}`,
       "data-box": index,
@@ -84,11 +111,12 @@ export class Picture {
     if (group !== undefined) g.append(make("rect", { class: "under", x: 4, y: -4, width: w, height: h, rx: 9 }));
     g.append(
       make("rect", { class: "face", width: w, height: h, rx: leaf ? 18 : 9 }),
-      make("text", { class: "name", x: 10, y: 18, text: shorten(this.view.boxName(index), Math.max(room, 3)) }),
+      make("text", { class: "name", x: 10, y: 18, text: this.#shownName(index) }),
       make("text", { class: "symbol", x: w - 9, y: 18, text: shorten(symbol, 7) }),
       make("text", { class: "data", x: 10, y: 34 }),
       make("text", { class: "adjoint", x: 10, y: 50 }),
       make("text", { class: "mark", x: w - 9, y: 34 }),
+      make("text", { class: "change", x: w - 9, y: 50 }),
       make("g", { class: "bar", transform: `translate(10 ${h - 6})` }),
     );
     this.layers.boxes.append(g);
@@ -125,12 +153,18 @@ export class Picture {
     const { sweep } = this;
     const { node, members, arrivals } = this.view.boxes[index];
     const state = this.view.at(index, this.step);
-    const [face, , , data, adjoint, mark, bar] = [...element.children].slice(element.children.length - 7);
+    const [face, , , data, adjoint, mark, change, bar] = [...element.children].slice(element.children.length - 8);
     const known = state.computed;
-    data.textContent = node === undefined ? count(members, "node") : known ? show(sweep.data[node]) : "…";
-    adjoint.textContent = state.adjoint === null ? "" : `${node === undefined ? "Σ" : "∂"} ${show(state.adjoint)}`;
+    const room = Math.floor((this.view.bounds[index].w - 18) / this.letter);
+    data.textContent = node === undefined ? count(members, "node") : known ? showWithin(sweep.data[node], room) : "…";
+    const prefix = this.detail === "tiny" ? "" : node === undefined ? "Σ " : "∂ ";
+    adjoint.textContent = state.adjoint === null ? "" : prefix + showWithin(state.adjoint, room - prefix.length);
     adjoint.setAttribute("class", `adjoint ${state.adjoint === null ? "" : sign(state.adjoint)}`);
-    mark.textContent = this.#mark(node, state);
+    const changed = node === undefined ? { data: "", adjoint: "" } : sweep.changes(node);
+    const fits = (text, beside) => (text.length + beside.textContent.length < (this.view.bounds[index].w - 18) / 7.2 ? text : "");
+    mark.textContent = this.#mark(node, state) || (known ? fits(changed.data, data) : "");
+    change.textContent = state.complete ? fits(changed.adjoint, adjoint) : "";
+    element.classList.toggle("changed", changed.data !== "" && known);
     const silent = node === undefined ? state.arrived.length > 0 : !sweep.adjoints[node];
     const dead = state.complete && !state.adjoint && silent;
     const badValue = known && node !== undefined && !Number.isFinite(sweep.data[node]);

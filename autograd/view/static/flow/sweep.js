@@ -1,12 +1,13 @@
-// The recorded sweep: nodes, messages and formulas. No derivative is computed here.
+// The sweep that is shown: nodes, messages and formulas. No derivative is computed here.
 
-import { number, show } from "./text.js";
+import { number, show, showChange } from "./text.js";
 
 /** What Python recorded, with numbers in place of "nan" and "inf". */
 export class Sweep {
   constructor({ record }) {
     this.nodes = record.nodes;
     this.groups = record.groups;
+    this.before = null; // data and adjoints before the reader changed a leaf
     this.update(record);
   }
 
@@ -78,9 +79,27 @@ export class Sweep {
     return this.nodes[node].op === null ? result : `${this.fill(this.formulas[this.formula[node]], node, true)} = ${result}`;
   }
 
+  /** The local derivative by an operand in symbols; its number where there is no formula. */
   slope(node, slot, numbers = false) {
     const template = this.slopes[node][slot];
-    return template === null ? "" : this.fill(this.formulas[template], node, numbers);
+    if (template !== null) return this.fill(this.formulas[template], node, numbers);
+    return this.local[node][slot] === null ? "" : show(this.local[node][slot]);
+  }
+
+  /** By how much the number of a node has changed, and its derivative; empty where they have not. */
+  changes(node) {
+    if (!this.before) return { data: "", adjoint: "" };
+    const { data, adjoints } = this.before;
+    return { data: showChange(data[node], this.data[node]), adjoint: showChange(adjoints[node] ?? 0, this.adjoints[node] ?? 0) };
+  }
+
+  /** The equation of a message, and by how much the message has changed. */
+  equationWithChange(m) {
+    if (!this.before) return this.equation(m);
+    const { adjoints, local } = this.before;
+    const old = local[m.node][m.slot];
+    const change = showChange(old === null || adjoints[m.node] === null ? 0 : adjoints[m.node] * old, m.message);
+    return this.equation(m) + (change ? ` (${change})` : "");
   }
 
   /** adjoint × local derivative = message */

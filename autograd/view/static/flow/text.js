@@ -19,6 +19,23 @@ export function show(x) {
   return text.replaceAll("-", "−");
 }
 
+/** A number with four digits, or with two if there is only room for so many letters. */
+export function showWithin(x, letters) {
+  const text = show(x);
+  if (text.length <= letters || !Number.isFinite(x)) return text;
+  return Math.abs(x) >= 1e-3 && Math.abs(x) < 1e4 ? show(Number(x.toPrecision(2))) : x.toExponential(0).replace("e+", "e").replaceAll("-", "−");
+}
+
+/** The difference of two numbers, with its sign and two digits. */
+export function showChange(before, now) {
+  if (Object.is(before, now)) return "";
+  const change = now - before;
+  if (!Number.isFinite(change)) return "changed";
+  const size = Math.abs(change);
+  const text = size && (size < 1e-3 || size >= 1e4) ? size.toExponential(1).replace("e+", "e").replace(".0e", "e") : String(Number(size.toPrecision(2)));
+  return `${change < 0 ? "−" : "+"}${text.replaceAll("-", "−")}`;
+}
+
 const trimZeros = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 
 /** A text shortened in the middle to a width of `most` letters; no letter is cut. */

@@ -2,6 +2,7 @@
 
 import { Callout } from "./callout.js";
 import { Camera } from "./camera.js";
+import { Controls } from "./controls.js";
 import { details } from "./details.js";
 import { bdi, button, make } from "./dom.js";
 import { buildFinder } from "./finder.js";
@@ -12,6 +13,7 @@ import { sign } from "./scales.js";
 import { Sweep } from "./sweep.js";
 import { followTheme } from "./theme.js";
 import { View } from "./view.js";
+import { WhatIf } from "./whatif.js";
 
 let instances = 0;
 
@@ -22,6 +24,7 @@ export class Viewer {
     this.root = root;
     this.payload = payload;
     this.sweep = new Sweep(payload);
+    this.whatIf = new WhatIf(payload.record);
     this.views = new Map();
     this.step = 0;
     this.selected = null;
@@ -64,7 +67,13 @@ export class Viewer {
       last: () => this.view.last,
     });
     this.narration = make("div", { class: "narration", "aria-live": "polite", role: "status" });
-    this.side = make("aside", { class: "side", "aria-label": "Details" });
+    this.facts = make("div", { class: "facts" });
+    this.controls = new Controls(this.id, this.sweep, this.whatIf, {
+      change: (leaf, value) => this.change(new Map([[leaf, value]])),
+      step: (rate, leaves) => this.descend(rate, leaves),
+      reset: () => this.change(new Map([...this.whatIf.changes.keys()].map((leaf) => [leaf, this.whatIf.data[leaf]]))),
+    });
+    this.side = make("aside", { class: "side", "aria-label": "Details", tabindex: 0 }, this.facts, this.controls.element);
     const [toolbar, stage] = this.#buildStage();
     const main = make("div", { class: "main" }, toolbar, stage, this.narration, this.playback.element);
     root.replaceChildren(this.#buildHead(payload), make("div", { class: "body" }, main, this.side));
@@ -125,7 +134,8 @@ export class Viewer {
   }
 
   #fit(all) {
-    if (!this.camera.fit(all)) this.#showActive();
+    const output = this.view.outputBox;
+    if (!this.camera.fit(all, output < 0 ? null : this.view.layout.centres[output]) && this.step > 0) this.#showActive();
   }
 
   // ---- views
@@ -271,6 +281,8 @@ export class Viewer {
 
   select(index) {
     this.selected = index;
+    const node = index === null ? undefined : this.view.boxes[index].node;
+    if (node !== undefined && this.sweep.nodes[node].op === null) this.controls.reveal(node);
     this.#findPaths();
     this.picture.trace(index, this.paths && this.paths.nodes);
     this.#showSide();
@@ -285,7 +297,8 @@ export class Viewer {
     const { sweep, view, step, selected, paths } = this;
     const { title, history } = this.payload;
     const links = { reveal: (node) => this.reveal(node), openGroup: (group) => this.openGroup(group) };
-    this.side.replaceChildren(...details({ sweep, view, step, selected, paths, title, history }, links));
+    const { whatIf } = this;
+    this.facts.replaceChildren(...details({ sweep, whatIf, view, step, selected, paths, title, history }, links));
   }
 
   // ---- the keyboard
@@ -332,12 +345,63 @@ export class Viewer {
     this.picture.focus(next);
   }
 
+  // ---- what if
+
+  /** Give leaves other numbers; everything that depends on them follows. */
+  change(leaves) {
+    const { whatIf } = this;
+    leaves.forEach((value, leaf) => whatIf.set(leaf, value));
+    this.onChange?.(whatIf.changes);
+    const blocked = whatIf.blocked();
+    if (blocked < 0) return this.#recompute();
+    const name = `${this.sweep.name(blocked)} = ${this.sweep.nodes[blocked].op}(…)`;
+    const remedy = this.onChange ? "Waiting for Python …" : "In a notebook with a kernel, flow(…).widget() can.";
+    this.controls.show(`${name} is not a primitive of the table, so this page cannot compute it. ${remedy}`);
+  }
+
+  /** A gradient step: each of these leaves moves by -rate times its derivative. */
+  descend(rate, leaves) {
+    const { adjoints, data } = this.sweep;
+    if (!Number.isFinite(rate)) return;
+    this.change(new Map(leaves.filter((leaf) => adjoints[leaf] !== null).map((leaf) => [leaf, data[leaf] - rate * adjoints[leaf]])));
+  }
+
+  /** Show the numbers for the changes, at the end of the sweep if nothing has been computed yet. */
+  #recompute() {
+    this.#take(this.whatIf.numbers());
+  }
+
+  /** Take what Python computed for some changes, or the error that it met. */
+  answer(changes, record, error) {
+    this.whatIf.changes = new Map(Object.entries(changes).map(([leaf, value]) => [Number(leaf), value]));
+    if (error) this.controls.show(error);
+    else this.#take(this.whatIf.changes.size ? record : this.payload.record);
+  }
+
+  #take(numbers) {
+    const { whatIf, view } = this;
+    const atEnd = this.step === view.last || this.step === 0;
+    this.sweep.update({ ...this.payload.record, ...numbers });
+    this.sweep.before = whatIf.changes.size ? { data: whatIf.data, adjoints: whatIf.adjoints, local: whatIf.local } : null;
+    this.#renew();
+    if (atEnd && this.step !== this.view.last) this.goto(this.view.last);
+    this.controls.show();
+  }
+
   // ---- while training
 
   /** Take the numbers of a new sweep of the same graph; view, step and selection stay. */
   update(record, history) {
-    this.sweep.update(record);
+    this.payload.record = { ...this.payload.record, ...record };
     this.payload.history = history;
+    this.whatIf.start(this.payload.record);
+    this.sweep.update(record);
+    this.sweep.before = null;
+    this.#renew();
+    this.controls.show();
+  }
+
+  #renew() {
     this.views.forEach((view) => view.refresh());
     this.step = Math.min(this.step, this.view.last);
     this.playback.setRange(this.view.last, this.view.seed);

@@ -1,0 +1,294 @@
+"""One training step: the gradient of a batch and the optimiser's update, compiled as one program or on the graph.
+
+Compiled, the parameters are one flat array, the rows of a batch run in lanes, and the update is a loop over the
+parameters. The program depends on the structure of the model and not on its numbers, so equal structures share it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import autograd.math as am
+from autograd import Value, value_and_grad, vmap
+from autograd.sweep import topological_order
+from nn.data import Array, row_of, target_of
+from nn.dropout import masked
+from nn.losses import Loss, reduction_of
+from nn.optimisers import Optimiser, State
+from nn.prediction import Kept
+from nn.templates import Template
+
+
+class Batch(NamedTuple):
+    """What a step learns from.
+
+    Attributes
+    ----------
+    inputs, targets : ndarray
+        Rows; in a compiled step the last ones may be repeats with the weight 0.
+    weights : ndarray
+        The weight of each row in the loss: Σ weight · loss is the loss of the batch.
+    factors : ndarray, shape (rows, factors of a row)
+        For `Dropout`.
+    filled : int
+        How many rows are no repeats.
+    share : float
+        How much the batch counts among the others.
+    """
+
+    inputs: Array
+    targets: Array
+    weights: Array
+    factors: Array
+    filled: int
+    share: float
+
+
+class Problem(NamedTuple):
+    """What a step minimises, and how."""
+
+    loss: Loss
+    rule: Optimiser | None  # None for L-BFGS
+    regulariser: Callable[[Any], Any] | None
+    weighted: bool  # whether observations have weights of their own
+    dropping: bool  # whether the model uses Dropout
+
+    def key(self) -> Hashable:
+        """What two problems must share to use the same compiled step."""
+        from autograd.compiler.capture.exact import exact
+
+        settings = (
+            {name: x for name, x in vars(self.rule or self).items() if name not in NOT_SETTINGS} if self.rule else {}
+        )
+        regulariser = DECAYS if self.decays else self.regulariser
+        return exact((self.loss, type(self.rule), settings, regulariser, self.weighted, self.dropping))
+
+    @property
+    def decays(self) -> bool:
+        """Whether the regulariser is ½ Σ dᵢ pᵢ²: then the numbers d are given to the compiled step, not compiled in."""
+        return hasattr(self.regulariser, DECAYS)
+
+
+DECAYS = "decays"  # the method of such a regulariser: from a model to one number for each of its parameters
+LARGEST = 256  # rows that are inputs of a program: they are copied at every call
+Build = Callable[[Sequence[Any]], Any]
+NOT_SETTINGS = frozenset({"parameters", "state", "_learning_rate"})  # of an optimiser: what a step is given
+
+
+# ---- compiled --------------------------------------------------------------------------------------------------------
+
+_compiled = Kept()
+
+
+def _kept(template: Template, model: Any, problem: Problem, kind: str, make: Callable[[], Any]) -> Any:
+    """A compiled function that all models of this structure share."""
+    from autograd.compiler import jit
+    from autograd.compiler.capture.signature import read
+
+    return _compiled.get((kind, read(model).signature, template.shared(), problem.key()), lambda: jit(make()))
+
+
+def compiled_step(template: Template, model: Any, problem: Problem, size: int) -> Any:
+    """The compiled step: from parameters, state, rate and batch to loss, parameters and state.
+
+    It is one program. The rows of a large batch are not inputs of the program, but stay in their arrays: then the
+    gradient and the update are two.
+    """
+    rule = problem.rule
+    assert rule is not None
+    if size <= LARGEST or not reduction_of(problem.loss):
+        return _kept(template, model, problem, "step", lambda: _step(template.builder(), problem, rule))
+    gradient_of = compiled_gradient(template, model, problem)
+    update = _kept(template, model, problem, "update", lambda: _update(rule))
+
+    def step(parameters: Any, state: State, rate: float, *batch: Any) -> tuple[Any, Any, State]:
+        loss, gradient = gradient_of(parameters, *batch)
+        return loss, *update(gradient, state, parameters, rate)
+
+    return step
+
+
+def compiled_gradient(template: Template, model: Any, problem: Problem) -> Any:
+    """The compiled gradient: from parameters and batch to loss and gradient. The rows stay in their arrays."""
+    if not reduction_of(problem.loss):
+        return _kept(template, model, problem, "gradient", lambda: _of_batch(template.builder(), problem))
+    rows = _kept(template, model, problem, "rows", lambda: _by_rows(template.builder(), problem))
+    if problem.regulariser is None:
+        return lambda parameters, *batch: rows(parameters, *batch[:-1])
+    penalty = _kept(template, model, problem, "penalty", lambda: _penalty(template.builder(), problem))
+
+    def gradient(parameters: Any, *batch: Any) -> tuple[float, Array]:
+        *of_rows, decays = batch
+        loss, slopes = rows(parameters, *of_rows)
+        more, steeper = penalty(parameters, decays)
+        return loss + more, slopes + steeper
+
+    return gradient
+
+
+def _step(build: Build, problem: Problem, rule: Optimiser) -> Callable[..., Any]:
+    of_batch, update = _of_batch(build, problem), _update(rule)
+
+    def step(parameters: Any, state: State, rate: Any, *batch: Any) -> tuple[Any, Any, State]:
+        loss, gradient = of_batch(parameters, *batch)
+        return loss, *update(gradient, state, parameters, rate)
+
+    return step
+
+
+def _update(rule: Optimiser) -> Callable[..., Any]:
+    def update(gradient: Any, state: State, parameters: Any, rate: Any) -> tuple[Any, State]:
+        return rule.updated(gradient, state, parameters, rate)
+
+    return update
+
+
+def _of_batch(build: Build, problem: Problem) -> Callable[..., Any]:
+    """From parameters and batch to loss and gradient, with the regulariser."""
+    of_data = _by_rows(build, problem) if reduction_of(problem.loss) else _by_batch(build, problem)
+    if problem.regulariser is None:
+        return lambda parameters, *batch: of_data(parameters, *batch[:-1])
+    penalty = _penalty(build, problem)
+
+    def of_batch(parameters: Any, *batch: Any) -> tuple[Any, Any]:
+        *of_rows, decays = batch
+        loss, slopes = of_data(parameters, *of_rows)
+        more, steeper = penalty(parameters, decays)
+        return loss + more, vmap(lambda a, b: a + b)(slopes, steeper)
+
+    return of_batch
+
+
+def _penalty(build: Build, problem: Problem) -> Callable[..., Any]:
+    """From parameters and decays to the penalty and its gradient."""
+    regulariser = problem.regulariser
+    assert regulariser is not None
+    if not problem.decays:
+        return lambda parameters, decays: value_and_grad(lambda p: regulariser(build(list(p))))(parameters)
+
+    def penalty(parameters: Any, decays: Any) -> tuple[Any, Any]:
+        total = vmap(lambda p, d: 0.5 * d * p * p, reduce="sum")(parameters, decays)
+        return total, vmap(lambda p, d: d * p)(parameters, decays)
+
+    return penalty
+
+
+def _by_rows(build: Build, problem: Problem) -> Callable[..., Any]:
+    """The loss and the gradient of a batch as sums over its rows, which run in lanes."""
+
+    def of_row(numbers: Any, row: Any, target: Any, weight: Any, factors: Any) -> Any:
+        with masked(list(factors) if problem.dropping else ()):
+            output = build(list(numbers))(row)
+        return problem.loss([output], [target], weights=[weight], reduction="sum")
+
+    axes = (None, 0, 0, 0, 0 if problem.dropping else None)
+    return vmap(value_and_grad(of_row), in_axes=axes, reduce="sum")
+
+
+def _by_batch(build: Build, problem: Problem) -> Callable[..., Any]:
+    """The same for a loss that need not be a sum over the rows."""
+
+    def of_batch(numbers: Any, inputs: Any, targets: Any, weights: Any, factors: Any) -> Any:
+        model = build(list(numbers))
+
+        def output(row: Any, factors: Any) -> Any:
+            with masked(list(factors) if problem.dropping else ()):
+                return model(row)
+
+        axes = (0, 0 if problem.dropping else None)
+        outputs = vmap(output, in_axes=axes)(list(inputs), list(factors))  # of lists: one output after another
+        return _loss_of(problem, outputs, list(targets), list(weights))
+
+    return value_and_grad(of_batch)
+
+
+def _loss_of(problem: Problem, outputs: list[Any], targets: list[Any], weights: list[Any]) -> Any:
+    """The loss of a batch, in the way in which the loss takes weights."""
+    if reduction_of(problem.loss):
+        return problem.loss(outputs, targets, weights=weights, reduction="sum")
+    return problem.loss(outputs, targets, weights=weights) if problem.weighted else problem.loss(outputs, targets)
+
+
+def takes_weights(loss: Loss) -> bool:
+    """Whether a loss has a parameter for the weights of observations."""
+    try:
+        return "weights" in inspect.signature(loss).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+# ---- on the graph ----------------------------------------------------------------------------------------------------
+
+
+def graph_of(model: Any, problem: Problem, batch: Batch) -> Any:
+    """The loss of a batch as a node above the parameters of the model."""
+    outputs = []
+    for i in range(batch.filled):
+        with masked(batch.factors[i].tolist() if problem.dropping else ()):
+            outputs.append(model(row_of(batch.inputs, i)))
+    targets = [target_of(problem.loss, row_of(batch.targets, i)) for i in range(batch.filled)]
+    loss = _loss_of(problem, outputs, targets, batch.weights[: batch.filled].tolist())
+    return loss if problem.regulariser is None else loss + problem.regulariser(model)
+
+
+def eager_gradient(template: Template, model: Any, problem: Problem, batch: Batch) -> tuple[float, Array]:
+    """The loss of a batch and its gradient, which is also in the `.grad` of the parameters."""
+    for parameter in template.parameters:
+        parameter.grad = 0.0
+    loss = graph_of(model, problem, batch)
+    if not isinstance(loss, Value):
+        raise TypeError(f"the loss must depend on the parameters of the model, but is the number {loss!r}")
+    loss.backward()
+    return loss.data, np.array([parameter.grad for parameter in template.parameters])
+
+
+def eager_step(template: Template, model: Any, problem: Problem) -> Any:
+    """The same step, computed on the graph."""
+    rule = problem.rule
+    assert rule is not None
+
+    def step(parameters: Array, state: State, rate: float, batch: Batch) -> tuple[float, Any, State]:
+        template.assign(parameters)
+        loss, gradient = eager_gradient(template, model, problem, batch)
+        return loss, *rule.updated(gradient, state, parameters, rate)
+
+    return step
+
+
+def first_wrong(template: Template, model: Any, problem: Problem, batch: Batch) -> str:
+    """Where the first number of a batch's graph or gradient arises that is not finite, in words."""
+    for parameter in template.parameters:
+        parameter.grad = 0.0
+    loss = graph_of(model, problem, batch)
+    order = topological_order(loss) if isinstance(loss, Value) else []
+    for node in order:
+        if not am.isfinite(node.data):
+            return f"{_layer(node)}, where {node.describe()} is {node.data}"
+    if order:
+        loss.backward()
+    for parameter in template.parameters:
+        if not am.isfinite(parameter.grad):
+            return f"{_outermost(parameter.label)}, where the gradient of {parameter.label} is {parameter.grad}"
+    return "the update of the parameters"
+
+
+def _layer(node: Value) -> str:
+    """The layer to which a node belongs: by its label, or by the parameters and layers that it is computed from."""
+    stack, seen = [node], {node}
+    for at in stack:
+        if at.label and ("[" in at.label or "." in at.label or not at.parents):
+            return _outermost(at.label)
+        for parent in at.parents:
+            if parent not in seen:
+                seen.add(parent)
+                stack.append(parent)
+    return "the loss"
+
+
+def _outermost(label: str | None) -> str:
+    """The layer in a path such as ``layers[1].neurons[3].w[0]``."""
+    return (label or "a parameter").partition(".")[0]

@@ -1,0 +1,99 @@
+"""A user's program for type checkers: `tests/test_types.py` checks it strictly, and that wrong lines are found."""
+
+from typing import Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+import autograd
+import autograd.math as am
+from autograd import (
+    Value,
+    checkpoint,
+    custom_gradient,
+    grad,
+    hessian,
+    jacobian,
+    jit,
+    no_grad,
+    scan,
+    value_and_grad,
+    vmap,
+)
+from nn import MLP, SGD, mean_squared_error
+
+
+def area(width: float, height: float = 2.0) -> float:
+    """Two numbers, one with a default."""
+    return width * height
+
+
+def length(x: NDArray[np.float64]) -> float:
+    """An array."""
+    size: float = np.sum(x * x) ** 0.5
+    return size
+
+
+def with_unit(x: float) -> tuple[float, str]:
+    """A value, and something besides."""
+    return x * x, "m²"
+
+
+# The parameters stay, and results are known.
+assert_type(value_and_grad(area)(1.0, height=3.0), tuple[float, Any])
+assert_type(value_and_grad(area, argnums=(0, 1))(1.0, 2.0), tuple[float, tuple[Any, ...]])
+assert_type(value_and_grad(with_unit, has_aux=True)(1.0), tuple[tuple[float, str], Any])
+assert_type(grad(with_unit, has_aux=True)(1.0), tuple[Any, str])
+slope: float = grad(area)(1.0, height=3.0)
+slopes: tuple[Any, ...] = grad(area, argnums=(0, 1))(1.0, 2.0)
+curvature: float = grad(grad(area))(1.0)
+matrix: NDArray[np.float64] = hessian(length)(np.ones(2))
+row: NDArray[np.float64] = jacobian(length)(np.ones(2))
+compiled = jit(area)
+assert_type(compiled(1.0, height=3.0), float)
+assert_type(compiled.stats(), dict[str, Any])
+assert_type(jit(value_and_grad(area))(1.0), tuple[float, Any])
+assert_type(checkpoint(area)(1.0), float)
+
+
+@jit
+def product(a: float, b: float) -> float:
+    """A decorated function."""
+    return a * b
+
+
+@jit(accurate=True)
+def accurate_product(a: float, b: float) -> float:
+    """A function decorated with options."""
+    return a * b
+
+
+assert_type(product(1.0, 2.0), float)
+assert_type(accurate_product(1.0, b=2.0), float)
+
+# Mapped functions take rows in place of numbers.
+areas: list[float] = vmap(area)([1.0, 2.0])
+assert_type(vmap(area, in_axes=(None, 0), reduce="mean")(1.0, np.ones(3)), float)
+assert_type(value_and_grad(vmap(area, in_axes=(None, 0), reduce="sum"))(1.0, np.ones(3)), tuple[float, Any])
+last, path = scan(lambda x, _: (x - 0.1 * x, x), 1.0, length=10)
+
+
+@custom_gradient(lambda x, y: 3.0 * x * x)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+def cube(x: float) -> float:
+    """A primitive of one's own."""
+    return x**3
+
+
+# Values, functions of them, networks.
+x = Value(0.5, label="x")
+assert_type(am.exp(x) * 2.0, Value)
+assert_type(am.exp(0.5), float)
+with no_grad():
+    number: float = (x * 2.0).data
+model = MLP(2, [3, 1], seed=0)
+optimiser = SGD(model.parameters(), learning_rate=0.1)
+loss: Value = mean_squared_error([model([0.5, -0.5])], [1.0])
+loss.backward()
+optimiser.step()
+autograd.view.flow(loss).save("loss.html")
+print(autograd.view.explain(loss, model.parameters()[0]), autograd.math.pi, cube(2.0))
