@@ -9,14 +9,14 @@ from autograd.compiler.lower.code import Code
 from autograd.compiler.lower.loops import write_map, write_steps
 from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.nests import Index, Nest, Number, Operand, View
-from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest
+from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest, stored_carries
 from autograd.compiler.lower.rows import Rows, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
 from autograd.ir.block import CALL, GOING, STEPS, TRUTH, Array, Loop, types_of
 
 LONGEST = 400  # instructions in a nest of loops that is one function
-MOST_OPERANDS = 128  # of such a nest
+MOST_OPERANDS = 512  # of such a nest
 MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 
 
@@ -48,7 +48,8 @@ class Looping(Code):
         """A loop as a function that keeps counters and carries in registers."""
         parameters: list[str] = []
         arguments: list[str] = []
-        given = [self._argument(o, parameters, arguments) for o in operands]
+        known: dict[Place, tuple[str, int]] = {}  # blocks of arrays that are passed
+        given = [self._argument(o, parameters, arguments, known) for o in operands]
         carries = [self.room(()) for _ in range(loop.carries)]
         added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         results = self._results(value, loop)
@@ -64,9 +65,7 @@ class Looping(Code):
             if kind_ == "sum" or not isinstance(made, Array):
                 views.append(None)
                 continue
-            parameters.append(f"ptr %o{k}")
-            arguments.append(f"ptr {self.pointer(place)}")
-            views.append(_view(f"%o{k}", made, place))
+            views.append(self._passed(f"%o{k}", made, place, parameters, arguments, known))
         self.items[value] = [*carries, *added, *results]
         whole = (key(loop), self.lanes, tuple(given), tuple(views))
         if whole not in self.module.nests:
@@ -74,15 +73,34 @@ class Looping(Code):
             self._add_nest(whole, parameters, text)
         self._call_nest(whole, arguments)
 
-    def _argument(self, o: int, parameters: list[str], arguments: list[str]) -> Operand:
+    def _passed(
+        self,
+        name: str,
+        made: Array,
+        place: Place,
+        parameters: list[str],
+        arguments: list[str],
+        known: dict[Place, tuple[str, int]],
+    ) -> View:
+        """An array as a nest sees it. Arrays whose elements lie between one another are passed as one pointer."""
+        block = place._replace(offset=0)
+        if block in known:
+            pointer, first = known[block]
+            if 0 < place.offset - first < place.strides[0]:
+                return _view(pointer, made, place)._replace(start=place.offset - first)
+        known[block] = name, place.offset
+        parameters.append(f"ptr {name}")
+        arguments.append(f"ptr {self.pointer(place)}")
+        return _view(name, made, place)
+
+    def _argument(
+        self, o: int, parameters: list[str], arguments: list[str], known: dict[Place, tuple[str, int]]
+    ) -> Operand:
         """An operand of a nest: what it is there. What is passed for it is added to the arguments."""
         name, made = f"%a{len(parameters)}", self.types[o]
         op, _, data = self.program.code[o]
         if isinstance(made, Array):
-            place = self.array(o)
-            parameters.append(f"ptr {name}")
-            arguments.append(f"ptr {self.pointer(place)}")
-            return _view(name, made, place)
+            return self._passed(name, made, self.array(o), parameters, arguments, known)
         if op == "input" and data == 0 and self.counter is not None and self.counter_is_shared:
             parameters.append(f"i64 {name}")
             where = self.address("%work", self.counter)
@@ -126,12 +144,24 @@ class Looping(Code):
     def _results(self, value: int, loop: Loop) -> list[Place]:
         """Where the results of a loop go that are stacked or added up."""
         types = loop.result_types(types_of(loop.body))
+        kept = stored_carries(loop)
+        block: Place | None = None
+        if len(kept) > 1 and isinstance(loop.extent, int) and not any(self.is_output(value, item) for item in kept):
+            block = self.room((loop.extent, len(kept)))
         places = []
         for item in range(loop.handed, len(types)):
             made = types[item]
-            single = not isinstance(made, Array)
-            places.append(self.room(()) if single else self.destination(value, item, made.shape))  # type: ignore[union-attr]
+            if block is not None and item in kept:
+                places.append(block.moved(self.width * kept.index(item), block.strides[:1]))
+            elif isinstance(made, Array):
+                places.append(self.destination(value, item, made.shape))
+            else:
+                places.append(self.room(()))
         return places
+
+    def is_output(self, value: int, item: int) -> bool:
+        """Whether a result of a loop is an output of the program."""
+        return False
 
     def _steps_of(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
         """A loop that goes step by step, in all lanes."""

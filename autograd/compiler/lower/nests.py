@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM, Expressions
 from autograd.compiler.lower.loops import transposed
 from autograd.compiler.lower.module import Module, kind, literal
-from autograd.compiler.lower.parallel import is_parallel
+from autograd.compiler.lower.parallel import is_parallel, stored_carries
 from autograd.compiler.lower.values import UNROLLED
 from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, Window, types_of
 
+MOST_CARRIES = 16  # that are handed on in registers
+FEWEST_NEIGHBOURS = 4  # numbers that are copied as an array
 SHORT, SQUARE = 24, 4  # instructions of a step, and steps, that go by squares
 LOAD, STRIDED, DIVIDE, CALL, STEP, HANDED = 1, 1.5, 8, 30, 2, 4  # what they cost, in additions
 
@@ -39,7 +41,7 @@ class Number(NamedTuple):
 
 
 class View(NamedTuple):
-    """An array, or a number in memory if the shape is empty: the address of its first element, in the first lane.
+    """An array, or a number in memory if the shape is empty. In the first lane it begins `start` bytes after `pointer`.
 
     `strides` are the bytes between neighbours along each axis, `lane` those from lane to lane. If the lanes are at
     computed places, `offsets` is the name of a vector with the bytes to be added for each.
@@ -50,6 +52,7 @@ class View(NamedTuple):
     strides: tuple[int, ...]
     lane: int = 0
     offsets: str = ""
+    start: int = 0
 
     def bytes_of(self, elements: int) -> int:
         """The bytes from an element to the one `elements` further, counted row after row."""
@@ -100,7 +103,7 @@ class Nest(Expressions):
 
         def add(pair: Sequence[View]) -> None:
             self._width(lanes)
-            name = self.temporary(f"load {self.type}, ptr {pair[0].pointer}, align 8")
+            name = self.temporary(f"load {self.type}, ptr {self.where(pair[0])}, align 8")
             self._width(1)
             self.add_to(self._total(name), pair[1])
 
@@ -177,28 +180,42 @@ class Nest(Expressions):
     def at(self, view: View, index: Index) -> View:
         """The element of an array at an index along the first axis."""
         stride = view.strides[0]
-        pointer = self._moved(view.pointer, index.name, stride)
-        return View(pointer, view.shape[1:], view.strides[1:], view.lane + stride * index.lane, view.offsets)
+        pointer, start = view.pointer, view.start
+        if index.name.isdigit():
+            start += int(index.name) * stride
+        else:
+            pointer = self._moved(pointer, index.name, stride)
+        lane = view.lane + stride * index.lane
+        return View(pointer, view.shape[1:], view.strides[1:], lane, view.offsets, start)
 
     def element(self, view: View, at: Sequence[int]) -> View:
         """The element of an array at fixed indices."""
         distance = sum(k * stride for k, stride in zip(at, view.strides))
-        return View(self.address(view.pointer, distance), (), (), view.lane, view.offsets)
+        return View(view.pointer, (), (), view.lane, view.offsets, view.start + distance)
+
+    def where(self, view: View) -> str:
+        """The address of the first element."""
+        return self.address(view.pointer, view.start)
 
     def window(self, view: View, window: Window, indices: Sequence[Number]) -> View:
         """A part of an array."""
-        pointer, lane, offsets = self.address(view.pointer, view.bytes_of(window.offset)), view.lane, view.offsets
+        pointer, lane, offsets = view.pointer, view.lane, view.offsets
+        start = view.start + view.bytes_of(window.offset)
         for x, step in zip(indices, window.steps):
             stride = view.bytes_of(step)
             if x.constant is not None:
-                pointer = self.address(pointer, int(x.constant) * stride)
+                start += int(x.constant) * stride
             elif x.counter is not None or not x.wide:
                 index = x.counter or Index(self._whole(x.name))
-                pointer, lane = self._moved(pointer, index.name, stride), lane + stride * index.lane
+                lane += stride * index.lane
+                if index.name.isdigit():
+                    start += int(index.name) * stride
+                else:
+                    pointer = self._moved(pointer, index.name, stride)
             else:
                 offsets = self._offsets(offsets, x.name, stride)
         strides = tuple([view.bytes_of(stride) for stride in window.strides])
-        return View(pointer, tuple([int(e) for e in window.shape]), strides, lane, offsets)
+        return View(pointer, tuple([int(e) for e in window.shape]), strides, lane, offsets, start)
 
     def _whole(self, name: str) -> str:
         key = ("whole", name)
@@ -214,7 +231,7 @@ class Nest(Expressions):
         return self.temporary(f"add {whole} {before}, {moved}") if before else moved
 
     def _pointer_of_lane(self, view: View, lane: int) -> str:
-        where = self.address(view.pointer, lane * view.lane)
+        where = self.address(view.pointer, view.start + lane * view.lane)
         if not view.offsets:
             return where
         offset = self.temporary(f"extractelement {kind(self.lanes, 'i64')} {view.offsets}, i64 {lane}")
@@ -227,10 +244,10 @@ class Nest(Expressions):
         """A number from memory."""
         if self.lanes == 1 or (not view.lane and not view.offsets):
             self._spend(LOAD)
-            return Number(self.temporary(f"load double, ptr {view.pointer}, align 8"))
+            return Number(self.temporary(f"load double, ptr {self.where(view)}, align 8"))
         if view.lane == 8 and not view.offsets:
             self._spend(LOAD)
-            return Number(self._load_first(view.pointer, self.valid), True)
+            return Number(self._load_first(self.where(view), self.valid), True)
         self._spend(STRIDED * self.lanes)
         name = "zeroinitializer"
         for lane in range(self.valid):
@@ -254,17 +271,18 @@ class Nest(Expressions):
         """Store a number: in each lane that counts."""
         if self.lanes == 1:
             self._spend(LOAD)
-            self.write(f"store double {self.name(x)}, ptr {view.pointer}, align 8")
+            name = self.name(x)
+            self.write(f"store double {name}, ptr {self.where(view)}, align 8")
         elif view.lane == 8 and not view.offsets:
             self._spend(LOAD)
             name = self.name(x)
             if self.valid == self.lanes:
-                self.write(f"store {self.type} {name}, ptr {view.pointer}, align 8")
+                self.write(f"store {self.type} {name}, ptr {self.where(view)}, align 8")
                 return
             symbol = f"llvm.masked.store.v{self.lanes}f64.p0"
             self.module.declarations[symbol] = f"declare void @{symbol}({self.type}, ptr, i32, {self.bit})"
-            mask = self._mask(self.valid)
-            self.write(f"call void @{symbol}({self.type} {name}, ptr {view.pointer}, i32 8, {self.bit} {mask})")
+            mask, where = self._mask(self.valid), self.where(view)
+            self.write(f"call void @{symbol}({self.type} {name}, ptr {where}, i32 8, {self.bit} {mask})")
         else:
             self._lane_by_lane_at(view, lambda single, where: single, self.name(x))
 
@@ -296,7 +314,7 @@ class Nest(Expressions):
         made = Array(shape)
         offset = self.module.layout.take(8 * self.lanes * made.size(), 64)
         strides = tuple([8 * self.lanes * stride for stride in made.strides()])
-        return View(self.address("%work", offset), shape, strides, 8 if self.lanes > 1 else 0)
+        return View("%work", shape, strides, 8 if self.lanes > 1 else 0, "", offset)
 
     def elementwise(self, views: Sequence[View], act: Callable[[Sequence[View]], None]) -> None:
         """Do something with the elements of arrays of the same shape, in lanes if they are neighbours."""
@@ -320,6 +338,18 @@ class Nest(Expressions):
     def copy(self, source: View, target: View) -> None:
         """Copy an array."""
         self.elementwise([source, target], lambda pair: self.store(self.load(pair[0]), pair[1]))
+
+    def copy_numbers(self, numbers: Sequence[Operand], targets: Sequence[View]) -> None:
+        """Store numbers; those that are neighbours in memory, in both places, are copied as arrays."""
+        at = 0
+        while at < len(numbers):
+            length = min(_run(numbers, at), _run(targets, at))
+            if length < FEWEST_NEIGHBOURS:
+                self.store(self.number(numbers[at]), targets[at])
+                at += 1
+                continue
+            self.copy(_neighbours(numbers[at : at + length]), _neighbours(targets[at : at + length]))
+            at += length
 
     def add_array(self, source: View, target: View) -> None:
         """Add an array to another."""
@@ -392,6 +422,8 @@ class Nest(Expressions):
 
     def _in_steps(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
         """A loop that goes step by step."""
+        if loop.carries > MOST_CARRIES:
+            return self._in_memory(loop, operands, targets)
         first, last = loop.shared, loop.shared + loop.carries
         wide = self.lanes > 1
         carries = [self.name(self.number(x)) for x in operands[first:last]]
@@ -401,10 +433,10 @@ class Nest(Expressions):
             handed = [Number(name, wide) for name in names[: loop.carries]]
             given = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *elements]
             after, added = self._step(loop, index, given, targets)
-            return [*[self.name(x) for x in after], *self._added(names[loop.carries :], added)]
+            return [*[self.name(self.number(x)) for x in after], *self._added(names[loop.carries :], added)]
 
         arrays = [x for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
-        if wide and any(map(_is_turned, arrays)) and len(loop.body.code) <= SHORT and int(loop.extent) >= SQUARE:
+        if wide and int(loop.extent) >= SQUARE and _is_short(loop.body) and any(map(_is_turned, arrays)):
             names = self._by_squares(loop, arrays, [*carries, *sums], step)
         else:
 
@@ -414,6 +446,27 @@ class Nest(Expressions):
             names = self._counted(int(loop.extent), 1, loop.backwards, [*carries, *sums], single)
         numbers = [Number(name, wide) for name in names]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _in_memory(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
+        """A loop that goes step by step and hands on more numbers than there are registers: two arrays hold them."""
+        first, last = loop.shared, loop.shared + loop.carries
+        now, following = self.room((loop.carries,)), self.room((loop.carries,))
+        places, later = [[self.element(x, [k]) for k in range(loop.carries)] for x in (now, following)]
+        self.copy_numbers(operands[first:last], places)
+        arrays = [x for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        sums = [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
+
+        def step(i: str, names: list[str]) -> list[str]:
+            elements = [self.at(x, Index(i)) for x in arrays]
+            given = [*operands[:first], *places, *operands[last : loop.shared + loop.handed], *elements]
+            after, added = self._step(loop, Index(i), given, targets)
+            self.copy_numbers(after, later)
+            self.copy(following, now)
+            return self._added(names, added)
+
+        names = self._counted(int(loop.extent), 1, loop.backwards, sums, step)
+        numbers = [Number(name, self.lanes > 1) for name in names]
+        return self._results(loop, operands, targets, [self.load(place) for place in places], numbers)
 
     def _in_lanes(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
         """A loop with independent steps, as many at a time as there are lanes."""
@@ -470,7 +523,7 @@ class Nest(Expressions):
         """The elements `base` to `base + count` of an array in each lane: a vector for each."""
         lanes, names = self.lanes, []
         for lane in range(self.valid):
-            where = self._moved(self.address(view.pointer, lane * view.lane), base, 8)
+            where = self._moved(self.address(view.pointer, view.start + lane * view.lane), base, 8)
             names.append(self._load_first(where, count))
         names += ["zeroinitializer"] * (lanes - self.valid)
         self._spend(lanes + lanes * (lanes.bit_length() - 1))
@@ -523,7 +576,7 @@ class Nest(Expressions):
 
     def _step(
         self, loop: Loop, index: Index, operands: Sequence[Operand], targets: Sequence[View | None]
-    ) -> tuple[list[Number], list[Number]]:
+    ) -> tuple[list[Operand], list[Number]]:
         """Write one step, given the elements that it takes: the carries after it, and what is added to the sums."""
         body = loop.body
         rows = [None if target is None else self.at(target, index) for target in targets]
@@ -534,14 +587,13 @@ class Nest(Expressions):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
         values = _Values(self, body, inputs, places).run()
-        for o, row in zip(body.outputs[loop.handed :], rows):
-            if row is None:
-                continue
-            if not row.shape:
-                self.store(self.number(values[o]), row)
-            elif places.get(roots[o]) is not row:
+        pairs = [(o, row) for o, row in zip(body.outputs[loop.handed :], rows) if row is not None]
+        single = [(values[o], row) for o, row in pairs if not row.shape]
+        self.copy_numbers([x for x, _ in single], [row for _, row in single])
+        for o, row in pairs:
+            if row.shape and places.get(roots[o]) is not row:
                 self.copy(values[o], row)
-        after = [self.number(values[o]) for o in body.outputs[: loop.carries]]
+        after = [values[o] for o in body.outputs[: loop.carries]]
         outs = zip(body.outputs[loop.handed :], loop.kinds)
         return after, [self.number(values[o]) for o, kind_ in outs if kind_ == "sum"]
 
@@ -549,6 +601,34 @@ class Nest(Expressions):
         """Whether an array may be made where it is to be stacked; one that is added to is better in one piece."""
         op = instruction.op
         return op in ("pack", "item") or (op == "zeros" and (self.lanes == 1 or row.lane == 8))
+
+
+def _run(numbers: Sequence[Operand], at: int) -> int:
+    """How many numbers from one on are neighbours in memory: as many bytes apart as a number has in all lanes."""
+    first = numbers[at]
+    if not isinstance(first, View) or first.offsets or first.shape or len(numbers) == at + 1:
+        return 1
+    second = numbers[at + 1]
+    unit = second.start - first.start if isinstance(second, View) else 0
+    if unit <= 0 or (first.lane == 8 and unit % 64):
+        return 1
+    end = at + 1
+    while end < len(numbers) and numbers[end] == first._replace(start=first.start + (end - at) * unit):
+        end += 1
+    return end - at
+
+
+def _neighbours(numbers: Sequence[Operand]) -> View:
+    """The array of numbers that are neighbours in memory."""
+    first, second = numbers[0], numbers[1]
+    assert isinstance(first, View)
+    assert isinstance(second, View)
+    return first._replace(shape=(len(numbers),), strides=(second.start - first.start,))
+
+
+def _is_short(body: Program) -> bool:
+    """Whether a body may be written once for each lane."""
+    return len(body.code) <= SHORT and all(op != "loop" for op, _, _ in body.code)
 
 
 def _is_turned(view: View) -> bool:
@@ -568,6 +648,18 @@ def _root(program: Program, value: int) -> int:
             return value
 
 
+def _changing(program: Program) -> set[int]:
+    """The instructions that made arrays which are added to."""
+    found: set[int] = set()
+    for op, operands, data in program.code:
+        if op == "add_at":
+            found.add(_root(program, operands[0]))
+        elif op == "loop":
+            taken = operands[data.shared + data.carries : data.shared + data.handed]
+            found |= {_root(program, o) for o in taken}
+    return found
+
+
 class _Values:
     """The values of a body, being written."""
 
@@ -575,6 +667,7 @@ class _Values:
         self.nest, self.body, self.inputs, self.places = nest, body, inputs, places
         self.values: list[Any] = []
         self.types = types_of(body)
+        self.changing = _changing(body)
         self.item_of: dict[tuple[int, int], int] = {}
         for at, (op, operands, data) in enumerate(body.code):
             if op == "item":
@@ -619,7 +712,7 @@ class _Values:
 
     def _read(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
         view = self._window(at, operands, data)
-        return view if view.shape else self.nest.load(view)
+        return self.nest.load(view) if not view.shape and _root(self.body, operands[0]) in self.changing else view
 
     def _add_at(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
         nest, (array, added, *indices) = self.nest, operands
@@ -638,10 +731,12 @@ class _Values:
         return made
 
     def _pack(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
-        nest = self.nest
+        nest, numbers = self.nest, [self.values[o] for o in operands]
+        together = len(numbers) >= FEWEST_NEIGHBOURS and _run(numbers, 0) == len(numbers) and len(data) == 1
+        if together and at not in self.places and at not in self.changing:
+            return _neighbours(numbers)
         made = self.places.get(at) or nest.room(data)
-        for k, o in enumerate(operands):
-            nest.store(self.number(o), nest.element(made, _position(data, k)))
+        nest.copy_numbers(numbers, [nest.element(made, _position(data, k)) for k in range(len(numbers))])
         return made
 
     def _table(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
@@ -660,6 +755,10 @@ class _Values:
         nest = self.nest
         types = loop.result_types(types_of(loop.body))
         targets: list[View | None] = []
+        kept, block = stored_carries(loop), None
+        if len(kept) > 1:  # column by column, in an array of which each step has a row
+            rows = nest.room((int(loop.extent), len(kept)))
+            block = rows._replace(shape=rows.shape[::-1], strides=rows.strides[::-1])
         for k, kind_ in enumerate(loop.kinds, loop.handed):
             made = types[k]
             if kind_ == "sum":
@@ -667,6 +766,8 @@ class _Values:
                 continue
             assert isinstance(made, Array)
             place = self.places.get(self.item_of.get((at, k), -1))
+            if place is None and block is not None and k in kept:
+                place = nest.at(block, Index(str(kept.index(k))))
             targets.append(place or nest.room(tuple([int(e) for e in made.shape])))
         given = [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
         return nest.run_loop(loop, given, targets)
