@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.lower.code import Code
+from autograd.compiler.lower.decided import DecidedNest, fits_registers, is_decided
 from autograd.compiler.lower.loops import write_map, write_steps
 from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.nests import Index, Nest, Number, Operand, View
@@ -28,6 +29,9 @@ class Looping(Code):
         if self._is_short(loop, operands):
             self._nest(value, operands, loop)
             return
+        if self._is_decided(loop, operands):
+            self._nest(value, operands, loop, decided=True)
+            return
         shared = [self._shared(o) for o in operands[: loop.shared]]
         if self.lanes == 1 and fits_lanes(loop):
             self._map(value, operands, loop, shared)
@@ -44,7 +48,12 @@ class Looping(Code):
             return True
         return loop.kinds.count("sum") <= MOST_SUMS and (isinstance(loop.extent, int) and loop.extent <= FEW_ROWS)
 
-    def _nest(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
+    def _is_decided(self, loop: Loop, operands: tuple[int, ...]) -> bool:
+        """Whether it is one function, though extents are decided while it runs."""
+        short = size_of_nest(loop) <= LONGEST and len(operands) <= MOST_OPERANDS
+        return short and self.lanes == 1 and is_decided(loop) and fits_registers(loop) and not fits_lanes(loop)
+
+    def _nest(self, value: int, operands: tuple[int, ...], loop: Loop, decided: bool = False) -> None:
         """A loop as a function that keeps counters and carries in registers."""
         parameters: list[str] = []
         arguments: list[str] = []
@@ -52,7 +61,10 @@ class Looping(Code):
         given = [self._argument(o, parameters, arguments, known) for o in operands]
         carries = [self.room(()) for _ in range(loop.carries)]
         added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        buffers_before, self.capacity = self._buffers(), None
         results = self._results(value, loop)
+        memory = self.module.memory
+        buffers = iter(memory.buffers[buffers_before:] if memory else [])
         types = loop.result_types(types_of(loop.body))[loop.handed :]
         views: list[View | None] = []
         numbers: list[str] = []
@@ -67,9 +79,11 @@ class Looping(Code):
                 continue
             views.append(self._passed(f"%o{k}", made, place, parameters, arguments, known))
         self.items[value] = [*carries, *added, *results]
-        whole = (key(loop), self.lanes, tuple(given), tuple(views))
+        growing = {k: next(buffers) for k, t in enumerate(types) if isinstance(t, Array) and t.shape[0] == STEPS}
+        whole = (key(loop), self.lanes, tuple(given), tuple(views), tuple(growing.items()))
         if whole not in self.module.nests:
-            text = Nest(self.module, self.lanes).write_function(loop, given, views, numbers)
+            nest = DecidedNest(self.module, growing) if decided else Nest(self.module, self.lanes)
+            text = nest.write_function(loop, given, views, numbers)
             self._add_nest(whole, parameters, text)
         self._call_nest(whole, arguments)
 
@@ -172,8 +186,7 @@ class Looping(Code):
         for o, place in zip(operands[loop.shared :], carries):
             self.make_room()
             self.store(o, place)
-        buffers_before = len(module.memory.buffers) if module.memory else 0
-        self.capacity = None
+        buffers_before, self.capacity = self._buffers(), None
         added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         counter = module.layout.take(8, 8)
         arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
@@ -198,6 +211,10 @@ class Looping(Code):
             self.call(write_steps(module, chunks, str(loop.extent), counter, loop.backwards, moves, self.lanes))
         else:
             self.call(write_while(module, chunks, loop, counter, moves, self.lanes, deciding))
+
+    def _buffers(self) -> int:
+        """How many arrays are in memory that grows."""
+        return len(self.module.memory.buffers) if self.module.memory else 0
 
     def _deciding(self, loop: Loop, carries: Sequence[Place], shared: Sequence[Place], buffers_before: int) -> Deciding:
         """What decides about the steps of a loop; a lane that takes no part in the step around it has none."""
@@ -300,7 +317,8 @@ class Looping(Code):
 
 def _view(name: str, made: Array, place: Place) -> View:
     """An array as a nest sees it."""
-    return View(name, tuple([int(e) for e in made.shape]), place.strides, 8 if place.wide else 0)
+    shape = tuple([e if isinstance(e, int) else 0 for e in made.shape])  # nobody asks for the number of steps
+    return View(name, shape, place.strides, 8 if place.wide else 0)
 
 
 class StepCode(Looping):

@@ -95,7 +95,7 @@ look:
   %due = icmp eq i64 %since, 0
   br i1 %due, label %signals, label %room
 signals:
-  %stop = call i1 @{_write_signals(module)}(ptr %work)
+  %stop = call i1 @{write_signals(module)}(ptr %work)
   br i1 %stop, label %done, label %room
 room:
   {lines(_room(module, deciding.buffers, "%after", "body") if loop.test else ["br label %body"])}
@@ -110,7 +110,7 @@ done:
     return f"@{name}"
 
 
-def _write_signals(module: Module) -> str:
+def write_signals(module: Module) -> str:
     """Write the function that lets Python handle signals: true if a handler raised."""
     if "signals" not in module.helpers:
         failed = module.layout_of_memory().failed
@@ -189,7 +189,7 @@ def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) ->
     if not buffers:
         return [f"br label %{then}"]
     capacity = buffers[0].capacity
-    grow = _write_growth(module, buffers)
+    grow = write_growth(module, buffers)
     return [
         f"%capacity.place = getelementptr i8, ptr %work, i64 {capacity}",
         "%capacity = load i64, ptr %capacity.place",
@@ -201,8 +201,8 @@ def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) ->
     ]
 
 
-def _write_growth(module: Module, buffers: Sequence[Growing]) -> str:
-    """Write the function that at least doubles the memory of a loop: false if that is not possible."""
+def write_growth(module: Module, buffers: Sequence[Growing]) -> str:
+    """Write the function that makes room for so many steps, at least twice that of before: false if it cannot."""
     name, memory = module.unique("grow"), module.layout_of_memory()
     module.declarations["llvm.umax.i64"] = "declare i64 @llvm.umax.i64(i64, i64)"
     module.declarations["realloc"] = "declare ptr @autograd_libc.realloc(ptr, i64)"
@@ -222,6 +222,9 @@ got{k}:
 entry:
   %capacity.place = getelementptr i8, ptr %work, i64 {buffers[0].capacity}
   %capacity = load i64, ptr %capacity.place
+  %has = icmp sle i64 %needed, %capacity
+  br i1 %has, label %done, label %more.room
+more.room:
   %twice = shl i64 %capacity, 1
   %usual = call i64 @llvm.umax.i64(i64 %twice, i64 {FIRST_CAPACITY})
   %wanted = call i64 @llvm.umax.i64(i64 %usual, i64 %needed)
@@ -236,6 +239,8 @@ enough:
   store i64 %total, ptr %used.place
 {body}
   store i64 %wanted, ptr %capacity.place
+  br label %done
+done:
   ret i1 true
 out:
   %failed = getelementptr i8, ptr %work, i64 {memory.failed}
