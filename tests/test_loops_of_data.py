@@ -442,6 +442,18 @@ def test_bounds_in_compiled_code() -> None:
         inner(0.5, 2.0)
 
 
+def test_a_first_call_runs_no_loop_in_python() -> None:
+    """What a loop demands is a guard: its steps are not counted in Python first, which would take minutes here."""
+    count = jit(lambda x, n: while_loop(lambda c: c < n, lambda c: c + x, 0.0, at_most=10**9))
+    assert 1e7 == count(1.0, 1e7)
+    rows = jit(vmap(lambda n: while_loop(lambda c: c < n, lambda c: c + 1.0, 0.0, at_most=10**9)))
+    assert [1e7, 5.0] == rows(np.array([1e7, 5.0])).tolist()
+    with pytest.raises(RuntimeError, match="at_most=3"):
+        jit(lambda x: while_loop(lambda c: c < x, lambda c: c + 1.0, 0.0, at_most=3))(9.0)
+    with pytest.raises(RuntimeError, match="at_most=3"):
+        jit(vmap(lambda x: while_loop(lambda c: c < x, lambda c: c + 1.0, 0.0, at_most=3)))(np.array([9.0, 1.0]))
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A derivative whose carries would take more memory than is allowed is an error, alone and in a batch."""
     usual = llvm.machine

@@ -79,6 +79,9 @@ class Watched(Builder):
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
         self.plain: set[CodeType] = set() if parent is None else parent.plain  # code to which they need not be bools
+        self.assumes = (
+            False  # of the root: demands are guards that hold, whatever the watched numbers say: see `demand`
+        )
         self.maps = maps  # whether `vmap` and `scan` are loops; or else their steps are computed one after another
         self.finished = False
         self.thread = get_ident()
