@@ -15,7 +15,7 @@ from autograd.ir import derive
 from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
 from autograd.ir.builder import Builder, Predicate
 from autograd.ir.evaluate import Cells, Evaluator
-from autograd.modes import caller, current_recorder
+from autograd.modes import caller, calling_frame, current_recorder, place_of
 from autograd.native import fast
 from autograd.value import Value
 
@@ -93,6 +93,7 @@ class Watched(Builder):
         self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
         self.constancy: dict[int, bool] = {}  # whether values depend on no input
         self.guarded: set[int] = set()
+        self.lines: dict[tuple[int, int], tuple[CodeType, str]] = {}  # of guards, by code and number; it keeps the code
         self.row = 0  # which row of a map is watched
         self.taken: dict[int, bool] | None = None  # how comparisons of a row came out, where branches become masks
         self.deciding: Decisions | None = None  # how comparisons come out, where all branches are captured
@@ -264,8 +265,12 @@ class Watched(Builder):
 
     def note_guard(self, predicate: int, outcome: bool) -> bool:
         """The program holds only while this comparison comes out so."""
+        frame = calling_frame()
+        at = id(frame.f_code), frame.f_lineno
+        if at not in self.lines:
+            self.lines[at] = frame.f_code, place_of(frame, source=True)
         self.guarded.add(predicate)
-        self.guards.append(Guard(predicate, outcome, caller(source=True)))
+        self.guards.append(Guard(predicate, outcome, self.lines[at][1]))
         return outcome
 
     def watch(self, row: int) -> None:
