@@ -14,7 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import Value, checkpoint, fori, grad, hessian, jacobian, jit, jvp, scan, vjp, vmap, while_loop
+from autograd import (
+    Value,
+    checkpoint,
+    custom_gradient,
+    fori,
+    grad,
+    hessian,
+    jacobian,
+    jit,
+    jvp,
+    scan,
+    vjp,
+    vmap,
+    while_loop,
+)
 from autograd.compiler.machine import llvm
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.verify import verify
@@ -243,6 +257,49 @@ def test_a_finished_row_stays_as_it_was() -> None:
     count = np.array([0.0, 1.0, 2.0, 3.0, 0.0, 2.0, 1.0, 4.0, 9.0])
     expected = [grad(towers)(0.3, n) for n in count]
     np.testing.assert_allclose(expected, jit(vmap(grad(towers), in_axes=(None, 0)))(0.3, count), rtol=1e-12)
+
+
+@custom_gradient(lambda x, y: 2.0 * x)
+def small_square(x: Any) -> Any:
+    """A rule in Python that raises where it must not be called."""
+    if x > 100.0:
+        raise ValueError("too large")
+    return x * x
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_python_is_not_called_for_a_finished_row(nested: bool) -> None:
+    """A rule written in Python, also in a loop in the step, sees only the numbers of rows that are not done."""
+
+    def step(c: Any) -> Any:
+        return (
+            scan(lambda d, _: (small_square(d) * 0.3 + 0.5, None), c, length=4)[0] if nested else small_square(c) + 1.0
+        )
+
+    def run(x: Any) -> Any:
+        return while_loop(lambda c: c < 5.0, lambda c: step(c) + c, x)
+
+    rows = np.array([1.5, 60.0, 2.0, 1e7, 3.0, 0.2, 0.1, 0.4, 7.0])
+    for function in (run, grad(run)):
+        expected = [function(x) for x in rows]
+        np.testing.assert_allclose(expected, jit(vmap(function))(rows), rtol=1e-12)
+        np.testing.assert_allclose(expected, jit(lambda rows, f=function: vmap(f)(rows))(rows), rtol=1e-12)
+
+
+def test_python_is_not_called_on_a_side_that_is_not_taken() -> None:
+    """A rule written in Python, also in a loop on one side of a branch: its steps run one after another instead."""
+
+    def step(c: Any, _: Any) -> Any:
+        if c < 100.0:
+            c = scan(lambda d, _: (small_square(d) * 0.005 + 0.5, None), c, length=4)[0]
+        return c + 60.0, None
+
+    def run(x: Any) -> Any:
+        return scan(step, x, length=5)[0]
+
+    for x in (1.5, 99.0, 1e5):
+        np.testing.assert_allclose(run(x), jit(run)(x), rtol=1e-12)
+        np.testing.assert_allclose(grad(run)(x), jit(grad(run))(x), rtol=1e-12)
 
 
 def test_a_side_that_is_not_taken_has_no_loop() -> None:
