@@ -122,8 +122,11 @@ class Training:
         rule = optimizer if isinstance(optimizer, Optimiser) else None
         self.problem = Problem(loss, rule, regulariser, data.weights is not None, len(self._rates) > 0)
         self._decays = np.array(getattr(regulariser, DECAYS)(model) if self.problem.decays else [0.0])
-        if isinstance(optimizer, LBFGS) and set(optimizer.parameters) != set(self.template.parameters):
-            raise ValueError("LBFGS was made with other parameters than the model has: LBFGS(model.parameters())")
+        if optimizer.parameters and set(optimizer.parameters) != set(self.template.parameters):
+            name = type(optimizer).__name__
+            raise ValueError(
+                f"{name} was made with other parameters than the model has: pass {name}(model.parameters())"
+            )
 
     def _look_at_a_row(self) -> list[float]:
         """Run the model once, so that what does not fit is named at once; the rates of its dropouts."""
