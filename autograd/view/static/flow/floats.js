@@ -54,12 +54,6 @@ function fsum(xs) {
   return rounded(xs.reduce((sum, x) => sum + scaled(x), 0n), LOWEST);
 }
 
-/** Of the numbers after the first, that whose place is nearest to the first; NaN if there is none. */
-function take(xs) {
-  const index = rint(xs[0]);
-  return index >= 0 && index < xs.length - 1 ? xs[1 + index] : NaN;
-}
-
 /** The product of two floats as a float and its rounding error. */
 function exactProduct(a, b) {
   const split = (x) => {
@@ -290,6 +284,12 @@ function dot(xs) {
   return sum(xs.slice(0, half).map((x, i) => x * xs[half + i]));
 }
 
+/** The element at an index, which comes first and is rounded. */
+function take(xs) {
+  const at = rint(xs[0]);
+  return at >= 0 && at < xs.length - 1 ? xs[at + 1] : NaN;
+}
+
 export const floats = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
@@ -343,6 +343,6 @@ export const floats = {
   max,
   min,
   dot,
-  take,
   logsumexp,
+  take,
 };
