@@ -585,6 +585,9 @@ sumprod = dot
 def take(values: Any, index: Any) -> Any:
     """The element of a sequence at a computed place.
 
+        ∂y/∂x = 1 for the element that is taken; the others, and the place, get no message
+        domain: all numbers; the place is a whole number, from 0 to the length less 1
+
     Parameters
     ----------
     values : sequence, or ndarray

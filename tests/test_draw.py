@@ -9,6 +9,7 @@ import re
 import sys
 
 import pytest
+from graphs_for_views import training_loss
 
 from autograd import Value, record_sweep
 from autograd.view import deltas, draw, render
@@ -23,7 +24,9 @@ def picture(value, **options):
     objects = {o["_gvid"]: o for o in parsed["objects"]}
     text = {i: re.sub(r"<[^>]*>", " ", o.get("label", "").replace("<BR/>", "|")).strip() for i, o in objects.items()}
     boxes = {text[i]: o for i, o in objects.items() if "nodes" not in o and "subgraphs" not in o}
-    lines = [(text[e["tail"]], text[e["head"]], e.get("label", ""), e) for e in parsed.get("edges", [])]
+    labels = [e.get("label", "").replace("<BR/>", "\n") for e in parsed.get("edges", [])]
+    plain = [html.unescape(re.sub(r"<[^>]*>", "", label)) for label in labels]
+    lines = [(text[e["tail"]], text[e["head"]], t, e) for t, e in zip(plain, parsed.get("edges", []))]
     frames = {o["name"].removeprefix("cluster_"): o for o in objects.values() if "nodes" in o}
     return boxes, lines, {name: {text[i] for i in o["nodes"]} for name, o in frames.items()}
 
@@ -253,10 +256,36 @@ def test_without_graphviz_all_but_drawing_works(monkeypatch):
 
 
 def test_notebooks_show_it_untrusted() -> None:
-    """Jupyter shows no SVG in an untrusted notebook, but it shows an image in HTML: the bundle has both."""
+    """Jupyter shows no SVG and no frame in an untrusted notebook, but it shows an image in HTML: the bundle has all."""
     x = Value(3.0, label="x")
     bundle = draw(x * x)._repr_mimebundle_()
     assert {"text/plain", "image/svg+xml", "text/html"} == set(bundle)
-    picture = bundle["text/html"].removeprefix('<img alt="graph" src="data:image/svg+xml;base64,').removesuffix('">')
+    picture = re.search(r'<img [^>]*src="data:image/svg\+xml;base64,([^"]*)">', bundle["text/html"])[1]
     assert bundle["image/svg+xml"] == base64.b64decode(picture).decode()
     assert "<svg" in bundle["image/svg+xml"]
+    assert "<iframe" in bundle["text/html"]
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 2], [3, 2, 2, 1]])
+def test_no_border_runs_through_a_label(sizes):
+    """The numbers on lines lie within the frames of modules or outside of them."""
+    laid = json.loads(layout(draw(training_loss(sizes, 1, activation="sigmoid")[1], limit=500).source, "json0"))
+    frames = [[float(x) for x in o["bb"].split(",")] for o in laid["objects"] if o["name"].startswith("cluster")]
+    assert len(frames) > 4
+    for edge in laid["edges"]:
+        if "lp" not in edge:
+            continue
+        x, y = map(float, edge["lp"].split(","))
+        left, bottom, right, top = x - 24, y - 13, x + 24, y + 13
+        for a, b, c, d in frames:
+            apart = right <= a or left >= c or top <= b or bottom >= d
+            assert apart or (a <= left and right <= c and b <= bottom and top <= d)
+
+
+def test_texts_fit_in_any_usual_font():
+    """A box is as wide as its longest line in DejaVu Sans, and the picture as wide as its legend."""
+    x = Value(-0.123456, label="mmmmmmmm")
+    laid = json.loads(layout(draw(x * 1e-7).source, "json0"))
+    width = {node["name"]: 72 * float(node["width"]) for node in laid["objects"]}
+    assert width["n0"] > 8 * 10.4 + 10  # bold
+    assert float(laid["bb"].split(",")[2]) > 230

@@ -72,6 +72,8 @@ def operands(rule, generator):
         found[0] = float(generator.randint(0, 6))
     if rule.name == "round":
         found[1] = float(generator.randint(-3, 16))
+    if rule.name == "take":
+        found[0] = generator.uniform(-1.0, len(found))
     return found
 
 

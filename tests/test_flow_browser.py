@@ -1,5 +1,6 @@
 """The gradient-flow viewer in a real browser: the saved page, and a page of JupyterLab."""
 
+import importlib.resources
 import json
 import os
 import re
@@ -14,8 +15,9 @@ import pytest
 from graphs_for_views import evil_graph, training_loss, worked_example
 
 import autograd.math as am
-from autograd import Value
-from autograd.view import flow
+from autograd import Value, custom_gradient, topological_order
+from autograd.view import draw, flow, record
+from autograd.view.recompute import with_changes
 from autograd.view.symbols import show
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -299,7 +301,8 @@ def test_nothing_overlaps_in_either_theme_and_at_phone_width(load, scheme, width
                 const face = b.querySelector('.face').getBoundingClientRect();
                 return [...b.querySelectorAll('text')].filter((t) => {
                     const r = t.getBoundingClientRect();
-                    return t.textContent && (r.left < face.left || r.right > face.right || r.bottom > face.bottom);
+                    const out = r.left < face.left || r.right > face.right || r.bottom > face.bottom;
+                    return t.textContent && r.width && out;
                 }).map((t) => t.textContent);
             })""")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -407,6 +410,122 @@ def test_all_nodes_of_a_large_graph(load):
         assert stage["y"] <= active["y"] + active["height"] / 2 <= stage["y"] + stage["height"]
     page.get_by_role("button", name="Show everything").click()
     assert state_of(page, "view.boxes.length") == page.locator(".box").count()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (400, "dark")])
+def test_accessibility(load, width, scheme):
+    """axe-core finds no violation: at both ends of the sweep, with a selection, a search, and a changed leaf."""
+    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    for shown in (flow(worked_example()[1], check=True), flow(training_loss([2, 8, 1], 1)[1])):
+        page = load(shown, width=width, color_scheme=scheme)
+        page.evaluate(axe)
+        page.locator(".finder input").fill("w")
+        for action in ("goto(0)", "select(2)", "descend(0.5, gradientFlow.whatIf.leaves)"):
+            state_of(page, action)
+            found = page.evaluate(
+                "async () => (await axe.run(document)).violations.map((v) => [v.id, v.nodes[0].html])"
+            )
+            assert [] == found, action
+
+
+# ---- what if ---------------------------------------------------------------------------------------------------------
+
+
+def texts(page, node):
+    """The texts in the box of a node."""
+    box = state_of(page, f"view.home[{node}]")
+    return {c: page.locator(f'.box[data-box="{box}"] .{c}').text_content() for c in ("data", "adjoint", "mark")}
+
+
+def test_a_leaf_is_given_another_number(load):
+    """Typed or slid: every box shows the numbers of the new sweep, with changes; Reset brings back the old ones."""
+    nodes, error = worked_example()
+    order = topological_order(error)
+    place = next(i for i, node in enumerate(order) if node is nodes["w5"])
+    page = load(flow(error), width=2400, height=1000)
+    page.locator(".graph").click(position={"x": 3, "y": 3})
+    field = page.get_by_role("spinbutton", name="w5")
+    field.fill("1.25")
+    field.press("Enter")
+    expected = record(with_changes(error, {place: 1.25}))
+    assert state_of(page, "view.last") == state_of(page, "step")
+    for i in range(len(order)):
+        shown = texts(page, i)
+        assert show(expected["values"]["data"][i]) == shown["data"]
+        assert f"∂ {show(expected['adjoints'][i])}" == shown["adjoint"]
+    assert "+0.85" == texts(page, place)["mark"]
+    change = page.locator(".result").text_content()
+    assert f"E {show(error.data)} → {show(expected['values']['data'][-1])}" in change
+    page.get_by_role("slider", name="w5, slider").press("ArrowLeft")
+    assert 1.25 > state_of(page, f"sweep.data[{place}]") > 1.2
+    page.get_by_role("button", name="Reset").click()
+    assert [node.data for node in order] == state_of(page, "sweep.data")
+    assert "" == page.locator(".result").text_content()
+
+
+def test_gradient_steps(load):
+    """A step moves the ticked leaves by -size times their derivatives, and the output falls; 20 steps in a row work."""
+    nodes, error = worked_example()
+    order = topological_order(error)
+    page = load(flow(error))
+    adjoints = dict(zip(order, record(error)["adjoints"]))
+    page.get_by_role("checkbox", name="w1 moves in a step").uncheck()
+    page.get_by_role("spinbutton", name="Size of the step").fill("0.5")
+    page.get_by_role("button", name="Step", exact=True).click()
+    found = dict(zip(order, state_of(page, "sweep.data")))
+    for node in order:
+        if node.op is None:
+            assert found[node] == (node.data if node is nodes["w1"] else node.data - 0.5 * adjoints[node])
+    assert found[error] < error.data
+    for _ in range(20):
+        page.get_by_role("button", name="Step", exact=True).click()
+    assert state_of(page, "sweep.data.at(-1)") < 0.1
+
+
+def test_what_the_page_cannot_compute_is_said(load):
+    """A primitive of the user's own stops the change, and the message names it and the widget."""
+
+    @custom_gradient(lambda x, y: 3 * x * x)
+    def cube(x):
+        return x**3
+
+    x = Value(2.0, label="x")
+    page = load(flow(cube(x) + 1.0))
+    state_of(page, "goto(Infinity)")
+    page.get_by_role("spinbutton", name="x", exact=True).fill("3")
+    page.get_by_role("spinbutton", name="x", exact=True).press("Enter")
+    assert re.search(
+        r"v1 = cube\(…\) is not a primitive of the table.*widget\(\)", page.locator(".result").text_content()
+    )
+    assert "8" == texts(page, 1)["data"]
+
+
+# ---- drawings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [960, 400])
+def test_a_drawing_in_a_notebook(browser, tmp_path, width):
+    """It opens in a readable size with the output in sight, is moved by keys, and zooms to show everything."""
+    html = draw(training_loss([2, 2, 2], 1)[1])._repr_mimebundle_()["text/html"]
+    (tmp_path / "notebook.html").write_text(f'<meta charset="utf-8">{html}', encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto((tmp_path / "notebook.html").as_uri())
+    frame = page.frame_locator("iframe")
+    output = frame.locator(".node").filter(has_text="loss")
+    output.wait_for()
+    page.wait_for_function("document.querySelector('iframe').contentWindow.drawing?.size")
+    assert 0 == page.locator("img").count()
+    box, stage = output.bounding_box(), page.locator("iframe").bounding_box()
+    assert stage["x"] <= box["x"]
+    assert box["x"] + box["width"] <= stage["x"] + stage["width"]
+    assert 10 < frame.locator(".node text").first.bounding_box()["height"]
+    frame.locator("svg.camera, svg").first.focus()
+    page.keyboard.press("ArrowLeft")
+    assert 60 == pytest.approx(output.bounding_box()["x"] - box["x"], abs=1)
+    frame.get_by_role("button", name="Show everything").click()
+    leaf = frame.locator(".node").first.bounding_box()
+    assert stage["x"] <= leaf["x"]
+    page.close()
 
 
 # ---- JupyterLab ------------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def module() -> str:
             *(derivatives(rule) for rule in fixed),
             "});",
             "",
-            "/** The comparisons in the local derivatives of rows with a kink: where they agree, so do the formulas. */",
+            "/** Comparisons in the local derivatives of rows with a kink: where they agree, so do the formulas. */",
             "export const branches = Object.assign(Object.create(null), {",
             *filter(None, (branches(rule) for rule in fixed)),
             "});",

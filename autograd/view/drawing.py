@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +23,23 @@ from autograd.value import Value
 from autograd.view.dot import layout
 from autograd.view.groups import Modules, group_by_module
 from autograd.view.names import steps
+from autograd.view.page import drawing as zoomable
 
 # Blue and orange of Okabe and Ito's palette: colour-blind readers can tell them apart (https://jfly.uni-koeln.de/color/).
 # Boxes are light with dark text; lines and free text have a middle brightness. All can be read on white and on black.
 PALE, BLUE, ORANGE, YELLOW = (245, 245, 245), (86, 180, 233), (230, 159, 0), "#f0e442"
 INK, GREY, LINE_BLUE, LINE_ORANGE = "#1a1a1a", "#7a7a7a", "#0f7fbf", "#d55e00"
-KEY = "data and grad = ∂output/∂node · ∂ local derivative, ← message = grad × ∂ · blue: positive, orange: negative"
+KEY = (
+    "data; grad = ∂output/∂node",
+    "∂ local derivative; ← message = grad × ∂",
+    "blue: positive, orange: negative",
+)
+LOWEST, HIGHEST = 120, 640  # pixels: the height of a drawing in a notebook
+_SIZE = re.compile(r'<svg[^>]* height="(\d+)pt"')
+# Advance widths of DejaVu Sans, the widest of the usual fonts, in points at a size of 10: [letters, plain, bold].
+# Graphviz measures text in a font of its own, and the reader's may be wider: boxes must hold it all the same.
+_WIDTHS = (("ijlI.,:;'|! ", 3.4, 4.0), ("ftr()[]-/", 4.3, 5.0), ("mwMW@%∏Σ", 9.9, 10.6))
+_ADVANCE = {letter: (plain, bold) for letters, plain, bold in _WIDTHS for letter in letters}
 
 FRAME = {"color": GREY, "style": "rounded", "labelloc": "t", "labeljust": "l"}
 
@@ -45,11 +56,14 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
         return picture.decode(encoding) if encoding else picture
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **options: Any) -> dict[str, str]:
-        """What a notebook stores: the picture twice, because Jupyter shows SVG only in notebooks that it trusts."""
+        """What a notebook stores: the picture, and a frame in which it can be moved and zoomed.
+
+        Jupyter shows SVG only in notebooks that it trusts, so the HTML has the picture once more, as an image.
+        """
         picture: str = self.pipe("svg", encoding="utf-8")
-        encoded = base64.b64encode(picture.encode()).decode()
-        image = f'<img alt="graph" src="data:image/svg+xml;base64,{encoded}">'
-        return {"text/plain": "<graph>", "image/svg+xml": picture, "text/html": image}
+        size = _SIZE.search(picture)
+        height = min(max(1.35 * float(size[1]) + 100 if size else HIGHEST, LOWEST), HIGHEST)
+        return {"text/plain": "<graph>", "image/svg+xml": picture, "text/html": zoomable(picture, height)}
 
     def render(self, filename: Any = None, directory: Any = None, *unused: Any, **options: Any) -> str:
         """Write ``filename.format`` (or `outfile`) and return its path."""
@@ -304,7 +318,7 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     free = {"fontname": "Helvetica,Arial,sans-serif", "fontsize": "10", "fontcolor": GREY}
     drawing = Drawing(
         format="svg",
-        graph_attr=free | {"rankdir": "LR", "bgcolor": "transparent", "label": KEY, "labelloc": "b"},
+        graph_attr=free | {"rankdir": "LR", "bgcolor": "transparent", "label": _cell(KEY), "labelloc": "b"},
         node_attr=free
         | {
             "shape": "box",
@@ -319,6 +333,10 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     names = {key: f"n{i}" for i, key in enumerate(boxes)}
     frames: dict[Modules, graphviz.Digraph] = {(): drawing}
     largest = _largest(box.grad for box in boxes.values())
+    if any(box.modules for box in boxes.values()):
+        drawing.graph_attr["nodesep"] = (
+            "0.6"  # inches; with less, a frame's border may run through a label outside of it
+        )
     for modules in sorted({box.modules[: n + 1] for box in boxes.values() for n in range(len(box.modules))}):
         label = _quoted(steps(modules[-1])[-1])
         name = _printable(f"cluster_{modules[-1]}")
@@ -326,14 +344,29 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     for key, box in boxes.items():
         title = _markup(box.title)
         text = "<BR/>".join([f"<B>{title}</B>"] * bool(title) + [*map(html.escape, box.lines)])
-        look = {"fillcolor": _fill(box.grad, largest)} | box.look
+        width = max([_width(box.title, 1), *[_width(line) for line in box.lines]])
+        look = {"fillcolor": _fill(box.grad, largest), "width": f"{(width + 18) / 72:.3f}"} | box.look
         frames[box.modules].node(names[key], f"<{text or ' '}>", **look)
     for modules in sorted(frames, key=len, reverse=True)[:-1]:  # the inner ones first
         frames[modules[:-1]].subgraph(frames[modules])
     largest = _largest(line.message for line in lines)
     for line in lines:
-        drawing.edge(names[line.tail], names[line.head], line.text, **_stroke(line, largest))
+        text = _cell(line.text.split("\n")) if line.text else ""
+        drawing.edge(names[line.tail], names[line.head], text, **_stroke(line, largest))
     return drawing
+
+
+def _width(text: str, bold: int = 0) -> float:
+    """How wide a text may be in the reader's font, in points."""
+    wide = (10.0, 10.0) if any(unicodedata.east_asian_width(c) in "WF" for c in text) else (6.4, 7.2)
+    return sum(_ADVANCE.get(letter, wide)[bold] for letter in text)
+
+
+def _cell(lines: Sequence[str]) -> str:
+    """Lines of free text as a label that is wide enough for the reader's font."""
+    text = "<BR/>".join(map(html.escape, lines))
+    cell = f'<TD WIDTH="{max(map(_width, lines)):.0f}">{text}</TD>'
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="0"><TR>{cell}</TR></TABLE>>'
 
 
 def _printable(text: str) -> str:

@@ -65,11 +65,12 @@ def page(payload: Json) -> str:
 <style>
 {style()}
 html, body {{ margin: 0; height: 100%; }}
-body > .gradient-flow {{ height: 100vh; border: 0; border-radius: 0; }}
+main > .gradient-flow {{ height: 100vh; border: 0; border-radius: 0; }}
+h1 {{ position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); }}
 </style>
 </head>
 <body>
-<div id="gradient-flow"></div>
+<main><h1>Gradient flow: {title}</h1><div id="gradient-flow"></div></main>
 <script type="application/json" id="gradient-flow-data">{to_json(payload)}</script>
 <script type="module">
 {script()}
@@ -78,6 +79,33 @@ start();
 </body>
 </html>
 """
+
+
+@cache
+def drawing_script() -> str:
+    """The JavaScript that lets a drawing be moved and zoomed; it exports `start`."""
+    return bundle(STATIC / "flow" / "drawing.js")
+
+
+def drawing(svg: str, height: float) -> str:
+    """A drawing for the output of a notebook, in a frame that zooms; as an image for where frames are removed."""
+    document = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Graph</title><style>
+html, body, main {{ margin: 0; height: 100%; overflow: hidden; }}
+svg {{ display: block; width: 100%; height: 100%; touch-action: none; cursor: grab; }}
+.zoom {{ position: absolute; right: 4px; top: 4px; display: flex; gap: 4px; opacity: 0.5; }}
+.zoom:hover, .zoom:focus-within {{ opacity: 1; }}
+.button {{ width: 28px; height: 26px; padding: 4px; border: 1px solid #a3acba; border-radius: 6px; background: #fff; }}
+.icon {{ width: 16px; height: 16px; fill: none; stroke: #1b2230; stroke-width: 1.8; }}
+</style></head><body><main>{svg[svg.index("<svg") :]}</main><script type="module">
+{drawing_script()}
+start();
+</script></body></html>"""
+    quoted = document.replace("&", "&amp;").replace("'", "&#39;")
+    picture = base64.b64encode(svg.encode()).decode()
+    return (
+        f'<div><img class="gradient-flow-picture" alt="graph" src="data:image/svg+xml;base64,{picture}">'
+        f'<iframe title="Graph" style="width:100%;height:{height:.0f}px;border:0" srcdoc=\'{quoted}\'></iframe></div>'
+    )
 
 
 def frame(payload: Json) -> str:

@@ -35,6 +35,7 @@ const MANY = {
   max: (xs, y) => shared(xs, (x) => x < y),
   min: (xs, y) => shared(xs, (x) => x > y),
   logsumexp: shares,
+  take: (xs) => xs.map((_, i) => (i > 0 && values.rint(xs[0]) === i - 1 ? 1 : null)),
 };
 
 /** Whether a primitive is known here. */

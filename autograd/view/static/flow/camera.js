@@ -3,14 +3,14 @@
 import { wantsStillness } from "./dom.js";
 import { clamp } from "./geometry.js";
 
-const SMALLEST = 0.3; // the scale down to which boxes can be read
-
 /** Pixels that stay free around what is brought into sight. */
 const edge = (width) => Math.min(36, width / 20);
 
 export class Camera {
-  /** `onMove` is called after each move; the wheel alone zooms if `wheelZooms`, else only with the control key. */
-  constructor(svg, layer, { onMove, wheelZooms }) {
+  /** `onMove` is called after each move; the wheel alone zooms if `wheelZooms`, else only with the control key. At the
+   * start everything is in sight, down to the scale `smallest`; what would be smaller is shown in the scale `readable`. */
+  constructor(svg, layer, { onMove, wheelZooms, smallest = 0.3, readable = 0.7 }) {
+    Object.assign(this, { smallest, readable });
     this.svg = svg;
     this.layer = layer;
     this.onMove = onMove;
@@ -37,7 +37,7 @@ export class Camera {
     const [w, h] = this.content;
     const pad = edge(width);
     const whole = Math.min((width - 2 * pad) / w, (height - 2 * pad - 24) / h, 1.35);
-    const k = all || whole >= SMALLEST ? whole : Math.max(whole, 0.7);
+    const k = all || whole >= this.smallest ? whole : Math.max(whole, this.readable);
     this.moved = all;
     const place = (room, size, spot) => (size * k <= room - 2 * pad ? (room - size * k) / 2 : clamp(room / 2 - spot * k, room - pad - size * k, pad));
     const [x, y] = output ?? [w, h / 2];

@@ -5,7 +5,7 @@ import { shorten, show } from "./text.js";
 
 /** A field with a list of what is found; `reveal` shows a chosen node. */
 export function buildFinder(id, sweep, reveal) {
-  const list = make("ul", { class: "found", role: "listbox", id: `${id}-found`, "aria-label": "Nodes found" });
+  const list = make("ul", { class: "found", id: `${id}-found`, "aria-label": "Nodes found" });
   const choose = (node) => {
     list.replaceChildren();
     reveal(node);
@@ -43,5 +43,5 @@ function entry(sweep, node, list, choose) {
     event.stopPropagation();
   };
   const [name, value] = [bdi(shorten(sweep.name(node), 44)), make("span", { text: show(sweep.data[node]) })];
-  return make("li", { role: "option", onkeydown: move }, make("button", { type: "button", onclick: () => choose(node) }, name, value));
+  return make("li", { onkeydown: move }, make("button", { type: "button", onclick: () => choose(node) }, name, value));
 }

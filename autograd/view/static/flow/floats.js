@@ -284,6 +284,12 @@ function dot(xs) {
   return sum(xs.slice(0, half).map((x, i) => x * xs[half + i]));
 }
 
+/** The element at an index, which comes first and is rounded. */
+function take(xs) {
+  const at = rint(xs[0]);
+  return at >= 0 && at < xs.length - 1 ? xs[at + 1] : NaN;
+}
+
 export const floats = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
@@ -338,4 +344,5 @@ export const floats = {
   min,
   dot,
   logsumexp,
+  take,
 };

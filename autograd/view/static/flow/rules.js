@@ -164,7 +164,7 @@ export const derivatives = Object.assign(Object.create(null), {
   logaddexp: [(a, b, y) => f.sigmoid((a - b)), (a, b, y) => f.sigmoid((b - a))],
 });
 
-/** The comparisons in the local derivatives of rows with a kink: where they agree, so do the formulas. */
+/** Comparisons in the local derivatives of rows with a kink: where they agree, so do the formulas. */
 export const branches = Object.assign(Object.create(null), {
   pow: (a, b, y) => [(b === 0.0), (a === 0.0), (b < 0.0)],
   hypot: (a, b, y) => [(f.abs(a) > f.abs(b)), (y === 0.0), (f.abs(b) > f.abs(a))],
