@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 from autograd import implicit, linalg, special
 from autograd.calls import checkpoint
 from autograd.clash import warn_of_other_package
-from autograd.modes import AnomalyError, detect_anomaly, no_grad, record_sources
+from autograd.modes import AnomalyError, LostGradientWarning, detect_anomaly, no_grad, record_sources
 from autograd.native import backend
 from autograd.rules import Rule
 from autograd.sweep import Message, backward, record_sweep, topological_order
@@ -70,6 +70,7 @@ __all__ = [
     "AdoptionError",
     "AnomalyError",
     "ChangedMeanwhileError",
+    "LostGradientWarning",
     "Message",
     "Rule",
     "TooManyPathsError",

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from autograd import rules
+from autograd.decisions import warn_of_lost
 from autograd.modes import current_recorder, inside_transform, mode
 from autograd.recorder import Recorder, Sweeps
 from autograd.rows import loop_in_turn, map_in_turn, repeat_in_turn, while_in_turn
@@ -88,6 +89,8 @@ class GraphSweeps:
         sweep = partial(reverse, observe=observer) if observer else reverse  # C takes the one without
         with mode(recording=True):
             adjoints = sweep(self._order, seeds, self._local)
+        if observer:
+            warn_of_lost(adjoints, self.inputs, self._order)
         return [adjoints.get(x, 0.0) for x in self.inputs]
 
     def forward(self, seeds: Mapping[Value, Any]) -> list[Any]:

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd.recorder import Recorder
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from contextlib import _GeneratorContextManager  # the only type that is a decorator too
 
 PACKAGES = tuple(str(Path(__file__).parent.parent / name) for name in ("autograd", "nn"))
+
+
+class Decision(NamedTuple):
+    """A comparison of nodes, or the truth of one: what was compared, how it came out, and the line."""
+
+    operands: tuple[Any, ...]
+    outcome: bool
+    line: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Mode:
     sources: bool = False
     made: set[Any] | None = None  # collects the nodes that are made
     recorder: Recorder | None = None  # records in place of the graph: the compiler, while it captures a program
+    decisions: list[Decision] | None = None  # collects the comparisons
 
 
 active_mode: ContextVar[Mode | None] = ContextVar("autograd_mode", default=None)
@@ -76,6 +85,44 @@ def recording_with(recorder: Recorder) -> Iterator[None]:
         captures.remove(capture)
 
 
+class _Watcher:
+    """Stands among the captures while comparisons are noted, so that nodes ask; it captures nothing."""
+
+    def note_made(self, node: Any) -> None:
+        """Other threads may make nodes."""
+
+
+@contextmanager
+def noting_decisions(**switches: Any) -> Iterator[None]:
+    """Collect the comparisons made in a `with` block, in the mode's `decisions`."""
+    watcher: Any = threading.get_ident(), _Watcher()
+    captures.append(watcher)
+    try:
+        with mode(decisions=[], **switches):
+            yield
+    finally:
+        captures.remove(watcher)
+
+
+def note_decision(operands: tuple[Any, ...], outcome: bool) -> None:
+    """Note a comparison of the user's code, if comparisons are noted in this context."""
+    mode = current_mode()
+    if mode is not None and mode.decisions is not None and not _is_own(sys._getframe(2)):
+        mode.decisions.append(Decision(operands, outcome, caller(source=True)))
+
+
+def note_whole_number(node: Any) -> None:
+    """Note that adopted code makes an int of a node, which has no derivative."""
+    mode = current_mode()
+    if mode is not None and mode.decisions is not None:
+        mode.decisions.append(Decision((node,), True, caller(source=True)))
+
+
+def _is_own(frame: FrameType) -> bool:
+    """Whether a frame belongs to these packages, whose formulas compare too."""
+    return frame.f_code.co_filename.startswith(PACKAGES)
+
+
 def no_grad() -> _GeneratorContextManager[None]:
     """Compute without recording: results are leaves that do not keep how they were made.
 
@@ -100,6 +147,9 @@ def detect_anomaly() -> _GeneratorContextManager[None]:
     raises at once. So does a reverse sweep with a message or adjoint that is not finite, before any `.grad` has
     changed. The error names the operation, its operands with their labels, and the line.
 
+    A derivative of 0 by an argument that is compared or rounded is a warning (`LostGradientWarning`) with the lines: a
+    bisection, or a result that is rounded, depends on its argument in no other way.
+
     Raises
     ------
     AnomalyError
@@ -115,7 +165,7 @@ def detect_anomaly() -> _GeneratorContextManager[None]:
         ...
     autograd.modes.AnomalyError: log(x=0.0) made -inf at ...
     """
-    return mode(anomaly=True, sources=True)
+    return noting_decisions(anomaly=True, sources=True)
 
 
 def record_sources():  # type: ignore[no-untyped-def]  # as above
@@ -167,6 +217,10 @@ def refuse_in_capture(what: str) -> None:
         recorder.refuse(what)
 
 
+class LostGradientWarning(UserWarning):
+    """A result depends on an argument by comparisons or rounding alone, so its derivative is 0."""
+
+
 class AnomalyError(FloatingPointError):
     """A number that is not finite was made under `detect_anomaly()`."""
 
@@ -177,6 +231,14 @@ def caller(source: bool = False) -> str:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
         frame = frame.f_back
     return place_of(frame, source)
+
+
+def level_of_caller() -> int:
+    """The `stacklevel` with which the function that calls this one warns about the nearest line of the user's code."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def place_of(frame: FrameType, source: bool = False) -> str:

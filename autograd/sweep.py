@@ -12,6 +12,7 @@ from itertools import count
 from math import isfinite
 from typing import Any, NamedTuple, TypeVar
 
+from autograd.decisions import warn_of_lost
 from autograd.ieee import to_float
 from autograd.modes import AnomalyError, captures, current_mode, refuse_in_capture
 from autograd.native import fast
@@ -146,8 +147,10 @@ def backward(outputs: Node | Iterable[Node], seeds: float | Iterable[float] | No
             "the no_grad() block, or leave backward() out"
         )
     order = topological_order(*starts)
-    for node, adjoint in reverse(order, starts, observe=watch()).items():
+    adjoints = reverse(order, starts, observe=watch())
+    for node, adjoint in adjoints.items():
         node.grad += adjoint
+    warn_of_lost(adjoints, [node for node in order if node.op is None], order)
 
 
 def watch() -> Callable[[Message], None] | None:

@@ -26,6 +26,7 @@ from autograd.modes import (
     current_mode,
     current_recorder,
     keeps_copies,
+    note_decision,
     note_made,
     now,
     refuse_in_capture,
@@ -102,9 +103,13 @@ def _comparison(compare: Callable[[float, float], bool]) -> Callable[[Value, obj
     def method(self: Value, other: object) -> bool:
         if captures and (stand_in := _stand_in(self)) is not self:
             return compare(stand_in, other)  # type: ignore[arg-type]
-        if isinstance(other, Value):
-            return compare(self._data, other._data)
-        return compare(self._data, other) if isinstance(other, Real) else NotImplemented  # type: ignore[arg-type]
+        if not isinstance(other, (Value, Real)):
+            return NotImplemented  # type: ignore[no-any-return]  # Python asks the other operand then
+        number: Any = other._data if isinstance(other, Value) else other
+        outcome = compare(self._data, number)
+        if captures:
+            note_decision((self, other), outcome)
+        return outcome
 
     return method
 
@@ -286,7 +291,10 @@ class Value:
 
     @_reads(bool)
     def __bool__(self) -> bool:
-        return self._data != 0.0
+        outcome = self._data != 0.0
+        if captures:
+            note_decision((self,), outcome)
+        return outcome
 
     def __float__(self) -> NoReturn:
         refuse_conversion()

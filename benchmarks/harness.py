@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 PEERS = ("peers", "cpp")  # modules of other contenders
+NAMES = {"sklearn": "scikit-learn"}  # of distributions, where they differ from that of the module
 SHORTEST_BATCH = 2e-3  # seconds; faster calls are timed many at a time
 
 
@@ -336,7 +337,8 @@ def runner(options: argparse.Namespace) -> Runner:
 def _environment_for(names: Sequence[tuple[str, str]]) -> str:
     """The interpreter of an environment with only the libraries that these peers need."""
     importlib.import_module("peers")  # registers its contenders; libraries are imported only when these are prepared
-    libraries = {"numpy", *[needed.partition(".")[0] for name in names for needed in _registry[name][1]]}
+    modules = {needed.partition(".")[0] for name in names for needed in _registry[name][1]}
+    libraries = {"numpy", *[NAMES.get(module, module) for module in modules]}
     lines = (HERE / "peers-requirements.txt").read_text(encoding="utf-8").splitlines()
     requirements = [line for line in lines if line.partition("==")[0] in libraries]
     folder = cache_folder() / "peers"

@@ -845,6 +845,91 @@ def _(name: str, seed: int) -> Prepared:
     return steps.gpt(plain_value.Value, name, seed)
 
 
+# --- satellite orbits -------------------------------------------------------------------------------------------
+
+
+def _heyoka(elements: Array) -> tuple[Any, Array]:
+    """The propagator, and its data: nine rows, with the epoch at the end."""
+    import heyoka as hy
+
+    from adopted import EPOCH, JULIAN
+
+    days = np.floor(EPOCH)
+    epochs = np.full((1, len(elements)), JULIAN + days), np.full((1, len(elements)), EPOCH - days)
+    data = np.ascontiguousarray(np.concatenate([elements.T, *epochs]))
+    return hy.model.sgp4_propagator(data, diff_order=1), data
+
+
+def _heyoka_arrays(propagator: Any, found: Array) -> list[Array]:
+    """States, and Jacobians with the elements in our order."""
+    first = propagator.get_dslice(order=1)
+    jacobian = np.zeros((found.shape[1], 6, 7))
+    for place in range(first.start, first.stop):
+        component, *orders = propagator.get_mindex(place)
+        if component < 6:
+            jacobian[:, component, orders.index(1)] = found[place]
+    return [found[:6].T, jacobian]
+
+
+@contender("orbits", "heyoka, state and Jacobian, new elements", "heyoka")
+def _(elements: Array, times: Array) -> Prepared:
+    propagator, data = _heyoka(elements)
+    out = np.empty((propagator.nouts, len(times)))
+
+    def call() -> Array:
+        propagator.replace_sat_data(data)
+        propagator(times, out=out)
+        return out
+
+    return Prepared(call, lambda found: _heyoka_arrays(propagator, found))
+
+
+@contender("times", "heyoka, state and Jacobian", "heyoka")
+def _(elements: Array, times: Array) -> Prepared:
+    propagator, _ = _heyoka(elements)
+    out = np.empty((propagator.nouts, len(times)))
+
+    def call() -> Array:
+        propagator(times, out=out)
+        return out
+
+    return Prepared(call, lambda found: _heyoka_arrays(propagator, found))
+
+
+@contender("orbits", "dSGP4, state and Jacobian", "dsgp4", "torch", "sgp4")
+def _(elements: Array, times: Array) -> Prepared:
+    import dsgp4
+    import sgp4.api
+    import torch
+    from sgp4.exporter import export_tle
+
+    from adopted import EPOCH
+
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    names = ("_no_kozai", "_ecco", "_inclo", "_nodeo", "_argpo", "_mo", "_bstar")
+    tles = []
+    for row in elements.tolist():
+        satellite = sgp4.api.Satrec()
+        no, ecco, inclo, nodeo, argpo, mo, bstar = row
+        satellite.sgp4init(sgp4.api.WGS72, "i", 5, EPOCH, bstar, 0.0, 0.0, ecco, argpo, inclo, mo, no, nodeo)
+        tles.append(dsgp4.TLE(list(export_tle(satellite))))
+        for name, number in zip(names, row):  # the lines of text have fewer digits
+            setattr(tles[-1], name, number)
+    minutes = torch.tensor(times)
+
+    def call() -> Any:
+        made, batch = dsgp4.initialize_tle(tles, gravity_constant_name="wgs-72", with_grad=True)
+        states = dsgp4.propagate_batch(batch, minutes).reshape(len(minutes), 6)
+        rows = []
+        for k in range(6):
+            gradients = torch.autograd.grad(states[:, k].sum(), made, retain_graph=True)
+            rows.append(torch.stack(gradients)[:, [7, 3, 5, 8, 4, 6, 0]])  # its elements in our order
+        return states.detach().numpy(), torch.stack(rows, 1).numpy()
+
+    return Prepared(call)
+
+
 # --- training ----------------------------------------------------------------------------------------------------
 
 Layers = Sequence[tuple[Array, Array]]

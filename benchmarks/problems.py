@@ -118,9 +118,9 @@ def _network_to_train(sizes: Sequence[int], seed: int) -> list[tuple[Array, Arra
     ]
 
 
-def moons_to_learn(epochs: int = 50) -> dict[str, Any]:
+def moons_to_learn(epochs: int = 50, samples: int = 384) -> dict[str, Any]:
     """Two moons as classes 0 and 1, and a 2-16-16-1 network."""
-    data = mlp_data(samples=384)
+    data = mlp_data(samples)
     y = (data["y"] > 0).astype(float)
     return {
         "layers": _network_to_train(MLP_SIZES, seed=0),

@@ -55,9 +55,9 @@ PROBLEMS: list[tuple[str, str, Any, list[str]]] = [
     ("Two moons, 2-16-16-1, 384 points in batches of 32, 50 epochs", "moons", problems.moons_to_learn, PEERS),
     ("Digits, 64-32-10, 1,440 images in batches of 32, 20 epochs", "digits", problems.digits_to_learn, PEERS),
     (
-        "Two moons, 2-16-16-1, 384 points in batches of 32, a single epoch",
+        "Two moons, 2-16-16-1, 96 points in batches of 32, a single epoch",
         "one epoch",
-        lambda: problems.moons_to_learn(epochs=1),
+        lambda: problems.moons_to_learn(epochs=1, samples=96),
         ["PyTorch", "micrograd"],
     ),
 ]

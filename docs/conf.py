@@ -24,7 +24,7 @@ extensions = [
     "primitives",
     "programs",
 ]
-exclude_patterns = ["README.md", "playground"]
+exclude_patterns = ["playground"]
 nitpick_ignore_regex = [("py:.*", r".*")]  # docstrings say "array" or "callable": words, not names of classes
 
 html_theme = "furo"

@@ -33,6 +33,7 @@ class Callback:
     """
 
     last = False  # whether it comes after all others in each epoch
+    changes = True  # whether it may change the model: its parameters or its settings
 
     def before(self, training: Training) -> None:
         """Called once, before the first epoch."""
@@ -88,6 +89,7 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch, self.parameters = inf, 0, None
 
     parameters: Any
+    changes = False
 
     def before(self, training: Training) -> None:
         """Begin anew, unless a checkpoint is continued."""
@@ -114,7 +116,7 @@ class EarlyStopping(Callback):
 
     def after(self, training: Training) -> None:
         """Put back the best parameters."""
-        if self.parameters is not None and self.best_epoch != training.epoch:
+        if self.parameters is not None:
             training.assign(self.parameters)
             training.history.best_epoch = self.best_epoch
 
@@ -162,6 +164,7 @@ class Checkpoint(Callback):
     """
 
     last = True  # what the others remember of the epoch belongs into the file
+    changes = False
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
         self.path, self.every = os.fspath(path), whole("every", every)

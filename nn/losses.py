@@ -133,7 +133,7 @@ def mean_squared_error(
     >>> mean_squared_error([1.0, 4.0], [1.0, 6.0], weights=[3, 1])
     1.0
     """
-    return _reduced(outputs, targets, lambda output, target: (target - output) ** 2, weights, reduction)
+    return _reduced(outputs, targets, lambda output, target: am.pow(target - output, 2), weights, reduction)
 
 
 @_mean
@@ -390,7 +390,7 @@ LOSSES = {
 
 
 def _half_square(output: Any, target: Any) -> Any:
-    return 0.5 * (target - output) ** 2
+    return 0.5 * am.pow(target - output, 2)
 
 
 def _cross_entropy(row: Any, target: Any) -> Any:

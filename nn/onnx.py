@@ -18,7 +18,9 @@ from autograd.recorder import Sweeps
 from autograd.rows import loop_in_turn, map_in_turn, repeat_in_turn, while_in_turn
 from autograd.symbols import Arithmetic
 from autograd.value import _fill
+from nn.dropout import Dropout
 from nn.layers import MLP, Layer, Neuron
+from nn.sequential import Sequential, is_of_one
 from nn.state import needed
 
 OPSET, IR_VERSION = 17, 8  # old enough for any program of the last years
@@ -50,13 +52,14 @@ def to_onnx(
     Parameters
     ----------
     model : callable
-        An `MLP`, a `Layer` or a `Neuron`; or any other module or function of one observation that is made of
-        arithmetic and the functions of `autograd.math`. A loop is written down with all its steps.
+        An `MLP`, a `Layer`, a `Neuron` or a `Sequential` of these; or any other module or function of one observation
+        that is made of arithmetic and the functions of `autograd.math`. A loop, such as that of a `Recurrent` cell, is
+        written down with all its steps.
     path : path, optional
         A file to write, usually with the ending ``.onnx``.
     inputs : int or sequence of int, optional
         The number of inputs of an observation, or its shape, such as (steps, inputs) for a sequence of rows. Needed
-        if the model is not one of the first three.
+        if the model is not made of layers alone.
     dtype : {"float64", "float32"}
         The numbers of the graph. In float64 the outputs differ from the model's in the last digits at most; with
         float32 the graph is half as large, and some programs run nothing else.
@@ -101,15 +104,28 @@ def to_onnx(
 # ---- what a model is ----------------------------------------------------------------------------------------------
 
 
-def _stages(model: Any) -> list[Sequence[Neuron]] | None:
-    """The layers of a model that is nothing but layers, as lists of neurons; None for another model."""
-    if type(model) is Neuron:
+Stage = Sequence[Neuron] | Callable[[Any], Any]  # the neurons of a layer, or a function of each of their outputs
+
+
+def _stages(model: Any) -> list[Stage] | None:
+    """The layers of a model that is nothing but layers; None for another model."""
+    kind = type(model)
+    if kind is Neuron:
         return [[model]]
-    if type(model) is Layer:
+    if kind is Layer:
         return [model.neurons] if _is_matrix(model.neurons) else None
-    if type(model) is MLP and all(type(layer) is Layer and _is_matrix(layer.neurons) for layer in model.layers):
-        return [layer.neurons for layer in model.layers]
+    if kind in (MLP, Sequential):
+        found = [_part(part) for part in (model.layers if kind is MLP else model.parts)]
+        stages = [stage for stages in found if stages is not None for stage in stages]
+        return stages if None not in found and stages and not callable(stages[0]) else None
     return None
+
+
+def _part(part: Any) -> list[Stage] | None:
+    """The stages of a part of a model; `Dropout` changes nothing in a prediction."""
+    if is_of_one(part):
+        return [part]
+    return [] if type(part) is Dropout else _stages(part)
 
 
 def _is_matrix(neurons: Sequence[Any]) -> bool:
@@ -118,9 +134,10 @@ def _is_matrix(neurons: Sequence[Any]) -> bool:
     return len(same) == 1 and type(neurons[0]) is Neuron
 
 
-def _shape(model: Any, stages: list[Sequence[Neuron]] | None, inputs: int | Sequence[int] | None) -> tuple[int, ...]:
+def _shape(model: Any, stages: list[Stage] | None, inputs: int | Sequence[int] | None) -> tuple[int, ...]:
     """The shape of one observation."""
-    known = None if stages is None else len(stages[0][0].w)
+    first = stages[0] if stages else None
+    known = None if first is None or callable(first) else len(first[0].w)
     if inputs is None:
         if known is None:
             raise ValueError(f"pass inputs, the number of inputs of an observation or its shape, for {model!r:.80}")
@@ -289,12 +306,15 @@ class _Graph:
 
     # ---- layers ---------------------------------------------------------------------------------------------
 
-    def layered(self, stages: Sequence[Sequence[Neuron]]) -> tuple[Tensor, list[str]]:
+    def layered(self, stages: Sequence[Stage]) -> tuple[Tensor, list[str]]:
         """A model that is nothing but layers, and the names of its output's axes behind the first."""
-        output = Tensor.of(self, "x")
-        for neurons in stages:
-            output = self._layer(neurons, output)
-        if len(stages[-1]) > 1:
+        output, width = Tensor.of(self, "x"), 0
+        for stage in stages:
+            if callable(stage):
+                output = self._active(stage, output)
+            else:
+                output, width = self._layer(stage, output), len(stage)
+        if width > 1:
             return output, ["outputs"]
         return self.node("Squeeze", output, self.whole_numbers([1])), []
 
@@ -304,9 +324,11 @@ class _Graph:
         biases = self.array([neuron.b.data for neuron in neurons])
         output = self.node("Gemm", x, weights, biases, transB=1)
         activation = neurons[0].activation
-        if activation is None:
-            return output
-        return self._column(activation(output), output)
+        return output if activation is None else self._active(activation, output)
+
+    def _active(self, activation: Callable[[Any], Any], x: Tensor) -> Tensor:
+        """A function of each number of an array."""
+        return self._column(activation(x), x)
 
     # ---- other models ---------------------------------------------------------------------------------------
 
@@ -366,8 +388,8 @@ class _Graph:
         return node
 
     def now(self, node: Any) -> float:
-        """A graph is for all inputs."""
-        self.refuse("deciding by a number that depends on the inputs")
+        """Its number, if it is the same for all observations."""
+        return _refuse_to_branch() if isinstance(node, Tensor) else float(node.data)
 
     def refuse(self, what: str) -> NoReturn:
         """A graph has no side effects."""

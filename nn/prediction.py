@@ -50,15 +50,13 @@ def predict(model: Any, inputs: Any, *, compiled: bool = True) -> Any:
 def forward(model: Any, template: Template) -> Any:
     """A compiled function from parameters and rows to outputs; models of the same structure share it."""
     from autograd.compiler import jit
-    from autograd.compiler.capture.signature import read
 
     build = template.builder()
 
     def outputs(numbers: Any, row: Any) -> Any:
         return build(list(numbers))(row)
 
-    key = (read(model).signature, template.shared())
-    return _forward.get(key, lambda: jit(vmap(outputs, in_axes=(None, 0))))
+    return _forward.get(template.structure(model), lambda: jit(vmap(outputs, in_axes=(None, 0)), quiet=True))
 
 
 def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
@@ -67,6 +65,8 @@ def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
         return outputs_of(model, compiled, numbers, np.zeros((1, *rows.shape[1:])))[:0]
     if compiled is not None:
         found = compiled(numbers, rows)  # of a list of outputs: a list of arrays, one for each output
+        if not isinstance(found, (np.ndarray, list, tuple)):
+            raise TypeError(f"predict needs a model that returns numbers or rows, not a {type(found).__name__}")
         return found if isinstance(found, np.ndarray) else np.ascontiguousarray(np.moveaxis(np.array(found), -1, 0))
     with no_grad():
         found = [to_floats(model(row_of(rows, i))) for i in range(len(rows))]
@@ -96,7 +96,7 @@ def _total(loss: Loss, outputs: Array, targets: Array, weights: Array, compiled:
     def of_row(output: Any, target: Any, weight: Any) -> Any:
         return loss([output], [target], weights=[weight], reduction="sum")
 
-    function = _losses.get(exact(loss), lambda: jit(vmap(of_row, reduce="sum")))
+    function = _losses.get(exact(loss), lambda: jit(vmap(of_row, reduce="sum"), quiet=True))
     return float(function(outputs, targets, weights))
 
 

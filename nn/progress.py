@@ -38,6 +38,7 @@ class Bar:
             return
         total, done = training.epochs * training.batches, training.epoch * training.batches
         with kind(total=total, initial=done, unit="batch", dynamic_ncols=True, mininterval=SECONDS) as self._bar:
+            self._bar.set_description("compiling" if training.settings.jit else "starting")
             self.next_time = 0.0
             try:
                 yield

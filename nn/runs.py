@@ -146,20 +146,21 @@ class Training:
             if self._saved:
                 callback.restore(self._saved.get(str(number), {}))
             callback.before(self)
-        step = self._step()
+        self._structure = self.template.structure(self.model) if self.settings.jit else None
+        self._step = self._new_step()
         try:
             with bar.over(self):
                 while self.epoch < self.epochs and self.history.stopped is None:
-                    self._one_epoch(step)
+                    self._one_epoch()
         finally:
             self.template.assign(self.parameters)
         for callback in reversed(self._callbacks):
             callback.after(self)
         return self.history
 
-    def _one_epoch(self, step: Step) -> None:
+    def _one_epoch(self) -> None:
         begun = time.perf_counter()
-        losses, shares = [], []
+        step, losses, shares = self._step, [], []
         next_look = min([look.next_time for look in self._looks])
         for number, batch in enumerate(self._batches(), 1):
             given = self.parameters
@@ -178,11 +179,25 @@ class Training:
         mean = float(np.sum(losses) if self._is_sum else np.average(losses, weights=shares))
         numbers = {"loss": mean, **self._measured(), "learning_rate": rate}
         self.history.add(**numbers, seconds=time.perf_counter() - begun)
-
         if self._callbacks:
             self.template.assign(self.parameters)
             for callback in self._callbacks:
                 callback.after_epoch(self)
+            if any(callback.changes for callback in self._callbacks):
+                self._look_for_changes()
+
+    def _look_for_changes(self) -> None:
+        """Take up what a callback has done to the model: other parameters, or other settings."""
+        numbers = self.template.numbers()
+        if not np.array_equal(numbers, self.parameters, equal_nan=True):
+            self.parameters = self._good = numbers
+        if not self.settings.jit or (structure := self.template.structure(self.model)) == self._structure:
+            return
+        template = Template(self.model)
+        if list(map(id, template.parameters)) != list(map(id, self.template.parameters)):
+            raise ValueError("a callback changed which parameters the model has: train the new model with another fit")
+        self.template, self._structure, self._forward = template, structure, None
+        self._step = self._new_step()
 
     def _look(self, batches: int) -> float:
         """Let the bar and the pictures show how far the epoch is; when one of them wants to do so again."""
@@ -209,7 +224,7 @@ class Training:
 
     # ---- steps -------------------------------------------------------------------------------------------------
 
-    def _step(self) -> Step:
+    def _new_step(self) -> Step:
         """A function from parameters, state and batch to the loss before the step, and parameters and state after."""
         if isinstance(self.optimizer, LBFGS):
             return self._step_of_lbfgs(self.optimizer)

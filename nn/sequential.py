@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd import Rule
-from nn.layers import Activation, activation_of, apply_each
+import autograd.math as am
+from autograd import Rule, rules
+from nn.layers import MLP, Activation, Layer, Neuron, activation_of, apply_each
 from nn.module import Module
+
+OF_SEQUENCES = (Layer, MLP, Neuron)
 
 
 class Sequential(Module):
@@ -15,8 +18,8 @@ class Sequential(Module):
     Parameters
     ----------
     *parts : Module, callable or str
-        Modules; functions of all outputs of the part before; or activations (a row of the table or its name), which
-        are applied to each number. A module that appears twice shares its weights.
+        Modules; activations (by name, or such as ``autograd.math.tanh``), which are applied to each number; or
+        functions of all outputs of the part before. A module that appears twice shares its weights.
 
     Raises
     ------
@@ -44,11 +47,21 @@ class Sequential(Module):
     def __call__(self, x: Any) -> Any:
         """What the last part returns."""
         for part in self.parts:
-            x = apply_each(part, x) if isinstance(part, Rule) else part(x)
+            if isinstance(part, OF_SEQUENCES) and not hasattr(x, "__len__"):
+                x = [x]  # the only output of the part before
+            x = apply_each(part, x) if is_of_one(part) else part(x)
         return x
 
     def __repr__(self) -> str:
         return f"Sequential of [{', '.join(map(_named, self.parts))}]"
+
+
+def is_of_one(part: Any) -> bool:
+    """Whether a part is a function of one number: a row of the table, or the function of `autograd.math` for it."""
+    if isinstance(part, Rule):
+        return part.arity == 1
+    known = rules.TABLE.get(getattr(part, "__name__", ""))
+    return known is not None and known.arity == 1 and part is getattr(am, known.name, None)
 
 
 def _part(part: Any) -> Any:

@@ -128,6 +128,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         loss, outputs, self.out_activation_ = self._loss_and_outputs(y)
         if first:
             self._begin(X.shape[1], outputs, random)
+        else:
+            self._check_network(outputs)
         if self.solver == "lbfgs":
             self._fit_lbfgs(X, y, weights, loss)
         else:
@@ -154,6 +156,15 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self.best_loss_: Any = None if self.early_stopping else inf
         self.validation_scores_: Any = [] if self.early_stopping else None
         self.best_validation_score_: Any = -inf if self.early_stopping else None
+
+    def _check_network(self, outputs: int) -> None:
+        """Raise if training cannot continue with the network that there is."""
+        sizes = [len(layer.neurons) for layer in self.model_.layers]
+        if sizes != [*self._hidden_layer_sizes(), outputs]:
+            raise ValueError(
+                f"the network has layers of {sizes} neurons, but hidden_layer_sizes={self.hidden_layer_sizes!r} and y "
+                f"ask for {[*self._hidden_layer_sizes(), outputs]}: clone the estimator to begin anew"
+            )
 
     def _fit_lbfgs(self, X: Array, y: Array, weights: Array | None, loss: Any) -> None:
         optimiser = LBFGS(

@@ -87,9 +87,8 @@ _compiled = Kept()
 def _kept(template: Template, model: Any, problem: Problem, kind: str, make: Callable[[], Any]) -> Any:
     """A compiled function that all models of this structure share."""
     from autograd.compiler import jit
-    from autograd.compiler.capture.signature import read
 
-    return _compiled.get((kind, read(model).signature, template.shared(), problem.key()), lambda: jit(make()))
+    return _compiled.get((kind, template.structure(model), problem.key()), lambda: jit(make(), quiet=True))
 
 
 def compiled_step(template: Template, model: Any, problem: Problem, size: int) -> Any:

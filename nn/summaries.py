@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from nn.layers import Layer, Neuron
@@ -12,7 +13,7 @@ HEADS = ("module", "kind", "shape", "parameters")
 
 def summary(model: Module) -> str:
     """The modules within, with their shapes and parameters; one that appears twice is listed once."""
-    rows = [(path, _kind(found), _shape(found), f"{len(found.parameters()):,}") for path, found in _listed(model)]
+    rows = [(path, _kind(part), _shape(part), f"{count:,}") for path, part, count in _listed(model)]
     total = (type(model).__name__, "", "", f"{len(model.parameters()):,}")
     widths = [max(len(row[k]) for row in (HEADS, *rows, total)) for k in range(len(HEADS))]
 
@@ -24,25 +25,18 @@ def summary(model: Module) -> str:
     return "\n".join([line(HEADS), rule, *map(line, rows), rule, line(total)])
 
 
-def _listed(model: Module) -> list[tuple[str, Module]]:
-    """The modules with parameters of which no part is listed, by their paths; neurons only if they stand alone."""
-    if isinstance(model, Layer):
-        return [("", model)]
-    found = [(path, part) for path, part in walk(model) if isinstance(part, Module) and path]
-    inside_layers = {id(part) for _, layer in found if isinstance(layer, Layer) for part in layer.neurons}
-    kept = [(path, part) for path, part in found if id(part) not in inside_layers]
-    whole = [(path, part) for path, part in kept if isinstance(part, (Layer, Neuron)) or not _has_modules(part)]
-    own = [p for p in vars(model).values() if not isinstance(p, Module)] and _own_parameters(model, whole)
-    return [*whole, *([("", model)] if own and not whole else [])] or [("", model)]
+def _listed(model: Module) -> list[tuple[str, Module, int]]:
+    """The modules that hold parameters or nothing at all, by their paths, and how many parameters each holds itself.
 
-
-def _has_modules(module: Module) -> bool:
-    return any(isinstance(part, Module) and path for path, part in walk(module))
-
-
-def _own_parameters(model: Module, listed: list[tuple[str, Module]]) -> bool:
-    inside = {id(p) for _, part in listed for p in part.parameters()}
-    return any(id(p) not in inside for p in model.parameters())
+    The neurons of a layer count as the layer, and a shared parameter counts once.
+    """
+    found = [(path, part) for path, part in walk(model) if isinstance(part, Module)]
+    in_layers = {id(neuron) for _, layer in found if isinstance(layer, Layer) for neuron in layer.neurons}
+    found = [(path, part) for path, part in found if id(part) not in in_layers]
+    owner = {parameter: part for _, part in found for parameter in part.parameters()}  # parts come after the whole
+    held = Counter(map(id, owner.values()))
+    empty = {id(part) for _, part in found if not part.parameters()}
+    return [(path or "(itself)", part, held[id(part)]) for path, part in found if held[id(part)] or id(part) in empty]
 
 
 def _kind(module: Module) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,21 @@ class Template:
     """
 
     def __init__(self, model: Any, trainable: bool = True) -> None:
+        if not hasattr(model, "tree_flatten"):
+            raise TypeError(f"the model must be a nn.Module, not {model!r:.80} of type {type(model).__name__}")
         found, self._rebuild = flatten(model, "the model")
         values = [leaf for leaf in found if isinstance(leaf, Value)]
+        if trainable and not values:
+            raise ValueError(f"there is nothing to train in {model!r:.80}: parameters are Values in its attributes")
         self.parameters: list[Value] = leaves(values) if trainable else list(dict.fromkeys(values))
         place = {id(parameter): k for k, parameter in enumerate(self.parameters)}
         self._places = tuple([place.get(id(leaf)) for leaf in found])
         self._plain = [None if isinstance(leaf, Value) else leaf for leaf in found]
 
     def builder(self) -> Callable[[Sequence[Any]], Any]:
-        """A function from numbers to the same model with these; it does not keep the parameters alive."""
-        rebuild, places, plain = self._rebuild, self._places, self._plain
+        """A function from numbers to the same model with these; it does not keep this model alive."""
+        places, plain = self._places, self._plain
+        _, rebuild = flatten(self._rebuild([0.0 if k is not None else x for k, x in zip(places, plain)]))
         return lambda numbers: rebuild([x if k is None else numbers[k] for k, x in zip(places, plain)])
 
     def numbers(self) -> Array:
@@ -44,6 +49,8 @@ class Template:
         for parameter, number in zip(self.parameters, np.asarray(numbers).tolist()):
             parameter.data = number
 
-    def shared(self) -> tuple[int | None, ...]:
-        """Which leaves are the same parameter: models that differ in this are not of the same structure."""
-        return tuple(self._places)
+    def structure(self, model: Any) -> Hashable:
+        """What two models must share to use the same compiled code: all but the numbers of their parameters."""
+        from autograd.compiler.capture.signature import read
+
+        return read(model).signature, self._places

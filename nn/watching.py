@@ -49,6 +49,8 @@ def next_time(begun: float, ended: float) -> float:
 class Watcher(Callback):
     """Shows a training run in a notebook."""
 
+    changes = False
+
     def __init__(self) -> None:
         self.panel: Any = None
         self.flow: Any = None

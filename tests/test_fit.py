@@ -2,6 +2,7 @@
 
 import functools
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -252,13 +253,65 @@ HOLES[3, 1] = math.nan
         ({"loss": "binary_cross_entropy_with_logits", "y": KIND}, ValueError, "a probability from 0 to 1, not 2.0"),
         ({"loss": "hinge", "y": YES}, ValueError, r"pass 2 \* label - 1"),
         ({"loss": "cross_entropy_with_logits", "y": KIND + 9}, ValueError, "logits must be rows"),
+        ({"x": X + 1j}, TypeError, "X holds complex numbers"),
+        ({"make": lambda: Sequential("tanh")}, ValueError, "nothing to train in Sequential of"),
+        ({"make": lambda: abs}, TypeError, "the model must be a nn.Module, not <built-in"),
         ({"resume": "nowhere.safetensors"}, FileNotFoundError, "nowhere"),
         ({"callbacks": Checkpoint("no/such/folder/x")}, FileNotFoundError, "there is no folder"),
         ({"callbacks": EarlyStopping(3, "val_loss")}, ValueError, "'val_loss', which is not in the history: loss"),
     ],
 )
 def test_wrong_input_is_named(change, error, message):
-    """Each error names what was wrong and what to pass; the model is unchanged or as after the last step."""
+    """Each error names what was wrong and what to pass."""
     options = {"x": X, "y": LINE, **change}
     with pytest.raises(error, match=message):
         run(**options)
+
+
+def test_data_that_change_during_training_do_not_count():
+    """The data are those that were given."""
+    x = X.copy()
+
+    def spoil(training):
+        x[:] = 1e9
+
+    np.testing.assert_array_equal(run()[0], run(x=x, callbacks=spoil)[0])
+
+
+def test_what_a_callback_does_to_the_model_counts():
+    """Other activations, other numbers: compiled as on the graph. Other parameters are refused."""
+
+    def change(training):
+        if training.epoch == 2:
+            training.model.layers[0].neurons[1].activation = am.sin
+        training.model.layers[0].neurons[0].w[0].data = 0.25
+
+    changed = [run(epochs=4, callbacks=change, jit=jit)[0] for jit in (True, False)]
+    np.testing.assert_allclose(*changed, rtol=1e-9)
+    assert 0.25 == changed[0][0]
+
+    def grow(training):
+        training.model.layers.append(Layer(1, 1, seed=0))
+
+    with pytest.raises(ValueError, match="a callback changed which parameters the model has"):
+        run(callbacks=grow)
+
+
+def test_threads_train_models_of_one_structure_at_once():
+    """They share compiled code and nothing else."""
+    found = {}
+    threads = [threading.Thread(target=lambda seed=seed: found.update({seed: run(seed=seed)[0]})) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed in range(4):
+        np.testing.assert_array_equal(run(seed=seed)[0], found[seed])
+
+
+def test_large_batches_stay_in_their_arrays():
+    """More than 256 rows: the same numbers as on the graph, with a last batch of another size and a penalty."""
+    random = np.random.default_rng(1)
+    x = random.normal(size=(700, 2))
+    options = {"x": x, "y": x[:, 0], "batch_size": 300, "epochs": 2, "regulariser": L2(0.01)}
+    np.testing.assert_allclose(run(**options)[0], run(**options, jit=False)[0], rtol=1e-9)

@@ -12,7 +12,7 @@ from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.program import lower
 from autograd.compiler.machine import llvm
 from autograd.compiler.run.specialization import Frame
-from autograd.ir.block import Array, Loop, Program, Window, numbers_in, types_of
+from autograd.ir.block import Array, Loop, Program, Window, numbers_in, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.simplify import prepare, simplify, unroll
@@ -134,6 +134,24 @@ def computed_places(n: int, m: int) -> Made:
     return b.program([b.emit("item", (loop,), k) for k in range(3)]), [n, -max(n, 1)]
 
 
+def many_carries(n: int, m: int) -> Made:
+    """More carries than registers, which move up by one place in each step: parts of them are arrays."""
+    b = Builder()
+    x = b.input(Array((20,)))
+    made = LoopBuilder(b, i := b.inner(), n)
+    carries = [made.carry(b.element(x, k)) for k in range(20)]
+    parts = [i.emit("pack", tuple(carries[k : k + 18]), (18,)) for k in range(3)]
+    inner = LoopBuilder(i, k := i.inner(), 18)
+    one, two, three = [k.wrap(inner.element(part)) for part in parts]
+    items = i.emit("item", (inner.finish([], [((one - two * 0.5 + three * one).index, "each")]),), 0)
+    handed = [carries[1], *[i.element(items, k) for k in range(18)], carries[0]]
+    copied = i.emit("add_at", (i.emit("zeros", (), (18,)), parts[1]), whole(Array((18,))))
+    changed = i.emit("add_at", (copied, carries[3]), Window((), 2))
+    outs = [*[(c, "each") for c in carries], (changed, "each"), (i.element(parts[0], 4), "sum"), (parts[2], "each")]
+    loop = made.finish(handed, outs)
+    return b.program([b.emit("item", (loop,), k) for k in range(20 + len(outs))]), [20]
+
+
 PROGRAMS: list[Callable[[int, int], Made]] = [
     matrix_vector,
     matrix_vector_backwards,
@@ -141,7 +159,9 @@ PROGRAMS: list[Callable[[int, int], Made]] = [
     outer_product,
     anti_diagonals,
     one_place,
+    running_sums,
     computed_places,
+    many_carries,
 ]
 
 
@@ -152,6 +172,14 @@ def test_bits_of_the_evaluator(make: Callable[[int, int], Made], shape: tuple[in
     made = make(*shape)
     verify(made[0])
     check(made)
+
+
+@pytest.mark.parametrize("lanes", [2, 4])
+@pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
+def test_other_machines(make: Callable[[int, int], Made], lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines with shorter vectors."""
+    monkeypatch.setattr(llvm, "lanes", lambda: lanes)
+    check(make(11, 7))
 
 
 def only_loop(made: Made) -> Loop:

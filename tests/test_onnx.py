@@ -9,7 +9,7 @@ import pytest
 
 import autograd.math as am
 from autograd import Value, custom_gradient, grad, rules, scan, vmap
-from nn import MLP, Layer, Module, Neuron
+from nn import MLP, Dropout, ElmanCell, GRUCell, Layer, Module, Neuron, Recurrent, Sequential
 from nn.onnx import to_onnx
 
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -137,6 +137,38 @@ def test_layers_and_their_shapes(model, shape):
     """One output is a vector, several are a matrix."""
     assert shape == run(model, X).shape
     assert_same(model, X)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Sequential(Layer(3, 4, activation="tanh", seed=1), Dropout(0.5), Layer(4, 2, activation="linear", seed=2)),
+        Sequential(Layer(3, 4, activation="linear", seed=1), "gelu", MLP(4, [3, 2], "relu", seed=2), "sigmoid"),
+        Sequential(MLP(3, [4, 1], seed=1), "tanh"),
+        Sequential(Layer(3, 1, seed=1), am.tanh, Layer(1, 2, seed=2)),
+        Sequential(Sequential(Layer(3, 3, activation="silu", seed=1)), Sequential(Layer(3, 2, seed=2))),
+    ],
+)
+def test_sequential_models_are_matrix_products(model):
+    """A Sequential of layers and activations needs no number of inputs."""
+    assert_same(model, X)
+    assert "MatMul" not in {node.op_type for node in to_onnx(model).graph.node}
+
+
+@pytest.mark.parametrize("cell", [ElmanCell(2, 3, seed=1), GRUCell(2, 3, seed=1)], ids=["Elman", "GRU"])
+def test_recurrent_cells(cell):
+    """The loop over a sequence of known length is written down step by step."""
+    x = np.random.default_rng(1).normal(size=(20, 6, 2))
+    model = Sequential(Recurrent(cell), Layer(3, 2, activation="linear", seed=2))
+    with pytest.raises(ValueError, match="pass inputs"):
+        to_onnx(model)
+    assert_same(model, x, inputs=(6, 2))
+
+
+def test_a_sequential_that_begins_with_a_function():
+    """It is run on symbols."""
+    model = Sequential(lambda x: [x[0] * x[1], x[2]], "tanh", Layer(2, 1, activation="linear", seed=1))
+    assert_same(model, X, inputs=3)
 
 
 def test_neurons_that_differ():

@@ -144,7 +144,7 @@ def test_a_network_and_what_a_program_prints(shared):
     loss = (MLP(2, [3, 1], activation="tanh", seed=0)([0.5, -1.0]) - 0.8) ** 2
     assert loss.data == pytest.approx(shared.sweep["data"][-1], rel=1e-12)
     assert shared.page.locator("#printed").text_content().startswith("MLP")
-    assert 13 == shared.page.locator("#sliders .leaf").count()
+    assert 13 == shared.page.locator("#sliders .input-row").count()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_slider_moves_every_number(shared):
     """A moved slider changes values, adjoints and the chain rule as the engine does; the picture stays the same."""
     shared.run("x = 0.5\nw = 0.8\ny = sigmoid(w * x)")
     before = shared.answers
-    shared.page.locator("#sliders .leaf input[type=range]").nth(1).evaluate(
+    shared.page.locator("#sliders .input-row input[type=range]").nth(1).evaluate(
         "e => { e.value = -1.5; e.dispatchEvent(new Event('input')); }"
     )
     shared.wait(f"document.body.dataset.answers > {before}")
@@ -213,14 +213,14 @@ def test_a_slider_moves_every_number(shared):
     assert show(y.data) in shared.page.locator("#viewer").inner_text()
     shared.page.locator("#reset").click()
     shared.wait("document.getElementById('reset').hidden")
-    assert "0.8" == shared.page.locator("#sliders .leaf input[type=number]").nth(1).input_value()
+    assert "0.8" == shared.page.locator("#sliders .input-row input[type=number]").nth(1).input_value()
 
 
 def test_a_moved_leaf_may_change_the_branch(shared):
     """The program runs again, so another branch makes another graph."""
     shared.run("x = 0.7\nif x > 0.5:\n    y = x ** 2\nelse:\n    y = exp(x) - 1\ny")
     assert 2 == len(shared.sweep["nodes"])
-    shared.page.locator("#sliders .leaf input[type=number]").fill("0.1")
+    shared.page.locator("#sliders .input-row input[type=number]").fill("0.1")
     shared.wait("document.querySelectorAll('#viewer .box').length == 3")
 
 

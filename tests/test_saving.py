@@ -175,6 +175,10 @@ MODELS = {
     "mlp": lambda: MLP(2, [3, 1], activation=["tanh", "sigmoid"], seed=1),
     "equal layers": lambda: MLP(3, [3, 3, 3], activation="relu", seed=2),
     "function": lambda: MLP(2, [2], activation=[am.softplus], seed=3),
+    "sequential": lambda: nn.Sequential(Layer(2, 3, seed=1), "tanh", nn.Dropout(0.5), MLP(3, [2], seed=2), am.sum),
+    "recurrent": lambda: nn.Sequential(nn.Recurrent(nn.GRUCell(1, 2, seed=1)), Layer(2, 1, seed=2)),
+    "every state": lambda: nn.Recurrent(nn.ElmanCell(1, 2, seed=1), every=True),
+    "twice the same layer": lambda: nn.Sequential(*[Layer(2, 2, seed=1)] * 2),
     "neuron": lambda: Neuron(5, activation="silu", seed=4),
     "layer": lambda: Layer(1, 4, activation="gelu", seed=5),
 }
@@ -192,20 +196,24 @@ def test_modules_of_this_package_come_back_from_the_file_alone(make, file):
         (n, p.data) for n, p in again.named_parameters()
     ]
     assert [p.label for p in model.parameters()] == [p.label for p in again.parameters()]
-    x = [0.5, -1.0, 2.0, 0.25, -3.0][: inputs(model)]
+    x = inputs(model)
     assert values(model(x)) == values(again(x))
 
 
 def inputs(model):
-    """How many inputs a model takes."""
+    """An observation for a model."""
+    if isinstance(model, nn.Recurrent):
+        return [[0.5], [-1.0], [0.25]]
     while not isinstance(model, Neuron):
-        model = (model.layers if isinstance(model, MLP) else model.neurons)[0]
-    return len(model.w)
+        model = getattr(model, {"MLP": "layers", "Layer": "neurons"}.get(type(model).__name__, "parts"))[0]
+        if isinstance(model, nn.Recurrent):
+            return inputs(model)
+    return [0.5, -1.0, 2.0, 0.25, -3.0][: len(model.w)]
 
 
 def values(output):
-    """The numbers of one or several outputs."""
-    return [y.data for y in (output if isinstance(output, list) else [output])]
+    """The numbers of one or several outputs, or of rows of them."""
+    return [x for y in output for x in values(y)] if isinstance(output, list) else [output.data]
 
 
 def test_every_number_comes_back_with_its_bits(file):

@@ -181,6 +181,15 @@ def test_warm_start_continues_with_the_weights():
         model.fit(X[:2], ["x", "y"])
 
 
+def test_warm_start_with_another_network():
+    """The old network is not trained in silence in place of the one that was asked for."""
+    model = MLPRegressor("squared_error", (5,), warm_start=True, max_iter=2, random_state=0).fit(X, NUMBER)
+    with pytest.raises(ValueError, match=r"layers of \[5, 1\] neurons, but .* ask for \[6, 1\]: clone"):
+        model.set_params(hidden_layer_sizes=(6,)).fit(X, NUMBER)
+    with pytest.raises(ValueError, match=r"ask for \[5, 2\]"):
+        model.set_params(hidden_layer_sizes=(5,)).fit(X, np.column_stack([NUMBER, NUMBER]))
+
+
 def test_without_jit():
     """The same numbers from the graph."""
     options = {"hidden_layer_sizes": (3,), "max_iter": 3, "random_state": 0, "batch_size": 50}

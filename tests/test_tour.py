@@ -21,12 +21,11 @@ def run(*arguments, before=""):
 def test_tour_trains_checks_and_draws(tmp_path):
     """Both networks learn, the gradient is checked, and every picture that is mentioned is there."""
     tour = run("--output", tmp_path / "new" / "folder")
-    assert (0, "") == (tour.returncode, tour.stderr if tour.returncode else "")
+    assert (0, "") == (tour.returncode, tour.stderr)  # no progress bar where output is piped
     moons, digits = [float(x) for x in re.findall(r"([\d.]+)% ", tour.stdout)]
     assert moons >= 95
-    assert digits >= 90
+    assert digits >= 96
     assert "finite differences, on three points: it is" in tour.stdout
-    assert "100%" in tour.stderr  # the progress bar
     assert "∂y/∂w = " in tour.stdout
     assert "1.414214, 0.353553" in tour.stdout
     written = [Path(path) for path in re.findall(r"^Written: (.*)$", tour.stdout, re.MULTILINE)]

@@ -73,6 +73,11 @@ def build_playground(target: Path, packages: Path) -> None:
     for name in FROM_PYODIDE:
         shutil.copy2(packages / "pyodide" / name, target / "pyodide")
     shutil.copy2(packages / "@hpcc-js" / "wasm-graphviz" / "dist" / "index.js", target / "graphviz.js")
+    node = shutil.which("node")
+    if node is None:
+        raise SystemExit("node was not found: it comes with npm (on Debian: apt-get install npm)")
+    snapshot = [SOURCE / "snapshot.mjs", packages / "pyodide", target / "engine.zip", target / "snapshot.gz"]
+    subprocess.run([node, *snapshot], check=True)
 
 
 def build_pages(target: Path) -> None:

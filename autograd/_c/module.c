@@ -34,6 +34,7 @@ static double from_python(int rule, int count, const double *x);
 #include "operands.h"        /* a node's operands as tuples */
 #include "numbers.h"         /* operands as numbers */
 #include "capture.h"         /* operations during a capture */
+#include "roll.h"            /* loops in what was captured */
 #include "mode.h"            /* what a mode or a capture wants of a new node */
 #include "operators.h"       /* a row on up to three operands */
 #include "many.h"            /* a row on any number of operands */
@@ -191,6 +192,7 @@ static PyObject *value_setup(PyObject *module, PyObject *args)
 static PyMethodDef module_methods[] = {
     {"fast", value_fast, METH_VARARGS, "The function with its common case in C."},
     {"setup", value_setup, METH_VARARGS, "Give the C build the parts of value.py that it needs; return the class."},
+    {"find_loops", value_find_loops, METH_VARARGS, "The loops in flat code."},
     {"trace", value_trace, METH_VARARGS, "Give the C build the parts of the compiler's trace that it needs."},
     {"fill", (PyCFunction)(void (*)(void))value_fill, METH_FASTCALL, "The fields of a new node."},
     {"node", (PyCFunction)(void (*)(void))value_node, METH_FASTCALL, "The node of an operation."},

@@ -17,7 +17,7 @@ from typing import Any
 
 from autograd import rules
 from autograd.adoption.rewrite import hidden
-from autograd.modes import caller, current_recorder, now
+from autograd.modes import caller, current_recorder, note_whole_number, now
 from autograd.rules import Rule
 from autograd.value import Value
 
@@ -30,6 +30,7 @@ COMPENSATED = sys.version_info >= (3, 12)  # how the builtin sum adds floats
 def whole(rule: Rule, x: Value) -> int:
     """The int of a rounding rule, guarded when compiled."""
     if current_recorder() is None:
+        note_whole_number(x)
         return int(rule.value(x.data)) if abs(x.data) < inf else int(x.data)
     y = rule(x)
     number = int(now(y)) if abs(y) < inf else int(now(x))  # of what is not finite, int() raises

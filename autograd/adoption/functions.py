@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import inspect
 import linecache
+import textwrap
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -222,7 +224,7 @@ def rewritten_code(function: FunctionType) -> CodeType | None:
         if code.co_filename.startswith("<"):  # made by exec, as the methods of dataclasses are
             return None
         raise AdoptionError(f"the source of {function.__qualname__} is not there: {code.co_filename}")
-    tree = ast.parse("".join(lines), code.co_filename)
+    tree = _parsed(function, lines)
     path = next((path for path in _definitions(tree) if _is_of(path[-1], code)), None)
     if path is None:
         raise AdoptionError(
@@ -236,6 +238,17 @@ def rewritten_code(function: FunctionType) -> CodeType | None:
             "changed since it was defined: run its definition again"
         )
     return made
+
+
+def _parsed(function: FunctionType, lines: list[str]) -> ast.AST:
+    """The tree of the file, or that of the function alone if the file is not Python: a text with examples."""
+    code = function.__code__
+    try:
+        return ast.parse("".join(lines), code.co_filename)
+    except SyntaxError:
+        block = inspect.getblock(lines[code.co_firstlineno - 1 :])
+        tree = ast.parse(textwrap.dedent("".join(block)), code.co_filename)
+        return ast.increment_lineno(tree, code.co_firstlineno - 1)
 
 
 def _definitions(tree: ast.AST, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -246,7 +246,8 @@ class Builder:
 
     def program(self, outputs: Sequence[int]) -> Program:
         """The program that has been built."""
-        return Program(self.settled(), [self.where(o) for o in outputs], tuple(self.inputs), self.guards)
+        guards = [g._replace(value=self.where(g.value)) for g in self.guards] if self.moved else self.guards
+        return Program(self.settled(), [self.where(o) for o in outputs], tuple(self.inputs), guards)
 
 
 class LoopBuilder:

@@ -48,12 +48,13 @@ def depends_on(builder: Builder, wanted: Iterable[int], end: int) -> set[int]:
 
     Nothing before the first of those wanted is looked at, so gradients inside a long program cost what they add to it.
     """
-    return _depending(builder.code, wanted, end)
-
-
-def _depending(code: Sequence[Instruction], wanted: Iterable[int], end: int) -> set[int]:
     active = set(wanted)
-    for value in range(min(active, default=end), end):
+    return _depending(builder.code, active, range(min(active, default=end), end))
+
+
+def _depending(code: Sequence[Instruction], wanted: Iterable[int], among: Iterable[int]) -> set[int]:
+    active = set(wanted)
+    for value in among:
         op, operands, _ = code[value]
         if op not in WITHOUT_DERIVATIVE and not active.isdisjoint(differentiable(op, operands)):
             active.add(value)
@@ -129,8 +130,9 @@ class Memory:
 class Sweep:
     """One reverse sweep over a builder's program."""
 
-    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory]) -> None:
+    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory], local: Coverage) -> None:
         self.builder, self.active, self.memories = builder, active, memories
+        self.local = local  # of memory that belongs to one step
         self.numbers: dict[
             int, tuple[int, Predicate | None]
         ] = {}  # value → adjoint, and when it is there (None: always)
@@ -358,14 +360,14 @@ def _without(memories: Mapping[int, Memory], doubtful: Container[int]) -> dict[i
     return {array: new[id(memory)] for array, memory in memories.items()}
 
 
-def _memories(builder: Builder, active: Iterable[int]) -> dict[int, Memory]:
-    """The arrays of a block that loops read and add to, each with one adjoint for all its states."""
+def _memories(builder: Builder, active: Iterable[int], covered: Coverage | None) -> dict[int, Memory]:
+    """The memory of a block, each array with one adjoint for all its states."""
     found: dict[int, Memory] = {}
-    states = roots(builder.code, [at for at in active if builder.code[at].op == "loop"])
+    states = roots(builder.code, active)
     for array, root in states.items():
         kind = builder.type_of(root)
         assert isinstance(kind, Array)
-        found[array] = found[root] if root in found else Memory(kind)
+        found[array] = found[root] if root in found else Memory(kind, covered=covered or Coverage())
     return found
 
 
@@ -384,17 +386,19 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     targets = set(wanted)
     end = max(seeds, default=-1) + 1
     first = min(targets, default=end)
-    active = depends_on(builder, targets, end)
-    memories = _memories(builder, active)
-    if memories:
-        active &= _needed(builder.code, seeds, first)
+    # Flat code in place of which there are loops depends on the targets too, but nothing depends on it.
+    active = _depending(builder.code, targets, sorted(_needed(builder.code, seeds, first) | targets))
+    memories = _memories(builder, active, None)
+    local = Coverage()
     while True:
-        sweep = Sweep(builder, set(active), dict(memories))
+        sweep = Sweep(builder, set(active), dict(memories), local)
         sweep.run(seeds, targets, first, end)
-        doubtful = {id(c): c for m in sweep.memories.values() if (c := m.covered).broken and c.assumed}
+        coverages = [local, *[memory.covered for memory in sweep.memories.values()]]
+        doubtful = {id(c) for c in coverages if c.broken and c.assumed}
         if not doubtful:
             break
         memories = _without(memories, doubtful)
+        local = Coverage(local.assumed and id(local) not in doubtful)
     found = {x: sweep.adjoint(x) for x in targets}
     return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
 
@@ -457,7 +461,7 @@ def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
     places = [at for at, i in enumerate(body.code) if i.op == "input"]
     while True:
         wanted = [at for at in places if body.code[at].data in active]
-        depending = _depending(body.code, wanted, len(body.code))
+        depending = _depending(body.code, wanted, range(len(body.code)))
         new = {loop.first_carry + k for k in range(loop.handed) if body.outputs[k] in depending} - active
         if not new:
             return active
@@ -606,6 +610,7 @@ class _LoopSweep:
                     memory.make = functools.partial(self._adjoints, body.made, o, last)
                 self.kept[k] = inside[id(outer)]
         self.owners: list[tuple[int, Callable[[], int]]] = []  # operands with accumulators; what is in them at the end
+        self.totals: dict[int, int] = {}  # those of them that are shared: operand → its number
 
     def _adjoints(self, made: LoopBuilder, operand: int, last: Callable[[], int | None]) -> int:
         """A new accumulator for the messages to an operand."""
@@ -645,7 +650,8 @@ class _LoopSweep:
         states = {body.inputs[k]: memory for k, memory in self.kept.items()}
         follow(inner.code, states)
         active = depends_on(inner, targets.values(), len(inner.code))
-        sweep = self.inside = Sweep(inner, active, states)
+        local = _memories(inner, active, self.around.local)
+        sweep = self.inside = Sweep(inner, active, {**local, **states}, self.around.local)
         for k, memory in self.kept.items():
             if k >= loop.first_carry and memory.current is None:
                 sweep.memory(body.inputs[k])
@@ -665,7 +671,11 @@ class _LoopSweep:
         def last() -> int | None:
             return self.inside.arrays[self.targets[k]].sum
 
-        return lambda: self._adjoints(made, self.operands[k - 1], last)
+        def make() -> int:
+            self.totals[self.operands[k - 1]] = k
+            return self._adjoints(made, self.operands[k - 1], last)
+
+        return make
 
     def _emit(self, carries: Sequence[int], partial: Container[int]) -> None:
         """Emit the loop and pass its results on."""
@@ -704,6 +714,9 @@ class _LoopSweep:
                 self.around.receive(o, self._item(result, position, k in partial))
         for position, (operand, _) in enumerate(self.owners, len(carries)):
             self.around.put_back(operand, builder.emit("item", (result,), position))
+            total = self.around.arrays.get(operand)
+            if total is not None and operand in self.totals and isinstance(loop.extent, int) and loop.extent:
+                total.covered |= sweep.arrays[targets[self.totals[operand]]].covered  # by each step
         item = {k: position for position, k in enumerate(order, len(handed) + first)}
         for k, one in enumerate(further):
             one.then(self._item(result, item[k], one.missing))

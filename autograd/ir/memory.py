@@ -11,7 +11,7 @@ from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from autograd.ir.block import Instruction, Loop, Program
+from autograd.ir.block import Instruction, Loop, Program, Used
 
 T = TypeVar("T")
 
@@ -104,13 +104,19 @@ def pairs(loop: Loop, operands: Sequence[int], known: MutableMapping[int, T]) ->
     }
 
 
-def roots(code: Sequence[Instruction], loops: Iterable[int]) -> dict[int, int]:
-    """The arrays in a block that these loops read and add to, in all their states: array → its first state."""
+def roots(code: Sequence[Instruction], among: Iterable[int]) -> dict[int, int]:
+    """The arrays in a block that some instructions use as memory, in all their states: array → its first state.
+
+    They are those that a loop reads and adds to, and those to which values are added that are read afterwards.
+    """
     first: dict[int, int] = {}
-    for at in loops:
-        _, operands, loop = code[at]
-        for k in memories(loop):
-            root = operands[loop.shared + k]
+    for at in among:
+        op, operands, data = code[at]
+        if op == "loop":
+            states = [operands[data.shared + k] for k in memories(data)]
+        else:
+            states = [at] if op == "add_at" and isinstance(data, Used) else []
+        for root in states:
             while (before := continued(code, root)) is not None:
                 root = before
             first[root] = root

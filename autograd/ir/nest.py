@@ -11,11 +11,11 @@ the position of an operand. So a few instances tell where an operand comes from:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import gcd
-from typing import Any
+from math import gcd, prod
+from typing import Any, NamedTuple
 
 from autograd.ir.roll import COUNT, SHIFT, Rolled, Shape, Vector, width_of
 
@@ -33,6 +33,19 @@ class Affine:
         """The least and the greatest number."""
         ends = [step * (extent - 1) for step, extent in zip(self.steps, extents)]
         return self.base + sum([min(end, 0) for end in ends]), self.base + sum([max(end, 0) for end in ends])
+
+
+class First(NamedTuple):
+    """An operand in the first step of a loop, where later steps take a value of the step before.
+
+    `source` tells where it comes from, `number` its number there. `start` is the position of the statement, whose
+    operand number `slot` it is, in the first step of all.
+    """
+
+    source: tuple[str, Any]
+    number: Affine
+    start: int
+    slot: int
 
 
 @dataclass(eq=False, slots=True)
@@ -74,10 +87,17 @@ class Leaf(Statement):
 
     kind: int = 0
     numbers: tuple[Affine, ...] = ()
+    firsts: dict[int, First] = field(default_factory=dict)  # operands that are others in the first step of a loop
     sources: list[Any] = field(default_factory=list)  # of its operands
     group: Group | None = None  # the memory that its values are added to
     read: bool = False  # whether each of them is read there
     level: int = 0  # the depth at which they are added
+    inner: int = 0  # only the last values of loops deeper than this are
+
+    def last(self, inner: int) -> Affine:
+        """Its position in the last steps of the loops deeper than this."""
+        last = sum([nest.step * (nest.extent - 1) for nest in self.path[inner:]])
+        return Affine(self.start + last, tuple([nest.step for nest in self.path[:inner]]))
 
 
 @dataclass(eq=False, slots=True)
@@ -87,12 +107,18 @@ class Nest(Statement):
     extent: int = 0
     step: int = 0
     body: list[Leaf | Nest] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)  # of the body's statements
     carries: dict[Leaf, Any] = field(default_factory=dict)  # value of a step that the next one uses → what it is first
     finals: dict[Leaf, None] = field(default_factory=dict)  # values whose last one is used after the loop
-    stacks: dict[Leaf, None] = field(default_factory=dict)  # values that are kept from all steps
+    stacks: dict[Kept, None] = field(default_factory=dict)  # what is kept from all steps
     fails: dict[Leaf, None] = field(default_factory=dict)  # comparisons that are guards
     writes: dict[Group, None] = field(default_factory=dict)  # memory that statements in it add to
+
+
+class Kept(NamedTuple):
+    """The values of a leaf in all steps of loops: in those at a depth and around it, the last ones of loops within."""
+
+    leaf: Leaf
+    depth: int
 
 
 def tree(rolled: Rolled, widths: Sequence[int], smallest: int | None = None) -> list[Leaf | Nest]:
@@ -144,7 +170,6 @@ class _Tree:
             return
         nest = Nest(path, start, size * count, count, size)
         self._body(nest.body, (*path, nest), start, number, base, (*steps, step))
-        nest.starts = [one.start for one in nest.body]
         into.append(nest)
 
     def _body(
@@ -221,7 +246,7 @@ class Carried:
 class Stacked:
     """An element of the values that a loop has kept, at a depth, and its place in their array."""
 
-    leaf: Leaf
+    kept: Kept
     depth: int
     place: Affine
 
@@ -309,8 +334,8 @@ class Places:
             )
         return leaf, counters
 
-    def source(self, reader: Statement, place: Affine) -> Any:
-        """Where an operand of a statement comes from."""
+    def source(self, reader: Statement, place: Affine, first: Callable[[Nest], Any] | None = None) -> Any:
+        """Where an operand of a statement comes from; `first` tells where it does in the first step of a loop."""
         path, depth, extents = reader.path, reader.depth, reader.extents
         level = self._level(reader, place)
         at = place.base + sum(place.steps)  # in the second steps: the first may be special
@@ -329,16 +354,19 @@ class Places:
         if common(leaf.path, path) < level:
             return self._read(reader, level, place)
         same = [index.base == 0 and _is_unit(index, k) for k, index in enumerate(indices[:level])]
-        within = indices[level:]
-        last = all(not any(i.steps) and i.base == n - 1 for i, n in zip(within, leaf.extents[level:]))
+        inner = leaf.depth
+        while (
+            inner > level
+            and not any(indices[inner - 1].steps)
+            and indices[inner - 1].base == leaf.extents[inner - 1] - 1
+        ):
+            inner -= 1
+        last = inner == level
         if all(same) and inside:
+            kept = self.keep(leaf, level, inner)
             if last:
-                for nest in leaf.path[level:]:
-                    nest.finals[leaf] = None
                 return Direct(leaf, level)
-            for nest in leaf.path[level:]:
-                nest.stacks[leaf] = None
-            return Stacked(leaf, level, _row_major(within, leaf.extents[level:], depth))
+            return Stacked(kept, level, _row_major(indices[level:inner], leaf.extents[level:inner], depth))
         carried = (
             level
             and last
@@ -349,12 +377,22 @@ class Places:
         if carried and not any(place.steps[level:]):
             nest = path[level - 1]
             if leaf not in nest.carries:
-                for inner in leaf.path[level:]:
-                    inner.finals[leaf] = None
+                self.keep(leaf, level, level)
                 nest.carries[leaf] = None  # before what it is first, which may be carried too
-                nest.carries[leaf] = self.source(nest, Affine(place.base, place.steps[: level - 1]))
+                outer = Affine(place.base, place.steps[: level - 1])
+                nest.carries[leaf] = self.source(nest, outer) if first is None else first(nest)
             return Carried(leaf, level)
         return self._read(reader, level, place)
+
+    @staticmethod
+    def keep(leaf: Leaf, level: int, inner: int) -> Kept:
+        """Let loops keep the values of a leaf: those between two depths all, those within the last ones."""
+        kept = Kept(leaf, inner)
+        for nest in leaf.path[level:inner]:
+            nest.stacks[kept] = None
+        for nest in leaf.path[inner:]:
+            nest.finals[leaf] = None
+        return kept
 
     def _level(self, reader: Statement, place: Affine) -> int:
         """The least depth at which all instances of an operand are there before the statement begins."""
@@ -409,17 +447,26 @@ class Places:
         group.size = (max([high for _, high in ranges]) - group.first) // group.unit + 1
         for leaf in members:
             leaf.group = group
-            leaf.read = all(
-                self.read[at.start : at.stop : at.step].count(1) == len(at)
-                for at in progression(leaf.place(), leaf.extents)
-            )
             leaf.level = min(
                 leaf.depth, max([min(read.depth, common(leaf.path, reader.path)) for reader, read in group.reads])
             )
-            for nest in leaf.path[leaf.level :]:
-                nest.stacks[leaf] = None
+            leaf.inner = self._inner(leaf)
+            leaf.read = self._read_in(leaf, leaf.inner) == prod(leaf.extents[: leaf.inner])
+            self.keep(leaf, leaf.level, leaf.inner)
             for nest in leaf.path[depth : leaf.level]:
                 nest.writes[group] = None
+
+    def _inner(self, leaf: Leaf) -> int:
+        """The depth of the loops within which only last values are read from memory."""
+        wanted, inner = self._read_in(leaf, leaf.depth), leaf.depth
+        while inner > leaf.level and self._read_in(leaf, inner - 1) == wanted:
+            inner -= 1
+        return inner
+
+    def _read_in(self, leaf: Leaf, inner: int) -> int:
+        """How many values of a leaf are read from memory, of the last steps of the loops deeper than this."""
+        place, extents = leaf.last(inner), leaf.extents[:inner]
+        return sum([self.read[at.start : at.stop : at.step].count(1) for at in progression(place, extents)])
 
     @staticmethod
     def _is_local(reader: Statement, place: Affine, depth: int) -> bool:

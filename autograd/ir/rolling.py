@@ -6,54 +6,73 @@ is dead code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import groupby, product
-from typing import Any, NamedTuple
+from typing import Any
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Loop, Program, Used, Window, types_of, whole
+from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Instruction, Loop, Program, Used, Window, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.nest import Affine, Carried, Direct, Group, Leaf, Nest, Places, Read, Stacked, Statement, leaves, tree
-from autograd.ir.rewrite import with_bodies
-from autograd.ir.roll import is_loop, roll
+from autograd.ir.nest import (
+    Affine,
+    Carried,
+    Direct,
+    First,
+    Group,
+    Kept,
+    Leaf,
+    Nest,
+    Places,
+    Read,
+    Stacked,
+    Statement,
+    leaves,
+    tree,
+)
+from autograd.ir.peeled import take_in_first_steps
+from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
-from autograd.rules import TABLE
+from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
-SUMS = 0.25  # of the values of a map's body; with more, it stays flat
-ROLLABLE = frozenset({*TABLE, "select", "custom", "stop", "<", "<=", ">", ">=", "==", "!=", *LOGIC}) - {"pos"}
-EXACT = frozenset({"pow"})  # operations whose constants are part of their shape: x**2 is no x**y
-# Where an operand comes from, if not from the code that is rolled
-CONSTANT, ELEMENT, INPUT, VALUE, POSITION = "constant", "element", "input", "value", "position"
-
-
-class Kind(NamedTuple):
-    """What the instances of a leaf have in common: the operation, where its operands come from, the guard's line."""
-
-    op: str
-    data: Any
-    operands: tuple[tuple[str, Any], ...]  # where from, and what does not change from instance to instance
-    line: str | None = None
+SUMS, SUMS_IF_SHORT = 0.25, 0.125  # of the values of a map's body; with more, it stays flat
+LONG = 4000  # values of a body
 
 
 def rolled(program: Program) -> Program:
     """A program, and the bodies of its loops, with loops in place of flat code."""
-    loops = [data for op, _, data in program.code if op == "loop"]
-    added_up = {id(loop.body) for loop in loops if _mostly_adds_up(loop)}
-    program = with_bodies(program, lambda body: rolled(body) if id(body) not in added_up else body)
+    code = [_with_rolled_body(instruction) for instruction in program.code]
+    if any(new is not old for new, old in zip(code, program.code)):
+        program = Program(code, program.outputs, program.inputs, program.guards)
     if len(program.code) < FEWEST:
         return program
     builder = Builder((number_values,))
     builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
     builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
     roll_code(builder, 0, len(program.code), program.outputs)
-    return builder.program(program.outputs)
+    return builder.program(program.outputs) if builder.moved else program
+
+
+def _with_rolled_body(instruction: Instruction) -> Instruction:
+    """The instruction itself if nothing changes: loops know their derivatives by identity."""
+    if instruction.op != "loop" or _mostly_adds_up(instruction.data):
+        return instruction
+    body = rolled(instruction.data.body)
+    return (
+        instruction
+        if body is instruction.data.body
+        else instruction._replace(data=replace(instruction.data, body=body))
+    )
 
 
 def _mostly_adds_up(loop: Loop) -> bool:
     """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
-    return loop.is_map() and loop.kinds.count("sum") > SUMS * len(loop.body.code)
+    length = len(loop.body.code)
+    return loop.is_map() and loop.kinds.count("sum") > (SUMS if length > LONG else SUMS_IF_SHORT) * length
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
@@ -73,95 +92,17 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     fewest = FEWEST if fewest is None else fewest
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = {g.value: g for g in builder.guards if first <= g.value < end}
-    positions = _statements(builder, first, [*wanted, *guards])
-    if positions is None or len(positions) < fewest:
+    lines = {value: guard.line for value, guard in guards.items()}
+    trace = find_loops_fast(builder.code, first, [*wanted, *guards], lines, FEWEST if fewest is None else fewest)
+    if trace is None or not any(map(is_loop, trace.rolled.shapes)):
         return
-    trace = _Trace(builder, positions, guards)
-    found = roll(trace.shapes, trace.vectors)
-    if not any(map(is_loop, found.shapes)):
+    body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
+    take_in_first_steps(body, trace.kinds)
+    if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(trace.code):
         return
-    body = tree(found, [len(kind.operands) for kind in trace.kinds])
-    if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(positions):
-        return
-    writer = _Writer(trace, body)
-    builder.moved.update(writer.write([w for w in wanted if w in trace.position]))
-    kept = [g for g in builder.guards if g.value not in guards or g.value not in trace.position]
-    builder.guards[:] = kept + writer.guards
-
-
-def _statements(builder: Builder, first: int, wanted: Sequence[int]) -> list[int] | None:
-    """The code that computes some values; None if it cannot be rolled."""
-    code = builder.code
-    needed = set(wanted)
-    for at in range(max(needed, default=-1), first - 1, -1):
-        if at in needed:
-            needed.update(code[at].operands)
-    found: list[int] = []
-    inside: set[int] = set()
-    for at in sorted(needed):
-        if at < first:
-            continue
-        op, operands, _ = code[at]
-        if op in ROLLABLE:
-            found.append(at)
-            inside.add(at)
-        elif not inside.isdisjoint(operands):
-            return None
-    return found
-
-
-class _Trace:
-    """Flat code as statements to be rolled: their kinds and the numbers of their operands."""
-
-    def __init__(self, builder: Builder, code: Sequence[int], guards: Mapping[int, Guard]) -> None:
-        self.builder, self.code, self.expected = builder, code, guards
-        self.position = {value: position for position, value in enumerate(code)}
-        self.kinds: list[Kind] = []
-        self.shapes: list[int] = []
-        self.vectors: list[tuple[int, ...]] = []
-        self.elements: dict[tuple[str, Any], dict[int, int]] = {}  # what is read from outside: number → value
-        known: dict[Kind, int] = {}
-        places: dict[int, tuple[str, Any, int]] = {}  # of values outside
-        program = builder.code
-        for value in code:
-            op, operands, data = program[value]
-            sources: list[tuple[str, Any]] = []
-            numbers: list[int] = []
-            for o in operands:
-                if o in self.position:
-                    sources.append((POSITION, None))
-                    numbers.append(self.position[o])
-                    continue
-                if o not in places:
-                    places[o] = self._outside(o)
-                where, what, number = places[o]
-                if where == CONSTANT and (op in EXACT or what is not None):
-                    what = o
-                sources.append((where, what))
-                numbers.append(number)
-            line = guards[value].line if value in guards else None
-            kind = Kind(op, data, tuple(sources), line)
-            found = known.setdefault(kind, len(self.kinds))
-            if found == len(self.kinds):
-                self.kinds.append(kind)
-            self.shapes.append(found)
-            self.vectors.append(tuple(numbers))
-
-    def _outside(self, value: int) -> tuple[str, Any, int]:
-        """Where a value comes from that is not rolled; its number there."""
-        op, operands, data = self.builder.code[value]
-        where: tuple[str, Any, int] = (VALUE, value, 0)
-        if op == "constant":
-            where = CONSTANT, value if isinstance(data, bool) else None, 0
-        elif op == "read" and len(operands) == 1 and not data.shape:
-            where = ELEMENT, operands[0], data.offset
-        elif op == "input":
-            where = INPUT, None, data
-        elif op == "pos":
-            where = INPUT, "pos", value
-        if where[0] in (ELEMENT, INPUT):
-            self.elements.setdefault(where[:2], {})[where[2]] = value
-        return where
+    writer = _Writer(builder, trace, body, guards)
+    builder.moved.update(writer.write(wanted))
+    builder.guards[:] = [g for g in builder.guards if g.value not in writer.checked] + writer.guards
 
 
 class _Level:
@@ -173,7 +114,7 @@ class _Level:
         self.made: LoopBuilder | None = None
         self.values: dict[Leaf, int] = {}  # in this step, of leaves here, and the last ones of loops within
         self.carried: dict[Leaf, int] = {}  # values of the step before
-        self.stacks: dict[Leaf, int] = {}
+        self.stacks: dict[Kept, int] = {}
         self.fails: dict[Leaf, int] = {}  # in how many steps guards do not hold
         self.memory: dict[Group, int] = {}
         self.parts: dict[int, int] = {}  # array around → its element in this step
@@ -214,9 +155,9 @@ class _Level:
             self.parts[array] = self.made.element(array)
         return self.parts[array]
 
-    def kept(self, leaf: Leaf) -> int:
+    def kept(self, kept: Kept) -> int:
         """What a loop keeps of this step: the value of a leaf, or what a loop within kept of it."""
-        return self.stacks[leaf] if leaf.depth > self.depth else _as_number(self.builder, self.values[leaf])
+        return self.stacks[kept] if kept.depth > self.depth else _as_number(self.builder, self.values[kept.leaf])
 
     def buffer(self, group: Group) -> int:
         """An array of memory as it is now."""
@@ -250,24 +191,29 @@ class _Level:
 class _Writer:
     """Writes nests as loops."""
 
-    def __init__(self, trace: _Trace, body: Sequence[Leaf | Nest]) -> None:
-        self.trace, self.body = trace, body
+    def __init__(
+        self, builder: Builder, trace: Statements, body: Sequence[Leaf | Nest], guards: Mapping[int, Guard]
+    ) -> None:
+        self.builder, self.trace, self.body, self.expected = builder, trace, body, guards
         self.places = Places(body)
         self.packed: dict[Any, int] = {}
         self.guards: list[Guard] = []
+        self.checked: set[int] = set()  # the guards that these stand for
 
     def write(self, wanted: Sequence[int]) -> dict[int, int]:
         """Append everything; where the values wanted are."""
         for leaf in leaves(self.body):
             self._sources(leaf)
-        end = Statement((), len(self.trace.code))
-        results = {w: self.places.source(end, Affine(self.trace.position[w])) for w in wanted}
+        builder, code = self.builder, self.trace.code
+        end = Statement((), len(code))
+        at = {w: bisect_left(code, w) for w in wanted}
+        rolled = {w: p for w, p in at.items() if p < len(code) and code[p] == w}
+        results = {w: self.places.source(end, Affine(p)) for w, p in rolled.items()}
         self.places.settle()
-        top = _Level(self.trace.builder)
+        top = _Level(builder)
         self._block(top, self.body)
         found = {w: self._value(top, source) for w, source in results.items()}
-        types = self.trace.builder
-        return {w: self._typed(types, value, types.type_of(w)) for w, value in found.items()}
+        return {w: self._typed(builder, value, builder.type_of(w)) for w, value in found.items()}
 
     def _typed(self, builder: Builder, value: int, kind: Any) -> int:
         """A truth that was kept as a number is a truth again."""
@@ -281,7 +227,8 @@ class _Writer:
         for slot, ((where, what), number) in enumerate(zip(kind.operands, leaf.numbers)):
             source: Any
             if where == POSITION:
-                source = self.places.source(leaf, number)
+                first = leaf.firsts.get(slot)
+                source = self.places.source(leaf, number, first and partial(self._first, first))
             elif where == CONSTANT and what is None:
                 source = self._constant(leaf, slot)
             elif where in (CONSTANT, VALUE):
@@ -293,7 +240,18 @@ class _Writer:
             for nest in leaf.path:
                 nest.fails[leaf] = None
 
-    def _element(self, leaf: Leaf, family: tuple[str, Any], number: Affine) -> Any:
+    def _first(self, first: First, nest: Nest) -> Any:
+        """What a carry of a loop is in the first step."""
+        where, what = first.source
+        if where == POSITION:
+            return self.places.source(nest, first.number)
+        if where == CONSTANT and what is None:
+            steps = tuple([outer.step for outer in nest.path])
+            found = [self.trace.code[at] for at in _positions(Affine(first.start, steps), nest.extents)]
+            return self._constants(nest, found, first.slot)
+        return what if where in (CONSTANT, VALUE) else self._element(nest, first.source, first.number)
+
+    def _element(self, leaf: Statement, family: tuple[str, Any], number: Affine) -> Any:
         """A number from outside: a value, or an array and a place in it."""
         values = self.trace.elements[family]
         if not any(number.steps):
@@ -307,7 +265,7 @@ class _Writer:
             unit = 1
         key = family, low, high, unit
         if key not in self.packed:
-            builder = self.trace.builder
+            builder = self.builder
             zero = builder.constant(0.0)
             numbers = tuple([values.get(k, zero) for k in range(low, high + 1, unit)])
             self.packed[key] = builder.emit("pack", numbers, (len(numbers),))
@@ -315,25 +273,21 @@ class _Writer:
 
     def _instances(self, leaf: Leaf) -> list[int]:
         """The code of all instances of a leaf, in the order of their counters."""
-        code, steps = self.trace.code, leaf.place().steps
-        if not steps:
-            return [code[leaf.start]]
-        outer = [range(n) for n in leaf.extents[:-1]]
-        found: list[int] = []
-        for at in product(*outer):
-            first = leaf.start + sum([i * s for i, s in zip(at, steps)])
-            found += code[first : first + steps[-1] * (leaf.extents[-1] - 1) + 1 : steps[-1]]
-        return found
+        code = self.trace.code
+        return [code[at] for at in _positions(leaf.place(), leaf.extents)]
 
     def _constant(self, leaf: Leaf, slot: int) -> Any:
         """A constant, or a table of constants and a place in it."""
-        program = self.trace.builder.code
-        values = [program[at].operands[slot] for at in self._instances(leaf)]
+        return self._constants(leaf, self._instances(leaf), slot)
+
+    def _constants(self, leaf: Statement, instances: Sequence[int], slot: int) -> Any:
+        program = self.builder.code
+        values = [program[at].operands[slot] for at in instances]
         return self._tabled(
             leaf, values, [program[v].data for v in values] if values.count(values[0]) < len(values) else []
         )
 
-    def _tabled(self, leaf: Leaf, values: Sequence[int], numbers: Sequence[float]) -> Any:
+    def _tabled(self, leaf: Statement, values: Sequence[int], numbers: Sequence[float]) -> Any:
         if not numbers:
             return values[0]
         keys, numbers, steps = list(values), list(numbers), [0] * leaf.depth
@@ -349,7 +303,7 @@ class _Writer:
                 kept.append(axis)
                 steps[axis] = inner
                 inner = block
-        builder = self.trace.builder
+        builder = self.builder
         table = builder.emit("table", (), ((len(numbers),), tuple(numbers)))
         return table, Affine(0, tuple(steps))
 
@@ -374,7 +328,7 @@ class _Writer:
         if isinstance(source, Carried):
             return level.lift(level.around[source.depth].carried[source.leaf], source.depth)
         if isinstance(source, Stacked):
-            return level.fetch(source.depth, level.around[source.depth].stacks[source.leaf], source.place)
+            return level.fetch(source.depth, level.around[source.depth].stacks[source.kept], source.place)
         assert isinstance(source, Read)
         group = source.group.root()
         return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place))
@@ -387,17 +341,17 @@ class _Writer:
         value = level.values[leaf] = builder.emit(kind.op, tuple(operands), kind.data)
         if kind.line is not None:
             self._guard(level, leaf, value)
-        if leaf.group is not None and leaf.level == level.depth:
+        if leaf.group is not None and leaf.level == leaf.inner == level.depth:
             self._add(level, leaf, _as_number(builder, value))
 
     def _add(self, level: _Level, leaf: Leaf, value: int) -> None:
         """Add a value, or those of loops within that have ended, to memory."""
         assert leaf.group is not None
         group = leaf.group.root()
-        place = group.address(leaf.place())
+        place = group.address(leaf.last(leaf.inner))
         indices, steps = level.indices(place, range(1, level.depth + 1))
         kind = Used if leaf.read else Window
-        window = kind(tuple(leaf.extents[level.depth :]), place.base, place.steps[level.depth :], steps)
+        window = kind(tuple(leaf.extents[level.depth : leaf.inner]), place.base, place.steps[level.depth :], steps)
         array = level.buffer(group)
         level.memory[group] = level.builder.emit("add_at", (array, value, *indices), window)
 
@@ -417,7 +371,7 @@ class _Writer:
             inner.memory[group] = made.accumulator(level.buffer(group))
         self._block(inner, nest.body)
         number = [_as_number(inner.builder, inner.values[leaf]) for leaf in handed]
-        outs = [(inner.kept(leaf), "each") for leaf in nest.stacks]
+        outs = [(inner.kept(kept), "each") for kept in nest.stacks]
         outs += [(_as_number(inner.builder, inner.values[leaf]), "each") for leaf in finals]
         outs += [(inner.fails[leaf], "sum") for leaf in nest.fails]
         loop = made.finish([*number, *[inner.memory[group] for group in nest.writes]], outs)
@@ -427,12 +381,14 @@ class _Writer:
             level.values[leaf] = next(items)
         for group in nest.writes:
             level.memory[group] = next(items)
-        for leaf in nest.stacks:
-            level.stacks[leaf] = next(items)
-            if leaf.group is not None and leaf.level == level.depth:
-                self._add(level, leaf, level.stacks[leaf])
+        for kept in nest.stacks:
+            level.stacks[kept] = next(items)
         for leaf in finals:
             level.values[leaf] = emit("read", (next(items),), Window((), nest.extent - 1))
+        for leaf, inner_depth in [*[(leaf, level.depth) for leaf in nest.finals], *nest.stacks]:
+            if leaf.group is not None and (leaf.level, leaf.inner) == (level.depth, inner_depth):
+                stacked = inner_depth > level.depth
+                self._add(level, leaf, level.stacks[Kept(leaf, inner_depth)] if stacked else level.values[leaf])
         for leaf in nest.fails:
             level.fails[leaf] = next(items)
             if level.depth == 0:
@@ -443,7 +399,9 @@ class _Writer:
 
     def _outcomes(self, leaf: Leaf) -> list[bool]:
         """How a comparison must come out in each step."""
-        return [self.trace.expected[at].expected for at in self._instances(leaf)]
+        instances = self._instances(leaf)
+        self.checked.update(instances)
+        return [self.expected[at].expected for at in instances]
 
     def _guard(self, level: _Level, leaf: Leaf, value: int) -> None:
         """A comparison that is a guard; in a loop, the steps in which it fails are counted."""
@@ -479,3 +437,14 @@ def _takes(op: str, count: int) -> tuple[str, ...]:
     if op == "select":
         return TRUTH, NUMBER, NUMBER
     return (TRUTH if op in LOGIC else NUMBER,) * count
+
+
+def _positions(place: Affine, extents: Sequence[int]) -> Iterator[int]:
+    """All numbers that an affine number is, in the order of the counters."""
+    if not extents:
+        yield place.base
+        return
+    for at in product(*[range(n) for n in extents[:-1]]):
+        first = place.base + sum([i * s for i, s in zip(at, place.steps)])
+        step, count = place.steps[-1], extents[-1]
+        yield from range(first, first + step * count, step) if step else (first,) * count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from autograd.ir.block import CALL, GOING, Guard, Instruction, Loop, Program, Window
+from autograd.ir.block import CALL, GOING, Array, Guard, Instruction, Loop, Program, Type, Window
 
 
 def lines(program: Program, names: Sequence[str] = (), indent: str = "") -> Iterator[str]:
@@ -27,6 +27,8 @@ def _shown(program: Program, given: Sequence[str], prefix: str) -> list[str]:
             text = f"{shown[operands[0]]}[{data}]"
         elif op == "add_at":
             text = shown[operands[0]]  # it is the same array still
+        elif op == "read" and program.code[operands[0]].op == "input" and len(operands) == 1 and not data.shape:
+            text = shown[operands[0]] + _indices(program.inputs[program.code[operands[0]].data], data.offset)
         elif op == "read":
             text = f"{shown[operands[0]]}[{_window(data, [shown[o] for o in operands[1:]])}]"
         else:
@@ -89,6 +91,16 @@ def _loop(loop: Loop, name: str, operands: Sequence[str], indent: str) -> Iterat
     for k, kind in enumerate(loop.kinds, loop.handed):
         where = f"{name}[{k}] +=" if kind == "sum" else f"{name}[{k}][{counter}] ="
         yield f"{inner}{where} {outputs[k]}"
+
+
+def _indices(kind: Type, offset: int) -> str:
+    """Where an element of an array is: an index for each axis."""
+    assert isinstance(kind, Array)
+    indices: list[int] = []
+    for stride in kind.strides():
+        index, offset = divmod(offset, stride)
+        indices.append(index)
+    return "".join([f"[{index}]" for index in indices])
 
 
 def _window(window: Window, indices: Sequence[str]) -> str:

@@ -8,8 +8,10 @@ from math import inf, isfinite, nan
 from sys import float_info
 from typing import Any, NamedTuple, NoReturn
 
+from autograd.decisions import deciding_lines, outcomes, watched
 from autograd.ieee import to_float
-from autograd.modes import no_grad
+from autograd.modes import no_grad, record_sources
+from autograd.sweep import topological_order
 from autograd.transforms import jacobian
 from autograd.tree import flatten, leaf_names, to_floats
 from autograd.value import Value
@@ -22,6 +24,7 @@ STEPS = [2.0**-k for k in (*range(3, 10), *range(10, 22, 2))]  # as fractions of
 COLUMNS = 6  # of the extrapolation: each removes the next even power of the step
 BESIDE = 2.0**-6  # fraction of the scale
 WRONG = "is wrong"
+FEWEST_PATHS = 6  # through comparisons, near a point, that tell an iteration from a kink or two
 NOISE_STEP = 2.0**-24  # so short that, except for rounding, a smooth function is a cubic
 
 
@@ -43,6 +46,7 @@ class _Measured(NamedTuple):
     estimate: Estimate
     resolution: float
     hidden: bool
+    plateau: float | None  # the slope that several longer steps agree on, if it is another one
 
 
 class _Function(NamedTuple):
@@ -132,8 +136,9 @@ def check_grads(
     Raises
     ------
     AssertionError
-        If a derivative is wrong, or cannot be checked by finite differences because of a kink, a pole or noise.
-        The message has the name of the argument, order and mode, both numbers and the error estimate.
+        If a derivative is wrong, or cannot be checked by finite differences because of a kink, a pole or noise, or is
+        that of an iteration's steps and not of its solution (a bisection). The message has the name of the argument,
+        order and mode, both numbers and the error estimate, and the lines that compare or round.
     TypeError
         If an argument or the result has a leaf that is not a real number.
     ValueError
@@ -204,9 +209,10 @@ def _checked(y: _Function, point: dict[str, float], modes: Sequence[str], rtol: 
     for mode in modes:
         gradient = _flat_jacobian(y.call, mode)
         found = gradient(list(point.values()))
-        for name, analytic, measured in zip(names, found, numeric, strict=True):
-            if verdict := _verdict(analytic, measured, rtol, scale):
-                _fail(name, verdict, (mode, *y.how), point)
+        for k, (name, analytic, measured) in enumerate(zip(names, found, numeric, strict=True)):
+            verdict = _verdict(analytic, measured, rtol, scale) or _staircase(y, point, k % len(point), measured)
+            if verdict:
+                _fail(name, verdict, (mode, *y.how), point, deciding=_deciding(y, point))
         derived.append(_Function(gradient, gradient, names, (mode, *y.how), max([scale, *map(abs, found)])))
     return derived
 
@@ -247,13 +253,63 @@ def _names_of_derivatives(y: _Function, point: Iterable[str]) -> list[str]:
     return [f"∂({output})/∂({path})" for output in y.names for path in point]
 
 
+def _staircase(y: _Function, point: dict[str, float], i: int, measured: _Measured) -> tuple[str, str] | None:
+    """What is wrong with a derivative that is right on a small piece only, where an iteration ends somewhere else soon.
+
+    A kink has a path through the comparisons on each of its sides; an iteration has a path for nearly every point.
+    """
+    if measured.plateau is None:
+        return None
+    x = list(point.values())[i]
+    steps = [h * _scales(x)[-1] for h in STEPS[:10]]
+    paths = {_path(y, point, i, at) for h in steps for at in (x - h, x + h)}
+    if len(paths) < FEWEST_PATHS:
+        return None
+    return "cannot be checked", (
+        f"  numeric    {measured.estimate.derivative!r} with steps up to {measured.estimate.step:.1e}\n"
+        f"             {measured.plateau!r} with longer steps\nThe function takes another path through its comparisons "
+        "at nearly every point nearby, as an iteration does that ends early, or a bisection: this derivative follows "
+        "the iteration, not the solution. autograd.implicit has the derivative of the solution."
+    )
+
+
+def _path(y: _Function, point: dict[str, float], i: int, at: float) -> tuple[bool, ...] | None:
+    """How comparisons come out with another number for argument i."""
+    numbers = [*point.values()]
+    numbers[i] = at
+    with watched() as decisions, no_grad():
+        try:
+            y.call([Value(x) for x in numbers])
+        except (ArithmeticError, ValueError):
+            return None
+        return outcomes(decisions)
+
+
+def _deciding(y: _Function, point: dict[str, float]) -> str:
+    """The lines at which the function compares or rounds what depends on its arguments; empty if there are none."""
+    leaves = [Value(x) for x in point.values()]
+    with watched() as decisions, record_sources():  # type: ignore[no-untyped-call]
+        results = [result for result in y.call(leaves) if isinstance(result, Value)]
+    compared = [o for decision in decisions for o in decision.operands if isinstance(o, Value)]
+    order = topological_order(*results, *compared)
+    lines = [line for x in leaves for line in deciding_lines(order, decisions, x)]
+    return "\nIt compares or rounds at " + "; ".join(dict.fromkeys(lines)) if lines else ""
+
+
 def _fail(
-    name: str, verdict: tuple[str, str], how: Sequence[str], point: dict[str, float], added: str = ""
+    name: str,
+    verdict: tuple[str, str],
+    how: Sequence[str],
+    point: dict[str, float],
+    added: str = "",
+    deciding: str = "",
 ) -> NoReturn:
     """Raise the error. Only this line raises it: Hypothesis counts errors from two lines as two failures."""
     claim, numbers = verdict
     where = ", ".join([f"{path} = {x!r}" for path, x in point.items()][:8] + ["…"] * (len(point) > 8))
-    raise AssertionError(f"{name} {claim} (order {len(how)}, {' over '.join(how)}):\n{numbers}\nat {where}{added}")
+    raise AssertionError(
+        f"{name} {claim} (order {len(how)}, {' over '.join(how)}):\n{numbers}\nat {where}{added}{deciding}"
+    )
 
 
 def _flat_jacobian(function: Callable[..., Any], mode: Any) -> Callable[[Sequence[Any]], list[Any]]:
@@ -312,8 +368,24 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
         rounding = next((_rounding(low[i], high[i]) / h for h, low, high, _ in sides if h == best.step), inf)
         flat = {h: low[i] == center[i] == high[i] for h, low, high, _ in sides}
         hidden = flat.get(best.step, False) and not all(flat.values())
-        measured.append(_Measured(best, rounding, hidden))
+        measured.append(_Measured(best, rounding, hidden, _plateau(slopes, best)))
     return measured
+
+
+def _plateau(slopes: Sequence[Estimate], best: Estimate) -> float | None:
+    """A slope that three longer steps agree on, although it is not that of short steps.
+
+    The slopes of a smooth function approach the derivative as the step shrinks. Those of a staircase of smooth pieces
+    do not: over many pieces they are one number, inside a piece another one.
+    """
+    longer = [slope for slope in slopes if slope.step > best.step]
+    for three in zip(longer, longer[1:], longer[2:]):
+        found = [slope.derivative for slope in three]
+        distance = min(abs(slope - best.derivative) for slope in found)
+        spread = max(found) - min(found) + sum(slope.error for slope in three)
+        if spread < 0.1 * distance and distance > 1e-3 * max(map(abs, found)) + 10.0 * best.error:
+            return found[-1]
+    return None
 
 
 def _scales(x: float) -> Vector:

@@ -22,6 +22,11 @@ from sphinx.environment import BuildEnvironment
 PACKAGES = ("autograd", "nn")
 FOLDER = Path("reference") / "api"
 REEXPORTED = {"autograd.transforms"}  # all its names are names of autograd, and described there
+BRIDGES = {  # modules that users import by name, and what they import from them
+    "nn.onnx": ["to_onnx"],
+    "nn.sklearn": ["MLPClassifier", "MLPRegressor"],
+    "nn.torch": ["from_torch", "to_torch"],
+}
 
 
 def public_modules() -> Iterator[ModuleType]:
@@ -33,8 +38,13 @@ def public_modules() -> Iterator[ModuleType]:
             if name.endswith("__main__") or name in REEXPORTED:
                 continue
             module = importlib.import_module(name)
-            if hasattr(module, "__all__"):
+            if hasattr(module, "__all__") or name in BRIDGES:
                 yield module
+
+
+def names_of(module: ModuleType) -> list[str]:
+    """The public names of a module, in its order."""
+    return list(getattr(module, "__all__", ())) or BRIDGES[module.__name__]
 
 
 def kind_of(module: ModuleType, name: str) -> str:
@@ -69,7 +79,7 @@ def page(module: ModuleType) -> str:
     lines = [title, "=" * len(title), "", f".. automodule:: {title}", "   :no-members:", ""]
     rows = []
     described = []
-    for name in module.__all__:
+    for name in names_of(module):
         kind = kind_of(module, name)
         if kind == "automodule":
             continue
@@ -78,7 +88,8 @@ def page(module: ModuleType) -> str:
         value = f"``{thing!r}``" if kind == "autodata" else summary(thing)
         rows += [f"   * - `{name} <{home or title}.{name}>`", f"     - {value}"]
         if home is None:
-            members = ["   :members:", "   :inherited-members: object"] if kind == "autoclass" else []
+            inherited = [] if module.__name__ in BRIDGES else ["   :inherited-members: object"]
+            members = ["   :members:", *inherited] if kind == "autoclass" else []
             described += [f".. {kind}:: {title}.{name}", *members, ""]
     table = [".. list-table::", "   :class: names", "   :widths: 25 75", "", *rows, ""]
     return "\n".join([*lines, *table, *described])

@@ -42,7 +42,7 @@ MAKERS = {
     "value_and_grad",
     "import",
 }  # names that are not in formulas
-COMPILED = {"jit", "compile_graph", "ChangedMeanwhileError", "TooManyPathsError"}
+NOT_HERE = {"jit", "compile_graph", "ChangedMeanwhileError", "TooManyPathsError", "adopt", "AdoptionError"}
 make_leaf = Value.__init__
 
 
@@ -58,7 +58,7 @@ def names() -> dict[str, Any]:
     """What a program can use without an import."""
     found: dict[str, Any] = {"__name__": "__main__", "am": am, "random": random}
     for module in (nn, autograd, am):
-        found.update({name: getattr(module, name) for name in module.__all__ if name not in COMPILED})
+        found.update({name: getattr(module, name) for name in module.__all__ if name not in NOT_HERE})
     return found
 
 

@@ -18,8 +18,13 @@ export class Sliders {
       this.rows = new Map(leaves.map((leaf) => [leaf.index, this.#row(leaf)]));
       this.root.replaceChildren(...[...this.rows.values()].map(({ element }) => element));
     }
-    for (const { index, data } of leaves) this.#set(this.rows.get(index), data);
+    this.set(leaves);
     for (const [index, row] of this.rows) row.element.classList.toggle("chosen", index === wrt);
+  }
+
+  /** Put the sliders at these numbers. */
+  set(leaves) {
+    for (const { index, data } of leaves) this.#set(this.rows.get(index), data);
   }
 
   #row({ index, name, data }) {
@@ -31,7 +36,7 @@ export class Sliders {
     const field = Object.assign(document.createElement("input"), { type: "number", step: "any" });
     range.setAttribute("aria-label", name);
     field.setAttribute("aria-label", `${name}, as a number`);
-    element.className = "leaf";
+    element.className = "input-row";
     element.append(label, range, field);
     const row = { name, element, range, field };
     range.addEventListener("input", () => {

@@ -5,13 +5,20 @@ import { loadPyodide } from "./pyodide/pyodide.mjs";
 
 const here = (path) => new URL(path, import.meta.url).href;
 
+/** Python's memory with the engine imported, as it was when the site was built. */
+async function snapshot() {
+  const answer = await fetch(here("./snapshot.gz"));
+  return new Uint8Array(await new Response(answer.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer());
+}
+
 async function start() {
+  const env = { AUTOGRAD_PURE_PYTHON: "1", HOME: "/home/pyodide" };
   const [python, graphviz, engine] = await Promise.all([
-    loadPyodide({ indexURL: here("./pyodide/"), env: { AUTOGRAD_PURE_PYTHON: "1", HOME: "/home/pyodide" } }),
+    snapshot().then((memory) => loadPyodide({ indexURL: here("./pyodide/"), env, _loadSnapshot: memory })),
     Graphviz.load(),
     fetch(here("./engine.zip")).then((answer) => answer.arrayBuffer()),
   ]);
-  python.unpackArchive(engine, "zip");
+  python.unpackArchive(engine, "zip"); // for what is imported later
   const session = python.runPython(`
 import sys
 sys.setrecursionlimit(400)  # the stack of the browser ends soon after

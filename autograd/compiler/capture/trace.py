@@ -16,6 +16,7 @@ from autograd.compiler.capture.watched import Watched, innermost
 from autograd.ieee import to_float
 from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
+from autograd.ir.rewrite import reached, reordered, roots
 from autograd.modes import Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps
@@ -172,8 +173,8 @@ class Trace(Watched):
 
     def parents(self, outputs: Sequence[int]) -> list[Value]:
         """The Values from outside that results are computed from, if they are more to them than numbers."""
-        reached = inputs_of_graph(self.code, outputs)
-        return [node for node, at in self.leaves.items() if self.code[at].data in reached]
+        found = inputs_of_graph(self.code, outputs) if self.leaves else set()
+        return [node for node, at in self.leaves.items() if self.code[at].data in found]
 
     # ---- loops -----------------------------------------------------------------------------------------------
 
@@ -316,8 +317,9 @@ def is_capturing() -> bool:
 
 
 def finish(trace: Trace, outputs: Sequence[int]) -> Program:
-    """The captured program."""
-    return trace.program(outputs)
+    """The captured program; flat code in place of which there are loops is left out."""
+    program = trace.program(outputs)
+    return reordered(program, sorted(reached(program, roots(program)))) if trace.moved else program
 
 
 if extension is not None:

@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autograd.compiler.lower.code import Code
 from autograd.compiler.lower.loops import write_map, write_steps
 from autograd.compiler.lower.module import Module, Place, literal
-from autograd.compiler.lower.nests import Index, Nest, Number, Operand, View
-from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest
+from autograd.compiler.lower.nested import Nesting, view_of
+from autograd.compiler.lower.nests import Nest
 from autograd.compiler.lower.rows import Rows, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
-from autograd.ir.block import CALL, GOING, STEPS, TRUTH, Array, Loop, types_of
-
-LONGEST = 400  # instructions in a nest of loops that is one function
-MOST_OPERANDS = 128  # of such a nest
-MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
+from autograd.ir.block import CALL, GOING, STEPS, Array, Loop
 
 
-class Looping(Code):
+class Looping(Nesting):
     """Code with loops in it."""
 
     def run_loop(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
         """Lay out what a loop takes and call it."""
-        if self._is_short(loop, operands):
-            self._nest(value, operands, loop)
+        if self.is_short(loop, operands):
+            self.call_nest(value, operands, loop)
             return
         shared = [self._shared(o) for o in operands[: loop.shared]]
         if self.lanes == 1 and fits_lanes(loop):
@@ -34,104 +29,17 @@ class Looping(Code):
         else:
             self._steps_of(value, operands, loop, shared)
 
-    def _is_short(self, loop: Loop, operands: tuple[int, ...]) -> bool:
-        """Whether a loop and those in it are one function, with what they hand on in registers."""
-        if self.mask is not None and loop.accumulators:
-            return False  # lanes that take no part in the step add nothing
-        if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
-            return False
-        if self.lanes > 1 or not fits_lanes(loop):
-            return True
-        return loop.kinds.count("sum") <= MOST_SUMS and (isinstance(loop.extent, int) and loop.extent <= FEW_ROWS)
-
-    def _nest(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
-        """A loop as a function that keeps counters and carries in registers."""
-        parameters: list[str] = []
-        arguments: list[str] = []
-        given = [self._argument(o, parameters, arguments) for o in operands]
-        carries = [self.room(()) for _ in range(loop.carries)]
-        added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
-        results = self._results(value, loop)
-        types = loop.result_types(types_of(loop.body))[loop.handed :]
-        views: list[View | None] = []
-        numbers: list[str] = []
-        sums = [place for place, kind_ in zip(results, loop.kinds) if kind_ == "sum"]
-        for place in [*carries, *sums]:
-            numbers.append(f"%r{len(numbers)}")
-            parameters.append(f"ptr {numbers[-1]}")
-            arguments.append(f"ptr {self.pointer(place)}")
-        for k, (place, kind_, made) in enumerate(zip(results, loop.kinds, types)):
-            if kind_ == "sum" or not isinstance(made, Array):
-                views.append(None)
-                continue
-            parameters.append(f"ptr %o{k}")
-            arguments.append(f"ptr {self.pointer(place)}")
-            views.append(_view(f"%o{k}", made, place))
-        self.items[value] = [*carries, *added, *results]
-        whole = (key(loop), self.lanes, tuple(given), tuple(views))
-        if whole not in self.module.nests:
-            text = Nest(self.module, self.lanes).write_function(loop, given, views, numbers)
-            self._add_nest(whole, parameters, text)
-        self._call_nest(whole, arguments)
-
-    def _argument(self, o: int, parameters: list[str], arguments: list[str]) -> Operand:
-        """An operand of a nest: what it is there. What is passed for it is added to the arguments."""
-        name, made = f"%a{len(parameters)}", self.types[o]
-        op, _, data = self.program.code[o]
-        if isinstance(made, Array):
-            place = self.array(o)
-            parameters.append(f"ptr {name}")
-            arguments.append(f"ptr {self.pointer(place)}")
-            return _view(name, made, place)
-        if op == "input" and data == 0 and self.counter is not None and self.counter_is_shared:
-            parameters.append(f"i64 {name}")
-            where = self.address("%work", self.counter)
-            arguments.append(f"i64 {self.temporary(f'load i64, ptr {where}')}")
-            return Number("", counter=Index(name))
-        place_of = self._place_of(o)
-        if self.lanes > 1 and place_of is not None and not place_of.wide:
-            parameters.append(f"double {name}")
-            arguments.append(f"double {self.temporary(f'load double, ptr {self.pointer(place_of)}')}")
-            return Number(name)
-        type_ = self.bit if made == TRUTH else self.type
-        parameters.append(f"{type_} {name}")
-        arguments.append(f"{type_} {self.get(o)}")
-        return Number(name, self.lanes > 1, truth=made == TRUTH)
-
-    def _place_of(self, o: int) -> Place | None:
-        """Where a number lies in memory that is loaded where it is used."""
-        op, operands, data = self.program.code[o]
-        if op == "input" and not (data == 0 and self.counter is not None):
-            return self.where[int(data)]
-        if op == "read" and self.is_free(o):
-            return self.window(operands[0], data, operands[1:])
-        return self.items[operands[0]][int(data)] if op == "item" else None
-
     def _shared(self, o: int) -> Place:
         """Where the steps of a loop find a value of this program."""
         if isinstance(self.types[o], Array):
             return self.pinned(self.array(o))
-        found = self._place_of(o)
+        found = self.place_of(o)
         if found is not None:
             return self.pinned(found)
         place = self.room(())
         self.make_room()
         self.store(o, place)
         return place
-
-    def destination(self, value: int, item: int, row: Sequence[Any]) -> Place:
-        """Where a result of a loop that is an array goes."""
-        return self.room(row)
-
-    def _results(self, value: int, loop: Loop) -> list[Place]:
-        """Where the results of a loop go that are stacked or added up."""
-        types = loop.result_types(types_of(loop.body))
-        places = []
-        for item in range(loop.handed, len(types)):
-            made = types[item]
-            single = not isinstance(made, Array)
-            places.append(self.room(()) if single else self.destination(value, item, made.shape))  # type: ignore[union-attr]
-        return places
 
     def _steps_of(self, value: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Place]) -> None:
         """A loop that goes step by step, in all lanes."""
@@ -148,7 +56,7 @@ class Looping(Code):
         counter = module.layout.take(8, 8)
         arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
         elements = [array.at([counter]) for array in arrays]
-        results = [self.pinned(place) for place in self._results(value, loop)]
+        results = [self.pinned(place) for place in self.results_of(value, loop)]
         self.items[value] = [*carries, *added, *results]
         following = [room(()) for _ in carries]
         name = module.unique("step")
@@ -192,7 +100,7 @@ class Looping(Code):
         module, layout, lanes = self.module, self.module.layout, self.module.machine.lanes
         rows = Rows.of(loop)
         totals = layout.take(8 * (sum(rows.reduced) + lanes), 64)
-        results = self._results(value, loop)
+        results = self.results_of(value, loop)
         sums = 0
         for k, kind_ in enumerate(loop.kinds):
             if kind_ == "sum":
@@ -218,16 +126,7 @@ class Looping(Code):
         where = self.address("%work", totals)
         self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {where}, ptr %work)")
         for source, target, shape in zip(rows.sums(start, lanes), added, rows.added):
-            self._add_totals(source, target, shape)
-
-    def _add_totals(self, source: Place, target: Place, shape: tuple[int, ...]) -> None:
-        """Add what the lanes have added up to the array for which they did."""
-        given = _view("%source", Array(shape), source)._replace(lane=0), _view("%target", Array(shape), target)
-        whole = ("totals", given)
-        if whole not in self.module.nests:
-            text = Nest(self.module, 1).write_totals(*given)
-            self._add_nest(whole, ["ptr %source", "ptr %target"], text)
-        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}"])
+            self.add_totals(source, target, shape)
 
     def _table(self, places: Sequence[Place], flags: bool) -> str:
         """The table of a map: for each array its address, and the bytes from row to row and from column to column."""
@@ -248,29 +147,6 @@ class Looping(Code):
             entry = 8 + entries(place.given)
             return tuple([self.temporary(f"load i64, ptr {self.address('%rows', entry + 8 * k)}") for k in (1, 2)])  # type: ignore[return-value]
         return place.strides[0], place.strides[-1] if len(place.strides) > 1 else 8
-
-    def by_element(self, how: str, source: Place, target: Place, shape: Sequence[int]) -> None:
-        """Copy an array to another or add it to that, in a loop."""
-        made = Array(tuple(shape))
-        given = _view("%source", made, source), _view("%target", made, target)
-        whole = (how, self.lanes, given)
-        if whole not in self.module.nests:
-            text = Nest(self.module, self.lanes).write_elements(how, *given)
-            self._add_nest(whole, ["ptr %source", "ptr %target"], text)
-        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}"])
-
-    def _add_nest(self, whole: tuple[Any, ...], parameters: Sequence[str], text: str) -> None:
-        name = self.module.nests[whole] = f"@{self.module.unique('nest')}"
-        head = f"define internal void {name}({', '.join([*parameters, 'ptr %work'])}) nounwind alignstack(64)"
-        self.module.functions.append(f"{head} {{\n{text}\n}}")
-
-    def _call_nest(self, whole: tuple[Any, ...], arguments: Sequence[str]) -> None:
-        self.write(f"call void {self.module.nests[whole]}({', '.join([*arguments, 'ptr %work'])})")
-
-
-def _view(name: str, made: Array, place: Place) -> View:
-    """An array as a nest sees it."""
-    return View(name, tuple([int(e) for e in made.shape]), place.strides, 8 if place.wide else 0)
 
 
 class StepCode(Looping):
@@ -403,13 +279,13 @@ class RowCode(Looping):
     def _add_chosen(self, source: Place, target: Place, shape: Sequence[int]) -> None:
         """Add what the rows of this block have added to an array, where they fail no guard."""
         made = Array(tuple(shape))
-        given = _view("%source", made, source), _view("%target", made, target)
+        given = view_of("%source", made, source), view_of("%target", made, target)
         whole = ("chosen", self.lanes, given)
         if whole not in self.module.nests:
             text = Nest(self.module, self.lanes).write_chosen(*given)
-            self._add_nest(whole, ["ptr %source", "ptr %target", f"{self.type} %ok"], text)
+            self.add_nest(whole, ["ptr %source", "ptr %target", f"{self.type} %ok"], text)
         numbers = f"{self.type} {self.as_number(self.ok)}"
-        self._call_nest(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}", numbers])
+        self.call_known(whole, [f"ptr {self.pointer(source)}", f"ptr {self.pointer(target)}", numbers])
 
     def _output(self, output: int, value: int) -> None:
         place = self.rows.target(output, self.lanes)

@@ -168,8 +168,10 @@ def only_added(program: Program, inputs: Container[int]) -> bool:
 
 
 def size_of_nest(loop: Loop) -> int:
-    """How many instructions a loop has, with those of the loops in it."""
-    return len(loop.body.code) + sum(size_of_nest(data) for op, _, data in loop.body.code if op == "loop")
+    """How many instructions are written for a loop, with those of the loops in it."""
+    code = loop.body.code
+    own = sum(op not in ("input", "constant", "item", "pos") for op, _, _ in code)
+    return own + sum(size_of_nest(data) for op, _, data in code if op == "loop")
 
 
 def key(loop: Loop) -> tuple[object, ...]:
@@ -190,3 +192,15 @@ def has_known_extents(loop: Loop) -> bool:
     shapes = [kind.shape for kind in loop.body.inputs if isinstance(kind, Array)]
     known = isinstance(loop.extent, int) and all(isinstance(e, int) for shape in shapes for e in shape)
     return known and all(has_known_extents(i.data) for i in loop.body.code if i.op == "loop")
+
+
+def stored_carries(loop: Loop) -> list[int]:
+    """The results of a loop that are what its carries were at the start of each step; they are kept side by side."""
+    code, first = loop.body.code, loop.first_carry
+    carries = range(first, first + loop.carries)
+    outs = zip(loop.body.outputs[loop.handed :], loop.kinds)
+    return [
+        item
+        for item, (o, kind) in enumerate(outs, loop.handed)
+        if kind == "each" and code[o].op == "input" and code[o].data in carries
+    ]

@@ -67,6 +67,10 @@ class TopCode(Looping):
         self.left.pop(output)
         return self.targets[output]
 
+    def is_output(self, value: int, item: int) -> bool:
+        """Whether a result of a loop is an output."""
+        return (value, item) in self.direct
+
     def pointer(self, place: Place) -> str:
         """The address of a place; those of arrays of the call are in their table."""
         if place.given is None:

@@ -88,17 +88,24 @@ def all_guards(program: Program) -> list[Guard]:
 
 def conditions(program: Program) -> list[tuple[int, bool]]:
     """What the guards of a program demand: a number that stands for what each comparison compares, and its outcome."""
+    keys = _keys(program)
+    own = [(keys[guard.value], guard.expected) for guard in program.guards]
+    inner = [condition for op, _, data in program.code if op == "loop" for condition in conditions(data.body)]
+    return own + inner
+
+
+def _keys(program: Program) -> list[int]:
+    """A number for each value, which stands for the computation that it is the result of."""
     keys: list[int] = []
     for op, operands, data in program.code:
         kept: Any = data
         if op == "loop":
-            kept = tuple(conditions(data.body)), data.extent
+            of_body = _keys(data.body)
+            kept = data.extent, data.kinds, data.backwards, tuple([of_body[o] for o in data.body.outputs])
         elif type(data) is float:
             kept = data.hex()  # 0.0 is not -0.0, and nan is itself
         keys.append(hash((op, *[keys[o] for o in operands], _hashable(kept))))
-    own = [(keys[guard.value], guard.expected) for guard in program.guards]
-    inner = [condition for op, _, data in program.code if op == "loop" for condition in conditions(data.body)]
-    return own + inner
+    return keys
 
 
 def _hashable(data: Any) -> Hashable:

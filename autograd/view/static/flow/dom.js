@@ -29,6 +29,13 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Write a text or an attribute, if it is another one: what is written again is laid out again. */
+export function write(element, name, value) {
+  if (name === "text") {
+    if (element.textContent !== value) element.textContent = value;
+  } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+}
+
 export const icon = (name) =>
   make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true", class: `icon icon-${name}` }, make("path", { d: ICONS[name] }));
 

@@ -1,6 +1,6 @@
 // The graph as SVG: boxes, arrows and frames, made when they come into sight and painted as the sweep goes on.
 
-import { make, wantsStillness } from "./dom.js";
+import { make, wantsStillness, write } from "./dom.js";
 import { sign, thickness } from "./scales.js";
 import { count, shorten, show, showWithin } from "./text.js";
 
@@ -157,17 +157,17 @@ export class Picture {
     const [face, , , data, adjoint, mark, change, bar] = [...element.children].slice(element.children.length - 8);
     const known = state.computed;
     const room = Math.floor((this.view.bounds[index].w - 18) / this.letter);
-    data.textContent = node === undefined ? count(members, "node") : known ? showWithin(sweep.data[node], room) : "…";
+    write(data, "text", node === undefined ? count(members, "node") : known ? showWithin(sweep.data[node], room) : "…");
     const prefix = this.detail === "tiny" ? "" : node === undefined ? "Σ " : "∂ ";
-    adjoint.textContent = state.adjoint === null ? "" : prefix + showWithin(state.adjoint, room - prefix.length);
     const delta = state.complete ? this.#delta(index) : null;
-    if (delta) adjoint.textContent = delta.name + showWithin(delta.value, room - delta.name.length);
     const shown = delta ? delta.value : state.adjoint;
-    adjoint.setAttribute("class", `adjoint ${shown === null ? "" : sign(shown)}`);
+    const before = delta ? delta.name : prefix;
+    write(adjoint, "text", shown === null ? "" : before + showWithin(shown, room - before.length));
+    write(adjoint, "class", `adjoint ${shown === null ? "" : sign(shown)}`);
     const changed = node === undefined ? { data: "", adjoint: "" } : sweep.changes(node);
     const fits = (text, beside) => (text.length + beside.textContent.length < (this.view.bounds[index].w - 18) / 7.2 ? text : "");
-    mark.textContent = this.#mark(node, state) || (known ? fits(changed.data, data) : "");
-    change.textContent = state.complete ? fits(changed.adjoint, adjoint) : "";
+    write(mark, "text", this.#mark(node, state) || (known ? fits(changed.data, data) : ""));
+    write(change, "text", state.complete ? fits(changed.adjoint, adjoint) : "");
     element.classList.toggle("changed", changed.data !== "" && known);
     const silent = node === undefined ? state.arrived.length > 0 : !sweep.adjoints[node];
     const dead = state.complete && !state.adjoint && silent && !sweep.nodes[node]?.input;
@@ -176,7 +176,7 @@ export class Picture {
     const first = node !== undefined && node === sweep.trouble.node;
     const classes = { waiting: !known && node !== undefined, dead, bad, first };
     for (const [name, on] of Object.entries(classes)) element.classList.toggle(name, Boolean(on));
-    element.setAttribute("aria-label", this.#boxLabel(index, state, dead, bad));
+    write(element, "aria-label", this.#boxLabel(index, state, dead, bad));
     paintBar(bar, arrivals, state.arrived, Number(face.getAttribute("width")) - 20);
   }
 
@@ -219,15 +219,15 @@ export class Picture {
     else if (arrow.step === null) classes.push("silent");
     if (element.active) classes.push("active");
     if (this.traced) classes.push(this.#isTraced(arrow) ? "on" : "off");
-    element.setAttribute("class", classes.join(" "));
+    write(element, "class", classes.join(" "));
     const { largest, largestWeight } = this.view;
     element.style.strokeWidth = sent ? thickness(arrow.sum, largest) : weight === null ? "" : thickness(weight, largestWeight);
     const near = this.view.boxes.length <= MARKED;
-    element.setAttribute("marker-start", sent && near ? `url(#${this.id}-${kind})` : "");
-    element.setAttribute("marker-end", !sent && near ? `url(#${this.id}-${kind})` : "");
+    write(element, "marker-start", sent && near ? `url(#${this.id}-${kind})` : "");
+    write(element, "marker-end", !sent && near ? `url(#${this.id}-${kind})` : "");
     if (!element.label) return;
-    element.label.textContent = sent ? show(arrow.sum) : weight === null ? "" : `w ${showWithin(weight, 8)}`;
-    element.label.setAttribute("class", `message ${kind}`);
+    write(element.label, "text", sent ? show(arrow.sum) : weight === null ? "" : `w ${showWithin(weight, 8)}`);
+    write(element.label, "class", `message ${kind}`);
   }
 
   #isTraced(arrow) {
@@ -331,7 +331,14 @@ function paintBar(bar, arrivals, arrived, width) {
   const all = arrivals.reduce((sum, a) => sum + size(a), 0);
   if (!all || !arrived.length) return bar.replaceChildren();
   const [plus, minus] = [1, -1].map((s) => arrived.filter((a) => a.sum * s > 0).reduce((sum, a) => sum + size(a), 0));
-  const piece = (kind, from, length) =>
-    make("rect", { class: kind, x: (from / all) * width, width: (length / all) * width, height: 2.5, rx: 1 });
-  bar.replaceChildren(piece("rest", 0, all), piece("positive", 0, plus), piece("negative", plus, minus));
+  const pieces = [
+    ["rest", 0, all],
+    ["positive", 0, plus],
+    ["negative", plus, minus],
+  ];
+  if (!bar.children.length) bar.append(...pieces.map(([kind]) => make("rect", { class: kind, height: 2.5, rx: 1 })));
+  pieces.forEach(([, from, length], i) => {
+    write(bar.children[i], "x", (from / all) * width);
+    write(bar.children[i], "width", (length / all) * width);
+  });
 }

@@ -1,0 +1,186 @@
+"""The instructions of one step of a loop in a nest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from autograd.compiler.lower.counted import FEWEST_NEIGHBOURS
+from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
+from autograd.compiler.lower.parallel import stored_carries
+from autograd.compiler.lower.views import Index, Number, Operand, View, neighbours, run_of
+from autograd.ir.block import PREDICATES, Array, Loop, Program, types_of
+
+if TYPE_CHECKING:
+    from autograd.compiler.lower.nests import Nest
+
+DIVIDE, CALL = 8, 30  # what these cost, in additions
+
+
+class Step:
+    """The values of a body, being written."""
+
+    def __init__(self, nest: Nest, body: Program, inputs: Sequence[Operand], places: Mapping[int, View]) -> None:
+        self.nest, self.body, self.inputs, self.places = nest, body, inputs, places
+        self.values: list[Any] = []
+        self.types = types_of(body)
+        self.changing = _changing(body)
+        self.item_of: dict[tuple[int, int], int] = {}
+        for at, (op, operands, data) in enumerate(body.code):
+            if op == "item":
+                self.item_of.setdefault((operands[0], data), at)
+
+    def run(self) -> list[Any]:
+        """Write all instructions."""
+        for at, (op, operands, data) in enumerate(self.body.code):
+            special = _SPECIAL.get(op)
+            if special is not None:
+                self.values.append(special(self, at, operands, data))
+            else:
+                self.values.append(self._operation(op, [self.number(o) for o in operands], data))
+        return self.values
+
+    def number(self, o: int) -> Number:
+        """The number that a value is."""
+        found = self.values[o] = self.nest.number(self.values[o])
+        return found
+
+    def _operation(self, op: str, numbers: Sequence[Number], data: Any) -> Number:
+        nest = self.nest
+        lanes = nest.lanes
+        wide = any(nest.is_wide(x) for x in numbers)
+        nest.set_lanes(lanes if wide else 1)
+        nest.spend(_cost(nest, op))
+        names = [nest.name(x) for x in numbers]
+        name = nest.temporary(nest.expression(op, names, data))
+        nest.set_lanes(lanes)
+        return Number(name, wide, truth=op in PREDICATES)
+
+    def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        found: Operand = self.inputs[data]
+        return found
+
+    def _constant(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        return Number("", constant=data)
+
+    def _window(self, at: int, operands: tuple[int, ...], data: Any) -> View:
+        array, *indices = operands
+        return self.nest.window(self.values[array], data, [self.number(o) for o in indices])
+
+    def _read(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        view = self._window(at, operands, data)
+        return self.nest.load(view) if not view.shape and root_of(self.body, operands[0]) in self.changing else view
+
+    def _add_at(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        nest, (array, added, *indices) = self.nest, operands
+        view = self._window(at, (array, *indices), data)
+        if view.shape:
+            nest.add_array(self.values[added], view)
+        else:
+            nest.add_to(self.number(added), view)
+        found: View = self.values[array]
+        return found
+
+    def _zeros(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        nest = self.nest
+        made = self.places.get(at) or nest.room(data)
+        nest.elementwise([made], lambda one: nest.store(Number("", constant=0.0), one[0]))
+        return made
+
+    def _pack(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        nest, numbers = self.nest, [self.values[o] for o in operands]
+        together = len(numbers) >= FEWEST_NEIGHBOURS and run_of(numbers, 0) == len(numbers) and len(data) == 1
+        if together and at not in self.places and at not in self.changing:
+            return neighbours(numbers)
+        made = self.places.get(at) or nest.room(data)
+        nest.copy_numbers(numbers, [nest.element(made, _position(data, k)) for k in range(len(numbers))])
+        return made
+
+    def _table(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        shape, numbers = data
+        return View(self.nest.module.table(numbers), shape, tuple([8 * s for s in Array(shape).strides()]))
+
+    def _same(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        found: Operand = self.values[operands[0]]
+        return found
+
+    def _item(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
+        found: Operand = self.values[operands[0]][data]
+        return found
+
+    def _loop(self, at: int, operands: tuple[int, ...], loop: Loop) -> Any:
+        nest = self.nest
+        types = loop.result_types(types_of(loop.body))
+        targets: list[View | None] = []
+        kept, block = stored_carries(loop), None
+        if len(kept) > 1:  # column by column, in an array of which each step has a row
+            rows = nest.room((int(loop.extent), len(kept)))
+            block = rows._replace(shape=rows.shape[::-1], strides=rows.strides[::-1])
+        for k, kind_ in enumerate(loop.kinds, loop.handed):
+            made = types[k]
+            if kind_ == "sum":
+                targets.append(None)
+                continue
+            assert isinstance(made, Array)
+            place = self.places.get(self.item_of.get((at, k), -1))
+            if place is None and block is not None and k in kept:
+                place = nest.at(block, Index(str(kept.index(k))))
+            targets.append(place or nest.room(tuple([int(e) for e in made.shape])))
+        given = [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
+        return nest.run_loop(loop, given, targets)
+
+
+def root_of(program: Program, value: int) -> int:
+    """The instruction that made the array that a value is."""
+    while True:
+        op, operands, data = program.code[value]
+        if op in ("add_at", "pos"):
+            value = operands[0]
+        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
+            value = made.operands[made.data.shared + data]
+        else:
+            return value
+
+
+def _changing(program: Program) -> set[int]:
+    """The instructions that made arrays which are added to."""
+    found: set[int] = set()
+    for op, operands, data in program.code:
+        if op == "add_at":
+            found.add(root_of(program, operands[0]))
+        elif op == "loop":
+            taken = operands[data.shared + data.carries : data.shared + data.handed]
+            found |= {root_of(program, o) for o in taken}
+    return found
+
+
+def _position(shape: Sequence[int], k: int) -> list[int]:
+    """The indices of element number k of an array."""
+    found = []
+    for unit in Array(tuple(shape)).strides():
+        index, k = divmod(k, unit)
+        found.append(index)
+    return found
+
+
+def _cost(nest: Nest, op: str) -> float:
+    if op in ("div", "sqrt"):
+        return DIVIDE if nest.lanes == 1 else 2 * DIVIDE
+    if op in ARITHMETIC or op in INTRINSICS or op in PREDICATES or op in ("neg", "select"):
+        return 1
+    in_lanes = nest.lanes == 1 or LIBM.get(op) in nest.module.machine.vector_math
+    return CALL if in_lanes else CALL * nest.lanes
+
+
+_SPECIAL: dict[str, Callable[[Step, int, tuple[int, ...], Any], Any]] = {
+    "input": Step._input,
+    "constant": Step._constant,
+    "read": Step._read,
+    "add_at": Step._add_at,
+    "zeros": Step._zeros,
+    "pack": Step._pack,
+    "table": Step._table,
+    "pos": Step._same,
+    "item": Step._item,
+    "loop": Step._loop,
+}
