@@ -255,6 +255,11 @@ def loops(program: Program) -> Iterator[Loop]:
             yield from loops(data.body)
 
 
+def calls_python(code: Iterable[Instruction]) -> bool:
+    """Whether instructions, or those of loops among them, are rules that were written in Python."""
+    return any(op == "custom" or (op == "loop" and calls_python(data.body.code)) for op, _, data in code)
+
+
 def type_of(instruction: Instruction, types: Sequence[Type], inputs: Sequence[Type]) -> Type:
     """The type of the value that an instruction defines, given those of the values before it."""
     op, operands, data = instruction

@@ -52,8 +52,8 @@ from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statement
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
-SUMS, SUMS_IF_SHORT = 0.25, 0.125  # of the values of a map's body; with more, it stays flat
-LONG = 4000  # values of a body
+FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
+SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 
 
 def rolled(program: Program) -> Program:
@@ -72,7 +72,7 @@ def rolled(program: Program) -> Program:
 
 def _with_rolled_body(instruction: Instruction) -> Instruction:
     """The instruction itself if nothing changes: loops know their derivatives by identity."""
-    if instruction.op != "loop" or _mostly_adds_up(instruction.data):
+    if instruction.op != "loop" or _stays_flat(instruction.data):
         return instruction
     body = rolled(instruction.data.body)
     return (
@@ -82,10 +82,13 @@ def _with_rolled_body(instruction: Instruction) -> Instruction:
     )
 
 
-def _mostly_adds_up(loop: Loop) -> bool:
-    """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
+def _stays_flat(loop: Loop) -> bool:
+    """Whether a map's body stays flat: its rows fill the lanes, so loops in it only make it slower.
+
+    If much of it is there for its sums, these are added up in tiles of registers where it is flat, however long it is.
+    """
     length = len(loop.body.code)
-    return loop.is_map() and loop.kinds.count("sum") > (SUMS if length > LONG else SUMS_IF_SHORT) * length
+    return loop.is_map() and (length < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * length)
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
