@@ -38,6 +38,7 @@ def everything_rolled(smallest: int = 0) -> Iterator[None]:
     with (
         mock.patch.object(rolling, "FEWEST", 6),
         mock.patch.object(sweeps, "FEWEST_AGAIN", 6),
+        mock.patch.object(rolling, "FEWEST_IN_MAPS", 6),
         mock.patch.object(rolling, "LEAST_GAIN", 1.0),
         mock.patch.object(nest, "SMALLEST", smallest),
     ):
