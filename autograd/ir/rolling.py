@@ -13,7 +13,20 @@ from functools import partial
 from itertools import groupby, product
 from typing import Any
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Instruction, Loop, Program, Used, Window, types_of, whole
+from autograd.ir.block import (
+    LOGIC,
+    NUMBER,
+    TRUTH,
+    Final,
+    Guard,
+    Instruction,
+    Loop,
+    Program,
+    Used,
+    Window,
+    types_of,
+    whole,
+)
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import (
     Affine,
@@ -173,7 +186,7 @@ class _Level:
                 return self.made.shared(self.parent.buffer(group))
         return self.memory[group]
 
-    def fetch(self, depth: int, array: int, place: Affine) -> int:
+    def fetch(self, depth: int, array: int, place: Affine, kind: type[Window] = Window) -> int:
         """A number of an array at a depth around; the loops from there go through a part of the array."""
         source = self.around[depth]
         inner = [k for k in range(depth + 1, self.depth + 1) if place.steps[k - 1]]
@@ -181,8 +194,8 @@ class _Level:
         if not inner:
             return self.lift(source.builder.emit("read", (array, *indices), Window((), place.base, (), steps)), depth)
         extents = [self.around[k].nest.extent for k in inner]  # type: ignore[union-attr]
-        window = Window(tuple(extents), place.base, tuple([place.steps[k - 1] for k in inner]), steps)
-        if window != whole(source.builder.type_of(array)):  # type: ignore[arg-type]
+        window = kind(tuple(extents), place.base, tuple([place.steps[k - 1] for k in inner]), steps)
+        if kind is Final or window != whole(source.builder.type_of(array)):  # type: ignore[arg-type]
             array = source.builder.emit("read", (array, *indices), window)
         for k in range(depth + 1, self.depth + 1):
             level = self.around[k]
@@ -334,7 +347,7 @@ class _Writer:
             return level.fetch(source.depth, level.around[source.depth].stacks[source.kept], source.place)
         assert isinstance(source, Read)
         group = source.group.root()
-        return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place))
+        return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place), Final)
 
     def _leaf(self, level: _Level, leaf: Leaf) -> None:
         kind, builder = self.trace.kinds[leaf.kind], level.builder
