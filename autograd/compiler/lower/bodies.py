@@ -53,7 +53,7 @@ class Looping(Nesting):
         for o, place in zip(operands[loop.shared :], carries):
             self.make_room()
             self.store(o, place)
-        buffers_before, self.capacity = self.buffers_in_memory(), None
+        buffers_before, self.capacity = self.buffers(), None
         added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         counter = module.layout.take(8, 8)
         arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]

@@ -37,10 +37,6 @@ class Nesting(Code):
         short = size_of_nest(loop) <= LONGEST and len(operands) <= MOST_OPERANDS
         return short and self.lanes == 1 and is_decided(loop) and fits_registers(loop) and not fits_lanes(loop)
 
-    def buffers_in_memory(self) -> int:
-        """How many arrays are in memory that grows."""
-        return len(self.module.memory.buffers) if self.module.memory else 0
-
     def call_nest(self, value: int, operands: tuple[int, ...], loop: Loop, decided: bool = False) -> None:
         """A loop as a function that keeps counters and carries in registers."""
         parameters: list[str] = []
@@ -49,7 +45,7 @@ class Nesting(Code):
         given = [self._argument(o, parameters, arguments, known) for o in operands]
         carries = [self.room(()) for _ in range(loop.carries)]
         added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
-        buffers_before, self.capacity = self.buffers_in_memory(), None
+        buffers_before, self.capacity = self.buffers(), None
         results = self.results_of(value, loop)
         memory = self.module.memory
         buffers = iter(memory.buffers[buffers_before:] if memory else [])
@@ -74,6 +70,10 @@ class Nesting(Code):
             text = nest.write_function(loop, given, views, numbers)
             self.add_nest(whole, parameters, text)
         self.call_known(whole, arguments)
+
+    def buffers(self) -> int:
+        """How many arrays are in memory that grows."""
+        return len(self.module.memory.buffers) if self.module.memory else 0
 
     def _passed(
         self,

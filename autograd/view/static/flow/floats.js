@@ -54,12 +54,6 @@ function fsum(xs) {
   return rounded(xs.reduce((sum, x) => sum + scaled(x), 0n), LOWEST);
 }
 
-/** Of the numbers after the first, that whose place is nearest to the first; NaN if there is none. */
-function take(xs) {
-  const index = rint(xs[0]);
-  return index >= 0 && index < xs.length - 1 ? xs[1 + index] : NaN;
-}
-
 /** The product of two floats as a float and its rounding error. */
 function exactProduct(a, b) {
   const split = (x) => {
@@ -349,7 +343,6 @@ export const floats = {
   max,
   min,
   dot,
-  take,
   logsumexp,
   take,
 };
