@@ -227,10 +227,15 @@ class AnomalyError(FloatingPointError):
 
 def caller(source: bool = False) -> str:
     """The nearest line outside these packages, as ``file:line in function``, followed by its text if `source`."""
+    return place_of(calling_frame(), source)
+
+
+def calling_frame() -> FrameType:
+    """The frame of the nearest caller outside these packages."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
         frame = frame.f_back
-    return place_of(frame, source)
+    return frame
 
 
 def level_of_caller() -> int:

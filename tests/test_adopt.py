@@ -31,7 +31,6 @@ Package = Callable[..., Any]
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package]:
     """Writes the modules of a package, which can be imported from then on; returns its folder."""
     monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
 
     def write(**files: str) -> Path:
         folder = tmp_path / "geo"
@@ -42,7 +41,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
         return folder
 
     yield write
-    for name in set(sys.modules) - before:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("geo", "rocks")]:
         del sys.modules[name]
 
 
@@ -458,6 +457,36 @@ def test_errors_of_python_are_caught_in_compiled_code(package: Package) -> None:
         raising(xs)
 
 
+ERRORS = """
+import math
+def of_one(x, f):
+    try:
+        return f(x)
+    except ValueError:
+        return -7.0
+    except OverflowError:
+        return -8.0
+    except ZeroDivisionError:
+        return -9.0
+"""
+
+
+@pytest.mark.parametrize("name", ["sqrt", "log", "exp", "gamma", "lgamma", "sin", "acosh", "log1p", "cosh", "power"])
+def test_compiled_code_tells_all_errors_apart(package: Package, name: str) -> None:
+    """Whatever number came first: nan, infinities, poles and overflows each take the way that plain Python takes."""
+    function = "power" if name == "power" else f"math.{name}"
+    power = "def power(x):\n    return (x - 2.0) ** -301.0"
+    package(core=f"{ERRORS}\n{power}\ndef f(x):\n    return of_one(x, {function})")
+    numbers = [math.nan, -1.0, 0.0, math.inf, 2.0, -math.inf, 800.0, -2.5, -0.0, 1.0, 1e-3, 1.999, math.nan, -1.0]
+    original, adopted = importlib.import_module("geo.core").f, adopt("geo.core").f
+    for order in (numbers, numbers[::-1]):
+        compiled = jit(adopted)
+        for x in order:
+            expected = original(x)
+            assert plain(adopted(Value(x))) == pytest.approx(expected, rel=1e-14, nan_ok=True), x
+            assert compiled(x) == pytest.approx(expected, rel=1e-14, nan_ok=True), (x, order)
+
+
 def test_whole_numbers_are_guarded(package: Package) -> None:
     """int, round and floor give ints that may be an index, a key or a count; other numbers make other paths."""
     package(
@@ -487,6 +516,18 @@ def test_whole_numbers_are_guarded(package: Package) -> None:
         for function in (lambda x: adopted.f(Value(x)), adopted.f, original.f, compiled):
             with pytest.raises((ValueError, OverflowError), match="cannot convert float"):
                 function(x)
+
+
+def test_exponents_are_guarded(package: Package) -> None:
+    """The exponent of frexp is an int: compiled code for another exponent, for 0 or for infinity is not used."""
+    package(core="import math\ndef f(x):\n    m, e = math.frexp(x)\n    return m * (e + 3) + (e if x < 1e9 else 0)")
+    f = adopt("geo.core").f
+    compiled = jit(value_and_grad(f))
+    for x in (0.0, 3.0, 0.7, 3.5, 1e-3, -10.0, 1e-320, 0.0, 5e8, -1e-300):
+        assert compiled(x) == value_and_grad(f)(x), x
+        assert compiled(x)[0] == f(x), x
+    assert compiled(math.inf)[0] == math.inf
+    assert compiled(7.0) == value_and_grad(f)(7.0)
 
 
 def test_sums_are_those_of_the_builtin() -> None:
@@ -713,9 +754,7 @@ def test_closures_lambdas_methods_and_nested_functions() -> None:
     rate = 3.0
     assert adopted(0.5) == inner(0.5)
     assert grad(shorter)(2.0) == pytest.approx(1 / 6)
-    bound = adopt(Model(2.0).__call__)
-    with pytest.raises(TypeError, match="does not turn into a float"):
-        bound(Value(0.5))  # its object is still one of the plain class
+    check_grads(adopt(Model(2.0).__call__), [0.5])  # methods of its plain object are adopted where they are called
     own = adopt(Child)
     assert issubclass(own, Child)
     check_grads(lambda k, x: own(k)(x), [2.0, 0.5])
@@ -730,6 +769,76 @@ def test_source_that_is_not_there() -> None:
     exec("def made(x):\n    return x", namespace)
     with pytest.raises(AdoptionError, match=r"made \(function of .*\) has no Python source"):
         adopt(namespace["made"])
+
+
+SHAPES_OF_CODE = """
+import math, functools
+from math import sqrt as root
+COUNT = 0
+TABLE = {1: math.sin, 2: math.cos}
+class Meta(type):
+    def __call__(cls, *a): return super().__call__(*a)
+class Thing(metaclass=Meta):
+    K = math.pi
+    def __init__(self, x): self.x = x
+    @classmethod
+    def make(cls, x): return cls(x)
+    def val(self):
+        def inner(y, z=self.x): return math.exp(y) + z
+        return inner(self.x)
+    def __add__(self, o): return Thing(self.x + o.x)
+def deco(n):
+    def wrap(f):
+        @functools.wraps(f)
+        def inner(*a, **k): return n * f(*a, **k)
+        return inner
+    return wrap
+@deco(3.0)
+def decorated(x): return math.log(x)
+def gen(x):
+    for k in range(3):
+        yield math.sin(k * x)
+def glob(x):
+    global COUNT
+    COUNT += 1
+    return math.exp(x)
+def wal(x):
+    if (y := math.sin(x)) > 0: return y
+    return -y
+def mat(x):
+    match int(x):
+        case 0: return math.exp(x)
+        case 1 | 2: return math.sin(x)
+        case _: return x
+def comp(x):
+    class Local:
+        v = [math.sin(x) for _ in range(2)]
+        def f(self): return self.v[0] + math.cos(x)
+    return Local().f() + sum({k: math.exp(k * x) for k in (0.1, 0.2)}.values()) + next(t for t in [root(x)])
+def defaults(x, f=math.exp, g=lambda t: math.sin(t), *, h=math.cos): return f(x) + g(x) + h(x)
+def table(x): return TABLE[1](x) + TABLE[2](x)
+def fact(n, x): return x if n == 0 else math.sin(x) * fact(n - 1, x)
+def tryx(x):
+    try: return math.sqrt(x)
+    except ValueError as e: return math.sqrt(-x) if "domain" in str(e) or "nonneg" in str(e) else 0.0
+    finally: pass
+def star(*xs, **kw): return math.hypot(*xs) + math.fsum(kw.values())
+def all_(x):
+    t = Thing.make(x) + Thing(x)
+    total = decorated(x) + sum(gen(x)) + glob(x) + wal(x) + mat(x) + comp(x) + fact(3, x)
+    return total + tryx(x) + tryx(-x) + star(x, 1.0, a=x, b=2.0) + t.val() + Thing.K * x
+"""
+
+
+@pytest.mark.parametrize("name", ["all_", "defaults", "table", "comp", "mat", "tryx", "fact"])
+def test_all_shapes_of_code(package: Package, name: str) -> None:
+    """Metaclasses, decorators, generators, globals, match, comprehensions, defaults: as module and as function."""
+    package(core=SHAPES_OF_CODE)
+    original = getattr(importlib.import_module("geo.core"), name)
+    arguments = (3, 1.3) if name == "fact" else (1.3,)
+    for adopted in (adopt(original), getattr(adopt("geo.core"), name)):
+        assert adopted(*arguments) == original(*arguments)
+        check_grads(lambda x, adopted=adopted: adopted(*arguments[:-1], x), [1.3], order=1)
 
 
 # ---- Values have what floats have ------------------------------------------------------------------------------------

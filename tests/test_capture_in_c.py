@@ -208,6 +208,24 @@ IDENTITIES = {
     "elements of a table": lambda x, y, a: [
         f(d) for d in linear(a) for f in (lambda d: d * x, lambda d: d * 2.0, am.exp)
     ],
+    "comparisons": lambda x, y, a: [
+        x if x > y else y,
+        y if 1 <= x else x,
+        x if a[0] >= a[1] * x else y,
+        x if x < 2 else y,
+    ],
+    "comparisons of comparisons": lambda x, y, a: [
+        am.where((x > 0.0) & (y <= 2.0), x, y),
+        x if (x > y) | (a[0] < y) else y,
+        x if not x > y else y,
+        (x > y) + (y >= x),
+    ],
+    "the same comparison again": lambda x, y, a: [x if x > y else y for _ in range(3)] + [x.data if x.data > y else y],
+    "comparisons of functions": lambda x, y, a: [x if am.sin(x) * am.exp(y) > am.hypot(x, a[2]) else am.max(x, y)],
+    "comparisons of constants": lambda x, y, a: [
+        x if grad(lambda t: t * t)(2.0) > 1.0 else y,
+        x if x > math.nan else y,
+    ],
     "rows of computed numbers": lambda x, y, a: vmap(lambda r: r[0] * r[1] + x)([[x * k, y + k] for k in range(5)]),
     "rows of constants": lambda x, y, a: vmap(lambda r: r[0] * r[1] + a[1])([[1.5, 0.5 * k] for k in range(5)]),
 }

@@ -2,6 +2,8 @@
 
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import Value, checkpoint, fori, grad, hessian, jacobian, jit, jvp, scan, vjp, vmap, while_loop
+from autograd import (
+    Value,
+    checkpoint,
+    custom_gradient,
+    fori,
+    grad,
+    hessian,
+    jacobian,
+    jit,
+    jvp,
+    scan,
+    vjp,
+    vmap,
+    while_loop,
+)
 from autograd.compiler.machine import llvm
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.verify import verify
@@ -243,6 +259,49 @@ def test_a_finished_row_stays_as_it_was() -> None:
     np.testing.assert_allclose(expected, jit(vmap(grad(towers), in_axes=(None, 0)))(0.3, count), rtol=1e-12)
 
 
+@custom_gradient(lambda x, y: 2.0 * x)
+def small_square(x: Any) -> Any:
+    """A rule in Python that raises where it must not be called."""
+    if x > 100.0:
+        raise ValueError("too large")
+    return x * x
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_python_is_not_called_for_a_finished_row(nested: bool) -> None:
+    """A rule written in Python, also in a loop in the step, sees only the numbers of rows that are not done."""
+
+    def step(c: Any) -> Any:
+        return (
+            scan(lambda d, _: (small_square(d) * 0.3 + 0.5, None), c, length=4)[0] if nested else small_square(c) + 1.0
+        )
+
+    def run(x: Any) -> Any:
+        return while_loop(lambda c: c < 5.0, lambda c: step(c) + c, x)
+
+    rows = np.array([1.5, 60.0, 2.0, 1e7, 3.0, 0.2, 0.1, 0.4, 7.0])
+    for function in (run, grad(run)):
+        expected = [function(x) for x in rows]
+        np.testing.assert_allclose(expected, jit(vmap(function))(rows), rtol=1e-12)
+        np.testing.assert_allclose(expected, jit(lambda rows, f=function: vmap(f)(rows))(rows), rtol=1e-12)
+
+
+def test_python_is_not_called_on_a_side_that_is_not_taken() -> None:
+    """A rule written in Python, also in a loop on one side of a branch: its steps run one after another instead."""
+
+    def step(c: Any, _: Any) -> Any:
+        if c < 100.0:
+            c = scan(lambda d, _: (small_square(d) * 0.005 + 0.5, None), c, length=4)[0]
+        return c + 60.0, None
+
+    def run(x: Any) -> Any:
+        return scan(step, x, length=5)[0]
+
+    for x in (1.5, 99.0, 1e5):
+        np.testing.assert_allclose(run(x), jit(run)(x), rtol=1e-12)
+        np.testing.assert_allclose(grad(run)(x), jit(grad(run))(x), rtol=1e-12)
+
+
 def test_a_side_that_is_not_taken_has_no_loop() -> None:
     """A loop behind a guard or in a branch that is not taken never runs: there it would never end."""
 
@@ -440,6 +499,18 @@ def test_bounds_in_compiled_code() -> None:
         inner(0.5, 2.0)
 
 
+def test_a_first_call_runs_no_loop_in_python() -> None:
+    """What a loop demands is a guard: its steps are not counted in Python first, which would take minutes here."""
+    count = jit(lambda x, n: while_loop(lambda c: c < n, lambda c: c + x, 0.0, at_most=10**9))
+    assert 1e7 == count(1.0, 1e7)
+    rows = jit(vmap(lambda n: while_loop(lambda c: c < n, lambda c: c + 1.0, 0.0, at_most=10**9)))
+    assert [1e7, 5.0] == rows(np.array([1e7, 5.0])).tolist()
+    with pytest.raises(RuntimeError, match="at_most=3"):
+        jit(lambda x: while_loop(lambda c: c < x, lambda c: c + 1.0, 0.0, at_most=3))(9.0)
+    with pytest.raises(RuntimeError, match="at_most=3"):
+        jit(vmap(lambda x: while_loop(lambda c: c < x, lambda c: c + 1.0, 0.0, at_most=3)))(np.array([9.0, 1.0]))
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A derivative whose carries would take more memory than is allowed is an error, alone and in a batch."""
     usual = llvm.machine
@@ -453,6 +524,34 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         jit(hessian(spiral))(0.4, 5000)
     with pytest.raises(MemoryError, match="every step of a loop"):
         jit(vmap(grad(spiral), in_axes=(0, None)))(np.linspace(0.1, 0.5, 5), 5000.0)
+
+
+ENDLESS = """
+import _thread, threading, sys
+import numpy as np
+from autograd import grad, jit, vmap, while_loop
+
+def endless(x):
+    return while_loop(lambda y: y > x, lambda y: y * 0.5 + 1.0, 1.0)
+
+lanes = jit(vmap(endless)) if sys.argv[1] == "lanes" else None
+compiled = lanes or jit(endless)
+assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
+for _ in range(2):
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    try:
+        compiled(np.array([5.0, 0.5])) if lanes else compiled(0.5)
+    except KeyboardInterrupt:
+        print("interrupted")
+assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
+"""
+
+
+@pytest.mark.parametrize("how", ["alone", "lanes"])
+def test_an_endless_loop_can_be_interrupted(how: str) -> None:
+    """Ctrl-C ends a compiled loop that never would; the function works afterwards."""
+    ran = subprocess.run([sys.executable, "-c", ENDLESS, how], capture_output=True, text=True, timeout=60, check=False)
+    assert ("interrupted\ninterrupted\n", "") == (ran.stdout, ran.stderr)
 
 
 def test_errors_of_a_step_pass_through() -> None:

@@ -383,16 +383,19 @@ static bool make_names(void)
            && (minus_one = PyLong_FromLong(-1)) && (zero = PyLong_FromLong(0)) && (nothing = PyTuple_New(0));
 }
 
-/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window): trace.py calls it once. */
+static bool find_comparisons(PyTypeObject *truth);
+
+/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth): trace.py calls it once. */
 static PyObject *value_trace(PyObject *module, PyObject *args)
 {
-    PyTypeObject *traced;
+    PyTypeObject *traced, *truth;
     if (traced_type)
         return PyErr_Format(PyExc_RuntimeError, "the C build knows the trace already");
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type, &loop_type,
-                          &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type, &window_type))
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type,
+                          &loop_type, &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type,
+                          &window_type, &PyType_Type, &truth))
         return NULL;
-    if (!find_offsets(traced) || !make_names())
+    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth))
         return NULL;
     Py_INCREF(args); /* it keeps the classes */
     traced_type = traced; /* from now on operations are captured here */

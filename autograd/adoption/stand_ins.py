@@ -18,7 +18,7 @@ from typing import Any
 from autograd import linalg, rules, special
 from autograd import math as am
 from autograd.adoption import answers
-from autograd.adoption.answers import Function, whole
+from autograd.adoption.answers import Function, guard_kinds, whole
 from autograd.modes import caller, now
 from autograd.rules import REAL, Rule
 from autograd.value import Value
@@ -72,6 +72,7 @@ def checked(plain: Function, own: Function, condition: Condition | None) -> Func
             return plain(x)
         y = own(x)
         if condition is not None and not condition(y):
+            guard_kinds([x])
             plain(now(x))
         return y
 
@@ -80,6 +81,7 @@ def checked(plain: Function, own: Function, condition: Condition | None) -> Func
             return plain(*arguments, **options)
         y = own(*arguments, **options)
         if condition is not None and not condition(y):
+            guard_kinds(arguments)
             plain(*map(now, arguments), **options)
         return y
 
@@ -106,25 +108,28 @@ def _over_iterable(plain: Function, own: Function, condition: Condition | None) 
             return plain(*lists, **options)
         y = own(*lists, **options)
         if condition is not None and not condition(y):
+            guard_kinds([x for things in lists for x in things])
             plain(*[list(map(now, things)) for things in lists])
         return y
 
     return _named(function, plain)
 
 
-def _rounding(plain: Function, rule: Rule) -> Function:
-    return _named(lambda x, /: whole(rule, x) if isinstance(x, Value) else plain(x), plain)
+def _rounding(name: str) -> Function:
+    plain = getattr(math, name)
+    return _named(lambda x, /: whole(WHOLE[name], x) if isinstance(x, Value) else plain(x), plain)
 
 
 def _frexp(x: Any, /) -> tuple[Any, int]:
     """Mantissa and exponent, which is guarded when compiled."""
-    exponent = math.frexp(now(x))[1]
     if not isinstance(x, Value):
         return math.frexp(x)
+    exponent = math.frexp(now(x))[1]
     y = am.ldexp(x, -exponent)
-    if (abs(y) >= 0.5) & (abs(y) < 1.0) | (y == 0.0):  # guards
-        return y, exponent
-    return y, exponent  # infinite or nan
+    # guards: numbers with another exponent take another path, and so do 0 and what is not finite
+    if not ((abs(y) >= 0.5) & (abs(y) < 1.0)) and y != 0.0 and abs(y) < inf:
+        raise AssertionError(f"the exponent of {now(x)!r} is not {exponent}")
+    return y, exponent
 
 
 def _log(x: Any, *base: Any) -> Any:
@@ -147,7 +152,7 @@ def _math() -> ModuleType:
     for name, condition in OVER_ITERABLES.items():
         if plain := getattr(math, name, None):
             functions[name] = _over_iterable(plain, getattr(am, name), condition)
-    functions |= {name: _rounding(getattr(math, name), rule) for name, rule in WHOLE.items()}
+    functions |= {name: _rounding(name) for name in WHOLE}
     return _remade(math, **functions)
 
 

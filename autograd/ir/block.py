@@ -85,6 +85,12 @@ class Used(Window):
     __slots__ = ()
 
 
+class Final(Window):
+    """The window of a `read` of elements to which nothing is added any more: they may be used when others change."""
+
+    __slots__ = ()
+
+
 def whole(kind: Array) -> Window:
     """All of an array."""
     return Window(kind.shape, 0, kind.strides())
@@ -246,6 +252,11 @@ def loops(program: Program) -> Iterator[Loop]:
         if op == "loop":
             yield data
             yield from loops(data.body)
+
+
+def calls_python(code: Iterable[Instruction]) -> bool:
+    """Whether instructions, or those of loops among them, are rules that were written in Python."""
+    return any(op == "custom" or (op == "loop" and calls_python(data.body.code)) for op, _, data in code)
 
 
 def type_of(instruction: Instruction, types: Sequence[Type], inputs: Sequence[Type]) -> Type:

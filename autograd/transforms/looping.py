@@ -101,7 +101,7 @@ def while_loop(
     --------
     >>> from autograd import grad, jit, while_loop
     >>> def root(a):
-    ...     return while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: 0.5 * (x + a / x), a, at_most=100)
+    ...     return while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: 0.5 * (x + a / x), 1 + a, at_most=100)
     >>> round(root(2.0), 9), round(grad(root)(2.0), 9)
     (1.414213562, 0.353553391)
     >>> compiled = jit(grad(root))

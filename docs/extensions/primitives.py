@@ -234,7 +234,9 @@ def spellings(rule: Rule) -> str:
     names = ", ".join(letters(rule)[: rule.arity or 2]) + ("" if rule.arity else ", …")
     found = [f"`{OPERATORS[rule.name]}`"] if rule.name in OPERATORS else []
     if rule.name in am.__all__:
-        call = {"dot": "dot([a, b], [c, d])", "fsum": "fsum([a, b, …])"}.get(rule.name, f"{rule.name}({names})")
+        call = {"dot": "dot([a, b], [c, d])", "fsum": "fsum([a, b, …])", "take": "take([b, …], a)"}.get(
+            rule.name, f"{rule.name}({names})"
+        )
         found.append(f"`autograd.math.{call}`")
     if hasattr(Value, rule.name) and rule.arity in (1, 2) and rule.name not in OPERATORS:
         rest = ", ".join(letters(rule)[1 : rule.arity])

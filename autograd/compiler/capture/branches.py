@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd.compiler.capture.signature import read
 from autograd.compiler.capture.watched import Decisions, Reason, UnrollError
+from autograd.ir.block import calls_python
 from autograd.ir.builder import Predicate
 from autograd.modes import caller, current_recorder
 from autograd.tree import Rebuild
@@ -70,7 +71,7 @@ def too_many() -> UnrollError:
 
 def refuse_python(trace: Trace, branches: Sequence[Branch]) -> None:
     """Raise if masks would let Python code run where its branch is not taken."""
-    if any(instruction.op == "custom" for instruction in trace.code):
+    if calls_python(trace.code):
         where = f"the comparison at {branches[0].line}, for Python code may raise in rows of another branch"
         raise UnrollError(Reason("python", where))
 

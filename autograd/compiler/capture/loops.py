@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.branches import explored, masked, path
@@ -43,7 +44,7 @@ def scan_steps(
     try:
         return _scan(trace, function, initial, rows, as_arrays, reverse)
     except UnrollError as error:
-        trace.root().note_unrolled(len(rows), error.reason)
+        _note_unrolled(trace, len(rows), error)
         return loop_in_turn(function, initial, xs, length, reverse)
 
 
@@ -80,6 +81,10 @@ def _scan(
     return carry, None if all(y is None for y in results) else together(results, as_arrays, None)
 
 
+def _note_unrolled(trace: Trace, steps: int, error: UnrollError) -> None:
+    trace.root().note_unrolled(steps, replace(error.reason, where="steps of a loop"))
+
+
 def _nothing(given: Sequence[Any]) -> None:
     return None
 
@@ -107,7 +112,7 @@ def repeat_steps(trace: Trace, n: Any, function: Callable[[Any, Any], Any], init
         return _repeat(trace, n, function, initial, constant is not None)
     except UnrollError as error:
         steps = n if constant is not None else int(trace.wrap(trace.place(n)))  # a guard
-        trace.root().note_unrolled(steps, error.reason)
+        _note_unrolled(trace, steps, error)
         return repeat_in_turn(steps, function, initial)
 
 
@@ -150,7 +155,7 @@ def while_steps(
     try:
         return _while(trace, condition, function, initial, at_most)
     except UnrollError as error:
-        trace.root().note_unrolled(0, error.reason)
+        _note_unrolled(trace, 0, error)
         return while_in_turn(condition, function, initial, at_most)
 
 

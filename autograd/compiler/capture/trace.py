@@ -266,6 +266,9 @@ class Trace(Watched):
         wrong = holds.negated() if counts is None else counts.with_("and", holds.negated())
         if self.parent is None or self.rows_branch:
             right = self.emit("not", (wrong.index,))
+            if self.root().assumes and self.code[right].op != "constant":
+                self.note_guard(right, True)
+                return
             around, self.deciding = self.deciding, None
             try:
                 fine = self.truth(right)
@@ -323,4 +326,4 @@ def finish(trace: Trace, outputs: Sequence[int]) -> Program:
 
 
 if extension is not None:
-    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window)
+    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth)

@@ -50,7 +50,7 @@ def _is_whole(trace: Watched, value: int) -> bool:
     return trace.is_count(value) or trace.code[value].op in ROUNDING
 
 
-def _comparison(op: str) -> Callable[[Traced, Any], Any]:
+def _comparison(op: str, name: str) -> Callable[[Traced, Any], Any]:
     def compare(self: Traced, other: Any) -> Any:
         if not isinstance(other, (Value, Predicate, Symbol)):
             try:
@@ -61,7 +61,8 @@ def _comparison(op: str) -> Callable[[Traced, Any], Any]:
         found = trace.predicate(trace.emit(op, (trace.place(self), trace.place(other))))
         return bool(found) if trace.decides_comparisons() else found
 
-    return compare
+    compare.__qualname__ = f"Traced.{name}"
+    return fast(compare)
 
 
 class Traced(Value):
@@ -163,7 +164,7 @@ class Traced(Value):
     __float__ = _frozen("float() (or a function of the math module)", float, Watched.is_count)
     __complex__ = _frozen("complex()", complex, Watched.is_count)
     as_integer_ratio = _frozen("as_integer_ratio()", float.as_integer_ratio, lambda trace, value: False)
-    __lt__, __le__ = _comparison("<"), _comparison("<=")
-    __gt__, __ge__ = _comparison(">"), _comparison(">=")
-    __eq__ = _comparison("==")
-    __ne__ = _comparison("!=")
+    __lt__, __le__ = _comparison("<", "__lt__"), _comparison("<=", "__le__")
+    __gt__, __ge__ = _comparison(">", "__gt__"), _comparison(">=", "__ge__")
+    __eq__ = _comparison("==", "__eq__")
+    __ne__ = _comparison("!=", "__ne__")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from threading import get_ident
+from types import CodeType
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -14,7 +15,8 @@ from autograd.ir import derive
 from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
 from autograd.ir.builder import Builder, Predicate
 from autograd.ir.evaluate import Cells, Evaluator
-from autograd.modes import caller, current_recorder
+from autograd.modes import caller, calling_frame, current_recorder, place_of
+from autograd.native import fast
 from autograd.value import Value
 
 COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
@@ -28,6 +30,7 @@ class Reason:
 
     kind: Literal["comparison", "branches", "python", "shapes", "rows", "sweep", "number"]
     told: str
+    where: str = "rows of a vmap"  # what was unrolled
 
 
 class UnrollError(NotImplementedError):
@@ -66,12 +69,19 @@ class Watched(Builder):
     What may depend on them: how comparisons come out (`truth`), and whether eager code has a float or a whole number.
     """
 
-    __slots__ = ("finished", "leaves", "parent", "thread")  # read by the C build
+    # Read by the C build.
+    __slots__ = (
+        "deciding", "finished", "given", "guarded", "leaves", "numbers", "parent", "plain", "taken", "thread"
+    )  # fmt: skip  # a list of words
 
     def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:
         super().__init__(derive.mapped_rewriters(), derive.FRESH)
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
+        self.plain: set[CodeType] = set() if parent is None else parent.plain  # code to which they need not be bools
+        self.assumes = (
+            False  # of the root: demands are guards that hold, whatever the watched numbers say: see `demand`
+        )
         self.maps = maps  # whether `vmap` and `scan` are loops; or else their steps are computed one after another
         self.finished = False
         self.thread = get_ident()
@@ -83,6 +93,7 @@ class Watched(Builder):
         self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
         self.constancy: dict[int, bool] = {}  # whether values depend on no input
         self.guarded: set[int] = set()
+        self.lines: dict[tuple[int, int], tuple[CodeType, str]] = {}  # of guards, by code and number; it keeps the code
         self.row = 0  # which row of a map is watched
         self.taken: dict[int, bool] | None = None  # how comparisons of a row came out, where branches become masks
         self.deciding: Decisions | None = None  # how comparisons come out, where all branches are captured
@@ -148,7 +159,11 @@ class Watched(Builder):
             return True
         code = calling_code()
         root.real_bools = asks_for_real_bools(code)
-        return root.real_bools or indexes_by_comparison(code)
+        if root.real_bools:
+            self.plain.clear()
+        elif not indexes_by_comparison(code):
+            self.plain.add(code)
+        return code not in self.plain
 
     # ---- the numbers of the run --------------------------------------------------------------------------------
 
@@ -230,6 +245,7 @@ class Watched(Builder):
                 self.hoisted[at] = self.parent.emit(op, places, data) if shared else None
         return self.hoisted[value]
 
+    @fast
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""
         self.check_in_use()
@@ -245,9 +261,16 @@ class Watched(Builder):
         if in_a_body and self.taken is not None:
             return self.taken.setdefault(predicate, bool(self.value(predicate)))
         outcome = bool(self.value(predicate))
-        if predicate not in self.guarded:
-            self.guarded.add(predicate)
-            self.guards.append(Guard(predicate, outcome, caller(source=True)))
+        return outcome if predicate in self.guarded else self.note_guard(predicate, outcome)
+
+    def note_guard(self, predicate: int, outcome: bool) -> bool:
+        """The program holds only while this comparison comes out so."""
+        frame = calling_frame()
+        at = id(frame.f_code), frame.f_lineno
+        if at not in self.lines:
+            self.lines[at] = frame.f_code, place_of(frame, source=True)
+        self.guarded.add(predicate)
+        self.guards.append(Guard(predicate, outcome, self.lines[at][1]))
         return outcome
 
     def watch(self, row: int) -> None:

@@ -23,6 +23,9 @@ class Looping(Nesting):
         if self.is_short(loop, operands):
             self.call_nest(value, operands, loop)
             return
+        if self.is_decided(loop, operands):
+            self.call_nest(value, operands, loop, decided=True)
+            return
         shared = [self._shared(o) for o in operands[: loop.shared]]
         if self.lanes == 1 and fits_lanes(loop):
             self._map(value, operands, loop, shared)
@@ -50,8 +53,7 @@ class Looping(Nesting):
         for o, place in zip(operands[loop.shared :], carries):
             self.make_room()
             self.store(o, place)
-        buffers_before = len(module.memory.buffers) if module.memory else 0
-        self.capacity = None
+        buffers_before, self.capacity = self.buffers(), None
         added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         counter = module.layout.take(8, 8)
         arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]

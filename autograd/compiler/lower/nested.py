@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.lower.code import Code
+from autograd.compiler.lower.decided import DecidedNest, fits_registers, is_decided
 from autograd.compiler.lower.module import Place
 from autograd.compiler.lower.nests import Nest
 from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest, stored_carries
 from autograd.compiler.lower.rows import fits_lanes
 from autograd.compiler.lower.views import Index, Number, Operand, View
-from autograd.ir.block import TRUTH, Array, Loop, types_of
+from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
 
 LONGEST = 400  # instructions in a nest of loops that is one function
 MOST_OPERANDS = 512  # of such a nest
@@ -31,7 +32,12 @@ class Nesting(Code):
             return True
         return loop.kinds.count("sum") <= MOST_SUMS and (isinstance(loop.extent, int) and loop.extent <= FEW_ROWS)
 
-    def call_nest(self, value: int, operands: tuple[int, ...], loop: Loop) -> None:
+    def is_decided(self, loop: Loop, operands: tuple[int, ...]) -> bool:
+        """Whether it is one function, though extents are decided while it runs."""
+        short = size_of_nest(loop) <= LONGEST and len(operands) <= MOST_OPERANDS
+        return short and self.lanes == 1 and is_decided(loop) and fits_registers(loop) and not fits_lanes(loop)
+
+    def call_nest(self, value: int, operands: tuple[int, ...], loop: Loop, decided: bool = False) -> None:
         """A loop as a function that keeps counters and carries in registers."""
         parameters: list[str] = []
         arguments: list[str] = []
@@ -39,7 +45,10 @@ class Nesting(Code):
         given = [self._argument(o, parameters, arguments, known) for o in operands]
         carries = [self.room(()) for _ in range(loop.carries)]
         added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        buffers_before, self.capacity = self.buffers(), None
         results = self.results_of(value, loop)
+        memory = self.module.memory
+        buffers = iter(memory.buffers[buffers_before:] if memory else [])
         types = loop.result_types(types_of(loop.body))[loop.handed :]
         views: list[View | None] = []
         numbers: list[str] = []
@@ -54,11 +63,17 @@ class Nesting(Code):
                 continue
             views.append(self._passed(f"%o{k}", made, place, parameters, arguments, known))
         self.items[value] = [*carries, *added, *results]
-        whole = (key(loop), self.lanes, tuple(given), tuple(views))
+        growing = {k: next(buffers) for k, t in enumerate(types) if isinstance(t, Array) and t.shape[0] == STEPS}
+        whole = (key(loop), self.lanes, tuple(given), tuple(views), tuple(growing.items()))
         if whole not in self.module.nests:
-            text = Nest(self.module, self.lanes).write_function(loop, given, views, numbers)
+            nest = DecidedNest(self.module, growing) if decided else Nest(self.module, self.lanes)
+            text = nest.write_function(loop, given, views, numbers)
             self.add_nest(whole, parameters, text)
         self.call_known(whole, arguments)
+
+    def buffers(self) -> int:
+        """How many arrays are in memory that grows."""
+        return len(self.module.memory.buffers) if self.module.memory else 0
 
     def _passed(
         self,
@@ -170,4 +185,5 @@ class Nesting(Code):
 
 def view_of(name: str, made: Array, place: Place) -> View:
     """An array as a nest sees it."""
-    return View(name, tuple([int(e) for e in made.shape]), place.strides, 8 if place.wide else 0)
+    shape = tuple([e if isinstance(e, int) else 0 for e in made.shape])  # nobody asks for the number of steps
+    return View(name, shape, place.strides, 8 if place.wide else 0)

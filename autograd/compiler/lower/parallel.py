@@ -177,7 +177,7 @@ def size_of_nest(loop: Loop) -> int:
 def key(loop: Loop) -> tuple[object, ...]:
     """What two loops share that compute the same."""
     code = tuple([(i.op, i.operands, key(i.data)) if i.op == "loop" else _comparable(i) for i in loop.body.code])
-    form = (loop.extent, loop.shared, loop.carries, loop.accumulators, loop.kinds, loop.backwards)
+    form = (loop.extent, loop.test, loop.shared, loop.carries, loop.accumulators, loop.kinds, loop.backwards)
     return (*form, loop.body.inputs, code, tuple(loop.body.outputs))
 
 

@@ -9,7 +9,7 @@ from math import prod
 
 from autograd.compiler.lower.module import Place
 from autograd.compiler.lower.parallel import only_added
-from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
+from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, calls_python, types_of
 
 Shape = tuple[int, ...]
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
@@ -42,7 +42,7 @@ def _uniform(program: Program, same: Set[int]) -> bool:
             indices = operands[1:] if op == "read" else operands[2:]
             if data.shape and not all(map(is_same, indices)):
                 return False
-        elif op == "loop" and data.extent == STEPS and any(i.op == "custom" for i in data.body.code):
+        elif op == "loop" and data.extent == STEPS and calls_python(data.body.code):
             return False  # Python code may raise in a lane that is done
         elif op == "loop":
             shared = [k for k, o in enumerate(operands[: data.shared], 1) if is_same(o)]

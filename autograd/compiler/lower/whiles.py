@@ -14,6 +14,8 @@ from autograd.ir.block import Loop
 
 FIRST_CAPACITY = 64  # steps for which a loop has memory at first; it doubles
 OUT_OF_MEMORY = -1  # what `run` returns if the numbers of all steps would take more memory than is allowed
+INTERRUPTED = -2  # what it returns if a signal handler raised, such as that of Ctrl-C
+PATIENCE = 1 << 22  # steps after which a loop looks for signals: a loop may never end
 ARGUMENTS = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
 
 
@@ -87,7 +89,14 @@ next:
   %after = add i64 %step, 1
   %number = {number}
   {lines(test(module, lanes))}
-  br i1 %more, label %room, label %done
+  br i1 %more, label %look, label %done
+look:
+  %since = and i64 %after, {PATIENCE - 1}
+  %due = icmp eq i64 %since, 0
+  br i1 %due, label %signals, label %room
+signals:
+  %stop = call i1 @{write_signals(module)}(ptr %work)
+  br i1 %stop, label %done, label %room
 room:
   {lines(_room(module, deciding.buffers, "%after", "body") if loop.test else ["br label %body"])}
 body:
@@ -99,6 +108,31 @@ done:
   ret void
 }}""")
     return f"@{name}"
+
+
+def write_signals(module: Module) -> str:
+    """Write the function that lets Python handle signals: true if a handler raised."""
+    if "signals" not in module.helpers:
+        failed = module.layout_of_memory().failed
+        module.helpers["signals"] = f"""declare i32 @autograd_libc.PyGILState_Ensure()
+declare i32 @autograd_libc.PyErr_CheckSignals()
+declare void @autograd_libc.PyErr_Clear()
+declare void @autograd_libc.PyGILState_Release(i32)
+define internal i1 @signals(ptr %work) noinline nounwind {{
+  %state = call i32 @autograd_libc.PyGILState_Ensure()
+  %status = call i32 @autograd_libc.PyErr_CheckSignals()
+  %raised = icmp ne i32 %status, 0
+  br i1 %raised, label %stop, label %go
+stop:
+  call void @autograd_libc.PyErr_Clear()
+  %place = getelementptr i8, ptr %work, i64 {failed}
+  store i64 {-INTERRUPTED}, ptr %place
+  br label %go
+go:
+  call void @autograd_libc.PyGILState_Release(i32 %state)
+  ret i1 %raised
+}}"""
+    return "signals"
 
 
 def _address(place: Place) -> str:
@@ -155,7 +189,7 @@ def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) ->
     if not buffers:
         return [f"br label %{then}"]
     capacity = buffers[0].capacity
-    grow = _write_growth(module, buffers)
+    grow = write_growth(module, buffers)
     return [
         f"%capacity.place = getelementptr i8, ptr %work, i64 {capacity}",
         "%capacity = load i64, ptr %capacity.place",
@@ -167,8 +201,8 @@ def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) ->
     ]
 
 
-def _write_growth(module: Module, buffers: Sequence[Growing]) -> str:
-    """Write the function that at least doubles the memory of a loop: false if that is not possible."""
+def write_growth(module: Module, buffers: Sequence[Growing]) -> str:
+    """Write the function that makes room for so many steps, at least twice that of before: false if it cannot."""
     name, memory = module.unique("grow"), module.layout_of_memory()
     module.declarations["llvm.umax.i64"] = "declare i64 @llvm.umax.i64(i64, i64)"
     module.declarations["realloc"] = "declare ptr @autograd_libc.realloc(ptr, i64)"
@@ -188,6 +222,9 @@ got{k}:
 entry:
   %capacity.place = getelementptr i8, ptr %work, i64 {buffers[0].capacity}
   %capacity = load i64, ptr %capacity.place
+  %has = icmp sle i64 %needed, %capacity
+  br i1 %has, label %done, label %more.room
+more.room:
   %twice = shl i64 %capacity, 1
   %usual = call i64 @llvm.umax.i64(i64 %twice, i64 {FIRST_CAPACITY})
   %wanted = call i64 @llvm.umax.i64(i64 %usual, i64 %needed)
@@ -202,10 +239,12 @@ enough:
   store i64 %total, ptr %used.place
 {body}
   store i64 %wanted, ptr %capacity.place
+  br label %done
+done:
   ret i1 true
 out:
   %failed = getelementptr i8, ptr %work, i64 {memory.failed}
-  store i64 1, ptr %failed
+  store i64 {-OUT_OF_MEMORY}, ptr %failed
   ret i1 false
 }}""")
     return f"@{name}"
@@ -225,7 +264,7 @@ def begin_memory(module: Module) -> list[str]:
 
 
 def end_memory(module: Module) -> list[str]:
-    """At the end of a call the memory is freed; `%status` becomes `OUT_OF_MEMORY` if there was not enough."""
+    """At the end of a call the memory is freed; the answer is why a loop was left, if one was."""
     memory = module.memory
     if memory is None:
         return ["%answer = add i64 %result, 0"]
@@ -238,5 +277,6 @@ def end_memory(module: Module) -> list[str]:
     lines.append(f"%out.place = getelementptr i8, ptr %work, i64 {memory.failed}")
     lines.append("%out = load i64, ptr %out.place")
     lines.append("%enough = icmp eq i64 %out, 0")
-    lines.append(f"%answer = select i1 %enough, i64 %result, i64 {OUT_OF_MEMORY}")
+    lines.append("%why = sub i64 0, %out")
+    lines.append("%answer = select i1 %enough, i64 %result, i64 %why")
     return lines

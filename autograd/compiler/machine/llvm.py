@@ -89,6 +89,8 @@ def _add_library_symbols() -> None:
         _add_symbol(f"autograd_libm.{name}", getattr(_libm(), name))
     for name in ("realloc", "free"):
         _add_symbol(f"autograd_libc.{name}", getattr(ctypes.CDLL(None), name))
+    for name in ("PyGILState_Ensure", "PyErr_CheckSignals", "PyErr_Clear", "PyGILState_Release"):
+        _add_symbol(f"autograd_libc.{name}", getattr(ctypes.pythonapi, name))
     for name in FROM_PYTHON:
         _callbacks.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
 

@@ -25,6 +25,7 @@ fast_path.py makes sure that the description fits the machine code. */
 #define RECENT 8     /* fast paths that an entry tries */
 
 static char miss;
+#define INTERRUPTED (-2)         /* a handler of a signal raised while a loop ran: see lower/whiles.py */
 #define MISS ((PyObject *)&miss) /* the arguments do not fit, or a guard failed; it never leaves this file */
 
 static PyObject *mode_variable, *call_name, *data_name;
@@ -459,8 +460,11 @@ static PyObject *call_in(const FastPath *fast, Frame *frame, PyObject *const *ob
         if (!take_all(fast, frame, objects, count, table_of(frame)[0])) /* code that ran meanwhile may have changed them */
             return MISS;
     }
-    if (run(fast, frame))
-        return MISS;
+    int64_t failed = run(fast, frame);
+    if (failed == INTERRUPTED)
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+    if (failed)
+        return failed == INTERRUPTED ? NULL : MISS;
     return make(&fast->results, &(Results){outputs_of(frame), frame->arrays + fast->mapped});
 }
 

@@ -389,6 +389,7 @@ class _Call:
                 return None
             start = time.perf_counter()
             trace = _BatchTrace(reaches_code_that_asks(batch.function))
+            trace.assumes = not tried
             shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
             trace.count = Traced.of(trace, trace.input(given=float(self.count)))
             args = self._traced_arguments(trace, shared, row)

@@ -99,7 +99,7 @@ class Version:
             if len(self.specializations) > tried:
                 return tried, None
             with self.outside.capturing(self.state):
-                captured = capture(owner.function, arguments, given)
+                captured = capture(owner.function, arguments, given, assumes=not tried)
             same = same_branches(captured.program, self.specializations)
             if same is not None and same.options.accurate:
                 return self.specializations.index(same), flat(evaluate(captured.program, captured.numbers)[0])
@@ -138,13 +138,17 @@ class Capture:
         return Specialization(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
 
 
-def capture(function: Function, arguments: Reading, given: Sequence[float]) -> Capture:
-    """Run a function once on tracers."""
+def capture(function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False) -> Capture:
+    """Run a function once on tracers.
+
+    With `assumes`, what loops demand is a guard without a look at these arguments: to run a loop in Python takes long.
+    If machine code finds that it does not hold, another capture looks, and raises the error.
+    """
     start = time.perf_counter()
     try:
-        trace, outputs, template = _trace(function, arguments, given, maps=True)
+        trace, outputs, template = _trace(function, arguments, given, maps=True, assumes=assumes)
     except UnrollError as error:
-        trace, outputs, template = _trace(function, arguments, given, maps=False)
+        trace, outputs, template = _trace(function, arguments, given, maps=False, assumes=assumes)
         trace.note_unrolled(0, error.reason)
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
@@ -152,8 +156,9 @@ def capture(function: Function, arguments: Reading, given: Sequence[float]) -> C
     return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
 
 
-def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool) -> Any:
+def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool, assumes: bool = False) -> Any:
     trace = Trace(real_bools=reaches_code_that_asks(function), maps=maps)
+    trace.assumes = assumes
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
     with tracing(trace):
         result = function(*args, **keywords)

@@ -19,7 +19,7 @@ import numpy as np
 from autograd.compiler.capture.watched import Reason
 from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
 from autograd.compiler.lower.program import lower
-from autograd.compiler.lower.whiles import OUT_OF_MEMORY
+from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.ir import simplify
@@ -64,9 +64,9 @@ class Story:
     told: bool = False
 
     def reasons(self) -> list[str]:
-        """A sentence for each reason why maps were unrolled."""
+        """A sentence for each reason why maps and loops were unrolled."""
         return [
-            f"{f'{rows:,} rows of a' if rows else 'the rows of every'} vmap were unrolled because of {why.told}"
+            f"{f'{rows:,}' if rows else 'the'} {why.where} were unrolled because of {why.told}"
             for why, rows in self.unrolled.items()
         ]
 
@@ -313,6 +313,8 @@ class Specialization:
     def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
         """Like `run`, but an exception is returned."""
         status = self.function(frame.address)
+        if status == INTERRUPTED:
+            return 0, KeyboardInterrupt()
         if status == OUT_OF_MEMORY:
             return 0, MemoryError(
                 f"{self.story.name} stores what every step of a loop computes, for its derivative, and that took more "

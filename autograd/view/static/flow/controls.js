@@ -71,7 +71,9 @@ export class Controls {
     tick.checked = !modules || this.#isParameter(leaf);
     tick.hidden = Boolean(this.sweep.nodes[leaf].input); // it has no derivative to follow
     const slider = make("input", { type: "range", ...range(value), "aria-label": `${name}, slider`, oninput: () => this.change(leaf, Number(slider.value)) });
-    const field = make("input", { type: "number", step: "any", "aria-label": name, onchange: () => this.#typed(leaf, field) });
+    const typed = () => this.#typed(leaf, field);
+    const onkeydown = (event) => event.key === "Enter" && typed(); // a notebook may keep the field from noticing
+    const field = make("input", { type: "number", step: "any", "aria-label": name, onchange: typed, onkeydown });
     const change = make("span", { class: "change" });
     const label = make("label", {}, tick, bdi(shorten(name, 28)));
     const row = make("li", { "data-leaf": leaf }, make("div", { class: "head" }, label, change), slider, field);

@@ -1,0 +1,244 @@
+/* Comparisons during a capture: the common case of `Traced.__lt__` and its like, and of `Watched.truth`.
+
+A comparison of two numbers becomes an instruction. Where Python asks for its outcome, the numbers of the run that is
+watched are computed as far as it depends on them, and kept, as `Watched.value` does. */
+
+static PyTypeObject *truth_type; /* TracedTruth */
+static PyObject *input_name, *truth_name, *note_guard_name;
+
+/* The operations that are no rows of the table; their codes come after those of the rows. */
+enum { LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL, UNEQUAL, AND, OR, NOT, SELECT, STOP, CONSTANT, INPUT, OTHERS };
+static const char *const OTHER_NAMES[OTHERS] = {
+    "<", "<=", ">", ">=", "==", "!=", "and", "or", "not", "select", "stop", "constant", "input",
+};
+static PyObject *other_names[OTHERS], *codes_by_name;
+
+static struct {
+    Py_ssize_t types, plain, numbers, given, guarded, deciding, taken; /* of a Trace */
+    Py_ssize_t builder, index;                                         /* of a TracedTruth */
+} compare_at;
+
+/* Whether a set of a trace has the code of the calling function: one that cannot tell a truth from a bool. */
+static int code_is_plain(PyObject *trace)
+{
+    PyObject *plain = read_slot(trace, compare_at.plain);
+    PyFrameObject *frame = PyEval_GetFrame();
+    if (!frame || !plain || !PySet_Check(plain))
+        return 0;
+    PyObject *code = (PyObject *)PyFrame_GetCode(frame);
+    int found = PySet_Contains(plain, code);
+    Py_DECREF(code);
+    return found;
+}
+
+static PyObject *new_truth(PyObject *trace, PyObject *place)
+{
+    PyObject *truth = truth_type->tp_alloc(truth_type, 0);
+    if (truth) {
+        *slot_of(truth, compare_at.builder) = Py_NewRef(trace);
+        *slot_of(truth, compare_at.index) = Py_NewRef(place);
+    }
+    return truth;
+}
+
+static PyObject *write_comparison(PyObject *trace, PyObject *name, PyObject *const *operands)
+{
+    PyObject *places = places_in_program(trace, operands, 2), *made = NULL, *truth = NULL;
+    if (!places)
+        return NULL;
+    if (all_constant(trace, places)) {
+        made = PyObject_CallMethodObjArgs(trace, emit_name, name, places, NULL);
+    } else {
+        Py_ssize_t end = PyList_GET_SIZE(read_slot(trace, slots_at.code));
+        made = append(trace, new_instruction(name, places, Py_None));
+        if (made && PyLong_AsSsize_t(made) == end
+            && PyDict_SetItem(read_slot(trace, compare_at.types), made, truth_name) < 0)
+            Py_CLEAR(made);
+    }
+    if (made)
+        truth = new_truth(trace, made);
+    Py_DECREF(places);
+    Py_XDECREF(made);
+    return truth;
+}
+
+/* `Traced.__lt__`, `__le__`, `__gt__` and `__ge__`. */
+static PyObject *native_compare_traced(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (names || count != 2 || !traced_type || !Py_IS_TYPE(args[0], traced_type))
+        return NOT_MINE;
+    PyObject *trace = trace_in_force(), *truth = NOT_MINE;
+    if (!trace)
+        return PyErr_Occurred() ? NULL : NOT_MINE;
+    int mine = is_for(trace, args[0]) && is_for(trace, args[1]) ? code_is_plain(trace) : 0;
+    if (mine)
+        truth = mine < 0 ? NULL : write_comparison(trace, other_names[self->rule], args);
+    Py_DECREF(trace);
+    return truth;
+}
+
+/* ---- the numbers of the run ---- */
+
+/* The number of a value if it is known: 1; 0 if it is not, -1 after an error. */
+static int known_number(PyObject *numbers, PyObject *place, double *x)
+{
+    PyObject *found = PyDict_GetItemWithError(numbers, place);
+    if (!found)
+        return PyErr_Occurred() ? -1 : 0;
+    if (!PyFloat_CheckExact(found) && !PyBool_Check(found))
+        return 0;
+    *x = PyFloat_CheckExact(found) ? PyFloat_AS_DOUBLE(found) : found == Py_True;
+    return 1;
+}
+
+static PyObject *item_of(PyObject *list, PyObject *at)
+{
+    Py_ssize_t i = PyLong_CheckExact(at) ? PyLong_AsSsize_t(at) : -1;
+    return PyList_CheckExact(list) && i >= 0 && i < PyList_GET_SIZE(list) ? PyList_GET_ITEM(list, i) : NULL;
+}
+
+/* The number of an element of an array that is an argument, or NULL. */
+static PyObject *given_element(PyObject *trace, PyObject *operands, PyObject *window)
+{
+    PyObject *array = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0)));
+    if (PyTuple_GET_SIZE(operands) != 1 || PyTuple_GET_ITEM(array, 0) != input_name
+        || PyTuple_GET_SIZE(PyTuple_GET_ITEM(window, 0)) != 0)
+        return NULL;
+    PyObject *given = item_of(read_slot(trace, compare_at.given), PyTuple_GET_ITEM(array, 2));
+    PyObject *number = given ? item_of(given, PyTuple_GET_ITEM(window, 1)) : NULL;
+    return number && PyFloat_CheckExact(number) ? number : NULL;
+}
+
+/* What an instruction computes, given the numbers of its operands; NULL without an error if Python must compute it. */
+static PyObject *number_made(PyObject *trace, PyObject *instruction, const double *x, Py_ssize_t count)
+{
+    PyObject *op = PyTuple_GET_ITEM(instruction, 0), *data = PyTuple_GET_ITEM(instruction, 2);
+    PyObject *found = PyDict_GetItemWithError(codes_by_name, op);
+    int code = found ? (int)PyLong_AsLong(found) : -1;
+    if (code >= 0 && code < RULE_COUNT)
+        return ROWS[code].may_raise || ROWS[code].arity != count ? NULL : PyFloat_FromDouble(value_of(code, x));
+    switch (code - RULE_COUNT) {
+    case LESS: return PyBool_FromLong(x[0] < x[1]);
+    case LESS_EQUAL: return PyBool_FromLong(x[0] <= x[1]);
+    case GREATER: return PyBool_FromLong(x[0] > x[1]);
+    case GREATER_EQUAL: return PyBool_FromLong(x[0] >= x[1]);
+    case EQUAL: return PyBool_FromLong(x[0] == x[1]);
+    case UNEQUAL: return PyBool_FromLong(x[0] != x[1]);
+    case AND: return PyBool_FromLong(x[0] != 0.0 && x[1] != 0.0);
+    case OR: return PyBool_FromLong(x[0] != 0.0 || x[1] != 0.0);
+    case NOT: return PyBool_FromLong(x[0] == 0.0);
+    case SELECT: return PyFloat_FromDouble(x[0] != 0.0 ? x[1] : x[2]);
+    case STOP: return PyFloat_FromDouble(x[0]);
+    case CONSTANT: return Py_NewRef(data);
+    case INPUT:
+        found = item_of(read_slot(trace, compare_at.given), data);
+        return found && PyFloat_CheckExact(found) ? Py_NewRef(found) : NULL;
+    default: return NULL;
+    }
+}
+
+/* Compute a value once all that it depends on is known: 1; 0 if Python must do it, -1 after an error. Values that must
+be computed first are put on the stack. */
+static int compute(PyObject *trace, PyObject *place, PyObject *stack)
+{
+    double x[3];
+    PyObject *numbers = read_slot(trace, compare_at.numbers);
+    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place)), *made = NULL;
+    PyObject *operands = PyTuple_GET_ITEM(instruction, 1);
+    Py_ssize_t count = PyTuple_GET_SIZE(operands), before = PyList_GET_SIZE(stack);
+    if (PyTuple_GET_ITEM(instruction, 0) == read_name) {
+        made = Py_XNewRef(given_element(trace, operands, PyTuple_GET_ITEM(instruction, 2)));
+    } else if (count <= 3) {
+        for (Py_ssize_t i = 0; i < count; i++) {
+            int known = known_number(numbers, PyTuple_GET_ITEM(operands, i), &x[i]);
+            if (known < 0 || (!known && PyList_Append(stack, PyTuple_GET_ITEM(operands, i)) < 0))
+                return -1;
+        }
+        if (PyList_GET_SIZE(stack) > before)
+            return 1;
+        made = number_made(trace, instruction, x, count);
+    }
+    if (!made)
+        return PyErr_Occurred() ? -1 : 0;
+    int status = PyDict_SetItem(numbers, place, made) < 0 ? -1 : 1;
+    Py_DECREF(made);
+    if (status > 0 && PyList_SetSlice(stack, before - 1, before, NULL) < 0)
+        status = -1;
+    return status;
+}
+
+/* Compute all that a value depends on: 1; 0 if Python must do it, -1 after an error. */
+static int compute_all(PyObject *trace, PyObject *place)
+{
+    PyObject *stack = PyList_New(0);
+    int status = stack && PyList_Append(stack, place) == 0 ? 1 : -1;
+    while (status > 0 && PyList_GET_SIZE(stack)) {
+        PyObject *top = Py_NewRef(PyList_GET_ITEM(stack, PyList_GET_SIZE(stack) - 1));
+        double x;
+        int known = known_number(read_slot(trace, compare_at.numbers), top, &x);
+        if (known > 0)
+            status = PyList_SetSlice(stack, PyList_GET_SIZE(stack) - 1, PyList_GET_SIZE(stack), NULL) < 0 ? -1 : 1;
+        else
+            status = known < 0 ? -1 : compute(trace, top, stack);
+        Py_DECREF(top);
+    }
+    Py_XDECREF(stack);
+    return status;
+}
+
+/* `Watched.truth`, of the program itself: an outcome that the watched numbers tell, which becomes a guard. */
+static PyObject *native_truth(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (names || count != 2 || !trace_type || !Py_IS_TYPE(args[0], trace_type) || !PyLong_CheckExact(args[1]))
+        return NOT_MINE;
+    PyObject *trace = args[0], *place = args[1];
+    if (!is_in_use(trace) || read_slot(trace, slots_at.parent) != Py_None
+        || read_slot(trace, compare_at.deciding) != Py_None || read_slot(trace, compare_at.taken) != Py_None
+        || PyUnicode_Compare(maker_of(trace, place), constant_name) == 0)
+        return NOT_MINE;
+    double x = 0.0;
+    int status = compute_all(trace, place);
+    if (status > 0)
+        status = known_number(read_slot(trace, compare_at.numbers), place, &x);
+    if (status <= 0)
+        return status < 0 ? NULL : NOT_MINE;
+    PyObject *outcome = x != 0.0 ? Py_True : Py_False;
+    int guarded = PySet_Contains(read_slot(trace, compare_at.guarded), place);
+    if (guarded)
+        return guarded < 0 ? NULL : Py_NewRef(outcome);
+    return PyObject_CallMethodObjArgs(trace, note_guard_name, place, outcome, NULL);
+}
+
+static bool find_comparisons(PyTypeObject *truth)
+{
+    const struct {
+        PyTypeObject *type;
+        const char *name;
+        Py_ssize_t *offset;
+    } SLOTS[] = {
+        {trace_type, "types", &compare_at.types}, {trace_type, "plain", &compare_at.plain},
+        {trace_type, "numbers", &compare_at.numbers}, {trace_type, "given", &compare_at.given},
+        {trace_type, "guarded", &compare_at.guarded}, {trace_type, "deciding", &compare_at.deciding},
+        {trace_type, "taken", &compare_at.taken}, {truth, "builder", &compare_at.builder},
+        {truth, "index", &compare_at.index},
+    };
+    for (size_t i = 0; i < sizeof SLOTS / sizeof *SLOTS; i++)
+        if (!find_offset(SLOTS[i].type, SLOTS[i].name, SLOTS[i].offset))
+            return false;
+    if (!(codes_by_name = PyDict_New()))
+        return false;
+    for (int code = 0; code < RULE_COUNT + OTHERS; code++) {
+        int other = code - RULE_COUNT;
+        if (other >= 0 && !(other_names[other] = PyUnicode_InternFromString(OTHER_NAMES[other])))
+            return false;
+        PyObject *number = PyLong_FromLong(code), *name = other < 0 ? row_names[code] : other_names[other];
+        int status = number ? PyDict_SetItem(codes_by_name, name, number) : -1;
+        Py_XDECREF(number);
+        if (status < 0)
+            return false;
+    }
+    truth_type = truth;
+    input_name = other_names[INPUT];
+    return (truth_name = PyUnicode_InternFromString("truth"))
+           && (note_guard_name = PyUnicode_InternFromString("note_guard"));
+}

@@ -1,0 +1,140 @@
+"""Nests with loops whose extent is decided while they run, in scalar code: counters and carries stay in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from autograd.compiler.lower.module import Growing, Module, literal
+from autograd.compiler.lower.nests import Nest
+from autograd.compiler.lower.views import Index, Number, Operand, View
+from autograd.compiler.lower.whiles import PATIENCE, write_growth, write_signals
+from autograd.ir.block import GOING, STEPS, Array, Loop
+
+EXPECTED = 100  # steps, for what a way to write a nest costs
+
+
+def is_decided(loop: Loop) -> bool:
+    """Whether the extent of a loop, or of one in it, is decided while it runs."""
+    return loop.extent == STEPS or any(is_decided(i.data) for i in loop.body.code if i.op == "loop")
+
+
+def fits_registers(loop: Loop, inside: bool = False) -> bool:
+    """Whether such a loop may be a nest: one inside another stores nothing for its steps."""
+    shapes = [kind.shape for kind in loop.body.inputs if isinstance(kind, Array)]
+    if not all(isinstance(e, int) for shape in shapes for e in shape):
+        return False
+    if loop.extent == STEPS and inside and "each" in loop.kinds:
+        return False
+    known = isinstance(loop.extent, int) or loop.extent == STEPS
+    return known and all(fits_registers(i.data, True) for i in loop.body.code if i.op == "loop")
+
+
+class DecidedNest(Nest):
+    """The function of such a nest; `growing` has the memory of the outermost loop's results, by their numbers."""
+
+    def __init__(self, module: Module, growing: Mapping[int, Growing]) -> None:
+        super().__init__(module, 1)
+        self.growing: Mapping[int, Growing] = growing
+
+    def run_loop(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
+        """Write a loop; its results."""
+        if loop.extent != STEPS:
+            return (
+                self._in_steps(loop, operands, targets)
+                if is_decided(loop)
+                else super().run_loop(loop, operands, targets)
+            )
+        growing, self.growing = self.growing, {}  # those of a loop inside are none
+        return self._decided(loop, operands, targets, growing)
+
+    def _decided(
+        self,
+        loop: Loop,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        growing: Mapping[int, Growing],
+    ) -> list[Operand]:
+        """A loop that is tested before each step."""
+        first, last = loop.shared, loop.shared + loop.carries
+        given = [self.name(self.number(x)) for x in operands[first:last]]
+        given += [literal(0.0, 1) for kind_ in loop.kinds if kind_ == "sum"]
+        limit = "" if loop.test else self._limit(self.name(self.number(operands[0])))
+        memory = self.module.layout_of_memory()
+        failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
+        fine = self.temporary(f"icmp eq i64 {failed}, 0")
+        buffers = list(growing.values())
+        if buffers and not loop.test:
+            grown = self.temporary(f"call i1 {write_growth(self.module, buffers)}(ptr %work, i64 {limit})")
+            fine = self.temporary(f"and i1 {fine}, {grown}")
+        self.temporaries += 1
+        head, made, weight = f"while{self.temporaries}", dict(self.made), self.weight
+        names, counter = [f"%{head}.x{k}" for k in range(len(given))], f"%{head}.i"
+        before = self.block
+        self.write(f"br label %{head}")
+        self.lines.append(f"{head}:")
+        places = range(len(self.lines), len(self.lines) + len(names) + 1)
+        self.lines += [""] * len(places)
+        self.block, self.weight = head, weight * EXPECTED
+        if loop.test:
+            more = self.temporary(f"fcmp une double {names[GOING]}, 0.0")
+        else:
+            more = self.temporary(f"icmp slt i64 {counter}, {limit}")
+        more = self.temporary(f"and i1 {more}, {fine}")
+        self.write(f"br i1 {more}, label %{head}.look, label %{head}.done")
+        self._look(head, counter, f"{head}.done")
+        if buffers and loop.test:
+            self._room(head, counter, buffers)
+        number = counter
+        if loop.backwards:
+            after = self.temporary(f"sub i64 {limit}, {counter}")
+            number = self.temporary(f"sub i64 {after}, 1")
+        reached: list[View | None] = list(targets)
+        for k, buffer in growing.items():
+            target = reached[k]
+            assert target is not None
+            where = self.temporary(f"load ptr, ptr {self.address('%work', buffer.slot)}")
+            reached[k] = target._replace(pointer=where)
+        index = Index(number)
+        arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        handed = [Number(name) for name in names[: loop.carries]]
+        step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
+        after_step, added = self._step(loop, index, step, reached)
+        following = [*[self.name(self.number(x)) for x in after_step], *self._added(names[loop.carries :], added)]
+        self.write(f"{counter}.next = add nsw i64 {counter}, 1")
+        self.lines[places[0]] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{self.block}]"
+        for place, name, start, then in zip(places[1:], names, given, following, strict=True):
+            self.lines[place] = f"  {name} = phi double [{start}, %{before}], [{then}, %{self.block}]"
+        self.write(f"br label %{head}")
+        self.lines.append(f"{head}.done:")
+        self.block, self.made, self.weight = f"{head}.done", made, weight
+        numbers = [Number(name) for name in names]
+        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _limit(self, count: str) -> str:
+        symbol = "llvm.fptosi.sat.i64.f64"
+        self.module.declarations[symbol] = f"declare i64 @{symbol}(double)"
+        return self.temporary(f"call i64 @{symbol}(double {count})")
+
+    def _look(self, head: str, counter: str, done: str) -> None:
+        """Look for signals now and then: a loop may never end."""
+        self.lines.append(f"{head}.look:")
+        since = self.temporary(f"and i64 {counter}, {PATIENCE - 1}")
+        due = self.temporary(f"icmp eq i64 {since}, {PATIENCE - 1}")
+        self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body")
+        self.lines.append(f"{head}.signals:")
+        stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
+        self.write(f"br i1 {stop}, label %{done}, label %{head}.body")
+        self.lines.append(f"{head}.body:")
+        self.block = f"{head}.body"
+
+    def _room(self, head: str, counter: str, buffers: Sequence[Growing]) -> None:
+        """Make room for the numbers of this step."""
+        capacity = self.temporary(f"load i64, ptr {self.address('%work', buffers[0].capacity)}")
+        needed = self.temporary(f"add nsw i64 {counter}, 1")
+        full = self.temporary(f"icmp sgt i64 {needed}, {capacity}")
+        self.write(f"br i1 {full}, label %{head}.grow, label %{head}.enough")
+        self.lines.append(f"{head}.grow:")
+        grown = self.temporary(f"call i1 {write_growth(self.module, buffers)}(ptr %work, i64 {needed})")
+        self.write(f"br i1 {grown}, label %{head}.enough, label %{head}.done")
+        self.lines.append(f"{head}.enough:")
+        self.block = f"{head}.enough"
