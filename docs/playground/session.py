@@ -59,7 +59,10 @@ def names() -> dict[str, Any]:
     """What a program can use without an import."""
     found: dict[str, Any] = {"__name__": "__main__", "am": am, "random": random}
     for module in (nn, autograd, am):
-        found.update({name: getattr(module, name) for name in module.__all__ if name not in NOT_HERE})
+        for name in module.__all__:
+            if name not in NOT_HERE:
+                with contextlib.suppress(ImportError):  # what needs NumPy is not there either
+                    found[name] = getattr(module, name)
     return found
 
 
