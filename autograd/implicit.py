@@ -18,7 +18,7 @@ from typing import Any
 from autograd import linalg, rules
 from autograd.modes import current_recorder, mode, now
 from autograd.rules import REAL, Rule
-from autograd.transforms import jacobian
+from autograd.transforms import jacobian, while_loop
 from autograd.tree import flatten, to_floats
 from autograd.value import Value
 
@@ -28,6 +28,8 @@ __all__ = ["root", "solution_of"]
 
 FAR = 1e-2  # a Newton step from a solver's result that is longer, relative to 1 + |x|, shows that it is no solution
 HALVINGS = 30  # of a step that leads to larger residuals
+ENDING = 1e-8  # relative; where steps are shorter than this, rounding may keep them from getting shorter
+LARGE = 1e300  # instead of infinity, which tells that a step has failed
 
 
 def root(
@@ -87,12 +89,14 @@ def root(
     _check_order(order)
     equation = _Equation(f, start, args)
     x = [_stopped(leaf) for leaf in flatten(start, "start")[0]]
-    if bracket is None:
-        x = _newton(equation, x, rtol, max_steps)
-    elif len(x) != 1:
+    if bracket is not None and len(x) != 1:
         raise ValueError(f"a bracket is for one unknown, not for {len(x)}")
-    else:
+    if bracket is not None:
         x = [_bracketed(equation, x[0], bracket, rtol, max_steps)]
+    elif len(x) == 1:
+        x = [_newton_of_one(equation, x[0], rtol, max_steps)]
+    else:
+        x = _newton(equation, x, rtol, max_steps)
     return equation.rebuild(_differentiable(equation, x, order))
 
 
@@ -259,20 +263,53 @@ def _newton(equation: _Equation, x: list[Any], rtol: float, max_steps: int) -> l
     for _ in range(max_steps):
         step = equation.step(x, residuals)
         size = _largest([d / (1.0 + abs(number)) for d, number in zip(step, x)])
-        if size <= rtol or (before < 1e-8 and size >= before):
+        if size <= rtol or (before < ENDING and size >= before):
             return [number - d for number, d in zip(x, step)]
         if not size < inf:
             break
+        part = size
         for _ in range(HALVINGS):
             there = [number - d for number, d in zip(x, step)]
             next_residuals = equation.at(there)
-            if _largest(next_residuals) <= _largest(residuals) or size < 1e-8:
+            if _largest(next_residuals) <= _largest(residuals) or part < ENDING:
                 break
-            step, size = [0.5 * d for d in step], 0.5 * size
+            step, part = [0.5 * d for d in step], 0.5 * part
         x, residuals, before = there, next_residuals, size
-    raise ArithmeticError(
-        f"no solution of f(x, ...) = 0 after {max_steps} steps of Newton's method: x = {[now(v) for v in x]}, "
-        f"residuals {[now(r) for r in residuals]}. Start closer, or pass a bracket"
+    raise ArithmeticError(_not_found(equation, x, max_steps))
+
+
+def _newton_of_one(equation: _Equation, x: Any, rtol: float, max_steps: int) -> Any:
+    """The same for one unknown, as a loop that compiles once for any number of steps."""
+
+    def goes_on(carry: Any) -> Any:
+        _, size, before, _, count = carry
+        return (size > rtol) & ((before >= ENDING) | (size < before)) & (size < inf) & (count < float(max_steps))
+
+    def step(carry: Any) -> Any:
+        x, before, _, _, count = carry
+        value, slope = equation.at([x])[0], equation.jacobian([x])[0][0]
+
+        def worse(d: Any) -> Any:
+            there = equation.at([x - d])[0]
+            larger = rules.where(there == there, abs(there), inf) > abs(value)
+            return larger & (abs(d) > ENDING * (1.0 + abs(x))) & (abs(d) < inf)
+
+        whole = rules.div(value, slope)
+        part = while_loop(worse, lambda d: 0.5 * d, whole)
+        return x - part, abs(whole) / (1.0 + abs(x)), before, slope, count + 1.0
+
+    x, size, before, slope, _ = while_loop(goes_on, step, (x, LARGE, 2.0 * LARGE, 1.0, 0.0))
+    if (size <= rtol) | ((before < ENDING) & (size >= before)):
+        return x
+    if slope == 0.0:
+        raise ArithmeticError(_singular("is 0.0"))
+    raise ArithmeticError(_not_found(equation, [x], max_steps))
+
+
+def _not_found(equation: _Equation, x: Sequence[Any], max_steps: int) -> str:
+    return (
+        f"no solution of f(x, ...) = 0 in {max_steps} steps of Newton's method: x = {[now(v) for v in x]}, "
+        f"residuals {[now(r) for r in equation.at(x)]}. Start closer, or pass a bracket"
     )
 
 
@@ -290,38 +327,36 @@ def _bracketed(equation: _Equation, x: Any, bracket: tuple[Any, Any], rtol: floa
     """Newton's method inside a bracket; a step that leaves it, or is not shorter than half of the last, bisects it."""
     low, high = (_stopped(end) for end in bracket)
     f_low, f_high = equation.at([low])[0], equation.at([high])[0]
-    for end, value in ((low, f_low), (high, f_high)):
-        if value == 0.0:
-            return end
-    if (f_low > 0.0) is (f_high > 0.0) or not (abs(f_low) < inf) or not (abs(f_high) < inf):
+    if not (f_low * f_high <= 0.0):
         raise ValueError(
             f"f has no change of sign between {now(low)!r} and {now(high)!r}, where it is {now(f_low)!r} and "
             f"{now(f_high)!r}: pass a bracket around the solution"
         )
-    if f_low > 0.0:
-        low, high = high, low  # f is negative at `low`
-    if not ((x - low) * (x - high) <= 0.0):
-        x = 0.5 * (low + high)
-    before = abs(high - low)
-    for _ in range(max_steps):
-        value = equation.at([x])[0]
-        if value == 0.0:
-            return x
-        if value < 0.0:
-            low = x
-        else:
-            high = x
-        slope = equation.jacobian([x])[0][0]
-        there = rules.div(value, slope)
-        if not (abs(there) <= 0.5 * before and (x - there - low) * (x - there - high) <= 0.0):
-            there = x - 0.5 * (low + high)
-        size = abs(there)
-        if size <= rtol * (1.0 + abs(x)):
-            return x - there
-        x, before = x - there, size
-    raise ArithmeticError(
-        f"no solution of f(x, ...) = 0 after {max_steps} steps: x is between {now(low)!r} and {now(high)!r}"
-    )
+    falls = f_low > 0.0
+    low, high = rules.where(falls, high, low), rules.where(falls, low, high)  # f is negative at `low`
+    inside = (x - low) * (x - high) <= 0.0
+
+    def goes_on(carry: Any) -> Any:
+        x, _, _, size, count = carry
+        return (size > rtol * (1.0 + abs(x))) & (count < float(max_steps))
+
+    def step(carry: Any) -> Any:
+        x, low, high, before, count = carry
+        value, slope = equation.at([x])[0], equation.jacobian([x])[0][0]
+        negative = value < 0.0
+        low, high = rules.where(negative, x, low), rules.where(negative, high, x)
+        d = rules.div(value, slope)
+        good = (abs(d) <= 0.5 * before) & ((x - d - low) * (x - d - high) <= 0.0)
+        d = rules.where(value == 0.0, 0.0, rules.where(good, d, x - 0.5 * (low + high)))
+        return x - d, low, high, abs(d), count + 1.0
+
+    start = rules.where(inside, x, 0.5 * (low + high))
+    x, low, high, size, _ = while_loop(goes_on, step, (start, low, high, 2.0 * abs(high - low), 0.0))
+    if not (size <= rtol * (1.0 + abs(x))):
+        raise ArithmeticError(
+            f"no solution of f(x, ...) = 0 in {max_steps} steps: x is between {now(low)!r} and {now(high)!r}"
+        )
+    return x
 
 
 def _differentiable(equation: _Equation, x: Sequence[Any], order: int) -> list[Any]:

@@ -61,7 +61,8 @@ def fit(
         with `per_observation` runs as fast as those of `nn`; any other one is right, but not as fast.
     optimizer : str or Optimiser or LBFGS, optional
         Adam with a learning rate of 0.01 by default. A name stands for its default settings. A schedule is a function
-        of the number of steps, not of epochs. Its memory begins empty. `LBFGS` needs ``batch_size=None``.
+        of the number of steps, not of epochs. It need not be made with the parameters; if it is, with all of the
+        model. Its memory begins empty. `LBFGS` needs ``batch_size=None``.
     epochs : int
         How often to go through the data.
     batch_size : int or None

@@ -23,6 +23,8 @@ from nn.layers import MLP, Layer, Neuron
 from nn.sequential import Sequential, is_of_one
 from nn.state import needed
 
+__all__ = ["to_onnx"]
+
 OPSET, IR_VERSION = 17, 8  # old enough for any program of the last years
 DTYPES = ("float64", "float32")
 

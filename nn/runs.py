@@ -122,8 +122,11 @@ class Training:
         rule = optimizer if isinstance(optimizer, Optimiser) else None
         self.problem = Problem(loss, rule, regulariser, data.weights is not None, len(self._rates) > 0)
         self._decays = np.array(getattr(regulariser, DECAYS)(model) if self.problem.decays else [0.0])
-        if isinstance(optimizer, LBFGS) and set(optimizer.parameters) != set(self.template.parameters):
-            raise ValueError("LBFGS was made with other parameters than the model has: LBFGS(model.parameters())")
+        if optimizer.parameters and set(optimizer.parameters) != set(self.template.parameters):
+            name = type(optimizer).__name__
+            raise ValueError(
+                f"{name} was made with other parameters than the model has: pass {name}(model.parameters())"
+            )
 
     def _look_at_a_row(self) -> list[float]:
         """Run the model once, so that what does not fit is named at once; the rates of its dropouts."""
@@ -338,6 +341,8 @@ class Training:
         largest = float(np.abs(self.data.inputs).max())
         if largest > 10.0:
             advice.append(f"inputs scaled to about -1 to 1 (the largest is {largest:g})")
+        if (most := float(np.abs(self.data.targets).max())) > 1000.0:
+            advice.append(f"targets scaled to about -1 to 1 (the largest is {most:g})")
         raise DivergedError(
             f"{f'the loss is {loss}' if not isfinite(loss) else 'parameters are no longer finite'} in epoch "
             f"{self.epoch + 1}, batch {number}. It begins in {layer}. The model has the last parameters whose loss was "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 from itertools import pairwise
 from math import inf
 from numbers import Integral, Real
@@ -45,6 +46,8 @@ try:
 except ImportError as error:
     raise ImportError(f"nn.sklearn needs scikit-learn ({error}): pip install 'scalar-autograd[nn]'") from None
 
+__all__ = ["MLPClassifier", "MLPRegressor"]
+
 Array = NDArray[Any]
 RENAMED = {"identity": "linear", "logistic": "sigmoid"}  # scikit-learn's names of activations
 STOCHASTIC = ("adam", "sgd")
@@ -67,8 +70,9 @@ class OfWeights(L2):
     """½ · factor · Σ weight², without the biases."""
 
     def decays(self, model: MLP) -> list[float]:
-        """The factor for each weight, and 0 for each bias."""
-        return [x for layer in model.layers for neuron in layer.neurons for x in [*[self.factor] * len(neuron.w), 0.0]]
+        """The factor for each weight, and 0 for each bias and what an activation learns."""
+        weights = {w for layer in model.layers for neuron in layer.neurons for w in neuron.w}
+        return [self.factor if parameter in weights else 0.0 for parameter in model.parameters()]
 
     def __call__(self, model: MLP) -> Any:
         """The penalty."""
@@ -139,11 +143,11 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _begin(self, features: int, outputs: int, random: Any) -> None:
         """A new network with scikit-learn's first numbers: X. Glorot and Y. Bengio, AISTATS 2010."""
         hidden = self._hidden_layer_sizes()
-        activation = (
-            RENAMED.get(self.activation, self.activation) if isinstance(self.activation, str) else self.activation
-        )
+        activation = deepcopy(self.activation)  # it may have parameters, which are trained
+        if isinstance(activation, str):
+            activation = RENAMED.get(activation, activation)
         self.model_ = MLP(features, [*hidden, outputs], [*[activation] * len(hidden), "linear"], seed=0)
-        sizes, state = [features, *hidden, outputs], {}
+        sizes, state = [features, *hidden, outputs], state_dict(self.model_)
         for i, (inside, outside) in enumerate(pairwise(sizes)):
             bound = np.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inside + outside))
             state[f"layers[{i}].neurons.w"] = random.uniform(-bound, bound, (inside, outside)).T
@@ -153,6 +157,10 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         self.t_, self.n_iter_ = 0, 0
         self.loss_curve_: list[float] = []
         self._optimiser_state: Any = None
+        self._forget_the_best()
+
+    def _forget_the_best(self) -> None:
+        """Nothing has been reached yet."""
         self.best_loss_: Any = None if self.early_stopping else inf
         self.validation_scores_: Any = [] if self.early_stopping else None
         self.best_validation_score_: Any = -inf if self.early_stopping else None
@@ -165,6 +173,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
                 f"the network has layers of {sizes} neurons, but hidden_layer_sizes={self.hidden_layer_sizes!r} and y "
                 f"ask for {[*self._hidden_layer_sizes(), outputs]}: clone the estimator to begin anew"
             )
+        if self.early_stopping != (self.validation_scores_ is not None):
+            self._forget_the_best()
 
     def _fit_lbfgs(self, X: Array, y: Array, weights: Array | None, loss: Any) -> None:
         optimiser = LBFGS(
@@ -312,17 +322,19 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     @property
     def coefs_(self) -> list[Array]:
         """The weights of each layer, of shape (inputs, outputs)."""
-        return [array.T for name, array in self._state().items() if name.endswith(".w")]
+        return [array.T for array in self._arrays("w")]
 
     @property
     def intercepts_(self) -> list[Array]:
         """The biases of each layer."""
-        return [array for name, array in self._state().items() if name.endswith(".b")]
+        return self._arrays("b")
 
-    def _state(self) -> dict[str, Array]:
+    def _arrays(self, name: str) -> list[Array]:
+        """What all neurons of each layer have under this name."""
         if not hasattr(self, "model_"):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet: call fit first")
-        return state_dict(self.model_)
+        state = state_dict(self.model_)
+        return [state[f"layers[{i}].neurons.{name}"] for i in range(len(self.model_.layers))]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

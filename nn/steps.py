@@ -15,6 +15,7 @@ import numpy as np
 import autograd.math as am
 from autograd import Value, value_and_grad, vmap
 from autograd.sweep import topological_order
+from autograd.tree import flatten
 from nn.data import Array, row_of, target_of
 from nn.dropout import masked
 from nn.losses import Loss, reduction_of
@@ -225,10 +226,18 @@ def takes_weights(loss: Loss) -> bool:
 
 def graph_of(model: Any, problem: Problem, batch: Batch) -> Any:
     """The loss of a batch as a node above the parameters of the model."""
+    return _graph_above(_outputs(model, problem, batch), model, problem, batch)
+
+
+def _outputs(model: Any, problem: Problem, batch: Batch) -> list[Any]:
     outputs = []
     for i in range(batch.filled):
         with masked(batch.factors[i].tolist() if problem.dropping else ()):
             outputs.append(model(row_of(batch.inputs, i)))
+    return outputs
+
+
+def _graph_above(outputs: list[Any], model: Any, problem: Problem, batch: Batch) -> Any:
     targets = [target_of(problem.loss, row_of(batch.targets, i)) for i in range(batch.filled)]
     loss = _loss_of(problem, outputs, targets, batch.weights[: batch.filled].tolist())
     return loss if problem.regulariser is None else loss + problem.regulariser(model)
@@ -262,11 +271,14 @@ def first_wrong(template: Template, model: Any, problem: Problem, batch: Batch) 
     """Where the first number of a batch's graph or gradient arises that is not finite, in words."""
     for parameter in template.parameters:
         parameter.grad = 0.0
-    loss = graph_of(model, problem, batch)
+    outputs = _outputs(model, problem, batch)
+    loss = _graph_above(outputs, model, problem, batch)
+    inside = set(topological_order(*[y for y in flatten(outputs)[0] if isinstance(y, Value)]))
     order = topological_order(loss) if isinstance(loss, Value) else []
     for node in order:
         if not am.isfinite(node.data):
-            return f"{_layer(node)}, where {node.describe()} is {node.data}"
+            where = _layer(node) if node in inside else "the loss"
+            return f"{where}, where {node.describe()} is {node.data}"
     if order:
         loss.backward()
     for parameter in template.parameters:

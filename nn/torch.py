@@ -10,6 +10,8 @@ from autograd import Rule, rules
 from nn.layers import MLP, Layer
 from nn.state import load_state_dict
 
+__all__ = ["from_torch", "to_torch"]
+
 # PyTorch's modules without weights, what they are here, and the settings for which that is so.
 ACTIVATIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "ReLU": (rules.relu, {}),

@@ -713,9 +713,7 @@ def test_closures_lambdas_methods_and_nested_functions() -> None:
     rate = 3.0
     assert adopted(0.5) == inner(0.5)
     assert grad(shorter)(2.0) == pytest.approx(1 / 6)
-    bound = adopt(Model(2.0).__call__)
-    with pytest.raises(TypeError, match="does not turn into a float"):
-        bound(Value(0.5))  # its object is still one of the plain class
+    check_grads(adopt(Model(2.0).__call__), [0.5])  # methods of its plain object are adopted where they are called
     own = adopt(Child)
     assert issubclass(own, Child)
     check_grads(lambda k, x: own(k)(x), [2.0, 0.5])
@@ -730,6 +728,76 @@ def test_source_that_is_not_there() -> None:
     exec("def made(x):\n    return x", namespace)
     with pytest.raises(AdoptionError, match=r"made \(function of .*\) has no Python source"):
         adopt(namespace["made"])
+
+
+SHAPES_OF_CODE = """
+import math, functools
+from math import sqrt as root
+COUNT = 0
+TABLE = {1: math.sin, 2: math.cos}
+class Meta(type):
+    def __call__(cls, *a): return super().__call__(*a)
+class Thing(metaclass=Meta):
+    K = math.pi
+    def __init__(self, x): self.x = x
+    @classmethod
+    def make(cls, x): return cls(x)
+    def val(self):
+        def inner(y, z=self.x): return math.exp(y) + z
+        return inner(self.x)
+    def __add__(self, o): return Thing(self.x + o.x)
+def deco(n):
+    def wrap(f):
+        @functools.wraps(f)
+        def inner(*a, **k): return n * f(*a, **k)
+        return inner
+    return wrap
+@deco(3.0)
+def decorated(x): return math.log(x)
+def gen(x):
+    for k in range(3):
+        yield math.sin(k * x)
+def glob(x):
+    global COUNT
+    COUNT += 1
+    return math.exp(x)
+def wal(x):
+    if (y := math.sin(x)) > 0: return y
+    return -y
+def mat(x):
+    match int(x):
+        case 0: return math.exp(x)
+        case 1 | 2: return math.sin(x)
+        case _: return x
+def comp(x):
+    class Local:
+        v = [math.sin(x) for _ in range(2)]
+        def f(self): return self.v[0] + math.cos(x)
+    return Local().f() + sum({k: math.exp(k * x) for k in (0.1, 0.2)}.values()) + next(t for t in [root(x)])
+def defaults(x, f=math.exp, g=lambda t: math.sin(t), *, h=math.cos): return f(x) + g(x) + h(x)
+def table(x): return TABLE[1](x) + TABLE[2](x)
+def fact(n, x): return x if n == 0 else math.sin(x) * fact(n - 1, x)
+def tryx(x):
+    try: return math.sqrt(x)
+    except ValueError as e: return math.sqrt(-x) if "domain" in str(e) or "nonneg" in str(e) else 0.0
+    finally: pass
+def star(*xs, **kw): return math.hypot(*xs) + math.fsum(kw.values())
+def all_(x):
+    t = Thing.make(x) + Thing(x)
+    total = decorated(x) + sum(gen(x)) + glob(x) + wal(x) + mat(x) + comp(x) + fact(3, x)
+    return total + tryx(x) + tryx(-x) + star(x, 1.0, a=x, b=2.0) + t.val() + Thing.K * x
+"""
+
+
+@pytest.mark.parametrize("name", ["all_", "defaults", "table", "comp", "mat", "tryx", "fact"])
+def test_all_shapes_of_code(package: Package, name: str) -> None:
+    """Metaclasses, decorators, generators, globals, match, comprehensions, defaults: as module and as function."""
+    package(core=SHAPES_OF_CODE)
+    original = getattr(importlib.import_module("geo.core"), name)
+    arguments = (3, 1.3) if name == "fact" else (1.3,)
+    for adopted in (adopt(original), getattr(adopt("geo.core"), name)):
+        assert adopted(*arguments) == original(*arguments)
+        check_grads(lambda x, adopted=adopted: adopted(*arguments[:-1], x), [1.3], order=1)
 
 
 # ---- Values have what floats have ------------------------------------------------------------------------------------

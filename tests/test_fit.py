@@ -253,6 +253,7 @@ HOLES[3, 1] = math.nan
         ({"loss": "binary_cross_entropy_with_logits", "y": KIND}, ValueError, "a probability from 0 to 1, not 2.0"),
         ({"loss": "hinge", "y": YES}, ValueError, r"pass 2 \* label - 1"),
         ({"loss": "cross_entropy_with_logits", "y": KIND + 9}, ValueError, "logits must be rows"),
+        ({"optimizer": SGD(MLP(2, [1]).parameters())}, ValueError, "SGD was made with other parameters than the model"),
         ({"x": X + 1j}, TypeError, "X holds complex numbers"),
         ({"make": lambda: Sequential("tanh")}, ValueError, "nothing to train in Sequential of"),
         ({"make": lambda: abs}, TypeError, "the model must be a nn.Module, not <built-in"),

@@ -328,6 +328,12 @@ def test_divergence_finds_the_layer():
     assert (1, 1) == (caught.value.epoch, caught.value.batch)
 
 
+def test_divergence_in_the_loss_is_no_layers():
+    """An error that overflows when it is squared: the outputs are finite, and the targets too large."""
+    with pytest.raises(DivergedError, match=r"begins in the loss, where pow\(.* targets scaled .* is 1e\+200\)"):
+        fit(small(), X, np.full(20, 1e200), "mean_squared_error", epochs=1, seed=0)
+
+
 def test_gradients_that_are_not_finite_are_found():
     """The loss of the next step would be nan; the advice names inputs that are too large."""
 

@@ -79,8 +79,7 @@ def test_other_inputs_have_losses_only(shown):
     assert 2 == len(shown)
     assert "cells" not in json.loads(shown[0].now)
     shown.clear()
-    model = MLP(2, [60, 60, 1], seed=0)
-    fit(model, X, 2 * YES - 1, "hinge", epochs=1, watch=True, jit=False)
+    fit(MLP(3, [60, 60, 1], seed=0), x, 2 * YES - 1, "hinge", epochs=1, watch=True, jit=False)
     assert 1 == len(shown)
 
 

@@ -166,7 +166,7 @@ def test_the_output_of_a_module_lies_in_it():
     y.label = "net.neuron"
     recorded = record(y * 2.0)
     paths = [None if n["group"] is None else recorded["groups"][n["group"]]["path"] for n in recorded["nodes"]]
-    assert ["net.neuron", "net.neuron", "net.neuron", None] == paths
+    assert [None, "net.neuron", "net.neuron", "net.neuron", None] == paths  # the first is the input, 3.0
 
 
 def test_copies_of_one_structure_are_stacked():

@@ -537,6 +537,8 @@ CELLS = [
     "w = Value(3.0, label='w')\nwatched = flow.watch()\nwatched",
     "for _ in range(5):\n    loss = (w - 1.0) ** 2\n    w.grad = 0.0\n    loss.backward()\n    watched(loss)\n"
     "    w.data -= 0.1 * w.grad",
+    "from autograd import custom_gradient\ncube = custom_gradient(lambda x, y: 3.0 * x * x)(lambda x: x**3)\n"
+    "live = flow(cube(Value(2.0, label='x')) + 1.0).widget()\nlive",
 ]
 
 
@@ -624,7 +626,7 @@ def test_jupyterlab_runs_the_viewer(lab, browser):
     assert 0 == page.locator(".gradient-flow-picture").count()
     page.locator(".jp-OutputArea mjx-container").first.wait_for(timeout=60_000)
     assert 0 == page.locator("mjx-merror").count()
-    widget = page.locator(".jp-OutputArea .gradient-flow")
+    widget = page.locator(".jp-OutputArea .gradient-flow").first
     widget.locator(".box").first.wait_for(timeout=60_000)
     page.get_by_text("5 updates: 4 → 0.6711").wait_for(timeout=60_000)
     widget.get_by_role("button", name="To the end").click()
@@ -633,6 +635,12 @@ def test_jupyterlab_runs_the_viewer(lab, browser):
         page.keyboard.press(key)
         assert expected == widget.locator(".counter").text_content()
     assert "1.819" == widget.locator(".box", has_text="w").first.locator(".data").text_content()
+    live = page.locator(".jp-OutputArea .gradient-flow").nth(1)  # only Python knows how to compute it
+    live.get_by_role("spinbutton", name="x", exact=True).fill("3")
+    live.get_by_role("spinbutton", name="x", exact=True).press("Enter")
+    live.get_by_text("9 → 28").wait_for(timeout=20_000)
+    live.get_by_role("button", name="Step", exact=True).click()  # 3 - 0.1 · 27
+    live.get_by_text("9 → 1.027").wait_for(timeout=20_000)
     page.close()
 
 

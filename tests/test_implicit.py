@@ -208,3 +208,26 @@ def test_compiled_code_refuses_what_is_no_solution() -> None:
     assert solution(4.0) == 0.25
     with pytest.raises(ArithmeticError, match="is no solution"):
         solution(16.0)
+
+
+def test_one_compilation_serves_all_numbers_of_steps() -> None:
+    """A root of one unknown is a loop of the program: rows that take different numbers of steps are one path."""
+    rows = np.random.default_rng(3).uniform([0.1, 0.0], [6.0, 0.95], (200, 2))
+    compiled = jit(vmap(lambda r: anomaly(r[0], r[1])))
+    x = compiled(rows)
+    np.testing.assert_allclose(x - rows[:, 1] * np.sin(x), rows[:, 0], rtol=1e-13)
+    assert len(compiled.paths()) == 1
+
+
+def test_adopted_equations_compile_in_loops() -> None:
+    """An equation whose divisions and logarithms may raise is solved too."""
+
+    def f(x: Any, a: Any) -> Any:
+        return math.log(x) / a + 1 / x - 1.5
+
+    own = adopt(f)
+    solution = jit(value_and_grad(lambda a: implicit.root(own, 3.0, a, bracket=(1.5, 50.0))))
+    for a in (1.0, 1.4, 2.0):
+        x, slope = solution(a)
+        assert f(x, a) == pytest.approx(0.0, abs=1e-13)
+        assert slope == pytest.approx(math.log(x) / a**2 / (1 / (a * x) - 1 / x**2), rel=1e-10)

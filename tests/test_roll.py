@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -13,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import hessian, value_and_grad
+from autograd import grad, hessian, jit, jvp, value_and_grad, vmap
 from autograd.compiler.capture import sweeps
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import call
-from autograd.ir import nest, rolling
+from autograd.ir import nest, rolling, statements
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.roll import is_loop, roll, unroll
@@ -106,7 +108,7 @@ places = st.one_of(
     st.tuples(st.just("first"), st.integers(0, 5), st.sampled_from([0, 1, 2])),
     st.tuples(st.just("number"), st.sampled_from([0.3, 0.5, 0.25]), st.sampled_from([0.0, 0.01])),
 )
-statements = st.one_of(
+operations = st.one_of(
     st.tuples(st.just("push"), st.integers(0, len(BINARY) - 1), places, places),
     st.tuples(st.just("push1"), st.integers(0, len(UNARY) - 1), places),
     st.tuples(st.just("hand"), st.integers(0, 2), st.integers(0, len(BINARY) - 1), places, places),
@@ -124,7 +126,7 @@ def plans(draw: Any, depth: int = 3) -> list[Any]:
         if depth and draw(st.integers(0, 2)):
             plan.append(("loop", draw(counts), draw(plans(depth - 1))))
         else:
-            plan.append(draw(statements))
+            plan.append(draw(operations))
     return plan
 
 
@@ -229,3 +231,122 @@ def test_rolled_equals_flat(plan: Sequence[Any]) -> None:
         (a, failed), (b, missed) = evaluate(one, [START]), evaluate(other, [START])
         assert failed == missed == -1
         close(flat(a), flat(b))
+
+
+# ---- as users see it -------------------------------------------------------------------------------------------------
+
+
+def heat(u: Sequence[Any], steps: int = 12) -> Any:
+    """Heat along a rod with fixed ends."""
+    u = list(u)
+    for _ in range(steps):
+        u = [u[0], *[u[i] + 0.2 * (u[i - 1] - 2.0 * u[i] + u[i + 1]) for i in range(1, len(u) - 1)], u[-1]]
+    return sum([x * x for x in u])
+
+
+def triangle(x: Sequence[Any]) -> Any:
+    """Sums over all pairs of different numbers, with a branch that comes out differently in its steps."""
+    total = 0.0
+    for i in range(len(x)):
+        for j in range(i):
+            d = x[i] - x[j]
+            total = total + (am.exp(d) if d > 0.1 else d * d)
+    return am.log(1.0 + total)
+
+
+def running(x: Sequence[Any]) -> Any:
+    """Registers that hand over, a table of numbers, and a recurrence over a distance of three."""
+    y, seen = 0.0, [x[0], x[1], x[2]]
+    for k in range(30):
+        seen.append(am.sin(seen[-3]) + 0.1 * k * x[k % len(x)])
+        y = y + am.relu(seen[-1]) * x[0]
+    return y * seen[-2]
+
+
+USERS = [heat, triangle, running]
+ROWS = [[0.1 * k - 0.25, 0.3, 0.9 - 0.2 * k, 0.5, 0.7, 0.2 + 0.05 * k, 0.35] for k in range(5)]
+
+
+def numbers(tree: Any) -> list[float]:
+    """All numbers of a tree."""
+    return [x for part in tree for x in numbers(part)] if hasattr(tree, "__len__") else [float(tree)]
+
+
+@pytest.mark.parametrize("function", USERS)
+def test_compiled_rolled_code_equals_eager_code(function: Any) -> None:
+    """The value, gradient, Hessian and Hessian-vector product, of one row and of a batch with other branches."""
+    along = [0.3, -0.2, 0.1, 0.4, -0.5, 0.6, 0.2]
+    with everything_rolled(3):
+        for transform in (lambda f: f, value_and_grad, hessian, lambda f: lambda x: jvp(grad(f), (x,), (along,))[1]):
+            compiled, eager = jit(transform(function)), transform(function)
+            close(numbers(eager(ROWS[0])), numbers(compiled(ROWS[0])))
+            close(numbers(eager(ROWS[4])), numbers(compiled(ROWS[4])))
+            assert any(" in 0.." in line for line in compiled.program().splitlines())
+        batch = jit(vmap(value_and_grad(function)))
+        close(numbers(vmap(value_and_grad(function))(ROWS)), numbers(batch(ROWS)))
+
+
+def test_guards_keep_their_lines() -> None:
+    """A comparison in a loop is a guard with its line, and another outcome is another specialization."""
+    with everything_rolled(3):
+        compiled = jit(value_and_grad(triangle))
+        for row in ROWS:
+            close(numbers(value_and_grad(triangle)(row)), numbers(compiled(row)))
+        assert compiled.stats()["paths"] > 1
+        assert "if d > 0.1" in compiled.program()
+
+
+def test_nothing_is_extrapolated() -> None:
+    """A loop whose length is data in disguise: a longer argument is a new capture."""
+    with everything_rolled(3):
+        compiled = jit(heat)
+        for size in (5, 9, 20):
+            row = [0.1 * k for k in range(size)]
+            assert compiled(row) == pytest.approx(heat(row), rel=1e-12)
+
+
+def test_code_without_structure_stays_flat() -> None:
+    """What does not roll is compiled as it is."""
+
+    def function(x: Sequence[Any]) -> Any:
+        draw, found = random.Random(0), list(x)
+        for _ in range(300):
+            kind = draw.choice([am.sin, am.tanh, am.exp, lambda a: 0.3 * a])
+            found.append(kind(draw.choice(found) - draw.choice(found)))
+        return am.tanh(sum(found[-5:]))
+
+    program = captured(function)
+    with mock.patch.object(rolling, "FEWEST", 100):
+        assert rolling.rolled(program) is program
+
+
+@pytest.mark.skipif(statements.extension is None, reason="needs the C build")
+@given(programs)
+@settings(max_examples=40)
+def test_both_builds_find_the_same_loops(plan: Sequence[Any]) -> None:
+    """The C build is its definition in Python, on programs and on their gradients."""
+    for function in (function_of(plan), value_and_grad(function_of(plan))):
+        program = captured(function)
+        wanted, lines = [*program.outputs], {g.value: g.line for g in program.guards}
+        wanted += lines
+        for first in (0, len(program.code) // 2):
+            expected = statements.find_loops(program.code, first, wanted, lines, 1)
+            assert expected == statements.find_loops_fast(program.code, first, wanted, lines, 1)
+
+
+def test_a_long_trace_compiles_fast() -> None:
+    """A program does not grow with the number of equal steps."""
+
+    def orbit(x: Sequence[Any], steps: int) -> Any:
+        place, speed = x[0], x[1]
+        for _ in range(steps):
+            place = place + 0.01 * speed
+            speed = speed - 0.01 * am.sin(place)
+        return place
+
+    counts = []
+    for steps in (1000, 3000):
+        compiled = jit(value_and_grad(partial(orbit, steps=steps)))
+        close(numbers(value_and_grad(partial(orbit, steps=steps))([0.3, 0.4])), numbers(compiled([0.3, 0.4])))
+        counts.append(compiled.stats()["instructions"])
+    assert counts[0][0]["compiled"] == counts[1][0]["compiled"] < 60

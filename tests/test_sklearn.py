@@ -16,8 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import autograd.math as am
-from nn import MLP
+from autograd import Value
+from nn import MLP, Module, steps
 from nn.onnx import to_onnx
+from nn.prediction import Kept
 from nn.sklearn import MLPClassifier, MLPRegressor
 
 X, Y = load_iris(return_X_y=True)
@@ -212,6 +214,17 @@ def test_grid_search_in_two_processes():
     assert search.best_score_ == cross_val_score(clone(search.best_estimator_), X, Y, cv=3).mean()
 
 
+def test_searching_for_a_strength_compiles_once(monkeypatch):
+    """Another alpha, learning rate, seed or number of observations in a large data set is another number, no more."""
+    compiled = Kept()
+    monkeypatch.setattr(steps, "_compiled", compiled)
+    x, y = np.tile(X, (4, 1)), np.tile(Y, 4)
+    options = {"hidden_layer_sizes": (7,), "activation": "silu", "max_iter": 2}
+    for alpha, rate, rows in ((0.0, 0.001, 600), (0.1, 0.01, 600), (10.0, 0.1, 450)):
+        MLPClassifier(alpha=alpha, learning_rate_init=rate, random_state=rows, **options).fit(x[:rows], y[:rows])
+    assert 1 == len(compiled._found)
+
+
 def test_clone_pickle_and_what_they_keep():
     """A clone is unfitted with the same parameters; a pickle predicts the same, and can train on."""
     model = MLPClassifier((4,), am.softplus, random_state=0, max_iter=10).fit(X, Y)
@@ -310,6 +323,36 @@ def test_the_network_is_an_mlp():
     assert model.coefs_[0][1, 2] == model.model_.layers[0].neurons[2].w[1].data
     assert [(4, 4), (4, 3), (3, 3)] == [weights.shape for weights in model.coefs_]
     assert ["x"] == [given.name for given in to_onnx(model.model_).graph.input]
+
+
+class Leaky(Module):
+    """An activation that learns its slope."""
+
+    def __init__(self):
+        self.slope = Value(0.25)
+
+    def __call__(self, x):
+        """x, or slope · x below 0."""
+        return am.where(x > 0.0, x, self.slope * x)
+
+
+def test_an_activation_that_learns():
+    """Its parameter is trained in the network; the one that was passed stays."""
+    leaky = Leaky()
+    model = MLPClassifier((4,), leaky, random_state=0, max_iter=20, learning_rate_init=0.05, alpha=1.0).fit(X, Y)
+    (slope,) = {neuron.activation.slope.data for neuron in model.model_.layers[0].neurons}
+    assert 0.25 == leaky.slope.data != slope
+    assert [(4, 4), (4, 3)] == [weights.shape for weights in model.coefs_]
+    eager = clone(model).set_params(jit=False, max_iter=2).fit(X, Y)
+    np.testing.assert_allclose(eager.coefs_[0], clone(model).set_params(max_iter=2).fit(X, Y).coefs_[0], rtol=1e-9)
+
+
+def test_early_stopping_after_a_warm_start_without():
+    """A switch between two fits does not compare scores with losses."""
+    model = MLPClassifier((3,), warm_start=True, max_iter=5, random_state=0).fit(X, Y)
+    model.set_params(early_stopping=True).fit(X, Y)
+    assert 5 == len(model.validation_scores_)
+    assert model.set_params(early_stopping=False).fit(X, Y).best_loss_ < 2.0
 
 
 def test_attributes_are_those_of_scikit_learn():

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import Value, checkpoint, custom_gradient, jit, no_grad, topological_order
-from autograd.view import flow, record
+from autograd import Value, checkpoint, custom_gradient, jit, no_grad, record_sweep, topological_order
+from autograd.view import deltas, flow, record
 from autograd.view.page import STATIC, to_json
 from autograd.view.recompute import with_changes
 from autograd.view.viewer import numbers_of
+from nn import MLP
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed (on Debian: apt-get install nodejs)")
@@ -50,8 +51,8 @@ def place_of(leaf, output):
 
 
 def leaves(output):
-    """The places of the leaves in the topological order."""
-    return [i for i, node in enumerate(topological_order(output)) if node.op is None]
+    """The places of the leaves in the record, inputs among them."""
+    return [i for i, node in enumerate(record(output)["nodes"]) if node["op"] is None]
 
 
 def numbers(tree):
@@ -103,7 +104,8 @@ def test_a_trained_network_follows_every_parameter():
     """All parameters of a network move, and the layers' means; exactly, where no function of the browser is used."""
     for activation, exact in (("relu", True), ("tanh", False)):
         _, loss = training_loss((2, 3, 1), samples=2, activation=activation)
-        changes = {i: topological_order(loss)[i].data * 1.1 - 0.2 for i in leaves(loss)}
+        data = record(loss)["values"]["data"]
+        changes = {i: data[i] * 1.1 - 0.2 for i in leaves(loss)}
         (found,) = in_javascript([(record(loss), changes)])
         assert_same_sweep(record(with_changes(loss, changes)), found, exact)
 
@@ -154,6 +156,38 @@ def test_python_computes_everything():
     again.backward()
     adjoints = record(moved)["adjoints"]
     assert [x.grad, w.grad] == pytest.approx([adjoints[place_of(x, y)], adjoints[place_of(w, y)]], rel=1e-12)
+
+
+def test_inputs_are_leaves_without_messages():
+    """The plain numbers that a network takes are nodes with names, which a layer shares, and can be changed."""
+    network = MLP(2, [3, 1], activation="tanh", seed=0)
+    rows = [[0.05, 0.1], [0.05, -0.3]]
+    loss = am.sum([network(row) for row in rows])
+    recorded = record(loss)
+    inputs = [i for i, node in enumerate(recorded["nodes"]) if node.get("input")]
+    assert ["x[0]⁽⁰⁾", "x[1]⁽⁰⁾", "x[0]⁽¹⁾", "x[1]⁽¹⁾"] == [recorded["nodes"][i]["label"] for i in inputs]
+    assert [0.05, 0.1, 0.05, -0.3] == [recorded["values"]["data"][i] for i in inputs]
+    assert [None] * 4 == [recorded["adjoints"][i] for i in inputs]
+    heads = [i for i, node in enumerate(recorded["nodes"]) if inputs[0] in node["operands"]]
+    assert 3 == len(heads)
+    moved = with_changes(loss, {inputs[1]: 0.7})
+    assert am.sum([network([0.05, 0.7]), network(rows[1])]).data == moved.data
+    assert len(recorded["messages"]["node"]) == len(record_sweep(loss))
+
+
+def test_weights_and_deltas_of_neurons():
+    """Each product with a weight is known with what it is multiplied by, and the z of each neuron with its δ."""
+    network = MLP(2, [2, 1], activation=["tanh", "sigmoid"], seed=0)
+    loss = (network([0.05, 0.1]) - 1.0) ** 2
+    recorded = record(loss)
+    names = [node["label"] for node in recorded["nodes"]]
+    pairs = {(names[other], names[parameter]) for other, parameter, _ in recorded["weights"]}
+    first = {(f"x[{i}]", f"layers[0].neurons[{j}].w[{i}]") for i in range(2) for j in range(2)}
+    assert first | {(f"layers[0].neurons[{i}]", f"layers[1].neurons[0].w[{i}]") for i in range(2)} == pairs
+    found = {recorded["groups"][group]["path"]: recorded["adjoints"][node] for group, node in recorded["deltas"]}
+    expected = deltas(network, loss)
+    by_path = {f"layers[{i}].neurons[{j}]": d[0] for i, row in enumerate(expected.values()) for j, d in enumerate(row)}
+    assert by_path == found
 
 
 def test_only_leaves_can_be_changed():

@@ -7,6 +7,7 @@ import builtins
 import functools
 import inspect
 import linecache
+import sys
 import textwrap
 from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -15,7 +16,7 @@ from typing import Any
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import PREFIX, Rewriter, hidden
-from autograd.adoption.stand_ins import MODULES, is_answered, over_statistics, stand_in
+from autograd.adoption.stand_ins import LATER, MODULES, over_statistics, stand_in
 
 ANSWER = hidden("answer")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -58,10 +59,14 @@ class Rewritten(Rewriter):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """`super()` needs its own name; `float` and the like are looked at with their argument."""
-        if isinstance(node.func, ast.Name) and node.func.id == "super":
+        if isinstance(node.func, ast.Name):
+            if node.func.id != "super":
+                return super().visit_Call(node)
             self.only_arguments(node)
             return node
-        return super().visit_Call(node)
+        visited = super().visit_Call(node)  # of an attribute, an element or a result
+        node.func = self.call(node.func, "answer", node.func)
+        return visited
 
     def only_arguments(self, node: ast.Call) -> None:
         """The arguments of a call alone."""
@@ -90,19 +95,28 @@ class Answers:
     def __init__(self, homes: set[Any]) -> None:
         self.homes = homes
         self.made: dict[int, tuple[Any, Any]] = {}  # id → the thing, which is kept alive, and its adopted version
+        self.defaults: dict[Any, Any] = {}  # adopted function → the defaults that the original had
         self.known: dict[int, tuple[Any, Any]] = {}
-        for name, module in MODULES.items():
-            original = __import__(name)
-            self.know(original, module)
-            for attribute, thing in vars(module).items():
-                if vars(original).get(attribute) is not thing and not attribute.startswith("__"):
-                    self.know(vars(original)[attribute], thing)
+        self.modules: set[str] = set()  # of which the stand-ins are known
+        self.learn()
         import statistics
 
         for name, function in over_statistics().items():
             self.know(getattr(statistics, name), function)
         for name, function in answers.BUILTINS.items():
             self.know(getattr(builtins, name), function)
+
+    def learn(self) -> None:
+        """Know the stand-ins of modules that have been imported."""
+        for name in (*MODULES, *LATER):
+            if name in sys.modules and name not in self.modules:
+                self.modules.add(name)
+                original, module = sys.modules[name], stand_in(name)
+                self.know(original, module)
+                for attribute, thing in list(vars(module).items()):
+                    before = vars(original).get(attribute)
+                    if before is not None and before is not thing and not attribute.startswith("__"):
+                        self.know(before, thing)
 
     def know(self, thing: Any, instead: Any) -> None:
         """Answer a thing with another."""
@@ -115,12 +129,23 @@ class Answers:
             return self.known[at][1]
         if type(thing) in PLAIN:
             return thing
-        if at in self.made and self.made[at][0] is thing and not _changed(thing, self.made[at][1]):
+        if not self.modules.issuperset(LATER):
+            self.learn()
+            if at in self.known:
+                return self.known[at][1]
+        if at in self.made and not self.changed(*self.made[at]):
             return self.made[at][1]
         adopted = self.adopted(thing)
-        if adopted is not thing:
+        if adopted is not thing and not isinstance(thing, MethodType):  # a method is another object each time
             self.made[at] = thing, adopted
         return adopted
+
+    def changed(self, thing: Any, made: Any) -> bool:
+        """Whether a function has got other code or defaults since it was adopted."""
+        if not isinstance(thing, FunctionType) or made not in self.defaults:
+            return False
+        defaults, kwdefaults = self.defaults[made]
+        return thing.__defaults__ is not defaults or thing.__kwdefaults__ is not kwdefaults
 
     def adopted(self, thing: Any) -> Any:
         """The adopted version of a function, method, class or module of these packages; of all else, itself."""
@@ -132,8 +157,6 @@ class Answers:
         if isinstance(thing, functools.partial):
             return functools.partial(self.answer(thing.func), *thing.args, **thing.keywords)
         if isinstance(thing, ModuleType):
-            if is_answered(thing.__name__):
-                return stand_in(thing.__name__)
             return AnsweringModule(thing, self) if self.is_ours(thing.__name__) else thing
         if not self.is_ours(getattr(thing, "__module__", None)):
             return thing
@@ -155,9 +178,13 @@ class Answers:
         own = {ANSWER: self.answer, **answers.HIDDEN}
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
         closure = tuple([cells[name] if name in cells else CellType(own[name]) for name in code.co_freevars])
-        made = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, closure)
+        made = FunctionType(code, function.__globals__, function.__name__, None, closure)
         functools.update_wrapper(made, function)
-        made.__kwdefaults__ = function.__kwdefaults__
+        self.defaults[made] = function.__defaults__, function.__kwdefaults__
+        made.__defaults__ = function.__defaults__ and tuple(map(self.answer, function.__defaults__))
+        made.__kwdefaults__ = function.__kwdefaults__ and {
+            name: self.answer(default) for name, default in function.__kwdefaults__.items()
+        }
         if "__wrapped__" not in vars(function):
             del made.__wrapped__  # type: ignore[attr-defined]  # it is not a wrapper
         return made
@@ -194,13 +221,6 @@ PLAIN = frozenset({float, int, str, bool, bytes, type(None), list, tuple, dict, 
 
 def _is_code(member: Any) -> bool:
     return isinstance(member, (FunctionType, staticmethod, classmethod, property, functools.cached_property))
-
-
-def _changed(thing: Any, made: Any) -> bool:
-    """Whether a function has got other defaults since it was adopted; other code makes another function."""
-    return isinstance(thing, FunctionType) and (
-        thing.__defaults__ is not made.__defaults__ or thing.__kwdefaults__ is not made.__kwdefaults__
-    )
 
 
 class AnsweringModule:
@@ -293,7 +313,9 @@ def _code_of(path: tuple[Any, ...], code: CodeType) -> CodeType | None:
         if isinstance(outer, ast.ClassDef):  # private names carry its name, and `super()` refers to it
             statement = ast.copy_location(_class(outer.name, [statement]), outer)
     variables = [*[name for name in code.co_freevars if name != "__class__"], ANSWER, *answers.HIDDEN]
-    module = ast.Module([_function("factory", variables, [statement], statement)], [])
+    name = getattr(statement, "name", None)
+    own = [] if name is None or name in variables else [ast.copy_location(ast.Global([name]), statement)]
+    module = ast.Module([_function("factory", variables, [*own, statement])], [])
     compiled_module = compile(ast.fix_missing_locations(module), code.co_filename, "exec", code.co_flags & FUTURE, True)
     found = [inner for inner in _all_code(compiled_module) if inner.co_name == code.co_name]
     made = next((inner for inner in found if inner.co_firstlineno == node.lineno), None)
@@ -339,7 +361,7 @@ def _class(name: str, body: list[ast.stmt]) -> ast.ClassDef:
     return made
 
 
-def _function(name: str, variables: list[str], body: list[ast.stmt], at: ast.AST) -> ast.stmt:
+def _function(name: str, variables: list[str], body: list[ast.stmt]) -> ast.stmt:
     made: ast.FunctionDef = ast.parse(f"def {name}({', '.join(variables)}): pass").body[0]  # type: ignore[assignment]
     made.body = body
     return made

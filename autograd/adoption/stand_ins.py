@@ -112,8 +112,9 @@ def _over_iterable(plain: Function, own: Function, condition: Condition | None) 
     return _named(function, plain)
 
 
-def _rounding(plain: Function, rule: Rule) -> Function:
-    return _named(lambda x, /: whole(rule, x) if isinstance(x, Value) else plain(x), plain)
+def _rounding(name: str) -> Function:
+    plain = getattr(math, name)
+    return _named(lambda x, /: whole(WHOLE[name], x) if isinstance(x, Value) else plain(x), plain)
 
 
 def _frexp(x: Any, /) -> tuple[Any, int]:
@@ -147,7 +148,7 @@ def _math() -> ModuleType:
     for name, condition in OVER_ITERABLES.items():
         if plain := getattr(math, name, None):
             functions[name] = _over_iterable(plain, getattr(am, name), condition)
-    functions |= {name: _rounding(getattr(math, name), rule) for name, rule in WHOLE.items()}
+    functions |= {name: _rounding(name) for name in WHOLE}
     return _remade(math, **functions)
 
 

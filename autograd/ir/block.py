@@ -85,6 +85,12 @@ class Used(Window):
     __slots__ = ()
 
 
+class Final(Window):
+    """The window of a `read` of elements to which nothing is added any more: they may be used when others change."""
+
+    __slots__ = ()
+
+
 def whole(kind: Array) -> Window:
     """All of an array."""
     return Window(kind.shape, 0, kind.strides())

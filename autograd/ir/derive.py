@@ -24,9 +24,9 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, NamedTuple
 
-from autograd.ir.block import PREDICATES, STEPS, Array, Instruction, Loop, Program, Used, Window, whole
+from autograd.ir.block import PREDICATES, STEPS, Array, Final, Instruction, Loop, Program, Used, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Rewriter, Selected, Symbol, times
-from autograd.ir.memory import follow, memories, roots, split
+from autograd.ir.memory import follow, last_states, memories, roots, split
 from autograd.rules import TABLE, Rule
 
 WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", "table", "zeros", *PREDICATES})
@@ -133,6 +133,7 @@ class Sweep:
     def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory], local: Coverage) -> None:
         self.builder, self.active, self.memories = builder, active, memories
         self.local = local  # of memory that belongs to one step
+        self.last = last_states({array: min(group) for group in _by_memory(memories) for array in group})
         self.numbers: dict[
             int, tuple[int, Predicate | None]
         ] = {}  # value → adjoint, and when it is there (None: always)
@@ -180,13 +181,8 @@ class Sweep:
         _, operands, window = builder.code[value]
         if memory.current is None:
             return
-        message = builder.emit("read", (memory.current, *operands[2:]), Window(*window))
+        message = builder.emit("read", (memory.current, *operands[2:]), Final(*window))
         _marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
-        if window.shape and memory.make is None:  # what is added to this array next would be seen in it
-            copied = builder.emit(
-                "add_at", (builder.emit("zeros", (), window.shape), message), whole(Array(window.shape))
-            )
-            message = _marked(builder, copied, message in builder.gaps)
         self.receive(operands[1], message)
 
     def added(self, value: int) -> list[int]:
@@ -518,13 +514,21 @@ def _store_carries(builder: Builder, value: int) -> int:
     return stored
 
 
-def _finished(builder: Builder, value: int) -> tuple[tuple[int, ...], Loop, dict[int, int]]:
+def _by_memory(memories: Mapping[int, Memory]) -> list[list[int]]:
+    """The states of each array."""
+    groups: dict[int, list[int]] = {}
+    for array, memory in memories.items():
+        groups.setdefault(id(memory), []).append(array)
+    return list(groups.values())
+
+
+def _finished(builder: Builder, value: int, last: Mapping[int, int]) -> tuple[tuple[int, ...], Loop, dict[int, int]]:
     """A loop that reads what it adds to in finished arrays, and its operands; accumulator → the finished array."""
     _, operands, loop = builder.code[value]
     numbers = memories(loop)
     if not numbers:
         return operands, loop, {}
-    found = {k: builder.emit("item", (value,), k) for k in numbers}
+    found = {k: last[operands[loop.shared + k]] for k in numbers}
     operands = (*operands[: loop.shared], *found.values(), *operands[loop.shared :])
     return operands, split(loop, numbers), found
 
@@ -552,7 +556,7 @@ class _LoopSweep:
     def __init__(self, around: Sweep, value: int, seeds: Mapping[int, int]) -> None:
         self.around, self.builder, self.value = around, around.builder, value
         self.seeds = seeds
-        self.operands, self.loop, finished = _finished(self.builder, value)
+        self.operands, self.loop, finished = _finished(self.builder, value, around.last)
         for k, array in finished.items():
             state = self.builder.code[value].operands[self.loop.shared - len(finished) + k]
             around.memories[array] = around.memories[state]
@@ -584,7 +588,7 @@ class _LoopSweep:
         in_turn = bool(loop.carries or self.around.added(self.value))
         body = _Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
         made = body.made
-        body.inputs += [made.shared(o) for o in operands[: loop.shared]]
+        body.inputs += [made.shared(self.around.last.get(o, o)) for o in operands[: loop.shared]]
         for k in range(loop.carries):
             body.inputs.append(made.element(builder.emit("item", (self.value,), stored + k)))
         for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]:
@@ -652,6 +656,7 @@ class _LoopSweep:
         active = depends_on(inner, targets.values(), len(inner.code))
         local = _memories(inner, active, self.around.local)
         sweep = self.inside = Sweep(inner, active, {**local, **states}, self.around.local)
+        sweep.last = {array: last for array, last in sweep.last.items() if array not in states}
         for k, memory in self.kept.items():
             if k >= loop.first_carry and memory.current is None:
                 sweep.memory(body.inputs[k])
@@ -782,12 +787,20 @@ def forward(
     states = dict(finished or {})
     if states:
         follow(builder.code, states)
+    last = {array: end for array, end in last_states(roots(builder.code, active)).items() if array not in states}
     for value in sorted(active):
-        tangent = _tangent(builder, value, tangents, states)
+        tangent = _tangent(builder, value, tangents, _States(states, last))
         if tangent is not None:
             tangents[value] = tangent
             tangents.update(dict.fromkeys(states.get(value, ()), tangent))
     return tangents
+
+
+class _States(NamedTuple):
+    """Of arrays that steps read and add to: which finished arrays are read in place of one, and its last state."""
+
+    finished: Mapping[int, Sequence[int]]
+    last: Mapping[int, int]
 
 
 def _needed(code: Sequence[Instruction], wanted: Iterable[int], first: int) -> set[int]:
@@ -799,9 +812,7 @@ def _needed(code: Sequence[Instruction], wanted: Iterable[int], first: int) -> s
     return found
 
 
-def _tangent(
-    builder: Builder, value: int, tangents: Mapping[int, int], states: Mapping[int, Sequence[int]]
-) -> int | None:
+def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: _States) -> int | None:
     """The tangent of a value, given those of its operands; None if it has none."""
     op, operands, data = builder.code[value]
     if op == "loop":
@@ -864,29 +875,31 @@ def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping
     return _marked(builder, found, operands[0] not in tangents or array in builder.gaps)
 
 
-def _tangent_loop(
-    builder: Builder, value: int, tangents: Mapping[int, int], states: Mapping[int, Sequence[int]]
-) -> int:
+def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int], states: _States) -> int:
     """The loop that computes a loop's results and their tangents."""
-    given, loop, finished = _finished(builder, value)
+    given, loop, finished = _finished(builder, value, states.last)
     first = loop.first_carry
     read_in = {loop.shared - len(finished) + k: first + number for k, number in enumerate(finished, 1)}
     for k in range(loop.carries, loop.handed):
-        for array in states.get(given[loop.shared + k], ()):
+        for array in states.finished.get(given[loop.shared + k], ()):
             read_in.update({number: first + k for number, o in enumerate(given[: loop.shared], 1) if o == array})
-    return _with_tangents(builder, value, _Copied(loop, given, read_in), tangents)
+    return _with_tangents(builder, value, _Copied(loop, given, read_in, states.last), tangents)
 
 
 class _Copied(NamedTuple):
-    """A loop, its operands, and its inputs that are finished arrays: which accumulator each belongs to."""
+    """A loop, its operands, and its inputs that are finished arrays: which accumulator each belongs to.
+
+    `last` has the last states of arrays.
+    """
 
     loop: Loop
     operands: tuple[int, ...]
     read_in: Mapping[int, int]
+    last: Mapping[int, int]
 
 
 def _with_tangents(builder: Builder, value: int, copied: _Copied, tangents: Mapping[int, int]) -> int:
-    loop, operands, read_in = copied
+    loop, operands, read_in, _ = copied
     active = _active_inputs(loop, [o in tangents for o in operands])
     while not (more := {k for k, number in read_in.items() if number in active}) <= active:
         active = _active_inputs(loop, [k in active or k in more for k in range(1, len(operands) + 1)])
@@ -905,7 +918,7 @@ def _tangent_body(
     builder: Builder, copied: _Copied, tangents: Mapping[int, int], active: Container[int], partial: Container[int]
 ) -> tuple[_Body, dict[int, int]]:
     """A copy of a loop's body, and the tangents in it; those of some of its inputs may be missing."""
-    loop, operands, read_in = copied
+    loop, operands, read_in, last = copied
     body = _Body(builder, loop, loop.backwards, operands[0] if loop.is_counted else None, loop.test)
     made, inner = body.made, body.inner
     ends = loop.first_carry, loop.first_carry + loop.carries, loop.first_element
@@ -922,7 +935,7 @@ def _tangent_body(
         return builder.emit("zeros", (), kind.shape) if isinstance(kind, Array) else builder.constant(0.0)
 
     for k in range(1, ends[0]):
-        body.inputs.append(made.shared(operands[k - 1]))
+        body.inputs.append(made.shared(last.get(operands[k - 1], operands[k - 1])))
         if k in active and k not in read_in:
             seed(k, made.shared(tangents[operands[k - 1]]))
     roles = [(made.carry, range(*ends[:2])), (made.accumulator, range(*ends[1:]))]

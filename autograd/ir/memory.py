@@ -7,7 +7,7 @@ are made of such loops.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -102,6 +102,14 @@ def pairs(loop: Loop, operands: Sequence[int], known: MutableMapping[int, T]) ->
         for k, o in enumerate(operands[: loop.shared], 1)
         if o in known and id(known[o]) in accumulators
     }
+
+
+def last_states(first: Mapping[int, int]) -> dict[int, int]:
+    """What `roots` found → the last state of the same array: what was read in an earlier one is the same there."""
+    last: dict[int, int] = {}
+    for array, root in first.items():
+        last[root] = max(last.get(root, root), array)
+    return {array: last[root] for array, root in first.items()}
 
 
 def roots(code: Sequence[Instruction], among: Iterable[int]) -> dict[int, int]:

@@ -198,6 +198,11 @@ def leaves(body: Iterable[Leaf | Nest]) -> Iterator[Leaf]:
             yield from leaves(one.body)
 
 
+def length(body: Iterable[Leaf | Nest]) -> int:
+    """How many statements of the trace these are."""
+    return sum([one.size for one in body])
+
+
 def common(one: Sequence[Nest], other: Sequence[Nest]) -> int:
     """How many loops two statements share."""
     count = 0

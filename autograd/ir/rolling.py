@@ -13,7 +13,20 @@ from functools import partial
 from itertools import groupby, product
 from typing import Any
 
-from autograd.ir.block import LOGIC, NUMBER, TRUTH, Guard, Instruction, Loop, Program, Used, Window, types_of, whole
+from autograd.ir.block import (
+    LOGIC,
+    NUMBER,
+    TRUTH,
+    Final,
+    Guard,
+    Instruction,
+    Loop,
+    Program,
+    Used,
+    Window,
+    types_of,
+    whole,
+)
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import (
     Affine,
@@ -39,8 +52,8 @@ from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statement
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
-SUMS, SUMS_IF_SHORT = 0.25, 0.125  # of the values of a map's body; with more, it stays flat
-LONG = 4000  # values of a body
+FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
+SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 
 
 def rolled(program: Program) -> Program:
@@ -59,7 +72,7 @@ def rolled(program: Program) -> Program:
 
 def _with_rolled_body(instruction: Instruction) -> Instruction:
     """The instruction itself if nothing changes: loops know their derivatives by identity."""
-    if instruction.op != "loop" or _mostly_adds_up(instruction.data):
+    if instruction.op != "loop" or _stays_flat(instruction.data):
         return instruction
     body = rolled(instruction.data.body)
     return (
@@ -69,10 +82,13 @@ def _with_rolled_body(instruction: Instruction) -> Instruction:
     )
 
 
-def _mostly_adds_up(loop: Loop) -> bool:
-    """Whether much of a map's body is there for its sums, which are added up in tiles of registers if it is flat."""
-    length = len(loop.body.code)
-    return loop.is_map() and loop.kinds.count("sum") > (SUMS if length > LONG else SUMS_IF_SHORT) * length
+def _stays_flat(loop: Loop) -> bool:
+    """Whether a map's body stays flat: its rows fill the lanes, so loops in it only make it slower.
+
+    If much of it is there for its sums, these are added up in tiles of registers where it is flat, however long it is.
+    """
+    size = len(loop.body.code)
+    return loop.is_map() and (size < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * size)
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:
@@ -170,7 +186,7 @@ class _Level:
                 return self.made.shared(self.parent.buffer(group))
         return self.memory[group]
 
-    def fetch(self, depth: int, array: int, place: Affine) -> int:
+    def fetch(self, depth: int, array: int, place: Affine, kind: type[Window] = Window) -> int:
         """A number of an array at a depth around; the loops from there go through a part of the array."""
         source = self.around[depth]
         inner = [k for k in range(depth + 1, self.depth + 1) if place.steps[k - 1]]
@@ -178,8 +194,8 @@ class _Level:
         if not inner:
             return self.lift(source.builder.emit("read", (array, *indices), Window((), place.base, (), steps)), depth)
         extents = [self.around[k].nest.extent for k in inner]  # type: ignore[union-attr]
-        window = Window(tuple(extents), place.base, tuple([place.steps[k - 1] for k in inner]), steps)
-        if window != whole(source.builder.type_of(array)):  # type: ignore[arg-type]
+        window = kind(tuple(extents), place.base, tuple([place.steps[k - 1] for k in inner]), steps)
+        if kind is Final or window != whole(source.builder.type_of(array)):  # type: ignore[arg-type]
             array = source.builder.emit("read", (array, *indices), window)
         for k in range(depth + 1, self.depth + 1):
             level = self.around[k]
@@ -331,7 +347,7 @@ class _Writer:
             return level.fetch(source.depth, level.around[source.depth].stacks[source.kept], source.place)
         assert isinstance(source, Read)
         group = source.group.root()
-        return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place))
+        return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place), Final)
 
     def _leaf(self, level: _Level, leaf: Leaf) -> None:
         kind, builder = self.trace.kinds[leaf.kind], level.builder

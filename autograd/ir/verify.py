@@ -13,6 +13,7 @@ from autograd.ir.block import (
     STEPS,
     TRUTH,
     Array,
+    Final,
     Instruction,
     Loop,
     Program,
@@ -124,10 +125,8 @@ class _Verifier:
 
     def _check_there(self, what: str, value: int) -> None:
         if isinstance(self.types[value], Array) and self.root[value] in self.gone:
-            taker, op = self.gone[self.root[value]], self.program.code[value].op
-            # An element of an accumulator is final when it is read, so a part of it stays what it was.
-            final = op == "read" and self.program.code[self.root[value]].op == "input"
-            if value < taker and not final:
+            taker = self.gone[self.root[value]]
+            if value < taker and not isinstance(self.program.code[value].data, Final):
                 raise InvalidProgramError(f"{what} is an array that v{taker} has changed")
 
     def take(self, at: int, array: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from autograd.view.groups import group_by_module
+from autograd.view.inputs import Input
 from autograd.view.names import steps
 
 Kind = Literal["module", "stack", "part"]
@@ -92,7 +93,7 @@ def _structures(
                 key = (name, inside[node], below)
         elif label is None:
             key = "input"
-        elif inside[node] is None and label.endswith("]"):
+        elif isinstance(value, Input) or (inside[node] is None and label.endswith("]")):
             key = ("input", label.split("[")[0])
         else:
             key = ("parameter", node)

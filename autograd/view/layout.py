@@ -186,7 +186,7 @@ def short_name(record: Json, node: int) -> str:
     """The name in the box of a node: its label within its module, or a number."""
     label: str | None = record["nodes"][node]["label"]
     if label is None:
-        return f"v{node}"
+        return f"v{node - record['first']}"  # as in `explain`: inputs are no nodes of the graph
     if node == len(record["nodes"]) - 1:  # the output is also shown outside of its module
         return label
     group = record["nodes"][node]["group"]

@@ -10,6 +10,7 @@ from autograd.modes import mode
 from autograd.sweep import topological_order
 from autograd.transforms import value_and_grad
 from autograd.value import Value
+from autograd.view.inputs import find_inputs
 
 
 def with_changes(output: Value, changes: Mapping[int, float]) -> Value:
@@ -20,7 +21,8 @@ def with_changes(output: Value, changes: Mapping[int, float]) -> Value:
     output : Value
         The output of the graph.
     changes : mapping of int to float
-        New numbers for leaves, by their place in the topological order.
+        New numbers for leaves, by their place in the record: the plain inputs of a network come first, then the nodes
+        in topological order.
 
     Returns
     -------
@@ -42,16 +44,25 @@ def with_changes(output: Value, changes: Mapping[int, float]) -> Value:
     (25.0, 3.0)
     """
     order = topological_order(output)
+    inputs = find_inputs(order)
+    first = len(inputs.labels)
     for place in changes:
-        if not 0 <= place < len(order) or order[place].op is not None:
+        if not 0 <= place < first + len(order) or (place >= first and order[place - first].op is not None):
             raise ValueError(f"only leaves can be given other numbers, and node {place} is none")
+
+    def operand(place: int, slot: int, old: Any) -> Any:
+        if type(old) is not float:
+            return now[old]
+        number = inputs.uses.get((place, slot))
+        return old if number is None else changes.get(number, old)
+
     now: dict[Any, Value] = {}
     with mode(recording=True, anomaly=False, sources=False):
         for place, node in enumerate(order):
             if node.op is None:
-                now[node] = Value(changes.get(place, node.data), label=node.label)
+                now[node] = Value(changes.get(first + place, node.data), label=node.label)
             else:
-                now[node] = _again(node, tuple([o if type(o) is float else now[o] for o in node.operands]))
+                now[node] = _again(node, tuple([operand(place, slot, o) for slot, o in enumerate(node.operands)]))
                 now[node].label = node.label
     return now[output]
 

@@ -12,6 +12,8 @@ from autograd.rules import TABLE, Rule
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
 from autograd.view.fold import Group, find_groups
+from autograd.view.groups import module_path, weighted_sums
+from autograd.view.inputs import Input, Inputs, find_inputs, products
 from autograd.view.symbols import Symbol, local_derivatives
 
 Json = dict[str, Any]
@@ -19,7 +21,9 @@ LARGEST = 50_000  # nodes
 LARGEST_CHECK = 3_000  # nodes whose adjoints are compared with finite differences: the cost is quadratic
 
 
-def record(output: Value, check: bool = False, names: Mapping[Value, str] | None = None) -> Json:
+def record(
+    output: Value, check: bool = False, names: Mapping[Value, str] | None = None, inputs: Inputs | None = None
+) -> Json:
     """Record the forward pass and the reverse sweep of a graph.
 
     Parameters
@@ -30,18 +34,23 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
         Compare every adjoint with a central finite difference.
     names : mapping of Value to str, optional
         Labels for nodes that have none.
+    inputs : Inputs, optional
+        Which constants are inputs, as of another graph with the same operations; by default they are looked for.
 
     Returns
     -------
     dict
         Plain data, which `autograd.view.page.to_json` writes as JSON (nan and inf included):
 
-        - ``nodes``: in topological order, the output last: what does not depend on the numbers;
+        - ``nodes``: what does not depend on the numbers: the plain numbers that a network takes (``input`` is true),
+          ``first`` of them, then the nodes in topological order, the output last;
         - ``values``: what does, in columns with one entry per node: data, local derivatives, constants, formulas;
         - ``formulas``: templates in which ``{i}`` stands for operand i and ``{y}`` for the node;
         - ``messages``: columns ``node, slot, message, total`` in the order in which they are sent;
         - ``adjoints``: per node, None where no message arrived;
         - ``groups``, and per outermost one ``layers``;
+        - ``weights``: for each product with a parameter of a module: the other operand, the parameter, the product;
+        - ``deltas``: for each weighted sum of all parameters of a module its group and node: the z of a neuron;
         - ``unknown``: the nodes whose primitive is not in the table, which the viewer cannot compute by itself;
         - ``trouble``: the first node and the first message that are not finite;
         - ``checks``: per node the finite difference, and whether it agrees.
@@ -55,7 +64,10 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
     """
     if not isinstance(output, Value):
         raise TypeError(f"flow shows the graph of a Value, not {output!r} of type {type(output).__name__}")
-    nodes = topological_order(output)
+    order = topological_order(output)
+    inputs = find_inputs(order) if inputs is None else inputs
+    nodes: list[Any] = [*inputs.of(order), *order]
+    first = len(inputs.labels)  # the place of the first node
     if len(nodes) > LARGEST:
         raise ValueError(
             f"the graph has {len(nodes)} nodes, more than the {LARGEST} that can be shown. Look at a smaller one: "
@@ -68,6 +80,11 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
             "leave out check=True, or look at a smaller graph"
         )
     place = {node: index for index, node in enumerate(nodes)}
+    uses = {(first + node, slot): number for (node, slot), number in inputs.uses.items()}
+    operands = [
+        [uses.get((index, slot)) if type(o) is float else place[o] for slot, o in enumerate(node.operands)]
+        for index, node in enumerate(nodes)
+    ]
     labels = [node.label or (names or {}).get(node) for node in nodes]
     groups, inside = find_groups(nodes, labels)
     sent = record_sweep(output)
@@ -76,13 +93,17 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
     for m in sent:
         adjoints[place[m.operand]] = m.total
     templates = _Templates()
-    formulas = [templates.of(node) for node in nodes]
+    formulas = [templates.of(node, own) for node, own in zip(nodes, operands)]
     return {
-        "nodes": [_node(node, label, group, place) for node, label, group in zip(nodes, labels, inside)],
+        "nodes": [_node(*described) for described in zip(nodes, labels, inside, operands)],
+        "first": first,
         "values": {
             "data": [node.data for node in nodes],
             "local": [list(node.local_grads) for node in nodes],
-            "constants": [[o if type(o) is float else None for o in node.operands] for node in nodes],
+            "constants": [
+                [o if place is None else None for o, place in zip(node.operands, own)]
+                for node, own in zip(nodes, operands)
+            ],
             "formula": [formula for formula, _ in formulas],
             "slopes": [slopes for _, slopes in formulas],
         },
@@ -98,21 +119,39 @@ def record(output: Value, check: bool = False, names: Mapping[Value, str] | None
         "unknown": [
             i for i, node in enumerate(nodes) if node.op is not None and TABLE.get(node.op.name) is not node.op
         ],
+        "weights": [
+            [operands[first + node][other], operands[first + node][slot], first + node]
+            for node, slot, other in products(order)
+            if operands[first + node][other] is not None
+        ],
+        "deltas": _deltas(nodes, labels, groups),
         "layers": _layers(nodes, groups, inside, adjoints),
         "trouble": _trouble(nodes, sent),
-        "checks": _checks(nodes, adjoints) if check else None,
+        "checks": [None] * first + _checks(order, adjoints[first:]) if check else None,
     }
 
 
-def _node(node: Value, label: str | None, group: int | None, place: Mapping[Value, int]) -> Json:
+def _node(node: Value | Input, label: str | None, group: int | None, operands: Sequence[int | None]) -> Json:
     return {
         "label": label,
         "op": None if node.op is None else node.op.name,
         "symbol": None if node.op is None else node.op.symbol,
-        "operands": [None if type(o) is float else place[o] for o in node.operands],
+        "operands": operands,
         "source": node.source,
         "group": group,
-    }
+    } | ({"input": True} if isinstance(node, Input) else {})
+
+
+def _deltas(nodes: Sequence[Any], labels: Sequence[str | None], groups: Sequence[Group]) -> list[list[int]]:
+    """The z of every neuron: the group of the neuron, and the node in which all of its parameters are added up."""
+    parameters: dict[str, list[Value]] = {}
+    for node, label in zip(nodes, labels):
+        if isinstance(node, Value) and node.op is None and module_path(label):
+            parameters.setdefault(module_path(label)[-1], []).append(node)
+    group = {g.path: index for index, g in enumerate(groups) if g.kind == "module"}
+    place = {node: index for index, node in enumerate(nodes)}
+    sums = weighted_sums([node for node in nodes if isinstance(node, Value)], parameters)
+    return [[group[path], place[node]] for node, path in sums.items() if path in group]
 
 
 def _group(group: Group) -> Json:
@@ -127,26 +166,26 @@ class _Templates:
         self._numbers: dict[str, int] = {}
         self._seen: dict[Any, tuple[int | None, list[int | None]]] = {}
 
-    def of(self, node: Value) -> tuple[int | None, list[int | None]]:
+    def of(self, node: Value, places: Sequence[int | None]) -> tuple[int | None, list[int | None]]:
         """The formula of a node, None for a leaf; and of its local derivatives, None where no message is sent."""
         rule = node.op
         if rule is None:
             return None, []
-        constants = tuple([o if type(o) is float else None for o in node.operands])
+        constants = tuple([o if place is None else None for o, place in zip(node.operands, places)])
         # where a row has a kink, the branch taken is part of the formula; elsewhere equal rows look alike
         alike = TABLE.get(rule.name) is rule and rule.kink is None and rule.name != "pow"
         key = (rule, constants, node.local_grads if not alike else None, node.data if not alike else None)
         if key not in self._seen:
-            self._seen[key] = self._write(rule, node)
+            self._seen[key] = self._write(rule, node, constants)
         return self._seen[key]
 
-    def _write(self, rule: Rule, node: Value) -> tuple[int, list[int | None]]:
+    def _write(self, rule: Rule, node: Value, constants: Sequence[float | None]) -> tuple[int, list[int | None]]:
         data = [o if type(o) is float else o.data for o in node.operands]
         places = [Symbol(x, f"{{{i}}}") for i, x in enumerate(data)]
         exponent = rule.name == "pow" and type(node.operands[1]) is float
         literal = [places[0], Symbol(data[1])] if exponent and data[1] not in (0.0, 1.0) else places
         formula = Symbol.apply_rule(rule, literal)
-        known = [Symbol(x) if type(o) is float else p for x, o, p in zip(data, node.operands, places)]
+        known = [p if constant is None else Symbol(constant) for constant, p in zip(constants, places)]
         slopes = local_derivatives(rule, known, Symbol(node.data, "{y}"))
         return self._number(_text(formula)), [
             None if local is None or slope is None else self._number(_text(slope))

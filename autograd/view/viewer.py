@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from autograd.ieee import to_float
+from autograd.sweep import topological_order
 from autograd.value import Value
+from autograd.view.inputs import find_inputs
 from autograd.view.layout import Tree, lay_out, list_views, short_name
 from autograd.view.names import named_parameters
 from autograd.view.page import Json, frame, page, script, still, style, to_json
@@ -120,7 +122,7 @@ class Flow:
         Returns
         -------
         AnyWidget
-            Its trait `changes` maps the places of changed leaves in the topological order (as text) to their numbers.
+            Its trait `changes` maps the places of changed leaves in the record (as text) to their numbers.
             It may be observed, and assigned. Its trait `output` is the number that the output has with them.
 
         Raises
@@ -137,7 +139,8 @@ class Flow:
         answer: Json = {"changes": changes}
         try:
             output = with_changes(self._value, {int(leaf): to_float(x) for leaf, x in changes.items()})
-            answer["record"] = numbers_of(record(output))
+            inputs = find_inputs(topological_order(self._value))
+            answer["record"] = numbers_of(record(output, inputs=inputs))
         except Exception as error:  # whatever a primitive of the user's raises
             answer["error"] = f"{type(error).__name__}: {error}"
         else:
@@ -146,7 +149,8 @@ class Flow:
 
     def __repr__(self) -> str:
         recorded = self.record
-        sizes = f"{len(recorded['nodes'])} nodes, {len(recorded['messages']['node'])} messages"
+        nodes = len(recorded["nodes"]) - recorded["first"]
+        sizes = f"{nodes} nodes, {len(recorded['messages']['node'])} messages"
         return f"<flow of {self._payload['title']}: {sizes}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -200,7 +204,7 @@ def _payload(recorded: Json, unfold: bool | None, title: str | None) -> Json:
     names = [short_name(recorded, node) for node in range(count)]
     label = recorded["nodes"][-1]["label"]
     return {
-        "title": title or label or f"a graph of {count} nodes",
+        "title": title or label or f"a graph of {count - recorded['first']} nodes",
         "record": recorded,
         "first": first,
         **lay_out(tree, views, names),
@@ -209,7 +213,9 @@ def _payload(recorded: Json, unfold: bool | None, title: str | None) -> Json:
 
 def numbers_of(recorded: Json) -> Json:
     """What of a record depends on the numbers."""
-    return {key: recorded[key] for key in recorded.keys() - {"nodes", "groups", "unknown"}}
+    return {
+        key: recorded[key] for key in recorded.keys() - {"nodes", "first", "groups", "unknown", "weights", "deltas"}
+    }
 
 
 def _write(path: str | PathLike[str], text: str) -> Path:

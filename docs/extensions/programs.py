@@ -97,7 +97,7 @@ class Run(Playground):
         folder.mkdir(parents=True, exist_ok=True)
         shown.save(folder / f"{name}.html")
         title = f"The viewer of {self.options['flow']}"
-        height = self.options.get("height", 560)
+        height = self.options.get("height", 640)
         frame = (
             f'<div class="viewer"><iframe loading="lazy" title="{html.escape(title)}" style="height:{height}px" '
             f'src="{self._root}{FRAMES}/{name}.html"></iframe>'
@@ -131,7 +131,8 @@ class Gallery(Playground):
                 "```python", code, "```", "",
             ]  # fmt: skip  # lines of MyST
         grid = nodes.raw("", f'<div class="gallery">{"".join(thumbnails)}</div>', format="html")
-        return [grid, *self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)]
+        self.state_machine.node.append(grid)  # what is returned comes after the sections
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
     def _picture(self, script: Path) -> str:
         """Run a script; the address of its picture within the site."""

@@ -85,7 +85,7 @@ def page(module: ModuleType) -> str:
             continue
         home = home_of(module, name)
         thing = getattr(module, name)
-        value = f"``{thing!r}``" if kind == "autodata" else summary(thing)
+        value = f"``{thing!r}``" if kind == "autodata" else prose(summary(thing))
         rows += [f"   * - `{name} <{home or title}.{name}>`", f"     - {value}"]
         if home is None:
             inherited = [] if module.__name__ in BRIDGES else ["   :inherited-members: object"]
@@ -121,8 +121,15 @@ class Name(PyXRefRole):
         return title, target if re.fullmatch(r"[\w.]+", target) else " "
 
 
+def prose(line: str) -> str:
+    """A line of a docstring with |x| and *args as they are written; what is in backticks stays."""
+    parts = re.split(r"(``[^`]*``|`[^`]*`)", line)
+    parts[::2] = [re.sub(r"(?<!\\)\||(?<![\\*\w])\*(?=\w+[),])", r"\\\g<0>", part) for part in parts[::2]]
+    return "".join(parts)
+
+
 def keep_formulas(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Keep indented formulas line by line, and |x| as it is written: in reStructuredText it would be a substitution."""
+    """Keep indented formulas line by line, and bars and stars as they are written."""
     found: list[str] = []
     formulas = False
     for line in lines:
@@ -131,13 +138,19 @@ def keep_formulas(app: Sphinx, what: str, name: str, thing: Any, options: Any, l
             formulas = True
         formulas = formulas and (not line.strip() or line.startswith("    "))
         plain = formulas or line.lstrip().startswith((">>>", "..."))
-        found.append(line if plain else re.sub(r"(?<![`\\\w|])\|(?=\w+\|)", r"\|", line))
+        found.append(line if plain else prose(line))
     lines[:] = found
+
+
+def skip_others(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the methods that scikit-learn adds to its estimators by itself."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Write the pages before Sphinx looks for them."""
     app.connect("builder-inited", write_pages)
+    app.connect("autodoc-skip-member", skip_others)
     app.connect("autodoc-process-docstring", keep_formulas)
     app.add_role_to_domain("py", "name", Name())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

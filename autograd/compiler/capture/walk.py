@@ -71,7 +71,8 @@ OPAQUE_NAMES = frozenset({"input", "open"})
 HIDING_MODULES = frozenset({"autograd", "collections", "functools", "nn", "numpy", "scipy", "statistics"})
 
 
-COMPILER = ("autograd.compiler.", "autograd.ir.")  # their objects do not change, and may be very large
+# Their objects do not change, and may be very large.
+COMPILER = ("autograd.adoption.", "autograd.compiler.", "autograd.ir.")
 
 Handle = Callable[[Any, Any, str], None]
 

@@ -43,7 +43,7 @@ export class Controls {
   /** Parameters come first, in their order; then leaves with a label, then others. */
   #first() {
     const { nodes } = this.sweep;
-    const rank = (leaf) => (this.#isParameter(leaf) ? 0 : nodes[leaf].label !== null ? 1 : 2);
+    const rank = (leaf) => (this.#isParameter(leaf) || nodes[leaf].input ? 0 : nodes[leaf].label !== null ? 1 : 2);
     return [...this.whatIf.leaves].sort((a, b) => rank(a) - rank(b) || a - b).slice(0, MOST).sort((a, b) => this.#compare(a, b));
   }
 
@@ -69,8 +69,11 @@ export class Controls {
     const modules = this.whatIf.leaves.some((other) => this.#isParameter(other));
     const tick = make("input", { type: "checkbox", "aria-label": `${name} moves in a step`, title: "moves in a step" });
     tick.checked = !modules || this.#isParameter(leaf);
+    tick.hidden = Boolean(this.sweep.nodes[leaf].input); // it has no derivative to follow
     const slider = make("input", { type: "range", ...range(value), "aria-label": `${name}, slider`, oninput: () => this.change(leaf, Number(slider.value)) });
-    const field = make("input", { type: "number", step: "any", "aria-label": name, onchange: () => this.#typed(leaf, field) });
+    const typed = () => this.#typed(leaf, field);
+    const onkeydown = (event) => event.key === "Enter" && typed(); // a notebook may keep the field from noticing
+    const field = make("input", { type: "number", step: "any", "aria-label": name, onchange: typed, onkeydown });
     const change = make("span", { class: "change" });
     const label = make("label", {}, tick, bdi(shorten(name, 28)));
     const row = make("li", { "data-leaf": leaf }, make("div", { class: "head" }, label, change), slider, field);

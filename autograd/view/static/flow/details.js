@@ -37,7 +37,7 @@ function troubleText(sweep) {
 function summary(sweep, title) {
   const facts = [
     [sweep.name(sweep.output), show(sweep.data[sweep.output])],
-    ["nodes", sweep.nodes.length.toLocaleString("en")],
+    ["nodes", (sweep.nodes.length - sweep.first).toLocaleString("en")],
     ["messages", sweep.messages.length.toLocaleString("en")],
   ];
   if (sweep.checks) {
@@ -84,7 +84,7 @@ function nodeDetails(state, reveal) {
     "section",
     { class: "details" },
     make("h3", {}, bdi(label ?? sweep.name(node))),
-    op === null ? make("p", { text: "a leaf: an input, a parameter or a constant" }) : formula(sweep, node),
+    op === null ? make("p", { text: sweep.nodes[node].input ? "an input: a plain number, to which no message goes" : "a leaf: an input, a parameter or a constant" }) : formula(sweep, node),
     make("dl", {}, ...nodeFacts(state, node)),
     list("Operands", operandItems(sweep, node, link)),
     messages("Messages in", sweep.into[node], "node"),
@@ -110,7 +110,7 @@ function nodeFacts({ sweep, whatIf, view, step, selected, paths }, node) {
     const verdict = check.agrees ? "✓ agrees" : `✗ differs by ${show(check.slope - sweep.adjoints[node])}`;
     facts.push(["finite difference", `${show(check.slope)} ${verdict}`]);
   }
-  facts.push(["paths to the output", paths.count.toLocaleString("en")]);
+  if (!sweep.nodes[node].input) facts.push(["paths to the output", paths.count.toLocaleString("en")]);
   if (source) facts.push(["made at", source]);
   return facts.flatMap(([term, text, exact]) => [make("dt", { text: term }), make("dd", { title: exact }, bdi(text))]);
 }

@@ -96,7 +96,8 @@ export class Picture {
     const { node, group } = this.view.boxes[index];
     const { x, y, w, h } = this.view.bounds[index];
     const leaf = node !== undefined && this.sweep.nodes[node].op === null;
-    const kind = node === undefined ? "group" : leaf ? "leaf" : node === this.sweep.output ? "node output" : "node";
+    const input = leaf && this.sweep.nodes[node].input;
+    const kind = node === undefined ? "group" : input ? "leaf input" : leaf ? "leaf" : node === this.sweep.output ? "node output" : "node";
     const symbol = node === undefined ? "" : (this.sweep.nodes[node].symbol ?? "");
     const g = make("g", {
       class: `box ${kind}`,
@@ -158,15 +159,18 @@ export class Picture {
     const room = Math.floor((this.view.bounds[index].w - 18) / this.letter);
     write(data, "text", node === undefined ? count(members, "node") : known ? showWithin(sweep.data[node], room) : "…");
     const prefix = this.detail === "tiny" ? "" : node === undefined ? "Σ " : "∂ ";
-    write(adjoint, "text", state.adjoint === null ? "" : prefix + showWithin(state.adjoint, room - prefix.length));
-    write(adjoint, "class", `adjoint ${state.adjoint === null ? "" : sign(state.adjoint)}`);
+    const delta = state.complete ? this.#delta(index) : null;
+    const shown = delta ? delta.value : state.adjoint;
+    const name = delta ? delta.name : prefix;
+    write(adjoint, "text", shown === null ? "" : name + showWithin(shown, room - name.length));
+    write(adjoint, "class", `adjoint ${shown === null ? "" : sign(shown)}`);
     const changed = node === undefined ? { data: "", adjoint: "" } : sweep.changes(node);
     const fits = (text, beside) => (text.length + beside.textContent.length < (this.view.bounds[index].w - 18) / 7.2 ? text : "");
     write(mark, "text", this.#mark(node, state) || (known ? fits(changed.data, data) : ""));
     write(change, "text", state.complete ? fits(changed.adjoint, adjoint) : "");
     element.classList.toggle("changed", changed.data !== "" && known);
     const silent = node === undefined ? state.arrived.length > 0 : !sweep.adjoints[node];
-    const dead = state.complete && !state.adjoint && silent;
+    const dead = state.complete && !state.adjoint && silent && !sweep.nodes[node]?.input;
     const badValue = known && node !== undefined && !Number.isFinite(sweep.data[node]);
     const bad = badValue || (state.adjoint !== null && !Number.isFinite(state.adjoint));
     const first = node !== undefined && node === sweep.trouble.node;
@@ -174,6 +178,14 @@ export class Picture {
     for (const [name, on] of Object.entries(classes)) element.classList.toggle(name, Boolean(on));
     write(element, "aria-label", this.#boxLabel(index, state, dead, bad));
     paintBar(bar, arrivals, state.arrived, Number(face.getAttribute("width")) - 20);
+  }
+
+  /** The δ of a folded neuron, ∂output/∂z; of several observations their sum, the derivative by the bias. */
+  #delta(index) {
+    const { sums } = this.view.boxes[index];
+    if (!sums.length) return null;
+    const value = sums.reduce((total, node) => total + (this.sweep.adjoints[node] ?? 0), 0);
+    return { name: sums.length > 1 ? "Σδ " : "δ ", value };
   }
 
   /** How many messages are still to come; once all have arrived, whether the finite difference agrees. */
@@ -200,18 +212,21 @@ export class Picture {
     if (!element) return;
     const arrow = this.view.arrows[index];
     const sent = arrow.step !== null && arrow.step <= this.step;
-    const kind = sent ? sign(arrow.sum) : "plain";
+    const weight = sent ? null : this.view.weight(arrow);
+    const kind = sent ? sign(arrow.sum) : weight === null ? "plain" : sign(weight);
     const classes = ["arrow", kind];
-    if (arrow.step === null) classes.push("silent");
+    if (weight !== null) classes.push("weight");
+    else if (arrow.step === null) classes.push("silent");
     if (element.active) classes.push("active");
     if (this.traced) classes.push(this.#isTraced(arrow) ? "on" : "off");
     write(element, "class", classes.join(" "));
-    element.style.strokeWidth = sent ? thickness(arrow.sum, this.view.largest) : "";
+    const { largest, largestWeight } = this.view;
+    element.style.strokeWidth = sent ? thickness(arrow.sum, largest) : weight === null ? "" : thickness(weight, largestWeight);
     const near = this.view.boxes.length <= MARKED;
     write(element, "marker-start", sent && near ? `url(#${this.id}-${kind})` : "");
-    write(element, "marker-end", !sent && near ? `url(#${this.id}-plain)` : "");
+    write(element, "marker-end", !sent && near ? `url(#${this.id}-${kind})` : "");
     if (!element.label) return;
-    write(element.label, "text", sent ? show(arrow.sum) : "");
+    write(element.label, "text", sent ? show(arrow.sum) : weight === null ? "" : `w ${showWithin(weight, 8)}`);
     write(element.label, "class", `message ${kind}`);
   }
 

@@ -7,6 +7,9 @@ export class Sweep {
   constructor({ record }) {
     this.nodes = record.nodes;
     this.groups = record.groups;
+    this.first = record.first; // the number of inputs, which come before the nodes of the graph
+    this.weights = record.weights;
+    this.deltas = record.deltas;
     this.before = null; // data and adjoints before the reader changed a leaf
     this.update(record);
   }
@@ -48,7 +51,7 @@ export class Sweep {
   /** The name of a node; inside its own module, only the last part of it. */
   name(node, group = null) {
     const label = this.nodes[node].label;
-    if (label === null) return `v${node}`;
+    if (label === null) return `v${node - this.first}`;
     for (let g = group; g !== null; g = this.groups[g].parent) {
       const path = this.groups[g].path;
       if (path && label.startsWith(path + ".")) return label.slice(path.length + 1);

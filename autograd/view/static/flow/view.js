@@ -12,6 +12,7 @@ export class View {
     this.boxes = view.boxes.map((code) => (code >= 0 ? { node: code } : { group: -1 - code }));
     this.#findHomes();
     this.#outline();
+    this.#findNeurons();
     this.refresh();
   }
 
@@ -43,6 +44,31 @@ export class View {
       if (home[i] < 0) home[i] = boxAround(node.group);
     });
     this.home = home;
+  }
+
+  /** The z of folded neurons, and the weights of the arrows that lead into them. */
+  #findNeurons() {
+    const { deltas, weights } = this.sweep;
+    const sums = new Map();
+    for (const [group, node] of deltas) {
+      const box = this.home[node];
+      if (box < 0 || this.boxes[box].group !== group) continue;
+      sums.set(box, [...(sums.get(box) ?? []), node]);
+    }
+    this.boxes.forEach((box, i) => (box.sums = sums.get(i) ?? []));
+    this.weights = new Map(); // "tail head" → parameters
+    for (const [other, parameter, product] of weights) {
+      const head = this.home[product];
+      if (!sums.has(head) || this.home[parameter] !== head) continue;
+      const key = `${this.home[other]} ${head}`;
+      this.weights.set(key, new Set([...(this.weights.get(key) ?? []), parameter]));
+    }
+  }
+
+  /** The number of the single weight by which what an arrow carries is multiplied; else null. */
+  weight({ tail, head }) {
+    const found = this.weights.get(`${tail} ${head}`);
+    return found?.size === 1 ? this.sweep.data[[...found][0]] : null;
   }
 
   /** Put the messages on the arrows and the steps in order. */
@@ -93,6 +119,7 @@ export class View {
       receiver.arrivals.push(arrow);
       this.boxes[arrow.head].sends.push(arrow);
     });
+    this.largestWeight = Math.max(0, ...this.arrows.map((a) => Math.abs(this.weight(a) ?? 0)).filter(Number.isFinite));
     this.largest = Math.max(0, ...this.arrows.map((a) => Math.abs(a.sum)).filter(Number.isFinite));
   }
 

@@ -312,7 +312,7 @@ export class Viewer {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;
-    if (event.target.closest?.(".whatif")) return; // its sliders and fields have keys of their own
+    if (event.target.closest?.(".whatif")) return event.stopPropagation(); // its sliders and fields have keys of their own
     const onButton = event.target.tagName === "BUTTON";
     const box = event.target.closest?.(".box");
     const actions = {

@@ -51,6 +51,11 @@ export class WhatIf {
     });
   }
 
+  /** Whether a message may go to an operand: to a node, not to a constant or an input. */
+  #hears(operand) {
+    return operand !== null && !this.nodes[operand].input;
+  }
+
   /** The operands of a node among these numbers. */
   #operands(node, data) {
     return this.nodes[node].operands.map((o, slot) => (o === null ? this.constants[node][slot] : data[o]));
@@ -74,7 +79,7 @@ export class WhatIf {
 
   /** ∂output/∂node by a central difference, or null where that is impossible. */
   difference(node) {
-    if (this.unknown.size) return null;
+    if (this.unknown.size || this.nodes[node].input) return null;
     const now = this.#forward(this.changes).data;
     const x = now[node];
     if (!Number.isFinite(x)) return null;
@@ -102,7 +107,7 @@ export class WhatIf {
     nodes.forEach(({ op, operands }, i) => {
       if (op === null || !touched[i]) return;
       const xs = this.#operands(i, data);
-      local[i] = localDerivatives(op, xs, data[i]).map((d, slot) => (operands[slot] === null ? null : d));
+      local[i] = localDerivatives(op, xs, data[i]).map((d, slot) => (this.#hears(operands[slot]) ? d : null));
       if (!this.#alike(i, op, xs, data[i], local[i])) slopes[i] = local[i].map(() => null); // numbers in place of formulas
     });
     const { messages, adjoints } = this.#reverse(local);
@@ -139,7 +144,7 @@ export class WhatIf {
       if (adjoints[i] === null) continue;
       this.nodes[i].operands.forEach((operand, slot) => {
         const derivative = local[i][slot];
-        if (operand === null || derivative === null) return;
+        if (!this.#hears(operand) || derivative === null) return;
         const message = adjoints[i] * derivative;
         const total = adjoints[operand] === null ? message : adjoints[operand] + message;
         adjoints[operand] = total;
