@@ -27,13 +27,28 @@ SETS = (set, frozenset, dict, KeysView)
 COMPENSATED = sys.version_info >= (3, 12)  # how the builtin sum adds floats
 
 
+def guard_kinds(things: Iterable[Any]) -> None:
+    """Compare Values with 0, infinity and nan: on these depends whether Python raises, and what.
+
+    When compiled, the comparisons are guards; eager, they have no effect.
+    """
+    if current_recorder() is None:
+        return
+    for x in things:
+        if isinstance(x, Value) and x == x:
+            _ = bool(abs(x) < inf), bool(x == 0.0), bool(x < 0.0)
+
+
 def whole(rule: Rule, x: Value) -> int:
     """The int of a rounding rule, guarded when compiled."""
     if current_recorder() is None:
         note_whole_number(x)
         return int(rule.value(x.data)) if abs(x.data) < inf else int(x.data)
     y = rule(x)
-    number = int(now(y)) if abs(y) < inf else int(now(x))  # of what is not finite, int() raises
+    if not (abs(y) < inf):
+        guard_kinds([x])
+        return int(now(x))  # this raises
+    number = int(now(y))
     if y == float(number):  # a guard
         return number
     raise AssertionError(f"{number} is not the whole number of {y!r}")
@@ -74,6 +89,7 @@ def power(a: Any, b: Any) -> Any:
     y = a**b
     if not isinstance(y, Value) or abs(y) < inf:
         return y
+    guard_kinds((a, b))
     plain = now(a) ** now(b)  # this raises for most of them
     if isinstance(plain, complex):
         raise TypeError(

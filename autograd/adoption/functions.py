@@ -1,6 +1,7 @@
 """A function, or a class, adopted without its module: new code that keeps the globals and the closure it has."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
@@ -324,9 +325,7 @@ def _code_of(path: tuple[Any, ...], code: CodeType) -> CodeType | None:
     return made.replace(co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
 
 
-FUTURE = functools.reduce(
-    int.__or__, [getattr(__import__("__future__"), n).compiler_flag for n in __import__("__future__").all_feature_names]
-)
+FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
 def _inner_locals(node: ast.AST) -> frozenset[str]:

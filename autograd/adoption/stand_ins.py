@@ -18,7 +18,7 @@ from typing import Any
 from autograd import linalg, rules, special
 from autograd import math as am
 from autograd.adoption import answers
-from autograd.adoption.answers import Function, whole
+from autograd.adoption.answers import Function, guard_kinds, whole
 from autograd.modes import caller, now
 from autograd.rules import REAL, Rule
 from autograd.value import Value
@@ -72,6 +72,7 @@ def checked(plain: Function, own: Function, condition: Condition | None) -> Func
             return plain(x)
         y = own(x)
         if condition is not None and not condition(y):
+            guard_kinds([x])
             plain(now(x))
         return y
 
@@ -80,6 +81,7 @@ def checked(plain: Function, own: Function, condition: Condition | None) -> Func
             return plain(*arguments, **options)
         y = own(*arguments, **options)
         if condition is not None and not condition(y):
+            guard_kinds(arguments)
             plain(*map(now, arguments), **options)
         return y
 
@@ -106,6 +108,7 @@ def _over_iterable(plain: Function, own: Function, condition: Condition | None) 
             return plain(*lists, **options)
         y = own(*lists, **options)
         if condition is not None and not condition(y):
+            guard_kinds([x for things in lists for x in things])
             plain(*[list(map(now, things)) for things in lists])
         return y
 
@@ -119,13 +122,14 @@ def _rounding(name: str) -> Function:
 
 def _frexp(x: Any, /) -> tuple[Any, int]:
     """Mantissa and exponent, which is guarded when compiled."""
-    exponent = math.frexp(now(x))[1]
     if not isinstance(x, Value):
         return math.frexp(x)
+    exponent = math.frexp(now(x))[1]
     y = am.ldexp(x, -exponent)
-    if (abs(y) >= 0.5) & (abs(y) < 1.0) | (y == 0.0):  # guards
-        return y, exponent
-    return y, exponent  # infinite or nan
+    # guards: numbers with another exponent take another path, and so do 0 and what is not finite
+    if not ((abs(y) >= 0.5) & (abs(y) < 1.0)) and y != 0.0 and abs(y) < inf:
+        raise AssertionError(f"the exponent of {now(x)!r} is not {exponent}")
+    return y, exponent
 
 
 def _log(x: Any, *base: Any) -> Any:

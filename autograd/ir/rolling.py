@@ -87,8 +87,8 @@ def _stays_flat(loop: Loop) -> bool:
 
     If much of it is there for its sums, these are added up in tiles of registers where it is flat, however long it is.
     """
-    size = len(loop.body.code)
-    return loop.is_map() and (size < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * size)
+    length = len(loop.body.code)
+    return loop.is_map() and (length < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * length)
 
 
 def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], fewest: int | None = None) -> None:

@@ -161,8 +161,8 @@ export class Picture {
     const prefix = this.detail === "tiny" ? "" : node === undefined ? "Σ " : "∂ ";
     const delta = state.complete ? this.#delta(index) : null;
     const shown = delta ? delta.value : state.adjoint;
-    const name = delta ? delta.name : prefix;
-    write(adjoint, "text", shown === null ? "" : name + showWithin(shown, room - name.length));
+    const before = delta ? delta.name : prefix;
+    write(adjoint, "text", shown === null ? "" : before + showWithin(shown, room - before.length));
     write(adjoint, "class", `adjoint ${shown === null ? "" : sign(shown)}`);
     const changed = node === undefined ? { data: "", adjoint: "" } : sweep.changes(node);
     const fits = (text, beside) => (text.length + beside.textContent.length < (this.view.bounds[index].w - 18) / 7.2 ? text : "");
