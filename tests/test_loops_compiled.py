@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import grad, hessian, hvp, jacobian, jit, jvp, scan, vjp, vmap
+from autograd import fori, grad, hessian, hvp, jacobian, jit, jvp, scan, vjp, vmap
 
 ZEROS = np.array([0.0, 0.25, 0.5, 1.0, 0.0])  # the square root's derivative is infinite at 0
 SOME = np.array([0.0, 1.0, 0.0, 1.0, 0.0])
@@ -98,3 +98,32 @@ def test_some_results_of_a_loop_have_no_tangent() -> None:
     x = np.array([0.5, 1.5, 2.5, 3.0, 0.25])
     for f in (lambda a, x: jvp(lambda a: mixed(a, x), (a,), (1.0,)), lambda a, x: hvp(mixed)(a, a, x)):
         assert jit(f)(0.7, x) == pytest.approx(f(0.7, x), rel=1e-13)
+
+
+@pytest.mark.parametrize("x", [[4.0, 1.0, 0.0], [4.0, 0.0, 1.0], [0.0, 0.0, 0.0], [5.0, 1.0, 2.0]], ids=str)
+@pytest.mark.parametrize("derivative", [hessian, jacobian], ids=["reverse", "forward"])
+def test_a_message_that_is_0_has_derivatives(derivative: Any, x: list[float]) -> None:
+    """A carry may get no message, so one that is 0 may be missing; if it is there, its derivative counts."""
+
+    def largest(x: Any) -> Any:
+        return fori(4, lambda _, a: am.max(a * x[1] + 1.0, 0.5), x[0]) * x[2]
+
+    def chosen(x: Any) -> Any:
+        return scan(lambda a, row: (am.where(row > 0.5, a * row * x[1], a - x[1]), None), x[0], SOME)[0] * x[2]
+
+    for f in (largest, chosen):
+        g = hessian(f) if derivative is hessian else jacobian(lambda x, f=f: jvp(f, (x,), (x,))[1])
+        assert jit(g)(x) == pytest.approx(np.array(g(x)), rel=1e-13)
+
+
+def test_a_direction_that_is_0_has_derivatives() -> None:
+    """The same in forward mode: the tangent t·a² of a carry, at t = 0, by t."""
+
+    def along(t: Any) -> Any:
+        def f(a: Any) -> Any:
+            return scan(lambda c, row: (am.where(row > 0.5, c * c, c * row + c), None), a, SOME)[0]
+
+        return jvp(f, (0.7,), (t,))[1]
+
+    assert jit(grad(along))(0.0) == pytest.approx(grad(along)(0.0), rel=1e-13)
+    assert jit(grad(along))(0.0) > 0.1

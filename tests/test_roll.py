@@ -432,3 +432,36 @@ def test_values_from_outside_are_elements_too() -> None:
                 for w in weights:
                     w.grad = 0.0
             close(found[1], found[0])
+
+
+def test_an_output_that_no_loop_computes() -> None:
+    """An output outside all loops is found where it was: the search for it ends."""
+
+    def pair(x: Sequence[Any]) -> list[Any]:
+        s = x[2]
+        for _ in range(20):
+            s = am.sin(s * x[0]) + x[1]
+        return [x[0] * x[1], s]
+
+    def tangents(x: Sequence[float]) -> Any:
+        return jvp(pair, (x,), ([1.0, 0.5, 0.25],))
+
+    x = [0.3, -0.4, 0.7]
+    with everything_rolled():
+        primal, tangent = jit(tangents)(x)
+    expected = tangents(x)
+    assert primal == pytest.approx(expected[0], rel=1e-14)
+    assert tangent == pytest.approx(expected[1], rel=1e-14)
+
+
+def test_memory_keeps_the_sign_of_zero() -> None:
+    """A -0.0 that a loop reads again from memory is still negative: its angle is -π."""
+
+    def angles(x: Sequence[Any]) -> list[Any]:
+        y = list(x)
+        for i in range(3, 40):
+            y.append(y[i - 3] * 0.5)
+        return [am.atan2(v, -1.0) for v in y]
+
+    with everything_rolled():
+        assert jit(angles)([-0.0, 0.0, 1.0]) == pytest.approx(angles([-0.0, 0.0, 1.0]), rel=1e-14)

@@ -8,8 +8,9 @@ through a selection carries its `presence`: the comparison under which there is 
 false the message is 0, whatever the local derivatives upstream of it are.
 
 Where a derivative goes through an array or from one step of a loop to the next, its presence is no comparison of the
-program. Such a derivative is in the builder's `gaps`: it is there where it is not 0, so that no message never becomes
-0 times infinity.
+program. Such a derivative is in the builder's `gaps`: where it is 0, it may be missing, so it never becomes 0 times
+infinity. It may as well be there, so what it does to finite derivatives stays part of the program: the next derivative
+needs it.
 
 Messages to elements of an array are added in place into one array of adjoints: a gradient costs a constant times what
 its function costs. A reverse sweep needs the numbers that the function computed. The carries at the start of each step
@@ -139,6 +140,7 @@ class Sweep:
         ] = {}  # value → adjoint, and when it is there (None: always)
         self.arrays: dict[int, Total] = {}
         self.results: dict[int, dict[int, int]] = {}  # loop → item → adjoint
+        self.guessed: set[int] = set()  # values whose presence is that their adjoint, or one it came from, is not 0
 
     def run(self, seeds: Mapping[int, int], targets: Container[int], first: int, end: int) -> None:
         """Go from the last value to the first; the adjoints of the targets are left where they were summed up."""
@@ -219,6 +221,7 @@ class Sweep:
             return
         if present is None and message in self.builder.gaps:
             present = _is_there(self.builder, message)
+            self.guessed.add(value)
         if value not in self.numbers:
             self.numbers[value] = message, present
             return
@@ -310,8 +313,9 @@ class Sweep:
         if op == "read":
             message = adjoint
             if presence is not None:
-                message = builder.place(presence.select(builder.wrap(adjoint), 0.0))
-                builder.gaps.add(message)
+                if value not in self.guessed:
+                    message = builder.place(presence.select(builder.wrap(adjoint), 0.0))
+                _marked(builder, message, True)
             self.receive_array(operands[0], message, data, operands[1:])
             return
         derivatives = local_derivatives(builder, value, [o in active for o in operands])
@@ -321,9 +325,11 @@ class Sweep:
             sent = times(Symbol(builder, adjoint), derivative)
             present = presence
             if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
-                sent = presence.select(sent, 0.0)
+                sent = _where_there(builder, presence, sent) if value in self.guessed else presence.select(sent, 0.0)
             if isinstance(derivative, Selected):
                 present = _both(presence, _presence(derivative))
+            if value in self.guessed:
+                self.guessed.add(operand)
             self.receive(operand, builder.place(sent), present)
 
     def array_messages(self, value: int) -> None:
@@ -424,6 +430,13 @@ def _added_steps(builder: Builder, array: int, one: int, other: int) -> int:
 
 def _is_there(builder: Builder, derivative: int) -> Predicate:
     return builder.predicate(builder.emit("!=", (derivative, builder.constant(0.0))))
+
+
+def _where_there(builder: Builder, presence: Predicate, sent: Any) -> Any:
+    """What is sent, given a presence that may be false of what is there but 0: only 0 times infinity is left out."""
+    value = builder.place(sent)
+    is_number = builder.predicate(builder.emit("==", (value, value)))
+    return presence.with_("or", is_number).select(sent, 0.0)
 
 
 def _presence(derivative: Any) -> Predicate | None:
@@ -836,7 +849,7 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: 
         tangent = tangents[operand]
         change = times(Symbol(builder, tangent), derivative)
         if tangent in builder.gaps and not (isinstance(derivative, float) and isfinite(derivative)):
-            change = _is_there(builder, tangent).select(change, 0.0)
+            change = _where_there(builder, _is_there(builder, tangent), change)
         partial = partial and (tangent in builder.gaps or isinstance(derivative, Selected))
         total = change if total is None else total + change
     return None if total is None else _marked(builder, builder.place(total), partial)

@@ -117,7 +117,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(trace.code):
         return
     writer = _Writer(builder, trace, body, guards)
-    builder.moved.update(writer.write(wanted))
+    builder.moved.update({old: new for old, new in writer.write(wanted).items() if new != old})
     builder.guards[:] = [g for g in builder.guards if g.value not in writer.checked] + writer.guards
 
 
@@ -179,7 +179,7 @@ class _Level:
         """An array of memory as it is now."""
         if group not in self.memory:
             if group.depth == self.depth:
-                self.memory[group] = self.builder.emit("zeros", (), (group.size,))
+                self.memory[group] = _memory(self.builder, group.size)
             else:
                 assert self.parent is not None
                 assert self.made is not None
@@ -439,6 +439,14 @@ class _Writer:
         if len(set(outcomes)) == 1:
             return line
         return f"{line} (in turn: {', '.join([f'{len(list(same))} {truth}' for truth, same in groupby(outcomes)])})"
+
+
+def _memory(builder: Builder, size: int) -> int:
+    """A new array of -0.0: whatever is added to it first keeps its sign, even a zero."""
+    inner = Builder((number_values,), builder.kept)
+    made = LoopBuilder(builder, inner, size)
+    loop = made.finish([], [(inner.constant(-0.0), "each")])
+    return builder.emit("item", (loop,), 0)
 
 
 def _as_number(builder: Builder, value: int) -> int:

@@ -42,9 +42,9 @@ class Values(Expressions):
         changed: set[int] = set()
         for at, (op, operands, data) in enumerate(self.program.code):
             if (
-                op == "zeros"
+                op in ("zeros", "add_at")
                 or (op == "input" and self._is_accumulator(data))
-                or (op in ("read", "add_at", "pos") and operands[0] in changed)
+                or (op in ("read", "pos") and operands[0] in changed)
                 or (
                     op == "item"
                     and data < (loop := self.program.code[operands[0]].data).handed
