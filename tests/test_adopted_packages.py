@@ -41,6 +41,7 @@ def along(case: Case, plain: Any, point: list[float], i: int, k: int) -> Callabl
     return function
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", parameters())
 def test_adopted(case: Case) -> None:
     """One row and many: value, gradient and machine code."""

@@ -108,6 +108,7 @@ def test_every_module_of_the_viewer_is_in_the_bundle():
     assert ["export function start", "export default {"] == re.findall(r"^export [\w ]+\{?", script(), re.MULTILINE)
 
 
+@pytest.mark.slow
 @needs_node
 def test_every_module_of_the_viewer_is_a_module(tmp_path):
     """Without the bundler each can be imported as it is, and what it imports exists."""

@@ -58,6 +58,7 @@ def test_the_generated_header_is_current():
     assert generator.header() == generator.HEADER.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIXED)
 @given(data=st.data())
 @settings(max_examples=examples(200))
@@ -299,6 +300,7 @@ def random_graph(build, seed, size=60):
     return leaves, nodes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100))
 def test_random_graphs_agree(seed):
     """Order, messages, gradients, forward and reverse sweeps, copies and pickles of the same random graph."""

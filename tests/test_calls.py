@@ -367,6 +367,7 @@ def inner(keep, w):
     return function
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outer", [checkpoint, jit])
 @BOTH
 def test_in_one_another(outer, keep):
@@ -687,6 +688,7 @@ def test_a_gradient_fed_to_itself_two_thousand_times():
     assert 10_000 < len(topological_order(v[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["checkpoint", "jit", "closure", "ungraphed"])
 def test_long_chains_are_freed(kind):
     """A hundred thousand calls, each on the result of the last, are freed with a small stack."""

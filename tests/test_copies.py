@@ -89,6 +89,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("function", PLAIN, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("name", DERIVATIVES)

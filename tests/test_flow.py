@@ -178,6 +178,7 @@ def test_copies_of_one_structure_are_stacked():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -381,6 +382,7 @@ def test_watching_every_so_many(tmp_path):
 # ---- the JavaScript --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed (on Debian: apt-get install nodejs)")
 def test_javascript_units(tmp_path):
     """Node.js runs the tests of the viewer's pure functions, on records that Python made."""

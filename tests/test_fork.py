@@ -136,11 +136,13 @@ def run(program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_forks() -> None:
     """Children call old, new and half compiled functions and end, in any phase of the other thread."""
     assert f"{[0] * 25}\n" == run(FORKS)
 
 
+@pytest.mark.slow
 def test_multiprocessing() -> None:
     """The same for children that multiprocessing forks."""
     assert f"{[0] * 12}\n" == run(PROCESSES)

@@ -155,6 +155,7 @@ def test_hand_labelled_graphs_have_one_answer(make):
     check_deltas(net.parameters, loss, frames)
 
 
+@pytest.mark.slow
 def test_models_of_nn_have_one_answer():
     """The same for models of nn: a loss of one and of many samples, a bare output, shared weights."""
     for model, loss in of_nn():
@@ -227,6 +228,7 @@ def test_levels_are_named_in_the_order_of_the_data():
     assert "by hidden, output" == flow(loss)._payload["views"][0]["name"]
 
 
+@pytest.mark.slow
 @given(small_graphs(), st.data())
 def test_any_labels(graph, data):
     """Whatever the labels, every node has one place, both pictures show it, and no box of the viewer is empty."""
@@ -273,6 +275,7 @@ def test_keys_with_dots_brackets_and_quotes_are_one_step():
     assert not is_path("a" + "['" * 20_000)  # in linear time
 
 
+@pytest.mark.slow
 def test_a_weighted_sum_of_many_terms():
     """30,000 terms take no quadratic time, in a chain or side by side."""
     weights = [Value(1.0, label=f"m.w[{i}]") for i in range(30_000)]

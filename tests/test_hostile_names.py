@@ -89,6 +89,7 @@ def test_drawn_graphs(name, fold):
     assert "alert(1)" not in re.sub(r'"(?:[^"\\]|\\.)*"|<<B>.*?</B>.*?>', "", source)  # outside quotes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_pages_and_stills(name):
     """The viewer's page holds the name as data; the still picture is well-formed."""

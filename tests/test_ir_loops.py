@@ -212,6 +212,7 @@ def test_third_order(make: Any) -> None:
     assert expected == pytest.approx(result, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", PROGRAMS)
 def test_a_gradient_costs_a_constant_times_its_function(make: Any) -> None:
     """Instructions executed and numbers stored grow with the steps alone, and the program does not grow at all."""

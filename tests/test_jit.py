@@ -738,6 +738,7 @@ def run_python(code: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_pickle(tmp_path: Path) -> None:
     """The program is pickled to another process; a function that cannot be imported runs its stored programs."""
     lost = jit(vmap(lambda x: am.exp(x) if x > 0.0 else x))

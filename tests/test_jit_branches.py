@@ -138,6 +138,7 @@ def test_never_the_right_branch(wrong_machine: None) -> None:
     assert 4 == compiled.stats()["paths"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_never_the_right_branch_in_rows(wrong_machine: None, threads: int) -> None:
     """The same for rows: in arrays, of a sum, and of its gradient."""

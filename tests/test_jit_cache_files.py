@@ -58,6 +58,7 @@ REPLACEMENTS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPLACEMENTS)
 def test_other_kinds_of_file(name: str, entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pipes, sockets, devices, directories, links and files that are far too large are ignored, then replaced."""

@@ -769,6 +769,7 @@ def resident() -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_nothing_leaks() -> None:
     """After 20,000 calls (hits, misses and errors) there are as many references and objects as before."""
     w = Value(2.0)

@@ -119,6 +119,7 @@ def outcome(function: Callable[..., Any], x: Any, w: Value, v: Value) -> Any:
     return [isinstance(y, Value), y.data if isinstance(y, Value) else y, w.grad, v.grad]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(FUNCTIONS)))
 def test_as_eager_whatever_changes(number: int) -> None:
     """After any change in its closure, a compiled function and its gradient are those of eager code."""
@@ -296,6 +297,7 @@ def bent(x: float) -> float:
     return abs(x) ** 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 5, 64, 203])
 def test_branching_derivatives_in_rows(count: int) -> None:
     """A branch in a derivative is a branch of the row, at first and second order, by shared arguments and by rows."""

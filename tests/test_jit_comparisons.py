@@ -176,6 +176,7 @@ def used(use: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     return function
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USES)
 def test_one_call(name: str) -> None:
     """Value and gradient are those of eager code, for all results of the comparisons."""
@@ -187,6 +188,7 @@ def test_one_call(name: str) -> None:
         assert (value, *expected) == pytest.approx((compiled_value, *actual), rel=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USES)
 def test_batches(name: str) -> None:
     """The same over the rows of a batch."""
@@ -197,6 +199,7 @@ def test_batches(name: str) -> None:
         np.testing.assert_allclose(jit(mapped)(*args, xs, ys), mapped(*args, xs, ys), rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USES)
 def test_maps_inside(name: str) -> None:
     """The same if the map is a part of the function."""

@@ -73,6 +73,7 @@ def instructions(compiled: Compiled, arguments: tuple[Any, ...]) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_gradient_is_cheap(name: str) -> None:
     """Value and gradient together have at most 4 times the instructions of the value alone."""

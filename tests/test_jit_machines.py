@@ -44,6 +44,7 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     llvm.vector_math.cache_clear()
 
 
+@pytest.mark.slow
 def test_rows(machine: str) -> None:
     """Primitives in lanes give the eager values, over a batch that does not fill its last block."""
     for name in NAMES:
@@ -54,6 +55,7 @@ def test_rows(machine: str) -> None:
         assert not re.search(MACHINES[machine][2], mapped.assembly())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 101])
 def test_maps(machine: str, count: int) -> None:
     """Rows with branches, the gradient of each row and of their sum, in batches of every remainder."""

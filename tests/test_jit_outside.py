@@ -201,6 +201,7 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
 jitted_helper = jit(lambda x: helper(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", READS)
 def test_changes_are_seen(what: str) -> None:
     """After a change of anything that is read, the next two calls give the eager result."""

@@ -79,6 +79,7 @@ def close(expected: float, actual: float, size: float, relative: float) -> bool:
     return abs(expected - actual) <= relative * size + 1e-300 or ulps(expected, actual) <= 16
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(150), suppress_health_check=list(HealthCheck))
 @given(STEPS, st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=9), st.booleans())
 def test_random_functions(steps: list[Step], rows: list[tuple[float, float, float]], branching: bool) -> None:
@@ -98,6 +99,7 @@ def test_random_functions(steps: list[Step], rows: list[tuple[float, float, floa
                 assert close(expected, actual, size, 1e-13), (row, gradient, actual_gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 1000])
 @settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, seed=st.integers(0, 1000), branching=st.booleans())
@@ -134,6 +136,7 @@ def test_sign_of_nan() -> None:
     assert rows == jit(vmap(function))(rows) == [jit(function)(x) for x in rows]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.floats(-3.0, 3.0), st.floats(-3.0, 3.0))
 def test_second_derivatives(steps: list[Step], a: float, b: float) -> None:

@@ -41,6 +41,7 @@ def expected(x: float, digits: float) -> str:
     return bits(rules.round.evaluate((x, float(digits))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digits", DIGITS)
 def test_every_bit(digits: int) -> None:
     """The same bits as Python's round for a constant number of digits, in calls and in lanes."""

@@ -48,6 +48,7 @@ def outcome(result: Any) -> list[float]:
     return [*to_floats(leaves), W.grad, V.grad, U.grad]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", ["array", "list", "sum", "mean"])
 def test_as_eager(name: str, kind: str) -> None:

@@ -313,6 +313,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), PAIRS, ids=lambda x: type(x).__name__)
 def test_settings_that_differ(first: Any, second: Any) -> None:
     """Settings that a function can tell apart never share machine code, wherever they are."""

@@ -100,6 +100,7 @@ print("freed")
 """
 
 
+@pytest.mark.slow
 def test_long_chains_are_freed():
     """Chains of 400,000 nodes by attributes of subclasses, by operands or by both are freed without recursion."""
     ran = subprocess.run([sys.executable, "-c", CHAINS], capture_output=True, text=True, check=False)

@@ -549,6 +549,7 @@ assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["alone", "lanes"])
 def test_an_endless_loop_can_be_interrupted(how: str) -> None:
     """Ctrl-C ends a compiled loop that never would; the function works afterwards."""

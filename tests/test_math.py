@@ -77,6 +77,7 @@ def agrees(expected, actual):
     return expected == actual or (math.isnan(expected) and math.isnan(actual)) or math.isclose(expected, actual)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ONE)
 @given(x=FLOATS | st.floats(-3.0, 3.0))
 def test_functions_of_one_number(name, x):
@@ -340,6 +341,7 @@ def test_the_builtins_are_left_alone():
     assert am.max is not max
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "x"), [(1, -0.3), (1, -1e6 - 0.25), (2, -7.6), (3, -12.125), (5, -0.999)])
 def test_polygamma_of_negative_numbers(order, x):
     """Polygamma is right between its poles on the whole negative axis."""

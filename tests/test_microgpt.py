@@ -29,6 +29,7 @@ def test_size():
     assert 50_000 < len(nodes) < 100_000
 
 
+@pytest.mark.slow
 def test_losses_are_the_same(trained):
     """The two engines agree on every loss; the first is that of a guess among 27 characters."""
     (ours, _), (plain, _) = trained
@@ -50,6 +51,7 @@ def test_parameters_are_the_same(trained):
     assert all(p.grad == 0.0 for matrix in ours.values() for row in matrix for p in row)
 
 
+@pytest.mark.slow
 def test_samples_are_the_same(trained):
     """The same random numbers give the same names, made of letters only."""
     (_, ours), (_, plain) = trained

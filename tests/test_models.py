@@ -127,6 +127,7 @@ def test_gru_cell_is_its_formula():
     np.testing.assert_allclose(h, [x.data for x in Recurrent(cell)(SEQUENCE)], rtol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [ElmanCell, GRUCell])
 def test_gradients_through_time_are_right(cell):
     """Against finite differences and, compiled as a loop, against the graph."""

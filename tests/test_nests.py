@@ -165,6 +165,7 @@ PROGRAMS: list[Callable[[int, int], Made]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
 def test_bits_of_the_evaluator(make: Callable[[int, int], Made], shape: tuple[int, int]) -> None:

@@ -72,6 +72,7 @@ def test_steps_are_those_of_pytorch(case):
         assert_as_in_pytorch(expected, [p.data for p in parameters])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_compiled_updates_are_those_of_pytorch(case):
     """Gradient and update as one compiled function: one specialization for any step count."""

@@ -44,6 +44,7 @@ def test_moons_and_circles(data, seed):
     assert np.mean((model.predict(test_x) > 0) == test_y) >= 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_digits(seed):
     """At least 96 % on held-out digits, with a 64-32-10 network."""
@@ -55,6 +56,7 @@ def test_digits(seed):
     assert np.mean(model.predict(test_x).argmax(axis=1) == test_y) >= 0.96
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("load", "bar", "options"),
     [
@@ -72,6 +74,7 @@ def test_iris_and_breast_cancer(load, bar, options):
         assert cross_val_score(model, x, y, cv=folds).mean() >= bar
 
 
+@pytest.mark.slow
 def test_diabetes():
     """R² is no worse than that of scikit-learn's network of the same size by more than 0.02."""
     x, y = datasets.load_diabetes(return_X_y=True)

@@ -273,6 +273,7 @@ def numbers(tree: Any) -> list[float]:
     return [x for part in tree for x in numbers(part)] if hasattr(tree, "__len__") else [float(tree)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", USERS)
 def test_compiled_rolled_code_equals_eager_code(function: Any) -> None:
     """The value, gradient, Hessian and Hessian-vector product, of one row and of a batch with other branches."""

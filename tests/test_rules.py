@@ -80,6 +80,7 @@ def test_every_kink_and_boundary_has_a_convention(name):
         assert rule.corners
 
 
+@pytest.mark.slow
 @ROWS
 @given(data=st.data())
 @examples(8)
@@ -92,6 +93,7 @@ def test_finite_differences(name, data):
     check_grads(function, [active])
 
 
+@pytest.mark.slow
 @ROWS
 @given(data=st.data())
 @examples(60)
@@ -115,6 +117,7 @@ def test_first_derivatives(name, data):
         assert relative_error(name, point, unit(len(point), slot), found[slot] or 0.0) <= 1e-12, (slot, found)
 
 
+@pytest.mark.slow
 @ROWS
 @MODES
 @given(data=st.data())

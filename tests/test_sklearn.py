@@ -74,6 +74,7 @@ def checked(estimator):
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [MLPClassifier(**SMALL), MLPRegressor(**SMALL)], ids=lambda e: type(e).__name__)
 def test_all_checks_of_scikit_learn(estimator):
     """`check_estimator`, in full."""
@@ -100,6 +101,7 @@ def test_all_checks_of_scikit_learn_with_lbfgs(estimator):
 CASES = [(target, SOLVERS[0], WEIGHTS) for target in TARGETS] + [("three classes", o, None) for o in SOLVERS[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "options", "weights"), CASES)
 def test_training_is_that_of_scikit_learn(target, options, weights):
     """Weights and biases after every epoch are the same: digit for digit."""
@@ -202,6 +204,7 @@ def test_without_jit():
 # ---- the tools of scikit-learn -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_grid_search_in_two_processes():
     """Estimators and results travel between processes."""
     search = GridSearchCV(

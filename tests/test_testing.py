@@ -302,6 +302,7 @@ def test_expressions_shrink_to_the_culprit(name):
     assert all(x == round(x) and abs(x) <= 2.0 for x in found.leaves), found
 
 
+@pytest.mark.slow
 def test_expressions_take_primitives_of_the_user():
     """A user's primitive can be drawn, alone or with primitives of the table."""
     triple = custom_gradient(lambda x, y: 3.0)(lambda x: 3.0 * x)
