@@ -458,14 +458,18 @@ def test_memory_comes_back():
         rows = vmap(lambda row: row * w + a[0] * 1.25, reduce="sum")(a)
         return am.sum([rows, a[1] - w, -a[2], 3.0 * a[3]]) + abs(-a[4])
 
+    def counts():
+        gc.collect()
+        return [sys.getrefcount(thing) for thing in (w, None, (), -1, 0, 1.25, Instruction, Window, Trace)]
+
     captured(function, (a,))
-    gc.collect()
-    before = [sys.getrefcount(thing) for thing in (w, None, (), -1, 0, 1.25, Instruction, Window, Trace)]
-    for _ in range(20):
-        captured(function, (a,))
-    gc.collect()
-    after = [sys.getrefcount(thing) for thing in (w, None, (), -1, 0, 1.25, Instruction, Window, Trace)]
-    assert all(abs(x - y) < 15 for x, y in zip(before, after, strict=True)), (before, after)
+    rounds = []
+    for _ in range(3):  # what other tests left may end in one of them
+        before = counts()
+        for _ in range(20):
+            captured(function, (a,))
+        rounds.append([abs(x - y) for x, y in zip(before, counts(), strict=True)])
+    assert any(max(changes) < 15 for changes in rounds), rounds
 
 
 def test_constants_are_told_apart():
