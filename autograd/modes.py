@@ -111,8 +111,8 @@ def note_decision(operands: tuple[Any, ...], outcome: bool) -> None:
         mode.decisions.append(Decision(operands, outcome, caller(source=True)))
 
 
-def note_whole_number(node: Any) -> None:
-    """Note that adopted code makes an int of a node, which has no derivative."""
+def note_without_derivative(node: Any) -> None:
+    """Note that adopted code makes an int or a text of a node, which has no derivative."""
     mode = current_mode()
     if mode is not None and mode.decisions is not None:
         mode.decisions.append(Decision((node,), True, caller(source=True)))

@@ -7,9 +7,10 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import isfinite
+from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from autograd.modes import no_grad
 from autograd.tree import to_floats
 from nn.architecture import describe, difference
+from nn.batches import Batch, Batches
 from nn.callbacks import Callback
 from nn.data import Array, Data, check_targets, row_of
 from nn.dropout import rates_of
@@ -29,7 +31,6 @@ from nn.saving import read_arrays, write_arrays
 from nn.steps import (
     DECAYS,
     NOT_SETTINGS,
-    Batch,
     Problem,
     compiled_gradient,
     compiled_step,
@@ -118,7 +119,7 @@ class Training:
         self._good = self.parameters  # the last with a finite loss
         self._saved: dict[str, Any] = {}  # of callbacks, in a checkpoint
         self._callbacks: Sequence[Callback] = ()
-        self._rates = np.array(self._look_at_a_row())
+        self._rates = self._look_at_a_row()
         rule = optimizer if isinstance(optimizer, Optimiser) else None
         self.problem = Problem(loss, rule, regulariser, data.weights is not None, len(self._rates) > 0)
         self._decays = np.array(getattr(regulariser, DECAYS)(model) if self.problem.decays else [0.0])
@@ -151,6 +152,15 @@ class Training:
             callback.before(self)
         self._structure = self.template.structure(self.model) if self.settings.jit else None
         self._step = self._new_step()
+        self._batches = Batches(
+            self.data,
+            self.batch_size,
+            self.settings.seed or 0,
+            self.settings.shuffle,
+            self._rates,
+            as_mean=reduction_of(self.loss) == "mean",
+            fill=self.settings.jit and reduction_of(self.loss) is not None,
+        )
         try:
             with bar.over(self):
                 while self.epoch < self.epochs and self.history.stopped is None:
@@ -165,7 +175,7 @@ class Training:
         begun = time.perf_counter()
         step, losses, shares = self._step, [], []
         next_look = min([look.next_time for look in self._looks])
-        for number, batch in enumerate(self._batches(), 1):
+        for number, batch in enumerate(self._batches.of_epoch(self.epoch), 1):
             given = self.parameters
             loss, self.parameters, self.state = step(given, self.state, batch)
             if not isfinite(loss):
@@ -179,7 +189,7 @@ class Training:
             self._diverged(loss, number, batch, given)
         self.epoch += 1
         rate = self.rate(-1) if isinstance(self.optimizer, Optimiser) else 1.0
-        mean = float(np.sum(losses) if self._is_sum else np.average(losses, weights=shares))
+        mean = sum(losses) if self._is_sum else sum(map(mul, losses, shares)) / sum(shares)
         numbers = {"loss": mean, **self._measured(), "learning_rate": rate}
         self.history.add(**numbers, seconds=time.perf_counter() - begun)
         if self._callbacks:
@@ -279,34 +289,6 @@ class Training:
     @property
     def _is_sum(self) -> bool:
         return reduction_of(self.loss) == "sum"
-
-    def _batches(self) -> Iterator[Batch]:
-        """The batches of the next epoch. Its random numbers depend on the seed and on its number, and on nothing else.
-
-        The last batch is filled up with repeats that have the weight 0, so that one compiled step fits all.
-        """
-        data, size, count = self.data, self.batch_size, len(self.data)
-        random = np.random.default_rng([self.settings.seed or 0, self.epoch + 1])
-        order = random.permutation(count) if self.settings.shuffle else np.arange(count)
-        factors = (random.random((count, len(self._rates))) >= self._rates) / (1.0 - self._rates)
-        starts = np.arange(0, count, size)
-        weights = np.ones(count) if data.weights is None else data.weights[order]
-        shares = np.add.reduceat(weights, starts)
-        if reduction_of(self.loss) == "mean":
-            weights = weights / np.repeat(np.where(shares > 0.0, shares, 1.0), size)[:count]
-        rest = self.batches * size - count
-        if rest and reduction_of(self.loss) and self.settings.jit:
-            order = np.concatenate([order, np.repeat(order[starts[-1]], rest)])
-            weights = np.concatenate([weights, np.zeros(rest)])
-            factors = np.concatenate([factors, np.repeat(factors[starts[-1] : starts[-1] + 1], rest, axis=0)])
-        columns = data.inputs[order], data.targets[order], weights, factors
-        cut: list[Any]
-        if len(order) == self.batches * size:  # all at once: a slice for each batch takes longer
-            cut = [array.reshape(self.batches, size, *array.shape[1:]) for array in columns]
-        else:
-            cut = [[array[start : start + size] for start in starts] for array in columns]
-        for number, (*arrays, share) in enumerate(zip(*cut, shares.tolist())):
-            yield Batch(*arrays, min(size, count - number * size), share)  # type: ignore[call-arg]
 
     def _measured(self) -> dict[str, float]:
         """The loss on the validation data, and the metrics."""

@@ -16,37 +16,13 @@ import autograd.math as am
 from autograd import Value, value_and_grad, vmap
 from autograd.sweep import topological_order
 from autograd.tree import flatten
+from nn.batches import Batch
 from nn.data import Array, row_of, target_of
 from nn.dropout import masked
 from nn.losses import Loss, reduction_of
 from nn.optimisers import Optimiser, State
 from nn.prediction import Kept
 from nn.templates import Template
-
-
-class Batch(NamedTuple):
-    """What a step learns from.
-
-    Attributes
-    ----------
-    inputs, targets : ndarray
-        Rows; in a compiled step the last ones may be repeats with the weight 0.
-    weights : ndarray
-        The weight of each row in the loss: Σ weight · loss is the loss of the batch.
-    factors : ndarray, shape (rows, factors of a row)
-        For `Dropout`.
-    filled : int
-        How many rows are no repeats.
-    share : float
-        How much the batch counts among the others.
-    """
-
-    inputs: Array
-    targets: Array
-    weights: Array
-    factors: Array
-    filled: int
-    share: float
 
 
 class Problem(NamedTuple):

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nn.batches import Batch
 from nn.callbacks import Callback
 from nn.data import Array
 from nn.losses import LOSSES
 from nn.prediction import OF_CLASSES, forward, outputs_of
 from nn.progress import in_notebook
-from nn.steps import Batch, graph_of
+from nn.steps import graph_of
 
 if TYPE_CHECKING:
     from nn.runs import Training

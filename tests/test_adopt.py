@@ -530,6 +530,18 @@ def test_exponents_are_guarded(package: Package) -> None:
     assert compiled(7.0) == value_and_grad(f)(7.0)
 
 
+def test_numbers_that_pass_through_texts_are_guarded(package: Package) -> None:
+    """A text may be read again: compiled, each number takes a path of its own, and none is that of an earlier call."""
+    package(
+        core="def f(x):\n    return x * float(f'{x:.1f}') + float('%.2f' % x) + len(str(x)) + float(format(x, '.1f'))"
+    )
+    f, original = adopt("geo.core").f, importlib.import_module("geo.core").f
+    compiled = jit(f)
+    for x in (1.26, 2.125, 1.26, math.inf, 0.5):
+        assert compiled(x) == original(x)
+        assert plain(f(Value(x))) == original(x)
+
+
 def test_sums_are_those_of_the_builtin() -> None:
     """From Python 3.12 on it compensates rounding errors; that sum is checked here with fsum on every version."""
     from autograd.adoption.answers import compensated

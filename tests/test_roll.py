@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import grad, hessian, jit, jvp, value_and_grad, vmap
+from autograd import Value, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
 from autograd.compiler.capture import sweeps
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
@@ -38,6 +38,7 @@ def everything_rolled(smallest: int = 0) -> Iterator[None]:
     with (
         mock.patch.object(rolling, "FEWEST", 6),
         mock.patch.object(sweeps, "FEWEST_AGAIN", 6),
+        mock.patch.object(rolling, "FEWEST_IN_MAPS", 6),
         mock.patch.object(rolling, "LEAST_GAIN", 1.0),
         mock.patch.object(nest, "SMALLEST", smallest),
     ):
@@ -350,6 +351,87 @@ def test_a_long_trace_compiles_fast() -> None:
         close(numbers(value_and_grad(partial(orbit, steps=steps))([0.3, 0.4])), numbers(compiled([0.3, 0.4])))
         counts.append(compiled.stats()["instructions"])
     assert counts[0][0]["compiled"] == counts[1][0]["compiled"] < 60
+
+
+# ---- attacks ---------------------------------------------------------------------------------------------------------
+
+
+def growing(x: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """A chain, all of whose values are kept."""
+    seen = [x[0]]
+    for k in range(20):
+        seen.append(am.sin(seen[-1]) * x[k % 3])
+    return sum(seen), seen
+
+
+POINT = [0.5, 0.6, 0.7]
+
+
+def third(x: Sequence[Any]) -> Any:
+    """A loop over a gradient: its own derivatives go through the loops of the sweep."""
+    slopes, total = grad(lambda y: growing(y)[0])(x), 0.0
+    for k in range(15):
+        total = total + slopes[k % 3] * am.cos(x[k % 3] * k)
+    return total
+
+
+def cut(x: Sequence[Any]) -> Any:
+    """Numbers that are cut off from their gradient in each step."""
+    t = x[0]
+    for _ in range(12):
+        t = t * (t.detach() if isinstance(t, Value) else t) + 0.5 * x[1]
+    return t
+
+
+def nowhere(x: Sequence[Any]) -> Any:
+    """Messages that are 0 meet infinite derivatives, in memory: nan, as in eager code."""
+    seen = [0.0 * x[0]]
+    for k in range(12):
+        seen.append(am.sqrt(seen[-1] * seen[max(0, k - 3)]) + 0.0 * x[k % 3])
+    return 0.0 * sum(seen) + x[1]
+
+
+ATTACKS = {
+    "values kept by the caller": value_and_grad(growing, has_aux=True),
+    "all values as outputs": jacobian(lambda x: growing(x)[1]),
+    "forward": jacobian(lambda x: growing(x)[1], mode="fwd"),
+    "derivatives of loops over derivatives": value_and_grad(third),
+    "third order": hessian(third),
+    "cut": value_and_grad(cut),
+    "infinite derivatives": value_and_grad(nowhere),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_flat_code_that_is_used_later(name: str) -> None:
+    """Values of rolled code may be used by anything afterwards, and nan is nan."""
+    with everything_rolled(3):
+        compiled = jit(ATTACKS[name])
+        close(numbers(ATTACKS[name](POINT)), numbers(compiled(POINT)))
+
+
+def test_values_from_outside_are_elements_too() -> None:
+    """Closed Values are read in a loop, afresh at each call, and get their gradients."""
+    weights = [Value(0.1 * k - 0.3) for k in range(20)]
+
+    def function(x: Sequence[Any]) -> Any:
+        total = 0.0
+        for k in range(20):
+            total = total + am.tanh(weights[k] * x[k % 3] + weights[(k + 1) % 20])
+        return total
+
+    with everything_rolled(3):
+        compiled = jit(function)
+        for number in (0.2, 0.9):
+            weights[3].data = number
+            found = []
+            for one in (compiled, function):
+                result = one(POINT)
+                result.backward()
+                found.append([result.data, *[w.grad for w in weights]])
+                for w in weights:
+                    w.grad = 0.0
+            close(found[1], found[0])
 
 
 def test_an_output_that_no_loop_computes() -> None:

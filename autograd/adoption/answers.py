@@ -17,7 +17,7 @@ from typing import Any
 
 from autograd import rules
 from autograd.adoption.rewrite import hidden
-from autograd.modes import caller, current_recorder, note_whole_number, now
+from autograd.modes import caller, current_recorder, note_without_derivative, now
 from autograd.rules import Rule
 from autograd.value import Value
 
@@ -42,7 +42,7 @@ def guard_kinds(things: Iterable[Any]) -> None:
 def whole(rule: Rule, x: Value) -> int:
     """The int of a rounding rule, guarded when compiled."""
     if current_recorder() is None:
-        note_whole_number(x)
+        note_without_derivative(x)
         return int(rule.value(x.data)) if abs(x.data) < inf else int(x.data)
     y = rule(x)
     if not (abs(y) < inf):
@@ -52,6 +52,17 @@ def whole(rule: Rule, x: Value) -> int:
     if y == float(number):  # a guard
         return number
     raise AssertionError(f"{number} is not the whole number of {y!r}")
+
+
+def shown(x: Any) -> Any:
+    """The number for a text, which may be read again as a number: compiled, it is a guard."""
+    number = now(x)
+    if isinstance(x, Value):
+        if current_recorder() is None:
+            note_without_derivative(x)
+        elif x != number:
+            guard_kinds([x])
+    return number
 
 
 # ---- operators that raise ------------------------------------------------------------------------------------------
@@ -80,7 +91,7 @@ _remainder = _raises_at_zero(operator.mod)
 def modulo(a: Any, b: Any) -> Any:
     """`a % b` of numbers and of texts; a text shows the numbers of Values."""
     if isinstance(a, (str, bytes)):
-        return a % (tuple(map(now, b)) if type(b) is tuple else now(b))
+        return a % (tuple(map(shown, b)) if type(b) is tuple else shown(b))
     return _remainder(a, b)
 
 
@@ -125,10 +136,10 @@ class InPlace:
         return self._operate(left)
 
     def __float__(self) -> float:  # for a text before ``%=``
-        return float(now(self.operand))
+        return float(shown(self.operand))
 
     def __str__(self) -> str:
-        return str(now(self.operand))
+        return str(shown(self.operand))
 
 
 def in_place(name: str, operand: Any) -> Any:
@@ -153,8 +164,8 @@ def _complex(*parts: Any) -> complex:
 OF_VALUES: dict[Any, Function] = {
     float: lambda x: x,
     int: lambda x: whole(rules.trunc, x),
-    str: lambda x: str(now(x)),
-    repr: lambda x: repr(now(x)),
+    str: lambda x: str(shown(x)),
+    repr: lambda x: repr(shown(x)),
     type: lambda x: float,
 }
 
@@ -199,7 +210,7 @@ CONVERSIONS = {kind.__name__: Conversion(kind.__name__, (kind,), {"__doc__": kin
 
 def plain(x: Any) -> Any:
     """What an f-string shows."""
-    return now(x)
+    return shown(x)
 
 
 def contains(container: Any, x: Any) -> bool:
@@ -273,7 +284,7 @@ def _map(function: Any, *iterables: Any) -> Any:
 
 
 def _format(x: Any, spec: str = "", /) -> str:
-    return format(now(x), spec)
+    return format(shown(x), spec)
 
 
 BUILTINS: dict[str, Function] = {

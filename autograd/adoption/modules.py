@@ -145,7 +145,7 @@ def compiled(spec: ModuleSpec) -> Any:
         )
     file = spec.origin or f"<{spec.name}>"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # of old escapes: the package's own matter
+        warnings.simplefilter("ignore")  # of old escapes in texts: the package's own matter
         return compile(rewritten(ast.parse(source, file)), file, "exec", dont_inherit=True)
 
 

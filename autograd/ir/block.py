@@ -153,9 +153,10 @@ class Loop:
     """A program for one step, to be run for each of `extent` steps.
 
     The body's inputs are, in order: the counter (0, 1, …), what all steps `shared`, what one step hands to the next
-    (the `carries`, numbers), the `accumulators` (arrays into which the steps add, and which they do not read), and then
-    one element of each array that the steps go through. The operands of the instruction are the same without the
-    counter: initial values of the carries and accumulators, and whole arrays for the elements.
+    (the `carries`, numbers), the `accumulators` (arrays into which the steps add, and of which they may read elements
+    to which no step adds any more), and then one element of each array that the steps go through. The operands of the
+    instruction are the same without the counter: initial values of the carries and accumulators, and whole arrays for
+    the elements.
 
     The body's outputs are the carries for the next step, the accumulators, and what `kinds` tells of each further
     one: ``each`` (the results are stacked) or ``sum`` (they are added up). The results of the loop are, in the same

@@ -285,14 +285,17 @@ def in_order_of_need(program: Program) -> Program:
     stack = [*reversed(roots(program))]
     while stack:
         at = stack[-1]
+        if at in order:
+            stack.pop()
+            continue
         missing = [o for o in needs[at] if o not in order]
-        if missing and at not in order:
+        if missing:
             if at in begun:
                 raise ValueError(f"v{at} = {program.code[at].op} depends on itself: this is a bug in the compiler")
             begun.add(at)
             stack += reversed(missing)
             continue
-        order.setdefault(stack.pop())
+        order[stack.pop()] = None
     return reordered(program, order)
 
 

@@ -208,6 +208,7 @@ class Playground {
     const values = { payload: JSON.stringify({ ...payload, live: true }), numbers: "", changes: {} };
     this.picture = new Model(values, (changes) => this.changed(changes));
     this.end = widget.render({ model: this.picture, el: at("viewer") });
+    at("viewer").gradientFlow?.goto(Infinity); // all numbers at once; the reader goes back to see them come
   }
 
   #check(checks) {

@@ -24,6 +24,7 @@ import autograd.math as am
 import nn
 from autograd import Value, topological_order
 from autograd.view import explain, flow, record
+from autograd.view.inputs import find_inputs
 from autograd.view.page import to_json
 
 FILE = "<playground>"
@@ -58,7 +59,10 @@ def names() -> dict[str, Any]:
     """What a program can use without an import."""
     found: dict[str, Any] = {"__name__": "__main__", "am": am, "random": random}
     for module in (nn, autograd, am):
-        found.update({name: getattr(module, name) for name in module.__all__ if name not in NOT_HERE})
+        for name in module.__all__:
+            if name not in NOT_HERE:
+                with contextlib.suppress(ImportError):  # what needs NumPy is not there either
+                    found[name] = getattr(module, name)
     return found
 
 
@@ -251,6 +255,7 @@ class Session:
     def _described(self, result: Value, given: list[str], leaves: Leaves, asked: dict[str, Any]) -> dict[str, Any]:
         """All that the page shows of a result."""
         nodes = topological_order(result)
+        first = len(find_inputs(nodes).labels)  # in the record, the plain inputs of a network come before the nodes
         if len(nodes) == 1:
             raise MistakeError(f"the result {result!r} is an input: compute something with it, such as x * x")
         place = {id(node): index for index, node in enumerate(nodes)}
@@ -258,7 +263,12 @@ class Session:
         wrt = next((leaf for index, leaf in sliders if index == asked["wrt"]), sliders[0][1] if sliders else None)
         answer = {
             "leaves": [
-                {"index": i, "node": place[id(leaf)], "name": leaf.label or f"v{place[id(leaf)]}", "data": leaf.data}
+                {
+                    "index": i,
+                    "node": first + place[id(leaf)],
+                    "name": leaf.label or f"v{place[id(leaf)]}",
+                    "data": leaf.data,
+                }
                 for i, leaf in sliders
             ],
             "wrt": next((i for i, leaf in sliders if leaf is wrt), None),

@@ -11,10 +11,11 @@ function bodies() {
   return found;
 }
 
-/** Whether the page around the viewer is dark: Jupyter and VS Code say so, elsewhere the system does. */
+/** Whether the page around the viewer is dark: Jupyter, VS Code and some sites say so, elsewhere the system does. */
 function surroundingsAreDark() {
   for (const body of bodies()) {
     if (body?.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
+    if (["light", "dark"].includes(body?.dataset.theme)) return body.dataset.theme === "dark"; // a site made with Furo
     if (body?.className.includes?.("vscode-")) return /vscode-(dark|high-contrast(?!-light))/.test(body.className);
   }
   return window.matchMedia("(prefers-color-scheme: dark)").matches;
@@ -30,7 +31,7 @@ export function followTheme(element) {
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   system.addEventListener("change", apply);
   const observer = new MutationObserver(apply);
-  bodies().forEach((body) => observer.observe(body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light"] }));
+  bodies().forEach((body) => observer.observe(body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-theme"] }));
   return {
     toggle() {
       chosen = element.dataset.theme === "dark" ? "light" : "dark";
