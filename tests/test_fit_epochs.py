@@ -245,9 +245,11 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
 
 
 SCRIPT = """
+    import signal
     import sys
     import numpy as np
     from nn import MLP, Checkpoint, fit
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background begins without it
     x = np.random.default_rng(0).normal(size=(50, 2))
     model = MLP(2, [8, 1], activation="tanh", seed=0)
     def say(training):

@@ -527,9 +527,11 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ENDLESS = """
-import _thread, threading, sys
+import _thread, signal, threading, sys
 import numpy as np
 from autograd import grad, jit, vmap, while_loop
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background begins without it
 
 def endless(x):
     return while_loop(lambda y: y > x, lambda y: y * 0.5 + 1.0, 1.0)

@@ -10,7 +10,7 @@ from autograd.compiler.capture.watched import Reason, UnrollError, innermost
 from autograd.ir import derive
 from autograd.ir.block import Array
 from autograd.ir.rolling import FEWEST_AGAIN, roll_code
-from autograd.modes import caller
+from autograd.modes import caller, inside_transform
 from autograd.tree import to_floats
 from autograd.value import Value
 
@@ -68,7 +68,7 @@ class TraceSweeps:
             trace = self.trace
             targets = [trace.target(x) for x in self.inputs]
             outputs = [trace.target(y) for y in self.outputs if isinstance(y, Value)]
-            fewest = FEWEST_AGAIN if self.differentiable else None
+            fewest = FEWEST_AGAIN if inside_transform.get() else None
             roll_code(trace, min(targets, default=0), len(trace.code), outputs, fewest)
 
     def _check(self, seeds: Mapping[Any, Any]) -> None:
