@@ -19,13 +19,14 @@ Or think in functions: `grad` takes one and returns its derivative.
 What you may want first:
 
 - derivatives of functions: `grad`, `value_and_grad`, `jacobian`, `hessian`, `jvp`, `vjp`, `hvp`
-- many rows, and loops: `vmap`, `scan`
+- many rows, and loops: `vmap`, `scan`, `fori`, `while_loop`
 - speed: `jit` compiles a function, or a derivative of one, to machine code
+- code that others wrote: `adopt` loads it so that it takes Values; `implicit` differentiates solutions
 - functions of numbers: `autograd.math`, the standard `math` module for Values, floats and arrays
 - to see what happens: `autograd.view` with `flow` (step through backpropagation), `explain` (the chain rule in writing)
   and `draw`
 - proof: `autograd.testing.check_grads` compares derivatives with finite differences
-- networks, losses and optimisers: the package `nn`
+- networks, and training them with `fit`: the package `nn`
 
 ``python -m autograd`` starts a tour.
 """
