@@ -78,4 +78,5 @@ def _tqdm() -> Any:
         from tqdm.notebook import tqdm as bar_of_notebooks
     except ImportError:
         return None
-    return bar_of_notebooks if notebook else tqdm
+    # No thread that looks after the bars: it would live on, and while there are other threads `jit` checks less.
+    return type("Bar", (bar_of_notebooks if notebook else tqdm,), {"monitor_interval": 0})

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pytest
@@ -385,13 +386,15 @@ def test_nothing_is_shown_where_output_is_piped(capfd):
 
 
 def test_a_terminal_shows_loss_metric_and_rate(capsys, monkeypatch):
-    """The bar counts batches and has the numbers of the last epoch."""
+    """The bar counts batches and has the numbers of the last epoch. It leaves no thread behind."""
+    before = threading.active_count()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     train(small(), epochs=3, metrics="r2")
     shown = capsys.readouterr().err
     assert "epoch 3 of 3: 100%" in shown
     assert "9/9" in shown
     assert all(f"{name}=" in shown for name in ("loss", "val_loss", "val_r2", "rate"))
+    assert before == threading.active_count()
     train(small(), epochs=3, progress=False)
     assert "" == capsys.readouterr().err
 
