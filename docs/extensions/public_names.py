@@ -33,7 +33,8 @@ def public_modules() -> Iterator[ModuleType]:
     """Yield every module that says which of its names are public."""
     for package in PACKAGES:
         top = importlib.import_module(package)
-        names = [package, *sorted(m.name for m in pkgutil.walk_packages(top.__path__, f"{package}."))]
+        found = sorted(m.name for m in pkgutil.walk_packages(top.__path__, f"{package}."))
+        names = [package, *[name for name in found if "._" not in name]]  # `autograd._value` is of the C build
         for name in names:
             if name.endswith("__main__") or name in REEXPORTED:
                 continue
