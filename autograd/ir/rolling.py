@@ -109,7 +109,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = {g.value: g for g in builder.guards if first <= g.value < end}
     lines = {value: guard.line for value, guard in guards.items()}
-    trace = find_loops_fast(builder.code, first, [*wanted, *guards], lines, FEWEST if fewest is None else fewest)
+    trace = find_loops_fast(builder.code, first, [*wanted, *guards], lines, fewest)
     if trace is None or not any(map(is_loop, trace.rolled.shapes)):
         return
     body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
