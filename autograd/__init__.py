@@ -22,6 +22,7 @@ What you may want first:
 - many rows, and loops: `vmap`, `scan`, `fori`, `while_loop`
 - speed: `jit` compiles a function, or a derivative of one, to machine code
 - code that others wrote: `adopt` loads it so that it takes Values; `implicit` differentiates solutions
+- many blocks of rows, on several processes or machines: `autograd.distributed`
 - functions of numbers: `autograd.math`, the standard `math` module for Values, floats and arrays
 - to see what happens: `autograd.view` with `flow` (step through backpropagation), `explain` (the chain rule in writing)
   and `draw`
@@ -58,6 +59,7 @@ from autograd.value import Value
 
 if TYPE_CHECKING:
     from autograd import compiler as compiler
+    from autograd import distributed as distributed
     from autograd import ir as ir
     from autograd import math as math
     from autograd import rules as rules
@@ -107,7 +109,16 @@ LATER = {  # what is loaded when it is first asked for, and from where
     **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),
     **dict.fromkeys(("AdoptionError", "adopt"), "autograd.adoption"),
 }
-MODULES = ("compiler", "ir", "math", "rules", "testing", "tree", "view")  # what `import autograd` alone gives, lazily
+MODULES = (
+    "compiler",
+    "distributed",
+    "ir",
+    "math",
+    "rules",
+    "testing",
+    "tree",
+    "view",
+)  # what `import autograd` alone gives, lazily
 __version__ = "0.1.0"
 
 

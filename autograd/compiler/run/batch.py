@@ -246,18 +246,31 @@ class _Call:
         if not versions:
             self._capture(versions, 0, 0, around.capturing(state))
         first = versions[0]
-        outputs = self._outputs(first, self.count)
-        totals = np.zeros(first.specialization.sizes[1])
-        left: Any = None  # numbers of the rows that are still to run; None: all
-        number = 0
-        while left is None or len(left):
-            if number < len(versions):
-                left = self._run_path(versions[number], left, outputs, totals)
-                number += 1
-            elif (known := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
-                self._place(first, known, int(left[0]), outputs, totals)
-                left = left[1:]
-        return self._result(first, outputs, totals), state
+        while True:
+            known = self._in_order(versions)
+            outputs = self._outputs(first, self.count)
+            totals = np.zeros(first.specialization.sizes[1])
+            left: Any = None  # numbers of the rows that are still to run; None: all
+            number = 0
+            while left is None or len(left):
+                if number < len(versions):
+                    captured = known[number] if number < len(known) else versions[number]
+                    left = self._run_path(captured, left, outputs, totals)
+                    number += 1
+                elif (results := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
+                    self._place(first, results, int(left[0]), outputs, totals)
+                    left = left[1:]
+            if number <= len(known) or self.batch.stacks:
+                return self._result(first, outputs, totals), state
+
+    def _in_order(self, versions: list[Captured]) -> list[Captured]:
+        """The specializations in an order that does not depend on which rows came first, nor on the process.
+
+        So sums over rows on several paths always have the same bits.
+        """
+        if len(versions) == 1 or self.batch.stacks:
+            return versions.copy()
+        return sorted(versions, key=lambda captured: captured.specialization.order)
 
     def _place(self, captured: Captured, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
         """Put the results of one row where they belong."""

@@ -273,7 +273,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)
         states = []
-        for state in self.outside.states():  # other threads may add to the originals while the copies are pickled
+        # Other threads may add to the originals while the copies are pickled.
+        for state in self.outside.present() if pickling.is_by_code() else self.outside.states():
             tokens = state.portable()
             if tokens is not None or pickling.is_lost(packed):
                 versions = {key: (list(v.specializations), dict(v.after)) for key, v in list(state.versions.items())}

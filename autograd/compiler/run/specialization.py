@@ -287,6 +287,11 @@ class Specialization:
         """What the guards of the captured program demand."""
         return conditions(self.captured)
 
+    @functools.cached_property
+    def order(self) -> tuple[bool, str]:
+        """Its place among the specializations of a batch, which is the same in every process."""
+        return self.options.accurate, "\n".join(lines(self.captured, []))
+
     def frame(self) -> Frame:
         """Buffers for a call, from the pool if it has any."""
         try:
@@ -324,7 +329,7 @@ class Specialization:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("code", "conditions", "function", "pool", "program", "rebuild"):
+        for name in ("code", "conditions", "function", "order", "pool", "program", "rebuild"):
             state.pop(name, None)
         return state
 
