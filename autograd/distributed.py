@@ -26,6 +26,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import getitem
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd.compiler import locks
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
     from autograd.compiler import Compiled
     from autograd.compiler.run.batch import Batch
 
+Layer = dict[Any, Any]  # the tasks of a Dask graph by their names
+
 __all__ = ["BlockError", "map_blocks", "reduce"]
 
 TOGETHER = 8  # parts of a sum that one task adds up
+SENT = "_sent"  # the attribute of a compiled function with its last pickle
 MOST_FUNCTIONS = 32  # that a process keeps compiled; the one used for longest ago is dropped
 
 
@@ -161,17 +165,7 @@ def reduce(step: Compiled[..., Any], *args: Any, sample: Sequence[Any] | None = 
             "reduce takes a function that adds up its rows, such as jit(value_and_grad(vmap(loss, in_axes=(None, 0), "
             "reduce='sum'))); for results of every row use map_blocks"
         )
-    from dask import delayed
-
-    parts, level = plan.tasks(_Sums(plan.given, plan.leaves, plan.template, plan.batch.reduce == "mean")), 0
-    while len(parts) > 1:
-        level += 1
-        parts = [
-            delayed(_added)(parts[k : k + TOGETHER], dask_key_name=f"{plan.name}-{level}-{k // TOGETHER}")
-            for k in range(0, len(parts), TOGETHER)
-        ]
-    shared = plan.shared(_Total(plan.template, plan.batch.reduce == "mean"), "end")
-    return shared(parts[0], dask_key_name=f"{plan.name}-total")
+    return plan.as_total()
 
 
 # ---- what is planned where the user is -----------------------------------------------------------------------------
@@ -259,37 +253,55 @@ class _Plan:
         chosen = [[by] if isinstance(by, int) else by for by in self.batch.argnums]
         return any(axes[i] is not None for numbers in chosen for i in numbers)
 
-    def shared(self, thing: Any, name: str) -> Any:
-        """Something that all tasks use, as a task of its own: it travels once."""
-        from dask import delayed
+    def tasks(self, task: _Task) -> Layer:
+        """A task for each block; what all of them use is a task of its own, so it travels once."""
+        from dask.core import flatten as flattened
 
-        return delayed(thing, name=f"{self.name}-{name}", traverse=False)
+        function, shared = f"{self.name}-function", f"{self.name}-task"
+        columns = [list(flattened(collection.__dask_keys__())) for collection in self.collections]
+        layer: Layer = {function: self.travelling, shared: task}
+        for number, (count, *blocks) in enumerate(zip(self.counts, *columns)):
+            layer[self.name, number] = (_run, shared, function, number, count, blocks)
+        return layer
 
-    def tasks(self, kind: _Task) -> list[Any]:
-        """A task for each block."""
-        function, task = self.shared(self.travelling, "function"), self.shared(kind, "task")
-        columns = [self._blocks(collection) for collection in self.collections]
-        return [
-            task(function, number, count, list(blocks), dask_key_name=f"{self.name}-{number}")
-            for number, (count, *blocks) in enumerate(zip(self.counts, *columns))
-        ]
+    def graph(self, name: str, layer: Layer) -> Any:
+        """The graph of a layer on the collections."""
+        from dask.highlevelgraph import HighLevelGraph
 
-    def _blocks(self, collection: Any) -> list[Any]:
-        delayed = collection.to_delayed()
-        return list(delayed) if self.is_frame else delayed.ravel().tolist()
+        return HighLevelGraph.from_collections(name, layer, self.collections)
 
     def as_arrays(self) -> Any:
         """The results for all blocks as a tree of Dask arrays."""
         import dask.array as da
+        from dask.highlevelgraph import HighLevelGraph
 
-        tasks = self.tasks(_Rows(self.given, self.leaves, self.template))
+        below = self.graph(self.name, self.tasks(_Rows(self.given, self.leaves, self.template)))
         leaves, rebuild = flatten(self.template, arrays=True)
-        counts = [math.nan if count is None else count for count in self.counts]
+        counts = tuple([math.nan if count is None else count for count in self.counts])
         found = []
         for k, leaf in enumerate(leaves):
-            parts = [da.from_delayed(task[k], (n, *leaf.shape[1:]), float) for n, task in zip(counts, tasks)]
-            found.append(da.concatenate(parts, allow_unknown_chunksizes=True))
+            name, rest = f"{self.name}-{k}", leaf.shape[1:]
+            layer = {(name, i, *[0] * len(rest)): (getitem, (self.name, i), k) for i in range(len(counts))}
+            graph = HighLevelGraph({**below.layers, name: layer}, {**below.dependencies, name: {self.name}})
+            found.append(da.Array(graph, name, (counts, *[(size,) for size in rest]), float))
         return rebuild(found)
+
+    def as_total(self) -> Any:
+        """The sum over all blocks, or their mean, as a task."""
+        from dask.delayed import Delayed
+
+        is_mean = self.batch.reduce == "mean"
+        layer = self.tasks(_Sums(self.given, self.leaves, self.template, is_mean))
+        parts: list[Any] = [(self.name, number) for number in range(len(self.counts))]
+        level = 0
+        while len(parts) > 1:
+            level += 1
+            groups = [parts[k : k + TOGETHER] for k in range(0, len(parts), TOGETHER)]
+            parts = [(f"{self.name}-{level}", number) for number in range(len(groups))]
+            layer |= {key: (_added, group) for key, group in zip(parts, groups)}
+        end, total = f"{self.name}-end", f"{self.name}-total"
+        layer |= {end: _Total(self.template, is_mean), total: (_run, end, parts[0])}
+        return Delayed(total, self.graph(self.name, layer), layer=self.name)
 
     def as_frame(self) -> Any:
         """The results for all partitions as a Dask Series or DataFrame with the index of the arguments."""
@@ -302,9 +314,12 @@ class _Plan:
                 "for a row of a DataFrame or Series the function must return a number or a dict of numbers, not "
                 f"{self.template!r:.80}; of frame.to_dask_array(lengths=True) it may return any tree"
             )
-        first = self.collections[0]
-        task = _Frames(self.given, self.leaves, self.template)
-        return dd.from_delayed(self.tasks(task), task.framed(columns, first._meta.index[:0], 0), first.divisions)
+        from dask.delayed import Delayed
+
+        first, task = self.collections[0], _Frames(self.given, self.leaves, self.template)
+        graph = self.graph(self.name, self.tasks(task))
+        parts = [Delayed((self.name, number), graph, layer=self.name) for number in range(len(self.counts))]
+        return dd.from_delayed(parts, task.framed(columns, first._meta.index[:0], 0), first.divisions)
 
 
 def _plan(caller: str, fast: Any, args: Sequence[Any], sample: Sequence[Any] | None) -> _Plan:
@@ -458,11 +473,15 @@ class _Travelling:
 
     @classmethod
     def of(cls, fast: Any) -> _Travelling:
-        """A compiled function of this process."""
+        """A compiled function of this process; it is pickled again only if it has changed."""
         from autograd.compiler.run import pickling
 
-        with pickling.by_code():
-            payload = pickle.dumps(fast)
+        now = [*fast.outside.present(), *fast.paths()]
+        before, payload = vars(fast).get(SENT, ((), b""))
+        if len(before) != len(now) or any(a is not b for a, b in zip(before, now)):
+            with pickling.by_code():
+                payload = pickle.dumps(fast)
+            vars(fast)[SENT] = now, payload
         return cls(fast, payload, hashlib.sha256(payload).hexdigest())
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -495,6 +514,10 @@ def _arrived(payload: bytes, digest: str) -> _Travelling:
                 _functions.popitem(last=False)
         _functions.move_to_end(digest)
         return _functions[digest]
+
+
+def _run(task: Any, *args: Any) -> Any:
+    return task(*args)
 
 
 @dataclass
