@@ -23,7 +23,7 @@ from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import versions
 from autograd.ir import simplify
 from autograd.ir.block import Instruction, Loop, Window
-from autograd.ir.derive import mapped_rewriters
+from autograd.ir.messages import mapped_rewriters
 from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
 
 NUMBERS = [
