@@ -347,7 +347,7 @@ def _plan(caller: str, fast: Any, args: Sequence[Any], sample: Sequence[Any] | N
     template = _traced(fast, given, leaves, sample)
     travelling = _Travelling.of(fast)
     plain = re.sub(r"\W+", "", fast.__name__) or "block"
-    token = tokenize(caller, travelling.digest, pickle.dumps(given), *collections)
+    token = tokenize(caller, travelling.digest, given, *collections)
     return _Plan(f"{plain}-{token}", batch, travelling, given, leaves, collections, counts, template)
 
 
@@ -394,6 +394,7 @@ def _placed(tree: Any, name: str, leaves: list[_Leaf], collections: list[Any]) -
     elif hasattr(tree, "npartitions") and hasattr(tree, "divisions"):
         is_frame = tree.ndim == 2
         leaves.append(_Leaf(name, "frame" if is_frame else "series", (), tuple(tree.columns) if is_frame else ()))
+        tree = tree.optimize()  # what Dask does itself with frames that it computes, and not with those in other graphs
     else:
         raise TypeError(f"{name} must be a Dask array, DataFrame or Series, not {type(tree).__name__}")
     collections.append(tree)
