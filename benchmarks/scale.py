@@ -116,8 +116,9 @@ class Threads:
 
 def measured(rows: int, rounds: int) -> tuple[float, float]:
     """Compare and time everything; the processor time of a row, and the seconds of an addition."""
-    rng = np.random.default_rng(0)
-    start, seen = rng.uniform(-2.0, 2.0, rows), rng.normal(size=rows)
+    rng = da.random.default_rng(0)
+    drawn = rng.uniform(-2.0, 2.0, rows, chunks=-(-rows // 2)), rng.normal(size=rows, chunks=-(-rows // 2))
+    start, seen = [array.compute() for array in drawn]
     compiled = {threads: jit(GRADIENT, threads=threads) for threads in (1, 2)}
     for fast in compiled.values():
         fast(P, start[:8], seen[:8])
@@ -133,8 +134,7 @@ def measured(rows: int, rounds: int) -> tuple[float, float]:
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        chunks = -(-rows // 2)
-        blocks = client.persist([da.from_array(start, chunks), da.from_array(seen, chunks)])
+        blocks = client.persist(drawn)
 
         def on_workers() -> Any:
             return distributed.reduce(compiled[1], P, *blocks).compute(scheduler=client)
