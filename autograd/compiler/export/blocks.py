@@ -1,0 +1,409 @@
+"""Blocks in C: the instructions of a program, or of the body of a loop, as statements.
+
+A number that is used once is written where it is used; one that is used more often gets a name. Loops stay loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+from autograd.compiler.export.expressions import (
+    HELPED,
+    UNARY,
+    Affine,
+    Text,
+    View,
+    call,
+    constant,
+    element,
+    operation,
+)
+from autograd.compiler.export.names import comment
+from autograd.compiler.export.parts import Parts
+from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, types_of
+
+LONGEST = 80  # characters of an expression that is written where it is used
+SMALL = 16  # numbers of an array that is a variable; others are in the workspace
+COUNTERS = "ijklm"
+
+
+class Block:
+    """Statements for a program or the body of a loop.
+
+    Parameters
+    ----------
+    parts : Parts
+        What the function consists of besides its statements.
+    program : Program
+        What is written.
+    inputs : sequence of Text and View
+        What the inputs of the program are in C.
+    targets : mapping
+        Where some of the arrays that the program makes belong.
+    depth : int
+        How many loops are around it.
+    """
+
+    def __init__(
+        self, parts: Parts, program: Program, inputs: Sequence[Text | View], targets: Mapping[int, View], depth: int
+    ) -> None:
+        self.parts, self.program, self.inputs, self.targets, self.depth = parts, program, inputs, targets, depth
+        self.types = types_of(program)
+        self.uses = program.uses()
+        self.values: list[Any] = []
+        self.whole: dict[int, Affine] = {}
+        self.last_change = _last_changes(program)
+        self.item_of: dict[tuple[int, int], int] = {}
+        self.guards: dict[int, list[Guard]] = {}
+        for guard in program.guards:
+            self.guards.setdefault(guard.value, []).append(guard)
+        for at, (op, operands, data) in enumerate(program.code):
+            if op == "item":
+                self.item_of.setdefault((operands[0], data), at)
+
+    def run(self) -> list[Any]:
+        """Write all instructions; what the outputs are."""
+        for at, (op, operands, data) in enumerate(self.program.code):
+            special = _SPECIAL.get(op)
+            value = special(self, at, operands, data) if special is not None else self._operation(at, op, operands, data)
+            self.values.append(value)
+            if isinstance(value, Text) and self.uses[at] and (self.uses[at] > 1 or len(value.text) > LONGEST):
+                self.name(at)
+            for guard in self.guards.get(at, ()):
+                self._guard(guard)
+        return [self.values[o] for o in self.program.outputs]
+
+    def line(self, text: str) -> None:
+        """Write a line."""
+        self.parts.line(self.depth, text)
+
+    # ---- numbers ---------------------------------------------------------------------------------------------
+
+    def name(self, at: int) -> Text:
+        """A number as something cheap: it gets a name if need be."""
+        text: Text = self.values[at]
+        if not text.is_cheap():
+            truth = self.types[at] == TRUTH
+            name = self.parts.names.numbered("b" if truth else "t")
+            self.line(f"const {'int' if truth else 'double'} {name} = {text.text};")
+            self.values[at] = text = Text(name, index=text.index)
+        return text
+
+    def number(self, o: int) -> Text:
+        """An operand that is a number or a truth."""
+        text: Text = self.values[o]
+        return text
+
+    def index(self, o: int) -> Affine:
+        """An operand as a whole number."""
+        text = self.number(o)
+        if text.index is not None:
+            return text.index
+        if o not in self.whole:
+            name = self.parts.names.numbered("k")
+            self.line(f"const ptrdiff_t {name} = (ptrdiff_t){text.above(UNARY)};")
+            self.whole[o] = Affine(0, ((name, 1),))
+        return self.whole[o]
+
+    def _operation(self, at: int, op: str, operands: tuple[int, ...], data: Any) -> Any:
+        given = [self.values[o] for o in operands]
+        if op == "pos" and isinstance(given[0], View):
+            return given[0]
+        if op == "custom":
+            raise NotImplementedError(
+                f"{self.parts.function} calls {data.name}, a primitive that custom_gradient made of Python code, which C "
+                "cannot call: write it with the functions of autograd.math"
+            )
+        made = operation(op, given)
+        if made is not None:
+            return made
+        if op not in HELPED:
+            raise NotImplementedError(f"there is no C for the operation {op!r} of {self.parts.function}")
+        return self._helped(op, given)
+
+    def _helped(self, op: str, given: Sequence[Text]) -> Text:
+        helper = self.parts.helper(op, [x.text for x in given])
+        if op != "fsum":
+            return call(helper, given)
+        numbers = ", ".join([x.text for x in given])
+        reads = frozenset().union(*[x.reads for x in given])
+        return Text(f"{helper}((const double[]){{{numbers}}}, {len(given)})", reads=reads)
+
+    def _guard(self, guard: Guard) -> None:
+        """Leave the function where a comparison comes out otherwise."""
+        status, (_, _, source) = self.parts.guard(guard), guard.line.partition(": ")
+        truth = self.number(guard.value)
+        test = f"!{truth.above(UNARY)}" if guard.expected else truth.text
+        self.line(f"if ({test})")
+        self.line(f"    return {status};" + (f" /* {comment(source)} */" if source else ""))
+
+    # ---- arrays ----------------------------------------------------------------------------------------------
+
+    def window(self, array: int, window: Any, indices: Sequence[int]) -> View:
+        """A part of an array."""
+        view: View = self.values[array]
+        start = view.start.moved(view.distance(window.offset))
+        for o, step in zip(indices, window.steps):
+            start = start.plus(self.index(o), view.distance(step))
+        return View(view.base, start, window.shape, tuple([view.distance(stride) for stride in window.strides]))
+
+    def each(self, shape: Sequence[int | str], statement: Callable[[Sequence[Affine]], str]) -> None:
+        """A statement for all indices of an array."""
+        names = [self.parts.counter(self.depth + k) for k in range(len(shape))]
+        for k, (name, extent) in enumerate(zip(names, shape)):
+            self.parts.line(self.depth + k, f"for ({self.parts.head(name, extent)})")
+        self.parts.line(self.depth + len(shape), statement([Affine(0, ((name, 1),)) for name in names]))
+
+    def together(self, target: View, sign: str, source: View | str) -> None:
+        """Assign an array to another, or add it, number by number."""
+        views = [view for view in (target, source) if isinstance(view, View)]
+        if CALL not in target.shape and STEPS not in target.shape:
+            if not prod([int(extent) for extent in target.shape]):
+                return
+            if all(view.dense() for view in views):
+                flat = (prod([int(extent) for extent in target.shape]),)
+                target = target._replace(shape=flat, strides=(1,))
+                source = source._replace(shape=flat, strides=(1,)) if isinstance(source, View) else source
+
+        def statement(indices: Sequence[Affine]) -> str:
+            far, near = target, source
+            for index in indices:
+                far, near = far.row(index), near.row(index) if isinstance(near, View) else near
+            return f"{far} {sign} {near};"
+
+        self.each(target.shape, statement)
+
+    def _read(self, at: int, operands: tuple[int, ...], window: Any) -> Text | View:
+        view = self.window(operands[0], window, operands[1:])
+        if window.shape:
+            return view
+        found = element(view)
+        if self.last_change.get(memory_of(self.program, operands[0]), -1) > at:  # read it now
+            name = self.parts.names.numbered("t")
+            self.line(f"const double {name} = {found.text};")
+            return Text(name)
+        return found
+
+    def _add_at(self, at: int, operands: tuple[int, ...], window: Any) -> View:
+        array, added, *indices = operands
+        view = self.window(array, window, indices)
+        if view.shape:
+            self.together(view, "+=", self.values[added])
+        else:
+            text = self.number(added)
+            minus = text.text.startswith("-") and text.rank == UNARY
+            self.line(f"{view} {'-=' if minus else '+='} {text.text[1:] if minus else text.text};")
+        found: View = self.values[array]
+        return found
+
+    def _zeros(self, at: int, operands: tuple[int, ...], shape: tuple[Any, ...]) -> View:
+        made = self.targets.get(at)
+        if made is None and self._is_small(shape):
+            made = View.of(self.parts.names.numbered("a"), shape)
+            self.line(f"double {made.base}[{made_size(shape)}] = {{0.0}};")
+            return made
+        made = made or self.parts.room(shape)
+        self.together(made, "=", "0.0")
+        return made
+
+    def _pack(self, at: int, operands: tuple[int, ...], shape: tuple[int, ...]) -> View:
+        given = [self.number(o) for o in operands]
+        changes = at in self.last_change
+        made = self.targets.get(at)
+        if made is None and not changes and (found := _neighbours(given, shape)) is not None:
+            return found
+        if made is None and not changes and self._is_small(shape):
+            made = View.of(self.parts.names.numbered("a"), shape)
+            numbers = ", ".join([x.text for x in given])
+            self.line(f"const double {made.base}[{len(given)}] = {{{numbers}}};")
+            return made
+        made = made or self.parts.room(shape)
+        for place, x in zip(made.numbers(), given, strict=True):
+            self.line(f"{place} = {x.text};")
+        return made
+
+    def _table(self, at: int, operands: tuple[int, ...], data: Any) -> View:
+        shape, numbers = data
+        return View.of(self.parts.table(numbers), shape)
+
+    @staticmethod
+    def _is_small(shape: Sequence[int | str]) -> bool:
+        return all(isinstance(extent, int) for extent in shape) and 0 < made_size(shape) <= SMALL
+
+    # ---- loops -----------------------------------------------------------------------------------------------
+
+    def _item(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
+        found: Text | View = self.values[operands[0]][data]
+        return found
+
+    def _loop(self, at: int, operands: tuple[int, ...], loop: Loop) -> list[Text | View]:
+        """A loop; its results."""
+        types = loop.result_types(types_of(loop.body))
+        shared = [self.values[o] if isinstance(self.types[o], Array) else self.name(o) for o in operands[: loop.shared]]
+        left_out = self._left_out(at, loop)
+        carries = [
+            self._variable("c", self.number(o)) if k not in left_out else ""
+            for k, o in enumerate(operands[loop.shared : loop.shared + loop.carries])
+        ]
+        handed = [Text(name, reads=frozenset([name])) for name in carries]
+        rest = [self.values[o] for o in operands[loop.shared + loop.carries :]]
+        targets: list[View | str] = []
+        for k, kind in enumerate(loop.kinds, loop.handed):
+            if kind == "sum":
+                targets.append(self._variable("s", Text("0.0")))
+                continue
+            made = types[k]
+            assert isinstance(made, Array)
+            targets.append(self.targets.get(self.item_of.get((at, k), -1)) or self.parts.room(made.shape))
+        results = [*[Text(name) for name in carries], *rest[: loop.accumulators]]
+        results += [Text(target) if isinstance(target, str) else target for target in targets]
+        if loop.extent == 0:
+            return results
+        counter = self.parts.counter(self.depth)
+        self.line(f"{self._head(loop, operands, counter, carries)} {{")
+        if loop.extent == STEPS and any(isinstance(target, View) for target in targets):
+            self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
+            self.parts.line(self.depth + 2, f"return {self.parts.out_of_steps()};")
+        index = Affine(0, ((counter, 1),))
+        rows = [view.row(index) for view in rest[loop.accumulators :]]
+        elements = [element(row) if not row.shape else row for row in rows]
+        number = Text(f"(double){counter}", UNARY, index=index)
+        given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
+        self._step(loop, given, carries, [t if isinstance(t, str) else t.row(index) for t in targets])
+        self.line("}")
+        return results
+
+    def _variable(self, letter: str, first: Text) -> str:
+        name = self.parts.names.numbered(letter)
+        self.line(f"double {name} = {first.text};")
+        return name
+
+    def _left_out(self, at: int, loop: Loop) -> set[int]:
+        """The count of the steps, if nothing needs it."""
+        if not loop.test or (at, COUNT) in self.item_of:
+            return set()
+        code, uses = loop.body.code, loop.body.uses()
+        after = loop.body.outputs[COUNT]
+        inputs = [k for k, i in enumerate(code) if i.op == "input" and i.data == loop.first_carry + COUNT]
+        only = code[after].op == "add" and uses[after] == 1 and set(inputs) < set(code[after].operands)
+        return {COUNT} if only and all(uses[k] == 1 for k in inputs) else set()
+
+    def _head(self, loop: Loop, operands: Sequence[int], counter: str, carries: Sequence[str]) -> str:
+        """The head of a loop."""
+        if loop.test:
+            return f"for (ptrdiff_t {counter} = 0; {carries[GOING]} != 0.0; {counter}++)"
+        extent: int | str = loop.extent
+        if loop.is_counted:
+            extent = str(self.index(operands[0]))
+        return f"for ({self.parts.head(counter, extent, loop.backwards)})"
+
+    def _step(
+        self, loop: Loop, inputs: Sequence[Text | View], carries: Sequence[str], targets: Sequence[View | str]
+    ) -> None:
+        """The body of a loop."""
+        body = loop.body
+        places: dict[int, View] = {}  # arrays that are made where they are to be stacked
+        for o, target in zip(body.outputs[loop.handed :], targets):
+            root = root_of(body, o)
+            if isinstance(target, View) and target.shape and body.code[root].op in ("zeros", "pack", "item"):
+                places.setdefault(root, target)
+        inside = Block(self.parts, body, inputs, places, self.depth + 1)
+        left = [k for k, name in enumerate(carries) if not name]
+        if left:  # what nothing needs is not written
+            inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
+        outputs = inside.run()
+        for found, target in zip(outputs[loop.handed :], targets):
+            if isinstance(target, str):
+                inside.line(f"{target} += {found.text};")
+            elif target.shape:
+                if found != target:
+                    inside.together(target, "=", found)
+            else:
+                inside.line(f"{target} = {found.text};")
+        inside.hand_on([(name, text) for name, text in zip(carries, outputs) if name and text.text != name])
+
+    def hand_on(self, pairs: Sequence[tuple[str, Text]]) -> None:
+        """Assign all carries at once: none before another one has used it."""
+        left = list(pairs)
+        while left:
+            free = [pair for pair in left if not any(pair[0] in text.reads for _, text in left if text is not pair[1])]
+            if not free:
+                name = self.parts.names.numbered("t")
+                carry, text = left[0]
+                self.line(f"const double {name} = {text.text};")
+                left[0] = (carry, Text(name))
+                continue
+            carry, text = free[0]
+            self.line(f"{carry} = {text.text};")
+            left.remove(free[0])
+
+    def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
+        return self.inputs[data]
+
+    def _constant(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
+        return constant(data)
+
+
+def made_size(shape: Sequence[int | str]) -> int:
+    """How many numbers an array has, or has in each row of the call or step of a loop."""
+    return Array(tuple(shape)).size()
+
+
+def root_of(program: Program, value: int) -> int:
+    """The instruction that made the array that a value is."""
+    while True:
+        op, operands, data = program.code[value]
+        if op in ("add_at", "pos"):
+            value = operands[0]
+        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
+            value = made.operands[made.data.shared + data]
+        else:
+            return value
+
+
+def _last_changes(program: Program) -> dict[int, int]:
+    """The last instruction that changes each array that is changed, windows' arrays included."""
+    found: dict[int, int] = {}
+    for at, (op, operands, data) in enumerate(program.code):
+        if op == "add_at":
+            found[memory_of(program, operands[0])] = at
+        elif op == "loop":
+            for o in operands[data.shared + data.carries : data.shared + data.handed]:
+                found[memory_of(program, o)] = at
+    return found
+
+
+def memory_of(program: Program, value: int) -> int:
+    """The instruction that made the array of which a value is a part."""
+    while True:
+        value = root_of(program, value)
+        if program.code[value].op != "read":
+            return value
+        value = program.code[value].operands[0]
+
+
+def _neighbours(numbers: Sequence[Text], shape: tuple[int, ...]) -> View | None:
+    """The array that these numbers are already: they lie evenly apart in memory."""
+    places = [x.place for x in numbers]
+    first = places[0]
+    if first is None or len(places) < 2 or len(shape) != 1 or places[1] is None:
+        return None
+    apart = places[1].start.plus(first.start, -1)
+    if apart.terms or any(p is None or p != first._replace(start=first.start.moved(k * apart.constant)) for k, p in enumerate(places)):
+        return None
+    return View(first.base, first.start, shape, (apart.constant,))
+
+
+_SPECIAL: dict[str, Callable[[Block, int, tuple[int, ...], Any], Any]] = {
+    "input": Block._input,
+    "constant": Block._constant,
+    "read": Block._read,
+    "add_at": Block._add_at,
+    "zeros": Block._zeros,
+    "pack": Block._pack,
+    "table": Block._table,
+    "item": Block._item,
+    "loop": Block._loop,
+}
