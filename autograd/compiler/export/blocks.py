@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 from autograd.compiler.export.expressions import (
+    ATOM,
     HELPED,
     UNARY,
     Affine,
@@ -18,11 +19,16 @@ from autograd.compiler.export.expressions import (
     call,
     constant,
     element,
+    is_literal,
+    literal,
     operation,
 )
 from autograd.compiler.export.names import comment
 from autograd.compiler.export.parts import Parts
+from autograd.compiler.export.runs import array_of, run_from, segments
 from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, types_of
+from autograd.ir.chains import ACCUMULATORS, IN_ORDER
+from autograd.rules import TABLE
 
 LONGEST = 80  # characters of an expression that is written where it is used
 SMALL = 16  # numbers of an array that is a variable; others are in the workspace
@@ -111,6 +117,8 @@ class Block:
         given = [self.values[o] for o in operands]
         if op == "pos" and isinstance(given[0], View):
             return given[0]
+        if op == "custom" and TABLE.get(data.name) is data:  # a row that machine code leaves to Python
+            op = data.name
         if op == "custom":
             raise NotImplementedError(
                 f"{self.parts.function} calls {data.name}, a primitive that custom_gradient made of Python code, which C "
@@ -175,6 +183,97 @@ class Block:
 
         self.each(target.shape, statement)
 
+    def assign(self, places: Sequence[View], numbers: Sequence[Text]) -> None:
+        """Assign numbers to places, those that follow a pattern in a loop."""
+        rows = [[element(place), x] for place, x in zip(places, numbers, strict=True)]
+        for at, count, patterns in segments(rows):
+            if count == 1:
+                self.line(f"{rows[at][0].text} = {rows[at][1].text};")
+            else:
+                far, near = patterns
+                self.each((count,), lambda indices, a=far, b=near: f"{a.at(indices[0]).text} = {b.at(indices[0]).text};")
+
+    # ---- sums of many ------------------------------------------------------------------------------------------
+
+    def _sum(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
+        """The numbers added up, those that follow a pattern in a loop; in `spread`'s order."""
+        terms = [[self.number(o)] for o in operands]
+        return self._in_order(terms) if data == IN_ORDER else self._in_lanes(terms)
+
+    def _dot(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
+        half = len(operands) // 2
+        factors = zip(operands[:half], operands[half:])
+        terms = [
+            [self.number(x)] if self.number(y).text == "1.0" else [self.number(x), self.number(y)] for x, y in factors
+        ]
+        return self._in_order(terms) if data == IN_ORDER else self._in_lanes(terms)
+
+    def _in_order(self, terms: Sequence[Sequence[Text]]) -> Text:
+        """From left to right."""
+        total: Text | None = None
+        for at, count, patterns in segments(terms):
+            if count == 1:
+                total = self._plus(total, terms[at])
+                continue
+            name = self._variable("s", total or Text("-0.0"))
+            self.each((count,), lambda indices, s=name, p=patterns: self._added(s, [x.at(indices[0]) for x in p]))
+            total = Text(name)
+        assert total is not None
+        return total
+
+    def _in_lanes(self, terms: Sequence[Sequence[Text]]) -> Text:
+        """In several sums at a time, as `spread` does where the order is free."""
+        lanes = ACCUMULATORS if len(terms) >= 2 * ACCUMULATORS else 1
+        whole = len(terms) // lanes * lanes
+        count, patterns = run_from(terms[:whole], 0)
+        if count < whole or lanes == 1:
+            totals = []
+            for lane in range(lanes):
+                total = Text("0.0") if lane == 0 else None
+                for term in terms[lane::lanes]:
+                    total = self._plus(total, term)
+                assert total is not None
+                totals.append(total)
+            return self._paired(totals)
+        names = [self._variable("s", Text("0.0")) for _ in range(lanes)]
+        counter = self.parts.counter(self.depth)
+        self.line(f"for (int {counter} = 0; {counter} < {whole}; {counter} += {lanes}) {{")
+        for lane, name in enumerate(names):
+            index = Affine(lane, ((counter, 1),))
+            self.parts.line(self.depth + 1, self._added(name, [x.at(index) for x in patterns]))
+        self.line("}")
+        for name, term in zip(names, terms[whole:]):
+            self.line(self._added(name, term))
+        return self._paired([Text(name) for name in names])
+
+    def _paired(self, totals: Sequence[Text]) -> Text:
+        """The sum of sums, two by two."""
+        while len(totals) > 1:
+            pairs = [totals[k : k + 2] for k in range(0, len(totals), 2)]
+            totals = [self._plus(pair[0], [pair[1]]) if len(pair) == 2 else pair[0] for pair in pairs]
+        return totals[0]
+
+    def _plus(self, total: Text | None, term: Sequence[Text]) -> Text:
+        """A sum and one more term; a long one gets a name."""
+        minus, product = _product(term)
+        if total is None:
+            made = Text(f"-{product.above(UNARY)}", UNARY, product.reads) if minus else product
+        else:
+            found = operation("sub" if minus else "add", [total, product])
+            assert found is not None
+            made = found
+        if len(made.text) <= LONGEST:
+            return made
+        name = self.parts.names.numbered("t")
+        self.line(f"const double {name} = {made.text};")
+        return Text(name)
+
+    @staticmethod
+    def _added(name: str, term: Sequence[Text]) -> str:
+        """A statement that adds a term to a sum."""
+        minus, product = _product(term)
+        return f"{name} {'-=' if minus else '+='} {product.text};"
+
     def _read(self, at: int, operands: tuple[int, ...], window: Any) -> Text | View:
         view = self.window(operands[0], window, operands[1:])
         if window.shape:
@@ -212,20 +311,27 @@ class Block:
         given = [self.number(o) for o in operands]
         changes = at in self.last_change
         made = self.targets.get(at)
-        if made is None and not changes and (found := _neighbours(given, shape)) is not None:
+        if made is None and not changes and (found := array_of(given, shape)) is not None:
             return found
         if made is None and not changes and self._is_small(shape):
             made = View.of(self.parts.names.numbered("a"), shape)
             numbers = ", ".join([x.text for x in given])
             self.line(f"const double {made.base}[{len(given)}] = {{{numbers}}};")
             return made
+        if made is None and not changes and all(is_literal(x.text) for x in given):
+            return self._constants([x.text for x in given], shape)
         made = made or self.parts.room(shape)
-        for place, x in zip(made.numbers(), given, strict=True):
-            self.line(f"{place} = {x.text};")
+        self.assign(made.numbers(), given)
         return made
 
     def _table(self, at: int, operands: tuple[int, ...], data: Any) -> View:
         shape, numbers = data
+        return self._constants([literal(x) for x in numbers], shape)
+
+    def _constants(self, numbers: Sequence[str], shape: tuple[int, ...]) -> View:
+        """An array of constants."""
+        if len(set(numbers)) == 1:
+            return View(numbers[0], Affine(), shape, (0,) * len(shape))
         return View.of(self.parts.table(numbers), shape)
 
     @staticmethod
@@ -346,6 +452,19 @@ class Block:
         return constant(data)
 
 
+def _product(term: Sequence[Text]) -> tuple[bool, Text]:
+    """Whether a term is subtracted, and what; a minus of the first factor comes last, as in `spread`."""
+    first = term[0]
+    minus = first.text.startswith("-") and first.rank == UNARY and not is_literal(first.text)
+    if minus:
+        first = Text(first.text[1:], ATOM, first.reads)
+    if len(term) == 1:
+        return minus, first
+    found = operation("mul", [first, term[1]])
+    assert found is not None
+    return minus, found
+
+
 def made_size(shape: Sequence[int | str]) -> int:
     """How many numbers an array has, or has in each row of the call or step of a loop."""
     return Array(tuple(shape)).size()
@@ -384,18 +503,6 @@ def memory_of(program: Program, value: int) -> int:
         value = program.code[value].operands[0]
 
 
-def _neighbours(numbers: Sequence[Text], shape: tuple[int, ...]) -> View | None:
-    """The array that these numbers are already: they lie evenly apart in memory."""
-    places = [x.place for x in numbers]
-    first = places[0]
-    if first is None or len(places) < 2 or len(shape) != 1 or places[1] is None:
-        return None
-    apart = places[1].start.plus(first.start, -1)
-    if apart.terms or any(p is None or p != first._replace(start=first.start.moved(k * apart.constant)) for k, p in enumerate(places)):
-        return None
-    return View(first.base, first.start, shape, (apart.constant,))
-
-
 _SPECIAL: dict[str, Callable[[Block, int, tuple[int, ...], Any], Any]] = {
     "input": Block._input,
     "constant": Block._constant,
@@ -406,4 +513,6 @@ _SPECIAL: dict[str, Callable[[Block, int, tuple[int, ...], Any], Any]] = {
     "table": Block._table,
     "item": Block._item,
     "loop": Block._loop,
+    "sum": Block._sum,
+    "dot": Block._dot,
 }

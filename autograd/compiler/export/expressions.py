@@ -51,7 +51,11 @@ class Affine(NamedTuple):
 
 
 class View(NamedTuple):
-    """An array in C: from element `start` of `base` on, with distances between neighbours along each axis."""
+    """An array in C: from element `start` of `base` on, with distances between neighbours along each axis.
+
+    A number that a pointer points to is an array of no axes, whose base is the pointer behind a star; the base of an
+    array in which one constant comes up everywhere is this constant.
+    """
 
     base: str
     start: Affine
@@ -95,7 +99,7 @@ class View(NamedTuple):
         return found
 
     def __str__(self) -> str:
-        return f"{self.base}[{self.start}]"
+        return self.base if self.base.startswith("*") or is_literal(self.base) else f"{self.base}[{self.start}]"
 
 
 class Text(NamedTuple):
@@ -168,7 +172,7 @@ def call(function: str, operands: Sequence[Text]) -> Text:
 def operation(op: str, operands: Sequence[Text]) -> Text | None:
     """An operation of the program, or None if C has neither an operator nor a function for it."""
     reads = _reads(operands)
-    if op == "add" and operands[1].text.startswith("-") and _is_number(operands[1].text[1:]):
+    if op == "add" and operands[1].text.startswith("-") and is_literal(operands[1].text):
         op, operands = "sub", [operands[0], Text(operands[1].text[1:])]  # the same in IEEE arithmetic
     if op in OPERATORS:
         sign, rank = OPERATORS[op]
@@ -199,8 +203,9 @@ def _beside(text: Text, rank: int) -> str:
     return text.text if text.rank == rank or text.rank > AND else f"({text.text})"
 
 
-def _is_number(text: str) -> bool:
-    return text[:1].isdigit()
+def is_literal(text: str) -> bool:
+    """Whether an expression is a number."""
+    return re.fullmatch(r"-?\d[\w.]*(e[+-]\d+)?|-?INFINITY|NAN", text) is not None
 
 
 def _reads(operands: Sequence[Text]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from autograd.compiler.lower.rounding import MOST_DIGITS
 
-NEEDS = {"polygamma": ("digamma",), "round_any": ("round",)}  # helper → those that it calls
+NEEDS = {"digamma": ("cotangent",), "polygamma": ("cotangent", "digamma"), "round_any": ("round",)}  # helper → those that it calls
 INCLUDES = {"round_any": ("<stdio.h>", "<stdlib.h>", "<string.h>")}  # helper → headers besides <math.h>, <stddef.h>
 
 
@@ -35,6 +35,15 @@ COPYSIGN = """\
 static double @_copysign(double x, double y)
 {
     return isnan(y) ? fabs(x) : copysign(x, y);
+}
+"""
+
+COTANGENT = """\
+/* The cotangent of pi x. */
+static double @_cotangent(double x)
+{
+    const double r = x - rint(x);
+    return fabs(r) > 0.25 ? copysign(tan(3.141592653589793 * (0.5 - fabs(r))), r) : 1.0 / tan(3.141592653589793 * r);
 }
 """
 
@@ -64,7 +73,7 @@ static double @_digamma(double x)
     if (x <= 0.0 && x == floor(x))
         return NAN;
     if (x < 0.0)
-        return @_digamma(1.0 - x) - 3.141592653589793 / tan(3.141592653589793 * fmod(x, 1.0));
+        return @_digamma(1.0 - x) - 3.141592653589793 * @_cotangent(x);
     if (x < 1.0) {
         moved = -1.0 / x;
         x += 1.0;
@@ -109,7 +118,7 @@ static double @_polygamma(double n, double x)
         double p[173] = {0.0, 1.0}, value = 0.0;
         if (n > 170.0)
             return odd || remainder(x, 1.0) < 0.0 ? INFINITY : -INFINITY;
-        const double turned = @_polygamma(n, 1.0 - x), cotangent = 1.0 / tan(3.141592653589793 * fmod(x, 1.0));
+        const double turned = @_polygamma(n, 1.0 - x), cotangent = @_cotangent(x);
         const int degree = (int)n + 1;
         for (int step = 1; step < degree; step++) {
             double next[173] = {0.0};
@@ -278,6 +287,7 @@ static double @_fsum(const double *x, int n)
 
 TEXTS = {
     "copysign": COPYSIGN,
+    "cotangent": COTANGENT,
     "digamma": DIGAMMA,
     "polygamma": POLYGAMMA,
     "round": ROUND,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autograd.compiler.export.expressions import View, literal
+from autograd.compiler.export.expressions import View
 from autograd.compiler.export.helpers import helper_for
 from autograd.compiler.export.names import Names, comment
 from autograd.ir.block import CALL, STEPS, Array, Guard
@@ -103,9 +103,9 @@ class Parts:
         """The status if a loop takes more steps."""
         return f"{self.prefix}_OUT_OF_STEPS"
 
-    def table(self, numbers: Sequence[float]) -> str:
-        """The name of an array of constants."""
-        key = tuple([literal(x) for x in numbers])
+    def table(self, numbers: Sequence[str]) -> str:
+        """The name of an array of constants, given as C."""
+        key = tuple(numbers)
         if key not in self.tables:
             self.tables[key] = self.names.numbered(f"{self.function}_table")
         return self.tables[key]
@@ -125,15 +125,16 @@ class Parts:
 
     def status_lines(self) -> list[str]:
         """The statuses, as the members of an enum."""
-        lines = [f"{self.prefix}_DONE = 0"]
+        lines = []
         for (line, expected), name in self.statuses.items():
             place, _, source = line.partition(": ")
             where = f"{place.rpartition('/')[2]}: {source}" if source else line
-            told = comment(f"{where}: a comparison was {'true' if expected else 'false'} in the example")
-            lines.append(f"{name} = {name.rpartition('_')[2]} /* {told} */")
+            other = "false" if expected else "true"
+            lines.append(f"/* {comment(f'a comparison came out {other} at {where}')} */")
+            lines.append(f"{name} = {name.rpartition('_')[2]},")
         if self.steps:
-            lines.append(f"{self.out_of_steps()} = -1 /* a loop takes more steps than {self.steps} */")
-        return lines
+            lines += [f"/* A loop takes more steps than {self.steps}. */", f"{self.out_of_steps()} = -1,"]
+        return [*lines, f"{self.prefix}_DONE = 0"]
 
 
 def _break(text: str, width: int) -> int:

@@ -91,7 +91,6 @@ class Source:
     steps: str  # the name of the parameter that says for how many steps of loops there is room, or ""
     rows: str  # the name of the number of rows of a batch, or ""
     work: tuple[int, int, int]  # the numbers in the workspace: at least, for each row, for each step
-    statuses: dict[int, str]  # status → what it says
     declarations: str
     definition: str
     includes: list[str]
@@ -203,24 +202,16 @@ class _Writer:
                 found.setdefault(root, View.of(parameter.name, kind.shape, start))
         return found
 
-    def _store(self, block: Block, found: Text | View, pieces: Sequence[tuple[Parameter, int, int]]) -> None:
-        """Store an output where it is not yet."""
-        if isinstance(found, Text):
-            parameter, start, _ = pieces[0]
-            target = f"*{parameter.name}" if parameter.shape is None else f"{parameter.name}[{start}]"
-            block.line(f"{target} = {found.text};")
-            return
+    def _store(self, block: Block, found: View, pieces: Sequence[tuple[Parameter, int, int]]) -> None:
+        """Store an array where it is not yet."""
         if len(pieces) == 1 and pieces[0][0].shape is not None:
             parameter, start, _ = pieces[0]
             target_view = View.of(parameter.name, found.shape, start)
             if target_view != found:
                 block.together(target_view, "=", found)
             return
-        numbers = iter(found.numbers())
-        for parameter, start, count in pieces:
-            for k in range(start, start + count):
-                target = f"*{parameter.name}" if parameter.shape is None else f"{parameter.name}[{k}]"
-                block.line(f"{target} = {next(numbers)};")
+        places = [_place(p, k) for p, start, count in pieces for k in range(start, start + count)]
+        block.assign(places, [element(number) for number in found.numbers()])
 
     # ---- the text ----------------------------------------------------------------------------------------------
 
@@ -229,9 +220,16 @@ class _Writer:
         places = self._places()
         block = Block(self.parts, self.program, self._inputs(), self._targets(places), 0)
         outputs = block.run()
+        far: list[View] = []
+        near: list[Text] = []
         for found, pieces in zip(outputs, places):
-            if pieces:
+            if isinstance(found, Text):
+                parameter, start, _ = pieces[0]
+                far.append(_place(parameter, start))
+                near.append(found)
+            elif pieces:
                 self._store(block, found, pieces)
+        block.assign(far, near)
         block.line(f"return {self.parts.prefix}_DONE;")
         closed = self.closed if self.subject.as_parameters else []
         rooms = [room for room in self.parts.rooms if self.parts.uses(room.name)]
@@ -247,7 +245,6 @@ class _Writer:
             self.parts.steps,
             self.rows,
             work,
-            {k: text for k, text in enumerate(self.parts.status_lines())},
             self._declarations(lists[0], work),
             self._definition(lists[1], rooms, helpers),
             includes,
@@ -281,9 +278,7 @@ class _Writer:
 
     def _declarations(self, parameters: Sequence[str], work: tuple[int, int, int]) -> str:
         """The statuses, the size of the workspace, and the prototype."""
-        lines = self.parts.status_lines()
-        members = [f"    {line.replace(' /*', ', /*', 1) if ' /*' in line else line + ','}" for line in lines]
-        members[-1] = members[-1].replace(", /*", " /*", 1) if "/*" in members[-1] else members[-1].rstrip(",")
+        members = [f"    {line}" for line in self.parts.status_lines()]
         about = "/* The numbers of type double that `work` must have room for. */"
         macro = [about, self._macro(work), ""] if any(work) else []
         return "\n".join(["enum {", *members, "};", "", *macro, f"{_signature(self.name, parameters)};", ""])
@@ -341,7 +336,7 @@ class _Writer:
         """What the function does, for its users."""
         lines = [self.subject.summary, ""]
         for p in parameters:
-            shape = "a number" if p.shape is None else _extents(p.shape, self.rows)
+            shape = "a number" if p.shape is None else f"{_extents(p.shape, self.rows)} numbers"
             told = f" ({comment(p.told)})" if p.told and p.told != p.name else ""
             lines.append(f"{p.name}: {'output, ' if p.is_output else ''}{shape}{told}")
         if self.parts.steps:
@@ -354,6 +349,11 @@ class _Writer:
         lines += ["", "Arrays lie row after row; outputs must not overlap with anything. Returns 0, or another status, after"]
         lines += ["which the outputs are not to be used. The function is reentrant: it allocates and keeps nothing."]
         return "\n".join(["/*", *[f" * {line}".rstrip() for line in lines], " */"])
+
+
+def _place(parameter: Parameter, k: int) -> View:
+    """A number of an output."""
+    return View(f"*{parameter.name}" if parameter.shape is None else parameter.name, Affine(k), (), ())
 
 
 def _is_given(kind: Type) -> bool:

@@ -21,6 +21,7 @@ from autograd.compiler.run.batch import Batch, NotRowsError
 from autograd.compiler.run.specialization import Options, Specialization, uncollected
 from autograd.ir import simplify
 from autograd.ir.block import CALL, Array, Program, types_of
+from autograd.ir.chains import gather
 from autograd.ir.evaluate import Cells, Evaluator, flat
 from autograd.ir.rolling import rolled
 from autograd.transforms.origin import origin_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from autograd.compiler.run.call import Compiled
 
 Function = Callable[..., Any]
+LONG_SUM = 8  # terms of a sum that may become a loop
 CLOSED = ("constants", "parameters")
 SUFFIXES = {"grad": "_gradient", "value_and_grad": "_with_gradient"}
 
@@ -43,6 +45,10 @@ class Example:
     ----------
     source : Source
         The function in C.
+    program : Program
+        What it is written from; the names of its inputs are those of the first parameters.
+    given : sequence
+        The program's inputs: a number, or a list for an array.
     rows : int
         How many rows the arguments have, in a batch.
     inputs : list of lists
@@ -52,6 +58,8 @@ class Example:
     """
 
     source: Source
+    program: Program
+    given: Sequence[Any]
     rows: int
     inputs: list[list[float]]
     outputs: list[list[float]]
@@ -85,8 +93,8 @@ def example_of(
     """
     found = outside.steadily(lambda: _traced(compiled, args, keywords))
     program, given, names, leaves, results, count = found
-    inputs = _subject(compiled, program, names, leaves, results, count, name, closed)
-    source = written(inputs)
+    subject = _subject(compiled, program, names, leaves, results, count, name, closed)
+    source = written(subject)
     rows = 0 if count is None else int(given[count])
     try:
         outputs = _evaluated(program, given, rows)
@@ -102,7 +110,7 @@ def example_of(
         numbers.append(closed_numbers)
     elif -1 in source.places:
         numbers += [[x] for x in closed_numbers]
-    return Example(source, rows, numbers, _grouped(results, program, outputs, rows))
+    return Example(source, subject.program, given, rows, numbers, _grouped(results, program, outputs, rows))
 
 
 def source_of(compiled: Compiled[..., Any], found: Sequence[Specialization], name: str | None, closed: str) -> Source:
@@ -155,10 +163,10 @@ def _subject(
 
 
 def _prepared(captured: Program, options: Options) -> Program:
-    """The same passes as before machine code."""
+    """The same passes as before machine code, but long sums stay whole."""
     with uncollected():
         simple = simplify.simplify(rolled(captured), options.accurate)
-        return simplify.unroll(simplify.prepare(simple, options.accurate))
+        return simplify.unroll(gather(simplify.prepare(simple, options.accurate), LONG_SUM), LONG_SUM)
 
 
 def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
