@@ -47,7 +47,7 @@ static double @_cotangent(double x)
 }
 """
 
-# A Taylor series about the zero, whose distance is taken in two parts, keeps the digits there; elsewhere the recurrence
+# A Taylor series about a zero, whose distance is taken in two parts, keeps the digits there; elsewhere the recurrence
 # (NIST DLMF 5.5.2), the asymptotic series (5.11.2), and for negative x the reflection formula (5.5.4).
 DIGAMMA = """\
 /* The logarithmic derivative of the gamma function; nan at its poles 0, -1, -2, ... */
@@ -69,9 +69,23 @@ static double @_digamma(double x)
         0.08333333333333333, -0.008333333333333333, 0.003968253968253968, -0.004166666666666667,
         0.007575757575757576, -0.021092796092796094, 0.08333333333333333, -0.4432598039215686,
     };
+    static const double below[] = {
+        8.939798558792134, -0.8093454625306507, 32.258572064915505, -2.761011648790828,
+        128.27342343090902, -14.70672173553036, 513.2704629562862, -75.37700066344631,
+        2055.5357119463315, -368.5783503832191, 8234.667099203069, -1743.364608867363,
+        32997.785655255044, -8051.818155363498, 132262.95480834588, -36529.94596948565,
+        530280.3912420176, -163451.79342700253, 2126602.3725968753, -723318.8861804305,
+        8530604.878543982, -3172131.3155744765, 34228316.69580112, -13807481.997263888,
+    };
     double moved = 0.0, sum = 0.0;
     if (x <= 0.0 && x == floor(x))
         return NAN;
+    if (fabs(x - -0.5040830082644554) < 0.1) {
+        const double h = (x - -0.5040830082644554) - (-8.15428206243813e-18);
+        for (int k = 24 - 1; k >= 0; k--)
+            sum = sum * h + below[k];
+        return h * sum;
+    }
     if (x < 0.0)
         return @_digamma(1.0 - x) - 3.141592653589793 * @_cotangent(x);
     if (x < 1.0) {
@@ -140,7 +154,7 @@ static double @_polygamma(double n, double x)
     for (; x < 10.0 + s; x += 1.0)
         sum += pow(x, -s);
     power = pow(x, -s);
-    sum += power * x / n + 0.5 * power;
+    sum += pow(x, -n) / n + 0.5 * power;
     factor = s * power / x;
     for (int k = 0; k < 15; k++) {
         sum += bernoulli[k] * factor;
