@@ -12,6 +12,7 @@ from typing import Any
 from autograd.compiler.export.expressions import (
     ATOM,
     HELPED,
+    SUM,
     UNARY,
     Affine,
     Text,
@@ -235,7 +236,8 @@ class Block:
                 assert total is not None
                 totals.append(total)
             return self._paired(totals)
-        names = [self._variable("s", Text("0.0")) for _ in range(lanes)]
+        names = [self.parts.names.numbered("s") for _ in range(lanes)]
+        self.line(f"double {', '.join([f'{name} = 0.0' for name in names])};")
         counter = self.parts.counter(self.depth)
         self.line(f"for (int {counter} = 0; {counter} < {whole}; {counter} += {lanes}) {{")
         for lane, name in enumerate(names):
@@ -356,13 +358,22 @@ class Block:
         handed = [Text(name, reads=frozenset([name])) for name in carries]
         rest = [self.values[o] for o in operands[loop.shared + loop.carries :]]
         targets: list[View | str] = []
+        stacked: dict[int, View] = {}  # what each step has of a value of the body
         for k, kind in enumerate(loop.kinds, loop.handed):
             if kind == "sum":
                 targets.append(self._variable("s", Text("0.0")))
                 continue
-            made = types[k]
+            made, value = types[k], loop.body.outputs[k]
             assert isinstance(made, Array)
-            targets.append(self.targets.get(self.item_of.get((at, k), -1)) or self.parts.room(made.shape))
+            item = self.item_of.get((at, k), -1)
+            target = self.targets.get(item)
+            if target is None and item not in self.last_change and value in stacked:
+                target = stacked[value]
+            elif target is None:
+                target = self.parts.room(made.shape)
+            if item not in self.last_change:
+                stacked.setdefault(value, target)
+            targets.append(target)
         results = [*[Text(name) for name in carries], *rest[: loop.accumulators]]
         results += [Text(target) if isinstance(target, str) else target for target in targets]
         if loop.extent == 0:
@@ -420,14 +431,19 @@ class Block:
         if left:  # what nothing needs is not written
             inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
         outputs = inside.run()
+        done: set[View] = set()
         for found, target in zip(outputs[loop.handed :], targets):
             if isinstance(target, str):
                 inside.line(f"{target} += {found.text};")
+            elif target in done:
+                continue
             elif target.shape:
                 if found != target:
                     inside.together(target, "=", found)
             else:
                 inside.line(f"{target} = {found.text};")
+            if isinstance(target, View):
+                done.add(target)
         inside.hand_on([(name, text) for name, text in zip(carries, outputs) if name and text.text != name])
 
     def hand_on(self, pairs: Sequence[tuple[str, Text]]) -> None:
@@ -442,7 +458,7 @@ class Block:
                 left[0] = (carry, Text(name))
                 continue
             carry, text = free[0]
-            self.line(f"{carry} = {text.text};")
+            self.line(_changed(carry, text))
             left.remove(free[0])
 
     def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
@@ -450,6 +466,27 @@ class Block:
 
     def _constant(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
         return constant(data)
+
+
+def _changed(name: str, value: Text) -> str:
+    """A statement that gives a variable another value; what is a sum of it and something else is added to it."""
+    text = value.text
+    for sign in ("+", "-") if value.rank == SUM else ():
+        if text.startswith(f"{name} {sign} ") and _is_one_term(text[len(name) + 3 :]):
+            return f"{name} {sign}= {text[len(name) + 3 :]};"
+    if value.rank == SUM and text.endswith(f" + {name}"):
+        return f"{name} += {text[: -len(name) - 3]};"
+    return f"{name} = {text};"
+
+
+def _is_one_term(text: str) -> bool:
+    """Whether no operator of an expression binds as loosely as a sum."""
+    depth, found = 0, []
+    for char in text:
+        depth += (char == "(" or char == "[") - (char == ")" or char == "]")
+        if depth == 0:
+            found.append(char)
+    return " " not in "".join(found)
 
 
 def _product(term: Sequence[Text]) -> tuple[bool, Text]:

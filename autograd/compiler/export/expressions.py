@@ -172,8 +172,9 @@ def call(function: str, operands: Sequence[Text]) -> Text:
 def operation(op: str, operands: Sequence[Text]) -> Text | None:
     """An operation of the program, or None if C has neither an operator nor a function for it."""
     reads = _reads(operands)
-    if op == "add" and operands[1].text.startswith("-") and is_literal(operands[1].text):
-        op, operands = "sub", [operands[0], Text(operands[1].text[1:])]  # the same in IEEE arithmetic
+    if op in ("add", "sub") and operands[1].text.startswith("-") and operands[1].rank in (PRODUCT, UNARY):
+        # a + (-b)*c is a - b*c to the last bit
+        op, operands = "sub" if op == "add" else "add", [operands[0], _without_minus(operands[1])]
     if op in OPERATORS:
         sign, rank = OPERATORS[op]
         space = " " if rank == SUM else ""
@@ -201,6 +202,11 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
 def _beside(text: Text, rank: int) -> str:
     """An operand of && or ||: compilers want parentheses where the two are mixed."""
     return text.text if text.rank == rank or text.rank > AND else f"({text.text})"
+
+
+def _without_minus(text: Text) -> Text:
+    rank = PRODUCT if text.rank == PRODUCT else ATOM
+    return Text(text.text[1:], rank, text.reads, Affine().plus(text.index, -1) if text.index is not None else None)
 
 
 def is_literal(text: str) -> bool:

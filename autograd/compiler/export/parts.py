@@ -139,7 +139,10 @@ class Parts:
 
 def _break(text: str, width: int) -> int:
     """Where a line of text may end."""
-    at = text.rfind(" ", 0, width)
-    if "/*" in text:
-        at = text.rfind(" ", 0, min(width, text.index("/*")))
-    return at if text[:at].strip() else 0
+    limit = min(width, text.index("/*")) if "/*" in text else width
+    found = depth = 0
+    for at, char in enumerate(text[:limit]):
+        depth += (char == "[") - (char == "]")
+        if char == " " and not depth and text[:at].strip():
+            found = at
+    return found

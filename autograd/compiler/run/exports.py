@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from autograd.ir import simplify
 from autograd.ir.block import CALL, Array, Program, types_of
 from autograd.ir.chains import gather
 from autograd.ir.evaluate import Cells, Evaluator, flat
-from autograd.ir.rolling import rolled
+from autograd.ir.rolling import fewest_to_read, rolled
 from autograd.transforms.origin import origin_of
 from autograd.tree import children, is_array
 from autograd.value import Value
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from autograd.compiler.run.call import Compiled
 
 Function = Callable[..., Any]
+FEWEST_STATEMENTS = 64  # that are rolled
 LONG_SUM = 8  # terms of a sum that may become a loop
 CLOSED = ("constants", "parameters")
 SUFFIXES = {"grad": "_gradient", "value_and_grad": "_with_gradient"}
@@ -82,17 +84,39 @@ class _Checked(Evaluator):
 
 
 def example_of(
-    compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[str, Any], name: str | None, closed: str
+    compiled: Compiled[..., Any],
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    name: str | None,
+    closed: str,
+    outputs: Sequence[str] = (),
 ) -> Example:
     """The function in C for the signature of these arguments and the path that they take, with its numbers.
+
+    The parts of the result are called `outputs`, if these are as many.
 
     Raises
     ------
     ValueError
         If `closed` is unknown, or if the rows of a batch do not take one path.
     """
+    context = copy_context()
+    context.run(fewest_to_read.set, FEWEST_STATEMENTS)
+    return context.run(_example, compiled, args, keywords, name, closed, outputs)
+
+
+def _example(
+    compiled: Compiled[..., Any],
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    name: str | None,
+    closed: str,
+    named: Sequence[str],
+) -> Example:
     found = outside.steadily(lambda: _traced(compiled, args, keywords))
     program, given, names, leaves, results, count = found
+    if len(named) == len(results):
+        results = [Result(text, part.shape) for text, part in zip(named, results)]
     subject = _subject(compiled, program, names, leaves, results, count, name, closed)
     source = written(subject)
     rows = 0 if count is None else int(given[count])
