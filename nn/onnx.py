@@ -406,7 +406,6 @@ def _as_number(operand: Any) -> Any:
     return to_float(operand.data if isinstance(operand, Value) else operand)
 
 
-
 # ---- rows in terms of what ONNX has, without the loss of a digit -------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from autograd.compiler.run.exports import Example, example_of
 from autograd.ir.block import CALL, Array, types_of
-from autograd.ir.evaluate import Cells, Evaluator
+from autograd.ir.evaluate import Cells, Evaluator, cells_of
 from autograd.ir.simplify import unroll
 from autograd.rules import Rule
 
@@ -76,14 +76,8 @@ def _size(parameter: Any, rows: int) -> int:
 def defined(example: Example) -> list[float]:
     """What the program that was written gives, by its definition, with libm's `hypot`."""
     extents = {CALL: example.rows}
-    inputs = [
-        Cells(list(x), tuple([extents.get(e, e) if isinstance(e, str) else e for e in kind.shape]))
-        if isinstance(kind, Array)
-        else x
-        for x, kind in zip(example.given, example.program.inputs, strict=True)
-    ]
     program = unroll(example.program)
-    values = Evaluator(extents, _apply).run(program, inputs)
+    values = Evaluator(extents, _apply).run(program, cells_of(program, example.given, extents))
     outputs = [values[o] for o in program.outputs]
     kinds = [isinstance(k, Array) and CALL in k.shape for k in map(types_of(program).__getitem__, program.outputs)]
     ordered = [x for x, given in zip(outputs, kinds) if not given] + [x for x, given in zip(outputs, kinds) if given]

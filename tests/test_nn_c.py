@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from c_functions import run_compiler
 from sklearn.datasets import load_digits
 
 import autograd.math as am
 from autograd import Value
 from nn import MLP, Sequential
 from nn.c import to_c
-from c_functions import run_compiler
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
 Numbers = ctypes.POINTER(ctypes.c_double)

@@ -6,6 +6,7 @@ A number that is used once is written where it is used; one that is used more of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -26,7 +27,7 @@ from autograd.compiler.export.expressions import (
 )
 from autograd.compiler.export.names import comment
 from autograd.compiler.export.parts import Parts
-from autograd.compiler.export.runs import array_of, run_from, segments
+from autograd.compiler.export.runs import Pattern, array_of, run_from, segments
 from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, types_of
 from autograd.ir.chains import ACCUMULATORS, IN_ORDER
 from autograd.rules import TABLE
@@ -74,7 +75,9 @@ class Block:
         """Write all instructions; what the outputs are."""
         for at, (op, operands, data) in enumerate(self.program.code):
             special = _SPECIAL.get(op)
-            value = special(self, at, operands, data) if special is not None else self._operation(at, op, operands, data)
+            value = (
+                special(self, at, operands, data) if special is not None else self._operation(at, op, operands, data)
+            )
             self.values.append(value)
             if isinstance(value, Text) and self.uses[at] and (self.uses[at] > 1 or len(value.text) > LONGEST):
                 self.name(at)
@@ -95,7 +98,7 @@ class Block:
             truth = self.types[at] == TRUTH
             name = self.parts.names.numbered("b" if truth else "t")
             self.line(f"const {'int' if truth else 'double'} {name} = {text.text};")
-            self.values[at] = text = Text(name, index=text.index)
+            self.values[at] = text = Text(name, whole=text.whole)
         return text
 
     def number(self, o: int) -> Text:
@@ -106,8 +109,8 @@ class Block:
     def index(self, o: int) -> Affine:
         """An operand as a whole number."""
         text = self.number(o)
-        if text.index is not None:
-            return text.index
+        if text.whole is not None:
+            return text.whole
         if o not in self.whole:
             name = self.parts.names.numbered("k")
             self.line(f"const ptrdiff_t {name} = (ptrdiff_t){text.above(UNARY)};")
@@ -118,12 +121,12 @@ class Block:
         given = [self.values[o] for o in operands]
         if op == "pos" and isinstance(given[0], View):
             return given[0]
-        if op == "custom" and TABLE.get(data.name) is data:  # a row that machine code leaves to Python
-            op = data.name
+        if op == "custom":
+            op = data.name if data in TABLE.values() else op  # a row that machine code leaves to Python
         if op == "custom":
             raise NotImplementedError(
-                f"{self.parts.function} calls {data.name}, a primitive that custom_gradient made of Python code, which C "
-                "cannot call: write it with the functions of autograd.math"
+                f"{self.parts.function} calls {data.name}, a primitive that custom_gradient made of Python code, which "
+                "C cannot call: write it with the functions of autograd.math"
             )
         made = operation(op, given)
         if made is not None:
@@ -191,8 +194,7 @@ class Block:
             if count == 1:
                 self.line(f"{rows[at][0].text} = {rows[at][1].text};")
             else:
-                far, near = patterns
-                self.each((count,), lambda indices, a=far, b=near: f"{a.at(indices[0]).text} = {b.at(indices[0]).text};")
+                self.each((count,), partial(_assigned, patterns))
 
     # ---- sums of many ------------------------------------------------------------------------------------------
 
@@ -217,7 +219,7 @@ class Block:
                 total = self._plus(total, terms[at])
                 continue
             name = self._variable("s", total or Text("-0.0"))
-            self.each((count,), lambda indices, s=name, p=patterns: self._added(s, [x.at(indices[0]) for x in p]))
+            self.each((count,), partial(_added_of, name, patterns))
             total = Text(name)
         assert total is not None
         return total
@@ -242,10 +244,10 @@ class Block:
         self.line(f"for (int {counter} = 0; {counter} < {whole}; {counter} += {lanes}) {{")
         for lane, name in enumerate(names):
             index = Affine(lane, ((counter, 1),))
-            self.parts.line(self.depth + 1, self._added(name, [x.at(index) for x in patterns]))
+            self.parts.line(self.depth + 1, _added_of(name, patterns, [index]))
         self.line("}")
         for name, term in zip(names, terms[whole:]):
-            self.line(self._added(name, term))
+            self.line(_added(name, term))
         return self._paired([Text(name) for name in names])
 
     def _paired(self, totals: Sequence[Text]) -> Text:
@@ -269,12 +271,6 @@ class Block:
         name = self.parts.names.numbered("t")
         self.line(f"const double {name} = {made.text};")
         return Text(name)
-
-    @staticmethod
-    def _added(name: str, term: Sequence[Text]) -> str:
-        """A statement that adds a term to a sum."""
-        minus, product = _product(term)
-        return f"{name} {'-=' if minus else '+='} {product.text};"
 
     def _read(self, at: int, operands: tuple[int, ...], window: Any) -> Text | View:
         view = self.window(operands[0], window, operands[1:])
@@ -386,7 +382,7 @@ class Block:
         index = Affine(0, ((counter, 1),))
         rows = [view.row(index) for view in rest[loop.accumulators :]]
         elements = [element(row) if not row.shape else row for row in rows]
-        number = Text(f"(double){counter}", UNARY, index=index)
+        number = Text(f"(double){counter}", UNARY, whole=index)
         given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
         self._step(loop, given, carries, [t if isinstance(t, str) else t.row(index) for t in targets])
         self.line("}")
@@ -462,10 +458,28 @@ class Block:
             left.remove(free[0])
 
     def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
-        return self.inputs[data]
+        found: Text | View = self.inputs[data]
+        return found
 
     def _constant(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
         return constant(data)
+
+
+def _assigned(patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
+    """A statement that assigns one of two patterned numbers to the other."""
+    far, near = [pattern.at(indices[0]).text for pattern in patterns]
+    return f"{far} = {near};"
+
+
+def _added(name: str, term: Sequence[Text]) -> str:
+    """A statement that adds a term to a sum."""
+    minus, product = _product(term)
+    return f"{name} {'-=' if minus else '+='} {product.text};"
+
+
+def _added_of(name: str, patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
+    """A statement that adds a patterned term to a sum."""
+    return _added(name, [pattern.at(indices[0]) for pattern in patterns])
 
 
 def _changed(name: str, value: Text) -> str:

@@ -113,7 +113,7 @@ class Text(NamedTuple):
         How tightly its outermost operator binds.
     reads : frozenset of str
         The variables in it that a loop changes at the end of each step.
-    index : Affine or None
+    whole : Affine or None
         The whole number that it is, as far as one sees.
     place : View or None
         Where it lies in memory, if it is nothing but a number there.
@@ -122,7 +122,7 @@ class Text(NamedTuple):
     text: str
     rank: int = ATOM
     reads: frozenset[str] = frozenset()
-    index: Affine | None = None
+    whole: Affine | None = None
     place: View | None = None
 
     def above(self, rank: int) -> str:
@@ -146,8 +146,8 @@ def constant(number: float | bool) -> Text:
     """A number as C."""
     if isinstance(number, bool):
         return Text(str(int(number)))
-    index = Affine(int(number)) if math.isfinite(number) and number == int(number) and abs(number) < 2**53 else None
-    return Text(literal(number), UNARY if literal(number).startswith("-") else ATOM, index=index)
+    whole = Affine(int(number)) if math.isfinite(number) and number == int(number) and abs(number) < 2**53 else None
+    return Text(literal(number), UNARY if literal(number).startswith("-") else ATOM, whole=whole)
 
 
 def literal(number: float) -> str:
@@ -189,8 +189,8 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
     if op == "not":
         return Text(f"!{operands[0].above(UNARY)}", UNARY, reads)
     if op == "neg":
-        index = Affine().plus(operands[0].index, -1) if operands[0].index is not None else None
-        return Text(f"-{operands[0].above(UNARY)}", UNARY, reads, index)
+        whole = Affine().plus(operands[0].whole, -1) if operands[0].whole is not None else None
+        return Text(f"-{operands[0].above(UNARY)}", UNARY, reads, whole)
     if op == "select":
         condition, yes, no = operands
         return Text(f"{condition.above(CHOICE)} ? {yes.above(CHOICE)} : {no.text}", CHOICE, reads)
@@ -206,7 +206,7 @@ def _beside(text: Text, rank: int) -> str:
 
 def _without_minus(text: Text) -> Text:
     rank = PRODUCT if text.rank == PRODUCT else ATOM
-    return Text(text.text[1:], rank, text.reads, Affine().plus(text.index, -1) if text.index is not None else None)
+    return Text(text.text[1:], rank, text.reads, Affine().plus(text.whole, -1) if text.whole is not None else None)
 
 
 def is_literal(text: str) -> bool:
@@ -220,7 +220,7 @@ def _reads(operands: Sequence[Text]) -> frozenset[str]:
 
 def _whole(op: str, operands: Sequence[Text]) -> Affine | None:
     """The whole number that a sum or product is, if it is made of counters and constants."""
-    a, b = operands[0].index, operands[1].index
+    a, b = operands[0].whole, operands[1].whole
     if a is None or b is None or not (a.terms or b.terms):
         return None
     if op in ("add", "sub"):

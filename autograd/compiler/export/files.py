@@ -1,4 +1,4 @@
-"""The files around a function in C: header, source, CMake's file, a loader for Python, and a test with stored numbers."""
+"""The files around a function in C: header, source, CMake's file, a loader for Python, and a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from autograd.ir.block import CALL
 RELATIVE, OF_LARGEST = "1e-10", "1e-12"  # how far a number may be off: of itself, and of the largest one beside it
 
 
-def files(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: Sequence[Sequence[float]]) -> dict[str, str]:
+def files(
+    source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: Sequence[Sequence[float]]
+) -> dict[str, str]:
     """The texts of all files by their names."""
     return {
         f"{source.name}.h": header(source),
@@ -71,7 +73,7 @@ add_test(NAME @ COMMAND @_test)
 """
 
 
-# ---- Python ----------------------------------------------------------------------------------------------------------
+# ---- Python ------------------------------------------------------------------------------------------------------
 
 
 def _in_python(name: str) -> str:
@@ -87,7 +89,8 @@ def loader(source: Source) -> str:
         f'"""{source.name} in C. Build the library first: cmake -B build && cmake --build build"""',
         "import ctypes, pathlib, sys",
         "",
-        f'_file = {{"win32": "{source.name}.dll", "darwin": "lib{source.name}.dylib"}}.get(sys.platform, "lib{source.name}.so")',
+        f'_names = {{"win32": "{source.name}.dll", "darwin": "lib{source.name}.dylib"}}',
+        f'_file = _names.get(sys.platform, "lib{source.name}.so")',
         f'_function = ctypes.CDLL(str(pathlib.Path(__file__).resolve().parent / "build" / _file)).{source.name}',
         "",
         "",
@@ -119,8 +122,11 @@ def loader(source: Source) -> str:
         passed.append(f"(ctypes.c_double * max({' + '.join(terms)}, 1))()")
     lines.append(f"    _status = _function({', '.join(passed)})")
     lines.append("    if _status:")
-    lines.append(f'        raise ValueError(f"{source.name} returned the status {{_status}}: {source.name}.h says what it means")')
-    shown = [f"_outputs[{k}][0]" if p.shape is None else f"list(_outputs[{k}])[: {_length(p)}]" for k, p in enumerate(outputs)]
+    lines.append(f'        raise ValueError(f"{source.name} returned the status {{_status}}: see {source.name}.h")')
+    shown = [
+        f"_outputs[{k}][0]" if p.shape is None else f"list(_outputs[{k}])[: {_length(p)}]"
+        for k, p in enumerate(outputs)
+    ]
     lines.append(f"    return [{', '.join(shown)}]")
     return "\n".join([*lines, ""])
 
@@ -131,7 +137,7 @@ def _length(parameter: Parameter) -> str:
     return f"{parameter.size()} * _rows" if by_row else str(parameter.size())
 
 
-# ---- the test ----------------------------------------------------------------------------------------------------------
+# ---- the test ----------------------------------------------------------------------------------------------------
 
 
 def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: Sequence[Sequence[float]]) -> str:
@@ -158,7 +164,7 @@ def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: 
     passed += [f"given_{p.name}" if p.shape is not None else literal(x[0]) for p, x in zip(own, inputs)]
     passed += [p.name for p in results]
     passed += ["steps"] if source.steps else []
-    fixed, by_row, by_step = source.work
+    _, by_row, by_step = source.work
     passed += ["work"] if any(source.work) else []
     if source.steps:
         lines.append("    size_t steps = 1000;")
@@ -181,7 +187,12 @@ def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: 
             "    }",
         ]
     lines += ["    free(work);"] if any(source.work) else []
-    lines += ["    if (status != 0) {", f'        printf("{source.name} returned %d\\n", status);', "        return 1;", "    }"]
+    lines += [
+        "    if (status != 0) {",
+        f'        printf("{source.name} returned %d\\n", status);',
+        "        return 1;",
+        "    }",
+    ]
     for p, numbers in zip(results, outputs):
         lines.append(f'    wrong += differences("{p.name}", {p.name}, expected_{p.name}, {len(numbers)});')
     lines += [f'    printf("{source.name}: %d numbers differ\\n", wrong);', "    return wrong != 0;", "}", ""]

@@ -9,7 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from autograd.compiler.lower.rounding import MOST_DIGITS
 
-NEEDS = {"digamma": ("cotangent",), "polygamma": ("cotangent", "digamma"), "round_any": ("round",)}  # helper → those that it calls
+NEEDS = {
+    "digamma": ("cotangent",),
+    "polygamma": ("cotangent", "digamma"),
+    "round_any": ("round",),
+}  # helper → those that it calls
 INCLUDES = {"round_any": ("<stdio.h>", "<stdlib.h>", "<string.h>")}  # helper → headers besides <math.h>, <stddef.h>
 
 

@@ -60,7 +60,7 @@ class Names:
         self.taken: set[str] = set()
 
     def take(self, wanted: str) -> str:
-        """This name, or one like it that is still free."""
+        """A name that is still free: the wanted one if it is, else one like it."""
         name, number = sanitised(wanted), 1
         found = f"{name}_" if name in RESERVED else name
         while found in self.taken:

@@ -87,7 +87,9 @@ class Parts:
     def room(self, shape: Sequence[int | str]) -> View:
         """A new array in the workspace."""
         if any(extent in (CALL, STEPS) for extent in shape[1:]):
-            raise NotImplementedError(f"an array of {Array(tuple(shape))} has no place in the workspace of {self.function}")
+            raise NotImplementedError(
+                f"an array of {Array(tuple(shape))} has no place in the workspace of {self.function}"
+            )
         name = self.names.numbered("a")
         self.rooms.append(Room(name, tuple(shape)))
         if STEPS in shape:

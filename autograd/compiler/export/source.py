@@ -272,7 +272,11 @@ class _Writer:
         fixed, rows, steps = work
         names = [*(["rows"] if rows else []), *(["steps"] if steps else [])]
         parts = [str(fixed)] if fixed or not names else []
-        parts += [f"{f'{count} * ' * (count > 1)}(size_t)({name})" for name, count in (("rows", rows), ("steps", steps)) if count]
+        parts += [
+            f"{f'{count} * ' * (count > 1)}(size_t)({name})"
+            for name, count in (("rows", rows), ("steps", steps))
+            if count
+        ]
         of = f"({', '.join(names)})" if names else ""
         return f"#define {self.parts.prefix}_WORK{of} {parts[0] if not names else '(' + ' + '.join(parts) + ')'}"
 
@@ -345,8 +349,13 @@ class _Writer:
             lines.append(f"work: room for {self.parts.prefix}_WORK numbers; what is in it does not matter")
         if self.subject.closed and not self.subject.as_parameters:
             count = len(self.subject.closed)
-            lines.append(f"Constants: {count} number{'s' * (count > 1)} that the Python function took from Values outside")
-        lines += ["", "Arrays lie row after row; outputs must not overlap with anything. Returns 0, or another status, after"]
+            lines.append(
+                f"Constants: {count} number{'s' * (count > 1)} that the Python function took from Values outside"
+            )
+        lines += [
+            "",
+            "Arrays lie row after row; outputs must not overlap with anything. Returns 0, or another status, after",
+        ]
         lines += ["which the outputs are not to be used. The function is reentrant: it allocates and keeps nothing."]
         return "\n".join(["/*", *[f" * {line}".rstrip() for line in lines], " */"])
 

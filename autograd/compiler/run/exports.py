@@ -23,7 +23,7 @@ from autograd.compiler.run.specialization import Options, Specialization, uncoll
 from autograd.ir import simplify
 from autograd.ir.block import CALL, Array, Program, types_of
 from autograd.ir.chains import gather
-from autograd.ir.evaluate import Cells, Evaluator, flat
+from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
 from autograd.ir.rolling import fewest_to_read, rolled
 from autograd.transforms.origin import origin_of
 from autograd.tree import children, is_array
@@ -124,9 +124,9 @@ def _example(
         outputs = _evaluated(program, given, rows)
     except _LeftPathError as error:
         raise ValueError(
-            f"the rows of the example do not take one path through the branches of {compiled.__name__}: the comparison at "
-            f"{error} comes out in two ways, and code in C has one path. Choose with autograd.math.where instead, or "
-            "give rows that take the same path"
+            f"the rows of the example do not take one path through the branches of {compiled.__name__}: the comparison "
+            f"at {error} comes out in two ways, and code in C has one path. Choose with autograd.math.where instead, "
+            "or give rows that take the same path"
         ) from None
     numbers = [_numbers(given[k]) for k in source.places if k >= 0]
     closed_numbers = [leaf.data for leaf in leaves]
@@ -194,7 +194,7 @@ def _prepared(captured: Program, options: Options) -> Program:
 
 
 def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """The program for these arguments, its inputs there, their names, Values from outside, results, input of the count."""
+    """The program for these arguments, its inputs there, their names, Values from outside, results, and count input."""
     if compiled.batch is not None and not keywords:
         try:
             return _traced_batch(compiled, compiled.batch, args)
@@ -233,7 +233,9 @@ def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ..
         results = _gradients_by_rows(rows, call)
     count = call.count_input()
     arrays = iter([array.ravel().tolist() for array in call.arrays if array.shape[1]])
-    given = [next(arrays) if isinstance(k, Array) and CALL in k.shape else x for k, x in zip(program.inputs, trace.given)]
+    given = [
+        next(arrays) if isinstance(k, Array) and CALL in k.shape else x for k, x in zip(program.inputs, trace.given)
+    ]
     given[count] = float(call.count)
     leaves = [leaf for leaf, _ in trace.leaf_inputs]
     return program, given, call.names(), leaves, results, count
@@ -248,13 +250,7 @@ def _evaluated(program: Program, given: Sequence[Any], rows: int) -> list[Any]:
         If a guard fails, in the program or in a step of a loop.
     """
     extents = {CALL: rows}
-    inputs = [
-        Cells(list(x), tuple([extents.get(e, e) if isinstance(e, str) else e for e in kind.shape]))
-        if isinstance(kind, Array)
-        else x
-        for x, kind in zip(given, program.inputs, strict=True)
-    ]
-    values = _Checked(extents).run(program, inputs)
+    values = _Checked(extents).run(program, cells_of(program, given, extents))
     return [x.numbers() if isinstance(x, Cells) else x for x in [values[o] for o in program.outputs]]
 
 
@@ -278,7 +274,7 @@ def _grouped(results: Sequence[Result], program: Program, outputs: Sequence[Any]
     return found
 
 
-# ---- names ---------------------------------------------------------------------------------------------------------
+# ---- names -------------------------------------------------------------------------------------------------------
 
 
 def default_name(function: Function, name: str) -> str:
