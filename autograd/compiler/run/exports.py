@@ -7,7 +7,7 @@ parameters.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from autograd.compiler.export.files import files
 from autograd.compiler.export.source import Result, Source, Subject, written
 from autograd.compiler.run.batch import Batch, NotRowsError
 from autograd.compiler.run.specialization import Options, Specialization, uncollected
+from autograd.compiler.run.versions import Function, capture
 from autograd.ir import simplify
 from autograd.ir.block import CALL, Array, Program, types_of
 from autograd.ir.chains import gather
@@ -32,7 +33,6 @@ from autograd.value import Value
 if TYPE_CHECKING:
     from autograd.compiler.run.call import Compiled
 
-Function = Callable[..., Any]
 FEWEST_STATEMENTS = 64  # that are rolled
 LONG_SUM = 8  # terms of a sum that may become a loop
 CLOSED = ("constants", "parameters")
@@ -200,8 +200,6 @@ def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[
             return _traced_batch(compiled, compiled.batch, args)
         except NotRowsError:
             pass  # like a call of any other function
-    from autograd.compiler.run.call import capture
-
     reading = read_call(compiled.__name__, args, keywords)
     numbers = [x.data if isinstance(x, Value) else x for x in reading.leaves]
     around = compiled.outside.of(reading.signature)
