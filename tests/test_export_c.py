@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_special_numbers(cases: tuple[Library, dict[str, Example]]) -> None:
         for k in range(3):
             changed = [number if j == k else w for j, w in enumerate(WEIGHTS)]
             given = [changed, *example.given[1:]]
-            there = Example(example.source, example.program, given, example.rows, [changed, example.inputs[1]], [])
+            there = replace(example, given=given, inputs=[changed, example.inputs[1]])
             status, outputs = library.call(there)
             assert status == 0
             assert same_bits(defined(there), in_the_same_order(there, outputs))
@@ -208,7 +209,7 @@ def test_any_number_of_rows(cases: tuple[Library, dict[str, Example]]) -> None:
     example = examples["rows_gradient"]
     for count in (0, 1, 1000):
         rows = np.random.default_rng(count).normal(size=(count, 3))
-        there = Example(example.source, example.program, [], count, [WEIGHTS, rows.ravel().tolist()], [])
+        there = replace(example, rows=count, inputs=[WEIGHTS, rows.ravel().tolist()])
         status, (values, *gradients) = library.call(there)
         assert status == 0
         expected = [value_and_grad(row_loss)(WEIGHTS, row.tolist()) for row in rows]

@@ -7,11 +7,12 @@ parameters.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.signature import leaf_names, parameter_names, read, read_call, types_of_numbers
@@ -22,7 +23,7 @@ from autograd.compiler.run.batch import Batch, NotRowsError
 from autograd.compiler.run.specialization import Options, Specialization, uncollected
 from autograd.compiler.run.versions import Function, capture
 from autograd.ir import simplify
-from autograd.ir.block import CALL, Array, Program, types_of
+from autograd.ir.block import CALL, Array, Program, loops, types_of
 from autograd.ir.chains import gather
 from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
 from autograd.ir.rolling import fewest_to_read, rolled
@@ -32,6 +33,8 @@ from autograd.value import Value
 
 if TYPE_CHECKING:
     from autograd.compiler.run.call import Compiled
+
+T = TypeVar("T")
 
 FEWEST_STATEMENTS = 64  # that are rolled
 LONG_SUM = 8  # terms of a sum that may become a loop
@@ -55,8 +58,12 @@ class Example:
         How many rows the arguments have, in a batch.
     inputs : list of lists
         The numbers of each parameter that is an input.
-    outputs : list of lists
-        The numbers of each that is an output.
+    captured : Program
+        What `program` was before it was simplified: it computes as eager code does.
+    results : sequence of Result
+        The parts of the result.
+    function : str
+        The name of the Python function.
     """
 
     source: Source
@@ -64,7 +71,28 @@ class Example:
     given: Sequence[Any]
     rows: int
     inputs: list[list[float]]
-    outputs: list[list[float]]
+    captured: Program
+    results: Sequence[Result]
+    function: str
+
+    @cached_property
+    def outputs(self) -> list[list[float]]:
+        """The numbers of each parameter that is an output, as eager code computes them.
+
+        Raises
+        ------
+        ValueError
+            If rows of a batch, or steps of a loop, do not take one path.
+        """
+        try:
+            outputs = _evaluated(self.captured, self.given, self.rows)
+        except _LeftPathError as error:
+            raise ValueError(
+                f"the rows of the example do not take one path through the branches of {self.function}: the comparison "
+                f"at {error} comes out in two ways, and code in C has one path. Choose with autograd.math.where "
+                "instead, or give rows that take the same path"
+            ) from None
+        return _grouped(self.results, self.captured, outputs, self.rows)
 
 
 class _LeftPathError(Exception):
@@ -100,9 +128,7 @@ def example_of(
     ValueError
         If `closed` is unknown, or if the rows of a batch do not take one path.
     """
-    context = copy_context()
-    context.run(fewest_to_read.set, FEWEST_STATEMENTS)
-    return context.run(_example, compiled, args, keywords, name, closed, outputs)
+    return _to_read(lambda: _example(compiled, args, keywords, name, closed, outputs))
 
 
 def _example(
@@ -120,21 +146,16 @@ def _example(
     subject = _subject(compiled, program, names, leaves, results, count, name, closed)
     source = written(subject)
     rows = 0 if count is None else int(given[count])
-    try:
-        outputs = _evaluated(program, given, rows)
-    except _LeftPathError as error:
-        raise ValueError(
-            f"the rows of the example do not take one path through the branches of {compiled.__name__}: the comparison "
-            f"at {error} comes out in two ways, and code in C has one path. Choose with autograd.math.where instead, "
-            "or give rows that take the same path"
-        ) from None
     numbers = [_numbers(given[k]) for k in source.places if k >= 0]
     closed_numbers = [leaf.data for leaf in leaves]
     if source.places.count(-1) == 1:
         numbers.append(closed_numbers)
     elif -1 in source.places:
         numbers += [[x] for x in closed_numbers]
-    return Example(source, subject.program, given, rows, numbers, _grouped(results, program, outputs, rows))
+    example = Example(source, subject.program, given, rows, numbers, program, results, compiled.__name__)
+    if any(loop.body.guards for loop in loops(program)):
+        _ = example.outputs  # the rows are known to take one path
+    return example
 
 
 def source_of(compiled: Compiled[..., Any], found: Sequence[Specialization], name: str | None, closed: str) -> Source:
@@ -153,7 +174,16 @@ def source_of(compiled: Compiled[..., Any], found: Sequence[Specialization], nam
         )
     one = found[0]
     results = _results(compiled.function, one.template)
-    return written(_subject(compiled, one.captured, one.names, one.leaves, results, None, name, closed))
+    return _to_read(
+        lambda: written(_subject(compiled, one.captured, one.names, one.leaves, results, None, name, closed))
+    )
+
+
+def _to_read(write: Callable[[], T]) -> T:
+    """What a function returns while short loops are found too."""
+    context = copy_context()
+    context.run(fewest_to_read.set, FEWEST_STATEMENTS)
+    return context.run(write)
 
 
 def write_files(directory: str | os.PathLike[str], example: Example) -> list[str]:
