@@ -18,7 +18,7 @@ import numpy as np
 
 import loops
 import problems
-from harness import Prepared, contender, parser, runner
+from harness import Prepared, calling, contender, parser, runner
 
 Array = problems.Array
 
@@ -36,7 +36,7 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
         return mean(p, x, y) + problems.mlp_decay(p)
 
     step = jit(value_and_grad(loss))
-    return Prepared(lambda: step(parameters, x, y))
+    return calling(step, parameters, x, y)
 
 
 def _training_step(parameters: Array, x: Array, y: Array, decorate: Any) -> Prepared:
@@ -82,7 +82,7 @@ def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
         return problems.gmm_log_posterior(alphas, means, icf, x, m=am, vmap=vmap)
 
     step = jit(value_and_grad(log_posterior, argnums=(0, 1, 2)))
-    return Prepared(lambda: step(alphas, means, icf, x), lambda result: [result[0], *result[1]])
+    return calling(step, alphas, means, icf, x, arrays=lambda result: [result[0], *result[1]])
 
 
 @contender("bundle", "ours", "autograd.compiler")
@@ -94,7 +94,7 @@ def _(parameters: Array, features: Array) -> Prepared:
         return np.array(problems.bundle_residual(p, feature, am))
 
     rows = jit(vmap(jacobian(residual), in_axes=(0, 0)))
-    return Prepared(lambda: rows(parameters, features), lambda result: [result])
+    return calling(rows, parameters, features, arrays=lambda result: [result])
 
 
 @contender("least squares", "ours", "autograd.compiler")
@@ -103,7 +103,7 @@ def _(a: Array, b: Array, x: Array) -> Prepared:
 
     total = vmap(problems.least_squares_row, in_axes=(None, 0, 0), reduce="sum")
     step = jit(value_and_grad(total))
-    return Prepared(lambda: step(x, a, b))
+    return calling(step, x, a, b)
 
 
 @contender("options", "ours", "autograd.compiler")
@@ -123,7 +123,7 @@ def _(**columns: Array) -> Prepared:
 
     arrays = [columns[name] for name in problems.OPTION_ARGUMENTS]
     mapped = jit(vmap(greeks, in_axes=(0,) * 5))
-    return Prepared(lambda: mapped(*arrays))
+    return calling(mapped, *arrays)
 
 
 @contender("rosenbrock", "ours", "autograd.compiler")
@@ -131,7 +131,7 @@ def _(x: Array) -> Prepared:
     from autograd import jit, value_and_grad
 
     step = jit(value_and_grad(problems.rosenbrock))
-    return Prepared(lambda: step(x))
+    return calling(step, x)
 
 
 @contender("expression", "ours", "autograd.compiler")
@@ -140,7 +140,7 @@ def _(x: Array) -> Prepared:
     from autograd import jit, value_and_grad
 
     step = jit(value_and_grad(lambda numbers: problems.expression(*numbers, m=am)))
-    return Prepared(lambda: step(x))
+    return calling(step, x)
 
 
 def _step(function: Any, argnums: Any, *arrays: Array) -> Prepared:
@@ -154,7 +154,7 @@ def _step(function: Any, argnums: Any, *arrays: Array) -> Prepared:
     given = {name: known[name] for name in inspect.signature(function).parameters if name in known}
     step = jit(value_and_grad(lambda *arguments: function(*arguments, **given), argnums=argnums))
     arguments = [float(array) if array.ndim == 0 else array for array in arrays]
-    return Prepared(lambda: step(*arguments), lambda result: [result[0], *_listed(result[1])])
+    return calling(step, *arguments, arrays=lambda result: [result[0], *_listed(result[1])])
 
 
 def _listed(gradient: Any) -> list[Any]:
@@ -175,7 +175,7 @@ def _(centres: Array, direction: Array, points: Array) -> Prepared:
         return loops.kmeans_cost(centres, points, m=am, vmap=vmap)
 
     product = jit(lambda centres, v, points: hvp(cost)(centres, v, points))
-    return Prepared(lambda: product(centres, direction, points), lambda result: [result])
+    return calling(product, centres, direction, points, arrays=lambda result: [result])
 
 
 @contender("determinant", "ours", "autograd.compiler")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, product
@@ -54,6 +55,8 @@ FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each 
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
 FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
 SUMS = 0.25  # of the values of a map's body; with more, it stays flat
+# The fewest statements that are rolled here and in maps, for code that people read; None: what makes the fastest code.
+fewest_to_read: ContextVar[int | None] = ContextVar("fewest_to_read", default=None)
 
 
 def rolled(program: Program) -> Program:
@@ -61,7 +64,7 @@ def rolled(program: Program) -> Program:
     code = [_with_rolled_body(instruction) for instruction in program.code]
     if any(new is not old for new, old in zip(code, program.code)):
         program = Program(code, program.outputs, program.inputs, program.guards)
-    if len(program.code) < FEWEST:
+    if len(program.code) < (fewest_to_read.get() or FEWEST):
         return program
     builder = Builder((number_values,))
     builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
@@ -87,7 +90,9 @@ def _stays_flat(loop: Loop) -> bool:
 
     If much of it is there for its sums, these are added up in tiles of registers where it is flat, however long it is.
     """
-    length = len(loop.body.code)
+    length, fewest = len(loop.body.code), fewest_to_read.get()
+    if fewest is not None:
+        return loop.is_map() and length < fewest
     return loop.is_map() and (length < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * length)
 
 
@@ -105,7 +110,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     fewest : int, optional
         Code of fewer statements stays as it is.
     """
-    fewest = FEWEST if fewest is None else fewest
+    fewest = fewest_to_read.get() or (FEWEST if fewest is None else fewest)
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = {g.value: g for g in builder.guards if first <= g.value < end}
     lines = {value: guard.line for value, guard in guards.items()}

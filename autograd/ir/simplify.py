@@ -405,9 +405,18 @@ def _powers(accurate: bool) -> tuple[Rewriter, ...]:
     return (exact_powers,) if accurate else (exact_powers, small_powers)
 
 
-def unroll(program: Program) -> Program:
-    """The last step before lowering: sums of many are written out, and the bodies of loops put in order."""
-    return _ordered(remove_dead_code(rewrite(program, spread, identities, number_values)))
+def unroll(program: Program, fewest: int | None = None) -> Program:
+    """The last step before lowering: sums of many are written out, and the bodies of loops put in order.
+
+    Sums of `fewest` terms or more stay as they are.
+    """
+
+    @only(("dot", "sum"))
+    def written_out(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+        terms = len(operands) if op == "sum" else len(operands) // 2
+        return spread(builder, op, operands, data) if fewest is None or terms < fewest else None
+
+    return _ordered(remove_dead_code(rewrite(program, written_out, identities, number_values)))
 
 
 def _ordered(program: Program) -> Program:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autograd.compiler.capture.exact import exact
-from autograd.compiler.run import pickling
+from autograd.compiler.run import exports, pickling
 from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function
@@ -45,6 +46,25 @@ class StaticCompiled(Compiled[..., Any]):
         """The result as Values that can be differentiated again, for any arguments."""
         compiled, args, keywords = self._split(args, keywords)
         return compiled.nodes(*args, **keywords)
+
+    def c_source(self, *args: Any, name: str | None = None, closed: str = "constants", **keywords: Any) -> str:
+        """One self-contained C99 function for these static arguments, which are constants in it."""
+        if not args and not keywords:
+            return super().c_source(name=name, closed=closed)
+        compiled, args, keywords = self._split(args, keywords)
+        return exports.example_of(compiled, args, keywords, name, closed).source.text()
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *args: Any,
+        name: str | None = None,
+        closed: str = "constants",
+        **keywords: Any,
+    ) -> list[str]:
+        """Write the function for these static arguments as files."""
+        compiled, args, keywords = self._split(args, keywords)
+        return compiled.export(directory, *args, name=name, closed=closed, **keywords)
 
     def _split(
         self, args: tuple[Any, ...], keywords: dict[str, Any]
