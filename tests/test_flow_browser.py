@@ -17,6 +17,7 @@ from graphs_for_views import evil_graph, training_loss, worked_example
 import autograd.math as am
 from autograd import Value, custom_gradient, topological_order
 from autograd.view import draw, flow, record
+from autograd.view.page import script, style, to_json
 from autograd.view.recompute import with_changes
 from autograd.view.symbols import show
 
@@ -412,20 +413,22 @@ def test_all_nodes_of_a_large_graph(load):
     assert state_of(page, "view.boxes.length") == page.locator(".box").count()
 
 
+def violations(page):
+    """What axe-core finds wrong with a page: rule and element."""
+    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    page.evaluate(f"window.axe || (() => {{ {axe} }})()")
+    return page.evaluate("async () => (await axe.run(document)).violations.map((v) => [v.id, v.nodes[0].html])")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (400, "dark")])
 def test_accessibility(load, width, scheme):
     """axe-core finds no violation: at both ends of the sweep, with a selection, a search, and a changed leaf."""
-    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     for shown in (flow(worked_example()[1], check=True), flow(training_loss([2, 8, 1], 1)[1])):
         page = load(shown, width=width, color_scheme=scheme)
-        page.evaluate(axe)
         page.locator(".finder input").fill("w")
         for action in ("goto(0)", "select(2)", "descend(0.5, gradientFlow.whatIf.leaves)"):
             state_of(page, action)
-            found = page.evaluate(
-                "async () => (await axe.run(document)).violations.map((v) => [v.id, v.nodes[0].html])"
-            )
-            assert [] == found, action
+            assert [] == violations(page), action
 
 
 # ---- what if ---------------------------------------------------------------------------------------------------------
@@ -500,6 +503,46 @@ def test_what_the_page_cannot_compute_is_said(load):
     assert "8" == texts(page, 1)["data"]
 
 
+def test_a_difference_after_the_output_was_nan(load):
+    """The bound of the check is that of the numbers as they are, not of the recorded ones."""
+    page = load(flow(am.log(Value(0.0, label="x")) * Value(0.0, label="y")))
+    state_of(page, "change(new Map([[0, 0.25]]))")
+    state_of(page, "select(0)")
+    assert "0 ✓ agrees" in page.locator(".facts").inner_text()
+
+
+def test_a_label_of_ten_thousand_letters(load):
+    """It leaves room for the picture."""
+    page = load(flow(Value(2.0, label="x" * 10_000)))
+    assert 300 < page.locator(".stage").bounding_box()["height"]
+    assert 100 > page.locator("header").bounding_box()["height"]
+
+
+TWO = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Two viewers</title><style>{style}</style>
+<main><h1>Two viewers</h1><div id="a"></div><div id="b"></div></main><script type="module">{script}
+for (const [id, payload] of [["a", {first}], ["b", {second}]]) {{
+  const model = {{ get: (name) => (name === "payload" ? JSON.stringify(payload) : ""), on() {{}}, off() {{}} }};
+  widget.render({{ model, el: document.getElementById(id) }});
+}}
+</script></html>"""
+
+
+def test_two_viewers_in_one_page(browser, tmp_path):
+    """Keys go to the one that has the focus, and landmarks can be told apart."""
+    first, second = flow(worked_example()[1]), flow(training_loss([2, 3, 1], 1)[1])
+    parts = {"style": style(), "script": script().replace("export default", "const widget =").replace("export ", "")}
+    text = TWO.format(**parts, first=to_json(first.payload), second=to_json(second.payload))
+    (tmp_path / "two.html").write_text(text, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1000, "height": 1400})
+    page.goto((tmp_path / "two.html").as_uri())
+    page.locator("#a").get_by_role("button", name="To the end").click()
+    page.locator("#b .stage").click(position={"x": 5, "y": 5})
+    page.keyboard.press("ArrowRight")
+    assert ["72 / 72", "1 / 45"] == page.locator(".counter").all_text_contents()
+    assert [] == violations(page)
+    page.close()
+
+
 # ---- drawings --------------------------------------------------------------------------------------------------------
 
 
@@ -525,6 +568,31 @@ def test_a_drawing_in_a_notebook(browser, tmp_path, width):
     frame.get_by_role("button", name="Show everything").click()
     leaf = frame.locator(".node").first.bounding_box()
     assert stage["x"] <= leaf["x"]
+    page.close()
+
+
+VS_CODE = """default-src 'none'; script-src 'self' https://*.vscode-cdn.net 'unsafe-inline' 'unsafe-eval';
+style-src 'self' https://*.vscode-cdn.net 'unsafe-inline'; img-src 'self' https: http: data:; font-src 'self' https:;
+connect-src https:; child-src https: data:"""
+
+
+def test_the_rules_of_vs_codes_notebooks(browser, tmp_path):
+    """Under the Content-Security-Policy of its webview both frames work, and no rule is broken."""
+    outputs = [flow(worked_example()[1]), draw(training_loss([2, 2, 1], 1)[1])]
+    cells = "".join(f"<div>{output._repr_mimebundle_()['text/html']}</div>" for output in outputs)
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{VS_CODE}">'
+    (tmp_path / "webview.html").write_text(f'<meta charset="utf-8">{policy}{cells}', encoding="utf-8")
+    page = browser.new_page(viewport={"width": 960, "height": 1400})
+    complaints = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((tmp_path / "webview.html").as_uri())
+    viewer, drawing = page.frame_locator("iframe").first, page.frame_locator("iframe").last
+    viewer.get_by_role("button", name="To the end").click()
+    assert "72 / 72" == viewer.locator(".counter").text_content()
+    drawing.get_by_role("button", name="Show everything").click()
+    assert 0 == page.locator("img").count()
+    assert [] == complaints
     page.close()
 
 
