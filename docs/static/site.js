@@ -13,7 +13,7 @@ function reachable() {
 }
 
 // A page that was opened as a file may not read other files, so its search shows titles only.
-if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
 document.addEventListener("DOMContentLoaded", () => {
   name(".sidebar-drawer", "Pages of the site");
