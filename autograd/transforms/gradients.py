@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Concatenate, Literal, overload
 
-from autograd.transforms.origin import Function, P, R, check_function, set_origin
+from autograd.transforms.origin import A, B, Function, P, R, check_function, set_origin
 from autograd.transforms.run import Argnums, Run
 from autograd.tree import flatten, is_array, make_array
 from autograd.value import Value
 
 
-# For a type checker, the parameters stay and the value is known. The gradient, in the shape of an argument, is `Any`:
-# with a type variable for the first parameter, pyright would refuse `grad(lambda x: x**2)`.
+# For a type checker, parameters and value keep their types, and the gradient has the type of its argument, if that is
+# the first one or these are the first two; for others it is `Any`.
 @overload
-def value_and_grad(function: Callable[P, R], argnums: int = 0, has_aux: bool = False) -> Callable[P, tuple[R, Any]]: ...
+def value_and_grad(  # type: ignore[overload-overlap]  # 0 is an int
+    function: Callable[Concatenate[A, P], R], argnums: Literal[0] = 0, has_aux: bool = False
+) -> Callable[Concatenate[A, P], tuple[R, A]]: ...
+@overload
+def value_and_grad(  # type: ignore[overload-overlap]  # (0, 1) is a sequence of int
+    function: Callable[Concatenate[A, B, P], R], argnums: tuple[Literal[0], Literal[1]], has_aux: bool = False
+) -> Callable[Concatenate[A, B, P], tuple[R, tuple[A, B]]]: ...
+@overload
+def value_and_grad(function: Callable[P, R], argnums: int, has_aux: bool = False) -> Callable[P, tuple[R, Any]]: ...
 @overload
 def value_and_grad(
     function: Callable[P, R], argnums: Sequence[int], has_aux: bool = False
@@ -68,14 +76,28 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
 
 
 @overload
-def grad(function: Callable[P, Any], argnums: int = 0, has_aux: Literal[False] = False) -> Callable[P, Any]: ...
+def grad(
+    function: Callable[Concatenate[A, P], Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False
+) -> Callable[Concatenate[A, P], A]: ...
+@overload
+def grad(
+    function: Callable[Concatenate[A, P], tuple[Any, R]], argnums: Literal[0] = 0, *, has_aux: Literal[True]
+) -> Callable[Concatenate[A, P], tuple[A, R]]: ...
+@overload
+def grad(
+    function: Callable[Concatenate[A, B, P], Any],
+    argnums: tuple[Literal[0], Literal[1]],
+    has_aux: Literal[False] = False,
+) -> Callable[Concatenate[A, B, P], tuple[A, B]]: ...
+@overload
+def grad(function: Callable[P, Any], argnums: int, has_aux: Literal[False] = False) -> Callable[P, Any]: ...
 @overload
 def grad(
     function: Callable[P, Any], argnums: Sequence[int], has_aux: Literal[False] = False
 ) -> Callable[P, tuple[Any, ...]]: ...
 @overload
 def grad(
-    function: Callable[P, tuple[Any, R]], argnums: Argnums = 0, *, has_aux: Literal[True]
+    function: Callable[P, tuple[Any, R]], argnums: Argnums, has_aux: Literal[True]
 ) -> Callable[P, tuple[Any, R]]: ...
 def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns the gradient of `function`; parameters and errors as for `value_and_grad`.
@@ -103,9 +125,10 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
     return gradient
 
 
+# The results of `jacobian` and `hessian` are nested as two shapes say, so for a type checker they are `Any`.
 def jacobian(
-    function: Callable[P, Any], argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto"
-) -> Callable[P, Any]:
+    function: Callable[Concatenate[A, P], Any], argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto"
+) -> Callable[Concatenate[A, P], Any]:
     """A function that returns all first derivatives of `function`, whose result may be any tree of numbers.
 
     Parameters
@@ -177,7 +200,7 @@ def _blocks(rows: list[list[Any]], run: Run) -> Any:
     return rebuild_result(blocks)
 
 
-def hessian(function: Callable[P, Any], argnums: Argnums = 0) -> Callable[P, Any]:
+def hessian(function: Callable[Concatenate[A, P], Any], argnums: Argnums = 0) -> Callable[Concatenate[A, P], Any]:
     """A function that returns all second derivatives of `function`: the Jacobian of its gradient.
 
     Parameters and errors are those of `value_and_grad`. For an ndarray argument of shape ``(n,)`` the result is
