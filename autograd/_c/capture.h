@@ -4,6 +4,7 @@ The operands are tracers, Values and plain numbers. An instruction is appended t
 `Builder.emit` does it. What the program does not hold yet is placed by Python code, which also writes each instruction
 that `fold_constants` or an identity of ir/simplify.py might replace. So the program is the same as without this. */
 
+#define FEWEST_ELEMENTS 64 /* as in compiler/capture/trace.py */
 static char not_mine;
 #define NOT_MINE ((PyObject *)&not_mine)
 
@@ -333,7 +334,8 @@ static PyObject *capture_row(int rule, PyObject *const *operands, Py_ssize_t cou
     Py_ssize_t i = 0;
     while (i < count && is_for(trace, operands[i]))
         i++;
-    if (count && i == count && (ROWS[rule].arity < 0 || ROWS[rule].arity == count))
+    bool many = ROWS[rule].arity < 0 && count >= FEWEST_ELEMENTS; /* perhaps the elements of an array */
+    if (!many && count && i == count && (ROWS[rule].arity < 0 || ROWS[rule].arity == count))
         traced = keep_and_write_down(trace, rule, operands, count);
     Py_DECREF(trace);
     return traced;

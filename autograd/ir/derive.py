@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from autograd.ir.block import PREDICATES, STEPS, Array, Final, Instruction, Loop, Program, Used, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Rewriter, Selected, Symbol, times
+from autograd.ir.elements import Elements, derivatives, takes_arrays
 from autograd.ir.memory import follow, last_states, memories, roots, split
 from autograd.rules import TABLE, Rule
 
@@ -241,6 +242,9 @@ class Sweep:
         total = self.arrays.setdefault(value, Total())
         kind = self.builder.type_of(value)
         assert isinstance(kind, Array)
+        if window == Window((kind.size(),), 0, (1,)) and len(kind.shape) > 1 and not indices:
+            message = part(self.builder, self.builder.emit("read", (message,), whole(kind)), message)
+            window = whole(kind)
         if not window.shape and not indices:
             before = total.elements.get(window.offset)
             total.elements[window.offset] = message if before is None else added(self.builder, before, message)
@@ -318,8 +322,11 @@ class Sweep:
                 _marked(builder, message, True)
             self.receive_array(operands[0], message, data, operands[1:])
             return
-        derivatives = local_derivatives(builder, value, [o in active for o in operands])
-        for operand, derivative in zip(operands, derivatives):
+        if takes_arrays(builder, op, operands):
+            self.messages_to_elements(value)
+            return
+        local = local_derivatives(builder, value, [o in active for o in operands])
+        for operand, derivative in zip(operands, local):
             if derivative is None or operand not in active:
                 continue
             sent = times(Symbol(builder, adjoint), derivative)
@@ -331,6 +338,16 @@ class Sweep:
             if value in self.guessed:
                 self.guessed.add(operand)
             self.receive(operand, builder.place(sent), present)
+
+    def messages_to_elements(self, value: int) -> None:
+        """Send what a primitive sends to the elements of an array, all at once."""
+        builder = self.builder
+        adjoint, presence = self.numbers[value]
+        guessed = value in self.guessed
+        for operand, derivative in zip(builder.code[value].operands, derivatives(builder, value)):
+            if operand in self.active:
+                message, missing = _messages(derivative, adjoint, presence, guessed)
+                self.receive(operand, _marked(builder, message, missing))
 
     def array_messages(self, value: int) -> None:
         """Send what an array sends to its operands."""
@@ -351,6 +368,25 @@ class Sweep:
                 self.receive(operands[1], part(builder, message, adjoint))
             if operands[0] in self.active:
                 self.receive(operands[0], adjoint)
+
+
+def _messages(derivative: Elements, adjoint: int, presence: Predicate | None, guessed: bool) -> tuple[int, bool]:
+    """The adjoint of a number times its derivatives by the elements of an array; whether some may be missing."""
+    builder = derivative.builder
+    around, missing = Symbol(builder, adjoint), presence is not None
+    there = None if presence is None else Symbol(builder, builder.place(presence))
+
+    def message(local: Any) -> Any:
+        nonlocal missing
+        sent = times(around, local)
+        missing = missing or isinstance(local, Selected)
+        if there is None or (isinstance(local, float) and isfinite(local)):
+            return sent
+        here = _is_there(sent.builder, sent.builder.place(there))
+        return _where_there(sent.builder, here, sent) if guessed else here.select(sent, 0.0)
+
+    found = derivative.each(message).array()
+    return found, missing
 
 
 def _without(memories: Mapping[int, Memory], doubtful: Container[int]) -> dict[int, Memory]:
@@ -840,10 +876,12 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: 
         return found
     if op in ("read", "pack", "add_at") or (op == "pos" and isinstance(builder.type_of(value), Array)):
         return _tangent_array(builder, builder.code[value], tangents)
+    if takes_arrays(builder, op, operands):
+        return _tangent_of_many(builder, value, tangents)
     total: Any = None
     partial = True
-    derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
-    for operand, derivative in zip(operands, derivatives):
+    local = local_derivatives(builder, value, [o in tangents for o in operands])
+    for operand, derivative in zip(operands, local):
         if derivative is None or operand not in tangents:
             continue
         tangent = tangents[operand]
@@ -853,6 +891,36 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: 
         partial = partial and (tangent in builder.gaps or isinstance(derivative, Selected))
         total = change if total is None else total + change
     return None if total is None else _marked(builder, builder.place(total), partial)
+
+
+def _tangent_of_many(builder: Builder, value: int, tangents: Mapping[int, int]) -> int | None:
+    """The tangent of a primitive whose operands are the elements of arrays."""
+    total: Any = None
+    partial = True
+    for operand, derivative in zip(builder.code[value].operands, derivatives(builder, value)):
+        if operand not in tangents:
+            continue
+        change, may_be_missing = _changes(derivative, tangents[operand])
+        partial = partial and may_be_missing
+        total = change if total is None else total + change
+    return None if total is None else _marked(builder, builder.place(total), partial)
+
+
+def _changes(derivative: Elements, tangent: int) -> tuple[Symbol, bool]:
+    """What the tangents of the elements of an array add up to; whether all may be missing."""
+    builder = derivative.builder
+    gaps = missing = tangent in builder.gaps
+
+    def change(local: Any, tangent: Symbol) -> Any:
+        nonlocal missing
+        missing = missing or isinstance(local, Selected)
+        sent = times(tangent, local)
+        if gaps and not (isinstance(local, float) and isfinite(local)):
+            sent = _where_there(tangent.builder, _is_there(tangent.builder, tangent.index), sent)
+        return sent
+
+    total = derivative.each(change, Elements(builder, (tangent,))).of(TABLE["sum"])
+    return total, missing
 
 
 def _marked(builder: Builder, derivative: int, partial: bool) -> int:

@@ -165,7 +165,7 @@ def elements(trace: Trace, made: LoopBuilder, child: Trace, rows: Sequence[Seque
             if not column.continues(first, len(group)):
                 break
             group.append(column)
-        element = made.element(_gathered(trace, group))
+        element = made.element(gathered(trace, group))
         if len(group) == 1:
             found.append(Traced.of(child, element))
         else:
@@ -173,7 +173,7 @@ def elements(trace: Trace, made: LoopBuilder, child: Trace, rows: Sequence[Seque
     return found
 
 
-def _gathered(trace: Trace, group: Sequence[Column]) -> int:
+def gathered(trace: Trace, group: Sequence[Column]) -> int:
     """The array of one or more columns next to one another."""
     first, count = group[0], len(group[0].leaves)
     shape = (count, len(group)) if len(group) > 1 else (count,)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
-from autograd.compiler.capture.maps import Column, map_rows
+from autograd.compiler.capture.maps import Column, gathered, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
 from autograd.compiler.capture.tracer import FLOAT, Traced
 from autograd.compiler.capture.truth import TracedTruth
@@ -16,6 +16,7 @@ from autograd.compiler.capture.watched import Watched, innermost
 from autograd.ieee import to_float
 from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
+from autograd.ir.elements import MANY
 from autograd.ir.rewrite import reached, reordered, roots
 from autograd.modes import Mode, caller, current_recorder, recording_with
 from autograd.native import extension
@@ -23,6 +24,9 @@ from autograd.recorder import Sweeps
 from autograd.rows import cut, together
 from autograd.rules import Rule
 from autograd.value import Value
+
+
+FEWEST_ELEMENTS = 64  # of an array that are one operand of a primitive: fewer are operands of their own
 
 
 class Trace(Watched):
@@ -122,6 +126,23 @@ class Trace(Watched):
         elif reduce is not None:
             return results
         return together(results, as_arrays, reduce)
+
+    def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
+        """Record an operation; many elements of an array are one operand."""
+        if rule.arity is None and rule.name in MANY and len(operands) >= FEWEST_ELEMENTS:
+            arrays = self._arrays(rule, operands)
+            if arrays:
+                return self.emit(rule.name, arrays)
+        return super().apply(rule, operands)
+
+    def _arrays(self, rule: Rule, operands: Sequence[Any]) -> tuple[int, ...]:
+        """The arrays of which the operands are the elements, in order; none if they are anything else."""
+        half = len(operands) // 2
+        halves = [operands[:half], operands[half:]] if rule.name == "dot" else [operands]
+        columns = [Column(self, part) for part in halves]
+        if all(column.constants for column in columns) or any(not c.constants and c.array < 0 for c in columns):
+            return ()
+        return tuple([gathered(self, [column]) for column in columns])
 
     # ---- where things are -------------------------------------------------------------------------------------
 
