@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 from autograd import ieee
 
+MANY_OPERANDS = 8  # with fewer, their types are looked at one by one
 Number: TypeAlias = Any  # a float, a Value, a symbol of the compiler: anything that does arithmetic
 Interval: TypeAlias = tuple[float, float]
 Corner: TypeAlias = tuple[float, tuple[float | None, ...]]
@@ -84,7 +85,7 @@ class Rule:
         """Apply the primitive: numbers give a float; the class of any other operand decides, by its `apply_rule`."""
         handler: Any = None
         floats = True
-        for kind in map(type, operands):
+        for kind in map(type, operands) if len(operands) < MANY_OPERANDS else dict.fromkeys(map(type, operands)):
             if kind is float:
                 continue
             floats = False

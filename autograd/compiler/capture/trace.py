@@ -10,7 +10,7 @@ from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
-from autograd.compiler.capture.tracer import FLOAT, Traced
+from autograd.compiler.capture.tracer import FLOAT, Traced, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.compiler.capture.watched import Watched, innermost
 from autograd.ieee import to_float
@@ -43,7 +43,7 @@ class Trace(Watched):
             if isinstance(kind, Array):
                 size = kind.size()
                 array = self.input(kind, numbers[start : start + size])
-                traced += [Traced.element(self, array, k) for k in range(size)]
+                traced += Traced.elements(self, array, size)
             else:
                 traced.append(Traced.of(self, self.input(NUMBER, numbers[start])))
         return traced
@@ -101,7 +101,7 @@ class Trace(Watched):
             fresh = self.emit("pos", (value,))
             kind = self.type_of(value)
             if isinstance(kind, Array):
-                leaves += [Traced.element(self, fresh, k) for k in range(kind.size())]
+                leaves += Traced.elements(self, fresh, kind.size())
             else:
                 leaves.append(self.wrap(fresh))
         return leaves
@@ -251,12 +251,18 @@ class Trace(Watched):
         if not isinstance(first, Traced) or first.builder is not self or first._array < 0 or first._offset:
             return None
         size = size_of(self.type_of(first._array))
-        run = leaves[at : at + size]
-        same = len(run) == size and all(
-            isinstance(x, Traced) and x.builder is self and x._array == first._array and x._offset == k
-            for k, x in enumerate(run)
-        )
+        same = at + size <= len(leaves) and evenly_apart(leaves, at, at + size) == (0, 1)
         return first._array if same else None
+
+    def arrays_among(self, leaves: Sequence[Any]) -> list[tuple[int, int]]:
+        """Where these numbers are, each with how many they are: all elements of an array in order, or one."""
+        found: list[tuple[int, int]] = []
+        at = 0
+        while at < len(leaves):
+            array = self._whole_array(leaves, at)
+            found.append((self.target(leaves[at]), 1) if array is None else (array, size_of(self.type_of(array))))
+            at += found[-1][1]
+        return found
 
     def loop(
         self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool

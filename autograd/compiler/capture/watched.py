@@ -284,10 +284,12 @@ class Watched(Builder):
         return all(bool(self.value(predicate)) == outcome for predicate, outcome in taken.items())
 
 
+@fast
 def innermost(operands: Sequence[Any]) -> Watched:
     """The program in which an operation on these operands is written down."""
     found: Watched | None = None
-    for trace in (*[getattr(operand, "builder", None) for operand in operands], current_recorder()):
+    builders = {getattr(operand, "builder", None): None for operand in operands}
+    for trace in (*builders, current_recorder()):
         if isinstance(trace, Watched) and (found is None or _is_inside(trace, found)):
             found = trace
     assert found is not None
