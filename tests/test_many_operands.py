@@ -19,7 +19,7 @@ FUNCTIONS = {
     "sum": lambda x: am.sum(x) ** 2,
     "mean": lambda x: am.mean(x) ** 3,
     "prod": lambda x: am.prod(x),
-    "dot": lambda x: am.dot(x, x) * x[0],
+    "dot": lambda x: am.dot(x, x) ** 2,
     "dot of a table": lambda x: am.dot([0.1 * k for k in range(len(x))], x) ** 2,
     "max": lambda x: am.max(x) * x[3],
     "min": lambda x: am.min(x) ** 2,
