@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import grad, hessian, hvp, jit, jvp, scan, value_and_grad, vmap
-from autograd.compiler.capture.trace import FEWEST_ELEMENTS
+from autograd import hvp, jit, jvp, value_and_grad
 from autograd.ir.block import loops
+from autograd.ir.elements import FEWEST_ELEMENTS
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.verify import verify
 
@@ -82,7 +80,7 @@ def test_programs_do_not_grow_with_the_array(name: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_programs_keep_the_rules_of_the_form(name: str) -> None:
-    """The captured program and the compiled one are valid, have loops, and the evaluator agrees with the machine code."""
+    """The programs captured and compiled are valid and have loops, and the evaluator agrees with the machine code."""
     f, x = FUNCTIONS[name], a_point(FEWEST_ELEMENTS + 1)
     compiled = jit(value_and_grad(f))
     y, slope = compiled(x)

@@ -85,8 +85,8 @@ def _emit(builder: Builder, terms: Sequence[Term], place: Mapping[int, int]) -> 
 def spread(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """The additions and products of a `dot` or `sum`, as a rewriter; several accumulators where the order is free."""
     if takes_arrays(builder, op, operands):
-        first, *second = [Elements(builder, (o,)) for o in operands]
-        return builder.place((first.each(TABLE["mul"], *second) if second else first).total())
+        parts = [Elements(builder, (o,)) for o in operands]
+        return builder.place((parts[0] if op == "sum" else parts[0].each(TABLE["mul"], parts[1])).total())
     half = len(operands) // 2
     terms = operands if op == "sum" else [_product(builder, x, y) for x, y in zip(operands[:half], operands[half:])]
 

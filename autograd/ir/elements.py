@@ -16,6 +16,7 @@ from autograd.ir.messages import is_there, where_there
 from autograd.rules import TABLE, Rule
 
 MANY = frozenset(name for name, rule in TABLE.items() if rule.arity is None and rule.formula is not None)
+FEWEST_ELEMENTS = 64  # of an array that are one operand of a primitive: fewer are operands of their own
 GROUPS = 8  # of operands, which are folded side by side
 FEWEST_IN_GROUPS = 64  # operands
 
@@ -44,9 +45,7 @@ class Elements:
         Takes one element of each. If there is none, the elements of the only array are the numbers.
     """
 
-    def __init__(
-        self, builder: Builder, arrays: tuple[int, ...], function: Callable[..., Any] | None = None
-    ) -> None:
+    def __init__(self, builder: Builder, arrays: tuple[int, ...], function: Callable[..., Any] | None = None) -> None:
         self.builder, self.arrays, self.function = builder, arrays, function
 
     def _extent(self) -> int:
@@ -65,7 +64,9 @@ class Elements:
         if isinstance(key, slice):
             start, _, step = key.indices(len(self))
             count = len(range(len(self))[key])
-            return Elements(self.builder, tuple([self._part(a, start, step, count) for a in self.arrays]), self.function)
+            return Elements(
+                self.builder, tuple([self._part(a, start, step, count) for a in self.arrays]), self.function
+            )
         return self._number([Symbol(self.builder, self.builder.element(array, key)) for array in self.arrays])
 
     def _part(self, array: int, start: int, step: int, count: int) -> int:
@@ -85,7 +86,8 @@ class Elements:
 
     def each(self, function: Callable[..., Any], *others: Elements) -> Elements:
         """A function of these numbers, and of others side by side; a loop computes it when its results are used."""
-        parts, ends = (self, *others), []
+        parts = (self, *others)
+        ends: list[int] = []
         for part in parts:
             ends.append((ends[-1] if ends else 0) + len(part.arrays))
 

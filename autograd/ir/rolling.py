@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby, product
-from typing import Any
+from typing import Any, NamedTuple
 
 from autograd.ir.block import (
     LOGIC,
     NUMBER,
     TRUTH,
+    Extent,
     Final,
     Guard,
     Instruction,
@@ -45,6 +46,7 @@ from autograd.ir.nest import (
     tree,
 )
 from autograd.ir.peeled import take_in_first_steps
+from autograd.ir.ranges import RANGE, WINDOW
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
 from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
@@ -186,15 +188,24 @@ class _Level:
                 return self.made.shared(self.parent.buffer(group))
         return self.memory[group]
 
-    def fetch(self, depth: int, array: int, place: Affine, kind: type[Window] = Window) -> int:
-        """A number of an array at a depth around; the loops from there go through a part of the array."""
+    def fetch(
+        self,
+        depth: int,
+        array: int,
+        place: Affine,
+        kind: type[Window] = Window,
+        shape: tuple[Extent, ...] = (),
+        strides: tuple[int, ...] = (),
+    ) -> int:
+        """A number or a window of an array at a depth around; the loops from there go through a part of the array."""
         source = self.around[depth]
         inner = [k for k in range(depth + 1, self.depth + 1) if place.steps[k - 1]]
         indices, steps = source.indices(place, range(1, depth + 1))
         if not inner:
-            return self.lift(source.builder.emit("read", (array, *indices), Window((), place.base, (), steps)), depth)
+            window = (kind if shape else Window)(shape, place.base, strides, steps)
+            return self.lift(source.builder.emit("read", (array, *indices), window), depth)
         extents = [self.around[k].nest.extent for k in inner]  # type: ignore[union-attr]
-        window = kind(tuple(extents), place.base, tuple([place.steps[k - 1] for k in inner]), steps)
+        window = kind((*extents, *shape), place.base, (*[place.steps[k - 1] for k in inner], *strides), steps)
         if kind is Final or window != whole(source.builder.type_of(array)):  # type: ignore[arg-type]
             array = source.builder.emit("read", (array, *indices), window)
         for k in range(depth + 1, self.depth + 1):
@@ -202,6 +213,14 @@ class _Level:
             assert level.made is not None
             array = level.element(array) if k in inner else level.made.shared(array)
         return array
+
+
+class Side(NamedTuple):
+    """Operands side by side: where they come from, and how they lie there."""
+
+    source: Any
+    shape: tuple[Extent, ...]
+    strides: tuple[int, ...]
 
 
 class _Writer:
@@ -249,12 +268,23 @@ class _Writer:
                 source = self._constant(leaf, slot)
             elif where in (CONSTANT, VALUE):
                 source = what
+            elif where == RANGE:
+                source = self._range(leaf, number, *what)
+            elif where == WINDOW:
+                array, shape, strides = what
+                source = Side((array, number), shape, strides)
             else:
                 source = self._element(leaf, (where, what), number)
             leaf.sources.append(source)
         if kind.line is not None:
             for nest in leaf.path:
                 nest.fails[leaf] = None
+
+    def _range(self, leaf: Leaf, first: Affine, count: int, step: int) -> Side:
+        """Where values of the code come from that are evenly apart: as those that a loop would take in its steps."""
+        nest = Nest(leaf.path, leaf.start, extent=count)
+        found = self.places.source(Statement((*leaf.path, nest), leaf.start), Affine(first.base, (*first.steps, step)))
+        return Side(found, (count,), (found.place.steps[-1],))
 
     def _first(self, first: First, nest: Nest) -> Any:
         """What a carry of a loop is in the first step."""
@@ -336,6 +366,8 @@ class _Writer:
         """The value of an operand at a level."""
         if isinstance(source, int):
             return level.lift(source, 0)
+        if isinstance(source, Side):
+            return self._side(level, source)
         if isinstance(source, tuple):
             array, place = source
             return level.fetch(0, array, place)
@@ -348,6 +380,18 @@ class _Writer:
         assert isinstance(source, Read)
         group = source.group.root()
         return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place), Final)
+
+    def _side(self, level: _Level, side: Side) -> int:
+        """Operands side by side as an array."""
+        source, shape, strides = side
+        if isinstance(source, tuple):
+            return level.fetch(0, *source, Window, shape, strides)
+        around = level.around[source.depth]
+        if isinstance(source, Stacked):
+            return level.fetch(source.depth, around.stacks[source.kept], source.place, Window, shape, strides)
+        group = source.group.root()
+        place = group.address(source.place)
+        return level.fetch(source.depth, around.buffer(group), place, Final, shape, (place.steps[-1],))
 
     def _leaf(self, level: _Level, leaf: Leaf) -> None:
         kind, builder = self.trace.kinds[leaf.kind], level.builder

@@ -16,7 +16,7 @@ from autograd.compiler.capture.watched import Watched, innermost
 from autograd.ieee import to_float
 from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
-from autograd.ir.elements import MANY
+from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import reached, reordered, roots
 from autograd.modes import Mode, caller, current_recorder, recording_with
 from autograd.native import extension
@@ -24,9 +24,6 @@ from autograd.recorder import Sweeps
 from autograd.rows import cut, together
 from autograd.rules import Rule
 from autograd.value import Value
-
-
-FEWEST_ELEMENTS = 64  # of an array that are one operand of a primitive: fewer are operands of their own
 
 
 class Trace(Watched):
