@@ -385,19 +385,20 @@ static bool make_names(void)
            && (minus_one = PyLong_FromLong(-1)) && (zero = PyLong_FromLong(0)) && (nothing = PyTuple_New(0));
 }
 
-static bool find_comparisons(PyTypeObject *truth);
+static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject *own);
 
-/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth): trace.py calls it once. */
+/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES): trace.py calls it once. */
 static PyObject *value_trace(PyObject *module, PyObject *args)
 {
-    PyTypeObject *traced, *truth;
+    PyTypeObject *traced, *truth, *guard;
+    PyObject *own;
     if (traced_type)
         return PyErr_Format(PyExc_RuntimeError, "the C build knows the trace already");
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type,
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type,
                           &loop_type, &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type,
-                          &window_type, &PyType_Type, &truth))
+                          &window_type, &PyType_Type, &truth, &PyType_Type, &guard, &PyTuple_Type, &own))
         return NULL;
-    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth))
+    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth, guard, own))
         return NULL;
     Py_INCREF(args); /* it keeps the classes */
     traced_type = traced; /* from now on operations are captured here */

@@ -76,6 +76,7 @@ static const struct {
     {"Traced.__gt__", native_compare_traced, GREATER},
     {"Traced.__ge__", native_compare_traced, GREATER_EQUAL},
     {"Watched.truth", native_truth, 0},
+    {"TracedTruth.__bool__", native_bool_of_truth, 0},
     {"Value.zero_grad", native_zero_grad, 0},
     {"log", native_row, RULE_log},
     {"hypot", native_row, RULE_hypot},

@@ -52,7 +52,7 @@ class Builder:
     """Builds a program; instructions of a `kept` operation are not rewritten."""
 
     # The C build reads the slots that have a name here.
-    __slots__ = ("__dict__", "__weakref__", "body_of", "code", "constants", "known", "types")
+    __slots__ = ("__dict__", "__weakref__", "body_of", "code", "constants", "guards", "known", "types")
 
     def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:
         self.code: list[Instruction] = []

@@ -14,11 +14,11 @@ from autograd.compiler.capture.tracer import FLOAT, Traced, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.compiler.capture.watched import Watched, innermost
 from autograd.ieee import to_float
-from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Program, Type, Window, size_of
+from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import reached, reordered, roots
-from autograd.modes import Mode, caller, current_recorder, recording_with
+from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps
 from autograd.rows import cut, together
@@ -350,4 +350,4 @@ def finish(trace: Trace, outputs: Sequence[int]) -> Program:
 
 
 if extension is not None:
-    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth)
+    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES)
