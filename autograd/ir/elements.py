@@ -98,12 +98,12 @@ class Elements:
         return Elements(self.builder, tuple([a for part in parts for a in part.arrays]), together)
 
     def array(self) -> int:
-        """The numbers as one array. They are computed once: what is asked later reads them there."""
-        if self.function is not None:
-            made, inner = self._loop()
-            loop = made.finish([], [(inner.place(self._in(made)), "each")])
-            self.arrays, self.function = (self.builder.emit("item", (loop,), 0),), None
-        return self.arrays[0]
+        """The numbers as one array. To compute them again costs less than to keep long arrays, so this is not kept."""
+        if self.function is None:
+            return self.arrays[0]
+        made, inner = self._loop()
+        loop = made.finish([], [(inner.place(self._in(made)), "each")])
+        return self.builder.emit("item", (loop,), 0)
 
     def of(self, rule: Rule) -> Symbol:
         """A primitive of these numbers."""

@@ -14,11 +14,12 @@ from heapq import heappop, heappush
 from operator import or_
 from typing import Any
 
-from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Loop, Program, types_of, whole, with_inputs
+from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, whole, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
 from autograd.ir.legalize import expand, sums_in_order
+from autograd.ir.map_passes import add_up_in_maps, join_maps
 from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
@@ -386,25 +387,6 @@ def simplify(program: Program, accurate: bool = False) -> Program:
     return remove_dead_code(rewrite(fuse_loops(program), *rewriters))
 
 
-def add_up_in_maps(program: Program) -> Program:
-    """The sum of what the steps of a map compute is added up there; this is another order of the same additions."""
-    program = with_bodies(program, add_up_in_maps)
-    code = list(program.code)
-    for at, (op, operands, _) in enumerate(code):
-        made = code[operands[0]] if op == "sum" and len(operands) == 1 else None
-        loop = code[made.operands[0]].data if made is not None and made.op == "item" else None
-        if made is None or loop is None or not loop.is_map() or loop.kinds[made.data] != "each":
-            continue
-        body = loop.body
-        if types_of(body)[body.outputs[made.data]] != NUMBER:
-            continue
-        new = Program(body.code, [*body.outputs, body.outputs[made.data]], body.inputs, body.guards)
-        where = made.operands[0]
-        code[where] = code[where]._replace(data=replace(loop, body=new, kinds=(*loop.kinds, "sum")))
-        code[at] = Instruction("item", (where,), len(loop.kinds))
-    return Program(code, program.outputs, program.inputs, program.guards)
-
-
 def prepare(program: Program, accurate: bool = False) -> Program:
     """What comes before lowering: formulas in place of primitives that no machine instruction or library has."""
     written_out = (expand, sums_in_order) if accurate else (expand,)
@@ -418,7 +400,8 @@ def prepare(program: Program, accurate: bool = False) -> Program:
         number_values,
     )
     written = rewrite(share_unchanged(program), *everything)
-    return remove_dead_code(gather(remove_dead_code(written if accurate else add_up_in_maps(written))))
+    added = remove_dead_code(written if accurate else add_up_in_maps(written))
+    return remove_dead_code(gather(join_maps(added)))
 
 
 def _powers(accurate: bool) -> tuple[Rewriter, ...]:
