@@ -40,7 +40,7 @@ def join_maps(program: Program) -> Program:
     loops: dict[int, list[int]] = {}
     for at, first in joined.items():
         loops.setdefault(first, [first]).append(at)
-    starts = {at: 0 for at in loops}  # of each loop the number of its first result in the new one
+    starts = dict.fromkeys(loops, 0)  # of each loop the number of its first result in the new one
     for members in loops.values():
         for before, at in zip(members, members[1:]):
             starts[at] = starts[before] + len(program.code[before].data.kinds)

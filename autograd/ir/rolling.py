@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby, product
+from math import prod
 from typing import Any, NamedTuple
 
 from autograd.ir.block import (
@@ -50,7 +51,7 @@ from autograd.ir.ranges import RANGE, WINDOW
 from autograd.ir.rewrite import reached, reordered, roots
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
-from autograd.ir.stages import Packed, again, packed, renewed, side_by_side, stages
+from autograd.ir.stages import Packed, Piece, again, packed, put_together, renewed, shaped, side_by_side, stages
 from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, ROLLABLE, VALUE, Statements, find_loops_fast
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
@@ -280,7 +281,7 @@ class _Writer:
         found: dict[int, Packed] = {}
         for at in packs:
             _, operands, shape = program[at]
-            one = packed(shape, [position.get(o, -1) for o in operands], operands)
+            one = packed(program, shape, operands, [position.get(o, -1) for o in operands])
             if one is not None:
                 found[at] = one
         return found
@@ -294,19 +295,34 @@ class _Writer:
         at = {w: bisect_left(code, w) for w in wanted}
         rolled = {w: p for w, p in at.items() if p < len(code) and code[p] == w}
         results = {w: self.places.source(end, Affine(p)) for w, p in rolled.items()}
-        columns = {
-            at: [self._range(end, Affine(c[0]), pack.rows, c[1]) if isinstance(c, tuple) else c for c in pack.columns]
-            for at, pack in packs.items()
-        }
+        columns = {at: [[self._piece(end, p) for p in pieces] for pieces in pack.columns] for at, pack in packs.items()}
         self.places.settle()
         top = _Level(builder)
         self._block(top, self.body)
         found = {w: self._value(top, source) for w, source in results.items()}
         found = {w: self._typed(builder, value, builder.type_of(w)) for w, value in found.items()}
         for at, pack in packs.items():
-            parts = [(self._value(top, source), isinstance(source, Side)) for source in columns[at]]
-            found[at] = parts[0][0] if len(pack.shape) == 1 else side_by_side(builder, pack.shape, parts)
+            parts = [[self._value(top, source) for source in sources] for sources in columns[at]]
+            found[at] = shaped(builder, self._packed(pack, parts), pack.shape)
         return found
+
+    def _piece(self, end: Statement, piece: Piece) -> Any:
+        """Where the numbers of a piece come from."""
+        if piece.value is not None:
+            return piece.value
+        if piece.array is not None:
+            return Side((piece.array, Affine(piece.place)), (piece.count,), (piece.step,))
+        if piece.count == 1:
+            return self.places.source(end, Affine(piece.place))
+        return self._range(end, Affine(piece.place), piece.count, piece.step)
+
+    def _packed(self, pack: Packed, parts: Sequence[Sequence[int]]) -> int:
+        """An array made of its pieces."""
+        if pack.is_whole and len(parts) == 1:
+            return parts[0][0]
+        if pack.is_whole:
+            return side_by_side(self.builder, pack.rows, [values[0] for values in parts])
+        return put_together(self.builder, pack, parts, _memory(self.builder, prod(pack.shape)))
 
     def _typed(self, builder: Builder, value: int, kind: Any) -> int:
         """A truth that was kept as a number is a truth again."""

@@ -8,11 +8,14 @@ instruction as it reads an argument.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from math import prod
 from typing import NamedTuple
 
-from autograd.ir.block import Instruction
+from autograd.ir.block import Array, Instruction, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.simplify import number_values
+
+MOST_COLUMNS, MOST_PIECES = 8, 8  # of an array that is packed: columns that are looked for, and pieces of each
 
 
 class Stage(NamedTuple):
@@ -33,16 +36,36 @@ class Stage(NamedTuple):
     after: list[int]
 
 
+class Piece(NamedTuple):
+    """Neighbours in a column of an array that is packed: `count` of them from row `start` on.
+
+    They are values of the code that is rolled (at `place` and every `step` behind it), elements of an `array` from
+    outside (likewise), or one `value` from outside.
+    """
+
+    start: int
+    count: int
+    place: int = 0
+    step: int = 0
+    array: int | None = None
+    value: int | None = None
+
+
 class Packed(NamedTuple):
-    """A `pack` whose columns are evenly apart: each is (position of the first, distance), or a value for all rows."""
+    """An array that is packed: its shape, and the pieces of each of its columns."""
 
     shape: tuple[int, ...]
-    columns: list[tuple[int, int] | int]
+    columns: list[list[Piece]]
 
     @property
     def rows(self) -> int:
         """How long the columns are."""
-        return self.shape[0]
+        return prod(self.shape) // len(self.columns)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each column is one piece."""
+        return all(len(pieces) == 1 for pieces in self.columns)
 
 
 def stages(code: Sequence[Instruction], first: int, wanted: Iterable[int], rollable: Container[str]) -> list[Stage]:
@@ -81,32 +104,93 @@ def stages(code: Sequence[Instruction], first: int, wanted: Iterable[int], rolla
     return [stage._replace(wanted=list(uses)) for stage, uses in zip(made, used)]
 
 
-def packed(shape: tuple[int, ...], positions: Sequence[int], operands: Sequence[int]) -> Packed | None:
-    """A `pack`, given where its operands are in the code that is rolled (-1: elsewhere); None if it has no such form."""
-    rows = shape[0]
-    width = len(operands) // rows if rows > 1 else 0
-    columns: list[tuple[int, int] | int] = []
-    for k in range(width):
-        at, values = positions[k::width], operands[k::width]
-        if -1 not in at:
-            step = at[1] - at[0]
-            if not step or any(p != at[0] + i * step for i, p in enumerate(at)):
-                return None
-            columns.append((at[0], step))
-        elif all(o == values[0] for o in values):
-            columns.append(values[0])
+def packed(
+    code: Sequence[Instruction], shape: tuple[int, ...], operands: Sequence[int], positions: Sequence[int]
+) -> Packed | None:
+    """A `pack` in pieces, given where its operands are in the code that is rolled (-1: elsewhere).
+
+    None if it is in too many pieces, or none of it is rolled.
+    """
+    count = len(operands)
+    widths = [count // shape[0]] if len(shape) > 1 else [w for w in range(1, MOST_COLUMNS + 1) if count % w == 0]
+    for width in widths:
+        columns: list[list[Piece]] = []
+        for k in range(width):
+            pieces = _pieces(code, operands[k::width], positions[k::width])
+            if pieces is None:
+                break
+            columns.append(pieces)
         else:
+            rolled = any(one.array is None and one.value is None for pieces in columns for one in pieces)
+            return Packed(shape, columns) if rolled else None
+    return None
+
+
+def _pieces(code: Sequence[Instruction], operands: Sequence[int], positions: Sequence[int]) -> list[Piece] | None:
+    found: list[Piece] = []
+    at, end = 0, len(operands)
+    while at < end:
+        if len(found) == MOST_PIECES:
             return None
-    return Packed(shape, columns) if any(isinstance(column, tuple) for column in columns) else None
+        place, array = _place(code, operands[at], positions[at])
+        if place is None:
+            same = at + 1
+            while same < end and operands[same] == operands[at]:
+                same += 1
+            found.append(Piece(at, same - at, value=operands[at]))
+        else:
+            following = _place(code, operands[at + 1], positions[at + 1]) if at + 1 < end else (None, None)
+            step = following[0] - place if following[0] is not None and following[1] == array else 0
+            same = at + 1
+            while (
+                step
+                and same < end
+                and _place(code, operands[same], positions[same])
+                == (
+                    place + (same - at) * step,
+                    array,
+                )
+            ):
+                same += 1
+            alone = array is not None and same == at + 1
+            found.append(Piece(at, 1, value=operands[at]) if alone else Piece(at, same - at, place, step, array))
+        at = same
+    return found
 
 
-def side_by_side(builder: Builder, shape: tuple[int, ...], columns: Sequence[tuple[int, bool]]) -> int:
-    """An array made of its columns: each is an array, or (if it is no array) the same number in all rows."""
+def _place(code: Sequence[Instruction], value: int, position: int) -> tuple[int | None, int | None]:
+    """Where a value is: in the code that is rolled, or in an array."""
+    if position >= 0:
+        return position, None
+    op, operands, data = code[value]
+    return (data.offset, operands[0]) if op == "read" and len(operands) == 1 and not data.shape else (None, None)
+
+
+def put_together(builder: Builder, pack: Packed, parts: Sequence[Sequence[int]], memory: int) -> int:
+    """An array made of its pieces; `memory` is a new array of -0.0 with as many elements."""
+    width = len(pack.columns)
+    for k, (pieces, values) in enumerate(zip(pack.columns, parts)):
+        for piece, value in zip(pieces, values):
+            array = isinstance(builder.type_of(value), Array)
+            for row in (piece.start,) if array else range(piece.start, piece.start + piece.count):
+                window = Window((piece.count,), row * width + k, (width,)) if array else Window((), row * width + k)
+                memory = builder.emit("add_at", (memory, value), window)
+    return memory
+
+
+def side_by_side(builder: Builder, rows: int, columns: Sequence[int]) -> int:
+    """An array made of its columns: each is an array, or the same number in all rows."""
     inner = Builder((number_values,), builder.kept)
-    made = LoopBuilder(builder, inner, shape[0])
-    row = [made.element(value) if is_array else made.shared(value) for value, is_array in columns]
-    loop = made.finish([], [(inner.emit("pack", tuple(row), shape[1:]), "each")])
+    made = LoopBuilder(builder, inner, rows)
+    row = [made.element(c) if isinstance(builder.type_of(c), Array) else made.shared(c) for c in columns]
+    loop = made.finish([], [(inner.emit("pack", tuple(row), (len(row),)), "each")])
     return builder.emit("item", (loop,), 0)
+
+
+def shaped(builder: Builder, array: int, shape: tuple[int, ...]) -> int:
+    """The same numbers in another shape."""
+    kind = Array(shape)
+    return array if builder.type_of(array) == kind else builder.emit("read", (array,), whole(kind))
 
 
 def renewed(builder: Builder, value: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import groupby
 from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
@@ -217,6 +218,18 @@ class Trace(Watched):
                 found.append(array)
                 at += size_of(self.type_of(array))
         return found
+
+    def outputs_of_call(self, leaves: Sequence[Any]) -> list[int]:
+        """Where the numbers of a result are: many that stand side by side become an array."""
+        found = self.outputs(leaves)
+        if len(found) < FEWEST_ELEMENTS:
+            return found
+        results: list[int] = []
+        for kind, same in groupby(found, self.type_of):
+            values = list(same)
+            many = kind == NUMBER and len(values) >= FEWEST_ELEMENTS
+            results += [self.emit("pack", tuple(values), (len(values),))] if many else values
+        return results
 
     def target(self, leaf: Any) -> int:
         """What is differentiated, or differentiated by, for this number: the array of which it is an element, or it."""
