@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import hvp, jit, jvp, value_and_grad
+from autograd import hessian, hvp, jit, jvp, scan, value_and_grad, vmap
 from autograd.ir.block import loops
 from autograd.ir.elements import FEWEST_ELEMENTS
 from autograd.ir.evaluate import evaluate, flat
@@ -90,3 +92,161 @@ def test_programs_keep_the_rules_of_the_form(name: str) -> None:
         found, failed = evaluate(verify(program), [x.tolist()])
         assert failed == -1
         assert relative(flat(found), [y, *slope]) < 1e-14
+
+
+@pytest.mark.parametrize("name", ["max", "min", "logsumexp", "dot", "sum"])
+def test_special_numbers(name: str) -> None:
+    """Infinities and nan go through as in eager code."""
+    f, x = FUNCTIONS[name], a_point(FEWEST_ELEMENTS + 2)
+    compiled = jit(value_and_grad(f), accurate=True)
+    for place, number in [(3, math.inf), (5, -math.inf), (40, math.nan), (60, 0.0)]:
+        x[place] = number
+        y, slope = compiled(x)
+        expected, eager = value_and_grad(f)(x)
+        assert np.array_equal([expected, *eager], [y, *slope], equal_nan=True)
+
+
+def test_a_branch_that_is_not_selected_sends_no_message() -> None:
+    """Where `max` selects an operand, the others get no message, however many there are: no 0 times infinity."""
+
+    def f(x: np.ndarray) -> object:
+        return am.max([am.sqrt(a) for a in x]) + am.where(x[0] > 0.0, am.logsumexp(x), am.sum([1.0 / a for a in x]))
+
+    x = np.append(1.0, np.zeros(400))
+    assert value_and_grad(f)(x)[1].tolist() == jit(value_and_grad(f), accurate=True)(x)[1].tolist()
+
+
+# ---- rows, and what loops in plain Python computed -------------------------------------------------------------------
+
+
+def rows_in_turn(x: np.ndarray) -> object:
+    """Rows of an array, one after another."""
+    total = 0.0
+    for row in x.reshape(-1, FEWEST_ELEMENTS):
+        total = total * 0.5 + am.logsumexp(row) * am.max(row) + am.dot(row, row)
+    return total
+
+
+def rows_of_a_map(x: np.ndarray) -> object:
+    """Rows of an array in a map."""
+    return am.sum(vmap(lambda row: am.logsumexp(row) * am.min(row))(x.reshape(-1, FEWEST_ELEMENTS)))
+
+
+def rows_of_a_scan(x: np.ndarray) -> object:
+    """Rows of an array in a scan."""
+    return scan(lambda c, row: (c * 0.5 + am.logsumexp(row), None), 0.0, x.reshape(-1, FEWEST_ELEMENTS))[0]
+
+
+def sums_of_lists(x: np.ndarray) -> object:
+    """Sums of what a loop in plain Python put into lists."""
+    squares = [a * a + 1.0 for a in x]
+    return am.sum([am.log(s) for s in squares]) * am.dot(squares, x) + am.logsumexp([0.1 * s for s in squares])
+
+
+def lists_in_loops(x: np.ndarray) -> object:
+    """A list in each step of a loop."""
+    total = 0.0
+    for row in x.reshape(-1, FEWEST_ELEMENTS):
+        total = total + am.logsumexp([am.exp(0.1 * a) * a for a in row])
+    return total
+
+
+def softmax(x: np.ndarray) -> object:
+    """Differences from the largest, their exponentials, and sums of these."""
+    return am.dot(am.softmax(x), am.log_softmax(x))
+
+
+def a_list_for_a_map(x: np.ndarray) -> object:
+    """A list of pairs that a map takes."""
+    return am.sum(vmap(lambda pair: am.exp(-pair[0]) * pair[1])([(am.sin(a) * a, 0.5 * a + a * a) for a in x]))
+
+
+def a_list_for_a_scan(x: np.ndarray) -> object:
+    """A list that a scan takes, and a loop over its results."""
+    last, ys = scan(lambda c, a: (0.9 * c + a, c * a), 0.0, [a * a for a in x])
+    total = last
+    for y in ys:
+        total = 0.99 * total + am.log(1.0 + y * y)
+    return total
+
+
+def a_list_with_branches(x: np.ndarray) -> object:
+    """A list whose numbers depend on comparisons."""
+    return am.sum(vmap(lambda b: am.exp(-b) * b)([am.sin(a) if a > 0.4 else a for a in x]))
+
+
+LOOPS = [rows_in_turn, rows_of_a_map, rows_of_a_scan, sums_of_lists, lists_in_loops, softmax, a_list_for_a_map]
+LOOPS += [a_list_for_a_scan, a_list_with_branches]
+
+
+@pytest.mark.parametrize("function", LOOPS, ids=lambda f: f.__name__)
+def test_loops_around_and_before_them(function: object) -> None:
+    """Value, gradient and second derivatives equal the eager ones, and the programs do not grow with the data."""
+    counts = set()
+    for size in (16 * FEWEST_ELEMENTS, 24 * FEWEST_ELEMENTS):
+        x = np.random.default_rng(1).uniform(0.5, 1.5, size)
+        v = np.random.default_rng(2).normal(size=size)
+
+        def everything(x: np.ndarray, v: np.ndarray) -> object:
+            return value_and_grad(function)(x), hvp(function)(x, v)
+
+        compiled = jit(everything, quiet=True)
+        (y, slope), product = compiled(x, v)
+        counts.add(len(compiled.program().splitlines()))
+    (expected, eager_slope), eager_product = everything(x, v)
+    assert relative(y, expected) < 1e-13
+    assert np.allclose(slope, eager_slope, rtol=1e-12, atol=1e-13)  # messages of size 1 that cancel
+    assert np.allclose(product, eager_product, rtol=1e-12, atol=1e-13)
+    assert len(counts) == 1
+
+
+def test_the_hessian_of_a_few_elements() -> None:
+    """All second derivatives of a sum over an array by some of its elements."""
+    c = np.linspace(0.1, 1.0, FEWEST_ELEMENTS)
+
+    def f(p: np.ndarray) -> object:
+        return am.logsumexp(vmap(lambda a: p[0] * a + p[1] * a * a)(c))
+
+    p = np.array([0.3, -0.2])
+    assert relative(jit(hessian(f))(p), hessian(f)(p)) < 1e-13
+
+
+# ---- results that a loop appends to a list ---------------------------------------------------------------------------
+
+
+def one_list(x: np.ndarray) -> object:
+    """A list with one number for each step."""
+    return [am.sin(a) * a + 1.0 for a in x]
+
+
+def rows_of_pairs(x: np.ndarray) -> object:
+    """Rows, of which one number is an argument."""
+    return np.array([[am.sin(a) * a, a] for a in x])
+
+
+def a_path(x: np.ndarray) -> object:
+    """A loop that hands numbers on and keeps one of each step."""
+    place, speed, found = x[0], x[1], []
+    for a in x:
+        place = place + 0.01 * speed
+        speed = speed - 0.01 * am.sin(place) + 0.001 * a
+        found.append(place * place)
+    return {"path": found, "last": (place, speed)}
+
+
+@pytest.mark.parametrize("function", [one_list, rows_of_pairs, a_path, am.softmax], ids=lambda f: f.__name__)
+def test_results_of_loops(function: object) -> None:
+    """A list of results is one array of the program: it does not grow with the list, and the result has its shape."""
+    counts = set()
+    for size in (603, 907):
+        x = np.random.default_rng(4).normal(size=size)
+        compiled = jit(function, quiet=True)
+        found = compiled(x)
+        counts.add(len(compiled.program().splitlines()))
+        expected = function(x)
+        assert type(expected) is type(found)
+        if isinstance(expected, dict):
+            assert found["last"] == expected["last"]
+            found, expected = found["path"], expected["path"]
+        assert np.allclose(np.asarray(found, float), np.asarray(expected, float), rtol=1e-14, atol=1e-15)
+    assert len(counts) == 1

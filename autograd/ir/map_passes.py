@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 from autograd.ir.block import NUMBER, Instruction, Loop, Program, types_of
 from autograd.ir.builder import Builder, LoopBuilder
@@ -42,7 +43,7 @@ def join_maps(program: Program) -> Program:
         loops.setdefault(first, [first]).append(at)
     starts = dict.fromkeys(loops, 0)  # of each loop the number of its first result in the new one
     for members in loops.values():
-        for before, at in zip(members, members[1:]):
+        for before, at in pairwise(members):
             starts[at] = starts[before] + len(program.code[before].data.kinds)
 
     def write(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:

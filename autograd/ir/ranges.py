@@ -12,10 +12,20 @@ from typing import Any
 from autograd.ir.block import Instruction
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 
+WEIGHT = 50  # statements that a primitive of an array stands for
 # What such an operand is, its `what` in a Kind, and the number that advances:
 RANGE = "range"  # values of the code: (how many, how far apart), the position of the first
 WINDOW = "window"  # a part of an array: (array, shape, strides), the offset
 Sources = tuple[tuple[str, Any], ...]
+
+
+def weight(code: Sequence[Instruction]) -> int:
+    """How many statements the primitives of many operands stand for: they are written out later, as loops or flat."""
+    found = 0
+    for op, operands, _ in code:
+        if op in MANY:
+            found += WEIGHT if len(operands) <= 2 else len(operands) if len(operands) >= FEWEST_ELEMENTS else 0
+    return found
 
 
 def side_by_side(

@@ -31,6 +31,7 @@ from autograd.ir.block import (
 )
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import (
+    SMALLEST,
     Affine,
     Carried,
     Direct,
@@ -47,7 +48,7 @@ from autograd.ir.nest import (
     tree,
 )
 from autograd.ir.peeled import take_in_first_steps
-from autograd.ir.ranges import RANGE, WINDOW
+from autograd.ir.ranges import RANGE, WINDOW, weight
 from autograd.ir.rewrite import reached, reordered, roots
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
@@ -114,6 +115,8 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
         Code of fewer statements stays as it is.
     """
     fewest = FEWEST if fewest is None else fewest
+    if end - first < 4 * fewest:
+        fewest = max(SMALLEST, fewest - weight(builder.code[first:end]))
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = [g.value for g in builder.guards if first <= g.value < end]
     if end - first < fewest or _roll(builder, first, wanted, guards, fewest) is not None:
@@ -295,15 +298,18 @@ class _Writer:
         at = {w: bisect_left(code, w) for w in wanted}
         rolled = {w: p for w, p in at.items() if p < len(code) and code[p] == w}
         results = {w: self.places.source(end, Affine(p)) for w, p in rolled.items()}
-        columns = {at: [[self._piece(end, p) for p in pieces] for pieces in pack.columns] for at, pack in packs.items()}
+        columns = {
+            array: [[self._piece(end, piece) for piece in pieces] for pieces in pack.columns]
+            for array, pack in packs.items()
+        }
         self.places.settle()
         top = _Level(builder)
         self._block(top, self.body)
         found = {w: self._value(top, source) for w, source in results.items()}
         found = {w: self._typed(builder, value, builder.type_of(w)) for w, value in found.items()}
-        for at, pack in packs.items():
-            parts = [[self._value(top, source) for source in sources] for sources in columns[at]]
-            found[at] = shaped(builder, self._packed(pack, parts), pack.shape)
+        for array, pack in packs.items():
+            parts = [[self._value(top, source) for source in sources] for sources in columns[array]]
+            found[array] = shaped(builder, self._packed(pack, parts), pack.shape)
         return found
 
     def _piece(self, end: Statement, piece: Piece) -> Any:
@@ -311,10 +317,10 @@ class _Writer:
         if piece.value is not None:
             return piece.value
         if piece.array is not None:
-            return Side((piece.array, Affine(piece.place)), (piece.count,), (piece.step,))
-        if piece.count == 1:
+            return Side((piece.array, Affine(piece.place)), (piece.length,), (piece.step,))
+        if piece.length == 1:
             return self.places.source(end, Affine(piece.place))
-        return self._range(end, Affine(piece.place), piece.count, piece.step)
+        return self._range(end, Affine(piece.place), piece.length, piece.step)
 
     def _packed(self, pack: Packed, parts: Sequence[Sequence[int]]) -> int:
         """An array made of its pieces."""

@@ -16,6 +16,7 @@ from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.simplify import number_values
 
 MOST_COLUMNS, MOST_PIECES = 8, 8  # of an array that is packed: columns that are looked for, and pieces of each
+LEAST_LENGTH = 3  # of a piece of several values: as many steps as the shortest loop has
 
 
 class Stage(NamedTuple):
@@ -37,14 +38,14 @@ class Stage(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Neighbours in a column of an array that is packed: `count` of them from row `start` on.
+    """Neighbours in a column of an array that is packed: `length` of them from row `start` on.
 
     They are values of the code that is rolled (at `place` and every `step` behind it), elements of an `array` from
     outside (likewise), or one `value` from outside.
     """
 
     start: int
-    count: int
+    length: int
     place: int = 0
     step: int = 0
     array: int | None = None
@@ -152,6 +153,8 @@ def _pieces(code: Sequence[Instruction], operands: Sequence[int], positions: Seq
                 )
             ):
                 same += 1
+            if same - at < LEAST_LENGTH:
+                same = at + 1
             alone = array is not None and same == at + 1
             found.append(Piece(at, 1, value=operands[at]) if alone else Piece(at, same - at, place, step, array))
         at = same
@@ -172,8 +175,8 @@ def put_together(builder: Builder, pack: Packed, parts: Sequence[Sequence[int]],
     for k, (pieces, values) in enumerate(zip(pack.columns, parts)):
         for piece, value in zip(pieces, values):
             array = isinstance(builder.type_of(value), Array)
-            for row in (piece.start,) if array else range(piece.start, piece.start + piece.count):
-                window = Window((piece.count,), row * width + k, (width,)) if array else Window((), row * width + k)
+            for row in (piece.start,) if array else range(piece.start, piece.start + piece.length):
+                window = Window((piece.length,), row * width + k, (width,)) if array else Window((), row * width + k)
                 memory = builder.emit("add_at", (memory, value), window)
     return memory
 
