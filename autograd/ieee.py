@@ -254,8 +254,9 @@ def logsumexp(xs: Sequence[float]) -> float:
     largest = maximum(xs)
     if not isfinite(largest):
         return largest
-    at = list(xs).index(largest)  # left out of the sum, not subtracted from it: (1 + 1e-20) - 1 is 0
-    return largest + math.log1p(sum_(math.exp(x - largest) for i, x in enumerate(xs) if i != at))
+    rest = sum_(math.exp(x - largest) for x in xs if x != largest)
+    ties = xs.count(largest)  # one is left out of the sum, not subtracted from it: (1 + 1e-20) - 1 is 0
+    return largest + math.log1p(rest + (ties - 1.0))
 
 
 def sum_(xs: Iterable[float]) -> float:

@@ -15,12 +15,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import accumulate
 from math import inf, nan, pi
 from types import FunctionType
 from typing import Any, TypeAlias
 
 from autograd import ieee
 
+MANY_OPERANDS = 8  # with fewer, their types are looked at one by one
 Number: TypeAlias = Any  # a float, a Value, a symbol of the compiler: anything that does arithmetic
 Interval: TypeAlias = tuple[float, float]
 Corner: TypeAlias = tuple[float, tuple[float | None, ...]]
@@ -83,7 +85,7 @@ class Rule:
         """Apply the primitive: numbers give a float; the class of any other operand decides, by its `apply_rule`."""
         handler: Any = None
         floats = True
-        for kind in map(type, operands):
+        for kind in map(type, operands) if len(operands) < MANY_OPERANDS else dict.fromkeys(map(type, operands)):
             if kind is float:
                 continue
             floats = False
@@ -187,6 +189,50 @@ def select(condition: Any, if_true: Number, if_false: Number) -> Number:
     return if_true if condition else if_false
 
 
+# ---- formulas over many operands: on a list they are Python's own loops; on an array of the compiler, which has these
+# methods (`autograd.ir.elements`), they become loops of the program ----
+
+
+def _each(function: Callable[..., Number], *sequences: Sequence[Number]) -> Sequence[Number]:
+    """The results of a function for each operand, or for operands side by side."""
+    first: Any = sequences[0]
+    return first.each(function, *sequences[1:]) if hasattr(first, "each") else list(map(function, *sequences))
+
+
+def _same(number: float, xs: Sequence[Number]) -> Sequence[Number]:
+    """The same number for each operand."""
+    return _each(lambda x: number, xs) if hasattr(xs, "each") else [number] * len(xs)
+
+
+def _of(rule: Callable[..., Number], xs: Sequence[Number]) -> Number:
+    """A primitive of many operands."""
+    return xs.of(rule) if hasattr(xs, "of") else rule(*xs)
+
+
+def _fold(step: Callable[[Number, Number], Number], start: Number, xs: Sequence[Number]) -> Number:
+    """What a step makes of the start and the operands, one after another."""
+    return xs.fold(step, start) if hasattr(xs, "fold") else reduce(step, xs, start)
+
+
+def _grouped(step: Callable[[Number, Number], Number], xs: Sequence[Number]) -> Number:
+    """What a step makes of the operands in order; groups of them may go first, because that gives the same number."""
+    return xs.grouped(step) if hasattr(xs, "grouped") else reduce(step, xs)
+
+
+def _before(step: Callable[[Number, Number], Number], start: Number, xs: Sequence[Number]) -> Sequence[Number]:
+    """For each operand what a step made of the start and the operands before it."""
+    if hasattr(xs, "before"):
+        found: Sequence[Number] = xs.before(step, start)
+        return found
+    return list(accumulate(xs[:-1], step, initial=start))
+
+
+def _swapped(xs: Sequence[Number]) -> Sequence[Number]:
+    """The second half, then the first."""
+    half = len(xs) // 2
+    return xs.swapped() if hasattr(xs, "swapped") else [*xs[half:], *xs[:half]]
+
+
 LN2, LN10 = math.log(2.0), math.log(10.0)
 LOG2_E, LOG10_E = 1.0 / LN2, 1.0 / LN10
 TWO_OVER_SQRT_PI, SQRT_HALF, NORMAL = 2.0 / math.sqrt(pi), math.sqrt(0.5), 1.0 / math.sqrt(2.0 * pi)
@@ -214,27 +260,23 @@ def _bell(square: Number) -> Number:
     return select(square < 800.0, exp(-square), 0.0)
 
 
-def _shares(xs: Sequence[Number]) -> list[Number]:
+def _shares(xs: Sequence[Number]) -> Sequence[Number]:
     """Each x over the sum of all: an error of logsumexp changes all exp(x - logsumexp) by one factor, which cancels."""
-    total = sum(*xs)
-    return [div(x, total) for x in xs]
+    total = _of(sum, xs)
+    return _each(lambda x: div(x, total), xs)
 
 
-def _shared(xs: Sequence[Number], below: Callable[[Number], Any]) -> list[Number]:
+def _shared(xs: Sequence[Number], below: Callable[[Number], Any]) -> Sequence[Number]:
     """A tie is shared equally; an operand `below` the winner was not selected and gets no message."""
-    tied = 0.0
-    for x in xs:
-        tied = tied + select(below(x), 0.0, 1.0)
-    return [select(below(x), None, div(1.0, tied)) for x in xs]
+    tied = _of(sum, _each(lambda x: select(below(x), 0.0, 1.0), xs))
+    return _each(lambda x: select(below(x), None, div(1.0, tied)), xs)
 
 
-def _products_of_others(xs: Sequence[Number]) -> list[Number]:
+def _products_of_others(xs: Sequence[Number]) -> Sequence[Number]:
     """∏ x_j over j ≠ i for every i, from products of prefixes and suffixes (no division by a zero)."""
-    before, after = [1.0], [1.0]
-    for x, z in zip(xs[:-1], reversed(xs[1:]), strict=True):
-        before.append(before[-1] * x)
-        after.append(after[-1] * z)
-    return [b * a for b, a in zip(before, reversed(after), strict=True)]
+    before = _before(lambda product, x: product * x, 1.0, xs)
+    after = _before(lambda product, x: product * x, 1.0, xs[::-1])[::-1]
+    return _each(lambda b, a: b * a, before, after)
 
 
 # ---- formulas that take more than a line: `select` stands for `if`, and both of its sides are computed ----
@@ -258,21 +300,15 @@ def _logaddexp(a: Number, b: Number) -> Number:
 
 def _logsumexp(xs: Sequence[Number]) -> Number:
     """The largest is taken out, and the rest goes through log1p: it is left out, as (1 + 1e-20) - 1 would be 0."""
-    largest = max(*xs)
-    total, searching = 0.0, True
-    for x in xs:
-        found = (x == largest) & searching
-        searching = (x != largest) & searching
-        total = total + select(found, 0.0, exp(x - largest))
-    return select(abs(largest) < inf, largest + log1p(total), largest)
+    largest = _of(max, xs)
+    rest = _of(sum, _each(lambda x: select(x == largest, 0.0, exp(x - largest)), xs))
+    ties = _of(sum, _each(lambda x: select(x == largest, 1.0, 0.0), xs))
+    return select(abs(largest) < inf, largest + log1p(rest + (ties - 1.0)), largest)
 
 
 def _first_best(xs: Sequence[Number], better: Callable[[Number, Number], Any]) -> Number:
     """The first of the best; nan if any is nan."""
-    best = xs[0]
-    for x in xs[1:]:
-        best = select(better(x, best) | (x != x), x, best)
-    return best
+    return _grouped(lambda best, x: select(better(x, best) | (x != x), x, best), xs)
 
 
 def _floordiv(a: Number, b: Number) -> Number:
@@ -294,6 +330,8 @@ def _mod(a: Number, b: Number) -> Number:
 
 # Rows that others use before they are defined, for the type checker.
 div: Rule
+sum: Rule
+max: Rule
 pow: Rule
 log: Rule
 cos: Rule
@@ -397,14 +435,14 @@ softplus   = _composite("softplus",   "softplus",   _softplus,                  
 logaddexp  = _composite("logaddexp",  "logaddexp",  _logaddexp,                                         lambda a, b, y: sigmoid(a - b), lambda a, b, y: sigmoid(b - a))
 
 # ---- many operands, one node: sums from left to right, uncompensated (unlike the builtin's from Python 3.12 on) ------
-sum       = _composite("sum",       "Σ",         lambda xs: reduce(add, xs, 0.0),      lambda xs, y: [1.0] * len(xs), nary=True)
-fsum      = _row("fsum",            "Σ exact",   ieee.fsum,                            lambda xs, y: [1.0] * len(xs), nary=True)
-prod      = _composite("prod",      "∏",         lambda xs: reduce(mul, xs, 1.0),      lambda xs, y: _products_of_others(xs), nary=True)
-mean      = _composite("mean",      "mean",      lambda xs: sum(*xs) / float(len(xs)), lambda xs, y: [1.0 / len(xs)] * len(xs), nary=True)
-dot       = _composite("dot",       "·",         lambda xs: reduce(add, map(mul, xs[:len(xs) // 2], xs[len(xs) // 2:]), 0.0), lambda xs, y: [*xs[len(xs) // 2:], *xs[:len(xs) // 2]], nary=True)
+sum       = _composite("sum",       "Σ",         lambda xs: _fold(add, 0.0, xs),       lambda xs, y: _same(1.0, xs), nary=True)
+fsum      = _row("fsum",            "Σ exact",   ieee.fsum,                            lambda xs, y: _same(1.0, xs), nary=True)
+prod      = _composite("prod",      "∏",         lambda xs: _fold(mul, 1.0, xs),       lambda xs, y: _products_of_others(xs), nary=True)
+mean      = _composite("mean",      "mean",      lambda xs: _of(sum, xs) / float(len(xs)), lambda xs, y: _same(1.0 / len(xs), xs), nary=True)
+dot       = _composite("dot",       "·",         lambda xs: _fold(add, 0.0, _each(mul, xs[:len(xs) // 2], xs[len(xs) // 2:])), lambda xs, y: _swapped(xs), nary=True)
 take      = _row("take",            "take",      ieee.take,                            lambda xs, y: [None, *[select(rint(xs[0]) == float(k), 1.0, None) for k in range(len(xs) - 1)]], nary=True,
                  domain=((0.0, 1.0),), kink=lambda xs: ieee.remainder(xs[0] + 0.5, 1.0), corners={(0.5, 3.0, 4.0): (3.0, (None, 1.0, None)), (1.5, 3.0, 4.0): (nan, (None, None, None))})
-logsumexp = _composite("logsumexp", "logsumexp", _logsumexp,                           lambda xs, y: _shares([exp(x - y) for x in xs]), fast=ieee.logsumexp, nary=True)
+logsumexp = _composite("logsumexp", "logsumexp", _logsumexp,                           lambda xs, y: _shares(_each(lambda x: exp(x - y), xs)), fast=ieee.logsumexp, nary=True)
 # fmt: on
 
 

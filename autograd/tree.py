@@ -15,6 +15,7 @@ from numbers import Number
 from typing import Any, NamedTuple
 
 from autograd.ieee import is_real, refuse_masked, refuse_tensor, to_float
+from autograd.native import fast
 from autograd.rules import Rule
 from autograd.value import Value
 
@@ -275,11 +276,14 @@ def is_leaf(tree: Any) -> bool:
     return type(tree) is float or isinstance(tree, Value)
 
 
+@fast
 def only_leaves(items: Sequence[Any]) -> bool:
     """Whether all of them are floats or Values."""
-    return LEAVES.issuperset(map(type, items)) or all(map(is_leaf, items))
+    kinds = set(map(type, items))
+    return kinds <= LEAVES or all(kind is float or issubclass(kind, Value) for kind in kinds)
 
 
+@fast
 def only_floats(leaves: Sequence[Any]) -> bool:
     """Whether all of them are floats and none is a Value."""
     return set(map(type, leaves)) <= {float}
@@ -296,9 +300,8 @@ def make_array(leaves: Sequence[Any], shape: tuple[int, ...]) -> Any:
     """An ndarray of the leaves: float64 if they are floats, of objects if not."""
     import numpy
 
-    array = numpy.empty(len(leaves), dtype=float if only_floats(leaves) else object)
-    array[:] = leaves
-    return array.reshape(shape)
+    dtype = float if only_floats(leaves) else object
+    return numpy.fromiter(leaves, dtype, len(leaves)).reshape(shape)
 
 
 def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any], Rebuild]:
@@ -368,7 +371,7 @@ def leaf_names(tree: Any, name: str = "") -> list[str]:
 
 def _numbers(found: list[Any], path: str) -> list[Any]:
     """The elements of an array as numbers."""
-    return found if only_floats(found) else [_leaf(x, f"{path}[{i}]")[0][0] for i, x in enumerate(found)]
+    return found if only_leaves(found) else [_leaf(x, f"{path}[{i}]")[0][0] for i, x in enumerate(found)]
 
 
 def _leaf(tree: Any, path: str) -> tuple[list[Any], Rebuild]:

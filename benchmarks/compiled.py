@@ -276,7 +276,7 @@ PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
                 loops.heat_data,
             ),
             (f"{loops.BODIES} bodies, {loops.BODY_STEPS:,} steps, gradient", "bodies", loops.bodies_data),
-            (f"Logarithm of a sum of {loops.LONG_SUM:,} exponentials, gradient", "logsumexp", loops.log_of_sum_data),
+            (f"logsumexp of {loops.LONG_SUM:,} numbers, gradient", "logsumexp", loops.log_of_sum_data),
             (
                 f"Asian option, {loops.ASIAN_PATHS:,} paths of {loops.ASIAN_DAYS} days, price and five Greeks",
                 "asian",

@@ -4,6 +4,7 @@ The operands are tracers, Values and plain numbers. An instruction is appended t
 `Builder.emit` does it. What the program does not hold yet is placed by Python code, which also writes each instruction
 that `fold_constants` or an identity of ir/simplify.py might replace. So the program is the same as without this. */
 
+#define FEWEST_ELEMENTS 64 /* as in ir/elements.py */
 static char not_mine;
 #define NOT_MINE ((PyObject *)&not_mine)
 
@@ -333,7 +334,8 @@ static PyObject *capture_row(int rule, PyObject *const *operands, Py_ssize_t cou
     Py_ssize_t i = 0;
     while (i < count && is_for(trace, operands[i]))
         i++;
-    if (count && i == count && (ROWS[rule].arity < 0 || ROWS[rule].arity == count))
+    bool many = ROWS[rule].arity < 0 && count >= FEWEST_ELEMENTS; /* perhaps the elements of an array */
+    if (!many && count && i == count && (ROWS[rule].arity < 0 || ROWS[rule].arity == count))
         traced = keep_and_write_down(trace, rule, operands, count);
     Py_DECREF(trace);
     return traced;
@@ -383,19 +385,20 @@ static bool make_names(void)
            && (minus_one = PyLong_FromLong(-1)) && (zero = PyLong_FromLong(0)) && (nothing = PyTuple_New(0));
 }
 
-static bool find_comparisons(PyTypeObject *truth);
+static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject *own);
 
-/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth): trace.py calls it once. */
+/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES): trace.py calls it once. */
 static PyObject *value_trace(PyObject *module, PyObject *args)
 {
-    PyTypeObject *traced, *truth;
+    PyTypeObject *traced, *truth, *guard;
+    PyObject *own;
     if (traced_type)
         return PyErr_Format(PyExc_RuntimeError, "the C build knows the trace already");
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type,
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type,
                           &loop_type, &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type,
-                          &window_type, &PyType_Type, &truth))
+                          &window_type, &PyType_Type, &truth, &PyType_Type, &guard, &PyTuple_Type, &own))
         return NULL;
-    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth))
+    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth, guard, own))
         return NULL;
     Py_INCREF(args); /* it keeps the classes */
     traced_type = traced; /* from now on operations are captured here */

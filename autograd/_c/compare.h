@@ -3,8 +3,9 @@
 A comparison of two numbers becomes an instruction. Where Python asks for its outcome, the numbers of the run that is
 watched are computed as far as it depends on them, and kept, as `Watched.value` does. */
 
-static PyTypeObject *truth_type; /* TracedTruth */
+static PyTypeObject *truth_type, *guard_type; /* TracedTruth and Guard */
 static PyObject *input_name, *truth_name, *note_guard_name;
+static PyObject *packages; /* how the names of files begin that belong to these packages */
 
 /* The operations that are no rows of the table; their codes come after those of the rows. */
 enum { LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL, UNEQUAL, AND, OR, NOT, SELECT, STOP, CONSTANT, INPUT, OTHERS };
@@ -14,8 +15,8 @@ static const char *const OTHER_NAMES[OTHERS] = {
 static PyObject *other_names[OTHERS], *codes_by_name;
 
 static struct {
-    Py_ssize_t types, plain, numbers, given, guarded, deciding, taken; /* of a Trace */
-    Py_ssize_t builder, index;                                         /* of a TracedTruth */
+    Py_ssize_t types, plain, numbers, given, guarded, guards, lines, deciding, taken; /* of a Trace */
+    Py_ssize_t builder, index;                                                        /* of a TracedTruth */
 } compare_at;
 
 /* Whether a set of a trace has the code of the calling function: one that cannot tell a truth from a bool. */
@@ -137,61 +138,148 @@ static PyObject *number_made(PyObject *trace, PyObject *instruction, const doubl
     }
 }
 
-/* Compute a value once all that it depends on is known: 1; 0 if Python must do it, -1 after an error. Values that must
-be computed first are put on the stack. */
-static int compute(PyObject *trace, PyObject *place, PyObject *stack)
+/* Values that are still to be computed, each after those behind it. */
+typedef struct {
+    PyObject **items; /* new references */
+    Py_ssize_t count, room;
+    PyObject *few[32];
+} Waiting;
+
+static bool compute_first(Waiting *waiting, PyObject *place)
+{
+    if (waiting->count == waiting->room) {
+        PyObject **more = PyMem_Malloc(2 * (size_t)waiting->room * sizeof *more);
+        if (!more) {
+            PyErr_NoMemory();
+            return false;
+        }
+        memcpy(more, waiting->items, (size_t)waiting->count * sizeof *more);
+        if (waiting->items != waiting->few)
+            PyMem_Free(waiting->items);
+        waiting->items = more;
+        waiting->room *= 2;
+    }
+    waiting->items[waiting->count++] = Py_NewRef(place);
+    return true;
+}
+
+/* Compute a value once all that it depends on is known: 1; 2 if it waits for others, 0 if Python must do it, -1 after an
+error. */
+static int compute(PyObject *trace, PyObject *place, Waiting *waiting)
 {
     double x[3];
     PyObject *numbers = read_slot(trace, compare_at.numbers);
     PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place)), *made = NULL;
     PyObject *operands = PyTuple_GET_ITEM(instruction, 1);
-    Py_ssize_t count = PyTuple_GET_SIZE(operands), before = PyList_GET_SIZE(stack);
+    Py_ssize_t count = PyTuple_GET_SIZE(operands), before = waiting->count;
     if (PyTuple_GET_ITEM(instruction, 0) == read_name) {
         made = Py_XNewRef(given_element(trace, operands, PyTuple_GET_ITEM(instruction, 2)));
     } else if (count <= 3) {
         for (Py_ssize_t i = 0; i < count; i++) {
             int known = known_number(numbers, PyTuple_GET_ITEM(operands, i), &x[i]);
-            if (known < 0 || (!known && PyList_Append(stack, PyTuple_GET_ITEM(operands, i)) < 0))
+            if (known < 0 || (!known && !compute_first(waiting, PyTuple_GET_ITEM(operands, i))))
                 return -1;
         }
-        if (PyList_GET_SIZE(stack) > before)
-            return 1;
+        if (waiting->count > before)
+            return 2;
         made = number_made(trace, instruction, x, count);
     }
     if (!made)
         return PyErr_Occurred() ? -1 : 0;
     int status = PyDict_SetItem(numbers, place, made) < 0 ? -1 : 1;
     Py_DECREF(made);
-    if (status > 0 && PyList_SetSlice(stack, before - 1, before, NULL) < 0)
-        status = -1;
     return status;
 }
 
 /* Compute all that a value depends on: 1; 0 if Python must do it, -1 after an error. */
 static int compute_all(PyObject *trace, PyObject *place)
 {
-    PyObject *stack = PyList_New(0);
-    int status = stack && PyList_Append(stack, place) == 0 ? 1 : -1;
-    while (status > 0 && PyList_GET_SIZE(stack)) {
-        PyObject *top = Py_NewRef(PyList_GET_ITEM(stack, PyList_GET_SIZE(stack) - 1));
+    Waiting waiting = {.room = 32};
+    waiting.items = waiting.few;
+    int status = compute_first(&waiting, place) ? 1 : -1;
+    while (status > 0 && waiting.count) {
+        Py_ssize_t top = waiting.count - 1;
         double x;
-        int known = known_number(read_slot(trace, compare_at.numbers), top, &x);
-        if (known > 0)
-            status = PyList_SetSlice(stack, PyList_GET_SIZE(stack) - 1, PyList_GET_SIZE(stack), NULL) < 0 ? -1 : 1;
-        else
-            status = known < 0 ? -1 : compute(trace, top, stack);
-        Py_DECREF(top);
+        status = known_number(read_slot(trace, compare_at.numbers), waiting.items[top], &x);
+        if (status == 0)
+            status = compute(trace, waiting.items[top], &waiting);
+        if (status == 1)
+            Py_DECREF(waiting.items[--waiting.count]);
     }
-    Py_XDECREF(stack);
-    return status;
+    while (waiting.count)
+        Py_DECREF(waiting.items[--waiting.count]);
+    if (waiting.items != waiting.few)
+        PyMem_Free(waiting.items);
+    return status < 0 ? -1 : status > 0;
+}
+
+/* ---- guards ---- */
+
+/* Whether code belongs to these packages: 1 or 0; -1 after an error. */
+static int is_own(PyCodeObject *code)
+{
+    int own = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(packages) && !own; i++)
+        own = (int)PyUnicode_Tailmatch(code->co_filename, PyTuple_GET_ITEM(packages, i), 0, PY_SSIZE_T_MAX, -1);
+    return own;
+}
+
+/* `calling_frame` of modes.py: a new reference. */
+static PyFrameObject *calling_frame(void)
+{
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    while (frame) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        int own = back ? is_own(code) : 0;
+        Py_DECREF(code);
+        if (own <= 0) {
+            Py_XDECREF(back);
+            if (own < 0)
+                Py_CLEAR(frame);
+            break;
+        }
+        Py_DECREF(frame);
+        frame = back;
+    }
+    return frame;
+}
+
+/* The line of the comparison that is made now, if the trace has its text already: a borrowed reference, or NULL. */
+static PyObject *line_known(PyObject *trace)
+{
+    PyFrameObject *frame = calling_frame();
+    if (!frame)
+        return NULL;
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *key = Py_BuildValue("(Ni)", PyLong_FromVoidPtr(code), PyFrame_GetLasti(frame)), *lines = NULL, *found = NULL;
+    Py_DECREF(code);
+    Py_DECREF(frame);
+    lines = read_slot(trace, compare_at.lines);
+    if (key && lines && PyDict_CheckExact(lines))
+        found = PyDict_GetItemWithError(lines, key);
+    Py_XDECREF(key);
+    return found && PyTuple_CheckExact(found) && PyTuple_GET_SIZE(found) == 2 ? PyTuple_GET_ITEM(found, 1) : NULL;
+}
+
+/* `Watched.note_guard`: the program holds only while this comparison comes out so. */
+static PyObject *note_guard(PyObject *trace, PyObject *place, PyObject *outcome)
+{
+    PyObject *line = line_known(trace), *guards = read_slot(trace, compare_at.guards);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!line || !guards || !PyList_CheckExact(guards)) /* Python code makes the text of a line */
+        return PyObject_CallMethodObjArgs(trace, note_guard_name, place, outcome, NULL);
+    PyObject *const fields[] = {place, outcome, line};
+    PyObject *guard = new_named(guard_type, 3, fields);
+    bool noted = guard && PySet_Add(read_slot(trace, compare_at.guarded), place) == 0 && PyList_Append(guards, guard) == 0;
+    Py_XDECREF(guard);
+    return noted ? Py_NewRef(outcome) : NULL;
 }
 
 /* `Watched.truth`, of the program itself: an outcome that the watched numbers tell, which becomes a guard. */
-static PyObject *native_truth(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *truth_of_place(PyObject *trace, PyObject *place)
 {
-    if (names || count != 2 || !trace_type || !Py_IS_TYPE(args[0], trace_type) || !PyLong_CheckExact(args[1]))
-        return NOT_MINE;
-    PyObject *trace = args[0], *place = args[1];
     if (!is_in_use(trace) || read_slot(trace, slots_at.parent) != Py_None
         || read_slot(trace, compare_at.deciding) != Py_None || read_slot(trace, compare_at.taken) != Py_None
         || PyUnicode_Compare(maker_of(trace, place), constant_name) == 0)
@@ -206,11 +294,31 @@ static PyObject *native_truth(Native *self, PyObject *const *args, Py_ssize_t co
     int guarded = PySet_Contains(read_slot(trace, compare_at.guarded), place);
     if (guarded)
         return guarded < 0 ? NULL : Py_NewRef(outcome);
-    return PyObject_CallMethodObjArgs(trace, note_guard_name, place, outcome, NULL);
+    return note_guard(trace, place, outcome);
 }
 
-static bool find_comparisons(PyTypeObject *truth)
+static PyObject *native_truth(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
+    if (names || count != 2 || !trace_type || !Py_IS_TYPE(args[0], trace_type) || !PyLong_CheckExact(args[1]))
+        return NOT_MINE;
+    return truth_of_place(args[0], args[1]);
+}
+
+/* `TracedTruth.__bool__`. */
+static PyObject *native_bool_of_truth(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (names || count != 1 || !truth_type || !Py_IS_TYPE(args[0], truth_type))
+        return NOT_MINE;
+    PyObject *trace = read_slot(args[0], compare_at.builder), *place = read_slot(args[0], compare_at.index);
+    if (!trace || !Py_IS_TYPE(trace, trace_type) || !place || !PyLong_CheckExact(place))
+        return NOT_MINE;
+    return truth_of_place(trace, place);
+}
+
+static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject *own)
+{
+    guard_type = guard;
+    packages = own;
     const struct {
         PyTypeObject *type;
         const char *name;
@@ -218,7 +326,8 @@ static bool find_comparisons(PyTypeObject *truth)
     } SLOTS[] = {
         {trace_type, "types", &compare_at.types}, {trace_type, "plain", &compare_at.plain},
         {trace_type, "numbers", &compare_at.numbers}, {trace_type, "given", &compare_at.given},
-        {trace_type, "guarded", &compare_at.guarded}, {trace_type, "deciding", &compare_at.deciding},
+        {trace_type, "guarded", &compare_at.guarded}, {trace_type, "guards", &compare_at.guards},
+        {trace_type, "lines", &compare_at.lines}, {trace_type, "deciding", &compare_at.deciding},
         {trace_type, "taken", &compare_at.taken}, {truth, "builder", &compare_at.builder},
         {truth, "index", &compare_at.index},
     };

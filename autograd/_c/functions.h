@@ -121,13 +121,13 @@ static double value_logsumexp(const double *x, Py_ssize_t n)
     double largest = value_max(x, n), sum = 0.0;
     if (!isfinite(largest))
         return largest;
-    Py_ssize_t at = 0;
-    while (x[at] != largest)
-        at++;
+    double ties = 0.0;
     for (Py_ssize_t i = 0; i < n; i++)
-        if (i != at)
+        if (x[i] == largest)
+            ties += 1.0;
+        else
             sum += exp(x[i] - largest);
-    return largest + log1p(sum);
+    return largest + log1p(sum + (ties - 1.0));
 }
 
 static void shared(const double *x, Py_ssize_t n, double y, double side, double *d, bool *selected)

@@ -42,6 +42,7 @@ static double from_python(int rule, int count, const double *x);
 #include "sweep.h"           /* reverse and forward sweeps */
 #include "construct.h"       /* Value(...), _node and _fill */
 #include "accelerated.h"     /* Python functions with their common case in C */
+#include "elements.h"        /* many numbers at once */
 #include "compare.h"         /* comparisons during a capture */
 #include "sweep_functions.h" /* the functions of sweep.py */
 #include "graphs.h"          /* the functions of graphs.py */
@@ -65,11 +66,17 @@ static const struct {
     {"Traced.apply_rule", native_apply_traced, 0},
     {"Traced.of", native_traced_of, 0},
     {"Traced.element", native_traced_element, 0},
+    {"Traced.elements", native_traced_elements, 0},
+    {"evenly_apart", native_evenly_apart, 0},
+    {"innermost", native_innermost, 0},
+    {"only_floats", native_only, false},
+    {"only_leaves", native_only, true},
     {"Traced.__lt__", native_compare_traced, LESS},
     {"Traced.__le__", native_compare_traced, LESS_EQUAL},
     {"Traced.__gt__", native_compare_traced, GREATER},
     {"Traced.__ge__", native_compare_traced, GREATER_EQUAL},
     {"Watched.truth", native_truth, 0},
+    {"TracedTruth.__bool__", native_bool_of_truth, 0},
     {"Value.zero_grad", native_zero_grad, 0},
     {"log", native_row, RULE_log},
     {"hypot", native_row, RULE_hypot},

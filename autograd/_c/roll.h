@@ -160,7 +160,7 @@ static bool push(Rolling *r, int64_t shape, Py_ssize_t longest, Py_ssize_t start
 enum { UNKNOWN, CONSTANTS, ELEMENTS, INPUTS, COPIES, VALUES };
 
 typedef struct {
-    PyObject *code, *lines, *rollable, *exact; /* borrowed */
+    PyObject *code, *lines, *rollable, *exact, *many, *side_by_side; /* borrowed */
     PyObject *positions, *kinds, *elements;
     PyObject *ids, *known; /* operation, data or line → a number; the bytes of a kind → its number */
     PyObject *position_where[6];
@@ -291,6 +291,55 @@ static PyObject *new_kind(Reader *reader, Py_ssize_t value, PyObject *line)
     return kind;
 }
 
+/* The number of a kind, given its key; `sources` are the operands of a new one. */
+static int64_t number_of_kind(Reader *reader, Py_ssize_t at, PyObject *line, PyObject *sources)
+{
+    Numbers *key = &reader->key;
+    PyObject *bytes = PyBytes_FromStringAndSize((char *)key->items, key->count * sizeof *key->items);
+    PyObject *next = bytes ? PyLong_FromSsize_t(PyList_GET_SIZE(reader->kinds)) : NULL;
+    PyObject *found = next ? PyDict_SetDefault(reader->known, bytes, next) : NULL;
+    int64_t number = found ? PyLong_AsLongLong(found) : -1;
+    if (found == next && number >= 0) {
+        PyObject *kind = sources ? PyTuple_Pack(4, part_of(reader, at, 0), part_of(reader, at, 2), sources, line)
+                                 : new_kind(reader, at, line);
+        if (!kind || PyList_Append(reader->kinds, kind) < 0)
+            number = -1;
+        Py_XDECREF(kind);
+    }
+    Py_XDECREF(next);
+    Py_XDECREF(bytes);
+    return number;
+}
+
+/* Operands that lie side by side: `side_by_side` of ir/ranges.py says so. Their sources, or None; NULL after an error. */
+static PyObject *sides_of(Reader *reader, Rolling *r, Py_ssize_t at)
+{
+    PyObject *operands = part_of(reader, at, 1);
+    PyObject *positions = PyList_New(PyTuple_GET_SIZE(operands));
+    for (Py_ssize_t i = 0; positions && i < PyTuple_GET_SIZE(operands); i++) {
+        Py_ssize_t o = PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i));
+        PyObject *position = PyLong_FromLongLong(reader->inside[o] == 2 ? reader->place[o] : -1);
+        if (!position)
+            Py_CLEAR(positions);
+        else
+            PyList_SET_ITEM(positions, i, position);
+    }
+    PyObject *value = positions ? PyLong_FromSsize_t(at) : NULL;
+    PyObject *found = value ? PyObject_CallFunctionObjArgs(reader->side_by_side, reader->code, value, positions, NULL) : NULL;
+    PyObject *sources = NULL, *numbers = NULL;
+    Py_XDECREF(value);
+    Py_XDECREF(positions);
+    if (found && found != Py_None && PyArg_ParseTuple(found, "O!O!", &PyTuple_Type, &sources, &PyTuple_Type, &numbers)) {
+        Py_INCREF(sources);
+        for (Py_ssize_t i = 0; sources && i < PyTuple_GET_SIZE(numbers); i++)
+            if (!add_number(&r->numbers, PyLong_AsLongLong(PyTuple_GET_ITEM(numbers, i))))
+                Py_CLEAR(sources);
+    } else if (found == Py_None)
+        sources = Py_NewRef(Py_None);
+    Py_XDECREF(found);
+    return sources;
+}
+
 /* Read a statement: its kind, and its numbers onto the stack; -1 after an error. */
 static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
 {
@@ -307,6 +356,18 @@ static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
     for (int i = 0; i < 3; i++)
         if (ids[i] < 0 || !add_number(key, ids[i]))
             return -1;
+    int many = PySet_Contains(reader->many, op);
+    PyObject *sources = many > 0 ? sides_of(reader, r, at) : NULL;
+    if (many < 0 || (many && !sources))
+        return -1;
+    if (sources && sources != Py_None) {
+        int64_t id = id_of(reader, sources), number = -1;
+        if (id >= 0 && add_number(key, -2) && add_number(key, id)) /* no operand is from -2 */
+            number = number_of_kind(reader, at, line, sources);
+        Py_DECREF(sources);
+        return number;
+    }
+    Py_XDECREF(sources);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); i++) {
         Py_ssize_t o = PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i));
         int64_t where = 0, what = -1;
@@ -322,19 +383,7 @@ static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
         if (!add_number(key, where) || !add_number(key, what) || !add_number(&r->numbers, reader->place[o]))
             return -1;
     }
-    PyObject *bytes = PyBytes_FromStringAndSize((char *)key->items, key->count * sizeof *key->items);
-    PyObject *next = bytes ? PyLong_FromSsize_t(PyList_GET_SIZE(reader->kinds)) : NULL;
-    PyObject *found = next ? PyDict_SetDefault(reader->known, bytes, next) : NULL;
-    int64_t number = found ? PyLong_AsLongLong(found) : -1;
-    if (found == next && number >= 0) {
-        PyObject *kind = new_kind(reader, at, line);
-        if (!kind || PyList_Append(reader->kinds, kind) < 0)
-            number = -1;
-        Py_XDECREF(kind);
-    }
-    Py_XDECREF(next);
-    Py_XDECREF(bytes);
-    return number;
+    return number_of_kind(reader, at, line, NULL);
 }
 
 /* ---- what Python gets ---- */
@@ -437,16 +486,16 @@ static bool mark_wanted(Reader *reader, PyObject *wanted)
     return true;
 }
 
-/* find_loops(code, first, wanted, lines, fewest, longest, rollable, exact): see `find_loops` of ir/statements.py. */
+/* find_loops(code, first, wanted, lines, fewest, longest, rollable, exact, many, side_by_side): see `find_loops` of ir/statements.py. */
 static PyObject *value_find_loops(PyObject *module, PyObject *args)
 {
     Reader reader = {0};
     Rolling r = {0};
     PyObject *wanted, *result = NULL;
     Py_ssize_t first, fewest, longest;
-    if (!PyArg_ParseTuple(args, "O!nO!O!nnO!O!", &PyList_Type, &reader.code, &first, &PyList_Type, &wanted, &PyDict_Type,
-                          &reader.lines, &fewest, &longest, &PyFrozenSet_Type, &reader.rollable, &PyFrozenSet_Type,
-                          &reader.exact)
+    if (!PyArg_ParseTuple(args, "O!nO!O!nnO!O!O!O", &PyList_Type, &reader.code, &first, &PyList_Type, &wanted,
+                          &PyDict_Type, &reader.lines, &fewest, &longest, &PyFrozenSet_Type, &reader.rollable,
+                          &PyFrozenSet_Type, &reader.exact, &PyFrozenSet_Type, &reader.many, &reader.side_by_side)
         || !mark_wanted(&reader, wanted))
         return NULL;
     if (begin_reading(&reader, &r)) {

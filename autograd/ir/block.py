@@ -99,7 +99,8 @@ def whole(kind: Array) -> Window:
 class Instruction(NamedTuple):
     """One operation.
 
-    `op` is a primitive of the table by name, or one of these:
+    `op` is a primitive of the table by name: its operands are numbers or, if it takes any number of them, the elements
+    of an array (`dot` takes two arrays). Or it is one of these:
 
     ``input`` (data: its number), ``constant`` (data: the float or bool);
     ``custom`` (data: a Rule made by `custom_gradient`);

@@ -52,7 +52,7 @@ class Builder:
     """Builds a program; instructions of a `kept` operation are not rewritten."""
 
     # The C build reads the slots that have a name here.
-    __slots__ = ("__dict__", "__weakref__", "body_of", "code", "constants", "known", "types")
+    __slots__ = ("__dict__", "__weakref__", "body_of", "code", "constants", "guards", "known", "types")
 
     def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:
         self.code: list[Instruction] = []
@@ -156,12 +156,18 @@ class Builder:
         return self.emit("read", (array,), Window((), offset))
 
     def place(self, operand: Any) -> int:
-        """The number of an operand: a symbol, a comparison of symbols, or a constant."""
+        """The number of an operand: a symbol (of a program around, too), a comparison of symbols, or a constant."""
         if isinstance(operand, Symbol):
-            return operand.index
+            return operand.index if operand.builder is self else self.shared(operand.builder, operand.index)
         if isinstance(operand, Predicate):
             return self.emit("select", (operand.index, self.constant(1.0), self.constant(0.0)))
         return self.constant(operand if type(operand) is float else to_float(operand))
+
+    def shared(self, around: Builder, value: int) -> int:
+        """A value of a program around this one, which is the body of a loop there."""
+        made = self.body_of
+        assert made is not None
+        return made.shared(value if made.outer is around else made.outer.shared(around, value))
 
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
         """Emit a primitive of the table (or one made by a user) on symbols and numbers."""
@@ -325,9 +331,22 @@ class LoopBuilder:
 
 def _comparison(op: str) -> Callable[[Any, Any], Any]:
     def compare(self: Any, other: Any) -> Any:
-        return self.builder.predicate(self.builder.emit(op, (self.index, self.builder.place(other))))
+        builder = _innermost([self.builder, getattr(other, "builder", self.builder)])
+        return builder.predicate(builder.emit(op, (builder.place(self), builder.place(other))))
 
     return compare
+
+
+def _innermost(builders: Sequence[Builder]) -> Builder:
+    """That of some builders whose program is inside those of the others."""
+    found = builders[0]
+    for builder in builders[1:]:
+        inner: Builder | None = builder
+        while inner is not None and inner is not found:
+            inner = None if inner.body_of is None else inner.body_of.outer
+        if inner is found:
+            found = builder
+    return found
 
 
 class Symbol(Arithmetic):
@@ -341,7 +360,7 @@ class Symbol(Arithmetic):
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
         """Emit the rule's instruction into the program of its operands."""
-        builder: Builder = next(o.builder for o in operands if isinstance(o, (Symbol, Predicate)))
+        builder = _innermost([o.builder for o in operands if isinstance(o, (Symbol, Predicate))])
         return Symbol(builder, builder.apply(rule, operands))
 
     __lt__, __le__ = _comparison("<"), _comparison("<=")

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from autograd.ir.block import Instruction, Program
 from autograd.ir.builder import Builder, only
+from autograd.ir.elements import Elements, takes_arrays
 from autograd.ir.rewrite import copy, with_bodies
+from autograd.rules import TABLE
 
 FEWEST_PRODUCTS = 2  # in a chain that becomes a `dot`
 ACCUMULATORS = 4
@@ -90,6 +92,9 @@ def _emit(builder: Builder, terms: Sequence[Term], place: Mapping[int, int]) -> 
 @only(("dot", "sum"))
 def spread(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """The additions and products of a `dot` or `sum`, as a rewriter; several accumulators where the order is free."""
+    if takes_arrays(builder, op, operands):
+        parts = [Elements(builder, (o,)) for o in operands]
+        return builder.place((parts[0] if op == "sum" else parts[0].each(TABLE["mul"], parts[1])).total())
     half = len(operands) // 2
     terms = operands if op == "sum" else [_product(builder, x, y) for x, y in zip(operands[:half], operands[half:])]
 

@@ -164,6 +164,8 @@ class Evaluator:
             return LOGIC[op](*operands)
         if op == "pos" and isinstance(operands[0], Cells):
             return operands[0]
+        if operands and isinstance(operands[0], Cells):
+            operands = [x for cells in operands for x in cells.numbers()]
         return self.apply(data if op == "custom" else TABLE[op], operands)
 
     def _select(self, _: None, operands: Sequence[Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from autograd.ir.block import Array, Instruction, Loop
 from autograd.ir.builder import Builder, Selected, Symbol, times
 from autograd.ir.derived_loop import Body, active_inputs, with_finished
+from autograd.ir.elements import change, derivatives_by_elements, takes_arrays
 from autograd.ir.memory import follow, last_states, roots
 from autograd.ir.messages import (
     depends_on,
@@ -79,6 +80,8 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: 
         return found
     if op in ("read", "pack", "add_at") or (op == "pos" and isinstance(builder.type_of(value), Array)):
         return _tangent_array(builder, builder.code[value], tangents)
+    if takes_arrays(builder, op, operands):
+        return _tangent_of_many(builder, value, tangents)
     total: Any = None
     partial = True
     derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
@@ -91,6 +94,19 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: 
             change = where_there(builder, is_there(builder, tangent), change)
         partial = partial and (tangent in builder.gaps or isinstance(derivative, Selected))
         total = change if total is None else total + change
+    return None if total is None else marked(builder, builder.place(total), partial)
+
+
+def _tangent_of_many(builder: Builder, value: int, tangents: Mapping[int, int]) -> int | None:
+    """The tangent of a primitive whose operands are the elements of arrays."""
+    total: Any = None
+    partial = True
+    for operand, derivative in zip(builder.code[value].operands, derivatives_by_elements(builder, value)):
+        if operand not in tangents:
+            continue
+        added, missing = change(derivative, tangents[operand])
+        partial = partial and missing
+        total = added if total is None else total + added
     return None if total is None else marked(builder, builder.place(total), partial)
 
 

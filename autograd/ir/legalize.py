@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograd.ir.builder import Builder, only
+from autograd.ir.elements import elements_of, takes_arrays
 from autograd.rules import TABLE
 
 IN_ORDER = frozenset({"sum", "dot"})  # instructions until the order of their additions is chosen
@@ -12,6 +13,8 @@ COMPOSITE = frozenset(name for name, rule in TABLE.items() if rule.formula is no
 
 
 def _write_out(builder: Builder, op: str, operands: tuple[int, ...]) -> int:
+    if takes_arrays(builder, op, operands):
+        return builder.place(TABLE[op].expand(elements_of(builder, operands)))  # type: ignore[arg-type]
     return builder.place(TABLE[op].expand([builder.wrap(o) for o in operands]))
 
 

@@ -26,6 +26,7 @@ from typing import Any
 from autograd.ir.adjoints import DENSE, Coverage, Memory, Total, by_memory, memories_of, without
 from autograd.ir.block import STEPS, Array, Final, Used, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Selected, Symbol, times
+from autograd.ir.elements import derivatives_by_elements, messages, takes_arrays
 from autograd.ir.memory import last_states
 from autograd.ir.messages import (
     added,
@@ -154,6 +155,9 @@ class Sweep:
         total = self.arrays.setdefault(value, Total())
         kind = self.builder.type_of(value)
         assert isinstance(kind, Array)
+        if window == Window((kind.size(),), 0, (1,)) and len(kind.shape) > 1 and not indices:
+            message = part(self.builder, self.builder.emit("read", (message,), whole(kind)), message)
+            window = whole(kind)
         if not window.shape and not indices:
             before = total.elements.get(window.offset)
             total.elements[window.offset] = message if before is None else added(self.builder, before, message)
@@ -231,6 +235,9 @@ class Sweep:
                 marked(builder, message, True)
             self.receive_array(operands[0], message, data, operands[1:])
             return
+        if takes_arrays(builder, op, operands):
+            self.messages_to_elements(value)
+            return
         derivatives = local_derivatives(builder, value, [o in active for o in operands])
         for operand, derivative in zip(operands, derivatives):
             if derivative is None or operand not in active:
@@ -244,6 +251,16 @@ class Sweep:
             if value in self.guessed:
                 self.guessed.add(operand)
             self.receive(operand, builder.place(sent), present)
+
+    def messages_to_elements(self, value: int) -> None:
+        """Send what a primitive sends to the elements of an array, all at once."""
+        builder = self.builder
+        adjoint, presence = self.numbers[value]
+        guessed = value in self.guessed
+        for operand, derivative in zip(builder.code[value].operands, derivatives_by_elements(builder, value)):
+            if operand in self.active:
+                message, missing = messages(derivative, adjoint, presence, guessed)
+                self.receive(operand, marked(builder, message, missing))
 
     def array_messages(self, value: int) -> None:
         """Send what an array sends to its operands."""

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
-from itertools import groupby, product
-from typing import Any
+from itertools import chain, groupby, product
+from math import prod
+from typing import Any, NamedTuple
 
 from autograd.ir.block import (
     LOGIC,
     NUMBER,
     TRUTH,
+    Extent,
     Final,
     Guard,
     Instruction,
@@ -30,6 +32,7 @@ from autograd.ir.block import (
 )
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import (
+    SMALLEST,
     Affine,
     Carried,
     Direct,
@@ -46,9 +49,12 @@ from autograd.ir.nest import (
     tree,
 )
 from autograd.ir.peeled import take_in_first_steps
+from autograd.ir.ranges import RANGE, WINDOW, weight
+from autograd.ir.rewrite import reached, reordered, roots
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import number_values
-from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
+from autograd.ir.stages import Packed, Piece, again, packed, put_together, renewed, shaped, side_by_side, stages
+from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, ROLLABLE, VALUE, Statements, find_loops_fast
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
@@ -70,7 +76,10 @@ def rolled(program: Program) -> Program:
     builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
     builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
     roll_code(builder, 0, len(program.code), program.outputs)
-    return builder.program(program.outputs) if builder.moved else program
+    if not builder.moved:
+        return program
+    new = builder.program(program.outputs)
+    return reordered(new, sorted(reached(new, roots(new))))
 
 
 def _with_rolled_body(instruction: Instruction) -> Instruction:
@@ -111,19 +120,50 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
         Code of fewer statements stays as it is.
     """
     fewest = fewest_to_read.get() or (FEWEST if fewest is None else fewest)
+    if end - first < 4 * fewest:
+        fewest = max(SMALLEST, fewest - weight(builder.code[first:end]))
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
-    guards = {g.value: g for g in builder.guards if first <= g.value < end}
-    lines = {value: guard.line for value, guard in guards.items()}
-    trace = find_loops_fast(builder.code, first, [*wanted, *guards], lines, fewest)
-    if trace is None or not any(map(is_loop, trace.rolled.shapes)):
+    guards = [g.value for g in builder.guards if first <= g.value < end]
+    if end - first < fewest or _roll(builder, first, wanted, guards, fewest) is not None:
         return
+    found = stages(builder.code, first, [*wanted, *guards], ROLLABLE)
+    if len(found) == 1 and not found[0].after:
+        return
+    for stage in found:
+        values = set(stage.flat)
+        packs = [at for at in stage.after if builder.code[at].op == "pack"]
+        mine = [g for g in guards if g in values]
+        if len(stage.flat) < fewest or not _roll(builder, stage.flat[0], stage.wanted, mine, fewest, packs):
+            again(builder, stage.flat)
+        again(builder, stage.after)
+
+
+def _roll(
+    builder: Builder, first: int, wanted: Sequence[int], guards: Sequence[int], fewest: int, packs: Sequence[int] = ()
+) -> bool | None:
+    """Roll the code from `first` on that computes some values; whether there are loops now.
+
+    None if it has instructions that cannot be rolled, or is too short. The operands of `packs` are among the values;
+    those that loops compute side by side become arrays as a whole.
+    """
+    expected = {g.value: g for g in builder.guards}
+    lines = {value: expected[value].line for value in guards}
+    kept = {at: [o for o in builder.code[at].operands if o >= first] for at in packs}
+    trace = find_loops_fast(builder.code, first, [*wanted, *guards, *chain(*kept.values())], lines, fewest)
+    if trace is None:
+        return None
+    if not any(map(is_loop, trace.rolled.shapes)):
+        return False
     body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
     take_in_first_steps(body, trace.kinds)
     if sum(1 for _ in leaves(body)) > LEAST_GAIN * len(trace.code):
-        return
-    writer = _Writer(builder, trace, body, guards)
-    builder.moved.update({old: new for old, new in writer.write(wanted).items() if new != old})
+        return False
+    writer = _Writer(builder, trace, body, {value: expected[value] for value in guards})
+    arrays = writer.packs(packs)
+    wanted = list(dict.fromkeys([*wanted, *chain(*[kept[at] for at in packs if at not in arrays])]))
+    builder.moved.update({old: new for old, new in writer.write(wanted, arrays).items() if new != old})
     builder.guards[:] = [g for g in builder.guards if g.value not in writer.checked] + writer.guards
+    return True
 
 
 class _Level:
@@ -148,6 +188,8 @@ class _Level:
     def lift(self, value: int, depth: int) -> int:
         """A value of a level around this one, at this level."""
         source = self.around[depth].builder
+        if depth == 0:
+            value = renewed(source, value)
         truth = depth < self.depth and source.type_of(value) == TRUTH
         if truth:
             value = source.emit("select", (value, source.constant(1.0), source.constant(0.0)))
@@ -191,15 +233,26 @@ class _Level:
                 return self.made.shared(self.parent.buffer(group))
         return self.memory[group]
 
-    def fetch(self, depth: int, array: int, place: Affine, kind: type[Window] = Window) -> int:
-        """A number of an array at a depth around; the loops from there go through a part of the array."""
+    def fetch(
+        self,
+        depth: int,
+        array: int,
+        place: Affine,
+        kind: type[Window] = Window,
+        shape: tuple[Extent, ...] = (),
+        strides: tuple[int, ...] = (),
+    ) -> int:
+        """A number or a window of an array at a depth around; the loops from there go through a part of the array."""
         source = self.around[depth]
+        if depth == 0:
+            array = renewed(source.builder, array)
         inner = [k for k in range(depth + 1, self.depth + 1) if place.steps[k - 1]]
         indices, steps = source.indices(place, range(1, depth + 1))
         if not inner:
-            return self.lift(source.builder.emit("read", (array, *indices), Window((), place.base, (), steps)), depth)
+            window = (kind if shape else Window)(shape, place.base, strides, steps)
+            return self.lift(source.builder.emit("read", (array, *indices), window), depth)
         extents = [self.around[k].nest.extent for k in inner]  # type: ignore[union-attr]
-        window = kind(tuple(extents), place.base, tuple([place.steps[k - 1] for k in inner]), steps)
+        window = kind((*extents, *shape), place.base, (*[place.steps[k - 1] for k in inner], *strides), steps)
         if kind is Final or window != whole(source.builder.type_of(array)):  # type: ignore[arg-type]
             array = source.builder.emit("read", (array, *indices), window)
         for k in range(depth + 1, self.depth + 1):
@@ -207,6 +260,14 @@ class _Level:
             assert level.made is not None
             array = level.element(array) if k in inner else level.made.shared(array)
         return array
+
+
+class Side(NamedTuple):
+    """Operands side by side: where they come from, and how they lie there."""
+
+    source: Any
+    shape: tuple[Extent, ...]
+    strides: tuple[int, ...]
 
 
 class _Writer:
@@ -221,8 +282,20 @@ class _Writer:
         self.guards: list[Guard] = []
         self.checked: set[int] = set()  # the guards that these stand for
 
-    def write(self, wanted: Sequence[int]) -> dict[int, int]:
-        """Append everything; where the values wanted are."""
+    def packs(self, packs: Iterable[int]) -> dict[int, Packed]:
+        """Those of some arrays whose columns are evenly apart in the code that is rolled."""
+        program, code = self.builder.code, self.trace.code
+        position = {value: k for k, value in enumerate(code)} if packs else {}
+        found: dict[int, Packed] = {}
+        for at in packs:
+            _, operands, shape = program[at]
+            one = packed(program, shape, operands, [position.get(o, -1) for o in operands])
+            if one is not None:
+                found[at] = one
+        return found
+
+    def write(self, wanted: Sequence[int], packs: Mapping[int, Packed]) -> dict[int, int]:
+        """Append everything; where the values wanted are, and arrays of such values."""
         for leaf in leaves(self.body):
             self._sources(leaf)
         builder, code = self.builder, self.trace.code
@@ -230,11 +303,37 @@ class _Writer:
         at = {w: bisect_left(code, w) for w in wanted}
         rolled = {w: p for w, p in at.items() if p < len(code) and code[p] == w}
         results = {w: self.places.source(end, Affine(p)) for w, p in rolled.items()}
+        columns = {
+            array: [[self._piece(end, piece) for piece in pieces] for pieces in pack.columns]
+            for array, pack in packs.items()
+        }
         self.places.settle()
         top = _Level(builder)
         self._block(top, self.body)
         found = {w: self._value(top, source) for w, source in results.items()}
-        return {w: self._typed(builder, value, builder.type_of(w)) for w, value in found.items()}
+        found = {w: self._typed(builder, value, builder.type_of(w)) for w, value in found.items()}
+        for array, pack in packs.items():
+            parts = [[self._value(top, source) for source in sources] for sources in columns[array]]
+            found[array] = shaped(builder, self._packed(pack, parts), pack.shape)
+        return found
+
+    def _piece(self, end: Statement, piece: Piece) -> Any:
+        """Where the numbers of a piece come from."""
+        if piece.value is not None:
+            return piece.value
+        if piece.array is not None:
+            return Side((piece.array, Affine(piece.place)), (piece.length,), (piece.step,))
+        if piece.length == 1:
+            return self.places.source(end, Affine(piece.place))
+        return self._range(end, Affine(piece.place), piece.length, piece.step)
+
+    def _packed(self, pack: Packed, parts: Sequence[Sequence[int]]) -> int:
+        """An array made of its pieces."""
+        if pack.is_whole and len(parts) == 1:
+            return parts[0][0]
+        if pack.is_whole:
+            return side_by_side(self.builder, pack.rows, [values[0] for values in parts])
+        return put_together(self.builder, pack, parts, _memory(self.builder, prod(pack.shape)))
 
     def _typed(self, builder: Builder, value: int, kind: Any) -> int:
         """A truth that was kept as a number is a truth again."""
@@ -254,12 +353,23 @@ class _Writer:
                 source = self._constant(leaf, slot)
             elif where in (CONSTANT, VALUE):
                 source = what
+            elif where == RANGE:
+                source = self._range(leaf, number, *what)
+            elif where == WINDOW:
+                array, shape, strides = what
+                source = Side((array, number), shape, strides)
             else:
                 source = self._element(leaf, (where, what), number)
             leaf.sources.append(source)
         if kind.line is not None:
             for nest in leaf.path:
                 nest.fails[leaf] = None
+
+    def _range(self, leaf: Statement, first: Affine, count: int, step: int) -> Side:
+        """Where values of the code come from that are evenly apart: as those that a loop would take in its steps."""
+        nest = Nest(leaf.path, leaf.start, extent=count)
+        found = self.places.source(Statement((*leaf.path, nest), leaf.start), Affine(first.base, (*first.steps, step)))
+        return Side(found, (count,), (found.place.steps[-1],))
 
     def _first(self, first: First, nest: Nest) -> Any:
         """What a carry of a loop is in the first step."""
@@ -341,6 +451,8 @@ class _Writer:
         """The value of an operand at a level."""
         if isinstance(source, int):
             return level.lift(source, 0)
+        if isinstance(source, Side):
+            return self._side(level, source)
         if isinstance(source, tuple):
             array, place = source
             return level.fetch(0, array, place)
@@ -353,6 +465,19 @@ class _Writer:
         assert isinstance(source, Read)
         group = source.group.root()
         return level.fetch(source.depth, level.around[source.depth].buffer(group), group.address(source.place), Final)
+
+    def _side(self, level: _Level, side: Side) -> int:
+        """Operands side by side as an array."""
+        source, shape, strides = side
+        if isinstance(source, tuple):
+            array, place = source
+            return level.fetch(0, array, place, Window, shape, strides)
+        around = level.around[source.depth]
+        if isinstance(source, Stacked):
+            return level.fetch(source.depth, around.stacks[source.kept], source.place, Window, shape, strides)
+        group = source.group.root()
+        place = group.address(source.place)
+        return level.fetch(source.depth, around.buffer(group), place, Final, shape, (place.steps[-1],))
 
     def _leaf(self, level: _Level, leaf: Leaf) -> None:
         kind, builder = self.trace.kinds[leaf.kind], level.builder

@@ -19,6 +19,7 @@ from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
 from autograd.ir.legalize import expand, sums_in_order
+from autograd.ir.map_passes import add_up_in_maps, join_maps
 from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
@@ -398,7 +399,9 @@ def prepare(program: Program, accurate: bool = False) -> Program:
         *written_out,
         number_values,
     )
-    return remove_dead_code(gather(remove_dead_code(rewrite(share_unchanged(program), *everything))))
+    written = rewrite(share_unchanged(program), *everything)
+    added = remove_dead_code(written if accurate else add_up_in_maps(written))
+    return remove_dead_code(gather(join_maps(added)))
 
 
 def _powers(accurate: bool) -> tuple[Rewriter, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autograd.ir.block import COMPARISONS, LOGIC, Instruction
+from autograd.ir.elements import MANY
+from autograd.ir.ranges import side_by_side
 from autograd.ir.roll import LONGEST, Body, Rolled, roll
 from autograd.native import extension
 from autograd.rules import TABLE
@@ -110,7 +112,10 @@ def find_loops(
         op, operands, data = code[value]
         sources: list[tuple[str, Any]] = []
         numbers: list[int] = []
-        for o in operands:
+        many = side_by_side(code, value, [position.get(o, -1) for o in operands]) if op in MANY else None
+        if many is not None:
+            sources, numbers = list(many[0]), list(many[1])
+        for o in operands if many is None else ():
             if o in position:
                 sources.append((POSITION, None))
                 numbers.append(position[o])
@@ -147,7 +152,7 @@ def outside(code: Sequence[Instruction], value: int) -> tuple[str, Any, int]:
 def _find_loops_in_c(
     code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], fewest: int
 ) -> Statements | None:
-    found = extension.find_loops(code, first, wanted, lines, fewest, LONGEST, ROLLABLE, EXACT)
+    found = extension.find_loops(code, first, wanted, lines, fewest, LONGEST, ROLLABLE, EXACT, MANY, side_by_side)
     if found is None:
         return None
     positions, kinds, elements, shapes, vectors, bodies = found

@@ -22,6 +22,7 @@ from autograd.ir.block import (
     size_of,
     type_of,
 )
+from autograd.ir.elements import MANY
 from autograd.rules import TABLE
 
 # op → the types of its operands, where they are always the same
@@ -96,8 +97,11 @@ class _Verifier:
         elif op != "pos" or not isinstance(given[0], Array):
             self.demand(op in TABLE, "there is no such operation")
             arity = TABLE[op].arity
+            if op in MANY and given and isinstance(given[0], Array):
+                self._elements(op, given)
+                given = []
             self.demand(all(kind == NUMBER for kind in given), f"takes numbers, not {_said(given)}")
-            self.demand(arity is None or arity == len(operands), f"takes {arity} operands, not {len(operands)}")
+            self.demand(arity in (None, len(operands)), f"takes {arity} operands, not {len(operands)}")
         if op == "item":
             self.types.append(self.results[operands[0]][data])
         else:
@@ -185,6 +189,11 @@ class _Verifier:
             low = window.offset + sum(min(end, 0) for end in ends)
             high = window.offset + sum(max(end, 0) for end in ends)
             self.demand(0 <= low and high < size_of(array), "the window is not inside the array")
+
+    def _elements(self, op: str, given: Sequence[Type]) -> None:
+        count = 2 if op == "dot" else 1
+        self.demand(len(given) == count and len(set(given)) == 1, f"takes {count} arrays of one length")
+        self.demand(isinstance(given[0], Array) and len(given[0].shape) == 1, f"takes one axis, not {given[0]}")
 
     def _item(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
         self.demand(list(given) == [LOOP], f"takes a loop, not {_said(given)}")

@@ -60,7 +60,8 @@ class Run:
 
     def like_argument(self, leaves: Sequence[Any]) -> Any:
         """Derivatives, one by each input, in the shape of the chosen argument (a tuple of shapes for several)."""
-        leaves = [self.recorder.derivative(x, old) for old, x in zip(self.leaves, leaves)]
+        if not all(issubclass(kind, Value) for kind in set(map(type, leaves))):  # a node is returned as it is
+            leaves = [self.recorder.derivative(x, old) for old, x in zip(self.leaves, leaves)]
         shaped = self._shaped(leaves)
         return shaped[0] if self.single else shaped
 

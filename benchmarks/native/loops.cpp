@@ -129,9 +129,10 @@ double bodies(int count, int steps, const double *places, const double *speeds, 
 }
 
 double log_of_sum(int n, const double *x) {
-    double total = 0;
-    for (int i = 0; i < n; i++) total += std::exp(x[i]);
-    return std::log(total);
+    double largest = x[0], total = 0;
+    for (int i = 1; i < n; i++) largest = std::max(largest, x[i]);
+    for (int i = 0; i < n; i++) total += std::exp(x[i] - largest);
+    return largest + std::log(total);
 }
 
 double asian(int paths, int days, const double *contract, const double *normals) {

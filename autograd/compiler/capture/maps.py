@@ -16,12 +16,12 @@ from autograd.compiler.capture.branches import (
     too_many,
 )
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.tracer import Traced, evenly_apart
 from autograd.compiler.capture.watched import UnrollError, Watched
 from autograd.ir.block import Array, Guard, Window, size_of, whole
 from autograd.ir.builder import LoopBuilder
 from autograd.modes import caller
-from autograd.tree import flatten
+from autograd.tree import flatten, only_floats
 
 if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
@@ -133,15 +133,11 @@ class Column:
     def __init__(self, trace: Trace, leaves: Sequence[Any]) -> None:
         self.leaves = leaves
         self.array, self.offset, self.stride = -1, 0, 0
-        self.constants = all(type(x) is float for x in leaves)
-        if (
-            all(type(x) is Traced and x._array >= 0 for x in leaves)
-            and len({(x.builder, x._array) for x in leaves}) == 1
-        ):
-            offsets = [x._offset for x in leaves]
-            stride = offsets[1] - offsets[0] if len(offsets) > 1 else 1
-            if offsets == list(range(offsets[0], offsets[0] + stride * len(offsets), stride or 1)):
-                self.array, self.offset, self.stride = trace.array(leaves[0]), offsets[0], stride
+        self.constants = only_floats(leaves)
+        found = None if self.constants else evenly_apart(leaves, 0, len(leaves))
+        if found is not None:
+            self.array = trace.array(leaves[0])
+            self.offset, self.stride = found
 
     def continues(self, first: Column, distance: int) -> bool:
         """Whether this column is so many columns behind another one of the same array."""
@@ -165,15 +161,15 @@ def elements(trace: Trace, made: LoopBuilder, child: Trace, rows: Sequence[Seque
             if not column.continues(first, len(group)):
                 break
             group.append(column)
-        element = made.element(_gathered(trace, group))
+        element = made.element(gathered(trace, group))
         if len(group) == 1:
             found.append(Traced.of(child, element))
         else:
-            found += [Traced.element(child, element, k) for k in range(len(group))]
+            found += Traced.elements(child, element, len(group))
     return found
 
 
-def _gathered(trace: Trace, group: Sequence[Column]) -> int:
+def gathered(trace: Trace, group: Sequence[Column]) -> int:
     """The array of one or more columns next to one another."""
     first, count = group[0], len(group[0].leaves)
     shape = (count, len(group)) if len(group) > 1 else (count,)

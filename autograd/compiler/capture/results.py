@@ -6,7 +6,7 @@ from typing import Any
 
 from autograd.compiler.capture.tracer import Traced
 from autograd.ir.builder import Predicate
-from autograd.tree import Rebuild, children, flatten, only_leaves
+from autograd.tree import Rebuild, children, elements, flatten, is_array, only_leaves
 
 
 def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
@@ -18,7 +18,7 @@ def flatten_result(result: Any) -> tuple[list[Any], Rebuild]:
 
 def _refuse_kept(tree: Any, path: str) -> None:
     """Raise for a traced number that a result holds, but not as one of its numbers: it would be frozen."""
-    if type(tree) in (list, tuple) and only_leaves(tree):
+    if _has_only_numbers(tree):
         return
     parts = children(tree)
     for name, child in parts.named if parts else ():
@@ -31,6 +31,13 @@ def _refuse_kept(tree: Any, path: str) -> None:
             )
 
 
+def _has_only_numbers(tree: Any) -> bool:
+    """Whether it is a list, tuple or array of floats and Values, and nothing else."""
+    if type(tree) in (list, tuple):
+        return only_leaves(tree)
+    return not hasattr(tree, "tree_flatten") and is_array(tree) and only_leaves(elements(tree)[0])
+
+
 def _is_traced(thing: Any) -> bool:
     if isinstance(thing, (Traced, Predicate)):
         return True
@@ -41,7 +48,7 @@ def _is_traced(thing: Any) -> bool:
 def _as_numbers(tree: Any) -> Any:
     if isinstance(tree, Predicate):
         return tree.select(1.0, 0.0)
-    parts = children(tree)
+    parts = None if _has_only_numbers(tree) else children(tree)
     if parts is None:
         return tree
     before = [child for _, child in parts.named]

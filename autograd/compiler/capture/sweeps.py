@@ -24,6 +24,7 @@ class TraceSweeps:
 
     def __init__(self, trace: Trace, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> None:
         self.trace, self.outputs, self.inputs, self.differentiable = trace, outputs, inputs, differentiable
+        self.targets = trace.arrays_among(inputs)
         self.rolled = False
 
     def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
@@ -67,7 +68,7 @@ class TraceSweeps:
         if not self.rolled:
             self.rolled = True
             trace = self.trace
-            targets = [trace.target(x) for x in self.inputs]
+            targets = [target for target, _ in self.targets]
             outputs = [trace.target(y) for y in self.outputs if isinstance(y, Value)]
             fewest = FEWEST_AGAIN if inside_transform.get() else None
             roll_code(trace, min(targets, default=0), len(trace.code), outputs, fewest)
@@ -84,9 +85,15 @@ class TraceSweeps:
         for output, seed in seeds.items():
             at, weight = trace.where(trace.place(output)), trace.place(seed)
             starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
-        targets = [trace.target(x) for x in self.inputs]
-        found = reverse(trace, starts, targets)
-        return [_result(trace, found.get(target), x) for target, x in zip(targets, self.inputs)]
+        found = reverse(trace, starts, [target for target, _ in self.targets])
+        adjoints: list[Any] = []
+        for target, count in self.targets:
+            adjoint = found.get(target)
+            if count == 1:
+                adjoints.append(_result(trace, adjoint, self.inputs[len(adjoints)]))
+            else:
+                adjoints += [None] * count if adjoint is None else Traced.elements(trace, adjoint, count)
+        return adjoints
 
 
 def _zero_without_message(derivatives: Sequence[Any]) -> list[Any]:

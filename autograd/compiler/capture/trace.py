@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import groupby
 from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
-from autograd.compiler.capture.maps import Column, map_rows
+from autograd.compiler.capture.maps import Column, gathered, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
-from autograd.compiler.capture.tracer import FLOAT, Traced
+from autograd.compiler.capture.tracer import FLOAT, Traced, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.compiler.capture.watched import Watched, innermost
 from autograd.ieee import to_float
-from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Program, Type, Window, size_of
+from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
+from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import reached, reordered, roots
-from autograd.modes import Mode, caller, current_recorder, recording_with
+from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps
 from autograd.rows import cut, together
@@ -39,7 +41,7 @@ class Trace(Watched):
             if isinstance(kind, Array):
                 size = kind.size()
                 array = self.input(kind, numbers[start : start + size])
-                traced += [Traced.element(self, array, k) for k in range(size)]
+                traced += Traced.elements(self, array, size)
             else:
                 traced.append(Traced.of(self, self.input(NUMBER, numbers[start])))
         return traced
@@ -97,7 +99,7 @@ class Trace(Watched):
             fresh = self.emit("pos", (value,))
             kind = self.type_of(value)
             if isinstance(kind, Array):
-                leaves += [Traced.element(self, fresh, k) for k in range(kind.size())]
+                leaves += Traced.elements(self, fresh, kind.size())
             else:
                 leaves.append(self.wrap(fresh))
         return leaves
@@ -122,6 +124,23 @@ class Trace(Watched):
         elif reduce is not None:
             return results
         return together(results, as_arrays, reduce)
+
+    def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
+        """Record an operation; many elements of an array are one operand."""
+        if rule.arity is None and rule.name in MANY and len(operands) >= FEWEST_ELEMENTS:
+            arrays = self._arrays(rule, operands)
+            if arrays:
+                return self.emit(rule.name, arrays)
+        return super().apply(rule, operands)
+
+    def _arrays(self, rule: Rule, operands: Sequence[Any]) -> tuple[int, ...]:
+        """The arrays of which the operands are the elements, in order; none if they are anything else."""
+        half = len(operands) // 2
+        halves = [operands[:half], operands[half:]] if rule.name == "dot" else [operands]
+        columns = [Column(self, part) for part in halves]
+        if all(column.constants for column in columns) or any(not c.constants and c.array < 0 for c in columns):
+            return ()
+        return tuple([gathered(self, [column]) for column in columns])
 
     # ---- where things are -------------------------------------------------------------------------------------
 
@@ -200,6 +219,18 @@ class Trace(Watched):
                 at += size_of(self.type_of(array))
         return found
 
+    def outputs_of_call(self, leaves: Sequence[Any]) -> list[int]:
+        """Where the numbers of a result are: many that stand side by side become an array."""
+        found = self.outputs(leaves)
+        if len(found) < FEWEST_ELEMENTS:
+            return found
+        results: list[int] = []
+        for kind, same in groupby(found, self.type_of):
+            values = list(same)
+            many = kind == NUMBER and len(values) >= FEWEST_ELEMENTS
+            results += [self.emit("pack", tuple(values), (len(values),))] if many else values
+        return results
+
     def target(self, leaf: Any) -> int:
         """What is differentiated, or differentiated by, for this number: the array of which it is an element, or it."""
         if isinstance(leaf, Traced) and leaf.builder is self and leaf._array >= 0:
@@ -230,12 +261,18 @@ class Trace(Watched):
         if not isinstance(first, Traced) or first.builder is not self or first._array < 0 or first._offset:
             return None
         size = size_of(self.type_of(first._array))
-        run = leaves[at : at + size]
-        same = len(run) == size and all(
-            isinstance(x, Traced) and x.builder is self and x._array == first._array and x._offset == k
-            for k, x in enumerate(run)
-        )
+        same = at + size <= len(leaves) and evenly_apart(leaves, at, at + size) == (0, 1)
         return first._array if same else None
+
+    def arrays_among(self, leaves: Sequence[Any]) -> list[tuple[int, int]]:
+        """Where these numbers are, each with how many they are: all elements of an array in order, or one."""
+        found: list[tuple[int, int]] = []
+        at = 0
+        while at < len(leaves):
+            array = self._whole_array(leaves, at)
+            found.append((self.target(leaves[at]), 1) if array is None else (array, size_of(self.type_of(array))))
+            at += found[-1][1]
+        return found
 
     def loop(
         self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool
@@ -326,4 +363,4 @@ def finish(trace: Trace, outputs: Sequence[int]) -> Program:
 
 
 if extension is not None:
-    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth)
+    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES)

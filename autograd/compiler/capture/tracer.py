@@ -92,6 +92,12 @@ class Traced(Value):
         node._array, node._offset = array, offset
         return node
 
+    @classmethod
+    @fast
+    def elements(cls, trace: Watched, array: int, count: int) -> list[Traced]:
+        """The tracers of the first elements of an array."""
+        return [cls.element(trace, array, k) for k in range(count)]
+
     @property
     def index(self) -> int:
         """The number of its value."""
@@ -168,3 +174,17 @@ class Traced(Value):
     __gt__, __ge__ = _comparison(">", "__gt__"), _comparison(">=", "__ge__")
     __eq__ = _comparison("==", "__eq__")
     __ne__ = _comparison("!=", "__ne__")
+
+
+@fast
+def evenly_apart(leaves: Sequence[Any], start: int, stop: int) -> tuple[int, int] | None:
+    """The offset of the first and the distance of some of these, if they are elements of one array, evenly apart."""
+    chosen = leaves[start:stop]
+    if len(chosen) < stop - start or not chosen or not all(type(x) is Traced and x._array >= 0 for x in chosen):
+        return None
+    first = chosen[0]
+    if any(x.builder is not first.builder or x._array != first._array for x in chosen):
+        return None
+    distance = chosen[1]._offset - first._offset if len(chosen) > 1 else 1
+    even = all(x._offset == first._offset + k * distance for k, x in enumerate(chosen))
+    return (first._offset, distance) if even and distance else None

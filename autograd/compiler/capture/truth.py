@@ -11,6 +11,7 @@ import numpy as np
 
 from autograd.arrays import UFUNCS, apply_ufunc
 from autograd.ir.builder import Predicate
+from autograd.native import fast
 from autograd.symbols import Arithmetic
 
 
@@ -86,6 +87,10 @@ class TracedTruth(Predicate):
         if not hasattr(bool, name):
             raise AttributeError(f"a bool has no attribute {name!r}", name=name, obj=self)
         return getattr(bool(self), name)
+
+    @fast
+    def __bool__(self) -> bool:
+        return self.builder.truth(self.index)
 
     def __hash__(self) -> int:
         return hash(bool(self))

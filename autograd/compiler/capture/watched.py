@@ -71,7 +71,7 @@ class Watched(Builder):
 
     # Read by the C build.
     __slots__ = (
-        "deciding", "finished", "given", "guarded", "leaves", "numbers", "parent", "plain", "taken", "thread"
+        "deciding", "finished", "given", "guarded", "leaves", "lines", "numbers", "parent", "plain", "taken", "thread"
     )  # fmt: skip  # a list of words
 
     def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:
@@ -93,7 +93,7 @@ class Watched(Builder):
         self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
         self.constancy: dict[int, bool] = {}  # whether values depend on no input
         self.guarded: set[int] = set()
-        self.lines: dict[tuple[int, int], tuple[CodeType, str]] = {}  # of guards, by code and number; it keeps the code
+        self.lines: dict[tuple[int, int], tuple[CodeType, str]] = {}  # of guards, by code and offset; it keeps the code
         self.row = 0  # which row of a map is watched
         self.taken: dict[int, bool] | None = None  # how comparisons of a row came out, where branches become masks
         self.deciding: Decisions | None = None  # how comparisons come out, where all branches are captured
@@ -266,7 +266,7 @@ class Watched(Builder):
     def note_guard(self, predicate: int, outcome: bool) -> bool:
         """The program holds only while this comparison comes out so."""
         frame = calling_frame()
-        at = id(frame.f_code), frame.f_lineno
+        at = id(frame.f_code), frame.f_lasti
         if at not in self.lines:
             self.lines[at] = frame.f_code, place_of(frame, source=True)
         self.guarded.add(predicate)
@@ -284,10 +284,12 @@ class Watched(Builder):
         return all(bool(self.value(predicate)) == outcome for predicate, outcome in taken.items())
 
 
+@fast
 def innermost(operands: Sequence[Any]) -> Watched:
     """The program in which an operation on these operands is written down."""
     found: Watched | None = None
-    for trace in (*[getattr(operand, "builder", None) for operand in operands], current_recorder()):
+    builders = {getattr(operand, "builder", None): None for operand in operands}
+    for trace in (*builders, current_recorder()):
         if isinstance(trace, Watched) and (found is None or _is_inside(trace, found)):
             found = trace
     assert found is not None

@@ -17,6 +17,7 @@ from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
 LONGEST = 400  # instructions in a nest of loops that is one function
 MOST_OPERANDS = 512  # of such a nest
 MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
+SIMPLE = 32  # instructions of a step; then it is one for any number of rows: they need no stage
 
 
 class Nesting(Code):
@@ -30,7 +31,8 @@ class Nesting(Code):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
             return True
-        return loop.kinds.count("sum") <= MOST_SUMS and (isinstance(loop.extent, int) and loop.extent <= FEW_ROWS)
+        few = isinstance(loop.extent, int) and (loop.extent <= FEW_ROWS or len(loop.body.code) <= SIMPLE)
+        return few and loop.kinds.count("sum") <= MOST_SUMS
 
     def is_decided(self, loop: Loop, operands: tuple[int, ...]) -> bool:
         """Whether it is one function, though extents are decided while it runs."""

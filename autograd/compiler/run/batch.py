@@ -507,7 +507,7 @@ class _Call:
             if width:
                 kind = Array((CALL, width) if width > 1 else (CALL,))
                 value = trace.input(kind, array[row].tolist())
-                traced[0, :] = [Traced.element(trace, value, k) for k in range(width)]
+                traced[0, :] = Traced.elements(trace, value, width)
             rows.append(traced)
         given, left = iter(shared), iter(rows)
         return [argument.build(given if axis is None else left) for argument, axis in zip(self.arguments, self.axes)]

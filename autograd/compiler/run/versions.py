@@ -149,5 +149,5 @@ def trace_call(
     with tracing(trace):
         result = function(*args, **keywords)
         leaves, rebuild = flatten_result(result)
-        outputs = trace.outputs(leaves)
+        outputs = trace.outputs_of_call(leaves)
     return trace, outputs, rebuild([0.0] * len(leaves))
