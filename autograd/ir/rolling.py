@@ -46,12 +46,13 @@ from autograd.ir.nest import (
 )
 from autograd.ir.peeled import take_in_first_steps
 from autograd.ir.roll import is_loop
-from autograd.ir.simplify import number_values
+from autograd.ir.simplify import in_order_of_need, number_values
 from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+MANY_CARRIES, FEWEST_AT_END = 16, 48  # a loop with more carries keeps them in memory: flat code at its end is rolled
 FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
 SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 
@@ -63,9 +64,7 @@ def rolled(program: Program) -> Program:
         program = Program(code, program.outputs, program.inputs, program.guards)
     if len(program.code) < FEWEST:
         return program
-    builder = Builder((number_values,))
-    builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
-    builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
+    builder = _builder_of(program)
     roll_code(builder, 0, len(program.code), program.outputs)
     return builder.program(program.outputs) if builder.moved else program
 
@@ -74,12 +73,29 @@ def _with_rolled_body(instruction: Instruction) -> Instruction:
     """The instruction itself if nothing changes: loops know their derivatives by identity."""
     if instruction.op != "loop" or _stays_flat(instruction.data):
         return instruction
-    body = rolled(instruction.data.body)
-    return (
-        instruction
-        if body is instruction.data.body
-        else instruction._replace(data=replace(instruction.data, body=body))
-    )
+    loop: Loop = instruction.data
+    body = rolled(loop.body)
+    if loop.carries > MANY_CARRIES:
+        body = _with_rolled_end(body)
+    return instruction if body is loop.body else instruction._replace(data=replace(loop, body=body))
+
+
+def _with_rolled_end(body: Program) -> Program:
+    """A body in which the flat code behind its last loop is rolled, such as the sums of messages to each carry."""
+    last = max([at for at, i in enumerate(body.code) if i.op == "loop"], default=-1)
+    if len(body.code) - last <= FEWEST_AT_END:
+        return body
+    ordered = in_order_of_need(body, last + 1)  # all sums for one carry, then all for the next
+    builder = _builder_of(ordered)
+    roll_code(builder, last + 1, len(ordered.code), ordered.outputs, FEWEST_AT_END)
+    return builder.program(ordered.outputs) if builder.moved else body
+
+
+def _builder_of(program: Program) -> Builder:
+    builder = Builder((number_values,))
+    builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
+    builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
+    return builder
 
 
 def _stays_flat(loop: Loop) -> bool:

@@ -271,8 +271,10 @@ def _schedule(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
     return source
 
 
-def in_order_of_need(program: Program) -> Program:
+def in_order_of_need(program: Program, first: int = 0) -> Program:
     """Put each instruction right before the first that needs it: few values are alive at a time, and none is dead.
+
+    Those before number `first` stay where they are.
 
     Raises
     ------
@@ -280,7 +282,7 @@ def in_order_of_need(program: Program) -> Program:
         If an instruction depends on itself.
     """
     needs = dependencies(program)
-    order: dict[int, None] = {}
+    order: dict[int, None] = dict.fromkeys(range(first))
     begun: set[int] = set()
     stack = [*reversed(roots(program))]
     while stack:
@@ -344,7 +346,7 @@ def remove_dead_code(program: Program) -> Program:
 
 
 def share_unchanged(program: Program) -> Program:
-    """What every step hands on as it was is shared, so the steps may be independent."""
+    """What every step hands on as it was is shared, so the steps may be independent; results that are equal are one."""
     code = list(program.code)
     renumbered: dict[int, dict[int, int]] = {}  # loop → the new numbers of its results
     for at, (op, operands, data) in enumerate(code):
@@ -353,17 +355,21 @@ def share_unchanged(program: Program) -> Program:
             inputs = {value: i.data for value, i in enumerate(loop.body.code) if i.op == "input"}
             first = loop.first_carry
             same = [k for k in range(loop.carries) if inputs.get(loop.body.outputs[k]) == first + k]
-            if same:
-                results = [k for k in range(loop.handed + len(loop.kinds)) if k not in same]
-                renumbered[at] = {old: new for new, old in enumerate(results)}
+            results = [k for k in range(loop.handed + len(loop.kinds)) if k not in same]
+            place = {old: new for new, old in enumerate(results)}
+            first_of: dict[tuple[int, str], int] = {}
+            for k, out in enumerate(zip(loop.body.outputs[loop.handed :], loop.kinds), loop.handed):
+                place[k] = place[first_of.setdefault(out, k)]
+            if any(new != old for old, new in place.items()) or same:
+                renumbered[at] = place
             code[at] = Instruction(op, *_with_shared(loop, operands, same))
         elif op == "item" and operands[0] in renumbered:
-            place = renumbered[operands[0]].get(data)
-            if place is None:
+            number = renumbered[operands[0]].get(data)
+            if number is None:
                 _, given, loop = program.code[operands[0]]
                 code[at] = Instruction("pos", (given[loop.shared + data],))
             else:
-                code[at] = Instruction(op, operands, place)
+                code[at] = Instruction(op, operands, number)
     return Program(code, program.outputs, program.inputs, program.guards)
 
 

@@ -65,9 +65,9 @@ def _add_symbol(symbol: str, function: Any) -> None:
 
 
 @functools.cache
-def vector_math() -> dict[str, str]:
+def vector_math(lanes: int) -> dict[str, str]:
     """Name in libm → symbol of the vector form, which LLVM then knows (glibc's libmvec on x86-64)."""
-    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes()]
+    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes]
     if not host()[1].startswith("x86_64"):
         return {}
     try:
@@ -155,7 +155,7 @@ def machine(accurate: bool, fast_math: bool) -> Machine:
     """A description of this machine, for lowering."""
     if accurate:
         return Machine(lanes(), {}, from_python=OWN_ALGORITHMS)
-    return Machine(lanes(), vector_math(), "reassoc nsz arcp contract afn " if fast_math else "")
+    return Machine(lanes(), vector_math(lanes()), "reassoc nsz arcp contract afn " if fast_math else "")
 
 
 def target_machine(module: Module | None = None) -> Any:
