@@ -47,7 +47,15 @@ from autograd.ir.nest import (
 from autograd.ir.peeled import take_in_first_steps
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import in_order_of_need, number_values
-from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements, find_loops_fast
+from autograd.ir.statements import (
+    CONSTANT,
+    ELEMENT,
+    POSITION,
+    VALUE,
+    Statements,
+    find_loops_fast,
+    kept_by_comparisons,
+)
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
@@ -125,7 +133,8 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = {g.value: g for g in builder.guards if first <= g.value < end}
     lines = {value: guard.line for value, guard in guards.items()}
-    trace = find_loops_fast(builder.code, first, [*wanted, *guards], lines, fewest)
+    code = kept_by_comparisons(builder.code, first, end, guards)
+    trace = find_loops_fast(code, first, [*wanted, *guards], lines, fewest)
     if trace is None or not any(map(is_loop, trace.rolled.shapes)):
         return
     body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])

@@ -16,6 +16,7 @@ from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
 
 LONGEST = 400  # instructions in a nest of loops that is one function
+LONGEST_MAP, FEWEST_ROWS = 1500, 32  # the same for a map of so few rows that it is not worth being cut
 MOST_OPERANDS = 512  # of such a nest
 MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 
@@ -27,7 +28,10 @@ class Nesting(Code):
         """Whether a loop and those in it are one function, with what they hand on in registers."""
         if self.mask is not None and loop.accumulators:
             return False  # lanes that take no part in the step add nothing
-        if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
+        if len(operands) > MOST_OPERANDS or not has_known_extents(loop):
+            return False
+        few = loop.is_map() and int(loop.extent) <= FEWEST_ROWS
+        if size_of_nest(loop) > (LONGEST_MAP if few else LONGEST):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
             return True
