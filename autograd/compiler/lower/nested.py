@@ -16,7 +16,7 @@ from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
 
 LONGEST = 400  # instructions in a nest of loops that is one function
-LONGEST_MAP, FEWEST_ROWS = 1500, 32  # the same for a map of so few rows that it is not worth being cut
+LONGEST_OF_FEW, FEW_STEPS = 1500, 32  # the same for so few steps, without carries, that lanes gain little
 MOST_OPERANDS = 512  # of such a nest
 MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 
@@ -30,8 +30,8 @@ class Nesting(Code):
             return False  # lanes that take no part in the step add nothing
         if len(operands) > MOST_OPERANDS or not has_known_extents(loop):
             return False
-        few = loop.is_map() and int(loop.extent) <= FEWEST_ROWS
-        if size_of_nest(loop) > (LONGEST_MAP if few else LONGEST):
+        few = not loop.carries and int(loop.extent) <= FEW_STEPS
+        if size_of_nest(loop) > (LONGEST_OF_FEW if few else LONGEST):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
             return True

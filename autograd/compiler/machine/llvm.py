@@ -13,7 +13,7 @@ from typing import Any
 from autograd import ieee
 from autograd.compiler.locks import llvm_lock
 from autograd.compiler.lower.expressions import BINARY, LIBM
-from autograd.compiler.lower.module import Machine, Module
+from autograd.compiler.lower.module import LOOP_MEMORY, Machine, Module
 from autograd.rules import TABLE, Rule
 
 try:
@@ -151,11 +151,12 @@ class MachineCode:
         return kind(self.address)
 
 
-def machine(accurate: bool, fast_math: bool) -> Machine:
+def machine(accurate: bool, fast_math: bool, loop_memory: int = LOOP_MEMORY) -> Machine:
     """A description of this machine, for lowering."""
     if accurate:
-        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS)
-    return Machine(lanes(), vector_math(lanes()), "reassoc nsz arcp contract afn " if fast_math else "")
+        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS, loop_memory=loop_memory)
+    flags = "reassoc nsz arcp contract afn " if fast_math else ""
+    return Machine(lanes(), vector_math(lanes()), flags, loop_memory=loop_memory)
 
 
 def target_machine(module: Module | None = None) -> Any:
