@@ -77,6 +77,37 @@ def where_there(builder: Builder, presence: Predicate, sent: Any) -> Any:
     return presence.with_("or", is_number).select(sent, 0.0)
 
 
+def zero_if_missing(code: Sequence[Instruction], end: int) -> set[int]:
+    """Derivatives in a block that are 0 where they may be missing: those that `where_there` looks at, and multiples.
+
+    What a multiple of one sends to its other factor may be missing too, in the next derivative.
+    """
+    found: set[int] = set()
+    for condition, value, otherwise in [i.operands for i in code[:end] if i.op == "select"]:
+        terms = code[condition].operands if code[condition].op == "or" else ()
+        is_number = any(code[term].op == "==" and code[term].operands == (value, value) for term in terms)
+        if not is_number or code[otherwise].data != 0.0:
+            continue
+        stack = list(terms)
+        while stack:
+            op, operands, _ = code[stack.pop()]
+            if op in ("and", "or"):
+                stack += operands
+            elif op == "!=" and code[operands[1]].op == "constant":
+                found.add(operands[0])
+    for at in range(min(found, default=end), end):
+        op, operands, _ = code[at]
+        if op == "mul" and not found.isdisjoint(operands):
+            found.add(at)
+        elif op in ("neg", "div") and operands[0] in found:
+            found.add(at)
+        elif op in ("add", "sub") and found.issuperset(operands):
+            found.add(at)
+        elif op == "select" and all(o in found or code[o].data == 0.0 for o in operands[1:]):
+            found.add(at)
+    return found
+
+
 def mapped_rewriters() -> Sequence[Rewriter]:
     """The rewriters of a program during differentiation; they leave its `FRESH` instructions alone."""
     from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
