@@ -466,3 +466,60 @@ def test_memory_keeps_the_sign_of_zero() -> None:
 
     with everything_rolled():
         assert jit(angles)([-0.0, 0.0, 1.0]) == pytest.approx(angles([-0.0, 0.0, 1.0]), rel=1e-14)
+
+
+def heads(x: Sequence[Any], count: int, seen: int) -> Any:
+    """What heads of attention do: weights from scores, of which the largest is taken away as a plain number."""
+    total = x[0] * 0.0
+    for head in range(count):
+        scores = [x[seen * head + k] * x[k] for k in range(seen)]
+        largest = max(score.data for score in scores)
+        powers = [am.exp(score - largest) for score in scores]
+        total = total + am.log(sum(powers)) * powers[0] + min(power.data for power in powers)
+    return total
+
+
+@pytest.mark.parametrize("seen", [2, 3, 5, 9])
+def test_the_largest_of_plain_numbers(seen: int) -> None:
+    """Which number is the largest differs from step to step, and yet the steps are those of one loop."""
+    count, draw = 8, random.Random(seen)
+    found: list[int] = []
+    tree = rolling.tree
+
+    def watched(*given: Any) -> Any:
+        body = tree(*given)
+        found.append(sum(1 for _ in nest.leaves(body)))
+        return body
+
+    with everything_rolled(), mock.patch.object(rolling, "tree", watched):
+        compiled = jit(lambda x: value_and_grad(lambda x: heads(x, count, seen))(x))
+        for _ in range(3):
+            x = [draw.gauss(0.0, 1.0) for _ in range(count * seen)]
+            value, slopes = compiled(x)
+            expected, gradient = value_and_grad(lambda x: heads(x, count, seen))(x)
+            assert value == pytest.approx(expected, rel=1e-13)
+            assert slopes == pytest.approx(gradient, rel=1e-11, abs=1e-13)
+    assert max(found) < 20 * seen
+
+
+def test_nothing_else_is_taken_for_the_largest() -> None:
+    """What comparisons keep is used where another number is, or before them, or in one branch only."""
+
+    def choose(x: Sequence[Any]) -> Any:
+        total = x[0] * 1.0
+        for k in range(12):
+            a, b, c = x[k].data, x[k + 1].data, x[(5 * k) % 13].data
+            before = a - b
+            smaller = b if a > b else a
+            larger = a if a > c else c
+            total = total + (x[k] - smaller) * (a + b) + before * x[k + 1] - larger * x[k]
+        return total
+
+    draw = random.Random(1)
+    with everything_rolled():
+        for _ in range(4):
+            x = [round(draw.gauss(0.0, 1.0), 1) for _ in range(13)]
+            value, slopes = jit(value_and_grad(choose))(x)
+            expected, gradient = value_and_grad(choose)(x)
+            assert value == pytest.approx(expected, rel=1e-13)
+            assert slopes == pytest.approx(gradient, rel=1e-12, abs=1e-13)
