@@ -112,9 +112,9 @@ class GraphSweeps:
     def rows(self, mode: str) -> list[dict[int, Any]]:
         """The derivatives of every output by the inputs that it depends on.
 
-        A reverse sweep for each output visits nothing but its own subgraph. The forward sweep visits each node once, and
-        computes as many derivatives there as the node depends on inputs. Which costs less is known only afterwards: so
-        each may cost so much, then the other one, then each of them twice as much.
+        A reverse sweep for each output visits nothing but its own subgraph. The forward sweep visits each node once,
+        and computes as many derivatives there as the node depends on inputs. Which costs less is known only
+        afterwards: so each may cost so much, then the other one, then each of them twice as much.
         """
         number = {x: k for k, x in enumerate(self.inputs)}
         allowed = inf if mode != "auto" else FEWEST_VISITS + PATIENCE * (len(self._order) + len(self.outputs))

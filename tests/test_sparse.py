@@ -24,6 +24,7 @@ POINT = [0.3, -0.7, 1.1, 0.9, -1.3]
 
 
 def choose(condition: Any, a: Any, b: Any) -> Any:
+    """One of two numbers by the sign of another."""
     return am.where(condition > 0.0, a, b)
 
 
@@ -47,6 +48,7 @@ class Program:
         self.steps, self.outputs = steps, outputs
 
     def __call__(self, x: Any) -> Any:
+        """The results."""
         values: list[Any] = [*x, 2.0]
         for name, operands in self.steps:
             values.append(OPERATIONS[name][1](*[values[o % len(values)] for o in operands]))
@@ -74,6 +76,7 @@ class Program:
 
 @st.composite
 def programs(draw: Any) -> Program:
+    """A program of at most a dozen operations."""
     names = draw(st.lists(st.sampled_from(sorted(OPERATIONS)), max_size=12))
     numbers = st.integers(0, 30)
     steps = [(name, draw(st.lists(numbers, min_size=(k := OPERATIONS[name][0]), max_size=k))) for name in names]

@@ -477,7 +477,7 @@ def _active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
         active |= new
 
 
-class _Body:
+class Body:
     """The body of a loop, copied into the body of a loop derived from it."""
 
     def __init__(self, outer: Builder, loop: Loop, backwards: bool, steps: int | None, test: bool = False) -> None:
@@ -595,11 +595,11 @@ class _LoopSweep:
             partial |= more
         self._emit(carries, partial)
 
-    def _copied(self, stored: int) -> _Body:
+    def _copied(self, stored: int) -> Body:
         """The body of the new loop, so far a copy of the loop's."""
         loop, builder, operands = self.loop, self.builder, self.operands
         in_turn = bool(loop.carries or self.around.added(self.value))
-        body = _Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
+        body = Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
         made = body.made
         body.inputs += [made.shared(self.around.last.get(o, o)) for o in operands[: loop.shared]]
         for k in range(loop.carries):
@@ -611,7 +611,7 @@ class _LoopSweep:
         self._remember(body)
         return body
 
-    def _remember(self, body: _Body) -> None:
+    def _remember(self, body: Body) -> None:
         """Give each array that the steps read and add to one adjoint in the body, an accumulator."""
         around, loop = self.around, self.loop
         self.kept = {}
@@ -929,10 +929,10 @@ def _with_tangents(builder: Builder, value: int, copied: _Copied, tangents: Mapp
 
 def _tangent_body(
     builder: Builder, copied: _Copied, tangents: Mapping[int, int], active: Container[int], partial: Container[int]
-) -> tuple[_Body, dict[int, int]]:
+) -> tuple[Body, dict[int, int]]:
     """A copy of a loop's body, and the tangents in it; those of some of its inputs may be missing."""
     loop, operands, read_in, last = copied
-    body = _Body(builder, loop, loop.backwards, operands[0] if loop.is_counted else None, loop.test)
+    body = Body(builder, loop, loop.backwards, operands[0] if loop.is_counted else None, loop.test)
     made, inner = body.made, body.inner
     ends = loop.first_carry, loop.first_carry + loop.carries, loop.first_element
     seeds: dict[int, int] = {}
@@ -976,7 +976,7 @@ def _tangent_body(
 def _emit_tangents(
     builder: Builder,
     value: int,
-    body: _Body,
+    body: Body,
     found: Mapping[int, int],
     active: Mapping[int, int],
     partial: Container[int],

@@ -122,10 +122,10 @@ def jacobian(
         One reverse sweep per output, one forward sweep per input, or whichever are fewer. If `sparse`, whichever
         computes less.
     sparse : bool
-        Whether to return a ``scipy.sparse.csr_array`` of the entries that `sparsity` finds, and to compute no others. It
-        has a row for each number of the result and a column for each number of the arguments, in the order of their
-        trees (arrays row after row). Under `jit`, the pattern is that of all sides of `where`, `max` and `min`. The
-        result holds plain numbers, so it cannot be differentiated again.
+        Whether to return a ``scipy.sparse.csr_array`` of the entries that `sparsity` finds, and to compute no others.
+        It has a row for each number of the result and a column for each number of the arguments, in the order of
+        their trees (arrays row after row). Under `jit`, the pattern is that of all sides of `where`, `max` and `min`.
+        The result holds plain numbers, so it cannot be differentiated again.
 
     Returns
     -------

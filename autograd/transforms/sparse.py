@@ -11,11 +11,10 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from autograd.eager import GraphSweeps
 from autograd.transforms.origin import Function, P, check_function, set_origin
 from autograd.transforms.run import Argnums, Run
 from autograd.tree import flatten
-
-JACOBIAN, HESSIAN = "sparse jacobian", "sparse hessian"  # what `set_origin` calls them
 
 
 def scipy_sparse() -> Any:
@@ -87,7 +86,7 @@ def sparse_jacobian(function: Function, argnums: Argnums, mode: str) -> Function
         rows, columns = _entries("jacobian(sparse=True)", function, args, argnums, options, mode)
         return _csr(rows, columns, float)
 
-    set_origin(entries, JACOBIAN, function, argnums, mode)
+    set_origin(entries, "jacobian", function, argnums, mode, True)
     return entries
 
 
@@ -99,35 +98,30 @@ def sparse_hessian(function: Function, gradient: Function, argnums: Argnums) -> 
         rows, columns = _entries("hessian(sparse=True)", gradient, args, argnums, options, "auto")
         return _csr(rows, columns, float)
 
-    set_origin(entries, HESSIAN, function, argnums)
+    set_origin(entries, "hessian", function, argnums, True)
     return entries
-
-
-def sparse_run(asked: str, function: Function, args: Sequence[Any], argnums: Argnums, options: Any) -> Run:
-    """A run of a function whose derivatives are to be numbers of a sparse array.
-
-    Raises
-    ------
-    TypeError
-        If they would be Values: an array of `scipy.sparse` holds plain numbers.
-    """
-    run = Run(function, args, argnums, options)
-    if run.symbolic:
-        raise TypeError(
-            f"{asked} of {run.name} holds plain numbers, so it cannot be differentiated again or taken by Values: use "
-            "jacobian or hessian without sparse=True inside another transform, and pass plain numbers"
-        )
-    return run
 
 
 def _entries(
     asked: str, function: Function, args: Sequence[Any], argnums: Argnums, options: Any, mode: str
 ) -> tuple[Sequence[Mapping[int, Any]], int]:
-    """The rows of the Jacobian as dicts from columns to entries, and how many columns there are."""
+    """The rows of the Jacobian as dicts from columns to entries, and how many columns there are.
+
+    Raises
+    ------
+    TypeError
+        If the entries would be Values: an array of `scipy.sparse` holds plain numbers.
+    """
     scipy_sparse()
-    run = sparse_run(asked, function, args, argnums, options)
+    run = Run(function, args, argnums, options)
     outputs, _ = flatten(run.result, f"the result of {run.name}")
-    return run.sweeps(outputs).rows(mode), len(run.inputs)
+    sweeps = run.sweeps(outputs)
+    if run.symbolic and isinstance(sweeps, GraphSweeps):
+        raise TypeError(
+            f"{asked} of {run.name} holds plain numbers, so it cannot be differentiated again or taken by Values: use "
+            "jacobian or hessian without sparse=True inside another transform, and pass plain numbers"
+        )
+    return sweeps.rows(mode), len(run.inputs)
 
 
 def _csr(rows: Sequence[Mapping[int, Any]], columns: int, kind: type) -> Any:
@@ -136,5 +130,5 @@ def _csr(rows: Sequence[Mapping[int, Any]], columns: int, kind: type) -> Any:
 
     ends = numpy.cumsum([0, *map(len, rows)])
     places = numpy.fromiter((column for row in rows for column in sorted(row)), dtype=numpy.intp, count=ends[-1])
-    numbers = numpy.fromiter((row[column] for row in rows for column in sorted(row)), dtype=kind, count=ends[-1])
+    numbers: Any = numpy.fromiter((row[column] for row in rows for column in sorted(row)), dtype=kind, count=ends[-1])
     return scipy_sparse().csr_array((numbers, places, ends), shape=(len(rows), columns))

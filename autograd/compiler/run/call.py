@@ -99,7 +99,7 @@ class Version:
             if len(self.specializations) > tried:
                 return tried, None
             with self.outside.capturing(self.state):
-                captured = capture(owner.function, arguments, given, assumes=not tried)
+                captured = owner.prepared(capture(owner.function, arguments, given, assumes=not tried))
             same = same_branches(captured.program, self.specializations)
             if same is not None and same.options.accurate:
                 return self.specializations.index(same), flat(evaluate(captured.program, captured.numbers)[0])
@@ -192,6 +192,10 @@ class Compiled(c_build.Entry, Generic[P, R]):
         self._closes = False  # whether results were Values because the function closes over Values
         self._differentiated: dict[tuple[tuple[int, ...], bool], _WithDerivatives] = {}
 
+    def prepared(self, captured: Capture) -> Capture:
+        """What is compiled of a capture: all of it."""
+        return captured
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of an instance, which becomes the first argument."""
         return self if instance is None else MethodType(self, instance)
@@ -272,13 +276,29 @@ class Compiled(c_build.Entry, Generic[P, R]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)
+        return _restore, (packed, self.options, self.returns_floats, self.portable(pickling.is_lost(packed)))
+
+    def portable(self, lost: bool) -> list[Any]:
+        """What was compiled, as it is pickled; `lost`: the function is not pickled with it."""
         states = []
         for state in self.outside.states():  # other threads may add to the originals while the copies are pickled
             tokens = state.portable()
-            if tokens is not None or pickling.is_lost(packed):
+            if tokens is not None or lost:
                 versions = {key: (list(v.specializations), dict(v.after)) for key, v in list(state.versions.items())}
                 states.append((tokens, versions, {key: list(rows) for key, rows in list(state.rows.items())}))
-        return _restore, (packed, self.options, self.returns_floats, states)
+        return states
+
+    def adopt(self, states: list[Any], lost: bool) -> None:
+        """Take over what `portable` gave: the machine code is made again."""
+        for tokens, versions, rows in states:
+            for key, (specializations, after) in versions.items():
+                around = self.outside.of(key)
+                state = around.adopt(None if lost else tokens)
+                version = state.versions.setdefault(key, Version(self, around, state))
+                if not version.specializations:
+                    version.specializations, version.after = specializations, after
+            for key, captured in rows.items():
+                self.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
@@ -395,16 +415,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
 def _restore(packed: Any, options: Options, returns_floats: bool, states: Any) -> Compiled[..., Any]:
     """Called by pickle: the programs come from the pickle, the machine code is made again."""
     compiled = Compiled(pickling.unpack(packed), options, returns_floats)
-    lost = pickling.is_lost(packed)  # it cannot be traced again, so it has one state
-    for tokens, versions, rows in states:
-        for key, (specializations, after) in versions.items():
-            around = compiled.outside.of(key)
-            state = around.adopt(None if lost else tokens)
-            version = state.versions.setdefault(key, Version(compiled, around, state))
-            if not version.specializations:
-                version.specializations, version.after = specializations, after
-        for key, captured in rows.items():
-            compiled.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
+    compiled.adopt(states, pickling.is_lost(packed))  # a lost function cannot be traced again, so it has one state
     return compiled
 
 
@@ -805,6 +816,11 @@ def jit(
         from autograd.compiler.run.static import StaticCompiled
 
         return StaticCompiled(function, options, numbers, names)
+    origin = origin_of(function)
+    if origin is not None and origin.transform in ("jacobian", "hessian"):  # those with sparse=True
+        from autograd.compiler.run.sparse import SparseCompiled
+
+        return SparseCompiled(function, options)
     return Compiled(function, options)
 
 
