@@ -23,11 +23,6 @@ POINT = [0.3, -0.7, 1.1, 0.9, -1.3]
 # ---- random programs, and what depends on what in them -----------------------------------------------------------
 
 
-def choose(condition: Any, a: Any, b: Any) -> Any:
-    """One of two numbers by the sign of another."""
-    return am.where(condition > 0.0, a, b)
-
-
 # name → arity, the function, and which operands have a derivative, given their numbers
 OPERATIONS: dict[str, tuple[int, Callable[..., Any], Callable[..., list[int]]]] = {
     "add": (2, operator.add, lambda a, b: [0, 1]),
@@ -35,7 +30,7 @@ OPERATIONS: dict[str, tuple[int, Callable[..., Any], Callable[..., list[int]]]] 
     "mul": (2, operator.mul, lambda a, b: [0, 1]),
     "sin": (1, am.sin, lambda a: [0]),
     "square": (1, lambda a: a * a, lambda a: [0]),
-    "where": (3, choose, lambda c, a, b: [1] if c > 0.0 else [2]),
+    "where": (3, am.where, lambda c, a, b: [1] if c else [2]),
     "max": (2, am.max, lambda a, b: [0, 1] if a == b else [0] if a > b else [1]),
     "halved": (1, lambda a: 0.5 * a + 1.0, lambda a: [0]),
 }
@@ -55,15 +50,17 @@ class Program:
         return [values[o % len(values)] for o in self.outputs]
 
     def pattern(self, x: list[float], selected: bool = True) -> Any:
-        """What the results depend on: through the selected operands only, or through all."""
+        """What the results depend on: through the selected operands, or through all that another input may select."""
         values, sets = [*x, 2.0], [{k} for k in range(len(x))] + [set()]
+        constant = [False] * len(x) + [True]
         for name, operands in self.steps:
             at = [o % len(values) for o in operands]
             numbers = [values[o] for o in at]
-            through = (
-                OPERATIONS[name][2](*numbers) if selected else range(len(at))[1:] if name == "where" else range(len(at))
-            )
+            through = OPERATIONS[name][2](*numbers)
+            if not selected and not (name == "where" and constant[at[0]]):
+                through = [1, 2] if name == "where" else list(range(len(at)))
             sets.append(set().union(*[sets[at[k]] for k in through]))
+            constant.append(all(constant[o] for o in at))
             values.append(OPERATIONS[name][1](*numbers))
         found = np.zeros((len(self.outputs), len(x)), dtype=bool)
         for row, o in enumerate(self.outputs):

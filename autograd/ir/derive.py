@@ -184,7 +184,7 @@ class Sweep:
         if memory.current is None:
             return
         message = builder.emit("read", (memory.current, *operands[2:]), Final(*window))
-        _marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
+        marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
         self.receive(operands[1], message)
 
     def added(self, value: int) -> list[int]:
@@ -220,7 +220,7 @@ class Sweep:
             self.receive_array(value, message, whole(kind), ())
             return
         if present is None and message in self.builder.gaps:
-            present = _is_there(self.builder, message)
+            present = is_there(self.builder, message)
             self.guessed.add(value)
         if value not in self.numbers:
             self.numbers[value] = message, present
@@ -315,7 +315,7 @@ class Sweep:
             if presence is not None:
                 if value not in self.guessed:
                     message = builder.place(presence.select(builder.wrap(adjoint), 0.0))
-                _marked(builder, message, True)
+                marked(builder, message, True)
             self.receive_array(operands[0], message, data, operands[1:])
             return
         derivatives = local_derivatives(builder, value, [o in active for o in operands])
@@ -325,7 +325,7 @@ class Sweep:
             sent = times(Symbol(builder, adjoint), derivative)
             present = presence
             if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
-                sent = _where_there(builder, presence, sent) if value in self.guessed else presence.select(sent, 0.0)
+                sent = where_there(builder, presence, sent) if value in self.guessed else presence.select(sent, 0.0)
             if isinstance(derivative, Selected):
                 present = _both(presence, _presence(derivative))
             if value in self.guessed:
@@ -407,7 +407,7 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
 
 def part(builder: Builder, found: int, array: int) -> int:
     """A part of a derivative, which has gaps if it was read from an array with gaps."""
-    return _marked(builder, found, array in builder.gaps and builder.code[found].op == "read")
+    return marked(builder, found, array in builder.gaps and builder.code[found].op == "read")
 
 
 def added(builder: Builder, one: int, other: int) -> int:
@@ -425,14 +425,14 @@ def _added_steps(builder: Builder, array: int, one: int, other: int) -> int:
     made = LoopBuilder(builder, inner, STEPS, steps=steps)
     total = inner.emit("add", (made.element(one), made.element(other)))
     found = builder.emit("item", (made.finish([], [(total, "each")]),), 0)
-    return _marked(builder, found, one in builder.gaps and other in builder.gaps)
+    return marked(builder, found, one in builder.gaps and other in builder.gaps)
 
 
-def _is_there(builder: Builder, derivative: int) -> Predicate:
+def is_there(builder: Builder, derivative: int) -> Predicate:
     return builder.predicate(builder.emit("!=", (derivative, builder.constant(0.0))))
 
 
-def _where_there(builder: Builder, presence: Predicate, sent: Any) -> Any:
+def where_there(builder: Builder, presence: Predicate, sent: Any) -> Any:
     """What is sent, given a presence that may be false of what is there but 0: only 0 times infinity is left out."""
     value = builder.place(sent)
     is_number = builder.predicate(builder.emit("==", (value, value)))
@@ -802,14 +802,14 @@ def forward(
         follow(builder.code, states)
     last = {array: end for array, end in last_states(roots(builder.code, active)).items() if array not in states}
     for value in sorted(active):
-        tangent = _tangent(builder, value, tangents, _States(states, last))
+        tangent = tangent_of(builder, value, tangents, States(states, last))
         if tangent is not None:
             tangents[value] = tangent
             tangents.update(dict.fromkeys(states.get(value, ()), tangent))
     return tangents
 
 
-class _States(NamedTuple):
+class States(NamedTuple):
     """Of arrays that steps read and add to: which finished arrays are read in place of one, and its last state."""
 
     finished: Mapping[int, Sequence[int]]
@@ -825,7 +825,7 @@ def _needed(code: Sequence[Instruction], wanted: Iterable[int], first: int) -> s
     return found
 
 
-def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: _States) -> int | None:
+def tangent_of(builder: Builder, value: int, tangents: Mapping[int, int], states: States) -> int | None:
     """The tangent of a value, given those of its operands; None if it has none."""
     op, operands, data = builder.code[value]
     if op == "loop":
@@ -849,13 +849,13 @@ def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: 
         tangent = tangents[operand]
         change = times(Symbol(builder, tangent), derivative)
         if tangent in builder.gaps and not (isinstance(derivative, float) and isfinite(derivative)):
-            change = _where_there(builder, _is_there(builder, tangent), change)
+            change = where_there(builder, is_there(builder, tangent), change)
         partial = partial and (tangent in builder.gaps or isinstance(derivative, Selected))
         total = change if total is None else total + change
-    return None if total is None else _marked(builder, builder.place(total), partial)
+    return None if total is None else marked(builder, builder.place(total), partial)
 
 
-def _marked(builder: Builder, derivative: int, partial: bool) -> int:
+def marked(builder: Builder, derivative: int, partial: bool) -> int:
     """A derivative, which may be 0 because no message arrived."""
     if partial and builder.code[derivative].op != "constant":
         builder.gaps.add(derivative)
@@ -878,17 +878,17 @@ def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping
         zero = builder.constant(0.0)
         places = tuple([tangents.get(o, zero) for o in operands])
         partial = any(o not in tangents or tangents[o] in builder.gaps for o in operands)
-        return _marked(builder, builder.emit("pack", places, data), partial)
+        return marked(builder, builder.emit("pack", places, data), partial)
     kind = builder.type_of(operands[0])
     assert isinstance(kind, Array)
     array = tangents[operands[0]] if operands[0] in tangents else builder.emit("zeros", (), kind.shape)
     if operands[1] not in tangents:
         return array
     found = builder.emit("add_at", (array, tangents[operands[1]], *operands[2:]), data)
-    return _marked(builder, found, operands[0] not in tangents or array in builder.gaps)
+    return marked(builder, found, operands[0] not in tangents or array in builder.gaps)
 
 
-def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int], states: _States) -> int:
+def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int], states: States) -> int:
     """The loop that computes a loop's results and their tangents."""
     given, loop, finished = _finished(builder, value, states.last)
     first = loop.first_carry
@@ -938,7 +938,7 @@ def _tangent_body(
     seeds: dict[int, int] = {}
 
     def seed(k: int, tangent: int) -> None:
-        seeds[body.inputs[k]] = _marked(inner, tangent, k in partial)
+        seeds[body.inputs[k]] = marked(inner, tangent, k in partial)
 
     def start(k: int) -> int:
         """The tangent of an operand, or zeros."""

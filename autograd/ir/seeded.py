@@ -24,8 +24,8 @@ def as_steps(program: Program, steps: int) -> Loop:
     return Loop(body, steps, len(program.inputs), kinds=("each",) * len(program.outputs))
 
 
-def started(program: Program) -> Builder:
-    """A builder with the code, the inputs and the guards of a program."""
+def started(program: Program) -> tuple[Builder, list[int]]:
+    """A builder with the code, the inputs and the guards of a program, and where its values are."""
     builder = Builder(mapped_rewriters())
     for kind in program.inputs:
         builder.input(kind)
@@ -38,7 +38,7 @@ def started(program: Program) -> Builder:
         else:
             place.append(builder.append(Instruction(op, tuple([place[o] for o in operands]), data)))
     builder.guards = [g._replace(value=place[g.value]) for g in program.guards]
-    return builder
+    return builder, place
 
 
 def sweeps(
@@ -64,7 +64,7 @@ def sweeps(
         Its outputs are arrays with a row for each step; `found` tells of each which output (or input) it belongs to.
         The others have no derivative.
     """
-    builder = started(program)
+    builder, _ = started(program)
     body = Body(builder, as_steps(without_guards(program), steps), False, None)
     made, inner = body.made, body.inner
     body.inputs += [made.shared(k) for k in range(len(program.inputs))]

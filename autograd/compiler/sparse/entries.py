@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from autograd.compiler.sparse import colours
+from autograd.compiler.sparse.local import Local, UnfitError
 from autograd.compiler.sparse.pattern import pattern
 from autograd.ir import seeded
 from autograd.ir.block import NUMBER, Array, Loop, Program, size_of, types_of
@@ -98,10 +99,75 @@ def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
 
 def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entries]:
     """A program that computes the entries, and where they belong."""
+    if mode == "auto":
+        try:
+            return _by_steps(given, symmetric)
+        except UnfitError:
+            pass
     found = pattern(given.program, given.columns, given.shape[1])[given.rows]
     if symmetric:
         found = _both(found)
     return _by_colours(given, found, mode, symmetric)
+
+
+def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
+    """The entries from the derivatives of each step."""
+    local = Local(given.program, given.columns)
+    types = types_of(given.program)
+    outputs: dict[int, int] = {}  # array of the new program → where its numbers begin in the result
+    first, end, fixed = 0, 0, []
+    parts = []
+    for o, terms in zip(given.program.outputs, local.run()):
+        for t in terms:
+            if t.numbers is not None:
+                fixed.append(t.numbers)
+                source = np.full(len(t.rows), -1)
+            else:
+                kind = local.builder.type_of(t.array)
+                if t.array not in outputs:
+                    outputs[t.array] = end
+                    end += size_of(kind)
+                source = outputs[t.array] + t.places
+            parts.append((t.rows + first, t.columns, source))
+        first += size_of(types[o])
+    none = np.empty(0, dtype=np.intp)
+    rows, columns, source = (np.concatenate([none, *part]) for part in zip(*parts)) if parts else (none, none, none)
+    numbers, which = np.unique(np.concatenate([np.empty(0), *fixed]), return_inverse=True)
+    source[source < 0] = end + which
+    arrays = list(outputs)
+    if len(numbers):
+        arrays.append(local.builder.emit("table", (), ((len(numbers),), tuple(numbers.tolist()))))
+    program = local.builder.program(arrays)
+    return program, _collected(given, rows, columns, source)
+
+
+def _collected(given: Problem, rows: Any, columns: Any, source: Any) -> Entries:
+    """The entries in the order of CSR, from elements of the outputs, columns and numbers of the result."""
+    order = np.lexsort((columns, rows))
+    rows, columns, source = rows[order], columns[order], source[order]
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    group = np.cumsum(new) - 1
+    starts = np.flatnonzero(new)
+    height = int(max(rows.max(initial=-1), given.rows.max(initial=-1))) + 1
+    ends = np.searchsorted(rows[starts], np.arange(height + 1))
+    counts = (ends[1:] - ends[:-1])[given.rows]
+    indptr = np.cumsum([0, *counts])
+    entry = np.repeat(ends[:-1][given.rows], counts) + np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
+    more = np.flatnonzero(~new)  # further numbers of an entry
+    by_group = np.argsort(entry, kind="stable")
+    low = np.searchsorted(entry[by_group], group[more])
+    high = np.searchsorted(entry[by_group], group[more], side="right")
+    again = by_group[np.repeat(low, high - low) + _within(high - low)], np.repeat(source[more], high - low)
+    small = np.int32 if max(indptr[-1], given.shape[1]) < 2**31 else np.int64
+    return Entries(
+        given.shape, columns[starts][entry].astype(small), indptr.astype(small), source[starts][entry], again, "by steps", 0
+    )
+
+
+def _within(counts: Any) -> Any:
+    """0, 1, … for each of some counts."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _both(found: Any) -> Any:

@@ -144,9 +144,9 @@ class Block:
     def _input(self, at: int, operands: Sequence[int], data: int) -> Any:
         return self.given[data]
 
-    def _window(self, at: int, indices: Sequence[int], window: Window, size: int) -> Any:
+    def window(self, indices: Sequence[int], window: Window, size: int) -> Any:
         """The elements of an array of this size that a window has: for each step, or None if that is not known."""
-        inside = _places(window)
+        inside = window_places(window)
         if not indices:
             return inside[None, :]
         numbers = [self.number(index) for index in indices]
@@ -160,7 +160,7 @@ class Block:
         if array is None:
             return None if window.shape else NONE
         size = size_of(Array(window.shape)) if window.shape else 1
-        chosen = self._window(at, operands[1:], window, len(array.places))
+        chosen = self.window(operands[1:], window, len(array.places))
         if chosen is None:  # somewhere: each element may be any
             union = self._any(array)
             if not window.shape:
@@ -219,7 +219,7 @@ class Block:
         added = self.found[operands[1]]
         if not added:
             return array
-        chosen = self._window(at, operands[2:], window, len(array.places))
+        chosen = self.window(operands[2:], window, len(array.places))
         if chosen is None:  # somewhere: to each element
             chosen = np.arange(len(array.places))[None, :]
             sent = self._any(added) if isinstance(added, Part) else self.rows(added)
@@ -249,12 +249,12 @@ class Block:
         for k, o in enumerate(operands):
             if k >= loop.shared + loop.handed:
                 given.append(self._elements(inner, o, loop.extent))
-                known.append(lambda o=o: self._known_in(o, again, loop.extent))
+                known.append(lambda o=o: self.known_in(o, again, loop.extent))
             else:
                 if k >= loop.shared and self.found[o] is None:
                     self.found[o] = self.part((self.steps, size_of(self.types[o])))
                 given.append(self._shared(inner, o, again))
-                known.append(lambda o=o: self._known_in(o, again, 0))
+                known.append(lambda o=o: self.known_in(o, again, 0))
         results = inner.run()
         handed = [self.found[o] for o in operands[loop.shared : loop.shared + loop.handed]]
         return [*handed, *[self._result(inner, kind, r) for kind, r in zip(loop.kinds, results[loop.handed :])]]
@@ -283,7 +283,7 @@ class Block:
             return found
         return inner.of(self.rows(found)[again]) if inner.steps > 1 else found
 
-    def _known_in(self, operand: int, again: Any, extent: int) -> Any:
+    def known_in(self, operand: int, again: Any, extent: int) -> Any:
         """The numbers of an operand in the steps of a loop, of its elements if it has an extent."""
         found = self.number(operand)
         if not isinstance(found, Part):
@@ -337,7 +337,7 @@ class Block:
             return None
         if op == "read":
             array, size = found[0], len(found[0].places)
-            chosen = np.broadcast_to(self._window(-1, operands[1:], data, size), (self.steps, -1 if size else 0))
+            chosen = np.broadcast_to(self.window(operands[1:], data, size), (self.steps, -1 if size else 0))
             rows = array.start[:, None] + array.places[chosen]
             if not data.shape:
                 return array.store[rows[:, 0]]
@@ -348,7 +348,7 @@ class Block:
         return one(*[np.asarray(x, dtype=float) for x in found]).astype(float)
 
 
-def _places(window: Window) -> Any:
+def window_places(window: Window) -> Any:
     """The numbers of the elements of a window, row after row."""
     found = np.array([window.offset])
     for extent, stride in zip(window.shape, window.strides):
