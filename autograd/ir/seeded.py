@@ -92,4 +92,3 @@ def sweeps(
     loop = made.finish([], [(derivatives[ends[k]], "each") for k in found])
     items = [builder.emit("item", (loop,), k) for k in range(len(found))]
     return builder.program(items), [k if wanted is None else wanted[k] for k in found]
-

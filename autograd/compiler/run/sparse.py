@@ -13,7 +13,6 @@ from autograd.compiler.run import pickling
 from autograd.compiler.run.call import Capture, Compiled, Function
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.sparse.entries import Entries, entries, problem
-from autograd.ir import simplify
 from autograd.ir.block import Instruction, Program, numbers_in, types_of
 from autograd.ir.rolling import rolled
 from autograd.modes import current_mode, inside_transform
@@ -63,10 +62,8 @@ class Numbers(Compiled[..., Any]):
 
     def prepared(self, captured: Capture) -> Capture:
         """The same capture with a program that computes entries."""
-        accurate = self.options.accurate
-        simple = simplify.simplify(rolled(captured.program), accurate)
-        simple = simplify.simplify(simplify.share_unchanged(simple), accurate)
-        program, found = entries(problem(simple, self.columns, self.width), self.mode, self.symmetric)
+        given = problem(rolled(captured.program), self.columns, self.width)
+        program, found = entries(given.simplified(self.options.accurate), self.mode, self.symmetric)
         types = types_of(program)
         numbers = numbers_in([types[o] for o in program.outputs])
         which = Instruction("constant", (), float(len(self.found)))
@@ -116,8 +113,7 @@ class SparseCompiled(Compiled[..., Any]):
         how many ``"sweeps"``.
         """
         figures = [
-            {"entries": len(found.indices), "method": found.method, "sweeps": found.sweeps}
-            for found in self._entries()
+            {"entries": found.empty.nnz, "method": found.method, "sweeps": found.sweeps} for found in self._entries()
         ]
         return {**super().stats(), "sparse": figures}
 

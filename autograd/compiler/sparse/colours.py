@@ -62,7 +62,9 @@ def of_symmetric(pattern: Any) -> Any:
         for w in near[v]:
             if colours[w] >= 0:
                 forbidden.add(colours[w])
-            forbidden.update([colours[x] for x in near[w] if x != v and 0 <= colours[x] and not 0 <= colours[w] < colours[x]])
+            forbidden.update(
+                [colours[x] for x in near[w] if x != v and 0 <= colours[x] and not 0 <= colours[w] < colours[x]]
+            )
         colour = 0
         while colour in forbidden:
             colour += 1

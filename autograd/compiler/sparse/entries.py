@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ import scipy.sparse
 from autograd.compiler.sparse import colours
 from autograd.compiler.sparse.local import Local, UnfitError
 from autograd.compiler.sparse.pattern import pattern
-from autograd.ir import seeded
-from autograd.ir.block import NUMBER, Array, Loop, Program, size_of, types_of
+from autograd.ir import seeded, simplify
+from autograd.ir.block import NUMBER, Instruction, Program, size_of, types_of
+
+MOST_RUNS = 64  # of numbers that follow one another in the result as they do in the array
 
 
 @dataclass(eq=False)
@@ -22,36 +26,51 @@ class Entries:
 
     Attributes
     ----------
-    shape, indices, indptr
-        Of the array in CSR form.
+    empty : csr_array
+        The array with other numbers.
     places : ndarray
         For each entry, its number in the result.
-    again : tuple of ndarray
-        Entries to which another number of the result is added, and that number.
+    again : list of tuple of ndarray
+        Entries, no two of them the same, to which further numbers of the result are added, and which ones.
     method : str
         How the numbers are computed, for readers.
     sweeps : int
-        How many sweeps that takes.
+        How many sweeps over the function that takes; 0 if there are none.
     """
 
-    shape: tuple[int, int]
-    indices: Any
-    indptr: Any
+    empty: Any
     places: Any
-    again: tuple[Any, Any]
+    again: list[tuple[Any, Any]]
     method: str
     sweeps: int
 
+    @cached_property
+    def runs(self) -> list[slice] | None:
+        """The result cut into pieces that are the entries in order; None if these would be many."""
+        ends = np.flatnonzero(np.diff(self.places) != 1) + 1
+        if len(ends) >= MOST_RUNS or not len(self.places):
+            return None
+        starts = [0, *ends.tolist(), len(self.places)]
+        first = [int(self.places[k]) for k in starts[:-1]]
+        return [slice(f, f + end - start) for f, start, end in zip(first, starts, starts[1:])]
+
     def array(self, numbers: Any) -> Any:
         """The sparse array."""
-        data = numbers[self.places]
-        if len(self.again[0]):
-            np.add.at(data, self.again[0], numbers[self.again[1]])
-        return scipy.sparse.csr_array((data, self.indices.copy(), self.indptr.copy()), shape=self.shape)
+        runs = self.runs
+        if runs is None:
+            data = numbers.take(self.places)
+        else:
+            data = np.concatenate([numbers[run] for run in runs]) if len(runs) > 1 else numbers[runs[0]]
+        for entries, places in self.again:
+            data[entries] += numbers[places]
+        found = copy(self.empty)
+        found.data, found.indices, found.indptr = data, self.empty.indices.copy(), self.empty.indptr.copy()
+        return found
 
     def describe(self) -> str:
         """A line about it."""
-        return f"{len(self.indices):,} entries of {self.shape[0]:,} × {self.shape[1]:,}: {self.method}"
+        rows, columns = self.empty.shape
+        return f"{self.empty.nnz:,} entries of {rows:,} × {columns:,}: {self.method}"
 
 
 @dataclass(eq=False)
@@ -75,10 +94,18 @@ class Problem:
     rows: Any
     shape: tuple[int, int]
 
+    def simplified(self, accurate: bool) -> Problem:
+        """The same with a program whose loops hand on nothing that does not change."""
+        simple = simplify.simplify(self.program, accurate)
+        if any(data.carries for op, _, data in simple.code if op == "loop"):
+            simple = simplify.simplify(simplify.share_unchanged(simple), accurate)
+        return replace(self, program=simple)
+
 
 def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
     """The derivatives of all outputs of a program by some inputs; `columns` has the first column of each."""
     types = types_of(program)
+    program = _shared_items(program)
     arrays: dict[int, None] = {}
     places: list[tuple[int, int]] = []  # value, and which of its elements
     for output in program.outputs:
@@ -94,7 +121,30 @@ def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
     ends = np.cumsum([0, *[size_of(types[value]) for value in outputs]]).tolist()
     first = dict(zip(outputs, ends))
     rows = np.array([first[value] + k for value, k in places], dtype=np.intp)
-    return Problem(replace(program, outputs=outputs), columns, rows, (len(rows), width))
+    left = simplify.remove_dead_code(replace(program, outputs=outputs))
+    return Problem(left, columns, rows, (len(rows), width))
+
+
+def _shared_items(program: Program) -> Program:
+    """The same program with one item for results of a loop that are the same."""
+    known: dict[Any, int] = {}
+    code = list(program.code)
+    for at, (op, operands, data) in enumerate(code):
+        if op == "item" and data >= (loop := code[operands[0]].data).handed:
+            same = next(
+                k for k in range(loop.handed, data + 1)
+                if (loop.body.outputs[k], loop.kinds[k - loop.handed])
+                == (loop.body.outputs[data], loop.kinds[data - loop.handed])
+            )  # fmt: skip  # a condition
+            code[at] = Instruction(op, operands, same)
+            known.setdefault((operands[0], same), at)
+        else:
+            moved = [known.get((code[o].operands[0], code[o].data), o) if code[o].op == "item" else o for o in operands]
+            code[at] = Instruction(op, tuple(moved), data)
+    outputs = [
+        known.get((code[o].operands[0], code[o].data), o) if code[o].op == "item" else o for o in program.outputs
+    ]
+    return replace(program, code=code, outputs=outputs)
 
 
 def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entries]:
@@ -112,10 +162,11 @@ def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entrie
 
 def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
     """The entries from the derivatives of each step."""
-    local = Local(given.program, given.columns)
+    local = Local(given.program, given.columns, given.rows)
     types = types_of(given.program)
     outputs: dict[int, int] = {}  # array of the new program → where its numbers begin in the result
-    first, end, fixed = 0, 0, []
+    first, end = 0, 0
+    fixed: list[Any] = []
     parts = []
     for o, terms in zip(given.program.outputs, local.run()):
         for t in terms:
@@ -137,32 +188,65 @@ def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
     arrays = list(outputs)
     if len(numbers):
         arrays.append(local.builder.emit("table", (), ((len(numbers),), tuple(numbers.tolist()))))
-    program = local.builder.program(arrays)
-    return program, _collected(given, rows, columns, source)
+    rows, columns, source = _of_rows(given, rows, columns, source)
+    if symmetric:
+        rows, columns, source = _one_half(rows, columns, source, given.shape[1])
+    program, source = _used(local, arrays, source)
+    return program, _collected(given.shape, rows, columns, source, "derivatives of each step", 0)
 
 
-def _collected(given: Problem, rows: Any, columns: Any, source: Any) -> Entries:
-    """The entries in the order of CSR, from elements of the outputs, columns and numbers of the result."""
+def _of_rows(given: Problem, rows: Any, columns: Any, source: Any) -> tuple[Any, Any, Any]:
+    """The terms of the rows of the result, given those of the outputs' numbers."""
+    order = np.argsort(rows, kind="stable")
+    in_order = rows[order]
+    low, high = np.searchsorted(in_order, given.rows), np.searchsorted(in_order, given.rows, side="right")
+    counts = high - low
+    chosen = order[np.repeat(low, counts) + _within(counts)]
+    return np.repeat(np.arange(len(given.rows)), counts), columns[chosen], source[chosen]
+
+
+def _one_half(rows: Any, columns: Any, source: Any, width: int) -> tuple[Any, Any, Any]:
+    """Of a symmetric matrix the terms below the diagonal, twice, and those above it that have no counterpart."""
+    below = rows >= columns
+    keys = np.unique(rows[below] * width + columns[below])
+    kept = below | ~np.isin(columns * width + rows, keys)
+    rows, columns, source = rows[kept], columns[kept], source[kept]
+    other = rows != columns
+    mirrored = [(rows, columns[other]), (columns, rows[other]), (source, source[other])]
+    return tuple(np.concatenate(pair) for pair in mirrored)  # type: ignore[return-value]
+
+
+def _used(local: Local, arrays: list[int], source: Any) -> tuple[Program, Any]:
+    """The program with those outputs that have entries in them, and where the entries are then."""
+    sizes = [size_of(local.builder.type_of(array)) for array in arrays]
+    ends = np.cumsum([0, *sizes])
+    which = np.searchsorted(ends, source, side="right") - 1
+    used = np.unique(which)
+    starts = np.zeros(len(arrays), dtype=np.intp)
+    starts[used] = np.cumsum([0, *[sizes[k] for k in used]])[:-1]
+    return local.builder.program([arrays[k] for k in used]), starts[which] + source - ends[which]
+
+
+def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, method: str, sweeps: int) -> Entries:
+    """The entries in the order of CSR; several terms of one entry are added up at each call."""
     order = np.lexsort((columns, rows))
     rows, columns, source = rows[order], columns[order], source[order]
     new = np.ones(len(rows), dtype=bool)
     new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
-    group = np.cumsum(new) - 1
     starts = np.flatnonzero(new)
-    height = int(max(rows.max(initial=-1), given.rows.max(initial=-1))) + 1
-    ends = np.searchsorted(rows[starts], np.arange(height + 1))
-    counts = (ends[1:] - ends[:-1])[given.rows]
-    indptr = np.cumsum([0, *counts])
-    entry = np.repeat(ends[:-1][given.rows], counts) + np.arange(indptr[-1]) - np.repeat(indptr[:-1], counts)
-    more = np.flatnonzero(~new)  # further numbers of an entry
-    by_group = np.argsort(entry, kind="stable")
-    low = np.searchsorted(entry[by_group], group[more])
-    high = np.searchsorted(entry[by_group], group[more], side="right")
-    again = by_group[np.repeat(low, high - low) + _within(high - low)], np.repeat(source[more], high - low)
-    small = np.int32 if max(indptr[-1], given.shape[1]) < 2**31 else np.int64
-    return Entries(
-        given.shape, columns[starts][entry].astype(small), indptr.astype(small), source[starts][entry], again, "by steps", 0
-    )
+    counts = np.diff([*starts, len(rows)])
+    again = [
+        (entries := np.flatnonzero(counts > k), source[starts[entries] + k])
+        for k in range(1, int(counts.max(initial=1)))
+    ]
+    ends = np.searchsorted(rows[starts], np.arange(shape[0] + 1))
+    return Entries(_empty(columns[starts], ends, shape), source[starts], again, method, sweeps)
+
+
+def _empty(columns: Any, ends: Any, shape: tuple[int, int]) -> Any:
+    found = scipy.sparse.csr_array((np.zeros(len(columns)), columns, ends), shape=shape)
+    assert found.has_canonical_format
+    return found
 
 
 def _within(counts: Any) -> Any:
@@ -248,5 +332,4 @@ def _places(sizes: Sequence[int], outputs: Sequence[int], count: int, numbers: A
 
 
 def _made(found: Any, places: Any, method: str, sweeps: int) -> Entries:
-    none = np.empty(0, dtype=np.intp)
-    return Entries(found.shape, found.indices, found.indptr, places, (none, none), method, sweeps)
+    return Entries(_empty(found.indices, found.indptr, found.shape), places, [], method, sweeps)

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd.compiler.sparse.pattern import Block, window_places
+from autograd.compiler.sparse.pattern import Block
 from autograd.ir import derive
-from autograd.ir.block import NUMBER, Array, Instruction, Loop, Program, Type, Window, size_of, types_of
-from autograd.ir.builder import Builder, Symbol
+from autograd.ir.block import Array, Loop, Program, Window, size_of, types_of
+from autograd.ir.builder import Symbol
 from autograd.ir.memory import memories
 from autograd.ir.seeded import started
 
@@ -60,7 +60,7 @@ class Slab(NamedTuple):
 class Local:
     """Goes through a program once, and appends what computes its terms."""
 
-    def __init__(self, program: Program, columns: Mapping[int, int]) -> None:
+    def __init__(self, program: Program, columns: Mapping[int, int], rows: Any) -> None:
         self.program, self.types = program, types_of(program)
         self.builder, self.place = started(program)
         self.known = Block(program, 1, 0, [], [lambda: None] * len(program.inputs))
@@ -70,6 +70,7 @@ class Local:
         self.results: dict[int, dict[int, list[Terms]]] = {}  # loop → item → its terms
         self.sorted: dict[int, Any] = {}
         self.first = columns
+        self.last = self._results_of_loops(rows)
 
     def run(self) -> list[list[Terms]]:
         """The terms of each output."""
@@ -92,6 +93,19 @@ class Local:
             elif op not in derive.WITHOUT_DERIVATIVE:
                 self._number(at, operands)
         return [self._of(o) for o in self.program.outputs]
+
+    def _results_of_loops(self, rows: Any) -> dict[tuple[int, int], Any]:
+        """Loop and item → the rows of its numbers in the result, for items that nothing computes with."""
+        used, code = self.program.uses(), self.program.code
+        found, first = {}, 0
+        row = np.full(sum(self._size(o) for o in self.program.outputs), NOWHERE)
+        row[rows[::-1]] = np.arange(len(rows))[::-1]
+        for o in self.program.outputs:
+            end = first + self._size(o)
+            if code[o].op == "item" and used[o] == 1:
+                found[code[o].operands[0], code[o].data] = row[first:end]
+            first = end
+        return found
 
     def _set(self, at: int, terms: list[Terms]) -> None:
         terms = _constants_together([t for t in terms if len(t.rows)])
@@ -248,7 +262,9 @@ class Local:
         if loop.carries or loop.test or not isinstance(loop.extent, int) or memories(loop):
             raise UnfitError
         if not loop.extent:
-            return {loop.carries + k: self._of(o) for k, o in enumerate(operands[loop.shared : loop.shared + loop.handed])}
+            return {
+                loop.carries + k: self._of(o) for k, o in enumerate(operands[loop.shared : loop.shared + loop.handed])
+            }
         return _Steps(self, at, loop, operands, active).run()
 
 
@@ -260,11 +276,21 @@ class _Number(NamedTuple):
     rows: Any
 
 
+class _Place(NamedTuple):
+    """A value of the body that is stored beside others: its row and column decide where among them."""
+
+    row: int
+    column: int
+    result: _Number
+    columns: Any
+    value: int
+
+
 class _Steps:
     """A loop whose steps are independent."""
 
     def __init__(self, around: Local, at: int, loop: Loop, operands: Sequence[int], active: set[int]) -> None:
-        self.around, self.loop, self.operands, self.active = around, loop, operands, active
+        self.around, self.at, self.loop, self.operands, self.active = around, at, loop, operands, active
         builder, first = around.builder, loop.first_element
         self.extent = int(loop.extent)
         self.new = [around.place[o] for o in operands]
@@ -301,26 +327,62 @@ class _Steps:
         with inner.watched():
             derivatives = self._derivatives([t for t, _ in targets], [self.body.values[r.value] for r in results])
         slabs = {t: s for t, s in targets}
-        for r in results:
-            mine = derivatives.get(self.body.values[r.value], {})
-            constant, groups = self._products(mine, slabs)
+        packed: dict[tuple[int, int], list[_Place]] = {}
+        products = [(r, *self._products(derivatives.get(self.body.values[r.value], {}), slabs)) for r in results]
+        clusters = [self._cluster(r) for r in results]
+        side_by_side = {c for c, (_, _, groups) in zip(clusters, products) if c is not None and groups}
+        for cluster, (r, constant, groups) in zip(clusters, products):
+            if cluster in side_by_side:
+                assert cluster is not None
+                if constant is not None:
+                    step, columns, numbers = constant
+                    aligned = self._aligned(Terms(step, columns, numbers), np.arange(self.extent))
+                    groups = [*groups, *[(slab.columns, self._element(slab.numbers)) for slab in aligned]]
+                row = self._final_rows(r)[0] % cluster[0]
+                middle = self.extent // 2
+                packed.setdefault(cluster, []).extend([_Place(row, int(c[middle]), r, c, v) for c, v in groups])
+                continue
             for columns, value in groups:
                 pending.append((r, columns, len(self.outs)))
                 self.outs.append((value, "each"))
             if constant is not None:
                 step, columns, numbers = constant
                 found.setdefault(r.item, []).append(Terms(r.rows[step], columns, numbers))
-        if pending:
+        first = len(self.outs)
+        for places in packed.values():  # what lies side by side in the result is stored side by side
+            places.sort(key=lambda place: place[:2])
+            values = tuple([place.value for place in places])
+            self.outs.append((inner.emit("pack", values, (len(values),)) if len(values) > 1 else values[0], "each"))
+        if len(self.outs) > (len(loop.kinds) if loop.is_map() else 0):
             primal = loop if loop.is_map() else None
             made = self.made.finish([], self.outs, primal)
-            items: dict[int, int] = {}
             for r, columns, out in pending:
                 array = self.around.builder.emit("item", (made,), out)
                 if self.outs[out][0] in inner.gaps:
                     self.around.builder.gaps.add(array)
                 kept = np.flatnonzero(columns != NOWHERE)
                 found.setdefault(r.item, []).append(Terms(r.rows[kept], columns[kept], None, array, kept))
+            for out, places in enumerate(packed.values(), first):
+                array = self.around.builder.emit("item", (made,), out)
+                for k, (_, _, r, columns, _) in enumerate(places):
+                    kept = np.flatnonzero(columns != NOWHERE)
+                    terms = Terms(r.rows[kept], columns[kept], None, array, kept * len(places) + k)
+                    found.setdefault(r.item, []).append(terms)
         return found
+
+    def _final_rows(self, result: _Number) -> Any:
+        """Where the numbers of a result are in the result of the program, or None if something computes with them."""
+        rows = self.around.last.get((self.at, result.item))
+        return None if rows is None else rows[result.rows]
+
+    def _cluster(self, result: _Number) -> tuple[int, int] | None:
+        """What results have in common whose numbers are in neighbouring rows: how far apart steps are, and where."""
+        rows = self._final_rows(result)
+        if rows is None or len(rows) < 2:
+            return None
+        steps = np.diff(rows)
+        stride = int(steps[0])
+        return (stride, int(rows[0]) // stride) if stride > 0 and (steps == stride).all() else None
 
     # ---- by what, and of what ------------------------------------------------------------------------------------------
 
@@ -339,7 +401,11 @@ class _Steps:
                 else:
                     yield self.body.values[b], self._shared(o)
             elif arrays and not arrays.keys().isdisjoint(operands):
-                if loop.first_carry <= loop.body.code[operands[0]].data < loop.first_element if op == "add_at" and loop.body.code[operands[0]].op == "input" else False:
+                if (
+                    loop.first_carry <= loop.body.code[operands[0]].data < loop.first_element
+                    if op == "add_at" and loop.body.code[operands[0]].op == "input"
+                    else False
+                ):
                     arrays[b] = arrays[operands[0]]
                     continue
                 if op != "read" or operands[0] not in arrays or not arrays.keys().isdisjoint(operands[1:]):
@@ -382,7 +448,9 @@ class _Steps:
                 chosen = self.known.window(operands[2:], data, size_of(self.known.types[operands[0]]))
                 if chosen is None:
                     raise UnfitError
-                yield from self._added(operands[1], owner[b], np.broadcast_to(chosen, (extent, chosen.shape[1])), depending)
+                yield from self._added(
+                    operands[1], owner[b], np.broadcast_to(chosen, (extent, chosen.shape[1])), depending
+                )
             elif op == "loop" and not owner.keys().isdisjoint(operands):
                 raise UnfitError
 
@@ -429,7 +497,9 @@ class _Steps:
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         step = np.repeat(np.arange(self.extent), counts)
         at = order[np.repeat(low, counts) + within]
-        diagonals, which = np.unique(terms.columns[at] - step * self._slope(terms.columns[at], step), return_inverse=True)
+        diagonals, which = np.unique(
+            terms.columns[at] - step * self._slope(terms.columns[at], step), return_inverse=True
+        )
         if len(diagonals) > width + 2:
             which, diagonals = within, np.arange(width)
         for k in range(len(diagonals)):
@@ -487,7 +557,11 @@ class _Steps:
         found = []
         for group, value in groups.values():  # what is always the same is added to what is not
             key = step * (columns.max(initial=0) + 1) + columns
-            wanted = np.where((group >= 0) & (group <= columns.max(initial=-1)), np.arange(self.extent) * (columns.max(initial=0) + 1) + group, -1)
+            wanted = np.where(
+                (group >= 0) & (group <= columns.max(initial=-1)),
+                np.arange(self.extent) * (columns.max(initial=0) + 1) + group,
+                -1,
+            )
             at = np.searchsorted(key, wanted)
             at[at == len(key)] = 0
             hit = key[at] == wanted if len(key) else np.zeros(self.extent, dtype=bool)

@@ -94,7 +94,9 @@ class Block:
             elif op in WITHOUT_DERIVATIVE:
                 self.found.append(NONE)
             else:
-                chosen = [operands[k] for k in _slots(op, len(operands))] if op in TABLE else differentiable(op, operands)
+                chosen = (
+                    [operands[k] for k in _slots(op, len(operands))] if op in TABLE else differentiable(op, operands)
+                )
                 self.found.append(self._union([self.found[o] for o in chosen]))
         return [self.found[o] for o in self.program.outputs]
 
@@ -152,7 +154,9 @@ class Block:
         numbers = [self.number(index) for index in indices]
         if any(number is None for number in numbers):
             return None
-        first = sum(step * np.asarray(number, dtype=float).astype(np.intp) for step, number in zip(window.steps, numbers))
+        first = sum(
+            step * np.asarray(number, dtype=float).astype(np.intp) for step, number in zip(window.steps, numbers)
+        )
         return np.clip(np.broadcast_to(first, (self.steps,))[:, None] + inside[None, :], 0, size - 1)
 
     def _read(self, at: int, operands: Sequence[int], window: Window) -> Any:
@@ -241,7 +245,10 @@ class Block:
             return _InTurn(self, loop, operands).run()
         assert isinstance(loop.extent, int)
         if not loop.extent:
-            return [*[self.found[o] for o in operands[loop.shared : loop.shared + loop.handed]], *[None] * len(loop.kinds)]
+            return [
+                *[self.found[o] for o in operands[loop.shared : loop.shared + loop.handed]],
+                *[None] * len(loop.kinds),
+            ]
         again = np.repeat(np.arange(self.steps), loop.extent)
         given: list[Any] = [NONE]
         known: list[Any] = [lambda: np.tile(np.arange(float(loop.extent)), self.steps)]
@@ -395,7 +402,10 @@ class _InTurn:
                 before = now
         if loop.test:
             handed[GOING] = NONE
-        return [*handed, *[self._together(kind, extent, column, k) for k, (kind, column) in enumerate(zip(loop.kinds, outs))]]
+        return [
+            *handed,
+            *[self._together(kind, extent, column, k) for k, (kind, column) in enumerate(zip(loop.kinds, outs))],
+        ]
 
     def _step(self, step: int, handed: Sequence[Any], open_ended: bool) -> tuple[Block, list[Any]]:
         around, loop = self.around, self.loop
@@ -535,6 +545,8 @@ def pattern(program: Program, columns: Mapping[int, int], count: int) -> Any:
     starts = [part.indptr[:-1] + end for part, end in zip(parts, ends)]
     places = np.concatenate([part.indices for part in parts])
     shape = (sum(part.shape[0] for part in parts), count)
-    found = scipy.sparse.csr_array((np.ones(len(places), dtype=bool), places, np.array([*np.concatenate(starts), ends[-1]])), shape=shape)
+    found = scipy.sparse.csr_array(
+        (np.ones(len(places), dtype=bool), places, np.array([*np.concatenate(starts), ends[-1]])), shape=shape
+    )
     found.sort_indices()
     return found
