@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
 FEWEST_ROWS = 4  # a map or loop over fewer is unrolled
+MOST_PACKED = 64  # rows whose elements are packed one by one; of more, a loop reads them at their places
 FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are full already
 
 
@@ -133,6 +134,7 @@ class Column:
     def __init__(self, trace: Trace, leaves: Sequence[Any]) -> None:
         self.leaves = leaves
         self.array, self.offset, self.stride = -1, 0, 0
+        self.places: list[int] | None = None  # of elements of one array that are not evenly apart
         self.constants = all(type(x) is float for x in leaves)
         if (
             all(type(x) is Traced and x._array >= 0 for x in leaves)
@@ -142,9 +144,14 @@ class Column:
             stride = offsets[1] - offsets[0] if len(offsets) > 1 else 1
             if offsets == list(range(offsets[0], offsets[0] + stride * len(offsets), stride or 1)):
                 self.array, self.offset, self.stride = trace.array(leaves[0]), offsets[0], stride
+            elif len(leaves) >= MOST_PACKED:
+                self.places = offsets
 
     def continues(self, first: Column, distance: int) -> bool:
         """Whether this column is so many columns behind another one of the same array."""
+        if self.places is not None and first.places is not None:
+            same = self.leaves[0].builder is first.leaves[0].builder and self.leaves[0]._array == first.leaves[0]._array
+            return same and all(there == here + distance for there, here in zip(self.places, first.places))
         if self.constants or self.array < 0:
             return self.constants and first.constants
         place = first.array, first.offset + distance, first.stride
@@ -179,9 +186,21 @@ def _gathered(trace: Trace, group: Sequence[Column]) -> int:
     shape = (count, len(group)) if len(group) > 1 else (count,)
     if first.constants:
         return trace.emit("table", (), (shape, tuple([x for row in zip(*[c.leaves for c in group]) for x in row])))
+    if first.places is not None:
+        return _read_at(trace, trace.array(first.leaves[0]), first.places, len(group))
     if first.array < 0:
         return trace.emit("pack", tuple([trace.place(x) for x in first.leaves]), shape)
     window = Window(shape, first.offset, (first.stride, 1)[: len(shape)])
     kind = trace.type_of(first.array)
     assert isinstance(kind, Array)
     return first.array if window == whole(kind) else trace.emit("read", (first.array,), window)
+
+
+def _read_at(trace: Trace, array: int, places: Sequence[int], width: int) -> int:
+    """An array with a row for each place: so many elements of another array, beginning there."""
+    made = LoopBuilder(trace, child := trace.inner(), len(places))
+    index = made.element(trace.emit("table", (), ((len(places),), tuple(map(float, places)))))
+    source = made.shared(array)
+    row = [child.emit("read", (source, index), Window((), k, (), (1,))) for k in range(width)]
+    out = child.emit("pack", tuple(row), (width,)) if width > 1 else row[0]
+    return trace.emit("item", (finished(trace, made, [], [(out, "each")]),), 0)
