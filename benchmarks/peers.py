@@ -672,7 +672,6 @@ for _problem in ("rosenbrock", "expression"):
     _enter_casadi_scalar(_problem, "CasADi, ndarrays, as C", in_c=True, buffers=False)
 
 
-
 # --- sparse derivatives ------------------------------------------------------------------------------------------
 
 

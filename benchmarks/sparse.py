@@ -2,10 +2,10 @@
 
     python benchmarks/sparse.py [--peers PYTHON] [--only PROBLEM …]
 
-with the problems "bundle whole", diffusion, collocation and chain. "prepare" has the pattern, the colouring, the compilation and
-the first call. Results are the entries in the order of CSR; ours is a `scipy.sparse.csr_array` that is made anew at each
-call, CasADi's are in buffers that it writes to again. "blocks" of the bundle are derivatives of one observation, mapped
-over all of them, without the step from there to a sparse matrix.
+with the problems "bundle whole", diffusion, collocation and chain. "prepare" has the pattern, the colouring, the
+compilation and the first call. Results are the entries in the order of CSR. Ours is a new `scipy.sparse.csr_array` at
+each call; CasADi's are in buffers that it writes to again. "blocks" of the bundle are derivatives of one observation,
+mapped over all of them, without the step from there to a sparse matrix.
 """
 
 from __future__ import annotations
@@ -89,7 +89,13 @@ PROBLEMS: list[tuple[str, str, Any, list[tuple[str, str]], list[str]]] = [
         [],
         [*CASADI, "asdex"],
     ),
-    (f"Collocation with {given.INTERVALS} intervals, Jacobian", "collocation", given.collocation_data, [], [*CASADI, "asdex"]),
+    (
+        f"Collocation with {given.INTERVALS} intervals, Jacobian",
+        "collocation",
+        given.collocation_data,
+        [],
+        [*CASADI, "asdex"],
+    ),
     (f"A chain of {given.RODS:,} rods, Hessian", "chain", given.chain_data, [], [*CASADI, "asdex"]),
 ]
 

@@ -1,7 +1,6 @@
 """The problems of `sparse.py`, in whole arrays: the same lines serve NumPy arrays of Values, CasADi and JAX.
 
-`cat` joins a list of arrays, `m` has the functions of numbers. Sparse results are compared by their entries in the order
-of CSR.
+`cat` joins a list of arrays, `m` has the functions of numbers.
 """
 
 from __future__ import annotations

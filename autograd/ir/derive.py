@@ -429,6 +429,7 @@ def _added_steps(builder: Builder, array: int, one: int, other: int) -> int:
 
 
 def is_there(builder: Builder, derivative: int) -> Predicate:
+    """The comparison that a derivative is not 0."""
     return builder.predicate(builder.emit("!=", (derivative, builder.constant(0.0))))
 
 

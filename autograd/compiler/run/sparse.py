@@ -109,8 +109,8 @@ class SparseCompiled(Compiled[..., Any]):
     def stats(self) -> dict[str, Any]:
         """Figures about what was compiled, as `Compiled.stats` has them.
 
-        ``"sparse"`` has those of each specialization: its ``"entries"``, by which ``"method"`` they are computed, and in
-        how many ``"sweeps"``.
+        ``"sparse"`` has those of each specialization: its ``"entries"``, by which ``"method"`` they are computed, and
+        how many ``"sweeps"`` over the function that takes (0 where each step of a loop computes its own derivatives).
         """
         figures = [
             {"entries": found.empty.nnz, "method": found.method, "sweeps": found.sweeps} for found in self._entries()

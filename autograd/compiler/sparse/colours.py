@@ -1,10 +1,10 @@
 """Colours: which columns of a sparse matrix one sweep can take together.
 
 A sweep with a seed of 1 for each column of a colour gives the sum of these columns. If no two of them have an entry in
-the same row, each number of the sum is an entry (Curtis, Powell and Reid, On the estimation of sparse Jacobian matrices,
-1974). Of a symmetric matrix either of two entries is enough, so fewer colours are (Powell and Toint, On the estimation
-of sparse Hessian matrices, 1979; the algorithm is that of Gebremedhin, Manne and Pothen, What color is your Jacobian?,
-2005, section 4).
+the same row, each number of the sum is an entry (Curtis, Powell and Reid, On the estimation of sparse Jacobian
+matrices, 1974). Of a symmetric matrix either of two entries is enough, so it needs fewer colours (Powell and Toint, On
+the estimation of sparse Hessian matrices, 1979; the algorithm is that of Gebremedhin, Manne and Pothen, What color is
+your Jacobian?, 2005, section 4).
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def of_symmetric(pattern: Any) -> Any:
         for w in near[v]:
             if colours[w] >= 0:
                 forbidden.add(colours[w])
-            forbidden.update(
-                [colours[x] for x in near[w] if x != v and 0 <= colours[x] and not 0 <= colours[w] < colours[x]]
-            )
+            for x in near[w]:
+                if x != v and colours[x] >= 0 and not 0 <= colours[w] < colours[x]:
+                    forbidden.add(colours[x])
         colour = 0
         while colour in forbidden:
             colour += 1

@@ -129,22 +129,20 @@ def _shared_items(program: Program) -> Program:
     """The same program with one item for results of a loop that are the same."""
     known: dict[Any, int] = {}
     code = list(program.code)
+
+    def moved(value: int) -> int:
+        op, operands, data = code[value]
+        return known.get((operands[0], data), value) if op == "item" else value
+
     for at, (op, operands, data) in enumerate(code):
         if op == "item" and data >= (loop := code[operands[0]].data).handed:
-            same = next(
-                k for k in range(loop.handed, data + 1)
-                if (loop.body.outputs[k], loop.kinds[k - loop.handed])
-                == (loop.body.outputs[data], loop.kinds[data - loop.handed])
-            )  # fmt: skip  # a condition
+            results = [*zip(loop.body.outputs[loop.handed :], loop.kinds)]
+            same = loop.handed + results.index(results[data - loop.handed])
             code[at] = Instruction(op, operands, same)
             known.setdefault((operands[0], same), at)
         else:
-            moved = [known.get((code[o].operands[0], code[o].data), o) if code[o].op == "item" else o for o in operands]
-            code[at] = Instruction(op, tuple(moved), data)
-    outputs = [
-        known.get((code[o].operands[0], code[o].data), o) if code[o].op == "item" else o for o in program.outputs
-    ]
-    return replace(program, code=code, outputs=outputs)
+            code[at] = Instruction(op, tuple([moved(o) for o in operands]), data)
+    return replace(program, code=code, outputs=[moved(o) for o in program.outputs])
 
 
 def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entries]:
@@ -235,10 +233,8 @@ def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, met
     new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
     starts = np.flatnonzero(new)
     counts = np.diff([*starts, len(rows)])
-    again = [
-        (entries := np.flatnonzero(counts > k), source[starts[entries] + k])
-        for k in range(1, int(counts.max(initial=1)))
-    ]
+    further = [(k, np.flatnonzero(counts > k)) for k in range(1, int(counts.max(initial=1)))]
+    again = [(entries, source[starts[entries] + k]) for k, entries in further]
     ends = np.searchsorted(rows[starts], np.arange(shape[0] + 1))
     return Entries(_empty(columns[starts], ends, shape), source[starts], again, method, sweeps)
 

@@ -25,7 +25,7 @@ NOWHERE = -1  # the column of a step that has no such term
 
 
 class UnfitError(Exception):
-    """This program has steps that depend on one another, or parts that are computed in other ways."""
+    """A program has steps that depend on one another, or parts that are computed in other ways."""
 
 
 class Terms(NamedTuple):
@@ -147,7 +147,7 @@ class Local:
             self.by[at] = [first]
             self.tangents.setdefault(first, {})[self.place[at]] = self.builder.constant(1.0)
 
-    # ---- numbers outside loops ---------------------------------------------------------------------------------------
+    # ---- numbers outside loops -------------------------------------------------------------------------------------
 
     def _columns(self, value: int) -> list[int]:
         """The columns of a number, whose tangents are there afterwards."""
@@ -186,7 +186,7 @@ class Local:
         if found:
             self.by[at] = found
 
-    # ---- arrays outside loops ----------------------------------------------------------------------------------------
+    # ---- arrays outside loops --------------------------------------------------------------------------------------
 
     def _read(self, at: int, operands: Sequence[int], window: Window) -> None:
         terms = self.terms[operands[0]]
@@ -262,9 +262,8 @@ class Local:
         if loop.carries or loop.test or not isinstance(loop.extent, int) or memories(loop):
             raise UnfitError
         if not loop.extent:
-            return {
-                loop.carries + k: self._of(o) for k, o in enumerate(operands[loop.shared : loop.shared + loop.handed])
-            }
+            handed = operands[loop.shared : loop.shared + loop.handed]
+            return {k: self._of(o) for k, o in enumerate(handed)}
         return _Steps(self, at, loop, operands, active).run()
 
 
@@ -326,7 +325,7 @@ class _Steps:
             self.outs += [(self.body.output(k), kind) for k, kind in enumerate(loop.kinds)]
         with inner.watched():
             derivatives = self._derivatives([t for t, _ in targets], [self.body.values[r.value] for r in results])
-        slabs = {t: s for t, s in targets}
+        slabs = dict(targets)
         packed: dict[tuple[int, int], list[_Place]] = {}
         products = [(r, *self._products(derivatives.get(self.body.values[r.value], {}), slabs)) for r in results]
         clusters = [self._cluster(r) for r in results]
@@ -384,11 +383,11 @@ class _Steps:
         stride = int(steps[0])
         return (stride, int(rows[0]) // stride) if stride > 0 and (steps == stride).all() else None
 
-    # ---- by what, and of what ------------------------------------------------------------------------------------------
+    # ---- by what, and of what --------------------------------------------------------------------------------------
 
     def _targets(self) -> Iterator[tuple[int, list[Slab]]]:
         """The numbers of a step by which its derivatives are taken, as values of the new body, and their terms."""
-        loop, around, extent = self.loop, self.around, self.extent
+        loop, extent = self.loop, self.extent
         arrays: dict[int, tuple[int, Any]] = {}  # value of the body → operand, and where its row begins in each step
         for b, (op, operands, data) in enumerate(loop.body.code):
             if op == "input" and data in self.active:
@@ -401,11 +400,7 @@ class _Steps:
                 else:
                     yield self.body.values[b], self._shared(o)
             elif arrays and not arrays.keys().isdisjoint(operands):
-                if (
-                    loop.first_carry <= loop.body.code[operands[0]].data < loop.first_element
-                    if op == "add_at" and loop.body.code[operands[0]].op == "input"
-                    else False
-                ):
+                if op == "add_at" and operands[0] in arrays and arrays.keys().isdisjoint(operands[1:]):
                     arrays[b] = arrays[operands[0]]
                     continue
                 if op != "read" or operands[0] not in arrays or not arrays.keys().isdisjoint(operands[1:]):
@@ -481,7 +476,7 @@ class _Steps:
                     found.setdefault(y, {})[t] = tangents[y]
         return found
 
-    # ---- terms of what a step reads ------------------------------------------------------------------------------------
+    # ---- terms of what a step reads --------------------------------------------------------------------------------
 
     def _slabs(self, operand: int, rows: Any) -> list[Slab]:
         """The terms of one row of an operand in each step."""
@@ -497,9 +492,8 @@ class _Steps:
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         step = np.repeat(np.arange(self.extent), counts)
         at = order[np.repeat(low, counts) + within]
-        diagonals, which = np.unique(
-            terms.columns[at] - step * self._slope(terms.columns[at], step), return_inverse=True
-        )
+        distance = terms.columns[at] - step * self._slope(terms.columns[at], step)
+        diagonals, which = np.unique(distance, return_inverse=True)
         if len(diagonals) > width + 2:
             which, diagonals = within, np.arange(width)
         for k in range(len(diagonals)):
@@ -519,7 +513,7 @@ class _Steps:
         """How many columns the terms of the next step are further on, in most steps."""
         if len(step) < 2 or step[0] == step[-1]:
             return 1
-        return int(round((int(columns[-1]) - int(columns[0])) / (int(step[-1]) - int(step[0]))))
+        return round((int(columns[-1]) - int(columns[0])) / (int(step[-1]) - int(step[0])))
 
     def _shared(self, operand: int) -> list[Slab]:
         """The terms of a number that all steps share."""
@@ -531,7 +525,7 @@ class _Steps:
             found.append(Slab(columns, None if number is None else np.full(self.extent, number), value=value))
         return found
 
-    # ---- products ----------------------------------------------------------------------------------------------------
+    # ---- products --------------------------------------------------------------------------------------------------
 
     def _products(self, mine: Mapping[int, int], slabs: Mapping[int, list[Slab]]) -> Any:
         """The terms of one result: those that are always the same, and for each list of columns a value of the body."""
@@ -555,19 +549,14 @@ class _Steps:
         step, columns, numbers = (np.concatenate(parts) for parts in zip(*fixed))
         step, columns, numbers = _summed(step, columns, numbers)
         found = []
+        width = int(columns.max(initial=0)) + 1
         for group, value in groups.values():  # what is always the same is added to what is not
-            key = step * (columns.max(initial=0) + 1) + columns
-            wanted = np.where(
-                (group >= 0) & (group <= columns.max(initial=-1)),
-                np.arange(self.extent) * (columns.max(initial=0) + 1) + group,
-                -1,
-            )
-            at = np.searchsorted(key, wanted)
-            at[at == len(key)] = 0
+            key = step * width + columns
+            wanted = np.where((group >= 0) & (group < width), np.arange(self.extent) * width + group, -1)
+            at = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
             hit = key[at] == wanted if len(key) else np.zeros(self.extent, dtype=bool)
             if hit.any():
-                more = np.where(hit, numbers[at], 0.0)
-                value = inner.emit("add", (value, self._element(more)))
+                value = inner.emit("add", (value, self._element(np.where(hit, numbers[at], 0.0))))
                 left = np.ones(len(key), dtype=bool)
                 left[at[hit]] = False
                 step, columns, numbers = step[left], columns[left], numbers[left]

@@ -321,7 +321,7 @@ class Block:
         found = self.found[operands[0]][data]
         return NONE if found is None and not isinstance(self.types[at], Array) else found
 
-    # ---- numbers that are known before the program runs ----------------------------------------------------------------
+    # ---- numbers that are known before the program runs ------------------------------------------------------------
 
     def number(self, value: int) -> Any:
         """What a value is in each step: numbers, or a part of them for an array; None if it depends on the inputs."""
@@ -393,7 +393,7 @@ class _InTurn:
             if open_ended:
                 after = [Block._union([old or NONE, new]) for old, new in zip(handed, after)]
             handed = [*after, *results[loop.carries : loop.handed]]
-            for column, kind, r in zip(outs, loop.kinds, results[loop.handed :]):
+            for column, r in zip(outs, results[loop.handed :]):
                 column.append((0 if open_ended else step, self._out(block, r)))
             if open_ended:
                 now = after, [part and part.store.matrix().nnz for part in handed[loop.carries :]]
@@ -402,10 +402,7 @@ class _InTurn:
                 before = now
         if loop.test:
             handed[GOING] = NONE
-        return [
-            *handed,
-            *[self._together(kind, extent, column, k) for k, (kind, column) in enumerate(zip(loop.kinds, outs))],
-        ]
+        return [*handed, *[self._together(kind, extent, column) for kind, column in zip(loop.kinds, outs)]]
 
     def _step(self, step: int, handed: Sequence[Any], open_ended: bool) -> tuple[Block, list[Any]]:
         around, loop = self.around, self.loop
@@ -459,7 +456,7 @@ class _InTurn:
             return result.store.matrix()[result.rows()], len(result.places)
         return block.rows(result), 1
 
-    def _together(self, kind: str, extent: int, column: list[tuple[int, Any]], k: int) -> Any:
+    def _together(self, kind: str, extent: int, column: list[tuple[int, Any]]) -> Any:
         """The result of a loop, from those of its steps."""
         around = self.around
         some = [(step, *out) for step, out in column if out is not None]
