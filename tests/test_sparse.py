@@ -8,13 +8,15 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.optimize
 import scipy.sparse
+import scipy.sparse.linalg
 from amount import examples
 from hypothesis import given, settings
 
 import autograd.math as am
-from autograd import Value, detect_anomaly, grad, hessian, jacobian, sparsity
+from autograd import Value, detect_anomaly, grad, hessian, jacobian, jit, sparsity
 
 INPUTS = 5
 POINT = [0.3, -0.7, 1.1, 0.9, -1.3]
@@ -226,3 +228,44 @@ def test_anomalies_are_found():
     for mode in ("rev", "fwd"):
         with detect_anomaly(), pytest.raises(Exception, match="sqrt"):
             jacobian(lambda x: [am.sqrt(x[0]), x[1]], mode=mode, sparse=True)([0.0, 1.0])
+
+
+# ---- in SciPy ----------------------------------------------------------------------------------------------------
+
+
+def curve(x):
+    """Each number near a measurement and near its neighbours."""
+    return np.concatenate([x - np.sin(np.linspace(0.0, 3.0, 12)), 3.0 * (x[1:] - x[:-1]), 0.1 * x**3])
+
+
+def valley(x):
+    """Rosenbrock's function."""
+    return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def heat(u):
+    """Heat that flows to cold ends, and is lost."""
+    left, right = np.concatenate([[0.0], u[:-1]]), np.concatenate([u[1:], [0.0]])
+    return 40.0 * (left - 2.0 * u + right) - 0.1 * u**2
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jit])
+def test_scipys_solvers_take_it(wrap):
+    """As it is, eager and compiled, and to the same end as with the dense matrix."""
+    dense = scipy.optimize.least_squares(curve, np.zeros(12), jac=jacobian(curve))
+    sparse = scipy.optimize.least_squares(curve, np.zeros(12), jac=wrap(jacobian(curve, sparse=True)))
+    np.testing.assert_allclose(sparse.x, dense.x, atol=1e-6)
+    assert scipy.sparse.issparse(sparse.jac)
+    options = {"jac": grad(valley), "method": "trust-constr", "options": {"gtol": 1e-10}}
+    found = scipy.optimize.minimize(valley, np.zeros(4), hess=wrap(hessian(valley, sparse=True)), **options)
+    np.testing.assert_allclose(found.x, np.ones(4), atol=1e-6)
+    slope = wrap(jacobian(heat, sparse=True))
+    start = np.sin(np.linspace(0.1, 3.0, 20))
+    runs = [
+        scipy.integrate.solve_ivp(lambda t, u: heat(u), (0.0, 1.0), start, method="BDF", jac=jac, rtol=1e-8, atol=1e-10)
+        for jac in (None, lambda t, u: slope(u))
+    ]
+    np.testing.assert_allclose(runs[1].y[:, -1], runs[0].y[:, -1], rtol=1e-5)
+    assert runs[0].nfev == runs[1].nfev
+    solved = scipy.sparse.linalg.spsolve(slope(start).tocsc(), heat(start))
+    np.testing.assert_allclose(slope(start) @ solved, heat(start), rtol=1e-9)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse
 
 from autograd.compiler.sparse import colours
-from autograd.compiler.sparse.local import Local, UnfitError
+from autograd.compiler.sparse.local import LOOSE, Local, UnfitError
 from autograd.compiler.sparse.pattern import pattern
 from autograd.ir import seeded, simplify
 from autograd.ir.block import NUMBER, Instruction, Program, size_of, types_of
@@ -146,23 +146,46 @@ def _shared_items(program: Program) -> Program:
 
 
 def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entries]:
-    """A program that computes the entries, and where they belong."""
+    """A program that computes the entries, and where they belong: by the method that computes least."""
+    by_steps = None
     if mode == "auto":
         try:
-            return _by_steps(given, symmetric)
+            by_steps = _by_steps(given, symmetric)
         except UnfitError:
             pass
+        else:
+            if executed(by_steps[0]) <= CHEAP * executed(given.program) + FEW:
+                return by_steps
     found = pattern(given.program, given.columns, given.shape[1])[given.rows]
     if symmetric:
         found = _both(found)
-    return _by_colours(given, found, mode, symmetric)
+    by_colours = _by_colours(given, found, mode, symmetric)
+    if by_steps is not None and executed(by_steps[0]) <= executed(by_colours[0]):
+        return by_steps
+    return by_colours
+
+
+def executed(program: Program) -> int:
+    """About how many operations a program executes: a loop whose number of steps is data counts as one of few."""
+    total = 0
+    for op, _, data in program.code:
+        if op == "loop":
+            total += (data.extent if isinstance(data.extent, int) else UNKNOWN_STEPS) * executed(data.body)
+        elif op not in simplify.NOTHING_TO_COMPUTE:
+            total += 1
+    return total
+
+
+CHEAP = 4  # times the operations of the function: sweeps for two colours execute more
+FEW = 200  # operations, of which it does not matter how many there are
+UNKNOWN_STEPS = 10
 
 
 def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
     """The entries from the derivatives of each step."""
     local = Local(given.program, given.columns, given.rows)
     types = types_of(given.program)
-    outputs: dict[int, int] = {}  # array of the new program → where its numbers begin in the result
+    outputs: dict[int, int] = {}  # value of the new program → where its numbers begin in the result
     first, end = 0, 0
     fixed: list[Any] = []
     parts = []
@@ -172,11 +195,13 @@ def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
                 fixed.append(t.numbers)
                 source = np.full(len(t.rows), -1)
             else:
-                kind = local.builder.type_of(t.array)
-                if t.array not in outputs:
-                    outputs[t.array] = end
-                    end += size_of(kind)
-                source = outputs[t.array] + t.places
+                values = t.places.tolist() if t.array == LOOSE else [t.array]
+                for value in values:
+                    if value not in outputs:
+                        outputs[value] = end
+                        end += size_of(local.builder.type_of(value))
+                starts = np.array([outputs[value] for value in values])
+                source = starts if t.array == LOOSE else starts + t.places
             parts.append((t.rows + first, t.columns, source))
         first += size_of(types[o])
     none = np.empty(0, dtype=np.intp)
@@ -190,7 +215,9 @@ def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
     if symmetric:
         rows, columns, source = _one_half(rows, columns, source, given.shape[1])
     program, source = _used(local, arrays, source)
-    return program, _collected(given.shape, rows, columns, source, "derivatives of each step", 0)
+    return simplify.remove_dead_code(program), _collected(
+        given.shape, rows, columns, source, "derivatives of each step", 0
+    )
 
 
 def _of_rows(given: Problem, rows: Any, columns: Any, source: Any) -> tuple[Any, Any, Any]:
@@ -280,6 +307,7 @@ def _forward(given: Problem, found: Any, colour: Any, rows: Any, colour_of: Any,
     count = int(colour.max(initial=-1)) + 1
     seeds = {k: _seeds(colour, count, first, size_of(given.program.inputs[k])) for k, first in given.columns.items()}
     program, outputs = seeded.sweeps(given.program, seeds, count)
+    program = simplify.remove_dead_code(program)
     types = types_of(given.program)
     sizes = [size_of(types[o]) for o in given.program.outputs]
     places = _places(sizes, outputs, count, given.rows[rows], colour_of)
@@ -296,6 +324,7 @@ def _reverse(given: Problem, found: Any, colour: Any, rows: Any) -> tuple[Progra
     by_output = {k: seeds[:, ends[k] : ends[k + 1]].ravel().tolist() for k in range(len(sizes))}
     wanted = list(given.columns)
     program, inputs = seeded.sweeps(given.program, by_output, count, wanted)
+    program = simplify.remove_dead_code(program)
     widths = [size_of(given.program.inputs[k]) for k in wanted]
     place = np.empty(given.shape[1], dtype=np.intp)
     start = 0

@@ -20,7 +20,9 @@ from autograd.ir.builder import Symbol
 from autograd.ir.memory import memories
 from autograd.ir.seeded import started
 
-MOST_COLUMNS = 2000  # of a number outside loops: the terms of one with more are not multiplied one by one
+MOST_COLUMNS = 500  # of a number outside loops: the terms of one with more are not multiplied one by one
+LONGEST, LONGER = 10_000, 60  # instructions, and for each of the function's: a program that becomes longer is given up
+LOOSE = -2
 NOWHERE = -1  # the column of a step that has no such term
 
 
@@ -31,7 +33,8 @@ class UnfitError(Exception):
 class Terms(NamedTuple):
     """Derivatives of the elements of a value: ``rows[k]`` by ``columns[k]``.
 
-    They are `numbers`, or if there are none, elements `places` of an array of the program, number `array`.
+    They are `numbers`, or if there are none, elements `places` of an array of the program, number `array`. Of results of
+    the program they may also be `LOOSE`: then `places` are numbers of the program.
     """
 
     rows: Any
@@ -63,6 +66,7 @@ class Local:
     def __init__(self, program: Program, columns: Mapping[int, int], rows: Any) -> None:
         self.program, self.types = program, types_of(program)
         self.builder, self.place = started(program)
+        self.longest = LONGEST + LONGER * len(program.code)
         self.known = Block(program, 1, 0, [], [lambda: None] * len(program.inputs))
         self.terms: dict[int, list[Terms]] = {}  # of values of the program
         self.tangents: dict[int, dict[int, int]] = {}  # column → value of the builder → its tangent
@@ -92,7 +96,7 @@ class Local:
                 self._set(at, self.terms.get(operands[0], []))
             elif op not in derive.WITHOUT_DERIVATIVE:
                 self._number(at, operands)
-        return [self._of(o) for o in self.program.outputs]
+        return [self._of(o, loose=True) for o in self.program.outputs]
 
     def _results_of_loops(self, rows: Any) -> dict[tuple[int, int], Any]:
         """Loop and item → the rows of its numbers in the result, for items that nothing computes with."""
@@ -112,14 +116,14 @@ class Local:
         if terms:
             self.terms[at] = terms
 
-    def _of(self, value: int) -> list[Terms]:
-        """The terms of any value."""
+    def _of(self, value: int, loose: bool = False) -> list[Terms]:
+        """The terms of any value; `loose`: nothing computes with them."""
         if value in self.terms or value not in self.by:
             return self.terms.get(value, [])
         columns = self.by[value]
-        return self._gathered([(0, c, self.tangents[c][self.place[value]]) for c in columns])
+        return self._gathered([(0, c, self.tangents[c][self.place[value]]) for c in columns], loose)
 
-    def _gathered(self, entries: Sequence[tuple[int, int, int]]) -> list[Terms]:
+    def _gathered(self, entries: Sequence[tuple[int, int, int]], loose: bool = False) -> list[Terms]:
         """Terms from rows, columns and numbers of the program."""
         builder = self.builder
         constant = [(row, c, n) for row, c, t in entries if (n := builder.number(t)) is not None]
@@ -130,10 +134,15 @@ class Local:
             found.append(Terms(np.array(rows), np.array(columns), np.array(numbers)))
         if others:
             rows, columns, values = zip(*others)
-            array = builder.emit("pack", tuple(values), (len(values),))
+            if loose:
+                found.append(Terms(np.array(rows), np.array(columns), None, LOOSE, np.array(values)))
+                return found
+            places = {value: k for k, value in enumerate(dict.fromkeys(values))}
+            array = builder.emit("pack", tuple(places), (len(places),))
             if not builder.gaps.isdisjoint(values):
                 builder.gaps.add(array)
-            found.append(Terms(np.array(rows), np.array(columns), None, array, np.arange(len(values))))
+            where = np.array([places[value] for value in values])
+            found.append(Terms(np.array(rows), np.array(columns), None, array, where))
         return found
 
     def _input(self, at: int, number: int) -> None:
@@ -174,7 +183,7 @@ class Local:
 
     def _number(self, at: int, operands: Sequence[int]) -> None:
         columns = sorted({c for o in operands for c in self._columns(o)})
-        if len(columns) > MOST_COLUMNS:
+        if len(columns) > MOST_COLUMNS or len(self.builder.code) > self.longest:
             raise UnfitError
         new, found = self.place[at], []
         for c in columns:
