@@ -7,7 +7,10 @@ from dataclasses import replace
 
 from autograd.ir.block import NUMBER, Array, Instruction, Loop, Program, types_of, with_inputs
 from autograd.ir.builder import Builder
-from autograd.ir.derive import Body, forward, mapped_rewriters, reverse
+from autograd.ir.derived_loop import Body
+from autograd.ir.forward import forward
+from autograd.ir.messages import mapped_rewriters
+from autograd.ir.reverse import reverse
 from autograd.ir.rewrite import with_bodies
 
 

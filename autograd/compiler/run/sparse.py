@@ -10,8 +10,9 @@ from autograd.compiler.capture.signature import Reading
 from autograd.compiler.capture.trace import current_trace, is_capturing
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.run import pickling
-from autograd.compiler.run.call import Capture, Compiled, Function
+from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options, Specialization
+from autograd.compiler.run.versions import Capture, Function
 from autograd.compiler.sparse.entries import Entries, entries, problem
 from autograd.ir.block import Instruction, Program, numbers_in, types_of
 from autograd.ir.rolling import rolled

@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd.compiler.sparse.pattern import Block
-from autograd.ir import derive
 from autograd.ir.block import Array, Loop, Program, Window, size_of, types_of
 from autograd.ir.builder import Symbol
+from autograd.ir.derived_loop import Body
+from autograd.ir.forward import States, forward, tangent_of
 from autograd.ir.memory import memories
+from autograd.ir.messages import WITHOUT_DERIVATIVE, added, depends_on, is_there, marked, part, where_there
+from autograd.ir.reverse import reverse
 from autograd.ir.seeded import started
 
 MOST_COLUMNS = 500  # of a number outside loops: the terms of one with more are not multiplied one by one
@@ -33,8 +36,8 @@ class UnfitError(Exception):
 class Terms(NamedTuple):
     """Derivatives of the elements of a value: ``rows[k]`` by ``columns[k]``.
 
-    They are `numbers`, or if there are none, elements `places` of an array of the program, number `array`. Of results of
-    the program they may also be `LOOSE`: then `places` are numbers of the program.
+    They are `numbers`, or if there are none, elements `places` of an array of the program, number `array`. Of results
+    of the program they may also be `LOOSE`: then `places` are numbers of the program.
     """
 
     rows: Any
@@ -94,7 +97,7 @@ class Local:
                 self._add_at(at, operands, data)
             elif op == "pos" and isinstance(self.types[at], Array):
                 self._set(at, self.terms.get(operands[0], []))
-            elif op not in derive.WITHOUT_DERIVATIVE:
+            elif op not in WITHOUT_DERIVATIVE:
                 self._number(at, operands)
         return [self._of(o, loose=True) for o in self.program.outputs]
 
@@ -171,7 +174,7 @@ class Local:
             for c, values in found.items():
                 total = values[0]
                 for v in values[1:]:
-                    total = derive.added(self.builder, total, v)
+                    total = added(self.builder, total, v)
                 self.tangents.setdefault(c, {})[self.place[value]] = total
             self.by[value] = sorted(found)
         return self.by[value]
@@ -179,7 +182,7 @@ class Local:
     def _value(self, terms: Terms, k: int) -> int:
         if terms.numbers is not None:
             return self.builder.constant(float(terms.numbers[k]))
-        return derive.part(self.builder, self.builder.element(terms.array, int(terms.places[k])), terms.array)
+        return part(self.builder, self.builder.element(terms.array, int(terms.places[k])), terms.array)
 
     def _number(self, at: int, operands: Sequence[int]) -> None:
         columns = sorted({c for o in operands for c in self._columns(o)})
@@ -188,7 +191,7 @@ class Local:
         new, found = self.place[at], []
         for c in columns:
             tangents = self.tangents[c]
-            tangent = derive.tangent_of(self.builder, new, tangents, derive.States({}, {}))
+            tangent = tangent_of(self.builder, new, tangents, States({}, {}))
             if tangent is not None:
                 tangents[new] = tangent
                 found.append(c)
@@ -204,7 +207,7 @@ class Local:
             raise UnfitError
         if not window.shape:
             row = int(chosen[0, 0])
-            self._set(at, [part for t in terms for part in [self._row(t, row)]])
+            self._set(at, [self._row(t, row) for t in terms])
             return
         new = np.full(self._size(operands[0]), -1)
         new[chosen[0]] = np.arange(chosen.shape[1])
@@ -251,8 +254,8 @@ class Local:
         return found
 
     def _add_at(self, at: int, operands: Sequence[int], window: Window) -> None:
-        array, added = operands[:2]
-        before, sent = self.terms.get(array, []), self._of(added)
+        array = operands[0]
+        before, sent = self.terms.get(array, []), self._of(operands[1])
         if sent:
             chosen = self.known.window(operands[2:], window, self._size(array))
             if chosen is None:
@@ -302,7 +305,7 @@ class _Steps:
         builder, first = around.builder, loop.first_element
         self.extent = int(loop.extent)
         self.new = [around.place[o] for o in operands]
-        self.body = body = derive.Body(builder, loop, False, None)
+        self.body = body = Body(builder, loop, False, None)
         made, inner = body.made, body.inner
         body.inputs += [made.shared(o) for o in self.new[: loop.shared]]
         for kind in loop.body.inputs[loop.first_carry : first]:
@@ -425,7 +428,7 @@ class _Steps:
     def _results(self, targets: set[int]) -> Iterator[_Number]:
         """The numbers of a step that are results, or are added to an accumulator."""
         loop, body, extent = self.loop, self.loop.body, self.extent
-        depending = derive.depends_on(self.inner, targets, len(self.inner.code)) if targets else set()
+        depending = depends_on(self.inner, targets, len(self.inner.code)) if targets else set()
         step = np.arange(extent)
         for k, kind in enumerate(loop.kinds, loop.handed):
             b = body.outputs[k]
@@ -476,10 +479,10 @@ class _Steps:
         found: dict[int, dict[int, int]] = {}
         if len(results) <= len(targets):
             for y in results:
-                found[y] = derive.reverse(inner, {y: one}, targets)
+                found[y] = reverse(inner, {y: one}, targets)
             return found
         for t in targets:
-            tangents = derive.forward(inner, {t: one}, results)
+            tangents = forward(inner, {t: one}, results)
             for y in results:
                 if y in tangents:
                     found.setdefault(y, {})[t] = tangents[y]
@@ -551,7 +554,7 @@ class _Steps:
                 value = self._product(derivative, slab)
                 key = slab.columns.tobytes()
                 if key in groups:
-                    value = derive.added(inner, groups[key][1], value)
+                    value = added(inner, groups[key][1], value)
                 groups[key] = slab.columns, value
         if not fixed:
             return None, list(groups.values())
@@ -581,15 +584,15 @@ class _Steps:
             other = self._element(slab.numbers)
         elif slab.value >= 0:
             other = self.made.shared(slab.value)
-            derive.marked(inner, other, slab.value in self.around.builder.gaps)
+            marked(inner, other, slab.value in self.around.builder.gaps)
         else:
             other = self._array_element(slab)
         found: Any = Symbol(inner, derivative) * Symbol(inner, other)
         for one in (derivative, other):
             if one in inner.gaps:
-                found = derive.where_there(inner, derive.is_there(inner, one), found)
-        value = inner.place(found)
-        return derive.marked(inner, value, derivative in inner.gaps or other in inner.gaps)
+                found = where_there(inner, is_there(inner, one), found)
+        value: int = inner.place(found)
+        return marked(inner, value, derivative in inner.gaps or other in inner.gaps)
 
     def _element(self, numbers: Any) -> int:
         """A number of each step, which is the same in every call."""
@@ -615,7 +618,7 @@ class _Steps:
             else:
                 index = self._element(places.astype(float))
                 value = self.inner.emit("read", (self.made.shared(slab.array), index), Window((), 0, (), (1,)))
-            self.lifted[key] = derive.marked(self.inner, value, slab.array in builder.gaps)
+            self.lifted[key] = marked(self.inner, value, slab.array in builder.gaps)
         return self.lifted[key]
 
 
