@@ -18,7 +18,7 @@ Or think in functions: `grad` takes one and returns its derivative.
 
 What you may want first:
 
-- derivatives of functions: `grad`, `value_and_grad`, `jacobian`, `hessian`, `jvp`, `vjp`, `hvp`
+- derivatives of functions: `grad`, `value_and_grad`, `jacobian`, `hessian`, `jvp`, `vjp`, `hvp`, `sparsity`
 - many rows, and loops: `vmap`, `scan`, `fori`, `while_loop`
 - speed: `jit` compiles a function, or a derivative of one, to machine code
 - code that others wrote: `adopt` loads it so that it takes Values; `implicit` differentiates solutions
@@ -50,6 +50,7 @@ from autograd.transforms import (
     jacobian,
     jvp,
     scan,
+    sparsity,
     value_and_grad,
     vjp,
     vmap,
@@ -98,6 +99,7 @@ __all__ = [
     "record_sources",
     "record_sweep",
     "scan",
+    "sparsity",
     "special",
     "topological_order",
     "value_and_grad",

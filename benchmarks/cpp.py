@@ -55,6 +55,16 @@ def _(parameters: Array, features: Array) -> Prepared:
     return Prepared(call, lambda _: [])
 
 
+@contender("bundle whole", "C++ objective")
+def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
+    residuals = np.zeros((len(features), 3))
+    call = native(
+        "bundle", "bundle_whole", len(features), p, camera, point, features, problems.BUNDLE_CAMERAS,
+        problems.BUNDLE_POINTS, residuals,
+    )  # fmt: skip  # a list of arguments
+    return Prepared(call, lambda _: [])
+
+
 @contender("least squares", "C++ objective")
 def _(a: Array, b: Array, x: Array) -> Prepared:
     return Prepared(native("least_squares", "least_squares", *a.shape, a, b, x), lambda value: [value])

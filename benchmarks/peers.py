@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 import loops
 import plain_value
 import problems
+import sparse_problems
 import steps
 from harness import Prepared, contender
 
@@ -668,6 +670,145 @@ for _problem in ("rosenbrock", "expression"):
     _enter_casadi_scalar(_problem, "CasADi, buffers", in_c=False, buffers=True)
     _enter_casadi_scalar(_problem, "CasADi, buffers, as C", in_c=True, buffers=True)
     _enter_casadi_scalar(_problem, "CasADi, ndarrays, as C", in_c=True, buffers=False)
+
+
+# --- sparse derivatives ------------------------------------------------------------------------------------------
+
+
+def _in_csr(shape: tuple[int, int], rows: Array, columns: Array, numbers: Array) -> Array:
+    """The entries in the order of CSR; entries that are 0 in one library's pattern only are no matter of this."""
+    order = np.lexsort((columns, rows))
+    return numbers[order]
+
+
+def _casadi_sparse(of: Any, variables: Any, in_c: bool, x: Array) -> Prepared:
+    """The entries of a sparse matrix, on prepared buffers."""
+    import casadi
+
+    function = _casadi_function([variables], [of], in_c)
+    buffer, evaluate = function.buffer()
+    sparsity = function.sparsity_out(0)
+    rows, columns = np.array(sparsity.get_triplet())
+    numbers, held = np.zeros(sparsity.nnz()), np.ascontiguousarray(x)
+    buffer.set_arg(0, held.data)
+    buffer.set_res(0, numbers.data)
+
+    def step() -> Array:
+        evaluate()
+        return numbers
+
+    step.held = held, buffer, function  # type: ignore[attr-defined]  # evaluate borrows their memory
+    return Prepared(step, lambda found: [_in_csr(of.shape, rows, columns, found)], {"casadi": casadi.__version__})
+
+
+def _casadi_diffusion(w: Array, in_c: bool) -> Prepared:
+    ca, _ = _casadi()
+    x = ca.SX.sym("w", len(w))
+    rates = sparse_problems.reaction_diffusion(x, lambda parts: ca.vertcat(*parts))
+    return _casadi_sparse(ca.jacobian(rates, x), x, in_c, w)
+
+
+def _casadi_collocation(z: Array, in_c: bool) -> Prepared:
+    ca, m = _casadi()
+    x = ca.SX.sym("z", len(z))
+    defects = sparse_problems.collocation(x, lambda parts: ca.vertcat(*parts), m)
+    return _casadi_sparse(ca.jacobian(defects, x), x, in_c, z)
+
+
+def _casadi_chain(q: Array, in_c: bool) -> Prepared:
+    ca, m = _casadi()
+    x = ca.SX.sym("q", len(q))
+    return _casadi_sparse(ca.hessian(sparse_problems.chain_energy(x, m, ca.sum1), x)[0], x, in_c, q)
+
+
+def _casadi_whole_bundle(p: Array, camera: Array, point: Array, features: Array, in_c: bool) -> Prepared:
+    """The derivatives of one observation, mapped over all; its result is not yet a sparse matrix."""
+    ca, m = _casadi()
+    n = len(features)
+    one, feature = ca.SX.sym("p", 15), ca.SX.sym("f", 2)
+    residual = problems.bundle_residual(one, [feature[0], feature[1]], m, problems.rotate_away_from_zero)
+    blocks = ca.densify(ca.jacobian(ca.vertcat(*residual), one).T)
+    single = ca.Function("single", [one, feature], [blocks, -2.0 * one[14]])
+    x, seen = ca.MX.sym("p", len(p)), ca.DM(np.ascontiguousarray(features.T))
+    cameras, points = problems.BUNDLE_CAMERAS, problems.BUNDLE_POINTS
+    end, last = 11 * cameras, 11 * cameras + 3 * points
+    of_cameras = ca.reshape(x[:end], 11, cameras)[:, camera.astype(int).tolist()]
+    of_points = ca.reshape(x[end:last], 3, points)[:, point.astype(int).tolist()]
+    found, weighted = single.map(n, "serial")(ca.vertcat(of_cameras, of_points, x[last:].T), seen)
+    prepared = _casadi_buffers([x], [found, weighted], in_c, p)
+
+    def entries(results: Sequence[Array]) -> list[Array]:
+        blocks, weights = results
+        # in CSR the columns of the cameras come before those of the points and of the weights: as they are here
+        return [np.concatenate([np.asarray(blocks).ravel(), np.asarray(weights).ravel()])]
+
+    prepared.arrays = entries
+    return prepared
+
+
+for _problem, _prepare in (
+    ("diffusion", _casadi_diffusion),
+    ("collocation", _casadi_collocation),
+    ("chain", _casadi_chain),
+    ("bundle whole", _casadi_whole_bundle),
+):
+    for _in_c in (False, True):
+        _name = "CasADi" + (", blocks" if "bundle" in _problem else "") + (", as C" if _in_c else "")
+        contender(_problem, _name, "casadi")(partial(_prepare, in_c=_in_c))
+
+
+def _asdex(function: Any, x: Array, hessian: bool = False) -> Prepared:
+    """The entries as a SciPy array, from JAX's compiled function."""
+    jax, jnp, _ = _jax()
+    import asdex
+
+    given = jnp.asarray(x)
+    make = asdex.hessian if hessian else asdex.jacobian
+    fast = jax.jit(make(function, given))
+
+    def step() -> Any:
+        return jax.block_until_ready(fast(given))
+
+    def entries(found: Any) -> list[Array]:
+        rows, columns = np.asarray(found.indices).T
+        return [_in_csr(found.shape, rows, columns, np.asarray(found.data))]
+
+    return Prepared(step, entries)
+
+
+@contender("diffusion", "asdex", "jax", "asdex")
+def _(w: Array) -> Prepared:
+    _, jnp, _ = _jax()
+    return _asdex(lambda w: sparse_problems.reaction_diffusion(w, jnp.concatenate), w)
+
+
+@contender("collocation", "asdex", "jax", "asdex")
+def _(z: Array) -> Prepared:
+    _, jnp, m = _jax()
+    return _asdex(lambda z: sparse_problems.collocation(z, jnp.concatenate, m), z)
+
+
+@contender("chain", "asdex", "jax", "asdex")
+def _(q: Array) -> Prepared:
+    _, jnp, m = _jax()
+    return _asdex(lambda q: sparse_problems.chain_energy(q, m, jnp.sum), q, hessian=True)
+
+
+@contender("bundle whole", "asdex", "jax", "asdex")
+def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
+    jax, jnp, m = _jax()
+    cameras_of, points_of, seen = camera.astype(int), point.astype(int), jnp.asarray(features)
+
+    def observation(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
+        parameters = jnp.concatenate([camera, point, weight[None]])
+        return jnp.stack(problems.bundle_residual(parameters, feature, m, problems.rotate_away_from_zero))
+
+    def residuals(p: Any) -> Any:
+        cameras, points, weights = sparse_problems.of_bundle(p)
+        found = jax.vmap(observation)(cameras[cameras_of], points[points_of], weights, seen)
+        return jnp.concatenate([found.ravel(), 1.0 - weights * weights])
+
+    return _asdex(residuals, p)
 
 
 # --- XAD ---------------------------------------------------------------------------------------------------------

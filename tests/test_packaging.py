@@ -75,7 +75,7 @@ def run_python(*arguments):
 def test_all_brings_every_extra_for_users():
     """`pip install .[all]` installs the dependencies of every feature."""
     for_users = EXTRAS.keys() - {"adopted", "all", "dev", "docs", "test"}
-    assert {"distributed", "jit", "nn", "onnx", "special", "testing", "view"} == for_users
+    assert {"distributed", "jit", "nn", "onnx", "sparse", "special", "testing", "view"} == for_users
     assert set().union(*map(distributions, for_users)) == distributions("all")
 
 

@@ -147,6 +147,8 @@ def known_elements(builder: Builder, op: str, operands: tuple[int, ...], data: A
         return element
     if made == "table" and not data.shape:
         return builder.constant(inner[1][data.offset])
+    if not data.shape:
+        return None
     kind = builder.type_of(array)
     return array if isinstance(kind, Array) and data == whole(kind) else None
 

@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Literal, overload
 
 from autograd.transforms.origin import A, B, Function, P, R, check_function, set_origin
 from autograd.transforms.run import Argnums, Run
+from autograd.transforms.sparse import sparse_hessian, sparse_jacobian
 from autograd.tree import flatten, is_array, make_array
 from autograd.value import Value
 
@@ -127,7 +128,10 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
 
 # The results of `jacobian` and `hessian` are nested as two shapes say, so for a type checker they are `Any`.
 def jacobian(
-    function: Callable[Concatenate[A, P], Any], argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto"
+    function: Callable[Concatenate[A, P], Any],
+    argnums: Argnums = 0,
+    mode: Literal["auto", "rev", "fwd"] = "auto",
+    sparse: bool = False,
 ) -> Callable[Concatenate[A, P], Any]:
     """A function that returns all first derivatives of `function`, whose result may be any tree of numbers.
 
@@ -138,7 +142,13 @@ def jacobian(
     argnums : int or sequence of int
         Which positional arguments to differentiate by.
     mode : {"auto", "rev", "fwd"}
-        One reverse sweep per output, one forward sweep per input, or whichever are fewer.
+        One reverse sweep per output, one forward sweep per input, or whichever are fewer. If `sparse`, whichever
+        computes less.
+    sparse : bool
+        Whether to return a ``scipy.sparse.csr_array`` of the entries that `sparsity` finds, and to compute no others.
+        It has a row for each number of the result and a column for each number of the arguments, in the order of
+        their trees (arrays row after row). Under `jit`, the pattern is that of all sides of `where`, `max` and `min`.
+        The result holds plain numbers, so it cannot be differentiated again.
 
     Returns
     -------
@@ -149,7 +159,10 @@ def jacobian(
     Raises
     ------
     TypeError, ValueError
-        As for `value_and_grad`; ValueError for an unknown `mode`.
+        As for `value_and_grad`; ValueError for an unknown `mode`; TypeError if `sparse` inside another transform, or
+        by Values.
+    ImportError
+        When called: if `sparse`, and SciPy is not installed.
 
     Examples
     --------
@@ -158,10 +171,14 @@ def jacobian(
     >>> jacobian(lambda x: x[0] * x)(np.array([2.0, 3.0]))
     array([[4., 0.],
            [3., 2.]])
+    >>> jacobian(lambda x: x**2, sparse=True)(np.array([2.0, 3.0])).data
+    array([4., 6.])
     """
     if mode not in ("auto", "rev", "fwd"):
         raise ValueError(f"mode must be 'auto', 'rev' or 'fwd', not {mode!r}")
     check_function("jacobian", function)
+    if sparse:
+        return sparse_jacobian(function, argnums, mode)
 
     @functools.wraps(function)
     def all_derivatives(*args: Any, **options: Any) -> Any:
@@ -200,11 +217,14 @@ def _blocks(rows: list[list[Any]], run: Run) -> Any:
     return rebuild_result(blocks)
 
 
-def hessian(function: Callable[Concatenate[A, P], Any], argnums: Argnums = 0) -> Callable[Concatenate[A, P], Any]:
+def hessian(
+    function: Callable[Concatenate[A, P], Any], argnums: Argnums = 0, sparse: bool = False
+) -> Callable[Concatenate[A, P], Any]:
     """A function that returns all second derivatives of `function`: the Jacobian of its gradient.
 
     Parameters and errors are those of `value_and_grad`. For an ndarray argument of shape ``(n,)`` the result is
-    an ndarray of shape ``(n, n)``, as ``scipy.optimize.minimize`` takes it for ``hess=``.
+    an ndarray of shape ``(n, n)``, as ``scipy.optimize.minimize`` takes it for ``hess=``. If `sparse`, the result is a
+    ``scipy.sparse.csr_array``, as `jacobian` returns it.
 
     Examples
     --------
@@ -213,4 +233,5 @@ def hessian(function: Callable[Concatenate[A, P], Any], argnums: Argnums = 0) ->
     [[10.0, 6.0], [6.0, 0.0]]
     """
     check_function("hessian", function)
-    return jacobian(grad(function, argnums), argnums)
+    gradient = grad(function, argnums)
+    return sparse_hessian(function, gradient, argnums) if sparse else jacobian(gradient, argnums)

@@ -21,7 +21,7 @@ from autograd.compiler.run.derived import Derived
 from autograd.compiler.run.nodes import Again, BatchCall, CompiledCall, Recorded, as_it_is, nodes_of
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
-from autograd.compiler.run.versions import Function, Version
+from autograd.compiler.run.versions import Capture, Function, Version
 from autograd.ir.rewrite import with_numbers_only
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.origin import P, R, origin_of
@@ -56,6 +56,10 @@ class Compiled(c_build.Entry, Generic[P, R]):
         ] = {}  # a batch with derivatives by Values from outside; key: inside a transform?
         self._closes = False  # whether results were Values because the function closes over Values
         self._differentiated: dict[tuple[tuple[int, ...], bool], _WithDerivatives] = {}
+
+    def prepared(self, captured: Capture) -> Capture:
+        """What is compiled of a capture: all of it."""
+        return captured
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of an instance, which becomes the first argument."""
@@ -137,14 +141,30 @@ class Compiled(c_build.Entry, Generic[P, R]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)
+        return _restore, (packed, self.options, self.returns_floats, self.portable(pickling.is_lost(packed)))
+
+    def portable(self, lost: bool) -> list[Any]:
+        """What was compiled, as it is pickled; `lost`: the function is not pickled with it."""
         states = []
         # Other threads may add to the originals while the copies are pickled.
         for state in self.outside.present() if pickling.is_by_code() else self.outside.states():
             tokens = state.portable()
-            if tokens is not None or pickling.is_lost(packed):
+            if tokens is not None or lost:
                 versions = {key: (list(v.specializations), dict(v.after)) for key, v in list(state.versions.items())}
                 states.append((tokens, versions, {key: list(rows) for key, rows in list(state.rows.items())}))
-        return _restore, (packed, self.options, self.returns_floats, states)
+        return states
+
+    def adopt(self, states: list[Any], lost: bool) -> None:
+        """Take over what `portable` gave: the machine code is made again."""
+        for tokens, versions, rows in states:
+            for key, (specializations, after) in versions.items():
+                around = self.outside.of(key)
+                state = around.adopt(None if lost else tokens)
+                version = state.versions.setdefault(key, Version(self, around, state))
+                if not version.specializations:
+                    version.specializations, version.after = specializations, after
+            for key, captured in rows.items():
+                self.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
@@ -348,16 +368,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
 def _restore(packed: Any, options: Options, returns_floats: bool, states: Any) -> Compiled[..., Any]:
     """Called by pickle: the programs come from the pickle, the machine code is made again."""
     compiled = Compiled(pickling.unpack(packed), options, returns_floats)
-    lost = pickling.is_lost(packed)  # it cannot be traced again, so it has one state
-    for tokens, versions, rows in states:
-        for key, (specializations, after) in versions.items():
-            around = compiled.outside.of(key)
-            state = around.adopt(None if lost else tokens)
-            version = state.versions.setdefault(key, Version(compiled, around, state))
-            if not version.specializations:
-                version.specializations, version.after = specializations, after
-        for key, captured in rows.items():
-            compiled.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
+    compiled.adopt(states, pickling.is_lost(packed))  # a lost function cannot be traced again, so it has one state
     return compiled
 
 

@@ -12,7 +12,7 @@ from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options
 from autograd.compiler.run.versions import Function
 from autograd.sweep import topological_order
-from autograd.transforms.origin import P, R, check_function
+from autograd.transforms.origin import P, R, check_function, origin_of
 from autograd.tree import flatten
 from autograd.value import Value
 
@@ -163,6 +163,11 @@ def jit(
         from autograd.compiler.run.static import StaticCompiled
 
         return StaticCompiled(function, options, numbers, names)
+    origin = origin_of(function)
+    if origin is not None and origin.transform in ("jacobian", "hessian"):  # those with sparse=True
+        from autograd.compiler.run.sparse import SparseCompiled
+
+        return SparseCompiled(function, options)
     return Compiled(function, options)
 
 
