@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+from net.algorithms import ALGORITHMS
 from net.writer import Writer
 
 LENGTHS = [0, 1, 2, 2, 3, 3, 4, 5, 7, 8, 8, 9, 9, 12]
 LONG = 1000  # steps of a loop around all others
-MOST = [300, 1000, 1500]  # operations of a program, roughly
+MOST = [300, 800, 1200]  # operations of a program, roughly
 SIZE = 8  # numbers in the lists that programs change
 ROWS, COLUMNS = 5, 6
 FEW = [6, 6, 6, 40, 1000]  # statements from which on code is rolled: mostly fewer than without a test
@@ -32,7 +33,7 @@ class Nests(Writer):
         self.locals: list[str] = []
         self.steps = 1
         self.long = self.often(1)
-        self.left = 10 * LONG if self.long else self.pick(MOST)
+        self.left = 8 * LONG if self.long else self.pick(MOST)
 
     # ---- numbers -------------------------------------------------------------------------------------------------
 
@@ -109,6 +110,13 @@ class Nests(Writer):
                             f"am.hypot({c}, {a})",
                             f"g({c}, {self.place()})",
                             f"am.sigmoid({a})",
+                            f"({c} > {self.place()}) * {b}",
+                            f"am.atan2({c}, {self.place()})",
+                            f"({c} % 1.25)",
+                            f"am.max({a}, {c}, {self.place()}, 0.1)",
+                            f"am.logsumexp([{a}, {c}, {self.place()}])",
+                            f"am.sum([{c}, {self.place()}, {self.place()}, {self.place()}])",
+                            f"{c} ** {self.place()}",
                             f"abs({a})",
                             f"-{c}",
                             f"am.take(m, 3.0 + 4.0 * am.sin({c}))",
@@ -238,7 +246,7 @@ class Nests(Writer):
         """A loop; its length may depend on the counter around it."""
         i, around = self.name("i"), list(self.counters)
         length = self.pick(LENGTHS)
-        if not around and self.left == 10 * LONG:
+        if not around and self.left == 8 * LONG:
             length = LONG
         heads = [f"range({length})"] * 4 + [f"range({length} - 1, -1, -1)"]
         greatest = length - 1
@@ -267,6 +275,25 @@ class Nests(Writer):
             self.body(depth - 1)
             del self.counters[i]
         self.locals, self.steps = kept, before
+
+    def scan(self, depth: int) -> None:
+        """A loop that says what it hands on, with plain loops in its step."""
+        step, new = self.name("step"), self.name("c")
+        kept, before = self.locals[:], self.steps
+        self.steps *= 6
+        if self.steps * 20 > self.left:
+            self.steps = before
+            self.statement()
+            return
+        with self.block(f"def {step}(carry, row):"):
+            self.line("a, b, s = carry")
+            self.line("kept, m = [a, b, s, row, 0.5 * row], [a, b, s, row, *x[:4]]")
+            self.line(f"M = [[row * q for q in x[:{COLUMNS}]] for _ in range({ROWS})]")
+            self.body(depth)
+            self.line("return (a, b, am.tanh(s)), kept[-1]")
+        self.locals, self.steps = kept, before
+        self.line(f"(a, b, s), {new} = scan({step}, (a, b, 0.0 + s), x[: {self.pick([0, 1, 3, 5, 8])}])")
+        self.line(f"kept += [*{new}]")
 
     def body(self, depth: int) -> None:
         """Statements and loops."""
@@ -303,49 +330,48 @@ TRANSFORMS = [  # and whether the first argument has rows
 ]
 
 
+OUTPUTS = ["a", "b", "s", "sum(kept)", "kept[-1]", "kept[-3]", "kept[5 % len(kept)]", "m[2]", "sum(m)", "M[1][2]"]
+OUTPUTS += ["sum(map(sum, M))", "*kept[-9:]", "*m", "*M[2]", "*kept[2:30:4]"]
+TWO = [
+    "return am.sin(u) * v",
+    "return u * v + 0.5 * u * u",
+    "return am.where(u > v, u * v, am.tanh(u))",
+    "return u if u > v else 0.5 * v * u",
+    "return sum([am.sin(u * k) * v for k in range(4)])",
+]
+
+
 def rolled(random: Random) -> str:
     """Write a program."""
     w = Nests(random)
     w.length = w.pick([8, 8, 9, 17])
     w.lines = HEAD.splitlines()
     w.line(f"C = {w.numbers_list(7, 2)}")
+    algorithm = w.pick(list(ALGORITHMS)) if w.often(5) else ""
+    if algorithm:
+        w.long, w.left = False, w.pick(MOST)
+        w.lines += ALGORITHMS[algorithm].strip().splitlines()
+    if w.often(2):
+        w.line("@checkpoint")
     with w.block("def g(u, v):"):
-        w.line(
-            w.pick(
-                [
-                    "return am.sin(u) * v",
-                    "return u * v + 0.5 * u * u",
-                    "return am.where(u > v, u * v, am.tanh(u))",
-                    "return u if u > v else 0.5 * v * u",
-                ]
-            )
-        )
+        w.line(w.pick(TWO))
     with w.block("def f(x, p):"):
         w.line("a, b, s = x[0], p[1], 0.0")
         w.line(f"m, kept = [*x[:{SIZE}]], [x[1], p[0], 0.5, x[2] * p[2], 0.25]")
         w.line(f"M = [[x[(i + 2 * j) % {w.length}] * C[(i + j) % 7] for j in range({COLUMNS})] for i in range({ROWS})]")
-        for _ in range(w.integer(1, 3)):
+        if w.long or not algorithm or w.often(3):
             w.loop(3)
-            if w.often(3):
-                w.statement()
-        outputs = [
-            "a",
-            "b",
-            "s",
-            "sum(kept)",
-            "kept[-1]",
-            "kept[-3]",
-            "kept[5 % len(kept)]",
-            "m[2]",
-            "sum(m)",
-            "M[1][2]",
-            "sum(map(sum, M))",
-        ]
-        chosen = [text for text in outputs if w.often(5)] or ["s", "sum(kept)"]
-        w.line(f"return [{', '.join(chosen)}]")
+        if algorithm:
+            v = w.pick(["[*x]", "[*m, *p]", "kept", "m", f"[*M[{w.integer(0, ROWS - 1)}], *x]"])
+            w.line(f"kept += {algorithm}({v}, {w.pick(LENGTHS)})")
+        for _ in range(w.integer(0, 2)):
+            w.pick([w.loop, w.loop, w.scan])(2)
+        if w.often(5):
+            w.statement()
+        w.line(f"return [{', '.join([text for text in OUTPUTS if w.often(4)] or ['s', '*kept[:9]'])}]")
     with w.block("def total(x, p):"):
         w.line("return sum([(1.0 + 0.25 * (k % 5)) * am.tanh(0.1 * q) for k, q in enumerate(f(x, p))])")
-    for _ in range(w.integer(1, 2)):
+    for _ in range(1 if w.long else w.integer(1, 2)):
         calls(w)
     return w.text()
 
@@ -354,15 +380,15 @@ def calls(w: Nests) -> None:
     """A compiled transform, rolled and flat, and its calls, which may take other branches."""
     transform, rows = w.pick(TRANSFORMS)
     options = w.pick(["", "", ", accurate=True"])
-    count = w.pick([1, 2, 3, 4, 8, 9, 17] if rows and transform.startswith(("vmap", "value")) else [1, 2, 3])
+    many = rows and not w.long and transform.startswith(("vmap", "value"))
+    count = w.pick([1, 2, 3, 4, 8, 9, 17] if many else [1, 2, 3])
+    special = w.pick([0, 0, 0, 1])
     given = []
     for _ in range(1 if rows and count > 3 else 2):
-        x = (
-            w.numbers_list(w.length)
-            if not rows
-            else f"np.array([{', '.join(w.numbers_list(w.length) for _ in range(count))}])"
-        )
-        given.append(f"{x}, {w.numbers_list(3)}")
+        x = w.numbers_list(w.length, special)
+        if rows:
+            x = f"np.array([{', '.join([x, *[w.numbers_list(w.length) for _ in range(count - 1)]])}])"
+        given.append(f"{x}, {w.numbers_list(3, special)}")
     few = f"{w.pick(FEW)}, {w.pick(SMALLEST)}"
     call = "call_on_values" if transform == "f" and w.often(3) else "call"
     for settings in (few, "10 ** 9, 16")[: 1 + (w.often(3) and not w.long)]:
