@@ -129,6 +129,19 @@ def _(contract: Array, normals: Array) -> Prepared:
     return Prepared(native("loops", "asian", *normals.shape, contract, normals), lambda value: [value])
 
 
+@contender("saddle", "C++ nested duals")
+def _(start: Array) -> Prepared:
+    found = np.zeros_like(start)
+    return Prepared(native("descents", "saddle", loops.DESCENT_TOLERANCE, start, found), lambda _: [found.ravel()])
+
+
+@contender("particle", "C++ nested duals")
+def _(start: Array) -> Prepared:
+    found = np.zeros_like(start)
+    call = native("descents", "particle", loops.DESCENT_TOLERANCE, loops.PARTICLE_STEP, start, found)
+    return Prepared(call, lambda _: [found])
+
+
 @contender("gpt", "C++ by hand")
 def _(parameters: Array, name: str) -> Prepared:
     import microgpt

@@ -309,6 +309,24 @@ def _(contract: Array, normals: Array) -> Prepared:
     return _jax_ready(jax.value_and_grad(price), contract, normals)
 
 
+def _jax_search(function: Any, start: Array) -> Prepared:
+    """Gradients in forward mode: JAX has no reverse derivative of a `while_loop`."""
+    jax, jnp, _ = _jax()
+    m = SimpleNamespace(sqrt=jnp.sqrt, where=jnp.where, min=lambda terms: jnp.min(jnp.stack(terms)))
+    given = {"m": m, "grad": jax.jacfwd, "while_loop": jax.lax.while_loop}
+    return _jax_ready(lambda start: jnp.stack(function([*start], **given)), start)
+
+
+@contender("saddle", "JAX, device arrays", "jax")
+def _(start: Array) -> Prepared:
+    return _jax_search(loops.saddle, start)
+
+
+@contender("particle", "JAX, device arrays", "jax")
+def _(start: Array) -> Prepared:
+    return _jax_search(loops.particle, start)
+
+
 @contender("gpt", "JAX, device arrays", "jax")
 def _(parameters: Array, name: str) -> Prepared:
     import microgpt
