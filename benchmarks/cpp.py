@@ -149,3 +149,19 @@ def _(parameters: Array, name: str) -> Prepared:
     numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
     call = native("gpt", "gpt_step", len(numbers) - 1, numbers, parameters, gradient)
     return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("gpt", "C++ tape")
+def _(parameters: Array, name: str) -> Prepared:
+    import microgpt
+
+    numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
+    call = native("tape", "gpt_tape", len(numbers) - 1, numbers, parameters, len(parameters), gradient)
+    return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("gpt batch", "C++ by hand")
+def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
+    gradient = np.zeros_like(parameters)
+    call = native("gpt", "gpt_batch", len(steps), steps, tokens, parameters, len(parameters), gradient)
+    return Prepared(call, lambda value: [value, gradient])

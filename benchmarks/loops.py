@@ -277,7 +277,11 @@ def descent(function: Any, start: Any, *, m: Any, grad: Any, while_loop: Any) ->
     def step(carry: Any) -> Any:
         x, value, slope, rate, helped, _ = carry
         tried = [a - rate * g for a, g in zip(x, slope, strict=True)]
-        moved, reached, new = length([a - b for a, b in zip(x, tried, strict=True)]), function(tried), grad(function)(tried)
+        moved, reached, new = (
+            length([a - b for a, b in zip(x, tried, strict=True)]),
+            function(tried),
+            grad(function)(tried),
+        )
         helps = reached < value
 
         def chosen(one: Any, other: Any) -> Any:
@@ -338,7 +342,9 @@ def particle(start: Any, *, m: Any, grad: Any, while_loop: Any) -> list[Number]:
             x, v = carry
             return moved(x, v, PARTICLE_STEP), moved(v, grad(potential)(x), -PARTICLE_STEP)
 
-        above = while_loop(lambda carry: carry[0][1] + PARTICLE_STEP * carry[1][1] > 0.0, step, ([0.0, 8.0], [0.75, 0.0]))
+        above = while_loop(
+            lambda carry: carry[0][1] + PARTICLE_STEP * carry[1][1] > 0.0, step, ([0.0, 8.0], [0.75, 0.0])
+        )
         x, v = above
         end = moved(x, v, -x[1] / v[1])
         return end[0] * end[0]
