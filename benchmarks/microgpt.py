@@ -119,7 +119,7 @@ def surprise_at(model: Any, tokens: Any) -> Any:
 
 
 def surprise_of_any(model: Any, tokens: Any, steps: Any) -> Any:
-    """The same loss for names of any length: `steps` of the tokens count, and all positions are computed side by side."""
+    """The same loss for names of any length; all positions are computed side by side, and `steps` count."""
     import autograd.math as am
     from autograd import vmap
 
