@@ -1,5 +1,6 @@
 """Well-known algorithms as plain Python loops: functions of a list of numbers and a size, with a list as result."""
 
+BRANCHING = ("edit", "shortest", "newton", "interpolated")  # each row takes a path of its own
 ALGORITHMS = {
     "lu": """
 def lu(v, n):
@@ -27,7 +28,7 @@ def attention(v, n):
     out, at = [], lambda i, k: v[(2 * i + k) % len(v)]
     for i in range(n):
         scores = [sum([at(i, k) * at(j, k + 1) for k in range(2)]) for j in range(i + 1)]
-        top = max(scores)
+        top = am.max(scores)
         weights = [am.exp(s - top) for s in scores]
         total = sum(weights)
         out += [sum([weights[j] / total * at(j, k) for j in range(i + 1)]) for k in range(2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from net.algorithms import ALGORITHMS
+from net.algorithms import ALGORITHMS, BRANCHING
 from net.writer import Writer
 
 LENGTHS = [0, 1, 2, 2, 3, 3, 4, 5, 7, 8, 8, 9, 9, 12]
@@ -372,15 +372,15 @@ def rolled(random: Random) -> str:
     with w.block("def total(x, p):"):
         w.line("return sum([(1.0 + 0.25 * (k % 5)) * am.tanh(0.1 * q) for k, q in enumerate(f(x, p))])")
     for _ in range(1 if w.long else w.integer(1, 2)):
-        calls(w)
+        calls(w, few_rows=w.long or algorithm in BRANCHING)
     return w.text()
 
 
-def calls(w: Nests) -> None:
+def calls(w: Nests, few_rows: bool) -> None:
     """A compiled transform, rolled and flat, and its calls, which may take other branches."""
     transform, rows = w.pick(TRANSFORMS)
     options = w.pick(["", "", ", accurate=True"])
-    many = rows and not w.long and transform.startswith(("vmap", "value"))
+    many = rows and not few_rows and transform.startswith(("vmap", "value"))
     count = w.pick([1, 2, 3, 4, 8, 9, 17] if many else [1, 2, 3])
     special = w.pick([0, 0, 0, 1])
     given = []
