@@ -3,7 +3,7 @@
     python benchmarks/compiled.py [--peers PYTHON] [--only PROBLEM …]
 
 with the problems mlp, gmm, bundle, "least squares", options, lstm, k-means, determinant, lorenz, heat, bodies,
-logsumexp, asian, rosenbrock and expression.
+logsumexp, asian, saddle, particle, rosenbrock and expression.
 
 "prepare" is the first call, with the compilation. Ratios are to the C++ program: hand-written with its gradient for the
 network, only the value for the others, a tape for single calls. Every call of this project starts from ndarrays and
@@ -208,7 +208,54 @@ def _(contract: Array, normals: Array) -> Prepared:
     return _step(loops.asian_price, 0, contract, normals)
 
 
-OURS = {"mlp": ["ours", "ours, loss over Values, backward()", "ours, the same without jit"]}
+def forward(function: Any) -> Any:
+    """The gradient by a list of a few numbers, in forward mode."""
+    from autograd import jvp
+
+    def gradient(x: Any) -> list[Any]:
+        return [jvp(function, (x,), ([float(i == k) for k in range(len(x))],))[1] for i in range(len(x))]
+
+    return gradient
+
+
+def _search(function: Any, start: Array, gradient: Any) -> Prepared:
+    """A program that descends along gradients, of numbers that do so themselves, or that a loop of data computes."""
+    import autograd.math as am
+    from autograd import jit, while_loop
+
+    found = jit(lambda start: np.array(function([*start], m=am, grad=gradient, while_loop=while_loop)))
+    return Prepared(lambda: found(start), lambda result: [result])
+
+
+@contender("saddle", "ours", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    from autograd import grad
+
+    return _search(loops.saddle, start, grad)
+
+
+@contender("saddle", "ours, forward mode", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    return _search(loops.saddle, start, forward)
+
+
+@contender("particle", "ours", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    from autograd import grad
+
+    return _search(loops.particle, start, grad)
+
+
+@contender("particle", "ours, forward mode", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    return _search(loops.particle, start, forward)
+
+
+OURS = {
+    "saddle": ["ours", "ours, forward mode"],
+    "particle": ["ours", "ours, forward mode"],
+    "mlp": ["ours", "ours, loss over Values, backward()", "ours, the same without jit"],
+}
 SCALAR_PEERS = ["CasADi, buffers", "CasADi, buffers, as C", "CasADi, ndarrays, as C", "JAX, device arrays", "XAD"]
 PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
     (
@@ -283,6 +330,20 @@ PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
                 loops.asian_data,
             ),
         )
+    ),
+    (
+        "Saddle point: a descent within a function whose gradient another descent takes",
+        "saddle",
+        loops.saddle_data,
+        "C++ nested duals",
+        ["JAX, device arrays"],
+    ),
+    (
+        "Particle: a descent along the gradient of a path, whose steps take a gradient",
+        "particle",
+        loops.particle_data,
+        "C++ nested duals",
+        ["JAX, device arrays"],
     ),
     (
         "One call: Rosenbrock in 10 dimensions, value and gradient",

@@ -139,10 +139,39 @@ def _(contract: Array, normals: Array) -> Prepared:
     return Prepared(native("loops", "asian", *normals.shape, contract, normals), lambda value: [value])
 
 
+@contender("saddle", "C++ nested duals")
+def _(start: Array) -> Prepared:
+    found = np.zeros_like(start)
+    return Prepared(native("descents", "saddle", loops.DESCENT_TOLERANCE, start, found), lambda _: [found.ravel()])
+
+
+@contender("particle", "C++ nested duals")
+def _(start: Array) -> Prepared:
+    found = np.zeros_like(start)
+    call = native("descents", "particle", loops.DESCENT_TOLERANCE, loops.PARTICLE_STEP, start, found)
+    return Prepared(call, lambda _: [found])
+
+
 @contender("gpt", "C++ by hand")
 def _(parameters: Array, name: str) -> Prepared:
     import microgpt
 
     numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
     call = native("gpt", "gpt_step", len(numbers) - 1, numbers, parameters, gradient)
+    return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("gpt", "C++ tape")
+def _(parameters: Array, name: str) -> Prepared:
+    import microgpt
+
+    numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
+    call = native("tape", "gpt_tape", len(numbers) - 1, numbers, parameters, len(parameters), gradient)
+    return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("gpt batch", "C++ by hand")
+def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
+    gradient = np.zeros_like(parameters)
+    call = native("gpt", "gpt_batch", len(steps), steps, tokens, parameters, len(parameters), gradient)
     return Prepared(call, lambda value: [value, gradient])

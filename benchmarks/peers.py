@@ -311,29 +311,66 @@ def _(contract: Array, normals: Array) -> Prepared:
     return _jax_ready(jax.value_and_grad(price), contract, normals)
 
 
+def _jax_search(function: Any, start: Array) -> Prepared:
+    """Gradients in forward mode: JAX has no reverse derivative of a `while_loop`."""
+    jax, jnp, _ = _jax()
+    m = SimpleNamespace(sqrt=jnp.sqrt, where=jnp.where, min=lambda terms: jnp.min(jnp.stack(terms)))
+    given = {"m": m, "grad": jax.jacfwd, "while_loop": jax.lax.while_loop}
+    return _jax_ready(lambda start: jnp.stack(function([*start], **given)), start)
+
+
+@contender("saddle", "JAX, device arrays", "jax")
+def _(start: Array) -> Prepared:
+    return _jax_search(loops.saddle, start)
+
+
+@contender("particle", "JAX, device arrays", "jax")
+def _(start: Array) -> Prepared:
+    return _jax_search(loops.particle, start)
+
+
 @contender("gpt", "JAX, device arrays", "jax")
 def _(parameters: Array, name: str) -> Prepared:
     import microgpt
 
-    jax, jnp, _ = _jax()
+    jax, _, _ = _jax()
     numbers = microgpt.tokens(name).astype(int)
-    before, after, steps = numbers[:-1], numbers[1:], len(numbers) - 1
-    hidden = jnp.triu(jnp.full((steps, steps), -jnp.inf), 1)
+    return _jax_ready(jax.value_and_grad(lambda parameters: _jax_gpt_losses(parameters, numbers).mean()), parameters)
+
+
+@contender("gpt batch", "JAX, device arrays", "jax")
+def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    numbers = tokens[:, : int(max(steps)) + 1].astype(int)
+
+    def loss(parameters: Any, numbers: Any, steps: Any) -> Any:
+        losses = jax.vmap(_jax_gpt_losses, in_axes=(None, 0))(parameters, numbers)
+        counted = jnp.arange(losses.shape[1]) < steps[:, None]
+        return jnp.mean(jnp.sum(jnp.where(counted, losses, 0.0), axis=1) / steps)
+
+    return _jax_ready(jax.value_and_grad(loss), parameters, numbers, steps)
+
+
+def _jax_gpt_losses(parameters: Any, tokens: Any) -> Any:
+    """The surprise of the small GPT at each token after the first."""
+    import jax
+    import jax.numpy as jnp
+
+    import microgpt
 
     def normalised(x: Any) -> Any:
         return x * ((x * x).mean(axis=1, keepdims=True) + 1e-5) ** -0.5
 
-    def loss(parameters: Any) -> Any:
-        w = microgpt.matrices(parameters)
-        x = normalised(w["token"][before] + w["position"][:steps])
-        q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
-        weights = jax.nn.softmax(jnp.einsum("thi,shi->hts", q, k) / 2.0 + hidden)
-        x = x + jnp.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
-        x = x + (jax.nn.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
-        logits = x @ w["answer"].T
-        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(steps), after])
-
-    return _jax_ready(jax.value_and_grad(loss), parameters)
+    before, after, steps = tokens[:-1], tokens[1:], len(tokens) - 1
+    hidden = jnp.triu(jnp.full((steps, steps), -jnp.inf), 1)
+    w = microgpt.matrices(parameters)
+    x = normalised(w["token"][before] + w["position"][:steps])
+    q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
+    weights = jax.nn.softmax(jnp.einsum("thi,shi->hts", q, k) / 2.0 + hidden)
+    x = x + jnp.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
+    x = x + (jax.nn.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
+    logits = x @ w["answer"].T
+    return jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(steps), after]
 
 
 # --- PyTorch -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -90,6 +91,52 @@ def test_nests_are_found() -> None:
     assert len(found.shapes) == 1
     assert is_loop(found.shapes[0])
     assert len(found.bodies) == 3
+
+
+TRACES = {
+    "nests": lambda n: [(0, (i * 100 + j * 10 + k, j)) for i in range(n // 20) for j in range(4) for k in range(5)],
+    "triangles": lambda n: [(1, (i, j)) for i in range(int((2 * n) ** 0.5)) for j in range(i)],
+    "no structure": lambda n: (lambda draw: [(draw.randrange(4), (draw.randrange(99),)) for _ in range(n)])(
+        random.Random(1)
+    ),
+    "nearly loops": lambda n: [(k % 7, (k // 7 + (k % 63 == 62),)) for k in range(n)],
+    "loops that end": lambda n: [(k % 3, (k % 40 * k,)) for k in range(n)],
+    "one statement": lambda n: [(0, (0,))] * n,
+    "places that jump": lambda n: [(0, (k * k,)) for k in range(n)],
+}
+
+
+def lines_executed(function: Any, *folders: str) -> int:
+    """How many lines of the modules in some folders a call of a function executes, those of comprehensions included."""
+    count = 0
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        nonlocal count
+        if event == "call":
+            return trace if any(folder in frame.f_code.co_filename for folder in folders) else None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_rolling_takes_linear_time(name: str) -> None:
+    """The steps of the roller grow like the trace, whether it has loops or none, and what it finds is the trace."""
+    steps = []
+    for n in (300, 1200):
+        trace = TRACES[name](n)
+        shapes, vectors = [kind for kind, _ in trace], [numbers for _, numbers in trace]
+        steps.append(lines_executed(partial(roll, shapes, vectors, longest=8), "ir/roll.py") / len(trace))
+        widths = [len(vectors[shapes.index(kind)]) if kind in shapes else 0 for kind in range(max(shapes) + 1)]
+        assert trace == list(unroll(roll(shapes, vectors), widths))
+    assert steps[1] < 1.25 * steps[0]
 
 
 # ---- programs --------------------------------------------------------------------------------------------------------
@@ -305,6 +352,17 @@ def test_nothing_is_extrapolated() -> None:
         for size in (5, 9, 20):
             row = [0.1 * k for k in range(size)]
             assert compiled(row) == pytest.approx(heat(row), rel=1e-12)
+
+
+def test_loops_are_written_in_linear_time() -> None:
+    """The steps by which a program gets its loops grow no faster than its trace; what is written does not grow."""
+    modules = "ir/rolling.py", "ir/nest.py", "ir/peeled.py", "ir/statements.py", "ir/roll.py"
+    programs = [captured(partial(heat, steps=steps)) for steps in (60, 240)]
+    counts = [lines_executed(partial(rolling.rolled, program), *modules) for program in programs]
+    sizes = [len(remove_dead_code(rolling.rolled(program)).code) for program in programs]
+    assert 3.5 < len(programs[1].code) / len(programs[0].code) < 4.5
+    assert counts[1] < 5 * counts[0]
+    assert sizes[0] == sizes[1]
 
 
 def test_code_without_structure_stays_flat() -> None:
