@@ -398,7 +398,7 @@ class _Call:
                     trace.map(batch.inner, args, self.axes, None)
                     outputs, template = trace.stacked, None
                 else:
-                    leaves, rebuild = flatten_result(batch.function(*args))
+                    leaves, rebuild = flatten_result(trace.followed(batch.function)(*args))
                     outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
                     template = rebuild([0.0] * len(leaves))
             if versions and read(trace.row).signature != read(versions[0].row).signature:
@@ -507,7 +507,7 @@ class _BatchTrace(Trace):
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
             given.append(rebuild(elements))
         with tracing(child):
-            self.row = function(*given)
+            self.row = self.followed(function)(*given)
             leaves, rebuild = flatten_result(self.row)
             outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, self.row)
         self.row = rebuild([nan] * len(leaves))

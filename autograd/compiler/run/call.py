@@ -28,6 +28,7 @@ from autograd.compiler.run import batch, fast_path, pickling
 from autograd.compiler.run.derived import Derived
 from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
 from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
+from autograd.eager import active_recorder
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.rewrite import with_numbers_only
@@ -161,7 +162,7 @@ def _trace(function: Function, arguments: Reading, given: Sequence[float], maps:
     trace.assumes = assumes
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
     with tracing(trace):
-        result = function(*args, **keywords)
+        result = trace.followed(function)(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs(leaves)
     return trace, outputs, rebuild([0.0] * len(leaves))
@@ -202,7 +203,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         if mode is not None and mode.anomaly:
             return self.function(*args, **keywords)  # node by node: that finds the first bad node
         if is_capturing():
-            return self.function(*args, **keywords)  # inlined into the program around it
+            return active_recorder().followed(self.function)(*args, **keywords)  # inlined into the program around it
         if self.batch is not None and not keywords:
             try:
                 result = self._batched(self.batch, args)
