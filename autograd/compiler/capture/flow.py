@@ -27,7 +27,7 @@ from autograd.compiler.source.functions import inner_function, new_code, with_co
 from autograd.compiler.source.jumps import FLOW
 from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ieee import to_float
-from autograd.ir.block import STEPS, calls_python
+from autograd.ir.block import PREDICATES, STEPS, calls_python
 from autograd.ir.builder import LoopBuilder, Predicate
 from autograd.modes import PACKAGES, current_recorder
 from autograd.rules import where
@@ -144,9 +144,15 @@ def _not_supposed() -> Exception:
 def present() -> Trace | None:
     """The capture going on, if it has branches and loops."""
     trace = current_recorder()
-    if isinstance(trace, Watched) and trace.root().maps:
-        return trace  # type: ignore[return-value]
-    return None
+    if not isinstance(trace, Watched):
+        return None
+    root = trace.root()
+    return trace if root.maps and root.flows else None  # type: ignore[return-value]
+
+
+def was_used(trace: Any) -> bool:
+    """Whether any branch or loop of the source became part of the program: if its capture fails, Python decides."""
+    return any(why is None for why in trace.flow.values())
 
 
 def sides_open() -> bool:
@@ -219,6 +225,30 @@ def branches(trace: Any, condition: int) -> bool:
             return True
         trace, condition = trace.parent, shared
     return trace.parent is not None or isinstance(trace.deciding, Side)
+
+
+EXACT = frozenset(
+    [*("abs", "add", "ceil", "div", "floor", "input", "constant", "mul", "neg", "pos", "read", "rint", "select"),
+     *("sign", "sqrt", "stop", "sub", "trunc", "max", "min", "relu", "table", "pack", *PREDICATES)]
+)  # fmt: skip  # a list of words
+
+
+def compares_rounded(trace: Any, condition: int) -> bool:
+    """Whether numbers are compared by ``==`` that machine code may round in another way than eager code.
+
+    Such a comparison is a guard: it settles what eager code says.
+    """
+    code = trace.code
+    equalities = [at for at in _among(code, condition, PREDICATES) if code[at].op in ("==", "!=")]
+    return any(code[at].op not in EXACT for equal in equalities for at in trace.needed(equal, ()))
+
+
+def _among(code: Any, value: int, kinds: Any) -> list[int]:
+    """The values that a value depends on by operations of some kinds only, and itself."""
+    found = [value]
+    for at in found:
+        found += [o for o in code[at].operands if code[o].op in kinds and o not in found]
+    return found
 
 
 def _has_condition(decisions: Any) -> bool:
@@ -452,6 +482,8 @@ class Flow:
             raise Refused("the function calls itself")
         mark = Mark(trace)
         try:
+            if compares_rounded(trace, truth.index):
+                raise Refused("it compares rounded numbers by ==")
             one, other = self._sides(trace, truth, site, then, otherwise)
             if one is other is None:
                 raise Refused("both sides raise")

@@ -101,6 +101,7 @@ class Watched(Builder):
         self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
+        self.flows = True  # of the root: whether branches and loops of the source may be part of the program
         self.flow: dict[Any, str | None] = {}  # of the root: branches and loops of the source → why they are guards
 
     def input(self, kind: Type = NUMBER, given: Any = nan) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from autograd.compiler import locks
 from autograd.compiler.capture import outside
+from autograd.compiler.capture.flow import was_used
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import (
@@ -388,19 +389,8 @@ class _Call:
             if len(versions) > tried:
                 return None
             start = time.perf_counter()
-            trace = _BatchTrace(reaches_code_that_asks(batch.function))
-            trace.assumes = not tried
-            shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
-            trace.count = Traced.of(trace, trace.input(given=float(self.count)))
-            args = self._traced_arguments(trace, shared, row)
-            with watched, tracing(trace):
-                if batch.stacks:
-                    trace.map(batch.inner, args, self.axes, None)
-                    outputs, template = trace.stacked, None
-                else:
-                    leaves, rebuild = flatten_result(trace.followed(batch.function)(*args))
-                    outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
-                    template = rebuild([0.0] * len(leaves))
+            with watched:
+                trace, outputs, template = self._traced(row, not tried)
             if versions and read(trace.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
             self.settled = self.settled and self.reader.settled()
@@ -417,7 +407,7 @@ class _Call:
             options = options_for(same, specializations, batch.options, "the map")
             call = Call(tuple([argument.signature for argument in self.arguments]), ())
             names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
-            story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
+            story = Story(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow)
             try:
                 specialization = Specialization(program, template, options, closed, parents, names, story)
             except NotImplementedError as error:  # machine code over any number of rows cannot do this
@@ -427,6 +417,36 @@ class _Call:
                 shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
             versions.append(Captured(specialization, trace.row, shapes))
             return None
+
+    def _traced(self, row: int, assumes: bool) -> tuple[_BatchTrace, list[int], Any]:
+        """The capture of a row, its outputs and the form of its result, with branches of the source if possible."""
+        trace = self._new_trace(assumes)
+        try:
+            return trace, *self._trace(trace, row)
+        except Exception:
+            if not was_used(trace):
+                raise
+        trace = self._new_trace(assumes)
+        trace.flows = False
+        return trace, *self._trace(trace, row)
+
+    def _new_trace(self, assumes: bool) -> _BatchTrace:
+        trace = _BatchTrace(reaches_code_that_asks(self.batch.function))
+        trace.assumes = assumes
+        return trace
+
+    def _trace(self, trace: _BatchTrace, row: int) -> tuple[list[int], Any]:
+        batch = self.batch
+        shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
+        trace.count = Traced.of(trace, trace.input(given=float(self.count)))
+        args = self._traced_arguments(trace, shared, row)
+        with tracing(trace):
+            if batch.stacks:
+                trace.map(batch.inner, args, self.axes, None)
+                return trace.stacked, None
+            leaves, rebuild = flatten_result(trace.followed(batch.function)(*args))
+            outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
+        return outputs, rebuild([0.0] * len(leaves))
 
     def _row_outputs(self, trace: Trace, leaves: Sequence[Any]) -> list[int]:
         """The outputs of a gradient by rows: the same kinds of them for every branch."""

@@ -16,6 +16,7 @@ from autograd import calls
 from autograd.calls import CallRule, Snapshot
 from autograd.compiler import c_build, locks
 from autograd.compiler.capture import outside
+from autograd.compiler.capture.flow import was_used
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.replay import replay
 from autograd.compiler.capture.results import flatten_result
@@ -146,20 +147,45 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], assu
     If machine code finds that it does not hold, another capture looks, and raises the error.
     """
     start = time.perf_counter()
-    try:
-        trace, outputs, template = _trace(function, arguments, given, maps=True, assumes=assumes)
-    except UnrollError as error:
-        trace, outputs, template = _trace(function, arguments, given, maps=False, assumes=assumes)
-        trace.note_unrolled(0, error.reason)
+    trace, outputs, template = _traced(function, arguments, given, assumes)
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
-    story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
+    name = getattr(function, "__name__", "a function")
+    story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow)
     return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
 
 
-def _trace(function: Function, arguments: Reading, given: Sequence[float], maps: bool, assumes: bool = False) -> Any:
-    trace = Trace(real_bools=reaches_code_that_asks(function), maps=maps)
+def _traced(function: Function, arguments: Reading, given: Sequence[float], assumes: bool) -> Any:
+    """The capture, its outputs and its result; with less of what makes a program short if that cannot be captured."""
+    trace = _new_trace(function, assumes)
+    try:
+        return _trace(trace, function, arguments, given)
+    except Exception as error:
+        if not was_used(trace):
+            if not isinstance(error, UnrollError):
+                raise
+            reason: Any = error.reason
+        else:  # Python code may not do what it does with numbers of the program; then it does as it is written
+            trace, reason = _new_trace(function, assumes), None
+            trace.flows = False
+            try:
+                return _trace(trace, function, arguments, given)
+            except UnrollError as unrolled:
+                reason = unrolled.reason
+    trace = _new_trace(function, assumes)
+    trace.maps = False
+    found = _trace(trace, function, arguments, given)
+    trace.note_unrolled(0, reason)
+    return found
+
+
+def _new_trace(function: Function, assumes: bool) -> Trace:
+    trace = Trace(real_bools=reaches_code_that_asks(function))
     trace.assumes = assumes
+    return trace
+
+
+def _trace(trace: Trace, function: Function, arguments: Reading, given: Sequence[float]) -> Any:
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
     with tracing(trace):
         result = trace.followed(function)(*args, **keywords)

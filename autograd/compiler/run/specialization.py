@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,6 +54,8 @@ class Story:
         The name of the function.
     seconds : float
         The time for running it on tracers.
+    flow : mapping
+        Branch or loop of the source → None if it is one of the program, or why it is a guard.
     unrolled : dict
         Reason why maps and loops were unrolled into copies of their body → the number of copies (0: not known).
     """
@@ -61,7 +63,16 @@ class Story:
     name: str = "a function"
     seconds: float = 0.0
     unrolled: dict[Reason, int] = field(default_factory=dict)
+    flow: Mapping[Any, str | None] = field(default_factory=dict)
     told: bool = False
+
+    def branches(self) -> list[str]:
+        """A line for each branch and loop of the source that depends on a number of the program."""
+        return [
+            f"line {site.line} of {site.function}: {site.kind} "
+            + (f"is a {'loop' if site.is_loop else 'branch'}" if why is None else f"is a guard: {why}")
+            for site, why in sorted(self.flow.items(), key=lambda entry: (entry[0].function, entry[0].line))
+        ]
 
     def reasons(self) -> list[str]:
         """A sentence for each reason why maps and loops were unrolled."""
@@ -272,7 +283,7 @@ class Specialization:
         """The program as text for readers."""
         given = self.names or [f"input[{k}]" for k in range(len(self.captured.inputs) - len(self.leaves))]
         closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
-        reasons = [f"# {reason}" for reason in self.story.reasons()]
+        reasons = [f"# {reason}" for reason in (*self.story.branches(), *self.story.reasons())]
         return "\n".join([*reasons, *lines(self.program, [*given, *closed])])
 
     def module(self) -> Module:

@@ -28,9 +28,15 @@ class Site:
 
     kind: str  # "if", "while", "for", "if expression", "and", "or"
     line: int
+    function: str = ""
     refused: str | None = None  # why it stays as it is, if that is known from the source
     names: tuple[str, ...] = ()  # what it assigns
     jumps: bool = False  # of a loop: whether it was left by jumps
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether this is a loop, and no branch."""
+        return self.kind in ("while", "for")
 
 
 @dataclass
@@ -76,7 +82,7 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     body = lowering.block(body, True)
     live(body, frozenset(), Around())
     Binding(unstable(body)).block(body, frozenset(code.co_varnames[: _parameters(code)]))
-    emitted = _Emitter(kept, found.classes)
+    emitted = _Emitter(kept, found.classes, code.co_name)
     new = emitted.block(body)
     if isinstance(node, ast.Lambda):
         node.body = new[0].value  # type: ignore[attr-defined]
@@ -115,14 +121,14 @@ def _named(code: CodeType, original: CodeType) -> CodeType:
 class _Emitter(ast.NodeTransformer):
     """Writes the calls."""
 
-    def __init__(self, kept: Names, classes: Sequence[str]) -> None:
-        self.kept, self.classes = kept, classes
+    def __init__(self, kept: Names, classes: Sequence[str], named: str) -> None:
+        self.kept, self.classes, self.named = kept, classes, named
         self.sites: list[Site] = []
         self.outside: str | None = None  # why nothing here is a branch, such as a `try` around it
 
     def site(self, kind: str, place: ast.AST, **more: Any) -> ast.Constant:
         """The number of a new site."""
-        self.sites.append(Site(kind, getattr(place, "lineno", 0), **more))
+        self.sites.append(Site(kind, getattr(place, "lineno", 0), self.named, **more))
         return at(ast.Constant(len(self.sites) - 1), place)
 
     # ---- statements ------------------------------------------------------------------------------------------
