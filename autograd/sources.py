@@ -58,10 +58,15 @@ def _block(code: CodeType, lines: Sequence[str]) -> ast.AST | None:
     return ast.increment_lineno(tree, code.co_firstlineno - 1 - inner)
 
 
+def path_to(tree: ast.AST, code: CodeType) -> tuple[Any, ...] | None:
+    """The definition of a code object, behind those around it: the innermost of lambdas in one another."""
+    found = [path for path in definitions(tree) if is_of(path[-1], code)]
+    return found[-1] if found else None
+
+
 def _only(tree: ast.AST, code: CodeType) -> Any:
-    """The definition of a code object, if there is exactly one."""
-    found = [path[-1] for path in definitions(tree) if is_of(path[-1], code)]
-    return found[0] if len(found) == 1 else None
+    path = path_to(tree, code)
+    return None if path is None else path[-1]
 
 
 def _classes(code: CodeType) -> tuple[str, ...]:
@@ -89,7 +94,8 @@ def is_of(node: Any, code: CodeType) -> bool:
             return False
         places = [place for place in code.co_positions() if None not in place and place[0] is not None]
         bodies = [place for place in places if place[2] or place[3]]
-        first, last = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
+        body = node.body
+        first, last = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
         return all(first <= (p[0], p[2]) and (p[1], p[3]) <= last for p in bodies)
     first_line = min([node.lineno, *[d.lineno for d in node.decorator_list]])
     return bool(node.name == code.co_name and first_line == code.co_firstlineno)

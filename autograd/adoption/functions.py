@@ -16,7 +16,7 @@ from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import PREFIX, Rewriter, hidden, rewritten
 from autograd.adoption.stand_ins import LATER, MODULES, over_statistics, stand_in
-from autograd.sources import adapters, definitions, inner_locals, is_of, recompiled
+from autograd.sources import adapters, inner_locals, path_to, recompiled
 
 ANSWER = hidden("answer")
 LRU_CACHED = type(functools.lru_cache(lambda: None))
@@ -244,7 +244,7 @@ def rewritten_code(function: FunctionType) -> CodeType | None:
             return None
         raise AdoptionError(f"the source of {function.__qualname__} is not there: {code.co_filename}")
     tree = _parsed(function, lines)
-    path = next((path for path in definitions(tree) if is_of(path[-1], code)), None)
+    path = path_to(tree, code)
     if path is None:
         raise AdoptionError(
             f"{function.__qualname__} is not found at {code.co_filename}:{code.co_firstlineno}: has the file changed "

@@ -323,8 +323,9 @@ def merged(trace: Any, condition: Any, one: Any, other: Any, what: str) -> Any:
     if one is UNBOUND or other is UNBOUND:
         raise Refused(f"{what} may be unbound")
     if is_truth(one) and is_truth(other):
-        yes, no = truth_place(trace, one), truth_place(trace, other)
-        return condition.with_("and", yes).with_("or", condition.negated().with_("and", no))
+        if not (_is_predicate(one) or _is_predicate(other)):
+            return condition if one else condition.negated()
+        return _merged_truths(trace, condition, one, other)
     if is_number(one) and is_number(other):
         if type(one) is int or type(other) is int:
             trace.root().whole_numbers = True
@@ -333,6 +334,16 @@ def merged(trace: Any, condition: Any, one: Any, other: Any, what: str) -> Any:
     if type(one) is tuple and type(other) is tuple and len(one) == len(other):
         return tuple([merged(trace, condition, x, y, what) for x, y in zip(one, other)])
     raise Refused(f"{what} is no number: {type(one).__name__} or {type(other).__name__}")
+
+
+def _merged_truths(trace: Any, condition: Any, one: Any, other: Any) -> Any:
+    if not _is_predicate(one):
+        rest = truth_place(trace, other)
+        return condition.with_("or", rest) if one else condition.negated().with_("and", rest)
+    yes = truth_place(trace, one)
+    if not _is_predicate(other):
+        return condition.negated().with_("or", yes) if other else condition.with_("and", yes)
+    return condition.with_("and", yes).with_("or", condition.negated().with_("and", truth_place(trace, other)))
 
 
 # ---- what is called ----------------------------------------------------------------------------------------------

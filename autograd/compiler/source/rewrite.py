@@ -59,7 +59,7 @@ class Rewritten:
 
 
 def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | None:
-    """The new code of a function; None if it is not of a kind that is rewritten, or if there is nothing to rewrite.
+    """The new code of a function; None if it is not of a kind that is rewritten.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     else:
         node.body = new
     made = recompiled(node, found.classes, code, [FLOW])
-    if made is None or FLOW not in made.co_freevars:
+    if made is None:
         return None
     return Rewritten(_named(made, code), impure, emitted.sites)
 
