@@ -404,7 +404,7 @@ def test_rows_that_are_arrays_in_a_list(general: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("function", "options"),
     [
-        (vmap(lambda x: x * 2.0 if x > 0.5 else -x), {}),
+        (vmap(lambda x: [-x, x * 2.0][x > 0.5]), {}),
         (vmap(lambda x: x * 2.0), {"threads": 2}),
         (vmap(lambda x: round(x, 1.0) * 2.0), {}),
     ],

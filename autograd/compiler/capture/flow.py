@@ -203,7 +203,7 @@ def truth_of(condition: Any) -> tuple[Any, Any] | None:
         if not _is_predicate(condition):
             return None
     if condition.builder is not trace:
-        condition = trace.predicate(trace.emit("!=", (trace.place(condition), trace.constant(0.0))))
+        condition = _truth(trace, trace.place(condition))
     if trace.code[condition.index].op == "constant":
         return None
     return trace, condition
@@ -228,7 +228,7 @@ def branches(trace: Any, condition: int) -> bool:
 
 
 EXACT = frozenset(
-    [*("abs", "add", "ceil", "div", "floor", "input", "constant", "mul", "neg", "pos", "read", "rint", "select"),
+    [*("abs", "add", "ceil", "div", "floor", "input", "constant", "floordiv", "mod", "mul", "neg", "pos", "read", "rint", "select"),
      *("sign", "sqrt", "stop", "sub", "trunc", "max", "min", "relu", "table", "pack", *PREDICATES)]
 )  # fmt: skip  # a list of words
 
@@ -238,9 +238,9 @@ def compares_rounded(trace: Any, condition: int) -> bool:
 
     Such a comparison is a guard: it settles what eager code says.
     """
-    code = trace.code
-    equalities = [at for at in _among(code, condition, PREDICATES) if code[at].op in ("==", "!=")]
-    return any(code[at].op not in EXACT for equal in equalities for at in trace.needed(equal, ()))
+    code, known = trace.code, trace.truths
+    found = [at for at in _among(code, condition, PREDICATES) if code[at].op in ("==", "!=") and at not in known]
+    return any(code[at].op not in EXACT for equal in found for at in trace.needed(equal, ()))
 
 
 def _among(code: Any, value: int, kinds: Any) -> list[int]:
@@ -311,7 +311,14 @@ def truth_place(trace: Any, thing: Any) -> Any:
         return trace.predicate(trace.truth_constant(bool(thing)))
     if thing.builder is trace:
         return thing
-    return trace.predicate(trace.emit("!=", (trace.place(thing), trace.constant(0.0))))
+    return _truth(trace, trace.place(thing))
+
+
+def _truth(trace: Any, place: int) -> Any:
+    """The truth that is 1 or 0 in another place, in a carry or in the program around."""
+    found = trace.emit("!=", (place, trace.constant(0.0)))
+    trace.truths.add(found)
+    return trace.predicate(found)
 
 
 def merged(trace: Any, condition: Any, one: Any, other: Any, what: str) -> Any:
@@ -568,58 +575,34 @@ class Flow:
         """The last carry of a loop of the program; `begins` says whether it takes a step, None that it does."""
         if is_open(trace, site):
             raise Refused("the function calls itself")
-        carry = self._completed(trace, site, step, carry, begins)
+        if begins is not None and (unbound := [word for word, x in zip(site.names, carry) if x is UNBOUND]):
+            raise Refused(f"{', '.join(unbound)} may be unbound after it")
         counts = path(trace)
         goes = trace.constant(1.0) if begins is None else trace.place(begins)
         if counts is not None:
             goes = trace.place(counts.select(trace.wrap(goes), 0.0))
-        made = LoopBuilder(trace, child := trace.inner(), STEPS, test=True)
-        made.carry(goes)
-        made.carry(trace.constant(0.0))
-        before = Carry(trace, site.names, carry)
-        numbers = [made.carry(place) for place in before.places]
-        child.deciding = Side((), None, {}, site, _is_real(trace, goes))
-        trace.root().sides += 1
-        try:
-            with child.watched():
-                following = step(*before.rebuilt(child, numbers))
-                after = Carry(child, site.names, following)
-                before.check(after)
-                outcome = test(*following)
-                truth = truth_of(outcome)
-                wrong = child.demands
-                going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
-                if wrong:
-                    any_wrong = wrong[0][0]
-                    for one, _ in wrong[1:]:
-                        any_wrong = any_wrong.with_("or", one)
-                    going = going.with_("and", any_wrong.negated())
-                    if all(error is _not_supposed for _, error in wrong):
-                        child.demands = [(any_wrong, _not_supposed)]
-                goes_on = child.place(going)
-        finally:
-            trace.root().sides -= 1
+        if any(x is UNBOUND or x is NOTHING for x in carry):  # a step tells what these names are numbers for
+            probe = Steps(trace, site, goes, carry)
+            with probe.open():
+                following = probe.run(step)
+            carry = tuple([blank(x, then) for x, then in zip(carry, following)])
+        steps = Steps(trace, site, goes, carry)
+        child, before = steps.child, steps.before
+        with steps.open():
+            after = Carry(child, site.names, following := steps.run(step))
+            before.check(after)
+            outcome = test(*following)
+            truth = truth_of(outcome)
+            going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
+            goes_on = child.place(steps.supposed(going))
         if calls_python(child.code):
             raise Refused("it calls a rule written in Python")
-        count = child.emit("add", (made.counter, child.constant(1.0)))
-        loop = finished(trace, made, [goes_on, count, *after.places], [])
-        last = [trace.emit("item", (loop,), 2 + k) for k in range(len(numbers))]
+        count = child.emit("add", (steps.made.counter, child.constant(1.0)))
+        loop = finished(trace, steps.made, [goes_on, count, *after.places], [])
+        last = [trace.emit("item", (loop,), 2 + k) for k in range(len(before.places))]
         if before.whole:
             trace.root().whole_numbers = True
         return before.rebuilt(trace, last)
-
-    def _completed(self, trace: Any, site: Site, step: Any, carry: tuple[Any, ...], begins: Any) -> tuple[Any, ...]:
-        """The carry with numbers where names have nothing yet: those that a step makes, which are not read before."""
-        if not any(x is UNBOUND or x is NOTHING for x in carry):
-            return carry
-        unbound = [word for word, x in zip(site.names, carry) if x is UNBOUND]
-        if begins is not None and unbound:
-            raise Refused(f"{', '.join(unbound)} may be unbound after it")
-        mark = Mark(trace)
-        with under(trace, None):
-            following = step(*carry)
-        mark.undo()
-        return tuple([blank(then, word) if _is_missing(x) else x for x, then, word in zip(carry, following, site.names)])
 
     # ---- expressions -----------------------------------------------------------------------------------------
 
@@ -813,15 +796,56 @@ def _asked(function: Any, *things: Any) -> Any:
     return function(*things)
 
 
-def blank(thing: Any, word: str) -> Any:
-    """A thing of the same structure with zeros."""
-    if is_number(thing):
+def blank(thing: Any, then: Any) -> Any:
+    """A thing; in place of one that is missing, a thing like the one of the next step, with zeros."""
+    if not _is_missing(thing) or _is_missing(then):
+        return thing
+    if is_number(then):
         return 0.0
-    if is_truth(thing):
+    if is_truth(then):
         return False
-    if type(thing) is tuple:
-        return tuple([blank(x, word) for x in thing])
-    raise Refused(f"{word} is no number: {type(thing).__name__}")
+    return tuple([blank(NOTHING, x) for x in then]) if type(then) is tuple else then
+
+
+class Steps:
+    """The steps of a loop that is captured: a program in the program."""
+
+    def __init__(self, trace: Trace, site: Site, goes: int, carry: Sequence[Any]) -> None:
+        self.trace = trace
+        self.made = LoopBuilder(trace, child := trace.inner(), STEPS, test=True)
+        self.made.carry(goes)
+        self.made.carry(trace.constant(0.0))
+        self.child, self.before = child, Carry(trace, site.names, carry)
+        self.numbers = [self.made.carry(place) for place in self.before.places]
+        child.deciding = Side((), None, {}, site, _is_real(trace, goes))
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """In the `with` block, operations are those of a step."""
+        root = self.trace.root()
+        root.sides += 1
+        try:
+            with self.child.watched():
+                yield
+        finally:
+            root.sides -= 1
+
+    def run(self, step: Any) -> tuple[Any, ...]:
+        """What a step hands to the next one, captured in the `with` block of `open`."""
+        found: tuple[Any, ...] = step(*self.before.rebuilt(self.child, self.numbers))
+        return found
+
+    def supposed(self, going: Any) -> Any:
+        """The truth that there is another step: none after one in which something does not hold that was supposed."""
+        wrong = self.child.demands
+        if not wrong:
+            return going
+        any_wrong = wrong[0][0]
+        for one, _ in wrong[1:]:
+            any_wrong = any_wrong.with_("or", one)
+        if all(error is _not_supposed for _, error in wrong):
+            self.child.demands = [(any_wrong, _not_supposed)]
+        return going.with_("and", any_wrong.negated())
 
 
 class Carry:
@@ -851,7 +875,7 @@ class Carry:
 
         def build(form: Any) -> Any:
             if form == "truth":
-                return trace.predicate(trace.emit("!=", (next(left), trace.constant(0.0))))
+                return _truth(trace, next(left))
             if form == "number":
                 return trace.wrap(next(left))
             return form.thing if isinstance(form, Kept) else tuple([build(x) for x in form])

@@ -99,6 +99,7 @@ class Watched(Builder):
         self.deciding: Decisions | None = None  # how comparisons come out, where all branches are captured
         self.demands: list[tuple[Predicate, Callable[[], Exception]]] = []  # of a step: see `demand`
         self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
+        self.truths: set[int] = set()  # comparisons of a number that is 1 or 0
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.flows = True  # of the root: whether branches and loops of the source may be part of the program
