@@ -72,9 +72,7 @@ def _only(tree: ast.AST, code: CodeType) -> Any:
 def _classes(code: CodeType) -> tuple[str, ...]:
     """The classes around a function, by its qualified name."""
     parts = code.co_qualname.split(".")
-    return tuple(
-        [name for name, then in pairwise(parts) if name != "<locals>" and then != "<locals>"]
-    )
+    return tuple([name for name, then in pairwise(parts) if name != "<locals>" and then != "<locals>"])
 
 
 def definitions(tree: ast.AST, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -117,8 +115,8 @@ def recompiled(node: Any, classes: Sequence[str], code: CodeType, added: Sequenc
     for name in reversed(classes):  # private names carry its name, and `super()` refers to it
         statement = ast.copy_location(_class(name, [statement]), node)
     variables = [*[name for name in code.co_freevars if name != "__class__"], *added]
-    name = getattr(statement, "name", None)
-    own = [] if name is None or name in variables else [ast.copy_location(ast.Global([name]), statement)]
+    given: str | None = getattr(statement, "name", None)
+    own = [] if given is None or given in variables else [ast.copy_location(ast.Global([given]), statement)]
     module = ast.Module([_function("factory", variables, [*own, statement])], [])
     compiled = compile(ast.fix_missing_locations(module), code.co_filename, "exec", code.co_flags & FUTURE, True)
     found = [inner for inner in all_code(compiled) if inner.co_name == code.co_name]

@@ -39,7 +39,7 @@ def test_branches_in_rows() -> None:
     """`if`, `elif`, conditional expressions, `and`, `or`, `not`, chains: one program for all rows."""
 
     def f(x: Any) -> Any:
-        if x > 2.0 and x < 5.0 or x == 40.0:
+        if (x > 2.0 and x < 5.0) or x == 40.0:
             y = am.sin(x)
         elif not x > 0.0:
             y = x * x
@@ -74,7 +74,8 @@ def test_a_side_that_is_not_taken_sends_no_message() -> None:
 
     def f(x: Any) -> Any:
         if x > 0.0:
-            y = am.sqrt(x) + am.log(x) / x
+            y = am.sqrt(x)
+            y = y + am.log(x) / x
         else:
             y = 2.0 * x
         return y * y
@@ -106,7 +107,7 @@ def test_names_of_one_side() -> None:
     def unbound(x: Any) -> Any:
         if x > 0.0:
             y = x
-        return y  # noqa: F821
+        return y
 
     with pytest.raises(UnboundLocalError):
         unbound(-1.0)
@@ -212,9 +213,10 @@ def collatz(x: Any) -> Any:
     while x > 1.5:
         if x % 2 == 0:
             x = x / 2
+            n += 1
         else:
             x = 3 * x + 1
-        n += 1
+            n += 2
         total = total + 0.1 * x
     return total * n
 
@@ -479,7 +481,7 @@ class Shape:
         y = x
         if x > 1.0:
             y = x * self.__scale + slope
-        return y * self.a * len(__class__.__name__)  # type: ignore[name-defined]  # noqa: F821
+        return y * self.a * len(__class__.__name__)  # type: ignore[name-defined]
 
     def noted(self, x: Any) -> Any:
         """Reads the property on one side."""

@@ -291,11 +291,11 @@ def _listed(found: Any) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def adapt(function: FunctionType, node: Any) -> bool:
+def adapt(function: Any, node: Any) -> bool:
     """Change the tree of an adopted function as its code was changed."""
     if any(name.startswith(PREFIX) for name in function.__code__.co_freevars):
         answered(node, function.__code__)
-    elif hidden("call") in function.__builtins__:  # type: ignore[attr-defined]  # of an adopted module
+    elif hidden("call") in function.__builtins__:  # of an adopted module
         rewritten(node)
     return True
 

@@ -1,4 +1,4 @@
-"""Random control flow: branches, loops that depend on numbers, jumps out of them, and bodies that must stay as they are."""
+"""Random control flow: branches, loops that depend on numbers, jumps out of them, and bodies that stay as they are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from net.programs import calls
 from net.writer import Writer
 
 SIZE = 5  # the most statements in a block
+DEEPEST = 3  # blocks in one another, of which the last is no loop
 # Operations of which nothing is infinite, so that most programs prove something.
 FORMS = [
     *("({} + {})", "({} - {})", "({} * {})", "am.tanh({} * {})", "am.sin({} - {})", "max({}, {})", "min({}, {})"),
@@ -20,7 +21,7 @@ def flows(random: Random) -> str:
     w = Writer(random)
     with w.block("def g(t, s):", new_function=True):
         w.numbers = ["t", "s"]
-        body(w, 3, loop=False)
+        body(w, 2, loop=False)
         w.line(f"return {number(w)}")
     w.numbers = ["x", "y", "w[0]", "w[1]"]
     with w.block("def f(x, y, w):", new_function=True):
@@ -47,14 +48,17 @@ def number(w: Writer, depth: int = 2) -> str:
 def truth(w: Writer, depth: int = 1) -> str:
     """A condition."""
     a, b = number(w, 1), number(w, 0)
-    chosen = w.pick([f"{a} > {b}", f"{a} <= {b}", f"{a} < {w.number()}", f"{w.number()} < {a} < {b} + 1.0", f"not {a} > {b}"])
+    chosen = w.pick(
+        [f"{a} > {b}", f"{a} <= {b}", f"{a} < {w.number()}", f"{w.number()} < {a} < {b} + 1.0", f"not {a} > {b}"]
+    )
     return f"({chosen} {w.pick(['and', 'or'])} {truth(w, depth - 1)})" if depth and w.often(3) else str(chosen)
 
 
 def body(w: Writer, size: int, loop: bool) -> None:
     """Some statements, the last of them an assignment."""
     for _ in range(w.integer(1, size)):
-        w.pick([assign, assign, branch, branch, while_loop, for_loop, leave, unusual])(w, size, loop)
+        loops = [while_loop, for_loop] if w.depth < DEEPEST else []
+        w.pick([assign, assign, branch, branch, *loops, leave, unusual])(w, size, loop)
     assign(w, size, loop)
 
 
@@ -73,7 +77,11 @@ def assign(w: Writer, size: int, loop: bool) -> None:
 def branch(w: Writer, size: int, loop: bool) -> None:
     """A branch, with or without an else; both sides may make the same name."""
     new = w.name() if w.often(3) else None
-    sides = [f"if {truth(w)}:", *([f"elif {truth(w)}:"] if w.often(3) else []), *(["else:"] if new or w.often(6) else [])]
+    sides = [
+        f"if {truth(w)}:",
+        *([f"elif {truth(w)}:"] if w.often(3) else []),
+        *(["else:"] if new or w.often(6) else []),
+    ]
     for head in sides:
         with w.block(head):
             if size > 1 and w.often(4):
@@ -107,7 +115,9 @@ def while_loop(w: Writer, size: int, loop: bool) -> None:
 def for_loop(w: Writer, size: int, loop: bool) -> None:
     """A loop over a range, or over some numbers."""
     i = w.name("i")
-    count = w.pick([f"range({w.integer(1, 5)})", f"range({w.integer(1, 3)}, 0, -1)", "w", f"({number(w, 0)}, {number(w, 0)})"])
+    count = w.pick(
+        [f"range({w.integer(1, 5)})", f"range({w.integer(1, 3)}, 0, -1)", "w", f"({number(w, 0)}, {number(w, 0)})"]
+    )
     with w.block(f"for {i} in {count}:"):
         w.numbers.append(i)
         body(w, max(size // 2, 1), True)
@@ -131,9 +141,9 @@ def leave(w: Writer, size: int, loop: bool) -> None:
 def unusual(w: Writer, size: int, loop: bool) -> None:
     """What does not become a branch, or only if nothing is raised."""
     kind = w.integer(0, 3)
-    if kind == 0 and "log" in w.text():
+    if kind == 0 and "a, b, log = " in w.text():
         with w.block(f"if {truth(w)}:"):
-            w.line(f"log.append({number(w)}{'' if w.often(5) else ' > 0'})" if "log" in w.text() else "pass")
+            w.line(f"log.append({number(w)})")
             assign(w, size, loop)
     elif kind == 1:
         target = w.pick(w.assignable) if w.assignable else None

@@ -17,9 +17,9 @@ import numpy as np
 
 from autograd.compiler import locks
 from autograd.compiler.capture import outside
-from autograd.compiler.capture.flow import was_used
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.sides import was_used
 from autograd.compiler.capture.signature import (
     NUMBER,
     Build,

@@ -16,10 +16,10 @@ from autograd import calls
 from autograd.calls import CallRule, Snapshot
 from autograd.compiler import c_build, locks
 from autograd.compiler.capture import outside
-from autograd.compiler.capture.flow import was_used
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.replay import replay
 from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.sides import was_used
 from autograd.compiler.capture.signature import Reading, argument_names, read_call, types_of_numbers
 from autograd.compiler.capture.trace import Trace, current_trace, finish, is_capturing, tracing
 from autograd.compiler.capture.walk import Read

@@ -1,1 +1,1 @@
-"""The first room of the compiler: branches and loops in the source of a function become calls that a capture decides."""
+"""The first room: branches and loops in the source of a function become calls, about which a capture decides."""

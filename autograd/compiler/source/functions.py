@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
@@ -14,18 +13,17 @@ from autograd.modes import PACKAGES
 from autograd.sources import adapted, definition
 
 MOST = 4096  # functions whose new code is kept
-_known: dict[tuple[CodeType, str], tuple[Rewritten | None, Any]] = {}
+_known: dict[tuple[CodeType, str], Rewritten | None] = {}
 
 
-def new_code(function: FunctionType, runtime: Callable[[Rewritten], Any]) -> tuple[Rewritten | None, Any]:
-    """The new code of a function, made once, and what `runtime` makes of it; None if it stays as it is."""
+def new_code(function: FunctionType) -> Rewritten | None:
+    """The new code of a function, made once; None if it stays as it is."""
     code = function.__code__
     key = code, code.co_filename
     if key not in _known:
         if len(_known) >= MOST:
             _known.clear()
-        made = _made(function)
-        _known[key] = made, None if made is None else runtime(made)
+        _known[key] = _made(function)
     return _known[key]
 
 
@@ -36,7 +34,8 @@ def _made(function: FunctionType) -> Rewritten | None:
     found = definition(code, function.__globals__)
     if found is None or not adapted(function, found.node):
         return None
-    own = function.__globals__.get("range", function.__builtins__.get("range"))  # type: ignore[attr-defined]
+    thing: Any = function
+    own = function.__globals__.get("range", thing.__builtins__.get("range"))
     try:
         return rewritten(found, code, own is builtins.range)
     except (SyntaxError, RecursionError, ValueError):  # not what is written there any more, or too deep

@@ -1,4 +1,4 @@
-"""``break``, ``continue`` and ``return`` inside branches, written with names instead: what follows goes to the other side.
+"""``break``, ``continue`` and ``return`` inside branches, written with names: what follows goes to the other side.
 
 ``if c: break`` followed by more becomes ``if c: going = False``, ``else: more``, and the loop goes on while `going`.
 """
@@ -174,8 +174,8 @@ class Lowering:
                 assigned(node.target, place, ast.BinOp(name(place), ast.Add(), name(step))),
             ]
             test: ast.expr = call(node.iter, "within", name(place), name(stop), name(step))
-            counts = node.iter.args
-            enters = len(counts) == 1 and is_true(counts[0])
+            counts: Any = node.iter
+            enters = len(counts.args) == 1 and is_true(counts.args[0])
         else:
             test, enters = node.test, is_true(node.test)
         returns_ = returns(node.body)
@@ -239,6 +239,8 @@ def _is_range(node: ast.expr) -> bool:
     function = node.func
     if isinstance(function, ast.Call) and len(function.args) == 1:
         function = function.args[0]
-    return isinstance(function, ast.Name) and function.id == "range" and not any(
-        isinstance(x, ast.Starred) for x in node.args
+    return (
+        isinstance(function, ast.Name)
+        and function.id == "range"
+        and not any(isinstance(x, ast.Starred) for x in node.args)
     )

@@ -13,7 +13,7 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 class Around(NamedTuple):
-    """What is read after a loop is left by ``break``, and at the start of its next step; in a `try`, by its handlers."""
+    """What is read after a loop is left by ``break``, at the start of its next step, and by the handlers of a `try`."""
 
     after: Names = NOTHING
     again: Names = NOTHING
@@ -22,11 +22,8 @@ class Around(NamedTuple):
 
 def loads(*nodes: Any) -> Names:
     """All names that expressions or whole statements may read."""
-    return frozenset([n.id for node in nodes if node is not None for n in ast.walk(node) if _reads(n)])
-
-
-def _reads(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    every = [n for node in nodes if node is not None for n in ast.walk(node)]
+    return frozenset([n.id for n in every if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)])
 
 
 def stores(nodes: Iterable[ast.AST]) -> Names:
@@ -82,8 +79,7 @@ def _live(node: Any, after: Names, around: Around) -> Names:
     if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
         return _live_assignment(node, after)
     if isinstance(node, ast.If):
-        node.read_after = after
-        return loads(node.test) | live(node.body, after, around) | live(node.orelse, after, around)
+        return _live_branch(node, after, around)
     if isinstance(node, (ast.While, ast.For, ast.AsyncFor)):
         return _live_loop(node, after, around)
     if isinstance(node, (ast.Return, ast.Raise)):
@@ -100,6 +96,11 @@ def _live(node: Any, after: Names, around: Around) -> Names:
     if isinstance(node, ast.Match):
         return loads(node) | after.union(*[live(case.body, after, around) for case in node.cases])
     return loads(node) | after  # a definition, an import, an expression, `del`: nothing is known to be overwritten
+
+
+def _live_branch(node: Any, after: Names, around: Around) -> Names:
+    node.read_after = after
+    return loads(node.test) | live(node.body, after, around) | live(node.orelse, after, around)
 
 
 def _live_assignment(node: Any, after: Names) -> Names:
@@ -164,8 +165,7 @@ class Binding:
         if bound is None:
             bound = NOTHING  # it is never reached, but it may be looked at
         if isinstance(node, ast.If):
-            node.bound_before = bound
-            return both(self.block(node.body, bound), self.block(node.orelse, bound))
+            return self.branch(node, bound)
         if isinstance(node, (ast.While, ast.For, ast.AsyncFor)):
             return self.loop(node, bound)
         if isinstance(node, (ast.Return, ast.Raise, ast.Continue)):
@@ -189,6 +189,11 @@ class Binding:
                 self.block(case.body, bound)
             return bound
         return bound | (stores([node]) - self.never)
+
+    def branch(self, node: Any, bound: Names) -> Bound:
+        """An `if`."""
+        node.bound_before = bound
+        return both(self.block(node.body, bound), self.block(node.orelse, bound))
 
     def loop(self, node: Any, bound: Names) -> Bound:
         """A loop: a ``while True`` is only left by ``break``."""

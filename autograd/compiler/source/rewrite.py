@@ -197,7 +197,9 @@ class _Emitter(ast.NodeTransformer):
         functions = []
         for side, word in ((node.body, "then"), (node.orelse, "otherwise")):
             body = self.block(side)
-            functions.append(self.function(f"{OWN}{word}{number.value}", given, body, None if ends else results, node))
+            functions.append(
+                self.function(f"{OWN}{word}{number.value!r}", given, body, None if ends else results, node)
+            )
         values = at(ast.Tuple([self.value(word, node) for word in given], ast.Load()), node)
         test = self.visit(node.test)
         sides = [at(name(function.name), node) for function in functions]
@@ -234,8 +236,8 @@ class _Emitter(ast.NodeTransformer):
             return [node]
         number = self.site(kind, node, names=tuple(carried), jumps=with_jumps)
         test = at(ast.Return(self.visit(node.test)), node.test)
-        asks = self.function(f"{OWN}test{number.value}", carried, [test], None, node)
-        step = self.function(f"{OWN}step{number.value}", carried, self.block(node.body), carried, node)
+        asks = self.function(f"{OWN}test{number.value!r}", carried, [test], None, node)
+        step = self.function(f"{OWN}step{number.value!r}", carried, self.block(node.body), carried, node)
         values = at(ast.Tuple([self.value(word, node) for word in carried], ast.Load()), node)
         made = call(node, "loop", number, name(asks.name), name(step.name), values)
         return [asks, step, *self.unpacked(node, carried, made, node.bound_before - frozenset(unbound))]
