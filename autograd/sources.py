@@ -96,7 +96,7 @@ def is_of(node: Any, code: CodeType) -> bool:
         first, last = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
         return all(first <= (p[0], p[2]) and (p[1], p[3]) <= last for p in bodies)
     first_line = min([node.lineno, *[d.lineno for d in node.decorator_list]])
-    return bool(node.name == code.co_name and first_line == code.co_firstlineno)
+    return node.name == code.co_name and code.co_firstlineno in (first_line, node.lineno)  # new code has the second
 
 
 def recompiled(node: Any, classes: Sequence[str], code: CodeType, added: Sequence[str]) -> CodeType | None:
@@ -123,7 +123,7 @@ def recompiled(node: Any, classes: Sequence[str], code: CodeType, added: Sequenc
     made = next((inner for inner in found if inner.co_firstlineno == node.lineno), None)
     if made is None or made.co_varnames[: code.co_argcount] != code.co_varnames[: code.co_argcount]:
         return None
-    return made.replace(co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
+    return made.replace(co_qualname=code.co_qualname)
 
 
 def inner_locals(node: ast.AST) -> frozenset[str]:

@@ -25,7 +25,7 @@ def agree(function: Callable[[Any], Any], rows: Any = ROWS, paths: int = 1) -> A
     value, slope = compiled(rows)
     np.testing.assert_allclose(value, [v for v, _ in expected], rtol=1e-12)
     np.testing.assert_allclose(slope, [d for _, d in expected], rtol=1e-11)
-    assert paths == compiled.stats()["paths"], compiled.program()
+    assert paths == compiled.stats()["paths"], compiled.branches()
     single = jit(both, quiet=True)
     for x, pair in zip(rows.tolist(), expected, strict=True):
         assert pair == pytest.approx(single(x), rel=1e-11, nan_ok=True)
@@ -162,7 +162,7 @@ def test_branches_in_a_single_call_are_guards() -> None:
     compiled = jit(lambda x: am.sin(x) if x > 0.0 else x)
     assert (compiled(1.0), compiled(-1.0)) == (math.sin(1.0), -1.0)
     assert 2 == compiled.stats()["paths"]
-    assert "if expression is a guard: a single call runs one side only" in compiled.program()
+    assert "if expression is a guard: a single call runs one side only" in compiled.branches()
 
 
 def test_equality_of_rounded_numbers_is_a_guard() -> None:
@@ -261,7 +261,7 @@ def test_loops(function: Any, rows: Any) -> None:
         for x in rows.tolist():
             assert function(x) == pytest.approx(single(x), rel=1e-13)
         assert (3 if function is jumps else 1) == single.stats()["paths"]  # outside loops, an `if` is a guard
-        assert "is a loop" in compiled.program()
+        assert "is a loop" in compiled.branches()
 
 
 def test_second_derivatives_of_loops() -> None:
@@ -431,7 +431,7 @@ def test_calls_of_unknown_functions() -> None:
         return x * x if x < 100.0 else x
 
     compiled = agree(lambda x: noting(x) if x > 1.0 else x, paths=2)
-    assert "it calls" in compiled.program()
+    assert "it calls" in compiled.branches()
     agree(lambda x: pure(x) if x > 1.0 else x)
     seen.clear()
     jit(vmap(lambda x: noting(x) if x > 1.0 else x))(np.array([0.5, 0.25]))
@@ -551,6 +551,35 @@ def math_log(x: Any) -> Any:
     return math.log(x) if x < 0.5 else x
 
 
+def decorated(function: Any) -> Any:
+    """A decorator of more than one line above its function."""
+    return function
+
+
+@decorated
+@decorated
+def several_lines(x: Any) -> Any:
+    """Its line numbers must not move."""
+    if x > 1.0:
+        x = x * 2.0
+    if x > 3.0:
+        raise ValueError("large")  # this very line
+    return x
+
+
+@pytest.mark.parametrize("function", [several_lines, adopt(several_lines)], ids=["own", "adopted"])
+def test_lines_of_decorated_functions(function: Any) -> None:
+    """Tracebacks and guards name the lines of the file, decorators or not."""
+    compiled = jit(vmap(function))
+    np.testing.assert_array_equal([0.5, 2.4], compiled(np.array([0.5, 1.2])))
+    guards = [guard.line for one in compiled.paths() for guard in one.captured_guards]
+    assert all(line.endswith("if x > 3.0:") for line in guards)
+    with pytest.raises(ValueError, match="large") as caught:
+        compiled(np.array([0.5, 7.0]))
+    lines = [frame.line for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert 'raise ValueError("large")  # this very line' in lines
+
+
 def test_too_many_paths_without_loops() -> None:
     """A loop that must stay as it is takes a path for each number of steps."""
 
@@ -565,8 +594,8 @@ def test_too_many_paths_without_loops() -> None:
         jit(vmap(f), max_paths=3, quiet=True)(np.arange(9.0))
 
 
-def test_program_tells_what_became_of_a_statement() -> None:
-    """`program()` has a line for each branch and loop on numbers of the program, with the reason if it is a guard."""
+def test_branches_tells_what_became_of_a_statement() -> None:
+    """`branches()` has a line for each branch and loop on numbers of the program, with the reason if it is a guard."""
 
     def f(x: Any) -> Any:
         some = []
@@ -580,8 +609,8 @@ def test_program_tells_what_became_of_a_statement() -> None:
 
     compiled = jit(vmap(f))
     compiled(np.array([0.5, 3.0, 7.0]))
-    text = compiled.program()
+    text = compiled.branches().splitlines()
     first = f.__code__.co_firstlineno
-    assert f"# line {first + 2} of f: while is a loop" in text
-    assert f"# line {first + 4} of f: if is a branch" in text
-    assert f"# line {first + 6} of f: if is a guard: it calls append" in text
+    assert f"line {first + 2} of f: while is a loop" in text
+    assert f"line {first + 4} of f: if is a branch" in text
+    assert f"line {first + 6} of f: if is a guard: it calls append" in text

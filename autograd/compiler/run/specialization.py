@@ -66,14 +66,6 @@ class Story:
     flow: Mapping[Any, str | None] = field(default_factory=dict)
     told: bool = False
 
-    def branches(self) -> list[str]:
-        """A line for each branch and loop of the source that depends on a number of the program."""
-        return [
-            f"line {site.line} of {site.function}: {site.kind} "
-            + (f"is a {'loop' if site.is_loop else 'branch'}" if why is None else f"is a guard: {why}")
-            for site, why in sorted(self.flow.items(), key=lambda entry: (entry[0].function, entry[0].line))
-        ]
-
     def reasons(self) -> list[str]:
         """A sentence for each reason why maps and loops were unrolled."""
         return [
@@ -283,7 +275,7 @@ class Specialization:
         """The program as text for readers."""
         given = self.names or [f"input[{k}]" for k in range(len(self.captured.inputs) - len(self.leaves))]
         closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
-        reasons = [f"# {reason}" for reason in (*self.story.branches(), *self.story.reasons())]
+        reasons = [f"# {reason}" for reason in self.story.reasons()]
         return "\n".join([*reasons, *lines(self.program, [*given, *closed])])
 
     def module(self) -> Module:

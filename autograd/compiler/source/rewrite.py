@@ -33,10 +33,10 @@ class Site:
     names: tuple[str, ...] = ()  # what it assigns
     jumps: bool = False  # of a loop: whether it was left by jumps
 
-    @property
-    def is_loop(self) -> bool:
-        """Whether this is a loop, and no branch."""
-        return self.kind in ("while", "for")
+    def told(self, why: str | None) -> str:
+        """What became of it: a guard, and why, or a part of the program."""
+        made = "a loop" if self.kind in ("while", "for") else "a branch"
+        return f"line {self.line} of {self.function}: {self.kind} is {made if why is None else f'a guard: {why}'}"
 
 
 @dataclass
