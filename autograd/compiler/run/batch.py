@@ -204,7 +204,7 @@ class Batch:
         watch, known = state.watch, self.fast_paths.get(key)
         if known is None or known[0] is not watch:
             first = state.rows[key][0]
-            simple = not first.specialization.captured_guards and self.options.threads == 1 and by is None
+            simple = self.options.threads == 1 and by is None and len(state.rows[key]) == 1
             row = first.row if self.stacks else None
             known = self.fast_paths[key] = (
                 watch,
