@@ -115,7 +115,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     from autograd.compiler.capture.signature import read_call
     from autograd.compiler.lower.program import lower
     from autograd.compiler.machine import llvm
-    from autograd.compiler.run import call
+    from autograd.compiler.run import versions
     from autograd.ir import simplify
 
     os.environ["AUTOGRAD_CACHE"] = "off"
@@ -131,7 +131,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
         seconds[name] = time.perf_counter() - start
 
     with stage("capture"):
-        trace, outputs, _ = call._trace(function, read_call(name, (x,), {}), x, maps=True)
+        trace, outputs, _ = versions.trace_call(function, read_call(name, (x,), {}), x, maps=True)
         captured = trace.finish(trace, outputs)
     with stage("passes"):
         program = simplify.unroll(simplify.prepare(simplify.simplify(captured)))
@@ -259,14 +259,14 @@ def measure_capture(name: str, size: int, runs: int = 15) -> tuple[int, float, f
     import autograd.math as am
     from autograd import Value
     from autograd.compiler.capture.signature import read_call
-    from autograd.compiler.run import call
+    from autograd.compiler.run import versions
 
     function, x = function_of(name, size, am), np.linspace(0.1, 0.8, INPUTS).tolist()
     captures, nodes = [], []
     for _ in range(runs):
         reading = read_call(name, (x,), {})
         start = time.thread_time()
-        trace, *_ = call._trace(function, reading, x, maps=True)
+        trace, *_ = versions.trace_call(function, reading, x, maps=True)
         captures.append(time.thread_time() - start)
         instructions = len(trace.code)
         del trace, _

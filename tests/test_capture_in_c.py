@@ -20,10 +20,10 @@ import autograd.math as am
 from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad, record_sources, rules, scan, vmap
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
-from autograd.compiler.run import call
+from autograd.compiler.run import versions
 from autograd.ir import simplify
 from autograd.ir.block import Instruction, Loop, Window
-from autograd.ir.derive import mapped_rewriters
+from autograd.ir.messages import mapped_rewriters
 from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
 
 NUMBERS = [
@@ -87,8 +87,8 @@ def captured(function, args, kind=Trace):
     reading = read_call("f", args, {})
     numbers = [float(x) for x in reading.leaves]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(call, "Trace", kind)
-        trace, outputs, _ = call._trace(function, reading, numbers, maps=True)
+        patch.setattr(versions, "Trace", kind)
+        trace, outputs, _ = versions.trace_call(function, reading, numbers, maps=True)
     return finish(trace, outputs)
 
 

@@ -8,8 +8,10 @@ import pytest
 from autograd import rules
 from autograd.ir.block import NUMBER, Array, Instruction, Program, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.derive import FRESH, forward, mapped_rewriters, reverse
 from autograd.ir.evaluate import Counts, evaluate, flat
+from autograd.ir.forward import forward
+from autograd.ir.messages import FRESH, mapped_rewriters
+from autograd.ir.reverse import reverse
 from autograd.ir.simplify import count, prepare, simplify, unroll
 from autograd.ir.verify import InvalidProgramError, verify
 

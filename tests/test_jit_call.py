@@ -939,7 +939,7 @@ def test_arrays_of_another_make() -> None:
 
 
 def test_rows_that_fail_a_guard(general: list[Any]) -> None:
-    """While no row fails a guard, calls take the fast path; after one that does, none does, and all results are right."""
+    """Calls take the fast path until a row fails a guard; all results are right."""
 
     def row(x: Any) -> Any:
         found = []

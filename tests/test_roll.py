@@ -19,7 +19,7 @@ from autograd import Value, grad, hessian, jacobian, jit, jvp, value_and_grad, v
 from autograd.compiler.capture import sweeps
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
-from autograd.compiler.run import call
+from autograd.compiler.run import versions
 from autograd.ir import nest, rolling, statements
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
@@ -204,7 +204,7 @@ START = [0.31, -0.42, 0.53, 0.14, -0.25, 0.66, 0.37]
 
 def captured(function: Any) -> Program:
     """What a capture of the function gives."""
-    trace, outputs, _ = call._trace(function, read_call("f", (START,), {}), START, maps=True)
+    trace, outputs, _ = versions.trace_call(function, read_call("f", (START,), {}), START, maps=True)
     assert isinstance(trace, Trace)
     return remove_dead_code(verify(finish(trace, outputs)))
 

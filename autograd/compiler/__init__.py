@@ -6,7 +6,8 @@ program, `lower` writes it as LLVM IR, `machine` makes machine code of that, and
 
 from autograd.compiler.capture.outside import ChangedMeanwhileError
 from autograd.compiler.machine import llvm as llvm  # first: its error says what is not installed
-from autograd.compiler.run.call import Compiled, compile_graph, jit
+from autograd.compiler.run.call import Compiled
+from autograd.compiler.run.jit import compile_graph, jit
 from autograd.compiler.run.specialization import TooManyPathsError
 from autograd.compiler.run.ungraphed import Ungraphed
 

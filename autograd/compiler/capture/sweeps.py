@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import Reason, UnrollError, innermost
-from autograd.ir import derive
 from autograd.ir.block import Array
+from autograd.ir.forward import forward
+from autograd.ir.reverse import reverse
 from autograd.ir.rolling import FEWEST_AGAIN, roll_code
 from autograd.modes import caller, inside_transform
 from autograd.tree import to_floats
@@ -57,7 +58,7 @@ class TraceSweeps:
             if len(directions) < kind.size():
                 trace.gaps.add(starts[array])
         targets = [trace.where(trace.target(y)) if isinstance(y, Value) else -1 for y in self.outputs]
-        found = derive.forward(trace, starts, [t for t in targets if t >= 0])
+        found = forward(trace, starts, [t for t in targets if t >= 0])
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
         return tangents if self.differentiable else list(map(to_floats, tangents))
 
@@ -84,7 +85,7 @@ class TraceSweeps:
             at, weight = trace.where(trace.place(output)), trace.place(seed)
             starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
         targets = [trace.target(x) for x in self.inputs]
-        found = derive.reverse(trace, starts, targets)
+        found = reverse(trace, starts, targets)
         return [_result(trace, found.get(target), x) for target, x in zip(targets, self.inputs)]
 
 

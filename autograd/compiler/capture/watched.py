@@ -11,10 +11,10 @@ from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
-from autograd.ir import derive
 from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
 from autograd.ir.builder import Builder, Predicate
 from autograd.ir.evaluate import Cells, Evaluator
+from autograd.ir.messages import FRESH, mapped_rewriters
 from autograd.modes import caller, calling_frame, current_recorder, place_of
 from autograd.native import fast
 from autograd.value import Value
@@ -75,7 +75,7 @@ class Watched(Builder):
     )  # fmt: skip  # a list of words
 
     def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:
-        super().__init__(derive.mapped_rewriters(), derive.FRESH)
+        super().__init__(mapped_rewriters(), FRESH)
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
         self.plain: set[CodeType] = set() if parent is None else parent.plain  # code to which they need not be bools

@@ -70,7 +70,9 @@ def _make(
     if code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
     given, leaves = Part("tuple", (), tuple(arguments)), tuple(specialization.leaves)
-    return extension.FastPath(given, results, leaves, code, code.address, *specialization.sizes, code.work, watch, guards)
+    return extension.FastPath(
+        given, results, leaves, code, code.address, *specialization.sizes, code.work, watch, guards
+    )
 
 
 def _results(template: Any, leaf: Callable[[Any], Part | None]) -> Part | None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from autograd.compiler.capture.exact import exact
 from autograd.compiler.run import pickling
-from autograd.compiler.run.call import Compiled, Function
+from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options, Specialization
+from autograd.compiler.run.versions import Function
 from autograd.transforms.static import with_static
 from autograd.value import Value
 

@@ -1,0 +1,181 @@
+"""What was compiled of a function for one kind of call; a capture of the function for one more path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autograd.compiler.capture import outside
+from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.sides import was_used
+from autograd.compiler.capture.signature import Reading, argument_names, types_of_numbers
+from autograd.compiler.capture.trace import Trace, finish, tracing
+from autograd.compiler.capture.watched import UnrollError
+from autograd.compiler.run import fast_path
+from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
+from autograd.ir.block import Program
+from autograd.ir.evaluate import evaluate, flat
+from autograd.tree import only_floats
+from autograd.value import Value
+
+if TYPE_CHECKING:
+    from autograd.compiler.run.call import Compiled
+
+Function = Callable[..., Any]
+
+
+MOST_NAMES = 10_000  # if the arguments have more numbers than this, a printed program has no names for them
+
+
+class Version:
+    """The specializations compiled for one signature of the arguments and one state of what is read outside them."""
+
+    def __init__(self, owner: Compiled[..., Any], outside: outside.Outside, state: outside.State) -> None:
+        self.owner, self.outside, self.state = owner, outside, state
+        self.specializations: list[Specialization] = []
+        self.fast_paths: dict[tuple[Specialization, Any], Any] = {}  # the fast path of each, or None
+        self.after: dict[tuple[int, int], int] = {}  # (number, guard that failed) → the number to try then
+        self.current = 0
+
+    def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Specialization, list[float]]:
+        """The specialization whose guards hold for these arguments, and its results."""
+        given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
+        if not self.specializations:
+            self.capture(arguments, given, 0)
+        at = self.current
+        tried: list[tuple[int, int]] = []
+        while True:
+            specialization = self.specializations[at]
+            frame = specialization.frame()
+            frame.inputs[: len(given)] = given
+            for i, leaf in enumerate(specialization.leaves, len(given)):
+                frame.inputs[i] = leaf.data
+            failed = specialization.run(frame)
+            outputs: list[float] = frame.outputs[: specialization.sizes[1]]
+            specialization.pool.append(frame)
+            if not failed:
+                if specialization.options == self.owner.options:  # code for a few inputs only is not tried first
+                    self.current = at
+                return specialization, outputs
+            tried.append((at, failed))
+            following = self.after.get((at, failed))
+            if following is None or any(following == number for number, _ in tried):
+                numbers = range(len(self.specializations))
+                following = next((i for i in numbers if all(i != number for number, _ in tried)), None)
+            if following is None:
+                following, known = self.capture(arguments, given, len(tried))
+                if known is not None:
+                    return self.specializations[following], known
+                self.after[at, failed] = following
+            at = following
+
+    def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
+        """Capture and compile a specialization for these arguments; return its number.
+
+        If another thread has added one since `tried` were tried, return that one's number: it may be the same. If no
+        machine code takes the right branches for these arguments, return the results as well.
+        """
+        owner = self.owner
+        with owner.lock:
+            if len(self.specializations) > tried:
+                return tried, None
+            with self.outside.capturing(self.state):
+                captured = capture(owner.function, arguments, given, assumes=not tried)
+            same = same_branches(captured.program, self.specializations)
+            if same is not None and same.options.accurate:
+                return self.specializations.index(same), flat(evaluate(captured.program, captured.numbers)[0])
+            specialization = captured.compiled(options_for(same, self.specializations, owner.options, owner.__name__))
+            self.specializations.append(specialization)
+            if not arguments.settled():  # it is not known for which later call this would be right
+                self.state.versions.pop(arguments.signature, None)
+                self.fast_paths = {**self.fast_paths, (specialization, self.state.watch): None}
+            return len(self.specializations) - 1, None
+
+    def fast_path(self, reading: Reading, specialization: Specialization) -> Any | None:
+        """The fast path of a specialization, for arguments of this signature; None if it has none."""
+        watch = self.state.watch
+        if (specialization, watch) not in self.fast_paths:
+            kept = {key: fast for key, fast in self.fast_paths.items() if key[1] is watch}
+            usual = specialization.options == self.owner.options  # else it is for the few inputs that need it
+            new = fast_path.for_call(reading.signature.args, specialization, watch) if usual else None
+            self.fast_paths = {**kept, (specialization, watch): new}
+        return self.fast_paths.get((specialization, watch))
+
+
+@dataclass
+class Capture:
+    """What a function did on tracers: the parts of a `Specialization`, and the numbers of the program's inputs."""
+
+    program: Program
+    numbers: Sequence[float]
+    template: Any
+    closed: list[Value]
+    parents: list[Value]
+    names: Sequence[str]
+    story: Story
+
+    def compiled(self, options: Options) -> Specialization:
+        """Compile it."""
+        return Specialization(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
+
+
+def capture(function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False) -> Capture:
+    """Run a function once on tracers.
+
+    With `assumes`, what loops demand is a guard without a look at these arguments: to run a loop in Python takes long.
+    If machine code finds that it does not hold, another capture looks, and raises the error.
+    """
+    start = time.perf_counter()
+    trace, outputs, template = _traced(function, arguments, given, assumes)
+    closed = [leaf for leaf, _ in trace.leaf_inputs]
+    names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
+    name = getattr(function, "__name__", "a function")
+    story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow)
+    return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
+
+
+def _traced(
+    function: Function, arguments: Reading, given: Sequence[float], assumes: bool
+) -> tuple[Trace, list[int], Any]:
+    """The capture, its outputs and its result; with less of what makes a program short if that cannot be captured."""
+    trace = _new_trace(function, assumes)
+    try:
+        return _trace(trace, function, arguments, given)
+    except Exception as error:
+        if not was_used(trace):
+            if not isinstance(error, UnrollError):
+                raise
+            reason: Any = error.reason
+        else:  # Python code may not do what it does with numbers of the program; then it does as it is written
+            trace, reason = _new_trace(function, assumes), None
+            trace.flows = False
+            try:
+                return _trace(trace, function, arguments, given)
+            except UnrollError as unrolled:
+                reason = unrolled.reason
+    trace = _new_trace(function, assumes)
+    trace.maps = False
+    found = _trace(trace, function, arguments, given)
+    trace.note_unrolled(0, reason)
+    return found
+
+
+def _new_trace(function: Function, assumes: bool) -> Trace:
+    trace = Trace(real_bools=reaches_code_that_asks(function))
+    trace.assumes = assumes
+    return trace
+
+
+def _trace(
+    trace: Trace, function: Function, arguments: Reading, given: Sequence[float]
+) -> tuple[Trace, list[int], Any]:
+    """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
+    args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
+    with tracing(trace):
+        result = trace.followed(function)(*args, **keywords)
+        leaves, rebuild = flatten_result(result)
+        outputs = trace.outputs(leaves)
+    return trace, outputs, rebuild([0.0] * len(leaves))

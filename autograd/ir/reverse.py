@@ -1,0 +1,332 @@
+"""Differentiation as a pass: sweeps over a program that append their own instructions to it.
+
+Local derivatives come from the table, applied to symbols; there is no second table. The result is a program like any
+other, so a higher derivative is the same pass once more. The derivative of a loop is a loop.
+
+A branch that was not selected sends no message. In a program both branches are computed, so an adjoint that came
+through a selection carries its `presence`: the comparison under which there is a message at all. Where it is
+false the message is 0, whatever the local derivatives upstream of it are.
+
+Where a derivative goes through an array or from one step of a loop to the next, its presence is no comparison of the
+program. Such a derivative is in the builder's `gaps`: where it is 0, it may be missing, so it never becomes 0 times
+infinity. It may as well be there, so what it does to finite derivatives stays part of the program: the next derivative
+needs it.
+
+Messages to elements of an array are added in place into one array of adjoints: a gradient costs a constant times what
+its function costs. A reverse sweep needs the numbers that the function computed. The carries at the start of each step
+are stored, one number each; the rest of a step is computed again from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from autograd.ir.adjoints import DENSE, Coverage, Memory, Total, by_memory, memories_of, without
+from autograd.ir.block import STEPS, Array, Final, Used, Window, whole
+from autograd.ir.builder import Builder, LoopBuilder, Predicate, Selected, Symbol, times
+from autograd.ir.memory import last_states
+from autograd.ir.messages import (
+    added,
+    depending,
+    is_there,
+    local_derivatives,
+    marked,
+    needed,
+    part,
+    where_there,
+)
+
+
+class Sweep:
+    """One reverse sweep over a builder's program."""
+
+    def __init__(self, builder: Builder, active: set[int], memories: dict[int, Memory], local: Coverage) -> None:
+        self.builder, self.active, self.memories = builder, active, memories
+        self.local = local  # of memory that belongs to one step
+        self.last = last_states({array: min(group) for group in by_memory(memories) for array in group})
+        self.numbers: dict[
+            int, tuple[int, Predicate | None]
+        ] = {}  # value → adjoint, and when it is there (None: always)
+        self.arrays: dict[int, Total] = {}
+        self.results: dict[int, dict[int, int]] = {}  # loop → item → adjoint
+        self.guessed: set[int] = set()  # values whose presence is that their adjoint, or one it came from, is not 0
+
+    def run(self, seeds: Mapping[int, int], targets: Container[int], first: int, end: int) -> None:
+        """Go from the last value to the first; the adjoints of the targets are left where they were summed up."""
+        from autograd.ir.reverse_loop import LoopSweep  # which sweeps over the body in this way
+
+        for value, seed in seeds.items():
+            self.receive(value, seed)
+        for value in range(end - 1, first - 1, -1):
+            if value in targets or value not in self.active:
+                continue
+            op, operands, data = self.builder.code[value]
+            if op == "loop":
+                if value in self.results or any(self.memories[o].current is not None for o in self.added(value)):
+                    LoopSweep(self, value, self.results.pop(value, {})).run()
+                else:
+                    self.leave_out(operands)
+            elif value in self.memories:
+                if op == "add_at" and operands[1] in self.active:
+                    self.memory_message(value)
+            elif op == "read" and operands[0] in self.memories and self.adjoint(value) is None:
+                self.memories[operands[0]].covered.broken = True
+            elif op == "item":
+                adjoint = self.adjoint(value)
+                if adjoint is not None:
+                    if self.is_partial(value):
+                        self.builder.gaps.add(adjoint)
+                    self.results.setdefault(operands[0], {})[data] = adjoint
+            elif value in self.arrays:
+                self.array_messages(value)
+            elif value in self.numbers:
+                self.messages(value)
+
+    def leave_out(self, operands: Sequence[int]) -> None:
+        """No message comes from a loop: what it reads may have none."""
+        for o in operands:
+            if o in self.memories:
+                self.memories[o].covered.broken = True
+
+    def memory_message(self, value: int) -> None:
+        """Send what was added to an array that steps read the adjoint that it has there."""
+        builder, memory = self.builder, self.memories[value]
+        _, operands, window = builder.code[value]
+        if memory.current is None:
+            return
+        message = builder.emit("read", (memory.current, *operands[2:]), Final(*window))
+        marked(builder, message, not (memory.covered.assumed and isinstance(window, Used)))
+        self.receive(operands[1], message)
+
+    def added(self, value: int) -> list[int]:
+        """The arrays that a loop adds to, and that are read while it does."""
+        _, operands, loop = self.builder.code[value]
+        return [o for o in operands[loop.shared + loop.carries : loop.shared + loop.handed] if o in self.memories]
+
+    def memory(self, array: int) -> int:
+        """The array of adjoints of an array that steps read and add to."""
+        found = self.memories[array]
+        if found.current is None:
+            found.current = self.builder.emit("zeros", (), found.kind.shape) if found.make is None else found.make()
+        return found.current
+
+    def adjoint(self, value: int) -> int | None:
+        """The adjoint of a value, complete; None if no message came."""
+        if value in self.memories:
+            return self.memories[value].current
+        if value in self.arrays:
+            return self.complete(value)
+        return self.numbers[value][0] if value in self.numbers else None
+
+    def is_partial(self, value: int) -> bool:
+        """Whether the adjoint of a value may be 0, or have elements that are 0, because no message arrived."""
+        if value in self.numbers and self.numbers[value][1] is not None:
+            return True
+        return self.adjoint(value) in self.builder.gaps
+
+    def receive(self, value: int, message: int, present: Predicate | None = None) -> None:
+        """Add a message to the adjoint of a value."""
+        kind = self.builder.type_of(value)
+        if isinstance(kind, Array):
+            self.receive_array(value, message, whole(kind), ())
+            return
+        if present is None and message in self.builder.gaps:
+            present = is_there(self.builder, message)
+            self.guessed.add(value)
+        if value not in self.numbers:
+            self.numbers[value] = message, present
+            return
+        total, before = self.numbers[value]
+        either = None if before is None or present is None else before.with_("or", present)
+        self.numbers[value] = self.builder.emit("add", (total, message)), either
+
+    def receive_array(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
+        """Add a message to a part of the adjoint of an array."""
+        if value in self.memories:
+            covered = self.memories[value].covered
+            covered.broken |= message in self.builder.gaps
+            added_to = Used(*window) if covered.assumed else Window(*window)
+            found = self.builder.emit("add_at", (self.memory(value), message, *indices), added_to)
+            self.memories[value].current = found
+            return
+        total = self.arrays.setdefault(value, Total())
+        kind = self.builder.type_of(value)
+        assert isinstance(kind, Array)
+        if not window.shape and not indices:
+            before = total.elements.get(window.offset)
+            total.elements[window.offset] = message if before is None else added(self.builder, before, message)
+        elif window == whole(kind) and total.whole is None and total.sum is None and total.make is None:
+            total.whole = message
+        elif kind.shape[0] == STEPS and total.whole is not None:
+            total.whole = _added_steps(self.builder, value, total.whole, message)
+        else:
+            self.add(value, message, window, indices)
+
+    def own(self, value: int) -> int:
+        """The array of this sweep's own into which the messages to an array are added."""
+        if value in self.memories:
+            return self.memory(value)
+        total, kind = self.arrays.setdefault(value, Total()), self.builder.type_of(value)
+        assert isinstance(kind, Array)
+        if total.sum is None:
+            total.sum = self.builder.emit("zeros", (), kind.shape) if total.make is None else total.make()
+        if total.whole is not None:
+            message, total.whole = total.whole, None
+            total.covered = message not in self.builder.gaps
+            total.sum = self.builder.emit("add_at", (total.sum, message), whole(kind))
+        return total.sum
+
+    def put_back(self, value: int, array: int) -> None:
+        """The array that `own` gave, after a loop has added to it."""
+        if value in self.memories:
+            self.memories[value].current = array
+        else:
+            self.arrays[value].sum = array
+
+    def add(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
+        """Add to the array of adjoints in place."""
+        self.arrays.setdefault(value, Total())
+        array, total = self.own(value), self.arrays[value]
+        total.covered |= window == whole(self.builder.type_of(value)) and message not in self.builder.gaps  # type: ignore[arg-type]
+        self.arrays[value].sum = self.builder.emit("add_at", (array, message, *indices), window)
+
+    def complete(self, value: int) -> int:
+        """The adjoint of an array as an array."""
+        builder, total = self.builder, self.arrays[value]
+        kind = builder.type_of(value)
+        assert isinstance(kind, Array)
+        if total.whole is None and total.sum is None and total.make is None:
+            size = kind.size()
+            if all(isinstance(e, int) for e in kind.shape) and size <= DENSE * len(total.elements):
+                zero = builder.constant(0.0)
+                places = tuple([total.elements.get(k, zero) for k in range(size)])
+                partial = len(total.elements) < size or not builder.gaps.isdisjoint(places)
+                total.elements, total.whole = {}, builder.emit("pack", places, kind.shape)
+                if partial:
+                    builder.gaps.add(total.whole)
+        for offset, message in total.elements.items():
+            self.add(value, message, Window((), offset), ())
+        total.elements = {}
+        if total.whole is not None:
+            return total.whole
+        found = self.own(value)
+        if not total.covered:
+            builder.gaps.add(found)
+        return found
+
+    # ---- messages of one instruction ---------------------------------------------------------------------------
+
+    def messages(self, value: int) -> None:
+        """Send what a number sends to its operands."""
+        builder, active = self.builder, self.active
+        op, operands, data = builder.code[value]
+        adjoint, presence = self.numbers[value]
+        if op == "read":
+            message = adjoint
+            if presence is not None:
+                if value not in self.guessed:
+                    message = builder.place(presence.select(builder.wrap(adjoint), 0.0))
+                marked(builder, message, True)
+            self.receive_array(operands[0], message, data, operands[1:])
+            return
+        derivatives = local_derivatives(builder, value, [o in active for o in operands])
+        for operand, derivative in zip(operands, derivatives):
+            if derivative is None or operand not in active:
+                continue
+            sent = times(Symbol(builder, adjoint), derivative)
+            present = presence
+            if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
+                sent = where_there(builder, presence, sent) if value in self.guessed else presence.select(sent, 0.0)
+            if isinstance(derivative, Selected):
+                present = _both(presence, _presence(derivative))
+            if value in self.guessed:
+                self.guessed.add(operand)
+            self.receive(operand, builder.place(sent), present)
+
+    def array_messages(self, value: int) -> None:
+        """Send what an array sends to its operands."""
+        builder, adjoint = self.builder, self.complete(value)
+        op, operands, data = builder.code[value]
+        if op == "pos":
+            self.receive(operands[0], adjoint)
+        elif op == "read":
+            self.receive_array(operands[0], adjoint, data, operands[1:])
+        elif op == "pack":
+            for k, operand in enumerate(operands):
+                message = builder.element(adjoint, k)
+                if operand in self.active and not (adjoint in builder.gaps and builder.number(message) == 0.0):
+                    self.receive(operand, part(builder, message, adjoint))
+        elif op == "add_at":
+            if operands[1] in self.active:
+                message = builder.emit("read", (adjoint, *operands[2:]), data)
+                self.receive(operands[1], part(builder, message, adjoint))
+            if operands[0] in self.active:
+                self.receive(operands[0], adjoint)
+
+
+def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -> dict[int, int]:
+    """One reverse sweep: appends the adjoints of the `wanted` values and returns their numbers.
+
+    Parameters
+    ----------
+    builder : Builder
+        The program so far.
+    seeds : mapping
+        Output → the value that its adjoint starts with.
+    wanted : iterable of int
+        Where the sweep ends. Values without a message are missing from the result.
+    """
+    targets = set(wanted)
+    end = max(seeds, default=-1) + 1
+    first = min(targets, default=end)
+    # Flat code in place of which there are loops depends on the targets too, but nothing depends on it.
+    active = depending(builder.code, targets, sorted(needed(builder.code, seeds, first) | targets))
+    memories = memories_of(builder, active, None)
+    local = Coverage()
+    while True:
+        sweep = Sweep(builder, set(active), dict(memories), local)
+        sweep.run(seeds, targets, first, end)
+        coverages = [local, *[memory.covered for memory in sweep.memories.values()]]
+        doubtful = {id(c) for c in coverages if c.broken and c.assumed}
+        if not doubtful:
+            break
+        memories = without(memories, doubtful)
+        local = Coverage(local.assumed and id(local) not in doubtful)
+    found = {x: sweep.adjoint(x) for x in targets}
+    return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
+
+
+def _added_steps(builder: Builder, array: int, one: int, other: int) -> int:
+    """The sum of two messages to an array with a number for each step of a loop that `array` is a result of."""
+    steps = builder.steps_of(builder.code[array].operands[0])
+    inner = builder.inner()
+    made = LoopBuilder(builder, inner, STEPS, steps=steps)
+    total = inner.emit("add", (made.element(one), made.element(other)))
+    found = builder.emit("item", (made.finish([], [(total, "each")]),), 0)
+    return marked(builder, found, one in builder.gaps and other in builder.gaps)
+
+
+def _presence(derivative: Any) -> Predicate | None:
+    """When a derivative sends a message: None for always."""
+    if not isinstance(derivative, Selected):
+        return None
+    condition, yes, no = derivative.condition, derivative.if_true, derivative.if_false
+    if yes is None:
+        return _both(condition.negated(), _presence(no))
+    if no is None:
+        return _both(condition, _presence(yes))
+    when_true, when_false = _both(condition, _presence(yes)), _both(condition.negated(), _presence(no))
+    assert when_true is not None
+    assert when_false is not None
+    return when_true.with_("or", when_false)
+
+
+def _both(one: Predicate | None, other: Predicate | None) -> Predicate | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one.with_("and", other)
+
+
+# ---- loops -----------------------------------------------------------------------------------------------------------

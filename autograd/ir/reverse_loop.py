@@ -1,0 +1,260 @@
+"""The reverse sweep over a loop."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from autograd.ir.adjoints import Memory, Total, memories_of
+from autograd.ir.block import Array, Instruction, Loop, Program, Window
+from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.derived_loop import Body, active_inputs, with_finished
+from autograd.ir.memory import follow
+from autograd.ir.messages import (
+    added,
+    depends_on,
+)
+from autograd.ir.reverse import Sweep
+
+
+def _store_carries(builder: Builder, value: int) -> int:
+    """Let a loop keep what its carries are at the start of each step: the number of the first such result."""
+    loop: Loop = builder.code[value].data
+    if loop.stored is not None:
+        return loop.stored
+    body, first = loop.body, loop.first_carry
+    places = {i.data: at for at, i in enumerate(body.code) if i.op == "input"}
+    code, outputs = list(body.code), list(body.outputs)
+    for k in range(first, first + loop.carries):
+        if k not in places:
+            places[k] = len(code)
+            code.append(Instruction("input", (), k))
+        outputs.append(places[k])
+    stored = loop.handed + len(loop.kinds)
+    new = Program(code, outputs, body.inputs, body.guards)
+    kept = replace(loop, body=new, kinds=(*loop.kinds, *["each"] * loop.carries), stored=stored)
+    builder.replace_loop(value, kept)
+    return stored
+
+
+class _Result(NamedTuple):
+    """A result of a reverse loop: of which kind, whether it may be missing, and what is done with it.
+
+    `used` is the first instruction of the primal's step that uses what this is the adjoint of.
+    """
+
+    value: int
+    kind: str
+    missing: bool
+    used: int
+    then: Callable[[int], None]
+
+
+class LoopSweep:
+    """The reverse sweep over a loop: a loop over the same steps, backwards if a step needs the one before.
+
+    Its carries are the adjoints of the carries. What all steps share receives the sum of their messages; an array of
+    which elements are read at computed places receives them in an accumulator.
+    """
+
+    def __init__(self, around: Sweep, value: int, seeds: Mapping[int, int]) -> None:
+        self.around, self.builder, self.value = around, around.builder, value
+        self.seeds = seeds
+        self.operands, self.loop, finished = with_finished(self.builder, value, around.last)
+        for k, array in finished.items():
+            state = self.builder.code[value].operands[self.loop.shared - len(finished) + k]
+            around.memories[array] = around.memories[state]
+            if state in around.active or value in around.active:
+                around.active.add(array)
+        wanted = [o in around.active for o in self.operands]
+        self.active = active_inputs(self.loop, wanted)
+        self.wanted = [k for k, want in enumerate(wanted, 1) if want]
+        self.kept: dict[int, Memory] = {}  # the body's inputs that are states of arrays that steps read and add to
+
+    def run(self) -> None:
+        """Emit the loop, and pass on its results as messages."""
+        loop, gaps = self.loop, self.builder.gaps
+        stored = _store_carries(self.builder, self.value) if loop.carries else 0
+        carries = [k for k in range(loop.carries) if loop.first_carry + k in self.active]
+        partial = {k for k in carries if k not in self.seeds or self.seeds[k] in gaps}
+        while True:  # until it is known which adjoints of carries may be missing: in some step, or in one after it
+            self.body = self._copied(stored)
+            self.sweep(carries, partial)
+            more = {k for k in carries if self._may_be_missing(k)} - partial
+            if not more:
+                break
+            partial |= more
+        self._emit(carries, partial)
+
+    def _copied(self, stored: int) -> Body:
+        """The body of the new loop, so far a copy of the loop's."""
+        loop, builder, operands = self.loop, self.builder, self.operands
+        in_turn = bool(loop.carries or self.around.added(self.value))
+        body = Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
+        made = body.made
+        body.inputs += [made.shared(self.around.last.get(o, o)) for o in operands[: loop.shared]]
+        for k in range(loop.carries):
+            body.inputs.append(made.element(builder.emit("item", (self.value,), stored + k)))
+        for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]:
+            body.inputs.append(body.inner.emit("zeros", (), builder.type_of(o).shape))  # type: ignore[union-attr]
+        body.inputs += [made.element(o) for o in operands[loop.shared + loop.handed :]]
+        body.copy()
+        self._remember(body)
+        return body
+
+    def _remember(self, body: Body) -> None:
+        """Give each array that the steps read and add to one adjoint in the body, an accumulator."""
+        around, loop = self.around, self.loop
+        self.kept = {}
+        inside: dict[int, Memory] = {}  # by the memory of the block around, which it belongs to
+        inputs = [*range(1, loop.first_carry), *range(loop.first_carry + loop.carries, loop.first_element)]
+        for k in inputs:
+            o = self.operands[k - 1]
+            if o in around.memories and k in self.active:
+                outer = around.memories[o]
+                if id(outer) not in inside:
+                    memory = inside[id(outer)] = Memory(outer.kind, covered=outer.covered)
+                    last = functools.partial(getattr, memory, "current")
+                    memory.make = functools.partial(self._adjoints, body.made, o, last)
+                self.kept[k] = inside[id(outer)]
+        self.owners: list[tuple[int, Callable[[], int]]] = []  # operands with accumulators; what is in them at the end
+        self.totals: dict[int, int] = {}  # those of them that are shared: operand → its number
+
+    def _adjoints(self, made: LoopBuilder, operand: int, last: Callable[[], int | None]) -> int:
+        """A new accumulator for the messages to an operand."""
+        found = made.accumulator(self.around.own(operand))
+
+        def at_end() -> int:
+            total = last()
+            assert total is not None
+            return total
+
+        self.owners.append((operand, at_end))
+        return found
+
+    def sweep(self, carries: Sequence[int], partial: Container[int]) -> None:
+        """Sweep over the body; the adjoints of some carries may be missing."""
+        loop, body, builder = self.loop, self.body, self.builder
+        inner, made, gaps = body.inner, body.made, body.inner.gaps
+        zero = builder.constant(0.0)
+        seeds: dict[int, int] = {}
+
+        def seed(output: int, value: int, missing: bool) -> None:
+            if missing and inner.number(value) is None:
+                gaps.add(value)
+            seeds[output] = added(inner, seeds[output], value) if output in seeds else value
+
+        for k in carries:
+            seed(body.output(k), made.carry(self.seeds.get(k, zero)), k in partial)
+        for k in range(loop.carries, loop.handed):
+            if k in self.seeds and loop.first_carry + k not in self.kept:
+                seed(body.output(k), made.shared(self.seeds[k]), self.seeds[k] in builder.gaps)
+        for k, kind in enumerate(loop.kinds, loop.handed):
+            if k in self.seeds:
+                given = self.seeds[k]
+                value = made.shared(given) if kind == "sum" else made.element(given)
+                seed(body.output(k), value, given in builder.gaps)
+        targets = self.targets = {k: body.inputs[k] for k in sorted(self.active)}
+        states = {body.inputs[k]: memory for k, memory in self.kept.items()}
+        follow(inner.code, states)
+        active = depends_on(inner, targets.values(), len(inner.code))
+        local = memories_of(inner, active, self.around.local)
+        sweep = self.inside = Sweep(inner, active, {**local, **states}, self.around.local)
+        sweep.last = {array: last for array, last in sweep.last.items() if array not in states}
+        for k, memory in self.kept.items():
+            if k >= loop.first_carry and memory.current is None:
+                sweep.memory(body.inputs[k])
+        for k in self.wanted:
+            if k <= loop.shared and isinstance(loop.body.inputs[k], Array) and k not in self.kept:
+                sweep.arrays[targets[k]] = Total(make=self._accumulator(made, k))
+        with inner.watched():
+            end = len(inner.code) if self.kept else max(seeds, default=-1) + 1
+            sweep.run(seeds, set(targets.values()), min(targets.values(), default=end), end)
+
+    def _may_be_missing(self, k: int) -> bool:
+        """Whether a step may hand on no adjoint for a carry."""
+        target = self.targets[self.loop.first_carry + k]
+        return self.inside.adjoint(target) is None or self.inside.is_partial(target)
+
+    def _accumulator(self, made: LoopBuilder, k: int) -> Callable[[], int]:
+        def last() -> int | None:
+            return self.inside.arrays[self.targets[k]].sum
+
+        def make() -> int:
+            self.totals[self.operands[k - 1]] = k
+            return self._adjoints(made, self.operands[k - 1], last)
+
+        return make
+
+    def _emit(self, carries: Sequence[int], partial: Container[int]) -> None:
+        """Emit the loop and pass its results on."""
+        loop, builder, body, sweep = self.loop, self.builder, self.body, self.inside
+        inner, targets = body.inner, self.targets
+        zero = inner.constant(0.0)
+        outs: list[tuple[int, str]] = []
+        if loop.is_map():
+            outs += [(body.output(k), kind) for k, kind in enumerate(loop.kinds)]
+        first, uses = len(outs), _first_uses(loop.body)
+        further: list[_Result] = []
+        for k in self.wanted:
+            operand, kind = self.operands[k - 1], loop.body.inputs[k]
+            role = self._role(k)
+            if k in self.kept:
+                continue
+            if role == "shared" and isinstance(kind, Array):
+                for offset, message in sweep.arrays[targets[k]].elements.items():
+                    then = functools.partial(self.around.receive_array, operand, window=Window((), offset), indices=())
+                    further.append(_Result(message, "sum", message in inner.gaps, uses.get((k, offset), -1), then))
+            elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
+                missing, sort = sweep.is_partial(targets[k]), "sum" if role == "shared" else "each"
+                then = functools.partial(self.around.receive, operand)
+                further.append(_Result(adjoint, sort, missing, uses.get((k, 0), -1), then))
+        handed = []
+        for k in carries:
+            found = sweep.adjoint(targets[loop.first_carry + k])
+            handed.append(zero if found is None else found)
+        handed += [last() for _, last in self.owners]
+        # Adjoints of what the step uses together are computed together: few values are alive, and close in memory.
+        order = sorted(range(len(further)), key=lambda k: further[k].used)
+        outs += [(further[k].value, further[k].kind) for k in order]
+        result = body.made.finish(handed, outs, loop if loop.is_map() and not self.owners else None)
+        for position, k in enumerate(carries):
+            if (o := self.operands[loop.shared + k]) in self.around.active:
+                self.around.receive(o, self._item(result, position, k in partial))
+        for position, (operand, _) in enumerate(self.owners, len(carries)):
+            self.around.put_back(operand, builder.emit("item", (result,), position))
+            total = self.around.arrays.get(operand)
+            if total is not None and operand in self.totals and isinstance(loop.extent, int) and loop.extent:
+                total.covered |= sweep.arrays[targets[self.totals[operand]]].covered  # by each step
+        item = {k: position for position, k in enumerate(order, len(handed) + first)}
+        for k, one in enumerate(further):
+            one.then(self._item(result, item[k], one.missing))
+        for k in range(loop.carries, loop.handed):
+            o = self.operands[loop.shared + k]
+            if k in self.seeds and o in self.around.active:
+                self.around.receive(o, self.seeds[k])
+
+    def _item(self, result: int, item: int, missing: bool) -> int:
+        """A result of the new loop, which may be 0 because no message arrived."""
+        found = self.builder.emit("item", (result,), item)
+        if missing:
+            self.builder.gaps.add(found)
+        return found
+
+    def _role(self, k: int) -> str:
+        """What the body's input number k is."""
+        if k <= self.loop.shared:
+            return "shared"
+        return "handed" if k < self.loop.first_element else "element"
+
+
+def _first_uses(program: Program) -> dict[tuple[int, int], int]:
+    """Which instruction is the first to use an input, or an element of it: (input, offset) → its number."""
+    found: dict[tuple[int, int], int] = {}
+    for at, (op, operands, data) in enumerate(program.code):
+        for o in operands:
+            if program.code[o].op == "input":
+                found.setdefault((program.code[o].data, data.offset if op == "read" else 0), at)
+    return found
