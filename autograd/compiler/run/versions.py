@@ -16,7 +16,7 @@ from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
-from autograd.ir.block import Program
+from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import only_floats
 from autograd.value import Value
@@ -39,6 +39,7 @@ class Version:
         self.fast_paths: dict[tuple[Specialization, Any], Any] = {}  # the fast path of each, or None
         self.after: dict[tuple[int, int], int] = {}  # (number, guard that failed) → the number to try then
         self.current = 0
+        self.refused: list[int] = []  # of which machine code fails guards that hold in eager arithmetic
 
     def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Specialization, list[float]]:
         """The specialization whose guards hold for these arguments, and its results."""
@@ -66,11 +67,26 @@ class Version:
                 numbers = range(len(self.specializations))
                 following = next((i for i in numbers if all(i != number for number, _ in tried)), None)
             if following is None:
-                following, known = self.capture(arguments, given, len(tried))
+                following, known = self.evaluated(given) or self.capture(arguments, given, len(tried))
                 if known is not None:
                     return self.specializations[following], known
                 self.after[at, failed] = following
             at = following
+
+    def evaluated(self, given: Sequence[float]) -> tuple[int, list[float]] | None:
+        """The results of a program whose guards hold in eager arithmetic only, and its number, if there is one.
+
+        So a call whose comparisons machine code never gets right is not captured again.
+        """
+        for at in self.refused:
+            specialization = self.specializations[at]
+            program, left = specialization.captured, iter([*given, *[leaf.data for leaf in specialization.leaves]])
+            kinds = [(kind, [next(left) for _ in range(size_of(kind))]) for kind in program.inputs]
+            numbers = [found if isinstance(kind, Array) else found[0] for kind, found in kinds]
+            outputs, failed = evaluate(program, numbers)
+            if failed < 0:
+                return at, flat(outputs)
+        return None
 
     def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
         """Capture and compile a specialization for these arguments; return its number.
@@ -86,7 +102,10 @@ class Version:
                 captured = capture(owner.function, arguments, given, assumes=not tried)
             same = same_branches(captured.program, self.specializations)
             if same is not None and same.options.accurate:
-                return self.specializations.index(same), flat(evaluate(captured.program, captured.numbers)[0])
+                number = self.specializations.index(same)
+                if number not in self.refused:
+                    self.refused.append(number)
+                return number, flat(evaluate(captured.program, captured.numbers)[0])
             specialization = captured.compiled(options_for(same, self.specializations, owner.options, owner.__name__))
             self.specializations.append(specialization)
             if not arguments.settled():  # it is not known for which later call this would be right
