@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import dis
 import inspect
 import linecache
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+PREPARING = frozenset({"COPY_FREE_VARS", "MAKE_CELL", "PRECALL", "PUSH_NULL", "RESUME"})  # instructions without a text
+NESTED = 0x10  # whether a function is inside another, which its new code always is: inspect.CO_NESTED
 FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
@@ -124,6 +127,30 @@ def recompiled(node: Any, classes: Sequence[str], code: CodeType, added: Sequenc
     if made is None or made.co_varnames[: code.co_argcount] != code.co_varnames[: code.co_argcount]:
         return None
     return made.replace(co_qualname=code.co_qualname)
+
+
+def is_same_code(one: CodeType, other: CodeType) -> bool:
+    """Whether two code objects were made of the same text: a file may have changed since a function was defined."""
+    if one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts) or _steps(one) != _steps(other):
+        return False
+    if (one.co_flags ^ other.co_flags) & ~NESTED:
+        return False
+    variables = one.co_varnames, one.co_freevars, one.co_cellvars
+    if variables != (other.co_varnames, other.co_freevars, other.co_cellvars):
+        return False
+    pairs = zip(one.co_consts, other.co_consts)
+    return all(
+        is_same_code(a, b)
+        if isinstance(a, CodeType) and isinstance(b, CodeType)
+        else type(a) is type(b) and repr(a) == repr(b)
+        for a, b in pairs
+    )
+
+
+def _steps(code: CodeType) -> list[Any]:
+    """The instructions and their places; a call of a module's function differs with the imports around it."""
+    steps = [i for i in dis.get_instructions(code) if i.opname not in PREPARING]
+    return [("LOAD_ATTR" if i.opname == "LOAD_METHOD" else i.opname, i.positions) for i in steps]
 
 
 def inner_locals(node: ast.AST) -> frozenset[str]:

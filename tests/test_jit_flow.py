@@ -614,3 +614,58 @@ def test_branches_tells_what_became_of_a_statement() -> None:
     assert f"line {first + 2} of f: while is a loop" in text
     assert f"line {first + 4} of f: if is a branch" in text
     assert f"line {first + 6} of f: if is a guard: it calls append" in text
+
+
+def test_changed_files_are_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New code is made only of the text that a function was made of, not of what its file holds now."""
+    file = tmp_path / "changing.py"
+    file.write_text("def f(x):\n    y = x\n    if x > 1.0:\n        y = x * 2.0\n    return y\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import changing  # type: ignore[import-not-found]
+
+    file.write_text("def f(x):\n    y = x\n    if x > 1.0:\n        y = x * 7.0\n    return y\n")
+    agree(changing.f, paths=2)
+
+
+def test_what_is_not_called_in_a_side() -> None:
+    """Arrays, operators in place and functions given to others: only where Python calls them."""
+    notes: list[int] = []
+
+    def noted(x: Any) -> Any:
+        notes.append(1)
+        return x
+
+    target = np.zeros(1)
+
+    def by_key(x: Any) -> Any:
+        return max(x, 2.0, key=noted) if x > 1.0 else x
+
+    def mapped(x: Any) -> Any:
+        return sum(map(noted, [x, x])) if x > 1.0 else x
+
+    def into_array(x: Any) -> Any:
+        return x + np.add(1.0, 1.0, out=target)[()] if x > 1.0 else x
+
+    for function in (by_key, mapped, into_array):
+        notes.clear()
+        target[:] = 0.0
+        rows = np.array([0.25, 0.5])
+        np.testing.assert_array_equal(rows, jit(vmap(function))(rows))
+        assert [] == notes
+        assert 0.0 == target[0]
+    agree(by_key, paths=2)
+    agree(mapped, paths=2)
+
+
+def test_a_caught_question_for_a_type() -> None:
+    """Code that catches the refusal of a question for a type gets Python's answer all the same."""
+
+    def f(x: Any) -> Any:
+        k = 1 if x > 1.0 else 2
+        try:
+            whole = isinstance(k, int)
+        except Exception:
+            whole = False
+        return x * k if whole else x * 100.0
+
+    agree(f, paths=2)

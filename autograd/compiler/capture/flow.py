@@ -29,7 +29,7 @@ from autograd.compiler.capture.merging import (
     merged,
     truth_place,
 )
-from autograd.compiler.capture.pure import Checked, impure
+from autograd.compiler.capture.pure import Checked, impure, refuse_operators, used_by
 from autograd.compiler.capture.sides import (
     Mark,
     Refused,
@@ -90,17 +90,17 @@ class Flow:
 
     def returned(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """An `if` with which the function ends: its result."""
-        return self._chosen(number, condition, lambda: then(*given), lambda: otherwise(*given))
+        return self._chosen(number, condition, then, otherwise, given)
 
     def choose(self, number: int, condition: Any, then: Any, otherwise: Any) -> Any:
         """``then if condition else otherwise``."""
-        return self._chosen(number, condition, then, otherwise)
+        return self._chosen(number, condition, then, otherwise, ())
 
-    def _chosen(self, number: int, condition: Any, then: Any, otherwise: Any) -> Any:
+    def _chosen(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
             return merged(trace, truth, one, other, "the result")
 
-        return self._branch(number, condition, then, otherwise, together)
+        return self._branch(number, condition, then, otherwise, given, together)
 
     def branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """``if condition``: what the names have after it."""
@@ -109,25 +109,25 @@ class Flow:
         def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
             return tuple([merged(trace, truth, x, y, word) for x, y, word in zip(one, other, names)])
 
-        return self._branch(number, condition, lambda: then(*given), lambda: otherwise(*given), together)
+        return self._branch(number, condition, then, otherwise, given, together)
 
-    def _branch(self, number: int, condition: Any, then: Any, otherwise: Any, together: Any) -> Any:
+    def _branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: Any, together: Any) -> Any:
         """The results of both sides together if they can be captured, or else the result of one."""
         found = truth_of(condition)
         if found is None:
-            return then() if condition else otherwise()
+            return then(*given) if condition else otherwise(*given)
         trace, truth = found
         site = self.sites[number]
         if not branches(trace, truth.index):
             self.note(trace, site, "a single call runs one side only")
-            return then() if condition else otherwise()
+            return then(*given) if condition else otherwise(*given)
         if is_open(trace, site):
             raise Refused("the function calls itself")
         mark = Mark(trace)
         try:
             if compares_rounded(trace, truth.index):
                 raise Refused("it compares rounded numbers by ==")
-            one, other = self._sides(trace, truth, site, then, otherwise)
+            one, other = self._sides(trace, truth, site, then, otherwise, given)
             if one is other is None:
                 raise Refused("both sides raise")
             if one is None or other is None:
@@ -138,18 +138,19 @@ class Flow:
         except Exception as error:  # whatever Python code raises: then Python decides
             mark.undo()
             self.note(trace, site, _why(error))
-            return then() if condition else otherwise()
+            return then(*given) if condition else otherwise(*given)
         self.note(trace, site)
         return result
 
-    def _sides(self, trace: Any, truth: Any, site: Site, then: Any, otherwise: Any) -> list[Any]:
+    def _sides(self, trace: Any, truth: Any, site: Site, then: Any, otherwise: Any, given: Any) -> list[Any]:
         """The results of both sides, each in a tuple; None for one that raises."""
         found: list[Any] = []
+        refuse_operators([*used_by(then), *used_by(otherwise), *given])
         for side, outcome in ((then, True), (otherwise, False)):
             mark, before = Mark(trace), len(trace.code)
             try:
                 with under(trace, site, truth.index, outcome):
-                    found.append((side(),))
+                    found.append((side(*given),))
             except Refused:
                 raise
             except Exception:
@@ -200,6 +201,7 @@ class Flow:
         """The last carry of a loop of the program; `begins` says whether it takes a step, None that it does."""
         if is_open(trace, site):
             raise Refused("the function calls itself")
+        refuse_operators([*used_by(test), *used_by(step), *carry])
         if begins is not None and (unbound := [word for word, x in zip(site.names, carry) if x is UNBOUND]):
             raise Refused(f"{', '.join(unbound)} may be unbound after it")
         counts = path(trace)
@@ -255,6 +257,7 @@ class Flow:
             return NOTHING
         mark, before = Mark(trace), len(trace.code)
         try:
+            refuse_operators(used_by(later))
             with under(trace, None, truth.index, ands):
                 other = later()
             if not is_truth(other) or calls_python(trace.code[before:]):
@@ -330,6 +333,7 @@ class Flow:
                 raise Refused(f"it reads the attribute {name} of a {kind.__name__}")
             if isinstance(found, property) or hasattr(type(found), "attrname"):
                 raise Refused(f"it reads the property {name} of a {kind.__name__}")
+            refuse_operators([getattr(thing, "__dict__", {}).get(name)])
         return thing
 
     @staticmethod
@@ -352,15 +356,15 @@ class Flow:
         trace = present()
         if trace is None:
             return function
-        if function in (min, max):
+        if function is min or function is max:
             return partial(_best, function)
         if trace.root().sides and (why := impure(function)) is not None:
             raise Refused(why)
-        if trace.root().whole_numbers and function in (isinstance, type):
+        if trace.root().whole_numbers and (function is isinstance or function is type):
             return partial(_asked, function)
         new = followed(function)
-        if trace.root().sides and new is function and not isinstance(function, type):
-            return Checked(function)
+        if trace.root().sides and new is function:
+            return Checked(function, followed)
         return new
 
     @staticmethod
@@ -408,7 +412,7 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
         or not all(map(is_number, numbers))
         or not any(isinstance(x, Value) for x in numbers)
     ):
-        return function(*things, **options)
+        return (Checked(function, followed) if sides_open() else function)(*things, **options)
     best = numbers[0]
     for x in numbers[1:]:
         best = where(x > best if function is max else x < best, x, best)
@@ -417,7 +421,9 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
 
 def _asked(function: Any, *things: Any) -> Any:
     """`isinstance` or `type` where a number of the program may stand for an int."""
-    if things and isinstance(things[0], Traced):
+    trace = present()
+    if things and isinstance(things[0], Traced) and trace is not None:
+        trace.root().spoiled = True  # whoever catches the exception
         raise Refused("a whole number is part of the program, and its type is asked for")
     return function(*things)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -17,12 +18,18 @@ from autograd.value import Value
 
 PURE = frozenset(
     [
-        *(abs, all, any, bool, complex, divmod, enumerate, float, getattr, hasattr, hash, id, int, isinstance),
+        *(abs, all, any, bool, complex, divmod, enumerate, float, hash, id, int, isinstance),
         *(issubclass, len, list, max, min, pow, range, repr, reversed, round, sorted, str, sum, tuple, type, zip),
         *(dict, frozenset, map, slice, format, ord, chr),
     ]
 )
 PURE_MODULES = frozenset({"_operator", "cmath", "math", "operator"})
+CHANGES = frozenset(  # what functions of `operator` do in place
+    [
+        *("delitem", "iadd", "iand", "iconcat", "ifloordiv", "ilshift", "imatmul", "imod", "imul", "ior", "ipow"),
+        *("irshift", "isub", "itruediv", "ixor", "setitem"),
+    ]
+)
 OWN_PURE = ("autograd.math", "autograd.adoption", "autograd.value", "autograd.rules", "autograd.special")
 TRANSFORMS = "autograd.transforms"
 METHODS = frozenset(
@@ -62,7 +69,7 @@ def _impure_builtin(thing: Any) -> str | None:
     if type(thing) is BuiltinFunctionType:
         own = getattr(thing, "__self__", None)
         if isinstance(own, ModuleType) or own is None:
-            pure = thing in PURE or thing.__module__ in PURE_MODULES
+            pure = thing in PURE or (thing.__module__ in PURE_MODULES and thing.__name__ not in CHANGES)
         else:
             pure = isinstance(own, Value) or thing.__name__ in METHODS
         return None if pure else f"it calls {thing.__name__}"
@@ -82,17 +89,72 @@ def _impure_own(function: FunctionType) -> str | None:
     return None if pure else f"it calls {function.__qualname__}"
 
 
+OPERATORS = frozenset(
+    [
+        f"__{prefix}{name}__"
+        for prefix in ("", "r")
+        for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
+    ]
+    + [
+        "__abs__",
+        "__bool__",
+        "__contains__",
+        "__ge__",
+        "__gt__",
+        "__iter__",
+        "__le__",
+        "__lt__",
+        "__matmul__",
+        "__neg__",
+    ]
+    + ["__next__", "__pos__"]
+)
+
+
+@lru_cache(maxsize=4096)
+def has_operators(kind: type) -> bool:
+    """Whether operators on things of a class run Python code, about which nothing is known."""
+    own = [cls for cls in kind.__mro__ if not str(cls.__module__).startswith(("autograd", "builtins", "numpy"))]
+    return any(isinstance(vars(cls).get(name), FunctionType) for cls in own for name in OPERATORS)
+
+
+def refuse_operators(things: Iterable[Any]) -> None:
+    """Raise if operators on one of these things run code about which nothing is known."""
+    for thing in things:
+        kind: Any = type(thing)
+        if kind is not type and has_operators(kind):
+            raise Refused(f"it uses a {kind.__name__}, whose operators are not looked at")
+
+
+def used_by(function: FunctionType) -> list[Any]:
+    """What the names in a function stand for that are not its own."""
+    found = [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
+    for cell in function.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # not bound yet
+            continue
+    return [thing for thing in found if not isinstance(thing, ModuleType)]
+
+
 class Checked:
     """A function that takes functions, called where a side is captured: they must be pure too."""
 
-    __slots__ = ("function",)
+    __slots__ = ("follow", "function")
 
-    def __init__(self, function: Any) -> None:
-        self.function = function
+    def __init__(self, function: Any, follow: Callable[[Any], Any]) -> None:
+        self.function, self.follow = function, follow
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """The result, unless an argument is a function that is not pure."""
-        for x in (*args, *options.values()):
-            if callable(x) and not isinstance(x, (type, Value)) and (why := impure(x)) is not None:
-                raise Refused(why)
-        return self.function(*args, **options)
+        if isinstance(self.function, np.ufunc) and ("out" in options or len(args) > self.function.nin):
+            raise Refused("it changes an array")
+        return self.function(*map(self.pure, args), **{name: self.pure(x) for name, x in options.items()})
+
+    def pure(self, thing: Any) -> Any:
+        """An argument; if it is a function, one that looks at what it calls."""
+        if not callable(thing) or isinstance(thing, (type, Value)):
+            return thing
+        if (why := impure(thing)) is not None:
+            raise Refused(why)
+        return self.follow(thing)

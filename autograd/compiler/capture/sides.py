@@ -113,6 +113,12 @@ def present() -> Trace | None:
     return trace if root.maps and root.flows else None
 
 
+def refuse_spoiled(trace: Any) -> None:
+    """Raise if the code asked for the type of a whole number that is part of the program, and caught the error."""
+    if trace.spoiled:
+        raise Refused("the type of a whole number was asked for")
+
+
 def was_used(trace: Any) -> bool:
     """Whether any branch or loop of the source became part of the program: if its capture fails, Python decides."""
     return any(why is None for why in trace.flow.values())

@@ -19,7 +19,7 @@ from autograd.compiler import locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import was_used
+from autograd.compiler.capture.sides import refuse_spoiled, was_used
 from autograd.compiler.capture.signature import (
     NUMBER,
     Build,
@@ -443,9 +443,11 @@ class _Call:
         with tracing(trace):
             if batch.stacks:
                 trace.map(batch.inner, args, self.axes, None)
+                refuse_spoiled(trace)
                 return trace.stacked, None
             leaves, rebuild = flatten_result(trace.followed(batch.function)(*args))
             outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
+        refuse_spoiled(trace)
         return outputs, rebuild([0.0] * len(leaves))
 
     def _row_outputs(self, trace: Trace, leaves: Sequence[Any]) -> list[int]:

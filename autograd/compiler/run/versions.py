@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import was_used
+from autograd.compiler.capture.sides import refuse_spoiled, was_used
 from autograd.compiler.capture.signature import Reading, argument_names, types_of_numbers
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
@@ -197,4 +197,5 @@ def _trace(
         result = trace.followed(function)(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs(leaves)
+    refuse_spoiled(trace)
     return trace, outputs, rebuild([0.0] * len(leaves))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from copy import deepcopy
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from autograd.compiler.source.jumps import FLOW
 from autograd.compiler.source.rewrite import Rewritten, rewritten
 from autograd.modes import PACKAGES
-from autograd.sources import adapted, definition
+from autograd.sources import adapted, definition, is_same_code, recompiled
 
 MOST = 4096  # functions whose new code is kept
 _known: dict[tuple[CodeType, str], Rewritten | None] = {}
@@ -34,6 +35,9 @@ def _made(function: FunctionType) -> Rewritten | None:
     found = definition(code, function.__globals__)
     if found is None or not adapted(function, found.node):
         return None
+    written = recompiled(deepcopy(found.node), found.classes, code, ())
+    if written is None or not is_same_code(written, code):
+        return None  # the file has changed since, or something rewrote the code
     thing: Any = function
     own = function.__globals__.get("range", thing.__builtins__.get("range"))
     try:
