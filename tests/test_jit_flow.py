@@ -653,7 +653,7 @@ def test_what_is_not_called_in_a_side() -> None:
         np.testing.assert_array_equal(rows, jit(vmap(function))(rows))
         assert [] == notes
         assert 0.0 == target[0]
-    agree(by_key, paths=2)
+    agree(by_key, paths=3)
     agree(mapped, paths=2)
 
 
