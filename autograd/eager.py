@@ -48,6 +48,10 @@ class Graph:
         """New leaves; on Values, new nodes."""
         return [rules.pos(x) if isinstance(x, Value) else Value(x) for x in numbers]
 
+    def followed(self, function: Any) -> Any:
+        """The function itself: eager code runs as it is written."""
+        return function
+
     def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Value], differentiable: bool) -> Sweeps:
         """Sweeps over the graph between them."""
         return GraphSweeps(outputs, inputs, differentiable)

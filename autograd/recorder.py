@@ -99,6 +99,9 @@ class Recorder(Protocol):
         No other node is ever confused with them. A derivative passes through to a number that is a node itself.
         """
 
+    def followed(self, function: Any) -> Any:
+        """A function as it is to be called here: the same, or one with the same results that can be recorded better."""
+
     def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> Sweeps:
         """Sweeps between fresh leaves and what was computed from them.
 

@@ -111,8 +111,8 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
 
     import autograd.math as am
     from autograd import jit
-    from autograd.compiler.capture import trace
     from autograd.compiler.capture.signature import read_call
+    from autograd.compiler.capture.trace import Trace, finish
     from autograd.compiler.lower.program import lower
     from autograd.compiler.machine import llvm
     from autograd.compiler.run import versions
@@ -131,8 +131,8 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
         seconds[name] = time.perf_counter() - start
 
     with stage("capture"):
-        trace, outputs, _ = versions.trace_call(function, read_call(name, (x,), {}), x, maps=True)
-        captured = trace.finish(trace, outputs)
+        trace, outputs, _ = versions.trace_call(Trace(), function, read_call(name, (x,), {}), x)
+        captured = finish(trace, outputs)
     with stage("passes"):
         program = simplify.unroll(simplify.prepare(simplify.simplify(captured)))
     with stage("text"):
@@ -259,6 +259,7 @@ def measure_capture(name: str, size: int, runs: int = 15) -> tuple[int, float, f
     import autograd.math as am
     from autograd import Value
     from autograd.compiler.capture.signature import read_call
+    from autograd.compiler.capture.trace import Trace
     from autograd.compiler.run import versions
 
     function, x = function_of(name, size, am), np.linspace(0.1, 0.8, INPUTS).tolist()
@@ -266,7 +267,7 @@ def measure_capture(name: str, size: int, runs: int = 15) -> tuple[int, float, f
     for _ in range(runs):
         reading = read_call(name, (x,), {})
         start = time.thread_time()
-        trace, *_ = versions.trace_call(function, reading, x, maps=True)
+        trace, *_ = versions.trace_call(Trace(), function, reading, x)
         captures.append(time.thread_time() - start)
         instructions = len(trace.code)
         del trace, _

@@ -258,6 +258,10 @@ class _Graph:
 
     # ---- layers ---------------------------------------------------------------------------------------------
 
+    def followed(self, function: Any) -> Any:
+        """The function itself."""
+        return function
+
     def layered(self, stages: Sequence[Stage]) -> tuple[Tensor, list[str]]:
         """A model that is nothing but layers, and the names of its output's axes behind the first."""
         output, width = Tensor.of(self, "x"), 0

@@ -138,6 +138,24 @@ def test_never_the_right_branch(wrong_machine: None) -> None:
     assert 4 == compiled.stats()["paths"]
 
 
+def test_never_the_right_branch_settles(wrong_machine: None) -> None:
+    """Later calls of the kind that no machine code gets right capture nothing."""
+    captured = []
+
+    def function(x: Any) -> Any:
+        captured.append(1)
+        return two_branches(3.0, x, lambda w, x: w * x[0], lambda w, x: x[0] / w)
+
+    compiled = jit(function, max_paths=2)
+    for a, b in [(0.1, 1.0), (0.3, -1.0), (0.12, 2.0), (0.2, -2.0)]:
+        assert function([a, b]) == compiled([a, b])
+    captured.clear()
+    for a, b in [(0.15, 1.0), (0.25, -3.0), (0.22, 7.0)]:
+        found = compiled([a, b])
+        assert [] == captured
+        assert found == (3.0 * a if b > 0.0 else a / 3.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_never_the_right_branch_in_rows(wrong_machine: None, threads: int) -> None:

@@ -404,7 +404,7 @@ def test_rows_that_are_arrays_in_a_list(general: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("function", "options"),
     [
-        (vmap(lambda x: x * 2.0 if x > 0.5 else -x), {}),
+        (vmap(lambda x: [-x, x * 2.0][x > 0.5]), {}),
         (vmap(lambda x: x * 2.0), {"threads": 2}),
         (vmap(lambda x: round(x, 1.0) * 2.0), {}),
     ],
@@ -936,3 +936,27 @@ def test_arrays_of_another_make() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     printed = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert "None [2. 2.] [2. 2.]\nthis NumPy's arrays do not have the fields that the C build expects\n" == printed
+
+
+def test_rows_that_fail_a_guard(general: list[Any]) -> None:
+    """Calls take the fast path until a row fails a guard; all results are right."""
+
+    def row(x: Any) -> Any:
+        found = []
+        if x > 0.5:
+            found.append(x * 2.0)
+        else:
+            found.append(-x)
+        return found[0]
+
+    for function in (vmap(row), vmap(row, reduce="sum"), vmap(lambda x: (row(x), x))):
+        compiled = jit(function)
+        high, mixed = np.linspace(0.6, 0.9, 37), np.linspace(0.2, 0.9, 37)
+        expected = [function(high), function(mixed)]
+        compiled(high)
+        general.clear()
+        for rows, value in ((high, expected[0]), (mixed, expected[1]), (high, expected[0]), (mixed, expected[1])):
+            general.clear()
+            np.testing.assert_allclose(flatten(compiled(rows))[0], flatten(value)[0], rtol=1e-14)
+            short = c_build.extension is not None and not compiled.stats()["paths"] > 1
+            assert short == (not general)

@@ -173,9 +173,10 @@ def test_rows_of_several_branches_inside_a_function() -> None:
     """Combinations of branches become masks; one that did not occur at the capture is a guard."""
 
     def row(x: Any) -> Any:
-        y = x
+        y, steps = x, []
         while y > 1.0:
             y = y / 2.0
+            steps.append(y)  # so the loop stays as it is
         return am.sqrt(y) if y > 0.0 else 0.0 * y
 
     def function(rows: Any) -> Any:

@@ -251,8 +251,7 @@ START = [0.31, -0.42, 0.53, 0.14, -0.25, 0.66, 0.37]
 
 def captured(function: Any) -> Program:
     """What a capture of the function gives."""
-    trace, outputs, _ = versions.trace_call(function, read_call("f", (START,), {}), START, maps=True)
-    assert isinstance(trace, Trace)
+    trace, outputs, _ = versions.trace_call(Trace(), function, read_call("f", (START,), {}), START)
     return remove_dead_code(verify(finish(trace, outputs)))
 
 

@@ -1,7 +1,6 @@
 """A function, or a class, adopted without its module: new code that keeps the globals and the closure it has."""
 
 from __future__ import annotations
-import __future__
 
 import ast
 import builtins
@@ -10,17 +9,16 @@ import inspect
 import linecache
 import sys
 import textwrap
-from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
-from autograd.adoption.rewrite import PREFIX, Rewriter, hidden
+from autograd.adoption.rewrite import PREFIX, Rewriter, hidden, rewritten
 from autograd.adoption.stand_ins import LATER, MODULES, over_statistics, stand_in
+from autograd.sources import adapters, inner_locals, path_to, recompiled
 
 ANSWER = hidden("answer")
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 LRU_CACHED = type(functools.lru_cache(lambda: None))
 
 
@@ -246,7 +244,7 @@ def rewritten_code(function: FunctionType) -> CodeType | None:
             return None
         raise AdoptionError(f"the source of {function.__qualname__} is not there: {code.co_filename}")
     tree = _parsed(function, lines)
-    path = next((path for path in _definitions(tree) if _is_of(path[-1], code)), None)
+    path = path_to(tree, code)
     if path is None:
         raise AdoptionError(
             f"{function.__qualname__} is not found at {code.co_filename}:{code.co_firstlineno}: has the file changed "
@@ -272,102 +270,34 @@ def _parsed(function: FunctionType, lines: list[str]) -> ast.AST:
         return ast.increment_lineno(tree, code.co_firstlineno - 1)
 
 
-def _definitions(tree: ast.AST, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """All functions in a tree, each with the classes and functions around it."""
-    for node in ast.iter_child_nodes(tree):
-        inside = isinstance(node, (*Definition.__args__, ast.ClassDef))
-        path = (*around, node) if inside else around
-        if isinstance(node, Definition.__args__):
-            yield path
-        yield from _definitions(node, path)
-
-
-def _is_of(node: Any, code: CodeType) -> bool:
-    """Whether a definition is that of a code object: by its name, its first line, and a lambda by its columns."""
-    if isinstance(node, ast.Lambda):
-        if code.co_name != "<lambda>" or node.lineno != code.co_firstlineno:
-            return False
-        places = [place for place in code.co_positions() if None not in place and place[0] is not None]
-        bodies = [place for place in places if place[2] or place[3]]
-        first, last = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
-        return all(first <= (p[0], p[2]) and (p[1], p[3]) <= last for p in bodies)
-    first_line = min([node.lineno, *[d.lineno for d in node.decorator_list]])
-    return bool(node.name == code.co_name and first_line == code.co_firstlineno)
-
-
 def _code_of(path: tuple[Any, ...], code: CodeType) -> CodeType | None:
     """Compile the definition alone, inside functions that have the variables around it."""
     node = path[-1]
-    local = frozenset(code.co_varnames) | frozenset(code.co_cellvars) | _inner_locals(node)
-    rewriter = Rewritten(local)
+    answered(node, code)
+    classes = [outer.name for outer in path[:-1] if isinstance(outer, ast.ClassDef)]
+    return recompiled(node, classes, code, [ANSWER, *answers.HIDDEN])
+
+
+def answered(node: Any, code: CodeType) -> None:
+    """Let the names in a definition be looked up through the answers, in place."""
+    rewriter = Rewritten(frozenset(code.co_varnames) | frozenset(code.co_cellvars) | inner_locals(node))
     if isinstance(node, ast.Lambda):
         node.body = rewriter.visit(node.body)
-        statement: ast.stmt = ast.copy_location(ast.Expr(node), node)
     else:
-        node.decorator_list = []
-        node.args.defaults = [ast.copy_location(ast.Constant(None), d) for d in node.args.defaults]
-        node.args.kw_defaults = [d and ast.copy_location(ast.Constant(None), d) for d in node.args.kw_defaults]
-        _without_annotations(node)
         node.body = [line for statement in node.body for line in _listed(rewriter.visit(statement))]
-        statement = node
-    for outer in reversed(path[:-1]):
-        if isinstance(outer, ast.ClassDef):  # private names carry its name, and `super()` refers to it
-            statement = ast.copy_location(_class(outer.name, [statement]), outer)
-    variables = [*[name for name in code.co_freevars if name != "__class__"], ANSWER, *answers.HIDDEN]
-    name = getattr(statement, "name", None)
-    own = [] if name is None or name in variables else [ast.copy_location(ast.Global([name]), statement)]
-    module = ast.Module([_function("factory", variables, [*own, statement])], [])
-    compiled_module = compile(ast.fix_missing_locations(module), code.co_filename, "exec", code.co_flags & FUTURE, True)
-    found = [inner for inner in _all_code(compiled_module) if inner.co_name == code.co_name]
-    made = next((inner for inner in found if inner.co_firstlineno == node.lineno), None)
-    if made is None or made.co_varnames[: code.co_argcount] != code.co_varnames[: code.co_argcount]:
-        return None
-    return made.replace(co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
-
-
-FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-
-
-def _inner_locals(node: ast.AST) -> frozenset[str]:
-    """The variables of functions and comprehensions inside."""
-    found: set[str] = set()
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
-            found.add(inner.id)
-        elif isinstance(inner, ast.arg):
-            found.add(inner.arg)
-        elif inner is not node and isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(inner.name)
-    rebound = {n for inner in ast.walk(node) if isinstance(inner, (ast.Global, ast.Nonlocal)) for n in inner.names}
-    return frozenset(found - rebound)
-
-
-def _without_annotations(node: Any) -> None:
-    node.returns = None
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
-    for argument in arguments:
-        if argument is not None:
-            argument.annotation = None
 
 
 def _listed(found: Any) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def _class(name: str, body: list[ast.stmt]) -> ast.ClassDef:
-    made: ast.ClassDef = ast.parse(f"class {name}: pass").body[0]  # type: ignore[assignment]
-    made.body = body
-    return made
+def adapt(function: Any, node: Any) -> bool:
+    """Change the tree of an adopted function as its code was changed."""
+    if any(name.startswith(PREFIX) for name in function.__code__.co_freevars):
+        answered(node, function.__code__)
+    elif hidden("call") in function.__builtins__:  # of an adopted module
+        rewritten(node)
+    return True
 
 
-def _function(name: str, variables: list[str], body: list[ast.stmt]) -> ast.stmt:
-    made: ast.FunctionDef = ast.parse(f"def {name}({', '.join(variables)}): pass").body[0]  # type: ignore[assignment]
-    made.body = body
-    return made
-
-
-def _all_code(code: CodeType) -> Iterator[CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _all_code(constant)
+adapters.append(adapt)

@@ -49,7 +49,7 @@ class Run:
                 given = list(args)
                 for i, argument in zip(self.numbers, self._shaped(self.inputs)):
                     given[i] = argument
-                self.result = function(*given, **(options or {}))
+                self.result = self.recorder.followed(function)(*given, **(options or {}))
         finally:
             inside_transform.reset(token)
         self.aux: Any = None

@@ -7,6 +7,7 @@ A program is source text. It calls functions through `call`, `call_exact`, `call
 from collections import Counter
 from random import Random
 
+from net.flows import flows
 from net.histories import histories
 from net.loops import loops
 from net.maps import maps
@@ -15,7 +16,14 @@ from net.rolled import rolled
 from net.worker import Worker
 
 MOST_FAILURES = 5  # then a test stops: further failures would show nothing new
-GENERATORS = {"programs": programs, "maps": maps, "loops": loops, "rolled": rolled, "histories": histories}
+GENERATORS = {
+    "programs": programs,
+    "maps": maps,
+    "loops": loops,
+    "rolled": rolled,
+    "flows": flows,
+    "histories": histories,
+}
 
 
 def examine(kind: str, count: int) -> Counter[str]:

@@ -57,7 +57,7 @@ def indexes_by_comparison(code: CodeType) -> bool:
     }
     return any(
         (then.opname.endswith("_SUBSCR") or then.argrepr == "[]")
-        and (one.opcode == COMPARE_OP or ("LOAD" in one.opname and _names(one)[-1] in stored))
+        and (one.opcode == COMPARE_OP or ("LOAD" in one.opname and stored.issuperset(_names(one)[-1:] or (None,))))
         for one, then in pairs
     )
 

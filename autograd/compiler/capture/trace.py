@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
+from autograd.compiler.capture.flow import followed
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
@@ -108,6 +109,10 @@ class Trace(Watched):
         """Sweeps that add their instructions to the program."""
         return TraceSweeps(self, outputs, inputs, differentiable)
 
+    def followed(self, function: Any) -> Any:
+        """The function with its branches and loops as part of the program, where that is possible."""
+        return followed(function)
+
     def derivative(self, number: Any, by: Any) -> Any:
         """A Value where the argument is one from outside: a tracer may stand for a float."""
         plain = isinstance(number, Value) or not isinstance(by, Value) or isinstance(by, Traced)
@@ -118,6 +123,7 @@ class Trace(Watched):
     ) -> Any:
         """Record one loop if possible, else the rows one after another."""
         rows, as_arrays = cut(function, args, axes)
+        function = followed(function)
         results = map_rows(self, function, rows, reduce) if self.root().maps else NotImplemented
         if results is NotImplemented:
             results = [function(*row) for row in rows]
@@ -278,17 +284,17 @@ class Trace(Watched):
         self, function: Callable[[Any, Any], Any], initial: Any, xs: Any, length: int | None, reverse: bool
     ) -> tuple[Any, Any]:
         """Record one step as a loop if possible, else the steps one after another."""
-        return scan_steps(self, function, initial, xs, length, reverse)
+        return scan_steps(self, followed(function), initial, xs, length, reverse)
 
     def repeat(self, n: Any, function: Callable[[Any, Any], Any], initial: Any) -> Any:
         """Record one step as a loop if possible; its length may be a number of the program."""
-        return repeat_steps(self, n, function, initial)
+        return repeat_steps(self, n, followed(function), initial)
 
     def loop_while(
         self, condition: Callable[[Any], Any], function: Callable[[Any], Any], initial: Any, at_most: int | None
     ) -> Any:
         """Record one step as a loop that goes on while its condition holds."""
-        return while_steps(self, condition, function, initial, at_most)
+        return while_steps(self, followed(condition), followed(function), initial, at_most)
 
     def demand(self, holds: Predicate, error: Callable[[], Exception]) -> None:
         """Raise the error unless this holds; the program is valid only while it does.

@@ -99,6 +99,12 @@ class Watched(Builder):
         self.deciding: Decisions | None = None  # how comparisons come out, where all branches are captured
         self.demands: list[tuple[Predicate, Callable[[], Exception]]] = []  # of a step: see `demand`
         self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
+        self.truths: set[int] = set()  # comparisons of a number that is 1 or 0
+        self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
+        self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
+        self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
+        self.flows = True  # of the root: whether branches and loops of the source may be part of the program
+        self.flow: dict[Any, str | None] = {}  # of the root: branches and loops of the source → why they are guards
 
     def input(self, kind: Type = NUMBER, given: Any = nan) -> int:
         """A new input; `given` is what it is in this run: a number, a list of numbers, or a function that tells."""

@@ -154,6 +154,7 @@ typedef struct {
     Py_ssize_t given;                 /* inputs that are not leaves */
     Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
     const Part **rows;                /* the latter */
+    bool guards, retired;             /* whether a row may fail a guard, and whether one did: then the slow path is better */
     Frame *pool;
 } FastPath;
 
@@ -164,7 +165,7 @@ static inline int64_t *table_of(Frame *frame) { return (int64_t *)(intptr_t)fram
 static inline double *outputs_of(Frame *frame) { return (double *)(intptr_t)frame->block[2]; }
 
 /* The table has the number of rows; then, for each array, its address and the bytes from row to row and from number to
-number; then the address of a byte per row for failed guards, unused here: rows with guards have no fast path. */
+number; then the address of a byte per row for failed guards, if rows have any. */
 static Frame *new_frame(const FastPath *fast)
 {
     size_t sizes[4] = {
@@ -452,9 +453,26 @@ static int64_t run(const FastPath *fast, Frame *frame)
     return failed;
 }
 
-static PyObject *call_in(const FastPath *fast, Frame *frame, PyObject *const *objects, Py_ssize_t count)
+/* Run machine code of which rows may fail a guard: whether none did, or -1 with an exception. */
+static int run_guarded(FastPath *fast, Frame *frame, int64_t *failed)
 {
-    if (!take_all(fast, frame, objects, count, ANY))
+    int64_t *table = table_of(frame);
+    char *marks = PyMem_RawCalloc((size_t)table[0], 1);
+    if (!marks) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    table[1 + 3 * (fast->mapped + fast->stacked)] = (int64_t)(intptr_t)marks;
+    *failed = run(fast, frame);
+    for (int64_t row = 0; row < table[0] && !fast->retired; row++)
+        fast->retired = marks[row] != 0;
+    PyMem_RawFree(marks);
+    return !fast->retired;
+}
+
+static PyObject *call_in(FastPath *fast, Frame *frame, PyObject *const *objects, Py_ssize_t count)
+{
+    if (fast->retired || !take_all(fast, frame, objects, count, ANY))
         return MISS;
     if (fast->stacked || PyTuple_GET_SIZE(fast->leaves)) {
         if (!take_leaves(fast, inputs_of(frame)) || !make_stacks(fast, frame))
@@ -462,10 +480,17 @@ static PyObject *call_in(const FastPath *fast, Frame *frame, PyObject *const *ob
         if (!take_all(fast, frame, objects, count, table_of(frame)[0])) /* code that ran meanwhile may have changed them */
             return MISS;
     }
-    int64_t failed = run(fast, frame);
+    int64_t failed = 0;
+    int fine = 1;
+    if (fast->guards)
+        fine = run_guarded(fast, frame, &failed);
+    else
+        failed = run(fast, frame);
+    if (fine < 0)
+        return NULL;
     if (failed == INTERRUPTED)
         PyErr_SetNone(PyExc_KeyboardInterrupt);
-    if (failed)
+    if (failed || !fine)
         return failed == INTERRUPTED ? NULL : MISS;
     return make(&fast->results, &(Results){outputs_of(frame), frame->arrays + fast->mapped});
 }
@@ -503,15 +528,16 @@ static bool measure(FastPath *fast)
     return true;
 }
 
-/* FastPath(arguments, results, leaves, code, address, inputs, outputs, work[, watch]) */
+/* FastPath(arguments, results, leaves, code, address, inputs, outputs, work[, watch[, guards]]) */
 static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     (void)keywords;
     PyObject *arguments, *results, *leaves, *code, *watch = NULL;
     unsigned long long address;
     Py_ssize_t inputs, outputs, work;
-    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type, &leaves,
-                          &code, &address, &inputs, &outputs, &work, WatchType, &watch))
+    int guards = 0;
+    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!p", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type, &leaves,
+                          &code, &address, &inputs, &outputs, &work, WatchType, &watch, &guards))
         return NULL;
     FastPath *fast = (FastPath *)type->tp_alloc(type, 0);
     if (!fast)
@@ -523,6 +549,7 @@ static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *key
     fast->inputs = inputs;
     fast->outputs = outputs;
     fast->work = work;
+    fast->guards = guards;
     if (!read_part(&fast->arguments, arguments, 0) || !read_part(&fast->results, results, 0) || !measure(fast))
         Py_CLEAR(fast);
     return (PyObject *)fast;

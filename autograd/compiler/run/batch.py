@@ -19,6 +19,7 @@ from autograd.compiler import locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.sides import refuse_spoiled, was_used
 from autograd.compiler.capture.signature import (
     NUMBER,
     Build,
@@ -214,7 +215,7 @@ class Batch:
         watch, known = state.watch, self.fast_paths.get(key)
         if known is None or known[0] is not watch:
             first = state.rows[key][0]
-            simple = not first.specialization.captured_guards and self.options.threads == 1 and by is None
+            simple = self.options.threads == 1 and by is None and len(state.rows[key]) == 1
             row = first.row if self.stacks else None
             known = self.fast_paths[key] = (
                 watch,
@@ -428,7 +429,7 @@ class _Call:
             if same is not None and same.options.accurate:
                 return evaluate(program, trace.given, {CALL: 1})[0]
             options = options_for(same, specializations, batch.options, "the map")
-            story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
+            story = Story(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow)
             try:
                 specialization = Specialization(program, template, options, closed, parents, self.names(), story)
             except NotImplementedError as error:  # machine code over any number of rows cannot do this
@@ -442,21 +443,37 @@ class _Call:
     def traced(self, row: int, assumes: bool) -> tuple[_BatchTrace, list[int], Any]:
         """Run the function once on tracers, on a row of the arrays: the trace, its outputs, and the result's form.
 
-        The form is None where each row has a result.
+        Branches of the source are part of it if possible. The form is None where each row has a result.
         """
-        batch = self.batch
-        trace = _BatchTrace(reaches_code_that_asks(batch.function))
+        trace = self._new_trace(assumes)
+        try:
+            return trace, *self._trace(trace, row)
+        except Exception:
+            if not was_used(trace):
+                raise
+        trace = self._new_trace(assumes)
+        trace.flows = False
+        return trace, *self._trace(trace, row)
+
+    def _new_trace(self, assumes: bool) -> _BatchTrace:
+        trace = _BatchTrace(reaches_code_that_asks(self.batch.function))
         trace.assumes = assumes
+        return trace
+
+    def _trace(self, trace: _BatchTrace, row: int) -> tuple[list[int], Any]:
+        batch = self.batch
         shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
         trace.count = Traced.of(trace, trace.input(given=float(self.count)))
         args = self._traced_arguments(trace, shared, row)
         with tracing(trace):
             if batch.stacks:
                 trace.map(batch.inner, args, self.axes, None)
-                return trace, trace.stacked, None
-            leaves, rebuild = flatten_result(batch.function(*args))
+                refuse_spoiled(trace)
+                return trace.stacked, None
+            leaves, rebuild = flatten_result(trace.followed(batch.function)(*args))
             outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
-            return trace, outputs, rebuild([0.0] * len(leaves))
+        refuse_spoiled(trace)
+        return outputs, rebuild([0.0] * len(leaves))
 
     def count_input(self) -> int:
         """The program's input that is the number of rows."""
@@ -546,7 +563,7 @@ class _BatchTrace(Trace):
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
             given.append(rebuild(elements))
         with tracing(child):
-            self.row = function(*given)
+            self.row = self.followed(function)(*given)
             leaves, rebuild = flatten_result(self.row)
             outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, self.row)
         self.row = rebuild([nan] * len(leaves))

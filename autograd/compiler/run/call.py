@@ -22,6 +22,7 @@ from autograd.compiler.run.nodes import Again, BatchCall, CompiledCall, Recorded
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
 from autograd.compiler.run.versions import Capture, Function, Version
+from autograd.eager import active_recorder
 from autograd.ir.rewrite import with_numbers_only
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.origin import P, R, origin_of
@@ -71,7 +72,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         if mode is not None and mode.anomaly:
             return self.function(*args, **keywords)  # node by node: that finds the first bad node
         if is_capturing():
-            return self.function(*args, **keywords)  # inlined into the program around it
+            return active_recorder().followed(self.function)(*args, **keywords)  # inlined into the program around it
         if self.batch is not None and not keywords:
             try:
                 result = self._batched(self.batch, args)
@@ -249,6 +250,34 @@ class Compiled(c_build.Entry, Generic[P, R]):
     def program(self) -> str:
         """The program of every specialization, as compiled."""
         return "\n\n".join(one.text() for one in self._some())
+
+    def branches(self) -> str:
+        """What became of the branches and loops in the source that depend on numbers of the program: a line for each.
+
+        A branch runs both sides under masks, a loop is compiled once; a guard makes a path of its own for each outcome,
+        and the line says why. Statements that depend on plain Python values alone are not listed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from autograd import jit, vmap
+        >>> def halved(x):
+        ...     seen = []
+        ...     while x > 1.0:
+        ...         x = 0.5 * x
+        ...     if x > 0.75:
+        ...         seen.append(x)
+        ...     return x
+        >>> compiled = jit(vmap(halved))
+        >>> compiled(np.array([0.5, 3.0, 7.0])).tolist()
+        [0.5, 0.75, 0.875]
+        >>> print(compiled.branches())
+        line 3 of halved: while is a loop
+        line 5 of halved: if is a guard: it calls append
+        """
+        found = {entry for one in self._some() for entry in one.story.flow.items()}
+        told = {(site.function, site.line, site.told(why)) for site, why in found}
+        return "\n".join([text for _, _, text in sorted(told)])
 
     def llvm_ir(self) -> str:
         """The LLVM IR of every specialization."""

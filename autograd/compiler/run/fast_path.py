@@ -48,21 +48,31 @@ def for_call(args: Sequence[Signature], specialization: Specialization, watch: A
 
 
 def for_batch(args: Sequence[Signature], specialization: Specialization, row: Any | None, watch: Any) -> Any | None:
-    """The same for a map over the rows of ndarrays; `row`: the template of one row's result, if rows have results."""
+    """The same for a map over the rows of ndarrays; `row`: the template of one row's result, if rows have results.
+
+    If a row fails a guard, the call takes the slow path, and so do all later ones.
+    """
     if extension is None:
         return None
     results = _results(specialization.template, _number) if row is None else _results(row, _stacked)
-    return _make([_describe(arg, _number) for arg in args], results, specialization, watch)
+    guards = bool(specialization.captured_guards)
+    return _make([_describe(arg, _number) for arg in args], results, specialization, watch, guards)
 
 
 def _make(
-    arguments: Sequence[Part | None], results: Part | None, specialization: Specialization, watch: Any
+    arguments: Sequence[Part | None],
+    results: Part | None,
+    specialization: Specialization,
+    watch: Any,
+    guards: bool = False,
 ) -> Any | None:
     code = specialization.code
     if code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
     given, leaves = Part("tuple", (), tuple(arguments)), tuple(specialization.leaves)
-    return extension.FastPath(given, results, leaves, code, code.address, *specialization.sizes, code.work, watch)
+    return extension.FastPath(
+        given, results, leaves, code, code.address, *specialization.sizes, code.work, watch, guards
+    )
 
 
 def _results(template: Any, leaf: Callable[[Any], Part | None]) -> Part | None:

@@ -106,7 +106,8 @@ def jit(
     Returns
     -------
     Compiled
-        The function, with ``program()``, ``reads()``, ``llvm_ir()``, ``assembly()`` and ``stats()`` to look inside.
+        The function, with ``program()``, ``branches()``, ``reads()``, ``llvm_ir()``, ``assembly()`` and ``stats()`` to
+        look inside.
 
     Raises
     ------

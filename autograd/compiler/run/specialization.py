@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -55,6 +55,8 @@ class Story:
         The name of the function.
     seconds : float
         The time for running it on tracers.
+    flow : mapping
+        Branch or loop of the source → None if it is one of the program, or why it is a guard.
     unrolled : dict
         Reason why maps and loops were unrolled into copies of their body → the number of copies (0: not known).
     """
@@ -62,6 +64,7 @@ class Story:
     name: str = "a function"
     seconds: float = 0.0
     unrolled: dict[Reason, int] = field(default_factory=dict)
+    flow: Mapping[Any, str | None] = field(default_factory=dict)
     told: bool = False
 
     def reasons(self) -> list[str]:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.sides import refuse_spoiled, was_used
 from autograd.compiler.capture.signature import Reading, argument_names, types_of_numbers
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
-from autograd.ir.block import Program
+from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import only_floats
 from autograd.value import Value
@@ -38,6 +39,7 @@ class Version:
         self.fast_paths: dict[tuple[Specialization, Any], Any] = {}  # the fast path of each, or None
         self.after: dict[tuple[int, int], int] = {}  # (number, guard that failed) → the number to try then
         self.current = 0
+        self.refused: list[int] = []  # of which machine code fails guards that hold in eager arithmetic
 
     def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Specialization, list[float]]:
         """The specialization whose guards hold for these arguments, and its results."""
@@ -65,11 +67,26 @@ class Version:
                 numbers = range(len(self.specializations))
                 following = next((i for i in numbers if all(i != number for number, _ in tried)), None)
             if following is None:
-                following, known = self.capture(arguments, given, len(tried))
+                following, known = self.evaluated(given) or self.capture(arguments, given, len(tried))
                 if known is not None:
                     return self.specializations[following], known
                 self.after[at, failed] = following
             at = following
+
+    def evaluated(self, given: Sequence[float]) -> tuple[int, list[float]] | None:
+        """The results of a program whose guards hold in eager arithmetic only, and its number, if there is one.
+
+        So a call whose comparisons machine code never gets right is not captured again.
+        """
+        for at in self.refused:
+            specialization = self.specializations[at]
+            program, left = specialization.captured, iter([*given, *[leaf.data for leaf in specialization.leaves]])
+            kinds = [(kind, [next(left) for _ in range(size_of(kind))]) for kind in program.inputs]
+            numbers = [found if isinstance(kind, Array) else found[0] for kind, found in kinds]
+            outputs, failed = evaluate(program, numbers)
+            if failed < 0:
+                return at, flat(outputs)
+        return None
 
     def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
         """Capture and compile a specialization for these arguments; return its number.
@@ -85,7 +102,10 @@ class Version:
                 captured = owner.prepared(capture(owner.function, arguments, given, assumes=not tried))
             same = same_branches(captured.program, self.specializations)
             if same is not None and same.options.accurate:
-                return self.specializations.index(same), flat(evaluate(captured.program, captured.numbers)[0])
+                number = self.specializations.index(same)
+                if number not in self.refused:
+                    self.refused.append(number)
+                return number, flat(evaluate(captured.program, captured.numbers)[0])
             specialization = captured.compiled(options_for(same, self.specializations, owner.options, owner.__name__))
             self.specializations.append(specialization)
             if not arguments.settled():  # it is not known for which later call this would be right
@@ -128,26 +148,54 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], assu
     If machine code finds that it does not hold, another capture looks, and raises the error.
     """
     start = time.perf_counter()
-    try:
-        trace, outputs, template = trace_call(function, arguments, given, maps=True, assumes=assumes)
-    except UnrollError as error:
-        trace, outputs, template = trace_call(function, arguments, given, maps=False, assumes=assumes)
-        trace.note_unrolled(0, error.reason)
+    trace, outputs, template = _traced(function, arguments, given, assumes)
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
-    story = Story(getattr(function, "__name__", "a function"), time.perf_counter() - start, trace.unrolled)
+    name = getattr(function, "__name__", "a function")
+    story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow)
     return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
 
 
+def _traced(
+    function: Function, arguments: Reading, given: Sequence[float], assumes: bool
+) -> tuple[Trace, list[int], Any]:
+    """The capture, its outputs and its result; with less of what makes a program short if that cannot be captured."""
+    trace = _new_trace(function, assumes)
+    try:
+        return trace_call(trace, function, arguments, given)
+    except Exception as error:
+        if not was_used(trace):
+            if not isinstance(error, UnrollError):
+                raise
+            reason: Any = error.reason
+        else:  # Python code may not do what it does with numbers of the program; then it does as it is written
+            trace, reason = _new_trace(function, assumes), None
+            trace.flows = False
+            try:
+                return trace_call(trace, function, arguments, given)
+            except UnrollError as unrolled:
+                reason = unrolled.reason
+    trace = _new_trace(function, assumes)
+    trace.maps = False
+    found = trace_call(trace, function, arguments, given)
+    trace.note_unrolled(0, reason)
+    return found
+
+
+def _new_trace(function: Function, assumes: bool) -> Trace:
+    trace = Trace(real_bools=reaches_code_that_asks(function))
+    trace.assumes = assumes
+    return trace
+
+
 def trace_call(
-    function: Function, arguments: Reading, given: Sequence[float], maps: bool, assumes: bool = False
+    trace: Trace, function: Function, arguments: Reading, given: Sequence[float]
 ) -> tuple[Trace, list[int], Any]:
     """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
-    trace = Trace(real_bools=reaches_code_that_asks(function), maps=maps)
-    trace.assumes = assumes
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
     with tracing(trace):
-        result = function(*args, **keywords)
+        result = trace.followed(function)(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs_of_call(leaves)
+    refuse_spoiled(trace)
     return trace, outputs, rebuild([0.0] * len(leaves))

@@ -1,0 +1,251 @@
+"""Where a side of a branch, or a step of a loop, is captured: what is supposed there, and what counts there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.watched import Decisions, Reason, UnrollError, Watched
+from autograd.ir.block import PREDICATES
+from autograd.ir.builder import Predicate
+from autograd.modes import current_recorder
+from autograd.value import Value
+
+if TYPE_CHECKING:
+    from autograd.compiler.capture.trace import Trace
+
+
+class Refused(UnrollError):  # noqa: N818  # it never reaches a user
+    """A branch or a loop cannot be part of the program."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(Reason("branches", why))
+        self.why = why
+
+
+@dataclass
+class Side(Decisions):
+    """What is supposed where a side of a branch, or a step of a loop, is captured.
+
+    `taken` has the condition of the side. `site` is the branch; `real` tells whether the watched numbers come here.
+    """
+
+    site: Any = None
+    real: bool = True
+    supposed: dict[int, bool] = field(default_factory=dict)
+
+    def outcome(self, trace: Watched, predicate: int) -> bool:
+        """How a comparison comes out; the program is valid only where it does, or where this side is not taken."""
+        around: Any = self
+        while around is not None:
+            for known in (around.taken, getattr(around, "supposed", {})):
+                if predicate in known:
+                    return bool(known[predicate])
+            around = around.around
+        outcome = _likely(trace, predicate, self.real)
+        self.supposed[predicate] = outcome
+        holds = trace.predicate(predicate)
+        suppose(trace, holds if outcome else holds.negated())
+        return outcome
+
+
+def _likely(trace: Any, predicate: int, real: bool) -> bool:
+    """How a comparison comes out: where the watched numbers do not come, as for numbers of which nothing is wrong."""
+    here = taken_path(trace)
+    if real and (here is None or bool(trace.value(here.index))):
+        return bool(trace.value(predicate))
+    op, operands, _ = trace.code[predicate]
+    if op in ("==", "!="):
+        return bool(op == "!=")
+    if op == "not":
+        return not _likely(trace, operands[0], real)
+    if op == "<" and trace.number(operands[1]) == inf:
+        return True
+    return bool(trace.value(predicate))
+
+
+def taken_path(trace: Any) -> Any:
+    """The truth that the present side is taken, as far as this trace knows; None if it is in any case."""
+    found: Predicate | None = None
+    decisions = trace.deciding
+    while decisions is not None:
+        for at, outcome in decisions.taken.items():
+            one = trace.predicate(at)
+            one = one if outcome else one.negated()
+            found = one if found is None else found.with_("and", one)
+        decisions = decisions.around
+    return found
+
+
+def suppose(trace: Any, holds: Any) -> None:
+    """Let the program be valid only where this holds, or where the present side is not taken."""
+    here = taken_path(trace)
+    wrong = holds.negated() if here is None else here.with_("and", holds.negated())
+    right = wrong.negated()
+    if trace.code[right.index].op == "constant":
+        if not trace.code[right.index].data:
+            raise Refused("what it supposes never holds")
+        return
+    if trace.parent is None or trace.rows_branch:
+        if not trace.value(right.index):
+            raise Refused("what it supposes does not hold")
+        if right.index not in trace.guarded:
+            trace.note_guard(right.index, True)
+    else:
+        trace.demands.append((wrong, not_supposed))
+
+
+def not_supposed() -> Exception:
+    """What is raised if a step of a loop does not do what was supposed."""
+    return Refused("a step does not do what the first one does")
+
+
+def present() -> Trace | None:
+    """The capture going on, if it has branches and loops."""
+    trace = current_recorder()
+    if not isinstance(trace, Watched):
+        return None
+    root = trace.root()
+    return trace if root.maps and root.flows else None
+
+
+def refuse_spoiled(trace: Any) -> None:
+    """Raise if the code asked for the type of a whole number that is part of the program, and caught the error."""
+    if trace.spoiled:
+        raise Refused("the type of a whole number was asked for")
+
+
+def was_used(trace: Any) -> bool:
+    """Whether any branch or loop of the source became part of the program: if its capture fails, Python decides."""
+    return any(why is None for why in trace.flow.values())
+
+
+def sides_open() -> bool:
+    """Whether a side is captured now that may not be taken, or a step that is taken several times."""
+    trace = current_recorder()
+    return isinstance(trace, Watched) and trace.root().sides > 0
+
+
+class Mark:
+    """The state of a capture, to which it returns if a side cannot be captured."""
+
+    def __init__(self, trace: Any) -> None:
+        self.states = []
+        while trace is not None:
+            self.states.append((trace, len(trace.guards), len(trace.demands), set(trace.guarded)))
+            trace = trace.parent
+
+    def undo(self) -> None:
+        """Forget what was supposed since."""
+        for trace, guards, demands, guarded in self.states:
+            del trace.guards[guards:], trace.demands[demands:]
+            trace.guarded.intersection_update(guarded)
+
+
+@contextmanager
+def under(trace: Any, site: Any, condition: int | None = None, outcome: bool = True) -> Iterator[None]:
+    """Capture a side of a branch in the `with` block."""
+    around, root = trace.deciding, trace.root()
+    taken = {} if condition is None else {condition: outcome}
+    trace.deciding = Side((), around, taken, site, getattr(around, "real", True))
+    root.sides += 1
+    try:
+        yield
+    finally:
+        trace.deciding = around
+        root.sides -= 1
+
+
+def truth_of(condition: Any) -> tuple[Any, Any] | None:
+    """The capture and the comparison that a condition is there; None for a plain one."""
+    if not isinstance(condition, (Traced, Value)) and not is_predicate(condition):
+        return None
+    trace = present()
+    if trace is None:
+        return None
+    if not is_predicate(condition):
+        condition = condition != 0.0
+        if not is_predicate(condition):
+            return None
+    if condition.builder is not trace:
+        condition = truth_at(trace, trace.place(condition))
+    if trace.code[condition.index].op == "constant":
+        return None
+    return trace, condition
+
+
+def truth_at(trace: Any, place: int) -> Any:
+    """The truth that is 1 or 0 in another place, in a carry or in the program around."""
+    found = trace.emit("!=", (place, trace.constant(0.0)))
+    trace.truths.add(found)
+    return trace.predicate(found)
+
+
+def is_predicate(thing: Any) -> bool:
+    """Whether a thing is a comparison of the program; it calls itself a bool."""
+    return issubclass(type(thing), Predicate)
+
+
+def branches(trace: Any, condition: int) -> bool:
+    """Whether a condition makes a branch here, and not a guard: in rows, in steps, and in sides of other branches.
+
+    In a single call, outside loops, only one side of a branch runs, so a guard is faster. So is one for a condition
+    that is the same in all steps of a loop there.
+    """
+    while trace.parent is not None and not trace.rows_branch and not _has_condition(trace.deciding):
+        shared = trace.hoist(condition)
+        if shared is None:
+            return True
+        trace, condition = trace.parent, shared
+    return trace.parent is not None or isinstance(trace.deciding, Side)
+
+
+EXACT = frozenset(  # operations of which machine code has the same bits as eager code
+    [
+        *("abs", "add", "ceil", "constant", "div", "floor", "floordiv", "input", "max", "min", "mod", "mul", "neg"),
+        *("pack", "pos", "read", "relu", "rint", "select", "sign", "sqrt", "stop", "sub", "table", "trunc"),
+        *PREDICATES,
+    ]
+)
+
+
+def compares_rounded(trace: Any, condition: int) -> bool:
+    """Whether numbers are compared by ``==`` that machine code may round in another way than eager code.
+
+    Such a comparison is a guard: it settles what eager code says.
+    """
+    code, known = trace.code, trace.truths
+    found = [at for at in _among(code, condition, PREDICATES) if code[at].op in ("==", "!=") and at not in known]
+    return any(code[at].op not in EXACT for equal in found for at in trace.needed(equal, ()))
+
+
+def _among(code: Any, value: int, kinds: Any) -> list[int]:
+    """The values that a value depends on by operations of some kinds only, and itself."""
+    found = [value]
+    for at in found:
+        found += [o for o in code[at].operands if code[o].op in kinds and o not in found]
+    return found
+
+
+def _has_condition(decisions: Any) -> bool:
+    while decisions is not None:
+        if decisions.taken:
+            return True
+        decisions = decisions.around
+    return False
+
+
+def is_open(trace: Any, site: Any) -> bool:
+    """Whether a side of this branch is captured now: then a function calls itself."""
+    while trace is not None:
+        decisions = trace.deciding
+        while decisions is not None:
+            if getattr(decisions, "site", None) is site and site is not None:
+                return True
+            decisions = decisions.around
+        trace = trace.parent
+    return False

@@ -1,0 +1,246 @@
+"""``break``, ``continue`` and ``return`` inside branches, written with names: what follows goes to the other side.
+
+``if c: break`` followed by more becomes ``if c: going = False``, ``else: more``, and the loop goes on while `going`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, TypeVar
+
+from autograd.compiler.source.bodies import refusal
+
+FLOW = "__flow__"  # by which rewritten code finds the functions of the capture
+OWN = "__flow_"  # what names of rewritten code begin with
+MOST_COPIES = 4000  # nodes that are written twice, because two ways lead to them
+INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+Node = TypeVar("Node", bound=ast.AST)
+
+
+class TooLongError(Exception):
+    """Too much would be written twice."""
+
+
+def at(node: Node, place: ast.AST) -> Node:
+    """A new node, and all below it that have no place yet, at the place of another."""
+    for inner in ast.walk(node):
+        if not hasattr(inner, "lineno"):
+            ast.copy_location(inner, place)
+    return node
+
+
+def call(place: ast.AST, name: str, *arguments: ast.expr) -> ast.Call:
+    """A call of a function of the capture."""
+    function = ast.Attribute(ast.Name(FLOW, ast.Load()), name, ast.Load())
+    return at(ast.Call(function, list(arguments), []), place)
+
+
+def name(word: str) -> ast.Name:
+    """A name that is read."""
+    return ast.Name(word, ast.Load())
+
+
+def assigned(place: ast.AST, word: str, value: ast.expr) -> ast.stmt:
+    """``word = value``."""
+    return at(ast.Assign([ast.Name(word, ast.Store())], value), place)
+
+
+def jumps(block: Sequence[ast.stmt], in_loop: bool = True) -> bool:
+    """Whether statements leave the loop, or the step, in which they are, or return."""
+    for node in block:
+        if isinstance(node, ast.Return) or (in_loop and isinstance(node, (ast.Break, ast.Continue))):
+            return True
+        inner = in_loop and not isinstance(node, (ast.For, ast.While, ast.AsyncFor))
+        if not isinstance(node, INNER) and any(jumps(part, inner) for part in _blocks(node)):
+            return True
+    return False
+
+
+def returns(block: Sequence[ast.stmt]) -> bool:
+    """Whether statements return."""
+    return jumps(block, False)
+
+
+def _blocks(node: Any) -> list[list[ast.stmt]]:
+    """The blocks of a compound statement."""
+    found = [getattr(node, part) for part in ("body", "orelse", "finalbody") if hasattr(node, part)]
+    found += [part.body for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ()))]
+    return [part for part in found if isinstance(part, list)]
+
+
+def falls(block: Sequence[ast.stmt]) -> bool:
+    """Whether the end of a block may be reached."""
+    for node in block:
+        if isinstance(node, (ast.Return, ast.Raise, ast.Break, ast.Continue)):
+            return False
+        if isinstance(node, ast.If) and not falls(node.body) and not falls(node.orelse):
+            return False
+    return True
+
+
+def is_true(node: ast.expr) -> bool:
+    """Whether a condition always holds."""
+    return isinstance(node, ast.Constant) and bool(node.value)
+
+
+class Lowering:
+    """Rewrites one function.
+
+    Parameters
+    ----------
+    kept : frozenset of str
+        Names that must not be assigned in what becomes a branch or a loop.
+    ranges : bool
+        Whether `range` is Python's.
+    """
+
+    def __init__(self, kept: frozenset[str], ranges: bool) -> None:
+        self.kept, self.ranges = kept, ranges
+        self.made = 0
+        self.copied = 0
+
+    def unique(self, word: str) -> str:
+        """A new name."""
+        self.made += 1
+        return f"{OWN}{word}{self.made}"
+
+    def block(self, block: Sequence[ast.stmt], ending: bool) -> list[ast.stmt]:
+        """The statements of a block; `ending`: the function ends with it."""
+        done: list[ast.stmt] = []
+        for k, node in enumerate(block):
+            rest = block[k + 1 :]
+            if isinstance(node, ast.If) and ending and returns([node]) and not refusal([node, *rest], self.kept):
+                try:
+                    return [*done, self.returning(deepcopy(node), deepcopy(list(rest)))]
+                except TooLongError:
+                    pass
+            if isinstance(node, (ast.For, ast.While)) and jumps(node.body) and not refusal([node], self.kept):
+                try:
+                    before = self.loop(deepcopy(node))
+                except TooLongError:
+                    before = None
+                if before is not None:
+                    then = [before.pop()] if isinstance(before[-1], ast.If) else []
+                    return [*done, *before, *self.block([*then, *rest], ending)]
+            done.append(self.inside(node))
+        return done
+
+    def inside(self, node: Any) -> Any:
+        """A statement that stays as it is, with the blocks in it."""
+        if isinstance(node, INNER):
+            return node
+        for part in ("body", "orelse", "finalbody"):
+            if getattr(node, part, None):
+                setattr(node, part, self.block(getattr(node, part), False))
+        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            part.body = self.block(part.body, False)
+        return node
+
+    def returning(self, node: Any, rest: list[ast.stmt]) -> ast.stmt:
+        """An `if` at the end of the function whose sides both return."""
+        sides = self.sides(node, rest)
+        node.body, node.orelse = [self.block([*side, *_nothing(node, side)], True) for side in sides]
+        node.returns = True
+        return node  # type: ignore[no-any-return]
+
+    def sides(self, node: ast.If, rest: list[ast.stmt]) -> list[list[ast.stmt]]:
+        """The sides of an `if`, each with what follows."""
+        both = falls(node.body) and falls(node.orelse)
+        if both and rest:
+            self.copied += sum(1 for statement in rest for _ in ast.walk(statement))
+            if self.copied > MOST_COPIES:
+                raise TooLongError
+        then = [*node.body, *(rest if falls(node.body) else [])]
+        return [then, [*node.orelse, *((deepcopy(rest) if both else rest) if falls(node.orelse) else [])]]
+
+    # ---- loops -----------------------------------------------------------------------------------------------
+
+    def loop(self, node: Any) -> list[ast.stmt] | None:
+        """A loop that is left by no jump; None if it cannot be. If it returns, an `if` that does so is the last."""
+        going, returned, value = self.unique("going"), self.unique("returned"), self.unique("value")
+        before = [assigned(node, going, ast.Constant(True))]
+        start: list[ast.stmt] = []
+        enters = False
+        if isinstance(node, ast.For):
+            if not (self.ranges and _is_range(node.iter)):
+                return None
+            place, stop, step = (self.unique(word) for word in ("place", "stop", "step"))
+            before = [*self.range(node, place, stop, step), *before]
+            start = [
+                at(ast.Assign([node.target], name(place)), node.target),
+                assigned(node.target, place, ast.BinOp(name(place), ast.Add(), name(step))),
+            ]
+            test: ast.expr = call(node.iter, "within", name(place), name(stop), name(step))
+            counts: Any = node.iter
+            enters = len(counts.args) == 1 and is_true(counts.args[0])
+        else:
+            test, enters = node.test, is_true(node.test)
+        returns_ = returns(node.body)
+        if returns_:
+            before.append(assigned(node, returned, ast.Constant(False)))
+            nothing = ast.Attribute(ast.Name(FLOW, ast.Load()), "nothing", ast.Load())
+            before.append(assigned(node, value, nothing))
+        body = [*start, *self.step(node.body, (going, returned, value))]
+        test = at(name(going), test) if is_true(test) else at(ast.BoolOp(ast.And(), [name(going), test]), test)
+        made: Any = ast.copy_location(ast.While(test, body, []), node)
+        made.jumps, made.enters, made.told = True, enters, "for" if isinstance(node, ast.For) else "while"
+        after: list[ast.stmt] = []
+        if returns_:
+            last = at(ast.Return(name(value)), node)
+            after = [at(ast.If(name(returned), [last], []), node)]
+        return [*before, made, *after]
+
+    def range(self, node: ast.For, *names: str) -> list[ast.stmt]:
+        """The first number of a range, its end and its step."""
+        targets = ast.Tuple([ast.Name(word, ast.Store()) for word in names], ast.Store())
+        return [at(ast.Assign([targets], call(node.iter, "bounds", node.iter)), node.iter)]
+
+    def step(self, block: Sequence[ast.stmt], names: tuple[str, str, str]) -> list[ast.stmt]:
+        """The statements of a step, which has no jumps out of the loop any more."""
+        going, returned, value = names
+        done: list[ast.stmt] = []
+        for k, node in enumerate(block):
+            rest = list(block[k + 1 :])
+            if isinstance(node, ast.Continue):
+                return done or [at(ast.Pass(), node)]
+            if isinstance(node, ast.Break):
+                return [*done, assigned(node, going, ast.Constant(False))]
+            if isinstance(node, ast.Return):
+                result = ast.Constant(None) if node.value is None else node.value
+                flags = assigned(node, returned, ast.Constant(True)), assigned(node, going, ast.Constant(False))
+                return [*done, assigned(node, value, result), *flags]
+            if isinstance(node, ast.If) and jumps([node]):
+                sides = [self.step(side, names) for side in self.sides(node, rest)]
+                node.body = sides[0] or [at(ast.Pass(), node)]
+                node.orelse = sides[1]
+                return [*done, node]
+            if isinstance(node, (ast.For, ast.While)) and jumps(node.body):
+                made = self.loop(node)
+                if made is None:
+                    raise TooLongError
+                then = [made.pop()] if isinstance(made[-1], ast.If) else []
+                return [*done, *made, *self.step([*then, *rest], names)]
+            done.append(self.inside(node))
+        return done
+
+
+def _nothing(place: ast.AST, block: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """The end of a function that returns nothing."""
+    return [at(ast.Return(ast.Constant(None)), place)] if falls(block) else []
+
+
+def _is_range(node: ast.expr) -> bool:
+    """``range(…)``, as it is written or as adopted code looks it up."""
+    if not isinstance(node, ast.Call) or node.keywords or not 1 <= len(node.args) <= 3:
+        return False
+    function = node.func
+    if isinstance(function, ast.Call) and len(function.args) == 1:
+        function = function.args[0]
+    return (
+        isinstance(function, ast.Name)
+        and function.id == "range"
+        and not any(isinstance(x, ast.Starred) for x in node.args)
+    )

@@ -1,0 +1,369 @@
+"""Rewrites a function: its branches and loops become calls, about which the capture decides while it runs.
+
+On plain numbers every call does what Python does. A side of a branch, the test of a loop and its body become functions
+inside the function, with the names that they assign as parameters and results. Everything keeps its line.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+from autograd.compiler.source.bodies import OWN_FRAME, rebound, refusal, shared_names
+from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
+from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
+from autograd.sources import Definition, inner_locals, recompiled
+
+HIDDEN = "__adopted_"  # names of functions that adopted code calls in place of operators
+ORDERS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A statement or an expression that may become a branch or a loop."""
+
+    kind: str  # "if", "while", "for", "if expression", "and", "or"
+    line: int
+    function: str = ""
+    refused: str | None = None  # why it stays as it is, if that is known from the source
+    names: tuple[str, ...] = ()  # what it assigns
+    jumps: bool = False  # of a loop: whether it was left by jumps
+
+    def told(self, why: str | None) -> str:
+        """What became of it: a guard, and why, or a part of the program."""
+        made = "a loop" if self.kind in ("while", "for") else "a branch"
+        return f"line {self.line} of {self.function}: {self.kind} is {made if why is None else f'a guard: {why}'}"
+
+
+@dataclass
+class Rewritten:
+    """The new code of a function.
+
+    Attributes
+    ----------
+    code : CodeType
+        It has one more variable from outside, `FLOW`.
+    sites : list of Site
+        In the order of their numbers.
+    impure : str or None
+        Why a call of the function may do more than compute its result, if it may.
+    """
+
+    code: CodeType
+    impure: str | None
+    sites: list[Site] = field(default_factory=list)
+
+
+def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | None:
+    """The new code of a function; None if it is not of a kind that is rewritten.
+
+    Parameters
+    ----------
+    found : Definition
+        Its tree, which is changed.
+    code : CodeType
+        Its code.
+    ranges : bool
+        Whether the name `range` is Python's in it.
+    """
+    node: Any = found.node
+    if isinstance(node, ast.AsyncFunctionDef) or code.co_flags & GENERATOR:
+        return None
+    if OWN_FRAME - {"super", "__class__"} & loads(node):
+        return None
+    body = [at(ast.Return(node.body), node.body)] if isinstance(node, ast.Lambda) else node.body
+    kept = shared_names(body)
+    impure = refusal(body, rebound(body), functions=True)
+    lowering = Lowering(kept, ranges and "range" not in inner_locals(node))
+    body = lowering.block(body, True)
+    live(body, frozenset(), Around())
+    Binding(unstable(body)).block(body, frozenset(code.co_varnames[: _parameters(code)]))
+    emitted = _Emitter(kept, found.classes, code.co_name)
+    new = emitted.block(body)
+    if isinstance(node, ast.Lambda):
+        node.body = new[0].value  # type: ignore[attr-defined]
+    else:
+        node.body = new
+    made = recompiled(node, found.classes, code, [FLOW])
+    if made is None:
+        return None
+    return Rewritten(_named(made, code), impure, emitted.sites)
+
+
+LATER = f"{OWN}later"  # the parameter of functions for expressions that are evaluated later; it is not given
+COMPREHENSIONS = frozenset({"<dictcomp>", "<genexpr>", "<listcomp>", "<setcomp>"})
+GENERATOR = 0x20 | 0x80 | 0x200  # of generators and coroutines: inspect.CO_GENERATOR and so on
+
+
+def _parameters(code: CodeType) -> int:
+    stars = bool(code.co_flags & 0x04) + bool(code.co_flags & 0x08)
+    return code.co_argcount + code.co_kwonlyargcount + stars
+
+
+def _named(code: CodeType, original: CodeType) -> CodeType:
+    """The functions that rewriting has put inside have the name of the function, for messages and tracebacks."""
+    constants: list[Any] = []
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            own = constant.co_name.startswith(OWN) or constant.co_varnames[:1] == (LATER,)
+            if own:
+                constant = constant.replace(co_name=original.co_name, co_qualname=original.co_qualname)
+            if own or constant.co_name in COMPREHENSIONS:
+                constant = _named(constant, original)
+        constants.append(constant)
+    return code.replace(co_consts=tuple(constants))
+
+
+class _Emitter(ast.NodeTransformer):
+    """Writes the calls."""
+
+    def __init__(self, kept: Names, classes: Sequence[str], named: str) -> None:
+        self.kept, self.classes, self.named = kept, classes, named
+        self.sites: list[Site] = []
+        self.outside: str | None = None  # why nothing here is a branch, such as a `try` around it
+
+    def site(self, kind: str, place: ast.AST, **more: Any) -> ast.Constant:
+        """The number of a new site."""
+        self.sites.append(Site(kind, getattr(place, "lineno", 0), self.named, **more))
+        return at(ast.Constant(len(self.sites) - 1), place)
+
+    # ---- statements ------------------------------------------------------------------------------------------
+
+    def block(self, block: Sequence[ast.stmt]) -> list[ast.stmt]:
+        """The statements of a block."""
+        return [new for node in block for new in self.statement(node)]
+
+    def statement(self, node: Any) -> list[ast.stmt]:
+        """A statement, as one or more."""
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return [node]  # its own code is rewritten when it is called
+        if isinstance(node, ast.If):
+            return self.branch(node)
+        if isinstance(node, ast.While):
+            return self.loop(node)
+        if isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) or type(node).__name__ == "TryStar":
+            return [self.guarded(node)]
+        for part in ("body", "orelse"):
+            if getattr(node, part, None):
+                setattr(node, part, self.block(getattr(node, part)))
+        for case in getattr(node, "cases", ()):
+            case.body = self.block(case.body)
+        for part, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                setattr(node, part, self.visit(value))
+        if isinstance(node, ast.For):
+            node.iter = call(node.iter, "iterated", node.iter)
+        if isinstance(node, ast.Assign):
+            node.targets = [self.visit(target) for target in node.targets]
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            return [at(ast.Expr(call(node, "immutable", name(node.target.id))), node), node]
+        return [node]
+
+    def guarded(self, node: Any) -> ast.stmt:
+        """A statement that may catch what is raised inside: there everything is as Python does it."""
+        around, self.outside = self.outside, f"it is inside the {type(node).__name__.lower()} of line {node.lineno}"
+        for item in getattr(node, "items", ()):
+            item.context_expr = self.visit(item.context_expr)
+        for part in ("body", "orelse", "finalbody"):
+            if getattr(node, part, None):
+                setattr(node, part, self.block(getattr(node, part)))
+        for handler in getattr(node, "handlers", ()):
+            handler.body = self.block(handler.body)
+        self.outside = around
+        return node  # type: ignore[no-any-return]
+
+    def branch(self, node: Any) -> list[ast.stmt]:
+        """An `if`."""
+        ends = getattr(node, "returns", False)
+        names = stores([*node.body, *node.orelse])
+        why = self.outside or refusal([*node.body, *node.orelse], self.kept)
+        if why is None and not ends and _jumps_out([*node.body, *node.orelse]):
+            why = "it returns, or leaves a loop that stays as it is"
+        first = self._first_reads(node) & names
+        if why is None and not first <= node.bound_before:
+            why = f"{_listed(first - node.bound_before)} may be unbound"
+        if why is not None:
+            number = self.site("if", node, refused=why)
+            node.test = call(node.test, "guard", number, self.visit(node.test))
+            node.body, node.orelse = self.block(node.body), self.block(node.orelse)
+            return [node]
+        results = sorted(names & node.read_after) if not ends else []
+        given = sorted((first | frozenset(results)) if not ends else first)
+        number = self.site("if", node, names=tuple(results))
+        functions = []
+        for side, word in ((node.body, "then"), (node.orelse, "otherwise")):
+            body = self.block(side)
+            functions.append(
+                self.function(f"{OWN}{word}{number.value!r}", given, body, None if ends else results, node)
+            )
+        values = at(ast.Tuple([self.value(word, node) for word in given], ast.Load()), node)
+        test = self.visit(node.test)
+        sides = [at(name(function.name), node) for function in functions]
+        made = call(node.test, "returned" if ends else "branch", number, test, *sides, values)
+        if ends:
+            return [*functions, at(ast.Return(made), node)]
+        return [*functions, *self.unpacked(node, results, made, node.bound_before)]
+
+    def _first_reads(self, node: ast.If) -> Names:
+        """The names that a side may read before it assigns them."""
+        after = frozenset[str]()
+        return live(deepcopy(node.body), after, Around()) | live(deepcopy(node.orelse), after, Around())
+
+    def loop(self, node: Any) -> list[ast.stmt]:
+        """A `while`, or what was another loop with jumps."""
+        kind, with_jumps = getattr(node, "told", "while"), getattr(node, "jumps", False)
+        why = self.outside or refusal([node], self.kept)
+        if why is None and _jumps_out(node.body):
+            why = "it is left by a jump"
+        names = stores(node.body)
+        first = names & (live(deepcopy(node.body), frozenset(), Around()) | loads(node.test))
+        carried = sorted(first | (names & (node.read_after | node.read_again)))
+        unbound = [word for word in carried if word not in node.bound_before]
+        if why is None and not first <= node.bound_before:
+            why = f"{_listed(first - node.bound_before)} may be unbound"
+        missing = [w for w in unbound if node.bound_after_step is not None and w not in node.bound_after_step]
+        if why is None and missing:
+            why = f"{_listed(missing)} may be unbound after it"
+        if why is not None:
+            number = self.site(kind, node, refused=why)
+            node.test = call(node.test, "guard", number, self.visit(node.test))
+            node.body = self.block(node.body)
+            node.orelse = self.block(node.orelse)
+            return [node]
+        number = self.site(kind, node, names=tuple(carried), jumps=with_jumps)
+        test = at(ast.Return(self.visit(node.test)), node.test)
+        asks = self.function(f"{OWN}test{number.value!r}", carried, [test], None, node)
+        step = self.function(f"{OWN}step{number.value!r}", carried, self.block(node.body), carried, node)
+        values = at(ast.Tuple([self.value(word, node) for word in carried], ast.Load()), node)
+        made = call(node, "loop", number, name(asks.name), name(step.name), values)
+        return [asks, step, *self.unpacked(node, carried, made, node.bound_before - frozenset(unbound))]
+
+    def value(self, word: str, node: Any) -> ast.expr:
+        """The value of a name before a statement, where it may have none."""
+        if word in node.bound_before:
+            return at(name(word), node)
+        return call(node, "value", at(_later(name(word)), node))
+
+    def function(self, word: str, given: Sequence[str], body: list[ast.stmt], results: Any, place: ast.AST) -> Any:
+        """A function inside the function."""
+        ending: list[ast.stmt] = []
+        if results is not None:
+            last = body[-1] if body else place
+            ending = [at(ast.Return(ast.Tuple([name(x) for x in results], ast.Load())), last)]
+        arguments = ast.arguments([], [ast.arg(x) for x in given], None, [], [], None, [])
+        made = ast.FunctionDef(word, arguments, [*body, *ending] or [ast.Pass()], [], None, None)
+        if "type_params" in ast.FunctionDef._fields:
+            made.type_params = []  # type: ignore[attr-defined]
+        return at(made, place)
+
+    def unpacked(self, node: Any, names: Sequence[str], made: ast.expr, bound: Names) -> list[ast.stmt]:
+        """The statements that assign what a branch or loop gives; a name that got nothing is unbound, as before."""
+        if not names:
+            return [at(ast.Expr(made), node)]
+        targets = at(ast.Tuple([ast.Name(x, ast.Store()) for x in names], ast.Store()), node)
+        found: list[ast.stmt] = [at(ast.Assign([targets], made), node)]
+        for word in names:
+            if word not in bound and not word.startswith(OWN):
+                none = call(node, "is_unbound", name(word))
+                found.append(at(ast.If(none, [ast.Delete([ast.Name(word, ast.Del())])], []), node))
+        return found
+
+    # ---- expressions -----------------------------------------------------------------------------------------
+
+    def later(self, node: ast.expr) -> ast.expr:
+        """An expression that is evaluated when it is called for."""
+        return at(_later(self.visit(node)), node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        """Its own code is rewritten when it is called."""
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """A function that is called is rewritten too."""
+        function = node.func
+        hidden = isinstance(function, ast.Name) and function.id.startswith((HIDDEN, FLOW))
+        own = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == FLOW
+        if own:
+            node.args = [self.visit(x) for x in node.args]
+            return node
+        if isinstance(function, ast.Name) and function.id == "super":
+            return node
+        self.generic_visit(node)
+        if not hidden:
+            node.func = call(function, "called", node.func)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """To read an attribute may run code, of a property."""
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load) and not (isinstance(node.value, ast.Name) and node.value.id == FLOW):
+            word = node.attr
+            if word.startswith("__") and not word.endswith("__") and self.classes:
+                word = f"_{self.classes[-1].lstrip('_')}{word}"
+            node.value = call(node, "owner", node.value, ast.Constant(word))
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """To read an element may run code too."""
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = call(node, "container", node.value)
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        """``a if c else b``."""
+        if self.outside or refusal([node.body, node.orelse]):
+            return self.generic_visit(node)
+        number = self.site("if expression", node)
+        test = self.visit(node.test)
+        return call(node, "choose", number, test, self.later(node.body), self.later(node.orelse))
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        """``a and b``, ``a or b``."""
+        if self.outside or refusal(node.values[1:]):
+            return self.generic_visit(node)
+        word = "and" if isinstance(node.op, ast.And) else "or"
+        number = self.site(word, node)
+        first = self.visit(node.values[0])
+        return call(node, "combined", number, first, *[self.later(x) for x in node.values[1:]])
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """``not a``."""
+        self.generic_visit(node)
+        return call(node, "negated", node.operand) if isinstance(node.op, ast.Not) else node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """``a < b < c``."""
+        orders = [ORDERS.get(type(op)) for op in node.ops]
+        if len(orders) < 2 or None in orders or self.outside or refusal(node.comparators[1:]):
+            return self.generic_visit(node)
+        number = self.site("and", node)
+        signs = at(ast.Tuple([ast.Constant(op) for op in orders], ast.Load()), node)
+        first, second = self.visit(node.left), self.visit(node.comparators[0])
+        return call(node, "chained", number, signs, first, second, *[self.later(x) for x in node.comparators[1:]])
+
+
+def _later(node: ast.expr) -> ast.Lambda:
+    return ast.Lambda(ast.arguments([], [ast.arg(LATER)], None, [], [], None, [ast.Constant(None)]), node)
+
+
+def _jumps_out(block: Sequence[ast.stmt]) -> bool:
+    """Whether a jump leaves a block."""
+    for node in block:
+        if isinstance(node, (ast.Return, ast.Break, ast.Continue)):
+            return True
+        if isinstance(node, (ast.While, ast.For)):
+            if any(isinstance(x, ast.Return) for x in ast.walk(node)):
+                return True
+            continue
+        if isinstance(node, ast.If) and _jumps_out([*node.body, *node.orelse]):
+            return True
+    return False
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names))

@@ -1,0 +1,160 @@
+"""Random control flow: branches, loops that depend on numbers, jumps out of them, and bodies that stay as they are."""
+
+from __future__ import annotations
+
+from random import Random
+
+from net.programs import calls
+from net.writer import Writer
+
+SIZE = 5  # the most statements in a block
+DEEPEST = 3  # blocks in one another, of which the last is no loop
+# Operations of which nothing is infinite, so that most programs prove something.
+FORMS = [
+    *("({} + {})", "({} - {})", "({} * {})", "am.tanh({} * {})", "am.sin({} - {})", "max({}, {})", "min({}, {})"),
+    *("({} / (1.25 + {} ** 2))", "am.sqrt(0.5 + ({} + {}) ** 2)", "am.log(1.5 + ({} * {}) ** 2)", "abs({} - {})"),
+]
+
+
+def flows(random: Random) -> str:
+    """Write a program."""
+    w = Writer(random)
+    with w.block("def g(t, s):", new_function=True):
+        w.numbers = ["t", "s"]
+        body(w, 2, loop=False)
+        w.line(f"return {number(w)}")
+    w.numbers = ["x", "y", "w[0]", "w[1]"]
+    with w.block("def f(x, y, w):", new_function=True):
+        w.line("a, b, log = x, y * w[0], []")
+        w.numbers += ["a", "b"]
+        w.assignable += ["a", "b"]
+        body(w, SIZE, loop=False)
+        w.line(f"return {number(w)} + {' + '.join(f'am.tanh({v})' for v in w.assignable)} + len(log)")
+    calls(w)
+    return w.text()
+
+
+def number(w: Writer, depth: int = 2) -> str:
+    """A number."""
+    if depth == 0 or not w.often(7):
+        return w.recent(w.numbers) if w.often(8) else w.number()
+    if w.often(1):
+        return f"({number(w, depth - 1)} if {truth(w)} else {number(w, depth - 1)})"
+    if w.often(1) and "return" in w.text():
+        return f"g({number(w, depth - 1)}, {number(w, 0)})"
+    return str(w.pick(FORMS)).format(number(w, depth - 1), number(w, depth - 1))
+
+
+def truth(w: Writer, depth: int = 1) -> str:
+    """A condition."""
+    a, b = number(w, 1), number(w, 0)
+    chosen = w.pick(
+        [f"{a} > {b}", f"{a} <= {b}", f"{a} < {w.number()}", f"{w.number()} < {a} < {b} + 1.0", f"not {a} > {b}"]
+    )
+    return f"({chosen} {w.pick(['and', 'or'])} {truth(w, depth - 1)})" if depth and w.often(3) else str(chosen)
+
+
+def body(w: Writer, size: int, loop: bool) -> None:
+    """Some statements, the last of them an assignment."""
+    for _ in range(w.integer(1, size)):
+        loops = [while_loop, for_loop] if w.depth < DEEPEST else []
+        w.pick([assign, assign, branch, branch, *loops, leave, unusual])(w, size, loop)
+    assign(w, size, loop)
+
+
+def assign(w: Writer, size: int, loop: bool) -> None:
+    """A new number, or a new value for an old name."""
+    if w.assignable and w.often(7):
+        target = w.pick(w.assignable)
+        w.line(w.pick([f"{target} = {number(w)}", f"{target} += {number(w, 1)}", f"{target} = am.tanh({number(w)})"]))
+    else:
+        new = w.name()
+        w.line(f"{new} = {number(w)}")
+        w.numbers.append(new)
+        w.assignable.append(new)
+
+
+def branch(w: Writer, size: int, loop: bool) -> None:
+    """A branch, with or without an else; both sides may make the same name."""
+    new = w.name() if w.often(3) else None
+    sides = [
+        f"if {truth(w)}:",
+        *([f"elif {truth(w)}:"] if w.often(3) else []),
+        *(["else:"] if new or w.often(6) else []),
+    ]
+    for head in sides:
+        with w.block(head):
+            if size > 1 and w.often(4):
+                body(w, size // 2, loop)
+            else:
+                assign(w, size, loop)
+            if new:
+                w.line(f"{new} = {number(w)}")
+    if new:
+        w.numbers.append(new)
+        w.assignable.append(new)
+
+
+def while_loop(w: Writer, size: int, loop: bool) -> None:
+    """A loop that ends when a number is small, or after some rounds."""
+    new, rounds = w.name(), w.name("n")
+    w.line(f"{new}, {rounds} = {number(w, 1)}, 0")
+    w.numbers.append(new)
+    with w.block(w.pick([f"while abs({new}) > {w.pick(['0.25', '0.5'])} and {rounds} < 7:", "while True:"])):
+        w.line(f"{rounds} += 1")
+        w.line(f"if {rounds} > 6 or {truth(w, 0)}:")
+        w.line(f"    {w.pick(['break', 'break', f'return {number(w)}'])}")
+        w.assignable.append(new)
+        body(w, max(size // 2, 1), True)
+        w.line(f"{new} = {new} * {w.pick(['0.5', 'am.tanh(' + number(w, 0) + ')'])}")
+    w.assignable.append(new)
+    if w.often(3):
+        w.numbers.append(rounds)
+
+
+def for_loop(w: Writer, size: int, loop: bool) -> None:
+    """A loop over a range, or over some numbers."""
+    i = w.name("i")
+    count = w.pick(
+        [f"range({w.integer(1, 5)})", f"range({w.integer(1, 3)}, 0, -1)", "w", f"({number(w, 0)}, {number(w, 0)})"]
+    )
+    with w.block(f"for {i} in {count}:"):
+        w.numbers.append(i)
+        body(w, max(size // 2, 1), True)
+        if w.often(5):
+            w.line(f"if {truth(w)}:")
+            w.line(f"    {w.pick(['break', 'continue', f'return {number(w)}'])}")
+            assign(w, size, loop)
+
+
+def leave(w: Writer, size: int, loop: bool) -> None:
+    """A jump under a condition."""
+    w.line(f"if {truth(w)}:")
+    if loop and w.often(7):
+        w.line(f"    {w.pick(['break', 'continue'])}")
+    elif w.often(4):
+        w.line(f"    return {number(w)}")
+    else:
+        w.line("    pass")
+
+
+def unusual(w: Writer, size: int, loop: bool) -> None:
+    """What does not become a branch, or only if nothing is raised."""
+    kind = w.integer(0, 3)
+    if kind == 0 and "a, b, log = " in w.text():
+        with w.block(f"if {truth(w)}:"):
+            w.line(f"log.append({number(w)})")
+            assign(w, size, loop)
+    elif kind == 1:
+        target = w.pick(w.assignable) if w.assignable else None
+        w.line("try:")
+        w.line(f"    {target or '_'} = {number(w)}")
+        w.line(f"    if {truth(w)}:")
+        w.line("        raise ValueError('no')")
+        w.line("except ValueError:")
+        w.line(f"    {target or '_'} = {number(w)}")
+    elif kind == 2:
+        w.line(f"if {number(w)} > 1e3:")
+        w.line("    raise ValueError('large')")
+    else:
+        assign(w, size, loop)

@@ -1,0 +1,671 @@
+"""Branches and loops of the source as part of a compiled program: results, derivatives, and what stays a guard."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import Value, adopt, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
+from autograd.compiler.run.specialization import TooManyPathsError
+
+ROWS = np.array([-3.0, -1.0, -0.25, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 7.0, 40.0, 1e3])
+
+
+def agree(function: Callable[[Any], Any], rows: Any = ROWS, paths: int = 1) -> Any:
+    """Values and derivatives of one call and of rows are those of eager code; rows take so many paths."""
+    both = value_and_grad(function)
+    expected = [both(x) for x in rows.tolist()]
+    compiled = jit(vmap(both), quiet=True)
+    value, slope = compiled(rows)
+    np.testing.assert_allclose(value, [v for v, _ in expected], rtol=1e-12)
+    np.testing.assert_allclose(slope, [d for _, d in expected], rtol=1e-11)
+    assert paths == compiled.stats()["paths"], compiled.branches()
+    single = jit(both, quiet=True)
+    for x, pair in zip(rows.tolist(), expected, strict=True):
+        assert pair == pytest.approx(single(x), rel=1e-11, nan_ok=True)
+    return compiled
+
+
+# ---- branches ------------------------------------------------------------------------------------------------------
+
+
+def test_branches_in_rows() -> None:
+    """`if`, `elif`, conditional expressions, `and`, `or`, `not`, chains: one program for all rows."""
+
+    def f(x: Any) -> Any:
+        if (x > 2.0 and x < 5.0) or x == 40.0:
+            y = am.sin(x)
+        elif not x > 0.0:
+            y = x * x
+        else:
+            y, z = 3.0 * x, 1.0
+            y = y + z
+        return y * (am.exp(-x) if 0.0 < x <= 1.0 < 1.0 + x else 1.0)
+
+    agree(f)
+
+
+def test_returns_in_branches() -> None:
+    """What follows an `if` that returns is its other side."""
+
+    def f(x: Any) -> Any:
+        if x < 0.0:
+            if x < -2.0:
+                return -x
+            x = x * 2.0
+        if x == 0.0:
+            return 1.0
+        y = am.sqrt(abs(x))
+        if y > 1.0:
+            return y * y * y
+        return am.log(abs(x))
+
+    agree(f)
+
+
+def test_a_side_that_is_not_taken_sends_no_message() -> None:
+    """0 times infinity reaches no gradient, whichever side it is on, in second derivatives either."""
+
+    def f(x: Any) -> Any:
+        if x > 0.0:
+            y = am.sqrt(x)
+            y = y + am.log(x) / x
+        else:
+            y = 2.0 * x
+        return y * y
+
+    agree(f)
+    second = vmap(grad(grad(f)))
+    rows = ROWS[ROWS != 0.0]
+    np.testing.assert_allclose(jit(second)(rows), [grad(grad(f))(x) for x in rows.tolist()], rtol=1e-11)
+    forward = vmap(lambda x: jvp(f, (x,), (1.0,))[1])
+    np.testing.assert_allclose(jit(forward)(ROWS), [grad(f)(x) for x in ROWS.tolist()], rtol=1e-12)
+
+
+def test_names_of_one_side() -> None:
+    """A name that only one side has is used only there; one that neither needs is no matter of the other."""
+
+    def f(x: Any) -> Any:
+        if x > 0.0:
+            inner = x * 3.0
+            y = inner + 1.0
+        else:
+            y = -x
+        if x > 0.0:
+            inner = y
+            y = inner * 2.0
+        return y
+
+    agree(f)
+
+    def unbound(x: Any) -> Any:
+        if x > 0.0:
+            y = x
+        return y
+
+    with pytest.raises(UnboundLocalError):
+        unbound(-1.0)
+    compiled = jit(vmap(unbound))
+    np.testing.assert_array_equal([1.0, 2.0], compiled(np.array([1.0, 2.0])))
+    with pytest.raises(UnboundLocalError):
+        compiled(np.array([1.0, -1.0]))
+
+
+def test_tuples_truths_and_whole_numbers() -> None:
+    """What two sides give may be tuples, truths and whole numbers."""
+
+    def f(x: Any) -> Any:
+        pair, large, sign = (x, 1.0), False, 1
+        if x > 1.0:
+            pair, large = (x * x, x), x > 5.0
+        elif x < 0.0:
+            sign = -1
+        if large:
+            sign = sign * 2
+        return pair[0] * sign + pair[1] * (3 if large else 4)
+
+    agree(f)
+
+
+def test_a_whole_number_that_chooses_in_python() -> None:
+    """Where Python needs the int itself, everything is as it was: each number is a path of its own."""
+
+    def f(x: Any) -> Any:
+        k = 0
+        if x > 1.0:
+            k = 2
+        elif x > 0.0:
+            k = 1
+        return [am.sin, am.cos, am.exp][k](x * 0.1)
+
+    def typed(x: Any) -> Any:
+        k = 1 if x > 1.0 else 2
+        return x * 2.0 if isinstance(k, int) else x
+
+    def shifted(x: Any) -> Any:
+        k = 1 if x > 1.0 else 3
+        return x * (k << 1)
+
+    agree(f, paths=3)
+    agree(typed, paths=2)
+    agree(shifted, paths=2)
+
+
+def test_branches_in_a_single_call_are_guards() -> None:
+    """One call runs one side only."""
+    compiled = jit(lambda x: am.sin(x) if x > 0.0 else x)
+    assert (compiled(1.0), compiled(-1.0)) == (math.sin(1.0), -1.0)
+    assert 2 == compiled.stats()["paths"]
+    assert "if expression is a guard: a single call runs one side only" in compiled.branches()
+
+
+def test_equality_of_rounded_numbers_is_a_guard() -> None:
+    """What machine code may round in another way is compared as eager code says."""
+    xs = [x for x in np.random.default_rng(0).uniform(1.0, 2.0, 200).tolist() if x**3 != x * x * x]
+    assert len(xs) > 5
+    found = jit(vmap(lambda x, y: 1.0 if x**3 == y else 0.0), quiet=True)(xs, [x**3 for x in xs])
+    assert [1.0] * len(xs) == found
+
+
+# ---- loops ---------------------------------------------------------------------------------------------------------
+
+
+def newton(a: Any) -> Any:
+    """A root by Newton's method: a `while` with a tolerance."""
+    x = 1.0 + a
+    while abs(x * x - a) > 1e-12 * a:
+        x = 0.5 * (x + a / x)
+    return x
+
+
+def root(a: Any) -> Any:
+    """The same: the loop returns."""
+    x = 1.0 + a
+    for _ in range(60):
+        new = 0.5 * (x + a / x)
+        if abs(new - x) <= 1e-14 * new:
+            return new
+        x = new
+    raise ValueError("no root")
+
+
+def bisection(a: Any) -> Any:
+    """A loop of a fixed length with a branch."""
+    low, high = 0.0, 1.0 + a
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        if middle * middle > a:
+            high = middle
+        else:
+            low = middle
+    return a * (low + high)
+
+
+def collatz(x: Any) -> Any:
+    """A loop with a branch and a counter."""
+    n, total = 0, x
+    while x > 1.5:
+        if x % 2 == 0:
+            x = x / 2
+            n += 1
+        else:
+            x = 3 * x + 1
+            n += 2
+        total = total + 0.1 * x
+    return total * n
+
+
+def jumps(x: Any) -> Any:
+    """Loops in one another with `break`, `continue` and `return`."""
+    total = 0.0 * x
+    for i in range(6):
+        if x > 5.0 and i > 3:
+            continue
+        y = x + i
+        while True:
+            y = 0.5 * y - 0.125
+            if y < 0.5:
+                break
+            if y > 400.0:
+                return y * 2.0
+            total += y
+        if total > 30.0:
+            break
+        total = total + am.sin(y)
+    else_ = total * 2.0
+    return else_ + i
+
+
+@pytest.mark.parametrize(
+    ("function", "rows"),
+    [
+        (newton, np.array([1e-3, 0.3, 1.0, 2.0, 50.0, 1e6])),
+        (root, np.array([1e-3, 0.3, 1.0, 2.0, 50.0, 1e6])),
+        (bisection, np.array([1e-3, 0.3, 1.0, 2.0, 50.0, 1e6])),
+        (collatz, np.arange(1.0, 40.0)),
+        (jumps, ROWS),
+    ],
+    ids=["while", "return", "for", "counter", "jumps"],
+)
+def test_loops(function: Any, rows: Any) -> None:
+    """One program for rows that take different numbers of steps."""
+    compiled = agree(function, rows)
+    if function is not bisection:
+        single = jit(function)
+        for x in rows.tolist():
+            assert function(x) == pytest.approx(single(x), rel=1e-13)
+        assert (3 if function is jumps else 1) == single.stats()["paths"]  # outside loops, an `if` is a guard
+        assert "is a loop" in compiled.branches()
+
+
+def test_second_derivatives_of_loops() -> None:
+    """Hessians and Jacobians go through loops."""
+
+    def f(p: Any) -> Any:
+        x = p[0]
+        while x * x > p[1]:
+            x = 0.5 * x - 0.01 * p[1]
+        return x * p[0] * p[1]
+
+    point = [5.0, 0.3]
+    np.testing.assert_allclose(jit(hessian(f))(point), hessian(f)(point), rtol=1e-12)
+    rows = np.array([[5.0, 0.3], [0.1, 2.0], [90.0, 1.0]])
+    np.testing.assert_allclose(
+        jit(vmap(lambda p: jacobian(lambda q: [f(q), q[0]])(p)))(rows),
+        np.swapaxes([jacobian(lambda q: [f(q), q[0]])(p) for p in rows], 0, 1),
+        rtol=1e-12,
+    )
+
+
+def test_a_loop_that_raises() -> None:
+    """A row for which the loop raises raises as in Python, at its line; others stay one program."""
+
+    def f(x: Any) -> Any:
+        steps = 0
+        while x > 1.0:
+            x = 0.5 * x
+            steps += 1
+            if steps > 9:
+                raise ValueError("too many steps")  # the line of the test
+        return x
+
+    compiled = jit(vmap(f))
+    np.testing.assert_array_equal([f(x) for x in (8.0, 0.5, 3.0)], compiled(np.array([8.0, 0.5, 3.0])))
+    assert 1 == compiled.stats()["paths"]
+    with pytest.raises(ValueError, match="too many steps") as caught:
+        compiled(np.array([8.0, 1e9, 3.0]))
+    lines = [frame.line for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert 'raise ValueError("too many steps")  # the line of the test' in lines
+    with pytest.raises(ValueError, match="too many steps"):
+        jit(f)(1e9)
+
+
+def test_a_loop_that_never_ends_for_wrong_rows() -> None:
+    """What a step supposes is looked at after each step, so that a loop that would raise ends."""
+
+    def f(x: Any) -> Any:
+        n = 0
+        while x != 1.0:
+            x = 2.0 - x
+            n = n + 1
+            if n == 50:
+                return -1.0
+        return x + n
+
+    agree(f, np.array([1.0, 3.0, 5.0]))
+
+
+def test_names_after_a_loop_without_steps() -> None:
+    """A name that the steps bind is unbound after no step, as in Python."""
+
+    def f(x: Any) -> Any:
+        while x > 1.0:
+            y = x
+            x = x - 1.0
+        return y
+
+    compiled = jit(vmap(f), quiet=True)
+    np.testing.assert_array_equal([1.5, 2.0], compiled(np.array([3.5, 2.0])))
+    with pytest.raises(UnboundLocalError):
+        compiled(np.array([3.5, 0.0]))
+
+
+# ---- what stays as it is -------------------------------------------------------------------------------------------
+
+
+def appended(x: Any) -> Any:
+    """A body that changes a list."""
+    terms = []
+    if x > 1.0:
+        terms.append(am.sin(x))
+    else:
+        terms.append(x * x)
+    return terms[0]
+
+
+def attribute(x: Any) -> Any:
+    """A body that assigns an attribute."""
+    box = type("Box", (), {})()
+    box.content = x
+    if x > 1.0:
+        box.content = x * x
+    return box.content
+
+
+def element(x: Any) -> Any:
+    """A body that assigns an element."""
+    some = [x, 1.0]
+    if x > 1.0:
+        some[1] = x
+    return some[0] * some[1]
+
+
+def in_place(x: Any) -> Any:
+    """A body that changes what two names have in common."""
+    some = [x]
+    same = some
+    if x > 1.0:
+        some += [2.0 * x]
+    return sum(same)
+
+
+def caught(x: Any) -> Any:
+    """A body that raises where it is caught, after it has assigned a name."""
+    y = x
+    try:
+        y = 2.0 * x
+        if x > 1.0:
+            y = 3.0 * x
+            raise ValueError
+    except ValueError:
+        pass
+    return y
+
+
+def nonlocal_(x: Any) -> Any:
+    """A body that rebinds a variable of the function around it, and one that a function reads later."""
+    y = x
+
+    def double() -> None:
+        nonlocal y
+        y = y * 2.0
+
+    def read() -> Any:
+        return y
+
+    if x > 1.0:
+        double()
+        y = y + 1.0
+    return read()
+
+
+def walrus(x: Any) -> Any:
+    """An assignment inside an expression."""
+    y = 0.0
+    if x > 1.0 and (y := x * x) > 2.0:
+        x = x + 1.0
+    return x + y
+
+
+@pytest.mark.parametrize("function", [appended, attribute, element, in_place, caught, nonlocal_, walrus])
+def test_bodies_with_effects(function: Any) -> None:
+    """They stay guards, with the results of Python."""
+    agree(function, paths=2)
+
+
+def test_calls_of_unknown_functions() -> None:
+    """A function that does more than compute is called only where Python calls it."""
+    seen = []
+
+    def noting(x: Any) -> Any:
+        seen.append(1)
+        return x * x
+
+    def pure(x: Any) -> Any:
+        return x * x if x < 100.0 else x
+
+    compiled = agree(lambda x: noting(x) if x > 1.0 else x, paths=2)
+    assert "it calls" in compiled.branches()
+    agree(lambda x: pure(x) if x > 1.0 else x)
+    seen.clear()
+    jit(vmap(lambda x: noting(x) if x > 1.0 else x))(np.array([0.5, 0.25]))
+    assert [] == seen
+
+
+def test_functions_without_source() -> None:
+    """They are guards, as before."""
+    scope: dict[str, Any] = {}
+    exec("def f(x):\n    return x * x if x > 1.0 else x", scope)
+    agree(scope["f"], paths=2)
+
+
+def test_generators_and_recursion() -> None:
+    """Neither becomes part of a program: a function that calls itself is guarded at each call."""
+
+    def halves(x: Any) -> Any:
+        while x > 1.0:
+            x = x * 0.5
+            yield x
+
+    def power(x: Any) -> Any:
+        return x if x < 1.0 else 1.5 * power(x * 0.25)
+
+    rows = np.array([0.5, 1.5, 3.0, 9.0])
+    agree(lambda x: sum(halves(x), x), rows, paths=4)
+    agree(power, rows, paths=3)
+
+
+class Shape:
+    """Methods, properties, defaults and private names."""
+
+    __scale = 2.0
+
+    def __init__(self, a: Any) -> None:
+        self.a = a
+        self.reads = 0
+
+    @property
+    def area(self) -> Any:
+        """A property that notes that it was read."""
+        self.reads += 1
+        return self.a * self.a
+
+    def bent(self, x: Any, *, slope: Any = 3.0) -> Any:
+        """Uses a private name and the class."""
+        y = x
+        if x > 1.0:
+            y = x * self.__scale + slope
+        return y * self.a * len(__class__.__name__)  # type: ignore[name-defined]
+
+    def noted(self, x: Any) -> Any:
+        """Reads the property on one side."""
+        return x + self.area if x > 1.0 else x
+
+
+def test_methods_closures_and_defaults() -> None:
+    """New code has the variables, defaults, cells and private names of the function."""
+    shape, factor = Shape(3.0), 2.0
+
+    def closure(x: Any, power: int = 2) -> Any:
+        y = x
+        if x > factor:
+            y = x**power
+        return y + sum(y * k for k in range(3))
+
+    agree(shape.bent)
+    agree(closure)
+    agree(shape.noted, paths=2)
+    weight = Value(2.0)
+    compiled = jit(vmap(lambda x: x * weight if x > 1.0 else x))
+    total = sum(compiled([0.5, 2.0, 3.0]))
+    total.backward()
+    assert (10.5, 5.0) == (total.data, weight.grad)
+
+
+def test_changes_outside_are_seen() -> None:
+    """A number that the new code reads outside is watched as before."""
+    limit = 1.0
+
+    def f(x: Any) -> Any:
+        y = x
+        if x > limit:
+            y = x * 10.0
+        return y
+
+    compiled = jit(vmap(f))
+    rows = np.array([0.5, 2.0])
+    np.testing.assert_array_equal([0.5, 20.0], compiled(rows))
+    limit = 5.0
+    np.testing.assert_array_equal([0.5, 2.0], compiled(rows))
+
+
+def test_adopted_functions() -> None:
+    """Adopted code has branches and loops too; what Python would raise is supposed not to happen."""
+
+    def f(x: Any) -> Any:
+        y = 1.0
+        for _ in range(50):
+            step = (math.exp(y) - x) / math.exp(y)
+            y = y - step
+            if abs(step) < 1e-13:
+                break
+        if y > 0.0:
+            y = y / x + math.log(x)
+        return y
+
+    own = adopt(f)
+    rows = np.array([0.1, 0.5, 1.5, 2.0, 30.0])
+    agree(own, rows)
+    with pytest.raises(ValueError, match="math domain error"):
+        jit(vmap(lambda x: own(x * 0.0 + 2.0) + (adopt(math_log)(x))))(np.array([1.0, -1.0]))
+
+
+def math_log(x: Any) -> Any:
+    """A logarithm on one side."""
+    return math.log(x) if x < 0.5 else x
+
+
+def decorated(function: Any) -> Any:
+    """A decorator of more than one line above its function."""
+    return function
+
+
+@decorated
+@decorated
+def several_lines(x: Any) -> Any:
+    """Its line numbers must not move."""
+    if x > 1.0:
+        x = x * 2.0
+    if x > 3.0:
+        raise ValueError("large")  # this very line
+    return x
+
+
+@pytest.mark.parametrize("function", [several_lines, adopt(several_lines)], ids=["own", "adopted"])
+def test_lines_of_decorated_functions(function: Any) -> None:
+    """Tracebacks and guards name the lines of the file, decorators or not."""
+    compiled = jit(vmap(function))
+    np.testing.assert_array_equal([0.5, 2.4], compiled(np.array([0.5, 1.2])))
+    guards = [guard.line for one in compiled.paths() for guard in one.captured_guards]
+    assert all(line.endswith("if x > 3.0:") for line in guards)
+    with pytest.raises(ValueError, match="large") as caught:
+        compiled(np.array([0.5, 7.0]))
+    lines = [frame.line for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert 'raise ValueError("large")  # this very line' in lines
+
+
+def test_too_many_paths_without_loops() -> None:
+    """A loop that must stay as it is takes a path for each number of steps."""
+
+    def f(x: Any) -> Any:
+        steps = []
+        while x > 0.0:
+            x = x - 1.0
+            steps.append(x)
+        return x
+
+    with pytest.raises(TooManyPathsError):
+        jit(vmap(f), max_paths=3, quiet=True)(np.arange(9.0))
+
+
+def test_branches_tells_what_became_of_a_statement() -> None:
+    """`branches()` has a line for each branch and loop on numbers of the program, with the reason if it is a guard."""
+
+    def f(x: Any) -> Any:
+        some = []
+        while x > 1.0:
+            x = 0.5 * x
+        if x > 0.75:
+            x = x + 1.0
+        if x > 1.5:
+            some.append(x)
+        return x
+
+    compiled = jit(vmap(f))
+    compiled(np.array([0.5, 3.0, 7.0]))
+    text = compiled.branches().splitlines()
+    first = f.__code__.co_firstlineno
+    assert f"line {first + 2} of f: while is a loop" in text
+    assert f"line {first + 4} of f: if is a branch" in text
+    assert f"line {first + 6} of f: if is a guard: it calls append" in text
+
+
+def test_changed_files_are_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New code is made only of the text that a function was made of, not of what its file holds now."""
+    file = tmp_path / "changing.py"
+    file.write_text("def f(x):\n    y = x\n    if x > 1.0:\n        y = x * 2.0\n    return y\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import changing  # type: ignore[import-not-found]
+
+    file.write_text("def f(x):\n    y = x\n    if x > 1.0:\n        y = x * 7.0\n    return y\n")
+    agree(changing.f, paths=2)
+
+
+def test_what_is_not_called_in_a_side() -> None:
+    """Arrays, operators in place and functions given to others: only where Python calls them."""
+    notes: list[int] = []
+
+    def noted(x: Any) -> Any:
+        notes.append(1)
+        return x
+
+    target = np.zeros(1)
+
+    def by_key(x: Any) -> Any:
+        return max(x, 2.0, key=noted) if x > 1.0 else x
+
+    def mapped(x: Any) -> Any:
+        return sum(map(noted, [x, x])) if x > 1.0 else x
+
+    def into_array(x: Any) -> Any:
+        return x + np.add(1.0, 1.0, out=target)[()] if x > 1.0 else x
+
+    for function in (by_key, mapped, into_array):
+        notes.clear()
+        target[:] = 0.0
+        rows = np.array([0.25, 0.5])
+        np.testing.assert_array_equal(rows, jit(vmap(function))(rows))
+        assert [] == notes
+        assert 0.0 == target[0]
+    agree(by_key, paths=3)
+    agree(mapped, paths=2)
+
+
+def test_a_caught_question_for_a_type() -> None:
+    """Code that catches the refusal of a question for a type gets Python's answer all the same."""
+
+    def f(x: Any) -> Any:
+        k = 1 if x > 1.0 else 2
+        try:
+            whole = isinstance(k, int)
+        except Exception:
+            whole = False
+        return x * k if whole else x * 100.0
+
+    agree(f, paths=2)
