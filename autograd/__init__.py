@@ -18,10 +18,11 @@ Or think in functions: `grad` takes one and returns its derivative.
 
 What you may want first:
 
-- derivatives of functions: `grad`, `value_and_grad`, `jacobian`, `hessian`, `jvp`, `vjp`, `hvp`
+- derivatives of functions: `grad`, `value_and_grad`, `jacobian`, `hessian`, `jvp`, `vjp`, `hvp`, `sparsity`
 - many rows, and loops: `vmap`, `scan`, `fori`, `while_loop`
 - speed: `jit` compiles a function, or a derivative of one, to machine code
 - code that others wrote: `adopt` loads it so that it takes Values; `implicit` differentiates solutions
+- many blocks of rows, on several processes or machines: `autograd.distributed`
 - functions of numbers: `autograd.math`, the standard `math` module for Values, floats and arrays
 - to see what happens: `autograd.view` with `flow` (step through backpropagation), `explain` (the chain rule in writing)
   and `draw`
@@ -49,6 +50,7 @@ from autograd.transforms import (
     jacobian,
     jvp,
     scan,
+    sparsity,
     value_and_grad,
     vjp,
     vmap,
@@ -58,6 +60,7 @@ from autograd.value import Value
 
 if TYPE_CHECKING:
     from autograd import compiler as compiler
+    from autograd import distributed as distributed
     from autograd import ir as ir
     from autograd import math as math
     from autograd import rules as rules
@@ -96,6 +99,7 @@ __all__ = [
     "record_sources",
     "record_sweep",
     "scan",
+    "sparsity",
     "special",
     "topological_order",
     "value_and_grad",
@@ -107,7 +111,16 @@ LATER = {  # what is loaded when it is first asked for, and from where
     **dict.fromkeys(("ChangedMeanwhileError", "TooManyPathsError", "compile_graph", "jit"), "autograd.compiler"),
     **dict.fromkeys(("AdoptionError", "adopt"), "autograd.adoption"),
 }
-MODULES = ("compiler", "ir", "math", "rules", "testing", "tree", "view")  # what `import autograd` alone gives, lazily
+MODULES = (
+    "compiler",
+    "distributed",
+    "ir",
+    "math",
+    "rules",
+    "testing",
+    "tree",
+    "view",
+)  # what `import autograd` alone gives, lazily
 __version__ = "0.1.0"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
+from math import inf
 from typing import Any
 
 from autograd import rules
@@ -57,6 +58,8 @@ class Graph:
 
 
 GRAPH = Graph()
+FEWEST_VISITS, PATIENCE = 10_000, 8  # nodes that reverse sweeps may visit at first, and for each node of the graph
+FORWARD_COST = 2.0  # of a product in Python, for the visit of a node in C
 
 
 def active_recorder() -> Recorder:
@@ -84,14 +87,19 @@ class GraphSweeps:
 
     def reverse(self, seeds: Mapping[Value, Any]) -> list[Any]:
         """The adjoint of every input."""
+        adjoints = self._adjoints(self._order, seeds)
+        return [adjoints.get(x, 0.0) for x in self.inputs]
+
+    def _adjoints(self, order: Sequence[Value], seeds: Mapping[Value, Any]) -> dict[Value, Any]:
+        """The adjoint of every value that a message reaches."""
         plain = not self.differentiable and not any(isinstance(seed, Value) for seed in seeds.values())
         observer = watch() if plain else None  # operations on Values are watched anyway
         sweep = partial(reverse, observe=observer) if observer else reverse  # C takes the one without
         with mode(recording=True):
-            adjoints = sweep(self._order, seeds, self._local)
+            adjoints = sweep(order, seeds, self._local)
         if observer:
-            warn_of_lost(adjoints, self.inputs, self._order)
-        return [adjoints.get(x, 0.0) for x in self.inputs]
+            warn_of_lost(adjoints, self.inputs, order)
+        return adjoints
 
     def forward(self, seeds: Mapping[Value, Any]) -> list[Any]:
         """The tangent of every output."""
@@ -100,6 +108,58 @@ class GraphSweeps:
         if watch() is not None:
             raise_for_tangents(self._order, tangents)
         return [tangents.get(y, 0.0) if isinstance(y, Value) else 0.0 for y in self.outputs]
+
+    def rows(self, mode: str) -> list[dict[int, Any]]:
+        """The derivatives of every output by the inputs that it depends on.
+
+        A reverse sweep for each output visits nothing but its own subgraph. The forward sweep visits each node once,
+        and computes as many derivatives there as the node depends on inputs. Which costs less is known only
+        afterwards: so each may cost so much, then the other one, then each of them twice as much.
+        """
+        number = {x: k for k, x in enumerate(self.inputs)}
+        allowed = inf if mode != "auto" else FEWEST_VISITS + PATIENCE * (len(self._order) + len(self.outputs))
+        while True:
+            for one in [self._rows_in_reverse] * (mode != "fwd") + [self._rows_forward] * (mode != "rev"):
+                if (found := one(number, allowed)) is not None:
+                    return found
+            allowed *= 2.0
+
+    def _rows_in_reverse(self, number: Mapping[Value, int], allowed: float) -> list[dict[int, Any]] | None:
+        """The rows, each by a sweep over its own subgraph; None if these have more nodes than it may visit."""
+        known: dict[Value, dict[int, Any]] = {}
+        for y in self.outputs:
+            if isinstance(y, Value) and y not in known:
+                order = topological_order(y)
+                allowed -= len(order)
+                if allowed < 0.0:
+                    return None
+                adjoints = self._adjoints(order, {y: 1.0})
+                inside = adjoints if len(adjoints) < len(number) else number
+                known[y] = {number[x]: adjoints[x] for x in inside if x in number and x in adjoints}
+        return [known[y] if isinstance(y, Value) else {} for y in self.outputs]
+
+    def _rows_forward(self, number: Mapping[Value, int], allowed: float) -> list[dict[int, Any]] | None:
+        """The rows by one sweep over all nodes; None if that takes more products than it may compute."""
+        tangents = {x: {k: 1.0} for x, k in number.items()}
+        for node in self._order:
+            if node in number:
+                continue
+            found: dict[int, Any] = {}
+            for operand, derivative in zip(node.operands, self._local(node)):
+                if derivative is None or operand not in tangents:
+                    continue
+                allowed -= FORWARD_COST * len(tangents[operand])
+                if allowed < 0.0:
+                    return None
+                for k, tangent in tangents[operand].items():
+                    change = tangent * derivative
+                    found[k] = found[k] + change if k in found else change
+            if found:
+                tangents[node] = found
+        if watch() is not None:
+            for k in number.values():
+                raise_for_tangents(self._order, {node: by[k] for node, by in tangents.items() if k in by})
+        return [tangents.get(y, {}) if isinstance(y, Value) else {} for y in self.outputs]
 
 
 def local_derivatives_on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivatives[Value]:

@@ -64,6 +64,12 @@ class Sweeps(Protocol):
     def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The tangent of every output, for the tangents of some inputs."""
 
+    def rows(self, mode: str) -> list[dict[int, Any]]:
+        """The derivatives of every output by those inputs (given by their numbers) that a message comes from.
+
+        The mode is "rev", "fwd", or "auto" for what computes less.
+        """
+
 
 class Recorder(Protocol):
     """What records the operations of the running context."""

@@ -3,7 +3,7 @@
     python benchmarks/compiled.py [--peers PYTHON] [--only PROBLEM …]
 
 with the problems mlp, gmm, bundle, "least squares", options, lstm, k-means, determinant, lorenz, heat, bodies,
-logsumexp, asian, rosenbrock and expression.
+logsumexp, asian, saddle, particle, rosenbrock and expression.
 
 "prepare" is the first call, with the compilation. Ratios are to the C++ program: hand-written with its gradient for the
 network, only the value for the others, a tape for single calls. Every call of this project starts from ndarrays and
@@ -18,7 +18,7 @@ import numpy as np
 
 import loops
 import problems
-from harness import Prepared, contender, parser, runner
+from harness import Prepared, calling, contender, parser, runner
 
 Array = problems.Array
 
@@ -36,7 +36,7 @@ def _(parameters: Array, x: Array, y: Array) -> Prepared:
         return mean(p, x, y) + problems.mlp_decay(p)
 
     step = jit(value_and_grad(loss))
-    return Prepared(lambda: step(parameters, x, y))
+    return calling(step, parameters, x, y)
 
 
 def _training_step(parameters: Array, x: Array, y: Array, decorate: Any) -> Prepared:
@@ -82,7 +82,7 @@ def _(alphas: Array, means: Array, icf: Array, x: Array) -> Prepared:
         return problems.gmm_log_posterior(alphas, means, icf, x, m=am, vmap=vmap)
 
     step = jit(value_and_grad(log_posterior, argnums=(0, 1, 2)))
-    return Prepared(lambda: step(alphas, means, icf, x), lambda result: [result[0], *result[1]])
+    return calling(step, alphas, means, icf, x, arrays=lambda result: [result[0], *result[1]])
 
 
 @contender("bundle", "ours", "autograd.compiler")
@@ -94,7 +94,7 @@ def _(parameters: Array, features: Array) -> Prepared:
         return np.array(problems.bundle_residual(p, feature, am))
 
     rows = jit(vmap(jacobian(residual), in_axes=(0, 0)))
-    return Prepared(lambda: rows(parameters, features), lambda result: [result])
+    return calling(rows, parameters, features, arrays=lambda result: [result])
 
 
 @contender("least squares", "ours", "autograd.compiler")
@@ -103,7 +103,7 @@ def _(a: Array, b: Array, x: Array) -> Prepared:
 
     total = vmap(problems.least_squares_row, in_axes=(None, 0, 0), reduce="sum")
     step = jit(value_and_grad(total))
-    return Prepared(lambda: step(x, a, b))
+    return calling(step, x, a, b)
 
 
 @contender("options", "ours", "autograd.compiler")
@@ -123,7 +123,7 @@ def _(**columns: Array) -> Prepared:
 
     arrays = [columns[name] for name in problems.OPTION_ARGUMENTS]
     mapped = jit(vmap(greeks, in_axes=(0,) * 5))
-    return Prepared(lambda: mapped(*arrays))
+    return calling(mapped, *arrays)
 
 
 @contender("rosenbrock", "ours", "autograd.compiler")
@@ -131,7 +131,7 @@ def _(x: Array) -> Prepared:
     from autograd import jit, value_and_grad
 
     step = jit(value_and_grad(problems.rosenbrock))
-    return Prepared(lambda: step(x))
+    return calling(step, x)
 
 
 @contender("expression", "ours", "autograd.compiler")
@@ -140,7 +140,7 @@ def _(x: Array) -> Prepared:
     from autograd import jit, value_and_grad
 
     step = jit(value_and_grad(lambda numbers: problems.expression(*numbers, m=am)))
-    return Prepared(lambda: step(x))
+    return calling(step, x)
 
 
 def _step(function: Any, argnums: Any, *arrays: Array) -> Prepared:
@@ -154,7 +154,7 @@ def _step(function: Any, argnums: Any, *arrays: Array) -> Prepared:
     given = {name: known[name] for name in inspect.signature(function).parameters if name in known}
     step = jit(value_and_grad(lambda *arguments: function(*arguments, **given), argnums=argnums))
     arguments = [float(array) if array.ndim == 0 else array for array in arrays]
-    return Prepared(lambda: step(*arguments), lambda result: [result[0], *_listed(result[1])])
+    return calling(step, *arguments, arrays=lambda result: [result[0], *_listed(result[1])])
 
 
 def _listed(gradient: Any) -> list[Any]:
@@ -175,7 +175,7 @@ def _(centres: Array, direction: Array, points: Array) -> Prepared:
         return loops.kmeans_cost(centres, points, m=am, vmap=vmap)
 
     product = jit(lambda centres, v, points: hvp(cost)(centres, v, points))
-    return Prepared(lambda: product(centres, direction, points), lambda result: [result])
+    return calling(product, centres, direction, points, arrays=lambda result: [result])
 
 
 @contender("determinant", "ours", "autograd.compiler")
@@ -208,7 +208,54 @@ def _(contract: Array, normals: Array) -> Prepared:
     return _step(loops.asian_price, 0, contract, normals)
 
 
-OURS = {"mlp": ["ours", "ours, loss over Values, backward()", "ours, the same without jit"]}
+def forward(function: Any) -> Any:
+    """The gradient by a list of a few numbers, in forward mode."""
+    from autograd import jvp
+
+    def gradient(x: Any) -> list[Any]:
+        return [jvp(function, (x,), ([float(i == k) for k in range(len(x))],))[1] for i in range(len(x))]
+
+    return gradient
+
+
+def _search(function: Any, start: Array, gradient: Any) -> Prepared:
+    """A program that descends along gradients, of numbers that do so themselves, or that a loop of data computes."""
+    import autograd.math as am
+    from autograd import jit, while_loop
+
+    found = jit(lambda start: np.array(function([*start], m=am, grad=gradient, while_loop=while_loop)))
+    return Prepared(lambda: found(start), lambda result: [result])
+
+
+@contender("saddle", "ours", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    from autograd import grad
+
+    return _search(loops.saddle, start, grad)
+
+
+@contender("saddle", "ours, forward mode", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    return _search(loops.saddle, start, forward)
+
+
+@contender("particle", "ours", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    from autograd import grad
+
+    return _search(loops.particle, start, grad)
+
+
+@contender("particle", "ours, forward mode", "autograd.compiler")
+def _(start: Array) -> Prepared:
+    return _search(loops.particle, start, forward)
+
+
+OURS = {
+    "saddle": ["ours", "ours, forward mode"],
+    "particle": ["ours", "ours, forward mode"],
+    "mlp": ["ours", "ours, loss over Values, backward()", "ours, the same without jit"],
+}
 SCALAR_PEERS = ["CasADi, buffers", "CasADi, buffers, as C", "CasADi, ndarrays, as C", "JAX, device arrays", "XAD"]
 PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
     (
@@ -283,6 +330,20 @@ PROBLEMS: list[tuple[str, str, Any, str, list[str]]] = [
                 loops.asian_data,
             ),
         )
+    ),
+    (
+        "Saddle point: a descent within a function whose gradient another descent takes",
+        "saddle",
+        loops.saddle_data,
+        "C++ nested duals",
+        ["JAX, device arrays"],
+    ),
+    (
+        "Particle: a descent along the gradient of a path, whose steps take a gradient",
+        "particle",
+        loops.particle_data,
+        "C++ nested duals",
+        ["JAX, device arrays"],
     ),
     (
         "One call: Rosenbrock in 10 dimensions, value and gradient",

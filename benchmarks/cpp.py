@@ -55,6 +55,16 @@ def _(parameters: Array, features: Array) -> Prepared:
     return Prepared(call, lambda _: [])
 
 
+@contender("bundle whole", "C++ objective")
+def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
+    residuals = np.zeros((len(features), 3))
+    call = native(
+        "bundle", "bundle_whole", len(features), p, camera, point, features, problems.BUNDLE_CAMERAS,
+        problems.BUNDLE_POINTS, residuals,
+    )  # fmt: skip  # a list of arguments
+    return Prepared(call, lambda _: [])
+
+
 @contender("least squares", "C++ objective")
 def _(a: Array, b: Array, x: Array) -> Prepared:
     return Prepared(native("least_squares", "least_squares", *a.shape, a, b, x), lambda value: [value])
@@ -129,10 +139,39 @@ def _(contract: Array, normals: Array) -> Prepared:
     return Prepared(native("loops", "asian", *normals.shape, contract, normals), lambda value: [value])
 
 
+@contender("saddle", "C++ nested duals")
+def _(start: Array) -> Prepared:
+    found = np.zeros_like(start)
+    return Prepared(native("descents", "saddle", loops.DESCENT_TOLERANCE, start, found), lambda _: [found.ravel()])
+
+
+@contender("particle", "C++ nested duals")
+def _(start: Array) -> Prepared:
+    found = np.zeros_like(start)
+    call = native("descents", "particle", loops.DESCENT_TOLERANCE, loops.PARTICLE_STEP, start, found)
+    return Prepared(call, lambda _: [found])
+
+
 @contender("gpt", "C++ by hand")
 def _(parameters: Array, name: str) -> Prepared:
     import microgpt
 
     numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
     call = native("gpt", "gpt_step", len(numbers) - 1, numbers, parameters, gradient)
+    return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("gpt", "C++ tape")
+def _(parameters: Array, name: str) -> Prepared:
+    import microgpt
+
+    numbers, gradient = microgpt.tokens(name), np.zeros_like(parameters)
+    call = native("tape", "gpt_tape", len(numbers) - 1, numbers, parameters, len(parameters), gradient)
+    return Prepared(call, lambda value: [value, gradient])
+
+
+@contender("gpt batch", "C++ by hand")
+def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
+    gradient = np.zeros_like(parameters)
+    call = native("gpt", "gpt_batch", len(steps), steps, tokens, parameters, len(parameters), gradient)
     return Prepared(call, lambda value: [value, gradient])

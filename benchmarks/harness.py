@@ -52,11 +52,19 @@ class Prepared:
         Turns what ``call`` returned into the ndarrays that are compared; not timed.
     notes : dict
         Other things to print, such as bytes per node.
+    compiled : tuple or None
+        Of a contender that calls a compiled function of this project: the function and the arguments.
     """
 
     call: Callable[[], Any]
     arrays: Callable[[Any], Sequence[Any]] = lambda result: result
     notes: dict[str, float | str] = field(default_factory=dict)
+    compiled: tuple[Any, tuple[Any, ...]] | None = None
+
+
+def calling(function: Any, *arguments: Any, arrays: Callable[[Any], Sequence[Any]] = lambda result: result) -> Prepared:
+    """A call of a compiled function of this project."""
+    return Prepared(lambda: function(*arguments), arrays, compiled=(function, arguments))
 
 
 Prepare = Callable[..., Prepared]
@@ -71,6 +79,11 @@ def contender(problem: str, name: str, *imports: str) -> Callable[[Prepare], Pre
         return prepare
 
     return enter
+
+
+def prepared(problem: str, name: str, data: dict[str, Any]) -> Prepared:
+    """What a contender of a problem prepares."""
+    return _registry[problem, name][0](**data)
 
 
 def peak_bytes() -> int:

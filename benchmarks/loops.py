@@ -251,3 +251,107 @@ def asian_data(seed: int = 0) -> dict[str, Array]:
     """A contract and normal numbers."""
     normals = np.random.default_rng(seed).normal(size=(ASIAN_PATHS, ASIAN_DAYS))
     return {"contract": np.array([100.0, 105.0, 0.02, 0.3, 1.5]), "normals": normals}
+
+
+# --- derivatives within loops within derivatives -----------------------------------------------------------------
+
+# Source: A. Siskind, B. Pearlmutter, "Using polyvariant union-free flow analysis to compile a higher-order functional-
+# programming language with a first-class derivative operator to efficient Fortran-like code" (2008).
+DESCENT_RATE, DESCENT_TOLERANCE = 1e-5, 1e-5
+PARTICLE_STEP = 0.1
+
+
+def descent(function: Any, start: Any, *, m: Any, grad: Any, while_loop: Any) -> Any:
+    """Where a function of a list of numbers is least, by steps along its gradient.
+
+    The rate doubles after ten steps in a row that help, and halves after a step that does not, which is not taken.
+    """
+
+    def length(x: Any) -> Number:
+        return m.sqrt(sum(a * a for a in x))
+
+    def goes_on(carry: Any) -> Any:
+        _, _, slope, _, _, moved = carry
+        return m.min([length(slope), moved]) > DESCENT_TOLERANCE
+
+    def step(carry: Any) -> Any:
+        x, value, slope, rate, helped, _ = carry
+        tried = [a - rate * g for a, g in zip(x, slope, strict=True)]
+        moved, reached, new = (
+            length([a - b for a, b in zip(x, tried, strict=True)]),
+            function(tried),
+            grad(function)(tried),
+        )
+        helps = reached < value
+
+        def chosen(one: Any, other: Any) -> Any:
+            return [m.where(helps, a, b) for a, b in zip(one, other, strict=True)]
+
+        tenth = m.where(helped > 8.5, 1.0, 0.0)
+        return (
+            chosen(tried, x),
+            m.where(helps, reached, value),
+            chosen(new, slope),
+            m.where(helps, rate * (1.0 + tenth), 0.5 * rate),
+            m.where(helps, (helped + 1.0) * (1.0 - tenth), 0.0),
+            moved,
+        )
+
+    start = [*start]
+    first = (start, function(start), grad(function)(start), DESCENT_RATE, 0.0, 1.0)
+    return while_loop(goes_on, step, first)[0]
+
+
+def saddle(start: Any, **given: Any) -> list[Number]:
+    """Where x₁² + y₁² - x₂² - y₂² is least in (x₁, y₁) of what is greatest in (x₂, y₂): a descent in a descent.
+
+    start (2, 2): where each of the two begins.
+    """
+
+    def height(one: Any, other: Any) -> Number:
+        return one[0] * one[0] + one[1] * one[1] - other[0] * other[0] - other[1] * other[1]
+
+    def highest(one: Any) -> Any:
+        return descent(lambda other: -height(one, other), start[1], **given)
+
+    one = descent(lambda one: height(one, highest(one)), start[0], **given)
+    return [*one, *highest(one)]
+
+
+def saddle_data() -> dict[str, Array]:
+    """Where both descents begin."""
+    return {"start": np.ones((2, 2))}
+
+
+def particle(start: Any, *, m: Any, grad: Any, while_loop: Any) -> list[Number]:
+    """Where one of two charges must be so that a particle which they repel crosses the x axis at 0.
+
+    The particle begins at (0, 8) with the speed (0.75, 0) and moves in Euler's steps; the charges are at (10, 10 - w)
+    and (10, 0). start (1,): the first w.
+    """
+
+    def crossing(w: Any) -> Number:
+        def potential(x: Any) -> Number:
+            charges = ((10.0, 10.0 - w[0]), (10.0, 0.0))
+            return sum(1.0 / m.sqrt((x[0] - a) * (x[0] - a) + (x[1] - b) * (x[1] - b)) for a, b in charges)
+
+        def moved(x: Any, v: Any, time: Any) -> Any:
+            return [a + time * b for a, b in zip(x, v, strict=True)]
+
+        def step(carry: Any) -> Any:
+            x, v = carry
+            return moved(x, v, PARTICLE_STEP), moved(v, grad(potential)(x), -PARTICLE_STEP)
+
+        above = while_loop(
+            lambda carry: carry[0][1] + PARTICLE_STEP * carry[1][1] > 0.0, step, ([0.0, 8.0], [0.75, 0.0])
+        )
+        x, v = above
+        end = moved(x, v, -x[1] / v[1])
+        return end[0] * end[0]
+
+    return descent(crossing, start, m=m, grad=grad, while_loop=while_loop)
+
+
+def particle_data() -> dict[str, Array]:
+    """The first place of the charge."""
+    return {"start": np.zeros(1)}

@@ -1,6 +1,6 @@
 """A training step of the small GPT in notebooks/gpt.py: loss and gradient by its 4,192 parameters for one name.
 
-    python benchmarks/microgpt.py [--peers PYTHON] [--only-ours] [--only step training] [--names emily …]
+    python benchmarks/microgpt.py [--peers PYTHON] [--only-ours] [--only step batch training] [--names emily …]
 
 ``step`` times a step for each name: the script as it is, eager and compiled, against the pure-Python class that it is
 written for, JAX, PyTorch and a gradient written by hand in C++. "prepare" is the first call; for compiled code there is
@@ -26,6 +26,7 @@ import gpt
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 NAMES = ["emily", "benjamin", "christopher"]
+BATCH = 16  # names
 
 
 def data(name: str, seed: int = 1) -> dict[str, Any]:
@@ -86,23 +87,144 @@ def compiled_step(name: str) -> Any:
 @contender("gpt", "ours, jit", "autograd.compiler")
 def _(parameters: Array, name: str) -> Prepared:
     model, step = matrices(parameters), compiled_step(name)
-    prepared = Prepared(
-        lambda: step(model), lambda result: [result[0], np.concatenate([np.ravel(x) for x in result[1].values()])]
+    return with_another(Prepared(lambda: step(model), _listed), lambda: compiled_step(name[::-1])(model))
+
+
+class Rows:
+    """Rows of a matrix, one of which is chosen by a number of the computation."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __getitem__(self, place: Any) -> list[Any]:
+        return [chosen([row[i] for row in self.rows], place) for i in range(gpt.WIDTH)]
+
+
+def chosen(numbers: Any, place: Any) -> Any:
+    """The number at a place, by comparisons, which are found again as a loop."""
+    import autograd.math as am
+
+    return sum([am.where(place == k, number, 0.0) for k, number in enumerate(numbers)])
+
+
+def surprise_at(model: Any, tokens: Any) -> Any:
+    """The script's loss, but the tokens are data: one program serves all names of a length."""
+    import autograd.math as am
+
+    gpt.softmax = softmax
+    model, seen = {**model, "token": Rows(model["token"])}, []
+    logits = [gpt.predict(model, tokens[i], seen) for i in range(len(tokens) - 1)]
+    losses = [-am.log(chosen(softmax(row), tokens[i + 1])) for i, row in enumerate(logits)]
+    return sum(losses) / len(losses)
+
+
+def surprise_of_any(model: Any, tokens: Any, steps: Any) -> Any:
+    """The same loss for names of any length; all positions are computed side by side, and `steps` count."""
+    import autograd.math as am
+    from autograd import vmap
+
+    def read(token: Any, position: Any) -> Any:
+        x = gpt.normalised(gpt.plus(am.take(model["token"], token), position))
+        normal = gpt.normalised(x)
+        return np.array(x), *[np.array(gpt.apply(model[name], normal)) for name in ("query", "key", "value")]
+
+    def lost(place: Any, x: Any, query: Any, following: Any) -> Any:
+        attended, share = [], gpt.WIDTH // gpt.HEADS
+        for first in range(0, gpt.WIDTH, share):
+            part = range(first, first + share)
+            scores = [sum(query[i] * key[i] for i in part) / share**0.5 for key in keys]
+            weights = softmax([am.where(place < j, -np.inf, score) for j, score in enumerate(scores)])
+            attended += [sum(w * value[i] for w, value in zip(weights, values, strict=True)) for i in part]
+        x = gpt.plus(x, gpt.apply(model["mix"], attended))
+        hidden = [am.relu(h) ** 2 for h in gpt.apply(model["expand"], gpt.normalised(x))]
+        x = gpt.plus(x, gpt.apply(model["contract"], hidden))
+        probability = am.take(softmax(gpt.apply(model["answer"], x)), following)
+        return am.where(place < steps, -am.log(probability), 0.0)
+
+    width = len(tokens) - 1
+    xs, queries, keys, values = vmap(read)(tokens[:-1], model["position"][:width])
+    return vmap(lost, reduce="sum")(np.arange(float(width)), xs, queries, tokens[1:]) / steps
+
+
+def _listed(result: Any) -> list[Any]:
+    return [result[0], np.concatenate([np.ravel(x) for x in result[1].values()])]
+
+
+@contender("gpt", "ours, jit, tokens as data", "autograd.compiler")
+def _(parameters: Array, name: str) -> Prepared:
+    from autograd import jit, value_and_grad
+
+    model, numbers, step = matrices(parameters), tokens(name), jit(value_and_grad(surprise_at))
+    return with_another(Prepared(lambda: step(model, numbers), _listed), lambda: step(model, tokens(name[::-1])))
+
+
+@contender("gpt", "ours, jit, any length", "autograd.compiler")
+def _(parameters: Array, name: str) -> Prepared:
+    from autograd import jit, value_and_grad
+
+    model, step = matrices(parameters), jit(value_and_grad(surprise_of_any))
+    (numbers,), (steps,) = padded([name])
+    (others,), (fewer,) = padded([name[1:]])
+    return with_another(
+        Prepared(lambda: step(model, numbers, float(steps)), _listed), lambda: step(model, others, float(fewer))
     )
-    step(model)
+
+
+def with_another(prepared: Prepared, another: Any) -> Prepared:
+    """The same, and a note on the first call for another name."""
+    prepared.call()
     start = time.perf_counter()
-    compiled_step(name[::-1])(model)
+    another()
     prepared.notes["ms for another name"] = 1e3 * (time.perf_counter() - start)
     return prepared
+
+
+def padded(names: list[str]) -> tuple[Array, Array]:
+    """The tokens of names, filled up with edges, and how many steps each of them takes."""
+    rows = [[*tokens(name), *[float(gpt.EDGE)] * gpt.CONTEXT][: gpt.CONTEXT + 1] for name in names]
+    return np.array(rows), np.array([len(name) + 1.0 for name in names])
+
+
+def batch_data(letters: int | None) -> dict[str, Any]:
+    """Names of some length, or of any, for one step."""
+    names = [name for name in gpt.first_names() if letters in (None, len(name))]
+    random.Random(3).shuffle(names)
+    found, steps = padded(names[:BATCH])
+    return {"parameters": data("")["parameters"], "tokens": found, "steps": steps}
+
+
+@contender("gpt batch", "ours, jit, one length", "autograd.compiler")
+def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
+    from autograd import jit, value_and_grad, vmap
+
+    def loss(model: Any, tokens: Any) -> Any:
+        return vmap(surprise_at, in_axes=(None, 0), reduce="mean")(model, tokens)
+
+    model, step, numbers = matrices(parameters), jit(value_and_grad(loss)), tokens[:, : int(steps[0]) + 1].copy()
+    return Prepared(lambda: step(model, numbers), _listed)
+
+
+@contender("gpt batch", "ours, jit, any length", "autograd.compiler")
+def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
+    from autograd import jit, value_and_grad, vmap
+
+    def loss(model: Any, tokens: Any, steps: Any) -> Any:
+        return vmap(surprise_of_any, in_axes=(None, 0, 0), reduce="mean")(model, tokens, steps)
+
+    model, step, numbers = matrices(parameters), jit(value_and_grad(loss)), tokens[:, : int(max(steps)) + 1].copy()
+    return Prepared(lambda: step(model, numbers, steps), _listed)
 
 
 def softmax(logits: Any) -> list[Any]:
     """The script's, but for the choice of the largest: Python's `max` branches, and each branch is compiled."""
     import autograd.math as am
 
-    largest = am.max([logit.data for logit in logits])
+    numbers = [getattr(logit, "data", logit) for logit in logits]
+    largest = numbers[0]
+    for number in numbers[1:]:
+        largest = am.where(number > largest, number, largest)
     powers = [am.exp(logit - largest) for logit in logits]
-    total = am.sum(powers)
+    total = sum(powers)
     return [power / total for power in powers]
 
 
@@ -150,16 +272,25 @@ def main() -> None:
     options.add_argument("--names", nargs="*", default=NAMES, help="the names to learn from")
     options.add_argument("--steps", type=int, default=1000, help="of training")
     arguments = options.parse_args()
-    chosen = arguments.only or ["step", "training"]
+    chosen = arguments.only or ["step", "batch", "training"]
     run = runner(arguments).run
     for name in arguments.names if "step" in chosen else ():
-        ours = [("microgpt", who) for who in ("pure-Python class", "ours, eager", "ours, jit")]
+        kinds = ("ours, jit", "ours, jit, tokens as data", "ours, jit, any length")
+        ours = [("microgpt", who) for who in ("pure-Python class", "ours, eager", *kinds)]
         peers = [("peers", who) for who in ("JAX, device arrays", "PyTorch")]
         run(
             f"A step for {name}: loss and gradient of the small GPT",
             "gpt",
             data(name),
-            [("cpp", "C++ by hand"), *ours, *peers],
+            [("cpp", "C++ by hand"), ("cpp", "C++ tape"), *ours, *peers],
+        )
+    for letters in (5, None) if "batch" in chosen else ():
+        kinds = ("ours, jit, one length", "ours, jit, any length") if letters else ("ours, jit, any length",)
+        run(
+            f"A step for {BATCH} names of {letters or 'any number of'} letters",
+            "gpt batch",
+            batch_data(letters),
+            [("cpp", "C++ by hand"), *[("microgpt", who) for who in kinds], ("peers", "JAX, device arrays")],
         )
     if "training" in chosen and not arguments.without_ours:
         training(arguments.steps)

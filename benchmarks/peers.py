@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 import loops
 import plain_value
 import problems
+import sparse_problems
 import steps
 from harness import Prepared, contender
 
@@ -309,29 +311,66 @@ def _(contract: Array, normals: Array) -> Prepared:
     return _jax_ready(jax.value_and_grad(price), contract, normals)
 
 
+def _jax_search(function: Any, start: Array) -> Prepared:
+    """Gradients in forward mode: JAX has no reverse derivative of a `while_loop`."""
+    jax, jnp, _ = _jax()
+    m = SimpleNamespace(sqrt=jnp.sqrt, where=jnp.where, min=lambda terms: jnp.min(jnp.stack(terms)))
+    given = {"m": m, "grad": jax.jacfwd, "while_loop": jax.lax.while_loop}
+    return _jax_ready(lambda start: jnp.stack(function([*start], **given)), start)
+
+
+@contender("saddle", "JAX, device arrays", "jax")
+def _(start: Array) -> Prepared:
+    return _jax_search(loops.saddle, start)
+
+
+@contender("particle", "JAX, device arrays", "jax")
+def _(start: Array) -> Prepared:
+    return _jax_search(loops.particle, start)
+
+
 @contender("gpt", "JAX, device arrays", "jax")
 def _(parameters: Array, name: str) -> Prepared:
     import microgpt
 
-    jax, jnp, _ = _jax()
+    jax, _, _ = _jax()
     numbers = microgpt.tokens(name).astype(int)
-    before, after, steps = numbers[:-1], numbers[1:], len(numbers) - 1
-    hidden = jnp.triu(jnp.full((steps, steps), -jnp.inf), 1)
+    return _jax_ready(jax.value_and_grad(lambda parameters: _jax_gpt_losses(parameters, numbers).mean()), parameters)
+
+
+@contender("gpt batch", "JAX, device arrays", "jax")
+def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
+    jax, jnp, _ = _jax()
+    numbers = tokens[:, : int(max(steps)) + 1].astype(int)
+
+    def loss(parameters: Any, numbers: Any, steps: Any) -> Any:
+        losses = jax.vmap(_jax_gpt_losses, in_axes=(None, 0))(parameters, numbers)
+        counted = jnp.arange(losses.shape[1]) < steps[:, None]
+        return jnp.mean(jnp.sum(jnp.where(counted, losses, 0.0), axis=1) / steps)
+
+    return _jax_ready(jax.value_and_grad(loss), parameters, numbers, steps)
+
+
+def _jax_gpt_losses(parameters: Any, tokens: Any) -> Any:
+    """The surprise of the small GPT at each token after the first."""
+    import jax
+    import jax.numpy as jnp
+
+    import microgpt
 
     def normalised(x: Any) -> Any:
         return x * ((x * x).mean(axis=1, keepdims=True) + 1e-5) ** -0.5
 
-    def loss(parameters: Any) -> Any:
-        w = microgpt.matrices(parameters)
-        x = normalised(w["token"][before] + w["position"][:steps])
-        q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
-        weights = jax.nn.softmax(jnp.einsum("thi,shi->hts", q, k) / 2.0 + hidden)
-        x = x + jnp.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
-        x = x + (jax.nn.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
-        logits = x @ w["answer"].T
-        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(steps), after])
-
-    return _jax_ready(jax.value_and_grad(loss), parameters)
+    before, after, steps = tokens[:-1], tokens[1:], len(tokens) - 1
+    hidden = jnp.triu(jnp.full((steps, steps), -jnp.inf), 1)
+    w = microgpt.matrices(parameters)
+    x = normalised(w["token"][before] + w["position"][:steps])
+    q, k, v = [(normalised(x) @ w[name].T).reshape(steps, 4, 4) for name in ("query", "key", "value")]
+    weights = jax.nn.softmax(jnp.einsum("thi,shi->hts", q, k) / 2.0 + hidden)
+    x = x + jnp.einsum("hts,shi->thi", weights, v).reshape(steps, 16) @ w["mix"].T
+    x = x + (jax.nn.relu(normalised(x) @ w["expand"].T) ** 2) @ w["contract"].T
+    logits = x @ w["answer"].T
+    return jax.nn.logsumexp(logits, axis=1) - logits[jnp.arange(steps), after]
 
 
 # --- PyTorch -----------------------------------------------------------------------------------------------------
@@ -668,6 +707,145 @@ for _problem in ("rosenbrock", "expression"):
     _enter_casadi_scalar(_problem, "CasADi, buffers", in_c=False, buffers=True)
     _enter_casadi_scalar(_problem, "CasADi, buffers, as C", in_c=True, buffers=True)
     _enter_casadi_scalar(_problem, "CasADi, ndarrays, as C", in_c=True, buffers=False)
+
+
+# --- sparse derivatives ------------------------------------------------------------------------------------------
+
+
+def _in_csr(shape: tuple[int, int], rows: Array, columns: Array, numbers: Array) -> Array:
+    """The entries in the order of CSR; entries that are 0 in one library's pattern only are no matter of this."""
+    order = np.lexsort((columns, rows))
+    return numbers[order]
+
+
+def _casadi_sparse(of: Any, variables: Any, in_c: bool, x: Array) -> Prepared:
+    """The entries of a sparse matrix, on prepared buffers."""
+    import casadi
+
+    function = _casadi_function([variables], [of], in_c)
+    buffer, evaluate = function.buffer()
+    sparsity = function.sparsity_out(0)
+    rows, columns = np.array(sparsity.get_triplet())
+    numbers, held = np.zeros(sparsity.nnz()), np.ascontiguousarray(x)
+    buffer.set_arg(0, held.data)
+    buffer.set_res(0, numbers.data)
+
+    def step() -> Array:
+        evaluate()
+        return numbers
+
+    step.held = held, buffer, function  # type: ignore[attr-defined]  # evaluate borrows their memory
+    return Prepared(step, lambda found: [_in_csr(of.shape, rows, columns, found)], {"casadi": casadi.__version__})
+
+
+def _casadi_diffusion(w: Array, in_c: bool) -> Prepared:
+    ca, _ = _casadi()
+    x = ca.SX.sym("w", len(w))
+    rates = sparse_problems.reaction_diffusion(x, lambda parts: ca.vertcat(*parts))
+    return _casadi_sparse(ca.jacobian(rates, x), x, in_c, w)
+
+
+def _casadi_collocation(z: Array, in_c: bool) -> Prepared:
+    ca, m = _casadi()
+    x = ca.SX.sym("z", len(z))
+    defects = sparse_problems.collocation(x, lambda parts: ca.vertcat(*parts), m)
+    return _casadi_sparse(ca.jacobian(defects, x), x, in_c, z)
+
+
+def _casadi_chain(q: Array, in_c: bool) -> Prepared:
+    ca, m = _casadi()
+    x = ca.SX.sym("q", len(q))
+    return _casadi_sparse(ca.hessian(sparse_problems.chain_energy(x, m, ca.sum1), x)[0], x, in_c, q)
+
+
+def _casadi_whole_bundle(p: Array, camera: Array, point: Array, features: Array, in_c: bool) -> Prepared:
+    """The derivatives of one observation, mapped over all; its result is not yet a sparse matrix."""
+    ca, m = _casadi()
+    n = len(features)
+    one, feature = ca.SX.sym("p", 15), ca.SX.sym("f", 2)
+    residual = problems.bundle_residual(one, [feature[0], feature[1]], m, problems.rotate_away_from_zero)
+    blocks = ca.densify(ca.jacobian(ca.vertcat(*residual), one).T)
+    single = ca.Function("single", [one, feature], [blocks, -2.0 * one[14]])
+    x, seen = ca.MX.sym("p", len(p)), ca.DM(np.ascontiguousarray(features.T))
+    cameras, points = problems.BUNDLE_CAMERAS, problems.BUNDLE_POINTS
+    end, last = 11 * cameras, 11 * cameras + 3 * points
+    of_cameras = ca.reshape(x[:end], 11, cameras)[:, camera.astype(int).tolist()]
+    of_points = ca.reshape(x[end:last], 3, points)[:, point.astype(int).tolist()]
+    found, weighted = single.map(n, "serial")(ca.vertcat(of_cameras, of_points, x[last:].T), seen)
+    prepared = _casadi_buffers([x], [found, weighted], in_c, p)
+
+    def entries(results: Sequence[Array]) -> list[Array]:
+        blocks, weights = results
+        # in CSR the columns of the cameras come before those of the points and of the weights: as they are here
+        return [np.concatenate([np.asarray(blocks).ravel(), np.asarray(weights).ravel()])]
+
+    prepared.arrays = entries
+    return prepared
+
+
+for _problem, _prepare in (
+    ("diffusion", _casadi_diffusion),
+    ("collocation", _casadi_collocation),
+    ("chain", _casadi_chain),
+    ("bundle whole", _casadi_whole_bundle),
+):
+    for _in_c in (False, True):
+        _name = "CasADi" + (", blocks" if "bundle" in _problem else "") + (", as C" if _in_c else "")
+        contender(_problem, _name, "casadi")(partial(_prepare, in_c=_in_c))
+
+
+def _asdex(function: Any, x: Array, hessian: bool = False) -> Prepared:
+    """The entries as a SciPy array, from JAX's compiled function."""
+    jax, jnp, _ = _jax()
+    import asdex
+
+    given = jnp.asarray(x)
+    make = asdex.hessian if hessian else asdex.jacobian
+    fast = jax.jit(make(function, given))
+
+    def step() -> Any:
+        return jax.block_until_ready(fast(given))
+
+    def entries(found: Any) -> list[Array]:
+        rows, columns = np.asarray(found.indices).T
+        return [_in_csr(found.shape, rows, columns, np.asarray(found.data))]
+
+    return Prepared(step, entries)
+
+
+@contender("diffusion", "asdex", "jax", "asdex")
+def _(w: Array) -> Prepared:
+    _, jnp, _ = _jax()
+    return _asdex(lambda w: sparse_problems.reaction_diffusion(w, jnp.concatenate), w)
+
+
+@contender("collocation", "asdex", "jax", "asdex")
+def _(z: Array) -> Prepared:
+    _, jnp, m = _jax()
+    return _asdex(lambda z: sparse_problems.collocation(z, jnp.concatenate, m), z)
+
+
+@contender("chain", "asdex", "jax", "asdex")
+def _(q: Array) -> Prepared:
+    _, jnp, m = _jax()
+    return _asdex(lambda q: sparse_problems.chain_energy(q, m, jnp.sum), q, hessian=True)
+
+
+@contender("bundle whole", "asdex", "jax", "asdex")
+def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
+    jax, jnp, m = _jax()
+    cameras_of, points_of, seen = camera.astype(int), point.astype(int), jnp.asarray(features)
+
+    def observation(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
+        parameters = jnp.concatenate([camera, point, weight[None]])
+        return jnp.stack(problems.bundle_residual(parameters, feature, m, problems.rotate_away_from_zero))
+
+    def residuals(p: Any) -> Any:
+        cameras, points, weights = sparse_problems.of_bundle(p)
+        found = jax.vmap(observation)(cameras[cameras_of], points[points_of], weights, seen)
+        return jnp.concatenate([found.ravel(), 1.0 - weights * weights])
+
+    return _asdex(residuals, p)
 
 
 # --- XAD ---------------------------------------------------------------------------------------------------------

@@ -31,13 +31,15 @@ html_theme = "furo"
 html_title = "scalar-autograd"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_favicon = "static/icon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0a5fc2", "color-brand-content": "#0a5fc2"},
     "dark_css_variables": {"color-brand-primary": "#6fb4ff", "color-brand-content": "#6fb4ff"},
 }
-pygments_style, pygments_dark_style = "friendly", "native"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"  # they come with the theme
 
 # Notebooks are pages made from their saved outputs. A test executes them, the site does not.
 nb_execution_mode = "off"

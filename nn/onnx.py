@@ -18,9 +18,8 @@ from autograd.recorder import Sweeps
 from autograd.rows import loop_in_turn, map_in_turn, repeat_in_turn, while_in_turn
 from autograd.symbols import Arithmetic
 from autograd.value import _fill
-from nn.dropout import Dropout
-from nn.layers import MLP, Layer, Neuron
-from nn.sequential import Sequential, is_of_one
+from nn.layers import Neuron
+from nn.stages import Stage, nested, shape_of, stages_of
 from nn.state import needed
 
 __all__ = ["to_onnx"]
@@ -93,63 +92,14 @@ def to_onnx(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be 'float64' or 'float32', not {dtype!r}")
     graph = _Graph(needed("onnx", "ONNX graphs", extra="onnx"), dtype)
-    stages = _stages(model)
-    shape = _shape(model, stages, inputs)
+    stages = stages_of(model)
+    shape = shape_of(model, stages, inputs)
     with recording_with(graph):
         output, outputs = graph.traced(model, shape) if stages is None else graph.layered(stages)
     proto = graph.finished(output, shape, outputs)
     if path is not None:
         graph.onnx.save(proto, os.fspath(path))
     return proto
-
-
-# ---- what a model is ----------------------------------------------------------------------------------------------
-
-
-Stage = Sequence[Neuron] | Callable[[Any], Any]  # the neurons of a layer, or a function of each of their outputs
-
-
-def _stages(model: Any) -> list[Stage] | None:
-    """The layers of a model that is nothing but layers; None for another model."""
-    kind = type(model)
-    if kind is Neuron:
-        return [[model]]
-    if kind is Layer:
-        return [model.neurons] if _is_matrix(model.neurons) else None
-    if kind in (MLP, Sequential):
-        found = [_part(part) for part in (model.layers if kind is MLP else model.parts)]
-        stages = [stage for stages in found if stages is not None for stage in stages]
-        return stages if None not in found and stages and not callable(stages[0]) else None
-    return None
-
-
-def _part(part: Any) -> list[Stage] | None:
-    """The stages of a part of a model; `Dropout` changes nothing in a prediction."""
-    if is_of_one(part):
-        return [part]
-    return [] if type(part) is Dropout else _stages(part)
-
-
-def _is_matrix(neurons: Sequence[Any]) -> bool:
-    """Whether the neurons differ in their numbers only."""
-    same = {(type(neuron), len(neuron.w), id(neuron.activation)) for neuron in neurons}
-    return len(same) == 1 and type(neurons[0]) is Neuron
-
-
-def _shape(model: Any, stages: list[Stage] | None, inputs: int | Sequence[int] | None) -> tuple[int, ...]:
-    """The shape of one observation."""
-    first = stages[0] if stages else None
-    known = None if first is None or callable(first) else len(first[0].w)
-    if inputs is None:
-        if known is None:
-            raise ValueError(f"pass inputs, the number of inputs of an observation or its shape, for {model!r:.80}")
-        return (known,)
-    shape = tuple([inputs] if hasattr(inputs, "__index__") else inputs)
-    if not shape or not all(hasattr(n, "__index__") and not isinstance(n, bool) and n.__index__() > 0 for n in shape):
-        raise ValueError(f"inputs must be a positive whole number, or a shape, not {inputs!r}")
-    if known is not None and shape != (known,):
-        raise ValueError(f"the model takes {known} inputs, not {inputs!r}")
-    return tuple([n.__index__() for n in shape])
 
 
 # ---- what the model computes with ---------------------------------------------------------------------------------
@@ -338,7 +288,7 @@ class _Graph:
         """A model run on symbols for the numbers of one observation, and the output's axes behind the first."""
         flat = self.node("Reshape", Tensor.of(self, "x"), self.whole_numbers([0, -1]))
         columns = [self.node("Gather", flat, self.whole_numbers([i]), axis=1) for i in range(prod(shape))]
-        outputs = model(_nested(columns, shape))
+        outputs = model(nested(columns, shape))
         if isinstance(outputs, (Value, Truth, float, int)):
             return self.node("Squeeze", self._column(outputs, columns[0]), self.whole_numbers([1])), []
         if (
@@ -454,14 +404,6 @@ def _as_number(operand: Any) -> Any:
     if isinstance(operand, Tensor):
         return operand
     return to_float(operand.data if isinstance(operand, Value) else operand)
-
-
-def _nested(flat: Sequence[Any], shape: Sequence[int]) -> Any:
-    """The elements in nested lists."""
-    if len(shape) == 1:
-        return list(flat)
-    size = prod(shape[1:])
-    return [_nested(flat[i * size : (i + 1) * size], shape[1:]) for i in range(shape[0])]
 
 
 # ---- rows in terms of what ONNX has, without the loss of a digit -------------------------------------------------

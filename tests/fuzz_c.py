@@ -12,7 +12,7 @@ import array
 import faulthandler
 import sys
 import types
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -126,9 +126,13 @@ ENTRIES = [
     jit(lambda v: v * 2.0),
     jit(autograd.vmap(lambda x: x * 3.0)),
     jit(lambda t: t[0] * 2.0),
+    jit(lambda x, n=1: x * n, static_argnums=1),
 ]
-for entry, argument in zip(ENTRIES, (1.0, np.array([1.0, 2.0]), np.array([1.0, 2.0]), [1.0, 2.0])):
+for entry, argument in zip(ENTRIES, (1.0, np.array([1.0, 2.0]), np.array([1.0, 2.0]), [1.0, 2.0], 1.0)):
     entry(argument), entry(argument)
+for static in (2, 1.0, "a", (1, 2.0), None):
+    with suppress(TypeError):  # text times a number
+        ENTRIES[-1](2.0, static)
 VERSIONS = [version for state in ENTRIES[0].outside.states() for version in state.versions.values()]
 FAST_PATHS = [fast for version in VERSIONS for fast in version.fast_paths.values()]
 
@@ -219,7 +223,7 @@ def call_with(data: st.DataObject, things: list[Any]) -> None:
             result = getattr(target, ATTRIBUTES[which - len(POINTS)])
         else:
             calls.FastPath(*args)
-            result = ENTRIES[len(args) % 4](*args, **keywords)
+            result = ENTRIES[len(args) % len(ENTRIES)](*args, **keywords)
         repr(result)
     except Exception:
         pass

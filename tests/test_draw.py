@@ -101,7 +101,7 @@ def test_modules_are_frames():
         frames
     )
     inside = sorted(text.split("|")[0].strip() for text in frames["layers[0].neurons[1]"])
-    assert ["+", "0.5", "b", "tanh", "w[0]", "·"] == inside
+    assert ["+", "b", "tanh", "w[0]", "·"] == inside
     assert frames["layers[0].neurons[1]"] < frames["layers[0]"]
     framed = set().union(*frames.values())
     assert {"mean", "^", "−"} == {head.split()[0] for _, head, _, _ in lines if head not in framed}
@@ -113,7 +113,7 @@ def test_activation_of_several_nodes_stays_in_its_neuron():
     first, second = layer([3.0])
     _, _, frames = picture(first - second)
     inside = sorted(text.split("|")[0].strip() for text in frames["neurons[0]"])
-    assert ["+", "+", "2", "3", "b", "exp", "w[0]", "·", "×"] == inside
+    assert ["+", "+", "2", "b", "exp", "w[0]", "·", "×"] == inside
 
 
 def big_loss():
@@ -124,7 +124,7 @@ def big_loss():
 
 def test_too_large_a_graph_is_refused_with_its_size():
     """The error says how large it is and what to do."""
-    with pytest.raises(ValueError, match=r"7,\d\d\d boxes .* 3\d,\d\d\d lines .* limit=200.*fold=True"):
+    with pytest.raises(ValueError, match=r"5,\d\d\d boxes .* 3\d,\d\d\d lines .* limit=200.*fold=True"):
         draw(big_loss())
 
 
@@ -289,3 +289,18 @@ def test_texts_fit_in_any_usual_font():
     width = {node["name"]: 72 * float(node["width"]) for node in laid["objects"]}
     assert width["n0"] > 8 * 10.4 + 10  # bold
     assert float(laid["bb"].split(",")[2]) > 230
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 2], [2, 3, 2]])
+def test_neurons_and_weights_are_in_their_order(sizes):
+    """From top to bottom: 0, 1, 2, …; a plain number that all neurons take is one box with a name."""
+    drawn = draw(training_loss(sizes, 1)[1])
+    laid = json.loads(layout(drawn.source, "json"))
+    height = {o["name"]: float(o["bb"].split(",")[1]) for o in laid["objects"] if "bb" in o}
+    for layer, size in enumerate(sizes[1:]):
+        rows = [height[f"cluster_layers[{layer}].neurons[{i}]"] for i in range(size)]
+        assert sorted(rows, reverse=True) == rows
+    boxes, lines, frames = picture(training_loss(sizes, 1)[1])
+    assert ["x[0]", "x[1]"] == sorted(box.split(" |")[0] for box in boxes if box.startswith("x["))
+    assert sizes[1] == sum(tail.startswith("x[0]") and text == "" for tail, _, text, _ in lines)
+    assert not any(text.startswith("x[") for frame in frames.values() for text in frame)

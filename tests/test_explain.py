@@ -356,3 +356,12 @@ def test_names_stay_plain_where_they_are_unique():
     """One observation: no numbers, and no line about them."""
     x = Value(0.5, label="x")
     assert "⁽" not in str(explain(x.tanh() * x, x))
+
+
+def test_plain_numbers_that_a_network_takes_have_names():
+    """As in pictures: x[1], and one name for each observation."""
+    model = MLP(2, [1], ["tanh"], seed=0)
+    weight = model.layers[0].neurons[0].w[1]
+    assert "δ(layers[0].neurons[0])·(1 − layers[0].neurons[0]²)·x[1] = " in str(explain(model([0.5, 0.25]), weight))
+    total = model([0.5, 0.25]) + model([1.0, -2.0])
+    assert {"x[1]⁽⁰⁾", "x[1]⁽¹⁾"} <= set(re.findall(r"x\[1\]⁽.⁾", str(explain(total, weight))))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from graphs_for_views import evil_graph, training_loss, worked_example
@@ -17,6 +18,7 @@ from graphs_for_views import evil_graph, training_loss, worked_example
 import autograd.math as am
 from autograd import Value, custom_gradient, topological_order
 from autograd.view import draw, flow, record
+from autograd.view.page import script, style, to_json
 from autograd.view.recompute import with_changes
 from autograd.view.symbols import show
 
@@ -412,20 +414,22 @@ def test_all_nodes_of_a_large_graph(load):
     assert state_of(page, "view.boxes.length") == page.locator(".box").count()
 
 
+def violations(page):
+    """What axe-core finds wrong with a page: rule and element."""
+    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    page.evaluate(f"window.axe || (() => {{ {axe} }})()")
+    return page.evaluate("async () => (await axe.run(document)).violations.map((v) => [v.id, v.nodes[0].html])")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (400, "dark")])
 def test_accessibility(load, width, scheme):
     """axe-core finds no violation: at both ends of the sweep, with a selection, a search, and a changed leaf."""
-    axe = importlib.resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     for shown in (flow(worked_example()[1], check=True), flow(training_loss([2, 8, 1], 1)[1])):
         page = load(shown, width=width, color_scheme=scheme)
-        page.evaluate(axe)
         page.locator(".finder input").fill("w")
         for action in ("goto(0)", "select(2)", "descend(0.5, gradientFlow.whatIf.leaves)"):
             state_of(page, action)
-            found = page.evaluate(
-                "async () => (await axe.run(document)).violations.map((v) => [v.id, v.nodes[0].html])"
-            )
-            assert [] == found, action
+            assert [] == violations(page), action
 
 
 # ---- what if ---------------------------------------------------------------------------------------------------------
@@ -500,6 +504,46 @@ def test_what_the_page_cannot_compute_is_said(load):
     assert "8" == texts(page, 1)["data"]
 
 
+def test_a_difference_after_the_output_was_nan(load):
+    """The bound of the check is that of the numbers as they are, not of the recorded ones."""
+    page = load(flow(am.log(Value(0.0, label="x")) * Value(0.0, label="y")))
+    state_of(page, "change(new Map([[0, 0.25]]))")
+    state_of(page, "select(0)")
+    assert "0 ✓ agrees" in page.locator(".facts").inner_text()
+
+
+def test_a_label_of_ten_thousand_letters(load):
+    """It leaves room for the picture."""
+    page = load(flow(Value(2.0, label="x" * 10_000)))
+    assert 300 < page.locator(".stage").bounding_box()["height"]
+    assert 100 > page.locator("header").bounding_box()["height"]
+
+
+TWO = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Two viewers</title><style>{style}</style>
+<main><h1>Two viewers</h1><div id="a"></div><div id="b"></div></main><script type="module">{script}
+for (const [id, payload] of [["a", {first}], ["b", {second}]]) {{
+  const model = {{ get: (name) => (name === "payload" ? JSON.stringify(payload) : ""), on() {{}}, off() {{}} }};
+  widget.render({{ model, el: document.getElementById(id) }});
+}}
+</script></html>"""
+
+
+def test_two_viewers_in_one_page(browser, tmp_path):
+    """Keys go to the one that has the focus, and landmarks can be told apart."""
+    first, second = flow(worked_example()[1]), flow(training_loss([2, 3, 1], 1)[1])
+    parts = {"style": style(), "script": script().replace("export default", "const widget =").replace("export ", "")}
+    text = TWO.format(**parts, first=to_json(first.payload), second=to_json(second.payload))
+    (tmp_path / "two.html").write_text(text, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1000, "height": 1400})
+    page.goto((tmp_path / "two.html").as_uri())
+    page.locator("#a").get_by_role("button", name="To the end").click()
+    page.locator("#b .stage").click(position={"x": 5, "y": 5})
+    page.keyboard.press("ArrowRight")
+    assert ["72 / 72", "1 / 45"] == page.locator(".counter").all_text_contents()
+    assert [] == violations(page)
+    page.close()
+
+
 # ---- drawings --------------------------------------------------------------------------------------------------------
 
 
@@ -525,6 +569,125 @@ def test_a_drawing_in_a_notebook(browser, tmp_path, width):
     frame.get_by_role("button", name="Show everything").click()
     leaf = frame.locator(".node").first.bounding_box()
     assert stage["x"] <= leaf["x"]
+    page.close()
+
+
+# ---- the site --------------------------------------------------------------------------------------------------------
+
+PAGE = """# A page
+
+It has text, $x^2$, a `name`, a table, and code that is wider than a telephone.
+
+| one | two |
+|---|---|
+| a long line of text that does not break: {dots} | 2 |
+
+```python
+from autograd import Value  # a comment
+
+def f(x: float, *, k=1.5) -> float:
+    text = "{dots}" + 'text'
+    return -x ** 2 if x != None and not x else [x @ x, 0x1F, f"{{x:.3f}}"]
+```
+
+```{{toctree}}
+:caption: Other pages
+
+primitives
+```
+"""
+PRIMITIVES = """# Primitives
+
+```{{primitives}}
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def small_site(tmp_path_factory):
+    """Two pages with the settings of the site."""
+    pytest.importorskip("sphinx")
+    docs = Path(__file__).parents[1] / "docs"
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "docs").mkdir()
+    for part in ("extensions", "static"):
+        shutil.copytree(docs / part, folder / "docs" / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(docs / "conf.py", folder / "docs")
+    (folder / "docs" / "index.md").write_text(PAGE.format(dots="long, " * 40), encoding="utf-8")
+    (folder / "docs" / "primitives.md").write_text(PRIMITIVES.format(), encoding="utf-8")
+    built = folder / "site"
+    extensions = "sphinx_copybutton,myst_nb,mathml,primitives,programs"  # without the reference of all names
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-b",
+        "html",
+        "-D",
+        f"extensions={extensions}",
+        folder / "docs",
+        built,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert 0 == done.returncode, done.stderr
+    return built
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "names"), [(1280, "light", ["index", "search"]), (400, "dark", ["index", "primitives"])]
+)
+def test_pages_of_the_site_are_accessible(browser, small_site, width, scheme, names):
+    """axe-core finds no violation, and nothing sticks out of a narrow screen."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    for name in names:
+        page.goto((small_site / f"{name}.html").as_uri())
+        page.wait_for_timeout(100)
+        assert [] == violations(page), name
+        assert width == page.evaluate("document.documentElement.scrollWidth"), name
+    context.close()
+
+
+def test_the_search_works_in_a_file(browser, small_site):
+    """Without a server and a network; nothing is complained of."""
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((small_site / "index.html").as_uri())
+    page.locator(".sidebar-search").fill("telephone")
+    page.keyboard.press("Enter")
+    page.locator("#search-results li", has_text="A page").wait_for()
+    page.get_by_text("Search finished").wait_for()
+    assert [] == complaints
+    page.close()
+
+
+# ---- notebooks -------------------------------------------------------------------------------------------------------
+
+VS_CODE = """default-src 'none'; script-src 'self' https://*.vscode-cdn.net 'unsafe-inline' 'unsafe-eval';
+style-src 'self' https://*.vscode-cdn.net 'unsafe-inline'; img-src 'self' https: http: data:; font-src 'self' https:;
+connect-src https:; child-src https: data:"""
+
+
+def test_the_rules_of_vs_codes_notebooks(browser, tmp_path):
+    """Under the Content-Security-Policy of its webview both frames work, and no rule is broken."""
+    outputs = [flow(worked_example()[1]), draw(training_loss([2, 2, 1], 1)[1])]
+    cells = "".join(f"<div>{output._repr_mimebundle_()['text/html']}</div>" for output in outputs)
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{VS_CODE}">'
+    (tmp_path / "webview.html").write_text(f'<meta charset="utf-8">{policy}{cells}', encoding="utf-8")
+    page = browser.new_page(viewport={"width": 960, "height": 1400})
+    complaints = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((tmp_path / "webview.html").as_uri())
+    viewer, drawing = page.frame_locator("iframe").first, page.frame_locator("iframe").last
+    viewer.get_by_role("button", name="To the end").click()
+    assert "72 / 72" == viewer.locator(".counter").text_content()
+    drawing.get_by_role("button", name="Show everything").click()
+    assert 0 == page.locator("img").count()
+    assert [] == complaints
     page.close()
 
 
@@ -605,6 +768,16 @@ def write_notebook(path, outputs=None):
     path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": cells}))
 
 
+def run_all(page):
+    """Run all cells; the command is ignored while the page is still connecting to its kernel."""
+    for _ in range(8):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(4000)
+        if page.locator(".jp-OutputArea iframe").count():
+            break
+
+
 def test_jupyterlab_runs_the_viewer(lab, browser):
     """Run all cells: the viewer steps in its output, explain is mathematics, watch follows the training."""
     address, folder, _ = lab
@@ -613,12 +786,7 @@ def test_jupyterlab_runs_the_viewer(lab, browser):
     page.goto(f"{address}/lab/tree/live.ipynb")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-    for _ in range(8):  # JupyterLab ignores a run command while it is still connecting
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_timeout(4000)
-        if page.locator(".jp-OutputArea iframe").count():
-            break
+    run_all(page)
     viewer = page.frame_locator(".jp-OutputArea iframe").locator(".gradient-flow")
     viewer.locator(".box").first.wait_for(timeout=60_000)
     viewer.get_by_role("button", name="To the end").click()
@@ -668,4 +836,24 @@ def test_jupyterlab_without_a_kernel(lab, browser):
     page.wait_for_timeout(500)
     assert picture.evaluate("(img) => img.complete && img.naturalWidth > 100")
     assert 0 == page.locator(".jp-OutputArea iframe").count()
+    page.close()
+
+
+def test_notebook_7_runs_the_viewer(lab, browser):
+    """The other interface of the same server: the viewer steps, explain is mathematics, and a leaf asks the kernel."""
+    pytest.importorskip("notebook")
+    address, folder, _ = lab
+    write_notebook(folder / "seven.ipynb")
+    page = browser.new_page(viewport={"width": 1300, "height": 2600})
+    page.goto(f"{address}/notebooks/seven.ipynb")
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+    run_all(page)
+    viewer = page.frame_locator(".jp-OutputArea iframe").locator(".gradient-flow")
+    viewer.get_by_role("button", name="To the end").click(timeout=60_000)
+    assert "72 / 72" == viewer.locator(".counter").text_content()
+    page.locator(".jp-OutputArea mjx-container").first.wait_for(timeout=60_000)
+    live = page.locator(".jp-OutputArea .gradient-flow").nth(1)
+    live.get_by_role("spinbutton", name="x", exact=True).fill("3", timeout=60_000)
+    live.get_by_role("spinbutton", name="x", exact=True).press("Enter")
+    live.get_by_text("9 → 28").wait_for(timeout=20_000)
     page.close()

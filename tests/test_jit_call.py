@@ -910,7 +910,7 @@ def test_descriptions_of_wrong_types() -> None:
         deep = fast_path.Part("list", (), (deep,))
     with pytest.raises(ValueError, match="too deep"):
         described(deep)
-    with pytest.raises(TypeError, match="an entry prefers a FastPath, not 3"):
+    with pytest.raises(TypeError, match="an entry prefers a FastPath or a Fixed, not 3"):
         jit(every).prefer(3)
 
 

@@ -127,3 +127,88 @@ def test_a_direction_that_is_0_has_derivatives() -> None:
 
     assert jit(grad(along))(0.0) == pytest.approx(grad(along)(0.0), rel=1e-13)
     assert jit(grad(along))(0.0) > 0.1
+
+
+def test_second_derivatives_of_a_branch_that_forgets_the_carry() -> None:
+    """The second derivative of a power is infinite at 0; steps that forget its result send no message, in any order."""
+
+    def last(x: Any) -> Any:
+        rows = [0.0, 1.0, 0.0, 1.0]
+        steps = scan(lambda c, r: (am.where(r > 0.5, x[1] * r, c**1.5 * x[0] + c * c), 0.0), x[0], rows)
+        return steps[0] * x[1]
+
+    assert [[0.0, 0.0], [0.0, 2.0]] == hessian(last)([0.0, 0.5])
+    assert [[0.0, 0.0], [0.0, 2.0]] == jit(hessian(last))([0.0, 0.5])
+
+
+def turned(x: Any) -> Any:
+    """Three carries, of which only one is a result."""
+
+    def step(c: Any, r: Any) -> Any:
+        return (c[0] + 0.1 * c[1], c[1] - 0.1 * c[2] * c[0] * r, c[2] + 0.1 * c[1]), None
+
+    return scan(step, (x[0], x[1], x[2]), x)[0][0]
+
+
+def turned_with_rows(x: Any) -> Any:
+    """The same, with a row for each step, and one carry that nothing reads."""
+
+    def step(c: Any, r: Any) -> Any:
+        return (am.sin(c[1]) * r, c[0] + c[1], c[2] * r), c[1] * c[0]
+
+    (last, _, _), rows = scan(step, (x[0], x[1], x[2]), x)
+    return last + rows[1] * rows[4]
+
+
+def products(x: Any) -> Any:
+    """Infinite and zero factors: the first of the carries has messages from the step before the last one only."""
+
+    def step(c: Any, r: Any) -> Any:
+        return (c[0] * r, am.log(c[0]) + c[1] * r), None
+
+    return scan(step, (x[0], x[1]), x)[0][1]
+
+
+POINTS = [[0.5, 1.5, -0.5, 2.0, 0.25], [0.0, 1.0, 2.0, 0.0, 1.0], [1.0, 0.0, 0.0, 3.0, 1.0]]
+
+
+@pytest.mark.parametrize("x", POINTS, ids=str)
+@pytest.mark.parametrize("function", [turned, turned_with_rows, products])
+def test_carries_without_a_message_in_the_last_step(function: Any, x: list[float]) -> None:
+    """The last step is written out where that tells which messages arrive; infinities and nan come out as without."""
+    for derivative in (grad, hessian):
+        if derivative is grad or function is not products or x == POINTS[0]:
+            expected = derivative(function)(np.array(x))
+            np.testing.assert_allclose(jit(derivative(function))(np.array(x)), expected, rtol=1e-12, atol=1e-15)
+    if function is turned:
+        assert "!=" not in first_derivative(function, x)
+
+
+def first_derivative(function: Any, x: list[float]) -> str:
+    """The program of a gradient."""
+    compiled = jit(grad(function))
+    compiled(np.array(x))
+    return compiled.program()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8, 27])
+def test_outer_products_are_added_in_place(rows: int) -> None:
+    """A matrix that is used several times has one array of messages, into which each use adds."""
+
+    def network(weights: Any, x: Any) -> Any:
+        for _ in range(3):
+            x = vmap(lambda row, x: am.tanh(vmap(lambda w, x: w * x, reduce="sum")(row, x)), in_axes=(0, None))(
+                weights[: len(x)], x
+            )
+        return vmap(lambda x: x * x, reduce="sum")(x)
+
+    def along(weights: Any, x: Any) -> Any:
+        return hvp(lambda x: network(weights, x))(x, x)
+
+    random = np.random.default_rng(rows)
+    weights, x = random.normal(0, 0.5, (rows, rows)), random.normal(size=rows)
+    compiled = jit(grad(network, argnums=(0, 1)))
+    for one, other in zip(compiled(weights, x), grad(network, argnums=(0, 1))(weights, x)):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-14)
+    for one, other in zip(jit(along)(weights, x), along(weights, x)):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)

@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ from autograd import (
     vmap,
     while_loop,
 )
-from autograd.compiler.machine import llvm
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.verify import verify
 from autograd.testing import check_grads
@@ -511,19 +509,37 @@ def test_a_first_call_runs_no_loop_in_python() -> None:
         jit(vmap(lambda x: while_loop(lambda c: c < x, lambda c: c + 1.0, 0.0, at_most=3)))(np.array([9.0, 1.0]))
 
 
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded() -> None:
     """A derivative whose carries would take more memory than is allowed is an error, alone and in a batch."""
-    usual = llvm.machine
-    monkeypatch.setattr(llvm, "machine", lambda *options: replace(usual(*options), loop_memory=20_000))
-    compiled = jit(grad(spiral))
+    compiled = jit(grad(spiral), loop_memory=20_000)
     np.testing.assert_allclose(grad(unrolled_spiral)(0.4, 500), compiled(0.4, 500), rtol=1e-9)
-    with pytest.raises(MemoryError, match="every step of a loop"):
+    with pytest.raises(MemoryError, match=r"more bytes, and loop_memory allows 20,000: .*jit\(loop_memory=...\)"):
         compiled(0.4, 5000)
     np.testing.assert_allclose(grad(unrolled_spiral)(0.4, 7), compiled(0.4, 7), rtol=1e-9)
-    with pytest.raises(MemoryError, match="every step of a loop"):
-        jit(hessian(spiral))(0.4, 5000)
-    with pytest.raises(MemoryError, match="every step of a loop"):
-        jit(vmap(grad(spiral), in_axes=(0, None)))(np.linspace(0.1, 0.5, 5), 5000.0)
+    np.testing.assert_allclose(compiled(0.4, 500), jit(grad(spiral))(0.4, 500), rtol=1e-12)
+    with pytest.raises(MemoryError, match="steps of its loops"):
+        jit(hessian(spiral), loop_memory=20_000)(0.4, 5000)
+    with pytest.raises(MemoryError, match="steps of its loops"):
+        jit(vmap(grad(spiral), in_axes=(0, None)), loop_memory=20_000)(np.linspace(0.1, 0.5, 5), 5000.0)
+
+
+def test_memory_of_loops_of_known_length_is_bounded() -> None:
+    """What a loop of known length stores counts too; its value needs nothing of the kind."""
+
+    def decay(x: Any) -> Any:
+        return scan(lambda y, _: (y - 0.01 * y * y, None), x, length=5000)[0]
+
+    assert jit(decay, loop_memory=20_000)(0.5) == decay(0.5)
+    with pytest.raises(MemoryError, match=r"takes 4\d,\d\d\d bytes, and loop_memory allows 20,000"):
+        jit(grad(decay), loop_memory=20_000)(0.5)
+    assert jit(grad(decay), loop_memory=50_000)(0.5) == pytest.approx(grad(decay)(0.5), rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [-1, 1 << 63, 1e9, True, "1G"])
+def test_memory_is_a_number_of_bytes(size: Any) -> None:
+    """Anything else is refused, with the value."""
+    with pytest.raises(ValueError, match="loop_memory must be a number of bytes"):
+        jit(spiral, loop_memory=size)
 
 
 ENDLESS = """

@@ -152,6 +152,39 @@ def many_carries(n: int, m: int) -> Made:
     return b.program([b.emit("item", (loop,), k) for k in range(20 + len(outs))]), [20]
 
 
+def stencil(n: int, m: int, backwards: bool = False) -> Made:
+    """Carries between two numbers that no step changes; a second loop goes back over what the first one kept."""
+    b = Builder()
+    x = b.input(Array((22,)))
+    made = LoopBuilder(b, i := b.inner(), n, backwards)
+    given = [made.carry(b.element(x, k)) for k in range(20)]
+    carries = [made.shared(b.element(x, 20)), *given, made.shared(b.element(x, 21))]
+    inner = LoopBuilder(i, k := i.inner(), 20)
+    left, here, right = [k.wrap(inner.element(i.emit("pack", tuple(carries[d : d + 20]), (20,)))) for d in range(3)]
+    items = i.emit("item", (inner.finish([], [((here + 0.2 * (left - right)).index, "each")]),), 0)
+    scaled = i.emit("mul", (given[3], carries[0]))
+    handed = [*[i.element(items, k) for k in range(20)]]
+    loop = made.finish(handed, [*[(c, "each") for c in carries], (scaled, "sum")])
+    ends = [b.emit("item", (loop,), k) for k in range(20)]
+    kept = [b.emit("item", (loop,), 20 + k) for k in range(22)]
+    made = LoopBuilder(b, i := b.inner(), n, not backwards)
+    adjoints = [made.carry(end) for end in reversed(ends)]
+    rows = [made.element(array) for array in kept]
+    inner = LoopBuilder(i, k := i.inner(), 20)
+    parts = [rows[:20], rows[2:], adjoints, adjoints[::-1]]
+    one, two, three, four = [k.wrap(inner.element(i.emit("pack", tuple(part), (20,)))) for part in parts]
+    items = i.emit("item", (inner.finish([], [((one * three - two * 0.25 + four).index, "each")]),), 0)
+    handed = [i.element(items, 19), *[i.emit("add", (i.element(items, k), adjoints[k])) for k in range(18)], rows[5]]
+    again = made.finish(handed, [(i.element(items, 7), "each")])
+    total = b.emit("item", (loop,), 42)
+    return b.program([total, *ends, *[b.emit("item", (again,), k) for k in range(21)]]), [22]
+
+
+def stencil_backwards(n: int, m: int) -> Made:
+    """The same from the last step to the first."""
+    return stencil(n, m, backwards=True)
+
+
 PROGRAMS: list[Callable[[int, int], Made]] = [
     matrix_vector,
     matrix_vector_backwards,
@@ -162,6 +195,8 @@ PROGRAMS: list[Callable[[int, int], Made]] = [
     running_sums,
     computed_places,
     many_carries,
+    stencil,
+    stencil_backwards,
 ]
 
 

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("autograd", "nn")
-ABOVE_THE_CORE = {"__main__", "compiler", "testing"}  # parts of autograd that need an extra …
+ABOVE_THE_CORE = {"__main__", "compiler", "distributed", "testing"}  # parts of autograd that need an extra …
 DRAWING = "autograd.view.drawing"  # … and this module
 
 SETUP = configparser.ConfigParser()
@@ -75,7 +75,7 @@ def run_python(*arguments):
 def test_all_brings_every_extra_for_users():
     """`pip install .[all]` installs the dependencies of every feature."""
     for_users = EXTRAS.keys() - {"adopted", "all", "dev", "docs", "test"}
-    assert {"jit", "nn", "onnx", "special", "testing", "view"} == for_users
+    assert {"distributed", "jit", "nn", "onnx", "sparse", "special", "testing", "view"} == for_users
     assert set().union(*map(distributions, for_users)) == distributions("all")
 
 

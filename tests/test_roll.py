@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -90,6 +91,52 @@ def test_nests_are_found() -> None:
     assert len(found.shapes) == 1
     assert is_loop(found.shapes[0])
     assert len(found.bodies) == 3
+
+
+TRACES = {
+    "nests": lambda n: [(0, (i * 100 + j * 10 + k, j)) for i in range(n // 20) for j in range(4) for k in range(5)],
+    "triangles": lambda n: [(1, (i, j)) for i in range(int((2 * n) ** 0.5)) for j in range(i)],
+    "no structure": lambda n: (lambda draw: [(draw.randrange(4), (draw.randrange(99),)) for _ in range(n)])(
+        random.Random(1)
+    ),
+    "nearly loops": lambda n: [(k % 7, (k // 7 + (k % 63 == 62),)) for k in range(n)],
+    "loops that end": lambda n: [(k % 3, (k % 40 * k,)) for k in range(n)],
+    "one statement": lambda n: [(0, (0,))] * n,
+    "places that jump": lambda n: [(0, (k * k,)) for k in range(n)],
+}
+
+
+def lines_executed(function: Any, *folders: str) -> int:
+    """How many lines of the modules in some folders a call of a function executes, those of comprehensions included."""
+    count = 0
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        nonlocal count
+        if event == "call":
+            return trace if any(folder in frame.f_code.co_filename for folder in folders) else None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_rolling_takes_linear_time(name: str) -> None:
+    """The steps of the roller grow like the trace, whether it has loops or none, and what it finds is the trace."""
+    steps = []
+    for n in (300, 1200):
+        trace = TRACES[name](n)
+        shapes, vectors = [kind for kind, _ in trace], [numbers for _, numbers in trace]
+        steps.append(lines_executed(partial(roll, shapes, vectors, longest=8), "ir/roll.py") / len(trace))
+        widths = [len(vectors[shapes.index(kind)]) if kind in shapes else 0 for kind in range(max(shapes) + 1)]
+        assert trace == list(unroll(roll(shapes, vectors), widths))
+    assert steps[1] < 1.25 * steps[0]
 
 
 # ---- programs --------------------------------------------------------------------------------------------------------
@@ -307,6 +354,17 @@ def test_nothing_is_extrapolated() -> None:
             assert compiled(row) == pytest.approx(heat(row), rel=1e-12)
 
 
+def test_loops_are_written_in_linear_time() -> None:
+    """The steps by which a program gets its loops grow no faster than its trace; what is written does not grow."""
+    modules = "ir/rolling.py", "ir/nest.py", "ir/peeled.py", "ir/statements.py", "ir/roll.py"
+    programs = [captured(partial(heat, steps=steps)) for steps in (60, 240)]
+    counts = [lines_executed(partial(rolling.rolled, program), *modules) for program in programs]
+    sizes = [len(remove_dead_code(rolling.rolled(program)).code) for program in programs]
+    assert 3.5 < len(programs[1].code) / len(programs[0].code) < 4.5
+    assert counts[1] < 5 * counts[0]
+    assert sizes[0] == sizes[1]
+
+
 def test_code_without_structure_stays_flat() -> None:
     """What does not roll is compiled as it is."""
 
@@ -466,3 +524,60 @@ def test_memory_keeps_the_sign_of_zero() -> None:
 
     with everything_rolled():
         assert jit(angles)([-0.0, 0.0, 1.0]) == pytest.approx(angles([-0.0, 0.0, 1.0]), rel=1e-14)
+
+
+def heads(x: Sequence[Any], count: int, seen: int) -> Any:
+    """What heads of attention do: weights from scores, of which the largest is taken away as a plain number."""
+    total = x[0] * 0.0
+    for head in range(count):
+        scores = [x[seen * head + k] * x[k] for k in range(seen)]
+        largest = max(score.data for score in scores)
+        powers = [am.exp(score - largest) for score in scores]
+        total = total + am.log(sum(powers)) * powers[0] + min(power.data for power in powers)
+    return total
+
+
+@pytest.mark.parametrize("seen", [2, 3, 5, 9])
+def test_the_largest_of_plain_numbers(seen: int) -> None:
+    """Which number is the largest differs from step to step, and yet the steps are those of one loop."""
+    count, draw = 8, random.Random(seen)
+    found: list[int] = []
+    tree = rolling.tree
+
+    def watched(*given: Any) -> Any:
+        body = tree(*given)
+        found.append(sum(1 for _ in nest.leaves(body)))
+        return body
+
+    with everything_rolled(), mock.patch.object(rolling, "tree", watched):
+        compiled = jit(lambda x: value_and_grad(lambda x: heads(x, count, seen))(x))
+        for _ in range(3):
+            x = [draw.gauss(0.0, 1.0) for _ in range(count * seen)]
+            value, slopes = compiled(x)
+            expected, gradient = value_and_grad(lambda x: heads(x, count, seen))(x)
+            assert value == pytest.approx(expected, rel=1e-13)
+            assert slopes == pytest.approx(gradient, rel=1e-11, abs=1e-13)
+    assert max(found) < 20 * seen
+
+
+def test_nothing_else_is_taken_for_the_largest() -> None:
+    """What comparisons keep is used where another number is, or before them, or in one branch only."""
+
+    def choose(x: Sequence[Any]) -> Any:
+        total = x[0] * 1.0
+        for k in range(12):
+            a, b, c = x[k].data, x[k + 1].data, x[(5 * k) % 13].data
+            before = a - b
+            smaller = b if a > b else a
+            larger = a if a > c else c
+            total = total + (x[k] - smaller) * (a + b) + before * x[k + 1] - larger * x[k]
+        return total
+
+    draw = random.Random(1)
+    with everything_rolled():
+        for _ in range(4):
+            x = [round(draw.gauss(0.0, 1.0), 1) for _ in range(13)]
+            value, slopes = jit(value_and_grad(choose))(x)
+            expected, gradient = value_and_grad(choose)(x)
+            assert value == pytest.approx(expected, rel=1e-13)
+            assert slopes == pytest.approx(gradient, rel=1e-12, abs=1e-13)

@@ -1,7 +1,10 @@
 """`jit(static_argnums=…, static_argnames=…)`: text, flags and whole numbers that choose what is computed."""
 
 import enum
+import gc
+import math
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +12,11 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, fori, grad, jit, value_and_grad, vmap
+from autograd import Value, fori, grad, jit, no_grad, value_and_grad, vmap
+from autograd.compiler import c_build
+from autograd.compiler.run.static import StaticCompiled
+
+needs_c = pytest.mark.skipif(c_build.extension is None, reason=f"no C build: {c_build.why_python}")
 
 
 class Kind(enum.Enum):
@@ -167,6 +174,160 @@ def test_refused(thing: Any, message: str) -> None:
     compiled = jit(chosen, static_argnums=1)
     with pytest.raises(TypeError, match=message):
         compiled(1.0, thing)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The calls that Python handles."""
+    seen: list[Any] = []
+    way = StaticCompiled._call
+
+    def watched(self: Any, args: Any, keywords: Any) -> Any:
+        seen.append((args, keywords))
+        return way(self, args, keywords)
+
+    monkeypatch.setattr(StaticCompiled, "_call", watched)
+    return seen
+
+
+def told(x: Any, *rest: Any, **named: Any) -> Any:
+    """A number for exactly these static arguments."""
+    return x * float(sum(map(ord, repr((rest, sorted(named.items()))))))
+
+
+THINGS = [
+    "a",
+    "b" * 9,
+    b"a",
+    b"b",
+    True,
+    1,
+    2,
+    -(10**30),
+    1.0,
+    0.0,
+    -0.0,
+    math.nan,
+    None,
+    Kind.SINE,
+    Kind.HALF,
+    (),
+    (1,),
+    (True,),
+    (1, ("b", None)),
+]
+
+
+@needs_c
+def test_later_calls_are_made_in_c(slow: list[Any]) -> None:
+    """A combination that was called before needs no Python, however it is passed; things that differ stay apart."""
+    compiled = jit(told, static_argnums=(1, 2), static_argnames=("flag", "other"))
+    ways: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((), {})]
+    ways += [((thing,), {}) for thing in THINGS] + [((), {"flag": thing}) for thing in THINGS[::6]]
+    ways += [(("a", 2), {"flag": None}), ((2, "a"), {"flag": None}), ((2, "a"), {"other": 1, "flag": None})]
+    for args, named in ways:
+        expected = told(2.0, *args, **named)
+        assert expected == compiled(2.0, *args, **named)
+        count = len(slow)
+        equal = pickle.loads(pickle.dumps((args, named)))  # equal, but mostly not the same objects
+        assert expected == compiled(2.0, *equal[0], **equal[1])
+        assert told(3.0, *args, **named) == compiled(3.0, *args, **named)
+        assert count == len(slow), (args, named)
+    assert len(ways) == compiled.stats()["paths"]
+
+
+@needs_c
+def test_what_c_does_not_compare(slow: list[Any]) -> None:
+    """Other static arguments, and calls of many arguments, are right by the slow path, every time."""
+
+    class Text(str):
+        __slots__ = ("mark",)
+
+    compiled = jit(told, static_argnums=tuple(range(1, 40)))
+    for rest in [(np.int64(3),), (frozenset({1}),), (1j,), (Text("a"),), ((1, np.float32(2.0)),), (1,) * 35]:
+        for count in range(1, 3):
+            assert told(2.0, *rest) == compiled(2.0, *rest)
+            assert count == len(slow)
+        slow.clear()
+
+
+@needs_c
+def test_modes_values_and_errors_take_the_way_of_the_function_inside(slow: list[Any]) -> None:
+    """A Value, a mode, a capture, another structure and a wrong argument are handled as without static arguments."""
+    compiled = jit(lambda x, kind: x["a"] * 2.0 if kind == "twice" else x["a"], static_argnums=1)
+    for _ in range(2):
+        assert 6.0 == compiled({"a": 3.0}, "twice")
+    count = len(slow)
+    x = Value(3.0)
+    compiled({"a": x}, "twice").backward()
+    assert 2.0 == x.grad
+    with no_grad():
+        assert [6.0, ()] == [(y := compiled({"a": x}, "twice")).data, y.parents]
+    assert 12.0 == jit(lambda z: compiled({"a": z}, "twice") * z)(2.0) + 4.0
+    with pytest.raises(KeyError, match="a"):
+        compiled({"b": 1.0}, "twice")
+    with pytest.raises(TypeError, match=r"argument 0 of .*'text'"):
+        compiled({"a": "text"}, "twice")
+    assert count == len(slow)
+    assert 6.0 == compiled(x={"a": 3.0}, kind="twice")  # numbers by name
+    with pytest.raises(TypeError, match="static argument 1"):
+        compiled({"a": 3.0}, ["twice"])
+    assert count + 2 == len(slow)
+
+
+@needs_c
+def test_more_combinations_than_are_kept(slow: list[Any]) -> None:
+    """The last eight combinations are found in C, the others by the slow path; all are right."""
+    compiled = jit(told, static_argnums=1)
+    for _ in range(2):
+        assert [told(2.0, n) for n in range(12)] == [compiled(2.0, n) for n in range(12)]
+    count = len(slow)
+    assert [told(2.0, n) for n in range(4, 12)] == [compiled(2.0, n) for n in range(4, 12)]
+    assert count == len(slow)
+    assert told(2.0, 0) == compiled(2.0, 0)
+    assert count + 1 == len(slow)
+
+
+@needs_c
+def test_nothing_is_kept_too_long() -> None:
+    """A compiled function with static arguments is freed with what it was compiled for."""
+
+    class Big(enum.Enum):
+        ONE = 1
+
+    compiled = jit(told, static_argnums=1)
+    for _ in range(3):
+        compiled(2.0, Big.ONE)
+    gone = weakref.ref(Big)
+    del Big, compiled
+    gc.collect()
+    assert gone() is None
+
+
+@needs_c
+def test_what_the_c_type_refuses() -> None:
+    """A description that does not fit together, and an entry that mixes both kinds."""
+    compiled = jit(lambda x: x)
+    for things, count, names, left in [
+        (((),), 2, (), ()),
+        (((1, 2),), 1, (), ()),
+        (([],), 1, (), ()),
+        (((1,),), 1, (), ("a",)),
+        (((),) * 40, 40, (), ()),
+        (((),), -1, ("a", "b"), ()),
+    ]:
+        with pytest.raises(ValueError, match="at most 32 arguments"):
+            c_build.extension.Fixed(compiled, things, count, names, left)
+    with pytest.raises(TypeError):
+        c_build.extension.Fixed(3, ((),), 1, (), ())
+    fixed = c_build.extension.Fixed(compiled, ((),), 1, (), ())
+    assert 2.0 == compiled(2.0)
+    with pytest.raises(TypeError, match="either FastPaths or Fixeds"):
+        compiled.prefer(fixed)
+    around = jit(told, static_argnums=1)
+    around.prefer(c_build.extension.Fixed(around, ((),), 1, (), ()))  # it calls itself
+    with pytest.raises(RecursionError):
+        around(2.0)
 
 
 def test_traced_ones() -> None:

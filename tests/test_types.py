@@ -15,7 +15,7 @@ PROGRAM = ROOT / "tests" / "typed_user.py"
 MYPY = ["-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache")]
 STRICT = '{"typeCheckingMode": "strict", "extraPaths": ["%s"], "include": ["."]}'
 WRONG = """\
-from autograd import grad, jit, value_and_grad
+from autograd import grad, jit, value_and_grad, vjp
 
 def area(width: float, height: float) -> float:
     return width * height
@@ -25,6 +25,8 @@ value_and_grad(area)(1.0, depth=2.0)
 jit(area)("1", 2.0)
 text: str = jit(area)(1.0, 2.0)
 grad(3.0)
+slope: str = grad(area)(1.0, 2.0)
+vjp(area, 1.0, 2.0, 3.0)
 """
 
 
@@ -69,7 +71,7 @@ def test_wrong_lines_are_found(check, checker):
     status, printed = check(checker, WRONG)
     assert 1 == status
     found = {int(line.split(":")[1]) for line in printed.splitlines() if "user.py:" in line and "error" in line}
-    assert {6, 7, 8, 9, 10} == found, printed
+    assert {6, 7, 8, 9, 10, 11, 12} == found, printed
 
 
 def test_an_editable_install_is_a_path_file(tmp_path):

@@ -13,11 +13,14 @@ from autograd import (
     custom_gradient,
     grad,
     hessian,
+    hvp,
     jacobian,
     jit,
+    jvp,
     no_grad,
     scan,
     value_and_grad,
+    vjp,
     vmap,
 )
 from nn import MLP, SGD, mean_squared_error
@@ -39,20 +42,46 @@ def with_unit(x: float) -> tuple[float, str]:
     return x * x, "m²"
 
 
-# The parameters stay, and results are known.
-assert_type(value_and_grad(area)(1.0, height=3.0), tuple[float, Any])
-assert_type(value_and_grad(area, argnums=(0, 1))(1.0, 2.0), tuple[float, tuple[Any, ...]])
-assert_type(value_and_grad(with_unit, has_aux=True)(1.0), tuple[tuple[float, str], Any])
-assert_type(grad(with_unit, has_aux=True)(1.0), tuple[Any, str])
-slope: float = grad(area)(1.0, height=3.0)
-slopes: tuple[Any, ...] = grad(area, argnums=(0, 1))(1.0, 2.0)
-curvature: float = grad(grad(area))(1.0)
+def weighted(model: MLP, weights: list[float]) -> Value:
+    """A model and a list."""
+    error: Value = mean_squared_error([model([weight]) for weight in weights], weights)
+    return error
+
+
+def anything(x: Any, power: Any) -> Any:
+    """Anything."""
+    return x**power
+
+
+# The parameters stay, results are known, and a gradient has the type of its argument.
+assert_type(value_and_grad(area)(1.0, height=3.0), tuple[float, float])
+assert_type(value_and_grad(area, argnums=1)(1.0, 3.0), tuple[float, Any])
+assert_type(value_and_grad(area, argnums=(0, 1))(1.0, 2.0), tuple[float, tuple[float, float]])
+assert_type(value_and_grad(area, argnums=[1, 0])(1.0, 2.0), tuple[float, tuple[Any, ...]])
+assert_type(value_and_grad(with_unit, has_aux=True)(1.0), tuple[tuple[float, str], float])
+assert_type(value_and_grad(weighted)(MLP(1, [1], seed=0), [1.0]), tuple[Value, MLP])
+assert_type(grad(with_unit, has_aux=True)(1.0), tuple[float, str])
+assert_type(grad(area)(1.0, height=3.0), float)
+assert_type(grad(area, argnums=(0, 1))(1.0, 2.0), tuple[float, float])
+first = grad(area)
+assert_type(grad(first)(1.0), float)
+assert_type(grad(length)(np.ones(2)), NDArray[np.float64])
+assert_type(grad(am.sin)(0.5), float)
+assert_type(grad(anything)(2.0, 3.0), Any)
+assert_type(grad(lambda x: x**3)(2.0), Any)
+assert_type(grad(grad(lambda x: x**3))(2.0), Any)
 matrix: NDArray[np.float64] = hessian(length)(np.ones(2))
 row: NDArray[np.float64] = jacobian(length)(np.ones(2))
+curvatures: list[list[float]] = hessian(lambda x: x[0] ** 2 * x[1])([3.0, 5.0])
+assert_type(jvp(area, (1.0, 2.0), (1.0, 0.0)), tuple[float, float])
+value, pullback = vjp(area, 1.0, 2.0)
+assert_type(value, float)
+assert_type(pullback(1.0), tuple[float, float])
+assert_type(hvp(length)(np.ones(2), np.array([1.0, 0.0])), NDArray[np.float64])
 compiled = jit(area)
 assert_type(compiled(1.0, height=3.0), float)
 assert_type(compiled.stats(), dict[str, Any])
-assert_type(jit(value_and_grad(area))(1.0), tuple[float, Any])
+assert_type(jit(value_and_grad(area))(1.0), tuple[float, float])
 assert_type(checkpoint(area)(1.0), float)
 
 

@@ -66,6 +66,7 @@ def build_playground(target: Path, packages: Path) -> None:
     for file in SOURCE.iterdir():
         if file.suffix in (".html", ".css", ".js"):
             shutil.copy2(file, target)
+    shutil.copy2(ROOT / "docs" / "static" / "icon.svg", target)
     (target / "viewer.css").write_text(style(), encoding="utf-8")
     (target / "viewer.js").write_text(script(), encoding="utf-8")
     write_engine(target / "engine.zip")

@@ -2,6 +2,7 @@
 
 The rooms are the phases of a first call, in order: `capture` runs the function on tracers, `autograd.ir` holds the
 program, `lower` writes it as LLVM IR, `machine` makes machine code of that, and `run` finds the code for a call.
+`export` writes a program as C.
 """
 
 from autograd.compiler.capture.outside import ChangedMeanwhileError

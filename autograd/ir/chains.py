@@ -30,15 +30,23 @@ class Term(NamedTuple):
     minus: bool
 
 
-def gather(program: Program) -> Program:
-    """The program with `dot` in place of chains. They keep their order: in another one, sums may cancel differently."""
+def gather(program: Program, fewest_terms: int | None = None) -> Program:
+    """The program with `dot` in place of chains. They keep their order: in another one, sums may cancel differently.
+
+    Chains with few products become one too if they have `fewest_terms` terms.
+    """
     chains = _chains(program)
 
     def gathered(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
         return _emit(builder, chains[at], place)
 
-    long = [at for at, terms in chains.items() if sum(term.y is not None for term in terms) >= FEWEST_PRODUCTS]
-    return copy(with_bodies(program, gather), special=dict.fromkeys(long, gathered))
+    def is_long(terms: Sequence[Term]) -> bool:
+        products = sum(term.y is not None for term in terms)
+        return products >= FEWEST_PRODUCTS or (fewest_terms is not None and len(terms) >= fewest_terms)
+
+    long = [at for at, terms in chains.items() if is_long(terms)]
+    inside = with_bodies(program, lambda body: gather(body, fewest_terms))
+    return copy(inside, special=dict.fromkeys(long, gathered))
 
 
 def _chains(program: Program) -> dict[int, list[Term]]:

@@ -294,14 +294,18 @@ def evaluate(
     >>> evaluate(add_up, [[1.0, 2.0, 3.0]])
     ([3.0], -1)
     """
-    given = [
-        Cells(list(x), tuple([extent_of(e, extents) for e in kind.shape])) if isinstance(kind, Array) else x
-        for x, kind in zip(inputs, program.inputs, strict=True)
-    ]
-    values = Evaluator(extents, counts=counts).run(program, given)
+    values = Evaluator(extents, counts=counts).run(program, cells_of(program, inputs, extents))
     failed = [i for i, guard in enumerate(program.guards) if values[guard.value] != guard.expected]
     outputs = [x.numbers() if isinstance(x, Cells) else x for x in [values[o] for o in program.outputs]]
     return outputs, failed[0] if failed else -1
+
+
+def cells_of(program: Program, inputs: Sequence[Any], extents: Mapping[str, int] | None = None) -> list[Any]:
+    """Inputs of a program as an `Evaluator` takes them: lists as arrays."""
+    return [
+        Cells(list(x), tuple([extent_of(e, extents) for e in kind.shape])) if isinstance(kind, Array) else x
+        for x, kind in zip(inputs, program.inputs, strict=True)
+    ]
 
 
 def flat(outputs: Sequence[Any]) -> list[Any]:

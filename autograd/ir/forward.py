@@ -51,21 +51,21 @@ def forward(
         follow(builder.code, states)
     last = {array: end for array, end in last_states(roots(builder.code, active)).items() if array not in states}
     for value in sorted(active):
-        tangent = _tangent(builder, value, tangents, _States(states, last))
+        tangent = tangent_of(builder, value, tangents, States(states, last))
         if tangent is not None:
             tangents[value] = tangent
             tangents.update(dict.fromkeys(states.get(value, ()), tangent))
     return tangents
 
 
-class _States(NamedTuple):
+class States(NamedTuple):
     """Of arrays that steps read and add to: which finished arrays are read in place of one, and its last state."""
 
     finished: Mapping[int, Sequence[int]]
     last: Mapping[int, int]
 
 
-def _tangent(builder: Builder, value: int, tangents: Mapping[int, int], states: _States) -> int | None:
+def tangent_of(builder: Builder, value: int, tangents: Mapping[int, int], states: States) -> int | None:
     """The tangent of a value, given those of its operands; None if it has none."""
     op, operands, data = builder.code[value]
     if op == "loop":
@@ -136,7 +136,7 @@ def _tangent_array(builder: Builder, instruction: Instruction, tangents: Mapping
     return marked(builder, found, operands[0] not in tangents or array in builder.gaps)
 
 
-def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int], states: _States) -> int:
+def _tangent_loop(builder: Builder, value: int, tangents: Mapping[int, int], states: States) -> int:
     """The loop that computes a loop's results and their tangents."""
     given, loop, found = with_finished(builder, value, states.last)
     first = loop.first_carry

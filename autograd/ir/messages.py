@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autograd.ir.block import PREDICATES, Instruction
@@ -75,6 +75,46 @@ def where_there(builder: Builder, presence: Predicate, sent: Any) -> Any:
     value = builder.place(sent)
     is_number = builder.predicate(builder.emit("==", (value, value)))
     return presence.with_("or", is_number).select(sent, 0.0)
+
+
+_ZERO_IF: dict[str, Callable[[Sequence[bool]], bool]] = {  # given which operands are 0
+    "mul": any,
+    "neg": all,
+    "add": all,
+    "sub": all,
+    "div": lambda zeros: zeros[0],
+    "select": lambda zeros: zeros[1] and zeros[2],
+}
+
+
+def _is_zero(instruction: Instruction) -> bool:
+    return instruction.op == "constant" and instruction.data == 0.0
+
+
+def zero_if_missing(code: Sequence[Instruction], end: int) -> set[int]:
+    """Derivatives in a block that are 0 where they may be missing: those that `where_there` looks at, and multiples.
+
+    What a multiple of one sends to its other factor may be missing too, in the next derivative.
+    """
+    found: set[int] = set()
+    for condition, value, otherwise in [i.operands for i in code[:end] if i.op == "select"]:
+        terms = code[condition].operands if code[condition].op == "or" else ()
+        is_number = any(code[term].op == "==" and code[term].operands == (value, value) for term in terms)
+        if not is_number or not _is_zero(code[otherwise]):
+            continue
+        stack = list(terms)
+        while stack:
+            op, operands, _ = code[stack.pop()]
+            if op in ("and", "or"):
+                stack += operands
+            elif op == "!=" and code[operands[1]].op == "constant":
+                found.add(operands[0])
+    for at in range(min(found, default=end), end):
+        op, operands, _ = code[at]
+        zeros = [o in found or _is_zero(code[o]) for o in operands] if op in _ZERO_IF else []
+        if not found.isdisjoint(operands) and zeros and _ZERO_IF[op](zeros):
+            found.add(at)
+    return found
 
 
 def mapped_rewriters() -> Sequence[Rewriter]:

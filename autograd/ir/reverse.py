@@ -37,6 +37,7 @@ from autograd.ir.messages import (
     needed,
     part,
     where_there,
+    zero_if_missing,
 )
 
 
@@ -52,6 +53,7 @@ class Sweep:
         ] = {}  # value → adjoint, and when it is there (None: always)
         self.arrays: dict[int, Total] = {}
         self.results: dict[int, dict[int, int]] = {}  # loop → item → adjoint
+        self.doubtful = zero_if_missing(builder.code, max(active, default=-1) + 1)
         self.guessed: set[int] = set()  # values whose presence is that their adjoint, or one it came from, is not 0
 
     def run(self, seeds: Mapping[int, int], targets: Container[int], first: int, end: int) -> None:
@@ -246,6 +248,11 @@ class Sweep:
             present = presence
             if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
                 sent = where_there(builder, presence, sent) if value in self.guessed else presence.select(sent, 0.0)
+            factor = self.doubtful_factor(value, operand)
+            if factor is not None:
+                there = is_there(builder, factor)
+                sent, present = where_there(builder, there, sent), _both(presence, there)
+                self.guessed.add(operand)
             if isinstance(derivative, Selected):
                 present = _both(presence, _presence(derivative))
             if value in self.guessed:
@@ -261,6 +268,13 @@ class Sweep:
             if operand in self.active:
                 message, missing = messages(derivative, adjoint, presence, guessed)
                 self.receive(operand, marked(builder, message, missing))
+
+    def doubtful_factor(self, value: int, operand: int) -> int | None:
+        """The other factor of a product if it may be missing: then what is sent to this one may be, too."""
+        op, operands, _ = self.builder.code[value]
+        if op != "mul" or operand in self.doubtful:
+            return None
+        return next((o for o in operands if o in self.doubtful), None)
 
     def array_messages(self, value: int) -> None:
         """Send what an array sends to its operands."""

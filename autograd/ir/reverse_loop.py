@@ -13,10 +13,18 @@ from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.derived_loop import Body, active_inputs, with_finished
 from autograd.ir.memory import follow
 from autograd.ir.messages import (
+    WITHOUT_DERIVATIVE,
     added,
+    depending,
     depends_on,
+    differentiable,
+    marked,
+    part,
 )
 from autograd.ir.reverse import Sweep
+
+WRITTEN_OUT = 300  # instructions of a step that may be written out
+NOT_FLAT = frozenset({"loop", "add_at", "zeros"})
 
 
 def _store_carries(builder: Builder, value: int) -> int:
@@ -72,12 +80,15 @@ class LoopSweep:
         self.active = active_inputs(self.loop, wanted)
         self.wanted = [k for k, want in enumerate(wanted, 1) if want]
         self.kept: dict[int, Memory] = {}  # the body's inputs that are states of arrays that steps read and add to
+        self.rows: int | None = None  # how many elements of arrays are left for the loop, if not all
 
     def run(self) -> None:
         """Emit the loop, and pass on its results as messages."""
         loop, gaps = self.loop, self.builder.gaps
         stored = _store_carries(self.builder, self.value) if loop.carries else 0
         carries = [k for k in range(loop.carries) if loop.first_carry + k in self.active]
+        if self._last_step_is_special(carries):
+            self._write_last_step(carries, stored)
         partial = {k for k in carries if k not in self.seeds or self.seeds[k] in gaps}
         while True:  # until it is known which adjoints of carries may be missing: in some step, or in one after it
             self.body = self._copied(stored)
@@ -88,6 +99,80 @@ class LoopSweep:
             partial |= more
         self._emit(carries, partial)
 
+    def _last_step_is_special(self, carries: Sequence[int]) -> bool:
+        """Whether carries whose adjoints may be missing after the last step certainly have some before it.
+
+        Then that step is written out, so that no step of the loop has to look whether a message is there.
+        """
+        loop, body, gaps = self.loop, self.loop.body, self.builder.gaps
+        flat = not loop.accumulators and not body.guards and len(body.code) <= WRITTEN_OUT
+        counted = any(code.op == "input" and code.data == 0 and uses for code, uses in zip(body.code, body.uses()))
+        if not flat or (loop.backwards and counted) or loop.test or not isinstance(loop.extent, int) or loop.extent < 3:
+            return False
+        if any(op in NOT_FLAT for op, _, _ in body.code) or any(o in self.around.memories for o in self.operands):
+            return False
+        there = {k for k, seed in self.seeds.items() if seed not in gaps}
+        sent = {body.outputs[k] for k in there}
+        for at in range(len(body.code) - 1, -1, -1):
+            op, operands, _ = body.code[at]
+            if at in sent and op not in WITHOUT_DERIVATIVE and op != "select":
+                sent.update(differentiable(op, operands))
+        inputs = {body.code[at].data for at in sent if body.code[at].op == "input"}
+        return any(k not in there and loop.first_carry + k in inputs for k in carries)
+
+    def _write_last_step(self, carries: Sequence[int], stored: int) -> None:
+        """Append the last step to the program around, and sweep over it there."""
+        loop, builder, around = self.loop, self.builder, self.around
+        left = int(loop.extent) - 1
+        last = 0 if loop.backwards else left
+        inputs = [builder.constant(float(last)), *self.operands[: loop.shared]]
+        inputs += [self._row(builder.emit("item", (self.value,), stored + k), last) for k in range(loop.carries)]
+        targets = {k: inputs[loop.first_carry + k] for k in carries}
+        start = len(builder.code)
+        inputs += [self._row(o, last) for o in self.operands[loop.shared + loop.carries :]]
+        values: list[int] = []
+        for op, operands, data in loop.body.code:
+            if op == "input":
+                values.append(inputs[data])
+            elif op == "constant":
+                values.append(builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data))
+            else:  # not merged with what is equal to it: the sweep has passed that
+                values.append(builder.append(Instruction(op, tuple([values[o] for o in operands]), data)))
+        seeds: dict[int, int] = {}
+        for k, seed in self.seeds.items():
+            output = values[loop.body.outputs[k]]
+            row = k >= loop.carries and loop.kinds[k - loop.carries] == "each"
+            given = part(builder, self._row(seed, last), seed) if row else seed
+            seeds[output] = added(builder, seeds[output], given) if output in seeds else given
+        end = len(builder.code)
+        around.active |= depending(builder.code, {*around.active, *targets.values()}, range(start, end))
+        around.run(seeds, set(targets.values()), start, end)
+        self.seeds = {k: seed for k, seed in self.seeds.items() if k >= loop.carries}
+        for k, target in targets.items():
+            adjoint = around.adjoint(target)
+            if adjoint is not None:
+                self.seeds[k] = marked(builder, adjoint, around.is_partial(target))
+        self.loop, self.rows = replace(loop, extent=left), left
+
+    def _row(self, array: int, at: int) -> int:
+        """A row of an array, by an instruction of its own: the sweep has passed those that it might be merged with."""
+        kind = self.builder.type_of(array)
+        assert isinstance(kind, Array)
+        strides = kind.strides()
+        window = Window(kind.shape[1:], at * strides[0], strides[1:])
+        return self.builder.append(Instruction("read", (array,), window))
+
+    def _left(self, array: int) -> int:
+        """The rows of an array that are left for the loop."""
+        return array if self.rows is None else self.builder.emit("read", (array,), self._window(array))
+
+    def _window(self, array: int) -> Window:
+        kind = self.builder.type_of(array)
+        assert isinstance(kind, Array)
+        assert self.rows is not None
+        strides = kind.strides()
+        return Window((self.rows, *kind.shape[1:]), strides[0] if self.loop.backwards else 0, strides)
+
     def _copied(self, stored: int) -> Body:
         """The body of the new loop, so far a copy of the loop's."""
         loop, builder, operands = self.loop, self.builder, self.operands
@@ -96,10 +181,10 @@ class LoopSweep:
         made = body.made
         body.inputs += [made.shared(self.around.last.get(o, o)) for o in operands[: loop.shared]]
         for k in range(loop.carries):
-            body.inputs.append(made.element(builder.emit("item", (self.value,), stored + k)))
+            body.inputs.append(made.element(self._left(builder.emit("item", (self.value,), stored + k))))
         for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]:
             body.inputs.append(body.inner.emit("zeros", (), builder.type_of(o).shape))  # type: ignore[union-attr]
-        body.inputs += [made.element(o) for o in operands[loop.shared + loop.handed :]]
+        body.inputs += [made.element(self._left(o)) for o in operands[loop.shared + loop.handed :]]
         body.copy()
         self._remember(body)
         return body
@@ -154,7 +239,7 @@ class LoopSweep:
         for k, kind in enumerate(loop.kinds, loop.handed):
             if k in self.seeds:
                 given = self.seeds[k]
-                value = made.shared(given) if kind == "sum" else made.element(given)
+                value = made.shared(given) if kind == "sum" else made.element(self._left(given))
                 seed(body.output(k), value, given in builder.gaps)
         targets = self.targets = {k: body.inputs[k] for k in sorted(self.active)}
         states = {body.inputs[k]: memory for k, memory in self.kept.items()}
@@ -210,6 +295,9 @@ class LoopSweep:
             elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
                 missing, sort = sweep.is_partial(targets[k]), "sum" if role == "shared" else "each"
                 then = functools.partial(self.around.receive, operand)
+                if role == "element" and self.rows is not None:
+                    window = self._window(operand)
+                    then = functools.partial(self.around.receive_array, operand, window=window, indices=())
                 further.append(_Result(adjoint, sort, missing, uses.get((k, 0), -1), then))
         handed = []
         for k in carries:

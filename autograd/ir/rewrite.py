@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from autograd.ir.block import COUNT, GOING, Array, Guard, Instruction, Loop, Program, Window, types_of
 from autograd.ir.builder import Builder, Rewriter
@@ -69,9 +70,35 @@ def reordered(program: Program, order: Iterable[int]) -> Program:
 
 
 def with_bodies(program: Program, change: Callable[[Program], Program]) -> Program:
-    """The same program with something done to the bodies of its loops."""
-    code = [i._replace(data=replace(i.data, body=change(i.data.body))) if i.op == "loop" else i for i in program.code]
+    """The same program with something done to the bodies of its loops, once to a body that several of them share."""
+    bodies = {id(i.data.body): i.data.body for i in program.code if i.op == "loop"}
+    if not bodies:
+        return program
+    changed = {one: change(body) for one, body in bodies.items()}
+    code = [
+        i._replace(data=replace(i.data, body=changed[id(i.data.body)])) if i.op == "loop" else i for i in program.code
+    ]
     return Program(code, program.outputs, program.inputs, program.guards)
+
+
+def with_shared_bodies(program: Program, known: dict[Any, Program] | None = None) -> Program:
+    """The same program in which equal bodies of loops are one object, so that passes need to look at it only once."""
+    known = {} if known is None else known
+    code, kinds = list(program.code), []
+    for at, (op, operands, data) in enumerate(code):
+        if op == "loop":
+            loop = replace(data, body=with_shared_bodies(data.body, known), primal=None)
+            code[at] = Instruction(op, operands, loop)
+            data = tuple([id(part) if name == "body" else part for name, part in _fields(loop)])
+        elif op in ("constant", "table"):
+            data = repr(data)  # 0.0 is not -0.0, and nan is nan
+        kinds.append((op, operands, data))
+    new = Program(code, program.outputs, program.inputs, program.guards)
+    return known.setdefault((tuple(kinds), tuple(new.outputs), new.inputs, tuple(new.guards)), new)
+
+
+def _fields(loop: Loop) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(loop, field.name)) for field in fields(loop)]
 
 
 def dependencies(program: Program) -> list[tuple[int, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby, product
@@ -51,15 +52,27 @@ from autograd.ir.peeled import take_in_first_steps
 from autograd.ir.ranges import RANGE, WINDOW, weight
 from autograd.ir.rewrite import reached, reordered, roots
 from autograd.ir.roll import is_loop
-from autograd.ir.simplify import number_values
+from autograd.ir.simplify import in_order_of_need, number_values
 from autograd.ir.stages import Packed, Piece, again, packed, put_together, renewed, shaped, side_by_side, stages
-from autograd.ir.statements import CONSTANT, ELEMENT, POSITION, ROLLABLE, VALUE, Statements, find_loops_fast
+from autograd.ir.statements import (
+    CONSTANT,
+    ELEMENT,
+    POSITION,
+    ROLLABLE,
+    VALUE,
+    Statements,
+    find_loops_fast,
+    kept_by_comparisons,
+)
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+MANY_CARRIES, FEWEST_AT_END = 16, 48  # a loop with more carries keeps them in memory: flat code at its end is rolled
 FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
 SUMS = 0.25  # of the values of a map's body; with more, it stays flat
+# The fewest statements that are rolled here and in maps, for code that people read; None: what makes the fastest code.
+fewest_to_read: ContextVar[int | None] = ContextVar("fewest_to_read", default=None)
 
 
 def rolled(program: Program) -> Program:
@@ -67,11 +80,9 @@ def rolled(program: Program) -> Program:
     code = [_with_rolled_body(instruction) for instruction in program.code]
     if any(new is not old for new, old in zip(code, program.code)):
         program = Program(code, program.outputs, program.inputs, program.guards)
-    if len(program.code) < FEWEST:
+    if len(program.code) < (fewest_to_read.get() or FEWEST):
         return program
-    builder = Builder((number_values,))
-    builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
-    builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
+    builder = _builder_of(program)
     roll_code(builder, 0, len(program.code), program.outputs)
     if not builder.moved:
         return program
@@ -83,12 +94,29 @@ def _with_rolled_body(instruction: Instruction) -> Instruction:
     """The instruction itself if nothing changes: loops know their derivatives by identity."""
     if instruction.op != "loop" or _stays_flat(instruction.data):
         return instruction
-    body = rolled(instruction.data.body)
-    return (
-        instruction
-        if body is instruction.data.body
-        else instruction._replace(data=replace(instruction.data, body=body))
-    )
+    loop: Loop = instruction.data
+    body = rolled(loop.body)
+    if loop.carries > MANY_CARRIES:
+        body = _with_rolled_end(body)
+    return instruction if body is loop.body else instruction._replace(data=replace(loop, body=body))
+
+
+def _with_rolled_end(body: Program) -> Program:
+    """A body in which the flat code behind its last loop is rolled, such as the sums of messages to each carry."""
+    last = max([at for at, i in enumerate(body.code) if i.op == "loop"], default=-1)
+    if len(body.code) - last <= FEWEST_AT_END:
+        return body
+    ordered = in_order_of_need(body, last + 1)  # all sums for one carry, then all for the next
+    builder = _builder_of(ordered)
+    roll_code(builder, last + 1, len(ordered.code), ordered.outputs, FEWEST_AT_END)
+    return builder.program(ordered.outputs) if builder.moved else body
+
+
+def _builder_of(program: Program) -> Builder:
+    builder = Builder((number_values,))
+    builder.code, builder.inputs, builder.guards = list(program.code), list(program.inputs), list(program.guards)
+    builder.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
+    return builder
 
 
 def _stays_flat(loop: Loop) -> bool:
@@ -96,7 +124,9 @@ def _stays_flat(loop: Loop) -> bool:
 
     If much of it is there for its sums, these are added up in tiles of registers where it is flat, however long it is.
     """
-    length = len(loop.body.code)
+    length, fewest = len(loop.body.code), fewest_to_read.get()
+    if fewest is not None:
+        return loop.is_map() and length < fewest
     return loop.is_map() and (length < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * length)
 
 
@@ -114,12 +144,12 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     fewest : int, optional
         Code of fewer statements stays as it is.
     """
-    fewest = FEWEST if fewest is None else fewest
+    fewest = fewest_to_read.get() or (FEWEST if fewest is None else fewest)
     if end - first < 4 * fewest:
         fewest = max(SMALLEST, fewest - weight(builder.code[first:end]))
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = [g.value for g in builder.guards if first <= g.value < end]
-    if end - first < fewest or _roll(builder, first, wanted, guards, fewest) is not None:
+    if end - first < fewest or _roll(builder, range(first, end), wanted, guards, fewest) is not None:
         return
     found = stages(builder.code, first, [*wanted, *guards], ROLLABLE)
     if len(found) == 1 and not found[0].after:
@@ -128,23 +158,26 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
         values = set(stage.flat)
         packs = [at for at in stage.after if builder.code[at].op == "pack"]
         mine = [g for g in guards if g in values]
-        if len(stage.flat) < fewest or not _roll(builder, stage.flat[0], stage.wanted, mine, fewest, packs):
+        if len(stage.flat) < fewest or not _roll(
+            builder, range(stage.flat[0], stage.flat[-1] + 1), stage.wanted, mine, fewest, packs
+        ):
             again(builder, stage.flat)
         again(builder, stage.after)
 
 
 def _roll(
-    builder: Builder, first: int, wanted: Sequence[int], guards: Sequence[int], fewest: int, packs: Sequence[int] = ()
+    builder: Builder, among: range, wanted: Sequence[int], guards: Sequence[int], fewest: int, packs: Sequence[int] = ()
 ) -> bool | None:
-    """Roll the code from `first` on that computes some values; whether there are loops now.
+    """Roll the code `among` some that computes some values; whether there are loops now.
 
     None if it has instructions that cannot be rolled, or is too short. The operands of `packs` are among the values;
     those that loops compute side by side become arrays as a whole.
     """
     expected = {g.value: g for g in builder.guards}
     lines = {value: expected[value].line for value in guards}
-    kept = {at: [o for o in builder.code[at].operands if o >= first] for at in packs}
-    trace = find_loops_fast(builder.code, first, [*wanted, *guards, *chain(*kept.values())], lines, fewest)
+    kept = {at: [o for o in builder.code[at].operands if o >= among.start] for at in packs}
+    code = kept_by_comparisons(builder.code, among.start, among.stop, expected)
+    trace = find_loops_fast(code, among.start, [*wanted, *guards, *chain(*kept.values())], lines, fewest)
     if trace is None:
         return None
     if not any(map(is_loop, trace.rolled.shapes)):

@@ -18,9 +18,10 @@ from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, who
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
+from autograd.ir.in_place import add_in_place
 from autograd.ir.legalize import expand, sums_in_order
 from autograd.ir.map_passes import add_up_in_maps, join_maps
-from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies
+from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies, with_shared_bodies
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
 UNSHARED = frozenset({"zeros", "add_at", "loop"})  # each has, or changes, an array of its own
@@ -146,6 +147,8 @@ def known_elements(builder: Builder, op: str, operands: tuple[int, ...], data: A
         return element
     if made == "table" and not data.shape:
         return builder.constant(inner[1][data.offset])
+    if not data.shape:
+        return None
     kind = builder.type_of(array)
     return array if isinstance(kind, Array) and data == whole(kind) else None
 
@@ -272,8 +275,10 @@ def _schedule(program: Program, sweeps: Mapping[int, int]) -> dict[int, int]:
     return source
 
 
-def in_order_of_need(program: Program) -> Program:
+def in_order_of_need(program: Program, first: int = 0) -> Program:
     """Put each instruction right before the first that needs it: few values are alive at a time, and none is dead.
+
+    Those before number `first` stay where they are.
 
     Raises
     ------
@@ -281,7 +286,7 @@ def in_order_of_need(program: Program) -> Program:
         If an instruction depends on itself.
     """
     needs = dependencies(program)
-    order: dict[int, None] = {}
+    order: dict[int, None] = dict.fromkeys(range(first))
     begun: set[int] = set()
     stack = [*reversed(roots(program))]
     while stack:
@@ -300,15 +305,27 @@ def in_order_of_need(program: Program) -> Program:
     return reordered(program, order)
 
 
-def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] | None = None) -> Program:
-    """Copy a program, and the bodies of its loops, through rewriters; `inputs` become constants."""
+def rewrite(
+    program: Program,
+    *rewriters: Rewriter,
+    inputs: Mapping[int, float] | None = None,
+    made: dict[Any, Program] | None = None,
+) -> Program:
+    """Copy a program, and the bodies of its loops, through rewriters; `inputs` become constants.
+
+    `made` has the bodies that are written already.
+    """
+    bodies: dict[Any, Program] = {} if made is None else made
 
     def rewritten(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
         _, operands, loop = instruction
         first = 2 if loop.is_counted else 1  # the number of steps stays an operand
         shared = {k: builder.number(o) for k, o in enumerate(operands[first - 1 : loop.shared], first)}
         constants = {k: number for k, number in shared.items() if number is not None}
-        body = rewrite(loop.body, *rewriters, inputs=constants)
+        key = id(loop.body), *[(k, repr(number)) for k, number in constants.items()]
+        if key not in bodies:
+            bodies[key] = rewrite(loop.body, *rewriters, inputs=constants, made=bodies)
+        body = bodies[key]
         left = tuple([o for k, o in enumerate(operands, 1) if k not in constants])
         new = replace(loop, body=body, shared=loop.shared - len(constants), primal=None)
         return builder.emit("loop", left, new)
@@ -320,8 +337,12 @@ def rewrite(program: Program, *rewriters: Rewriter, inputs: Mapping[int, float] 
     return new
 
 
-def remove_dead_code(program: Program) -> Program:
-    """Only what an output or a guard depends on is kept; a loop keeps only the results that are used."""
+def remove_dead_code(program: Program, made: dict[Any, Any] | None = None) -> Program:
+    """Only what an output or a guard depends on is kept; a loop keeps only the results that are used.
+
+    `made` has the loops that are trimmed already.
+    """
+    loops: dict[Any, Any] = {} if made is None else made
     alive = set(roots(program))
     code = list(program.code)
     used: dict[int, set[int]] = {}
@@ -333,8 +354,9 @@ def remove_dead_code(program: Program) -> Program:
         if op == "item":
             used.setdefault(operands[0], set()).add(data)
         elif op == "loop":
-            loop, operands, renumbered[at] = trimmed(data, operands, used.get(at, set()))
-            code[at] = Instruction(op, operands, replace(loop, body=remove_dead_code(loop.body)))
+            loop, kept, renumbered[at] = _trimmed(data, frozenset(used.get(at, ())), loops)
+            operands = tuple([operands[k] for k in kept])
+            code[at] = Instruction(op, operands, loop)
         alive.update(operands)
     for at in alive:
         if code[at].op == "item":
@@ -344,27 +366,47 @@ def remove_dead_code(program: Program) -> Program:
     return left if len(alive) == len(code) else reordered(left, sorted(alive))
 
 
-def share_unchanged(program: Program) -> Program:
-    """What every step hands on as it was is shared, so the steps may be independent."""
+def _trimmed(loop: Loop, used: frozenset[int], made: dict[Any, Any]) -> tuple[Loop, tuple[int, ...], dict[int, int]]:
+    """A loop without dead code, which of its operands are left, and the new numbers of its results."""
+    key = id(loop.body), used, loop.extent, loop.shared, loop.carries, loop.accumulators, loop.kinds, loop.backwards
+    if (*key, loop.test) not in made:
+        new, kept, results = trimmed(loop, range(len(loop.body.inputs) - 1), set(used))
+        made[*key, loop.test] = replace(new, body=remove_dead_code(new.body, made)), kept, results
+    found: tuple[Loop, tuple[int, ...], dict[int, int]] = made[*key, loop.test]
+    return found
+
+
+def share_unchanged(program: Program, made: dict[int, Program] | None = None) -> Program:
+    """What every step hands on as it was is shared, so the steps may be independent; results that are equal are one.
+
+    `made` has the bodies in which this is done already.
+    """
+    bodies: dict[int, Program] = {} if made is None else made
     code = list(program.code)
     renumbered: dict[int, dict[int, int]] = {}  # loop → the new numbers of its results
     for at, (op, operands, data) in enumerate(code):
         if op == "loop":
-            loop = replace(data, body=share_unchanged(data.body))
+            if id(data.body) not in bodies:
+                bodies[id(data.body)] = share_unchanged(data.body, bodies)
+            loop = replace(data, body=bodies[id(data.body)])
             inputs = {value: i.data for value, i in enumerate(loop.body.code) if i.op == "input"}
             first = loop.first_carry
             same = [k for k in range(loop.carries) if inputs.get(loop.body.outputs[k]) == first + k]
-            if same:
-                results = [k for k in range(loop.handed + len(loop.kinds)) if k not in same]
-                renumbered[at] = {old: new for new, old in enumerate(results)}
+            results = [k for k in range(loop.handed + len(loop.kinds)) if k not in same]
+            place = {old: new for new, old in enumerate(results)}
+            first_of: dict[tuple[int, str], int] = {}
+            for k, out in enumerate(zip(loop.body.outputs[loop.handed :], loop.kinds), loop.handed):
+                place[k] = place[first_of.setdefault(out, k)]
+            if any(new != old for old, new in place.items()) or same:
+                renumbered[at] = place
             code[at] = Instruction(op, *_with_shared(loop, operands, same))
         elif op == "item" and operands[0] in renumbered:
-            place = renumbered[operands[0]].get(data)
-            if place is None:
+            number = renumbered[operands[0]].get(data)
+            if number is None:
                 _, given, loop = program.code[operands[0]]
                 code[at] = Instruction("pos", (given[loop.shared + data],))
             else:
-                code[at] = Instruction(op, operands, place)
+                code[at] = Instruction(op, operands, number)
     return Program(code, program.outputs, program.inputs, program.guards)
 
 
@@ -384,7 +426,7 @@ def _with_shared(loop: Loop, operands: tuple[int, ...], carries: Sequence[int]) 
 def simplify(program: Program, accurate: bool = False) -> Program:
     """What is done to a captured program before anything else."""
     rewriters = (fold_constants, identities, known_elements, *_powers(accurate), number_values)
-    return remove_dead_code(rewrite(fuse_loops(program), *rewriters))
+    return remove_dead_code(rewrite(with_shared_bodies(fuse_loops(program)), *rewriters))
 
 
 def prepare(program: Program, accurate: bool = False) -> Program:
@@ -401,16 +443,25 @@ def prepare(program: Program, accurate: bool = False) -> Program:
     )
     written = rewrite(share_unchanged(program), *everything)
     added = remove_dead_code(written if accurate else add_up_in_maps(written))
-    return remove_dead_code(gather(join_maps(added)))
+    return remove_dead_code(add_in_place(gather(join_maps(added))))
 
 
 def _powers(accurate: bool) -> tuple[Rewriter, ...]:
     return (exact_powers,) if accurate else (exact_powers, small_powers)
 
 
-def unroll(program: Program) -> Program:
-    """The last step before lowering: sums of many are written out, and the bodies of loops put in order."""
-    return _ordered(remove_dead_code(rewrite(program, spread, identities, number_values)))
+def unroll(program: Program, fewest: int | None = None) -> Program:
+    """The last step before lowering: sums of many are written out, and the bodies of loops put in order.
+
+    Sums of `fewest` terms or more stay as they are.
+    """
+
+    @only(("dot", "sum"))
+    def written_out(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+        terms = len(operands) if op == "sum" else len(operands) // 2
+        return spread(builder, op, operands, data) if fewest is None or terms < fewest else None
+
+    return _ordered(remove_dead_code(rewrite(program, written_out, identities, number_values)))
 
 
 def _ordered(program: Program) -> Program:

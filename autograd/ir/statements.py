@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from autograd.ir.block import COMPARISONS, LOGIC, Instruction
+from autograd.ir.block import COMPARISONS, LOGIC, Guard, Instruction
 from autograd.ir.elements import MANY
 from autograd.ir.ranges import side_by_side
 from autograd.ir.roll import LONGEST, Body, Rolled, roll
@@ -78,6 +78,27 @@ def needed(code: Sequence[Instruction], first: int, wanted: Sequence[int]) -> li
         elif not inside.keys().isdisjoint(operands):
             return None
     return list(inside)
+
+
+def kept_by_comparisons(
+    code: Sequence[Instruction], first: int, end: int, guards: Mapping[int, Guard]
+) -> Sequence[Instruction]:
+    """The code in which what the comparisons of `max` and `min` keep is their selection, not the number that it was.
+
+    Which of some numbers is the largest differs from step to step, so it has no place that is affine in a counter. A
+    selection has the same place in each step, and the same value while the guards hold.
+    """
+    new = list(code)
+    kept: dict[int, int] = {}  # number → the last selection that it came out of
+    for at in range(first, end):
+        op, operands, data = code[at]
+        if not kept.keys().isdisjoint(operands):
+            new[at] = Instruction(op, tuple([kept.get(o, o) for o in operands]), data)
+        if op == "select" and operands[0] in guards:
+            condition, yes, no = operands
+            if code[condition].operands == (yes, no) and code[yes].op == code[no].op == "stop":
+                kept[yes if guards[condition].expected else no] = at
+    return new if kept else code
 
 
 def find_loops(

@@ -8,6 +8,7 @@ from autograd.transforms.gradients import grad, hessian, jacobian, value_and_gra
 from autograd.transforms.looping import fori, while_loop
 from autograd.transforms.mapping import scan, vmap
 from autograd.transforms.products import hvp, jvp, vjp
+from autograd.transforms.sparse import sparsity
 from autograd.transforms.static import with_static as with_static  # pickles of compiled functions find it here
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "scan",
+    "sparsity",
     "value_and_grad",
     "vjp",
     "vmap",

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Concatenate, Literal, overload
 
-from autograd.transforms.origin import Function, P, R, check_function, set_origin
+from autograd.transforms.origin import A, B, Function, P, R, check_function, set_origin
 from autograd.transforms.run import Argnums, Run
+from autograd.transforms.sparse import sparse_hessian, sparse_jacobian
 from autograd.tree import flatten, is_array, make_array
 from autograd.value import Value
 
 
-# For a type checker, the parameters stay and the value is known. The gradient, in the shape of an argument, is `Any`:
-# with a type variable for the first parameter, pyright would refuse `grad(lambda x: x**2)`.
+# For a type checker, parameters and value keep their types, and the gradient has the type of its argument, if that is
+# the first one or these are the first two; for others it is `Any`.
 @overload
-def value_and_grad(function: Callable[P, R], argnums: int = 0, has_aux: bool = False) -> Callable[P, tuple[R, Any]]: ...
+def value_and_grad(  # type: ignore[overload-overlap]  # 0 is an int
+    function: Callable[Concatenate[A, P], R], argnums: Literal[0] = 0, has_aux: bool = False
+) -> Callable[Concatenate[A, P], tuple[R, A]]: ...
+@overload
+def value_and_grad(  # type: ignore[overload-overlap]  # (0, 1) is a sequence of int
+    function: Callable[Concatenate[A, B, P], R], argnums: tuple[Literal[0], Literal[1]], has_aux: bool = False
+) -> Callable[Concatenate[A, B, P], tuple[R, tuple[A, B]]]: ...
+@overload
+def value_and_grad(function: Callable[P, R], argnums: int, has_aux: bool = False) -> Callable[P, tuple[R, Any]]: ...
 @overload
 def value_and_grad(
     function: Callable[P, R], argnums: Sequence[int], has_aux: bool = False
@@ -68,14 +77,28 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
 
 
 @overload
-def grad(function: Callable[P, Any], argnums: int = 0, has_aux: Literal[False] = False) -> Callable[P, Any]: ...
+def grad(
+    function: Callable[Concatenate[A, P], Any], argnums: Literal[0] = 0, has_aux: Literal[False] = False
+) -> Callable[Concatenate[A, P], A]: ...
+@overload
+def grad(
+    function: Callable[Concatenate[A, P], tuple[Any, R]], argnums: Literal[0] = 0, *, has_aux: Literal[True]
+) -> Callable[Concatenate[A, P], tuple[A, R]]: ...
+@overload
+def grad(
+    function: Callable[Concatenate[A, B, P], Any],
+    argnums: tuple[Literal[0], Literal[1]],
+    has_aux: Literal[False] = False,
+) -> Callable[Concatenate[A, B, P], tuple[A, B]]: ...
+@overload
+def grad(function: Callable[P, Any], argnums: int, has_aux: Literal[False] = False) -> Callable[P, Any]: ...
 @overload
 def grad(
     function: Callable[P, Any], argnums: Sequence[int], has_aux: Literal[False] = False
 ) -> Callable[P, tuple[Any, ...]]: ...
 @overload
 def grad(
-    function: Callable[P, tuple[Any, R]], argnums: Argnums = 0, *, has_aux: Literal[True]
+    function: Callable[P, tuple[Any, R]], argnums: Argnums, has_aux: Literal[True]
 ) -> Callable[P, tuple[Any, R]]: ...
 def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns the gradient of `function`; parameters and errors as for `value_and_grad`.
@@ -103,9 +126,13 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
     return gradient
 
 
+# The results of `jacobian` and `hessian` are nested as two shapes say, so for a type checker they are `Any`.
 def jacobian(
-    function: Callable[P, Any], argnums: Argnums = 0, mode: Literal["auto", "rev", "fwd"] = "auto"
-) -> Callable[P, Any]:
+    function: Callable[Concatenate[A, P], Any],
+    argnums: Argnums = 0,
+    mode: Literal["auto", "rev", "fwd"] = "auto",
+    sparse: bool = False,
+) -> Callable[Concatenate[A, P], Any]:
     """A function that returns all first derivatives of `function`, whose result may be any tree of numbers.
 
     Parameters
@@ -115,7 +142,13 @@ def jacobian(
     argnums : int or sequence of int
         Which positional arguments to differentiate by.
     mode : {"auto", "rev", "fwd"}
-        One reverse sweep per output, one forward sweep per input, or whichever are fewer.
+        One reverse sweep per output, one forward sweep per input, or whichever are fewer. If `sparse`, whichever
+        computes less.
+    sparse : bool
+        Whether to return a ``scipy.sparse.csr_array`` of the entries that `sparsity` finds, and to compute no others.
+        It has a row for each number of the result and a column for each number of the arguments, in the order of
+        their trees (arrays row after row). Under `jit`, the pattern is that of all sides of `where`, `max` and `min`.
+        The result holds plain numbers, so it cannot be differentiated again.
 
     Returns
     -------
@@ -126,7 +159,10 @@ def jacobian(
     Raises
     ------
     TypeError, ValueError
-        As for `value_and_grad`; ValueError for an unknown `mode`.
+        As for `value_and_grad`; ValueError for an unknown `mode`; TypeError if `sparse` inside another transform, or
+        by Values.
+    ImportError
+        When called: if `sparse`, and SciPy is not installed.
 
     Examples
     --------
@@ -135,10 +171,14 @@ def jacobian(
     >>> jacobian(lambda x: x[0] * x)(np.array([2.0, 3.0]))
     array([[4., 0.],
            [3., 2.]])
+    >>> jacobian(lambda x: x**2, sparse=True)(np.array([2.0, 3.0])).data
+    array([4., 6.])
     """
     if mode not in ("auto", "rev", "fwd"):
         raise ValueError(f"mode must be 'auto', 'rev' or 'fwd', not {mode!r}")
     check_function("jacobian", function)
+    if sparse:
+        return sparse_jacobian(function, argnums, mode)
 
     @functools.wraps(function)
     def all_derivatives(*args: Any, **options: Any) -> Any:
@@ -177,11 +217,14 @@ def _blocks(rows: list[list[Any]], run: Run) -> Any:
     return rebuild_result(blocks)
 
 
-def hessian(function: Callable[P, Any], argnums: Argnums = 0) -> Callable[P, Any]:
+def hessian(
+    function: Callable[Concatenate[A, P], Any], argnums: Argnums = 0, sparse: bool = False
+) -> Callable[Concatenate[A, P], Any]:
     """A function that returns all second derivatives of `function`: the Jacobian of its gradient.
 
     Parameters and errors are those of `value_and_grad`. For an ndarray argument of shape ``(n,)`` the result is
-    an ndarray of shape ``(n, n)``, as ``scipy.optimize.minimize`` takes it for ``hess=``.
+    an ndarray of shape ``(n, n)``, as ``scipy.optimize.minimize`` takes it for ``hess=``. If `sparse`, the result is a
+    ``scipy.sparse.csr_array``, as `jacobian` returns it.
 
     Examples
     --------
@@ -190,4 +233,5 @@ def hessian(function: Callable[P, Any], argnums: Argnums = 0) -> Callable[P, Any
     [[10.0, 6.0], [6.0, 0.0]]
     """
     check_function("hessian", function)
-    return jacobian(grad(function, argnums), argnums)
+    gradient = grad(function, argnums)
+    return sparse_hessian(function, gradient, argnums) if sparse else jacobian(gradient, argnums)

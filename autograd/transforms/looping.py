@@ -85,7 +85,8 @@ def while_loop(
     RuntimeError
         If the loop would take more than `at_most` steps.
     MemoryError
-        In a compiled function, if a reverse derivative would need more than 4 GiB for the carries of all steps.
+        In a compiled function, if a reverse derivative would need more bytes than ``jit(loop_memory=)`` for the
+        carries of all steps.
 
     Notes
     -----

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import ref
 
 Function = Callable[..., Any]
 P = ParamSpec("P")  # the parameters of a function
 R = TypeVar("R")  # the type of its result
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as WithDefault
+
+    # The first two parameters. Bound and default let pyright accept `grad(lambda x: x**2)`, at its strictest too.
+    A = WithDefault("A", bound=Any, default=Any)
+    B = WithDefault("B", bound=Any, default=Any)
+else:
+    A, B = TypeVar("A"), TypeVar("B")  # TypeVar takes a default from Python 3.13 on
 
 
 @dataclass(frozen=True, eq=False)

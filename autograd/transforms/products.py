@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, TypeVarTuple
 
 from autograd.transforms.gradients import grad
-from autograd.transforms.origin import Function, check_function
+from autograd.transforms.origin import A, Function, P, R, check_function
 from autograd.transforms.run import Run
 from autograd.tree import flatten, leaves_like
 from autograd.value import Value
 
+Ts = TypeVarTuple("Ts")  # the types of the arguments
 
-def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+
+def jvp(function: Callable[..., R], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[R, R]:
     """Value and directional derivative: the Jacobian times a vector, in one forward sweep.
 
     Parameters
@@ -55,7 +57,7 @@ def jvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     return run.returned(run.result), rebuild(run.sweeps(outputs).forward(seeds))
 
 
-def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
+def vjp(function: Callable[[*Ts], R], *primals: *Ts) -> tuple[R, Callable[[Any], tuple[*Ts]]]:
     """Value and pullback: the pullback takes a vector in the shape of the result, times the Jacobian.
 
     Returns
@@ -91,7 +93,7 @@ def vjp(function: Function, *primals: Any) -> tuple[Any, Function]:
     return run.returned(run.result), pullback
 
 
-def hvp(function: Function) -> Function:
+def hvp(function: Callable[Concatenate[A, P], Any]) -> Callable[Concatenate[A, A, P], A]:
     """A function ``(x, v, *args)`` that returns the Hessian of `function` in `x`, times `v`.
 
     A forward sweep over the gradient: the cost is a small multiple of the function's, whatever the size of `x`.
@@ -106,8 +108,8 @@ def hvp(function: Function) -> Function:
     check_function("hvp", function)
     gradient: Function = grad(function)
 
-    @functools.wraps(function)
     def product(x: Any, v: Any, *args: Any, **options: Any) -> Any:
         return jvp(lambda y: gradient(y, *args, **options), (x,), (v,))[1]
 
-    return product
+    wrapped: Function = functools.update_wrapper(product, function)
+    return wrapped

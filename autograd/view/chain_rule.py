@@ -13,6 +13,7 @@ from typing import Any
 
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
+from autograd.view.inputs import find_inputs
 from autograd.view.symbols import (
     Style,
     Symbol,
@@ -286,6 +287,8 @@ class _Names:
                 self._names |= {node: name_of_copy(label, number) for number, node in enumerate(nodes)}
         self.copies = any(len(nodes) > 1 for nodes in alike.values())
         self._symbols: dict[Value, Symbol] = {}
+        inputs = find_inputs(order)
+        self._inputs = {(order[place], slot): inputs.labels[number] for (place, slot), number in inputs.uses.items()}
 
     def text(self, node: Value) -> str:
         """The name in plain text."""
@@ -295,13 +298,18 @@ class _Names:
         """The name in LaTeX."""
         return latex_name(self.text(node))
 
-    def symbol(self, operand: Any) -> Symbol:
-        """An operand in a formula: a node without a label is written out if its formula is short."""
-        if not isinstance(operand, Value):
-            return Symbol(operand)
-        if operand not in self._symbols:
-            self._symbols[operand] = self._write(operand)
-        return self._symbols[operand]
+    def symbol(self, node: Value) -> Symbol:
+        """A node in a formula: without a label it is written out if its formula is short."""
+        if node not in self._symbols:
+            self._symbols[node] = self._write(node)
+        return self._symbols[node]
+
+    def operands(self, node: Value) -> list[Symbol]:
+        """The operands of a node in a formula; a plain number has a name if it is an input of a network."""
+        return [
+            self.symbol(o) if isinstance(o, Value) else Symbol(o, self._inputs.get((node, slot)))
+            for slot, o in enumerate(node.operands)
+        ]
 
     def _write(self, node: Value) -> Symbol:
         name = Symbol(node.data, self.text(node))
@@ -309,15 +317,14 @@ class _Names:
             return name
         if any(isinstance(o, Value) and not o.label for o in node.operands):
             return name
-        formula = Symbol.apply_rule(node.op, [self.symbol(o) for o in node.operands])
+        formula = Symbol.apply_rule(node.op, self.operands(node))
         return formula if len(str(formula)) <= INLINE else name
 
     def local_derivative(self, step: Step) -> Symbol:
         """∂node/∂operand in symbols, with the number that the sweep used."""
         node = step.node
         assert node.op is not None, "a step starts at a computed node"
-        operands = [self.symbol(o) for o in node.operands]
-        slope = local_derivatives(node.op, operands, self.symbol(node))[step.slot]
+        slope = local_derivatives(node.op, self.operands(node), self.symbol(node))[step.slot]
         return Symbol(step.local_derivative) if slope is None else slope
 
 

@@ -22,6 +22,7 @@ from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
 from autograd.view.dot import layout
 from autograd.view.groups import Modules, group_by_module
+from autograd.view.inputs import Inputs, find_inputs
 from autograd.view.names import steps
 from autograd.view.page import drawing as zoomable
 
@@ -100,8 +101,10 @@ def draw(
 
     Each node is a box with its operation and label, its data and its gradient; each operand slot is a line
     with the local derivative and the message, so ``x * x`` has two. A module is a frame around its nodes; the
-    labels of parameters, such as ``layers[0].w``, name the modules. The gradients are those of one sweep from the
-    outputs, whether or not `backward` was called. Where the `.grad` of a node differs, it is shown too.
+    labels of parameters, such as ``layers[0].w``, name the modules. A plain number that a network takes is a box
+    with a dashed border and a name such as ``x[0]``; other constants are bare numbers. The gradients are those of
+    one sweep from the outputs, whether or not `backward` was called. Where the `.grad` of a node differs, it is
+    shown too.
 
     Jupyter shows the result as a picture. No `.grad` changes.
 
@@ -146,13 +149,15 @@ def draw(
         raise ValueError(f"digits must be a whole number of at least 1, not {digits!r}")
     order = topological_order(*roots)
     lines = sum(len(node.operands) for node in order)
-    count = len(order) + sum(type(o) is float for node in order for o in node.operands)
+    inputs = find_inputs(order)
+    constants = sum(type(o) is float for node in order for o in node.operands) - len(inputs.uses)
+    count = len(order) + len(inputs.labels) + constants
     if count > limit and not fold:
         raise ValueError(
             f"a graph of {count:,} boxes and {lines:,} lines is too large to read (more than limit={limit:,}): "
             "draw(…, fold=True) draws one box for each module; draw an earlier Value to see a smaller part"
         )
-    picture = _Graph(roots, order, digits)
+    picture = _Graph(roots, order, digits, inputs)
     if not fold:
         return picture.whole()
     boxes, between = picture.folded(int(fold))
@@ -210,8 +215,8 @@ def render(value: Value | Iterable[Value] | graphviz.Digraph, path: str | PathLi
 class _Graph:
     """A graph and the messages of one sweep over it."""
 
-    def __init__(self, roots: Sequence[Value], order: Sequence[Value], digits: int) -> None:
-        self.order, self.digits = order, digits
+    def __init__(self, roots: Sequence[Value], order: Sequence[Value], digits: int, inputs: Inputs) -> None:
+        self.order, self.digits, self.inputs = order, digits, inputs
         self.outputs = set(roots)  # by identity: == compares the data
         self.messages = {(m.node, m.slot): m for m in record_sweep(roots)}
         self.adjoints = dict.fromkeys(order, 0.0) | dict.fromkeys(roots, 1.0)
@@ -248,11 +253,16 @@ class _Graph:
         """Every node a box, every operand slot a line."""
         boxes: dict[Hashable, _Box] = {}
         lines = []
-        for node in self.order:
+        for number, x in enumerate(self.inputs.of(self.order)):  # no nodes, so they have no gradient
+            look = {"style": "filled,dashed", "tooltip": "input"}
+            boxes[number] = _Box(x.label, [f"data {self.number(x.data)}"], look=look)
+        for place, node in enumerate(self.order):
             boxes[node] = self.box(node)
             for slot, operand in enumerate(node.operands):
                 tail: Hashable = operand
-                if type(operand) is float:  # a constant is a box of its own wherever it is used
+                if (place, slot) in self.inputs.uses:
+                    tail = self.inputs.uses[place, slot]
+                elif type(operand) is float:  # a constant is a box of its own wherever it is used
                     tail = (node, slot)
                     look = {"shape": "plaintext", "style": "", "fontcolor": GREY, "width": "0", "height": "0"}
                     boxes[tail] = _Box(self.number(operand), [], None, self.modules[node], look)
@@ -334,9 +344,10 @@ def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     frames: dict[Modules, graphviz.Digraph] = {(): drawing}
     largest = _largest(box.grad for box in boxes.values())
     if any(box.modules for box in boxes.values()):
-        drawing.graph_attr["nodesep"] = (
-            "0.6"  # inches; with less, a frame's border may run through a label outside of it
-        )
+        # inches; with less, a frame's border may run through a label outside of it
+        drawing.graph_attr["nodesep"] = "0.6"
+        # with more rounds of untangling, Graphviz would no longer keep neurons in their order: 0 above 1 above 2
+        drawing.graph_attr["mclimit"] = "0.2"
     for modules in sorted({box.modules[: n + 1] for box in boxes.values() for n in range(len(box.modules))}):
         label = _quoted(steps(modules[-1])[-1])
         name = _printable(f"cluster_{modules[-1]}")

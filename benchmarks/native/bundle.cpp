@@ -44,3 +44,21 @@ extern "C" void bundle_residuals(int n, const double *parameters, const double *
         residuals[2 * row + 1] = weight * (camera[8] + camera[6] * distortion * v - features[2 * row + 1]);
     }
 }
+
+// The same residuals, and 1 - w^2 of the weights: n rows of 3. p has the cameras, the points and the weights; camera and
+// point say which of them each feature is of (as doubles).
+extern "C" void bundle_whole(int n, const double *p, const double *camera, const double *point, const double *features,
+                             int cameras, int points, double *residuals) {
+    const double *all_points = p + 11 * cameras, *weights = all_points + 3 * points;
+    for (int row = 0; row < n; row++) {
+        const double *of_camera = p + 11 * (int)camera[row], *of_point = all_points + 3 * (int)point[row];
+        double weight = weights[row], centred[3], seen[3];
+        for (int i = 0; i < 3; i++) centred[i] = of_point[i] - of_camera[3 + i];
+        rotate(of_camera, centred, seen);
+        double u = seen[0] / seen[2], v = seen[1] / seen[2], r2 = u * u + v * v;
+        double distortion = 1 + r2 * (of_camera[9] + r2 * of_camera[10]);
+        residuals[3 * row] = weight * (of_camera[7] + of_camera[6] * distortion * u - features[2 * row]);
+        residuals[3 * row + 1] = weight * (of_camera[8] + of_camera[6] * distortion * v - features[2 * row + 1]);
+        residuals[3 * row + 2] = 1 - weight * weight;
+    }
+}

@@ -151,3 +151,17 @@ extern "C" double gpt_step(int steps, const double *tokens, const double *parame
     }
     return loss / steps;
 }
+
+// The mean loss and gradient of several names; `tokens` has CONTEXT + 1 numbers for each, of which its steps + 1 count.
+extern "C" double gpt_batch(int names, const double *steps, const double *tokens, const double *parameters, int n,
+                            double *gradient) {
+    static thread_local std::vector<double> one;
+    one.resize(n);
+    std::fill(gradient, gradient + n, 0.0);
+    double loss = 0;
+    for (int i = 0; i < names; i++) {
+        loss += gpt_step(static_cast<int>(steps[i]), tokens + i * (CONTEXT + 1), parameters, one.data());
+        for (int k = 0; k < n; k++) gradient[k] += one[k] / names;
+    }
+    return loss / names;
+}

@@ -126,7 +126,8 @@ class Gallery(Playground):
             lines += [
                 f"({place})=", f"## {title}", "", text, "",
                 "```{raw} html",
-                f'<img class="large" loading="lazy" src="{self._root}{picture}" alt="{html.escape(title)}">',
+                f'<a href="{self._root}{picture}" title="The picture alone, in its full size">'
+                f'<img class="large" loading="lazy" src="{self._root}{picture}" alt="{html.escape(title)}"></a>',
                 "```", "",
                 "```python", code, "```", "",
             ]  # fmt: skip  # lines of MyST

@@ -23,6 +23,7 @@ PACKAGES = ("autograd", "nn")
 FOLDER = Path("reference") / "api"
 REEXPORTED = {"autograd.transforms"}  # all its names are names of autograd, and described there
 BRIDGES = {  # modules that users import by name, and what they import from them
+    "nn.c": ["to_c"],
     "nn.onnx": ["to_onnx"],
     "nn.sklearn": ["MLPClassifier", "MLPRegressor"],
     "nn.torch": ["from_torch", "to_torch"],

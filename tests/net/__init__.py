@@ -11,10 +11,11 @@ from net.histories import histories
 from net.loops import loops
 from net.maps import maps
 from net.programs import programs
+from net.rolled import rolled
 from net.worker import Worker
 
 MOST_FAILURES = 5  # then a test stops: further failures would show nothing new
-GENERATORS = {"programs": programs, "maps": maps, "loops": loops, "histories": histories}
+GENERATORS = {"programs": programs, "maps": maps, "loops": loops, "rolled": rolled, "histories": histories}
 
 
 def examine(kind: str, count: int) -> Counter[str]:

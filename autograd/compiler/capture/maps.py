@@ -16,7 +16,7 @@ from autograd.compiler.capture.branches import (
     too_many,
 )
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.tracer import Traced, evenly_apart
+from autograd.compiler.capture.tracer import Traced, evenly_apart, offsets_in_array
 from autograd.compiler.capture.watched import UnrollError, Watched
 from autograd.ir.block import Array, Guard, Window, size_of, whole
 from autograd.ir.builder import LoopBuilder
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
 FEWEST_ROWS = 4  # a map or loop over fewer is unrolled
+MOST_PACKED = 64  # rows whose elements are packed one by one; of more, a loop reads them at their places
 FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are full already
 
 
@@ -133,14 +134,20 @@ class Column:
     def __init__(self, trace: Trace, leaves: Sequence[Any]) -> None:
         self.leaves = leaves
         self.array, self.offset, self.stride = -1, 0, 0
+        self.places: list[int] | None = None  # of elements of one array that are not evenly apart
         self.constants = only_floats(leaves)
         found = None if self.constants else evenly_apart(leaves, 0, len(leaves))
         if found is not None:
             self.array = trace.array(leaves[0])
             self.offset, self.stride = found
+        elif len(leaves) >= MOST_PACKED:
+            self.places = offsets_in_array(leaves)
 
     def continues(self, first: Column, distance: int) -> bool:
         """Whether this column is so many columns behind another one of the same array."""
+        if self.places is not None and first.places is not None:
+            same = self.leaves[0].builder is first.leaves[0].builder and self.leaves[0]._array == first.leaves[0]._array
+            return same and all(there == here + distance for there, here in zip(self.places, first.places))
         if self.constants or self.array < 0:
             return self.constants and first.constants
         place = first.array, first.offset + distance, first.stride
@@ -175,9 +182,21 @@ def gathered(trace: Trace, group: Sequence[Column]) -> int:
     shape = (count, len(group)) if len(group) > 1 else (count,)
     if first.constants:
         return trace.emit("table", (), (shape, tuple([x for row in zip(*[c.leaves for c in group]) for x in row])))
+    if first.places is not None:
+        return _read_at(trace, trace.array(first.leaves[0]), first.places, len(group))
     if first.array < 0:
         return trace.emit("pack", tuple([trace.place(x) for x in first.leaves]), shape)
     window = Window(shape, first.offset, (first.stride, 1)[: len(shape)])
     kind = trace.type_of(first.array)
     assert isinstance(kind, Array)
     return first.array if window == whole(kind) else trace.emit("read", (first.array,), window)
+
+
+def _read_at(trace: Trace, array: int, places: Sequence[int], width: int) -> int:
+    """An array with a row for each place: so many elements of another array, beginning there."""
+    made = LoopBuilder(trace, child := trace.inner(), len(places))
+    index = made.element(trace.emit("table", (), ((len(places),), tuple(map(float, places)))))
+    source = made.shared(array)
+    row = [child.emit("read", (source, index), Window((), k, (), (1,))) for k in range(width)]
+    out = child.emit("pack", tuple(row), (width,)) if width > 1 else row[0]
+    return trace.emit("item", (finished(trace, made, [], [(out, "each")]),), 0)

@@ -250,6 +250,15 @@ class Outsides:
         """All states in which something was compiled."""
         return [state for around in list(self.by_roots.values()) for state in around.states]
 
+    def present(self) -> list[State]:
+        """The states in which what it reads is now."""
+        return [around.state() for around in list(self.by_roots.values())]
+
+    def is_elsewhere(self) -> bool:
+        """Whether it came in a pickle, and what it reads is not here as it was there."""
+        arounds = [one for one in list(self.by_roots.values()) if any(state.tokens is not None for state in one.states)]
+        return any(around.state().tokens is None for around in arounds)
+
     def reads(self) -> list[Read]:
         """Everything that it reads now."""
         arounds = list(self.by_roots.values()) or [Outside([self.function], self.name)]

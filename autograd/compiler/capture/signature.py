@@ -247,7 +247,7 @@ def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int 
     names = parameter_names(function, len(call.args))
     trees = [*zip(names, call.args), *call.keywords]
     shared = [pair for k, pair in enumerate(trees) if k >= len(axes) or axes[k] is None]
-    return [leaf for name, part in shared for leaf in _leaf_names(part, name)]
+    return [leaf for name, part in shared for leaf in leaf_names(part, name)]
 
 
 def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
@@ -260,9 +260,10 @@ def parameter_names(function: Callable[..., Any], count: int) -> list[str]:
     return names
 
 
-def _leaf_names(part: Signature, name: str) -> list[str]:
+def leaf_names(part: Signature, name: str) -> list[str]:
+    """The names of the numbers and arrays in a tree of this signature."""
     if isinstance(part, Node) and not _shape(part):
-        return [leaf for inside, child in zip(part.names(), part.parts) for leaf in _leaf_names(child, name + inside)]
+        return [leaf for inside, child in zip(part.names(), part.parts) for leaf in leaf_names(child, name + inside)]
     if part is NUMBER:
         return [name]
     return [name] if prod(_shape(part)) else []

@@ -63,6 +63,19 @@ class TraceSweeps:
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
         return tangents if self.differentiable else list(map(to_floats, tangents))
 
+    def rows(self, mode: str) -> list[dict[int, Any]]:
+        """No array of `scipy.sparse` holds numbers of a program: `jit` compiles the entries themselves.
+
+        Raises
+        ------
+        TypeError
+            Always, with what to write instead.
+        """
+        raise TypeError(
+            f"a sparse Jacobian or Hessian is taken inside a compiled function, at {caller()}: compile it alone, as "
+            "jit(jacobian(f, sparse=True)) or jit(hessian(f, sparse=True))"
+        )
+
     def _roll(self) -> None:
         """Find the loops in what the run computed, before its derivatives are taken: they have no such pattern."""
         if not self.rolled:

@@ -176,15 +176,22 @@ class Traced(Value):
     __ne__ = _comparison("!=", "__ne__")
 
 
+def offsets_in_array(leaves: Sequence[Any]) -> list[int] | None:
+    """The offsets of these if they are elements of one array."""
+    if not leaves or not all(type(x) is Traced and x._array >= 0 for x in leaves):
+        return None
+    first = leaves[0]
+    if any(x.builder is not first.builder or x._array != first._array for x in leaves):
+        return None
+    return [x._offset for x in leaves]
+
+
 @fast
 def evenly_apart(leaves: Sequence[Any], start: int, stop: int) -> tuple[int, int] | None:
     """The offset of the first and the distance of some of these, if they are elements of one array, evenly apart."""
-    chosen = leaves[start:stop]
-    if len(chosen) < stop - start or not chosen or not all(type(x) is Traced and x._array >= 0 for x in chosen):
+    offsets = offsets_in_array(leaves[start:stop]) if stop <= len(leaves) else None
+    if offsets is None:
         return None
-    first = chosen[0]
-    if any(x.builder is not first.builder or x._array != first._array for x in chosen):
-        return None
-    distance = chosen[1]._offset - first._offset if len(chosen) > 1 else 1
-    even = all(x._offset == first._offset + k * distance for k, x in enumerate(chosen))
-    return (first._offset, distance) if even and distance else None
+    first, distance = offsets[0], offsets[1] - offsets[0] if len(offsets) > 1 else 1
+    even = all(offset == first + k * distance for k, offset in enumerate(offsets))
+    return (first, distance) if even and distance else None

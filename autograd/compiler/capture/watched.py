@@ -271,6 +271,9 @@ class Watched(Builder):
             self.lines[at] = frame.f_code, place_of(frame, source=True)
         self.guarded.add(predicate)
         self.guards.append(Guard(predicate, outcome, self.lines[at][1]))
+        op, operands, _ = self.code[predicate]
+        if op in (">", "<") and all(self.code[o].op == "stop" for o in operands):
+            self.emit("select", (predicate, *operands))  # what `max` and `min` keep: it tells the roller what they do
         return outcome
 
     def watch(self, row: int) -> None:

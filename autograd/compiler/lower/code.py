@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from autograd.compiler.lower.expressions import LIBM
 from autograd.compiler.lower.gather import add_in_lanes, read_in_lanes
 from autograd.compiler.lower.module import Module, Place, literal
-from autograd.compiler.lower.values import UNROLLED, Values
+from autograd.compiler.lower.values import FEW, UNROLLED, Values
 from autograd.ir.block import NUMBER, Array, Loop, Program, Window, size_of
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
@@ -193,7 +193,7 @@ class Code(Values):
             self.add(target, self.get(added))
             return
         shape = [extent for extent in window.shape if isinstance(extent, int)]
-        if Array(tuple(shape)).size() > UNROLLED and self.mask is None:
+        if Array(tuple(shape)).size() > (UNROLLED if self.lanes > 1 else FEW) and self.mask is None:
             self.by_element("add", self.array(added), target, shape)
             return
         for far, near in zip(self.elements(target, shape), self.elements(self.array(added), shape)):

@@ -45,13 +45,20 @@ class Counted(Access):
         self.block = f"{head}.done"
         return after
 
-    def blocks(self, count: int, given: Sequence[str], emit: Callable[[Index, list[str]], list[str]]) -> list[str]:
-        """A loop in lanes: whole blocks, then one with fewer lanes that count."""
+    def blocks(
+        self, count: int, given: Sequence[str], emit: Callable[[Index, list[str]], list[str]], again: bool = False
+    ) -> list[str]:
+        """A loop in lanes: whole blocks, then one with fewer lanes that count.
+
+        If steps may run `again`, because all that they do is store results, the last block is a whole one as well.
+        """
         lanes = self.module.machine.lanes
         self.set_lanes(lanes)
         full, rest = divmod(count, lanes)
         names = self.counted(full, lanes, False, given, lambda i, names: emit(Index(i, 1), names))
-        if rest:
+        if rest and full and again:
+            names = emit(Index(str(count - lanes), 1), names)
+        elif rest:
             self.valid = rest
             names = emit(Index(str(full * lanes), 1), names)
             self.valid = lanes
@@ -75,28 +82,31 @@ class Counted(Access):
 
     # ---- arrays --------------------------------------------------------------------------------------------
 
-    def elementwise(self, views: Sequence[View], act: Callable[[Sequence[View]], None]) -> None:
-        """Do something with the elements of arrays of the same shape, in lanes if they are neighbours."""
+    def elementwise(self, views: Sequence[View], act: Callable[[Sequence[View]], None], again: bool = False) -> None:
+        """Do something with the elements of arrays of the same shape, in lanes if they are neighbours.
+
+        `again` tells whether it may be done twice.
+        """
         shape = views[0].shape
         if not shape:
             act(views)
             return
 
         def row(index: Index, names: list[str]) -> list[str]:
-            self.elementwise([self.at(view, index) for view in views], act)
+            self.elementwise([self.at(view, index) for view in views], act, again)
             return names
 
         if Array(shape).size() <= UNROLLED and (self.lanes > 1 or shape[-1] < self.module.machine.lanes):
             for k in range(shape[0]):
                 row(Index(str(k)), [])
         elif self.lanes == 1 and len(shape) == 1 and all(view.strides == (8,) for view in views):
-            self.blocks(shape[0], [], row)
+            self.blocks(shape[0], [], row, again)
         else:
             self.counted(shape[0], 1, False, [], lambda i, names: row(Index(i), names))
 
     def copy(self, source: View, target: View) -> None:
         """Copy an array."""
-        self.elementwise([source, target], lambda pair: self.store(self.load(pair[0]), pair[1]))
+        self.elementwise([source, target], lambda pair: self.store(self.load(pair[0]), pair[1]), again=True)
 
     def copy_numbers(self, numbers: Sequence[Operand], targets: Sequence[View]) -> None:
         """Store numbers; those that are neighbours in memory, in both places, are copied as arrays."""

@@ -36,13 +36,15 @@ class DecidedNest(Nest):
         super().__init__(module, 1)
         self.growing: Mapping[int, Growing] = growing
 
-    def run_loop(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
+    def run_loop(
+        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None = None
+    ) -> list[Operand]:
         """Write a loop; its results."""
         if loop.extent != STEPS:
             return (
-                self._in_steps(loop, operands, targets)
+                self.in_turn(loop, operands, targets, rows)
                 if is_decided(loop)
-                else super().run_loop(loop, operands, targets)
+                else super().run_loop(loop, operands, targets, rows)
             )
         growing, self.growing = self.growing, {}  # those of a loop inside are none
         return self._decided(loop, operands, targets, growing)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.lower.code import Code
+from autograd.compiler.lower.columns import Columns, columns_of
 from autograd.compiler.lower.decided import DecidedNest, fits_registers, is_decided
 from autograd.compiler.lower.module import Place
 from autograd.compiler.lower.nests import Nest
@@ -15,6 +16,7 @@ from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
 
 LONGEST = 400  # instructions in a nest of loops that is one function
+LONGEST_OF_FEW, FEW_STEPS = 1500, 32  # the same for so few steps, without carries, that lanes gain little
 MOST_OPERANDS = 512  # of such a nest
 MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 SIMPLE = 32  # instructions of a step; then it is one for any number of rows: they need no stage
@@ -27,7 +29,10 @@ class Nesting(Code):
         """Whether a loop and those in it are one function, with what they hand on in registers."""
         if self.mask is not None and loop.accumulators:
             return False  # lanes that take no part in the step add nothing
-        if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
+        if len(operands) > MOST_OPERANDS or not has_known_extents(loop):
+            return False
+        few = not loop.carries and int(loop.extent) <= FEW_STEPS
+        if size_of_nest(loop) > (LONGEST_OF_FEW if few else LONGEST):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
             return True
@@ -48,7 +53,9 @@ class Nesting(Code):
         carries = [self.room(()) for _ in range(loop.carries)]
         added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
         buffers_before, self.capacity = self.buffers(), None
-        results = self.results_of(value, loop)
+        columns = None if decided else self._columns(value, loop)
+        table = self._rows_of_carries(loop, columns) if columns is not None and columns.stored else None
+        results = self.results_of(value, loop, columns, table)
         memory = self.module.memory
         buffers = iter(memory.buffers[buffers_before:] if memory else [])
         types = loop.result_types(types_of(loop.body))[loop.handed :]
@@ -64,12 +71,16 @@ class Nesting(Code):
                 views.append(None)
                 continue
             views.append(self._passed(f"%o{k}", made, place, parameters, arguments, known))
+        rows = None
+        if columns is not None and table is not None:
+            several = Array((loop.extent, len(columns.of)))
+            rows = self._passed("%rows", several, table, parameters, arguments, known)
         self.items[value] = [*carries, *added, *results]
         growing = {k: next(buffers) for k, t in enumerate(types) if isinstance(t, Array) and t.shape[0] == STEPS}
-        whole = (key(loop), self.lanes, tuple(given), tuple(views), tuple(growing.items()))
+        whole = (key(loop), self.lanes, tuple(given), tuple(views), rows, tuple(growing.items()))
         if whole not in self.module.nests:
             nest = DecidedNest(self.module, growing) if decided else Nest(self.module, self.lanes)
-            text = nest.write_function(loop, given, views, numbers)
+            text = nest.write_function(loop, given, views, numbers, rows)
             self.add_nest(whole, parameters, text)
         self.call_known(whole, arguments)
 
@@ -133,18 +144,30 @@ class Nesting(Code):
         """Where a result of a loop that is an array goes."""
         return self.room(row)
 
-    def results_of(self, value: int, loop: Loop) -> list[Place]:
-        """Where the results of a loop go that are stacked or added up."""
+    def _columns(self, value: int, loop: Loop) -> Columns | None:
+        """The columns of the rows of a loop that keeps its carries in memory."""
+        return columns_of(loop, [k for k in range(loop.handed + len(loop.kinds)) if self.is_output(value, k)])
+
+    def _rows_of_carries(self, loop: Loop, columns: Columns) -> Place:
+        """Memory for the carries of each step, and of one more."""
+        place = self.room((int(loop.extent) + 1, len(columns.of)))
+        return place.moved(place.strides[0] * loop.backwards, place.strides)
+
+    def results_of(
+        self, value: int, loop: Loop, columns: Columns | None = None, table: Place | None = None
+    ) -> list[Place]:
+        """Where the results of a loop go that are stacked or added up; `table` has the columns."""
         types = loop.result_types(types_of(loop.body))
-        kept = stored_carries(loop)
-        block: Place | None = None
-        if len(kept) > 1 and isinstance(loop.extent, int) and not any(self.is_output(value, item) for item in kept):
+        kept, block = stored_carries(loop), table
+        if columns is not None and table is not None:
+            kept = columns.stored
+        elif len(kept) > 1 and isinstance(loop.extent, int) and not any(self.is_output(value, item) for item in kept):
             block = self.room((loop.extent, len(kept)))
         places = []
         for item in range(loop.handed, len(types)):
             made = types[item]
             if block is not None and item in kept:
-                places.append(block.moved(self.width * kept.index(item), block.strides[:1]))
+                places.append(block.moved(self.width * kept[item], block.strides[:1]))
             elif isinstance(made, Array):
                 places.append(self.destination(value, item, made.shape))
             else:

@@ -7,8 +7,9 @@ Nests that are equal but for what they are given share one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from autograd.compiler.lower.columns import Columns, columns_of, made_in_place
 from autograd.compiler.lower.counted import Counted
 from autograd.compiler.lower.loops import transposed
 from autograd.compiler.lower.module import literal
@@ -17,7 +18,6 @@ from autograd.compiler.lower.steps import Step, root_of
 from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import Instruction, Loop, Program
 
-MOST_CARRIES = 16  # that are handed on in registers
 SHORT, SQUARE = 24, 4  # instructions of a step, and steps, that go by squares
 
 
@@ -25,22 +25,42 @@ class Nest(Counted):
     """The function of a nest; in code for lanes, all of it runs in these lanes."""
 
     def write_function(
-        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], results: Sequence[str]
+        self,
+        loop: Loop,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        results: Sequence[str],
+        rows: View | None = None,
     ) -> str:
         """The text of the function; carries and sums go to the addresses `results`."""
-        found = self.run_loop(loop, operands, targets)
+        found = self.run_loop(loop, operands, targets, rows)
         numbers = [x for x in found if isinstance(x, Number)]
         for x, where in zip(numbers, results, strict=True):
             self.write(f"store {self.type} {self.name(x)}, ptr {where}, align 8")
         return self.text()
 
-    def run_loop(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
-        """Write a loop; its results. `targets` are where those of them go that are stacked."""
+    def run_loop(
+        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None = None
+    ) -> list[Operand]:
+        """Write a loop; its results.
+
+        `targets` are where those of them go that are stacked. `rows` has the carries of each step, if they are kept in
+        memory of this loop's own: one row more than there are steps.
+        """
         if loop.extent and self.lanes == 1 and is_parallel(loop):
             return self._cheaper(
                 lambda: self._in_steps(loop, operands, targets), lambda: self._in_lanes(loop, operands, targets)
             )
-        return self._in_steps(loop, operands, targets)
+        return self.in_turn(loop, operands, targets, rows)
+
+    def in_turn(
+        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None
+    ) -> list[Operand]:
+        """A loop that goes step by step, with its carries in registers or in memory."""
+        columns = columns_of(loop)
+        if columns is None:
+            return self._in_steps(loop, operands, targets)
+        return self._in_rows(loop, operands, targets, columns, rows)
 
     def _cheaper(self, one: Callable[[], list[Operand]], other: Callable[[], list[Operand]]) -> list[Operand]:
         """Write something in two ways, and keep the one that costs less."""
@@ -57,9 +77,7 @@ class Nest(Counted):
         return first
 
     def _in_steps(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
-        """A loop that goes step by step."""
-        if loop.carries > MOST_CARRIES:
-            return self._in_memory(loop, operands, targets)
+        """A loop that goes step by step, with its carries in registers."""
         first, last = loop.shared, loop.shared + loop.carries
         wide = self.lanes > 1
         carries = [self.name(self.number(x)) for x in operands[first:last]]
@@ -83,26 +101,90 @@ class Nest(Counted):
         numbers = [Number(name, wide) for name in names]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
-    def _in_memory(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
-        """A loop that goes step by step and hands on more numbers than there are registers: two arrays hold them."""
-        first, last = loop.shared, loop.shared + loop.carries
-        now, following = self.room((loop.carries,)), self.room((loop.carries,))
-        places, later = [[self.element(x, [k]) for k in range(loop.carries)] for x in (now, following)]
-        self.copy_numbers(operands[first:last], places)
+    def _in_rows(
+        self,
+        loop: Loop,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        columns: Columns,
+        rows: View | None,
+    ) -> list[Operand]:
+        """A loop that goes step by step and hands on more numbers than there are registers.
+
+        Each step reads one row of memory and writes the next. Without memory for all of them, two rows take turns.
+        """
+        first, last, extent = loop.shared, loop.shared + loop.carries, int(loop.extent)
+        pair = None if rows is not None else self.room((2, len(columns.of)))
+        carries = [columns.of[loop.first_carry + k] for k in range(loop.carries)]
+        beside = columns.shared(loop)
+        handed = made_in_place(loop, columns)
         arrays = [x for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
         sums = [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
 
+        def places(row: View, numbers: Sequence[int]) -> list[View]:
+            return [self.element(row, [column]) for column in numbers]
+
+        def fill(row: View) -> None:
+            """Store what all steps share between the carries."""
+            self.copy_numbers([operands[k - 1] for k in beside], places(row, [columns.of[k] for k in beside]))
+
+        stored = columns.stored if rows is not None else {}  # the rows have them
+        others = [None if item in stored else target for item, target in enumerate(targets, loop.handed)]
+
         def step(i: str, names: list[str]) -> list[str]:
+            if rows is not None:
+                now = self.at(rows, Index(i))
+                fill(now)
+                following = now._replace(start=now.start + (-rows.strides[0] if loop.backwards else rows.strides[0]))
+            else:
+                assert pair is not None
+                now, following = self._two_rows(pair, i, loop.backwards)
+            inputs = places(now, carries)
             elements = [self.at(x, Index(i)) for x in arrays]
-            given = [*operands[:first], *places, *operands[last : loop.shared + loop.handed], *elements]
-            after, added = self._step(loop, Index(i), given, targets)
-            self.copy_numbers(after, later)
-            self.copy(following, now)
+            given = [*operands[:first], *inputs, *operands[last : loop.shared + loop.handed], *elements]
+            made = {at: self._part(following, *part) for at, part in handed.items()}
+            views = {k: self.element(now, [column]) for k, column in columns.of.items()}
+            after, added = self._step(loop, Index(i), given, others, made, views)
+            later = places(following, carries)
+            left = [(x, place) for x, place in zip(after, later) if x != place]
+            self.copy_numbers([x for x, _ in left], [place for _, place in left])
             return self._added(names, added)
 
-        names = self.counted(int(loop.extent), 1, loop.backwards, sums, step)
+        if rows is not None:
+            begin, finish = self._row(rows, 0), self._row(rows, extent)
+            if loop.backwards:
+                begin, finish = self._row(rows, extent - 1), self._row(rows, -1)
+        else:
+            assert pair is not None
+            begin, finish = self._row(pair, 0), self._row(pair, extent % 2)
+            if loop.backwards:
+                begin, finish = finish, begin
+            fill(self._row(pair, 0))
+            fill(self._row(pair, 1))
+        self.copy_numbers(operands[first:last], places(begin, carries))
+        names = self.counted(extent, 1, loop.backwards, sums, step)
         numbers = [Number(name, self.lanes > 1) for name in names]
-        return self._results(loop, operands, targets, [self.load(place) for place in places], numbers)
+        return self._results(loop, operands, targets, [self.load(place) for place in places(finish, carries)], numbers)
+
+    def _two_rows(self, pair: View, i: str, backwards: bool) -> tuple[View, View]:
+        """The row that a step reads and the one that it writes: an even step of a loop forwards reads the first."""
+        if i.isdigit():
+            odd, even = str(int(i) % 2), str(1 - int(i) % 2)
+        else:
+            odd = self.temporary(f"and i64 {i}, 1")
+            even = self.temporary(f"xor i64 {odd}, 1")
+        one, other = self.at(pair, Index(odd)), self.at(pair, Index(even))
+        return (other, one) if backwards else (one, other)
+
+    @staticmethod
+    def _row(rows: View, k: int) -> View:
+        """Row number k, which may be the one before the first or after the last."""
+        return rows._replace(shape=rows.shape[1:], strides=rows.strides[1:], start=rows.start + k * rows.strides[0])
+
+    @staticmethod
+    def _part(row: View, column: int, count: int) -> View:
+        """Some columns of a row."""
+        return row._replace(shape=(count,), start=row.start + column * row.strides[0])
 
     def _in_lanes(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
         """A loop with independent steps, as many at a time as there are lanes."""
@@ -118,7 +200,7 @@ class Nest(Counted):
             _, added = self._step(loop, index, given, targets)
             return self._added(names, added)
 
-        names = self.blocks(int(loop.extent), sums, block)
+        names = self.blocks(int(loop.extent), sums, block, again=not (sums or loop.accumulators))
         return self._results(loop, operands, targets, [], [self.total(name) for name in names])
 
     def _by_squares(
@@ -196,18 +278,27 @@ class Nest(Counted):
     # ---- steps ---------------------------------------------------------------------------------------------
 
     def _step(
-        self, loop: Loop, index: Index, operands: Sequence[Operand], targets: Sequence[View | None]
+        self,
+        loop: Loop,
+        index: Index,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        made: Mapping[int, View] | None = None,
+        views: Mapping[int, View] | None = None,
     ) -> tuple[list[Operand], list[Number]]:
-        """Write one step, given the elements that it takes: the carries after it, and what is added to the sums."""
+        """Write one step, given the elements that it takes: the carries after it, and what is added to the sums.
+
+        `made` tells where arrays go that are handed on, `views` where inputs lie in memory.
+        """
         body = loop.body
         rows = [None if target is None else self.at(target, index) for target in targets]
         roots = {o: root_of(body, o) for o in body.outputs[loop.handed :]}
-        places: dict[int, View] = {}  # arrays that are made where they are to be stacked
+        places = dict(made or {})  # arrays that are made where they are to be stacked
         for o, row in zip(body.outputs[loop.handed :], rows):
             if row is not None and row.shape and self._may_be_made(body.code[roots[o]], row):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
-        values = Step(self, body, inputs, places).run()
+        values = Step(self, body, inputs, places, views or {}).run()
         pairs = [(o, row) for o, row in zip(body.outputs[loop.handed :], rows) if row is not None]
         single = [(values[o], row) for o, row in pairs if not row.shape]
         self.copy_numbers([x for x, _ in single], [row for _, row in single])

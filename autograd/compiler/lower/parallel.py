@@ -194,13 +194,14 @@ def has_known_extents(loop: Loop) -> bool:
     return known and all(has_known_extents(i.data) for i in loop.body.code if i.op == "loop")
 
 
-def stored_carries(loop: Loop) -> list[int]:
-    """The results of a loop that are what its carries were at the start of each step; they are kept side by side."""
+def stored_carries(loop: Loop) -> dict[int, int]:
+    """The results of a loop that are its carries at the start of each step, numbered: they lie side by side."""
     code, first = loop.body.code, loop.first_carry
     carries = range(first, first + loop.carries)
     outs = zip(loop.body.outputs[loop.handed :], loop.kinds)
-    return [
+    found = [
         item
         for item, (o, kind) in enumerate(outs, loop.handed)
         if kind == "each" and code[o].op == "input" and code[o].data in carries
     ]
+    return {item: k for k, item in enumerate(found)}

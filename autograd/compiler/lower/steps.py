@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from autograd.compiler.lower.columns import columns_of
 from autograd.compiler.lower.counted import FEWEST_NEIGHBOURS
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
 from autograd.compiler.lower.parallel import stored_carries
@@ -20,9 +21,17 @@ DIVIDE, CALL = 8, 30  # what these cost, in additions
 class Step:
     """The values of a body, being written."""
 
-    def __init__(self, nest: Nest, body: Program, inputs: Sequence[Operand], places: Mapping[int, View]) -> None:
-        self.nest, self.body, self.inputs, self.places = nest, body, inputs, places
+    def __init__(
+        self,
+        nest: Nest,
+        body: Program,
+        inputs: Sequence[Operand],
+        places: Mapping[int, View],
+        views: Mapping[int, View],
+    ) -> None:
+        self.nest, self.body, self.inputs, self.places, self.views = nest, body, inputs, places, views
         self.values: list[Any] = []
+        self.loaded: dict[int, View] = {}  # where numbers lie that have been loaded
         self.types = types_of(body)
         self.changing = _changing(body)
         self.item_of: dict[tuple[int, int], int] = {}
@@ -42,7 +51,18 @@ class Step:
 
     def number(self, o: int) -> Number:
         """The number that a value is."""
-        found = self.values[o] = self.nest.number(self.values[o])
+        before = self.values[o]
+        found = self.values[o] = self.nest.number(before)
+        if isinstance(before, View):
+            self.loaded[o] = before
+        return found
+
+    def _in_place(self, o: int) -> Operand:
+        """A value where it lies in memory, if it does."""
+        op, _, data = self.body.code[o]
+        if op == "input" and data in self.views:
+            return self.views[data]
+        found: Operand = self.loaded.get(o, self.values[o])
         return found
 
     def _operation(self, op: str, numbers: Sequence[Number], data: Any) -> Number:
@@ -84,11 +104,11 @@ class Step:
     def _zeros(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
         nest = self.nest
         made = self.places.get(at) or nest.room(data)
-        nest.elementwise([made], lambda one: nest.store(Number("", constant=0.0), one[0]))
+        nest.elementwise([made], lambda one: nest.store(Number("", constant=0.0), one[0]), again=True)
         return made
 
     def _pack(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
-        nest, numbers = self.nest, [self.values[o] for o in operands]
+        nest, numbers = self.nest, [self._in_place(o) for o in operands]
         together = len(numbers) >= FEWEST_NEIGHBOURS and run_of(numbers, 0) == len(numbers) and len(data) == 1
         if together and at not in self.places and at not in self.changing:
             return neighbours(numbers)
@@ -112,10 +132,18 @@ class Step:
         nest = self.nest
         types = loop.result_types(types_of(loop.body))
         targets: list[View | None] = []
-        kept, block = stored_carries(loop), None
-        if len(kept) > 1:  # column by column, in an array of which each step has a row
-            rows = nest.room((int(loop.extent), len(kept)))
-            block = rows._replace(shape=rows.shape[::-1], strides=rows.strides[::-1])
+        elsewhere = [item for (loop_at, item), place in self.item_of.items() if loop_at == at and place in self.places]
+        columns = columns_of(loop, elsewhere)
+        kept, block, rows = stored_carries(loop), None, None
+        if columns is not None and columns.stored:
+            kept, more = columns.stored, nest.room((int(loop.extent) + 1, len(columns.of)))
+            rows = more._replace(
+                start=more.start + more.strides[0] * loop.backwards, shape=(int(loop.extent), more.shape[1])
+            )
+        elif len(kept) > 1:
+            block = nest.room((int(loop.extent), len(kept)))
+        table = rows or block
+        by_column = table and table._replace(shape=table.shape[::-1], strides=table.strides[::-1])
         for k, kind_ in enumerate(loop.kinds, loop.handed):
             made = types[k]
             if kind_ == "sum":
@@ -123,11 +151,11 @@ class Step:
                 continue
             assert isinstance(made, Array)
             place = self.places.get(self.item_of.get((at, k), -1))
-            if place is None and block is not None and k in kept:
-                place = nest.at(block, Index(str(kept.index(k))))
+            if place is None and by_column is not None and k in kept:
+                place = nest.at(by_column, Index(str(kept[k])))
             targets.append(place or nest.room(tuple([int(e) for e in made.shape])))
         given = [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
-        return nest.run_loop(loop, given, targets)
+        return nest.run_loop(loop, given, targets, rows)
 
 
 def root_of(program: Program, value: int) -> int:

@@ -13,6 +13,7 @@ from autograd.ir.block import STEPS, TRUTH, Array, Program, Window, types_of
 FREE = frozenset({"input", "constant", "item", "table", "pos"})
 
 UNROLLED = 16  # elements of an array that are copied or added without a loop
+FEW = 3  # the same in scalar code, where a loop goes in lanes
 FEWEST_NEIGHBOURS = 16  # numbers that are copied as one block of memory
 
 

@@ -131,7 +131,9 @@ class Access(Expressions):
         if ("bytes", count, stride) not in self.made:
             self.made["bytes", count, stride] = self.temporary(f"mul nsw i64 {count}, {stride}")
         distance = self.made["bytes", count, stride]
-        return self.temporary(f"getelementptr i8, ptr {pointer}, i64 {distance}")
+        if ("moved", pointer, distance) not in self.made:
+            self.made["moved", pointer, distance] = self.temporary(f"getelementptr i8, ptr {pointer}, i64 {distance}")
+        return self.made["moved", pointer, distance]
 
     def at(self, view: View, index: Index) -> View:
         """The element of an array at an index along the first axis."""

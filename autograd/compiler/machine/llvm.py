@@ -13,7 +13,7 @@ from typing import Any
 from autograd import ieee
 from autograd.compiler.locks import llvm_lock
 from autograd.compiler.lower.expressions import BINARY, LIBM
-from autograd.compiler.lower.module import Machine, Module
+from autograd.compiler.lower.module import LOOP_MEMORY, Machine, Module
 from autograd.rules import TABLE, Rule
 
 try:
@@ -65,9 +65,9 @@ def _add_symbol(symbol: str, function: Any) -> None:
 
 
 @functools.cache
-def vector_math() -> dict[str, str]:
+def vector_math(lanes: int) -> dict[str, str]:
     """Name in libm → symbol of the vector form, which LLVM then knows (glibc's libmvec on x86-64)."""
-    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes()]
+    prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes]
     if not host()[1].startswith("x86_64"):
         return {}
     try:
@@ -151,11 +151,12 @@ class MachineCode:
         return kind(self.address)
 
 
-def machine(accurate: bool, fast_math: bool) -> Machine:
+def machine(accurate: bool, fast_math: bool, loop_memory: int = LOOP_MEMORY) -> Machine:
     """A description of this machine, for lowering."""
     if accurate:
-        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS)
-    return Machine(lanes(), vector_math(), "reassoc nsz arcp contract afn " if fast_math else "")
+        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS, loop_memory=loop_memory)
+    flags = "reassoc nsz arcp contract afn " if fast_math else ""
+    return Machine(lanes(), vector_math(lanes()), flags, loop_memory=loop_memory)
 
 
 def target_machine(module: Module | None = None) -> Any:

@@ -3,6 +3,7 @@
 A `FastPath` knows one structure of arguments and the machine code for it. It checks the arguments, writes their numbers
 into buffers, runs the code with the GIL released, and makes the result. `Entry` is the base of `Compiled`. When it is
 called, it tries the fast paths that were used last. If none fits, it calls the method `_call`, which takes any arguments.
+A function with static arguments has a `Fixed` for each combination of them, which calls the entry that is compiled for it.
 
 No Python code runs between the check of an argument and its use. This file checks that the arguments fit the description;
 fast_path.py makes sure that the description fits the machine code. */
@@ -23,6 +24,7 @@ fast_path.py makes sure that the description fits the machine code. */
 #define DEEPEST 64   /* nested containers */
 #define LARGEST (PY_SSIZE_T_MAX / 64) /* numbers, or bytes, of a buffer */
 #define RECENT 8     /* fast paths that an entry tries */
+#define MOST_ARGUMENTS 32 /* of a call with static ones; with more, it takes the slow path */
 
 static char miss;
 #define INTERRUPTED (-2)         /* a handler of a signal raised while a loop ran: see lower/whiles.py */
@@ -569,20 +571,22 @@ static PyType_Spec fast_path_spec = {
     .slots = fast_path_slots,
 };
 
-/* ---- the type Entry ---- */
+/* ---- what an entry tries ---- */
 
 typedef struct {
     PyObject_HEAD
     vectorcallfunc call;
-    FastPath *recent[RECENT]; /* the last used first; NULL after them */
+    PyObject *recent[RECENT]; /* fast paths, or only `Fixed`s; the last used first; NULL after them */
 } Entry;
 
-/* Put a fast path in front; the last one is dropped if there are too many. */
-static void prefer(Entry *entry, FastPath *fast)
+static PyTypeObject *EntryType, *FixedType;
+
+/* Put a fast path, or a `Fixed`, in front; the last one is dropped if there are too many. */
+static void prefer(Entry *entry, PyObject *fast)
 {
-    FastPath *moved = (FastPath *)Py_NewRef((PyObject *)fast);
+    PyObject *moved = Py_NewRef(fast);
     for (int i = 0; i < RECENT && moved; i++) {
-        FastPath *next = entry->recent[i];
+        PyObject *next = entry->recent[i];
         entry->recent[i] = moved;
         moved = next;
         if (next == fast)
@@ -610,10 +614,10 @@ static PyObject *call_recent(Entry *entry, PyObject *const *objects, Py_ssize_t 
     PyObject *asked = NULL, *result = MISS;
     int holds = 0;
     for (int i = 0; i < RECENT && entry->recent[i] && result == MISS; i++) {
-        FastPath *fast = (FastPath *)Py_NewRef((PyObject *)entry->recent[i]); /* another thread may replace it */
+        FastPath *fast = (FastPath *)Py_NewRef(entry->recent[i]); /* another thread may replace it */
         result = call_watched(fast, objects, count, &asked, &holds);
         if (result != MISS && i)
-            prefer(entry, fast);
+            prefer(entry, (PyObject *)fast);
         Py_DECREF(fast);
     }
     Py_XDECREF(asked);
@@ -645,21 +649,185 @@ static PyObject *call_python(PyObject *self, PyObject *const *objects, Py_ssize_
     return result;
 }
 
+/* ---- static arguments ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *entry;          /* compiled for these static arguments; takes the others */
+    PyObject *things;         /* for each argument, by position and then by name: (thing,), or () if it is not static */
+    Py_ssize_t count;         /* positional arguments of such a call */
+    PyObject *names, *left;   /* of the arguments that are passed by name: of all, and of those that are not static */
+} Fixed;
+
+/* Whether no function can tell two static arguments apart; static.py says which ones are compared here. No Python code
+runs. */
+static bool same_thing(PyObject *one, PyObject *other)
+{
+    if (one == other)
+        return true;
+    if (Py_TYPE(one) != Py_TYPE(other))
+        return false;
+    if (PyUnicode_CheckExact(one))
+        return PyUnicode_Compare(one, other) == 0;
+    if (PyLong_CheckExact(one))
+        return PyObject_RichCompareBool(one, other, Py_EQ) == 1;
+    if (PyFloat_CheckExact(one))
+        return !memcmp(&((PyFloatObject *)one)->ob_fval, &((PyFloatObject *)other)->ob_fval, sizeof(double));
+    if (PyBytes_CheckExact(one))
+        return Py_SIZE(one) == Py_SIZE(other)
+               && !memcmp(PyBytes_AS_STRING(one), PyBytes_AS_STRING(other), (size_t)Py_SIZE(one));
+    if (!PyTuple_CheckExact(one) || Py_SIZE(one) != Py_SIZE(other))
+        return false;
+    for (Py_ssize_t i = 0; i < Py_SIZE(one); i++)
+        if (!same_thing(PyTuple_GET_ITEM(one, i), PyTuple_GET_ITEM(other, i)))
+            return false;
+    return true;
+}
+
+static bool same_names(PyObject *names, PyObject *expected)
+{
+    Py_ssize_t count = names ? PyTuple_GET_SIZE(names) : 0;
+    if (count != PyTuple_GET_SIZE(expected))
+        return false;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (!same_key(PyTuple_GET_ITEM(names, i), PyTuple_GET_ITEM(expected, i)))
+            return false;
+    return true;
+}
+
+/* The result of the entry for these static arguments, or MISS. */
+static PyObject *call_fixed(Fixed *fixed, PyObject *const *objects, Py_ssize_t count, PyObject *names)
+{
+    if (count != fixed->count || !same_names(names, fixed->names))
+        return MISS;
+    PyObject *others[MOST_ARGUMENTS];
+    Py_ssize_t left = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(fixed->things); i++) {
+        PyObject *given = PyTuple_GET_ITEM(fixed->things, i);
+        if (!PyTuple_GET_SIZE(given))
+            others[left++] = objects[i];
+        else if (!same_thing(objects[i], PyTuple_GET_ITEM(given, 0)))
+            return MISS;
+    }
+    Py_ssize_t named = PyTuple_GET_SIZE(fixed->left);
+    return ((Entry *)fixed->entry)->call(fixed->entry, others, (size_t)(left - named), named ? fixed->left : NULL);
+}
+
+static PyObject *call_chosen(Entry *entry, PyObject *const *objects, Py_ssize_t count, PyObject *names)
+{
+    PyObject *result = MISS;
+    if (Py_EnterRecursiveCall(" in a compiled function"))
+        return NULL;
+    for (int i = 0; i < RECENT && entry->recent[i] && result == MISS; i++) {
+        PyObject *fixed = Py_NewRef(entry->recent[i]); /* another thread may replace it */
+        result = call_fixed((Fixed *)fixed, objects, count, names);
+        if (result != MISS && i)
+            prefer(entry, fixed);
+        Py_DECREF(fixed);
+    }
+    Py_LeaveRecursiveCall();
+    return result;
+}
+
+/* Whether what a `Fixed` is given fits together. */
+static bool fits_together(const Fixed *fixed)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(fixed->things), others = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *given = PyTuple_GET_ITEM(fixed->things, i);
+        if (!PyTuple_Check(given) || PyTuple_GET_SIZE(given) > 1)
+            return false;
+        others += PyTuple_GET_SIZE(given) == 0;
+    }
+    return fixed->count >= 0 && count == fixed->count + PyTuple_GET_SIZE(fixed->names) && count <= MOST_ARGUMENTS
+           && PyTuple_GET_SIZE(fixed->left) <= others;
+}
+
+/* Fixed(entry, things, count, names, left) */
+static PyObject *fixed_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    (void)keywords;
+    PyObject *entry, *things, *names, *left;
+    Py_ssize_t count;
+    if (!PyArg_ParseTuple(args, "O!O!nO!O!", EntryType, &entry, &PyTuple_Type, &things, &count, &PyTuple_Type, &names,
+                          &PyTuple_Type, &left))
+        return NULL;
+    Fixed *fixed = (Fixed *)type->tp_alloc(type, 0);
+    if (!fixed)
+        return NULL;
+    fixed->entry = Py_NewRef(entry);
+    fixed->things = Py_NewRef(things);
+    fixed->count = count;
+    fixed->names = Py_NewRef(names);
+    fixed->left = Py_NewRef(left);
+    if (!fits_together(fixed)) {
+        Py_DECREF(fixed);
+        PyErr_Format(PyExc_ValueError, "at most %d arguments, and (thing,) or () for each", MOST_ARGUMENTS);
+        return NULL;
+    }
+    return (PyObject *)fixed;
+}
+
+static int fixed_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((Fixed *)self)->entry);
+    Py_VISIT(((Fixed *)self)->things);
+    return 0;
+}
+
+static void fixed_dealloc(PyObject *self)
+{
+    Fixed *fixed = (Fixed *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(fixed->entry);
+    Py_XDECREF(fixed->things);
+    Py_XDECREF(fixed->names);
+    Py_XDECREF(fixed->left);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot fixed_slots[] = {
+    {Py_tp_doc, "One combination of static arguments, and the entry that is compiled for it."},
+    {Py_tp_new, fixed_new},
+    {Py_tp_traverse, fixed_traverse},
+    {Py_tp_dealloc, fixed_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec fixed_spec = {
+    .name = "autograd.compiler.run._call.Fixed",
+    .basicsize = sizeof(Fixed),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = fixed_slots,
+};
+
+/* ---- calls and the type Entry ---- */
+
 static PyObject *entry_call(PyObject *self, PyObject *const *objects, size_t flagged, PyObject *names)
 {
+    Entry *entry = (Entry *)self;
     Py_ssize_t count = PyVectorcall_NARGS(flagged);
-    int plain = !names && ((Entry *)self)->recent[0] ? mode_is_plain() : 0;
-    if (plain < 0)
-        return NULL;
-    PyObject *result = plain ? call_recent((Entry *)self, objects, count) : MISS;
+    PyObject *result = MISS;
+    if (entry->recent[0] && Py_IS_TYPE(entry->recent[0], FixedType))
+        result = call_chosen(entry, objects, count, names);
+    else if (entry->recent[0] && !names) {
+        int plain = mode_is_plain();
+        result = plain < 0 ? NULL : plain ? call_recent(entry, objects, count) : MISS;
+    }
     return result == MISS ? call_python(self, objects, count, names) : result;
 }
 
 static PyObject *entry_prefer(PyObject *self, PyObject *fast)
 {
-    if (!Py_IS_TYPE(fast, FastPathType))
-        return PyErr_Format(PyExc_TypeError, "an entry prefers a FastPath, not %R", fast);
-    prefer((Entry *)self, (FastPath *)fast);
+    Entry *entry = (Entry *)self;
+    if (!Py_IS_TYPE(fast, FastPathType) && !Py_IS_TYPE(fast, FixedType))
+        return PyErr_Format(PyExc_TypeError, "an entry prefers a FastPath or a Fixed, not %R", fast);
+    if (entry->recent[0] && !Py_IS_TYPE(fast, Py_TYPE(entry->recent[0])))
+        return PyErr_Format(PyExc_TypeError, "an entry prefers either FastPaths or Fixeds, not both");
+    prefer(entry, fast);
     Py_RETURN_NONE;
 }
 
@@ -754,15 +922,16 @@ static int module_exec(PyObject *module)
     PyObject *entry = PyType_FromSpec(&entry_spec);
     WatchType = (PyTypeObject *)PyType_FromSpec(&watch_spec);
     FastPathType = (PyTypeObject *)PyType_FromSpec(&fast_path_spec);
+    FixedType = (PyTypeObject *)PyType_FromSpec(&fixed_spec);
+    EntryType = (PyTypeObject *)entry;
     call_name = PyUnicode_InternFromString("_call");
     data_name = PyUnicode_InternFromString("data");
-    if (!entry || !FastPathType || !WatchType || !call_name || !data_name
+    if (!entry || !FastPathType || !FixedType || !WatchType || !call_name || !data_name
         || PyModule_AddObjectRef(module, "Watch", (PyObject *)WatchType) < 0
-        || PyModule_AddObjectRef(module, "FastPath", (PyObject *)FastPathType) < 0)
+        || PyModule_AddObjectRef(module, "FastPath", (PyObject *)FastPathType) < 0
+        || PyModule_AddObjectRef(module, "Fixed", (PyObject *)FixedType) < 0)
         return -1;
-    int failed = PyModule_AddObjectRef(module, "Entry", entry);
-    Py_DECREF(entry);
-    return failed;
+    return PyModule_AddObjectRef(module, "Entry", entry);
 }
 
 static PyModuleDef_Slot module_slots[] = {

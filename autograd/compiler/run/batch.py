@@ -168,7 +168,14 @@ class Batch:
         except NotRowsError:
             return NotImplemented
 
-    def _run(self, args: tuple[Any, ...]) -> Any:
+    def looked_at(self, args: tuple[Any, ...]) -> _Call:
+        """One look at the arguments of a call.
+
+        Raises
+        ------
+        NotRowsError
+            If they are not arrays and lists of rows, as many in each.
+        """
         axes = tuple(self.in_axes) if isinstance(self.in_axes, Sequence) else (self.in_axes,) * len(args)
         if len(axes) != len(args) or all(axis is None for axis in axes):
             raise NotRowsError
@@ -186,7 +193,11 @@ class Batch:
         counts = {len(array) for array in arrays}
         if len(counts) != 1 or counts == {0}:
             raise NotRowsError
-        call = _Call(self, axes, arguments, arrays, reader, counts.pop(), by)
+        return _Call(self, axes, arguments, arrays, reader, counts.pop(), by)
+
+    def _run(self, args: tuple[Any, ...]) -> Any:
+        call = self.looked_at(args)
+        arguments, by = call.arguments, call.by
         key = tuple([argument.signature for argument in arguments])
         if key in self.refused:
             raise NotRowsError
@@ -246,18 +257,31 @@ class _Call:
         if not versions:
             self._capture(versions, 0, 0, around.capturing(state))
         first = versions[0]
-        outputs = self._outputs(first, self.count)
-        totals = np.zeros(first.specialization.sizes[1])
-        left: Any = None  # numbers of the rows that are still to run; None: all
-        number = 0
-        while left is None or len(left):
-            if number < len(versions):
-                left = self._run_path(versions[number], left, outputs, totals)
-                number += 1
-            elif (known := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
-                self._place(first, known, int(left[0]), outputs, totals)
-                left = left[1:]
-        return self._result(first, outputs, totals), state
+        while True:
+            known = self._in_order(versions)
+            outputs = self._outputs(first, self.count)
+            totals = np.zeros(first.specialization.sizes[1])
+            left: Any = None  # numbers of the rows that are still to run; None: all
+            number = 0
+            while left is None or len(left):
+                if number < len(versions):
+                    captured = known[number] if number < len(known) else versions[number]
+                    left = self._run_path(captured, left, outputs, totals)
+                    number += 1
+                elif (results := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
+                    self._place(first, results, int(left[0]), outputs, totals)
+                    left = left[1:]
+            if number <= len(known) or self.batch.stacks:
+                return self._result(first, outputs, totals), state
+
+    def _in_order(self, versions: list[Captured]) -> list[Captured]:
+        """The specializations in an order that does not depend on which rows came first, nor on the process.
+
+        So sums over rows on several paths always have the same bits.
+        """
+        if len(versions) == 1 or self.batch.stacks:
+            return versions.copy()
+        return sorted(versions, key=lambda captured: captured.specialization.order)
 
     def _place(self, captured: Captured, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
         """Put the results of one row where they belong."""
@@ -388,19 +412,8 @@ class _Call:
             if len(versions) > tried:
                 return None
             start = time.perf_counter()
-            trace = _BatchTrace(reaches_code_that_asks(batch.function))
-            trace.assumes = not tried
-            shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
-            trace.count = Traced.of(trace, trace.input(given=float(self.count)))
-            args = self._traced_arguments(trace, shared, row)
-            with watched, tracing(trace):
-                if batch.stacks:
-                    trace.map(batch.inner, args, self.axes, None)
-                    outputs, template = trace.stacked, None
-                else:
-                    leaves, rebuild = flatten_result(batch.function(*args))
-                    outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
-                    template = rebuild([0.0] * len(leaves))
+            with watched:
+                trace, outputs, template = self.traced(row, assumes=not tried)
             if versions and read(trace.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
             self.settled = self.settled and self.reader.settled()
@@ -415,11 +428,9 @@ class _Call:
             if same is not None and same.options.accurate:
                 return evaluate(program, trace.given, {CALL: 1})[0]
             options = options_for(same, specializations, batch.options, "the map")
-            call = Call(tuple([argument.signature for argument in self.arguments]), ())
-            names = [*argument_names(batch.inner, call, self.axes), "n", *self._names_of_rows()]
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled)
             try:
-                specialization = Specialization(program, template, options, closed, parents, names, story)
+                specialization = Specialization(program, template, options, closed, parents, self.names(), story)
             except NotImplementedError as error:  # machine code over any number of rows cannot do this
                 raise NotRowsError from error
             shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if _is_given(k)]
@@ -427,6 +438,34 @@ class _Call:
                 shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
             versions.append(Captured(specialization, trace.row, shapes))
             return None
+
+    def traced(self, row: int, assumes: bool) -> tuple[_BatchTrace, list[int], Any]:
+        """Run the function once on tracers, on a row of the arrays: the trace, its outputs, and the result's form.
+
+        The form is None where each row has a result.
+        """
+        batch = self.batch
+        trace = _BatchTrace(reaches_code_that_asks(batch.function))
+        trace.assumes = assumes
+        shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
+        trace.count = Traced.of(trace, trace.input(given=float(self.count)))
+        args = self._traced_arguments(trace, shared, row)
+        with tracing(trace):
+            if batch.stacks:
+                trace.map(batch.inner, args, self.axes, None)
+                return trace, trace.stacked, None
+            leaves, rebuild = flatten_result(batch.function(*args))
+            outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
+            return trace, outputs, rebuild([0.0] * len(leaves))
+
+    def count_input(self) -> int:
+        """The program's input that is the number of rows."""
+        return len(self._shared_types())
+
+    def names(self) -> list[str]:
+        """The names of the program's inputs: what the rows share, their number, and the arrays of rows."""
+        call = Call(tuple([argument.signature for argument in self.arguments]), ())
+        return [*argument_names(self.batch.inner, call, self.axes), "n", *self._names_of_rows()]
 
     def _row_outputs(self, trace: Trace, leaves: Sequence[Any]) -> list[int]:
         """The outputs of a gradient by rows: the same kinds of them for every branch."""

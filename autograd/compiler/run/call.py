@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 from types import MethodType
@@ -15,12 +16,12 @@ from autograd.compiler.capture.signature import Reading, read_call
 from autograd.compiler.capture.trace import current_trace, is_capturing
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.machine import llvm
-from autograd.compiler.run import batch, pickling
+from autograd.compiler.run import batch, exports, pickling
 from autograd.compiler.run.derived import Derived
 from autograd.compiler.run.nodes import Again, BatchCall, CompiledCall, Recorded, as_it_is, nodes_of
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
-from autograd.compiler.run.versions import Function, Version
+from autograd.compiler.run.versions import Capture, Function, Version
 from autograd.ir.rewrite import with_numbers_only
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.origin import P, R, origin_of
@@ -55,6 +56,10 @@ class Compiled(c_build.Entry, Generic[P, R]):
         ] = {}  # a batch with derivatives by Values from outside; key: inside a transform?
         self._closes = False  # whether results were Values because the function closes over Values
         self._differentiated: dict[tuple[tuple[int, ...], bool], _WithDerivatives] = {}
+
+    def prepared(self, captured: Capture) -> Capture:
+        """What is compiled of a capture: all of it."""
+        return captured
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """The method of an instance, which becomes the first argument."""
@@ -136,13 +141,30 @@ class Compiled(c_build.Entry, Generic[P, R]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)
+        return _restore, (packed, self.options, self.returns_floats, self.portable(pickling.is_lost(packed)))
+
+    def portable(self, lost: bool) -> list[Any]:
+        """What was compiled, as it is pickled; `lost`: the function is not pickled with it."""
         states = []
-        for state in self.outside.states():  # other threads may add to the originals while the copies are pickled
+        # Other threads may add to the originals while the copies are pickled.
+        for state in self.outside.present() if pickling.is_by_code() else self.outside.states():
             tokens = state.portable()
-            if tokens is not None or pickling.is_lost(packed):
+            if tokens is not None or lost:
                 versions = {key: (list(v.specializations), dict(v.after)) for key, v in list(state.versions.items())}
                 states.append((tokens, versions, {key: list(rows) for key, rows in list(state.rows.items())}))
-        return _restore, (packed, self.options, self.returns_floats, states)
+        return states
+
+    def adopt(self, states: list[Any], lost: bool) -> None:
+        """Take over what `portable` gave: the machine code is made again."""
+        for tokens, versions, rows in states:
+            for key, (specializations, after) in versions.items():
+                around = self.outside.of(key)
+                state = around.adopt(None if lost else tokens)
+                version = state.versions.setdefault(key, Version(self, around, state))
+                if not version.specializations:
+                    version.specializations, version.after = specializations, after
+            for key, captured in rows.items():
+                self.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
 
     # ---- inside graphs: one node for each number of the result ------------------------------------------------
 
@@ -232,6 +254,93 @@ class Compiled(c_build.Entry, Generic[P, R]):
         """The LLVM IR of every specialization."""
         return "\n\n".join(one.module().text() for one in self._some())
 
+    def c_source(self, *args: Any, name: str | None = None, closed: str = "constants", **keywords: Any) -> str:
+        """One self-contained C99 function that computes the same, without this package: the text of a file.
+
+        It needs nothing but ``<math.h>`` and ``<stddef.h>``, allocates nothing and keeps nothing. Loops stay loops, and
+        arguments keep their names. It returns 0; or, if a comparison comes out otherwise than for these arguments, a
+        status that says which, and then its outputs are not to be used. Static arguments, plain numbers that the
+        function reads outside, and the lengths of lists and arrays are constants in it; the number of rows of a `vmap`
+        is an argument.
+
+        Parameters
+        ----------
+        *args, **keywords
+            The arguments of a call, for whose structure and path through the branches the function is. Without any, it
+            is that of the only path that has been compiled.
+        name : str, optional
+            The name of the C function; by default that of the Python function, ``f_gradient`` for ``grad(f)``.
+        closed : {"constants", "parameters"}
+            What becomes of Values that the function closes over: the numbers that they have now, as constants, or
+            parameters after the arguments, each with its label, or in one array ``closed`` if they are more than 16.
+
+        Raises
+        ------
+        ValueError
+            Without arguments, if not exactly one path has been compiled; if rows of a batch take several paths.
+        NotImplementedError
+            If the function calls a primitive that `custom_gradient` made of Python code.
+
+        Examples
+        --------
+        >>> from autograd import grad, jit
+        >>> fast = jit(grad(lambda x: x[0] * x[0] + 2.0 * x[1], argnums=0))
+        >>> print(fast.c_source([1.0, 2.0], name="slope").partition("int ")[2].rpartition("int ")[2])
+        slope(const double x[restrict 2], double gradient[restrict 2])
+        {
+            gradient[0] = x[0] + x[0];
+            gradient[1] = 2.0;
+            return SLOPE_DONE;
+        }
+        <BLANKLINE>
+        """
+        if args or keywords:
+            return exports.example_of(self, args, keywords, name, closed).source.text()
+        return exports.source_of(self, self._some(), name, closed).text()
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *args: Any,
+        name: str | None = None,
+        closed: str = "constants",
+        **keywords: Any,
+    ) -> list[str]:
+        """Write what `c_source` gives as files: header and source, with what builds, loads and tests them.
+
+        Parameters
+        ----------
+        directory : path
+            Where the files go; it is made if need be, and files of these names in it are replaced.
+        *args, **keywords
+            The arguments of a call, as for `c_source`. They and the result are stored in the test, so a few rows of a
+            batch are enough.
+        name, closed
+            As for `c_source`.
+
+        Returns
+        -------
+        list of str
+            The files' names: ``f.h``, ``f.c``, ``CMakeLists.txt``; ``f.py``, a module that calls the built library
+            through ctypes; and ``test_f.c``, a program that compares with the stored result and exits with 1 if a
+            number differs by more than rounding.
+
+        Raises
+        ------
+        ValueError, NotImplementedError
+            As for `c_source`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from autograd import jit
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     jit(lambda x, y: x * y).export(folder, 2.0, 3.0, name="product")
+        ['product.h', 'product.c', 'CMakeLists.txt', 'product.py', 'test_product.c']
+        """
+        example = exports.example_of(self, args, keywords, name, closed)
+        return exports.write_files(directory, example)
+
     def assembly(self) -> str:
         """The machine code of every specialization, in assembly language."""
         return "\n\n".join(llvm.assembly(one.module()) for one in self._some())
@@ -259,16 +368,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
 def _restore(packed: Any, options: Options, returns_floats: bool, states: Any) -> Compiled[..., Any]:
     """Called by pickle: the programs come from the pickle, the machine code is made again."""
     compiled = Compiled(pickling.unpack(packed), options, returns_floats)
-    lost = pickling.is_lost(packed)  # it cannot be traced again, so it has one state
-    for tokens, versions, rows in states:
-        for key, (specializations, after) in versions.items():
-            around = compiled.outside.of(key)
-            state = around.adopt(None if lost else tokens)
-            version = state.versions.setdefault(key, Version(compiled, around, state))
-            if not version.specializations:
-                version.specializations, version.after = specializations, after
-        for key, captured in rows.items():
-            compiled.outside.of(key).adopt(None if lost else tokens).rows.setdefault(key, captured)
+    compiled.adopt(states, pickling.is_lost(packed))  # a lost function cannot be traced again, so it has one state
     return compiled
 
 

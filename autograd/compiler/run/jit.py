@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any, overload
 
 from autograd import calls
+from autograd.compiler.lower.module import LOOP_MEMORY
 from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options
 from autograd.compiler.run.versions import Function
 from autograd.sweep import topological_order
-from autograd.transforms.origin import P, R, check_function
+from autograd.transforms.origin import P, R, check_function, origin_of
 from autograd.tree import flatten
 from autograd.value import Value
 
@@ -24,6 +25,7 @@ def jit(
     fast_math: bool = False,
     max_paths: int = 64,
     threads: int = 1,
+    loop_memory: int = LOOP_MEMORY,
     quiet: bool = False,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
@@ -38,6 +40,7 @@ def jit(
     fast_math: bool = False,
     max_paths: int = 64,
     threads: int = 1,
+    loop_memory: int = LOOP_MEMORY,
     quiet: bool = False,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
@@ -51,6 +54,7 @@ def jit(
     fast_math: bool = False,
     max_paths: int = 64,
     threads: int = 1,
+    loop_memory: int = LOOP_MEMORY,
     quiet: bool = False,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
@@ -87,6 +91,9 @@ def jit(
         specialization.
     threads : int
         The number of threads among which the rows of a `vmap` are split.
+    loop_memory : int
+        The most bytes that the loops of one call may take, 4 GiB if nothing is said. A derivative in reverse mode
+        stores what each step of a loop hands to the next.
     quiet : bool
         Say nothing when a first call takes more than 2 seconds. Without it one line on stderr says what is long; the
         environment variable ``AUTOGRAD_QUIET=1`` turns it off for all functions.
@@ -110,6 +117,8 @@ def jit(
         change (a list), that is a number of the computation (a Value), or any other object.
     ValueError
         If the function has no parameter at a static place or of a static name.
+    MemoryError
+        When called: if loops need more than `loop_memory` bytes.
     TooManyPathsError
         When called: if the function takes more than `max_paths` paths through its branches.
     ImportError
@@ -141,7 +150,9 @@ def jit(
     """
     if max_paths < 1 or threads < 1:
         raise ValueError(f"max_paths and threads must be at least 1, not {max_paths} and {threads}")
-    options = Options(accurate, fast_math, max_paths, threads, quiet)
+    if isinstance(loop_memory, bool) or not isinstance(loop_memory, int) or not 0 <= loop_memory < 1 << 63:
+        raise ValueError(f"loop_memory must be a number of bytes from 0 to 2**63 - 1, not {loop_memory!r}")
+    options = Options(accurate, fast_math, max_paths, threads, quiet, loop_memory)
     numbers = [static_argnums] if isinstance(static_argnums, int) else list(static_argnums)
     names = [static_argnames] if isinstance(static_argnames, str) else list(static_argnames)
     if function is None:
@@ -152,6 +163,11 @@ def jit(
         from autograd.compiler.run.static import StaticCompiled
 
         return StaticCompiled(function, options, numbers, names)
+    origin = origin_of(function)
+    if origin is not None and origin.transform in ("jacobian", "hessian"):  # those with sparse=True
+        from autograd.compiler.run.sparse import SparseCompiled
+
+        return SparseCompiled(function, options)
     return Compiled(function, options)
 
 

@@ -1,10 +1,15 @@
-"""Functions in pickles: by name or by the transforms that made them; if neither works, only the name is kept."""
+"""Functions in pickles: by name or by the transforms that made them; if neither works, only the name is kept.
+
+To another machine a function may also travel by its code, in cloudpickle's way.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 from autograd import transforms
@@ -12,6 +17,25 @@ from autograd.transforms.origin import origin_of
 
 Function = Callable[..., Any]
 Packed = tuple[Any, ...]
+_by_code: ContextVar[bool] = ContextVar("_by_code", default=False)
+
+
+@contextmanager
+def by_code() -> Iterator[None]:
+    """Within it, functions that no other process can import are pickled with their code, which needs cloudpickle.
+
+    Of what a function has read outside its arguments, a pickle then has only the present state.
+    """
+    token = _by_code.set(True)
+    try:
+        yield
+    finally:
+        _by_code.reset(token)
+
+
+def is_by_code() -> bool:
+    """Whether functions are pickled with their code."""
+    return _by_code.get()
 
 
 def pack(function: Function) -> Packed:
@@ -20,14 +44,23 @@ def pack(function: Function) -> Packed:
     if origin is not None:
         return ("made", origin.transform, pack(origin.function), list(origin.parameters))
     module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if module and path:
+    if module and path and not (is_by_code() and module == "__main__"):  # that is another module on a worker
         found = _named(module, path)
         if found is function or getattr(found, "function", None) is function:
             return ("named", module, path)
     try:
-        return ("pickled", pickle.dumps(function))
+        return ("pickled", _dumps(function))
     except (pickle.PicklingError, AttributeError, TypeError):
         return ("lost", getattr(function, "__name__", repr(function)))
+
+
+def _dumps(function: Function) -> bytes:
+    if not is_by_code():
+        return pickle.dumps(function)
+    import cloudpickle
+
+    code: bytes = cloudpickle.dumps(function)
+    return code
 
 
 def unpack(packed: Packed) -> Function:
@@ -39,7 +72,7 @@ def unpack(packed: Packed) -> Function:
         function = getattr(transforms, name)(unpack(inner), *parameters)
     elif kind == "named":
         found = _named(*rest)
-        function = getattr(found, "function", found)
+        function = _lost(rest[1]) if found is None else getattr(found, "function", found)
     elif kind == "pickled":
         function = pickle.loads(rest[0])
     else:
@@ -48,10 +81,10 @@ def unpack(packed: Packed) -> Function:
 
 
 def is_lost(packed: Packed) -> bool:
-    """Whether only the name was kept, of the function or of what it transforms: such a function cannot run."""
+    """Whether there is only the name of the function, or of what it transforms: such a function cannot run."""
     while packed[0] == "made":
         packed = packed[2]
-    return bool(packed[0] == "lost")
+    return packed[0] == "lost" or (packed[0] == "named" and _named(*packed[1:]) is None)
 
 
 def _named(module: str, path: str) -> Any:
@@ -67,8 +100,9 @@ def _named(module: str, path: str) -> Any:
 def _lost(name: str) -> Function:
     def lost(*args: Any, **keywords: Any) -> NoReturn:
         raise RuntimeError(
-            f"the function {name} could not be pickled, only its programs: call it with arguments of a structure and "
-            "on a path through its branches that it was called with before, or define it at the top of a module"
+            f"the function {name} could not be pickled, or cannot be imported here: only its programs are known. Call "
+            "it with arguments of a structure and on a path through its branches that it was called with before, or "
+            "define it at the top of a module"
         )
 
     lost.__name__ = name

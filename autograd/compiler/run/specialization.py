@@ -42,6 +42,7 @@ class Options:
     max_paths: int = 64
     threads: int = 1
     quiet: bool = False
+    loop_memory: int = LOOP_MEMORY
 
 
 @dataclass
@@ -280,12 +281,28 @@ class Specialization:
         return self._lowered(simplify.unroll(self.program))
 
     def _lowered(self, unrolled: Program) -> Module:
-        return lower(unrolled, llvm.machine(self.options.accurate, self.options.fast_math))
+        options = self.options
+        module = lower(unrolled, llvm.machine(options.accurate, options.fast_math, options.loop_memory))
+        if module.layout.size > options.loop_memory and any(True for _ in loops(unrolled)):
+            raise self._out_of_memory(f"takes {module.layout.size:,} bytes")
+        return module
+
+    def _out_of_memory(self, taken: str) -> MemoryError:
+        return MemoryError(
+            f"{self.story.name} stores numbers of the steps of its loops, which its derivative needs in reverse mode. "
+            f"That {taken}, and loop_memory allows {self.options.loop_memory:,}: take fewer steps, bound them with "
+            "while_loop(at_most=...), or allow more with jit(loop_memory=...)"
+        )
 
     @functools.cached_property
     def conditions(self) -> list[tuple[int, bool]]:
         """What the guards of the captured program demand."""
         return conditions(self.captured)
+
+    @functools.cached_property
+    def order(self) -> tuple[bool, str]:
+        """Its place among the specializations of a batch, which is the same in every process."""
+        return self.options.accurate, "\n".join(lines(self.captured, []))
 
     def frame(self) -> Frame:
         """Buffers for a call, from the pool if it has any."""
@@ -316,15 +333,12 @@ class Specialization:
         if status == INTERRUPTED:
             return 0, KeyboardInterrupt()
         if status == OUT_OF_MEMORY:
-            return 0, MemoryError(
-                f"{self.story.name} stores what every step of a loop computes, for its derivative, and that took more "
-                f"than {LOOP_MEMORY >> 30} GiB: take fewer steps, or bound them with while_loop(at_most=...)"
-            )
+            return 0, self._out_of_memory("took more bytes")
         return status, llvm.take_pending() if self.code.calls_python else None
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("code", "conditions", "function", "pool", "program", "rebuild"):
+        for name in ("code", "conditions", "function", "order", "pool", "program", "rebuild"):
             state.pop(name, None)
         return state
 

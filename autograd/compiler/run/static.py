@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
+from autograd.compiler.c_build import extension
 from autograd.compiler.capture.exact import exact
-from autograd.compiler.run import pickling
+from autograd.compiler.run import exports, pickling
 from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function
@@ -19,6 +21,8 @@ from autograd.value import Value
 
 KINDS = (str, bytes, bool, int, float, complex, type(None), Enum, np.generic)  # what a static argument may be
 INSIDE = (tuple, frozenset)  # or one of these, with such in it
+COMPARED_IN_C = (str, bytes, bool, int, float, type(None))  # exactly these, members of enums, and tuples of such
+MOST_ARGUMENTS = 32  # of a call that is compared in C
 
 
 class StaticCompiled(Compiled[..., Any]):
@@ -38,13 +42,45 @@ class StaticCompiled(Compiled[..., Any]):
 
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The result of the function that is compiled for these static arguments."""
-        compiled, args, keywords = self._split(args, keywords)
-        return compiled(*args, **keywords)
+        compiled, left, named = self._split(args, keywords)
+        result = compiled(*left, **named)
+        if extension is not None and (fixed := self._fixed(compiled, args, keywords)) is not None:
+            self.prefer(fixed)
+        return result
+
+    def _fixed(self, compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> Any | None:
+        """What takes calls like this one in C; None if their static arguments cannot be compared there."""
+        positions = {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
+        things = [(x,) if i in positions else () for i, x in enumerate(args)]
+        things += [(x,) if name in self.argnames else () for name, x in keywords.items()]
+        if len(things) > MOST_ARGUMENTS or not all(_compared_in_c(x) for thing in things for x in thing):
+            return None
+        left = tuple([name for name in keywords if name not in self.argnames])
+        return extension.Fixed(compiled, tuple(things), len(args), tuple(keywords), left)
 
     def nodes(self, *args: Any, **keywords: Any) -> Any:
         """The result as Values that can be differentiated again, for any arguments."""
         compiled, args, keywords = self._split(args, keywords)
         return compiled.nodes(*args, **keywords)
+
+    def c_source(self, *args: Any, name: str | None = None, closed: str = "constants", **keywords: Any) -> str:
+        """One self-contained C99 function for these static arguments, which are constants in it."""
+        if not args and not keywords:
+            return super().c_source(name=name, closed=closed)
+        compiled, args, keywords = self._split(args, keywords)
+        return exports.example_of(compiled, args, keywords, name, closed).source.text()
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *args: Any,
+        name: str | None = None,
+        closed: str = "constants",
+        **keywords: Any,
+    ) -> list[str]:
+        """Write the function for these static arguments as files."""
+        compiled, args, keywords = self._split(args, keywords)
+        return compiled.export(directory, *args, name=name, closed=closed, **keywords)
 
     def _split(
         self, args: tuple[Any, ...], keywords: dict[str, Any]
@@ -92,6 +128,12 @@ class StaticCompiled(Compiled[..., Any]):
         packed = pickling.pack(self.function)
         where = self.argnums, self.argnames, self.returns_floats
         return _restore, (packed, self.options, *where, list(self.fixed.items()))
+
+
+def _compared_in_c(thing: Any) -> bool:
+    if type(thing) is tuple:
+        return all(map(_compared_in_c, thing))
+    return type(thing) in COMPARED_IN_C or isinstance(thing, Enum)
 
 
 def _restore(

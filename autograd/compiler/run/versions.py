@@ -82,7 +82,7 @@ class Version:
             if len(self.specializations) > tried:
                 return tried, None
             with self.outside.capturing(self.state):
-                captured = capture(owner.function, arguments, given, assumes=not tried)
+                captured = owner.prepared(capture(owner.function, arguments, given, assumes=not tried))
             same = same_branches(captured.program, self.specializations)
             if same is not None and same.options.accurate:
                 return self.specializations.index(same), flat(evaluate(captured.program, captured.numbers)[0])

@@ -10,7 +10,7 @@ const DETAIL = [
   [0.68, "small", 10.3],
   [Infinity, "", 7.25],
 ];
-const FEW = 150; // boxes up to which everything is made at once
+const FEW = 60; // boxes up to which everything is made at once
 const MARKED = 600; // boxes up to which arrows have heads
 const CROWDED = 1500; // arrows
 const LAYERS = ["frames", "halos", "arrows", "labels", "boxes", "sparks"];

@@ -20,7 +20,8 @@ let instances = 0;
 /** The viewer in an element. */
 export class Viewer {
   constructor(root, payload) {
-    this.id = `flow${++instances}-${Math.random().toString(36).slice(2, 8)}`;
+    this.number = ++instances > 1 ? ` ${instances}` : ""; // landmarks of two viewers on a page have different names
+    this.id = `flow${instances}-${Math.random().toString(36).slice(2, 8)}`;
     this.root = root;
     this.payload = payload;
     this.sweep = new Sweep(payload);
@@ -73,7 +74,7 @@ export class Viewer {
       step: (rate, leaves) => this.descend(rate, leaves),
       reset: () => this.change(new Map([...this.whatIf.changes.keys()].map((leaf) => [leaf, this.whatIf.data[leaf]]))),
     });
-    this.side = make("aside", { class: "side", "aria-label": "Details", tabindex: 0 }, this.facts, this.controls.element);
+    this.side = make("aside", { class: "side", "aria-label": `Details${this.number}`, tabindex: 0 }, this.facts, this.controls.element);
     const [toolbar, stage] = this.#buildStage();
     const main = make("div", { class: "main" }, toolbar, stage, this.narration, this.playback.element);
     root.replaceChildren(this.#buildHead(payload), make("div", { class: "body" }, main, this.side));
@@ -83,7 +84,7 @@ export class Viewer {
     const levels = payload.views.flatMap((v, i) => (v.group === null ? [make("option", { value: i, text: v.name })] : []));
     const onchange = (event) => this.open(Number(event.target.value));
     this.levels = make("select", { class: "levels", "aria-label": "What to fold", onchange }, ...levels);
-    this.crumbs = make("nav", { class: "crumbs", "aria-label": "Opened group" });
+    this.crumbs = make("nav", { class: "crumbs", "aria-label": `Opened group${this.number}` });
     return make(
       "header",
       {},

@@ -93,7 +93,8 @@ export class WhatIf {
   check(node, adjoint) {
     const slope = this.nodes.length > LARGEST_CHECK ? null : this.difference(node);
     if (slope === null) return null;
-    const [noise, derivative] = [1e-9 * Math.max(1, Math.abs(this.data[this.output])), adjoint ?? 0];
+    const now = this.#forward(this.changes).data[this.output];
+    const [noise, derivative] = [1e-9 * Math.max(1, Math.abs(now)), adjoint ?? 0];
     const bound = noise + 1e-6 * Math.max(Math.abs(slope), Math.abs(derivative));
     return { slope, agrees: Math.abs(slope - derivative) <= bound };
   }

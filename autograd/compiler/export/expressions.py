@@ -1,0 +1,230 @@
+"""Expressions in C: whole numbers that index arrays, and operations on numbers with as few parentheses as C needs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from autograd.compiler.lower.expressions import LIBM
+from autograd.ir.block import COMPARISONS, Array
+
+CHOICE, OR, AND, EQUALITY, RELATION, SUM, PRODUCT, UNARY, ATOM = range(9)  # how tightly operators bind
+OPERATORS = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div": ("/", PRODUCT)}
+LOGIC = {"and": ("&&", AND), "or": ("||", OR)}
+SAME_IN_C = ("sqrt", "floor", "ceil", "trunc", "rint", "fma")
+FUNCTIONS = {**LIBM, **{name: name for name in SAME_IN_C}, "abs": "fabs"}  # rows of the table that <math.h> has
+HELPED = frozenset({"copysign", "digamma", "polygamma", "round", "fsum"})  # rows that come along as C: see `helpers`
+
+
+class Affine(NamedTuple):
+    """A whole number: a constant, and names times constants.
+
+    Examples
+    --------
+    >>> print(Affine(2, (("i", 3), ("j", -1))))
+    3*i - j + 2
+    """
+
+    constant: int = 0
+    terms: tuple[tuple[str, int], ...] = ()
+
+    def plus(self, other: Affine, factor: int = 1) -> Affine:
+        """The sum with another one that is multiplied first."""
+        terms = dict(self.terms)
+        for name, count in other.terms:
+            terms[name] = terms.get(name, 0) + factor * count
+        return Affine(self.constant + factor * other.constant, tuple([(n, c) for n, c in terms.items() if c]))
+
+    def moved(self, distance: int) -> Affine:
+        """The sum with a constant."""
+        return Affine(self.constant + distance, self.terms)
+
+    def __str__(self) -> str:
+        ordered = sorted(self.terms, key=lambda term: term[1] < 0)
+        parts = [(count < 0, name if abs(count) == 1 else f"{abs(count)}*{name}") for name, count in ordered]
+        if self.constant or not parts:
+            parts.insert(0 if parts and parts[0][0] else len(parts), (self.constant < 0, str(abs(self.constant))))
+        text = "".join([f" {'-' if minus else '+'} {part}" for minus, part in parts])
+        return text[3:] if text.startswith(" +") else f"-{text[3:]}"
+
+
+class View(NamedTuple):
+    """An array in C: from element `start` of `base` on, with distances between neighbours along each axis.
+
+    A number that a pointer points to is an array of no axes, whose base is the pointer behind a star; the base of an
+    array in which one constant comes up everywhere is this constant.
+    """
+
+    base: str
+    start: Affine
+    shape: tuple[int | str, ...]
+    strides: tuple[int, ...]
+
+    @staticmethod
+    def of(base: str, shape: tuple[int | str, ...], start: int = 0) -> View:
+        """An array that lies row after row."""
+        return View(base, Affine(start), shape, Array(shape).strides())
+
+    def dense(self) -> bool:
+        """Whether it lies row after row."""
+        return self.strides == Array(self.shape).strides()
+
+    def distance(self, elements: int) -> int:
+        """How far an element is from the one `elements` further, counted row after row."""
+        dense = Array(self.shape).strides()
+        if len({stride / unit for stride, unit in zip(self.strides, dense)}) == 1:
+            return elements * self.strides[-1] // dense[-1]
+        total = 0
+        for stride, unit in zip(self.strides, dense):
+            count, elements = divmod(elements, unit)
+            total += count * stride
+        return total
+
+    def row(self, index: Affine) -> View:
+        """The element at an index along the first axis."""
+        return View(self.base, self.start.plus(index, self.strides[0]), self.shape[1:], self.strides[1:])
+
+    def at(self, indices: Sequence[int]) -> View:
+        """The number at fixed indices."""
+        distance = sum(i * stride for i, stride in zip(indices, self.strides))
+        return View(self.base, self.start.moved(distance), (), ())
+
+    def numbers(self) -> list[View]:
+        """All its numbers in order, if the extents are known."""
+        found = [self]
+        for extent in self.shape:
+            found = [row.row(Affine(k)) for row in found for k in range(int(extent))]
+        return found
+
+    def __str__(self) -> str:
+        return self.base if self.base.startswith("*") or is_literal(self.base) else f"{self.base}[{self.start}]"
+
+
+class Text(NamedTuple):
+    """An expression.
+
+    Attributes
+    ----------
+    text : str
+        The expression in C.
+    rank : int
+        How tightly its outermost operator binds.
+    reads : frozenset of str
+        The variables in it that a loop changes at the end of each step.
+    whole : Affine or None
+        The whole number that it is, as far as one sees.
+    place : View or None
+        Where it lies in memory, if it is nothing but a number there.
+    """
+
+    text: str
+    rank: int = ATOM
+    reads: frozenset[str] = frozenset()
+    whole: Affine | None = None
+    place: View | None = None
+
+    def above(self, rank: int) -> str:
+        """The text where only operators that bind more tightly need no parentheses."""
+        return self.text if self.rank > rank else f"({self.text})"
+
+    def first(self, rank: int) -> str:
+        """The text as the first operand of an operator of this rank, which works from left to right."""
+        return self.text if self.rank >= rank else f"({self.text})"
+
+    def last(self, rank: int) -> str:
+        """The text as the last operand of such an operator."""
+        return self.text if self.rank > rank and not self.text.startswith("-") else f"({self.text})"
+
+    def is_cheap(self) -> bool:
+        """Whether it may be written wherever it is used: a name, a number, or an element of an array."""
+        return re.fullmatch(r"-?[\w.]+(e[+-]\d+)?|\(double\)\w+|\w+\[[^][()]*\]", self.text) is not None
+
+
+def constant(number: float | bool) -> Text:
+    """A number as C."""
+    if isinstance(number, bool):
+        return Text(str(int(number)))
+    whole = Affine(int(number)) if math.isfinite(number) and number == int(number) and abs(number) < 2**53 else None
+    return Text(literal(number), UNARY if literal(number).startswith("-") else ATOM, whole=whole)
+
+
+def literal(number: float) -> str:
+    """A number as C, which has the same bits."""
+    if math.isnan(number):
+        return "NAN"
+    if math.isinf(number):
+        return "INFINITY" if number > 0 else "-INFINITY"
+    return repr(number)
+
+
+def element(view: View) -> Text:
+    """A number in memory."""
+    return Text(str(view), place=view)
+
+
+def call(function: str, operands: Sequence[Text]) -> Text:
+    """A call of a function."""
+    return Text(f"{function}({', '.join([x.text for x in operands])})", ATOM, _reads(operands))
+
+
+def operation(op: str, operands: Sequence[Text]) -> Text | None:
+    """An operation of the program, or None if C has neither an operator nor a function for it."""
+    reads = _reads(operands)
+    if op in ("add", "sub") and operands[1].text.startswith("-") and operands[1].rank in (PRODUCT, UNARY):
+        # a + (-b)*c is a - b*c to the last bit
+        op, operands = "sub" if op == "add" else "add", [operands[0], _without_minus(operands[1])]
+    if op in OPERATORS:
+        sign, rank = OPERATORS[op]
+        space = " " if rank == SUM else ""
+        text = f"{operands[0].first(rank)}{space}{sign}{space}{operands[1].last(rank)}"
+        return Text(text, rank, reads, _whole(op, operands))
+    if op in COMPARISONS:
+        rank = EQUALITY if op in ("==", "!=") else RELATION
+        return Text(f"{operands[0].above(RELATION)} {op} {operands[1].above(RELATION)}", rank, reads)
+    if op in LOGIC:
+        sign, rank = LOGIC[op]
+        return Text(f" {sign} ".join([_beside(x, rank) for x in operands]), rank, reads)
+    if op == "not":
+        return Text(f"!{operands[0].above(UNARY)}", UNARY, reads)
+    if op == "neg":
+        whole = Affine().plus(operands[0].whole, -1) if operands[0].whole is not None else None
+        return Text(f"-{operands[0].above(UNARY)}", UNARY, reads, whole)
+    if op == "select":
+        condition, yes, no = operands
+        return Text(f"{condition.above(CHOICE)} ? {yes.above(CHOICE)} : {no.text}", CHOICE, reads)
+    if op in ("pos", "stop"):
+        return operands[0]
+    return call(FUNCTIONS[op], operands) if op in FUNCTIONS else None
+
+
+def _beside(text: Text, rank: int) -> str:
+    """An operand of && or ||: compilers want parentheses where the two are mixed."""
+    return text.text if text.rank == rank or text.rank > AND else f"({text.text})"
+
+
+def _without_minus(text: Text) -> Text:
+    rank = PRODUCT if text.rank == PRODUCT else ATOM
+    return Text(text.text[1:], rank, text.reads, Affine().plus(text.whole, -1) if text.whole is not None else None)
+
+
+def is_literal(text: str) -> bool:
+    """Whether an expression is a number."""
+    return re.fullmatch(r"-?\d[\w.]*(e[+-]\d+)?|-?INFINITY|NAN", text) is not None
+
+
+def _reads(operands: Sequence[Text]) -> frozenset[str]:
+    return frozenset().union(*[x.reads for x in operands])
+
+
+def _whole(op: str, operands: Sequence[Text]) -> Affine | None:
+    """The whole number that a sum or product is, if it is made of counters and constants."""
+    a, b = operands[0].whole, operands[1].whole
+    if a is None or b is None or not (a.terms or b.terms):
+        return None
+    if op in ("add", "sub"):
+        return a.plus(b, 1 if op == "add" else -1)
+    if op == "mul" and not (a.terms and b.terms):
+        return Affine().plus(a, b.constant) if a.terms else Affine().plus(b, a.constant)
+    return None

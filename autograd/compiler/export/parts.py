@@ -1,0 +1,150 @@
+"""What a function in C consists of besides its statements: names, tables, helpers, the workspace and the statuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from autograd.compiler.export.expressions import View
+from autograd.compiler.export.helpers import helper_for
+from autograd.compiler.export.names import Names, comment
+from autograd.ir.block import CALL, STEPS, Array, Guard
+
+WIDTH = 100  # columns of a line
+COUNTERS = "ijklm"
+
+
+class Room(NamedTuple):
+    """An array in the workspace: its name, and how many numbers it has, or has for each row or step."""
+
+    name: str
+    shape: tuple[int | str, ...]
+
+    @property
+    def size(self) -> int:
+        """The numbers, or those for each row of the call or step of a loop."""
+        return Array(self.shape).size()
+
+
+class Parts:
+    """Collects the parts while the statements are written.
+
+    Parameters
+    ----------
+    function : str
+        The name of the function in C.
+    names : Names
+        The names that are taken already.
+    rows : str
+        What the number of rows of a batch is called.
+    """
+
+    def __init__(self, function: str, names: Names, rows: str) -> None:
+        self.function, self.names, self.rows = function, names, rows
+        self.prefix = function.upper()
+        self.lines: list[str] = []
+        self.tables: dict[tuple[str, ...], str] = {}
+        self.rooms: list[Room] = []
+        self.helpers: dict[str, None] = {}
+        self.statuses: dict[tuple[str, bool], str] = {}
+        self.counters: list[str] = []
+        self.steps = ""  # what the number of steps for which there is room is called, if it is needed
+
+    def line(self, depth: int, text: str) -> None:
+        """Write a line; a long one goes on below."""
+        indent = "    " * (depth + 1)
+        while len(indent) + len(text) > WIDTH and (at := _break(text, WIDTH - len(indent))) > 0:
+            self.lines.append(indent + text[:at])
+            indent, text = "    " * (depth + 2), text[at + 1 :]
+        self.lines.append(indent + text)
+
+    def uses(self, name: str) -> bool:
+        """Whether the statements use a name."""
+        word = re.compile(rf"\b{name}\b")
+        return any(word.search(line) for line in self.lines)
+
+    # ---- loops -----------------------------------------------------------------------------------------------
+
+    def counter(self, depth: int) -> str:
+        """What the counter of a loop inside so many others is called."""
+        while len(self.counters) <= depth:
+            letter = COUNTERS[len(self.counters) % len(COUNTERS)]
+            self.counters.append(self.names.take(letter))
+        return self.counters[depth]
+
+    def head(self, counter: str, extent: int | str, backwards: bool = False) -> str:
+        """The head of a loop over an extent: a number, one that is known at the call, or a name."""
+        kind = "int" if isinstance(extent, int) else "ptrdiff_t"
+        last = f"(ptrdiff_t){self.rows}" if extent == CALL else str(extent)
+        if backwards:
+            first = str(extent - 1) if isinstance(extent, int) else f"{last} - 1"
+            return f"{kind} {counter} = {first}; {counter} >= 0; {counter}--"
+        return f"{kind} {counter} = 0; {counter} < {last}; {counter}++"
+
+    # ---- memory ----------------------------------------------------------------------------------------------
+
+    def room(self, shape: Sequence[int | str]) -> View:
+        """A new array in the workspace."""
+        if any(extent in (CALL, STEPS) for extent in shape[1:]):
+            raise NotImplementedError(
+                f"an array of {Array(tuple(shape))} has no place in the workspace of {self.function}"
+            )
+        name = self.names.numbered("a")
+        self.rooms.append(Room(name, tuple(shape)))
+        if STEPS in shape:
+            self.most_steps()
+        return View.of(name, tuple(shape))
+
+    def most_steps(self) -> str:
+        """The parameter that says for how many steps there is room."""
+        self.steps = self.steps or self.names.take("most_steps")
+        return self.steps
+
+    def out_of_steps(self) -> str:
+        """The status if a loop takes more steps."""
+        return f"{self.prefix}_OUT_OF_STEPS"
+
+    def table(self, numbers: Sequence[str]) -> str:
+        """The name of an array of constants, given as C."""
+        key = tuple(numbers)
+        if key not in self.tables:
+            self.tables[key] = self.names.numbered(f"{self.function}_table")
+        return self.tables[key]
+
+    # ---- what is called, and what is returned -----------------------------------------------------------------
+
+    def helper(self, op: str, operands: Sequence[str]) -> str:
+        """The name of the function for a row of the table that <math.h> lacks."""
+        name = helper_for(op, operands)
+        self.helpers[name] = None
+        return f"{self.function}_{name}"
+
+    def guard(self, guard: Guard) -> str:
+        """The status that says that a comparison came out otherwise."""
+        key = guard.line, guard.expected
+        return self.statuses.setdefault(key, f"{self.prefix}_LEFT_{len(self.statuses) + 1}")
+
+    def status_lines(self) -> list[str]:
+        """The statuses, as the members of an enum."""
+        lines = []
+        for (line, expected), name in self.statuses.items():
+            place, _, source = line.partition(": ")
+            where = f"{place.rpartition('/')[2]}: {source}" if source else line
+            other = "false" if expected else "true"
+            lines.append(f"/* {comment(f'a comparison came out {other} at {where}')} */")
+            lines.append(f"{name} = {name.rpartition('_')[2]},")
+        if self.steps:
+            lines += [f"/* A loop takes more steps than {self.steps}. */", f"{self.out_of_steps()} = -1,"]
+        return [*lines, f"{self.prefix}_DONE = 0"]
+
+
+def _break(text: str, width: int) -> int:
+    """Where a line of text may end."""
+    limit = min(width, text.index("/*")) if "/*" in text else width
+    found = depth = 0
+    for at, char in enumerate(text[:limit]):
+        depth += (char == "[") - (char == "]")
+        if char == " " and not depth and text[:at].strip():
+            found = at
+    return found

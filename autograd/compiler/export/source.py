@@ -1,0 +1,393 @@
+"""A program as a function in C: its parameters, its header and its text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from autograd.compiler.export.blocks import Block, root_of
+from autograd.compiler.export.expressions import Affine, Text, View, element, literal
+from autograd.compiler.export.helpers import INCLUDES, TEXTS, with_needs
+from autograd.compiler.export.names import Names, comment, function_name
+from autograd.compiler.export.parts import WIDTH, Parts
+from autograd.ir.block import CALL, STEPS, Array, Program, Type, types_of
+
+FEW = 16  # Values from outside that each have a name; more are one array
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the function in C: a number, or a pointer to numbers that lie row after row."""
+
+    name: str
+    shape: tuple[int | str, ...] | None  # None: a number
+    told: str = ""  # what it is called in Python, if that is another name
+    is_output: bool = False
+
+    def size(self) -> int:
+        """How many numbers it has, or has in each row of the call."""
+        return 1 if self.shape is None else Array(self.shape).size()
+
+    def declared(self, restrict: bool) -> str:
+        """The declaration."""
+        const = "" if self.is_output else "const "
+        limit = " restrict " if restrict else ""
+        if self.shape is None and not self.is_output:
+            return f"double {self.name}"
+        if self.shape is None or CALL in self.shape:
+            return f"{const}double *{limit.lstrip()}{self.name}"
+        return f"{const}double {self.name}[{limit.lstrip()}{max(self.size(), 1)}]"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A part of the result: what it is called, its shape, or None for a number."""
+
+    name: str
+    shape: tuple[int | str, ...] | None
+
+
+@dataclass
+class Subject:
+    """What is to be written.
+
+    Attributes
+    ----------
+    name : str
+        What the function is called.
+    program : Program
+        Prepared for code.
+    names : sequence of str
+        Of the inputs that are arguments, in the order of the program.
+    count : int or None
+        The input that is the number of rows, in a batch.
+    closed : sequence of (str, float)
+        The labels and numbers of Values from outside: the last inputs that are numbers.
+    results : sequence of Result
+        What the outputs are, number by number.
+    as_parameters : bool
+        Whether Values from outside are parameters; else their numbers are constants.
+    summary : str
+        What the function computes, for the comment.
+    """
+
+    name: str
+    program: Program
+    names: Sequence[str]
+    closed: Sequence[tuple[str, float]]
+    results: Sequence[Result]
+    count: int | None = None
+    as_parameters: bool = False
+    summary: str = ""
+
+
+@dataclass
+class Source:
+    """A function in C; `text` is all of it, `header` and `definition` are its two files."""
+
+    name: str
+    parameters: list[Parameter]  # those with numbers
+    steps: str  # the name of the parameter that says for how many steps of loops there is room, or ""
+    rows: str  # the name of the number of rows of a batch, or ""
+    work: tuple[int, int, int]  # the numbers in the workspace: at least, for each row, for each step
+    declarations: str
+    definition: str
+    includes: list[str]
+    summary: str
+    prototype: str = ""
+    places: list[int] = field(default_factory=list)  # for each parameter that is an input, the program's input or -1
+
+    def text(self) -> str:
+        """The whole as one file."""
+        return "\n".join([self.summary, *self.includes, "", self.declarations, self.definition])
+
+
+def written(subject: Subject) -> Source:
+    """Write a program as a function in C."""
+    return _Writer(subject).source()
+
+
+class _Writer:
+    """Writes the parts of a function around its statements."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject, self.program = subject, subject.program
+        self.types = types_of(self.program)
+        self.name = function_name(subject.name)
+        names = Names()
+        names.taken.update([self.name, "work"])
+        self.arguments = self._arguments(names)
+        self.closed = self._closed(names)
+        self.outputs = [Parameter(names.take(r.name), r.shape, r.name, True) for r in subject.results]
+        self.rows = names.take("rows") if self._is_batch() else ""
+        self.parts = Parts(self.name, names, self.rows)
+
+    def _is_batch(self) -> bool:
+        kinds = [*self.program.inputs, *[self.types[o] for o in self.program.outputs]]
+        return self.subject.count is not None or any(isinstance(k, Array) and CALL in k.shape for k in kinds)
+
+    # ---- parameters --------------------------------------------------------------------------------------------
+
+    def _arguments(self, names: Names) -> dict[int, Parameter]:
+        """The program's input → the parameter."""
+        inputs, found = self.program.inputs, {}
+        closed = len(self.subject.closed)
+        numbers = [k for k, kind in enumerate(inputs) if not _is_given(kind)]
+        own = numbers[: len(numbers) - closed] if closed else numbers
+        order = [k for k in range(len(inputs)) if _is_given(inputs[k]) or k in own]
+        for k in order:
+            if k == self.subject.count:
+                continue
+            told = self.subject.names[k] if k < len(self.subject.names) else f"x{k}"
+            kind = inputs[k]
+            found[k] = Parameter(names.take(told), kind.shape if isinstance(kind, Array) else None, told)
+        self.closed_inputs = numbers[len(numbers) - closed :] if closed else []
+        return found
+
+    def _closed(self, names: Names) -> list[Parameter]:
+        """What stands for Values from outside: each has a name if they are few, else all are one array."""
+        labels = [label for label, _ in self.subject.closed]
+        if not labels:
+            return []
+        if len(labels) > FEW:
+            return [Parameter(names.take("closed"), (len(labels),), "Values from outside")]
+        return [Parameter(names.take(label or f"closed_{k}"), None, label) for k, label in enumerate(labels)]
+
+    def _inputs(self) -> list[Text | View]:
+        """What each input of the program is in C."""
+        found: list[Any] = [None] * len(self.program.inputs)
+        for k, parameter in self.arguments.items():
+            kind = self.program.inputs[k]
+            found[k] = View.of(parameter.name, kind.shape) if isinstance(kind, Array) else Text(parameter.name)
+        if self.subject.count is not None:
+            found[self.subject.count] = Text(f"(double){self.rows}", 7)
+        whole = len(self.closed) == 1 and self.closed[0].shape is not None
+        for at, k in enumerate(self.closed_inputs):
+            place = View(self.closed[0].name, Affine(at), (), ())
+            found[k] = element(place) if whole else Text(self.closed[at].name)
+        return found
+
+    # ---- outputs -----------------------------------------------------------------------------------------------
+
+    def _places(self) -> list[list[tuple[Parameter, int, int]]]:
+        """For each output of the program, the parts of parameters that it fills: parameter, from, how many."""
+        given = [p for p in self.outputs if p.shape is not None and CALL in p.shape]
+        cells = [(p, k) for p in self.outputs if p not in given for k in range(p.size())]
+        found, at, rows = [], 0, iter(given)
+        for o in self.program.outputs:
+            kind = self.types[o]
+            if _is_given(kind):
+                found.append([(next(rows), 0, -1)])
+                continue
+            size = kind.size() if isinstance(kind, Array) else 1
+            pieces: list[tuple[Parameter, int, int]] = []
+            for parameter, k in cells[at : at + size]:
+                if pieces and pieces[-1][0] is parameter:
+                    pieces[-1] = (parameter, pieces[-1][1], pieces[-1][2] + 1)
+                else:
+                    pieces.append((parameter, k, 1))
+            found.append(pieces)
+            at += size
+        assert at == len(cells), "the results are not those of the program"
+        return found
+
+    def _targets(self, places: Sequence[Sequence[tuple[Parameter, int, int]]]) -> dict[int, View]:
+        """Where arrays of the program are made at once: in the output that they are."""
+        found: dict[int, View] = {}
+        for o, pieces in zip(self.program.outputs, places):
+            kind, root = self.types[o], root_of(self.program, o)
+            if isinstance(kind, Array) and len(pieces) == 1 and self.program.code[root].op in ("zeros", "pack", "item"):
+                parameter, start, _ = pieces[0]
+                found.setdefault(root, View.of(parameter.name, kind.shape, start))
+        return found
+
+    def _store(self, block: Block, found: View, pieces: Sequence[tuple[Parameter, int, int]]) -> None:
+        """Store an array where it is not yet."""
+        if len(pieces) == 1 and pieces[0][0].shape is not None:
+            parameter, start, _ = pieces[0]
+            target_view = View.of(parameter.name, found.shape, start)
+            if target_view != found:
+                block.together(target_view, "=", found)
+            return
+        places = [_place(p, k) for p, start, count in pieces for k in range(start, start + count)]
+        block.assign(places, [element(number) for number in found.numbers()])
+
+    # ---- the text ----------------------------------------------------------------------------------------------
+
+    def source(self) -> Source:
+        """All of it."""
+        places = self._places()
+        block = Block(self.parts, self.program, self._inputs(), self._targets(places), 0)
+        outputs = block.run()
+        far: list[View] = []
+        near: list[Text] = []
+        for found, pieces in zip(outputs, places):
+            if isinstance(found, Text):
+                parameter, start, _ = pieces[0]
+                far.append(_place(parameter, start))
+                near.append(found)
+            elif pieces:
+                self._store(block, found, pieces)
+        block.assign(far, near)
+        block.line(f"return {self.parts.prefix}_DONE;")
+        closed = self.closed if self.subject.as_parameters else []
+        rooms = [room for room in self.parts.rooms if self.parts.uses(room.name)]
+        work = self._work(rooms)
+        parameters = [*self.arguments.values(), *closed, *self.outputs]
+        lists = [self._list(parameters, any(work), restrict) for restrict in (False, True)]
+        includes = ["#include <math.h>", "#include <stddef.h>"]
+        helpers = with_needs(self.parts.helpers)
+        includes += [f"#include {name}" for helper in helpers for name in INCLUDES.get(helper, ())]
+        return Source(
+            self.name,
+            parameters,
+            self.parts.steps,
+            self.rows,
+            work,
+            self._declarations(lists[0], work),
+            self._definition(lists[1], rooms, helpers),
+            includes,
+            self._comment(parameters, work),
+            _signature(self.name, lists[0]),
+            [*self.arguments, *[-1 for _ in closed]],
+        )
+
+    def _list(self, parameters: Sequence[Parameter], has_work: bool, restrict: bool) -> list[str]:
+        """The parameters in their order, as they are declared."""
+        found = [f"size_t {self.rows}"] if self.rows else []
+        found += [p.declared(restrict) for p in parameters]
+        found += [f"size_t {self.parts.steps}"] if self.parts.steps else []
+        return found + ([f"double *{'restrict ' if restrict else ''}work"] if has_work else []) or ["void"]
+
+    @staticmethod
+    def _work(rooms: Sequence[Any]) -> tuple[int, int, int]:
+        """The numbers in the workspace: a constant, and for each row of the call and step of a loop."""
+        fixed = sum([room.size for room in rooms if CALL not in room.shape and STEPS not in room.shape])
+        rows = sum([room.size for room in rooms if CALL in room.shape])
+        return fixed, rows, sum([room.size for room in rooms if STEPS in room.shape])
+
+    def _macro(self, work: tuple[int, int, int]) -> str:
+        """The macro that says how many numbers the workspace has."""
+        fixed, rows, steps = work
+        names = [*(["rows"] if rows else []), *(["steps"] if steps else [])]
+        parts = [str(fixed)] if fixed or not names else []
+        parts += [
+            f"{f'{count} * ' * (count > 1)}(size_t)({name})"
+            for name, count in (("rows", rows), ("steps", steps))
+            if count
+        ]
+        of = f"({', '.join(names)})" if names else ""
+        return f"#define {self.parts.prefix}_WORK{of} {parts[0] if not names else '(' + ' + '.join(parts) + ')'}"
+
+    def _declarations(self, parameters: Sequence[str], work: tuple[int, int, int]) -> str:
+        """The statuses, the size of the workspace, and the prototype."""
+        members = [f"    {line}" for line in self.parts.status_lines()]
+        about = "/* The numbers of type double that `work` must have room for. */"
+        macro = [about, self._macro(work), ""] if any(work) else []
+        return "\n".join(["enum {", *members, "};", "", *macro, f"{_signature(self.name, parameters)};", ""])
+
+    def _definition(self, parameters: Sequence[str], rooms: Sequence[Any], helpers: Sequence[str]) -> str:
+        """The helpers, the constants, and the function."""
+        lines = ["/* No product and sum may become one operation; gcc needs -ffp-contract=off for it (or -std=c99). */"]
+        lines += ["#if !defined(__GNUC__) || defined(__clang__)", "#pragma STDC FP_CONTRACT OFF", "#endif", ""]
+        lines += [TEXTS[helper].replace("@", self.name) for helper in helpers]
+        for key, name in self.parts.tables.items():
+            if self.parts.uses(name):
+                lines += _table(name, key)
+        body = list(self.parts.lines)
+        lines += [_signature(self.name, parameters), "{"]
+        lines += self._constants()
+        lines += self._workspace(rooms)
+        lines += [f"    (void){p.name};" for p in self.arguments.values() if not self.parts.uses(p.name)]
+        if self.subject.as_parameters:
+            lines += [f"    (void){p.name};" for p in self.closed if not self.parts.uses(p.name)]
+        if self.rows and not self.parts.uses(self.rows) and not any(CALL in room.shape for room in rooms):
+            lines.append(f"    (void){self.rows};")
+        return "\n".join([*lines, *body, "}", ""])
+
+    def _constants(self) -> list[str]:
+        """The numbers of Values from outside, where they are no parameters."""
+        if self.subject.as_parameters:
+            return []
+        numbers = [number for _, number in self.subject.closed]
+        if len(self.closed) == 1 and self.closed[0].shape is not None:
+            if not self.parts.uses(self.closed[0].name):
+                return []
+            return [f"    {line}" for line in _table(self.closed[0].name, [literal(x) for x in numbers])[:-1]]
+        pairs = zip(self.closed, numbers)
+        return [f"    const double {p.name} = {literal(x)};" for p, x in pairs if self.parts.uses(p.name)]
+
+    def _workspace(self, rooms: Sequence[Any]) -> list[str]:
+        """The arrays in the workspace: those of known size first."""
+        lines, fixed = [], 0
+        after: list[str] = []
+        sizes = [room for room in rooms if CALL not in room.shape and STEPS not in room.shape]
+        for room in sizes:
+            where = f"work + {fixed}" if fixed else "work"
+            lines.append(f"    double *restrict {room.name} = {where}; /* {_extents(room.shape, '')} */")
+            fixed += room.size
+        counted = {self.rows: 0, self.parts.steps: 0}
+        for room in [room for room in rooms if room not in sizes]:
+            each = self.rows if CALL in room.shape else self.parts.steps
+            after = [f"{count} * {name}" for name, count in counted.items() if count]
+            where = " + ".join(["work", *([str(fixed)] if fixed else []), *after])
+            lines.append(f"    double *restrict {room.name} = {where}; /* {_extents(room.shape, each)} */")
+            counted[each] += room.size
+        return lines
+
+    def _comment(self, parameters: Sequence[Parameter], work: tuple[int, int, int]) -> str:
+        """What the function does, for its users."""
+        lines = [self.subject.summary, ""]
+        for p in parameters:
+            shape = "a number" if p.shape is None else f"{_extents(p.shape, self.rows)} numbers"
+            told = f" ({comment(p.told)})" if p.told and p.told != p.name else ""
+            lines.append(f"{p.name}: {'output, ' if p.is_output else ''}{shape}{told}")
+        if self.parts.steps:
+            lines.append(f"{self.parts.steps}: for how many steps of a loop without a known end there is room")
+        if any(work):
+            lines.append(f"work: room for {self.parts.prefix}_WORK numbers; what is in it does not matter")
+        if self.subject.closed and not self.subject.as_parameters:
+            count = len(self.subject.closed)
+            lines.append(
+                f"Constants: {count} number{'s' * (count > 1)} that the Python function took from Values outside"
+            )
+        lines += [
+            "",
+            "Arrays lie row after row; outputs must not overlap with anything. Returns 0, or another status, after",
+        ]
+        lines += ["which the outputs are not to be used. The function is reentrant: it allocates and keeps nothing."]
+        return "\n".join(["/*", *[f" * {line}".rstrip() for line in lines], " */"])
+
+
+def _place(parameter: Parameter, k: int) -> View:
+    """A number of an output."""
+    return View(f"*{parameter.name}" if parameter.shape is None else parameter.name, Affine(k), (), ())
+
+
+def _is_given(kind: Type) -> bool:
+    return isinstance(kind, Array) and CALL in kind.shape
+
+
+def _extents(shape: Sequence[int | str], named: str) -> str:
+    """A shape in words."""
+    return " by ".join([named if isinstance(extent, str) else str(extent) for extent in shape])
+
+
+def _signature(name: str, parameters: Sequence[str]) -> str:
+    """The head of the function, over several lines if it is long."""
+    line = f"int {name}({', '.join(parameters)})"
+    if len(line) <= WIDTH:
+        return line
+    return f"int {name}(\n    " + ",\n    ".join(parameters) + ")"
+
+
+def _table(name: str, numbers: Sequence[str]) -> list[str]:
+    """An array of constants."""
+    lines, row = [f"static const double {name}[{len(numbers)}] = {{"], ""
+    for number in numbers:
+        if row and len(row) + len(number) + 2 > WIDTH - 8:
+            lines.append(f"    {row.rstrip()}")
+            row = ""
+        row += f"{number}, "
+    return [*lines, f"    {row.rstrip()}", "};", ""]

@@ -1,0 +1,137 @@
+"""Compiled sparse Jacobians and Hessians: machine code computes the entries, and they are put into a sparse array."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from autograd.compiler.capture.outside import Outsides
+from autograd.compiler.capture.signature import Reading
+from autograd.compiler.capture.trace import current_trace, is_capturing
+from autograd.compiler.capture.walk import Read
+from autograd.compiler.run import pickling
+from autograd.compiler.run.call import Compiled
+from autograd.compiler.run.specialization import Options, Specialization
+from autograd.compiler.run.versions import Capture, Function
+from autograd.compiler.sparse.entries import Entries, entries, problem
+from autograd.ir.block import Instruction, Program, numbers_in, types_of
+from autograd.ir.rolling import rolled
+from autograd.modes import current_mode, inside_transform
+from autograd.transforms.gradients import grad
+from autograd.transforms.origin import origin_of
+from autograd.transforms.run import Run
+from autograd.tree import flatten, make_array
+
+
+class Numbers(Compiled[..., Any]):
+    """The compiled function that returns the numbers of the entries, and which of the patterns they have.
+
+    Attributes
+    ----------
+    found : list of Entries
+        The patterns, one for each capture.
+    """
+
+    def __init__(self, function: Function, options: Options) -> None:
+        origin = origin_of(function)
+        assert origin is not None
+        argnums = origin.parameters[0]
+        self.symmetric = origin.transform == "hessian"
+        self.mode = "auto" if self.symmetric else origin.parameters[1]
+        self.found: list[Entries] = []
+        self.columns: dict[int, int] = {}  # of the present capture: input → the column of its first number
+        self.width = 0
+        differentiated = grad(origin.function, argnums) if self.symmetric else origin.function
+
+        def results(*args: Any, **keywords: Any) -> Any:
+            run = Run(differentiated, args, argnums, keywords)
+            outputs, _ = flatten(run.result, f"the result of {run.name}")
+            trace = current_trace()
+            assert trace is not None
+            self.columns, self.width = {}, len(run.leaves)
+            for column, leaf in enumerate(run.leaves):
+                self.columns.setdefault(trace.code[trace.target(leaf)].data, column)
+            return make_array(outputs, (len(outputs),))
+
+        results.__name__ = getattr(function, "__name__", repr(function))
+        super().__init__(results, options, returns_floats=True)
+        self.outside = Outsides(function, self.__name__)
+
+    def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
+        """Nothing: by Values there are no entries."""
+        return None, None
+
+    def prepared(self, captured: Capture) -> Capture:
+        """The same capture with a program that computes entries."""
+        given = problem(rolled(captured.program), self.columns, self.width)
+        program, found = entries(given.simplified(self.options.accurate), self.mode, self.symmetric)
+        types = types_of(program)
+        numbers = numbers_in([types[o] for o in program.outputs])
+        which = Instruction("constant", (), float(len(self.found)))
+        program = Program([*program.code, which], [len(program.code), *program.outputs], program.inputs, program.guards)
+        self.found.append(found)
+        return replace(captured, program=program, template=(0.0, make_array([0.0] * numbers, (numbers,))))
+
+
+class SparseCompiled(Compiled[..., Any]):
+    """A compiled sparse Jacobian or Hessian; `jit` returns it."""
+
+    def __init__(self, function: Function, options: Options) -> None:
+        super().__init__(function, options)
+        self.numbers = Numbers(function, options)
+
+    def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """The sparse array."""
+        mode = current_mode()
+        if is_capturing() or inside_transform.get() or (mode is not None and mode.anomaly):
+            return self.function(*args, **keywords)
+        number, numbers = self.numbers(*args, **keywords)
+        if number is None:  # Values among the arguments: this raises
+            return self.function(*args, **keywords)
+        return self.numbers.found[int(number)].array(numbers)
+
+    def paths(self) -> list[Specialization]:
+        """All specializations that have been compiled."""
+        return self.numbers.paths()
+
+    def reads(self) -> list[Read]:
+        """What the function reads outside its arguments, as `Compiled.reads` tells it."""
+        return self.numbers.reads()
+
+    def _entries(self) -> list[Entries]:
+        """The pattern of each specialization."""
+        return [self.numbers.found[_number_of(one)] for one in self._some()]
+
+    def program(self) -> str:
+        """The program of every specialization, as compiled, and by which method it computes the entries."""
+        both = zip(self._entries(), self._some())
+        return "\n\n".join(f"# {found.describe()}\n{one.text()}" for found, one in both)
+
+    def stats(self) -> dict[str, Any]:
+        """Figures about what was compiled, as `Compiled.stats` has them.
+
+        ``"sparse"`` has those of each specialization: its ``"entries"``, by which ``"method"`` they are computed, and
+        how many ``"sweeps"`` over the function that takes (0 where each step of a loop computes its own derivatives).
+        """
+        figures = [
+            {"entries": found.empty.nnz, "method": found.method, "sweeps": found.sweeps} for found in self._entries()
+        ]
+        return {**super().stats(), "sparse": figures}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        packed = pickling.pack(self.function)
+        return _restore, (packed, self.options, self.numbers.portable(pickling.is_lost(packed)), self.numbers.found)
+
+
+def _restore(packed: Any, options: Options, states: Any, found: list[Entries]) -> SparseCompiled:
+    """Called by pickle."""
+    compiled = SparseCompiled(pickling.unpack(packed), options)
+    compiled.numbers.found = found
+    compiled.numbers.adopt(states, pickling.is_lost(packed))
+    return compiled
+
+
+def _number_of(specialization: Specialization) -> int:
+    """Which of the patterns the entries of a specialization have."""
+    captured = specialization.captured
+    return int(captured.code[captured.outputs[0]].data)

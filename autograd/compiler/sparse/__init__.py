@@ -1,0 +1,1 @@
+"""Sparse derivatives of a program: its pattern, and programs that compute the entries of that pattern."""

@@ -1,0 +1,360 @@
+"""The entries of a sparse Jacobian as a program: by which method, and where each number of its result belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from autograd.compiler.sparse import colours
+from autograd.compiler.sparse.local import LOOSE, Local, UnfitError
+from autograd.compiler.sparse.pattern import pattern
+from autograd.ir import seeded, simplify
+from autograd.ir.block import NUMBER, Instruction, Program, size_of, types_of
+
+MOST_RUNS = 64  # of numbers that follow one another in the result as they do in the array
+
+
+@dataclass(eq=False)
+class Entries:
+    """A sparse array without its numbers, and where these are among the numbers of a program's result.
+
+    Attributes
+    ----------
+    empty : csr_array
+        The array with other numbers.
+    places : ndarray
+        For each entry, its number in the result.
+    again : list of tuple of ndarray
+        Entries, no two of them the same, to which further numbers of the result are added, and which ones.
+    method : str
+        How the numbers are computed, for readers.
+    sweeps : int
+        How many sweeps over the function that takes; 0 if there are none.
+    """
+
+    empty: Any
+    places: Any
+    again: list[tuple[Any, Any]]
+    method: str
+    sweeps: int
+
+    @cached_property
+    def runs(self) -> list[slice] | None:
+        """The result cut into pieces that are the entries in order; None if these would be many."""
+        ends = np.flatnonzero(np.diff(self.places) != 1) + 1
+        if len(ends) >= MOST_RUNS or not len(self.places):
+            return None
+        starts = [0, *ends.tolist(), len(self.places)]
+        first = [int(self.places[k]) for k in starts[:-1]]
+        return [slice(f, f + end - start) for f, start, end in zip(first, starts, starts[1:])]
+
+    def array(self, numbers: Any) -> Any:
+        """The sparse array."""
+        runs = self.runs
+        if runs is None:
+            data = numbers.take(self.places)
+        else:
+            data = np.concatenate([numbers[run] for run in runs]) if len(runs) > 1 else numbers[runs[0]]
+        for entries, places in self.again:
+            data[entries] += numbers[places]
+        found = copy(self.empty)
+        found.data, found.indices, found.indptr = data, self.empty.indices.copy(), self.empty.indptr.copy()
+        return found
+
+    def describe(self) -> str:
+        """A line about it."""
+        rows, columns = self.empty.shape
+        return f"{self.empty.nnz:,} entries of {rows:,} × {columns:,}: {self.method}"
+
+
+@dataclass(eq=False)
+class Problem:
+    """What is differentiated: a program, the columns of its inputs, and the rows of its outputs.
+
+    Attributes
+    ----------
+    program : Program
+        Its outputs are whole arrays where numbers of the result are elements of one.
+    columns : dict
+        Input → the column of its first number.
+    rows : ndarray
+        For each row, the number of the output among all numbers of the outputs.
+    shape : tuple of int
+        Of the Jacobian.
+    """
+
+    program: Program
+    columns: dict[int, int]
+    rows: Any
+    shape: tuple[int, int]
+
+    def simplified(self, accurate: bool) -> Problem:
+        """The same with a program whose loops hand on nothing that does not change."""
+        simple = simplify.simplify(self.program, accurate)
+        if any(data.carries for op, _, data in simple.code if op == "loop"):
+            simple = simplify.simplify(simplify.share_unchanged(simple), accurate)
+        return replace(self, program=simple)
+
+
+def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
+    """The derivatives of all outputs of a program by some inputs; `columns` has the first column of each."""
+    types = types_of(program)
+    program = _shared_items(program)
+    arrays: dict[int, None] = {}
+    places: list[tuple[int, int]] = []  # value, and which of its elements
+    for output in program.outputs:
+        op, operands, window = program.code[output]
+        kind = types[output]
+        if op == "read" and len(operands) == 1 and kind == NUMBER:
+            places.append((operands[0], window.offset))
+        else:
+            places += [(output, k) for k in range(size_of(kind))]
+        arrays[places[-1][0] if places else output] = None
+    used = {value for value, _ in places}
+    outputs = [value for value in arrays if value in used]
+    ends = np.cumsum([0, *[size_of(types[value]) for value in outputs]]).tolist()
+    first = dict(zip(outputs, ends))
+    rows = np.array([first[value] + k for value, k in places], dtype=np.intp)
+    left = simplify.remove_dead_code(replace(program, outputs=outputs))
+    return Problem(left, columns, rows, (len(rows), width))
+
+
+def _shared_items(program: Program) -> Program:
+    """The same program with one item for results of a loop that are the same."""
+    known: dict[Any, int] = {}
+    code = list(program.code)
+
+    def moved(value: int) -> int:
+        op, operands, data = code[value]
+        return known.get((operands[0], data), value) if op == "item" else value
+
+    for at, (op, operands, data) in enumerate(code):
+        if op == "item" and data >= (loop := code[operands[0]].data).handed:
+            results = [*zip(loop.body.outputs[loop.handed :], loop.kinds)]
+            same = loop.handed + results.index(results[data - loop.handed])
+            code[at] = Instruction(op, operands, same)
+            known.setdefault((operands[0], same), at)
+        else:
+            code[at] = Instruction(op, tuple([moved(o) for o in operands]), data)
+    return replace(program, code=code, outputs=[moved(o) for o in program.outputs])
+
+
+def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entries]:
+    """A program that computes the entries, and where they belong: by the method that computes least."""
+    by_steps = None
+    if mode == "auto":
+        try:
+            by_steps = _by_steps(given, symmetric)
+        except UnfitError:
+            pass
+        else:
+            if executed(by_steps[0]) <= CHEAP * executed(given.program) + FEW:
+                return by_steps
+    found = pattern(given.program, given.columns, given.shape[1])[given.rows]
+    if symmetric:
+        found = _both(found)
+    by_colours = _by_colours(given, found, mode, symmetric)
+    if by_steps is not None and executed(by_steps[0]) <= executed(by_colours[0]):
+        return by_steps
+    return by_colours
+
+
+def executed(program: Program) -> int:
+    """About how many operations a program executes: a loop whose number of steps is data counts as one of few."""
+    total = 0
+    for op, _, data in program.code:
+        if op == "loop":
+            total += (data.extent if isinstance(data.extent, int) else UNKNOWN_STEPS) * executed(data.body)
+        elif op not in simplify.NOTHING_TO_COMPUTE:
+            total += 1
+    return total
+
+
+CHEAP = 4  # times the operations of the function: sweeps for two colours execute more
+FEW = 200  # operations, of which it does not matter how many there are
+UNKNOWN_STEPS = 10
+
+
+def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
+    """The entries from the derivatives of each step."""
+    local = Local(given.program, given.columns, given.rows)
+    types = types_of(given.program)
+    outputs: dict[int, int] = {}  # value of the new program → where its numbers begin in the result
+    first, end = 0, 0
+    fixed: list[Any] = []
+    parts = []
+    for o, terms in zip(given.program.outputs, local.run()):
+        for t in terms:
+            if t.numbers is not None:
+                fixed.append(t.numbers)
+                source = np.full(len(t.rows), -1)
+            else:
+                values = t.places.tolist() if t.array == LOOSE else [t.array]
+                for value in values:
+                    if value not in outputs:
+                        outputs[value] = end
+                        end += size_of(local.builder.type_of(value))
+                starts = np.array([outputs[value] for value in values])
+                source = starts if t.array == LOOSE else starts + t.places
+            parts.append((t.rows + first, t.columns, source))
+        first += size_of(types[o])
+    none = np.empty(0, dtype=np.intp)
+    rows, columns, source = (np.concatenate([none, *part]) for part in zip(*parts)) if parts else (none, none, none)
+    numbers, which = np.unique(np.concatenate([np.empty(0), *fixed]), return_inverse=True)
+    source[source < 0] = end + which
+    arrays = list(outputs)
+    if len(numbers):
+        arrays.append(local.builder.emit("table", (), ((len(numbers),), tuple(numbers.tolist()))))
+    rows, columns, source = _of_rows(given, rows, columns, source)
+    if symmetric:
+        rows, columns, source = _one_half(rows, columns, source, given.shape[1])
+    program, source = _used(local, arrays, source)
+    return simplify.remove_dead_code(program), _collected(
+        given.shape, rows, columns, source, "derivatives of each step", 0
+    )
+
+
+def _of_rows(given: Problem, rows: Any, columns: Any, source: Any) -> tuple[Any, Any, Any]:
+    """The terms of the rows of the result, given those of the outputs' numbers."""
+    order = np.argsort(rows, kind="stable")
+    in_order = rows[order]
+    low, high = np.searchsorted(in_order, given.rows), np.searchsorted(in_order, given.rows, side="right")
+    counts = high - low
+    chosen = order[np.repeat(low, counts) + _within(counts)]
+    return np.repeat(np.arange(len(given.rows)), counts), columns[chosen], source[chosen]
+
+
+def _one_half(rows: Any, columns: Any, source: Any, width: int) -> tuple[Any, Any, Any]:
+    """Of a symmetric matrix the terms below the diagonal, twice, and those above it that have no counterpart."""
+    below = rows >= columns
+    keys = np.unique(rows[below] * width + columns[below])
+    kept = below | ~np.isin(columns * width + rows, keys)
+    rows, columns, source = rows[kept], columns[kept], source[kept]
+    other = rows != columns
+    mirrored = [(rows, columns[other]), (columns, rows[other]), (source, source[other])]
+    return tuple(np.concatenate(pair) for pair in mirrored)  # type: ignore[return-value]
+
+
+def _used(local: Local, arrays: list[int], source: Any) -> tuple[Program, Any]:
+    """The program with those outputs that have entries in them, and where the entries are then."""
+    sizes = [size_of(local.builder.type_of(array)) for array in arrays]
+    ends = np.cumsum([0, *sizes])
+    which = np.searchsorted(ends, source, side="right") - 1
+    used = np.unique(which)
+    starts = np.zeros(len(arrays), dtype=np.intp)
+    starts[used] = np.cumsum([0, *[sizes[k] for k in used]])[:-1]
+    return local.builder.program([arrays[k] for k in used]), starts[which] + source - ends[which]
+
+
+def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, method: str, sweeps: int) -> Entries:
+    """The entries in the order of CSR; several terms of one entry are added up at each call."""
+    order = np.lexsort((columns, rows))
+    rows, columns, source = rows[order], columns[order], source[order]
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
+    starts = np.flatnonzero(new)
+    counts = np.diff([*starts, len(rows)])
+    further = [(k, np.flatnonzero(counts > k)) for k in range(1, int(counts.max(initial=1)))]
+    again = [(entries, source[starts[entries] + k]) for k, entries in further]
+    ends = np.searchsorted(rows[starts], np.arange(shape[0] + 1))
+    return Entries(_empty(columns[starts], ends, shape), source[starts], again, method, sweeps)
+
+
+def _empty(columns: Any, ends: Any, shape: tuple[int, int]) -> Any:
+    found = scipy.sparse.csr_array((np.zeros(len(columns)), columns, ends), shape=shape)
+    assert found.has_canonical_format
+    return found
+
+
+def _within(counts: Any) -> Any:
+    """0, 1, … for each of some counts."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _both(found: Any) -> Any:
+    """A pattern with the transpose of each entry."""
+    union = (found + found.T).tocsr()
+    union.sort_indices()
+    return union
+
+
+def _by_colours(given: Problem, found: Any, mode: str, symmetric: bool) -> tuple[Program, Entries]:
+    """The entries by forward or reverse sweeps, with a seed for each colour."""
+    rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
+    forward = colours.of_columns(found)
+    if symmetric and (star := colours.of_symmetric(found)).max(initial=-1) < forward.max(initial=-1):
+        where, colour = colours.symmetric_entries(found, star)
+        return _forward(given, found, star, where, colour, "star colouring")
+    count = int(forward.max(initial=-1)) + 1
+    if mode != "fwd" and not symmetric:
+        backward = colours.of_columns(found.T.tocsr())
+        sweeps = int(backward.max(initial=-1)) + 1
+        if mode == "rev" or REVERSE_COST * sweeps < FORWARD_COST * count:
+            return _reverse(given, found, backward, rows)
+    return _forward(given, found, forward, rows, forward[found.indices], "colouring of columns")
+
+
+FORWARD_COST, REVERSE_COST = 2.0, 4.0  # of a sweep, for that of the function
+
+
+def _forward(given: Problem, found: Any, colour: Any, rows: Any, colour_of: Any, how: str) -> tuple[Program, Entries]:
+    count = int(colour.max(initial=-1)) + 1
+    seeds = {k: _seeds(colour, count, first, size_of(given.program.inputs[k])) for k, first in given.columns.items()}
+    program, outputs = seeded.sweeps(given.program, seeds, count)
+    program = simplify.remove_dead_code(program)
+    types = types_of(given.program)
+    sizes = [size_of(types[o]) for o in given.program.outputs]
+    places = _places(sizes, outputs, count, given.rows[rows], colour_of)
+    return program, _made(found, places, f"{count} forward sweeps ({how})", count)
+
+
+def _reverse(given: Problem, found: Any, colour: Any, rows: Any) -> tuple[Program, Entries]:
+    count = int(colour.max(initial=-1)) + 1
+    types = types_of(given.program)
+    sizes = [size_of(types[o]) for o in given.program.outputs]
+    ends = np.cumsum([0, *sizes])
+    seeds = np.zeros((count, ends[-1]))
+    np.add.at(seeds, (colour, given.rows), 1.0)
+    by_output = {k: seeds[:, ends[k] : ends[k + 1]].ravel().tolist() for k in range(len(sizes))}
+    wanted = list(given.columns)
+    program, inputs = seeded.sweeps(given.program, by_output, count, wanted)
+    program = simplify.remove_dead_code(program)
+    widths = [size_of(given.program.inputs[k]) for k in wanted]
+    place = np.empty(given.shape[1], dtype=np.intp)
+    start = 0
+    for k, width in zip(wanted, widths):
+        place[given.columns[k] : given.columns[k] + width] = np.arange(start, start + width)
+        start += width
+    found_at = [wanted.index(k) for k in inputs]
+    places = _places(widths, found_at, count, place[found.indices], colour[rows])
+    return program, _made(found, places, f"{count} reverse sweeps (colouring of rows)", count)
+
+
+def _seeds(colour: Any, count: int, first: int, size: int) -> list[float]:
+    seeds = np.zeros((count, size))
+    seeds[colour[first : first + size], np.arange(size)] = 1.0
+    numbers: list[float] = seeds.ravel().tolist()
+    return numbers
+
+
+def _places(sizes: Sequence[int], outputs: Sequence[int], count: int, numbers: Any, colour: Any) -> Any:
+    """Where a number of the derivatives for a colour is in the result; `outputs` tells which ones have derivatives."""
+    starts = np.full(len(sizes), -1, dtype=np.intp)
+    total = 0
+    for k in outputs:
+        starts[k] = total
+        total += count * sizes[k]
+    ends = np.cumsum([0, *sizes])
+    which = np.searchsorted(ends, numbers, side="right") - 1
+    assert (starts[which] >= 0).all()
+    return starts[which] + colour * np.array([*sizes, 0])[which] + numbers - ends[which]
+
+
+def _made(found: Any, places: Any, method: str, sweeps: int) -> Entries:
+    return Entries(_empty(found.indices, found.indptr, found.shape), places, [], method, sweeps)

@@ -1,0 +1,115 @@
+"""Sums in place: what a loop makes only to have it added to an array, its steps add to that array themselves.
+
+The gradient of a matrix is the sum of an outer product for each use. This way none of them is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autograd.ir.block import Array, Instruction, Loop, Program, Type, Window, types_of
+from autograd.ir.rewrite import with_bodies
+
+MOVABLE = frozenset({"zeros", "input"})  # what needs nothing before it
+MOST_ROWS = 256  # of a map: with more, its rows fill the lanes
+
+
+def add_in_place(program: Program) -> Program:
+    """Let loops add to arrays, in the bodies of loops too."""
+    while found := _additions(program):
+        program = _rewritten(program, found)
+    return with_bodies(program, add_in_place)
+
+
+def _additions(program: Program) -> dict[int, int]:
+    """Loops with a result that is only added to an array: loop → the addition."""
+    code, uses = program.code, program.uses()
+    found: dict[int, int] = {}
+    for at, (op, operands, window) in enumerate(code):
+        if op != "add_at":
+            continue
+        array, item, *indices = operands
+        if code[item].op != "item" or uses[item] != 1 or uses[array] != 1:
+            continue
+        loop_at, number = code[item].operands[0], code[item].data
+        loop: Loop = code[loop_at].data
+        there = all(o < loop_at or code[o].op in MOVABLE for o in (array, *indices))
+        if there and loop_at not in found and _has_rows(loop, number) and _is_apart(loop, window):
+            found[loop_at] = at
+    return found
+
+
+def _has_rows(loop: Loop, number: int) -> bool:
+    if number < loop.handed or loop.kinds[number - loop.handed] != "each" or loop.test:
+        return False
+    return isinstance(loop.extent, int) and (loop.handed > 0 or loop.extent <= MOST_ROWS)
+
+
+def _is_apart(loop: Loop, window: Window) -> bool:
+    """Whether each step adds to elements of its own, and to each of them once."""
+    if not window.shape or window.shape[0] != loop.extent or not all(isinstance(e, int) for e in window.shape):
+        return False
+    last = 0  # the place of the last element of a row, seen from the first
+    for extent, stride in zip(reversed(window.shape), reversed(window.strides)):
+        if stride <= last:
+            return False
+        last += (int(extent) - 1) * stride
+    return True
+
+
+def _rewritten(program: Program, found: dict[int, int]) -> Program:
+    added = {at: loop_at for loop_at, at in found.items()}
+    arrays = {program.code[at].operands[0] for at in added}
+    gone = {program.code[at].operands[1] for at in added}  # results that are no more
+    types, place = types_of(program), dict[int, int]()
+    code: list[Instruction] = []
+
+    def put(at: int) -> int:
+        """Where an instruction is now, which is written at the latest here."""
+        if at not in place:
+            op, operands, data = program.code[at]
+            if op == "item" and (loop_at := operands[0]) in found:
+                number = program.code[program.code[found[loop_at]].operands[1]].data
+                data += program.code[loop_at].data.handed <= data < number  # behind the new accumulator
+            place[at] = len(code)
+            code.append(Instruction(op, tuple([place[o] for o in operands]), data))
+        return place[at]
+
+    for at, (_, operands, data) in enumerate(program.code):
+        if at in added:
+            place[at] = len(code)
+            code.append(Instruction("item", (place[added[at]],), program.code[added[at]].data.handed))
+        elif at in found:
+            _, (array, item, *indices), window = program.code[found[at]]
+            kind = types[array]
+            assert isinstance(kind, Array)
+            first, end = data.shared, data.shared + data.handed
+            given = [*operands[:first], *indices, *operands[first:end], array, *operands[end:]]
+            given = [put(o) for o in given]
+            place[at] = len(code)
+            new = _adding(data, program.code[item].data, kind, window, [types[o] for o in indices])
+            code.append(Instruction("loop", tuple(given), new))
+        elif not (at in gone or (program.code[at].op == "zeros" and at in arrays)):
+            put(at)
+    guards = [g._replace(value=place[g.value]) for g in program.guards]
+    return Program(code, [place[o] for o in program.outputs], program.inputs, guards)
+
+
+def _adding(loop: Loop, number: int, array: Array, window: Window, indices: Sequence[Type]) -> Loop:
+    """A loop whose steps add one of its results to a further accumulator instead; all of them share the indices."""
+    body, count = loop.body, len(indices)
+    shared, new = loop.first_carry, loop.first_element + count
+    order = [k + count * (k >= shared) + (k >= loop.first_element) for k in range(len(body.inputs))]
+    code = [i._replace(data=order[i.data]) if i.op == "input" else i for i in body.code]
+    value, into = body.outputs[number], len(code)
+    code += [Instruction("input", (), k) for k in (new, *range(shared, shared + count), 0)]
+    row = type(window)(window.shape[1:], window.offset, window.strides[1:], (*window.steps, window.strides[0]))
+    code.append(Instruction("add_at", (into, value, *range(into + 1, len(code))), row))
+    outs = loop.handed + len(loop.kinds)
+    outputs = [*body.outputs[: loop.handed], len(code) - 1]
+    outputs += [body.outputs[k] for k in range(loop.handed, outs) if k != number]
+    kinds = tuple([kind for k, kind in enumerate(loop.kinds, loop.handed) if k != number])
+    before, after = body.inputs[: loop.first_element], body.inputs[loop.first_element :]
+    inputs = (*before[:shared], *indices, *before[shared:], array, *after)
+    changed = Program(code, outputs, inputs, body.guards)
+    return Loop(changed, loop.extent, loop.shared + count, loop.carries, loop.accumulators + 1, kinds, loop.backwards)

@@ -1,0 +1,113 @@
+"""Sparse Jacobians and Hessians: our ``jit`` against CasADi and asdex (JAX), in one run.
+
+    python benchmarks/sparse.py [--peers PYTHON] [--only PROBLEM …]
+
+with the problems "bundle whole", diffusion, collocation and chain. "prepare" has the pattern, the colouring, the
+compilation and the first call. Results are the entries in the order of CSR. Ours is a new `scipy.sparse.csr_array` at
+each call; CasADi's are in buffers that it writes to again. "blocks" of the bundle are derivatives of one observation,
+mapped over all of them, without the step from there to a sparse matrix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import problems
+import sparse_problems as given
+from harness import Prepared, contender, parser, runner
+
+Array = given.Array
+
+
+def _prepared(fast: Any, *arguments: Array) -> Prepared:
+    return Prepared(lambda: fast(*arguments), lambda result: [result.data], _figures(fast, *arguments))
+
+
+def _figures(fast: Any, *arguments: Array) -> dict[str, float | str]:
+    """How the entries are computed."""
+    fast(*arguments)
+    (figures,) = fast.stats()["sparse"]
+    return {"entries": figures["entries"], "by": figures["method"]}
+
+
+@contender("diffusion", "ours", "autograd.compiler", "scipy.sparse")
+def _(w: Array) -> Prepared:
+    from autograd import jacobian, jit
+
+    return _prepared(jit(jacobian(lambda w: given.reaction_diffusion(w, np.concatenate), sparse=True)), w)
+
+
+@contender("collocation", "ours", "autograd.compiler", "scipy.sparse")
+def _(z: Array) -> Prepared:
+    from autograd import jacobian, jit
+
+    return _prepared(jit(jacobian(lambda z: given.collocation(z, np.concatenate, np), sparse=True)), z)
+
+
+@contender("chain", "ours", "autograd.compiler", "scipy.sparse")
+def _(q: Array) -> Prepared:
+    from autograd import hessian, jit
+
+    return _prepared(jit(hessian(lambda q: given.chain_energy(q, np, np.sum), sparse=True)), q)
+
+
+@contender("bundle whole", "ours", "autograd.compiler", "scipy.sparse")
+def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
+    import autograd.math as am
+    from autograd import jacobian, jit, vmap
+
+    cameras_of, points_of = camera.astype(int), point.astype(int)
+
+    def observation(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
+        parameters = [*camera, *point, weight]
+        found = problems.bundle_residual(parameters, feature, am, problems.rotate_away_from_zero)
+        return np.array(found), 1.0 - weight * weight
+
+    def residuals(p: Any) -> Any:
+        cameras, points, weights = given.of_bundle(p)
+        projected, weighted = vmap(observation)(cameras[cameras_of], points[points_of], weights, features)
+        return np.concatenate([projected.ravel(), weighted])
+
+    return _prepared(jit(jacobian(residuals, sparse=True)), p)
+
+
+CASADI = ["CasADi", "CasADi, as C"]
+PROBLEMS: list[tuple[str, str, Any, list[tuple[str, str]], list[str]]] = [
+    (
+        f"Bundle adjustment, {problems.BUNDLE_OBSERVATIONS:,} observations, Jacobian",
+        "bundle whole",
+        given.bundle_data,
+        [("cpp", "C++ objective")],
+        ["CasADi, blocks", "CasADi, blocks, as C", "asdex"],
+    ),
+    (
+        f"Reaction and diffusion at {given.DIFFUSION_POINTS:,} points, Jacobian",
+        "diffusion",
+        given.diffusion_data,
+        [],
+        [*CASADI, "asdex"],
+    ),
+    (
+        f"Collocation with {given.INTERVALS} intervals, Jacobian",
+        "collocation",
+        given.collocation_data,
+        [],
+        [*CASADI, "asdex"],
+    ),
+    (f"A chain of {given.RODS:,} rods, Hessian", "chain", given.chain_data, [], [*CASADI, "asdex"]),
+]
+
+
+def main() -> None:
+    """Run the problems that the command line names, or all."""
+    arguments = parser(__doc__).parse_args()
+    run = runner(arguments).run
+    for title, problem, data, references, peers in PROBLEMS:
+        if arguments.only is None or problem in arguments.only:
+            run(title, problem, data(), [*references, ("sparse", "ours"), *(("peers", peer) for peer in peers)])
+
+
+if __name__ == "__main__":
+    main()
