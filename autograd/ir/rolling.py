@@ -50,7 +50,7 @@ from autograd.ir.nest import (
 )
 from autograd.ir.peeled import take_in_first_steps
 from autograd.ir.ranges import RANGE, WINDOW, weight
-from autograd.ir.rewrite import reached, reordered, roots
+from autograd.ir.rewrite import without_dead_code
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import in_order_of_need, number_values
 from autograd.ir.stages import Packed, Piece, again, packed, put_together, renewed, shaped, side_by_side, stages
@@ -87,7 +87,7 @@ def rolled(program: Program) -> Program:
     if not builder.moved:
         return program
     new = builder.program(program.outputs)
-    return reordered(new, sorted(reached(new, roots(new))))
+    return without_dead_code(new)
 
 
 def _with_rolled_body(instruction: Instruction) -> Instruction:
