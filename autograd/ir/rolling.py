@@ -146,7 +146,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     """
     fewest = fewest_to_read.get() or (FEWEST if fewest is None else fewest)
     if end - first < 4 * fewest:
-        fewest = max(SMALLEST, fewest - weight(builder.code[first:end]))
+        fewest = min(fewest, max(SMALLEST, fewest - weight(builder.code[first:end])))
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = [g.value for g in builder.guards if first <= g.value < end]
     if end - first < fewest or _roll(builder, range(first, end), wanted, guards, fewest) is not None:
