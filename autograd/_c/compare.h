@@ -262,6 +262,21 @@ static PyObject *line_known(PyObject *trace)
     return found && PyTuple_CheckExact(found) && PyTuple_GET_SIZE(found) == 2 ? PyTuple_GET_ITEM(found, 1) : NULL;
 }
 
+/* What `max` and `min` of plain numbers keep is a selection, as in `Watched.note_guard`. */
+static bool note_selection(PyObject *trace, PyObject *place)
+{
+    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place));
+    PyObject *op = PyTuple_GET_ITEM(instruction, 0), *operands = PyTuple_GET_ITEM(instruction, 1);
+    if ((op != other_names[LESS] && op != other_names[GREATER])
+        || maker_of(trace, PyTuple_GET_ITEM(operands, 0)) != other_names[STOP]
+        || maker_of(trace, PyTuple_GET_ITEM(operands, 1)) != other_names[STOP])
+        return true;
+    PyObject *made = PyObject_CallMethod(trace, "emit", "s(OOO)", OTHER_NAMES[SELECT], place,
+                                         PyTuple_GET_ITEM(operands, 0), PyTuple_GET_ITEM(operands, 1));
+    Py_XDECREF(made);
+    return made != NULL;
+}
+
 /* `Watched.note_guard`: the program holds only while this comparison comes out so. */
 static PyObject *note_guard(PyObject *trace, PyObject *place, PyObject *outcome)
 {
@@ -274,7 +289,7 @@ static PyObject *note_guard(PyObject *trace, PyObject *place, PyObject *outcome)
     PyObject *guard = new_named(guard_type, 3, fields);
     bool noted = guard && PySet_Add(read_slot(trace, compare_at.guarded), place) == 0 && PyList_Append(guards, guard) == 0;
     Py_XDECREF(guard);
-    return noted ? Py_NewRef(outcome) : NULL;
+    return noted && note_selection(trace, place) ? Py_NewRef(outcome) : NULL;
 }
 
 /* `Watched.truth`, of the program itself: an outcome that the watched numbers tell, which becomes a guard. */

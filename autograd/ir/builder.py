@@ -104,8 +104,11 @@ class Builder:
         return operands[0] if loop.is_counted else None
 
     def replace_loop(self, value: int, loop: Loop) -> None:
-        """Let a loop have further results."""
+        """Let a loop have further results, and the loop that was written again in its place, too."""
+        before = self.code[value].data
         self.code[value] = self.code[value]._replace(data=loop)
+        if value in self.moved and self.code[self.moved[value]].data is before:
+            self.replace_loop(self.moved[value], loop)
 
     def _results(self, value: int) -> list[Type]:
         """The types of the results of a loop."""
@@ -323,6 +326,10 @@ class LoopBuilder:
         body = Program(
             with_inputs(inner.settled(), order), outputs, tuple([inner.inputs[k] for k in order]), inner.guards
         )
+        if inner.moved:
+            from autograd.ir.rewrite import without_dead_code
+
+            body = without_dead_code(body)
         kinds = tuple([kind for _, kind in outs])
         sizes = len(roles["shared"]), len(roles["carry"]), len(roles["accumulator"])
         loop = Loop(body, self.extent, *sizes, kinds, self.backwards, primal, stored, self.test)

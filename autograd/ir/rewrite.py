@@ -183,6 +183,11 @@ def reached(program: Program, roots: Iterable[int]) -> set[int]:
     return found
 
 
+def without_dead_code(program: Program) -> Program:
+    """The instructions that guards and outputs depend on, with all results of their loops."""
+    return reordered(program, sorted(reached(program, roots(program))))
+
+
 def with_numbers_only(program: Program) -> Program:
     """The program with each number of its arrays as an output of its own."""
     types = types_of(program)

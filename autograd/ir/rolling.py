@@ -50,7 +50,7 @@ from autograd.ir.nest import (
 )
 from autograd.ir.peeled import take_in_first_steps
 from autograd.ir.ranges import RANGE, WINDOW, weight
-from autograd.ir.rewrite import reached, reordered, roots
+from autograd.ir.rewrite import without_dead_code
 from autograd.ir.roll import is_loop
 from autograd.ir.simplify import in_order_of_need, number_values
 from autograd.ir.stages import Packed, Piece, again, packed, put_together, renewed, shaped, side_by_side, stages
@@ -87,7 +87,7 @@ def rolled(program: Program) -> Program:
     if not builder.moved:
         return program
     new = builder.program(program.outputs)
-    return reordered(new, sorted(reached(new, roots(new))))
+    return without_dead_code(new)
 
 
 def _with_rolled_body(instruction: Instruction) -> Instruction:
@@ -146,7 +146,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     """
     fewest = fewest_to_read.get() or (FEWEST if fewest is None else fewest)
     if end - first < 4 * fewest:
-        fewest = max(SMALLEST, fewest - weight(builder.code[first:end]))
+        fewest = min(fewest, max(SMALLEST, fewest - weight(builder.code[first:end])))
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]
     guards = [g.value for g in builder.guards if first <= g.value < end]
     if end - first < fewest or _roll(builder, range(first, end), wanted, guards, fewest) is not None:

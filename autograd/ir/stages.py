@@ -211,7 +211,36 @@ def renewed(builder: Builder, value: int) -> int:
 def again(builder: Builder, values: Iterable[int]) -> None:
     """Write instructions again whose operands have moved."""
     for at in values:
-        op, operands, data = builder.code[at]
-        new = tuple([renewed(builder, o) for o in operands])
-        if at not in builder.moved and new != operands:
-            builder.moved[at] = builder.append(Instruction(op, new, data))
+        instruction = builder.code[at]
+        if at not in builder.moved and any(renewed(builder, o) != o for o in instruction.operands):
+            for o in _taken(instruction):
+                _copy_array(builder, o)
+            builder.moved[at] = builder.append(_with_moved(builder, instruction))
+
+
+def _with_moved(builder: Builder, instruction: Instruction) -> Instruction:
+    return instruction._replace(operands=tuple([renewed(builder, o) for o in instruction.operands]))
+
+
+def _taken(instruction: Instruction) -> tuple[int, ...]:
+    """The arrays that an instruction changes in place."""
+    op, operands, data = instruction
+    if op == "add_at":
+        return operands[:1]
+    return operands[data.shared + data.carries : data.shared + data.handed] if op == "loop" else ()
+
+
+def _copy_array(builder: Builder, array: int) -> None:
+    """Make an array again, with all that was added to it: the flat code has changed the first one."""
+    chain = [array]
+    while chain[-1] not in builder.moved:
+        instruction = builder.code[chain[-1]]
+        if instruction.op == "item":
+            chain.append(instruction.operands[0])
+        elif taken := _taken(instruction):
+            chain.append(taken[0])
+        else:
+            break
+    for at in reversed(chain):
+        if at not in builder.moved and builder.code[at].op != "input":
+            builder.moved[at] = builder.append(_with_moved(builder, builder.code[at]))

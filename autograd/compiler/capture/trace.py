@@ -19,7 +19,7 @@ from autograd.ieee import to_float
 from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
-from autograd.ir.rewrite import reached, reordered, roots
+from autograd.ir.rewrite import without_dead_code
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps
@@ -365,7 +365,7 @@ def is_capturing() -> bool:
 def finish(trace: Trace, outputs: Sequence[int]) -> Program:
     """The captured program; flat code in place of which there are loops is left out."""
     program = trace.program(outputs)
-    return reordered(program, sorted(reached(program, roots(program)))) if trace.moved else program
+    return without_dead_code(program) if trace.moved else program
 
 
 if extension is not None:
