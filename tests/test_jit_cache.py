@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from autograd import jit
-from autograd.compiler.machine import cache
+from autograd import jit, storage
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,7 +88,7 @@ def test_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"": 2**30, "4096": 4096, "2k": 2048, "1.5M": 3 * 2**19, " 10G ": 10 * 2**30, "0": 0}
     for text, size in sizes.items():
         monkeypatch.setenv("AUTOGRAD_CACHE_SIZE", text)
-        assert size == cache.largest()
+        assert size == storage.largest()
 
 
 def entry(where: Path, number: int, age: float, size: int = 1000) -> Path:
@@ -110,11 +109,11 @@ def test_unused_entries_go_first(private_cache: Path) -> None:
         path.write_bytes(bytes(5000))
     for path in (*foreign, left):
         os.utime(path, (0.0, 0.0))
-    cache.trim(private_cache, 20_000)
+    storage.trim(private_cache, 20_000)
     assert {*entries, *foreign, fresh} == set(private_cache.iterdir())
-    cache.trim(private_cache, 10_000)
+    storage.trim(private_cache, 10_000)
     assert {*entries[11:], *foreign, fresh} == set(private_cache.iterdir())
-    cache.trim(private_cache / "missing", 0)
+    storage.trim(private_cache / "missing", 0)
 
 
 def test_a_hit_counts_as_a_use(private_cache: Path) -> None:
@@ -124,7 +123,7 @@ def test_a_hit_counts_as_a_use(private_cache: Path) -> None:
     os.utime(used, (1.0, 1.0))
     others = [entry(private_cache, k, age=1000.0) for k in range(20)]
     jit(lambda x: x + 4.0)(1.0)
-    cache.trim(private_cache, used.stat().st_size + 5000)
+    storage.trim(private_cache, used.stat().st_size + 5000)
     assert used.exists()
     assert sum(other.exists() for other in others) <= 5
 
@@ -144,7 +143,7 @@ def test_bound_with_several_processes(private_cache: Path) -> None:
         assert 0 == process.returncode
     files = list(private_cache.iterdir())
     assert files
-    assert all(cache.ENTRY.fullmatch(file.name) for file in files)
+    assert all(storage.ENTRY.fullmatch(file.name) for file in files)
     assert sum(file.stat().st_size for file in files) <= 20 * 1024
 
 
@@ -161,3 +160,33 @@ def test_entries_that_cannot_be_used(private_cache: Path) -> None:
     private_cache.chmod(0o500)
     assert 6.0 == jit(lambda x: x + 5.0)(1.0)
     private_cache.chmod(0o700)
+
+
+def test_adopted_code_is_kept(private_cache: Path, tmp_path: Path) -> None:
+    """The rewritten code of a module is found again by its source, and made again where the file is damaged."""
+    module = tmp_path / "adoptable.py"
+    code = "from autograd import adopt, Value; print(adopt('adoptable').f(Value(4.0)))"
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    for formula, result in (("x / 2", "2.0"), ("x / 2", "2.0"), ("x / 8", "0.5")):
+        module.write_text(f"import math\n\ndef f(x):\n    return math.sqrt(({formula}) ** 2)\n")
+        assert f"Value(data={result}, grad=0.0)\n" == run_python(code, PYTHONPATH=path)
+    assert 2 == len(list(private_cache.iterdir()))
+    for kept in private_cache.iterdir():
+        kept.write_bytes(kept.read_bytes()[:-1])
+    assert "Value(data=0.5, grad=0.0)\n" == run_python(code, PYTHONPATH=path)
+
+
+def test_adopted_code_depends_on_how_python_was_started(private_cache: Path, tmp_path: Path) -> None:
+    """Under ``python -O``, adopted code has no assertions; what was kept without the flag is not used."""
+    (tmp_path / "asserting.py").write_text("def f(x):\n    assert x > 0\n    return 1 / x\n")
+    code = """
+from autograd import adopt
+try:
+    print(adopt("asserting").f(-2.0))
+except AssertionError:
+    print("refused")
+"""
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    assert ["refused\n", "-0.5\n"] == [
+        run_python(code, PYTHONPATH=path, PYTHONOPTIMIZE=optimise) for optimise in ("", "1")
+    ]

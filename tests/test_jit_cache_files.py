@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from autograd import jit
-from autograd.compiler.machine import cache
+from autograd import jit, storage
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and links as Unix has them")
@@ -41,7 +40,7 @@ def _socket(path: Path) -> None:
 
 def _sparse(path: Path) -> None:
     with path.open("wb") as file:
-        file.write(cache.FORMAT)
+        file.write(storage.FORMAT)
         file.truncate(2**40)
 
 
@@ -74,27 +73,27 @@ def test_link_to_a_sound_entry(entry: Path) -> None:
     """A link is not followed, even to a valid entry."""
     other = entry.rename(entry.parent.parent / "other")
     entry.symlink_to(other)
-    assert cache._read(entry) is None
-    assert cache._read(other) is not None
+    assert storage.read(entry) is None
+    assert storage.read(other) is not None
 
 
 def test_files_of_others(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If another user owns a file, or may write to it, the program is compiled again."""
-    assert cache._read(entry) is not None
+    assert storage.read(entry) is not None
     entry.chmod(0o622)
-    assert cache._read(entry) is None
+    assert storage.read(entry) is None
     entry.chmod(0o600)
-    assert cache._read(entry) is not None
+    assert storage.read(entry) is not None
     own = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: own + 1)
-    assert cache._read(entry) is None
+    assert storage.read(entry) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give files away")
 def test_a_file_that_really_is_of_another_user(entry: Path) -> None:
     """The same with a file of another user, and with one larger than the limit of the whole cache."""
     os.chown(entry, 65534, -1)
-    assert cache._read(entry) is None
+    assert storage.read(entry) is None
     assert "7.0\n" == run(entry.parent)
     assert os.getuid() == entry.stat().st_uid
 
@@ -108,7 +107,7 @@ def test_no_descriptor_is_left_open(entry: Path, monkeypatch: pytest.MonkeyPatch
     first = os.open(entry, os.O_RDONLY)
     os.close(first)
     for _ in range(1000):
-        assert [False, True, True] == [cache._read(path) is None for path in (entry, fifo, cut)]
+        assert [False, True, True] == [storage.read(path) is None for path in (entry, fifo, cut)]
     then = os.open(entry, os.O_RDONLY)
     os.close(then)
     assert first == then

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import importlib.util
+import inspect
+import marshal
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -12,7 +15,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from autograd.adoption import answers
+from autograd import storage
+from autograd.adoption import answers, rewrite
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import rewritten
 from autograd.adoption.stand_ins import is_answered, over_statistics, stand_in
@@ -144,9 +148,22 @@ def compiled(spec: ModuleSpec) -> Any:
             name=spec.name,
         )
     file = spec.origin or f"<{spec.name}>"
+    entry = storage.entry("adopted", source, file, _rewriter(), sys.version, str(sys.flags.optimize))
+    kept = None if entry is None else storage.read(entry)
+    if kept is not None:
+        return marshal.loads(kept)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of old escapes in texts: the package's own matter
-        return compile(rewritten(ast.parse(source, file)), file, "exec", dont_inherit=True)
+        code = compile(rewritten(ast.parse(source, file)), file, "exec", dont_inherit=True)
+    if entry is not None:
+        storage.write(entry, marshal.dumps(code))
+    return code
+
+
+@functools.cache
+def _rewriter() -> str:
+    """The source of what rewrites: other rules make other code."""
+    return inspect.getsource(rewrite)
 
 
 def _is_below(name: str, packages: Iterable[str]) -> bool:
