@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autograd.ir.block import COMPARISONS, LOGIC, Guard, Instruction
-from autograd.ir.roll import LONGEST, Body, Rolled, roll
+from autograd.ir.roll import LONGEST, PAIRS, Body, Rolled, roll
 from autograd.native import extension
 from autograd.rules import TABLE
 
@@ -168,7 +168,7 @@ def outside(code: Sequence[Instruction], value: int) -> tuple[str, Any, int]:
 def _find_loops_in_c(
     code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], fewest: int
 ) -> Statements | None:
-    found = extension.find_loops(code, first, wanted, lines, fewest, LONGEST, ROLLABLE, EXACT)
+    found = extension.find_loops(code, first, wanted, lines, fewest, LONGEST, PAIRS, ROLLABLE, EXACT)
     if found is None:
         return None
     positions, kinds, elements, shapes, vectors, bodies = found
