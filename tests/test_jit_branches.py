@@ -115,7 +115,7 @@ def wrong_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     whole = llvm._address(llvm._libm().expm1)
     llvm._add_library_symbols()
     llvm.binding.add_symbol("autograd_libm.exp", whole)
-    monkeypatch.setattr(llvm, "machine", lambda accurate, fast_math: Machine(llvm.lanes(), {}))
+    monkeypatch.setattr(llvm, "machine", lambda *options: Machine(llvm.lanes(), {}))
     yield
     llvm.binding.add_symbol("autograd_libm.exp", llvm._address(llvm._libm().exp))
 

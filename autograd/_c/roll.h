@@ -155,6 +155,28 @@ static bool push(Rolling *r, int64_t shape, Py_ssize_t longest, Py_ssize_t start
     return found == 0;
 }
 
+/* Read what is left once more, in search of bodies that are as long as `pairs` of statements allow. */
+static bool roll_again(Rolling *r, Py_ssize_t longest, Py_ssize_t pairs)
+{
+    Py_ssize_t count = r->shapes.count, again = pairs / (count > 0 ? count : 1);
+    if (again <= longest)
+        return true;
+    Numbers shapes = r->shapes, starts = r->starts, numbers = r->numbers;
+    r->shapes = r->starts = r->numbers = (Numbers){0};
+    bool fine = true;
+    for (Py_ssize_t i = 0; fine && i < count; i++) {
+        Py_ssize_t start = r->numbers.count;
+        int64_t end = i + 1 < count ? starts.items[i + 1] : numbers.count;
+        for (int64_t at = starts.items[i]; fine && at < end; at++)
+            fine = add_number(&r->numbers, numbers.items[at]);
+        fine = fine && push(r, shapes.items[i], again, start);
+    }
+    PyMem_Free(shapes.items);
+    PyMem_Free(starts.items);
+    PyMem_Free(numbers.items);
+    return fine;
+}
+
 /* ---- what a statement is ---- */
 
 enum { UNKNOWN, CONSTANTS, ELEMENTS, INPUTS, COPIES, VALUES };
@@ -486,15 +508,16 @@ static bool mark_wanted(Reader *reader, PyObject *wanted)
     return true;
 }
 
-/* find_loops(code, first, wanted, lines, fewest, longest, rollable, exact, many, side_by_side): see `find_loops` of ir/statements.py. */
+/* find_loops(code, first, wanted, lines, fewest, longest, pairs, rollable, exact, many, side_by_side): see `find_loops` of
+   ir/statements.py. */
 static PyObject *value_find_loops(PyObject *module, PyObject *args)
 {
     Reader reader = {0};
     Rolling r = {0};
     PyObject *wanted, *result = NULL;
-    Py_ssize_t first, fewest, longest;
-    if (!PyArg_ParseTuple(args, "O!nO!O!nnO!O!O!O", &PyList_Type, &reader.code, &first, &PyList_Type, &wanted,
-                          &PyDict_Type, &reader.lines, &fewest, &longest, &PyFrozenSet_Type, &reader.rollable,
+    Py_ssize_t first, fewest, longest, pairs;
+    if (!PyArg_ParseTuple(args, "O!nO!O!nnnO!O!O!O", &PyList_Type, &reader.code, &first, &PyList_Type, &wanted,
+                          &PyDict_Type, &reader.lines, &fewest, &longest, &pairs, &PyFrozenSet_Type, &reader.rollable,
                           &PyFrozenSet_Type, &reader.exact, &PyFrozenSet_Type, &reader.many, &reader.side_by_side)
         || !mark_wanted(&reader, wanted))
         return NULL;
@@ -512,7 +535,7 @@ static PyObject *value_find_loops(PyObject *module, PyObject *args)
                 if (kind < 0 || !push(&r, LEAF(kind), longest, start))
                     break;
             }
-            if (i == count)
+            if (i == count && roll_again(&r, longest, pairs))
                 result = rolled_result(&reader, &r);
         }
     }

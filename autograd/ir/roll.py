@@ -6,6 +6,8 @@ a stack. After each push, if the last three groups of k statements have equal sh
 differences, they become a loop of three steps; a group that is the next step of the loop before it extends that loop.
 A loop is a statement again, so nests grow by themselves.
 
+What is left is read once more, in search of bodies that are as long as its length allows: the time for that is bounded.
+
 Nothing is extrapolated: `unroll(roll(trace))` is the trace.
 """
 
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 LONGEST = 64  # statements in the body of a loop that is found at once; loops in it count as one
+PAIRS = 1 << 21  # of statements that are looked at when what is left is read again
 Shape = int  # of a leaf: its number, shifted; of a loop: its body's number, shifted, and its count
 SHIFT = 32
 COUNT = (1 << SHIFT) - 1
@@ -63,41 +66,59 @@ def roll(shapes: Sequence[int], vectors: Sequence[Vector], longest: int = LONGES
     >>> roll([0, 1, 0, 1, 0, 1, 0, 1], [(1,), (7,), (2,), (7,), (3,), (7,), (4,), (7,)])
     Rolled(shapes=[4], vectors=[(1, 7)], bodies=[Body(shapes=(-1, -2), step=(1, 0))])
     """
-    found: list[Shape] = []
-    numbers: list[Vector] = []
-    bodies: list[Body] = []
-    known: dict[Body, int] = {}
-    lengths: list[int] = []  # of the bodies
+    found = _Found(Rolled([], [], []), {}, [])
     for number, vector in zip(shapes, vectors):
-        found.append(-1 - number)
-        numbers.append(vector)
-        while True:
-            top = len(found) - 1
-            last = found[top]
-            for k in range(1, min(longest, top) + 1):
-                before = found[top - k]
-                if before >= 0 and lengths[before >> SHIFT] == k and _continues(found, numbers, bodies, k):
-                    found[top - k] += 1
-                    del found[top - k + 1 :], numbers[top - k + 1 :]
-                    break
-                if before == last and top + 1 >= 3 * k and found[top - 2 * k] == last:
-                    step = _steps(found, numbers, k)
-                    if step is None:
-                        continue
-                    first = top + 1 - 3 * k
-                    body = Body(tuple(found[first : first + k]), step)
-                    number = known.setdefault(body, len(bodies))
-                    if number == len(bodies):
-                        bodies.append(body)
-                        lengths.append(k)
-                    base = joined(numbers[first : first + k])
-                    del found[first:], numbers[first:]
-                    found.append(number << SHIFT | 3)
-                    numbers.append(base)
-                    break
-            else:
+        _push(found, leaf(number), vector, longest)
+    rolled = found.rolled
+    again = PAIRS // max(len(rolled.shapes), 1)
+    if again > longest:
+        left = [*zip(rolled.shapes, rolled.vectors)]
+        rolled.shapes.clear()
+        rolled.vectors.clear()
+        for shape, vector in left:
+            _push(found, shape, vector, again)
+    return rolled
+
+
+class _Found(NamedTuple):
+    """What has been found so far: the numbers of the bodies, and their lengths."""
+
+    rolled: Rolled
+    known: dict[Body, int]
+    lengths: list[int]
+
+
+def _push(state: _Found, shape: Shape, vector: Vector, longest: int) -> None:
+    """Put a statement on the stack, and make loops of the last ones as long as that is possible."""
+    (found, numbers, bodies), known, lengths = state
+    found.append(shape)
+    numbers.append(vector)
+    while True:
+        top = len(found) - 1
+        last = found[top]
+        for k in range(1, min(longest, top) + 1):
+            before = found[top - k]
+            if before >= 0 and lengths[before >> SHIFT] == k and _continues(found, numbers, bodies, k):
+                found[top - k] += 1
+                del found[top - k + 1 :], numbers[top - k + 1 :]
                 break
-    return Rolled(found, numbers, bodies)
+            if before == last and top + 1 >= 3 * k and found[top - 2 * k] == last:
+                step = _steps(found, numbers, k)
+                if step is None:
+                    continue
+                first = top + 1 - 3 * k
+                body = Body(tuple(found[first : first + k]), step)
+                number = known.setdefault(body, len(bodies))
+                if number == len(bodies):
+                    bodies.append(body)
+                    lengths.append(k)
+                base = joined(numbers[first : first + k])
+                del found[first:], numbers[first:]
+                found.append(number << SHIFT | 3)
+                numbers.append(base)
+                break
+        else:
+            return
 
 
 def joined(vectors: Sequence[Vector]) -> Vector:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from autograd.ir.block import COMPARISONS, LOGIC, Guard, Instruction
 from autograd.ir.elements import MANY
 from autograd.ir.ranges import side_by_side
-from autograd.ir.roll import LONGEST, Body, Rolled, roll
+from autograd.ir.roll import LONGEST, PAIRS, Body, Rolled, roll
 from autograd.native import extension
 from autograd.rules import TABLE
 
@@ -173,7 +173,9 @@ def outside(code: Sequence[Instruction], value: int) -> tuple[str, Any, int]:
 def _find_loops_in_c(
     code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], fewest: int
 ) -> Statements | None:
-    found = extension.find_loops(code, first, wanted, lines, fewest, LONGEST, ROLLABLE, EXACT, MANY, side_by_side)
+    found = extension.find_loops(
+        code, first, wanted, lines, fewest, LONGEST, PAIRS, ROLLABLE, EXACT, MANY, side_by_side
+    )
     if found is None:
         return None
     positions, kinds, elements, shapes, vectors, bodies = found

@@ -15,8 +15,7 @@ from autograd.compiler.lower.rows import fits_lanes
 from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
 
-LONGEST = 400  # instructions in a nest of loops that is one function
-LONGEST_OF_FEW, FEW_STEPS = 1500, 32  # the same for so few steps, without carries, that lanes gain little
+LONGEST = 1000  # instructions in a nest of loops that is one function
 MOST_OPERANDS = 512  # of such a nest
 MOST_SUMS, FEW_ROWS = 16, 256  # of a map that is one, in scalar code
 SIMPLE = 32  # instructions of a step; then it is one for any number of rows: they need no stage
@@ -29,10 +28,7 @@ class Nesting(Code):
         """Whether a loop and those in it are one function, with what they hand on in registers."""
         if self.mask is not None and loop.accumulators:
             return False  # lanes that take no part in the step add nothing
-        if len(operands) > MOST_OPERANDS or not has_known_extents(loop):
-            return False
-        few = not loop.carries and int(loop.extent) <= FEW_STEPS
-        if size_of_nest(loop) > (LONGEST_OF_FEW if few else LONGEST):
+        if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
             return True
