@@ -119,31 +119,36 @@ def surprise_at(model: Any, tokens: Any) -> Any:
 
 
 def surprise_of_any(model: Any, tokens: Any, steps: Any) -> Any:
-    """The same loss for names of any length; all positions are computed side by side, and `steps` count."""
+    """The same loss for names of any length: `steps` of the tokens count. A step of each loop is plain code."""
     import autograd.math as am
-    from autograd import vmap
+    from autograd import scan
 
-    def read(token: Any, position: Any) -> Any:
-        x = gpt.normalised(gpt.plus(am.take(model["token"], token), position))
+    def read(place: Any, row: Any) -> Any:
+        token, position = row
+        x = gpt.normalised(gpt.plus(Rows(model["token"])[token], position))
         normal = gpt.normalised(x)
-        return np.array(x), *[np.array(gpt.apply(model[name], normal)) for name in ("query", "key", "value")]
+        found = [x, *[gpt.apply(model[name], normal) for name in ("query", "key", "value")]]
+        return place + 1.0, [np.array(numbers) for numbers in found]
 
-    def lost(place: Any, x: Any, query: Any, following: Any) -> Any:
+    def lost(carry: Any, row: Any) -> Any:
+        place, total = carry
+        x, query, following = row
         attended, share = [], gpt.WIDTH // gpt.HEADS
         for first in range(0, gpt.WIDTH, share):
             part = range(first, first + share)
-            scores = [sum(query[i] * key[i] for i in part) / share**0.5 for key in keys]
+            scores = [sum([query[i] * keys[j][i] for i in part]) / share**0.5 for j in range(width)]
             weights = softmax([am.where(place < j, -np.inf, score) for j, score in enumerate(scores)])
-            attended += [sum(w * value[i] for w, value in zip(weights, values, strict=True)) for i in part]
+            attended += [sum([weights[j] * values[j][i] for j in range(width)]) for i in part]
         x = gpt.plus(x, gpt.apply(model["mix"], attended))
         hidden = [am.relu(h) ** 2 for h in gpt.apply(model["expand"], gpt.normalised(x))]
         x = gpt.plus(x, gpt.apply(model["contract"], hidden))
-        probability = am.take(softmax(gpt.apply(model["answer"], x)), following)
-        return am.where(place < steps, -am.log(probability), 0.0)
+        surprise = -am.log(chosen(softmax(gpt.apply(model["answer"], x)), following))
+        return (place + 1.0, total + am.where(place < steps, surprise, 0.0)), None
 
     width = len(tokens) - 1
-    xs, queries, keys, values = vmap(read)(tokens[:-1], model["position"][:width])
-    return vmap(lost, reduce="sum")(np.arange(float(width)), xs, queries, tokens[1:]) / steps
+    _, (xs, queries, keys, values) = scan(read, 0.0, (tokens[:-1], model["position"][:width]))
+    (_, total), _ = scan(lost, (0.0, 0.0), (xs, queries, tokens[1:]))
+    return total / steps
 
 
 def _listed(result: Any) -> list[Any]:

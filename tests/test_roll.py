@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import autograd.math as am
-from autograd import Value, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
+from autograd import Value, fori, grad, hessian, jacobian, jit, jvp, scan, value_and_grad, vmap, while_loop
 from autograd.compiler.capture import sweeps
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
@@ -409,6 +409,30 @@ def test_a_long_trace_compiles_fast() -> None:
         close(numbers(value_and_grad(partial(orbit, steps=steps))([0.3, 0.4])), numbers(compiled([0.3, 0.4])))
         counts.append(compiled.stats()["instructions"])
     assert counts[0][0]["compiled"] == counts[1][0]["compiled"] < 60
+
+
+@pytest.mark.parametrize("kind", ["scan", "fori", "while_loop"])
+def test_plain_loops_in_a_step_are_rolled_before_it_is_differentiated(kind: str) -> None:
+    """A step that has plain loops in it is a loop in a loop, and so is its gradient."""
+
+    def step(carry: Any, weight: Any) -> Any:
+        place, speed = carry
+        for _ in range(200):
+            place, speed = place + 0.01 * speed, speed - 0.01 * weight * am.sin(place)
+        return place, speed
+
+    def run(x: Sequence[Any]) -> Any:
+        start = (x[0], x[1])
+        if kind == "scan":
+            return scan(lambda carry, weight: (step(carry, weight), carry[0]), start, x)[1][-1]
+        if kind == "fori":
+            return fori(6.0 + 0.0 * x[0], lambda k, carry: step(carry, x[2] + 0.1 * k), start)[0]
+        return while_loop(lambda carry: carry[0] < 2.0, lambda carry: step(carry, x[3] - 1.0), start)[0]
+
+    row = [0.3, 0.4, 0.9, 0.2, 0.5, 0.7]
+    compiled = jit(value_and_grad(run))
+    close(numbers(value_and_grad(run)(row)), numbers(compiled(row)))
+    assert compiled.stats()["instructions"][0]["compiled"] < 150
 
 
 # ---- attacks ---------------------------------------------------------------------------------------------------------
