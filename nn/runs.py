@@ -27,7 +27,8 @@ from nn.losses import Loss, reduction_of
 from nn.optimisers import LBFGS, Optimiser, State
 from nn.prediction import Metric, forward, loss_of, outputs_of
 from nn.progress import Bar
-from nn.saving import read_arrays, write_arrays
+from nn.regularisers import L1
+from nn.saving import TRAINING, read_arrays, write_arrays
 from nn.steps import (
     DECAYS,
     NOT_SETTINGS,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from nn.watching import Watcher
 
 Step = Callable[[Array, State, Batch], tuple[float, Array, State]]
-FORMAT, VERSION = "scalar-autograd training", 1
+VERSION = 1  # of a checkpoint
 MOST_LISTED = 10  # settings that an error lists
 
 
@@ -204,11 +205,11 @@ class Training:
         numbers = self.template.numbers()
         if not np.array_equal(numbers, self.parameters, equal_nan=True):
             self.parameters = self._good = numbers
-        if not self.settings.jit or (structure := self.template.structure(self.model)) == self._structure:
-            return
         template = Template(self.model)
         if list(map(id, template.parameters)) != list(map(id, self.template.parameters)):
             raise ValueError("a callback changed which parameters the model has: train the new model with another fit")
+        if not self.settings.jit or (structure := self.template.structure(self.model)) == self._structure:
+            return
         self.template, self._structure, self._forward = template, structure, None
         self._step = self._new_step()
 
@@ -348,7 +349,7 @@ class Training:
         if isinstance(rate, float):
             arrays["learning_rate"] = np.array(rate)
         metadata = {
-            "format": FORMAT,
+            "format": TRAINING,
             "version": str(VERSION),
             "epoch": str(self.epoch),
             "seed": str(self.settings.seed),
@@ -368,7 +369,7 @@ class Training:
         """
         name = os.fspath(path)
         arrays, metadata = read_arrays(path)
-        if metadata.get("format") != FORMAT or metadata.get("version") != str(VERSION):
+        if metadata.get("format") != TRAINING or metadata.get("version") != str(VERSION):
             raise ValueError(f"{name!r} is not a checkpoint of this version of fit")
         other = difference(json.loads(metadata["architecture"]), json.loads(json.dumps(describe(self.model))))
         if other:
@@ -405,6 +406,7 @@ class Training:
         return {
             "optimizer": f"{type(optimizer).__name__}({', '.join(settings)})",
             "loss": _named(self.loss),
+            "regulariser": _named(self.problem.regulariser),
             "batch_size": self.settings.batch_size,
             "shuffle": self.settings.shuffle,
             "X": _fingerprint(self.data.inputs),
@@ -415,6 +417,8 @@ class Training:
 
 def _named(thing: Any) -> str:
     """A setting in words that are the same in the next process."""
+    if isinstance(thing, L1):
+        return f"{type(thing).__name__}({thing.factor!r})"
     if isinstance(thing, functools.partial):
         return f"{_named(thing.func)}, {thing.args}, {thing.keywords}"
     return str(getattr(thing, "__name__", type(thing).__name__)) if callable(thing) else repr(thing)

@@ -227,6 +227,14 @@ HOLES[3, 1] = math.nan
         ({"x": [], "y": []}, ValueError, "X is empty: there is nothing to learn from"),
         ({"x": [[1.0], [1.0, 2.0]], "y": [1, 2]}, ValueError, r"the rows of X differ in length: \[1, 2\]"),
         ({"x": [["a", "b"]], "y": [1]}, TypeError, "X must hold numbers only"),
+        ({"x": np.zeros((23, 2), "M8[s]")}, TypeError, r"X must hold numbers only \(it holds datetime64\[s\]\)"),
+        ({"y": np.zeros(23, "m8[s]")}, TypeError, r"y must hold numbers only \(it holds timedelta64\[s\]\)"),
+        ({"y": ["1.0"] * 23}, TypeError, r"y must hold numbers only \(it holds <U3\)"),
+        ({"y": [10**400] * 23}, TypeError, "y must hold numbers only .*too large"),
+        ({"x": X[:, 0]}, ValueError, r"not one number: pass \[x\]; of a 1-d array X, X.reshape\(-1, 1\) makes rows"),
+        ({"regulariser": 0.1}, TypeError, r"a function of the model, such as L2\(0.01\), not 0.1"),
+        ({"shuffle": "no"}, TypeError, "shuffle must be True or False, not 'no'"),
+        ({"jit": None}, TypeError, "jit must be True or False, not None"),
         ({"y": ["no"] * 23}, TypeError, "y must hold numbers only .*encode classes as whole numbers"),
         ({"x": X[:, :1]}, ValueError, "takes a sequence of 2 inputs, not 1"),
         ({"y": np.stack([LINE, LINE], 1)}, ValueError, "differ in shape"),
@@ -294,8 +302,13 @@ def test_what_a_callback_does_to_the_model_counts():
     def grow(training):
         training.model.layers.append(Layer(1, 1, seed=0))
 
-    with pytest.raises(ValueError, match="a callback changed which parameters the model has"):
-        run(callbacks=grow)
+    def replace(training):
+        training.model.layers[0].neurons[0].b = Value(1.0)
+
+    for wrong in (grow, replace):
+        for jit in (True, False):
+            with pytest.raises(ValueError, match="a callback changed which parameters the model has"):
+                run(callbacks=wrong, jit=jit)
 
 
 def test_threads_train_models_of_one_structure_at_once():
