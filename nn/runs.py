@@ -9,12 +9,13 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from math import isfinite
+from math import inf, isfinite, nan
 from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from autograd import Value
 from autograd.modes import no_grad
 from autograd.tree import to_floats
 from nn.architecture import describe, difference
@@ -25,7 +26,7 @@ from nn.dropout import rates_of
 from nn.history import History
 from nn.losses import Loss, reduction_of
 from nn.optimisers import LBFGS, Optimiser, State
-from nn.prediction import Metric, forward, loss_of, outputs_of
+from nn.prediction import Metric, forward, loss_of, measure, outputs_of
 from nn.progress import Bar
 from nn.regularisers import L1
 from nn.saving import TRAINING, read_arrays, write_arrays
@@ -38,6 +39,7 @@ from nn.steps import (
     eager_gradient,
     eager_step,
     first_wrong,
+    refuse_others,
 )
 from nn.templates import Template
 
@@ -178,7 +180,10 @@ class Training:
         next_look = min([look.next_time for look in self._looks])
         for number, batch in enumerate(self._batches.of_epoch(self.epoch), 1):
             given = self.parameters
-            loss, self.parameters, self.state = step(given, self.state, batch)
+            loss, parameters, state = step(given, self.state, batch)
+            if isinstance(loss, Value):
+                refuse_others(loss, self.template)
+            self.parameters, self.state = parameters, state
             if not isfinite(loss):
                 self._diverged(loss, number, batch, given)
             self._good = given
@@ -223,7 +228,20 @@ class Training:
     def rate(self, ahead: int = 0) -> float:
         """The learning rate of the next step; with ``ahead=-1`` that of the last one."""
         assert isinstance(self.optimizer, Optimiser)
-        return float(self.optimizer.rate_after(self.state["count"] + ahead))
+        return self._rate_after(self.state["count"] + ahead)
+
+    def _rate_after(self, count: float) -> float:
+        assert isinstance(self.optimizer, Optimiser)
+        rate = self.optimizer.rate_after(count)
+        try:
+            value = float(rate)
+        except (TypeError, ValueError):
+            value = nan
+        if not 0.0 <= value < inf:
+            raise ValueError(
+                f"the schedule gives the learning rate {rate!r} after {count:g} steps: it must be at least 0"
+            )
+        return value
 
     def stop(self, reason: str) -> None:
         """End the training after this epoch; the history says why."""
@@ -246,7 +264,7 @@ class Training:
             eager = eager_step(self.template, self.model, self.problem)
             return lambda parameters, state, batch: eager(parameters, state, self.rate(), batch)
         compiled = compiled_step(self.template, self.model, self.problem, self.batch_size)
-        rate_after, decays = self.optimizer.rate_after, self._decays
+        rate_after, decays = self._rate_after, self._decays
         return lambda parameters, state, batch: compiled(
             parameters, state, rate_after(state["count"]), *batch[:4], decays
         )
@@ -263,6 +281,8 @@ class Training:
                     return eager_gradient(template, model, problem, batch)[0]
                 numbers = template.numbers()
                 loss, gradient = compiled(numbers, *batch[:4], self._decays)
+                if isinstance(loss, Value):
+                    refuse_others(loss, template)
                 for parameter, slope in zip(template.parameters, gradient.tolist()):
                     parameter.grad = slope
                 return float(loss)
@@ -306,7 +326,7 @@ class Training:
             found["val_loss"] = loss_of(self.loss, outputs, data, self.settings.jit)
         return {
             **found,
-            **{prefix + name: float(metric(outputs, data.targets)) for name, metric in self.metrics.items()},
+            **{prefix + name: measure(name, metric, outputs, data.targets) for name, metric in self.metrics.items()},
         }
 
     _forward: Any = None
