@@ -30,7 +30,7 @@ from dask.distributed import Client, LocalCluster
 
 import autograd.math as am
 from autograd import distributed, jit, value_and_grad, vmap
-from autograd.compiler.run.batch import _Call
+from autograd.compiler.run import batch
 
 STEPS = 200
 P = {"pull": 9.81, "drag": 0.1}
@@ -68,12 +68,15 @@ class Contender:
     call : callable
         Computes it.
     busy : callable
-        The processor time of every thread or process that works beside the caller, so far.
+        The processor time that the parts of the rows have taken so far, by thread or process.
+    more : float
+        The processor time that Dask takes for a call besides.
     """
 
     name: str
     call: Callable[[], Any]
     busy: Callable[[], dict[Any, float]]
+    more: float = 0.0
     seconds: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
 
@@ -82,8 +85,11 @@ class Contender:
         before, own, start = self.busy(), time.thread_time(), time.perf_counter()
         self.call()
         self.seconds.append(time.perf_counter() - start)
-        own, now = time.thread_time() - own, self.busy()
-        self.processor.append(own + max([now[who] - before.get(who, 0.0) for who in now], default=0.0))
+        own = time.thread_time() - own
+        parts = {who: spent - before.get(who, 0.0) for who, spent in self.busy().items()}
+        self.processor.append(
+            own - parts.get(threading.get_ident(), 0.0) + max(parts.values(), default=0.0) + self.more
+        )
 
     @property
     def least(self) -> tuple[float, float]:
@@ -91,34 +97,45 @@ class Contender:
         return min(self.seconds), min(self.processor)
 
 
-class Threads:
-    """The processor time of each part of a batch, when these run in threads of their own."""
+def watch() -> None:
+    """Note in this process how much processor time the parts of a batch take: those in this thread, and the others."""
+    spent: dict[Any, float] = {}
 
-    def __init__(self) -> None:
-        self.parts: dict[Any, float] = {}
-        run = _Call._run_part
-        caller = threading.get_ident()
-
-        def timed(*args: Any) -> Any:
+    def timed(run: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any) -> Any:
             start = time.thread_time()
             result = run(*args)
-            if threading.get_ident() != caller:
-                part = args[-1] > 0  # the second half of the rows
-                self.parts[part] = self.parts.get(part, 0.0) + time.thread_time() - start
+            who = threading.get_ident()
+            spent[who] = spent.get(who, 0.0) + time.thread_time() - start
             return result
 
-        _Call._run_part = timed
+        return noted
 
-    def __call__(self) -> dict[Any, float]:
-        """The seconds of each part, so far."""
-        return dict(self.parts)
+    batch._Call._run_part = timed(batch._Call._run_part)  # in each thread of a call with several
+    distributed._Sums.of_rows = timed(distributed._Sums.of_rows)  # in a worker
+    distributed.spent = spent
+
+
+def spent() -> dict[Any, float]:
+    """What `watch` has noted."""
+    return dict(distributed.spent)
+
+
+def dask_alone(client: Any, call: Callable[[], Any]) -> float:
+    """The least processor time of this process and the busiest worker for a call with next to no rows."""
+    found = []
+    for _ in range(20):
+        workers, own = client.run(time.process_time), time.process_time()
+        call()
+        own = time.process_time() - own
+        found.append(own + max([now - workers[name] for name, now in client.run(time.process_time).items()]))
+    return min(found)
 
 
 def measured(rows: int, rounds: int) -> tuple[float, float]:
     """Compare and time everything; the processor time of a row, and the seconds of an addition."""
-    rng = da.random.default_rng(0)
-    drawn = rng.uniform(-2.0, 2.0, rows, chunks=-(-rows // 2)), rng.normal(size=rows, chunks=-(-rows // 2))
-    start, seen = [array.compute() for array in drawn]
+    rng = np.random.default_rng(0)
+    start, seen = rng.uniform(-2.0, 2.0, rows), rng.normal(size=rows)
     compiled = {threads: jit(GRADIENT, threads=threads) for threads in (1, 2)}
     for fast in compiled.values():
         fast(P, start[:8], seen[:8])
@@ -127,26 +144,29 @@ def measured(rows: int, rounds: int) -> tuple[float, float]:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < start.nbytes / 10, f"a call takes {peak:,} bytes: rows were copied"
-    threads = Threads()
+    watch()
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, worker_dashboard_address=None
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        blocks = client.persist(drawn)
+        blocks, few = halves(client, start, seen), halves(client, start[:16], seen[:16])
+        client.run(watch)
 
-        def on_workers() -> Any:
+        def on_workers(blocks: Any) -> Any:
             return distributed.reduce(compiled[1], P, *blocks).compute(scheduler=client)
 
         def in_processes() -> dict[Any, float]:
-            return dict(client.run(time.process_time))
+            return {name: sum(parts.values()) for name, parts in client.run(spent).items()}
 
+        on_workers(few)
         contenders = [
-            Contender("one thread", lambda: compiled[1](P, start, seen), dict),
-            Contender("threads=2", lambda: compiled[2](P, start, seen), threads),
-            Contender("Dask, two processes", on_workers, in_processes),
+            Contender("one thread", lambda: compiled[1](P, start, seen), spent),
+            Contender("threads=2", lambda: compiled[2](P, start, seen), spent),
+            Contender("Dask, two processes", lambda: on_workers(blocks), in_processes),
         ]
+        contenders[2].more = dask_alone(client, lambda: on_workers(few))
         expected = numbers_of(contenders[0].call())
         for contender in contenders[1:]:
             found = numbers_of(contender.call())
@@ -163,10 +183,21 @@ def measured(rows: int, rounds: int) -> tuple[float, float]:
                 f"{contender.name:22}{wall:>10.3f}{one.least[0] / wall:>8.2f}{busy:>15.3f}{one.least[1] / busy:>8.2f}"
             )
         more = [100.0 * (a / b - 1.0) for a, b in zip(there.least, two.least)]
+        print(f"Dask itself takes {1e3 * there.more:.0f} ms of processor time for a call")
         print(f"Dask takes {more[0]:+.1f} % more time than threads=2, {more[1]:+.1f} % more processor time")
         turn = statistics.median(seconds(client, 200) for _ in range(3)) / 200
         print(f"the scheduler here handles a task in {1e6 * turn:.0f} us")
     return one.least[1] / rows, adding()
+
+
+def halves(client: Any, *arrays: Any) -> list[Any]:
+    """Dask arrays with half of the rows on each worker."""
+    workers, found = list(client.scheduler_info()["workers"]), []
+    for array in arrays:
+        parts = [client.scatter(half, workers=[worker]) for half, worker in zip(np.array_split(array, 2), workers)]
+        sizes = [len(half) for half in np.array_split(array, 2)]
+        found.append(da.concatenate([da.from_delayed(part, (n,), float) for part, n in zip(parts, sizes)]))
+    return found
 
 
 def seconds(client: Any, tasks: int) -> float:

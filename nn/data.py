@@ -60,9 +60,11 @@ def as_array(data: Any, name: str) -> Array:
     _refuse_text(data, name)
     try:
         found = np.asarray(data)
+        if found.dtype.kind in "mMSU":  # NumPy would make numbers of dates, and of text that looks like numbers
+            raise TypeError(f"it holds {found.dtype}")
         if found.dtype.kind not in "biufc":
             found = found.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise _better(data, name, error) from None
     if found.dtype.kind == "c":
         raise TypeError(f"{name} holds complex numbers: pass real and imaginary parts as columns")
@@ -91,7 +93,9 @@ def _better(data: Any, name: str, error: Exception) -> Exception:
     if "inhomogeneous" in str(error):
         lengths = sorted({len(row) for row in data if hasattr(row, "__len__")})
         return ValueError(f"the rows of {name} differ in length: {lengths}")
-    return TypeError(f"{name} must hold numbers only ({error}): encode classes as whole numbers, and text as columns")
+    return TypeError(
+        f"{name} must hold numbers only ({error}): encode classes as whole numbers, and text and dates as columns"
+    )
 
 
 def as_data(

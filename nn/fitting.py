@@ -137,6 +137,11 @@ def fit(
     data = with_class_weights(as_data(X, y, sample_weight), class_weight)
     if data.weights is not None and not (reduction_of(criterion) or takes_weights(criterion)):
         raise TypeError(f"{_name(criterion)} takes no weights: give it a parameter `weights`, or use per_observation")
+    if regulariser is not None and not callable(regulariser):
+        raise TypeError(f"regulariser must be a function of the model, such as L2(0.01), not {regulariser!r:.80}")
+    for name, choice in (("shuffle", shuffle), ("progress", progress), ("jit", jit)):
+        if not isinstance(choice, bool | np.bool_):
+            raise TypeError(f"{name} must be True or False, not {choice!r:.80}")
     if seed is None and resume is None:
         seed = secrets.randbits(63)
     data, held_out = _validation(validation, data, seed)

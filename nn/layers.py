@@ -114,11 +114,10 @@ class Neuron(Module):
     def __call__(self, x: Sequence[Operand]) -> Any:
         """The output, one number, for `nin` inputs."""
         if not hasattr(x, "__len__") or len(x) != len(self.w):
-            given = len(x) if hasattr(x, "__len__") else repr(x)
-            where = f"{self!r}{f' at {self.path}' if self.path else ''}"
-            raise ValueError(
-                f"{where} takes a sequence of {len(self.w)} inputs, not {given}: give it one observation at a time"
-            )
+            where = f"{self!r}{f' at {self.path}' if self.path else ''} takes a sequence of {len(self.w)} inputs"
+            if not hasattr(x, "__len__"):
+                raise ValueError(f"{where}, not one number: pass [x]; of a 1-d array X, X.reshape(-1, 1) makes rows")
+            raise ValueError(f"{where}, not {len(x)}: give it one observation at a time")
         output = dot(self.w, x) + self.b
         if self.activation is not None:
             output = self.activation(output)

@@ -67,7 +67,9 @@ def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:
         found = compiled(numbers, rows)  # of a list of outputs: a list of arrays, one for each output
         if not isinstance(found, (np.ndarray, list, tuple)):
             raise TypeError(f"predict needs a model that returns numbers or rows, not a {type(found).__name__}")
-        return found if isinstance(found, np.ndarray) else np.ascontiguousarray(np.moveaxis(np.array(found), -1, 0))
+        array = found if isinstance(found, np.ndarray) else np.ascontiguousarray(np.moveaxis(np.array(found), -1, 0))
+        # They are Values if the model reads some that are not its parameters.
+        return array if array.dtype != object else np.array(to_floats(array), dtype=float)
     with no_grad():
         found = [to_floats(model(row_of(rows, i))) for i in range(len(rows))]
     return np.array(found, dtype=float)
@@ -127,6 +129,7 @@ def error(outputs: Array, targets: Array) -> float:
     return float(np.mean(np.abs(targets - outputs)))
 
 
+COLUMNS = frozenset({"loss", "learning_rate", "seconds"})  # that every history has
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "r2": r2, "mean_absolute_error": error}
 OF_CLASSES = frozenset({"hinge", "binary_cross_entropy_with_logits", "cross_entropy_with_logits"})
 
@@ -146,7 +149,18 @@ def as_metrics(given: Any, loss: Loss, validated: bool) -> dict[str, Metric]:
             )
         if not isinstance(item, str) and not callable(item):
             raise TypeError(f"a metric must be a function of outputs and targets, or a name, not {item!r}")
-        found[item if isinstance(item, str) else getattr(item, "__name__", "metric")] = (
-            METRICS[item] if isinstance(item, str) else item
-        )
+        name = item if isinstance(item, str) else getattr(item, "__name__", "metric")
+        if name in found or name in COLUMNS:
+            other = "another metric" if name in found else "a column of the history"
+            raise ValueError(f"a metric is called {name!r}, as {other} is: give the function a `__name__` of its own")
+        found[name] = METRICS[item] if isinstance(item, str) else item
     return found
+
+
+def measure(name: str, metric: Metric, outputs: Array, targets: Array) -> float:
+    """The number that a metric returns."""
+    found = metric(outputs, targets)
+    try:
+        return float(found)
+    except TypeError:
+        raise TypeError(f"the metric {name} must return one number, not {found!r:.80}") from None

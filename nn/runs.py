@@ -9,12 +9,13 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from math import isfinite
+from math import inf, isfinite, nan
 from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from autograd import Value
 from autograd.modes import no_grad
 from autograd.tree import to_floats
 from nn.architecture import describe, difference
@@ -25,9 +26,10 @@ from nn.dropout import rates_of
 from nn.history import History
 from nn.losses import Loss, reduction_of
 from nn.optimisers import LBFGS, Optimiser, State
-from nn.prediction import Metric, forward, loss_of, outputs_of
+from nn.prediction import Metric, forward, loss_of, measure, outputs_of
 from nn.progress import Bar
-from nn.saving import read_arrays, write_arrays
+from nn.regularisers import L1
+from nn.saving import TRAINING, read_arrays, write_arrays
 from nn.steps import (
     DECAYS,
     NOT_SETTINGS,
@@ -37,6 +39,7 @@ from nn.steps import (
     eager_gradient,
     eager_step,
     first_wrong,
+    refuse_others,
 )
 from nn.templates import Template
 
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from nn.watching import Watcher
 
 Step = Callable[[Array, State, Batch], tuple[float, Array, State]]
-FORMAT, VERSION = "scalar-autograd training", 1
+VERSION = 1  # of a checkpoint
 MOST_LISTED = 10  # settings that an error lists
 
 
@@ -177,7 +180,10 @@ class Training:
         next_look = min([look.next_time for look in self._looks])
         for number, batch in enumerate(self._batches.of_epoch(self.epoch), 1):
             given = self.parameters
-            loss, self.parameters, self.state = step(given, self.state, batch)
+            loss, parameters, state = step(given, self.state, batch)
+            if isinstance(loss, Value):
+                refuse_others(loss, self.template)
+            self.parameters, self.state = parameters, state
             if not isfinite(loss):
                 self._diverged(loss, number, batch, given)
             self._good = given
@@ -204,11 +210,11 @@ class Training:
         numbers = self.template.numbers()
         if not np.array_equal(numbers, self.parameters, equal_nan=True):
             self.parameters = self._good = numbers
-        if not self.settings.jit or (structure := self.template.structure(self.model)) == self._structure:
-            return
         template = Template(self.model)
         if list(map(id, template.parameters)) != list(map(id, self.template.parameters)):
             raise ValueError("a callback changed which parameters the model has: train the new model with another fit")
+        if not self.settings.jit or (structure := self.template.structure(self.model)) == self._structure:
+            return
         self.template, self._structure, self._forward = template, structure, None
         self._step = self._new_step()
 
@@ -222,7 +228,20 @@ class Training:
     def rate(self, ahead: int = 0) -> float:
         """The learning rate of the next step; with ``ahead=-1`` that of the last one."""
         assert isinstance(self.optimizer, Optimiser)
-        return float(self.optimizer.rate_after(self.state["count"] + ahead))
+        return self._rate_after(self.state["count"] + ahead)
+
+    def _rate_after(self, count: float) -> float:
+        assert isinstance(self.optimizer, Optimiser)
+        rate = self.optimizer.rate_after(count)
+        try:
+            value = float(rate)
+        except (TypeError, ValueError):
+            value = nan
+        if not 0.0 <= value < inf:
+            raise ValueError(
+                f"the schedule gives the learning rate {rate!r} after {count:g} steps: it must be at least 0"
+            )
+        return value
 
     def stop(self, reason: str) -> None:
         """End the training after this epoch; the history says why."""
@@ -245,7 +264,7 @@ class Training:
             eager = eager_step(self.template, self.model, self.problem)
             return lambda parameters, state, batch: eager(parameters, state, self.rate(), batch)
         compiled = compiled_step(self.template, self.model, self.problem, self.batch_size)
-        rate_after, decays = self.optimizer.rate_after, self._decays
+        rate_after, decays = self._rate_after, self._decays
         return lambda parameters, state, batch: compiled(
             parameters, state, rate_after(state["count"]), *batch[:4], decays
         )
@@ -262,6 +281,8 @@ class Training:
                     return eager_gradient(template, model, problem, batch)[0]
                 numbers = template.numbers()
                 loss, gradient = compiled(numbers, *batch[:4], self._decays)
+                if isinstance(loss, Value):
+                    refuse_others(loss, template)
                 for parameter, slope in zip(template.parameters, gradient.tolist()):
                     parameter.grad = slope
                 return float(loss)
@@ -305,7 +326,7 @@ class Training:
             found["val_loss"] = loss_of(self.loss, outputs, data, self.settings.jit)
         return {
             **found,
-            **{prefix + name: float(metric(outputs, data.targets)) for name, metric in self.metrics.items()},
+            **{prefix + name: measure(name, metric, outputs, data.targets) for name, metric in self.metrics.items()},
         }
 
     _forward: Any = None
@@ -348,7 +369,7 @@ class Training:
         if isinstance(rate, float):
             arrays["learning_rate"] = np.array(rate)
         metadata = {
-            "format": FORMAT,
+            "format": TRAINING,
             "version": str(VERSION),
             "epoch": str(self.epoch),
             "seed": str(self.settings.seed),
@@ -368,7 +389,7 @@ class Training:
         """
         name = os.fspath(path)
         arrays, metadata = read_arrays(path)
-        if metadata.get("format") != FORMAT or metadata.get("version") != str(VERSION):
+        if metadata.get("format") != TRAINING or metadata.get("version") != str(VERSION):
             raise ValueError(f"{name!r} is not a checkpoint of this version of fit")
         other = difference(json.loads(metadata["architecture"]), json.loads(json.dumps(describe(self.model))))
         if other:
@@ -405,6 +426,7 @@ class Training:
         return {
             "optimizer": f"{type(optimizer).__name__}({', '.join(settings)})",
             "loss": _named(self.loss),
+            "regulariser": _named(self.problem.regulariser),
             "batch_size": self.settings.batch_size,
             "shuffle": self.settings.shuffle,
             "X": _fingerprint(self.data.inputs),
@@ -415,6 +437,8 @@ class Training:
 
 def _named(thing: Any) -> str:
     """A setting in words that are the same in the next process."""
+    if isinstance(thing, L1):
+        return f"{type(thing).__name__}({thing.factor!r})"
     if isinstance(thing, functools.partial):
         return f"{_named(thing.func)}, {thing.args}, {thing.keywords}"
     return str(getattr(thing, "__name__", type(thing).__name__)) if callable(thing) else repr(thing)

@@ -14,6 +14,7 @@ from nn.architecture import NotBuildableError, build, count, describe, differenc
 from nn.module import Module
 from nn.state import load_state_dict, needed, state_dict
 
+TRAINING = "scalar-autograd training"  # the format of a checkpoint
 VERSION = 1  # of the layout of the file; a file with a later one is refused
 
 
@@ -126,6 +127,10 @@ def read_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
 
 def _architecture(path: Any, metadata: Mapping[str, str]) -> Any:
     """The description in a file, if this version can read it."""
+    if metadata.get("format") == TRAINING:
+        raise ValueError(
+            f"{os.fspath(path)!r} is a checkpoint of fit, which has more than a model: pass it as fit(..., resume=path)"
+        )
     if "architecture" not in metadata or not metadata.get("version", "").isdecimal():
         raise ValueError(
             f"{os.fspath(path)!r} has no architecture, so it was not written by nn.save: read its arrays with "

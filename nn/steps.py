@@ -219,15 +219,39 @@ def _graph_above(outputs: list[Any], model: Any, problem: Problem, batch: Batch)
     return loss if problem.regulariser is None else loss + problem.regulariser(model)
 
 
-def eager_gradient(template: Template, model: Any, problem: Problem, batch: Batch) -> tuple[float, Array]:
-    """The loss of a batch and its gradient, which is also in the `.grad` of the parameters."""
+def eager_gradient(
+    template: Template, model: Any, problem: Problem, batch: Batch, checked: bool = False
+) -> tuple[float, Array]:
+    """The loss of a batch and its gradient, which is also in the `.grad` of the parameters.
+
+    If it is `checked`, no look is taken for Values that are not parameters.
+    """
     for parameter in template.parameters:
         parameter.grad = 0.0
     loss = graph_of(model, problem, batch)
     if not isinstance(loss, Value):
         raise TypeError(f"the loss must depend on the parameters of the model, but is the number {loss!r}")
+    if not checked:
+        refuse_others(loss, template)
     loss.backward()
     return loss.data, np.array([parameter.grad for parameter in template.parameters])
+
+
+def refuse_others(loss: Any, template: Template) -> None:
+    """Refuse a loss that depends on Values besides the parameters: nobody would train them.
+
+    Raises
+    ------
+    TypeError
+        With their names.
+    """
+    known = set(template.parameters)
+    others = [node for node in topological_order(loss) if node.op is None and node not in known]
+    if others:
+        raise TypeError(
+            f"the model, the loss or the regulariser reads {', '.join([x.describe() for x in others[:4]])}, which is "
+            "no parameter of the model: make it an attribute of the model to train it, or read its number, .data"
+        )
 
 
 def eager_step(template: Template, model: Any, problem: Problem) -> Any:
@@ -237,7 +261,7 @@ def eager_step(template: Template, model: Any, problem: Problem) -> Any:
 
     def step(parameters: Array, state: State, rate: float, batch: Batch) -> tuple[float, Any, State]:
         template.assign(parameters)
-        loss, gradient = eager_gradient(template, model, problem, batch)
+        loss, gradient = eager_gradient(template, model, problem, batch, checked=state["count"] > 0)
         return loss, *rule.updated(gradient, state, parameters, rate)
 
     return step

@@ -219,6 +219,11 @@ HOLES = X.copy()
 HOLES[3, 1] = math.nan
 
 
+def seconds(outputs, targets):
+    """A metric whose name is that of a column."""
+    return 1.0
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -227,6 +232,14 @@ HOLES[3, 1] = math.nan
         ({"x": [], "y": []}, ValueError, "X is empty: there is nothing to learn from"),
         ({"x": [[1.0], [1.0, 2.0]], "y": [1, 2]}, ValueError, r"the rows of X differ in length: \[1, 2\]"),
         ({"x": [["a", "b"]], "y": [1]}, TypeError, "X must hold numbers only"),
+        ({"x": np.zeros((23, 2), "M8[s]")}, TypeError, r"X must hold numbers only \(it holds datetime64\[s\]\)"),
+        ({"y": np.zeros(23, "m8[s]")}, TypeError, r"y must hold numbers only \(it holds timedelta64\[s\]\)"),
+        ({"y": ["1.0"] * 23}, TypeError, r"y must hold numbers only \(it holds <U3\)"),
+        ({"y": [10**400] * 23}, TypeError, "y must hold numbers only .*too large"),
+        ({"x": X[:, 0]}, ValueError, r"not one number: pass \[x\]; of a 1-d array X, X.reshape\(-1, 1\) makes rows"),
+        ({"regulariser": 0.1}, TypeError, r"a function of the model, such as L2\(0.01\), not 0.1"),
+        ({"shuffle": "no"}, TypeError, "shuffle must be True or False, not 'no'"),
+        ({"jit": None}, TypeError, "jit must be True or False, not None"),
         ({"y": ["no"] * 23}, TypeError, "y must hold numbers only .*encode classes as whole numbers"),
         ({"x": X[:, :1]}, ValueError, "takes a sequence of 2 inputs, not 1"),
         ({"y": np.stack([LINE, LINE], 1)}, ValueError, "differ in shape"),
@@ -241,6 +254,12 @@ HOLES[3, 1] = math.nan
         ({"validation": 1.5}, ValueError, "validation must be .* a share between 0 and 1, not 1.5"),
         ({"validation": 0.01}, ValueError, "leaves 23 to learn from"),
         ({"validation": (X[:, :1], LINE)}, ValueError, r"the rows of X have shape \(2,\), those for validation \(1,\)"),
+        ({"metrics": [lambda a, b: 1.0, lambda a, b: 2.0]}, ValueError, "is called '<lambda>', as another metric is"),
+        ({"metrics": seconds}, ValueError, "is called 'seconds', as a column of the history is"),
+        ({"metrics": lambda a, b: a - b}, TypeError, r"the metric <lambda> must return one number, not array\("),
+        ({"optimizer": SGD(learning_rate=lambda n: -1.0)}, ValueError, "gives the learning rate -1.0 after 0 steps"),
+        ({"optimizer": SGD(learning_rate=lambda n: "a")}, ValueError, "rate 'a' after 0 steps: it must be at least 0"),
+        ({"optimizer": SGD(learning_rate=lambda n: math.nan), "jit": False}, ValueError, "the learning rate nan after"),
         ({"metrics": "f1"}, ValueError, "one of accuracy, r2, mean_absolute_error; not 'f1'"),
         ({"sample_weight": [1.0]}, ValueError, "sample_weight must be 23 numbers"),
         ({"sample_weight": [-1.0] * 23}, ValueError, r"sample_weight\[0\] is -1.0: a weight is at least 0"),
@@ -269,6 +288,33 @@ def test_wrong_input_is_named(change, error, message):
         run(**options)
 
 
+@pytest.mark.parametrize("options", [{}, {"jit": False}, {"optimizer": "lbfgs"}, {"loss": spread}, {"many": 20}])
+def test_values_that_are_no_parameters_are_refused(options):
+    """A Value that is outside the model would not be trained; its number may be read, and predictions are numbers."""
+    outside = Value(2.0, label="scale")
+    many = options.pop("many", 1)
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.w = Value(0.5)
+            self.exact = True
+
+        def __call__(self, x):
+            return self.w * x[0] * (outside if self.exact else outside.data)
+
+    model = Scaled()
+    np.testing.assert_array_equal(X[:, 0], model.predict(X))
+    if options.get("optimizer") == "lbfgs":
+        options = {"optimizer": nn.LBFGS(model.parameters())}
+    options = {"batch_size": None, "epochs": 1, "progress": False, "loss": "mean_squared_error", **options}
+    with pytest.raises(TypeError, match=r"reads the leaf scale=2\.0, which is no parameter of the model: make it an"):
+        fit(model, np.tile(X, (many, 1)), np.tile(LINE, many), **options)
+    assert (0.5, 0.0) == (model.w.data, outside.grad)
+    model.exact = False
+    fit(model, X, LINE, **options)
+    assert (True, 0.0) == (model.w.data != 0.5, outside.grad)
+
+
 def test_data_that_change_during_training_do_not_count():
     """The data are those that were given."""
     x = X.copy()
@@ -294,8 +340,13 @@ def test_what_a_callback_does_to_the_model_counts():
     def grow(training):
         training.model.layers.append(Layer(1, 1, seed=0))
 
-    with pytest.raises(ValueError, match="a callback changed which parameters the model has"):
-        run(callbacks=grow)
+    def replace(training):
+        training.model.layers[0].neurons[0].b = Value(1.0)
+
+    for wrong in (grow, replace):
+        for jit in (True, False):
+            with pytest.raises(ValueError, match="a callback changed which parameters the model has"):
+                run(callbacks=wrong, jit=jit)
 
 
 def test_threads_train_models_of_one_structure_at_once():

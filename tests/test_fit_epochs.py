@@ -14,6 +14,7 @@ import pytest
 import autograd.math as am
 from autograd import Value
 from nn import (
+    L2,
     LBFGS,
     MLP,
     SGD,
@@ -29,6 +30,7 @@ from nn import (
     Sequential,
     cosine,
     fit,
+    load,
     save,
 )
 
@@ -207,6 +209,7 @@ def test_a_changed_learning_rate_is_continued(tmp_path):
         ({"batch_size": 4}, "batch_size is 8 there and 4 here"),
         ({"seed": 2}, "seed is 1 there and 2 here"),
         ({"shuffle": False}, "shuffle is True there and False here"),
+        ({"regulariser": L2(0.125)}, r"regulariser is None there and L2\(0.125\) here"),
     ],
 )
 def test_another_run_is_not_continued(change, message, tmp_path):
@@ -221,6 +224,8 @@ def test_other_models_data_and_files_are_refused(tmp_path):
     """A checkpoint fits one architecture and one data set; other files are named."""
     path = tmp_path / "run"
     train(small(), epochs=1, callbacks=Checkpoint(path))
+    with pytest.raises(ValueError, match=r"is a checkpoint of fit, .*: pass it as fit\(..., resume=path\)"):
+        load(path)
     with pytest.raises(ValueError, match="of another model"):
         train(MLP(2, [5, 1], activation="tanh"), resume=path)
     with pytest.raises(ValueError, match=r"of another run: X is \(20, 2\)"):

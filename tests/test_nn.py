@@ -194,7 +194,10 @@ def test_copies_are_independent(remake):
         (lambda: Neuron(2, activation="dot"), "not 'dot'"),
         (lambda: Neuron(2, True, activation="tanh"), "activation='tanh' or nonlin=True, not both"),
         (lambda: MLP(2, [3, 1])([1.0]), r"ReLUNeuron\(2\) at layers\[0\].neurons\[0\] takes a sequence of 2 .* not 1"),
-        (lambda: Neuron(2)(3.0), r"takes a sequence of 2 inputs, not 3.0"),
+        (
+            lambda: Neuron(2)(3.0),
+            r"takes a sequence of 2 inputs, not one number: pass \[x\]; of a 1-d array X, X.reshape\(-1, 1\)",
+        ),
         (lambda: hinge([0.5], [0]), "1 or -1, not 0"),
         (lambda: binary_cross_entropy_with_logits([0.5], [-1]), "from 0 to 1, not -1"),
         (lambda: mean_squared_error([[1.0], [2.0]], [[1.0], [2.0, 3.0]]), r"outputs\[1\] and targets\[1\].*1 .*2 "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -191,3 +192,20 @@ def test_looking_inside_meanwhile() -> None:
     found = together(4, work)
     assert [[turn(float(k)) for k in range(46)] * 2] * 2 == found[:2]
     assert [[True] * 20] * 2 == found[2:]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_are_not_copied(threads: int) -> None:
+    """A call that traces nothing takes no memory for rows, however they lie, and the parts are those of the whole."""
+    rows = np.random.default_rng(0).normal(size=(100_000, 4))
+    fast = jit(vmap(lambda x: am.sum([z * z for z in x]), reduce="sum"), threads=threads)
+    columns = jit(vmap(lambda x: am.sum([z * z for z in x]), in_axes=1, reduce="sum"), threads=threads)
+    turned = np.asfortranarray(rows)
+    for call in (lambda: fast(rows), lambda: fast(turned), lambda: fast(rows[::2]), lambda: columns(turned.T)):
+        call()
+        tracemalloc.start()
+        found = call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < rows.nbytes / 40
+        assert found == pytest.approx(np.sum(rows[::2] ** 2) if found < 3e5 else np.sum(rows**2), rel=1e-10)

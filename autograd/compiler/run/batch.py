@@ -326,11 +326,13 @@ class _Call:
             return [self._run_part(captured, arrays, targets, failed, count, 0)]
         size = -(-count // (threads * 8)) * 8  # whole blocks of lanes
         parts = [(start, min(size, count - start)) for start in range(0, count, size)]
-        with ThreadPoolExecutor(threads) as pool:
-            jobs = [
-                pool.submit(self._run_part, captured, arrays, targets, failed, length, start) for start, length in parts
-            ]
-            return [job.result() for job in jobs]
+
+        def run(start: int, length: int) -> Any:
+            return self._run_part(captured, arrays, targets, failed, length, start)
+
+        with ThreadPoolExecutor(threads - 1) as pool:
+            others = [pool.submit(run, *part) for part in parts[1:]]
+            return [run(*parts[0]), *[other.result() for other in others]]  # this thread does not only wait
 
     def _run_part(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
         specialization = captured.specialization
