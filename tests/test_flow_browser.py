@@ -512,6 +512,26 @@ def test_a_difference_after_the_output_was_nan(load):
     assert "0 ✓ agrees" in page.locator(".facts").inner_text()
 
 
+def test_on_paper(load):
+    """The whole picture, light, without controls; on the screen everything is as before."""
+    page = load(flow(training_loss([2, 6, 1], 3)[1], unfold=True), color_scheme="dark")
+    look = "[gradientFlow.root.dataset.theme, gradientFlow.camera.eye.k, document.querySelectorAll('.box').length]"
+    before = page.evaluate(look)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert state_of(page, "view.boxes.length") == page.locator(".box").count() > before[2]
+    width, svg = page.viewport_size["width"], page.locator(".graph").bounding_box()
+    for index in (0, -1):
+        box = page.locator(".box").nth(index).bounding_box()
+        assert 0 <= box["x"] <= width - box["width"]
+        assert svg["y"] <= box["y"] <= svg["y"] + svg["height"] - box["height"]
+    assert "light" == state_of(page, "root.dataset.theme")
+    assert not page.get_by_role("button", name="Play", exact=True).is_visible()
+    page.emulate_media(media="screen")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert before == page.evaluate(look)
+
+
 def test_a_label_of_ten_thousand_letters(load):
     """It leaves room for the picture."""
     page = load(flow(Value(2.0, label="x" * 10_000)))

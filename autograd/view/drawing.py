@@ -6,7 +6,7 @@ import html
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import hypot, isfinite, sqrt
 from os import PathLike
@@ -271,7 +271,7 @@ class _Graph:
 
     def folded(self, depth: int) -> tuple[dict[Hashable, _Box], list[_Line]]:
         """A box for each group of nodes, a line for all messages between two groups."""
-        group = _groups(self.order, self.modules, depth)
+        group = _groups(self.order, self.modules, depth, self.outputs)
         members: dict[Hashable, list[Value]] = defaultdict(list)
         between: dict[tuple[Hashable, Hashable], list[Message | None]] = defaultdict(list)
         for node in self.order:
@@ -303,10 +303,13 @@ class _Graph:
         return _Line(tail, head, f"{len(arrived):,} messages\n‖·‖ {self.number(hypot(*arrived))}")
 
 
-def _groups(order: Sequence[Value], modules: Mapping[Value, Modules], depth: int) -> dict[Value, Hashable]:
+def _groups(
+    order: Sequence[Value], modules: Mapping[Value, Modules], depth: int, outputs: Container[Value]
+) -> dict[Value, Hashable]:
     """Which nodes become one box: those of a module, those with the same operation on the same groups, and leaves.
 
-    A node with the operation of its operand (a sum, term by term) joins its operand's group.
+    A node with the operation of its operand (a sum, term by term) joins its operand's group. An output outside of
+    modules is a box of its own.
     """
     group: dict[Value, Hashable] = {}
     operation: dict[Hashable, Any] = {}
@@ -314,6 +317,9 @@ def _groups(order: Sequence[Value], modules: Mapping[Value, Modules], depth: int
     for node in order:
         if modules[node]:
             group[node] = modules[node][:depth][-1]
+            continue
+        if node in outputs:
+            group[node] = node
             continue
         below = frozenset(group[o] for o in node.operands if type(o) is not float)
         joined = [key for key in below if not isinstance(key, str) and operation.get(key) is node.op]

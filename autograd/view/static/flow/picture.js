@@ -4,8 +4,9 @@ import { make, wantsStillness, write } from "./dom.js";
 import { sign, thickness } from "./scales.js";
 import { count, shorten, show, showWithin } from "./text.js";
 
-// below these scales boxes say less, in larger letters: [scale, class, width of a letter]
+// below these scales boxes say less, in larger letters, and at last nothing: [scale, class, width of a letter]
 const DETAIL = [
+  [0.12, "dots", 15.1],
   [0.36, "tiny", 15.1],
   [0.68, "small", 10.3],
   [Infinity, "", 7.25],
@@ -45,7 +46,7 @@ export class Picture {
     this.activeArrows = [];
     this.traced = null; // the nodes on paths from the selected one to the output
     [, this.detail, this.letter] = DETAIL.at(-1);
-    this.svg.classList.remove("small", "tiny");
+    this.svg.classList.remove("small", "tiny", "dots");
     this.titles = view.frames.map((group, i) => {
       const [x, y, width, height] = view.layout.places[i];
       const text = shorten(this.sweep.groups[group].name, Math.max(4, Math.floor(width / 7.5)));
@@ -136,7 +137,7 @@ export class Picture {
     this.layers.arrows.append(path);
     const spot = this.view.layout.spots[index];
     if (spot) {
-      path.label = make("text", { x: spot[0], y: spot[1] + 4, class: "message" });
+      path.label = make("text", { x: spot[0], y: spot[1] + 4, class: "message", "aria-hidden": "true" }); // read alone it says nothing
       this.layers.labels.append(path.label);
     }
     return path;
@@ -202,6 +203,8 @@ export class Picture {
     else if (state.computed) parts.push(`value ${show(this.sweep.data[node])}`);
     if (state.adjoint !== null) parts.push(`${node === undefined ? "messages add up to" : "derivative"} ${show(state.adjoint)}`);
     if (state.pending && this.step >= this.view.seed) parts.push(`${count(state.pending, "message")} still to come`);
+    const check = state.complete && node !== undefined && this.sweep.checks?.[node];
+    if (check) parts.push(check.agrees ? "finite difference agrees" : "finite difference differs");
     if (dead) parts.push("no gradient arrives");
     if (bad) parts.push("not finite");
     return parts.join(", ");

@@ -9,6 +9,7 @@ import { buildFinder } from "./finder.js";
 import { middle, union } from "./geometry.js";
 import { Picture } from "./picture.js";
 import { Playback } from "./playback.js";
+import { printWhole } from "./print.js";
 import { sign } from "./scales.js";
 import { Sweep } from "./sweep.js";
 import { followTheme } from "./theme.js";
@@ -37,7 +38,7 @@ export class Viewer {
     this.open(payload.first);
     const resized = new ResizeObserver(() => this.#resized());
     resized.observe(this.stage);
-    this.cleanups.push(() => resized.disconnect());
+    this.cleanups.push(() => resized.disconnect(), printWhole(this));
   }
 
   destroy() {
@@ -127,7 +128,7 @@ export class Viewer {
 
   #resized() {
     const { clientWidth: width, clientHeight: height } = this.stage;
-    if (!width || !height) return;
+    if (!width || !height || window.matchMedia("print").matches) return; // paper is no stage
     const first = !this.camera.size;
     this.camera.size = { width, height };
     if (first || !this.camera.moved) this.#fit(false);
