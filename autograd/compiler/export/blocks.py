@@ -5,7 +5,7 @@ A number that is used once is written where it is used; one that is used more of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -27,7 +27,7 @@ from autograd.compiler.export.expressions import (
 )
 from autograd.compiler.export.names import comment
 from autograd.compiler.export.parts import Parts
-from autograd.compiler.export.runs import Pattern, array_of, run_from, segments
+from autograd.compiler.export.runs import FEWEST, Pattern, array_of, run_from, segments
 from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, types_of
 from autograd.ir.chains import ACCUMULATORS, IN_ORDER
 from autograd.rules import TABLE
@@ -353,11 +353,12 @@ class Block:
         ]
         handed = [Text(name, reads=frozenset([name])) for name in carries]
         rest = [self.values[o] for o in operands[loop.shared + loop.carries :]]
-        targets: list[View | str] = []
+        targets: list[View] = []
+        sums = self._sums(loop.kinds.count("sum"))
         stacked: dict[int, View] = {}  # what each step has of a value of the body
         for k, kind in enumerate(loop.kinds, loop.handed):
             if kind == "sum":
-                targets.append(self._variable("s", Text("0.0")))
+                targets.append(next(sums))
                 continue
             made, value = types[k], loop.body.outputs[k]
             assert isinstance(made, Array)
@@ -371,12 +372,12 @@ class Block:
                 stacked.setdefault(value, target)
             targets.append(target)
         results = [*[Text(name) for name in carries], *rest[: loop.accumulators]]
-        results += [Text(target) if isinstance(target, str) else target for target in targets]
+        results += [target if target.shape else element(target) for target in targets]
         if loop.extent == 0:
             return results
         counter = self.parts.counter(self.depth)
         self.line(f"{self._head(loop, operands, counter, carries)} {{")
-        if loop.extent == STEPS and any(isinstance(target, View) for target in targets):
+        if loop.extent == STEPS and "each" in loop.kinds:
             self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
             self.parts.line(self.depth + 2, f"return {self.parts.out_of_steps()};")
         index = Affine(0, ((counter, 1),))
@@ -384,7 +385,8 @@ class Block:
         elements = [element(row) if not row.shape else row for row in rows]
         number = Text(f"(double){counter}", UNARY, whole=index)
         given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
-        self._step(loop, given, carries, [t if isinstance(t, str) else t.row(index) for t in targets])
+        places = [t.row(index) if kind == "each" else t for t, kind in zip(targets, loop.kinds)]
+        self._step(loop, given, carries, places)
         self.line("}")
         return results
 
@@ -392,6 +394,20 @@ class Block:
         name = self.parts.names.numbered(letter)
         self.line(f"double {name} = {first.text};")
         return name
+
+    def _sums(self, count: int) -> Iterator[View]:
+        """Where sums are added up: in variables, or in an array if there are many."""
+        if count < FEWEST:
+            for _ in range(count):
+                yield View(f"={self._variable('s', Text('0.0'))}", Affine(), (), ())
+        elif count <= 4 * SMALL:
+            view = View.of(self.parts.names.numbered("s"), (count,))
+            self.line(f"double {view.base}[{count}] = {{0.0}};")
+            yield from view.numbers()
+        else:
+            view = self.parts.room((count,))
+            self.together(view, "=", "0.0")
+            yield from view.numbers()
 
     def _left_out(self, at: int, loop: Loop) -> set[int]:
         """The count of the steps, if nothing needs it."""
@@ -412,15 +428,13 @@ class Block:
             extent = str(self.index(operands[0]))
         return f"for ({self.parts.head(counter, extent, loop.backwards)})"
 
-    def _step(
-        self, loop: Loop, inputs: Sequence[Text | View], carries: Sequence[str], targets: Sequence[View | str]
-    ) -> None:
+    def _step(self, loop: Loop, inputs: Sequence[Text | View], carries: Sequence[str], targets: Sequence[View]) -> None:
         """The body of a loop."""
         body = loop.body
         places: dict[int, View] = {}  # arrays that are made where they are to be stacked
         for o, target in zip(body.outputs[loop.handed :], targets):
             root = root_of(body, o)
-            if isinstance(target, View) and target.shape and body.code[root].op in ("zeros", "pack", "item"):
+            if target.shape and body.code[root].op in ("zeros", "pack", "item"):
                 places.setdefault(root, target)
         inside = Block(self.parts, body, inputs, places, self.depth + 1)
         left = [k for k, name in enumerate(carries) if not name]
@@ -428,19 +442,29 @@ class Block:
             inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
         outputs = inside.run()
         done: set[View] = set()
-        for found, target in zip(outputs[loop.handed :], targets):
-            if isinstance(target, str):
-                inside.line(f"{target} += {found.text};")
-            elif target in done:
+        for found, target, kind in zip(outputs[loop.handed :], targets, loop.kinds):
+            if kind == "sum":
+                continue
+            if target in done:
                 continue
             elif target.shape:
                 if found != target:
                     inside.together(target, "=", found)
             else:
                 inside.line(f"{target} = {found.text};")
-            if isinstance(target, View):
-                done.add(target)
+            done.add(target)
+        added = zip(outputs[loop.handed :], targets, loop.kinds)
+        inside.add([(target, found) for found, target, kind in added if kind == "sum"])
         inside.hand_on([(name, text) for name, text in zip(carries, outputs) if name and text.text != name])
+
+    def add(self, pairs: Sequence[tuple[View, Text]]) -> None:
+        """Add numbers to sums, those that follow a pattern in a loop."""
+        rows = [[element(place), *(text.factors or [text])] for place, text in pairs]
+        for at, count, patterns in segments(rows):
+            if count == 1:
+                self.line(_added(str(pairs[at][0]), [pairs[at][1]]))
+            else:
+                self.each((count,), partial(_added_pattern, patterns))
 
     def hand_on(self, pairs: Sequence[tuple[str, Text]]) -> None:
         """Assign all carries at once: none before another one has used it."""
@@ -475,6 +499,12 @@ def _added(name: str, term: Sequence[Text]) -> str:
     """A statement that adds a term to a sum."""
     minus, product = _product(term)
     return f"{name} {'-=' if minus else '+='} {product.text};"
+
+
+def _added_pattern(patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
+    """A statement that adds a patterned term to one of several sums."""
+    target, *term = [pattern.at(indices[0]) for pattern in patterns]
+    return _added(target.text, term)
 
 
 def _added_of(name: str, patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:

@@ -53,8 +53,8 @@ class Affine(NamedTuple):
 class View(NamedTuple):
     """An array in C: from element `start` of `base` on, with distances between neighbours along each axis.
 
-    A number that a pointer points to is an array of no axes, whose base is the pointer behind a star; the base of an
-    array in which one constant comes up everywhere is this constant.
+    A number that a pointer points to is an array of no axes, whose base is the pointer behind a star; a variable is one
+    whose base is its name behind an equals sign. The base of an array in which one constant comes up everywhere is it.
     """
 
     base: str
@@ -99,7 +99,8 @@ class View(NamedTuple):
         return found
 
     def __str__(self) -> str:
-        return self.base if self.base.startswith("*") or is_literal(self.base) else f"{self.base}[{self.start}]"
+        alone = self.base.startswith(("*", "=")) or is_literal(self.base)
+        return self.base.removeprefix("=") if alone else f"{self.base}[{self.start}]"
 
 
 class Text(NamedTuple):
@@ -117,6 +118,8 @@ class Text(NamedTuple):
         The whole number that it is, as far as one sees.
     place : View or None
         Where it lies in memory, if it is nothing but a number there.
+    factors : tuple of Text
+        Of a product of two numbers that have a name or a place: these.
     """
 
     text: str
@@ -124,6 +127,7 @@ class Text(NamedTuple):
     reads: frozenset[str] = frozenset()
     whole: Affine | None = None
     place: View | None = None
+    factors: tuple[Text, ...] = ()
 
     def above(self, rank: int) -> str:
         """The text where only operators that bind more tightly need no parentheses."""
@@ -179,7 +183,8 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
         sign, rank = OPERATORS[op]
         space = " " if rank == SUM else ""
         text = f"{operands[0].first(rank)}{space}{sign}{space}{operands[1].last(rank)}"
-        return Text(text, rank, reads, _whole(op, operands))
+        factors = tuple(operands) if op == "mul" and all(x.is_cheap() for x in operands) else ()
+        return Text(text, rank, reads, _whole(op, operands), None, factors)
     if op in COMPARISONS:
         rank = EQUALITY if op in ("==", "!=") else RELATION
         return Text(f"{operands[0].above(RELATION)} {op} {operands[1].above(RELATION)}", rank, reads)
