@@ -521,7 +521,8 @@ def test_random_programs(write: Any, tmp_path: Path) -> None:
 def test_sanitisers(tmp_path: Path) -> None:
     """Nothing is read or written outside its array, and nothing is undefined: gcc's sanitisers stay silent."""
     flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    for name, (fast, args) in CASES.items():
+    for name in [*FILES, "rows_gradient", "loops_in_steps", "views", "nothing"]:
+        fast, args = CASES[name]
         fast.export(tmp_path, *args, name=name)
         run_compiler("gcc", flags, tmp_path / f"{name}.c", tmp_path / f"test_{name}.c", folder=tmp_path, output="t")
         found = subprocess.run([tmp_path / "t"], capture_output=True, text=True, check=False)
