@@ -6,7 +6,9 @@ A contender returns ndarrays or numbers, read at the end of a call, as its user 
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -846,6 +848,50 @@ def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
         return jnp.concatenate([found.ravel(), 1.0 - weights * weights])
 
     return _asdex(residuals, p)
+
+
+def _casadi_in_a_loop(function: Callable[[list[Any]], Any], x: Array, times: int = 1000) -> Prepared:
+    """The C that CasADi generates, called many times by a loop in C."""
+    ca, _ = _casadi()
+    p = ca.SX.sym("x", len(x))
+    value = function([p[i] for i in range(len(x))])
+    f = ca.Function("f", [p], [value, ca.gradient(value, p)])
+    loop = f"""
+void repeat(int times, const double *x, double *value, double *gradient)
+{{
+    static casadi_int iw[{f.sz_iw() + 1}];
+    static double w[{f.sz_w() + 1}];
+    const double *arg[{f.sz_arg() + 1}] = {{x}};
+    double *res[{f.sz_res() + 1}] = {{value, gradient}};
+    for (int i = 0; i < times; i++)
+        f(arg, res, iw, w, 0);
+}}
+"""
+    folder = tempfile.mkdtemp()
+    before = os.getcwd()
+    os.chdir(folder)  # CasADi writes its C files here
+    try:
+        f.generate("f.c")
+        with open("f.c", "a", encoding="utf-8") as file:
+            file.write(loop)
+        flags = ["-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC"]
+        subprocess.run(["gcc", *flags, "f.c", "-o", "f.so", "-lm"], check=True)
+    finally:
+        os.chdir(before)
+    repeat = ctypes.CDLL(os.path.join(folder, "f.so")).repeat
+    results = [np.zeros(1), np.zeros(len(x))]
+    passed = [array.ctypes.data_as(ctypes.POINTER(ctypes.c_double)) for array in (x, *results)]
+    return Prepared(lambda: repeat(times, *passed), lambda _: [results[0].reshape(()), results[1]])
+
+
+def _enter_casadi_in_a_loop(problem: str) -> None:
+    @contender(problem, "CasADi, a thousand calls in C", "casadi")
+    def _(x: Array) -> Prepared:
+        return _casadi_in_a_loop(_scalar_functions()[problem], x)
+
+
+for _problem in ("rosenbrock", "expression"):
+    _enter_casadi_in_a_loop(_problem)
 
 
 # --- XAD ---------------------------------------------------------------------------------------------------------

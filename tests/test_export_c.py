@@ -9,11 +9,15 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 from c_functions import Library, defined, exported, in_the_same_order, run_compiler, same_bits
+from net.checks import HEADER
+from net.loops import loops
+from net.maps import maps
 from test_jit_rules import eager, gradient_bound, points, ulps, value_bound
 
 import autograd.math as am
@@ -115,6 +119,28 @@ def row_loss(w: Any, row: Any) -> Any:
     return am.log1p(am.exp(-(am.dot(w, row) + row[0])))
 
 
+def nested_loops(a: Any) -> Any:
+    """Loops whose length is data, in the steps of another one."""
+
+    def step(before: Any, x: Any) -> Any:
+        after = newton(before * before + x * x)
+        return after, after
+
+    return sum(scan(step, a, [1.0, 2.0, 3.0])[1])
+
+
+CLOSED = [Value(0.1 * k, label="w") for k in range(30)]
+
+
+def closed_loop(x: Any) -> Any:
+    """A loop whose steps use Values from outside, one by one and all together."""
+
+    def step(total: Any, row: Any) -> Any:
+        return total * CLOSED[3] + row * CLOSED[7] + am.sum([w * total for w in CLOSED]), None
+
+    return scan(step, x, [1.0, 2.0, 3.0])[0]
+
+
 A, B = [[1.0, 2.0, 0.5], [-1.0, 0.25, 3.0]], [[0.5, 1.5], [2.0, -1.0], [0.125, 4.0]]
 WEIGHTS, ROWS = [0.5, -0.25, 2.0], np.arange(12.0).reshape(4, 3) / 7.0 - 0.5
 mean_loss = vmap(row_loss, in_axes=(None, 0), reduce="mean")
@@ -147,6 +173,13 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "empty": (jit(lambda x, y: (x, [y, y], [])), ([], 2.0)),
     "constant": (jit(lambda x: (1.5, [math.nan, -0.0, math.inf], x)), (5e-324,)),
     "no_argument": (jit(lambda: [1.0, 2.0]), ()),
+    "rows_of_loops": (jit(vmap(value_and_grad(newton))), (np.array([1.0, 2.0, 9.0, 4.0]),)),
+    "loops_in_steps": (jit(value_and_grad(nested_loops)), (1.5,)),
+    "closed": (jit(closed_loop), (0.5,)),
+    "views": (jit(lambda a: (a[::-1, :2], a.T, a[1])), (ROWS,)),
+    "same": (jit(lambda x: (x, x, [x] * 7)), (2.0,)),
+    "truths": (jit(lambda x, y: (x < y, (x < y) | (y < 1.0), am.where((x < y) & (x != 0.0), x, y))), (1.0, 2.0)),
+    "nothing": (jit(lambda x: None), (1.0,)),
     "many": (jit(lambda x: am.sum(x) * am.sum(x[::-1]) + am.fsum(x)), (LONG,)),
 }
 
@@ -462,10 +495,34 @@ def test_two_threads(cases: tuple[Library, dict[str, Example]]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("write", [loops, maps], ids=["loops", "maps"])
+def test_random_programs(write: Any, tmp_path: Path) -> None:
+    """Random programs with loops, their derivatives among them, have the bits of their definition in C."""
+    examples = []
+    for seed in range(12):
+        names: dict[str, Any] = {}
+        calls: list[Any] = []
+
+        def call(*arguments: Any, calls: list[Any] = calls) -> None:
+            calls.append(arguments)
+
+        exec(HEADER, names)
+        names |= {"call": call, "call_exact": call, "call_on_values": call}
+        exec(write(Random(seed)), names)
+        fast, *args = calls[0]
+        examples.append(exported(fast, *args, name=f"random_{seed}", closed=("constants", "parameters")[seed % 2]))
+    library = Library(examples, tmp_path)
+    for example in examples:
+        status, outputs = library.call(example)
+        assert (0, True) == (status, same_bits(defined(example), in_the_same_order(example, outputs)))
+
+
+@pytest.mark.slow
 def test_sanitisers(tmp_path: Path) -> None:
     """Nothing is read or written outside its array, and nothing is undefined: gcc's sanitisers stay silent."""
     flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    for name, (fast, args) in CASES.items():
+    for name in [*FILES, "rows_gradient", "loops_in_steps", "views", "nothing"]:
+        fast, args = CASES[name]
         fast.export(tmp_path, *args, name=name)
         run_compiler("gcc", flags, tmp_path / f"{name}.c", tmp_path / f"test_{name}.c", folder=tmp_path, output="t")
         found = subprocess.run([tmp_path / "t"], capture_output=True, text=True, check=False)

@@ -71,16 +71,17 @@ LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that fe
 MANY_CARRIES, FEWEST_AT_END = 16, 48  # a loop with more carries keeps them in memory: flat code at its end is rolled
 FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
 SUMS = 0.25  # of the values of a map's body; with more, it stays flat
-# The fewest statements that are rolled here and in maps, for code that people read; None: what makes the fastest code.
+# The fewest statements that are rolled outside of all loops, for code that people read; None: `FEWEST`. The bodies of
+# loops run often: what makes them fast does not change.
 fewest_to_read: ContextVar[int | None] = ContextVar("fewest_to_read", default=None)
 
 
-def rolled(program: Program) -> Program:
-    """A program, and the bodies of its loops, with loops in place of flat code."""
+def rolled(program: Program, inside: bool = False) -> Program:
+    """A program, and the bodies of its loops, with loops in place of flat code; `inside`: whether it is such a body."""
     code = [_with_rolled_body(instruction) for instruction in program.code]
     if any(new is not old for new, old in zip(code, program.code)):
         program = Program(code, program.outputs, program.inputs, program.guards)
-    if len(program.code) < (fewest_to_read.get() or FEWEST):
+    if len(program.code) < _fewest(FEWEST, inside):
         return program
     builder = _builder_of(program)
     roll_code(builder, 0, len(program.code), program.outputs)
@@ -90,12 +91,17 @@ def rolled(program: Program) -> Program:
     return without_dead_code(new)
 
 
+def _fewest(usual: int, inside: bool) -> int:
+    """The fewest statements that are rolled."""
+    return usual if inside else fewest_to_read.get() or usual
+
+
 def _with_rolled_body(instruction: Instruction) -> Instruction:
     """The instruction itself if nothing changes: loops know their derivatives by identity."""
     if instruction.op != "loop" or _stays_flat(instruction.data):
         return instruction
     loop: Loop = instruction.data
-    body = rolled(loop.body)
+    body = rolled(loop.body, inside=True)
     if loop.carries > MANY_CARRIES:
         body = _with_rolled_end(body)
     return instruction if body is loop.body else instruction._replace(data=replace(loop, body=body))
@@ -124,9 +130,7 @@ def _stays_flat(loop: Loop) -> bool:
 
     If much of it is there for its sums, these are added up in tiles of registers where it is flat, however long it is.
     """
-    length, fewest = len(loop.body.code), fewest_to_read.get()
-    if fewest is not None:
-        return loop.is_map() and length < fewest
+    length = len(loop.body.code)
     return loop.is_map() and (length < FEWEST_IN_MAPS or loop.kinds.count("sum") > SUMS * length)
 
 
@@ -144,7 +148,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     fewest : int, optional
         Code of fewer statements stays as it is.
     """
-    fewest = fewest_to_read.get() or (FEWEST if fewest is None else fewest)
+    fewest = _fewest(FEWEST if fewest is None else fewest, builder.body_of is not None)
     if end - first < 4 * fewest:
         fewest = min(fewest, max(SMALLEST, fewest - weight(builder.code[first:end])))
     wanted = [w for w in dict.fromkeys(wanted) if first <= w < end and w not in builder.moved]

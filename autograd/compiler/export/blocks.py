@@ -5,14 +5,14 @@ A number that is used once is written where it is used; one that is used more of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Any
 
 from autograd.compiler.export.expressions import (
-    ATOM,
     HELPED,
+    PRODUCT,
     SUM,
     UNARY,
     Affine,
@@ -24,11 +24,12 @@ from autograd.compiler.export.expressions import (
     is_literal,
     literal,
     operation,
+    without_minus,
 )
 from autograd.compiler.export.names import comment
 from autograd.compiler.export.parts import Parts
-from autograd.compiler.export.runs import Pattern, array_of, run_from, segments
-from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, types_of
+from autograd.compiler.export.runs import FEWEST, Pattern, array_of, run_from, segments
+from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, Type, types_of
 from autograd.ir.chains import ACCUMULATORS, IN_ORDER
 from autograd.rules import TABLE
 
@@ -189,12 +190,18 @@ class Block:
 
     def assign(self, places: Sequence[View], numbers: Sequence[Text]) -> None:
         """Assign numbers to places, those that follow a pattern in a loop."""
-        rows = [[element(place), x] for place, x in zip(places, numbers, strict=True)]
-        for at, count, patterns in segments(rows):
+        self._statements(list(zip(places, numbers, strict=True)), _set)
+
+    def _statements(self, pairs: Sequence[tuple[View, Text]], statement: Callable[[str, Text], str]) -> None:
+        """A statement about each place and number, those that follow a pattern in a loop."""
+        rows = [[element(place), *x.parts()[1]] for place, x in pairs]
+        forms = [x.parts()[0] for _, x in pairs]
+        for at, count, patterns in segments(rows, forms):
+            place, number = pairs[at]
             if count == 1:
-                self.line(f"{rows[at][0].text} = {rows[at][1].text};")
+                self.line(statement(str(place), number))
             else:
-                self.each((count,), partial(_assigned, patterns))
+                self.each((count,), partial(_patterned, statement, patterns, forms[at], number.rank))
 
     # ---- sums of many ------------------------------------------------------------------------------------------
 
@@ -277,6 +284,8 @@ class Block:
         if window.shape:
             return view
         found = element(view)
+        if view.base in self.parts.carried:
+            found = found._replace(reads=frozenset([view.base if view.start.terms else found.text]))
         if self.last_change.get(memory_of(self.program, operands[0]), -1) > at:  # read it now
             name = self.parts.names.numbered("t")
             self.line(f"const double {name} = {found.text};")
@@ -347,17 +356,16 @@ class Block:
         types = loop.result_types(types_of(loop.body))
         shared = [self.values[o] if isinstance(self.types[o], Array) else self.name(o) for o in operands[: loop.shared]]
         left_out = self._left_out(at, loop)
-        carries = [
-            self._variable("c", self.number(o)) if k not in left_out else ""
-            for k, o in enumerate(operands[loop.shared : loop.shared + loop.carries])
-        ]
-        handed = [Text(name, reads=frozenset([name])) for name in carries]
+        carries = self._carries(loop, operands[loop.shared : loop.shared + loop.carries], left_out)
+        handed = [Text("") if c is None else element(c)._replace(reads=frozenset([str(c)])) for c in carries]
         rest = [self.values[o] for o in operands[loop.shared + loop.carries :]]
-        targets: list[View | str] = []
+        targets: list[View] = []
+        sums = self._sums(loop.kinds.count("sum"))
         stacked: dict[int, View] = {}  # what each step has of a value of the body
+        together = self._stacked_together(at, loop, types)
         for k, kind in enumerate(loop.kinds, loop.handed):
             if kind == "sum":
-                targets.append(self._variable("s", Text("0.0")))
+                targets.append(next(sums))
                 continue
             made, value = types[k], loop.body.outputs[k]
             assert isinstance(made, Array)
@@ -365,18 +373,21 @@ class Block:
             target = self.targets.get(item)
             if target is None and item not in self.last_change and value in stacked:
                 target = stacked[value]
+            elif k in together:
+                target = together[k]
             elif target is None:
                 target = self.parts.room(made.shape)
             if item not in self.last_change:
                 stacked.setdefault(value, target)
             targets.append(target)
-        results = [*[Text(name) for name in carries], *rest[: loop.accumulators]]
-        results += [Text(target) if isinstance(target, str) else target for target in targets]
+        results: list[Text | View] = [Text("") if c is None else element(c) for c in carries]
+        results += rest[: loop.accumulators]
+        results += [target if target.shape else element(target) for target in targets]
         if loop.extent == 0:
             return results
         counter = self.parts.counter(self.depth)
         self.line(f"{self._head(loop, operands, counter, carries)} {{")
-        if loop.extent == STEPS and any(isinstance(target, View) for target in targets):
+        if loop.extent == STEPS and "each" in loop.kinds:
             self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
             self.parts.line(self.depth + 2, f"return {self.parts.out_of_steps()};")
         index = Affine(0, ((counter, 1),))
@@ -384,7 +395,8 @@ class Block:
         elements = [element(row) if not row.shape else row for row in rows]
         number = Text(f"(double){counter}", UNARY, whole=index)
         given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
-        self._step(loop, given, carries, [t if isinstance(t, str) else t.row(index) for t in targets])
+        places = [t.row(index) if kind == "each" else t for t, kind in zip(targets, loop.kinds)]
+        self._step(loop, given, carries, places)
         self.line("}")
         return results
 
@@ -392,6 +404,57 @@ class Block:
         name = self.parts.names.numbered(letter)
         self.line(f"double {name} = {first.text};")
         return name
+
+    def _sums(self, count: int) -> Iterator[View]:
+        """Where sums are added up: in variables, or in an array if there are many."""
+        if count < FEWEST:
+            for _ in range(count):
+                yield View(f"={self._variable('s', Text('0.0'))}", Affine(), (), ())
+        else:
+            view = self._array("s", count)
+            self.together(view, "=", "0.0")
+            yield from view.numbers()
+
+    def _carries(self, loop: Loop, operands: Sequence[int], left_out: set[int]) -> list[View | None]:
+        """Where the carries are: in variables, or in an array if there are many; None for one that is left out."""
+        apart = [k for k in range(loop.carries) if loop.test and k in (GOING, COUNT)]
+        others = [k for k in range(loop.carries) if k not in apart]
+        if len(others) < FEWEST:
+            apart, others = [*apart, *others], []
+        found: list[View | None] = [None] * loop.carries
+        for k in apart:
+            if k not in left_out:
+                found[k] = View(f"={self._variable('c', self.number(operands[k]))}", Affine(), (), ())
+        if others:
+            array = self._array("c", len(others))
+            self.parts.carried.add(array.base)
+            self.assign(array.numbers(), [self.number(operands[k]) for k in others])
+            for k, place in zip(others, array.numbers()):
+                found[k] = place
+        return found
+
+    def _array(self, letter: str, count: int) -> View:
+        """Room for some numbers: a variable if they are few."""
+        if count > 4 * SMALL:
+            return self.parts.room((count,))
+        view = View.of(self.parts.names.numbered(letter), (count,))
+        self.line(f"double {view.base}[{count}];")
+        return view
+
+    def _stacked_together(self, at: int, loop: Loop, types: Sequence[Type]) -> dict[int, View]:
+        """Many numbers of which each step has one lie row by row in one array, a row for each step."""
+        found: dict[int, int] = {}  # result → the value in the body
+        for k, kind in enumerate(loop.kinds, loop.handed):
+            item, made = self.item_of.get((at, k), -1), types[k]
+            alone = isinstance(made, Array) and len(made.shape) == 1
+            if kind == "each" and alone and item not in self.targets and item not in self.last_change:
+                found[k] = loop.body.outputs[k]
+        values = list(dict.fromkeys(found.values()))
+        if len(values) < FEWEST:
+            return {}
+        rows = self.parts.room((loop.extent, len(values)))
+        columns = {v: View(rows.base, Affine(n), rows.shape[:1], rows.strides[:1]) for n, v in enumerate(values)}
+        return {k: columns[value] for k, value in found.items()}
 
     def _left_out(self, at: int, loop: Loop) -> set[int]:
         """The count of the steps, if nothing needs it."""
@@ -403,7 +466,7 @@ class Block:
         only = code[after].op == "add" and uses[after] == 1 and set(inputs) < set(code[after].operands)
         return {COUNT} if only and all(uses[k] == 1 for k in inputs) else set()
 
-    def _head(self, loop: Loop, operands: Sequence[int], counter: str, carries: Sequence[str]) -> str:
+    def _head(self, loop: Loop, operands: Sequence[int], counter: str, carries: Sequence[View | None]) -> str:
         """The head of a loop."""
         if loop.test:
             return f"for (ptrdiff_t {counter} = 0; {carries[GOING]} != 0.0; {counter}++)"
@@ -413,49 +476,72 @@ class Block:
         return f"for ({self.parts.head(counter, extent, loop.backwards)})"
 
     def _step(
-        self, loop: Loop, inputs: Sequence[Text | View], carries: Sequence[str], targets: Sequence[View | str]
+        self, loop: Loop, inputs: Sequence[Text | View], carries: Sequence[View | None], targets: Sequence[View]
     ) -> None:
         """The body of a loop."""
         body = loop.body
         places: dict[int, View] = {}  # arrays that are made where they are to be stacked
         for o, target in zip(body.outputs[loop.handed :], targets):
             root = root_of(body, o)
-            if isinstance(target, View) and target.shape and body.code[root].op in ("zeros", "pack", "item"):
+            if target.shape and body.code[root].op in ("zeros", "pack", "item"):
                 places.setdefault(root, target)
         inside = Block(self.parts, body, inputs, places, self.depth + 1)
-        left = [k for k, name in enumerate(carries) if not name]
+        left = [k for k, place in enumerate(carries) if place is None]
         if left:  # what nothing needs is not written
             inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
         outputs = inside.run()
         done: set[View] = set()
-        for found, target in zip(outputs[loop.handed :], targets):
-            if isinstance(target, str):
-                inside.line(f"{target} += {found.text};")
-            elif target in done:
+        numbers: dict[View, Text] = {}
+        for found, target, kind in zip(outputs[loop.handed :], targets, loop.kinds):
+            if kind == "sum":
+                continue
+            if target in done:
                 continue
             elif target.shape:
                 if found != target:
                     inside.together(target, "=", found)
             else:
-                inside.line(f"{target} = {found.text};")
-            if isinstance(target, View):
-                done.add(target)
-        inside.hand_on([(name, text) for name, text in zip(carries, outputs) if name and text.text != name])
+                numbers[target] = found
+            done.add(target)
+        inside.assign(list(numbers), list(numbers.values()))
+        added = zip(outputs[loop.handed :], targets, loop.kinds)
+        inside.add([(target, found) for found, target, kind in added if kind == "sum"])
+        pairs = [(place, text) for place, text in zip(carries, outputs) if place is not None]
+        inside.hand_on([(place, text) for place, text in pairs if text.text != str(place)])
 
-    def hand_on(self, pairs: Sequence[tuple[str, Text]]) -> None:
+    def add(self, pairs: Sequence[tuple[View, Text]]) -> None:
+        """Add numbers to sums, those that follow a pattern in a loop."""
+        self._statements(pairs, lambda place, x: _added(place, [x]))
+
+    def hand_on(self, pairs: Sequence[tuple[View, Text]]) -> None:
         """Assign all carries at once: none before another one has used it."""
-        left = list(pairs)
+        left = dict(enumerate(pairs))
+        readers: dict[str, set[int]] = {}
+        for k, (_, text) in left.items():
+            for name in text.reads:
+                readers.setdefault(name, set()).add(k)
+
+        def in_use(k: int) -> bool:
+            place = left[k][0]
+            return bool((readers.get(str(place), set()) | readers.get(place.base, set())) - {k})
+
+        def forget(k: int) -> None:
+            for name in left[k][1].reads:
+                readers[name].discard(k)
+
         while left:
-            free = [pair for pair in left if not any(pair[0] in text.reads for _, text in left if text is not pair[1])]
+            free = [k for k in left if not in_use(k)]
             if not free:
+                k = next(iter(left))
+                forget(k)
                 name = self.parts.names.numbered("t")
-                carry, text = left[0]
-                self.line(f"const double {name} = {text.text};")
-                left[0] = (carry, Text(name))
+                self.line(f"const double {name} = {left[k][1].text};")
+                left[k] = (left[k][0], Text(name))
                 continue
-            carry, text = free[0]
-            self.line(_changed(carry, text))
-            left.remove(free[0])
+            self._statements([left[k] for k in free], _changed)
+            for k in free:
+                forget(k)
+                del left[k]
 
     def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
         found: Text | View = self.inputs[data]
@@ -465,10 +551,21 @@ class Block:
         return constant(data)
 
 
-def _assigned(patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
-    """A statement that assigns one of two patterned numbers to the other."""
-    far, near = [pattern.at(indices[0]).text for pattern in patterns]
-    return f"{far} = {near};"
+def _patterned(
+    statement: Callable[[str, Text], str],
+    patterns: Sequence[Pattern],
+    form: str,
+    rank: int,
+    indices: Sequence[Affine],
+) -> str:
+    """The statement about a place and a number that follow patterns."""
+    place, *leaves = [pattern.at(indices[0]).text for pattern in patterns]
+    return statement(place, Text(form.format(*leaves), rank))
+
+
+def _set(place: str, number: Text) -> str:
+    """A statement that assigns a number."""
+    return f"{place} = {number.text};"
 
 
 def _added(name: str, term: Sequence[Text]) -> str:
@@ -506,9 +603,9 @@ def _is_one_term(text: str) -> bool:
 def _product(term: Sequence[Text]) -> tuple[bool, Text]:
     """Whether a term is subtracted, and what; a minus of the first factor comes last, as in `spread`."""
     first = term[0]
-    minus = first.text.startswith("-") and first.rank == UNARY and not is_literal(first.text)
+    minus = first.text.startswith("-") and first.rank in (UNARY, PRODUCT) and not is_literal(first.text)
     if minus:
-        first = Text(first.text[1:], ATOM, first.reads)
+        first = without_minus(first)
     if len(term) == 1:
         return minus, first
     found = operation("mul", [first, term[1]])

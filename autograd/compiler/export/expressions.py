@@ -15,6 +15,7 @@ OPERATORS = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div":
 LOGIC = {"and": ("&&", AND), "or": ("||", OR)}
 SAME_IN_C = ("sqrt", "floor", "ceil", "trunc", "rint", "fma")
 FUNCTIONS = {**LIBM, **{name: name for name in SAME_IN_C}, "abs": "fabs"}  # rows of the table that <math.h> has
+MOST_LEAVES = 12  # of an expression that is taken apart
 HELPED = frozenset({"copysign", "digamma", "polygamma", "round", "fsum"})  # rows that come along as C: see `helpers`
 
 
@@ -53,8 +54,8 @@ class Affine(NamedTuple):
 class View(NamedTuple):
     """An array in C: from element `start` of `base` on, with distances between neighbours along each axis.
 
-    A number that a pointer points to is an array of no axes, whose base is the pointer behind a star; the base of an
-    array in which one constant comes up everywhere is this constant.
+    A number that a pointer points to is an array of no axes, whose base is the pointer behind a star; a variable is one
+    whose base is its name behind an equals sign. The base of an array in which one constant comes up everywhere is it.
     """
 
     base: str
@@ -99,7 +100,8 @@ class View(NamedTuple):
         return found
 
     def __str__(self) -> str:
-        return self.base if self.base.startswith("*") or is_literal(self.base) else f"{self.base}[{self.start}]"
+        alone = self.base.startswith(("*", "=")) or is_literal(self.base)
+        return self.base.removeprefix("=") if alone else f"{self.base}[{self.start}]"
 
 
 class Text(NamedTuple):
@@ -117,6 +119,10 @@ class Text(NamedTuple):
         The whole number that it is, as far as one sees.
     place : View or None
         Where it lies in memory, if it is nothing but a number there.
+    form : str
+        The text with a pair of braces in place of each name, number and element, or empty.
+    leaves : tuple of Text
+        These, in order.
     """
 
     text: str
@@ -124,6 +130,12 @@ class Text(NamedTuple):
     reads: frozenset[str] = frozenset()
     whole: Affine | None = None
     place: View | None = None
+    form: str = ""
+    leaves: tuple[Text, ...] = ()
+
+    def parts(self) -> tuple[str, tuple[Text, ...]]:
+        """The form and the leaves; an expression that is not taken apart is one leaf."""
+        return (self.form, self.leaves) if self.form else ("{}", (self,))
 
     def above(self, rank: int) -> str:
         """The text where only operators that bind more tightly need no parentheses."""
@@ -166,7 +178,8 @@ def element(view: View) -> Text:
 
 def call(function: str, operands: Sequence[Text]) -> Text:
     """A call of a function."""
-    return Text(f"{function}({', '.join([x.text for x in operands])})", ATOM, _reads(operands))
+    template = f"{function}({', '.join(['{}'] * len(operands))})"
+    return _composed(template, [x.text for x in operands], operands, ATOM)
 
 
 def operation(op: str, operands: Sequence[Text]) -> Text | None:
@@ -174,15 +187,15 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
     reads = _reads(operands)
     if op in ("add", "sub") and operands[1].text.startswith("-") and operands[1].rank in (PRODUCT, UNARY):
         # a + (-b)*c is a - b*c to the last bit
-        op, operands = "sub" if op == "add" else "add", [operands[0], _without_minus(operands[1])]
+        op, operands = "sub" if op == "add" else "add", [operands[0], without_minus(operands[1])]
     if op in OPERATORS:
         sign, rank = OPERATORS[op]
         space = " " if rank == SUM else ""
-        text = f"{operands[0].first(rank)}{space}{sign}{space}{operands[1].last(rank)}"
-        return Text(text, rank, reads, _whole(op, operands))
+        wrapped = operands[0].first(rank), operands[1].last(rank)
+        return _composed(f"{{}}{space}{sign}{space}{{}}", wrapped, operands, rank, _whole(op, operands))
     if op in COMPARISONS:
         rank = EQUALITY if op in ("==", "!=") else RELATION
-        return Text(f"{operands[0].above(RELATION)} {op} {operands[1].above(RELATION)}", rank, reads)
+        return _composed(f"{{}} {op} {{}}", [x.above(RELATION) for x in operands], operands, rank)
     if op in LOGIC:
         sign, rank = LOGIC[op]
         return Text(f" {sign} ".join([_beside(x, rank) for x in operands]), rank, reads)
@@ -190,13 +203,27 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
         return Text(f"!{operands[0].above(UNARY)}", UNARY, reads)
     if op == "neg":
         whole = Affine().plus(operands[0].whole, -1) if operands[0].whole is not None else None
-        return Text(f"-{operands[0].above(UNARY)}", UNARY, reads, whole)
+        return _composed("-{}", [operands[0].above(UNARY)], operands, UNARY, whole)
     if op == "select":
         condition, yes, no = operands
-        return Text(f"{condition.above(CHOICE)} ? {yes.above(CHOICE)} : {no.text}", CHOICE, reads)
+        return _composed("{} ? {} : {}", [condition.above(CHOICE), yes.above(CHOICE), no.text], operands, CHOICE)
     if op in ("pos", "stop"):
         return operands[0]
     return call(FUNCTIONS[op], operands) if op in FUNCTIONS else None
+
+
+def _composed(
+    template: str, wrapped: Sequence[str], operands: Sequence[Text], rank: int, whole: Affine | None = None
+) -> Text:
+    """An operation on operands, which are in parentheses or not."""
+    forms: list[str] = []
+    leaves: list[Text] = []
+    for text, operand in zip(wrapped, operands, strict=True):
+        form, parts = operand.parts()
+        forms.append(form if text == operand.text else f"({form})")
+        leaves += parts
+    form = template.format(*forms) if len(leaves) <= MOST_LEAVES else ""
+    return Text(template.format(*wrapped), rank, _reads(operands), whole, None, form, tuple(leaves) if form else ())
 
 
 def _beside(text: Text, rank: int) -> str:
@@ -204,9 +231,18 @@ def _beside(text: Text, rank: int) -> str:
     return text.text if text.rank == rank or text.rank > AND else f"({text.text})"
 
 
-def _without_minus(text: Text) -> Text:
+def without_minus(text: Text) -> Text:
+    """The expression without the minus with which it begins."""
     rank = PRODUCT if text.rank == PRODUCT else ATOM
-    return Text(text.text[1:], rank, text.reads, Affine().plus(text.whole, -1) if text.whole is not None else None)
+    whole = Affine().plus(text.whole, -1) if text.whole is not None else None
+    form, leaves = text.parts()
+    if form.startswith("-"):
+        form = form[1:]
+    elif text.form:
+        leaves = (Text(leaves[0].text[1:]), *leaves[1:])
+    else:
+        form, leaves = "", ()
+    return Text(text.text[1:], rank, text.reads, whole, None, form, leaves)
 
 
 def is_literal(text: str) -> bool:

@@ -158,7 +158,7 @@ def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: 
             lines += _stored(f"given_{p.name}", numbers)
     for p, numbers in zip(results, outputs, strict=True):
         lines += [*_stored(f"expected_{p.name}", numbers), f"static double {p.name}[{max(len(numbers), 1)}];", ""]
-    lines += [_COMPARE.replace("RELATIVE", RELATIVE).replace("OF_LARGEST", OF_LARGEST)]
+    lines += [_COMPARE.replace("RELATIVE", RELATIVE).replace("OF_LARGEST", OF_LARGEST)] if results else []
     lines += ["int main(void)", "{", "    int status, wrong = 0;"]
     passed = [str(rows)] if source.rows else []
     passed += [f"given_{p.name}" if p.shape is not None else literal(x[0]) for p, x in zip(own, inputs)]

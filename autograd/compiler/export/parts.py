@@ -49,6 +49,7 @@ class Parts:
         self.helpers: dict[str, None] = {}
         self.statuses: dict[tuple[str, bool], str] = {}
         self.counters: list[str] = []
+        self.carried: set[str] = set()  # arrays of carries: a loop changes them at the end of each step
         self.steps = ""  # what the number of steps for which there is room is called, if it is needed
 
     def line(self, depth: int, text: str) -> None:

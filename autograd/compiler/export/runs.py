@@ -34,27 +34,27 @@ def distance(one: Text, other: Text) -> int | None:
     return None if apart.terms else apart.constant
 
 
-def run_from(rows: Sequence[Sequence[Text]], at: int) -> tuple[int, list[Pattern]]:
-    """How many rows from one on follow one pattern in each column, and the patterns."""
+def run_from(rows: Sequence[Sequence[Text]], at: int, forms: Sequence[str] = ()) -> tuple[int, list[Pattern]]:
+    """How many rows from one on follow one pattern in each column, and the patterns; rows of other forms do not."""
     first = rows[at]
-    if at + 1 == len(rows) or len(rows[at + 1]) != len(first):
+    if at + 1 == len(rows) or len(rows[at + 1]) != len(first) or (forms and forms[at] != forms[at + 1]):
         return 1, []
     apart = [distance(x, y) for x, y in zip(first, rows[at + 1])]
     if None in apart:
         return 1, []
     end = at + 1
-    while end < len(rows) and len(rows[end]) == len(first):
+    while end < len(rows) and len(rows[end]) == len(first) and (not forms or forms[end] == forms[at]):
         if [distance(x, y) for x, y in zip(rows[end - 1], rows[end])] != apart:
             break
         end += 1
     return end - at, [Pattern(x, step or 0) for x, step in zip(first, apart)]
 
 
-def segments(rows: Sequence[Sequence[Text]]) -> list[tuple[int, int, list[Pattern]]]:
+def segments(rows: Sequence[Sequence[Text]], forms: Sequence[str] = ()) -> list[tuple[int, int, list[Pattern]]]:
     """The rows cut into runs: where each begins, how long it is, and its patterns; a run of one has none."""
     found, at = [], 0
     while at < len(rows):
-        count, patterns = run_from(rows, at)
+        count, patterns = run_from(rows, at, forms)
         if count < FEWEST:
             count, patterns = 1, []
         found.append((at, count, patterns))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ from autograd.compiler.run.batch import Batch, NotRowsError
 from autograd.compiler.run.specialization import Options, Specialization, uncollected
 from autograd.compiler.run.versions import Function, capture
 from autograd.ir import simplify
-from autograd.ir.block import CALL, Array, Program, loops, types_of
+from autograd.ir.block import CALL, Array, Program, Type, loops, size_of, types_of
 from autograd.ir.chains import gather
 from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
 from autograd.ir.rolling import fewest_to_read, rolled
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FEWEST_STATEMENTS = 64  # that are rolled
+FEWEST_STATEMENTS = 64  # of the program around all loops that are rolled
+MOST_LOOKED_AT = 64  # rows of which it is known that they take one path
 LONG_SUM = 8  # terms of a sum that may become a loop
 CLOSED = ("constants", "parameters")
 SUFFIXES = {"grad": "_gradient", "value_and_grad": "_with_gradient"}
@@ -74,6 +75,13 @@ class Example:
     captured: Program
     results: Sequence[Result]
     function: str
+
+    def first_rows(self, count: int) -> Example:
+        """The same with fewer rows."""
+        rows = min(count, self.rows)
+        kinds = self.captured.inputs
+        given = [x[: rows * size_of(k)] if _is_by_row(k) else x for x, k in zip(self.given, kinds, strict=True)]
+        return replace(self, given=given, rows=rows)
 
     @cached_property
     def outputs(self) -> list[list[float]]:
@@ -154,7 +162,7 @@ def _example(
         numbers += [[x] for x in closed_numbers]
     example = Example(source, subject.program, given, rows, numbers, program, results, compiled.__name__)
     if any(loop.body.guards for loop in loops(program)):
-        _ = example.outputs  # the rows are known to take one path
+        _ = example.first_rows(MOST_LOOKED_AT).outputs  # they are known to take one path
     return example
 
 
@@ -282,6 +290,10 @@ def _evaluated(program: Program, given: Sequence[Any], rows: int) -> list[Any]:
     return [x.numbers() if isinstance(x, Cells) else x for x in [values[o] for o in program.outputs]]
 
 
+def _is_by_row(kind: Type) -> bool:
+    return isinstance(kind, Array) and CALL in kind.shape
+
+
 def _numbers(given: Any) -> list[float]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
@@ -290,8 +302,8 @@ def _grouped(results: Sequence[Result], program: Program, outputs: Sequence[Any]
     """The numbers of each part of the result."""
     types = types_of(program)
     kinds = [types[o] for o in program.outputs]
-    given = iter([out for out, kind in zip(outputs, kinds) if isinstance(kind, Array) and CALL in kind.shape])
-    numbers = iter(flat([o for o, kind in zip(outputs, kinds) if not (isinstance(kind, Array) and CALL in kind.shape)]))
+    given = iter([out for out, kind in zip(outputs, kinds) if _is_by_row(kind)])
+    numbers = iter(flat([o for o, kind in zip(outputs, kinds) if not _is_by_row(kind)]))
     found = []
     for result in results:
         if result.shape is not None and CALL in result.shape:
