@@ -65,9 +65,7 @@ def _is_private(found: os.stat_result) -> bool:
 def entry(*parts: str) -> Path | None:
     """The file for what these texts decide; None if nothing is kept on disk."""
     where = folder()
-    return (
-        None if where is None else where / hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
-    )
+    return None if where is None else where / hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def largest() -> int:

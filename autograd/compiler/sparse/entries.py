@@ -238,22 +238,35 @@ def _added_up(local: Local, terms: list[Terms]) -> list[Terms]:
             diagonals.setdefault(int(t.rows[0] - t.columns[0]), []).append(t)
         else:
             found.append(t)
-    for distance, together in diagonals.items():
-        low, high = min(int(t.rows[0]) for t in together), max(int(t.rows[-1]) for t in together) + 1
-        covered = np.zeros(high - low, dtype=np.intp)
-        for t in together:
-            covered[t.rows - low] += 1
-        if covered.min() < 1 or covered.max() < 2:
-            found += together
-            continue
-        builder = local.builder
-        total = builder.emit("zeros", (), (high - low,))
-        for t in together:
-            part = builder.emit("read", (t.array,), Window((len(t.rows),), int(t.places[0]), (1,)))
-            total = builder.emit("add_at", (total, part), Window((len(t.rows),), int(t.rows[0]) - low, (1,)))
-        rows = np.arange(low, high)
-        found.append(Terms(rows, rows - distance, None, total, rows - low))
+    for distance, parts in diagonals.items():
+        for together in _overlapping(parts):
+            found += [_total(local, together, distance)] if len(together) > 1 else together
     return found
+
+
+def _overlapping(terms: list[Terms]) -> Iterator[list[Terms]]:
+    """Terms along one diagonal, in groups that have no gap between them."""
+    group: list[Terms] = []
+    end = -1
+    for t in sorted(terms, key=lambda t: int(t.rows[0])):
+        if group and t.rows[0] >= end:
+            yield group
+            group = []
+        end = max(end, int(t.rows[-1]) + 1) if group else int(t.rows[-1]) + 1
+        group.append(t)
+    yield group
+
+
+def _total(local: Local, terms: list[Terms], distance: int) -> Terms:
+    """The sum of terms along one diagonal, in an array of their own."""
+    builder = local.builder
+    low, high = int(terms[0].rows[0]), max(int(t.rows[-1]) for t in terms) + 1
+    total = builder.emit("zeros", (), (high - low,))
+    for t in terms:
+        part = builder.emit("read", (t.array,), Window((len(t.rows),), int(t.places[0]), (1,)))
+        total = builder.emit("add_at", (total, part), Window((len(t.rows),), int(t.rows[0]) - low, (1,)))
+    rows = np.arange(low, high)
+    return Terms(rows, rows - distance, None, total, rows - low)
 
 
 SHORTEST = 32  # terms along a diagonal that are added up in the program
