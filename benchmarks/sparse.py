@@ -48,9 +48,26 @@ def _(z: Array) -> Prepared:
 
 @contender("chain", "ours", "autograd.compiler", "scipy.sparse")
 def _(q: Array) -> Prepared:
-    from autograd import hessian, jit
+    import autograd.math as am
+    from autograd import hessian, jit, vmap
 
-    return _prepared(jit(hessian(lambda q: given.chain_energy(q, np, np.sum), sparse=True)), q)
+    def rod(a: Any, b: Any, c: Any, d: Any) -> Any:
+        length = am.sqrt((b - a) ** 2 + (d - c) ** 2)
+        return 50.0 * (length * given.RODS - 1.0) ** 2
+
+    def joint(xs: Any, ys: Any) -> Any:
+        first, second = (xs[1] - xs[0], ys[1] - ys[0]), (xs[2] - xs[1], ys[2] - ys[1])
+        turn = first[0] * second[1] - first[1] * second[0]
+        lengths = am.sqrt((first[0] ** 2 + first[1] ** 2) * (second[0] ** 2 + second[1] ** 2))
+        return 0.1 * (turn / lengths) ** 2
+
+    def energy(q: Any) -> Any:
+        x, y = q[: given.RODS + 1], q[given.RODS + 1 :]
+        stretched = vmap(rod, reduce="sum")(x[:-1], x[1:], y[:-1], y[1:])
+        bent = vmap(joint, reduce="sum")((x[:-2], x[1:-1], x[2:]), (y[:-2], y[1:-1], y[2:]))
+        return stretched + bent + 9.81 * am.sum(y) / given.RODS
+
+    return _prepared(jit(hessian(energy, sparse=True)), q)
 
 
 @contender("bundle whole", "ours", "autograd.compiler", "scipy.sparse")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 from autograd.compiler.sparse import colours
-from autograd.compiler.sparse.local import LOOSE, Local, UnfitError
+from autograd.compiler.sparse.local import LOOSE, Local, Terms, UnfitError
 from autograd.compiler.sparse.pattern import pattern
 from autograd.ir import seeded, simplify
-from autograd.ir.block import NUMBER, Instruction, Program, size_of, types_of
+from autograd.ir.block import NUMBER, Instruction, Program, Window, size_of, types_of
+from autograd.ir.fusion import fused
 
 MOST_RUNS = 64  # of numbers that follow one another in the result as they do in the array
 
@@ -30,8 +32,8 @@ class Entries:
         The array with other numbers.
     places : ndarray
         For each entry, its number in the result.
-    again : list of tuple of ndarray
-        Entries, no two of them the same, to which further numbers of the result are added, and which ones.
+    sums : csr_array or None
+        If entries are sums of numbers of the result: the matrix that adds them up.
     method : str
         How the numbers are computed, for readers.
     sweeps : int
@@ -40,7 +42,7 @@ class Entries:
 
     empty: Any
     places: Any
-    again: list[tuple[Any, Any]]
+    sums: Any
     method: str
     sweeps: int
 
@@ -57,12 +59,12 @@ class Entries:
     def array(self, numbers: Any) -> Any:
         """The sparse array."""
         runs = self.runs
-        if runs is None:
+        if self.sums is not None:
+            data = self.sums @ numbers[: self.sums.shape[1]]
+        elif runs is None:
             data = numbers.take(self.places)
         else:
             data = np.concatenate([numbers[run] for run in runs]) if len(runs) > 1 else numbers[runs[0]]
-        for entries, places in self.again:
-            data[entries] += numbers[places]
         found = copy(self.empty)
         found.data, found.indices, found.indptr = data, self.empty.indices.copy(), self.empty.indptr.copy()
         return found
@@ -99,6 +101,8 @@ class Problem:
         simple = simplify.simplify(self.program, accurate)
         if any(data.carries for op, _, data in simple.code if op == "loop"):
             simple = simplify.simplify(simplify.share_unchanged(simple), accurate)
+        if any(op == "loop" for op, _, _ in simple.code):
+            simple = simplify.simplify(fused(simple), accurate)
         return replace(self, program=simple)
 
 
@@ -185,71 +189,117 @@ def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
     """The entries from the derivatives of each step."""
     local = Local(given.program, given.columns, given.rows)
     types = types_of(given.program)
-    outputs: dict[int, int] = {}  # value of the new program → where its numbers begin in the result
-    first, end = 0, 0
-    fixed: list[Any] = []
-    parts = []
-    for o, terms in zip(given.program.outputs, local.run()):
-        for t in terms:
-            if t.numbers is not None:
-                fixed.append(t.numbers)
-                source = np.full(len(t.rows), -1)
-            else:
-                values = t.places.tolist() if t.array == LOOSE else [t.array]
-                for value in values:
-                    if value not in outputs:
-                        outputs[value] = end
-                        end += size_of(local.builder.type_of(value))
-                starts = np.array([outputs[value] for value in values])
-                source = starts if t.array == LOOSE else starts + t.places
-            parts.append((t.rows + first, t.columns, source))
+    terms: list[Terms] = []
+    first = 0
+    for o, found in zip(given.program.outputs, local.run()):
+        terms += [t._replace(rows=t.rows + first) for t in found]
         first += size_of(types[o])
+    terms = [part for t in terms for part in _of_rows(given.rows, t) if len(part.rows)]
+    if symmetric:
+        terms = _one_half(terms, given.shape[1])
+    terms = _added_up(local, terms)
+    rows, columns, source, arrays = _sources(local, terms)
+    if symmetric:
+        other = rows != columns
+        pairs = (rows, columns[other]), (columns, rows[other]), (source, source[other])
+        rows, columns, source = (np.concatenate(pair) for pair in pairs)
+    program = simplify.remove_dead_code(local.builder.program(arrays))
+    return program, _collected(given.shape, rows, columns, source, "derivatives of each step", 0)
+
+
+def _of_rows(results: Any, terms: Terms) -> Iterator[Terms]:
+    """The terms of the rows of the result, given those of the outputs' numbers; several results may be one number."""
+    order = np.argsort(results, kind="stable")
+    low, high = np.searchsorted(results[order], terms.rows), np.searchsorted(results[order], terms.rows, side="right")
+    for k in range(int((high - low).max(initial=0))):
+        kept = np.flatnonzero(high - low > k)
+        yield terms.chosen(kept, order[low[kept] + k])
+
+
+def _one_half(terms: Sequence[Terms], width: int) -> list[Terms]:
+    """Of a symmetric matrix the terms below the diagonal, and those above it that have no counterpart."""
+    if not terms:
+        return []
+    rows, columns = (np.concatenate(part) for part in zip(*[(t.rows, t.columns) for t in terms]))
+    below = rows >= columns
+    kept = below | ~np.isin(columns * width + rows, np.unique(rows[below] * width + columns[below]))
+    ends = np.cumsum([0, *[len(t.rows) for t in terms]])
+    masks = [np.flatnonzero(kept[start:end]) for start, end in pairwise(ends)]
+    return [t.chosen(mask, t.rows[mask]) for t, mask in zip(terms, masks) if len(mask)]
+
+
+def _added_up(local: Local, terms: list[Terms]) -> list[Terms]:
+    """The same terms, in which those along one diagonal are added up in one array, if there are several such."""
+    diagonals: dict[int, list[Terms]] = {}
+    found = []
+    for t in terms:
+        steady = len(t.rows) >= SHORTEST and t.array >= 0
+        if steady and all((np.diff(numbers) == 1).all() for numbers in (t.rows, t.columns, t.places)):
+            diagonals.setdefault(int(t.rows[0] - t.columns[0]), []).append(t)
+        else:
+            found.append(t)
+    for distance, parts in diagonals.items():
+        for together in _overlapping(parts):
+            found += [_total(local, together, distance)] if len(together) > 1 else together
+    return found
+
+
+def _overlapping(terms: list[Terms]) -> Iterator[list[Terms]]:
+    """Terms along one diagonal, in groups that have no gap between them."""
+    group: list[Terms] = []
+    end = -1
+    for t in sorted(terms, key=lambda t: int(t.rows[0])):
+        if group and t.rows[0] >= end:
+            yield group
+            group = []
+        end = max(end, int(t.rows[-1]) + 1) if group else int(t.rows[-1]) + 1
+        group.append(t)
+    yield group
+
+
+def _total(local: Local, terms: list[Terms], distance: int) -> Terms:
+    """The sum of terms along one diagonal, in an array of their own."""
+    builder = local.builder
+    low, high = int(terms[0].rows[0]), max(int(t.rows[-1]) for t in terms) + 1
+    total = builder.emit("zeros", (), (high - low,))
+    for t in terms:
+        part = builder.emit("read", (t.array,), Window((len(t.rows),), int(t.places[0]), (1,)))
+        total = builder.emit("add_at", (total, part), Window((len(t.rows),), int(t.rows[0]) - low, (1,)))
+    rows = np.arange(low, high)
+    return Terms(rows, rows - distance, None, total, rows - low)
+
+
+SHORTEST = 32  # terms along a diagonal that are added up in the program
+
+
+def _sources(local: Local, terms: Sequence[Terms]) -> tuple[Any, Any, Any, list[int]]:
+    """Rows, columns, and where in the result the number of each term is; the outputs of the program."""
+    outputs: dict[int, int] = {}  # value of the new program → where its numbers begin in the result
+    end = 0
     none = np.empty(0, dtype=np.intp)
-    rows, columns, source = (np.concatenate([none, *part]) for part in zip(*parts)) if parts else (none, none, none)
-    numbers, which = np.unique(np.concatenate([np.empty(0), *fixed]), return_inverse=True)
-    source[source < 0] = end + which
+    parts = [(none, none, none)]
+    fixed: list[Any] = [np.empty(0)]
+    for t in terms:
+        if t.numbers is not None:
+            fixed.append(t.numbers)
+            parts.append((t.rows, t.columns, np.full(len(t.rows), -1)))
+            continue
+        values = t.places.tolist() if t.array == LOOSE else [t.array]
+        for value in values:
+            if value not in outputs:
+                outputs[value] = end
+                end += size_of(local.builder.type_of(value))
+        starts = np.array([outputs[value] for value in values])
+        parts.append((t.rows, t.columns, starts if t.array == LOOSE else starts + t.places))
+    rows, columns, source = (np.concatenate(part) for part in zip(*parts))
+    numbers = np.concatenate(fixed)
     arrays = list(outputs)
     if len(numbers):
-        arrays.append(local.builder.emit("table", (), ((len(numbers),), tuple(numbers.tolist()))))
-    rows, columns, source = _of_rows(given, rows, columns, source)
-    if symmetric:
-        rows, columns, source = _one_half(rows, columns, source, given.shape[1])
-    program, source = _used(local, arrays, source)
-    return simplify.remove_dead_code(program), _collected(
-        given.shape, rows, columns, source, "derivatives of each step", 0
-    )
-
-
-def _of_rows(given: Problem, rows: Any, columns: Any, source: Any) -> tuple[Any, Any, Any]:
-    """The terms of the rows of the result, given those of the outputs' numbers."""
-    order = np.argsort(rows, kind="stable")
-    in_order = rows[order]
-    low, high = np.searchsorted(in_order, given.rows), np.searchsorted(in_order, given.rows, side="right")
-    counts = high - low
-    chosen = order[np.repeat(low, counts) + _within(counts)]
-    return np.repeat(np.arange(len(given.rows)), counts), columns[chosen], source[chosen]
-
-
-def _one_half(rows: Any, columns: Any, source: Any, width: int) -> tuple[Any, Any, Any]:
-    """Of a symmetric matrix the terms below the diagonal, twice, and those above it that have no counterpart."""
-    below = rows >= columns
-    keys = np.unique(rows[below] * width + columns[below])
-    kept = below | ~np.isin(columns * width + rows, keys)
-    rows, columns, source = rows[kept], columns[kept], source[kept]
-    other = rows != columns
-    mirrored = [(rows, columns[other]), (columns, rows[other]), (source, source[other])]
-    return tuple(np.concatenate(pair) for pair in mirrored)  # type: ignore[return-value]
-
-
-def _used(local: Local, arrays: list[int], source: Any) -> tuple[Program, Any]:
-    """The program with those outputs that have entries in them, and where the entries are then."""
-    sizes = [size_of(local.builder.type_of(array)) for array in arrays]
-    ends = np.cumsum([0, *sizes])
-    which = np.searchsorted(ends, source, side="right") - 1
-    used = np.unique(which)
-    starts = np.zeros(len(arrays), dtype=np.intp)
-    starts[used] = np.cumsum([0, *[sizes[k] for k in used]])[:-1]
-    return local.builder.program([arrays[k] for k in used]), starts[which] + source - ends[which]
+        constant = np.flatnonzero(source < 0)
+        order = np.lexsort((columns[constant], rows[constant]))  # as in the array
+        source[constant[order]] = end + np.arange(len(numbers))
+        arrays.append(local.builder.emit("table", (), ((len(numbers),), tuple(numbers[order].tolist()))))
+    return rows, columns, source, arrays
 
 
 def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, method: str, sweeps: int) -> Entries:
@@ -260,10 +310,13 @@ def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, met
     new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
     starts = np.flatnonzero(new)
     counts = np.diff([*starts, len(rows)])
-    further = [(k, np.flatnonzero(counts > k)) for k in range(1, int(counts.max(initial=1)))]
-    again = [(entries, source[starts[entries] + k]) for k, entries in further]
     ends = np.searchsorted(rows[starts], np.arange(shape[0] + 1))
-    return Entries(_empty(columns[starts], ends, shape), source[starts], again, method, sweeps)
+    empty = _empty(columns[starts], ends, shape)
+    if (counts == 1).all():
+        return Entries(empty, source, None, method, sweeps)
+    several = np.array([*starts, len(rows)])
+    sums = scipy.sparse.csr_array((np.ones(len(rows)), source, several), shape=(len(starts), int(source.max()) + 1))
+    return Entries(empty, source[starts], sums, method, sweeps)
 
 
 def _empty(columns: Any, ends: Any, shape: tuple[int, int]) -> Any:
@@ -357,4 +410,4 @@ def _places(sizes: Sequence[int], outputs: Sequence[int], count: int, numbers: A
 
 
 def _made(found: Any, places: Any, method: str, sweeps: int) -> Entries:
-    return Entries(_empty(found.indices, found.indptr, found.shape), places, [], method, sweeps)
+    return Entries(_empty(found.indices, found.indptr, found.shape), places, None, method, sweeps)

@@ -209,11 +209,14 @@ class Local:
             row = int(chosen[0, 0])
             self._set(at, [self._row(t, row) for t in terms])
             return
-        new = np.full(self._size(operands[0]), -1)
-        new[chosen[0]] = np.arange(chosen.shape[1])
-        if len(np.unique(chosen[0])) < chosen.shape[1]:
-            raise UnfitError
-        self._set(at, [t.chosen(kept := new[t.rows] >= 0, new[t.rows[kept]]) for t in terms])
+        self._set(at, [self._taken(t, np.arange(chosen.shape[1]), chosen[0]) for t in terms])
+
+    def _taken(self, terms: Terms, here: Any, there: Any) -> Terms:
+        """The terms of some rows as those of others; a row may be taken several times."""
+        low, high, order = self._found(terms, there)
+        counts = high - low
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return terms.chosen(order[np.repeat(low, counts) + within], np.repeat(here, counts))
 
     def _row(self, terms: Terms, row: int) -> Terms:
         """The terms of one row, as those of a number."""
@@ -246,11 +249,7 @@ class Local:
         found = self._gathered(entries)
         for array, pairs in taken.items():
             here, there = np.array(pairs).T
-            for t in self.terms[array]:
-                low, high, order = self._found(t, there)
-                counts = high - low
-                within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-                found.append(t.chosen(order[np.repeat(low, counts) + within], np.repeat(here, counts)))
+            found += [self._taken(t, here, there) for t in self.terms[array]]
         return found
 
     def _add_at(self, at: int, operands: Sequence[int], window: Window) -> None:
