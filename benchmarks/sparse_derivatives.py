@@ -1,6 +1,6 @@
 """Sparse Jacobians and Hessians: our ``jit`` against CasADi and asdex (JAX), in one run.
 
-    python benchmarks/sparse.py [--peers PYTHON] [--only PROBLEM …]
+    python benchmarks/sparse_derivatives.py [--peers PYTHON] [--only PROBLEM …]
 
 with the problems "bundle whole", diffusion, collocation and chain. "prepare" has the pattern, the colouring, the
 compilation and the first call. Results are the entries in the order of CSR. Ours is a new `scipy.sparse.csr_array` at
