@@ -65,7 +65,8 @@ def line(case: Case, least: float) -> str:
         case.note if case.exact else "; ".join(["values to 1e-12: NumPy's own last digits", *filter(None, [case.note])])
     )
     costs = " | ".join(f"{cost:.2g}" for cost in (eager, compiled, a_row))
-    cells = [case.package, f"`{case.function}`", costs, str(len(rows)), str(len(batch.paths())), f"{first:.1f}\N{NO-BREAK SPACE}s", note]
+    first_call = f"{first:.1f}\N{NO-BREAK SPACE}s"
+    cells = [case.package, f"`{case.function}`", costs, str(len(rows)), str(len(batch.paths())), first_call, note]
     return f"| {' | '.join(cells)} |"
 
 
