@@ -13,6 +13,7 @@ from autograd import Value, topological_order
 from autograd.view import deltas, draw, flow
 from autograd.view.dot import layout
 from autograd.view.groups import group_by_module, layer_of, weighted_sums
+from autograd.view.inputs import find_inputs
 from autograd.view.names import is_path, steps
 from autograd.view.record import record
 from nn import MLP, Module, Neuron, binary_cross_entropy_with_logits, hinge, mean_squared_error
@@ -22,10 +23,13 @@ def drawn(value):
     """Module → nodes in its frame, as Graphviz understood the drawing; nodes by their place in the graph."""
     parsed = json.loads(layout(draw(value, limit=10_000).source, "json"))
     box = {o["_gvid"]: o["name"] for o in parsed["objects"]}
-    place, boxes = {}, 0
-    for index, node in enumerate(topological_order(value)):
+    order = topological_order(value)
+    inputs = find_inputs(order)
+    place, boxes = {}, len(inputs.labels)
+    for index, node in enumerate(order):
         place[f"n{boxes}"] = index
-        boxes += 1 + sum(type(o) is float for o in node.operands)  # the boxes of its constants come next
+        constants = [slot for slot, o in enumerate(node.operands) if type(o) is float]
+        boxes += 1 + sum((index, slot) not in inputs.uses for slot in constants)  # their boxes come next
     frames = {o["name"].removeprefix("cluster_"): o["nodes"] for o in parsed["objects"] if "nodes" in o}
     return {name: {place[box[i]] for i in nodes if box[i] in place} for name, nodes in frames.items()}
 
