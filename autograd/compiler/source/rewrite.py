@@ -301,6 +301,20 @@ class _Emitter(ast.NodeTransformer):
             node.value = call(node, "owner", node.value, ast.Constant(word))
         return node
 
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        """A number in a text."""
+        self.generic_visit(node)
+        node.value = call(node.value, "shown", node.value)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """``"%d" % number``."""
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Mod) and isinstance(node.left, (ast.Constant, ast.JoinedStr)):
+            text = isinstance(node.left, ast.JoinedStr) or isinstance(node.left.value, str)
+            node.right = call(node.right, "shown", node.right) if text else node.right
+        return node
+
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """To read an element may run code too."""
         self.generic_visit(node)
