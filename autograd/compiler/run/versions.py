@@ -156,6 +156,15 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], assu
     return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
 
 
+def trace_call(
+    function: Function, arguments: Reading, given: Sequence[float], maps: bool, assumes: bool = False
+) -> tuple[Trace, list[int], Any]:
+    """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
+    trace = _new_trace(function, assumes)
+    trace.maps = maps
+    return _trace(trace, function, arguments, given)
+
+
 def _traced(
     function: Function, arguments: Reading, given: Sequence[float], assumes: bool
 ) -> tuple[Trace, list[int], Any]:
@@ -175,10 +184,8 @@ def _traced(
                 return _trace(trace, function, arguments, given)
             except UnrollError as unrolled:
                 reason = unrolled.reason
-    trace = _new_trace(function, assumes)
-    trace.maps = False
-    found = _trace(trace, function, arguments, given)
-    trace.note_unrolled(0, reason)
+    found = trace_call(function, arguments, given, False, assumes)
+    found[0].note_unrolled(0, reason)
     return found
 
 
@@ -191,7 +198,6 @@ def _new_trace(function: Function, assumes: bool) -> Trace:
 def _trace(
     trace: Trace, function: Function, arguments: Reading, given: Sequence[float]
 ) -> tuple[Trace, list[int], Any]:
-    """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
     with tracing(trace):
         result = trace.followed(function)(*args, **keywords)
