@@ -1,4 +1,4 @@
-"""The problems of `sparse_derivatives.py`, in whole arrays: the same lines serve NumPy arrays of Values, CasADi and JAX.
+"""The problems of `sparse_derivatives.py`, in whole arrays: the same lines serve NumPy arrays of Values, and peers.
 
 `cat` joins a list of arrays, `m` has the functions of numbers.
 """

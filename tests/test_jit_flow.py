@@ -669,3 +669,29 @@ def test_a_caught_question_for_a_type() -> None:
         return x * k if whole else x * 100.0
 
     agree(f, paths=2)
+
+
+def test_whole_numbers_as_keys_and_texts() -> None:
+    """An int that a branch or loop chooses finds its key, its element and its text, as in Python."""
+    table = {0: 10.0, 1: 20.0, 2: 30.0}
+
+    def by_key(x: Any) -> Any:
+        k = 1 if x > 1.0 else 2
+        return x * table.get(k, 1e3) + (7.0 if k + 0 in {2} else 0.0)
+
+    def by_text(x: Any) -> Any:
+        k = 0
+        if x > 1.0:
+            k = 1
+        return x * {"0": 10.0, "1": 20.0}.get(f"{k}", 1e3) * len("%s" % k) * len(str(k))
+
+    def counted(x: Any) -> Any:
+        n = 0
+        while x > 1.0:
+            x = 0.5 * x
+            n += 1
+        return x * table.get(n, 50.0) + [1.0, 2.0, 3.0, 4.0, 5.0][n]
+
+    agree(by_key, paths=2)
+    agree(by_text, paths=2)
+    agree(counted, np.array([0.5, 1.5, 3.0, 5.0, 0.25]), paths=4)

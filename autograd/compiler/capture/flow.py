@@ -9,7 +9,7 @@ not taken. Whatever cannot be captured so is left to Python, in which a conditio
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
@@ -213,11 +213,18 @@ class Flow:
             with probe.open():
                 following = probe.run(step)
             carry = tuple([blank(x, then) for x, then in zip(carry, following)])
-        steps = Steps(trace, site, goes, carry)
-        child, before = steps.child, steps.before
-        with steps.open():
-            after = Carry(child, site.names, following := steps.run(step))
+        floats: set[int] = set()
+        while True:  # until it is known which ints stay ints
+            steps = Steps(trace, site, goes, carry, floats)
+            child, before = steps.child, steps.before
+            with steps.open():
+                after = Carry(child, site.names, following := steps.run(step))
             before.check(after)
+            changed = {k for k, (one, other) in enumerate(zip(before.wholes, after.wholes)) if one and not other}
+            if not changed:
+                break
+            floats |= changed
+        with steps.open():
             outcome = test(*following)
             truth = truth_of(outcome)
             going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
@@ -227,7 +234,7 @@ class Flow:
         count = child.emit("add", (steps.made.counter, child.constant(1.0)))
         loop = finished(trace, steps.made, [goes_on, count, *after.places], [])
         last = [trace.emit("item", (loop,), 2 + k) for k in range(len(before.places))]
-        if before.whole:
+        if any(before.wholes):
             trace.root().whole_numbers = True
         return before.rebuilt(trace, last)
 
@@ -351,6 +358,17 @@ class Flow:
         return thing
 
     @staticmethod
+    def shown(thing: Any) -> Any:
+        """What a text shows: an int that is a number of the program would look like a float."""
+        trace = present()
+        if trace is not None and trace.root().whole_numbers:
+            for x in thing if type(thing) is tuple else (thing,):
+                if isinstance(x, Traced):
+                    trace.root().spoiled = True
+                    raise Refused("a whole number is part of the program, and its text is asked for")
+        return thing
+
+    @staticmethod
     def called(function: Any) -> Any:
         """A function as it is to be called."""
         trace = present()
@@ -360,7 +378,7 @@ class Flow:
             return partial(_best, function)
         if trace.root().sides and (why := impure(function)) is not None:
             raise Refused(why)
-        if trace.root().whole_numbers and (function is isinstance or function is type):
+        if trace.root().whole_numbers and _asks(function):
             return partial(_asked, function)
         new = followed(function)
         if trace.root().sides and new is function:
@@ -419,10 +437,16 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
     return best
 
 
+def _asks(function: Any) -> bool:
+    """Whether a function tells an int from a float."""
+    texts = getattr(function, "__name__", None) == "format" and isinstance(getattr(function, "__self__", None), str)
+    return texts or any(function is one for one in (isinstance, type, str, repr, format, hash, dict.get))
+
+
 def _asked(function: Any, *things: Any) -> Any:
     """`isinstance` or `type` where a number of the program may stand for an int."""
     trace = present()
-    if things and isinstance(things[0], Traced) and trace is not None:
+    if any(isinstance(x, Traced) for x in things) and trace is not None:
         trace.root().spoiled = True  # whoever catches the exception
         raise Refused("a whole number is part of the program, and its type is asked for")
     return function(*things)
@@ -431,12 +455,12 @@ def _asked(function: Any, *things: Any) -> Any:
 class Steps:
     """The steps of a loop that is captured: a program in the program."""
 
-    def __init__(self, trace: Trace, site: Site, goes: int, carry: Sequence[Any]) -> None:
+    def __init__(self, trace: Trace, site: Site, goes: int, carry: Sequence[Any], floats: Container[int] = ()) -> None:
         self.trace = trace
         self.made = LoopBuilder(trace, child := trace.inner(), STEPS, test=True)
         self.made.carry(goes)
         self.made.carry(trace.constant(0.0))
-        self.child, self.before = child, Carry(trace, site.names, carry)
+        self.child, self.before = child, Carry(trace, site.names, carry, floats)
         self.numbers = [self.made.carry(place) for place in self.before.places]
         child.deciding = Side((), None, {}, site, _is_real(trace, goes))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
 
 from autograd.compiler.capture.sides import Refused, is_predicate, truth_at
+from autograd.compiler.capture.tracer import Traced
 from autograd.ieee import to_float
 from autograd.value import Value
 
@@ -34,6 +35,13 @@ def is_number(thing: Any) -> bool:
         return True
     kind = type(thing)
     return kind is float or kind is int or (isinstance(thing, (np.floating, np.integer)))
+
+
+def is_whole(thing: Any) -> bool:
+    """Whether eager code has an int here."""
+    if isinstance(thing, Traced):
+        return thing.builder.is_count(thing.index)
+    return type(thing) is int
 
 
 def is_truth(thing: Any) -> bool:
@@ -81,10 +89,13 @@ def merged(trace: Any, condition: Any, one: Any, other: Any, what: str) -> Any:
             return condition if one else condition.negated()
         return _merged_truths(trace, condition, one, other)
     if is_number(one) and is_number(other):
+        places = number_place(trace, one), number_place(trace, other)
+        found = trace.emit("select", (condition.index, *places))
         if type(one) is int or type(other) is int:
             trace.root().whole_numbers = True
-        places = number_place(trace, one), number_place(trace, other)
-        return trace.wrap(trace.emit("select", (condition.index, *places)))
+            if is_whole(one) and is_whole(other):
+                trace.wholes.add(found)
+        return trace.wrap(found)
     if type(one) is tuple and type(other) is tuple and len(one) == len(other):
         return tuple([merged(trace, condition, x, y, what) for x, y in zip(one, other)])
     raise Refused(f"{what} is no number: {type(one).__name__} or {type(other).__name__}")
@@ -109,7 +120,7 @@ def blank(thing: Any, then: Any) -> Any:
     if not _is_missing(thing) or _is_missing(then):
         return thing
     if is_number(then):
-        return 0.0
+        return 0 if is_whole(then) else 0.0
     if is_truth(then):
         return False
     return tuple([blank(NOTHING, x) for x in then]) if type(then) is tuple else then
@@ -118,18 +129,20 @@ def blank(thing: Any, then: Any) -> Any:
 class Carry:
     """The names that one step of a loop hands to the next, as numbers of a program."""
 
-    def __init__(self, trace: Any, names: Sequence[str], values: Sequence[Any]) -> None:
+    def __init__(self, trace: Any, names: Sequence[str], values: Sequence[Any], floats: Container[int] = ()) -> None:
         self.trace, self.names = trace, names
+        self.floats = floats  # places of numbers that do not stay whole
         self.places: list[int] = []
-        self.whole = False
+        self.wholes: list[bool] = []  # for each place, whether eager code has an int there
         self.forms = [self._form(value) for value in values]
 
     def _form(self, value: Any) -> Any:
         if is_truth(value):
             self.places.append(self.trace.place(truth_place(self.trace, value)))
+            self.wholes.append(False)
             return "truth"
         if is_number(value):
-            self.whole = self.whole or type(value) is int
+            self.wholes.append(is_whole(value) and len(self.wholes) not in self.floats)
             self.places.append(number_place(self.trace, value))
             return "number"
         if type(value) is tuple:
@@ -138,13 +151,17 @@ class Carry:
 
     def rebuilt(self, trace: Any, places: Sequence[int]) -> tuple[Any, ...]:
         """The values, with other numbers of a program."""
-        left = iter(places)
+        left, whole = iter(places), iter(self.wholes)
 
         def build(form: Any) -> Any:
             if form == "truth":
+                next(whole)
                 return truth_at(trace, next(left))
             if form == "number":
-                return trace.wrap(next(left))
+                place = next(left)
+                if next(whole):
+                    trace.wholes.add(place)
+                return trace.wrap(place)
             return form.thing if isinstance(form, Kept) else tuple([build(x) for x in form])
 
         return tuple([build(form) for form in self.forms])

@@ -220,7 +220,18 @@ def compares_rounded(trace: Any, condition: int) -> bool:
     """
     code, known = trace.code, trace.truths
     found = [at for at in _among(code, condition, PREDICATES) if code[at].op in ("==", "!=") and at not in known]
-    return any(code[at].op not in EXACT for equal in found for at in trace.needed(equal, ()))
+    seen, stack = set(found), [operand for equal in found for operand in code[equal].operands]
+    while stack:
+        at = stack.pop()
+        op, operands, _ = code[at]
+        if op not in EXACT:
+            return True
+        following = (
+            operands[1:] if op == "select" else operands
+        )  # which side it is may be near a tie, as for any branch
+        stack += [o for o in following if o not in seen]
+        seen.update(following)
+    return False
 
 
 def _among(code: Any, value: int, kinds: Any) -> list[int]:

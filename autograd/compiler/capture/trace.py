@@ -172,7 +172,11 @@ class Trace(Watched):
         assert self.body_of is not None
         if isinstance(operand, Traced) and operand._array >= 0:
             return self.element(self.array(operand), operand._offset)
-        return self.body_of.shared(self.parent.place(operand))
+        place = self.parent.place(operand)
+        lifted = self.body_of.shared(place)
+        if self.root().whole_numbers and self.parent.is_count(place):
+            self.wholes.add(lifted)
+        return lifted
 
     def array(self, element: Traced) -> int:
         """Where the array of an element is in this program."""

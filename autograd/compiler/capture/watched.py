@@ -99,6 +99,7 @@ class Watched(Builder):
         self.deciding: Decisions | None = None  # how comparisons come out, where all branches are captured
         self.demands: list[tuple[Predicate, Callable[[], Exception]]] = []  # of a step: see `demand`
         self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
+        self.wholes: set[int] = set()  # numbers of which eager code has ints: after branches, and in carries
         self.truths: set[int] = set()  # comparisons of a number that is 1 or 0
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
@@ -223,6 +224,8 @@ class Watched(Builder):
         stack = [value]
         for at in stack:
             op, operands, data = self.code[at]
+            if at in self.wholes:
+                continue
             if op in COUNTING:
                 stack += operands[1:] if op == "select" else operands
             elif op != "constant" or not data.is_integer():

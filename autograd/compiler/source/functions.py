@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from copy import deepcopy
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
@@ -35,7 +34,7 @@ def _made(function: FunctionType) -> Rewritten | None:
     found = definition(code, function.__globals__)
     if found is None or not adapted(function, found.node):
         return None
-    written = recompiled(deepcopy(found.node), found.classes, code, ())
+    written = recompiled(found.node, found.classes, code, ())
     if written is None or not is_same_code(written, code):
         return None  # the file has changed since, or something rewrote the code
     thing: Any = function

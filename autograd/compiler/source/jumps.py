@@ -26,9 +26,10 @@ class TooLongError(Exception):
 
 def at(node: Node, place: ast.AST) -> Node:
     """A new node, and all below it that have no place yet, at the place of another."""
-    for inner in ast.walk(node):
-        if not hasattr(inner, "lineno"):
-            ast.copy_location(inner, place)
+    if not hasattr(node, "lineno"):
+        ast.copy_location(node, place)
+        for inner in ast.iter_child_nodes(node):
+            at(inner, place)
     return node
 
 

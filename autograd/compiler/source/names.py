@@ -69,7 +69,10 @@ def unstable(nodes: Iterable[ast.AST]) -> Names:
 
 
 def live(block: Sequence[ast.stmt], after: Names, around: Around) -> Names:
-    """The names that are read from the start of a block on; notes at each `if` and loop which are read after it."""
+    """The names that are read from the start of a block on.
+
+    Notes at each `if` and loop which are read after it, and which its own blocks may read before they assign them.
+    """
     for statement in reversed(block):
         after = _live(statement, after, around) | around.handlers
     return after
@@ -99,6 +102,8 @@ def _live(node: Any, after: Names, around: Around) -> Names:
 
 
 def _live_branch(node: Any, after: Names, around: Around) -> Names:
+    if not hasattr(node, "read_first"):
+        node.read_first = live(node.body, NOTHING, Around()) | live(node.orelse, NOTHING, Around())
     node.read_after = after
     return loads(node.test) | live(node.body, after, around) | live(node.orelse, after, around)
 
@@ -113,6 +118,8 @@ def _live_assignment(node: Any, after: Names) -> Names:
 
 
 def _live_loop(node: Any, after: Names, around: Around) -> Names:
+    if not hasattr(node, "read_first"):
+        node.read_first = live(node.body, NOTHING, Around())
     node.read_after = after
     test = loads(node.test) if isinstance(node, ast.While) else NOTHING
     beyond = live(node.orelse, after, around) if node.orelse else after

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
@@ -183,7 +182,7 @@ class _Emitter(ast.NodeTransformer):
         why = self.outside or refusal([*node.body, *node.orelse], self.kept)
         if why is None and not ends and _jumps_out([*node.body, *node.orelse]):
             why = "it returns, or leaves a loop that stays as it is"
-        first = self._first_reads(node) & names
+        first = node.read_first & names
         if why is None and not first <= node.bound_before:
             why = f"{_listed(first - node.bound_before)} may be unbound"
         if why is not None:
@@ -208,11 +207,6 @@ class _Emitter(ast.NodeTransformer):
             return [*functions, at(ast.Return(made), node)]
         return [*functions, *self.unpacked(node, results, made, node.bound_before)]
 
-    def _first_reads(self, node: ast.If) -> Names:
-        """The names that a side may read before it assigns them."""
-        after = frozenset[str]()
-        return live(deepcopy(node.body), after, Around()) | live(deepcopy(node.orelse), after, Around())
-
     def loop(self, node: Any) -> list[ast.stmt]:
         """A `while`, or what was another loop with jumps."""
         kind, with_jumps = getattr(node, "told", "while"), getattr(node, "jumps", False)
@@ -220,7 +214,7 @@ class _Emitter(ast.NodeTransformer):
         if why is None and _jumps_out(node.body):
             why = "it is left by a jump"
         names = stores(node.body)
-        first = names & (live(deepcopy(node.body), frozenset(), Around()) | loads(node.test))
+        first = names & (node.read_first | loads(node.test))
         carried = sorted(first | (names & (node.read_after | node.read_again)))
         unbound = [word for word in carried if word not in node.bound_before]
         if why is None and not first <= node.bound_before:
@@ -305,6 +299,20 @@ class _Emitter(ast.NodeTransformer):
             if word.startswith("__") and not word.endswith("__") and self.classes:
                 word = f"_{self.classes[-1].lstrip('_')}{word}"
             node.value = call(node, "owner", node.value, ast.Constant(word))
+        return node
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        """A number in a text."""
+        self.generic_visit(node)
+        node.value = call(node.value, "shown", node.value)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """``"%d" % number``."""
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Mod) and isinstance(node.left, (ast.Constant, ast.JoinedStr)):
+            text = isinstance(node.left, ast.JoinedStr) or isinstance(node.left.value, str)
+            node.right = call(node.right, "shown", node.right) if text else node.right
         return node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
