@@ -108,8 +108,8 @@ class Problem:
 
 def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
     """The derivatives of all outputs of a program by some inputs; `columns` has the first column of each."""
+    program = _shared_items(simplify.remove_dead_code(program))
     types = types_of(program)
-    program = _shared_items(program)
     arrays: dict[int, None] = {}
     places: list[tuple[int, int]] = []  # value, and which of its elements
     for output in program.outputs:
