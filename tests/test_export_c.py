@@ -316,6 +316,26 @@ def test_names_of_arguments(tmp_path: Path) -> None:
     assert (0, example.outputs) == (status, outputs)
 
 
+def test_names_of_macros(tmp_path: Path) -> None:
+    """No argument has the name of a macro of <math.h>, or of what comes along with the function."""
+
+    # ruff: noqa: N803 (macros are in capitals)
+    def digits(M_PI: Any, F_WORK: Any, f_digamma: Any, F_LEFT_1: Any, f: Any, most_steps: Any) -> Any:
+        total = am.digamma(M_PI) * f_digamma if F_LEFT_1 > 0.0 else f
+        return newton(total + F_WORK + most_steps * 2.0)
+
+    example = exported(jit(grad(digits)), 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, name="f")
+    names = ["M_PI_", "F_WORK_2", "f_digamma_2", "F_LEFT_1_2", "f_2", "most_steps"]
+    assert names == [p.name for p in example.source.parameters if not p.is_output]
+    for flags in (["-O1"], ["-O1", "-std=gnu99"]):
+        folder = tmp_path / str(len(flags))
+        folder.mkdir()
+        status, ((actual,),) = Library([example], folder, flags=flags).call(example)
+        assert (status, actual) == (0, pytest.approx(example.outputs[0][0], rel=1e-12))
+    with pytest.raises(TypeError, match="name must be text, not 5"):
+        jit(newton).c_source(2.0, name=5)
+
+
 def test_hostile_labels_and_keys(tmp_path: Path) -> None:
     """Texts from outside cannot end a comment or a name."""
     w = Value(2.0, label="*/ int main(void) {} /*")

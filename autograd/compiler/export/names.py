@@ -13,7 +13,8 @@ alignas alignof and and_eq asm bitand bitor bool catch class compl concept const
 dynamic_cast explicit export false final friend import module mutable namespace new noexcept not not_eq nullptr operator
 or or_eq override private protected public reinterpret_cast requires static_assert static_cast template this
 thread_local throw true try typeid typename typeof using virtual wchar_t xor xor_eq
-NAN INFINITY HUGE_VAL HUGE_VALF HUGE_VALL NULL EOF size_t ptrdiff_t linux unix assert errno main near far
+NAN INFINITY HUGE_VAL HUGE_VALF HUGE_VALL HUGE DOMAIN SING OVERFLOW UNDERFLOW TLOSS PLOSS math_errhandling
+NULL EOF size_t ptrdiff_t linux unix assert errno main near far
 """.split()  # noqa: SIM905 (a list of words is read as text)
 MATH = """
 acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin
@@ -62,7 +63,7 @@ class Names:
     def take(self, wanted: str) -> str:
         """A name that is still free: the wanted one if it is, else one like it."""
         name, number = sanitised(wanted), 1
-        found = f"{name}_" if name in RESERVED else name
+        found = f"{name}_" if name in RESERVED or name.startswith(("M_", "FP_", "MATH_")) else name
         while found in self.taken:
             number += 1
             found = f"{name}_{number}"

@@ -116,7 +116,9 @@ class _Writer:
         self.types = types_of(self.program)
         self.name = function_name(subject.name)
         names = Names()
-        names.taken.update([self.name, "work"])
+        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in TEXTS]])
+        ends = ["WORK", "DONE", "OUT_OF_STEPS", *[f"LEFT_{k}" for k in range(1, 100)]]
+        names.taken.update([f"{self.name.upper()}_{end}" for end in ends])
         self.arguments = self._arguments(names)
         self.closed = self._closed(names)
         self.outputs = [Parameter(names.take(r.name), r.shape, r.name, True) for r in subject.results]

@@ -217,6 +217,8 @@ def _subject(
     """What is written, from what was captured."""
     if closed not in CLOSED:
         raise ValueError(f"closed must be 'constants' or 'parameters', not {closed!r}")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be text, not {name!r:.80}")
     own = name or default_name(compiled.function, compiled.__name__)
     pairs = [(leaf.label or "", leaf.data) for leaf in leaves]
     program = _prepared(captured, compiled.options)
