@@ -17,6 +17,7 @@ from typing import Any
 import blocks
 import dask
 import dask.array as da
+import dask.bag
 import dask.dataframe as dd
 import joblib
 import numpy as np
@@ -147,6 +148,8 @@ def test_partitions_that_do_not_fit() -> None:
     wrong = dd.from_delayed([delayed(frame[["y", "x"]])], meta=frame, verify_meta=False)
     with pytest.raises(BlockError, match=r"has the columns \['y', 'x'\], and \['x', 'y'\] by its meta"):
         map_blocks(jit(vmap(lambda r: r["x"])), wrong).compute()
+    with pytest.raises(TypeError, match=r"argument 0 of <lambda> is an index: pass index.to_series\(\)"):
+        map_blocks(jit(vmap(lambda x: x)), parts.index)
     with pytest.raises(TypeError, match="must return a number or a dict of numbers, not"):
         map_blocks(jit(vmap(lambda x: (x, x))), parts.x)
     with pytest.raises(TypeError, match="make them one kind"):
@@ -249,6 +252,10 @@ def test_what_is_refused_before_anything_is_computed() -> None:
         reduce(jit(grad(vmap(lambda x: x * x, reduce="sum"))), x)
     with pytest.raises(TypeError, match=r"argument 0 of <lambda> has rows, .*not ndarray: dask.array.from_array"):
         map_blocks(square, np.ones(4))
+    with pytest.raises(TypeError, match=r"is a Delayed: dask\.array\.from_delayed makes an array of it"):
+        map_blocks(square, delayed(np.ones)(4))
+    with pytest.raises(TypeError, match="must be a Dask array, DataFrame or Series, not Bag"):
+        map_blocks(square, dask.bag.from_sequence([1.0]))
     with pytest.raises(ValueError, match=r"has the chunks .*, but must be cut along its rows only"):
         map_blocks(square, da.ones((4, 4), chunks=2))
     with pytest.raises(ValueError, match="are cut into different blocks"):
