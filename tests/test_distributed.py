@@ -18,10 +18,8 @@ import blocks
 import dask
 import dask.array as da
 import dask.bag
-import dask.dataframe as dd
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from blocks import STEP, bent, lethal, loaded, raising, uses_rate
 from dask import delayed
@@ -119,6 +117,7 @@ def test_empty_blocks() -> None:
 
 def test_frames() -> None:
     """The columns of a DataFrame are a dict; index and divisions stay; a dict of numbers becomes a DataFrame."""
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     frame = pd.DataFrame({"x": np.linspace(-1.0, 2.0, 11), "n": range(11), "y": 1.0}, index=range(100, 111))
     parts = dd.from_pandas(frame, npartitions=3)
     row = jit(vmap(lambda r, t: {"a": bent(r["x"], r["y"]) + t, "b": r["n"] * 2.0}))
@@ -138,6 +137,7 @@ def test_frames() -> None:
 
 def test_partitions_that_do_not_fit() -> None:
     """Rows of two collections are never paired by chance: indexes and columns are compared."""
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     frame = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
     parts = dd.from_pandas(frame, npartitions=1)
     both = jit(vmap(lambda a, b: a * b))
