@@ -373,6 +373,7 @@ def _same_for_all(tree: Any, name: str) -> Any:
 def _placed(tree: Any, name: str, leaves: list[_Leaf], collections: list[Any]) -> Any:
     """An argument with rows: each collection in it is noted, and a place put there."""
     from dask import is_dask_collection
+    from dask.delayed import Delayed
 
     if not is_dask_collection(tree):
         parts = children(tree) if isinstance(tree, (tuple, dict)) or hasattr(tree, "__dataclass_fields__") else None
@@ -382,6 +383,8 @@ def _placed(tree: Any, name: str, leaves: list[_Leaf], collections: list[Any]) -
                 f"them, not {type(tree).__name__}: dask.array.from_array(x, chunks=...) cuts an array into blocks"
             )
         return parts.rebuild([_placed(part, name + key, leaves, collections) for key, part in parts.named])
+    if isinstance(tree, Delayed):
+        raise TypeError(f"{name} is a Delayed: dask.array.from_delayed makes an array of it")
     if hasattr(tree, "chunks"):
         if tree.ndim == 0 or any(len(along) > 1 for along in tree.chunks[1:]):
             raise ValueError(
@@ -392,6 +395,8 @@ def _placed(tree: Any, name: str, leaves: list[_Leaf], collections: list[Any]) -
             raise ValueError(f"{name} has rows of unknown shape {tree.shape[1:]}: call compute_chunk_sizes() on it")
         leaves.append(_Leaf(name, "array", tree.shape[1:], ()))
     elif hasattr(tree, "npartitions") and hasattr(tree, "divisions"):
+        if not hasattr(tree._meta, "index"):
+            raise TypeError(f"{name} is an index: pass index.to_series()")
         is_frame = tree.ndim == 2
         leaves.append(_Leaf(name, "frame" if is_frame else "series", (), tuple(tree.columns) if is_frame else ()))
         tree = tree.optimize()  # what Dask does itself with frames that it computes, and not with those in other graphs

@@ -97,8 +97,8 @@ class Contender:
         return min(self.seconds), min(self.processor)
 
 
-def watch() -> None:
-    """Note in this process how much processor time the parts of a batch take: those in this thread, and the others."""
+def watch(in_worker: bool) -> None:
+    """Note how much processor time the parts of a batch, or the blocks of a worker, take in each thread."""
     spent: dict[Any, float] = {}
 
     def timed(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,8 +111,10 @@ def watch() -> None:
 
         return noted
 
-    batch._Call._run_part = timed(batch._Call._run_part)  # in each thread of a call with several
-    distributed._Sums.of_rows = timed(distributed._Sums.of_rows)  # in a worker
+    if in_worker:
+        distributed._Sums.of_rows = timed(distributed._Sums.of_rows)
+    else:
+        batch._Call._run_part = timed(batch._Call._run_part)  # in each thread of a call with several
     distributed.spent = spent
 
 
@@ -144,7 +146,7 @@ def measured(rows: int, rounds: int) -> tuple[float, float]:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < start.nbytes / 10, f"a call takes {peak:,} bytes: rows were copied"
-    watch()
+    watch(False)
     with (
         LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, worker_dashboard_address=None
@@ -152,7 +154,7 @@ def measured(rows: int, rounds: int) -> tuple[float, float]:
         Client(cluster, set_as_default=False) as client,
     ):
         blocks, few = halves(client, start, seen), halves(client, start[:16], seen[:16])
-        client.run(watch)
+        client.run(watch, True)
 
         def on_workers(blocks: Any) -> Any:
             return distributed.reduce(compiled[1], P, *blocks).compute(scheduler=client)

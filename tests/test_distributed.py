@@ -17,10 +17,9 @@ from typing import Any
 import blocks
 import dask
 import dask.array as da
-import dask.dataframe as dd
+import dask.bag
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from blocks import STEP, bent, lethal, loaded, raising, uses_rate
 from dask import delayed
@@ -118,6 +117,7 @@ def test_empty_blocks() -> None:
 
 def test_frames() -> None:
     """The columns of a DataFrame are a dict; index and divisions stay; a dict of numbers becomes a DataFrame."""
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     frame = pd.DataFrame({"x": np.linspace(-1.0, 2.0, 11), "n": range(11), "y": 1.0}, index=range(100, 111))
     parts = dd.from_pandas(frame, npartitions=3)
     row = jit(vmap(lambda r, t: {"a": bent(r["x"], r["y"]) + t, "b": r["n"] * 2.0}))
@@ -137,6 +137,7 @@ def test_frames() -> None:
 
 def test_partitions_that_do_not_fit() -> None:
     """Rows of two collections are never paired by chance: indexes and columns are compared."""
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     frame = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
     parts = dd.from_pandas(frame, npartitions=1)
     both = jit(vmap(lambda a, b: a * b))
@@ -147,6 +148,8 @@ def test_partitions_that_do_not_fit() -> None:
     wrong = dd.from_delayed([delayed(frame[["y", "x"]])], meta=frame, verify_meta=False)
     with pytest.raises(BlockError, match=r"has the columns \['y', 'x'\], and \['x', 'y'\] by its meta"):
         map_blocks(jit(vmap(lambda r: r["x"])), wrong).compute()
+    with pytest.raises(TypeError, match=r"argument 0 of <lambda> is an index: pass index.to_series\(\)"):
+        map_blocks(jit(vmap(lambda x: x)), parts.index)
     with pytest.raises(TypeError, match="must return a number or a dict of numbers, not"):
         map_blocks(jit(vmap(lambda x: (x, x))), parts.x)
     with pytest.raises(TypeError, match="make them one kind"):
@@ -249,6 +252,10 @@ def test_what_is_refused_before_anything_is_computed() -> None:
         reduce(jit(grad(vmap(lambda x: x * x, reduce="sum"))), x)
     with pytest.raises(TypeError, match=r"argument 0 of <lambda> has rows, .*not ndarray: dask.array.from_array"):
         map_blocks(square, np.ones(4))
+    with pytest.raises(TypeError, match=r"is a Delayed: dask\.array\.from_delayed makes an array of it"):
+        map_blocks(square, delayed(np.ones)(4))
+    with pytest.raises(TypeError, match="must be a Dask array, DataFrame or Series, not Bag"):
+        map_blocks(square, dask.bag.from_sequence([1.0]))
     with pytest.raises(ValueError, match=r"has the chunks .*, but must be cut along its rows only"):
         map_blocks(square, da.ones((4, 4), chunks=2))
     with pytest.raises(ValueError, match="are cut into different blocks"):
