@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("scalar-autograd")
 
 
 def pytest_collection_finish() -> None:
-    """Let no later collection of garbage go through the modules and tests themselves: each would take a third of a second."""
+    """Let no collection of garbage go through the modules and tests themselves: each would take a third of a second."""
     gc.collect()
     gc.freeze()
 
