@@ -1,6 +1,7 @@
 """Settings for all tests: how Hypothesis runs them, and where the programs are that some of them run."""
 
 import functools
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks"
 hypothesis.settings.register_profile("scalar-autograd", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("fresh", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("scalar-autograd")
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage go through the modules and tests themselves: each would take a third of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 def _verify_every_pass() -> None:

@@ -1,13 +1,13 @@
 """The notebooks are right: executed here, each prints its committed outputs."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-nbclient = pytest.importorskip("nbclient")
-nbformat = pytest.importorskip("nbformat")
-pytestmark = pytest.mark.slow
+without = [name for name in ("nbclient", "nbformat") if find_spec(name) is None]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(without), reason=f"no module {' and no '.join(without)}")]
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NOT_COMPARED = {"timing", "varies"}  # tags of cells that print times, or results that depend on a library's last digit
@@ -19,6 +19,8 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|work|var|Users|priva
 
 def load(path):
     """Return a committed notebook."""
+    import nbformat  # takes seconds, also where these tests are only collected
+
     return nbformat.read(path, as_version=4)
 
 
@@ -69,6 +71,8 @@ def close(old, new):
 def test_notebook_prints_what_it_shows(path, tmp_path):
     """Every cell runs, and its text outputs are the committed ones."""
     committed, executed = load(path), load(path)
+    import nbclient
+
     nbclient.execute(executed, cwd=tmp_path, timeout=600, kernel_name="python3")
     wrong = []
     for old, new in zip(code_cells(committed), code_cells(executed), strict=True):
