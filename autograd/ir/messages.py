@@ -91,13 +91,13 @@ def _is_zero(instruction: Instruction) -> bool:
     return instruction.op == "constant" and instruction.data == 0.0
 
 
-def zero_if_missing(code: Sequence[Instruction], end: int) -> set[int]:
+def zero_if_missing(code: Sequence[Instruction], among: range) -> set[int]:
     """Derivatives in a block that are 0 where they may be missing: those that `where_there` looks at, and multiples.
 
     What a multiple of one sends to its other factor may be missing too, in the next derivative.
     """
     found: set[int] = set()
-    for condition, value, otherwise in [i.operands for i in code[:end] if i.op == "select"]:
+    for condition, value, otherwise in [code[at].operands for at in among if code[at].op == "select"]:
         terms = code[condition].operands if code[condition].op == "or" else ()
         is_number = any(code[term].op == "==" and code[term].operands == (value, value) for term in terms)
         if not is_number or not _is_zero(code[otherwise]):
@@ -109,7 +109,7 @@ def zero_if_missing(code: Sequence[Instruction], end: int) -> set[int]:
                 stack += operands
             elif op == "!=" and code[operands[1]].op == "constant":
                 found.add(operands[0])
-    for at in range(min(found, default=end), end):
+    for at in range(min(found, default=among.stop), among.stop):
         op, operands, _ = code[at]
         zeros = [o in found or _is_zero(code[o]) for o in operands] if op in _ZERO_IF else []
         if not found.isdisjoint(operands) and zeros and _ZERO_IF[op](zeros):

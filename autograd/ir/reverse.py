@@ -53,7 +53,7 @@ class Sweep:
         ] = {}  # value → adjoint, and when it is there (None: always)
         self.arrays: dict[int, Total] = {}
         self.results: dict[int, dict[int, int]] = {}  # loop → item → adjoint
-        self.doubtful = zero_if_missing(builder.code, max(active, default=-1) + 1)
+        self.doubtful = zero_if_missing(builder.code, range(min(active, default=0), max(active, default=-1) + 1))
         self.guessed: set[int] = set()  # values whose presence is that their adjoint, or one it came from, is not 0
 
     def run(self, seeds: Mapping[int, int], targets: Container[int], first: int, end: int) -> None:

@@ -88,17 +88,24 @@ def kept_by_comparisons(
     Which of some numbers is the largest differs from step to step, so it has no place that is affine in a counter. A
     selection has the same place in each step, and the same value while the guards hold.
     """
-    new = list(code)
+    if not guards:
+        return code
+    changed: dict[int, Instruction] = {}
     kept: dict[int, int] = {}  # number → the last selection that it came out of
     for at in range(first, end):
         op, operands, data = code[at]
         if not kept.keys().isdisjoint(operands):
-            new[at] = Instruction(op, tuple([kept.get(o, o) for o in operands]), data)
+            changed[at] = Instruction(op, tuple([kept.get(o, o) for o in operands]), data)
         if op == "select" and operands[0] in guards:
             condition, yes, no = operands
             if code[condition].operands == (yes, no) and code[yes].op == code[no].op == "stop":
                 kept[yes if guards[condition].expected else no] = at
-    return new if kept else code
+    if not changed:
+        return code
+    new = list(code)
+    for at, instruction in changed.items():
+        new[at] = instruction
+    return new
 
 
 def find_loops(
