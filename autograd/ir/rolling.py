@@ -66,6 +66,7 @@ from autograd.ir.statements import (
 )
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
+FEWEST_IN_STAGES = 48  # the same between instructions on arrays
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
 MANY_CARRIES, FEWEST_AT_END = 16, 48  # a loop with more carries keeps them in memory: flat code at its end is rolled
@@ -162,7 +163,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
         values = set(stage.flat)
         packs = [at for at in stage.after if builder.code[at].op == "pack"]
         mine = [g for g in guards if g in values]
-        if len(stage.flat) < fewest or not _roll(
+        if len(stage.flat) < max(fewest, FEWEST_IN_STAGES) or not _roll(
             builder, range(stage.flat[0], stage.flat[-1] + 1), stage.wanted, mine, fewest, packs
         ):
             again(builder, stage.flat)
