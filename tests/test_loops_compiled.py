@@ -212,3 +212,31 @@ def test_outer_products_are_added_in_place(rows: int) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-14)
     for one, other in zip(jit(along)(weights, x), along(weights, x)):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_carries_in_memory(seed: int) -> None:
+    """Steps that take parts of many carries, some of which no step changes, and hand them on in another order."""
+    random = np.random.default_rng(seed)
+    count, length = int(random.choice([17, 20, 33])), int(random.choice([0, 1, 2, 3, 6]))
+    before, after = random.integers(0, 3, 2)
+    inside = count - before - after
+    starts, turned = random.integers(0, before + after + 1, 3), bool(seed % 2)
+
+    def misfit(u: Any, c: Any, rows: Any) -> Any:
+        def step(x: Any, row: Any) -> Any:
+            one, two, three = [x[k : k + inside] for k in starts]
+            found = vmap(lambda p, q, r: am.sin(p) * c + q * r * 0.3)(one, two, three)
+            new = [*x[:before], *[found[k] for k in range(inside)], *x[count - after :]]
+            new = [*new[1:], new[0] + row] if turned else new
+            return new, x[1] * row
+
+        last, kept = scan(step, [u[k] for k in range(count)], rows)
+        return vmap(lambda x: x * x * c, reduce="sum")(last) + (kept[1] if length > 1 else 0.0)
+
+    gradient, both = grad(misfit, argnums=(0, 1, 2)), jit(grad(misfit, argnums=(0, 1, 2)))
+    u, rows = random.normal(size=(3, count)), random.normal(size=length)
+    for one, other in zip(both(u[0], 0.9, rows), gradient(u[0], 0.9, rows), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
+    batch = jit(vmap(grad(misfit), in_axes=(0, None, None)))(u, 0.9, rows)
+    np.testing.assert_allclose(batch, [gradient(x, 0.9, rows)[0] for x in u], rtol=1e-10, atol=1e-13)

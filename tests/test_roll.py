@@ -604,3 +604,39 @@ def test_nothing_else_is_taken_for_the_largest() -> None:
             expected, gradient = value_and_grad(choose)(x)
             assert value == pytest.approx(expected, rel=1e-13)
             assert slopes == pytest.approx(gradient, rel=1e-12, abs=1e-13)
+
+
+def test_long_bodies() -> None:
+    """A step of more statements than are looked at once is found when what is left is read again."""
+    trace = [(kind, (step * (kind % 3),)) for step in range(5) for kind in range(200)]
+    found = roll([kind for kind, _ in trace], [numbers for _, numbers in trace])
+    assert 1 == len(found.shapes)
+    assert trace == list(unroll(found, [1] * 200))
+
+
+def test_long_steps() -> None:
+    """The same for a function: a step of a hundred different operations; both builds find one loop."""
+
+    def steps(x: Sequence[Any]) -> Any:
+        a, b = x[0], x[1]
+        for _ in range(12):
+            for k in range(100):
+                a, b = (a * 0.5 + am.sin(b), b) if k % 7 and k % 5 else (am.tanh(b - a), a * 0.25 * (k + 1))
+        return a + b
+
+    found: list[int] = []
+    tree = rolling.tree
+
+    def watched(*given: Any) -> Any:
+        body = tree(*given)
+        found.append(sum(1 for _ in nest.leaves(body)))
+        return body
+
+    x = [0.3, 0.7]
+    for find in (statements.find_loops, statements.find_loops_fast):
+        with mock.patch.object(rolling, "tree", watched), mock.patch.object(rolling, "find_loops_fast", find):
+            value, slopes = jit(value_and_grad(steps))(x)
+        expected, gradient = value_and_grad(steps)(x)
+        assert value == pytest.approx(expected, rel=1e-12)
+        assert slopes == pytest.approx(gradient, rel=1e-10, abs=1e-13)
+    assert found[0] == found[1] < 700
