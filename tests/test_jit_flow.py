@@ -695,3 +695,26 @@ def test_whole_numbers_as_keys_and_texts() -> None:
     agree(by_key, paths=2)
     agree(by_text, paths=2)
     agree(counted, np.array([0.5, 1.5, 3.0, 5.0, 0.25]), paths=4)
+
+
+def test_long_sides_are_guards() -> None:
+    """Outside loops a long side would cost more than a path of its own; short branches inside it are branches."""
+
+    def long(x: Any) -> Any:
+        y = x
+        for k in range(100):
+            y = y * 0.99 + am.sin(y * k) * 0.01
+        if y > 1.0:
+            y = y * 0.5
+        return y
+
+    def f(x: Any) -> Any:
+        if x > 1.0:
+            return long(x)
+        if x > 0.5:
+            x = -x
+        return x
+
+    compiled = agree(f, paths=2)
+    assert "it takes more than 256 instructions" in compiled.branches()
+    assert "of long: if is a branch" in compiled.branches()

@@ -12,6 +12,7 @@ import operator
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ from autograd.compiler.capture.merging import (
 )
 from autograd.compiler.capture.pure import Checked, impure, refuse_operators, used_by
 from autograd.compiler.capture.sides import (
+    MOST_IN_BRANCH,
+    MOST_IN_LOOP,
     Mark,
     Refused,
     Side,
@@ -40,7 +43,9 @@ from autograd.compiler.capture.sides import (
     is_predicate,
     not_supposed,
     present,
+    refuse_long,
     sides_open,
+    size,
     suppose,
     truth_of,
     under,
@@ -123,6 +128,7 @@ class Flow:
             return then(*given) if condition else otherwise(*given)
         if is_open(trace, site):
             raise Refused("the function calls itself")
+        refuse_long(trace)
         mark = Mark(trace)
         try:
             if compares_rounded(trace, truth.index):
@@ -137,6 +143,8 @@ class Flow:
                 result = together(trace, truth, one[0], other[0])
         except Exception as error:  # whatever Python code raises: then Python decides
             mark.undo()
+            if isinstance(error, Refused) and not error.is_for(site):
+                raise
             self.note(trace, site, _why(error))
             return then(*given) if condition else otherwise(*given)
         self.note(trace, site)
@@ -146,11 +154,13 @@ class Flow:
         """The results of both sides, each in a tuple; None for one that raises."""
         found: list[Any] = []
         refuse_operators([*used_by(then), *used_by(otherwise), *given])
+        start, most = size(trace), MOST_IN_BRANCH if trace.parent is None or trace.rows_branch else inf
         for side, outcome in ((then, True), (otherwise, False)):
             mark, before = Mark(trace), len(trace.code)
             try:
-                with under(trace, site, truth.index, outcome):
+                with under(trace, site, truth.index, outcome, start, most):
                     found.append((side(*given),))
+                    refuse_long(trace)
             except Refused:
                 raise
             except Exception:
@@ -189,6 +199,8 @@ class Flow:
                     carry = self._compiled(trace, site, test, step, carry, None)
             except Exception as error:
                 mark.undo()
+                if isinstance(error, Refused) and not error.is_for(site):
+                    raise
                 self.note(trace, site, _why(error))
                 break
             self.note(trace, site)
@@ -219,6 +231,7 @@ class Flow:
             child, before = steps.child, steps.before
             with steps.open():
                 after = Carry(child, site.names, following := steps.run(step))
+                refuse_long(child)
             before.check(after)
             changed = {k for k, (one, other) in enumerate(zip(before.wholes, after.wholes)) if one and not other}
             if not changed:
@@ -233,6 +246,7 @@ class Flow:
             raise Refused("it calls a rule written in Python")
         count = child.emit("add", (steps.made.counter, child.constant(1.0)))
         loop = finished(trace, steps.made, [goes_on, count, *after.places], [])
+        trace.root().spent += len(child.code)
         last = [trace.emit("item", (loop,), 2 + k) for k in range(len(before.places))]
         if any(before.wholes):
             trace.root().whole_numbers = True
@@ -270,8 +284,10 @@ class Flow:
             if not is_truth(other) or calls_python(trace.code[before:]):
                 raise Refused("what is combined is no comparison")
             return truth.with_(site.kind, truth_place(trace, other))
-        except Exception:
+        except Exception as error:
             mark.undo()
+            if isinstance(error, Refused) and error.site is not None:
+                raise
             return NOTHING
 
     def chained(self, number: int, signs: tuple[str, ...], first: Any, second: Any, *rest: Any) -> Any:
@@ -376,8 +392,10 @@ class Flow:
             return function
         if function is min or function is max:
             return partial(_best, function)
-        if trace.root().sides and (why := impure(function)) is not None:
-            raise Refused(why)
+        if trace.root().sides:
+            refuse_long(trace)
+            if (why := impure(function)) is not None:
+                raise Refused(why)
         if trace.root().whole_numbers and _asks(function):
             return partial(_asked, function)
         new = followed(function)
@@ -462,7 +480,7 @@ class Steps:
         self.made.carry(trace.constant(0.0))
         self.child, self.before = child, Carry(trace, site.names, carry, floats)
         self.numbers = [self.made.carry(place) for place in self.before.places]
-        child.deciding = Side((), None, {}, site, _is_real(trace, goes))
+        child.deciding = Side((), None, {}, site, _is_real(trace, goes), size(trace), MOST_IN_LOOP)
 
     @contextmanager
     def open(self) -> Iterator[None]:

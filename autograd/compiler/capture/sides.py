@@ -19,12 +19,21 @@ if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
 
+MOST_IN_BRANCH = 256  # instructions of both sides, outside loops: with more, a guard runs one side only
+MOST_IN_LOOP = 1024  # instructions of a step
+
+
 class Refused(UnrollError):  # noqa: N818  # it never reaches a user
     """A branch or a loop cannot be part of the program."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, site: Any = None) -> None:
         super().__init__(Reason("branches", why))
         self.why = why
+        self.site = site  # which one, if it is not the innermost
+
+    def is_for(self, site: Any) -> bool:
+        """Whether this branch or loop is the one that cannot be part of the program."""
+        return self.site is None or self.site is site
 
 
 @dataclass
@@ -32,10 +41,13 @@ class Side(Decisions):
     """What is supposed where a side of a branch, or a step of a loop, is captured.
 
     `taken` has the condition of the side. `site` is the branch; `real` tells whether the watched numbers come here.
+    `most` is how many instructions there may be beyond the first `start`.
     """
 
     site: Any = None
     real: bool = True
+    start: int = 0
+    most: float = inf
     supposed: dict[int, bool] = field(default_factory=dict)
 
     def outcome(self, trace: Watched, predicate: int) -> bool:
@@ -124,6 +136,29 @@ def was_used(trace: Any) -> bool:
     return any(why is None for why in trace.flow.values())
 
 
+def size(trace: Any) -> int:
+    """How many instructions have been captured, those of steps that are complete included."""
+    total = trace.root().spent
+    while trace is not None:
+        total += len(trace.code)
+        trace = trace.parent
+    return int(total)
+
+
+def refuse_long(trace: Any) -> None:
+    """Raise if a branch or a loop that is being captured is too long: then the outermost such one stays a guard."""
+    found, total = None, size(trace)
+    while trace is not None:
+        decisions = trace.deciding
+        while decisions is not None:
+            if isinstance(decisions, Side) and total - decisions.start > decisions.most:
+                found = decisions
+            decisions = decisions.around
+        trace = trace.parent
+    if found is not None:
+        raise Refused(f"it takes more than {found.most} instructions", found.site)
+
+
 def sides_open() -> bool:
     """Whether a side is captured now that may not be taken, or a step that is taken several times."""
     trace = current_recorder()
@@ -147,11 +182,13 @@ class Mark:
 
 
 @contextmanager
-def under(trace: Any, site: Any, condition: int | None = None, outcome: bool = True) -> Iterator[None]:
+def under(
+    trace: Any, site: Any, condition: int | None = None, outcome: bool = True, start: int = 0, most: float = inf
+) -> Iterator[None]:
     """Capture a side of a branch in the `with` block."""
     around, root = trace.deciding, trace.root()
     taken = {} if condition is None else {condition: outcome}
-    trace.deciding = Side((), around, taken, site, getattr(around, "real", True))
+    trace.deciding = Side((), around, taken, site, getattr(around, "real", True), start, most)
     root.sides += 1
     try:
         yield

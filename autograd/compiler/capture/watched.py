@@ -101,6 +101,7 @@ class Watched(Builder):
         self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
         self.wholes: set[int] = set()  # numbers of which eager code has ints: after branches, and in carries
         self.truths: set[int] = set()  # comparisons of a number that is 1 or 0
+        self.spent = 0  # of the root: instructions of the steps of loops that are complete
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
