@@ -9,6 +9,8 @@ import pytest
 import scipy.sparse
 from amount import examples
 from hypothesis import given, settings
+from test_fusion import N as ROWS
+from test_fusion import composed
 from test_sparse import INPUTS, POINT, programs
 
 import autograd.math as am
@@ -173,6 +175,31 @@ def test_arguments_and_closures():
         np.testing.assert_array_equal(eager(*arguments, scale=scale).toarray(), fast(*arguments, scale=scale).toarray())
     assert [[4.0]] == jit(jacobian(lambda x: x * x, sparse=True))(2.0).toarray().tolist()
     assert (0, 2) == jit(jacobian(lambda x: [], sparse=True))([1.0, 2.0]).shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20, 26))
+@pytest.mark.parametrize("mode", MODES)
+def test_random_compositions_of_maps(seed, mode):
+    """Maps, sums and shifts of arrays: the pattern is exactly that of eager code."""
+    function, x = composed(seed), np.linspace(0.2, 1.4, 2 * ROWS)
+    eager, found = jacobian(function, sparse=True)(x), jit(jacobian(function, mode=mode, sparse=True))(x)
+    assert (eager.indices.tolist(), eager.indptr.tolist()) == (found.indices.tolist(), found.indptr.tolist())
+    np.testing.assert_allclose(found.data, eager.data, rtol=1e-10, atol=1e-10)
+
+
+def test_rows_at_given_places_are_read_by_a_loop():
+    """Rows of an array in any order: the program does not grow with their number, and the entries are right."""
+    places = np.random.default_rng(0).integers(0, 6, 90)
+
+    def function(w):
+        rows = w[:18].reshape(6, 3)
+        return vmap(lambda row, x: row[0] * x + am.sin(row[1] * row[2]))(rows[places], w[18:])
+
+    x = np.linspace(0.3, 1.9, 108)
+    fast = jit(jacobian(function, sparse=True))
+    np.testing.assert_allclose(fast(x).toarray(), jacobian(function)(x), rtol=1e-12)
+    assert fast.stats()["instructions"][0]["captured"] < 30
 
 
 def test_a_result_belongs_to_its_caller():
