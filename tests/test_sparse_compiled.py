@@ -1,6 +1,7 @@
 """Compiled sparse Jacobians and Hessians: equal to eager ones, through loops, maps and branches, by every method."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 import scipy.sparse
 from amount import examples
 from hypothesis import given, settings
+from test_fusion import N as ROWS
+from test_fusion import composed
 from test_sparse import INPUTS, POINT, programs
 
 import autograd.math as am
 from autograd import Value, fori, hessian, jacobian, jit, scan, vmap, while_loop
+from autograd.compiler.sparse import colours, entries
 
 N = 24
 MODES = ["auto", "fwd", "rev"]
@@ -173,6 +177,31 @@ def test_arguments_and_closures():
     assert (0, 2) == jit(jacobian(lambda x: [], sparse=True))([1.0, 2.0]).shape
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20, 26))
+@pytest.mark.parametrize("mode", MODES)
+def test_random_compositions_of_maps(seed, mode):
+    """Maps, sums and shifts of arrays: the pattern is exactly that of eager code."""
+    function, x = composed(seed), np.linspace(0.2, 1.4, 2 * ROWS)
+    eager, found = jacobian(function, sparse=True)(x), jit(jacobian(function, mode=mode, sparse=True))(x)
+    assert (eager.indices.tolist(), eager.indptr.tolist()) == (found.indices.tolist(), found.indptr.tolist())
+    np.testing.assert_allclose(found.data, eager.data, rtol=1e-10, atol=1e-10)
+
+
+def test_rows_at_given_places_are_read_by_a_loop():
+    """Rows of an array in any order: the program does not grow with their number, and the entries are right."""
+    places = np.random.default_rng(0).integers(0, 6, 90)
+
+    def function(w):
+        rows = w[:18].reshape(6, 3)
+        return vmap(lambda row, x: row[0] * x + am.sin(row[1] * row[2]))(rows[places], w[18:])
+
+    x = np.linspace(0.3, 1.9, 108)
+    fast = jit(jacobian(function, sparse=True))
+    np.testing.assert_allclose(fast(x).toarray(), jacobian(function)(x), rtol=1e-12)
+    assert fast.stats()["instructions"][0]["captured"] < 30
+
+
 def test_a_result_belongs_to_its_caller():
     """What is done to one result changes no other one."""
     fast = jit(jacobian(lambda x: [x[0] * 0.0, x[1] * x[0]], sparse=True))
@@ -210,3 +239,81 @@ def test_errors():
         fast(Value(2.0))
     with pytest.raises(TypeError, match="holds plain numbers"):
         jacobian(lambda x: fast(2.0).sum() * x)(1.0)
+    with pytest.raises(TypeError, match=r"has no static arguments, but jit was given \[1, 'kind'\]"):
+        jit(jacobian(lambda x, k, kind: x * k, sparse=True), static_argnums=1, static_argnames="kind")
+    with pytest.raises(ZeroDivisionError):
+        jit(jacobian(lambda x: [1 / 0], sparse=True))([1.0])
+
+
+def selected(x):
+    """Logarithms where there are such, next to elements for which there are none."""
+    safe = vmap(lambda a, b: am.where(a > 0.0, am.log(a) * b, 2.0 * b))(x[:-1], x[1:])
+    return [*safe, am.sqrt(x[0]) * x[1]]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_not_selected_sends_no_nan(mode):
+    """A derivative that is infinite on the side that is not selected leaves no nan, and none in other entries."""
+    x = np.linspace(0.0, 1.0, 40)
+    x[::7] = 0.0
+    found, eager = jit(jacobian(selected, mode=mode, sparse=True))(x), jacobian(selected, sparse=True)(x)
+    np.testing.assert_allclose(found.toarray(), eager.toarray(), rtol=1e-12)
+    assert np.isfinite(found.data[:-2]).all()
+
+
+def test_many_threads():
+    """First calls from many threads at once give the right entries."""
+    fast, points = jit(jacobian(mapped, sparse=True)), [point() + k for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(fast, points))
+    for x, found in zip(points, results):
+        np.testing.assert_allclose(found.toarray(), jacobian(mapped, sparse=True)(x).toarray(), rtol=1e-12)
+
+
+def test_the_method_that_computes_least():
+    """Steps that are independent, steps that are not, and a matrix without a zero."""
+
+    def method(function, x, transform=jacobian):
+        fast = jit(transform(function, sparse=True))
+        np.testing.assert_allclose(fast(x).toarray(), np.array(transform(function)(x)), rtol=1e-10, atol=1e-12)
+        return fast.stats()["sparse"][0]["method"]
+
+    x = np.linspace(0.5, 1.5, 40)
+    assert "derivatives of each step" == method(lambda x: np.sin(x[1:]) * x[:-1], x)
+    assert "colouring" in method(lambda x: scan(lambda c, a: (am.sin(c) * a, c + a), 1.0, x)[1], x)
+    assert "derivatives of each step" == method(lambda x: am.log(am.sum(x * x)), x[:8], hessian)
+
+
+def test_hessians_by_colours(monkeypatch):
+    """Without the steps' own derivatives, a symmetric colouring takes fewer sweeps, and its entries are the same."""
+
+    def refuse(*_):
+        raise entries.UnfitError
+
+    x = np.linspace(0.3, 1.9, 20) + 0.3 * np.sin(np.arange(20))
+    expected = [hessian(function)(x) for function in (arrow, energy_by_map)]
+    monkeypatch.setattr(entries, "_by_steps", refuse)
+    for function, dense in zip((arrow, energy_by_map), expected):
+        fast = jit(hessian(function, sparse=True))
+        np.testing.assert_allclose(fast(x).toarray(), dense, rtol=1e-10, atol=1e-12)
+        (figures,) = fast.stats()["sparse"]
+        assert function is not arrow or (2, "2 forward sweeps (star colouring)") == (
+            figures["sweeps"],
+            figures["method"],
+        )
+
+
+def test_colours_give_each_entry():
+    """Sums of the columns of one colour have each entry of random matrices, and of symmetric ones one of each two."""
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        n = int(random.integers(1, 25))
+        matrix = random.random((n, n)) * (random.random((n, n)) < random.random() * 0.4)
+        symmetric = matrix + matrix.T
+        for dense, colour in ((matrix, colours.of_columns), (symmetric, colours.of_symmetric)):
+            pattern = scipy.sparse.csr_array(dense != 0.0)
+            found = colour(pattern)
+            sums = np.stack([dense[:, found == k].sum(axis=1) for k in range(found.max() + 1)], 1)
+            rows, columns = pattern.nonzero()
+            where = (rows, found[columns]) if dense is matrix else colours.symmetric_entries(pattern, found)
+            np.testing.assert_allclose(sums[where], dense[rows, columns])

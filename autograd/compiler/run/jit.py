@@ -116,6 +116,8 @@ def jit(
         argument or on a Value from outside (``math.exp(w.data)``, ``w.grad``) or counts up a number outside
         (``nonlocal n; n += 1``), with the line; or if it draws random numbers. Also for a static argument that can
         change (a list), that is a number of the computation (a Value), or any other object.
+    TypeError
+        If a sparse Jacobian or Hessian is given static arguments.
     ValueError
         If the function has no parameter at a static place or of a static name.
     MemoryError
@@ -160,12 +162,18 @@ def jit(
         given: Any = {**asdict(options), "static_argnums": numbers, "static_argnames": names}
         return lambda function: jit(function, **given)
     check_function("jit", function)
+    origin = origin_of(function)
+    sparse = origin is not None and origin.transform in ("jacobian", "hessian")  # those with sparse=True
+    if sparse and (numbers or names):
+        raise TypeError(
+            f"a sparse Jacobian or Hessian has no static arguments, but jit was given {[*numbers, *names]}: fix them "
+            "with functools.partial before jacobian or hessian"
+        )
     if numbers or names:
         from autograd.compiler.run.static import StaticCompiled
 
         return StaticCompiled(function, options, numbers, names)
-    origin = origin_of(function)
-    if origin is not None and origin.transform in ("jacobian", "hessian"):  # those with sparse=True
+    if sparse:
         from autograd.compiler.run.sparse import SparseCompiled
 
         return SparseCompiled(function, options)

@@ -299,7 +299,21 @@ def _sources(local: Local, terms: Sequence[Terms]) -> tuple[Any, Any, Any, list[
         order = np.lexsort((columns[constant], rows[constant]))  # as in the array
         source[constant[order]] = end + np.arange(len(numbers))
         arrays.append(local.builder.emit("table", (), ((len(numbers),), tuple(numbers[order].tolist()))))
-    return rows, columns, source, arrays
+    sizes = np.array([size_of(local.builder.type_of(value)) for value in arrays], dtype=np.intp)
+    source, order = _in_order_of_rows(rows, source, sizes)
+    return rows, columns, source, [arrays[k] for k in order]
+
+
+def _in_order_of_rows(rows: Any, source: Any, sizes: Any) -> tuple[Any, Any]:
+    """Where numbers are in the result if its parts are in the order of the first rows that they are used in."""
+    starts = np.cumsum([0, *sizes])
+    which = np.searchsorted(starts, source, side="right") - 1
+    first = np.full(len(sizes), np.iinfo(np.intp).max)
+    np.minimum.at(first, which, rows)
+    order = np.argsort(first, kind="stable")
+    new = np.zeros(len(sizes), dtype=np.intp)
+    new[order] = np.cumsum([0, *sizes[order]])[:-1]
+    return new[which] + source - starts[which], order.tolist()
 
 
 def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, method: str, sweeps: int) -> Entries:
