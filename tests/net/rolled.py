@@ -31,6 +31,7 @@ class Nests(Writer):
         super().__init__(random)
         self.counters: dict[str, int] = {}
         self.locals: list[str] = []
+        self.branches = False  # whether rows may take paths of their own
         self.steps = 1
         self.long = self.often(1)
         self.left = 8 * LONG if self.long else self.pick(MOST)
@@ -163,6 +164,7 @@ class Nests(Writer):
                     ]
                 )
             )
+        self.branches = True
         return f"{self.place()} {self.pick(['>', '<', '>=', '<='])} {self.pick([self.place(), self.number()])}"
 
     def reduced(self) -> str:
@@ -372,7 +374,7 @@ def rolled(random: Random) -> str:
     with w.block("def total(x, p):"):
         w.line("return sum([(1.0 + 0.25 * (k % 5)) * am.tanh(0.1 * q) for k, q in enumerate(f(x, p))])")
     for _ in range(1 if w.long else w.integer(1, 2)):
-        calls(w, few_rows=w.long or algorithm in BRANCHING)
+        calls(w, few_rows=w.long or w.branches or algorithm in BRANCHING)
     return w.text()
 
 
