@@ -683,7 +683,7 @@ def test_whole_numbers_as_keys_and_texts() -> None:
         k = 0
         if x > 1.0:
             k = 1
-        return x * {"0": 10.0, "1": 20.0}.get(f"{k}", 1e3) * len("%s" % k) * len(str(k))
+        return x * {"0": 10.0, "1": 20.0}.get(f"{k}", 1e3) * len("%s" % k) * len(str(k))  # noqa: UP031  # the old way to make a text is meant
 
     def counted(x: Any) -> Any:
         n = 0
