@@ -703,7 +703,7 @@ def test_long_sides_are_guards() -> None:
     def long(x: Any) -> Any:
         y = x
         for k in range(100):
-            y = y * 0.99 + am.sin(y * k) * 0.01
+            y = y * 0.99 + am.sin(y + k) * 0.01
         if y > 1.0:
             y = y * 0.5
         return y

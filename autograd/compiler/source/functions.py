@@ -31,15 +31,15 @@ def _made(function: FunctionType) -> Rewritten | None:
     code = function.__code__
     if code.co_filename.startswith(PACKAGES) or FLOW in code.co_freevars:
         return None
-    found = definition(code, function.__globals__)
-    if found is None or not adapted(function, found.node):
-        return None
-    written = recompiled(found.node, found.classes, code, ())
-    if written is None or not is_same_code(written, code):
-        return None  # the file has changed since, or something rewrote the code
     thing: Any = function
     own = function.__globals__.get("range", thing.__builtins__.get("range"))
     try:
+        found = definition(code, function.__globals__)
+        if found is None or not adapted(function, found.node):
+            return None
+        written = recompiled(found.node, found.classes, code, ())
+        if written is None or not is_same_code(written, code):
+            return None  # the file has changed since, or something rewrote the code
         return rewritten(found, code, own is builtins.range)
     except (SyntaxError, RecursionError, ValueError):  # not what is written there any more, or too deep
         return None
