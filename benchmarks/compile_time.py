@@ -213,11 +213,36 @@ def asian_option(paths: int, steps: int = 252) -> tuple[Any, Any]:
     return value_and_grad(price, argnums=tuple(range(5))), [100.0, 105.0, 0.02, 0.3, 1.5, normals]
 
 
+def log_of_sum(count: int) -> tuple[Any, Any]:
+    """A primitive of many operands over an array."""
+    import autograd.math as m
+    from autograd import value_and_grad
+
+    return value_and_grad(lambda x: m.logsumexp(x)), [np.random.default_rng(0).normal(size=count)]
+
+
+def plain_loop(count: int) -> tuple[Any, Any]:
+    """A loop in plain Python over an array, and what it puts into a list."""
+    import autograd.math as m
+    from autograd import value_and_grad
+
+    def function(x: Any) -> Any:
+        last, kept = 0.0, []
+        for number in x:
+            last = 0.5 * last + m.sin(number) * number
+            kept.append(last)
+        return m.logsumexp(kept)
+
+    return value_and_grad(function), [np.random.default_rng(0).normal(size=count)]
+
+
 DATA: dict[str, tuple[Callable[[int], tuple[Any, Any]], list[int]]] = {
     "five inputs, rows": (five_inputs, [100, 1000, 10_000, 100_000]),
     "inner map, rows": (inner_map, [10, 100, 1000, 10_000]),
     "scan, steps": (scanned_steps, [10, 100, 1000, 10_000, 100_000]),
     "asian option, paths": (asian_option, [10, 100, 1000]),
+    "logsumexp, numbers": (log_of_sum, [1000, 10_000, 100_000]),
+    "plain loop, numbers": (plain_loop, [1000, 10_000, 100_000]),
 }
 
 
