@@ -141,6 +141,16 @@ def closed_loop(x: Any) -> Any:
     return scan(step, x, [1.0, 2.0, 3.0])[0]
 
 
+def turning(x: Any) -> Any:
+    """Steps that hand numbers on in circles."""
+
+    def step(before: Any, _: None) -> Any:
+        c = list(before)
+        return (*c[1:4], 0.5 * c[0] + c[3], c[5], c[4], c[7], c[6] + c[0]), c[2]
+
+    return scan(step, tuple(x), None, length=7)
+
+
 A, B = [[1.0, 2.0, 0.5], [-1.0, 0.25, 3.0]], [[0.5, 1.5], [2.0, -1.0], [0.125, 4.0]]
 WEIGHTS, ROWS = [0.5, -0.25, 2.0], np.arange(12.0).reshape(4, 3) / 7.0 - 0.5
 mean_loss = vmap(row_loss, in_axes=(None, 0), reduce="mean")
@@ -179,6 +189,8 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "views": (jit(lambda a: (a[::-1, :2], a.T, a[1])), (ROWS,)),
     "same": (jit(lambda x: (x, x, [x] * 7)), (2.0,)),
     "truths": (jit(lambda x, y: (x < y, (x < y) | (y < 1.0), am.where((x < y) & (x != 0.0), x, y))), (1.0, 2.0)),
+    "turning": (jit(turning), ([0.3 * k + 0.1 for k in range(8)],)),
+    "turning_gradient": (jit(grad(lambda x: sum(turning(x)[1]) + turning(x)[0][0])), ([0.3 * k for k in range(8)],)),
     "nothing": (jit(lambda x: None), (1.0,)),
     "many": (jit(lambda x: am.sum(x) * am.sum(x[::-1]) + am.fsum(x)), (LONG,)),
 }

@@ -532,7 +532,7 @@ class Block:
         while left:
             free = [k for k in left if not in_use(k)]
             if not free:
-                k = next(iter(left))
+                k = next(k for k in left if left[k][1].reads)
                 forget(k)
                 name = self.parts.names.numbered("t")
                 self.line(f"const double {name} = {left[k][1].text};")
