@@ -5,10 +5,8 @@ The gradient of a matrix is the sum of an outer product for each use. This way n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from autograd.ir.block import Array, Instruction, Loop, Program, Type, Window, types_of
-from autograd.ir.rewrite import with_bodies
+from autograd.ir.block import NUMBER, Array, Instruction, Loop, Program, Type, Window, types_of
+from autograd.ir.rewrite import with_bodies, with_shared_bodies
 
 MOVABLE = frozenset({"zeros", "input"})  # what needs nothing before it
 MOST_ROWS = 256  # of a map: with more, its rows fill the lanes
@@ -17,7 +15,7 @@ MOST_ROWS = 256  # of a map: with more, its rows fill the lanes
 def add_in_place(program: Program) -> Program:
     """Let loops add to arrays, in the bodies of loops too."""
     while found := _additions(program):
-        program = _rewritten(program, found)
+        program = with_shared_bodies(_rewritten(program, found))
     return with_bodies(program, add_in_place)
 
 
@@ -61,7 +59,7 @@ def _rewritten(program: Program, found: dict[int, int]) -> Program:
     added = {at: loop_at for loop_at, at in found.items()}
     arrays = {program.code[at].operands[0] for at in added}
     gone = {program.code[at].operands[1] for at in added}  # results that are no more
-    types, place = types_of(program), dict[int, int]()
+    place: dict[int, int] = {}
     code: list[Instruction] = []
 
     def put(at: int) -> int:
@@ -81,13 +79,11 @@ def _rewritten(program: Program, found: dict[int, int]) -> Program:
             code.append(Instruction("item", (place[added[at]],), program.code[added[at]].data.handed))
         elif at in found:
             _, (array, item, *indices), window = program.code[found[at]]
-            kind = types[array]
-            assert isinstance(kind, Array)
             first, end = data.shared, data.shared + data.handed
             given = [*operands[:first], *indices, *operands[first:end], array, *operands[end:]]
             given = [put(o) for o in given]
             place[at] = len(code)
-            new = _adding(data, program.code[item].data, kind, window, [types[o] for o in indices])
+            new = _adding(data, program.code[item].data, _kind(program, array), window, len(indices))
             code.append(Instruction("loop", tuple(given), new))
         elif not (at in gone or (program.code[at].op == "zeros" and at in arrays)):
             put(at)
@@ -95,9 +91,23 @@ def _rewritten(program: Program, found: dict[int, int]) -> Program:
     return Program(code, [place[o] for o in program.outputs], program.inputs, guards)
 
 
-def _adding(loop: Loop, number: int, array: Array, window: Window, indices: Sequence[Type]) -> Loop:
+def _kind(program: Program, array: int) -> Type:
+    """The type of an array that is added to."""
+    while True:
+        op, operands, data = program.code[array]
+        if op == "add_at":
+            array = operands[0]
+        elif op == "item" and data < (loop := program.code[operands[0]].data).handed:
+            array = program.code[operands[0]].operands[loop.shared + data]
+        elif op in MOVABLE:
+            return Array(data) if op == "zeros" else program.inputs[data]
+        else:
+            return types_of(program)[array]
+
+
+def _adding(loop: Loop, number: int, array: Type, window: Window, count: int) -> Loop:
     """A loop whose steps add one of its results to a further accumulator instead; all of them share the indices."""
-    body, count = loop.body, len(indices)
+    body = loop.body
     shared, new = loop.first_carry, loop.first_element + count
     order = [k + count * (k >= shared) + (k >= loop.first_element) for k in range(len(body.inputs))]
     code = [i._replace(data=order[i.data]) if i.op == "input" else i for i in body.code]
@@ -110,6 +120,6 @@ def _adding(loop: Loop, number: int, array: Array, window: Window, indices: Sequ
     outputs += [body.outputs[k] for k in range(loop.handed, outs) if k != number]
     kinds = tuple([kind for k, kind in enumerate(loop.kinds, loop.handed) if k != number])
     before, after = body.inputs[: loop.first_element], body.inputs[loop.first_element :]
-    inputs = (*before[:shared], *indices, *before[shared:], array, *after)
+    inputs = (*before[:shared], *[NUMBER] * count, *before[shared:], array, *after)
     changed = Program(code, outputs, inputs, body.guards)
     return Loop(changed, loop.extent, loop.shared + count, loop.carries, loop.accumulators + 1, kinds, loop.backwards)
