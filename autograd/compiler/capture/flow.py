@@ -39,6 +39,7 @@ from autograd.compiler.capture.sides import (
     Side,
     branches,
     compares_rounded,
+    is_for_others,
     is_open,
     is_predicate,
     not_supposed,
@@ -62,6 +63,7 @@ from autograd.value import Value
 if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
+MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
 ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip  # a table
@@ -143,7 +145,7 @@ class Flow:
                 result = together(trace, truth, one[0], other[0])
         except Exception as error:  # whatever Python code raises: then Python decides
             mark.undo()
-            if isinstance(error, Refused) and not error.is_for(site):
+            if is_for_others(error, site):
                 raise
             self.note(trace, site, _why(error))
             return then(*given) if condition else otherwise(*given)
@@ -161,7 +163,7 @@ class Flow:
                 with under(trace, site, truth.index, outcome, start, most):
                     found.append((side(*given),))
                     refuse_long(trace)
-            except Refused:
+            except (Refused, RecursionError):
                 raise
             except Exception:
                 mark.undo()
@@ -199,14 +201,18 @@ class Flow:
                     carry = self._compiled(trace, site, test, step, carry, None)
             except Exception as error:
                 mark.undo()
-                if isinstance(error, Refused) and not error.is_for(site):
+                if is_for_others(error, site):
                     raise
                 self.note(trace, site, _why(error))
                 break
             self.note(trace, site)
             return carry
+        steps = 0
         while test(*carry):
+            if steps == MOST_STEPS_IN_A_SIDE and sides_open():
+                raise Refused("a loop in it does not end soon")
             carry = step(*carry)
+            steps += 1
         return carry
 
     def _compiled(self, trace: Any, site: Site, test: Any, step: Any, carry: tuple[Any, ...], begins: Any) -> Any:
@@ -286,7 +292,7 @@ class Flow:
             return truth.with_(site.kind, truth_place(trace, other))
         except Exception as error:
             mark.undo()
-            if isinstance(error, Refused) and error.site is not None:
+            if is_for_others(error, None):
                 raise
             return NOTHING
 

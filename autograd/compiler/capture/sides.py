@@ -31,9 +31,15 @@ class Refused(UnrollError):  # noqa: N818  # it never reaches a user
         self.why = why
         self.site = site  # which one, if it is not the innermost
 
-    def is_for(self, site: Any) -> bool:
-        """Whether this branch or loop is the one that cannot be part of the program."""
-        return self.site is None or self.site is site
+
+def is_for_others(error: Exception, site: Any) -> bool:
+    """Whether an error is not one that makes a guard of this branch or loop.
+
+    Code that calls itself without end is captured again without branches, or each level would try twice.
+    """
+    if isinstance(error, RecursionError):
+        return True
+    return isinstance(error, Refused) and error.site is not None and error.site is not site
 
 
 @dataclass
@@ -132,8 +138,8 @@ def refuse_spoiled(trace: Any) -> None:
 
 
 def was_used(trace: Any) -> bool:
-    """Whether any branch or loop of the source became part of the program: if its capture fails, Python decides."""
-    return any(why is None for why in trace.flow.values())
+    """Whether any branch or loop of the source might be part of the program: if its capture fails, Python decides."""
+    return bool(trace.flow)
 
 
 def size(trace: Any) -> int:
