@@ -221,6 +221,8 @@ def test_without_scipy(monkeypatch):
     for make in (sparsity, lambda f: jacobian(f, sparse=True), lambda f: hessian(f, sparse=True)):
         with pytest.raises(ImportError, match=r"scalar-autograd\[sparse\]"):
             make(lambda x: x * x)(2.0)
+    with pytest.raises(ImportError, match=r"scalar-autograd\[sparse\]"):
+        jit(jacobian(lambda x: x * x, sparse=True))
 
 
 def test_anomalies_are_found():

@@ -13,6 +13,7 @@ from autograd.compiler.run.specialization import Options
 from autograd.compiler.run.versions import Function
 from autograd.sweep import topological_order
 from autograd.transforms.origin import P, R, check_function, origin_of
+from autograd.transforms.sparse import scipy_sparse
 from autograd.tree import flatten
 from autograd.value import Value
 
@@ -174,6 +175,7 @@ def jit(
 
         return StaticCompiled(function, options, numbers, names)
     if sparse:
+        scipy_sparse()  # raises if SciPy is missing
         from autograd.compiler.run.sparse import SparseCompiled
 
         return SparseCompiled(function, options)
