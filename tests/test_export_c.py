@@ -290,7 +290,16 @@ def test_a_status_says_which_comparison_left_the_path(tmp_path: Path) -> None:
 
 def test_a_status_in_a_row(tmp_path: Path) -> None:
     """A row on another path gives a status; rows of an example on several paths are refused with the line."""
-    fast = jit(vmap(branching))
+
+    def guarded(x: Any, y: Any) -> Any:
+        found = []
+        if x > 0.0:  # it appends, so it is a guard
+            found.append(x * y)
+        else:
+            found.append(x + y)
+        return found[0]
+
+    fast = jit(vmap(guarded))
     example = exported(fast, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     library = Library([example], tmp_path)
     assert (0, [[3.0, 8.0]]) == library.call(example)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import traceback
 from collections.abc import Callable
@@ -621,8 +622,7 @@ def test_changed_files_are_not_read(tmp_path: Any, monkeypatch: pytest.MonkeyPat
     file = tmp_path / "changing.py"
     file.write_text("def f(x):\n    y = x\n    if x > 1.0:\n        y = x * 2.0\n    return y\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import changing  # type: ignore[import-not-found]
-
+    changing: Any = importlib.import_module("changing")
     file.write_text("def f(x):\n    y = x\n    if x > 1.0:\n        y = x * 7.0\n    return y\n")
     agree(changing.f, paths=2)
 

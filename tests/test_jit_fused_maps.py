@@ -93,7 +93,7 @@ def test_a_map_that_cannot_be_fused_does_not_keep_others_from_it() -> None:
 
 
 def test_independent_maps_are_fused() -> None:
-    """If the seeds of the sweeps need no result of a map, every map is computed by its sweep."""
+    """If the seeds of the sweeps need no result of a map, its sweep computes it; maps over one array are one loop."""
 
     def function(w: Any, x: Any) -> Any:
         first, second = vmap(lambda a: am.sin(w * a), reduce="mean"), vmap(lambda a: w * a * a, reduce="mean")
@@ -101,7 +101,7 @@ def test_independent_maps_are_fused() -> None:
 
     compiled = jit(value_and_grad(function))
     assert value_and_grad(function)(0.3, X) == pytest.approx(compiled(0.3, X), rel=1e-14)
-    assert 2 == compiled.program().count(" in 0..")
+    assert 1 == compiled.program().count(" in 0..")
 
 
 def test_steps_with_inner_gradients() -> None:

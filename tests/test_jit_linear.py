@@ -75,5 +75,5 @@ def looks(function: Callable[..., Any], steps: int, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("function", [inner_gradient, inner_tangent, inner_constant, inner_map])
 def test_capture_is_linear(function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Four times the steps are four times the work."""
-    few, many = (looks(function, steps, monkeypatch) for steps in (40, 160))
+    few, many = (looks(function, steps, monkeypatch) for steps in (80, 320))
     assert many < 4.4 * few

@@ -61,8 +61,8 @@ def third_party_imports(folder):
     return names - own - sys.stdlib_module_names
 
 
-# Imported only for what a user has from there: a notebook, a table to convert to, layers.
-BROUGHT_BY_USERS = {"IPython", "pandas", "torch"}
+# Imported only for what a user has from there: a notebook, a table to convert to, layers, a type checker.
+BROUGHT_BY_USERS = {"IPython", "pandas", "torch", "typing_extensions"}
 
 
 def run_python(*arguments):

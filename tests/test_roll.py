@@ -129,14 +129,20 @@ def lines_executed(function: Any, *folders: str) -> int:
 @pytest.mark.parametrize("name", TRACES)
 def test_rolling_takes_linear_time(name: str) -> None:
     """The steps of the roller grow like the trace, whether it has loops or none, and what it finds is the trace."""
-    steps = []
+    steps, again = [], []
     for n in (300, 1200):
         trace = TRACES[name](n)
         shapes, vectors = [kind for kind, _ in trace], [numbers for _, numbers in trace]
-        steps.append(lines_executed(partial(roll, shapes, vectors, longest=8), "ir/roll.py") / len(trace))
+        lines = []
+        for pairs in (0, 4 * n):  # of which what is left after a first reading is read again
+            with mock.patch("autograd.ir.roll.PAIRS", pairs):
+                lines.append(lines_executed(partial(roll, shapes, vectors, longest=3), "ir/roll.py") / len(trace))
+        steps.append(lines[0])
+        again.append(lines[1])
         widths = [len(vectors[shapes.index(kind)]) if kind in shapes else 0 for kind in range(max(shapes) + 1)]
         assert trace == list(unroll(roll(shapes, vectors), widths))
     assert steps[1] < 1.25 * steps[0]
+    assert again[1] < 1.25 * again[0]
 
 
 # ---- programs --------------------------------------------------------------------------------------------------------
