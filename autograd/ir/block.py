@@ -43,6 +43,17 @@ class Array:
         """How many numbers there are, or in each of the rows of the call."""
         return prod([extent for extent in self.shape if isinstance(extent, int)])
 
+    def distance(self, strides: Sequence[int], elements: int) -> int:
+        """How far apart two elements are, with so many between them row after row; `strides` are those in memory."""
+        dense = self.strides()
+        if len({stride / unit for stride, unit in zip(strides, dense)}) == 1:
+            return elements * strides[-1] // dense[-1]
+        total = 0
+        for stride, unit in zip(strides, dense):
+            count, elements = divmod(elements, unit)
+            total += count * stride
+        return total
+
     def strides(self) -> tuple[int, ...]:
         """How many numbers lie between neighbours along each axis."""
         return tuple([Array(self.shape[k + 1 :]).size() for k in range(len(self.shape))])

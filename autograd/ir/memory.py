@@ -131,3 +131,15 @@ def roots(code: Sequence[Instruction], among: Iterable[int]) -> dict[int, int]:
     if first:
         follow(code, first, min(first))
     return first
+
+
+def root_of(program: Program, value: int) -> int:
+    """The instruction that made the array that a value is."""
+    while True:
+        op, operands, data = program.code[value]
+        if op in ("add_at", "pos"):
+            value = operands[0]
+        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
+            value = made.operands[made.data.shared + data]
+        else:
+            return value

@@ -31,6 +31,7 @@ from autograd.compiler.export.parts import Parts
 from autograd.compiler.export.runs import FEWEST, Pattern, array_of, run_from, segments
 from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, Type, types_of
 from autograd.ir.chains import ACCUMULATORS, IN_ORDER
+from autograd.ir.memory import root_of
 from autograd.rules import TABLE
 
 LONGEST = 80  # characters of an expression that is written where it is used
@@ -616,18 +617,6 @@ def _product(term: Sequence[Text]) -> tuple[bool, Text]:
 def made_size(shape: Sequence[int | str]) -> int:
     """How many numbers an array has, or has in each row of the call or step of a loop."""
     return Array(tuple(shape)).size()
-
-
-def root_of(program: Program, value: int) -> int:
-    """The instruction that made the array that a value is."""
-    while True:
-        op, operands, data = program.code[value]
-        if op in ("add_at", "pos"):
-            value = operands[0]
-        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
-            value = made.operands[made.data.shared + data]
-        else:
-            return value
 
 
 def _last_changes(program: Program) -> dict[int, int]:

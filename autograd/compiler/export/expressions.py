@@ -74,14 +74,7 @@ class View(NamedTuple):
 
     def distance(self, elements: int) -> int:
         """How far an element is from the one `elements` further, counted row after row."""
-        dense = Array(self.shape).strides()
-        if len({stride / unit for stride, unit in zip(self.strides, dense)}) == 1:
-            return elements * self.strides[-1] // dense[-1]
-        total = 0
-        for stride, unit in zip(self.strides, dense):
-            count, elements = divmod(elements, unit)
-            total += count * stride
-        return total
+        return Array(self.shape).distance(self.strides, elements)
 
     def row(self, index: Affine) -> View:
         """The element at an index along the first axis."""

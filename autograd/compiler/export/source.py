@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autograd.compiler.export.blocks import Block, root_of
+from autograd.compiler.export.blocks import Block
 from autograd.compiler.export.expressions import Affine, Text, View, element, literal
 from autograd.compiler.export.helpers import INCLUDES, TEXTS, with_needs
 from autograd.compiler.export.names import Names, comment, function_name
 from autograd.compiler.export.parts import WIDTH, Parts
 from autograd.ir.block import CALL, STEPS, Array, Program, Type, types_of
+from autograd.ir.memory import root_of
 
 FEW = 16  # Values from outside that each have a name; more are one array
 

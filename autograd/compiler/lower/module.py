@@ -79,14 +79,7 @@ class Place(NamedTuple):
 
     def step(self, shape: Sequence[Extent], elements: int) -> int:
         """The bytes from an element to the one `elements` further, counted row after row in an array of this shape."""
-        dense = Array(tuple(shape)).strides()
-        if len({stride / unit for stride, unit in zip(self.strides, dense)}) == 1:
-            return elements * self.strides[-1] // dense[-1]
-        total = 0
-        for stride, unit in zip(self.strides, dense):
-            count, elements = divmod(elements, unit)
-            total += count * stride
-        return total
+        return Array(tuple(shape)).distance(self.strides, elements)
 
     def moved(self, distance: int, strides: tuple[int, ...]) -> Place:
         """A place `distance` bytes further, with other strides."""

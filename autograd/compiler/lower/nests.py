@@ -14,9 +14,10 @@ from autograd.compiler.lower.counted import Counted
 from autograd.compiler.lower.loops import transposed
 from autograd.compiler.lower.module import literal
 from autograd.compiler.lower.parallel import is_parallel
-from autograd.compiler.lower.steps import Step, root_of
+from autograd.compiler.lower.steps import Step
 from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import Instruction, Loop, Program
+from autograd.ir.memory import root_of
 
 SHORT, SQUARE = 24, 4  # instructions of a step, and steps, that go by squares
 

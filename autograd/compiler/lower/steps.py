@@ -11,6 +11,7 @@ from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
 from autograd.compiler.lower.parallel import stored_carries
 from autograd.compiler.lower.views import Index, Number, Operand, View, neighbours, run_of
 from autograd.ir.block import PREDICATES, Array, Loop, Program, types_of
+from autograd.ir.memory import root_of
 
 if TYPE_CHECKING:
     from autograd.compiler.lower.nests import Nest
@@ -156,18 +157,6 @@ class Step:
             targets.append(place or nest.room(tuple([int(e) for e in made.shape])))
         given = [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
         return nest.run_loop(loop, given, targets, rows)
-
-
-def root_of(program: Program, value: int) -> int:
-    """The instruction that made the array that a value is."""
-    while True:
-        op, operands, data = program.code[value]
-        if op in ("add_at", "pos"):
-            value = operands[0]
-        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
-            value = made.operands[made.data.shared + data]
-        else:
-            return value
 
 
 def _changing(program: Program) -> set[int]:
