@@ -680,13 +680,12 @@ def test_a_gradient_fed_to_itself():
     close(*found)
 
 
-def test_a_gradient_fed_to_itself_more_often_than_python_recurses():
+def test_a_gradient_fed_to_itself_two_thousand_times():
     """There is no recursion, neither in differentiation nor when the graph is freed."""
-    times = sys.getrecursionlimit() + 100
-    leaves, v = fed_to_itself(times)
+    leaves, v = fed_to_itself(2000)
     v[0].backward()
     assert 0.0 != leaves[0].grad
-    assert 5 * times < len(topological_order(v[1]))
+    assert 10_000 < len(topological_order(v[1]))
 
 
 @pytest.mark.slow

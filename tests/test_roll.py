@@ -268,7 +268,7 @@ def close(one: Sequence[float], other: Sequence[float]) -> None:
 
 
 @given(programs)
-@settings(max_examples=15)  # `test_net_rolled.py` has longer programs
+@settings(max_examples=25)
 def test_rolled_equals_flat(plan: Sequence[Any]) -> None:
     """The rolled program computes the same bits, and its gradient and Hessian equal those of the flat one."""
     function = function_of(plan)
