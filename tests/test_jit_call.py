@@ -31,12 +31,6 @@ ROOT = Path(__file__).parent.parent
 needs_c = pytest.mark.skipif(c_build.extension is None, reason=f"no C build: {c_build.why_python}")
 
 
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests share their own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path_factory.getbasetemp() / "cache of calls"))
-
-
 @pytest.fixture
 def general(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The arguments of all calls that took the slow path."""

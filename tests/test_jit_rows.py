@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,6 @@ from autograd import Value, custom_gradient, grad, jit, no_grad, topological_ord
 from autograd.sweep import recomputed, reverse
 from autograd.tree import flatten, to_floats
 from nn import MLP
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
-
 
 W, V, U = Value(1.5, label="w"), Value(-0.5, label="v"), Value(0.75, label="u")
 ROWS: dict[str, Callable[[Any], Any]] = {
