@@ -120,7 +120,7 @@ class _Verifier:
         if PLAIN.get(op) != len(operands):
             return False
         types = self.types
-        return all([isinstance(o, int) and 0 <= o < at and types[o] == NUMBER for o in operands])
+        return all(isinstance(o, int) and 0 <= o < at and types[o] == NUMBER for o in operands)
 
     @property
     def where(self) -> str:

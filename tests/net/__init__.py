@@ -7,6 +7,7 @@ A program is source text. It calls functions through `call`, `call_exact`, `call
 from collections import Counter
 from random import Random
 
+from autograd import backend
 from net.flows import flows
 from net.histories import histories
 from net.loops import loops
@@ -14,8 +15,6 @@ from net.maps import maps
 from net.programs import programs
 from net.rolled import rolled
 from net.worker import Worker
-
-from autograd import backend
 
 MOST_FAILURES = 5  # then a test stops: further failures would show nothing new
 GENERATORS = {
