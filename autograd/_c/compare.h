@@ -19,15 +19,16 @@ static struct {
     Py_ssize_t builder, index;                                                        /* of a TracedTruth */
 } compare_at;
 
-/* Whether a set of a trace has the code of the calling function: one that cannot tell a truth from a bool. */
+/* Whether a trace knows the code of the calling function: as such that cannot tell a truth from a bool. */
 static int code_is_plain(PyObject *trace)
 {
     PyObject *plain = read_slot(trace, compare_at.plain);
     PyFrameObject *frame = PyEval_GetFrame();
-    if (!frame || !plain || !PySet_Check(plain))
+    if (!frame || !plain || !PyDict_CheckExact(plain))
         return 0;
-    PyObject *code = (PyObject *)PyFrame_GetCode(frame);
-    int found = PySet_Contains(plain, code);
+    PyObject *code = (PyObject *)PyFrame_GetCode(frame), *key = PyLong_FromVoidPtr(code);
+    int found = key ? PyDict_Contains(plain, key) : -1;
+    Py_XDECREF(key);
     Py_DECREF(code);
     return found;
 }
@@ -230,17 +231,14 @@ static PyFrameObject *calling_frame(void)
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
     while (frame) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        PyFrameObject *back = PyFrame_GetBack(frame);
-        int own = back ? is_own(code) : 0;
+        int own = is_own(code);
         Py_DECREF(code);
-        if (own <= 0) {
-            Py_XDECREF(back);
-            if (own < 0)
-                Py_CLEAR(frame);
+        PyFrameObject *back = own > 0 ? PyFrame_GetBack(frame) : NULL;
+        if (own < 0)
+            Py_CLEAR(frame);
+        if (!back)
             break;
-        }
-        Py_DECREF(frame);
-        frame = back;
+        Py_SETREF(frame, back);
     }
     return frame;
 }
