@@ -99,10 +99,13 @@ static PyObject *item_of(PyObject *list, PyObject *at)
     return PyList_CheckExact(list) && i >= 0 && i < PyList_GET_SIZE(list) ? PyList_GET_ITEM(list, i) : NULL;
 }
 
-/* The number of an element of an array that is an argument, or NULL. */
+/* The number of an element of an array that is an argument, or one of its copies by which is differentiated; or NULL. */
 static PyObject *given_element(PyObject *trace, PyObject *operands, PyObject *window)
 {
-    PyObject *array = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0)));
+    PyObject *code = read_slot(trace, slots_at.code);
+    PyObject *array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0)));
+    while (PyTuple_GET_ITEM(array, 0) == row_names[RULE_pos])
+        array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(PyTuple_GET_ITEM(array, 1), 0)));
     if (PyTuple_GET_SIZE(operands) != 1 || PyTuple_GET_ITEM(array, 0) != input_name
         || PyTuple_GET_SIZE(PyTuple_GET_ITEM(window, 0)) != 0)
         return NULL;
