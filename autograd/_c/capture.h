@@ -386,6 +386,7 @@ static bool make_names(void)
 }
 
 static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject *own);
+static bool find_flow(void);
 
 /* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES): trace.py calls it once. */
 static PyObject *value_trace(PyObject *module, PyObject *args)
@@ -398,7 +399,7 @@ static PyObject *value_trace(PyObject *module, PyObject *args)
                           &loop_type, &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type,
                           &window_type, &PyType_Type, &truth, &PyType_Type, &guard, &PyTuple_Type, &own))
         return NULL;
-    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth, guard, own))
+    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth, guard, own) || !find_flow())
         return NULL;
     Py_INCREF(args); /* it keeps the classes */
     traced_type = traced; /* from now on operations are captured here */

@@ -53,10 +53,11 @@ from autograd.compiler.capture.sides import (
 )
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import UnrollError
-from autograd.compiler.source.functions import new_code, with_code
+from autograd.compiler.source.functions import codes, new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ir.block import STEPS, calls_python
 from autograd.ir.builder import LoopBuilder
+from autograd.native import extension, fast
 from autograd.rules import where
 from autograd.value import Value
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
+SINGLE_CALL = "a single call runs one side only"
 ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip  # a table
@@ -73,13 +75,14 @@ def followed(function: Any) -> Any:
     """A function as it is to be called in a capture: rewritten, if it is one in Python that can be."""
     if present() is None:
         return function
-    if isinstance(function, FunctionType):
+    kind = type(function)  # what calls itself a function has its own way of being called
+    if kind is FunctionType:
         found = new_code(function)
         return function if found is None else with_code(function, found, Flow(found))
-    if isinstance(function, MethodType) and isinstance(function.__func__, FunctionType):
+    if kind is MethodType and type(function.__func__) is FunctionType:
         inner = followed(function.__func__)
         return function if inner is function.__func__ else MethodType(inner, function.__self__)
-    if type(function) is partial:
+    if kind is partial:
         inner = followed(function.func)
         return function if inner is function.func else partial(inner, *function.args, **function.keywords)
     return function
@@ -88,6 +91,7 @@ def followed(function: Any) -> Any:
 class Flow:
     """What the code of one function calls."""
 
+    __slots__ = ("sites",)
     nothing = NOTHING
 
     def __init__(self, code: Rewritten) -> None:
@@ -95,10 +99,12 @@ class Flow:
 
     # ---- statements ------------------------------------------------------------------------------------------
 
+    @fast
     def returned(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """An `if` with which the function ends: its result."""
         return self._chosen(number, condition, then, otherwise, given)
 
+    @fast
     def choose(self, number: int, condition: Any, then: Any, otherwise: Any) -> Any:
         """``then if condition else otherwise``."""
         return self._chosen(number, condition, then, otherwise, ())
@@ -109,6 +115,7 @@ class Flow:
 
         return self._branch(number, condition, then, otherwise, given, together)
 
+    @fast
     def branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """``if condition``: what the names have after it."""
         names = self.sites[number].names
@@ -126,7 +133,7 @@ class Flow:
         trace, truth = found
         site = self.sites[number]
         if not branches(trace, truth.index):
-            self.note(trace, site, "a single call runs one side only")
+            self.note(trace, site, SINGLE_CALL)
             return then(*given) if condition else otherwise(*given)
         if is_open(trace, site):
             raise Refused("the function calls itself")
@@ -260,6 +267,7 @@ class Flow:
 
     # ---- expressions -----------------------------------------------------------------------------------------
 
+    @fast
     def combined(self, number: int, first: Any, *rest: Any) -> Any:
         """``first and …`` or ``first or …``."""
         site = self.sites[number]
@@ -316,6 +324,7 @@ class Flow:
             value = found
         return value
 
+    @fast
     def negated(self, value: Any) -> Any:
         """``not value``."""
         found = truth_of(value) if is_predicate(value) else None
@@ -323,6 +332,7 @@ class Flow:
             return not value
         return found[1].negated()
 
+    @fast
     def guard(self, number: int, condition: Any) -> Any:
         """The condition of a statement that stays as it is."""
         found = truth_of(condition)
@@ -347,12 +357,14 @@ class Flow:
         return value is UNBOUND
 
     @staticmethod
+    @fast
     def immutable(value: Any) -> None:
         """In a side, ``x += y`` may not change the thing itself."""
         if sides_open() and not (is_number(value) or is_truth(value) or type(value) in (tuple, str, complex)):
             raise Refused(f"it changes a {type(value).__name__} in place")
 
     @staticmethod
+    @fast
     def owner(thing: Any, name: str) -> Any:
         """In a side, to read an attribute must not run code."""
         if sides_open() and not isinstance(thing, (ModuleType, Value, float, int)):
@@ -366,6 +378,7 @@ class Flow:
         return thing
 
     @staticmethod
+    @fast
     def container(thing: Any) -> Any:
         """In a side, to read an element must not run code."""
         if sides_open() and type(thing) not in (list, tuple, dict, str, bytes, range, np.ndarray):
@@ -373,6 +386,7 @@ class Flow:
         return thing
 
     @staticmethod
+    @fast
     def iterated(thing: Any) -> Any:
         """In a side, a loop must not use up anything."""
         if sides_open() and type(thing) not in ITERATED:
@@ -391,6 +405,7 @@ class Flow:
         return thing
 
     @staticmethod
+    @fast
     def called(function: Any) -> Any:
         """A function as it is to be called."""
         trace = present()
@@ -515,3 +530,7 @@ class Steps:
         if all(error is not_supposed for _, error in wrong):
             self.child.demands = [(any_wrong, not_supposed)]
         return going.with_("and", any_wrong.negated())
+
+
+if extension is not None:
+    extension.flow(Flow, partial, min, max, codes, SINGLE_CALL)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import gc
-import os
-import sys
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +17,7 @@ from autograd.compiler.lower.program import lower
 from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
+from autograd.compiler.run.collection import uncollected
 from autograd.ir import simplify
 from autograd.ir.block import Guard, Program, loops, numbers_in, types_of
 from autograd.ir.rolling import rolled
@@ -157,37 +153,6 @@ def options_for(
         f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
         "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
     )
-
-
-_uncollected: list[int] = []  # threads that have turned garbage collection off and will turn it on again
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Turn garbage collection off: it would look through millions of instructions that are all in use."""
-    thread = threading.get_ident()
-    collecting = gc.isenabled()
-    if collecting:
-        _uncollected.append(thread)
-        gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()  # first: a child forked between these two lines only turns it on twice
-            _uncollected.remove(thread)
-
-
-def _collect_again() -> None:
-    """In a child process, turn collection on in place of the threads that no longer exist."""
-    own = [thread for thread in _uncollected if thread == threading.get_ident()]
-    if _uncollected and not own:
-        gc.enable()
-    _uncollected[:] = own
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_collect_again)
 
 
 class Frame:

@@ -15,6 +15,7 @@ from autograd.compiler.capture.signature import Reading, argument_names, types_o
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
+from autograd.compiler.run.collection import seldom_collected
 from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
@@ -193,7 +194,7 @@ def trace_call(
 ) -> tuple[Trace, list[int], Any]:
     """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
-    with tracing(trace):
+    with seldom_collected(), tracing(trace):
         result = trace.followed(function)(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs_of_call(leaves)
