@@ -16,6 +16,7 @@ from test_sparse import INPUTS, POINT, programs
 import autograd.math as am
 from autograd import Value, fori, hessian, jacobian, jit, scan, vmap, while_loop
 from autograd.compiler.sparse import colours, entries
+from autograd.transforms.sparse import index_type
 
 N = 24
 MODES = ["auto", "fwd", "rev"]
@@ -209,6 +210,15 @@ def test_a_result_belongs_to_its_caller():
     first.eliminate_zeros()
     first.indices[:] = 0
     assert [[0.0, 0.0], [2.0, 1.0]] == fast([1.0, 2.0]).toarray().tolist()
+
+
+def test_indices_have_32_bits():
+    """Eager and compiled: as direct solvers take them."""
+    function = jacobian(lambda x: [x[0] * x[1], x[1]], sparse=True)
+    compiled = jit(function)
+    for found in (function([1.0, 2.0]), compiled([1.0, 2.0]), compiled([1.0, 2.0])):
+        assert (np.int32, np.int32, np.float64) == (found.indices.dtype, found.indptr.dtype, found.data.dtype)
+    assert (np.int32, np.int64) == (index_type(2**31 - 1, (2, 3)), index_type(2**31, (2, 3)))
 
 
 def test_what_was_compiled_is_told():

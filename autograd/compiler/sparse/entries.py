@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -18,6 +17,7 @@ from autograd.compiler.sparse.pattern import pattern
 from autograd.ir import seeded, simplify
 from autograd.ir.block import NUMBER, Instruction, Program, Window, size_of, types_of
 from autograd.ir.fusion import fused
+from autograd.transforms.sparse import index_type
 
 MOST_RUNS = 64  # of numbers that follow one another in the result as they do in the array
 
@@ -56,17 +56,20 @@ class Entries:
         first = [int(self.places[k]) for k in starts[:-1]]
         return [slice(f, f + end - start) for f, start, end in zip(first, starts, starts[1:])]
 
-    def array(self, numbers: Any) -> Any:
-        """The sparse array."""
+    def __call__(self, numbers: Any) -> Any:
+        """The sparse array of a result, which belongs to it."""
         runs = self.runs
         if self.sums is not None:
             data = self.sums @ numbers[: self.sums.shape[1]]
         elif runs is None:
             data = numbers.take(self.places)
+        elif len(runs) > 1:
+            data = np.concatenate([numbers[run] for run in runs])
         else:
-            data = np.concatenate([numbers[run] for run in runs]) if len(runs) > 1 else numbers[runs[0]]
-        found = copy(self.empty)
-        found.data, found.indices, found.indptr = data, self.empty.indices.copy(), self.empty.indptr.copy()
+            data = numbers if runs[0] == slice(0, len(numbers)) else numbers[runs[0]].copy()
+        empty = self.empty
+        found = empty.__class__.__new__(empty.__class__)
+        found.__dict__.update(empty.__dict__, data=data, indices=empty.indices.copy(), indptr=empty.indptr.copy())
         return found
 
     def describe(self) -> str:
@@ -334,7 +337,9 @@ def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, met
 
 
 def _empty(columns: Any, ends: Any, shape: tuple[int, int]) -> Any:
-    found = scipy.sparse.csr_array((np.zeros(len(columns)), columns, ends), shape=shape)
+    index = index_type(len(columns), shape)
+    given = np.zeros(len(columns)), columns.astype(index), ends.astype(index)
+    found = scipy.sparse.csr_array(given, shape=shape)
     assert found.has_canonical_format
     return found
 
