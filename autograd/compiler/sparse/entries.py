@@ -144,7 +144,8 @@ def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entrie
         except UnfitError:
             pass
         else:
-            if executed(by_steps[0]) <= CHEAP * executed(given.program) + FEW:
+            sweeps = CHEAP if symmetric else max(CHEAP, 1 + _fewest_colours(by_steps[1].empty))
+            if executed(by_steps[0]) <= sweeps * executed(given.program) + FEW:
                 return by_steps
     found = pattern(given.program, given.columns, given.shape[1])[given.rows]
     if symmetric:
@@ -153,6 +154,12 @@ def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entrie
     if by_steps is not None and executed(by_steps[0]) <= executed(by_colours[0]):
         return by_steps
     return by_colours
+
+
+def _fewest_colours(found: Any) -> int:
+    """As many colours as any colouring of rows or columns has: entries of one row are of several colours."""
+    rows, columns = np.diff(found.indptr), np.bincount(found.indices)
+    return int(min(rows.max(initial=0), columns.max(initial=0)))
 
 
 def executed(program: Program) -> int:
@@ -166,7 +173,7 @@ def executed(program: Program) -> int:
     return total
 
 
-CHEAP = 4  # times the operations of the function: sweeps for two colours execute more
+CHEAP = 4  # times the operations of the function: sweeps for two colours execute more, those for n at least 1 + n
 FEW = 200  # operations, of which it does not matter how many there are
 UNKNOWN_STEPS = 10
 

@@ -77,6 +77,8 @@ class Local:
         self.results: dict[int, dict[int, list[Terms]]] = {}  # loop → item → its terms
         self.sorted: dict[int, Any] = {}
         self.first = columns
+        # Elements of arrays that are only packed keep their terms where they are.
+        self.wanted = {o for op, operands, _ in program.code if op != "pack" for o in operands} | {*program.outputs}
 
     def run(self) -> list[list[Terms]]:
         """The terms of each output."""
@@ -192,8 +194,8 @@ class Local:
         if chosen is None:
             raise UnfitError
         if not window.shape:
-            row = int(chosen[0, 0])
-            self._set(at, [self._row(t, row) for t in terms])
+            if at in self.wanted:
+                self._set(at, [self._row(t, int(chosen[0, 0])) for t in terms])
             return
         self._set(at, [self._taken(t, np.arange(chosen.shape[1]), chosen[0]) for t in terms])
 
@@ -230,7 +232,7 @@ class Local:
             op, given, window = self.program.code[o]
             if op == "read" and len(given) == 1 and given[0] in self.terms:
                 taken.setdefault(given[0], []).append((k, window.offset))
-            elif o in self.by or o in self.terms:
+            elif self._columns(o):
                 entries += [(k, c, self.tangents[c][self.place[o]]) for c in self._columns(o)]
         found = self._gathered(entries)
         for array, pairs in taken.items():
