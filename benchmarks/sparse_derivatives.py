@@ -123,7 +123,8 @@ def main() -> None:
     run = runner(arguments).run
     for title, problem, data, references, peers in PROBLEMS:
         if arguments.only is None or problem in arguments.only:
-            run(title, problem, data(), [*references, ("sparse", "ours"), *(("peers", peer) for peer in peers)])
+            ours = "sparse_derivatives", "ours"
+            run(title, problem, data(), [*references, ours, *(("peers", peer) for peer in peers)])
 
 
 if __name__ == "__main__":

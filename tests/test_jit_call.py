@@ -880,6 +880,8 @@ def described(arguments: Any, results: Any = NUMBER, numbers: int = 9) -> Any:
         (fast_path.Part("tuple", (), (fast_path.Part("array", (3, -1)),)), "cannot be negative"),
         (fast_path.Part("tuple", (), (fast_path.Part("array", (2**40, 2**40)),)), "too large"),
         (fast_path.Part("tuple", (), (fast_path.Part("dict", ("a", "b"), (NUMBER,)),)), "not as many keys as parts"),
+        (fast_path.Part("made", (float,), (NUMBER, NUMBER)), "not as many keys as parts"),
+        (fast_path.Part("made", (), (NUMBER,)), "not as many keys as parts"),
         (fast_path.Part("tuple", (), (fast_path.Part("array", (10,)),)), "more numbers than the program"),
         (fast_path.Part("tuple", (), (NUMBER,) * 10), "more numbers than the program"),
     ],
@@ -906,6 +908,21 @@ def test_descriptions_of_wrong_types() -> None:
         described(deep)
     with pytest.raises(TypeError, match="an entry prefers a FastPath or a Fixed, not 3"):
         jit(every).prefer(3)
+
+
+@pytest.mark.parametrize("wrap", [lambda y: y, lambda y: [y], lambda y: {"y": (y,)}, lambda y: (y, y[0])])
+def test_an_array_belongs_to_its_caller(wrap: Any) -> None:
+    """Results that are one array, alone or in a container, are new arrays; so they are after a guard that failed."""
+
+    def function(x: Any) -> Any:
+        return wrap(x * 2.0 if x[0] > 0.0 else x - 1.0)
+
+    compiled, x = jit(function), np.linspace(1.0, 2.0, 7)
+    arguments = [x, x + 1.0, -x, x, -2.0 * x]
+    for _ in range(2):
+        results = [compiled(argument) for argument in arguments]
+        for argument, found in zip(arguments, results):
+            np.testing.assert_array_equal(flatten(function(argument))[0], flatten(found)[0])
 
 
 @needs_c

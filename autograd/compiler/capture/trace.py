@@ -20,6 +20,7 @@ from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Pro
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import without_dead_code
+from autograd.ir.stages import interleaved
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps
@@ -237,8 +238,10 @@ class Trace(Watched):
         results: list[int] = []
         for kind, same in groupby(found, self.type_of):
             values = list(same)
-            many = kind == NUMBER and len(values) >= FEWEST_ELEMENTS
-            results += [self.emit("pack", tuple(values), (len(values),))] if many else values
+            if kind == NUMBER and len(values) >= FEWEST_ELEMENTS:
+                array = interleaved(self, values)
+                values = [self.emit("pack", tuple(values), (len(values),)) if array is None else array]
+            results += values
         return results
 
     def target(self, leaf: Any) -> int:

@@ -190,6 +190,8 @@ class Specialization:
         The names of the arguments' numbers in the printed program; empty if there are very many numbers.
     story : Story
         What the user is told if compiling takes long.
+    finish : callable or None
+        Makes the result of a tree like the template; by default it is that tree.
     """
 
     captured: Program
@@ -199,6 +201,7 @@ class Specialization:
     parents: list[Value] = field(default_factory=list)
     names: Sequence[str] = ()
     story: Story = field(default_factory=Story)
+    finish: Callable[[Any], Any] | None = None
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: llvm.MachineCode = field(init=False)
@@ -211,7 +214,7 @@ class Specialization:
         start = time.perf_counter()
         types = types_of(self.captured)
         self.sizes = numbers_in(self.captured.inputs), numbers_in([types[o] for o in self.captured.outputs])
-        self.rebuild = flatten(self.template)[1]
+        self.rebuild = self._rebuild()
         self.counts["captured"] = simplify.count(self.captured)
         with uncollected():
             simple = simplify.simplify(rolled(self.captured), self.options.accurate)
@@ -227,6 +230,10 @@ class Specialization:
         taken = time.perf_counter() - start
         self.seconds += taken
         self._tell("took", self.story.seconds + taken)
+
+    def _rebuild(self) -> Callable[[Sequence[Any]], Any]:
+        rebuild, finish = flatten(self.template)[1], self.finish
+        return rebuild if finish is None else lambda numbers: finish(rebuild(numbers))
 
     def _tell(self, verb: str, seconds: float) -> None:
         """Tell the user what takes long, once, unless `quiet`."""

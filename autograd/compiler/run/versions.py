@@ -136,10 +136,13 @@ class Capture:
     parents: list[Value]
     names: Sequence[str]
     story: Story
+    finish: Callable[[Any], Any] | None = None
 
     def compiled(self, options: Options) -> Specialization:
         """Compile it."""
-        return Specialization(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
+        return Specialization(
+            self.program, self.template, options, self.closed, self.parents, self.names, self.story, self.finish
+        )
 
 
 def capture(function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False) -> Capture:
