@@ -13,6 +13,7 @@ from autograd.ir.forward import forward
 from autograd.ir.in_place import add_in_place
 from autograd.ir.messages import FRESH, mapped_rewriters
 from autograd.ir.reverse import reverse
+from autograd.ir.rewrite import dependencies
 from autograd.ir.simplify import count, prepare, simplify, unroll
 from autograd.ir.verify import InvalidProgramError, verify
 
@@ -351,3 +352,28 @@ def test_all_results_of_a_loop_are_added_in_place() -> None:
     numbers_given = [[0.1 * k for k in range(6)], 1.0, 3.0]
     assert flat(evaluate(program, numbers_given)[0]) == flat(evaluate(changed, numbers_given)[0])
     assert len(changed.code) == len(add_in_place(changed).code)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_change_of_an_array_comes_after_all_that_looks_at_it(seed: int) -> None:
+    """Directly or by way of an earlier change; what is waited for grows with the program, not with its square."""
+    choice, b = random.Random(seed), Builder()
+    arrays = [b.emit("zeros", (), (4,)) for _ in range(2)]
+    numbers = [b.input()]
+    looks: list[list[int]] = [[], []]  # at each array, so far
+    expected: dict[int, list[int]] = {}
+    for _ in range(60):
+        k = choice.randrange(2)
+        if choice.random() < 0.6:
+            numbers.append(b.emit("read", (arrays[k],), Window((), choice.randrange(4))))
+            looks[k].append(numbers[-1])
+        else:
+            arrays[k] = b.emit("add_at", (arrays[k], choice.choice(numbers)), Window((), choice.randrange(4)))
+            expected[arrays[k]] = [*looks[k]]
+            looks[k].append(arrays[k])
+    needs = dependencies(b.program(arrays))
+    assert sum(map(len, needs)) < 4 * len(needs)
+    comes_after: list[set[int]] = []
+    for direct in needs:
+        comes_after.append(set(direct).union(*[comes_after[o] for o in direct]))
+    assert all(comes_after[change].issuperset(before) for change, before in expected.items())

@@ -26,6 +26,7 @@ init function leaves this file. */
 #endif
 
 static double from_python(int rule, int count, const double *x);
+static double many_from_python(int rule, const double *x, Py_ssize_t n);
 
 /* Each part uses the ones before it. */
 #include "functions.h"       /* the values of the table's rows */
@@ -101,6 +102,7 @@ static const struct {
     {"mean", native_of_operands, RULE_mean},
     {"logsumexp", native_of_operands, RULE_logsumexp},
     {"sum", native_of_iterable, RULE_sum},
+    {"fsum", native_of_iterable, RULE_fsum},
     {"prod", native_of_iterable, RULE_prod},
     {"dot", native_dot, RULE_dot},
 };
