@@ -24,6 +24,8 @@ fast_path.py makes sure that the description fits the machine code. */
 #define DEEPEST 64   /* nested containers */
 #define LARGEST (PY_SSIZE_T_MAX / 64) /* numbers, or bytes, of a buffer */
 #define RECENT 8     /* fast paths that an entry tries */
+#define SPARES 2     /* results of which the memory may be used again: `y = f(x)` in a loop holds one while it makes another */
+#define LARGE 4194304 /* bytes of such a result: smaller ones get memory that the C library has at hand */
 #define MOST_ARGUMENTS 32 /* of a call with static ones; with more, it takes the slow path */
 
 static char miss;
@@ -164,6 +166,7 @@ typedef struct {
     Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
     const Part **rows;                /* the latter */
     const Part *whole;                /* the array that all outputs are: the code writes straight into it; or NULL */
+    PyObject *spares[SPARES];         /* the last such arrays, if they are large */
     bool guards, retired;             /* whether a row may fail a guard, and whether one did: then the slow path is better */
     Frame *pool;
 } FastPath;
@@ -377,6 +380,37 @@ static void drop_stacks(const FastPath *fast, Frame *frame)
         Py_CLEAR(frame->arrays[i]);
 }
 
+/* Whether nobody else can see an array, and nobody has changed its form. */
+static bool is_spare(PyObject *object, const Part *part)
+{
+#ifdef Py_GIL_DISABLED
+    return false;
+#endif
+    if (!object || Py_REFCNT(object) != 1 || !is_doubles(object) || *PyObject_GET_WEAKREFS_LISTPTR(object))
+        return false;
+    Array *array = (Array *)object;
+    int needed = CONTIGUOUS | ALIGNED | WRITEABLE;
+    return (array->flags & needed) == needed && !array->base && array->ndim == part->ndim
+           && same_shape(array->shape, part->shape, part->ndim);
+}
+
+/* A new array for all outputs. A large one has the memory of an earlier result that is no longer in use: pages that the
+system gives anew cost more than the numbers. */
+static PyObject *take_whole(FastPath *fast)
+{
+    for (int i = 0; i < SPARES; i++)
+        if (is_spare(fast->spares[i], fast->whole))
+            return Py_NewRef(fast->spares[i]);
+    PyObject *array = PyObject_CallOneArg(numpy_empty, fast->whole->detail);
+    if (array && fast->outputs >= LARGE / (Py_ssize_t)sizeof(double)) {
+        PyObject *last = fast->spares[SPARES - 1];
+        memmove(fast->spares + 1, fast->spares, (SPARES - 1) * sizeof *fast->spares);
+        fast->spares[0] = Py_NewRef(array);
+        Py_XDECREF(last);
+    }
+    return array;
+}
+
 typedef struct {
     const double *numbers;
     PyObject **stacks;
@@ -520,7 +554,7 @@ static PyObject *call_in(FastPath *fast, Frame *frame, PyObject *const *objects,
     if (fast->retired || !take_all(fast, frame, objects, count, ANY))
         return MISS;
     PyObject *whole = NULL;
-    if (fast->whole && !(whole = PyObject_CallOneArg(numpy_empty, fast->whole->detail)))
+    if (fast->whole && !(whole = take_whole(fast)))
         return NULL;
     PyObject *result = NULL;
     bool leaves = PyTuple_GET_SIZE(fast->leaves) != 0, fine = !leaves || take_leaves(fast, inputs_of(frame));
@@ -618,6 +652,8 @@ static void fast_path_dealloc(PyObject *self)
         fast->pool = frame->next;
         PyMem_RawFree(frame);
     }
+    for (int i = 0; i < SPARES; i++)
+        Py_XDECREF(fast->spares[i]);
     forget_part(&fast->arguments);
     forget_part(&fast->results);
     PyMem_Free(fast->rows);
