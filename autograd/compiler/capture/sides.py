@@ -77,7 +77,7 @@ def _likely(trace: Any, predicate: int, real: bool) -> bool:
         return bool(trace.value(predicate))
     op, operands, _ = trace.code[predicate]
     if op in ("==", "!="):
-        return bool(op == "!=")
+        return bool((op == "!=") != (operands[0] == operands[1]))  # a number differs from nan
     if op == "not":
         return not _likely(trace, operands[0], real)
     if op == "<" and (trace.number(operands[1]) or 0.0) >= LARGE:
