@@ -286,7 +286,7 @@ class Specialization:
         except IndexError:
             return Frame(*self.sizes, self.code.work)
 
-    @property
+    @functools.cached_property
     def captured_guards(self) -> list[Guard]:
         """All guards, including those in maps."""
         return all_guards(self.program)
@@ -313,7 +313,7 @@ class Specialization:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("code", "conditions", "function", "order", "pool", "program", "rebuild"):
+        for name in ("captured_guards", "code", "conditions", "function", "order", "pool", "program", "rebuild"):
             state.pop(name, None)
         return state
 
