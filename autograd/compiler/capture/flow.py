@@ -212,7 +212,6 @@ class Flow:
                     return carry
                 else:
                     if not site.jumps:
-                        mark.undo()
                         carry = step(*carry)
                         continue
                     with under(trace, None) as journal:
