@@ -38,6 +38,13 @@ class Graph:
         """Its number."""
         return node.data
 
+    def integer(self, rounded: Value) -> None:
+        """It is the int of this run."""
+
+    def is_integer(self, node: Value) -> bool:
+        """A Value stands for a float."""
+        return False
+
     def refuse(self, what: str) -> None:
         """Nothing is refused: each operation runs when Python comes to it."""
 

@@ -85,6 +85,12 @@ class Recorder(Protocol):
     def now(self, node: Any) -> float:
         """The number that a node has in this run; what is decided by it must be guarded by comparisons."""
 
+    def integer(self, rounded: Any) -> Any:
+        """What a number that has been rounded to an int is, used like one; None if it must be the int of this run."""
+
+    def is_integer(self, node: Any) -> bool:
+        """Whether the code has an int where this node is."""
+
     def refuse(self, what: str) -> None:
         """Raise if a side effect is not possible now; a program has none, for they would run at capture only."""
 

@@ -351,6 +351,13 @@ class _Graph:
         """A graph has no side effects."""
         raise TypeError(f"{what} cannot be exported, at {caller()}")
 
+    def integer(self, rounded: Any) -> None:
+        """A number of the graph is no int."""
+
+    def is_integer(self, node: Any) -> bool:
+        """No number of the graph is an int."""
+        return False
+
     def note_made(self, node: Any) -> None:
         """Other threads may make nodes."""
 

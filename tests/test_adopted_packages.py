@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from adopted_packages import CASES, Case, orbit_of, verification_satellites
 
-from autograd import Value, adopt, grad, jacobian, jit, vmap
+from autograd import Value, adopt, grad, jacobian, jit, value_and_grad, vmap
 from autograd.testing import finite_difference
 
 CHECKED = 4  # rows of a batch whose derivatives are compared with eager ones
@@ -101,6 +101,27 @@ def test_all_verification_satellites() -> None:
         exact = grad(partial(coordinate, own, t, elements, i, k))(elements[i])
         slope, error, _ = finite_difference(partial(coordinate, plain, t, elements, i, k), elements[i])
         assert exact == pytest.approx(slope, rel=1e-5, abs=20 * error), (number, t)
+
+
+@pytest.mark.slow
+def test_all_verification_satellites_at_once() -> None:
+    """As one batch they take few paths: near and deep, with and without resonance; each row is as eager code has it."""
+    pytest.importorskip("sgp4")
+    own = adopt("sgp4.model")
+    satellites = verification_satellites()
+    rows = [[t, *elements] for elements in satellites for t in (0.0, 360.0, 1440.0, -720.0)]
+    rows = [row for row in rows if not any(map(math.isnan, orbit_of(own, row[0], row[1:])))]
+    assert len(rows) > 120
+
+    def weighted(row: Any) -> Any:
+        return sum(k * y for k, y in enumerate(orbit_of(own, row[0], list(row[1:])), 1))
+
+    batch = jit(vmap(value_and_grad(weighted)), quiet=True)
+    values, gradients = batch(np.array(rows))
+    assert batch.stats()["paths"] <= 5
+    np.testing.assert_allclose(values, list(map(weighted, rows)), rtol=1e-12)
+    for k in range(0, len(rows), 9):
+        assert_close(grad(weighted)(np.array(rows[k])), gradients[k], 1e-12)
 
 
 def coordinate(m: Any, t: float, elements: list[float], i: int, k: int, x: Any) -> Any:

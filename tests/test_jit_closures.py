@@ -4,7 +4,6 @@ import copy
 import math
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,12 +28,6 @@ from autograd import (
 from autograd.compiler.run import specialization
 from autograd.tree import to_floats
 from nn import MLP, SGD, hinge
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def fixed(x: Any, w: Value, v: Value) -> Any:

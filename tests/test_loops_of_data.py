@@ -352,7 +352,7 @@ def test_more_branches_than_masks() -> None:
             values = list(values)
             for i in range(5):
                 if values[i] > values[i + 1]:
-                    values[i], values[i + 1] = values[i + 1], values[i]
+                    values[i : i + 2] = values[i + 1], values[i]
             return values, k + 1
 
         values, _ = while_loop(lambda c: c[1] < 2, step, ([x, 0.5, x * x, 0.1, 3.0, 1.0], 0))

@@ -40,11 +40,15 @@ def guard_kinds(things: Iterable[Any]) -> None:
 
 
 def whole(rule: Rule, x: Value) -> int:
-    """The int of a rounding rule, guarded when compiled."""
-    if current_recorder() is None:
+    """The int of a rounding rule; when compiled, a number of the program that is used like one, or a guard."""
+    recorder = current_recorder()
+    if recorder is None:
         note_without_derivative(x)
         return int(rule.value(x.data)) if abs(x.data) < inf else int(x.data)
     y = rule(x)
+    found: int | None = recorder.integer(x if is_integer(x) else y)
+    if found is not None:
+        return found
     if not (abs(y) < inf):
         guard_kinds([x])
         return int(now(x))  # this raises
@@ -54,8 +58,16 @@ def whole(rule: Rule, x: Value) -> int:
     raise AssertionError(f"{number} is not the whole number of {y!r}")
 
 
+def is_integer(x: Any) -> bool:
+    """Whether a Value stands for an int, in a program."""
+    recorder = current_recorder()
+    return recorder is not None and isinstance(x, Value) and recorder.is_integer(x)
+
+
 def shown(x: Any) -> Any:
     """The number for a text, which may be read again as a number: compiled, it is a guard."""
+    if is_integer(x):
+        return int(x)
     number = now(x)
     if isinstance(x, Value):
         if current_recorder() is None:
@@ -166,7 +178,7 @@ OF_VALUES: dict[Any, Function] = {
     int: lambda x: whole(rules.trunc, x),
     str: lambda x: str(shown(x)),
     repr: lambda x: repr(shown(x)),
-    type: lambda x: float,
+    type: lambda x: int if is_integer(x) else float,
 }
 
 
@@ -274,6 +286,8 @@ def _round(number: Any, ndigits: Any = None) -> Any:
 
 
 def _isinstance(x: Any, classes: Any, /) -> bool:
+    if is_integer(x):
+        return isinstance(0, classes)
     return isinstance(x, classes) or (isinstance(x, Value) and isinstance(0.0, classes))
 
 

@@ -1,4 +1,7 @@
-"""Random control flow: branches, loops that depend on numbers, jumps out of them, and bodies that stay as they are."""
+"""Random control flow: branches, loops that depend on numbers, jumps out of them, and bodies that stay as they are.
+
+Bodies assign names, attributes and elements; things have several names, and functions and methods assign too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from net.writer import Writer
 SIZE = 5  # the most statements in a block
 DEEPEST = 3  # blocks in one another, of which the last is no loop
 # Operations of which nothing is infinite, so that most programs prove something.
+PLACES = ["box.p", "same.q", "held[1].p", "held[1].q", "some[0]", "held[0][1]", "other[-1]"]
 FORMS = [
     *("({} + {})", "({} - {})", "({} * {})", "am.tanh({} * {})", "am.sin({} - {})", "max({}, {})", "min({}, {})"),
     *("({} / (1.25 + {} ** 2))", "am.sqrt(0.5 + ({} + {}) ** 2)", "am.log(1.5 + ({} * {}) ** 2)", "abs({} - {})"),
@@ -19,6 +23,22 @@ FORMS = [
 def flows(random: Random) -> str:
     """Write a program."""
     w = Writer(random)
+    boxed = w.often(6)
+    if boxed:
+        with w.block("class Box:"):
+            w.line("def __init__(self, p, q): self.p, self.q, self.old = p, q, []")
+            with w.block("def turn(self, t):", new_function=True):
+                w.numbers = ["t", "self.p", "self.q"]
+                w.assignable += ["self.p", "self.q"]
+                body(w, 2, loop=False)
+                w.line("self.p, self.q = am.tanh(self.q), am.tanh(self.p)")
+                w.line(f"return {number(w)}")
+        with w.block("def h(some, t):", new_function=True):
+            w.numbers = ["t", "some[0]", "some[-1]"]
+            w.assignable += ["some[0]", "some[1]", "some[-1]"]
+            body(w, 2, loop=False)
+            w.line("for k in range(3):")
+            w.line("    some[k] = am.tanh(some[k])")
     with w.block("def g(t, s):", new_function=True):
         w.numbers = ["t", "s"]
         body(w, 2, loop=False)
@@ -28,6 +48,13 @@ def flows(random: Random) -> str:
         w.line("a, b, log = x, y * w[0], []")
         w.numbers += ["a", "b"]
         w.assignable += ["a", "b"]
+        if boxed:
+            w.line("box, some = Box(x, 0.5), [y, a, 1]")
+            w.line(
+                f"same, held, other = box, [some, {w.pick(['box', 'Box(y, x)'])}], {w.pick(['some', '[1.0, x, y]'])}"
+            )
+            w.numbers += PLACES
+            w.assignable += PLACES
         body(w, SIZE, loop=False)
         w.line(f"return {number(w)} + {' + '.join(f'am.tanh({v})' for v in w.assignable)} + len(log)")
     calls(w)
@@ -40,7 +67,7 @@ def number(w: Writer, depth: int = 2) -> str:
         return w.recent(w.numbers) if w.often(8) else w.number()
     if w.often(1):
         return f"({number(w, depth - 1)} if {truth(w)} else {number(w, depth - 1)})"
-    if w.often(1) and "return" in w.text():
+    if w.often(1) and ("def g(" in w.text()) == ("def f(" in w.text()):  # not in g itself
         return f"g({number(w, depth - 1)}, {number(w, 0)})"
     return str(w.pick(FORMS)).format(number(w, depth - 1), number(w, depth - 1))
 
@@ -58,7 +85,8 @@ def body(w: Writer, size: int, loop: bool) -> None:
     """Some statements, the last of them an assignment."""
     for _ in range(w.integer(1, size)):
         loops = [while_loop, for_loop] if w.depth < DEEPEST else []
-        w.pick([assign, assign, branch, branch, *loops, leave, unusual])(w, size, loop)
+        things = [change] if "held[1].q" in w.assignable else []
+        w.pick([assign, assign, branch, branch, *loops, *things, leave, unusual])(w, size, loop)
     assign(w, size, loop)
 
 
@@ -72,6 +100,24 @@ def assign(w: Writer, size: int, loop: bool) -> None:
         w.line(f"{new} = {number(w)}")
         w.numbers.append(new)
         w.assignable.append(new)
+
+
+def change(w: Writer, size: int, loop: bool) -> None:
+    """Calls and statements that assign attributes and elements."""
+    new = w.name()
+    w.line(
+        w.pick(
+            [
+                f"{new} = {w.pick(['box', 'same', 'held[1]'])}.turn({number(w, 1)})",
+                f"{new} = h({w.pick(['some', 'other', 'held[0]'])}, {number(w, 1)}) or {number(w, 0)}",
+                f"{new} = box.p = some[1] = {number(w, 1)}",
+                f"{new}, same.q, other[0] = {number(w, 1)}, {number(w, 1)}, box.p",
+                f"some[0], {new}, some[2] = some[2], some[0], {number(w, 1)}",
+            ]
+        )
+    )
+    w.numbers.append(new)
+    w.assignable.append(new)
 
 
 def branch(w: Writer, size: int, loop: bool) -> None:
@@ -115,9 +161,8 @@ def while_loop(w: Writer, size: int, loop: bool) -> None:
 def for_loop(w: Writer, size: int, loop: bool) -> None:
     """A loop over a range, or over some numbers."""
     i = w.name("i")
-    count = w.pick(
-        [f"range({w.integer(1, 5)})", f"range({w.integer(1, 3)}, 0, -1)", "w", f"({number(w, 0)}, {number(w, 0)})"]
-    )
+    ranges = [f"range({w.integer(1, 5)})", f"range({w.integer(1, 3)}, 0, -1)", f"({number(w, 0)}, {number(w, 0)})"]
+    count = w.pick([*ranges, "w"] if "w[0]" in w.numbers else ranges)
     with w.block(f"for {i} in {count}:"):
         w.numbers.append(i)
         body(w, max(size // 2, 1), True)
@@ -140,7 +185,7 @@ def leave(w: Writer, size: int, loop: bool) -> None:
 
 def unusual(w: Writer, size: int, loop: bool) -> None:
     """What does not become a branch, or only if nothing is raised."""
-    kind = w.integer(0, 3)
+    kind = w.integer(0, 4)
     if kind == 0 and "a, b, log = " in w.text():
         with w.block(f"if {truth(w)}:"):
             w.line(f"log.append({number(w)})")
@@ -156,5 +201,9 @@ def unusual(w: Writer, size: int, loop: bool) -> None:
     elif kind == 2:
         w.line(f"if {number(w)} > 1e3:")
         w.line("    raise ValueError('large')")
+    elif kind == 3 and "held[1].q" in w.assignable:
+        with w.block(f"if {truth(w)}:"):
+            w.line(w.pick(["some.append(1.0)", "box.old = [1.0]", "some[1:2] = [0.25]", "box.old.append(same.q)"]))
+            assign(w, size, loop)
     else:
         assign(w, size, loop)

@@ -9,8 +9,7 @@ not taken. Whatever cannot be captured so is left to Python, in which a conditio
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from types import FunctionType, MethodType, ModuleType
@@ -19,6 +18,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autograd.compiler.capture.branches import path
+from autograd.compiler.capture.journal import (
+    Place,
+    assign,
+    attribute,
+    besides,
+    commit,
+    element,
+    instance,
+    joined,
+    new_list,
+    note_made,
+    refuse_assigned,
+    under,
+)
+from autograd.compiler.capture.kinds import as_index, asked, asks, refuse_mixed
 from autograd.compiler.capture.maps import finished
 from autograd.compiler.capture.merging import (
     NOTHING,
@@ -33,37 +47,35 @@ from autograd.compiler.capture.merging import (
 from autograd.compiler.capture.pure import Checked, impure, refuse_operators, used_by
 from autograd.compiler.capture.sides import (
     MOST_IN_BRANCH,
-    MOST_IN_LOOP,
     Mark,
     Refused,
-    Side,
     branches,
     compares_rounded,
     is_for_others,
     is_open,
     is_predicate,
-    not_supposed,
     present,
     refuse_long,
     sides_open,
     size,
     suppose,
     truth_of,
-    under,
 )
+from autograd.compiler.capture.steps import Steps
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import UnrollError
+from autograd.compiler.capture.whole import to_int
 from autograd.compiler.source.functions import codes, new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
-from autograd.ir.block import STEPS, calls_python
-from autograd.ir.builder import LoopBuilder
+from autograd.ir.block import calls_python
 from autograd.native import extension, fast
 from autograd.rules import where
 from autograd.value import Value
 
 if TYPE_CHECKING:
-    from autograd.compiler.capture.trace import Trace
+    pass
 
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
 SINGLE_CALL = "a single call runs one side only"
 ORDERS: dict[str, Callable[[Any, Any], Any]] = {
@@ -146,10 +158,13 @@ class Flow:
             if one is other is None:
                 raise Refused("both sides raise")
             if one is None or other is None:
-                (result,) = other if one is None else one
+                result, journal = other if one is None else one
                 suppose(trace, truth.negated() if one is None else truth)
+                commit(trace.root(), journal)
             else:
                 result = together(trace, truth, one[0], other[0])
+                for place, value in joined(trace, truth, one[1], other[1]):
+                    assign(trace.root(), place, value)
         except Exception as error:  # whatever Python code raises: then Python decides
             mark.undo()
             if is_for_others(error, site):
@@ -160,16 +175,17 @@ class Flow:
         return result
 
     def _sides(self, trace: Any, truth: Any, site: Site, then: Any, otherwise: Any, given: Any) -> list[Any]:
-        """The results of both sides, each in a tuple; None for one that raises."""
+        """The results of both sides, each with what it assigned; None for one that raises."""
         found: list[Any] = []
         refuse_operators([*used_by(then), *used_by(otherwise), *given])
         start, most = size(trace), MOST_IN_BRANCH if trace.parent is None or trace.rows_branch else inf
         for side, outcome in ((then, True), (otherwise, False)):
             mark, before = Mark(trace), len(trace.code)
             try:
-                with under(trace, site, truth.index, outcome, start, most):
-                    found.append((side(*given),))
+                with under(trace, site, truth.index, outcome, start, most) as journal:
+                    result = side(*given)
                     refuse_long(trace)
+                found.append((result, journal))
             except (Refused, RecursionError):
                 raise
             except Exception:
@@ -186,8 +202,9 @@ class Flow:
         while trace is not None:
             mark = Mark(trace)
             try:
-                with under(trace, None):
+                with under(trace, None) as journal:
                     outcome = test(*carry)
+                refuse_assigned(journal, "its test")
                 found = truth_of(outcome)
                 if found is not None:
                     carry = self._compiled(trace, site, test, step, carry, found[1])
@@ -198,10 +215,11 @@ class Flow:
                         mark.undo()
                         carry = step(*carry)
                         continue
-                    with under(trace, None):
+                    with under(trace, None) as journal:
                         following = step(*carry)
                         found = truth_of(test(*following))
                     if found is None:
+                        commit(trace.root(), journal)
                         carry = following
                         continue
                     mark.undo()
@@ -239,22 +257,29 @@ class Flow:
                 following = probe.run(step)
             carry = tuple([blank(x, then) for x, then in zip(carry, following)])
         floats: set[int] = set()
-        while True:  # until it is known which ints stay ints
-            steps = Steps(trace, site, goes, carry, floats)
+        places: list[Place] = []
+        while True:  # until it is known which places steps assign, and which ints stay ints
+            steps = Steps(trace, site, goes, carry, floats, places)
             child, before = steps.child, steps.before
-            with steps.open():
-                after = Carry(child, site.names, following := steps.run(step))
+            with steps.open() as journal:
+                following = steps.run(step)
+                if new := besides(journal, places):
+                    places += new
+                    continue
+                after = Carry(child, before.names, [*following, *[place.read() for place in places]])
                 refuse_long(child)
-            before.check(after)
-            changed = {k for k, (one, other) in enumerate(zip(before.wholes, after.wholes)) if one and not other}
-            if not changed:
-                break
-            floats |= changed
-        with steps.open():
-            outcome = test(*following)
-            truth = truth_of(outcome)
-            going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
-            goes_on = child.place(steps.supposed(going))
+                before.check(after)
+                changed = {k for k, (one, other) in enumerate(zip(before.wholes, after.wholes)) if one and not other}
+                if changed:
+                    floats |= changed
+                    continue
+                outcome = test(*following)
+                if besides(journal, places):
+                    raise Refused("its test assigns an attribute or an element")
+                truth = truth_of(outcome)
+                going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
+                goes_on = child.place(steps.supposed(going))
+            break
         if calls_python(child.code):
             raise Refused("it calls a rule written in Python")
         count = child.emit("add", (steps.made.counter, child.constant(1.0)))
@@ -263,7 +288,10 @@ class Flow:
         last = [trace.emit("item", (loop,), 2 + k) for k in range(len(before.places))]
         if any(before.wholes):
             trace.root().whole_numbers = True
-        return before.rebuilt(trace, last)
+        values = before.rebuilt(trace, last)
+        for place, value in zip(places, values[len(site.names) :]):
+            assign(trace.root(), place, value)
+        return values[: len(site.names)]
 
     # ---- expressions -----------------------------------------------------------------------------------------
 
@@ -293,8 +321,9 @@ class Flow:
         mark, before = Mark(trace), len(trace.code)
         try:
             refuse_operators(used_by(later))
-            with under(trace, None, truth.index, ands):
+            with under(trace, None, truth.index, ands) as journal:
                 other = later()
+            refuse_assigned(journal, "what is combined")
             if not is_truth(other) or calls_python(trace.code[before:]):
                 raise Refused("what is combined is no comparison")
             return truth.with_(site.kind, truth_place(trace, other))
@@ -364,6 +393,31 @@ class Flow:
             raise Refused(f"it changes a {type(value).__name__} in place")
 
     @staticmethod
+    def made(thing: Any) -> Any:
+        """A list or a dict that the code has made."""
+        trace = present()
+        return thing if trace is None else note_made(trace.root(), thing)
+
+    @staticmethod
+    def set_attribute(value: Any, thing: Any, name: str) -> None:
+        """``thing.name = value``; in a side it is noted."""
+        trace = present()
+        if trace is None or trace.root().journal is None:
+            setattr(thing, name, value)
+        else:
+            assign(trace.root(), attribute(thing, name), value)
+
+    @staticmethod
+    def set_element(value: Any, thing: Any, key: Any) -> None:
+        """``thing[key] = value``; in a side it is noted."""
+        key = as_index(key)
+        trace = present()
+        if trace is None or trace.root().journal is None:
+            thing[key] = value
+        else:
+            assign(trace.root(), element(thing, key), value)
+
+    @staticmethod
     @fast
     def owner(thing: Any, name: str) -> Any:
         """In a side, to read an attribute must not run code."""
@@ -400,8 +454,7 @@ class Flow:
         if trace is not None and trace.root().whole_numbers:
             for x in thing if type(thing) is tuple else (thing,):
                 if isinstance(x, Traced):
-                    trace.root().spoiled = True
-                    raise Refused("a whole number is part of the program, and its text is asked for")
+                    refuse_mixed(x)
         return thing
 
     @staticmethod
@@ -413,12 +466,18 @@ class Flow:
             return function
         if function is min or function is max:
             return partial(_best, function)
+        if function is int:
+            return to_int
+        if function is list:
+            return new_list
+        if type(function) is type and function.__flags__ & HEAP_TYPE and not trace.root().sides:
+            return partial(instance, followed, function)
         if trace.root().sides:
             refuse_long(trace)
-            if (why := impure(function)) is not None:
+            if (why := impure(function, assigns=True)) is not None:
                 raise Refused(why)
-        if trace.root().whole_numbers and _asks(function):
-            return partial(_asked, function)
+        if trace.root().whole_numbers and asks(function):
+            return partial(asked, function)
         new = followed(function)
         if trace.root().sides and new is function:
             return Checked(function, followed)
@@ -455,11 +514,6 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _is_real(trace: Any, goes: int) -> bool:
-    """Whether the watched numbers take a step."""
-    return getattr(trace.deciding, "real", True) and bool(trace.value(goes))
-
-
 def _best(function: Any, *things: Any, **options: Any) -> Any:
     """`max` or `min`; of numbers of the program, it is a choice and no guard."""
     numbers = things[0] if len(things) == 1 and type(things[0]) in (list, tuple) else things
@@ -474,62 +528,6 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
     for x in numbers[1:]:
         best = where(x > best if function is max else x < best, x, best)
     return best
-
-
-def _asks(function: Any) -> bool:
-    """Whether a function tells an int from a float."""
-    texts = getattr(function, "__name__", None) == "format" and isinstance(getattr(function, "__self__", None), str)
-    return texts or any(function is one for one in (isinstance, type, str, repr, format, hash, dict.get))
-
-
-def _asked(function: Any, *things: Any) -> Any:
-    """`isinstance` or `type` where a number of the program may stand for an int."""
-    trace = present()
-    if any(isinstance(x, Traced) for x in things) and trace is not None:
-        trace.root().spoiled = True  # whoever catches the exception
-        raise Refused("a whole number is part of the program, and its type is asked for")
-    return function(*things)
-
-
-class Steps:
-    """The steps of a loop that is captured: a program in the program."""
-
-    def __init__(self, trace: Trace, site: Site, goes: int, carry: Sequence[Any], floats: Container[int] = ()) -> None:
-        self.trace = trace
-        self.made = LoopBuilder(trace, child := trace.inner(), STEPS, test=True)
-        self.made.carry(goes)
-        self.made.carry(trace.constant(0.0))
-        self.child, self.before = child, Carry(trace, site.names, carry, floats)
-        self.numbers = [self.made.carry(place) for place in self.before.places]
-        child.deciding = Side((), None, {}, site, _is_real(trace, goes), size(trace), MOST_IN_LOOP)
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """In the `with` block, operations are those of a step."""
-        root = self.trace.root()
-        root.sides += 1
-        try:
-            with self.child.watched():
-                yield
-        finally:
-            root.sides -= 1
-
-    def run(self, step: Any) -> tuple[Any, ...]:
-        """What a step hands to the next one, captured in the `with` block of `open`."""
-        found: tuple[Any, ...] = step(*self.before.rebuilt(self.child, self.numbers))
-        return found
-
-    def supposed(self, going: Any) -> Any:
-        """The truth that there is another step: none after one in which something does not hold that was supposed."""
-        wrong = self.child.demands
-        if not wrong:
-            return going
-        any_wrong = wrong[0][0]
-        for one, _ in wrong[1:]:
-            any_wrong = any_wrong.with_("or", one)
-        if all(error is not_supposed for _, error in wrong):
-            self.child.demands = [(any_wrong, not_supposed)]
-        return going.with_("and", any_wrong.negated())
 
 
 if extension is not None:

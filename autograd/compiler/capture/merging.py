@@ -9,9 +9,13 @@ import numpy as np
 
 from autograd.compiler.capture.sides import Refused, is_predicate, truth_at
 from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.whole import LARGEST_CARRIED, Bounds, Whole, bounds_of, carried
 from autograd.ieee import to_float
 from autograd.value import Value
 
+OF_INTS = frozenset(
+    {"abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub"}
+)
 MOST_EXACT = 2**53  # up to here, all whole numbers are floats
 
 
@@ -40,8 +44,26 @@ def is_number(thing: Any) -> bool:
 def is_whole(thing: Any) -> bool:
     """Whether eager code has an int here."""
     if isinstance(thing, Traced):
-        return thing.builder.is_count(thing.index)
+        return type(thing) is Whole or thing.builder.is_count(thing.index)
     return type(thing) is int
+
+
+def is_mixed(thing: Any) -> bool:
+    """Whether eager code may have an int or a float here."""
+    if not isinstance(thing, Traced) or type(thing) is Whole:
+        return False
+    trace, waiting = thing.builder, [thing.index]
+    for at in waiting:
+        op, operands, _ = trace.code[at]
+        if at in trace.mixed:
+            return True
+        if op in OF_INTS:
+            waiting += [o for o in operands if o not in waiting]
+    return False
+
+
+def _bounds(thing: Any) -> Bounds:
+    return bounds_of(thing) or (-LARGEST_CARRIED, LARGEST_CARRIED)
 
 
 def is_truth(thing: Any) -> bool:
@@ -91,10 +113,12 @@ def merged(trace: Any, condition: Any, one: Any, other: Any, what: str) -> Any:
     if is_number(one) and is_number(other):
         places = number_place(trace, one), number_place(trace, other)
         found = trace.emit("select", (condition.index, *places))
-        if type(one) is int or type(other) is int:
+        if is_whole(one) and is_whole(other):
+            (low, high), (other_low, other_high) = _bounds(one), _bounds(other)
+            return Whole.at(trace, found, (min(low, other_low), max(high, other_high)))
+        if is_whole(one) or is_whole(other) or is_mixed(one) or is_mixed(other):
             trace.root().whole_numbers = True
-            if is_whole(one) and is_whole(other):
-                trace.wholes.add(found)
+            trace.mixed.add(found)
         return trace.wrap(found)
     if type(one) is tuple and type(other) is tuple and len(one) == len(other):
         return tuple([merged(trace, condition, x, y, what) for x, y in zip(one, other)])
@@ -134,15 +158,21 @@ class Carry:
         self.floats = floats  # places of numbers that do not stay whole
         self.places: list[int] = []
         self.wholes: list[bool] = []  # for each place, whether eager code has an int there
+        self.mixed: list[bool] = []  # for each place, whether eager code may have an int or a float there
         self.forms = [self._form(value) for value in values]
 
     def _form(self, value: Any) -> Any:
         if is_truth(value):
             self.places.append(self.trace.place(truth_place(self.trace, value)))
             self.wholes.append(False)
+            self.mixed.append(False)
             return "truth"
         if is_number(value):
-            self.wholes.append(is_whole(value) and len(self.wholes) not in self.floats)
+            whole = is_whole(value) and len(self.wholes) not in self.floats
+            if whole:
+                carried(self.trace, value)
+            self.wholes.append(whole)
+            self.mixed.append(not whole and (is_whole(value) or is_mixed(value)))
             self.places.append(number_place(self.trace, value))
             return "number"
         if type(value) is tuple:
@@ -151,16 +181,19 @@ class Carry:
 
     def rebuilt(self, trace: Any, places: Sequence[int]) -> tuple[Any, ...]:
         """The values, with other numbers of a program."""
-        left, whole = iter(places), iter(self.wholes)
+        left, kinds = iter(places), iter(zip(self.wholes, self.mixed))
 
         def build(form: Any) -> Any:
             if form == "truth":
-                next(whole)
+                next(kinds)
                 return truth_at(trace, next(left))
             if form == "number":
-                place = next(left)
-                if next(whole):
-                    trace.wholes.add(place)
+                place, (whole, mixed) = next(left), next(kinds)
+                if whole:
+                    return Whole.at(trace, place)
+                if mixed:
+                    trace.root().whole_numbers = True
+                    trace.mixed.add(place)
                 return trace.wrap(place)
             return form.thing if isinstance(form, Kept) else tuple([build(x) for x in form])
 

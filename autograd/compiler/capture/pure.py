@@ -40,8 +40,11 @@ METHODS = frozenset(
 )
 
 
-def impure(thing: Any) -> str | None:
-    """Why a call of a thing may do more than compute a result; None if it does not."""
+def impure(thing: Any, assigns: bool = False) -> str | None:
+    """Why a call of a thing may do more than compute a result; None if it does not.
+
+    With `assigns`, it may assign attributes and elements, where its new code is called, which notes them.
+    """
     kind = type(thing)
     if isinstance(thing, type):
         pure = thing in PURE or issubclass(thing, BaseException) or thing.__module__ in PURE_MODULES
@@ -62,7 +65,8 @@ def impure(thing: Any) -> str | None:
     found = new_code(function)
     if found is None:
         return f"it calls {function.__qualname__}, whose source is not there or is not of the class"
-    return None if found.impure is None else f"it calls {function.__qualname__}: {found.impure}"
+    why = found.impure or (None if assigns else found.assigns)
+    return None if why is None else f"it calls {function.__qualname__}: {why}"
 
 
 def _impure_builtin(thing: Any) -> str | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_IN_BRANCH = 256  # instructions of both sides, outside loops: with more, a guard runs one side only
 MOST_IN_LOOP = 1024  # instructions of a step
+LARGE = 2.0**40  # numbers are supposed to be below it where the watched ones do not come
 
 
 class Refused(UnrollError):  # noqa: N818  # it never reaches a user
@@ -78,10 +77,10 @@ def _likely(trace: Any, predicate: int, real: bool) -> bool:
         return bool(trace.value(predicate))
     op, operands, _ = trace.code[predicate]
     if op in ("==", "!="):
-        return bool(op == "!=")
+        return bool((op == "!=") != (operands[0] == operands[1]))  # a number differs from nan
     if op == "not":
         return not _likely(trace, operands[0], real)
-    if op == "<" and trace.number(operands[1]) == inf:
+    if op == "<" and (trace.number(operands[1]) or 0.0) >= LARGE:
         return True
     return bool(trace.value(predicate))
 
@@ -137,9 +136,15 @@ def refuse_spoiled(trace: Any) -> None:
         raise Refused("the type of a whole number was asked for")
 
 
-def was_used(trace: Any) -> bool:
-    """Whether any branch or loop of the source might be part of the program: if its capture fails, Python decides."""
-    return bool(trace.flow)
+def with_less(trace: Any) -> tuple[bool, bool] | None:
+    """What may be part of the program after a capture that failed: ints, and branches and loops of the source.
+
+    Python code may not do what it does with numbers of the program; then it does as it is written. None if nothing of
+    it was part of this one.
+    """
+    if trace.rounded:
+        return False, True
+    return (False, False) if trace.flow else None
 
 
 def size(trace: Any) -> int:
@@ -185,22 +190,6 @@ class Mark:
         for trace, guards, demands, guarded in self.states:
             del trace.guards[guards:], trace.demands[demands:]
             trace.guarded.intersection_update(guarded)
-
-
-@contextmanager
-def under(
-    trace: Any, site: Any, condition: int | None = None, outcome: bool = True, start: int = 0, most: float = inf
-) -> Iterator[None]:
-    """Capture a side of a branch in the `with` block."""
-    around, root = trace.deciding, trace.root()
-    taken = {} if condition is None else {condition: outcome}
-    trace.deciding = Side((), around, taken, site, getattr(around, "real", True), start, most)
-    root.sides += 1
-    try:
-        yield
-    finally:
-        trace.deciding = around
-        root.sides -= 1
 
 
 def truth_of(condition: Any) -> tuple[Any, Any] | None:
@@ -249,8 +238,9 @@ def branches(trace: Any, condition: int) -> bool:
 
 EXACT = frozenset(  # operations of which machine code has the same bits as eager code
     [
-        *("abs", "add", "ceil", "constant", "div", "floor", "floordiv", "input", "max", "min", "mod", "mul", "neg"),
-        *("pack", "pos", "read", "relu", "rint", "select", "sign", "sqrt", "stop", "sub", "table", "trunc"),
+        *("abs", "add", "ceil", "constant", "copysign", "div", "floor", "floordiv", "fmod", "input", "max", "min"),
+        *("mod", "mul", "neg", "pack", "pos", "read", "relu", "remainder", "rint", "round", "select", "sign", "sqrt"),
+        *("stop", "sub", "table", "trunc"),
         *PREDICATES,
     ]
 )

@@ -9,17 +9,21 @@ from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.flow import followed
+from autograd.compiler.capture.kinds import refuse_mixed
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
+from autograd.compiler.capture.merging import is_mixed
 from autograd.compiler.capture.sweeps import TraceSweeps
 from autograd.compiler.capture.tracer import FLOAT, Traced, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.compiler.capture.watched import Watched, innermost
+from autograd.compiler.capture.whole import as_whole
 from autograd.ieee import to_float
 from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import without_dead_code
+from autograd.ir.stages import interleaved
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps
@@ -81,6 +85,14 @@ class Trace(Watched):
         traced = node if isinstance(node, Traced) else self.read(node)
         traced.builder.check_in_use()
         return float(traced.builder.value(traced.index))
+
+    def integer(self, rounded: Value) -> Any:
+        """A number of the program that is used like an int, or None."""
+        return as_whole(rounded)
+
+    def is_integer(self, node: Value) -> bool:
+        """Whether the code would have an int; refused where it is not known."""
+        return refuse_mixed(node)
 
     def refuse(self, what: str) -> NoReturn:
         """Refuse side effects during capture: they would run once, not at every call."""
@@ -173,6 +185,8 @@ class Trace(Watched):
         lifted = self.body_of.shared(place)
         if self.root().whole_numbers and self.parent.is_count(place):
             self.wholes.add(lifted)
+        if self.root().whole_numbers and is_mixed(self.parent.wrap(place)):
+            self.mixed.add(lifted)
         return lifted
 
     def array(self, element: Traced) -> int:
@@ -234,8 +248,10 @@ class Trace(Watched):
         results: list[int] = []
         for kind, same in groupby(found, self.type_of):
             values = list(same)
-            many = kind == NUMBER and len(values) >= FEWEST_ELEMENTS
-            results += [self.emit("pack", tuple(values), (len(values),))] if many else values
+            if kind == NUMBER and len(values) >= FEWEST_ELEMENTS:
+                array = interleaved(self, values)
+                values = [self.emit("pack", tuple(values), (len(values),)) if array is None else array]
+            results += values
         return results
 
     def target(self, leaf: Any) -> int:

@@ -102,11 +102,18 @@ class Watched(Builder):
         self.demands: list[tuple[Predicate, Callable[[], Exception]]] = []  # of a step: see `demand`
         self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
         self.wholes: set[int] = set()  # numbers of which eager code has ints: after branches, and in carries
+        self.mixed: set[int] = set()  # numbers of which eager code has ints on some paths and floats on others
         self.truths: set[int] = set()  # comparisons of a number that is 1 or 0
         self.spent = 0  # of the root: instructions of the steps of loops that are complete
+        self.journal: Any = None  # of the root: what the side that is captured now assigns, see `journal`
+        self.made: dict[
+            int, tuple[Any, Any]
+        ] = {}  # of the root: by id, things that the function made, and in which journal
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
+        self.ints = True  # of the root: whether ints that numbers are rounded to may be numbers of the program
+        self.rounded = False  # of the root: whether any is
         self.flows = True  # of the root: whether branches and loops of the source may be part of the program
         self.flow: dict[Any, str | None] = {}  # of the root: branches and loops of the source → why they are guards
 

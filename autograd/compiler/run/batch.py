@@ -19,7 +19,7 @@ from autograd.compiler import locks
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import refuse_spoiled, was_used
+from autograd.compiler.capture.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.signature import (
     NUMBER,
     Build,
@@ -448,14 +448,15 @@ class _Call:
         Branches of the source are part of it if possible. The form is None where each row has a result.
         """
         trace = self._new_trace(assumes)
-        try:
-            return trace, *self._trace(trace, row)
-        except Exception:
-            if not was_used(trace):
-                raise
-        trace = self._new_trace(assumes)
-        trace.flows = False
-        return trace, *self._trace(trace, row)
+        while True:
+            try:
+                return trace, *self._trace(trace, row)
+            except Exception:
+                simpler = with_less(trace)
+                if simpler is None:
+                    raise
+            trace = self._new_trace(assumes)
+            trace.ints, trace.flows = simpler
 
     def _new_trace(self, assumes: bool) -> _BatchTrace:
         trace = _BatchTrace(reaches_code_that_asks(self.batch.function))

@@ -193,6 +193,8 @@ class Specialization:
         The names of the arguments' numbers in the printed program; empty if there are very many numbers.
     story : Story
         What the user is told if compiling takes long.
+    finish : callable or None
+        Makes the result of a tree like the template; by default it is that tree.
     """
 
     captured: Program
@@ -202,6 +204,7 @@ class Specialization:
     parents: list[Value] = field(default_factory=list)
     names: Sequence[str] = ()
     story: Story = field(default_factory=Story)
+    finish: Callable[[Any], Any] | None = None
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: llvm.MachineCode = field(init=False)
@@ -214,7 +217,7 @@ class Specialization:
     def __post_init__(self) -> None:
         types = types_of(self.captured)
         self.sizes = numbers_in(self.captured.inputs), numbers_in([types[o] for o in self.captured.outputs])
-        self.rebuild = flatten(self.template)[1]
+        self.rebuild = self._rebuild()
         self.counts["captured"] = simplify.count(self.captured)
 
     def __getattr__(self, name: str) -> Any:
@@ -245,6 +248,10 @@ class Specialization:
         taken = time.perf_counter() - start
         self.seconds += taken
         self._tell("took", self.story.seconds + taken)
+
+    def _rebuild(self) -> Callable[[Sequence[Any]], Any]:
+        rebuild, finish = flatten(self.template)[1], self.finish
+        return rebuild if finish is None else lambda numbers: finish(rebuild(numbers))
 
     def _tell(self, verb: str, seconds: float) -> None:
         """Tell the user what takes long, once, unless `quiet`."""
@@ -297,7 +304,7 @@ class Specialization:
         except IndexError:
             return Frame(*self.sizes, self.code.work)
 
-    @property
+    @functools.cached_property
     def captured_guards(self) -> list[Guard]:
         """All guards, including those in maps."""
         return all_guards(self.program)
@@ -324,7 +331,8 @@ class Specialization:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"):
+        made = "captured_guards", "code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"
+        for name in made:
             state.pop(name, None)
         return state
 

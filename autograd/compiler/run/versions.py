@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import refuse_spoiled, was_used
+from autograd.compiler.capture.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.signature import Reading, argument_names, types_of_numbers
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
@@ -144,10 +144,13 @@ class Capture:
     parents: list[Value]
     names: Sequence[str]
     story: Story
+    finish: Callable[[Any], Any] | None = None
 
     def compiled(self, options: Options) -> Specialization:
         """Compile it."""
-        return Specialization(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
+        return Specialization(
+            self.program, self.template, options, self.closed, self.parents, self.names, self.story, self.finish
+        )
 
 
 def capture(function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False) -> Capture:
@@ -170,20 +173,18 @@ def _traced(
 ) -> tuple[Trace, list[int], Any]:
     """The capture, its outputs and its result; with less of what makes a program short if that cannot be captured."""
     trace = _new_trace(function, assumes)
-    try:
-        return trace_call(trace, function, arguments, given)
-    except Exception as error:
-        if not was_used(trace):
-            if not isinstance(error, UnrollError):
-                raise
-            reason: Any = error.reason
-        else:  # Python code may not do what it does with numbers of the program; then it does as it is written
-            trace, reason = _new_trace(function, assumes), None
-            trace.flows = False
-            try:
-                return trace_call(trace, function, arguments, given)
-            except UnrollError as unrolled:
-                reason = unrolled.reason
+    while True:
+        try:
+            return trace_call(trace, function, arguments, given)
+        except Exception as error:
+            simpler = with_less(trace)
+            if simpler is None:
+                if not isinstance(error, UnrollError):
+                    raise
+                reason: Any = error.reason
+                break
+        trace = _new_trace(function, assumes)
+        trace.ints, trace.flows = simpler
     trace = _new_trace(function, assumes)
     trace.maps = False
     found = trace_call(trace, function, arguments, given)

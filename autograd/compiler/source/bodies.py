@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Container, Iterable, Sequence
+from typing import Any
 
 ALLOWED: tuple[type[ast.AST], ...] = (
     *(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.If, ast.While, ast.For, ast.Return, ast.Break),
@@ -32,6 +33,31 @@ TOLD: dict[type[ast.AST], str] = {
     ast.Yield: "yields",
     ast.YieldFrom: "yields",
 }
+
+
+def is_place(target: ast.AST) -> bool:
+    """Whether a target is an attribute, or an element that is no slice."""
+    if isinstance(target, ast.Subscript):
+        return not any(isinstance(x, (ast.Slice, ast.Starred)) for x in ast.walk(target.slice))
+    return isinstance(target, ast.Attribute)
+
+
+def has_place(target: ast.AST) -> bool:
+    """Whether an attribute, an element or a slice is among the targets of an assignment."""
+    return any(isinstance(x, (ast.Attribute, ast.Subscript)) and not _is_read(x) for x in ast.walk(target))
+
+
+def _is_read(node: Any) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
+def is_simple(target: ast.AST) -> bool:
+    """Whether a target assigns names, or places one by one."""
+    if not has_place(target) or is_place(target):
+        return True
+    if not isinstance(target, (ast.Tuple, ast.List)):
+        return False
+    return all(isinstance(x, ast.Name) or is_place(x) for x in target.elts)
 
 
 class _Check(ast.NodeVisitor):
@@ -63,14 +89,17 @@ class _Check(ast.NodeVisitor):
             self.refuse(node, f"uses {node.id}")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if not isinstance(node.ctx, ast.Load):
-            self.refuse(node, f"assigns the attribute {node.attr}")
-        else:
-            self.visit(node.value)
+        self.visit(node.value)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        if not isinstance(node.ctx, ast.Load):
-            self.refuse(node, "assigns an element")
+        if not isinstance(node.ctx, ast.Load) and not is_place(node):
+            self.refuse(node, "assigns a slice")
+        else:
+            self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if not all(map(is_simple, node.targets)):
+            self.refuse(node, "assigns attributes or elements with others")
         else:
             self.generic_visit(node)
 
@@ -84,6 +113,8 @@ class _Check(ast.NodeVisitor):
         self.loop(node)
 
     def visit_For(self, node: ast.For) -> None:
+        if has_place(node.target):
+            self.refuse(node, "is a loop over an attribute or an element")
         self.loop(node)
 
     def loop(self, node: ast.While | ast.For) -> None:
@@ -95,6 +126,8 @@ class _Check(ast.NodeVisitor):
     def visit_comprehension(self, node: ast.comprehension) -> None:
         if node.is_async:
             self.refuse(node.iter, "awaits")
+        if has_place(node.target):
+            self.refuse(node.target, "assigns an attribute or an element in a comprehension")
         self.visit(node.iter)
         for condition in node.ifs:
             self.visit(condition)
@@ -117,6 +150,15 @@ def refusal(nodes: Iterable[ast.AST], kept: Container[str] = (), functions: bool
         check.visit(node)
         if check.why is not None:
             return check.why
+    return None
+
+
+def assigned_place(body: Sequence[ast.stmt]) -> str | None:
+    """Which attribute or element statements assign first; None if they only assign names."""
+    for node in [inner for statement in body for inner in ast.walk(statement)]:
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
+            what = f"the attribute {node.attr}" if isinstance(node, ast.Attribute) else "an element"
+            return f"line {node.lineno} assigns {what}"
     return None
 
 

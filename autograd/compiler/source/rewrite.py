@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any
 
-from autograd.compiler.source.bodies import OWN_FRAME, rebound, refusal, shared_names
+from autograd.compiler.source.bodies import OWN_FRAME, assigned_place, is_place, rebound, refusal, shared_names
 from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
+from autograd.compiler.source.stores import Stores
 from autograd.sources import Definition, inner_locals, recompiled
 
 HIDDEN = "__adopted_"  # names of functions that adopted code calls in place of operators
@@ -49,11 +50,14 @@ class Rewritten:
     sites : list of Site
         In the order of their numbers.
     impure : str or None
-        Why a call of the function may do more than compute its result, if it may.
+        Why a call of the function may do more than compute its result and assign attributes and elements, if it may.
+    assigns : str or None
+        Which attribute or element it assigns first, if any.
     """
 
     code: CodeType
     impure: str | None
+    assigns: str | None
     sites: list[Site] = field(default_factory=list)
 
 
@@ -77,6 +81,8 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     body = [at(ast.Return(node.body), node.body)] if isinstance(node, ast.Lambda) else node.body
     kept = shared_names(body)
     impure = refusal(body, rebound(body), functions=True)
+    assigns = assigned_place(body)
+    body = Stores().block(body)
     lowering = Lowering(kept, ranges and "range" not in inner_locals(node))
     body = lowering.block(body, True)
     live(body, frozenset(), Around())
@@ -90,7 +96,7 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     made = recompiled(node, found.classes, code, [FLOW])
     if made is None:
         return None
-    return Rewritten(_named(made, code), impure, emitted.sites)
+    return Rewritten(_named(made, code), impure, assigns, emitted.sites)
 
 
 LATER = f"{OWN}later"  # the parameter of functions for expressions that are evaluated later; it is not given
@@ -157,10 +163,27 @@ class _Emitter(ast.NodeTransformer):
         if isinstance(node, ast.For):
             node.iter = call(node.iter, "iterated", node.iter)
         if isinstance(node, ast.Assign):
+            if len(node.targets) == 1 and is_place(node.targets[0]):
+                return [self.place(node, node.targets[0])]
             node.targets = [self.visit(target) for target in node.targets]
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             return [at(ast.Expr(call(node, "immutable", name(node.target.id))), node), node]
         return [node]
+
+    def place(self, node: Any, target: Any) -> ast.stmt:
+        """``a.b = value``, or ``a[b] = value``, whose value is visited already."""
+        thing = self.visit(target.value)
+        if isinstance(target, ast.Attribute):
+            made = call(node, "set_attribute", node.value, thing, ast.Constant(self.mangled(target.attr)))
+        else:
+            made = call(node, "set_element", node.value, thing, self.visit(target.slice))
+        return at(ast.Expr(made), node)
+
+    def mangled(self, word: str) -> str:
+        """The name of an attribute; of a private one, with the class."""
+        if word.startswith("__") and not word.endswith("__") and self.classes:
+            return f"_{self.classes[-1].lstrip('_')}{word}"
+        return word
 
     def guarded(self, node: Any) -> ast.stmt:
         """A statement that may catch what is raised inside: there everything is as Python does it."""
@@ -247,7 +270,8 @@ class _Emitter(ast.NodeTransformer):
         ending: list[ast.stmt] = []
         if results is not None:
             last = body[-1] if body else place
-            ending = [at(ast.Return(ast.Tuple([name(x) for x in results], ast.Load())), last)]
+            values = [self.value(word, place) for word in results]
+            ending = [at(ast.Return(ast.Tuple(values, ast.Load())), last)]
         arguments = ast.arguments([], [ast.arg(x) for x in given], None, [], [], None, [])
         made = ast.FunctionDef(word, arguments, [*body, *ending] or [ast.Pass()], [], None, None)
         if "type_params" in ast.FunctionDef._fields:
@@ -295,10 +319,7 @@ class _Emitter(ast.NodeTransformer):
         """To read an attribute may run code, of a property."""
         self.generic_visit(node)
         if isinstance(node.ctx, ast.Load) and not (isinstance(node.value, ast.Name) and node.value.id == FLOW):
-            word = node.attr
-            if word.startswith("__") and not word.endswith("__") and self.classes:
-                word = f"_{self.classes[-1].lstrip('_')}{word}"
-            node.value = call(node, "owner", node.value, ast.Constant(word))
+            node.value = call(node, "owner", node.value, ast.Constant(self.mangled(node.attr)))
         return node
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
@@ -313,7 +334,24 @@ class _Emitter(ast.NodeTransformer):
         if isinstance(node.op, ast.Mod) and isinstance(node.left, (ast.Constant, ast.JoinedStr)):
             text = isinstance(node.left, ast.JoinedStr) or isinstance(node.left.value, str)
             node.right = call(node.right, "shown", node.right) if text else node.right
+        if isinstance(node.op, ast.Mult) and (_is_made(node.left) or _is_made(node.right)):
+            return call(node, "made", node)
         return node
+
+    def visit_List(self, node: ast.List) -> ast.AST:
+        """A new list, to whose elements may be assigned."""
+        self.generic_visit(node)
+        return call(node, "made", node) if isinstance(node.ctx, ast.Load) else node
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
+        """A new list."""
+        self.generic_visit(node)
+        return call(node, "made", node)
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        """A new dict."""
+        self.generic_visit(node)
+        return call(node, "made", node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """To read an element may run code too."""
@@ -371,6 +409,11 @@ def _jumps_out(block: Sequence[ast.stmt]) -> bool:
         if isinstance(node, ast.If) and _jumps_out([*node.body, *node.orelse]):
             return True
     return False
+
+
+def _is_made(node: ast.expr) -> bool:
+    """Whether an expression is a new list, as it is rewritten."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "made"
 
 
 def _listed(names: Any) -> str:

@@ -1,0 +1,38 @@
+"""Questions that tell an int from a float, or a bool from a number, where a number of the program stands for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd.compiler.capture.merging import is_mixed
+from autograd.compiler.capture.sides import Refused, is_predicate
+from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.whole import Whole
+
+
+def asks(function: Any) -> bool:
+    """Whether a function tells an int from a float."""
+    texts = getattr(function, "__name__", None) == "format" and isinstance(getattr(function, "__self__", None), str)
+    return texts or any(function is one for one in (isinstance, type, str, repr, format, hash, dict.get))
+
+
+def refuse_mixed(thing: Any) -> bool:
+    """Whether eager code has an int where a tracer is; raises if it may have an int or a float."""
+    if type(thing) is not Whole and is_mixed(thing):
+        thing.builder.root().spoiled = True  # whoever catches the exception
+        raise Refused("it asks whether a number is an int, which differs from path to path")
+    return type(thing) is Whole
+
+
+def asked(function: Any, *things: Any, **options: Any) -> Any:
+    """`isinstance`, `type` or a text where a number of the program may stand for an int."""
+    kind = function is isinstance or function is type
+    given = [(0 if kind else int(x)) if isinstance(x, Traced) and refuse_mixed(x) else x for x in things]
+    return function(*given, **{name: int(x) if refuse_mixed(x) else x for name, x in options.items()})
+
+
+def as_index(key: Any) -> Any:
+    """An index; a comparison is a bool there, which an array distinguishes from a number."""
+    if type(key) is tuple:
+        return tuple(map(as_index, key))
+    return bool(key) if is_predicate(key) else key

@@ -1,0 +1,243 @@
+"""Ints in compiled programs: numbers of the program that behave like ints, and guards where Python needs an int."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import adopt, jit, value_and_grad, vmap
+
+ROWS = np.array([-3.0, -1.0, -0.25, 0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 7.0, 40.0, 1e3])
+
+
+def agree(function: Callable[[Any], Any], rows: Any = ROWS, paths: int = 1, plain: Any = None) -> Any:
+    """Values and derivatives of one call and of rows are those of eager code; rows take so many paths."""
+    both = value_and_grad(function)
+    expected = [both(x) for x in rows.tolist()]
+    compiled = jit(vmap(both), quiet=True)
+    value, slope = compiled(rows)
+    np.testing.assert_allclose(value, [v for v, _ in expected], rtol=1e-12)
+    np.testing.assert_allclose(slope, [d for _, d in expected], rtol=1e-11)
+    assert paths == compiled.stats()["paths"], compiled.branches()
+    if plain is not None:
+        assert value.tolist() == [plain(x) for x in rows.tolist()]
+    single = jit(both, quiet=True)
+    for x, pair in zip(rows.tolist(), expected, strict=True):
+        assert pair == pytest.approx(single(x), rel=1e-11, nan_ok=True)
+    return compiled
+
+
+def test_ints_are_numbers_of_the_program() -> None:
+    """What `int`, `round` and `math.floor` give is computed and compared like an int, one program for all rows."""
+
+    def f(x: Any) -> Any:
+        n = int(x)
+        k = round(x / 3.0) + math.floor(x) * 2 - math.ceil(-x) // 3
+        if k % 4 == 1:
+            n = n + 2
+        elif k % -3 == -1:
+            n = -n
+        q, r = divmod(n, 7)
+        return x * n + abs(k) * 0.5 + q * r - n**2 / 8 + (x if n == 3 or isinstance(k, int) else 0.0)
+
+    agree(adopt(f), plain=f)
+
+
+def test_ints_have_no_minus_zero() -> None:
+    """0 times -1, -0 and int(-0.5) are 0, which copysign and atan2 tell."""
+
+    def f(x: Any) -> Any:
+        n = int(x)
+        return math.copysign(2.0, n) + math.copysign(4.0, -n) + math.atan2(n * -1, -1.0) + math.atan2(0 % (n - 9), -1.0)
+
+    agree(adopt(lambda x: f(x) + 0.0 * x), np.array([-0.5, 0.0, 0.5, 3.0, -3.0]))
+    own = adopt(f)
+    rows = np.array([-0.5, 0.0, 0.5, 3.0, -3.0])
+    np.testing.assert_array_equal([f(x) for x in rows.tolist()], jit(vmap(own))(rows))
+
+
+def test_ints_where_python_needs_one() -> None:
+    """An index, a shift, a text, a key and the length of a range are guards, each with Python's result."""
+    table = {0: 10.0, 1: 20.0, 2: 30.0}
+
+    def by_index(x: Any) -> Any:
+        return [1.0, 2.0, 3.0][int(x) % 3] * x
+
+    def by_text(x: Any) -> Any:
+        return len(f"{int(x)}") * x
+
+    def by_shift(x: Any) -> Any:
+        return ((int(x) << 2) | 1) * x
+
+    def by_key(x: Any) -> Any:
+        return table.get(int(x), 0.5) * x
+
+    def by_length(x: Any) -> Any:
+        return sum([x * k for k in range(int(x))], x)
+
+    rows = np.array([0.5, 0.75, 1.5, 2.5, 2.25])
+    for function in (by_index, by_text, by_shift, by_key, by_length):
+        expected = [function(x) for x in rows.tolist()]
+        for own in (function, adopt(function)):
+            np.testing.assert_array_equal(expected, jit(vmap(own), quiet=True)(rows))
+
+
+def test_large_ints() -> None:
+    """Ints that are no floats any more take a path on which they are ints."""
+
+    def f(x: Any) -> Any:
+        n = int(x)
+        return (n * n + 1) % 2 + 0.0 * x
+
+    def grown(x: Any) -> Any:
+        n = 1
+        while x > 1.0:
+            n = n * 11 + 1
+            x = x * 0.5
+        return (n % 10) * 1.0
+
+    rows = np.array([3.0, 2.0, 1e8, 1e15, 2.0**60, -(2.0**62)])
+    np.testing.assert_array_equal([f(x) for x in rows.tolist()], jit(vmap(adopt(f)), quiet=True)(rows))
+    rows = np.array([3.0, 1e3, 1e8])
+    np.testing.assert_array_equal([grown(x) for x in rows.tolist()], jit(vmap(grown), quiet=True)(rows))
+
+
+def test_divisions_of_ints_raise() -> None:
+    """Between plain numbers a division by 0 raises, also where the int is one of the program."""
+
+    def f(x: Any) -> Any:
+        return x + 1 / int(x)
+
+    def g(x: Any) -> Any:
+        return x + 7 % int(x)
+
+    def h(x: Any) -> Any:
+        k = 1 if x > 1.0 else 0
+        return x + 2.0 / k
+
+    for function in (f, g, h, adopt(f), adopt(g)):
+        compiled = jit(vmap(function), quiet=True)
+        np.testing.assert_allclose(compiled(np.array([2.5, 3.5])), [function(2.5), function(3.5)])
+        with pytest.raises(ZeroDivisionError):
+            compiled(np.array([2.5, 0.5]))
+
+
+def test_ints_that_are_not_finite() -> None:
+    """int(nan) and int(inf) raise as in Python."""
+    own = adopt(lambda x: x * int(x))
+    compiled = jit(vmap(own), quiet=True)
+    np.testing.assert_array_equal([4.0, 12.0], compiled(np.array([2.0, 3.5])) * np.array([1.0, 12.0 / 10.5]))
+    with pytest.raises(ValueError, match="NaN"):
+        compiled(np.array([2.0, math.nan]))
+    with pytest.raises(OverflowError):
+        compiled(np.array([2.0, math.inf]))
+
+
+def test_ints_in_powers_have_no_derivative() -> None:
+    """No message goes to an int: a power with a negative base has a derivative."""
+    agree(adopt(lambda x: (x - 50.0) ** int(x * 0.1) + x), ROWS[:-1])
+
+
+def test_types_of_ints_in_adopted_code() -> None:
+    """`isinstance` and `type` tell ints from floats in adopted code too."""
+
+    def f(x: Any) -> Any:
+        k = 1 if x > 1.0 else 2
+        n = int(x)
+        return x * 2.0 if isinstance(k, int) and type(n) is int and not isinstance(x, int) else x
+
+    agree(adopt(f), plain=f)
+    agree(adopt(lambda x: x * len(str(int(x) % 20))), paths=7)
+
+
+def generator(x: Any) -> Any:
+    """A pseudo-random generator with its own state, whose products are beyond 2**53."""
+    state, total = 1, 0.0
+    while total < x:
+        state = (state * 1103515245 + 12345) % 2147483648
+        total = total + state / 2147483648
+    return total
+
+
+def fibonacci(x: Any) -> Any:
+    """Sums that grow beyond 2**53."""
+    a, b, k = 0, 1, 0.0
+    while k < x:
+        a, b, k = b, a + b, k + 1
+    return a % 1000 + 0.0 * x
+
+
+def sevens(x: Any) -> Any:
+    """A power that grows in branches."""
+    n = 1
+    for i in range(20):
+        if x > i:
+            n = n * 7
+    return n % 10 + 0.0 * x
+
+
+def large_steps(x: Any) -> Any:
+    """Many steps add a large int."""
+    n, k = 0, 0.0
+    while k < x:
+        n += 2**50 + 1
+        k += 1.0
+    return n % 1000 + 0.0 * x
+
+
+@pytest.mark.parametrize(
+    ("function", "rows"),
+    [
+        (generator, [0.5, 1.5, 3.0]),
+        (fibonacci, [10.0, 50.0, 100.0, 300.0]),
+        (sevens, [1.5, 19.5]),
+        (large_steps, [3.0, 10.0, 40.0]),
+    ],
+    ids=["generator", "fibonacci", "sevens", "steps"],
+)
+def test_ints_beyond_floats(function: Any, rows: list[float]) -> None:
+    """Where an int is no float any more, Python computes it: in one call and in rows."""
+    expected = [function(x) for x in rows]
+    single = jit(function, quiet=True)
+    assert expected == [single(x) for x in rows]
+    np.testing.assert_array_equal(expected, jit(vmap(function), quiet=True)(np.array(rows)))
+
+
+def test_counts_that_are_0() -> None:
+    """A count has no sign, and a division by it raises where Python raises, also where that is caught."""
+
+    def signed(x: Any) -> Any:
+        n = 0
+        if x > 1.0:
+            n = 1
+        return am.copysign(x, -n)
+
+    def caught(x: Any) -> Any:
+        n = 0
+        if x > 0.0:
+            n = n + 1
+        try:
+            return 1 / n
+        except ZeroDivisionError:
+            return -1.0
+
+    np.testing.assert_array_equal([0.5, -2.0], jit(vmap(signed))(np.array([0.5, 2.0])))
+    np.testing.assert_array_equal([1.0, -1.0], jit(vmap(caught))(np.array([0.5, -1.0])))
+    for divide in (lambda n: 1 / n, lambda n: 5 // n, lambda n: 2.0 / n, lambda n: divmod(3, n)[0]):
+
+        def count(x: Any, divide: Any = divide) -> Any:
+            n = 0
+            for i in range(3):
+                if x > i:
+                    n = n + 1
+            return divide(n)
+
+        compiled = jit(vmap(count), quiet=True)
+        np.testing.assert_array_equal([count(x) for x in (0.5, 2.5)], compiled(np.array([0.5, 2.5])))
+        with pytest.raises(ZeroDivisionError):
+            compiled(np.array([0.5, -1.0]))
