@@ -177,7 +177,8 @@ class Frame:
 class Specialization:
     """A program that is valid under its guards, its machine code, and the form of its result.
 
-    It is compiled when something asks for its machine code: a call on Values may need another one, with derivatives.
+    It is compiled when something asks for its machine code, at the latest: where results depend as Values on Values
+    from outside, calls need another one, with derivatives.
 
     Attributes
     ----------

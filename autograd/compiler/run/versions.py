@@ -115,7 +115,8 @@ class Version:
                 if number not in self.refused:
                     self.refused.append(number)
                 return number, flat(evaluate(captured.program, captured.numbers)[0])
-            specialization = captured.compiled(options_for(same, self.specializations, owner.options, owner.__name__))
+            options = options_for(same, self.specializations, owner.options, owner.__name__)
+            specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
             if not arguments.settled():  # it is not known for which later call this would be right
                 self.state.versions.pop(arguments.signature, None)
@@ -148,6 +149,12 @@ class Capture:
 
     def compiled(self, options: Options) -> Specialization:
         """Compile it."""
+        specialization = self.not_compiled(options)
+        specialization.compile()
+        return specialization
+
+    def not_compiled(self, options: Options) -> Specialization:
+        """What is compiled when something asks for its machine code."""
         return Specialization(
             self.program, self.template, options, self.closed, self.parents, self.names, self.story, self.finish
         )
