@@ -402,7 +402,24 @@ def with_calls(x, y, a):
     return total + (lambda t: t * t if t > 0.0 else t)(y) + grad(halved)(x) + vmap(halved, reduce="sum")(a)
 
 
-FLOWS = with_conditions, with_jumps, with_calls
+def with_assignments(x, y, a):
+    """Make and change lists, dicts, objects and arrays, in branches of a single call and outside."""
+    model, table, row = Model(), {"x": x}, [x, y, *a]
+    array = np.zeros(3, dtype=object)
+    for k in range(3):
+        row[k] = row[k] * 2.0 if x > k else row[k - 1]
+        table["sum"] = table.get("sum", 0.0) + row[k]
+        array[k] = array[0, ...] * y if k == 2 else row[-1]
+        if x > 0.5 + k:
+            model.rate = x * model.rate
+            row[0], row[x > 1.0] = y, x
+            row.append([number * number for number in row[:2]][1])
+        else:
+            model.last_seen = {number: k for number in ("a", "b")}["a"]
+    return [*row, *table.values(), *array, model.rate, *[w for w in {*model.weights}]]
+
+
+FLOWS = with_conditions, with_jumps, with_calls, with_assignments
 
 
 def told(function, args, kind):

@@ -6,10 +6,11 @@ plain condition decides as in Python, and a comparison of the program is a guard
 static PyTypeObject *partial_type;
 static PyObject *python_min, *python_max, *rewritten_codes, *single_call;
 static PyObject *refused_name, *kind_name, *and_name, *no_text;
+static Py_ssize_t most_made;
 
 static struct {
-    Py_ssize_t sides, flows, maps, whole_numbers, flow; /* of a Trace */
-    Py_ssize_t sites;                                   /* of a Flow */
+    Py_ssize_t sides, flows, maps, whole_numbers, flow, made, journal; /* of a Trace */
+    Py_ssize_t sites;                                                  /* of a Flow */
 } flow_at;
 
 /* ---- where the capture is ---- */
@@ -90,6 +91,60 @@ static PyObject *native_called(Native *self, PyObject *const *args, Py_ssize_t c
             return same < 0 ? NULL : NOT_MINE;
     }
     return Py_NewRef(args[0]);
+}
+
+/* ---- what is made and assigned ---- */
+
+/* `Flow.made`: a list or a dict that the code has made, which is noted. */
+static PyObject *native_made(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *trace, *root;
+    Where where = names || count != 1 ? IN_PYTHON : present_trace(&trace, &root);
+    if (where == IN_PYTHON)
+        return PyErr_Occurred() ? NULL : NOT_MINE;
+    if (where == OUTSIDE) {
+        PyObject *made = read_slot(root, flow_at.made), *journal = read_slot(root, flow_at.journal);
+        if (!has_flows(root) || !made || !PyDict_CheckExact(made) || !journal)
+            return NOT_MINE;
+        if (PyDict_GET_SIZE(made) < most_made) {
+            PyObject *key = PyLong_FromVoidPtr(args[0]), *noted = key ? PyTuple_Pack(2, args[0], journal) : NULL;
+            int status = noted ? PyDict_SetItem(made, key, noted) : -1;
+            Py_XDECREF(key);
+            Py_XDECREF(noted);
+            if (status < 0)
+                return NULL;
+        }
+    }
+    return Py_NewRef(args[0]);
+}
+
+/* Whether an assignment is made at once: 1; 0 if Python code must see to it, -1 after an error. */
+static int assigns_at_once(void)
+{
+    PyObject *trace, *root;
+    Where where = present_trace(&trace, &root);
+    if (where == IN_PYTHON)
+        return PyErr_Occurred() ? -1 : 0;
+    return where == NO_CAPTURE || (has_flows(root) && read_slot(root, flow_at.journal) == Py_None);
+}
+
+/* `Flow.set_attribute`: value, thing, name. */
+static PyObject *native_set_attribute(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    int at_once = names || count != 3 || !PyUnicode_CheckExact(args[2]) ? 0 : assigns_at_once();
+    if (at_once <= 0)
+        return at_once < 0 ? NULL : NOT_MINE;
+    return PyObject_SetAttr(args[1], args[2], args[0]) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* `Flow.set_element`: value, thing, key. Python code looks at keys that may be comparisons of the program. */
+static PyObject *native_set_element(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    bool plain = !names && count == 3 && (PyLong_CheckExact(args[2]) || PyUnicode_CheckExact(args[2]));
+    int at_once = plain ? assigns_at_once() : 0;
+    if (at_once <= 0)
+        return at_once < 0 ? NULL : NOT_MINE;
+    return PyObject_SetItem(args[1], args[2], args[0]) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 /* ---- conditions ---- */
@@ -232,14 +287,14 @@ static PyObject *native_combined(Native *self, PyObject *const *args, Py_ssize_t
 
 /* ---- what flow.py gives ---- */
 
-/* flow(Flow, partial, min, max, codes, why): flow.py calls it once. */
+/* flow(Flow, partial, min, max, codes, why, most made): flow.py calls it once. */
 static PyObject *value_flow(PyObject *module, PyObject *args)
 {
     PyTypeObject *flow;
     if (rewritten_codes)
         return PyErr_Format(PyExc_RuntimeError, "the C build knows the flow already");
-    if (!PyArg_ParseTuple(args, "O!O!OOO!U", &PyType_Type, &flow, &PyType_Type, &partial_type, &python_min, &python_max,
-                          &PyDict_Type, &rewritten_codes, &single_call))
+    if (!PyArg_ParseTuple(args, "O!O!OOO!Un", &PyType_Type, &flow, &PyType_Type, &partial_type, &python_min, &python_max,
+                          &PyDict_Type, &rewritten_codes, &single_call, &most_made))
         return NULL;
     if (!find_offset(flow, "sites", &flow_at.sites) || !(refused_name = PyUnicode_InternFromString("refused"))
         || !(kind_name = PyUnicode_InternFromString("kind")) || !(and_name = PyUnicode_InternFromString("and"))
@@ -253,5 +308,6 @@ static bool find_flow(void)
 {
     return find_offset(trace_type, "sides", &flow_at.sides) && find_offset(trace_type, "flows", &flow_at.flows)
            && find_offset(trace_type, "maps", &flow_at.maps) && find_offset(trace_type, "flow", &flow_at.flow)
-           && find_offset(trace_type, "whole_numbers", &flow_at.whole_numbers);
+           && find_offset(trace_type, "whole_numbers", &flow_at.whole_numbers)
+           && find_offset(trace_type, "made", &flow_at.made) && find_offset(trace_type, "journal", &flow_at.journal);
 }

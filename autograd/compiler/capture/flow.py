@@ -19,6 +19,7 @@ import numpy as np
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.journal import (
+    MOST_MADE,
     Place,
     assign,
     attribute,
@@ -392,12 +393,14 @@ class Flow:
             raise Refused(f"it changes a {type(value).__name__} in place")
 
     @staticmethod
+    @fast
     def made(thing: Any) -> Any:
         """A list or a dict that the code has made."""
         trace = present()
         return thing if trace is None else note_made(trace.root(), thing)
 
     @staticmethod
+    @fast
     def set_attribute(value: Any, thing: Any, name: str) -> None:
         """``thing.name = value``; in a side it is noted."""
         trace = present()
@@ -407,6 +410,7 @@ class Flow:
             assign(trace.root(), attribute(thing, name), value)
 
     @staticmethod
+    @fast
     def set_element(value: Any, thing: Any, key: Any) -> None:
         """``thing[key] = value``; in a side it is noted."""
         key = as_index(key)
@@ -530,4 +534,4 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
 
 
 if extension is not None:
-    extension.flow(Flow, partial, min, max, codes, SINGLE_CALL)
+    extension.flow(Flow, partial, min, max, codes, SINGLE_CALL, MOST_MADE)

@@ -71,8 +71,8 @@ class Watched(Builder):
 
     # Read by the C build.
     __slots__ = (
-        "deciding", "finished", "flow", "flows", "given", "guarded", "leaves", "lines", "maps", "numbers", "parent",
-        "plain", "sides", "taken", "thread", "whole_numbers",
+        "deciding", "finished", "flow", "flows", "given", "guarded", "journal", "leaves", "lines", "made", "maps",
+        "numbers", "parent", "plain", "sides", "taken", "thread", "whole_numbers",
     )  # fmt: skip  # a list of words
 
     def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from autograd.compiler.capture.watched import Reason
+from autograd.compiler.locks import Lock
 from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
 from autograd.compiler.lower.program import lower
 from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
@@ -176,6 +177,9 @@ class Frame:
 class Specialization:
     """A program that is valid under its guards, its machine code, and the form of its result.
 
+    It is compiled when something asks for its machine code, at the latest: where results depend as Values on Values
+    from outside, calls need another one, with derivatives.
+
     Attributes
     ----------
     captured : Program
@@ -209,13 +213,28 @@ class Specialization:
     rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
     seconds: float = 0.0
     pool: list[Frame] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)  # of the thread that compiles it
 
     def __post_init__(self) -> None:
-        start = time.perf_counter()
         types = types_of(self.captured)
         self.sizes = numbers_in(self.captured.inputs), numbers_in([types[o] for o in self.captured.outputs])
         self.rebuild = self._rebuild()
         self.counts["captured"] = simplify.count(self.captured)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("code", "function", "program"):
+            raise AttributeError(f"a specialization has no attribute {name!r}", name=name, obj=self)
+        self.compile()
+        return self.__dict__[name]
+
+    def compile(self) -> None:
+        """Make the machine code, if that is not done."""
+        with self.lock:
+            if "function" not in self.__dict__:
+                self._compile()
+
+    def _compile(self) -> None:
+        start = time.perf_counter()
         with uncollected():
             simple = simplify.simplify(rolled(self.captured), self.options.accurate)
             self.counts["simplified"] = simplify.count(simple)
@@ -313,11 +332,13 @@ class Specialization:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("captured_guards", "code", "conditions", "function", "order", "pool", "program", "rebuild"):
+        made = "captured_guards", "code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"
+        for name in made:
             state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, pool=[])
+        self.__dict__.update(state, pool=[], lock=Lock())
         self.story = replace(self.story, seconds=0.0)
         self.__post_init__()
+        self.compile()

@@ -42,8 +42,14 @@ class Version:
         self.current = 0
         self.refused: list[int] = []  # of which machine code fails guards that hold in eager arithmetic
 
-    def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Specialization, list[float]]:
-        """The specialization whose guards hold for these arguments, and its results."""
+    def numbers(
+        self, arguments: Reading, leaves: list[Any], of_values: bool = False
+    ) -> tuple[Specialization, list[float]]:
+        """The specialization whose guards hold for these arguments, and its results.
+
+        With `of_values` a specialization whose results depend as Values on Values from outside is not run: the caller
+        needs derivatives as well, which another program computes.
+        """
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.specializations:
             self.capture(arguments, given, 0)
@@ -51,6 +57,8 @@ class Version:
         tried: list[tuple[int, int]] = []
         while True:
             specialization = self.specializations[at]
+            if of_values and specialization.parents:
+                return specialization, []
             frame = specialization.frame()
             frame.inputs[: len(given)] = given
             for i, leaf in enumerate(specialization.leaves, len(given)):
@@ -107,7 +115,8 @@ class Version:
                 if number not in self.refused:
                     self.refused.append(number)
                 return number, flat(evaluate(captured.program, captured.numbers)[0])
-            specialization = captured.compiled(options_for(same, self.specializations, owner.options, owner.__name__))
+            options = options_for(same, self.specializations, owner.options, owner.__name__)
+            specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
             if not arguments.settled():  # it is not known for which later call this would be right
                 self.state.versions.pop(arguments.signature, None)
@@ -140,6 +149,12 @@ class Capture:
 
     def compiled(self, options: Options) -> Specialization:
         """Compile it."""
+        specialization = self.not_compiled(options)
+        specialization.compile()
+        return specialization
+
+    def not_compiled(self, options: Options) -> Specialization:
+        """What is compiled when something asks for its machine code."""
         return Specialization(
             self.program, self.template, options, self.closed, self.parents, self.names, self.story, self.finish
         )
