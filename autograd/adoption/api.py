@@ -26,9 +26,10 @@ def adopt(what: Any, *, also: Iterable[str] = (), without: Iterable[str] = (), k
     does. Other modules of the same package come along; the original and `sys.modules` stay untouched.
 
     Inside, `float(v)` is the Value itself, `isinstance(v, float)` is true, and `int(v)`, `round(v)` and `math.floor(v)`
-    are whole numbers; compiled, they are computed in rows, and guarded where an int is needed. Where Python raises (``1 / 0.0``, ``math.log(0)``, ``math.sqrt(-1)``),
-    Values raise too, because packages catch these errors. A function or a class is adopted with what it refers to in
-    its own module or package; it keeps its globals and closure, so later changes of these are seen.
+    are whole numbers; compiled, they are computed in rows, and guarded where an int is needed. Where Python raises
+    (``1 / 0.0``, ``math.log(0)``, ``math.sqrt(-1)``), Values raise too, because packages catch these errors. A function
+    or a class is adopted with what it refers to in its own module or package; it keeps its globals and closure, so
+    later changes of these are seen.
 
     Adopted functions are ordinary functions for `grad`, `vmap` and `jit`.
 

@@ -64,7 +64,7 @@ from autograd.compiler.capture.sides import (
 from autograd.compiler.capture.steps import Steps
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import UnrollError
-from autograd.compiler.capture.whole import to_int
+from autograd.compiler.capture.whole import Whole, bounds_of, to_int
 from autograd.compiler.source.functions import new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ir.block import calls_python
@@ -262,9 +262,8 @@ class Flow:
                 after = Carry(child, before.names, [*following, *[place.read() for place in places]])
                 refuse_long(child)
                 before.check(after)
-                changed = {k for k, (one, other) in enumerate(zip(before.wholes, after.wholes)) if one and not other}
-                if changed:
-                    floats |= changed
+                if mixed := before.mixes(after):
+                    floats |= mixed
                     continue
                 outcome = test(*following)
                 if besides(journal, places):
@@ -511,5 +510,8 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
         return (Checked(function, followed) if sides_open() else function)(*things, **options)
     best = numbers[0]
     for x in numbers[1:]:
+        ints = bounds_of(best), bounds_of(x)
         best = where(x > best if function is max else x < best, x, best)
+        if isinstance(best, Traced) and None not in ints:
+            best = Whole.at(best.builder, best.index, (min(b[0] for b in ints if b), max(b[1] for b in ints if b)))
     return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd.compiler.capture.merging import is_mixed
+from autograd.compiler.capture.merging import is_mixed, is_whole
 from autograd.compiler.capture.sides import Refused, is_predicate
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.whole import Whole
@@ -18,7 +18,7 @@ def asks(function: Any) -> bool:
 
 def refuse_mixed(thing: Any) -> bool:
     """Whether eager code has an int where a tracer is; raises if it may have an int or a float."""
-    if type(thing) is not Whole and is_mixed(thing):
+    if isinstance(thing, Traced) and type(thing) is not Whole and (is_whole(thing) or is_mixed(thing)):
         thing.builder.root().spoiled = True  # whoever catches the exception
         raise Refused("it asks whether a number is an int, which differs from path to path")
     return type(thing) is Whole

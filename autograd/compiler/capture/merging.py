@@ -14,7 +14,7 @@ from autograd.ieee import to_float
 from autograd.value import Value
 
 OF_INTS = frozenset(
-    {"abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub"}
+    {"abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub", "where"}
 )
 MOST_EXACT = 2**53  # up to here, all whole numbers are floats
 
@@ -155,7 +155,7 @@ class Carry:
 
     def __init__(self, trace: Any, names: Sequence[str], values: Sequence[Any], floats: Container[int] = ()) -> None:
         self.trace, self.names = trace, names
-        self.floats = floats  # places of numbers that do not stay whole
+        self.floats = floats  # places of numbers that are ints in some steps and floats in others
         self.places: list[int] = []
         self.wholes: list[bool] = []  # for each place, whether eager code has an int there
         self.mixed: list[bool] = []  # for each place, whether eager code may have an int or a float there
@@ -172,7 +172,7 @@ class Carry:
             if whole:
                 carried(self.trace, value)
             self.wholes.append(whole)
-            self.mixed.append(not whole and (is_whole(value) or is_mixed(value)))
+            self.mixed.append(not whole and (len(self.mixed) in self.floats or is_whole(value) or is_mixed(value)))
             self.places.append(number_place(self.trace, value))
             return "number"
         if type(value) is tuple:
@@ -198,6 +198,11 @@ class Carry:
             return form.thing if isinstance(form, Kept) else tuple([build(x) for x in form])
 
         return tuple([build(form) for form in self.forms])
+
+    def mixes(self, after: Carry) -> set[int]:
+        """The places of numbers that are ints in one step and floats in the next, or the other way round."""
+        kinds = zip(self.wholes, self.mixed, after.wholes, after.mixed)
+        return {k for k, (one, mixed, then, later) in enumerate(kinds) if not mixed and (one != then or later)}
 
     def check(self, after: Carry) -> None:
         """Raise unless the next carry has the same structure."""

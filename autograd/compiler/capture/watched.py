@@ -19,7 +19,9 @@ from autograd.modes import caller, calling_frame, current_recorder, place_of
 from autograd.native import fast
 from autograd.value import Value
 
-COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
+COUNTING = frozenset(
+    {"select", "where", "add", "sub", "mul", "neg", "abs", "sum"}
+)  # of comparisons they make whole numbers
 MOST_COMPARISONS = 16  # in one run of a step that branches; with more, its loop is unrolled
 ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
 
@@ -235,7 +237,7 @@ class Watched(Builder):
             if at in self.wholes:
                 continue
             if op in COUNTING:
-                stack += operands[1:] if op == "select" else operands
+                stack += operands[1:] if op in ("select", "where") else operands
             elif op != "constant" or not data.is_integer():
                 return False
         return self.code[value].op != "constant"
