@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd.compiler.capture.optional import Maybe, parts
 from autograd.compiler.capture.sides import Refused, is_predicate, truth_at
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.whole import LARGEST_CARRIED, Bounds, Whole, bounds_of, carried
@@ -62,6 +63,30 @@ def is_mixed(thing: Any) -> bool:
     return False
 
 
+def is_optional(thing: Any) -> bool:
+    """Whether a thing is None or a number."""
+    return thing is None or type(thing) is Maybe or is_number(thing)
+
+
+def as_optional(carry: Sequence[Any], names: Container[int]) -> tuple[Any, ...]:
+    """A carry, in which some names hold None or a number; beside None there is some number."""
+    found = [Maybe(*parts(x)) if k in names else x for k, x in enumerate(carry)]
+    return tuple([Maybe(False, 0.0) if type(x) is Maybe and x.value is None else x for x in found])
+
+
+def sometimes_none(site: Any, carry: Sequence[Any], following: Sequence[Any]) -> set[int]:
+    """Which names hold None before a step and a number after it, or the other way round."""
+    pairs = enumerate(zip(site.names, carry, following))
+    return {
+        k
+        for k, (word, one, then) in pairs
+        if word in site.optional
+        and is_optional(one)
+        and is_optional(then)
+        and (type(then) is Maybe or (one is None) != (then is None))
+    }
+
+
 def _bounds(thing: Any) -> Bounds:
     return bounds_of(thing) or (-LARGEST_CARRIED, LARGEST_CARRIED)
 
@@ -98,10 +123,19 @@ def truth_place(trace: Any, thing: Any) -> Any:
     return truth_at(trace, trace.place(thing))
 
 
-def merged(trace: Any, condition: Any, one: Any, other: Any, what: str) -> Any:
-    """What a name has after a branch: one thing where the condition holds, another where it does not."""
+def merged(trace: Any, condition: Any, one: Any, other: Any, what: str, optional: bool = False) -> Any:
+    """What a name has after a branch: one thing where the condition holds, another where it does not.
+
+    With `optional`, one of them may be None.
+    """
     if is_same(one, other):
         return one
+    if optional and is_optional(one) and is_optional(other):
+        (has, value), (other_has, other_value) = parts(one), parts(other)
+        found = other_value if value is None else value
+        if value is not None and other_value is not None:
+            found = merged(trace, condition, value, other_value, what)
+        return found if has is other_has is True else Maybe(merged(trace, condition, has, other_has, what), found)
     if one is NOTHING or other is NOTHING:
         return other if one is NOTHING else one
     if one is UNBOUND or other is UNBOUND:
@@ -177,6 +211,8 @@ class Carry:
             return "number"
         if type(value) is tuple:
             return tuple([self._form(x) for x in value])
+        if type(value) is Maybe:
+            return Optional((self._form(value.has), self._form(value.value)))
         return Kept(value)
 
     def rebuilt(self, trace: Any, places: Sequence[int]) -> tuple[Any, ...]:
@@ -195,6 +231,8 @@ class Carry:
                     trace.root().whole_numbers = True
                     trace.mixed.add(place)
                 return trace.wrap(place)
+            if isinstance(form, Optional):
+                return Maybe(*[build(x) for x in form])
             return form.thing if isinstance(form, Kept) else tuple([build(x) for x in form])
 
         return tuple([build(form) for form in self.forms])
@@ -209,6 +247,12 @@ class Carry:
         for word, one, other in zip(self.names, self.forms, after.forms):
             if one != other:
                 raise Refused(f"{word} does not stay a number, or of the same structure")
+
+
+class Optional(tuple[Any, ...]):
+    """The form of None or a number: that of a truth and that of the number."""
+
+    __slots__ = ()
 
 
 class Kept:

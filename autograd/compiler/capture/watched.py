@@ -112,6 +112,7 @@ class Watched(Builder):
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
+        self.exact = False  # of the root: whether the machine code must have the bits of eager code
         self.ints = True  # of the root: whether ints that numbers are rounded to may be numbers of the program
         self.rounded = False  # of the root: whether any is
         self.flows = True  # of the root: whether branches and loops of the source may be part of the program
