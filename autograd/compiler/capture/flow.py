@@ -149,7 +149,7 @@ class Flow:
         mark = Mark(trace)
         try:
             if compares_rounded(trace, truth.index):
-                if not in_step(trace):
+                if not (site.leaves and in_step(trace)):
                     raise Refused("it compares rounded numbers by ==")
                 trace.root().exact = True
             one, other = self._sides(trace, truth, site, then, otherwise, given)

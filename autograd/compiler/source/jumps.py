@@ -14,7 +14,8 @@ from autograd.compiler.source.bodies import refusal
 
 FLOW = "__flow__"  # by which rewritten code finds the functions of the capture
 OWN = "__flow_"  # what names of rewritten code begin with
-MOST_IN_A_COPY = 150  # nodes after a branch in a step that are written twice
+SHORT = 150  # nodes that are written twice in any case
+MOST_IN_STEPS = 500  # nodes of steps that are written twice
 MOST_COPIES = 4000  # nodes that are written twice, because two ways lead to them
 INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -210,7 +211,8 @@ class Lowering:
 
     def is_long(self, node: ast.If, rest: list[ast.stmt]) -> bool:
         """Whether too much would be written twice after a branch in a step."""
-        return falls(node.body) and falls(node.orelse) and _size(rest) > MOST_IN_A_COPY
+        more = _size(rest)
+        return falls(node.body) and falls(node.orelse) and more > SHORT and self.copied + more > MOST_IN_STEPS
 
     def stayed(self, node: ast.If, rest: list[ast.stmt], names: tuple[str, str, str]) -> list[ast.stmt]:
         """A branch that may jump, and what follows unless it does: a name tells whether."""

@@ -35,6 +35,11 @@ class Site:
     optional: frozenset[str] = frozenset()  # names that may hold None and a number
     jumps: bool = False  # of a loop: whether it was left by jumps
 
+    @property
+    def leaves(self) -> bool:
+        """Whether it may leave a loop, or the rest of a step."""
+        return any(word.startswith(OWN) for word in self.names)
+
     def told(self, why: str | None) -> str:
         """What became of it: a guard, and why, or a part of the program."""
         made = "a loop" if self.kind in ("while", "for") else "a branch"
