@@ -1,6 +1,6 @@
 """Adopted packages: satellite orbits with their Jacobian against libraries made for them, others against themselves.
 
-    python benchmarks/adopted.py [--peers PYTHON] [--only orbits times haversine volatility controller]
+    python benchmarks/adopted.py [--peers PYTHON] [--only orbits times haversine volatility geodesic flash controller]
 
 "orbits": 1,000 satellites near the earth, each at a time of its own: the state by SGP4 and, where a contender has it,
 its Jacobian by the seven elements. The elements are new at each call, as in a fit. "times": the same where the elements
@@ -116,12 +116,26 @@ def _controller(m: Any, kp: Any, ki: Any, kd: Any, x: Any) -> Any:
     return x
 
 
+def _geodesic(m: Any, *x: Any) -> Any:
+    return m.Geodesic.WGS84.Inverse(*x)["s12"]
+
+
+def _flash(m: Any, *x: Any) -> Any:
+    feed = [*x[:3], 1.0 - x[0] - x[1] - x[2]]
+    return m.flash_inner_loop(feed, list(x[3:]))[0]
+
+
 # name: module, other packages, function, the numbers of a row between these
 PACKAGES: dict[str, tuple[str, tuple[str, ...], Function, tuple[float, ...], tuple[float, ...]]] = {
     "haversine": ("haversine", (), _haversine, (20.0, 10.0, 30.0, 20.0), (25.0, 15.0, 35.0, 40.0)),
     "volatility": (
         *("py_lets_be_rational", ("cody_special", "piecewise_rational"), _volatility),
         *((2.4, 99.5, 108.0), (2.8, 100.5, 112.0)),
+    ),
+    "geodesic": ("geographiclib.geodesic", (), _geodesic, (-80.0, -170.0) * 2, (80.0, 170.0) * 2),
+    "flash": (
+        *("chemicals.rachford_rice", ("chemicals", "fluids"), _flash),
+        *((0.2, 0.2, 0.2, 1.5, 0.5, 0.1, 0.05), (0.3, 0.3, 0.3, 5.0, 1.5, 0.9, 0.5)),
     ),
     "controller": ("simple_pid", (), _controller, (0.5, 0.1, 0.01, 1.0), (1.5, 0.3, 0.05, 3.0)),
 }

@@ -165,7 +165,7 @@ CASES = [
     Case("fluids", "friction_factor", "fluids", lambda m, re, e: [m.friction_factor(re, e)], (1e4, 1e-5), (1e6, 1e-3), slow=True),
     Case("fluids", "Colebrook", "fluids", lambda m, re, e: [m.friction.Colebrook(re, e)], (1e4, 1e-5), (1e6, 1e-3), rows=50, slow=True, note="calls SciPy's `lambertw` for each row"),
     Case("chemicals", "Psat_IAPWS", "chemicals", lambda m, t: [m.Psat_IAPWS(t)], (300.0,), (600.0,), ("fluids",), slow=True),
-    Case("chemicals", "flash_inner_loop", "chemicals", _split, (0.3, 0.2, 3.0, 0.6), (0.5, 0.4, 5.0, 0.8), ("fluids",), rows=50, slow=True, note="its iterations end after different numbers of steps"),
+    Case("chemicals", "flash_inner_loop", "chemicals", _split, (0.3, 0.2, 3.0, 0.6), (0.5, 0.4, 5.0, 0.8), ("fluids",), slow=True),
     Case("py-lets-be-rational", "black", "py_lets_be_rational", lambda m, *x: [m.black(*x, 0.5, 1.0)], (99.0, 105.0, 0.18), (101.0, 115.0, 0.25), CODY),
     Case("py-lets-be-rational", "implied volatility", "py_lets_be_rational", lambda m, *x: [m.implied_volatility_from_a_transformed_rational_guess(*x, 0.5, 1.0)], (2.4, 99.5, 108.0), (2.8, 100.5, 112.0), CODY, slow=True),
     Case("pygeomag", "GeoMag.calculate", "pygeomag", _field, (20.0, 10.0, 0.0), (50.0, 60.0, 5.0), slow=True),

@@ -415,8 +415,8 @@ def with_assignments(x, y, a):
             row[0], row[x > 1.0] = y, x
             row.append([number * number for number in row[:2]][1])
         else:
-            model.last_seen = {number: k for number in ("a", "b")}["a"]
-    return [*row, *table.values(), *array, model.rate, *[w for w in {*model.weights}]]
+            model.last_seen = {number: k for number in ("a", "b")}["a"]  # noqa: C420 (comprehensions are tested)
+    return [*row, *table.values(), *array, model.rate, *[w for w in {*model.weights}]]  # noqa: C416
 
 
 FLOWS = with_conditions, with_jumps, with_calls, with_assignments

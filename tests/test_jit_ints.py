@@ -143,6 +143,47 @@ def test_ints_in_powers_have_no_derivative() -> None:
     agree(adopt(lambda x: (x - 50.0) ** int(x * 0.1) + x), ROWS[:-1])
 
 
+def test_what_ints_have() -> None:
+    """Their attributes, and `max`, `min` and `sum` of them, are those of ints."""
+
+    def f(x: Any) -> Any:
+        n, k = int(x), round(x / 2.0)
+        most, total = max(n, 3, k), sum([n, k, 1])
+        ratio, bits = n.as_integer_ratio(), (n % 4).bit_length()
+        whole = isinstance(most, int) and isinstance(total, int) and isinstance(min(n, 7), int)
+        return x * most + total * ratio[1] + bits + n.numerator if whole else 0.0 * x
+
+    rows = np.array([0.5, 1.5, 2.5, 2.75])
+    np.testing.assert_array_equal([f(x) for x in rows.tolist()], jit(vmap(adopt(f)), quiet=True)(rows))
+
+
+def test_ints_in_some_steps_and_floats_in_others() -> None:
+    """Where the type of a number differs from step to step, its question gets Python's answer."""
+
+    def first_float(x: Any) -> Any:
+        last, found = 0.5, 0.0
+        while x > 1.0:
+            found = found + (10.0 if isinstance(last, int) else 1.0)
+            last, x = 2, x * 0.5
+        return found + last
+
+    def sometimes(x: Any) -> Any:
+        last, found = 0.5, 0.0
+        while x > 1.0:
+            found = found + (10.0 if isinstance(last, int) else 1.0)
+            last = 2 if x > 3.0 else x
+            x = x * 0.5
+        return found + last
+
+    rows = np.array([0.5, 3.0, 5.0, 9.0, 9.5, 40.0])
+    for function in (first_float, sometimes):
+        expected = [function(x) for x in rows.tolist()]
+        for own in (function, adopt(function)):
+            np.testing.assert_array_equal(expected, jit(vmap(own), quiet=True)(rows))
+            single = jit(own, quiet=True)
+            assert expected == [single(x) for x in rows.tolist()]
+
+
 def test_types_of_ints_in_adopted_code() -> None:
     """`isinstance` and `type` tell ints from floats in adopted code too."""
 

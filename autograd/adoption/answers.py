@@ -254,7 +254,8 @@ def total(iterable: Iterable[Any], /, start: Any = 0) -> Any:
     """`sum`; from Python 3.12 on it compensates rounding errors, which have no derivative."""
     things = list(iterable)
     numbers = all(isinstance(x, (Value, float, int)) for x in (*things, start))
-    if not COMPENSATED or not numbers or not any(isinstance(x, Value) for x in things):
+    values = any(isinstance(x, Value) and not is_integer(x) for x in things)
+    if not COMPENSATED or not numbers or not values:
         return sum(things, start)
     return compensated(things, start)
 

@@ -48,6 +48,8 @@ def flows(random: Random) -> str:
         w.line("a, b, log = x, y * w[0], []")
         w.numbers += ["a", "b"]
         w.assignable += ["a", "b"]
+        if w.often(5):
+            w.line("first_none, other_none = None, None")
         if boxed:
             w.line("box, some = Box(x, 0.5), [y, a, 1]")
             w.line(
@@ -86,6 +88,7 @@ def body(w: Writer, size: int, loop: bool) -> None:
     for _ in range(w.integer(1, size)):
         loops = [while_loop, for_loop] if w.depth < DEEPEST else []
         things = [change] if "held[1].q" in w.assignable else []
+        things += [sometimes] if "first_none" in w.text() else []
         w.pick([assign, assign, branch, branch, *loops, *things, leave, unusual])(w, size, loop)
     assign(w, size, loop)
 
@@ -118,6 +121,22 @@ def change(w: Writer, size: int, loop: bool) -> None:
     )
     w.numbers.append(new)
     w.assignable.append(new)
+
+
+def sometimes(w: Writer, size: int, loop: bool) -> None:
+    """Statements with names that hold None or a number."""
+    one, other = w.pick([("first_none", "other_none"), ("other_none", "first_none")])
+    target = w.pick(w.assignable)
+    test = w.pick([f"{one} is not None", f"{one} is not None and {one} > {number(w, 0)}", f"not {one} is None"])
+    lines = {
+        f"if {truth(w)}:": [f"    {one} = {number(w)}", "else:", f"    {w.pick(['pass', f'{one} = {other}'])}"],
+        f"if {test}:": [f"    {target} = {target} * 0.5 + {one} * 0.25", f"    {other} = {one}"],
+        f"if {one} is None:": [f"    {one} = {number(w)}", "else:", f"    {target} = {number(w, 0)} - {one} * 0.5"],
+        f"{one}, {other} = {other}, {w.pick([one, 'None'])}": [],
+    }
+    head = w.pick(list(lines))
+    for text in [head, *lines[head]]:
+        w.line(text)
 
 
 def branch(w: Writer, size: int, loop: bool) -> None:

@@ -33,18 +33,21 @@ from autograd.compiler.capture.journal import (
     refuse_assigned,
     under,
 )
-from autograd.compiler.capture.kinds import as_index, asked, asks, refuse_mixed
+from autograd.compiler.capture.kinds import as_index, asked, asks, best_of, refuse_mixed
 from autograd.compiler.capture.maps import finished
 from autograd.compiler.capture.merging import (
     NOTHING,
     UNBOUND,
     Carry,
+    as_optional,
     blank,
     is_number,
     is_truth,
     merged,
+    sometimes_none,
     truth_place,
 )
+from autograd.compiler.capture.optional import is_none
 from autograd.compiler.capture.pure import Checked, impure, refuse_operators, used_by
 from autograd.compiler.capture.sides import (
     MOST_IN_BRANCH,
@@ -52,6 +55,7 @@ from autograd.compiler.capture.sides import (
     Refused,
     branches,
     compares_rounded,
+    in_step,
     is_for_others,
     is_open,
     is_predicate,
@@ -70,7 +74,6 @@ from autograd.compiler.source.functions import codes, new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ir.block import calls_python
 from autograd.native import extension, fast
-from autograd.rules import where
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -131,10 +134,10 @@ class Flow:
     @fast
     def branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """``if condition``: what the names have after it."""
-        names = self.sites[number].names
+        names, optional = self.sites[number].names, self.sites[number].optional
 
         def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
-            return tuple([merged(trace, truth, x, y, word) for x, y, word in zip(one, other, names)])
+            return tuple([merged(trace, truth, x, y, word, word in optional) for x, y, word in zip(one, other, names)])
 
         return self._branch(number, condition, then, otherwise, given, together)
 
@@ -154,7 +157,9 @@ class Flow:
         mark = Mark(trace)
         try:
             if compares_rounded(trace, truth.index):
-                raise Refused("it compares rounded numbers by ==")
+                if not (site.leaves and in_step(trace)):
+                    raise Refused("it compares rounded numbers by ==")
+                trace.root().exact = True
             one, other = self._sides(trace, truth, site, then, otherwise, given)
             if one is other is None:
                 raise Refused("both sides raise")
@@ -215,7 +220,7 @@ class Flow:
                     if not site.jumps:
                         carry = step(*carry)
                         continue
-                    with under(trace, None) as journal:
+                    with under(trace, None, step=True) as journal:
                         following = step(*carry)
                         found = truth_of(test(*following))
                     if found is None:
@@ -257,21 +262,25 @@ class Flow:
                 following = probe.run(step)
             carry = tuple([blank(x, then) for x, then in zip(carry, following)])
         floats: set[int] = set()
+        nones: set[int] = set()  # names that hold None or a number
         places: list[Place] = []
         while True:  # until it is known which places steps assign, and which ints stay ints
-            steps = Steps(trace, site, goes, carry, floats, places)
+            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places)
             child, before = steps.child, steps.before
             with steps.open() as journal:
                 following = steps.run(step)
                 if new := besides(journal, places):
                     places += new
                     continue
+                if new_nones := sometimes_none(site, carry, following) - nones:
+                    nones |= new_nones
+                    continue
+                following = as_optional(following, nones)
                 after = Carry(child, before.names, [*following, *[place.read() for place in places]])
                 refuse_long(child)
                 before.check(after)
-                changed = {k for k, (one, other) in enumerate(zip(before.wholes, after.wholes)) if one and not other}
-                if changed:
-                    floats |= changed
+                if mixed := before.mixes(after):
+                    floats |= mixed
                     continue
                 outcome = test(*following)
                 if besides(journal, places):
@@ -384,6 +393,11 @@ class Flow:
     def is_unbound(value: Any) -> bool:
         """Whether a name has no value."""
         return value is UNBOUND
+
+    @staticmethod
+    def is_none(thing: Any) -> Any:
+        """``thing is None``."""
+        return is_none(thing)
 
     @staticmethod
     @fast
@@ -527,10 +541,7 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
         or not any(isinstance(x, Value) for x in numbers)
     ):
         return (Checked(function, followed) if sides_open() else function)(*things, **options)
-    best = numbers[0]
-    for x in numbers[1:]:
-        best = where(x > best if function is max else x < best, x, best)
-    return best
+    return best_of(function, numbers)
 
 
 if extension is not None:

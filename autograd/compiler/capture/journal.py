@@ -145,12 +145,18 @@ def _in_class(kind: type, name: str) -> Any:
 
 @contextmanager
 def under(
-    trace: Any, site: Any, condition: int | None = None, outcome: bool = True, start: int = 0, most: float = inf
+    trace: Any,
+    site: Any,
+    condition: int | None = None,
+    outcome: bool = True,
+    start: int = 0,
+    most: float = inf,
+    step: bool = False,
 ) -> Iterator[Journal]:
-    """Capture a side of a branch in the `with` block; what it assigns is undone."""
+    """Capture a side of a branch, or a step of a loop, in the `with` block; what it assigns is undone."""
     around, root = trace.deciding, trace.root()
     taken = {} if condition is None else {condition: outcome}
-    trace.deciding = Side((), around, taken, site, getattr(around, "real", True), start, most)
+    trace.deciding = Side((), around, taken, site, step, getattr(around, "real", True), start, most)
     root.sides += 1
     journal = open_journal(root)
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd.compiler.capture.merging import is_mixed
+from autograd.compiler.capture.merging import is_mixed, is_whole
 from autograd.compiler.capture.sides import Refused, is_predicate
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.whole import Whole
+from autograd.compiler.capture.whole import Whole, bounds_of
+from autograd.rules import where
 
 
 def asks(function: Any) -> bool:
@@ -18,7 +19,7 @@ def asks(function: Any) -> bool:
 
 def refuse_mixed(thing: Any) -> bool:
     """Whether eager code has an int where a tracer is; raises if it may have an int or a float."""
-    if type(thing) is not Whole and is_mixed(thing):
+    if isinstance(thing, Traced) and type(thing) is not Whole and (is_whole(thing) or is_mixed(thing)):
         thing.builder.root().spoiled = True  # whoever catches the exception
         raise Refused("it asks whether a number is an int, which differs from path to path")
     return type(thing) is Whole
@@ -36,3 +37,14 @@ def as_index(key: Any) -> Any:
     if type(key) is tuple:
         return tuple(map(as_index, key))
     return bool(key) if is_predicate(key) else key
+
+
+def best_of(function: Any, numbers: Any) -> Any:
+    """`max` or `min` of numbers of the program, as a choice: of ints an int."""
+    best = numbers[0]
+    for x in numbers[1:]:
+        ints = bounds_of(best), bounds_of(x)
+        best = where(x > best if function is max else x < best, x, best)
+        if isinstance(best, Traced) and None not in ints:
+            best = Whole.at(best.builder, best.index, (min(b[0] for b in ints if b), max(b[1] for b in ints if b)))
+    return best

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd.compiler.capture.optional import Maybe, parts
 from autograd.compiler.capture.sides import Refused, is_predicate, truth_at
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.whole import LARGEST_CARRIED, Bounds, Whole, bounds_of, carried
@@ -14,7 +15,7 @@ from autograd.ieee import to_float
 from autograd.value import Value
 
 OF_INTS = frozenset(
-    {"abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub"}
+    {"abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub", "where"}
 )
 MOST_EXACT = 2**53  # up to here, all whole numbers are floats
 
@@ -62,6 +63,30 @@ def is_mixed(thing: Any) -> bool:
     return False
 
 
+def is_optional(thing: Any) -> bool:
+    """Whether a thing is None or a number."""
+    return thing is None or type(thing) is Maybe or is_number(thing)
+
+
+def as_optional(carry: Sequence[Any], names: Container[int]) -> tuple[Any, ...]:
+    """A carry, in which some names hold None or a number; beside None there is some number."""
+    found = [Maybe(*parts(x)) if k in names else x for k, x in enumerate(carry)]
+    return tuple([Maybe(False, 0.0) if type(x) is Maybe and x.value is None else x for x in found])
+
+
+def sometimes_none(site: Any, carry: Sequence[Any], following: Sequence[Any]) -> set[int]:
+    """Which names hold None before a step and a number after it, or the other way round."""
+    pairs = enumerate(zip(site.names, carry, following))
+    return {
+        k
+        for k, (word, one, then) in pairs
+        if word in site.optional
+        and is_optional(one)
+        and is_optional(then)
+        and (type(then) is Maybe or (one is None) != (then is None))
+    }
+
+
 def _bounds(thing: Any) -> Bounds:
     return bounds_of(thing) or (-LARGEST_CARRIED, LARGEST_CARRIED)
 
@@ -98,10 +123,19 @@ def truth_place(trace: Any, thing: Any) -> Any:
     return truth_at(trace, trace.place(thing))
 
 
-def merged(trace: Any, condition: Any, one: Any, other: Any, what: str) -> Any:
-    """What a name has after a branch: one thing where the condition holds, another where it does not."""
+def merged(trace: Any, condition: Any, one: Any, other: Any, what: str, optional: bool = False) -> Any:
+    """What a name has after a branch: one thing where the condition holds, another where it does not.
+
+    With `optional`, one of them may be None.
+    """
     if is_same(one, other):
         return one
+    if optional and is_optional(one) and is_optional(other):
+        (has, value), (other_has, other_value) = parts(one), parts(other)
+        found = other_value if value is None else value
+        if value is not None and other_value is not None:
+            found = merged(trace, condition, value, other_value, what)
+        return found if has is other_has is True else Maybe(merged(trace, condition, has, other_has, what), found)
     if one is NOTHING or other is NOTHING:
         return other if one is NOTHING else one
     if one is UNBOUND or other is UNBOUND:
@@ -155,7 +189,7 @@ class Carry:
 
     def __init__(self, trace: Any, names: Sequence[str], values: Sequence[Any], floats: Container[int] = ()) -> None:
         self.trace, self.names = trace, names
-        self.floats = floats  # places of numbers that do not stay whole
+        self.floats = floats  # places of numbers that are ints in some steps and floats in others
         self.places: list[int] = []
         self.wholes: list[bool] = []  # for each place, whether eager code has an int there
         self.mixed: list[bool] = []  # for each place, whether eager code may have an int or a float there
@@ -172,11 +206,13 @@ class Carry:
             if whole:
                 carried(self.trace, value)
             self.wholes.append(whole)
-            self.mixed.append(not whole and (is_whole(value) or is_mixed(value)))
+            self.mixed.append(not whole and (len(self.mixed) in self.floats or is_whole(value) or is_mixed(value)))
             self.places.append(number_place(self.trace, value))
             return "number"
         if type(value) is tuple:
             return tuple([self._form(x) for x in value])
+        if type(value) is Maybe:
+            return Optional((self._form(value.has), self._form(value.value)))
         return Kept(value)
 
     def rebuilt(self, trace: Any, places: Sequence[int]) -> tuple[Any, ...]:
@@ -195,15 +231,28 @@ class Carry:
                     trace.root().whole_numbers = True
                     trace.mixed.add(place)
                 return trace.wrap(place)
+            if isinstance(form, Optional):
+                return Maybe(*[build(x) for x in form])
             return form.thing if isinstance(form, Kept) else tuple([build(x) for x in form])
 
         return tuple([build(form) for form in self.forms])
+
+    def mixes(self, after: Carry) -> set[int]:
+        """The places of numbers that are ints in one step and floats in the next, or the other way round."""
+        kinds = zip(self.wholes, self.mixed, after.wholes, after.mixed)
+        return {k for k, (one, mixed, then, later) in enumerate(kinds) if not mixed and (one != then or later)}
 
     def check(self, after: Carry) -> None:
         """Raise unless the next carry has the same structure."""
         for word, one, other in zip(self.names, self.forms, after.forms):
             if one != other:
                 raise Refused(f"{word} does not stay a number, or of the same structure")
+
+
+class Optional(tuple[Any, ...]):
+    """The form of None or a number: that of a truth and that of the number."""
+
+    __slots__ = ()
 
 
 class Kept:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -45,11 +46,13 @@ def is_for_others(error: Exception, site: Any) -> bool:
 class Side(Decisions):
     """What is supposed where a side of a branch, or a step of a loop, is captured.
 
-    `taken` has the condition of the side. `site` is the branch; `real` tells whether the watched numbers come here.
+    `taken` has the condition of the side. `site` is the branch, `step` tells whether it is a step of a loop, and `real`
+    whether the watched numbers come here.
     `most` is how many instructions there may be beyond the first `start`.
     """
 
     site: Any = None
+    step: bool = False
     real: bool = True
     start: int = 0
     most: float = inf
@@ -59,7 +62,7 @@ class Side(Decisions):
         """How a comparison comes out; the program is valid only where it does, or where this side is not taken."""
         around: Any = self
         while around is not None:
-            for known in (around.taken, getattr(around, "supposed", {})):
+            for known in (_implied(trace, around.taken), getattr(around, "supposed", {})):
                 if predicate in known:
                     return bool(known[predicate])
             around = around.around
@@ -68,6 +71,21 @@ class Side(Decisions):
         holds = trace.predicate(predicate)
         suppose(trace, holds if outcome else holds.negated())
         return outcome
+
+
+def _implied(trace: Any, taken: Mapping[int, bool]) -> dict[int, bool]:
+    """How comparisons come out where others come out as they are `taken`: both parts of an ``and`` are true."""
+    known: dict[int, bool] = {}
+    waiting = list(taken.items())
+    while waiting:
+        at, outcome = waiting.pop()
+        known[at] = outcome
+        op, operands, _ = trace.code[at]
+        if op == "not":
+            waiting.append((operands[0], not outcome))
+        elif op == ("and" if outcome else "or"):
+            waiting += [(operand, outcome) for operand in operands]
+    return known
 
 
 def _likely(trace: Any, predicate: int, real: bool) -> bool:
@@ -80,6 +98,8 @@ def _likely(trace: Any, predicate: int, real: bool) -> bool:
         return bool((op == "!=") != (operands[0] == operands[1]))  # a number differs from nan
     if op == "not":
         return not _likely(trace, operands[0], real)
+    if op in ("and", "or"):
+        return (all if op == "and" else any)([_likely(trace, operand, real) for operand in operands])
     if op == "<" and (trace.number(operands[1]) or 0.0) >= LARGE:
         return True
     return bool(trace.value(predicate))
@@ -281,6 +301,16 @@ def _has_condition(decisions: Any) -> bool:
             return True
         decisions = decisions.around
     return False
+
+
+def in_step(trace: Any) -> bool:
+    """Whether a step of a loop is captured, in which a guard would need the same outcome each time."""
+    decisions = trace.deciding
+    while decisions is not None:
+        if getattr(decisions, "step", False):
+            return True
+        decisions = decisions.around
+    return trace.parent is not None and not trace.rows_branch
 
 
 def is_open(trace: Any, site: Any) -> bool:

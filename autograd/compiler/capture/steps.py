@@ -42,7 +42,7 @@ class Steps:
         names = [*site.names, *map(str, places)]
         self.before = Carry(trace, names, [*carry, *[place.read() for place in places]], floats)
         self.numbers = [self.made.carry(place) for place in self.before.places]
-        child.deciding = Side((), None, {}, site, _is_real(trace, goes), size(trace), MOST_IN_LOOP)
+        child.deciding = Side((), None, {}, site, True, _is_real(trace, goes), size(trace), MOST_IN_LOOP)
 
     @contextmanager
     def open(self) -> Iterator[Journal]:

@@ -19,7 +19,9 @@ from autograd.modes import caller, calling_frame, current_recorder, place_of
 from autograd.native import fast
 from autograd.value import Value
 
-COUNTING = frozenset({"select", "add", "sub", "mul", "neg", "abs", "sum"})  # of comparisons they make whole numbers
+COUNTING = frozenset(
+    {"select", "where", "add", "sub", "mul", "neg", "abs", "sum"}
+)  # of comparisons they make whole numbers
 MOST_COMPARISONS = 16  # in one run of a step that branches; with more, its loop is unrolled
 ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
 
@@ -112,6 +114,7 @@ class Watched(Builder):
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
+        self.exact = False  # of the root: whether the machine code must have the bits of eager code
         self.ints = True  # of the root: whether ints that numbers are rounded to may be numbers of the program
         self.rounded = False  # of the root: whether any is
         self.flows = True  # of the root: whether branches and loops of the source may be part of the program
@@ -237,7 +240,7 @@ class Watched(Builder):
             if at in self.wholes:
                 continue
             if op in COUNTING:
-                stack += operands[1:] if op == "select" else operands
+                stack += operands[1:] if op in ("select", "where") else operands
             elif op != "constant" or not data.is_integer():
                 return False
         return self.code[value].op != "constant"

@@ -118,6 +118,16 @@ class Whole(Traced):
     def __invert__(self) -> Any:
         return -1 - self
 
+    def __getattr__(self, name: str) -> Any:
+        """What ints have besides, such as `bit_length`."""
+        if not hasattr(int, name):
+            raise AttributeError(f"an int has no attribute {name!r}", name=name, obj=self)
+        return getattr(int(self), name)
+
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """The int, and 1."""
+        return int(self), 1
+
     def __format__(self, spec: str) -> str:
         return format(int(self), spec)
 

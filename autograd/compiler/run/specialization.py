@@ -135,6 +135,11 @@ def _lines_that_differ(specializations: Sequence[Specialization]) -> set[str]:
     return {guard.line for guard, made in guards if made not in common} or {guard.line for guard, _ in guards}
 
 
+def exact(options: Options) -> Options:
+    """These options, with the bits of eager code."""
+    return replace(options, accurate=True, fast_math=False)
+
+
 def options_for(
     same: Specialization | None, specializations: Sequence[Specialization], options: Options, name: str
 ) -> Options:
@@ -146,7 +151,7 @@ def options_for(
         If there are `max_paths` specializations already.
     """
     if same is not None:
-        return replace(options, accurate=True, fast_math=False)
+        return exact(options)
     if sum(one.options == options for one in specializations) < options.max_paths:
         return options
     lines = sorted(_lines_that_differ(specializations))

@@ -16,7 +16,7 @@ from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.collection import seldom_collected
-from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches
+from autograd.compiler.run.specialization import Options, Specialization, Story, exact, options_for, same_branches
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import only_floats
@@ -115,7 +115,8 @@ class Version:
                 if number not in self.refused:
                     self.refused.append(number)
                 return number, flat(evaluate(captured.program, captured.numbers)[0])
-            options = options_for(same, self.specializations, owner.options, owner.__name__)
+            wanted = exact(owner.options) if captured.exact else owner.options
+            options = options_for(same, self.specializations, wanted, owner.__name__)
             specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
             if not arguments.settled():  # it is not known for which later call this would be right
@@ -145,6 +146,7 @@ class Capture:
     parents: list[Value]
     names: Sequence[str]
     story: Story
+    exact: bool  # whether the machine code must have the bits of eager code
     finish: Callable[[Any], Any] | None = None
 
     def compiled(self, options: Options) -> Specialization:
@@ -172,7 +174,9 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], assu
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     name = getattr(function, "__name__", "a function")
     story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow)
-    return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
+    return Capture(
+        finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story, trace.exact
+    )
 
 
 def _traced(

@@ -14,6 +14,8 @@ from autograd.compiler.source.bodies import refusal
 
 FLOW = "__flow__"  # by which rewritten code finds the functions of the capture
 OWN = "__flow_"  # what names of rewritten code begin with
+SHORT = 150  # nodes that are written twice in any case
+MOST_IN_STEPS = 500  # nodes of steps that are written twice
 MOST_COPIES = 4000  # nodes that are written twice, because two ways lead to them
 INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
@@ -102,6 +104,7 @@ class Lowering:
         self.kept, self.ranges = kept, ranges
         self.made = 0
         self.copied = 0
+        self.staying: list[str] = []  # names that are false after a jump out of the present step
 
     def unique(self, word: str) -> str:
         """A new name."""
@@ -151,7 +154,7 @@ class Lowering:
         """The sides of an `if`, each with what follows."""
         both = falls(node.body) and falls(node.orelse)
         if both and rest:
-            self.copied += sum(1 for statement in rest for _ in ast.walk(statement))
+            self.copied += _size(rest)
             if self.copied > MOST_COPIES:
                 raise TooLongError
         then = [*node.body, *(rest if falls(node.body) else [])]
@@ -161,6 +164,13 @@ class Lowering:
 
     def loop(self, node: Any) -> list[ast.stmt] | None:
         """A loop that is left by no jump; None if it cannot be. If it returns, an `if` that does so is the last."""
+        around, self.staying = self.staying, []
+        try:
+            return self._loop(node)
+        finally:
+            self.staying = around
+
+    def _loop(self, node: Any) -> list[ast.stmt] | None:
         going, returned, value = self.unique("going"), self.unique("returned"), self.unique("value")
         before = [assigned(node, going, ast.Constant(True))]
         start: list[ast.stmt] = []
@@ -199,33 +209,59 @@ class Lowering:
         targets = ast.Tuple([ast.Name(word, ast.Store()) for word in names], ast.Store())
         return [at(ast.Assign([targets], call(node.iter, "bounds", node.iter)), node.iter)]
 
+    def is_long(self, node: ast.If, rest: list[ast.stmt]) -> bool:
+        """Whether too much would be written twice after a branch in a step."""
+        more = _size(rest)
+        return falls(node.body) and falls(node.orelse) and more > SHORT and self.copied + more > MOST_IN_STEPS
+
+    def stayed(self, node: ast.If, rest: list[ast.stmt], names: tuple[str, str, str]) -> list[ast.stmt]:
+        """A branch that may jump, and what follows unless it does: a name tells whether."""
+        word = self.unique("stays")
+        self.staying.append(word)
+        node.body = self.step(node.body, names) or [at(ast.Pass(), node)]
+        node.orelse = self.step(node.orelse, names)
+        self.staying.pop()
+        following = at(ast.If(name(word), self.step(rest, names), []), node)
+        return [assigned(node, word, ast.Constant(True)), node, following]
+
     def step(self, block: Sequence[ast.stmt], names: tuple[str, str, str]) -> list[ast.stmt]:
         """The statements of a step, which has no jumps out of the loop any more."""
         going, returned, value = names
         done: list[ast.stmt] = []
+        left = [assigned(block[0], word, ast.Constant(False)) for word in self.staying] if block else []
         for k, node in enumerate(block):
             rest = list(block[k + 1 :])
             if isinstance(node, ast.Continue):
-                return done or [at(ast.Pass(), node)]
+                return [*done, *left] or [at(ast.Pass(), node)]
             if isinstance(node, ast.Break):
-                return [*done, assigned(node, going, ast.Constant(False))]
+                return [*done, *left, assigned(node, going, ast.Constant(False))]
             if isinstance(node, ast.Return):
                 result = ast.Constant(None) if node.value is None else node.value
                 flags = assigned(node, returned, ast.Constant(True)), assigned(node, going, ast.Constant(False))
-                return [*done, assigned(node, value, result), *flags]
+                return [*done, assigned(node, value, result), *flags, *left]
             if isinstance(node, ast.If) and jumps([node]):
+                if self.is_long(node, rest):
+                    return [*done, *self.stayed(node, rest, names)]
                 sides = [self.step(side, names) for side in self.sides(node, rest)]
                 node.body = sides[0] or [at(ast.Pass(), node)]
                 node.orelse = sides[1]
                 return [*done, node]
             if isinstance(node, (ast.For, ast.While)) and jumps(node.body):
                 made = self.loop(node)
+                if made is None and not returns(node.body):  # it is left by its own jumps only
+                    done.append(self.inside(node))
+                    continue
                 if made is None:
                     raise TooLongError
                 then = [made.pop()] if isinstance(made[-1], ast.If) else []
                 return [*done, *made, *self.step([*then, *rest], names)]
             done.append(self.inside(node))
         return done
+
+
+def _size(block: Sequence[ast.stmt]) -> int:
+    """How many nodes statements have."""
+    return sum(1 for statement in block for _ in ast.walk(statement))
 
 
 def _nothing(place: ast.AST, block: Sequence[ast.stmt]) -> list[ast.stmt]:

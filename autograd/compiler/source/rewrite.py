@@ -15,6 +15,7 @@ from typing import Any
 from autograd.compiler.source.bodies import OWN_FRAME, assigned_place, is_place, rebound, refusal, shared_names
 from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
+from autograd.compiler.source.optional import is_none, optional_names
 from autograd.compiler.source.stores import Stores
 from autograd.sources import Definition, inner_locals, recompiled
 
@@ -31,7 +32,13 @@ class Site:
     function: str = ""
     refused: str | None = None  # why it stays as it is, if that is known from the source
     names: tuple[str, ...] = ()  # what it assigns
+    optional: frozenset[str] = frozenset()  # names that may hold None and a number
     jumps: bool = False  # of a loop: whether it was left by jumps
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it may leave a loop, or the rest of a step."""
+        return any(word.startswith(OWN) for word in self.names)
 
     def told(self, why: str | None) -> str:
         """What became of it: a guard, and why, or a part of the program."""
@@ -82,12 +89,13 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     kept = shared_names(body)
     impure = refusal(body, rebound(body), functions=True)
     assigns = assigned_place(body)
+    optional = optional_names(body, kept) - frozenset(code.co_varnames[: _parameters(code)])
     body = Stores().block(body)
     lowering = Lowering(kept, ranges and "range" not in inner_locals(node))
     body = lowering.block(body, True)
     live(body, frozenset(), Around())
     Binding(unstable(body)).block(body, frozenset(code.co_varnames[: _parameters(code)]))
-    emitted = _Emitter(kept, found.classes, code.co_name)
+    emitted = _Emitter(kept, found.classes, code.co_name, optional)
     new = emitted.block(body)
     if isinstance(node, ast.Lambda):
         node.body = new[0].value  # type: ignore[attr-defined]
@@ -126,8 +134,8 @@ def _named(code: CodeType, original: CodeType) -> CodeType:
 class _Emitter(ast.NodeTransformer):
     """Writes the calls."""
 
-    def __init__(self, kept: Names, classes: Sequence[str], named: str) -> None:
-        self.kept, self.classes, self.named = kept, classes, named
+    def __init__(self, kept: Names, classes: Sequence[str], named: str, optional: Names) -> None:
+        self.kept, self.classes, self.named, self.optional = kept, classes, named, optional
         self.sites: list[Site] = []
         self.outside: str | None = None  # why nothing here is a branch, such as a `try` around it
 
@@ -206,8 +214,6 @@ class _Emitter(ast.NodeTransformer):
         if why is None and not ends and _jumps_out([*node.body, *node.orelse]):
             why = "it returns, or leaves a loop that stays as it is"
         first = node.read_first & names
-        if why is None and not first <= node.bound_before:
-            why = f"{_listed(first - node.bound_before)} may be unbound"
         if why is not None:
             number = self.site("if", node, refused=why)
             node.test = call(node.test, "guard", number, self.visit(node.test))
@@ -215,7 +221,7 @@ class _Emitter(ast.NodeTransformer):
             return [node]
         results = sorted(names & node.read_after) if not ends else []
         given = sorted((first | frozenset(results)) if not ends else first)
-        number = self.site("if", node, names=tuple(results))
+        number = self.site("if", node, names=tuple(results), optional=self.optional)
         functions = []
         for side, word in ((node.body, "then"), (node.orelse, "otherwise")):
             body = self.block(side)
@@ -239,25 +245,19 @@ class _Emitter(ast.NodeTransformer):
         names = stores(node.body)
         first = names & (node.read_first | loads(node.test))
         carried = sorted(first | (names & (node.read_after | node.read_again)))
-        unbound = [word for word in carried if word not in node.bound_before]
-        if why is None and not first <= node.bound_before:
-            why = f"{_listed(first - node.bound_before)} may be unbound"
-        missing = [w for w in unbound if node.bound_after_step is not None and w not in node.bound_after_step]
-        if why is None and missing:
-            why = f"{_listed(missing)} may be unbound after it"
         if why is not None:
             number = self.site(kind, node, refused=why)
             node.test = call(node.test, "guard", number, self.visit(node.test))
             node.body = self.block(node.body)
             node.orelse = self.block(node.orelse)
             return [node]
-        number = self.site(kind, node, names=tuple(carried), jumps=with_jumps)
+        number = self.site(kind, node, names=tuple(carried), optional=self.optional, jumps=with_jumps)
         test = at(ast.Return(self.visit(node.test)), node.test)
         asks = self.function(f"{OWN}test{number.value!r}", carried, [test], None, node)
         step = self.function(f"{OWN}step{number.value!r}", carried, self.block(node.body), carried, node)
         values = at(ast.Tuple([self.value(word, node) for word in carried], ast.Load()), node)
         made = call(node, "loop", number, name(asks.name), name(step.name), values)
-        return [asks, step, *self.unpacked(node, carried, made, node.bound_before - frozenset(unbound))]
+        return [asks, step, *self.unpacked(node, carried, made, node.bound_before)]
 
     def value(self, word: str, node: Any) -> ast.expr:
         """The value of a name before a statement, where it may have none."""
@@ -265,15 +265,16 @@ class _Emitter(ast.NodeTransformer):
             return at(name(word), node)
         return call(node, "value", at(_later(name(word)), node))
 
-    def function(self, word: str, given: Sequence[str], body: list[ast.stmt], results: Any, place: ast.AST) -> Any:
-        """A function inside the function."""
+    def function(self, word: str, given: Sequence[str], body: list[ast.stmt], results: Any, place: Any) -> Any:
+        """A function inside the function; a name that is unbound before it is so in it."""
+        start = [self.unbinding(place, x) for x in given if x not in place.bound_before and not x.startswith(OWN)]
         ending: list[ast.stmt] = []
         if results is not None:
             last = body[-1] if body else place
             values = [self.value(word, place) for word in results]
             ending = [at(ast.Return(ast.Tuple(values, ast.Load())), last)]
         arguments = ast.arguments([], [ast.arg(x) for x in given], None, [], [], None, [])
-        made = ast.FunctionDef(word, arguments, [*body, *ending] or [ast.Pass()], [], None, None)
+        made = ast.FunctionDef(word, arguments, [*start, *body, *ending] or [ast.Pass()], [], None, None)
         if "type_params" in ast.FunctionDef._fields:
             made.type_params = []  # type: ignore[attr-defined]
         return at(made, place)
@@ -286,9 +287,13 @@ class _Emitter(ast.NodeTransformer):
         found: list[ast.stmt] = [at(ast.Assign([targets], made), node)]
         for word in names:
             if word not in bound and not word.startswith(OWN):
-                none = call(node, "is_unbound", name(word))
-                found.append(at(ast.If(none, [ast.Delete([ast.Name(word, ast.Del())])], []), node))
+                found.append(self.unbinding(node, word))
         return found
+
+    def unbinding(self, place: ast.AST, word: str) -> ast.stmt:
+        """The statement that unbinds a name if it has no value."""
+        none = call(place, "is_unbound", name(word))
+        return at(ast.If(none, [ast.Delete([ast.Name(word, ast.Del())])], []), place)
 
     # ---- expressions -----------------------------------------------------------------------------------------
 
@@ -383,7 +388,11 @@ class _Emitter(ast.NodeTransformer):
         return call(node, "negated", node.operand) if isinstance(node.op, ast.Not) else node
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        """``a < b < c``."""
+        """``a < b < c``, and ``a is None``."""
+        named = isinstance(node.left, ast.Name) and node.left.id in self.optional
+        if named and is_none(node.comparators[0]) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+            made = call(node, "is_none", node.left)
+            return made if isinstance(node.ops[0], ast.Is) else call(node, "negated", made)
         orders = [ORDERS.get(type(op)) for op in node.ops]
         if len(orders) < 2 or None in orders or self.outside or refusal(node.comparators[1:]):
             return self.generic_visit(node)
