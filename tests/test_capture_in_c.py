@@ -247,6 +247,8 @@ def test_the_trace_is_given_once():
         pytest.skip("the C build is not in use")
     with pytest.raises(RuntimeError, match="knows the trace already"):
         autograd.native.extension.trace()
+    with pytest.raises(RuntimeError, match="knows the flow already"):
+        autograd.native.extension.flow()
 
 
 @pytest.mark.parametrize("name", IDENTITIES)
