@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
+from c_functions import Library, exported
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_roll import START, captured, close, everything_rolled, lines_executed
@@ -183,6 +186,19 @@ def test_printed() -> None:
     """The text of an inner loop says how it ends by the outer counter."""
     text = str(remove_dead_code(rolled(traced(products))))
     assert re.search(r"(v\d+\.\d+) = add 1\.0 v\d+\.i\n(.*\n)*.*for v\d+\.\d+\.i in 0\.\.\1:", text)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_in_c(tmp_path: Path) -> None:
+    """Generated C has the loops, and the same numbers."""
+    functions = [cholesky, products]
+    examples = [exported(jit(value_and_grad(f)), AT, name=f.__name__) for f in functions]
+    library = Library(examples, tmp_path)
+    for function, example in zip(functions, examples):
+        value, slopes = value_and_grad(function)(AT)
+        status, outputs = library.call(example)
+        assert status == 0
+        close([value, *slopes], [x for output in outputs for x in output])
 
 
 @pytest.mark.parametrize("function", [products])

@@ -113,6 +113,7 @@ class _Attempt:
         self.kinds = list(trace.kinds)
         self.known = {kind: number for number, kind in enumerate(self.kinds)}
         self.body: list[Leaf | Nest] = []
+        self.steps: dict[int, int] = {}  # of a loop that has been appended, how many places there are for a step
         self.owners: dict[Leaf, int] = {}  # where the piece begins that a leaf is in
         place = 0
         for part in parts.found:
@@ -192,6 +193,7 @@ class _Attempt:
             body, (*path, nest), start, shape, rest, (*inner, self.blocks.blocks[shape].step), further
         )
         nest.size = nest.step * longest
+        self.steps[shape] = nest.step
         if nest.extent > 0:
             into.append(nest)
         return nest.size
@@ -207,12 +209,13 @@ class _Attempt:
         around: _Around,
     ) -> int:
         """Append the statements of a step of a loop; `counts` are those in its first step."""
-        size = at = 0
+        size, at, unit = 0, 0, 1
         for child, inner in self.blocks.children(shape, counts):
             end = at + len(inner)
             size += self._add(into, path, start + size, child, inner, tuple([s[at:end] for s in steps]), around)
+            unit = max(unit, self.steps.pop(child, 1))
             at = end
-        return size
+        return -(-size // unit) * unit  # then the places of a statement within are evenly apart, and memory is dense
 
     def _walk(self, body: Sequence[Leaf | Nest], moved: int, at: int, counters: Counters = ()) -> int:
         """Note where each statement of the trace is, from number `at` on."""

@@ -38,8 +38,8 @@ FEWEST_IN_STAGES = 48  # the same between instructions on arrays
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
 MANY_CARRIES, FEWEST_AT_END = 16, 48  # a loop with more carries keeps them in memory: flat code at its end is rolled
-MANY_LEFT = 64  # statements that are left of rolled code: then it is tried whether they are triangles
-TRIANGLES_GAIN = 0.5  # of them that may be left then: a loop whose extent is known runs faster
+MANY_LEFT = 1000  # statements that are left of rolled code, or as good as all: then triangles are looked for
+TRIANGLES_GAIN = 0.5  # of them that may be left then: a loop whose extent is known runs in lanes, and faster
 FEWEST_IN_MAPS = 20_000  # statements of the body of a map that are rolled: loops in it take up to three times as long
 SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 # The fewest statements that are rolled outside of all loops, for code that people read; None: `FEWEST`. The bodies of
@@ -185,7 +185,8 @@ def _roll(
     body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
     take_in_first_steps(body, trace.kinds)
     left = sum([1 for _ in leaves(body)])
-    found = _triangles(code, among.start, needed, lines, left)
+    flat = left > LEAST_GAIN * len(trace.code)
+    found = _triangles(code, among.start, needed, lines, left) if flat or left >= MANY_LEFT else None
     if found is not None:
         trace, body = trace._replace(code=found.code, kinds=found.kinds), found.body
     elif not any(map(is_loop, trace.rolled.shapes)) or left > LEAST_GAIN * len(trace.code):
@@ -202,7 +203,7 @@ def _triangles(
     code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], left: int
 ) -> Fitted | None:
     """The code as nests with triangles, if they are worth more than the loops that left so many statements."""
-    if left < MANY_LEFT or not with_triangles.get():
+    if not with_triangles.get():
         return None
     trace = find_loops_fast(code, first, wanted, lines, 0, ordinals=True)
     assert trace is not None

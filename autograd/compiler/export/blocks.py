@@ -94,9 +94,9 @@ class Block:
     # ---- numbers ---------------------------------------------------------------------------------------------
 
     def name(self, at: int) -> Text:
-        """A number as something cheap: it gets a name if need be."""
+        """A number as something cheap: it gets a name if need be. One made of counters is written where it is used."""
         text: Text = self.values[at]
-        if not text.is_cheap():
+        if not text.is_cheap() and text.whole is None:
             truth = self.types[at] == TRUTH
             name = self.parts.names.numbered("b" if truth else "t")
             self.line(f"const {'int' if truth else 'double'} {name} = {text.text};")

@@ -47,7 +47,87 @@ class DecidedNest(Nest):
                 else super().run_loop(loop, operands, targets, rows)
             )
         growing, self.growing = self.growing, {}  # those of a loop inside are none
-        return self._decided(loop, operands, targets, growing)
+        written = self._decided if loop.test else self._counted
+        return written(loop, operands, targets, growing)
+
+    def _counted(
+        self,
+        loop: Loop,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        growing: Mapping[int, Growing],
+    ) -> list[Operand]:
+        """A loop of so many steps as its first operand tells: in between, it looks for signals now and then."""
+        first, last = loop.shared, loop.shared + loop.carries
+        given = [self.name(self.number(x)) for x in operands[first:last]]
+        given += [literal(0.0, 1) for kind_ in loop.kinds if kind_ == "sum"]
+        limit = self._limit(self.name(self.number(operands[0])))
+        memory = self.module.layout_of_memory()
+        failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
+        fine = self.temporary(f"icmp eq i64 {failed}, 0")
+        if growing:
+            room = f"{write_growth(self.module, list(growing.values()))}(ptr %work, i64 {limit})"
+            fine = self.temporary(f"and i1 {fine}, {self.temporary(f'call i1 {room}')}")
+        limit = self.temporary(f"select i1 {fine}, i64 {limit}, i64 0")
+        self.temporaries += 1
+        head, made, weight, before = f"count{self.temporaries}", dict(self.made), self.weight, self.block
+        names, outer = [f"%{head}.x{k}" for k in range(len(given))], [f"%{head}.o{k}" for k in range(len(given))]
+        counter, following, more = f"%{head}.i", f"%{head}.next", f"%{head}.some"
+        self.write(f"br label %{head}.stretch")
+        self.lines.append(f"{head}.stretch:")
+        places = range(len(self.lines), len(self.lines) + len(names) + 1)
+        self.lines += [""] * len(places)
+        self.write(f"{more} = icmp slt i64 %{head}.first, {limit}")
+        stretch = self.temporary(f"add i64 %{head}.first, {PATIENCE}")
+        within = self.temporary(f"icmp slt i64 {stretch}, {limit}")
+        end = self.temporary(f"select i1 {within}, i64 {stretch}, i64 {limit}")
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        self.lines.append(f"{head}:")
+        inner = range(len(self.lines), len(self.lines) + len(names) + 1)
+        self.lines += [""] * len(inner)
+        self.block, self.weight = head, weight * EXPECTED
+        number = counter
+        if loop.backwards:
+            after = self.temporary(f"sub i64 {limit}, {counter}")
+            number = self.temporary(f"sub i64 {after}, 1")
+        index = Index(number)
+        arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        handed = [Number(name) for name in names[: loop.carries]]
+        step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
+        after_step, added = self._step(loop, index, step, self._grown(targets, growing))
+        then = [*[self.name(self.number(x)) for x in after_step], *self._added(names[loop.carries :], added)]
+        self.write(f"{following} = add nsw i64 {counter}, 1")
+        again = self.temporary(f"icmp slt i64 {following}, {end}")
+        self.write(f"br i1 {again}, label %{head}, label %{head}.pause")
+        self.lines[inner[0]] = f"  {counter} = phi i64 [%{head}.first, %{head}.stretch], [{following}, %{self.block}]"
+        for place, name, start, value in zip(inner[1:], names, outer, then, strict=True):
+            self.lines[place] = f"  {name} = phi double [{start}, %{head}.stretch], [{value}, %{self.block}]"
+        self.lines.append(f"{head}.pause:")
+        due = self.temporary(f"icmp slt i64 {following}, {limit}")
+        self.write(f"br i1 {due}, label %{head}.signals, label %{head}.stretch")
+        self.lines.append(f"{head}.signals:")
+        stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
+        on = self.temporary(f"select i1 {stop}, i64 {limit}, i64 {following}")
+        self.write(f"br label %{head}.stretch")
+        ways = f"[{following}, %{head}.pause], [{on}, %{head}.signals]"
+        self.lines[places[0]] = f"  %{head}.first = phi i64 [0, %{before}], {ways}"
+        for place, name, start, value in zip(places[1:], outer, given, then, strict=True):
+            ways = f"[{value}, %{head}.pause], [{value}, %{head}.signals]"
+            self.lines[place] = f"  {name} = phi double [{start}, %{before}], {ways}"
+        self.lines.append(f"{head}.done:")
+        self.block, self.made, self.weight = f"{head}.done", made, weight
+        numbers = [Number(name) for name in outer]
+        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _grown(self, targets: Sequence[View | None], growing: Mapping[int, Growing]) -> list[View | None]:
+        """Where results are stacked, once there is room for them."""
+        reached: list[View | None] = list(targets)
+        for k, buffer in growing.items():
+            target = reached[k]
+            assert target is not None
+            where = self.temporary(f"load ptr, ptr {self.address('%work', buffer.slot)}")
+            reached[k] = target._replace(pointer=where)
+        return reached
 
     def _decided(
         self,
@@ -60,14 +140,10 @@ class DecidedNest(Nest):
         first, last = loop.shared, loop.shared + loop.carries
         given = [self.name(self.number(x)) for x in operands[first:last]]
         given += [literal(0.0, 1) for kind_ in loop.kinds if kind_ == "sum"]
-        limit = "" if loop.test else self._limit(self.name(self.number(operands[0])))
         memory = self.module.layout_of_memory()
         failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
         fine = self.temporary(f"icmp eq i64 {failed}, 0")
         buffers = list(growing.values())
-        if buffers and not loop.test:
-            grown = self.temporary(f"call i1 {write_growth(self.module, buffers)}(ptr %work, i64 {limit})")
-            fine = self.temporary(f"and i1 {fine}, {grown}")
         self.temporaries += 1
         head, made, weight = f"while{self.temporaries}", dict(self.made), self.weight
         names, counter = [f"%{head}.x{k}" for k in range(len(given))], f"%{head}.i"
@@ -77,26 +153,14 @@ class DecidedNest(Nest):
         places = range(len(self.lines), len(self.lines) + len(names) + 1)
         self.lines += [""] * len(places)
         self.block, self.weight = head, weight * EXPECTED
-        if loop.test:
-            more = self.temporary(f"fcmp une double {names[GOING]}, 0.0")
-        else:
-            more = self.temporary(f"icmp slt i64 {counter}, {limit}")
+        more = self.temporary(f"fcmp une double {names[GOING]}, 0.0")
         more = self.temporary(f"and i1 {more}, {fine}")
         self.write(f"br i1 {more}, label %{head}.look, label %{head}.done")
         self._look(head, counter, f"{head}.done")
-        if buffers and loop.test:
+        if buffers:
             self._room(head, counter, buffers)
-        number = counter
-        if loop.backwards:
-            after = self.temporary(f"sub i64 {limit}, {counter}")
-            number = self.temporary(f"sub i64 {after}, 1")
-        reached: list[View | None] = list(targets)
-        for k, buffer in growing.items():
-            target = reached[k]
-            assert target is not None
-            where = self.temporary(f"load ptr, ptr {self.address('%work', buffer.slot)}")
-            reached[k] = target._replace(pointer=where)
-        index = Index(number)
+        reached = self._grown(targets, growing)
+        index = Index(counter)
         arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
         handed = [Number(name) for name in names[: loop.carries]]
         step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
