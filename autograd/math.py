@@ -516,6 +516,7 @@ def sum(operands: Iterable[Any], start: Any = 0.0) -> Any:
     return total if isinstance(start, (float, int)) and start == 0 else total + start
 
 
+@_fast
 def fsum(operands: Iterable[Any]) -> Any:
     """The exact sum of an iterable, rounded once, as one node.
 

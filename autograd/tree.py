@@ -11,6 +11,7 @@ import dataclasses
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import chain
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -341,7 +342,7 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     if parts is None:
         return _leaf(tree, path)
     flat = [flatten(child, path + name, arrays) for name, child in parts.named]
-    leaves = [leaf for leaves, _ in flat for leaf in leaves]
+    leaves = list(chain.from_iterable([leaves for leaves, _ in flat]))
 
     def rebuild(new: Sequence[Any]) -> Any:
         rebuilt, start = [], 0

@@ -766,8 +766,9 @@ def _casadi_whole_bundle(p: Array, camera: Array, point: Array, features: Array,
     n = len(features)
     one, feature = ca.SX.sym("p", 15), ca.SX.sym("f", 2)
     residual = problems.bundle_residual(one, [feature[0], feature[1]], m, problems.rotate_away_from_zero)
-    blocks = ca.densify(ca.jacobian(ca.vertcat(*residual), one).T)
-    single = ca.Function("single", [one, feature], [blocks, -2.0 * one[14]])
+    block = ca.jacobian(ca.vertcat(*residual), one)
+    structural = np.array(ca.DM(block.sparsity(), 1.0).full(), dtype=bool)
+    single = ca.Function("single", [one, feature], [ca.densify(block.T), -2.0 * one[14]])
     x, seen = ca.MX.sym("p", len(p)), ca.DM(np.ascontiguousarray(features.T))
     cameras, points = problems.BUNDLE_CAMERAS, problems.BUNDLE_POINTS
     end, last = 11 * cameras, 11 * cameras + 3 * points
@@ -779,7 +780,8 @@ def _casadi_whole_bundle(p: Array, camera: Array, point: Array, features: Array,
     def entries(results: Sequence[Array]) -> list[Array]:
         blocks, weights = results
         # in CSR the columns of the cameras come before those of the points and of the weights: as they are here
-        return [np.concatenate([np.asarray(blocks).ravel(), np.asarray(weights).ravel()])]
+        entries = np.asarray(blocks).reshape(n, *structural.shape)[:, structural]
+        return [np.concatenate([entries.ravel(), np.asarray(weights).ravel()])]
 
     prepared.arrays = entries
     return prepared

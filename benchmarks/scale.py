@@ -31,6 +31,8 @@ from dask.distributed import Client, LocalCluster
 import autograd.math as am
 from autograd import distributed, jit, value_and_grad, vmap
 from autograd.compiler.run import batch
+from autograd.distributed.plan import TOGETHER
+from autograd.distributed.tasks import Sums, added
 
 STEPS = 200
 P = {"pull": 9.81, "drag": 0.1}
@@ -112,7 +114,7 @@ def watch(in_worker: bool) -> None:
         return noted
 
     if in_worker:
-        distributed._Sums.of_rows = timed(distributed._Sums.of_rows)
+        Sums.of_rows = timed(Sums.of_rows)
     else:
         batch._Call._run_part = timed(batch._Call._run_part)  # in each thread of a call with several
     distributed.spent = spent
@@ -211,10 +213,10 @@ def seconds(client: Any, tasks: int) -> float:
 
 def adding() -> float:
     """The seconds in which a task adds up its parts."""
-    parts = [(1, [1.0, 2.0, 3.0])] * distributed.TOGETHER
+    parts = [(1, [1.0, 2.0, 3.0])] * TOGETHER
     start = time.perf_counter()
     for _ in range(1000):
-        distributed._added(parts)
+        added(parts)
     return (time.perf_counter() - start) / 1000
 
 
@@ -243,7 +245,7 @@ def tree(blocks: int, together: int) -> list[list[int]]:
 
 def simulated(workers: int, blocks: int, block: float, addition: float, size: int, network: Network) -> float:
     """The seconds of one `reduce`, whose blocks lie on the workers already, as many on each."""
-    tasks = tree(blocks, distributed.TOGETHER)
+    tasks = tree(blocks, TOGETHER)
     parent = {part: task for task, parts in enumerate(tasks) for part in parts}
     missing = [len(parts) for parts in tasks]
     worker = [k * workers // blocks for k in range(blocks)] + [0] * (len(tasks) - blocks)
@@ -276,7 +278,7 @@ def foretold(
     size = len(pickle.dumps((1, [1.0, 2.0, 3.0])))
     block = row * rows_of_a_block
     print(
-        f"\nSimulated. Measured: {1e6 * row:.3g} us a row, {1e6 * addition:.3g} us to add {distributed.TOGETHER} parts "
+        f"\nSimulated. Measured: {1e6 * row:.3g} us a row, {1e6 * addition:.3g} us to add {TOGETHER} parts "
         f"of {size} bytes.\nAssumed: {network.bandwidth / 1e9:g} GB/s, {1e3 * network.latency:g} ms latency, "
         f"{1e3 * network.overhead:g} ms of the scheduler for a task; the rows lie on the workers, in blocks of "
         f"{rows_of_a_block:,};\nall workers are equally fast, none is lost; the function has been compiled."

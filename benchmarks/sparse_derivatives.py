@@ -76,6 +76,8 @@ def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
     from autograd import jacobian, jit, vmap
 
     cameras_of, points_of = camera.astype(int), point.astype(int)
+    for array in (cameras_of, points_of, features):
+        array.flags.writeable = False  # else they are compared at every call, with what they were
 
     def observation(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
         parameters = [*camera, *point, weight]
@@ -123,7 +125,8 @@ def main() -> None:
     run = runner(arguments).run
     for title, problem, data, references, peers in PROBLEMS:
         if arguments.only is None or problem in arguments.only:
-            run(title, problem, data(), [*references, ("sparse", "ours"), *(("peers", peer) for peer in peers)])
+            ours = "sparse_derivatives", "ours"
+            run(title, problem, data(), [*references, ours, *(("peers", peer) for peer in peers)])
 
 
 if __name__ == "__main__":

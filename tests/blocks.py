@@ -52,6 +52,6 @@ def lethal(rows: Any, flag: str) -> Any:
 
 def loaded() -> int:
     """How many functions have arrived in this process."""
-    from autograd import distributed
+    from autograd.distributed import tasks
 
-    return len(distributed._functions)
+    return len(tasks._functions)

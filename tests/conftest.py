@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,20 @@ import hypothesis
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "notebooks")]
 
+# One worker, one core: threads of BLAS would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # No deadlines: a timing is never a test, and on a shared machine it would fail at random. The same examples
 # are drawn in every run, so that results change only with the code; `--hypothesis-profile=fresh` draws new ones.
 hypothesis.settings.register_profile("scalar-autograd", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("fresh", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("scalar-autograd")
+
+
+def pytest_configure(config: Any) -> None:
+    """Keep compiled code for the next run of the tests, in pytest's own cache (`--cache-clear` empties it)."""
+    if hasattr(config, "cache"):
+        os.environ.setdefault("AUTOGRAD_CACHE", str(config.cache.mkdir("compiled")))
 
 
 def pytest_collection_finish() -> None:
@@ -31,6 +41,12 @@ def _verify_every_pass() -> None:
         return
 
     running: list[str] = []
+    last: list[Any] = [None]  # what the pass before has made was verified then
+
+    def checked(program: Any) -> Any:
+        if program is not last[0]:
+            last[0] = verify.verify(program)
+        return program
 
     def verified(name: str) -> Any:
         made = getattr(simplify, name)
@@ -41,7 +57,7 @@ def _verify_every_pass() -> None:
                 return made(program, *args, **options)
             running.append(name)
             try:
-                return verify.verify(made(verify.verify(program), *args, **options))
+                return checked(made(checked(program), *args, **options))
             finally:
                 running.remove(name)
 

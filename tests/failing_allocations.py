@@ -23,6 +23,7 @@ import numpy as np
 import autograd
 import autograd.math as am
 from autograd import Value, jit, rules, sweep
+from autograd.compiler.capture.flow import followed
 from autograd.compiler.capture.trace import Trace, tracing
 from autograd.ir.block import Array
 from autograd.modes import recording_with
@@ -120,6 +121,7 @@ def operators() -> Iterator[tuple[str, Prepare]]:
         yield name, on(lambda x, _, function=function: function(x))
     yield "round", on(lambda x, _: round(x, 1))
     yield "divmod", on(divmod)
+    yield "exact sums", on(lambda x, y: (am.fsum([x, 1.5, y]), am.fsum((x, y)), am.fsum([2.5, 1.5])))
     yield "power of three", on(lambda x, y: pow(x, y, 3))
     yield "int", on(lambda x, _: x + 10**400)
     yield "repr", on_graph(repr)
@@ -285,6 +287,15 @@ def captured(function: Callable[..., Any]) -> Prepare:
     return prepare
 
 
+def decided(a: Any, b: Any, others: Any) -> Any:
+    """A number that comparisons and plain conditions decide about."""
+    for k, other in enumerate(others):
+        if (a < 2.0 and not b > other) or k > 5:
+            a = am.sin(a) if k else a * other
+        a = a + b if a < b + k else a - others[0]
+    return a
+
+
 def captures() -> Iterator[tuple[str, Prepare]]:
     """Operations whose instructions are written down in C, or by Python code that C calls."""
     yield "captured operators", captured(lambda a, b, c, w: (a + 1.5) * b / c - a**2.5)
@@ -294,7 +305,9 @@ def captures() -> Iterator[tuple[str, Prepare]]:
     yield "captured identities", captured(lambda a, b, c, w: (a * -1.0, operator.neg(-b), c / 2.0, a + -b, abs(abs(c))))
     yield "captured again", captured(lambda a, b, c, w: (a * b + b * a, am.sin(a), am.sin(a)))
     yield "captured sums", captured(lambda a, b, c, w: (am.sum([a, b, 1.5] * 30), am.max(a, b), am.logsumexp([c, w])))
+    yield "captured exact sums", captured(lambda a, b, c, w: (am.fsum([a, b, 1.5]), am.fsum((a, b, 1.5)), am.fsum([w])))
     yield "captured methods", captured(lambda a, b, c, w: (a.tanh(), -b, c.atan2(a), rules.hypot(a, 1.5)))
+    yield "captured branches", captured(lambda a, b, c, w: followed(decided)(a, b, [c, w]))
     yield "captured in a row", lambda: (lambda: captured_text(lambda a: autograd.vmap(lambda x: x * a[0] + x)(a)), ())
 
 

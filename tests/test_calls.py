@@ -46,12 +46,6 @@ from autograd.view import explain, flow
 BOTH = pytest.mark.parametrize("keep", [checkpoint, jit])
 
 
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path, monkeypatch):
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
-
-
 def same(function):
     """In place of `checkpoint` or `jit`: the function itself."""
     return function

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from fractions import Fraction
+from functools import partial
 from operator import neg
 from random import Random
 
@@ -311,6 +312,198 @@ def test_an_operation_calls_no_python(place):
         sys.setprofile(None)
     assert set() == called
     assert program.code
+
+
+class Model:
+    """What functions with branches read and call: attributes, elements, methods."""
+
+    def __init__(self):
+        self.rate, self.weights, self.name = 0.5, [0.1, 0.2, 0.3], "model"
+
+    @property
+    def last(self):
+        """The last weight."""
+        return self.weights[-1]
+
+    def layer(self, x):
+        """Compute a number from all weights."""
+        return sum([w * x for w in self.weights])
+
+    @staticmethod
+    def clipped(x, low=-1.0):
+        """Compute a number by a branch."""
+        if x < low:
+            return low
+        return x
+
+
+class Posing:
+    """What calls itself a function, and does more than the function does."""
+
+    __class__ = type(lambda: None)
+
+    def __init__(self, function):
+        self.function = function
+
+    def __getattr__(self, name):
+        return getattr(self.function, name)
+
+    def __call__(self, x):
+        """Call the function twice."""
+        return self.function(self.function(x))
+
+
+def halved(x):
+    """Compute a number by a branch."""
+    return x * 0.5 if x > 0.1 else x + 1.0
+
+
+def with_conditions(x, y, a):
+    """Decide by comparisons and by plain things."""
+    found = []
+    for k in range(3):
+        found.append(x if x > k else y)
+        found.append(y * k if k else x - y)
+        if (x < k and y < k) or not a[0] < a[1]:
+            found.append(am.sin(x) if a.tolist() else x)
+        elif None or "" or k > 1:
+            found.append(x * "ab".count("a"))
+        else:
+            found.append(-y if np.bool_(x > y) else y)
+        if not (x > y and y > 0.0):
+            found.append(x + k)
+        found.append(1.0 if (x > 0.5) is None else y)
+        found.append(x if 0.0 < x <= 1.0 < a[2] else y)
+    return found
+
+
+def with_jumps(x, y, a):
+    """Leave loops and return early."""
+    for k, number in enumerate(a):
+        if number > x:
+            continue
+        if number * k > 2.0:
+            break
+        if k == 7:
+            return y
+        x = x + number
+    while x < 3.0:
+        x = x * 1.5 + 1.0
+    return x + y
+
+
+def with_calls(x, y, a):
+    """Call and read things of many kinds."""
+    model = Model()
+    total = 0.0 if x < 0.0 else model.layer(x) + model.last * model.weights[1] + model.rate
+    total += model.clipped(y) + Model.clipped(-x, low=0.0) + partial(model.clipped, low=0.1)(x)
+    total += max(x, y) + min([x, y, 0.5]) + max(1, 2) + abs(y) + pow(x, 2) + math.sqrt(2.0) + am.hypot(x, y)
+    total += am.sin(x) + x * am.exp(x) + sum(map(halved, [x, y])) + len(f"{model.name}") + Posing(halved)(x)
+    return total + (lambda t: t * t if t > 0.0 else t)(y) + grad(halved)(x) + vmap(halved, reduce="sum")(a)
+
+
+def with_assignments(x, y, a):
+    """Make and change lists, dicts, objects and arrays, in branches of a single call and outside."""
+    model, table, row = Model(), {"x": x}, [x, y, *a]
+    array = np.zeros(3, dtype=object)
+    for k in range(3):
+        row[k] = row[k] * 2.0 if x > k else row[k - 1]
+        table["sum"] = table.get("sum", 0.0) + row[k]
+        array[k] = array[0, ...] * y if k == 2 else row[-1]
+        if x > 0.5 + k:
+            model.rate = x * model.rate
+            row[0], row[x > 1.0] = y, x
+            row.append([number * number for number in row[:2]][1])
+        else:
+            model.last_seen = {number: k for number in ("a", "b")}["a"]  # noqa: C420 (comprehensions are tested)
+    return [*row, *table.values(), *array, model.rate, *[w for w in {*model.weights}]]  # noqa: C416
+
+
+FLOWS = with_conditions, with_jumps, with_calls, with_assignments
+
+
+def told(function, args, kind):
+    """Capture a function; show the program, and what became of its branches and loops."""
+    reading = read_call("f", args, {})
+    trace, outputs, _ = versions.trace_call(kind(), function, reading, [float(x) for x in reading.leaves])
+    program = finish(trace, outputs)
+    sites = [site.told(why) for site, why in trace.flow.items()]
+    return shown((program.code, program.outputs, program.inputs, program.guards, sites))
+
+
+@pytest.mark.parametrize("function", FLOWS)
+@pytest.mark.parametrize("x", [0.7, -0.3, 2.5])
+def test_branches_of_the_source_are_the_same(function, x):
+    """What rewritten functions call does the same in C, and results are those of eager code."""
+    args = x, 0.2, np.array([0.3, -0.9, 2.5, 0.4, 1.0])
+    assert told(function, args, PythonTrace) == told(function, args, Trace)
+    assert np.ravel(function(*args)) == pytest.approx(np.ravel(jit(function)(*args)), rel=1e-12)
+
+
+def test_what_calls_itself_a_function_is_called():
+    """Its own way of being called counts, in a capture as in eager code."""
+    twice = Posing(halved)
+    assert isinstance(twice, type(halved))
+    assert twice(3.0) == 0.75 == jit(lambda x: twice(x) if x > 0.0 else x)(3.0) == jit(twice)(3.0)
+    rows = jit(vmap(lambda x: twice(x) if x > 0.0 else x))
+    np.testing.assert_array_equal([0.75, -1.0, 1.1], rows([3.0, -1.0, 0.2]))
+    assert "if expression is a guard: it calls" in str(rows.branches())
+
+
+@needs_c
+def test_branches_of_the_source_call_no_python():
+    """Guards, elements, attributes and functions of this package are answered in C."""
+    if autograd.backend() != "c":
+        pytest.skip("the C build is not in use")
+    model, called, steps = Model(), {}, [0.0]
+
+    def note(frame, event, arg):
+        if event == "call" and frame.f_globals["__name__"].startswith("autograd."):
+            called.setdefault(len(steps), set()).add(frame.f_code.co_qualname)
+
+    def function(x):
+        for k in range(5):
+            x = am.sin(x) * model.rate if x < 0.5 + k and not x < -1.0 else x * model.weights[1]
+            if x > 2.0 or k > 3:
+                x = x.tanh() + len(model.weights)
+            steps.append(x)
+        return x
+
+    sys.setprofile(note)
+    try:
+        program = captured(function, (0.4,))
+    finally:
+        sys.setprofile(None)
+    assert len(program.guards) > 10
+    assert not called.keys() & {3, 4}, called  # the first steps make the texts of lines, the last step another number
+
+
+def test_collections_are_as_before_after_a_capture():
+    """While a function is captured garbage is collected seldom; what the user sets then stays."""
+    usual, seen = gc.get_threshold(), []
+
+    def function(x, change=None):
+        seen.append(gc.get_threshold())
+        if change is not None:
+            gc.set_threshold(*change)
+        if x > 5.0:
+            raise ArithmeticError
+        return jit(lambda y: y * 2.0)(x)
+
+    assert jit(function)(1.5) == 3.0
+    with pytest.raises(ArithmeticError):
+        jit(function)(6.0)
+    assert (usual, usual[1:]) == (gc.get_threshold(), seen[0][1:])
+    assert seen[0][0] > usual[0]
+    try:
+        jit(partial(function, change=(123, 4, 5)))(1.5)
+        assert gc.get_threshold() == (123, 4, 5)
+        gc.set_threshold(0)
+        seen.clear()
+        jit(partial(function, change=None))(2.5)
+        assert {0} == {first for first, *_ in seen} | {gc.get_threshold()[0]}
+    finally:
+        gc.set_threshold(*usual)
 
 
 def test_what_c_writes_is_an_instruction_like_any_other():

@@ -25,8 +25,9 @@ from blocks import STEP, bent, lethal, loaded, raising, uses_rate
 from dask import delayed
 
 import autograd.math as am
-from autograd import Value, distributed, grad, jit, value_and_grad, vmap
+from autograd import Value, grad, jit, value_and_grad, vmap
 from autograd.distributed import BlockError, map_blocks, reduce
+from autograd.distributed.tasks import Travelling, arrived
 
 
 @pytest.fixture(autouse=True)
@@ -318,16 +319,16 @@ def test_a_process_compiles_a_function_once() -> None:
     factor = 3.0
     fast = jit(vmap(lambda x: factor * x))
     fast(np.ones(1))
-    there = distributed._Travelling.of(fast)
-    first, again = (distributed._arrived(*there.__reduce__()[1]) for _ in range(2))
+    there = Travelling.of(fast)
+    first, again = (arrived(*there.__reduce__()[1]) for _ in range(2))
     assert first is again
     assert first.fast is not fast
     assert [6.0] == first.fast(np.array([2.0])).tolist()
-    assert there.digest == distributed._Travelling.of(fast).digest
+    assert there.digest == Travelling.of(fast).digest
     factor = 5.0
     fast(np.ones(1))
-    other = distributed._Travelling.of(fast)
-    assert [10.0, 6.0] == [distributed._arrived(*t.__reduce__()[1]).fast(np.array([2.0]))[0] for t in (other, there)]
+    other = Travelling.of(fast)
+    assert [10.0, 6.0] == [arrived(*t.__reduce__()[1]).fast(np.array([2.0]))[0] for t in (other, there)]
 
 
 def test_a_worker_with_another_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,10 +337,10 @@ def test_a_worker_with_another_number(monkeypatch: pytest.MonkeyPatch) -> None:
     fast(np.ones(1))
     monkeypatch.setattr(blocks, "RATE", 7.0)
     fast(np.ones(1))
-    there = distributed._Travelling.of(fast)
+    there = Travelling.of(fast)
     monkeypatch.setattr(blocks, "RATE", 2.0)  # also in a state that the function has been in before
     with pytest.raises(ValueError, match="uses_rate reads RATE outside its arguments, which is not the same here"):
-        distributed._arrived(*there.__reduce__()[1])
+        arrived(*there.__reduce__()[1])
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ import autograd.math as am
 from autograd import Value, grad, modes, vmap
 from autograd import jit
 
+usual = gc.get_threshold()
+
 def slow(x):
     for k in range(40):
         x = am.sin(x) * 1.5 if x < 10.0 else x * 0.5
@@ -46,6 +48,7 @@ def busy():
 
 def child(number):
     assert gc.isenabled()
+    assert gc.get_threshold() == usual
     assert old(0.5) == expected
     assert outside(3.0).data == 6.0
     assert jit(lambda x: x * x + number)(3.0) == 9.0 + number

@@ -10,8 +10,10 @@ from autograd.ir.block import NUMBER, Array, Instruction, Program, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.evaluate import Counts, evaluate, flat
 from autograd.ir.forward import forward
+from autograd.ir.in_place import add_in_place
 from autograd.ir.messages import FRESH, mapped_rewriters
 from autograd.ir.reverse import reverse
+from autograd.ir.rewrite import dependencies
 from autograd.ir.simplify import count, prepare, simplify, unroll
 from autograd.ir.verify import InvalidProgramError, verify
 
@@ -321,3 +323,57 @@ def test_windows_of_windows() -> None:
     assert [5.0, 9.0] == found
     assert [5.0, 0.0, 0.0, 0.0, 0.0, 9.0, *[0.0] * 6] == whole_grid
     assert whole(grid) == Window((3, 4), 0, (4, 1))
+
+
+def test_all_results_of_a_loop_are_added_in_place() -> None:
+    """Each addition that can move into the loop does, with the same sums; results that stay keep their numbers."""
+    b = new()
+    x, indices = b.input(Array((6,))), [b.input(), b.input()]
+    made = LoopBuilder(b, body := b.inner(), 6)
+    total, e = body.wrap(made.carry(b.constant(0.5))), body.wrap(made.element(x))
+    numbers = [e * e, rules.sin(e), rules.exp(e), e + 1.0, e * 3.0, e - 2.0]
+    kinds = ["each", "each", "sum", "each", "each", "each"]
+    loop = made.finish([body.place(total * e)], [(body.place(y), kind) for y, kind in zip(numbers, kinds, strict=True)])
+    last, squares, sines, summed, more, triple, less = [b.emit("item", (loop,), k) for k in range(7)]
+    every, second = Window((6,), 0, (1,)), Window((6,), 1, (2,))
+    far = Window((6,), 0, (1,), (6, 1))  # at computed places
+    arrays = [
+        b.emit("add_at", (b.emit("zeros", (), (6,)), squares), every),
+        b.emit("add_at", (b.emit("zeros", (), (12,)), more), second),
+        b.emit("add_at", (b.emit("zeros", (), (18,)), triple, *indices), far),
+    ]
+    arrays.append(b.emit("add_at", (b.emit("zeros", (), (6,)), less), every))
+    arrays[-1] = b.emit("add_at", (arrays[-1], sines), every)  # to an array that is there only after the loop
+    program = b.program([*arrays, last, summed])
+    changed = add_in_place(program)
+    verify(changed)
+    (only,) = [i.data for i in changed.code if i.op == "loop"]
+    assert (4, 1) == (only.accumulators, sum(i.op == "add_at" for i in changed.code))
+    numbers_given = [[0.1 * k for k in range(6)], 1.0, 3.0]
+    assert flat(evaluate(program, numbers_given)[0]) == flat(evaluate(changed, numbers_given)[0])
+    assert len(changed.code) == len(add_in_place(changed).code)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_change_of_an_array_comes_after_all_that_looks_at_it(seed: int) -> None:
+    """Directly or by way of an earlier change; what is waited for grows with the program, not with its square."""
+    choice, b = random.Random(seed), Builder()
+    arrays = [b.emit("zeros", (), (4,)) for _ in range(2)]
+    numbers = [b.input()]
+    looks: list[list[int]] = [[], []]  # at each array, so far
+    expected: dict[int, list[int]] = {}
+    for _ in range(60):
+        k = choice.randrange(2)
+        if choice.random() < 0.6:
+            numbers.append(b.emit("read", (arrays[k],), Window((), choice.randrange(4))))
+            looks[k].append(numbers[-1])
+        else:
+            arrays[k] = b.emit("add_at", (arrays[k], choice.choice(numbers)), Window((), choice.randrange(4)))
+            expected[arrays[k]] = [*looks[k]]
+            looks[k].append(arrays[k])
+    needs = dependencies(b.program(arrays))
+    assert sum(map(len, needs)) < 4 * len(needs)
+    comes_after: list[set[int]] = []
+    for direct in needs:
+        comes_after.append(set(direct).union(*[comes_after[o] for o in direct]))
+    assert all(comes_after[change].issuperset(before) for change, before in expected.items())

@@ -45,13 +45,6 @@ from nn import MLP, Module
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 @dataclasses.dataclass
 class Pair:
     """Two numbers."""

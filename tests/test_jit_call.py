@@ -2,8 +2,10 @@
 
 import collections
 import copy
+import ctypes
 import gc
 import importlib.util
+import itertools
 import os
 import pickle
 import signal
@@ -29,12 +31,6 @@ from autograd.tree import flatten
 
 ROOT = Path(__file__).parent.parent
 needs_c = pytest.mark.skipif(c_build.extension is None, reason=f"no C build: {c_build.why_python}")
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests share their own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path_factory.getbasetemp() / "cache of calls"))
 
 
 @pytest.fixture
@@ -886,6 +882,8 @@ def described(arguments: Any, results: Any = NUMBER, numbers: int = 9) -> Any:
         (fast_path.Part("tuple", (), (fast_path.Part("array", (3, -1)),)), "cannot be negative"),
         (fast_path.Part("tuple", (), (fast_path.Part("array", (2**40, 2**40)),)), "too large"),
         (fast_path.Part("tuple", (), (fast_path.Part("dict", ("a", "b"), (NUMBER,)),)), "not as many keys as parts"),
+        (fast_path.Part("made", (float,), (NUMBER, NUMBER)), "not as many keys as parts"),
+        (fast_path.Part("made", (), (NUMBER,)), "not as many keys as parts"),
         (fast_path.Part("tuple", (), (fast_path.Part("array", (10,)),)), "more numbers than the program"),
         (fast_path.Part("tuple", (), (NUMBER,) * 10), "more numbers than the program"),
     ],
@@ -912,6 +910,74 @@ def test_descriptions_of_wrong_types() -> None:
         described(deep)
     with pytest.raises(TypeError, match="an entry prefers a FastPath or a Fixed, not 3"):
         jit(every).prefer(3)
+
+
+@pytest.mark.parametrize("wrap", [lambda y: y, lambda y: [y], lambda y: {"y": (y,)}, lambda y: (y, y[0])])
+def test_an_array_belongs_to_its_caller(wrap: Any) -> None:
+    """Results that are one array, alone or in a container, are new arrays; so they are after a guard that failed."""
+
+    def function(x: Any) -> Any:
+        return wrap(x * 2.0 if x[0] > 0.0 else x - 1.0)
+
+    compiled, x = jit(function), np.linspace(1.0, 2.0, 7)
+    arguments = [x, x + 1.0, -x, x, -2.0 * x]
+    for _ in range(2):
+        results = [compiled(argument) for argument in arguments]
+        for argument, found in zip(arguments, results):
+            np.testing.assert_array_equal(flatten(function(argument))[0], flatten(found)[0])
+
+
+@needs_c
+def test_the_memory_of_large_results_is_used_again() -> None:
+    """Only if nobody can see the earlier result, and it is still the array that it was."""
+    size, calls = 600_000, itertools.count()
+
+    @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
+    def code(block: Any) -> int:
+        outputs = (ctypes.c_double * size).from_address(block[2])
+        outputs[0] = outputs[size - 1] = float(next(calls))
+        return 0
+
+    address = ctypes.cast(code, ctypes.c_void_p).value
+    results = fast_path.Part("tuple", (), (fast_path.Part("array", (size,)),))
+    entry = jit(every)
+    entry.prefer(c_build.extension.FastPath(fast_path.Part("tuple"), results, (), code, address, 0, size, 0))
+
+    def made() -> Any:
+        return entry()[0]
+
+    def place(array: Any) -> int:
+        return int(array.ctypes.data)
+
+    first = place(made())
+    assert [first] * 3 == [place(made()) for _ in range(3)]
+    array = made()
+    for _ in range(4):  # as in a loop that holds one while it makes the next
+        before, array = place(array), made()
+        assert before != place(array)
+    assert before == place(made())
+
+    seen = [array, made()[::2], memoryview(made()), made().reshape(2, -1)]
+    expected = [np.array(x).ravel()[-1] for x in seen]
+    places = [place(np.asarray(x)) for x in seen]
+    dead = weakref.ref(made())
+    watched = place(dead())
+    for attribute, thing in (("shape", (2, size // 2)), ("dtype", np.dtype(np.int64)), ("shape", (size, 1))):
+        array = made()
+        setattr(array, attribute, thing)
+        del array
+        for _ in range(3):
+            array = made()
+            assert ((size,), np.dtype(float)) == (array.shape, array.dtype)
+            assert place(array) not in places
+            assert dead() is None or watched != place(array)
+    array.flags.writeable = False
+    del array
+    assert all(made().flags.writeable for _ in range(3))
+    assert expected == [np.array(x).ravel()[-1] for x in seen]
+    assert dead() is None
+    several = [made() for _ in range(5)]
+    assert 5 == len({place(x) for x in several}) == len({float(x[-1]) for x in several})
 
 
 @needs_c

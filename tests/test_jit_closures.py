@@ -4,7 +4,6 @@ import copy
 import math
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,9 @@ from autograd import (
     value_and_grad,
     vmap,
 )
+from autograd.compiler.run import specialization
 from autograd.tree import to_floats
 from nn import MLP, SGD, hinge
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def fixed(x: Any, w: Value, v: Value) -> Any:
@@ -400,3 +394,36 @@ def test_after_values_from_outside_were_found() -> None:
         assert second(2.0) == pytest.approx(grad(grad(lambda x: eager(x) ** 2))(2.0))
     with pytest.raises(AnomalyError), detect_anomaly():
         function(-math.inf, 0.0)
+
+
+def test_a_loss_over_values_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose result is a Value needs the program with derivatives only; the other is made when it is used."""
+    w = Value(0.5)
+    compiled: list[Any] = []
+    load = specialization.cache.load
+
+    def noting(module: Any, *rest: Any) -> Any:
+        compiled.append(module)
+        return load(module, *rest)
+
+    monkeypatch.setattr(specialization.cache, "load", noting)
+
+    def loss(x: Any) -> Any:
+        return am.sin(w * x) * w if x > 0.0 else x * 2.0
+
+    fast = jit(loss)
+    for x in (1.5, 2.5):
+        expected, actual = loss(x), fast(x)
+        assert expected.data == pytest.approx(actual.data, rel=1e-15)
+        w.grad = 0.0
+        expected.backward()
+        expected_slope, w.grad = w.grad, 0.0
+        actual.backward()
+        assert expected_slope == pytest.approx(w.grad, rel=1e-15)
+    assert 1 == len(compiled)
+    assert "sin" in fast.program()
+    with no_grad():
+        assert loss(1.5).data == pytest.approx(fast(1.5).data, rel=1e-15)
+    assert 2 == len(compiled)
+    assert -3.0 == fast(-1.5)
+    assert 0 < fast.stats()["code_bytes"]

@@ -7,7 +7,6 @@ import math
 import operator
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,6 @@ import pytest
 
 import autograd.math as am
 from autograd import TooManyPathsError, Value, grad, jit, value_and_grad, vmap
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def is_true(truth: Any) -> bool:

@@ -6,7 +6,6 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,6 @@ import autograd.math as am
 from autograd import Value, grad, jit, no_grad, value_and_grad, vmap
 
 ROWS = [[1.0], [2.0], [3.0], [4.0], [5.0]]
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 # ---- rows ----------------------------------------------------------------------------------------------------------

@@ -701,3 +701,17 @@ def test_long_sides_are_guards() -> None:
     compiled = agree(f, paths=2)
     assert "it takes more than 256 instructions" in compiled.branches()
     assert "of long: if is a branch" in compiled.branches()
+
+
+def test_loops_with_code_that_tells_truths_from_bools() -> None:
+    """Comparisons that are bools at once, as `np.mean` asks for, stay guards of a loop that Python runs."""
+    steps = np.array([0.5, 1.5, 2.5, 4.0])
+
+    def climb(x: Any) -> Any:
+        while x < 4.0:
+            x = x + np.mean(steps)
+        return x
+
+    compiled = jit(climb)
+    for x in (0.0, 5.0, 3.0, -4.0):
+        assert climb(x) == compiled(x)

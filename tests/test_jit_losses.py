@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,12 +32,6 @@ SINGLE: list[tuple[Callable[..., Any], list[Any], float]] = [  # a loss of one s
     (binary_cross_entropy_with_logits, [0.25, *SHARES[1:]], math.nan),
 ]
 WRONG_CLASSES = [3.0, -1.0, 0.5, math.nan, math.inf]
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
 
 
 def instructions(compiled: Any) -> int:

@@ -1,7 +1,6 @@
 """Things that a compiled function reads outside its arguments: changes are seen or refused; no result is stale."""
 
 import array
-import collections
 import copy
 import dataclasses
 import enum
@@ -14,6 +13,7 @@ import threading
 import time
 import types
 import weakref
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ RATES = [1.0, 2.0]
 TABLE = {"a": 1.0, "b": {"c": 2.0}}
 ARRAY = np.array([1.0, 2.0, 3.0])
 WORDS = {"x"}
-QUEUE = collections.deque([2.0])
+QUEUE = deque([2.0])
 epoch = 0
 config = types.ModuleType("config")
 config.K = 2.0
@@ -137,7 +137,7 @@ def fresh() -> None:
     if "rate" in vars(Child):
         del Child.rate
     Meta.rate = 2.0
-    globals().update(WORDS={"x"}, QUEUE=collections.deque([2.0]))
+    globals().update(WORDS={"x"}, QUEUE=deque([2.0]))
     settings.rate, settings.deep.scale, config.K, Scaler.factor = 2.0, 3.0, 2.0, 2.0
     with_default.__defaults__[0][0] = 2.0  # type: ignore[index]
     keyword_default.__kwdefaults__["rates"]["a"] = 2.0
@@ -572,6 +572,54 @@ def test_made_when_first_needed() -> None:
     assert [2.0, 2.0] == [compiled(1.0), compiled(1.0)]
     table[1] = 5.0
     assert [5.0, 5.0] == [compiled(1.0), compiled(1.0)]
+
+
+def test_attributes_that_are_missing() -> None:
+    """An attribute that appears or goes is noticed by code that asks for it, or that catches its error."""
+
+    def by_hasattr(x: Any) -> Any:
+        return x * thing.scale if hasattr(thing, "scale") else x
+
+    def by_error(x: Any) -> Any:
+        try:
+            return x * thing.scale
+        except AttributeError:
+            return x
+
+    thing: Any
+    for thing in (type("Thing", (), {})(), types.ModuleType("thing")):
+        for function in (by_hasattr, by_error):
+            compiled = jit(function)
+            assert 2.0 == compiled(2.0)
+            thing.scale = 3.0
+            assert 6.0 == compiled(2.0)
+            del thing.scale
+            assert 2.0 == compiled(2.0)
+
+
+def test_the_order_of_a_dict() -> None:
+    """The order counts, that of an `OrderedDict` too."""
+    names = OrderedDict(a=1.0, b=2.0)
+    compiled = jit(lambda x: x * next(iter(names.values())))
+    assert 3.0 == compiled(3.0)
+    names.move_to_end("a")
+    assert 6.0 == compiled(3.0)
+    names["b"] = 5.0
+    assert 15.0 == compiled(3.0)
+
+
+def test_frames_of_pandas() -> None:
+    """A change of the numbers or the labels of a Series or DataFrame is noticed."""
+    pandas = pytest.importorskip("pandas")
+    frame, series = pandas.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), pandas.Series([1.0, 2.0], index=["u", "v"])
+    total, first = jit(lambda x: x * frame["a"].sum()), jit(lambda x: x * series["u"])
+    assert (3.0, 1.0) == (total(1.0), first(1.0))
+    frame.loc[0, "a"] = 5.0
+    series.index = ["v", "u"]
+    assert (7.0, 2.0) == (total(1.0), first(1.0))
+    frame["a"] = [1.0, 1.0]
+    series["u"] = 7.0
+    assert (2.0, 7.0) == (total(1.0), first(1.0))
 
 
 def test_random_numbers_are_refused() -> None:

@@ -2,24 +2,16 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, custom_gradient, grad, jit, no_grad, topological_order, value_and_grad, vmap
+from autograd import Value, custom_gradient, grad, jacobian, jit, no_grad, topological_order, value_and_grad, vmap
 from autograd.sweep import recomputed, reverse
 from autograd.tree import flatten, to_floats
 from nn import MLP
-
-
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test has its own cache."""
-    monkeypatch.setenv("AUTOGRAD_CACHE", str(tmp_path / "cache"))
-
 
 W, V, U = Value(1.5, label="w"), Value(-0.5, label="v"), Value(0.75, label="u")
 ROWS: dict[str, Callable[[Any], Any]] = {
@@ -209,3 +201,33 @@ def test_python_code_does_not_run_for_rows_of_another_branch() -> None:
     assert function(2.0, rows) == pytest.approx(compiled(2.0, rows), rel=1e-14)
     (reason,) = compiled.stats()["unrolled"]
     assert "Python code may raise" in reason
+
+
+def turns(x: Any) -> Any:
+    """Two numbers of each row, one after the other."""
+    return vmap(lambda a, b: np.array([a * b, am.sin(a) - b]))(x[:40], x[40:80]).ravel()
+
+
+TAKEN_IN_TURN: dict[str, Callable[[Any], Any]] = {
+    "turns": turns,
+    "three, one of them twice": lambda x: [y for a, b in zip(turns(x)[::2], x) for y in (a, b, a)],
+    "every other one": lambda x: (x * x)[::2],
+    "of inputs": lambda x: [y for a, b in zip(x[:64], x[5:69]) for y in (a, b)],
+    "not quite": lambda x: np.concatenate([turns(x)[:-1], x[:1]]),
+    "backwards": lambda x: [y for a, b in zip((x * x)[::-1], x) for y in (a, b)],
+    "one short": lambda x: np.concatenate([turns(x), (x * x)[:33]])[:-1],
+    "too often": lambda x: [*turns(x)[:-2], *turns(x)[:2]],
+}
+
+
+@pytest.mark.parametrize("function", TAKEN_IN_TURN.values(), ids=TAKEN_IN_TURN)
+def test_results_that_are_taken_in_turn(function: Callable[[Any], Any]) -> None:
+    """Elements of several arrays in turn are rows of one array; results and derivatives are right in any case."""
+    x = np.linspace(0.1, 0.9, 80)
+    fast = jit(function)
+    for _ in range(2):
+        np.testing.assert_allclose(fast(x), function(x), rtol=1e-14)
+    sparse = jit(jacobian(function, sparse=True))(x)
+    np.testing.assert_allclose(sparse.toarray(), jacobian(function)(x), rtol=1e-13, atol=1e-300)
+    if function is turns:
+        assert fast.stats()["instructions"][0]["captured"] < 20

@@ -12,4 +12,4 @@ pytestmark = pytest.mark.slow
 
 def test_random_histories() -> None:
     """No program differs, hangs, crashes or raises without permission; and only few calls prove nothing."""
-    check_counts(examine("histories", 300), 5 * 300)
+    check_counts(examine("histories", 150), 5 * 150)

@@ -12,4 +12,4 @@ pytestmark = pytest.mark.slow
 
 def test_random_loops() -> None:
     """No program differs, hangs, crashes or raises without permission; and only few calls prove nothing."""
-    check_counts(examine("loops", 150), 4 * 150 - 1, raises=0.05)
+    check_counts(examine("loops", 75), 4 * 75 - 1, raises=0.05)

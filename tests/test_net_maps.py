@@ -12,4 +12,4 @@ pytestmark = pytest.mark.slow
 
 def test_random_maps() -> None:
     """No program differs, hangs, crashes or raises without permission; and only few calls prove nothing."""
-    check_counts(examine("maps", 200), 5 * 200)
+    check_counts(examine("maps", 100), 5 * 100)

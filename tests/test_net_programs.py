@@ -12,4 +12,4 @@ pytestmark = pytest.mark.slow
 
 def test_random_programs() -> None:
     """No program differs, hangs, crashes or raises without permission; and only few calls prove nothing."""
-    check_counts(examine("programs", 150), 5 * 150)
+    check_counts(examine("programs", 75), 5 * 75)

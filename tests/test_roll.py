@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import product
 from typing import Any
 from unittest import mock
 
@@ -41,6 +42,8 @@ def everything_rolled(smallest: int = 0) -> Iterator[None]:
         mock.patch.object(sweeps, "FEWEST_AGAIN", 6),
         mock.patch.object(rolling, "FEWEST_IN_MAPS", 6),
         mock.patch.object(rolling, "LEAST_GAIN", 1.0),
+        mock.patch.object(rolling, "MANY_LEFT", 1),
+        mock.patch.object(rolling, "TRIANGLES_GAIN", 1.0),
         mock.patch.object(nest, "SMALLEST", smallest),
     ):
         yield
@@ -361,7 +364,7 @@ def test_nothing_is_extrapolated() -> None:
 
 def test_loops_are_written_in_linear_time() -> None:
     """The steps by which a program gets its loops grow no faster than its trace; what is written does not grow."""
-    modules = "ir/rolling.py", "ir/nest.py", "ir/peeled.py", "ir/statements.py", "ir/roll.py"
+    modules = [f"ir/{name}.py" for name in ("rolling", "written", "nest", "places", "peeled", "statements", "roll")]
     programs = [captured(partial(heat, steps=steps)) for steps in (60, 240)]
     counts = [lines_executed(partial(rolling.rolled, program), *modules) for program in programs]
     sizes = [len(remove_dead_code(rolling.rolled(program)).code) for program in programs]
@@ -394,9 +397,9 @@ def test_both_builds_find_the_same_loops(plan: Sequence[Any]) -> None:
         program = captured(function)
         wanted, lines = [*program.outputs], {g.value: g.line for g in program.guards}
         wanted += lines
-        for first in (0, len(program.code) // 2):
-            expected = statements.find_loops(program.code, first, wanted, lines, 1)
-            assert expected == statements.find_loops_fast(program.code, first, wanted, lines, 1)
+        for first, ordinals in product((0, len(program.code) // 2), (False, True)):
+            expected = statements.find_loops(program.code, first, wanted, lines, 1, ordinals)
+            assert expected == statements.find_loops_fast(program.code, first, wanted, lines, 1, ordinals)
 
 
 def test_a_long_trace_compiles_fast() -> None:

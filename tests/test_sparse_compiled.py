@@ -16,6 +16,7 @@ from test_sparse import INPUTS, POINT, programs
 import autograd.math as am
 from autograd import Value, fori, hessian, jacobian, jit, scan, vmap, while_loop
 from autograd.compiler.sparse import colours, entries
+from autograd.transforms.sparse import index_type
 
 N = 24
 MODES = ["auto", "fwd", "rev"]
@@ -209,6 +210,41 @@ def test_a_result_belongs_to_its_caller():
     first.eliminate_zeros()
     first.indices[:] = 0
     assert [[0.0, 0.0], [2.0, 1.0]] == fast([1.0, 2.0]).toarray().tolist()
+
+
+def uneven(w: Any) -> Any:
+    """Differences over distances that differ, and 0.0 next to -0.0: constants of each step, beside computed entries."""
+    distances = np.linspace(0.5, 2.0, N - 2)
+    signs = np.where(np.arange(N - 2) % 2 == 0, 0.0, -0.0)
+    return (w[2:N] - w[: N - 2]) / distances + w[1 : N - 1] ** 2 + signs * w[N : 2 * N - 2]
+
+
+def in_pairs(w: Any) -> Any:
+    """Two results of each row, side by side, and then one of each row."""
+    pairs, single = vmap(lambda a, b, c: (np.array([a * b, am.sin(c) + a]), c * c))(w[:N], w[N:], w[N - 1 : -1])
+    return np.concatenate([pairs.ravel(), single])
+
+
+@pytest.mark.parametrize("function", [stencil, uneven, in_pairs, constant, mapped])
+def test_the_code_writes_entries_in_order(function):
+    """Nothing sorts them later: numbers, signs of zeros and pattern are those of eager code."""
+    x, fast = point(), jit(jacobian(function, sparse=True))
+    eager = jacobian(function, sparse=True)(x)
+    for _ in range(2):
+        found = fast(x)
+        assert (eager.indices.tolist(), eager.indptr.tolist()) == (found.indices.tolist(), found.indptr.tolist())
+        np.testing.assert_allclose(found.data, eager.data, rtol=1e-14)
+        np.testing.assert_array_equal(np.signbit(found.data), np.signbit(eager.data))
+    assert [None] == [path.finish.places for path in fast.paths()]
+
+
+def test_indices_have_32_bits():
+    """Eager and compiled: as direct solvers take them."""
+    function = jacobian(lambda x: [x[0] * x[1], x[1]], sparse=True)
+    compiled = jit(function)
+    for found in (function([1.0, 2.0]), compiled([1.0, 2.0]), compiled([1.0, 2.0])):
+        assert (np.int32, np.int32, np.float64) == (found.indices.dtype, found.indptr.dtype, found.data.dtype)
+    assert (np.int32, np.int64) == (index_type(2**31 - 1, (2, 3)), index_type(2**31, (2, 3)))
 
 
 def test_what_was_compiled_is_told():

@@ -52,7 +52,12 @@ def test_fsum_is_the_library_s():
         expected = exact(case)
         assert same(expected, am.fsum(case)), case
         assert same(expected, am.fsum(np.array(case)))
-        assert same(expected, am.fsum(Value(x) for x in case).data)
+        values = [Value(x) for x in case]
+        assert same(expected, am.fsum(x for x in values).data)
+        for given in (values, tuple(values), np.array(values), [*values[:1], *case[1:]]):
+            total = am.fsum(given)
+            assert same(expected, total.data)
+            assert (1.0,) * len(total.parents) == total.local_grads[: len(total.parents)]
         assert same(expected, compiled(case))
     assert 0.0 == am.fsum([])
     assert 1.0 == am.fsum([1e16, 1, -1e16])

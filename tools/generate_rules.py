@@ -30,7 +30,8 @@ from autograd.rules import TABLE, Rule  # noqa: E402
 HEADER = ROOT / "autograd" / "_c" / "rules.h"
 # C lacks the bits of these: Python has its own gamma, lgamma, hypot and round; digamma and polygamma are SciPy's.
 FROM_PYTHON = ("hypot", "gamma", "lgamma", "digamma", "polygamma", "round")
-IN_PYTHON = ("fsum", "take")  # n-ary rows that C leaves to Python
+MANY_FROM_PYTHON = ("fsum",)  # of any number of operands: nor of these
+IN_PYTHON = ("take",)  # n-ary rows that C leaves to Python
 FORMS = {
     "add": "({} + {})", "sub": "({} - {})", "mul": "({} * {})", "neg": "(-{})",
     "select": "({} ? {} : {})", "and": "({} && {})", "or": "({} || {})", "not": "(!{})",
@@ -169,6 +170,12 @@ def value_from_python(rule: Rule) -> str:
     )
 
 
+def value_of_many_from_python(rule: Rule) -> str:
+    """The C function for a value of any number of operands that only Python has."""
+    head = f"static double value_{rule.name}(const double *x, Py_ssize_t n)"
+    return function(head, [f"return many_from_python(RULE_{rule.name}, x, n);"])
+
+
 def composite_value(rule: Rule) -> str:
     """The C function for a value that is a formula."""
     head = f"static inline double value_{rule.name}({parameters(rule)})"
@@ -189,7 +196,7 @@ def may_raise(rule: Rule) -> bool:
     """Whether the value or a derivative calls Python."""
     formulas = [] if rule.arity is None else [*derivatives(rule), *([value(rule)] if rule.formula else [])]
     used = {rule.name, *[formula.code[part].op for formula in formulas for part in formula.parts(formula.value)]}
-    return not used.isdisjoint((*FROM_PYTHON, *IN_PYTHON))
+    return not used.isdisjoint((*FROM_PYTHON, *MANY_FROM_PYTHON, *IN_PYTHON))
 
 
 def row(rule: Rule) -> str:
@@ -235,6 +242,7 @@ def header() -> str:
             *map(row, TABLE.values()),
             "};\n",
             *(value_from_python(TABLE[name]) for name in FROM_PYTHON),
+            *(value_of_many_from_python(TABLE[name]) for name in MANY_FROM_PYTHON),
             *(composite_value(rule) for rule in fixed if rule.formula is not None),
             *(text for rule in fixed for text in derivative_functions(rule)),
             switch("static inline double value_of(int rule, const double *x)", fixed_values, "return NAN;"),

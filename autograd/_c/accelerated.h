@@ -104,6 +104,8 @@ static PyObject *call_many(Native *self, PyObject *const *args, Py_ssize_t count
     if (names || (count != 1 && !spread))
         return NOT_MINE;
     int opened = count == 1 ? open_row(args[0], &row) : 1;
+    if (opened > 0 && ROWS[self->rule].may_raise && count == 1 && !keep_row(&row))
+        opened = -1;
     PyObject *result = opened < 0 ? NULL : opened ? apply_to_rows(self->rule, &row, 1) : NOT_MINE;
     if (result == NOT_MINE && count == 1 && row.kept) /* the iterator is used up: its items are in the list */
         result = PyObject_CallOneArg(self->python, row.kept);

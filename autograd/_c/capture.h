@@ -11,6 +11,7 @@ static char not_mine;
 /* See `value_trace`. */
 static PyTypeObject *traced_type, *trace_type, *loop_type, *mode_type, *instruction_type, *window_type;
 static PyObject *row_names[RULE_COUNT], *constant_name, *pack_name, *table_name, *read_name, *place_name, *emit_name;
+static PyObject *custom_name;
 static PyObject *minus_one, *zero, *nothing;
 
 static struct {
@@ -296,7 +297,9 @@ static PyObject *new_traced(PyObject *trace, PyObject *place, PyObject *array, P
 static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands, Py_ssize_t count)
 {
     PyObject *places = places_in_program(trace, operands, count), *made = NULL, *traced = NULL;
-    if (places && may_be_rewritten(trace, rule, places))
+    if (places && rule == RULE_fsum) /* without an instruction of its own: compiled code calls Python */
+        made = append(trace, new_instruction(custom_name, places, rules[rule]));
+    else if (places && may_be_rewritten(trace, rule, places))
         made = PyObject_CallMethodObjArgs(trace, emit_name, row_names[rule], places, NULL);
     else if (places)
         made = append(trace, new_instruction(row_names[rule], places, Py_None));
@@ -327,8 +330,7 @@ static PyObject *keep_and_write_down(PyObject *trace, int rule, PyObject *const 
 if nothing is captured in this context. */
 static PyObject *capture_row(int rule, PyObject *const *operands, Py_ssize_t count)
 {
-    bool without = rule == RULE_fsum || rule == RULE_take; /* they have no instruction of their own */
-    PyObject *trace = without ? NULL : trace_in_force(), *traced = NOT_MINE;
+    PyObject *trace = rule == RULE_take ? NULL : trace_in_force(), *traced = NOT_MINE; /* `take` is several instructions */
     if (!trace)
         return PyErr_Occurred() ? NULL : NOT_MINE;
     Py_ssize_t i = 0;
@@ -382,10 +384,12 @@ static bool make_names(void)
     return (constant_name = PyUnicode_InternFromString("constant")) && (pack_name = PyUnicode_InternFromString("pack"))
            && (table_name = PyUnicode_InternFromString("table")) && (read_name = PyUnicode_InternFromString("read"))
            && (place_name = PyUnicode_InternFromString("place")) && (emit_name = PyUnicode_InternFromString("emit"))
+           && (custom_name = PyUnicode_InternFromString("custom"))
            && (minus_one = PyLong_FromLong(-1)) && (zero = PyLong_FromLong(0)) && (nothing = PyTuple_New(0));
 }
 
 static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject *own);
+static bool find_flow(void);
 
 /* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES): trace.py calls it once. */
 static PyObject *value_trace(PyObject *module, PyObject *args)
@@ -398,7 +402,7 @@ static PyObject *value_trace(PyObject *module, PyObject *args)
                           &loop_type, &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type,
                           &window_type, &PyType_Type, &truth, &PyType_Type, &guard, &PyTuple_Type, &own))
         return NULL;
-    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth, guard, own))
+    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth, guard, own) || !find_flow())
         return NULL;
     Py_INCREF(args); /* it keeps the classes */
     traced_type = traced; /* from now on operations are captured here */

@@ -19,15 +19,16 @@ static struct {
     Py_ssize_t builder, index;                                                        /* of a TracedTruth */
 } compare_at;
 
-/* Whether a set of a trace has the code of the calling function: one that cannot tell a truth from a bool. */
+/* Whether a trace knows the code of the calling function: as such that cannot tell a truth from a bool. */
 static int code_is_plain(PyObject *trace)
 {
     PyObject *plain = read_slot(trace, compare_at.plain);
     PyFrameObject *frame = PyEval_GetFrame();
-    if (!frame || !plain || !PySet_Check(plain))
+    if (!frame || !plain || !PyDict_CheckExact(plain))
         return 0;
-    PyObject *code = (PyObject *)PyFrame_GetCode(frame);
-    int found = PySet_Contains(plain, code);
+    PyObject *code = (PyObject *)PyFrame_GetCode(frame), *key = PyLong_FromVoidPtr(code);
+    int found = key ? PyDict_Contains(plain, key) : -1;
+    Py_XDECREF(key);
     Py_DECREF(code);
     return found;
 }
@@ -98,10 +99,13 @@ static PyObject *item_of(PyObject *list, PyObject *at)
     return PyList_CheckExact(list) && i >= 0 && i < PyList_GET_SIZE(list) ? PyList_GET_ITEM(list, i) : NULL;
 }
 
-/* The number of an element of an array that is an argument, or NULL. */
+/* The number of an element of an array that is an argument, or one of its copies by which is differentiated; or NULL. */
 static PyObject *given_element(PyObject *trace, PyObject *operands, PyObject *window)
 {
-    PyObject *array = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0)));
+    PyObject *code = read_slot(trace, slots_at.code);
+    PyObject *array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0)));
+    while (PyTuple_GET_ITEM(array, 0) == row_names[RULE_pos])
+        array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(PyTuple_GET_ITEM(array, 1), 0)));
     if (PyTuple_GET_SIZE(operands) != 1 || PyTuple_GET_ITEM(array, 0) != input_name
         || PyTuple_GET_SIZE(PyTuple_GET_ITEM(window, 0)) != 0)
         return NULL;
@@ -230,17 +234,14 @@ static PyFrameObject *calling_frame(void)
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
     while (frame) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        PyFrameObject *back = PyFrame_GetBack(frame);
-        int own = back ? is_own(code) : 0;
+        int own = is_own(code);
         Py_DECREF(code);
-        if (own <= 0) {
-            Py_XDECREF(back);
-            if (own < 0)
-                Py_CLEAR(frame);
+        PyFrameObject *back = own > 0 ? PyFrame_GetBack(frame) : NULL;
+        if (own < 0)
+            Py_CLEAR(frame);
+        if (!back)
             break;
-        }
-        Py_DECREF(frame);
-        frame = back;
+        Py_SETREF(frame, back);
     }
     return frame;
 }

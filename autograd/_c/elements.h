@@ -2,7 +2,7 @@
 compiler/capture/tracer.py and watched.py, and in tree.py. */
 
 /* `Traced.elements`: the tracers of the first elements of an array. A trace does not refer to them, so the collector need
-not visit them. */
+not visit them, and is not started by them. */
 static PyObject *native_traced_elements(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names || count != 4 || args[0] != (PyObject *)traced_type || !PyObject_TypeCheck(args[1], trace_type)
@@ -12,17 +12,20 @@ static PyObject *native_traced_elements(Native *self, PyObject *const *args, Py_
     PyObject *list = size < 0 ? NULL : PyList_New(size);
     if (!list)
         return PyErr_Occurred() ? NULL : NOT_MINE;
+    int collecting = PyGC_Disable();
     for (Py_ssize_t k = 0; k < size; k++) {
         PyObject *offset = PyLong_FromSsize_t(k), *node = offset ? new_traced(args[1], minus_one, args[2], offset) : NULL;
         Py_XDECREF(offset);
         if (!node) {
-            Py_DECREF(list);
-            return NULL;
+            Py_CLEAR(list);
+            break;
         }
         if (PyObject_IS_GC(node))
             PyObject_GC_UnTrack(node);
         PyList_SET_ITEM(list, k, node);
     }
+    if (collecting)
+        PyGC_Enable();
     return list;
 }
 

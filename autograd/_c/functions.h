@@ -155,6 +155,11 @@ static void derivatives_sum(const double *x, Py_ssize_t n, double y, double *d, 
         d[i] = 1.0;
 }
 
+static void derivatives_fsum(const double *x, Py_ssize_t n, double y, double *d, bool *selected)
+{
+    derivatives_sum(x, n, y, d, selected);
+}
+
 static void derivatives_prod(const double *x, Py_ssize_t n, double y, double *d, bool *selected)
 {
     double before = 1.0, after = 1.0;

@@ -57,6 +57,19 @@ static int open_row(PyObject *object, Row *row)
     return PyObject_CheckBuffer(object) && open_buffer(object, row);
 }
 
+/* Keep the operands: Python code runs meanwhile, and may change what holds them. False after an error. */
+static bool keep_row(Row *row)
+{
+    if (!row->items || row->kept)
+        return true;
+    if (!(row->kept = PyList_New(row->count)))
+        return false;
+    for (Py_ssize_t i = 0; i < row->count; i++)
+        PyList_SET_ITEM(row->kept, i, Py_NewRef(row->items[i] ? row->items[i] : Py_None)); /* as NumPy shows it */
+    row->items = ((PyListObject *)row->kept)->ob_item;
+    return true;
+}
+
 static Py_ssize_t read_row(const Row *row, double *x, int8_t *kinds)
 {
     Py_ssize_t nodes = 0;
@@ -102,6 +115,8 @@ static void close_scratch(Scratch *scratch)
 static PyObject *make_wide_node(int rule, const Row *rows, int row_count, Scratch *scratch, Py_ssize_t n)
 {
     double y = value_of_many(rule, scratch->x, n);
+    if (ROWS[rule].may_raise && PyErr_Occurred())
+        return NULL;
     memset(scratch->selected, true, (size_t)n);
     derivatives_of_many(rule, scratch->x, n, y, scratch->d, scratch->selected);
     Slots slots;
@@ -137,12 +152,14 @@ static PyObject *apply_to_rows(int rule, const Row *rows, int row_count)
         nodes = found == OTHER ? OTHER : nodes + found;
     }
     PyObject *result = NOT_MINE;
-    if (nodes == OTHER && row_count == 1 && rows->items)
+    if (nodes == OTHER && row_count == 1 && rows->items) {
         result = capture_row(rule, rows->items, n);
-    else if (nodes == 0)
-        result = PyFloat_FromDouble(value_of_many(rule, scratch.x, n));
-    else if (nodes != OTHER)
+    } else if (nodes == 0) {
+        double y = value_of_many(rule, scratch.x, n);
+        result = ROWS[rule].may_raise && PyErr_Occurred() ? NULL : PyFloat_FromDouble(y);
+    } else if (nodes != OTHER) {
         result = make_wide_node(rule, rows, row_count, &scratch, n);
+    }
     close_scratch(&scratch);
     return result;
 }

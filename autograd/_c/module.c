@@ -26,6 +26,7 @@ init function leaves this file. */
 #endif
 
 static double from_python(int rule, int count, const double *x);
+static double many_from_python(int rule, const double *x, Py_ssize_t n);
 
 /* Each part uses the ones before it. */
 #include "functions.h"       /* the values of the table's rows */
@@ -44,6 +45,7 @@ static double from_python(int rule, int count, const double *x);
 #include "accelerated.h"     /* Python functions with their common case in C */
 #include "elements.h"        /* many numbers at once */
 #include "compare.h"         /* comparisons during a capture */
+#include "flow.h"            /* what rewritten functions call during a capture */
 #include "sweep_functions.h" /* the functions of sweep.py */
 #include "graphs.h"          /* the functions of graphs.py */
 #include "class.h"           /* what Python reads, compares and assigns; the class itself */
@@ -77,6 +79,20 @@ static const struct {
     {"Traced.__ge__", native_compare_traced, GREATER_EQUAL},
     {"Watched.truth", native_truth, 0},
     {"TracedTruth.__bool__", native_bool_of_truth, 0},
+    {"Flow.owner", native_outside, false},
+    {"Flow.container", native_outside, false},
+    {"Flow.iterated", native_outside, false},
+    {"Flow.immutable", native_outside, true},
+    {"Flow.made", native_made, 0},
+    {"Flow.set_attribute", native_set_attribute, 0},
+    {"Flow.set_element", native_set_element, 0},
+    {"Flow.called", native_called, 0},
+    {"Flow.choose", native_choose, 0},
+    {"Flow.returned", native_choose, 0},
+    {"Flow.branch", native_choose, 0},
+    {"Flow.guard", native_guard, 0},
+    {"Flow.negated", native_negated, 0},
+    {"Flow.combined", native_combined, 0},
     {"Value.zero_grad", native_zero_grad, 0},
     {"log", native_row, RULE_log},
     {"hypot", native_row, RULE_hypot},
@@ -89,6 +105,7 @@ static const struct {
     {"mean", native_of_operands, RULE_mean},
     {"logsumexp", native_of_operands, RULE_logsumexp},
     {"sum", native_of_iterable, RULE_sum},
+    {"fsum", native_of_iterable, RULE_fsum},
     {"prod", native_of_iterable, RULE_prod},
     {"dot", native_dot, RULE_dot},
 };
@@ -207,6 +224,7 @@ static PyMethodDef module_methods[] = {
     {"setup", value_setup, METH_VARARGS, "Give the C build the parts of value.py that it needs; return the class."},
     {"find_loops", value_find_loops, METH_VARARGS, "The loops in flat code."},
     {"trace", value_trace, METH_VARARGS, "Give the C build the parts of the compiler's trace that it needs."},
+    {"flow", value_flow, METH_VARARGS, "Give the C build the parts of a capture's branches that it needs."},
     {"fill", (PyCFunction)(void (*)(void))value_fill, METH_FASTCALL, "The fields of a new node."},
     {"node", (PyCFunction)(void (*)(void))value_node, METH_FASTCALL, "The node of an operation."},
     {NULL, NULL, 0, NULL},

@@ -66,3 +66,22 @@ static double from_python(int rule, int count, const double *x)
     Py_XDECREF(arguments[1]);
     return value;
 }
+
+/* The same for a row of any number of operands, which takes a list. */
+static double many_from_python(int rule, const double *x, Py_ssize_t n)
+{
+    double value = NAN;
+    PyObject *list = PyErr_Occurred() ? NULL : PyList_New(n), *result = NULL;
+    for (Py_ssize_t i = 0; list && i < n; i++) {
+        PyObject *number = PyFloat_FromDouble(x[i]);
+        if (number)
+            PyList_SET_ITEM(list, i, number);
+        else
+            Py_CLEAR(list);
+    }
+    if (list && (result = PyObject_CallOneArg(row_values[rule], list)))
+        value = PyFloat_AsDouble(result);
+    Py_XDECREF(list);
+    Py_XDECREF(result);
+    return value;
+}

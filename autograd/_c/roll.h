@@ -189,6 +189,8 @@ typedef struct {
     Py_ssize_t end;
     unsigned char *inside; /* of each value: 0 not needed, 1 needed, 2 rolled */
     int64_t *place;        /* the position of what is rolled; of others, the number outside */
+    int64_t *ordinal;      /* of what is rolled: its kind, shifted, and how many of that kind came before; or NULL */
+    Numbers counts;        /* of each kind, so far */
     unsigned char *where;
     Numbers key;
 } Reader;
@@ -402,10 +404,21 @@ static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
             else if (where == ELEMENTS)
                 what = PyLong_AsLongLong(PyTuple_GET_ITEM(part_of(reader, o, 1), 0));
         }
-        if (!add_number(key, where) || !add_number(key, what) || !add_number(&r->numbers, reader->place[o]))
+        int64_t number = reader->ordinal && !where ? reader->ordinal[o] : reader->place[o];
+        if (!add_number(key, where) || !add_number(key, what) || !add_number(&r->numbers, number))
             return -1;
     }
     return number_of_kind(reader, at, line, NULL);
+}
+
+/* Note which instance of its kind a statement is. */
+static bool count_instance(Reader *reader, Py_ssize_t at, int64_t kind)
+{
+    while (reader->counts.count <= kind)
+        if (!add_number(&reader->counts, 0))
+            return false;
+    reader->ordinal[at] = kind << BODY_SHIFT | reader->counts.items[kind]++;
+    return true;
 }
 
 /* ---- what Python gets ---- */
@@ -455,7 +468,7 @@ static PyObject *rolled_result(Reader *reader, Rolling *r)
     return result;
 }
 
-static bool begin_reading(Reader *reader, Rolling *r)
+static bool begin_reading(Reader *reader, Rolling *r, bool ordinals)
 {
     const char *names[] = {"position", "constant", "element", "input", "input", "value"};
     for (int i = 0; i < 6; i++)
@@ -464,7 +477,9 @@ static bool begin_reading(Reader *reader, Rolling *r)
     reader->inside = PyMem_Calloc(reader->end + 1, 1);
     reader->where = PyMem_Calloc(reader->end + 1, 1);
     reader->place = PyMem_Calloc(reader->end + 1, sizeof *reader->place);
-    if (!reader->inside || !reader->where || !reader->place) {
+    if (ordinals)
+        reader->ordinal = PyMem_Calloc(reader->end + 1, sizeof *reader->ordinal);
+    if (!reader->inside || !reader->where || !reader->place || (ordinals && !reader->ordinal)) {
         PyErr_NoMemory();
         return false;
     }
@@ -485,6 +500,8 @@ static void end_reading(Reader *reader, Rolling *r)
     PyMem_Free(reader->inside);
     PyMem_Free(reader->where);
     PyMem_Free(reader->place);
+    PyMem_Free(reader->ordinal);
+    PyMem_Free(reader->counts.items);
     PyMem_Free(reader->key.items);
     PyMem_Free(r->shapes.items);
     PyMem_Free(r->starts.items);
@@ -508,20 +525,22 @@ static bool mark_wanted(Reader *reader, PyObject *wanted)
     return true;
 }
 
-/* find_loops(code, first, wanted, lines, fewest, longest, pairs, rollable, exact, many, side_by_side): see `find_loops` of
-   ir/statements.py. */
+/* find_loops(code, first, wanted, lines, fewest, longest, pairs, rollable, exact, many, side_by_side, ordinals): see
+   `find_loops` of ir/statements.py. */
 static PyObject *value_find_loops(PyObject *module, PyObject *args)
 {
     Reader reader = {0};
     Rolling r = {0};
     PyObject *wanted, *result = NULL;
     Py_ssize_t first, fewest, longest, pairs;
-    if (!PyArg_ParseTuple(args, "O!nO!O!nnnO!O!O!O", &PyList_Type, &reader.code, &first, &PyList_Type, &wanted,
+    int ordinals;
+    if (!PyArg_ParseTuple(args, "O!nO!O!nnnO!O!O!Op", &PyList_Type, &reader.code, &first, &PyList_Type, &wanted,
                           &PyDict_Type, &reader.lines, &fewest, &longest, &pairs, &PyFrozenSet_Type, &reader.rollable,
-                          &PyFrozenSet_Type, &reader.exact, &PyFrozenSet_Type, &reader.many, &reader.side_by_side)
+                          &PyFrozenSet_Type, &reader.exact, &PyFrozenSet_Type, &reader.many, &reader.side_by_side,
+                          &ordinals)
         || !mark_wanted(&reader, wanted))
         return NULL;
-    if (begin_reading(&reader, &r)) {
+    if (begin_reading(&reader, &r, ordinals)) {
         for (Py_ssize_t i = 0; i < PyList_GET_SIZE(wanted); i++)
             reader.inside[PyLong_AsSsize_t(PyList_GET_ITEM(wanted, i))] = 1;
         int possible = find_needed(&reader, first);
@@ -531,8 +550,10 @@ static PyObject *value_find_loops(PyObject *module, PyObject *args)
             Py_ssize_t i = 0, count = PyList_GET_SIZE(reader.positions);
             for (; i < count; i++) {
                 Py_ssize_t start = r.numbers.count;
-                int64_t kind = read_statement(&reader, &r, PyList_GET_ITEM(reader.positions, i));
-                if (kind < 0 || !push(&r, LEAF(kind), longest, start))
+                PyObject *value = PyList_GET_ITEM(reader.positions, i);
+                int64_t kind = read_statement(&reader, &r, value);
+                if (kind < 0 || (ordinals && !count_instance(&reader, PyLong_AsSsize_t(value), kind))
+                    || !push(&r, LEAF(kind), longest, start))
                     break;
             }
             if (i == count && roll_again(&r, longest, pairs))

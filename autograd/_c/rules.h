@@ -179,6 +179,11 @@ static double value_round(double x, double n)
     return from_python(RULE_round, 2, operands);
 }
 
+static double value_fsum(const double *x, Py_ssize_t n)
+{
+    return many_from_python(RULE_fsum, x, n);
+}
+
 static inline double value_pos(double x)
 {
     return x;
@@ -920,6 +925,7 @@ static double value_of_many(int rule, const double *x, Py_ssize_t n)
     case RULE_max: return value_max(x, n);
     case RULE_min: return value_min(x, n);
     case RULE_sum: return value_sum(x, n);
+    case RULE_fsum: return value_fsum(x, n);
     case RULE_prod: return value_prod(x, n);
     case RULE_mean: return value_mean(x, n);
     case RULE_dot: return value_dot(x, n);
@@ -934,6 +940,7 @@ static void derivatives_of_many(int rule, const double *x, Py_ssize_t n, double 
     case RULE_max: derivatives_max(x, n, y, d, selected); return;
     case RULE_min: derivatives_min(x, n, y, d, selected); return;
     case RULE_sum: derivatives_sum(x, n, y, d, selected); return;
+    case RULE_fsum: derivatives_fsum(x, n, y, d, selected); return;
     case RULE_prod: derivatives_prod(x, n, y, d, selected); return;
     case RULE_mean: derivatives_mean(x, n, y, d, selected); return;
     case RULE_dot: derivatives_dot(x, n, y, d, selected); return;

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from types import MemberDescriptorType
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +79,7 @@ def _item(where: dict[str, Any], key: str) -> tuple[Any, ...]:
     return (where[key],) if key in where else ()
 
 
-def _slot(where: Any, slot: MemberDescriptorType) -> tuple[Any, ...]:
+def _slot(where: Any, slot: MemberDescriptorType | GetSetDescriptorType) -> tuple[Any, ...]:
     try:
         return (slot.__get__(where),)
     except AttributeError:
@@ -101,7 +101,14 @@ def _pairs(where: dict[Any, Any], _: None) -> tuple[Any, ...]:
     return tuple([thing for pair in list(dict.items(where)) for thing in pair])
 
 
+def ordered_pairs(where: OrderedDict[Any, Any]) -> tuple[Any, ...]:
+    """The keys and values of an OrderedDict in its order, which is not that of the dict in it."""
+    return tuple([thing for key in list(OrderedDict.__iter__(where)) for thing in (key, dict.__getitem__(where, key))])
+
+
 def _elements(where: Any) -> tuple[Any, ...]:
+    if isinstance(where, OrderedDict):
+        return ordered_pairs(where)
     base = next(base for base in (set, deque, bytearray, array) if isinstance(where, base))
     return tuple(base.__iter__(where))
 

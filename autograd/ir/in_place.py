@@ -14,15 +14,16 @@ MOST_ROWS = 256  # of a map: with more, its rows fill the lanes
 
 def add_in_place(program: Program) -> Program:
     """Let loops add to arrays, in the bodies of loops too."""
+    changed = False
     while found := _additions(program):
-        program = with_shared_bodies(_rewritten(program, found))
-    return with_bodies(program, add_in_place)
+        program, changed = _rewritten(program, found), True
+    return with_bodies(with_shared_bodies(program) if changed else program, add_in_place)
 
 
-def _additions(program: Program) -> dict[int, int]:
-    """Loops with a result that is only added to an array: loop → the addition."""
+def _additions(program: Program) -> dict[int, list[int]]:
+    """Loops with results that are only added to an array: loop → the additions."""
     code, uses = program.code, program.uses()
-    found: dict[int, int] = {}
+    found: dict[int, list[int]] = {}
     for at, (op, operands, window) in enumerate(code):
         if op != "add_at":
             continue
@@ -32,8 +33,8 @@ def _additions(program: Program) -> dict[int, int]:
         loop_at, number = code[item].operands[0], code[item].data
         loop: Loop = code[loop_at].data
         there = all(o < loop_at or code[o].op in MOVABLE for o in (array, *indices))
-        if there and loop_at not in found and _has_rows(loop, number) and _is_apart(loop, window):
-            found[loop_at] = at
+        if there and _has_rows(loop, number) and _is_apart(loop, window):
+            found.setdefault(loop_at, []).append(at)
     return found
 
 
@@ -55,20 +56,20 @@ def _is_apart(loop: Loop, window: Window) -> bool:
     return True
 
 
-def _rewritten(program: Program, found: dict[int, int]) -> Program:
-    added = {at: loop_at for loop_at, at in found.items()}
+def _rewritten(program: Program, found: dict[int, list[int]]) -> Program:
+    added = {at: loop_at for loop_at, additions in found.items() for at in additions}
     arrays = {program.code[at].operands[0] for at in added}
     gone = {program.code[at].operands[1] for at in added}  # results that are no more
     place: dict[int, int] = {}
+    results: dict[int, list[int]] = {}  # of the loops: where their results are now
     code: list[Instruction] = []
 
     def put(at: int) -> int:
         """Where an instruction is now, which is written at the latest here."""
         if at not in place:
             op, operands, data = program.code[at]
-            if op == "item" and (loop_at := operands[0]) in found:
-                number = program.code[program.code[found[loop_at]].operands[1]].data
-                data += program.code[loop_at].data.handed <= data < number  # behind the new accumulator
+            if op == "item" and operands[0] in results:
+                data = results[operands[0]][data]
             place[at] = len(code)
             code.append(Instruction(op, tuple([place[o] for o in operands]), data))
         return place[at]
@@ -76,15 +77,22 @@ def _rewritten(program: Program, found: dict[int, int]) -> Program:
     for at, (_, operands, data) in enumerate(program.code):
         if at in added:
             place[at] = len(code)
-            code.append(Instruction("item", (place[added[at]],), program.code[added[at]].data.handed))
+            item = program.code[program.code[at].operands[1]]
+            code.append(Instruction("item", (place[added[at]],), results[added[at]][item.data]))
         elif at in found:
-            _, (array, item, *indices), window = program.code[found[at]]
-            first, end = data.shared, data.shared + data.handed
-            given = [*operands[:first], *indices, *operands[first:end], array, *operands[end:]]
-            given = [put(o) for o in given]
+            given = [put(o) for o in operands]
+            numbers = results[at] = list(range(data.handed + len(data.kinds)))
+            for addition in found[at]:
+                _, (array, item_at, *indices), window = program.code[addition]
+                number, first, end = program.code[item_at].data, data.shared, data.shared + data.handed
+                shared = [put(o) for o in indices]
+                given = [*given[:first], *shared, *given[first:end], put(array), *given[end:]]
+                new = _adding(data, numbers[number], _kind(program, array), window, len(indices))
+                moved, handed = numbers[number], data.handed  # the new accumulator comes behind the others
+                numbers[:] = [k + (handed <= k < moved) for k in numbers]
+                numbers[number], data = handed, new
             place[at] = len(code)
-            new = _adding(data, program.code[item].data, _kind(program, array), window, len(indices))
-            code.append(Instruction("loop", tuple(given), new))
+            code.append(Instruction("loop", tuple(given), data))
         elif not (at in gone or (program.code[at].op == "zeros" and at in arrays)):
             put(at)
     guards = [g._replace(value=place[g.value]) for g in program.guards]

@@ -97,6 +97,7 @@ def zero_if_missing(code: Sequence[Instruction], among: range) -> set[int]:
     What a multiple of one sends to its other factor may be missing too, in the next derivative.
     """
     found: set[int] = set()
+    seen: set[int] = set()  # conditions are made of one another, in many ways
     for condition, value, otherwise in [code[at].operands for at in among if code[at].op == "select"]:
         terms = code[condition].operands if code[condition].op == "or" else ()
         is_number = any(code[term].op == "==" and code[term].operands == (value, value) for term in terms)
@@ -104,7 +105,10 @@ def zero_if_missing(code: Sequence[Instruction], among: range) -> set[int]:
             continue
         stack = list(terms)
         while stack:
-            op, operands, _ = code[stack.pop()]
+            op, operands, _ = code[term := stack.pop()]
+            if term in seen:
+                continue
+            seen.add(term)
             if op in ("and", "or"):
                 stack += operands
             elif op == "!=" and code[operands[1]].op == "constant":

@@ -74,7 +74,8 @@ class _Step:
         if source == other and x.base == y.base - y.steps[axis] and x.steps == rest:
             return True
         origin = self._carried(b, slot)
-        if origin is None or any(x.steps[axis:]):
+        inside = source[0] == POSITION and x.base >= self.before[0].start  # not there yet when the loop begins
+        if origin is None or any(x.steps[axis:]) or inside:
             return False
         first = First(source, Affine(x.base, x.steps[:axis]), a.start, slot)
         self.firsts[b, slot] = first

@@ -19,7 +19,7 @@ are stored, one number each; the rest of a step is computed again from them.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -56,8 +56,18 @@ class Sweep:
         self.doubtful = zero_if_missing(builder.code, range(min(active, default=0), max(active, default=-1) + 1))
         self.guessed: set[int] = set()  # values whose presence is that their adjoint, or one it came from, is not 0
 
-    def run(self, seeds: Mapping[int, int], targets: Container[int], first: int, end: int) -> None:
-        """Go from the last value to the first; the adjoints of the targets are left where they were summed up."""
+    def run(
+        self,
+        seeds: Mapping[int, int],
+        targets: Container[int],
+        first: int,
+        end: int,
+        in_vain: Callable[[], object] | None = None,
+    ) -> None:
+        """Go from the last value to the first; the adjoints of the targets are left where they were summed up.
+
+        If the answer of `in_vain` after a loop is true, the sweep ends there.
+        """
         from autograd.ir.reverse_loop import LoopSweep  # which sweeps over the body in this way
 
         for value, seed in seeds.items():
@@ -71,6 +81,8 @@ class Sweep:
                     LoopSweep(self, value, self.results.pop(value, {})).run()
                 else:
                     self.leave_out(operands)
+                if in_vain is not None and in_vain():
+                    return
             elif value in self.memories:
                 if op == "add_at" and operands[1] in self.active:
                     self.memory_message(value)
@@ -316,15 +328,21 @@ def reverse(builder: Builder, seeds: Mapping[int, int], wanted: Iterable[int]) -
     active = depending(builder.code, targets, sorted(needed(builder.code, seeds, first) | targets))
     memories = memories_of(builder, active, None)
     local = Coverage()
+
+    def doubtful() -> set[int]:
+        """What was assumed to have all messages, and has not."""
+        coverages = [local, *[memory.covered for memory in sweep.memories.values()]]
+        return {id(c) for c in coverages if c.broken and c.assumed}
+
+    in_vain: Callable[[], object] | None = doubtful  # the first sweep is not gone on with, a later one may find more
     while True:
         sweep = Sweep(builder, set(active), dict(memories), local)
-        sweep.run(seeds, targets, first, end)
-        coverages = [local, *[memory.covered for memory in sweep.memories.values()]]
-        doubtful = {id(c) for c in coverages if c.broken and c.assumed}
-        if not doubtful:
+        sweep.run(seeds, targets, first, end, in_vain)
+        in_vain, broken = None, doubtful()
+        if not broken:
             break
-        memories = without(memories, doubtful)
-        local = Coverage(local.assumed and id(local) not in doubtful)
+        memories = without(memories, broken)
+        local = Coverage(local.assumed and id(local) not in broken)
     found = {x: sweep.adjoint(x) for x in targets}
     return {x: adjoint for x, adjoint in found.items() if adjoint is not None}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -102,7 +103,10 @@ def _fields(loop: Loop) -> list[tuple[str, Any]]:
 
 
 def dependencies(program: Program) -> list[tuple[int, ...]]:
-    """What must come before each instruction: its operands, and whatever else looks at an array that it changes."""
+    """What must come before each instruction: its operands, and whatever else looks at an array that it changes.
+
+    Of what looked at the array, what an earlier change comes after already is left out.
+    """
     code = program.code
     found = [i.operands for i in code]
     takers = [at for at, (op, _, data) in enumerate(code) if op == "add_at" or (op == "loop" and data.accumulators)]
@@ -117,10 +121,15 @@ def dependencies(program: Program) -> list[tuple[int, ...]]:
             root[at] = root[code[operands[0]].operands[loop.shared + data]]
         for o in operands:
             users.setdefault(root[o], []).append(at)
+    changed: dict[int, int] = {}  # array → how many of its users come before the last change
     for at in takers:
         op, operands, data = code[at]
         taken = operands[:1] if op == "add_at" else operands[data.shared + data.carries : data.shared + data.handed]
-        before = [user for o in taken for user in users[root[o]] if user < at]
+        before: list[int] = []
+        for array in [root[o] for o in taken]:
+            end = bisect_left(users[array], at)
+            before += users[array][changed.get(array, 0) : end]
+            changed[array] = end
         found[at] = (*operands, *before)
     return found
 

@@ -190,6 +190,34 @@ def side_by_side(builder: Builder, rows: int, columns: Sequence[int]) -> int:
     return builder.emit("item", (loop,), 0)
 
 
+def interleaved(builder: Builder, values: Sequence[int]) -> int | None:
+    """An array of numbers that are elements of arrays, taken in turn: ``a[0], b[0], a[1], b[1], …``.
+
+    None if they are not. The elements of an array need not be neighbours, but must be evenly apart.
+    """
+    reads = [builder.code[value] for value in values]
+    if any(op != "read" or len(operands) != 1 or data.shape for op, operands, data in reads):
+        return None
+    places = [(operands[0], data.offset) for _, operands, data in reads]
+    width = next((k for k in range(1, len(places)) if places[k][0] == places[0][0] and places[k] != places[0]), 0)
+    if not width or len(places) % width or len(places) == width:
+        return None
+    steps = [places[width + k][1] - places[k][1] for k in range(width)]
+    for k in range(width, len(places)):
+        (array, offset), before = places[k], places[k - width]
+        if array != before[0] or offset != before[1] + steps[k % width]:
+            return None
+    rows = len(places) // width
+    arrays = {array for array, _ in places[:width]}
+    if min(steps) < 0 or any(not arrays.isdisjoint(_taken(instruction)) for instruction in builder.code):
+        return None
+    columns = []
+    for (array, offset), step in zip(places, steps):
+        window = Window((rows,), offset, (step,))
+        columns.append(array if builder.type_of(array) == Array((rows,)) else builder.emit("read", (array,), window))
+    return columns[0] if width == 1 else side_by_side(builder, rows, columns)
+
+
 def shaped(builder: Builder, array: int, shape: tuple[int, ...]) -> int:
     """The same numbers in another shape."""
     kind = Array(shape)

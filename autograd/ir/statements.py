@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from autograd.ir.block import COMPARISONS, LOGIC, Guard, Instruction
 from autograd.ir.elements import MANY
 from autograd.ir.ranges import side_by_side
-from autograd.ir.roll import LONGEST, PAIRS, Body, Rolled, roll
+from autograd.ir.roll import LONGEST, PAIRS, SHIFT, Body, Rolled, roll
 from autograd.native import extension
 from autograd.rules import TABLE
 
@@ -109,7 +109,12 @@ def kept_by_comparisons(
 
 
 def find_loops(
-    code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], fewest: int
+    code: Sequence[Instruction],
+    first: int,
+    wanted: Sequence[int],
+    lines: Mapping[int, str],
+    fewest: int,
+    ordinals: bool = False,
 ) -> Statements | None:
     """The loops in the code that computes some values.
 
@@ -125,6 +130,9 @@ def find_loops(
         Their lines.
     fewest : int
         Of fewer instructions the answer is None, as it is if there is one that cannot be rolled.
+    ordinals : bool
+        Whether the number of an operand that is rolled is that of its kind, shifted, and how many of this kind came
+        before it, instead of its position: where loops within differ in length, only these are evenly apart.
     """
     positions = needed(code, first, wanted)
     if positions is None or len(positions) < fewest:
@@ -136,6 +144,8 @@ def find_loops(
     vectors: list[tuple[int, ...]] = []
     elements: dict[tuple[str, Any], dict[int, int]] = {}
     places: dict[int, tuple[str, Any, int]] = {}
+    numbered: dict[int, int] = {}
+    counts: list[int] = []
     for value in positions:
         op, operands, data = code[value]
         sources: list[tuple[str, Any]] = []
@@ -146,7 +156,7 @@ def find_loops(
         for o in operands if many is None else ():
             if o in position:
                 sources.append((POSITION, None))
-                numbers.append(position[o])
+                numbers.append(numbered[o] if ordinals else position[o])
                 continue
             if o not in places:
                 where, what, number = places[o] = outside(code, o)
@@ -159,6 +169,9 @@ def find_loops(
         shapes.append(known.setdefault(kind, len(kinds)))
         if shapes[-1] == len(kinds):
             kinds.append(kind)
+            counts.append(0)
+        numbered[value] = shapes[-1] << SHIFT | counts[shapes[-1]]
+        counts[shapes[-1]] += 1
         vectors.append(tuple(numbers))
     return Statements(positions, kinds, elements, roll(shapes, vectors))
 
@@ -178,10 +191,15 @@ def outside(code: Sequence[Instruction], value: int) -> tuple[str, Any, int]:
 
 
 def _find_loops_in_c(
-    code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], fewest: int
+    code: Sequence[Instruction],
+    first: int,
+    wanted: Sequence[int],
+    lines: Mapping[int, str],
+    fewest: int,
+    ordinals: bool = False,
 ) -> Statements | None:
     found = extension.find_loops(
-        code, first, wanted, lines, fewest, LONGEST, PAIRS, ROLLABLE, EXACT, MANY, side_by_side
+        code, first, wanted, lines, fewest, LONGEST, PAIRS, ROLLABLE, EXACT, MANY, side_by_side, ordinals
     )
     if found is None:
         return None

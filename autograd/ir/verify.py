@@ -12,6 +12,7 @@ from autograd.ir.block import (
     NUMBER,
     STEPS,
     TRUTH,
+    TYPED,
     Array,
     Final,
     Instruction,
@@ -32,6 +33,7 @@ FIXED: dict[str, tuple[Type, ...]] = {
     **dict.fromkeys(COMPARISONS, (NUMBER, NUMBER)),
     **dict.fromkeys(LOGIC.keys() - {"not"}, (TRUTH, TRUTH)),
 }
+PLAIN = {name: rule.arity for name, rule in TABLE.items() if rule.arity is not None and name not in TYPED}
 NEW = frozenset({"zeros", "add_at", "item"})  # what makes an array that may be added to
 
 
@@ -84,10 +86,15 @@ class _Verifier:
     def instruction(self, at: int, instruction: Instruction) -> None:
         """Check an instruction, and note the type and the storage of its value."""
         op, operands, data = instruction
-        self.where = f"v{at} = {op} {operands if operands else ''}".rstrip()
+        self.at = at
+        if self._is_plain(at, op, operands):
+            self.types.append(NUMBER)
+            self.root.append(at)
+            return
         for k, o in enumerate(operands):
             self.demand(isinstance(o, int) and 0 <= o < at, f"operand {k} is not an earlier value")
-            self._check_there(f"{self.where}: operand {k}", o)
+            if isinstance(self.types[o], Array):
+                self._check_there(f"{self.where}: operand {k}", o)
         given = [self.types[o] for o in operands]
         check = getattr(self, f"_{op}", None) if op.isidentifier() else None
         if op in FIXED:
@@ -107,6 +114,19 @@ class _Verifier:
         else:
             self.types.append(type_of(instruction, self.types, self.program.inputs))
         self.root.append(self._root(at, instruction))
+
+    def _is_plain(self, at: int, op: str, operands: Sequence[int]) -> bool:
+        """Whether it is a primitive that keeps all rules: numbers before it are its operands, as many as it takes."""
+        if PLAIN.get(op) != len(operands):
+            return False
+        types = self.types
+        return all(isinstance(o, int) and 0 <= o < at and types[o] == NUMBER for o in operands)
+
+    @property
+    def where(self) -> str:
+        """The instruction that is checked, in messages."""
+        op, operands, _ = self.program.code[self.at]
+        return f"v{self.at} = {op} {operands if operands else ''}".rstrip()
 
     def _root(self, at: int, instruction: Instruction) -> int:
         """Whose storage a value is: an array that is read, added to or accumulated into stays where it was."""
@@ -202,7 +222,7 @@ class _Verifier:
 
     def _loop(self, at: int, instruction: Instruction, given: Sequence[Type]) -> None:
         loop: Loop = instruction.data
-        body, where = loop.body, self.where
+        body = loop.body
         self.demand(len(body.inputs) == len(given) + 1, f"{len(given)} operands for {len(body.inputs)} inputs")
         self.demand(body.inputs[0] == NUMBER, "the counter is a number")
         self.demand(list(given) == loop.operand_types(), f"takes {_said(loop.operand_types())}, not {_said(given)}")
@@ -214,7 +234,7 @@ class _Verifier:
         try:
             types = inside.run()
         except InvalidProgramError as error:
-            raise InvalidProgramError(f"{where}: in its body, {error}") from None
+            raise InvalidProgramError(f"{self.where}: in its body, {error}") from None
         for k, o in enumerate(body.outputs[: loop.handed]):
             self.demand(types[o] == body.inputs[loop.first_carry + k], f"a step hands on {types[o]} as carry {k}")
         for k in range(loop.carries, loop.handed):

@@ -8,7 +8,7 @@ never confused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 from autograd.eager import active_recorder
@@ -38,7 +38,7 @@ class Run:
         chosen = tuple([args[i] for i in self.numbers])
         self.single = isinstance(argnums, int)
         named = [(flatten(a, f"argument {i} of {self.name}")) for i, a in zip(self.numbers, chosen)]
-        self.leaves = [leaf for leaves, _ in named for leaf in leaves]
+        self.leaves = list(chain.from_iterable([leaves for leaves, _ in named]))
         self.shapes = [(len(leaves), rebuild) for leaves, rebuild in named]
         self.symbolic = inside_transform.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
         self.recorder = active_recorder()

@@ -128,7 +128,14 @@ def _csr(rows: Sequence[Mapping[int, Any]], columns: int, kind: type) -> Any:
     """The array with these rows: columns in order, no column twice."""
     import numpy
 
-    ends = numpy.cumsum([0, *map(len, rows)])
-    places = numpy.fromiter((column for row in rows for column in sorted(row)), dtype=numpy.intp, count=ends[-1])
-    numbers: Any = numpy.fromiter((row[column] for row in rows for column in sorted(row)), dtype=kind, count=ends[-1])
-    return scipy_sparse().csr_array((numbers, places, ends), shape=(len(rows), columns))
+    count, shape = sum(map(len, rows)), (len(rows), columns)
+    index = index_type(count, shape)
+    ends = numpy.cumsum([0, *map(len, rows)]).astype(index)
+    places = numpy.fromiter((column for row in rows for column in sorted(row)), dtype=index, count=count)
+    numbers: Any = numpy.fromiter((row[column] for row in rows for column in sorted(row)), dtype=kind, count=count)
+    return scipy_sparse().csr_array((numbers, places, ends), shape=shape)
+
+
+def index_type(count: int, shape: tuple[int, int]) -> Any:
+    """The smallest type for the indices of an array with so many entries: most direct solvers take 32 bits only."""
+    return scipy_sparse().get_index_dtype(maxval=max(count, *shape))

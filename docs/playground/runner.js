@@ -54,7 +54,7 @@ export class Runner {
     if (worker !== this.worker) return null;
     return new Promise((resolve) => {
       const id = Math.random();
-      const timer = setTimeout(() => this.stop(`stopped: the program was still running after ${request.seconds + DRAWING} s`), (request.seconds + DRAWING) * 1000);
+      const timer = setTimeout(() => this.stop(`stopped: no answer after ${request.seconds + DRAWING} s. The program does not end, or this machine is busy`), (request.seconds + DRAWING) * 1000);
       this.waiting = { id, timer, resolve };
       this.onState("running", "Running …");
       worker.postMessage({ id, request: JSON.stringify(request) });

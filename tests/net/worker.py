@@ -53,7 +53,7 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": path, "AUTOGRAD_CACHE": "off"},
+            env={**os.environ, "PYTHONPATH": path, "AUTOGRAD_CACHE": os.environ.get("AUTOGRAD_CACHE", "off")},
         )
         assert self.process.stdout is not None
         if self.process.stdout.readline() != READY:

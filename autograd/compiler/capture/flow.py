@@ -19,6 +19,7 @@ import numpy as np
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.journal import (
+    MOST_MADE,
     Place,
     assign,
     attribute,
@@ -69,9 +70,10 @@ from autograd.compiler.capture.steps import Steps
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.capture.whole import to_int
-from autograd.compiler.source.functions import new_code, with_code
+from autograd.compiler.source.functions import codes, new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ir.block import calls_python
+from autograd.native import extension, fast
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
 
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
+SINGLE_CALL = "a single call runs one side only"
 ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip  # a table
@@ -88,13 +91,14 @@ def followed(function: Any) -> Any:
     """A function as it is to be called in a capture: rewritten, if it is one in Python that can be."""
     if present() is None:
         return function
-    if isinstance(function, FunctionType):
+    kind = type(function)  # what calls itself a function has its own way of being called
+    if kind is FunctionType:
         found = new_code(function)
         return function if found is None else with_code(function, found, Flow(found))
-    if isinstance(function, MethodType) and isinstance(function.__func__, FunctionType):
+    if kind is MethodType and type(function.__func__) is FunctionType:
         inner = followed(function.__func__)
         return function if inner is function.__func__ else MethodType(inner, function.__self__)
-    if type(function) is partial:
+    if kind is partial:
         inner = followed(function.func)
         return function if inner is function.func else partial(inner, *function.args, **function.keywords)
     return function
@@ -103,6 +107,7 @@ def followed(function: Any) -> Any:
 class Flow:
     """What the code of one function calls."""
 
+    __slots__ = ("sites",)
     nothing = NOTHING
 
     def __init__(self, code: Rewritten) -> None:
@@ -110,10 +115,12 @@ class Flow:
 
     # ---- statements ------------------------------------------------------------------------------------------
 
+    @fast
     def returned(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """An `if` with which the function ends: its result."""
         return self._chosen(number, condition, then, otherwise, given)
 
+    @fast
     def choose(self, number: int, condition: Any, then: Any, otherwise: Any) -> Any:
         """``then if condition else otherwise``."""
         return self._chosen(number, condition, then, otherwise, ())
@@ -124,6 +131,7 @@ class Flow:
 
         return self._branch(number, condition, then, otherwise, given, together)
 
+    @fast
     def branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """``if condition``: what the names have after it."""
         names, optional = self.sites[number].names, self.sites[number].optional
@@ -141,7 +149,7 @@ class Flow:
         trace, truth = found
         site = self.sites[number]
         if not branches(trace, truth.index):
-            self.note(trace, site, "a single call runs one side only")
+            self.note(trace, site, SINGLE_CALL)
             return then(*given) if condition else otherwise(*given)
         if is_open(trace, site):
             raise Refused("the function calls itself")
@@ -210,7 +218,6 @@ class Flow:
                     return carry
                 else:
                     if not site.jumps:
-                        mark.undo()
                         carry = step(*carry)
                         continue
                     with under(trace, None, step=True) as journal:
@@ -297,6 +304,7 @@ class Flow:
 
     # ---- expressions -----------------------------------------------------------------------------------------
 
+    @fast
     def combined(self, number: int, first: Any, *rest: Any) -> Any:
         """``first and …`` or ``first or …``."""
         site = self.sites[number]
@@ -354,6 +362,7 @@ class Flow:
             value = found
         return value
 
+    @fast
     def negated(self, value: Any) -> Any:
         """``not value``."""
         found = truth_of(value) if is_predicate(value) else None
@@ -361,6 +370,7 @@ class Flow:
             return not value
         return found[1].negated()
 
+    @fast
     def guard(self, number: int, condition: Any) -> Any:
         """The condition of a statement that stays as it is."""
         found = truth_of(condition)
@@ -390,18 +400,21 @@ class Flow:
         return is_none(thing)
 
     @staticmethod
+    @fast
     def immutable(value: Any) -> None:
         """In a side, ``x += y`` may not change the thing itself."""
         if sides_open() and not (is_number(value) or is_truth(value) or type(value) in (tuple, str, complex)):
             raise Refused(f"it changes a {type(value).__name__} in place")
 
     @staticmethod
+    @fast
     def made(thing: Any) -> Any:
         """A list or a dict that the code has made."""
         trace = present()
         return thing if trace is None else note_made(trace.root(), thing)
 
     @staticmethod
+    @fast
     def set_attribute(value: Any, thing: Any, name: str) -> None:
         """``thing.name = value``; in a side it is noted."""
         trace = present()
@@ -411,6 +424,7 @@ class Flow:
             assign(trace.root(), attribute(thing, name), value)
 
     @staticmethod
+    @fast
     def set_element(value: Any, thing: Any, key: Any) -> None:
         """``thing[key] = value``; in a side it is noted."""
         key = as_index(key)
@@ -421,6 +435,7 @@ class Flow:
             assign(trace.root(), element(thing, key), value)
 
     @staticmethod
+    @fast
     def owner(thing: Any, name: str) -> Any:
         """In a side, to read an attribute must not run code."""
         if sides_open() and not isinstance(thing, (ModuleType, Value, float, int)):
@@ -434,6 +449,7 @@ class Flow:
         return thing
 
     @staticmethod
+    @fast
     def container(thing: Any) -> Any:
         """In a side, to read an element must not run code."""
         if sides_open() and type(thing) not in (list, tuple, dict, str, bytes, range, np.ndarray):
@@ -441,6 +457,7 @@ class Flow:
         return thing
 
     @staticmethod
+    @fast
     def iterated(thing: Any) -> Any:
         """In a side, a loop must not use up anything."""
         if sides_open() and type(thing) not in ITERATED:
@@ -458,6 +475,7 @@ class Flow:
         return thing
 
     @staticmethod
+    @fast
     def called(function: Any) -> Any:
         """A function as it is to be called."""
         trace = present()
@@ -524,3 +542,7 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
     ):
         return (Checked(function, followed) if sides_open() else function)(*things, **options)
     return best_of(function, numbers)
+
+
+if extension is not None:
+    extension.flow(Flow, partial, min, max, codes, SINGLE_CALL, MOST_MADE)

@@ -29,7 +29,10 @@ CHANGING = frozenset(  # methods that change a container, and functions that cha
         *("remove", "reverse", "setattr", "setdefault", "sort", "update"),
     ]
 )
+# Code that mentions one of these may find out that an attribute is missing.
+ASKING = frozenset({"hasattr", "AttributeError", "Exception", "BaseException"})
 ANY = "*"  # stands for all attributes
+MISSING = "?"  # before the name of an attribute: an object may have none
 
 LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
 NUMPY = Path(np.__file__).parent
@@ -37,7 +40,7 @@ FOREIGN_PATHS = ("<frozen ", *[f"{folder}{os.sep}" for folder in (*PACKAGES, NUM
 FOREIGN_MODULES = frozenset({"autograd", "builtins", "llvmlite", "nn", "numpy", "scipy"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mentions:
     """What a code object, and those inside it, mention.
 
@@ -46,7 +49,8 @@ class Mentions:
     names : tuple of str
         Globals that it reads.
     attributes : frozenset of str
-        Attributes that it reads, of any object; `ANY` if it may read others too.
+        Attributes that it reads, of any object; `ANY` if it may read others too; after `MISSING`, those that an object
+        may not have.
     modules : tuple of (str, int)
         Imports: the name, and the level (0 for an absolute name).
     rebound : mapping of str to str
@@ -60,6 +64,11 @@ class Mentions:
     modules: tuple[tuple[str, int], ...]
     rebound: Mapping[str, str]
     changes: bool
+
+    @functools.cached_property
+    def certain(self) -> frozenset[str]:
+        """The attributes that it reads by name, which an object has."""
+        return frozenset([name for name in self.attributes if name != ANY and not name.startswith(MISSING)])
 
 
 @functools.lru_cache(maxsize=4096)
@@ -89,6 +98,10 @@ def mentions(code: CodeType) -> Mentions:
             constants.append(name)
         changes = changes or op in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR")
     changes = changes or not CHANGING.isdisjoint(attributes | names.keys())
+    if not ASKING.isdisjoint(names):
+        texts = [text for text in constants if isinstance(text, str) and text.isidentifier()]
+        attributes.update(texts if "hasattr" in names else ())
+        attributes.update([MISSING + name for name in attributes])
     if not DYNAMIC.isdisjoint(names) or not DYNAMIC.isdisjoint(attributes):
         texts = [text for text in constants if isinstance(text, str) and text.isidentifier()]
         attributes.update([ANY, *texts])

@@ -51,9 +51,9 @@ def impure(thing: Any, assigns: bool = False) -> str | None:
         return None if pure else f"it makes a {thing.__name__}"
     if kind is np.ufunc:
         return None
-    if kind is BuiltinFunctionType or not isinstance(thing, (FunctionType, MethodType, partial)):
+    if kind not in (FunctionType, MethodType, partial):
         return _impure_builtin(thing)
-    if isinstance(thing, MethodType) and isinstance(thing.__self__, Value):
+    if kind is MethodType and isinstance(thing.__self__, Value):
         return None
     function = inner_function(thing)
     if function is None:

@@ -12,7 +12,7 @@ from autograd.ir.forward import forward
 from autograd.ir.reverse import reverse
 from autograd.ir.rolling import FEWEST_AGAIN, roll_code
 from autograd.modes import caller, inside_transform
-from autograd.tree import to_floats
+from autograd.tree import only_leaves, to_floats
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class TraceSweeps:
 
 
 def _zero_without_message(derivatives: Sequence[Any]) -> list[Any]:
-    return [0.0 if d is None else d for d in derivatives]
+    return list(derivatives) if only_leaves(derivatives) else [0.0 if d is None else d for d in derivatives]
 
 
 def _result(trace: Trace, value: int | None, of: Any) -> Any:

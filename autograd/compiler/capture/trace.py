@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
@@ -23,6 +23,7 @@ from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Pro
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import without_dead_code
+from autograd.ir.stages import interleaved
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps
@@ -39,16 +40,16 @@ class Trace(Watched):
 
     def inputs_of(self, kinds: Sequence[Type], numbers: Sequence[float]) -> list[Traced]:
         """Inputs of these types, and a tracer for each of their numbers."""
-        traced: list[Traced] = []
+        traced: list[list[Traced]] = []
+        start = 0
         for kind in kinds:
-            start = len(traced)
             if isinstance(kind, Array):
-                size = kind.size()
-                array = self.input(kind, numbers[start : start + size])
-                traced += Traced.elements(self, array, size)
+                given = numbers[start : start + kind.size()]
+                traced.append(Traced.elements(self, self.input(kind, given), len(given)))
             else:
-                traced.append(Traced.of(self, self.input(NUMBER, numbers[start])))
-        return traced
+                traced.append([Traced.of(self, self.input(NUMBER, numbers[start]))])
+            start += len(traced[-1])
+        return traced[0] if len(traced) == 1 else list(chain.from_iterable(traced))
 
     def wrap(self, value: int) -> Traced:
         """The tracer of a value."""
@@ -106,15 +107,12 @@ class Trace(Watched):
 
     def fresh_leaves(self, numbers: Sequence[Any]) -> list[Traced]:
         """An instruction for each number, or for each whole array, which is not merged with any other."""
-        leaves: list[Traced] = []
+        leaves: list[list[Traced]] = []
         for value in self.outputs(numbers):
             fresh = self.emit("pos", (value,))
             kind = self.type_of(value)
-            if isinstance(kind, Array):
-                leaves += Traced.elements(self, fresh, kind.size())
-            else:
-                leaves.append(self.wrap(fresh))
-        return leaves
+            leaves.append(Traced.elements(self, fresh, kind.size()) if isinstance(kind, Array) else [self.wrap(fresh)])
+        return leaves[0] if len(leaves) == 1 else list(chain.from_iterable(leaves))
 
     def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> Sweeps:
         """Sweeps that add their instructions to the program."""
@@ -250,8 +248,10 @@ class Trace(Watched):
         results: list[int] = []
         for kind, same in groupby(found, self.type_of):
             values = list(same)
-            many = kind == NUMBER and len(values) >= FEWEST_ELEMENTS
-            results += [self.emit("pack", tuple(values), (len(values),))] if many else values
+            if kind == NUMBER and len(values) >= FEWEST_ELEMENTS:
+                array = interleaved(self, values)
+                values = [self.emit("pack", tuple(values), (len(values),)) if array is None else array]
+            results += values
         return results
 
     def target(self, leaf: Any) -> int:

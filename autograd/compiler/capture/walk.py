@@ -14,7 +14,7 @@ import re
 import sys
 import weakref
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta, tzinfo
@@ -40,8 +40,15 @@ import numpy as np
 
 from autograd.compiler import c_build
 from autograd.compiler.capture.exact import Same
-from autograd.compiler.capture.mentions import ANY, is_foreign_file, is_foreign_module, is_package_file, mentions
-from autograd.compiler.watch import LIVE, Place, static, vars_of
+from autograd.compiler.capture.mentions import (
+    ANY,
+    MISSING,
+    is_foreign_file,
+    is_foreign_module,
+    is_package_file,
+    mentions,
+)
+from autograd.compiler.watch import LIVE, Place, ordered_pairs, static, vars_of
 from autograd.value import Value
 
 MOST_OBJECTS = 100_000  # visited
@@ -70,6 +77,11 @@ OPAQUE_NAMES = frozenset({"input", "open"})
 # Their code is not read, so it is not known which attributes of their objects it reads.
 HIDING_MODULES = frozenset({"autograd", "collections", "functools", "nn", "numpy", "scipy", "statistics"})
 
+# Attributes of classes written in C that are read without running code: where pandas has its numbers.
+IN_C = {
+    ("pandas._libs.internals", "BlockManager"): ("blocks", "axes"),
+    ("pandas._libs.internals", "Block"): ("values",),
+}
 
 # Their objects do not change, and may be very large.
 COMPILER = ("autograd.adoption.", "autograd.compiler.", "autograd.ir.")
@@ -275,7 +287,7 @@ class Walk:
         """The globals and imports of a user's code."""
         found = mentions(code)
         of_a_package = is_package_file(code.co_filename)  # such code often reads attributes by computed names
-        self.mentioned |= found.attributes - {ANY} if of_a_package else found.attributes
+        self.mentioned |= found.certain if of_a_package else found.attributes
         self.look.rebound.update(found.rebound)
         self.look.changes = self.look.changes or found.changes
         module = names.get("__name__", "")
@@ -301,7 +313,8 @@ class Walk:
         if full in OPAQUE_MODULES:
             self.note(name, "clock, file or system", False)
         if not is_foreign_module(full):
-            for attribute in sorted(self.attributes & vars(module).keys()):
+            missing = {key for key in self.attributes if MISSING + key in self.attributes}
+            for attribute in sorted(self.attributes & (missing | vars(module).keys())):
                 of_a_package = _is_of_a_package(module)
                 self.watch("item", vars(module), attribute, f"{name}.{attribute}", "attribute", of_a_package)
 
@@ -363,6 +376,9 @@ class Walk:
             for key, slot in list(vars(base).items()) if "__slots__" in vars(base) else ():
                 if type(slot) is MemberDescriptorType and (everything or key in self.attributes):
                     self.watch("slot", thing, slot, f"{name}.{key}", "attribute")
+            for key in IN_C.get((_module_of(base), base.__name__), ()):
+                if type(getter := vars(base).get(key)) is GetSetDescriptorType:
+                    self.watch("slot", thing, getter, f"{name}.{key}", "attribute")
 
     def all_attributes(self, thing: Any, name: str) -> None:
         """Everything in the dict of an object, except what the function itself changes."""
@@ -380,11 +396,11 @@ class Walk:
             self.note(said, "attribute")
 
     def named_attributes(self, thing: Any, name: str) -> None:
-        """The attributes that the code mentions; one that only the class has must not appear in the object."""
+        """The attributes that the code mentions; one that is missing, or that only the class has, must not appear."""
         items = vars_of(thing)
         bases = [base for base in type(thing).__mro__ if not (_is_of_a_package(base) or _is_foreign(base))]
         for key in sorted(self.attributes):
-            if key in items or any(key in vars(base) for base in bases):
+            if key in items or MISSING + key in self.attributes or any(key in vars(base) for base in bases):
                 self.watch("attribute", thing, key, f"{name}.{key}", "attribute")
 
     # ---- containers ------------------------------------------------------------------------------------------
@@ -420,6 +436,9 @@ class Walk:
 
     def dictionary(self, thing: dict[Any, Any], name: str) -> None:
         """A dict: keys and values in their order."""
+        if isinstance(thing, OrderedDict):
+            self.contents("container", thing, name, ordered_pairs(thing))
+            return
         if not _is_foreign(type(thing)):
             self.attributes_of(thing, name)
         inside = f"{name}[]"

@@ -73,14 +73,16 @@ class Watched(Builder):
 
     # Read by the C build.
     __slots__ = (
-        "deciding", "finished", "given", "guarded", "leaves", "lines", "numbers", "parent", "plain", "taken", "thread"
+        "deciding", "finished", "flow", "flows", "given", "guarded", "journal", "leaves", "lines", "made", "maps",
+        "numbers", "parent", "plain", "sides", "taken", "thread", "whole_numbers",
     )  # fmt: skip  # a list of words
 
     def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:
         super().__init__(mapped_rewriters(), FRESH)
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
-        self.plain: set[CodeType] = set() if parent is None else parent.plain  # code to which they need not be bools
+        # Code to which they need not be bools, by id: to hash code takes long.
+        self.plain: dict[int, CodeType] = {} if parent is None else parent.plain
         self.assumes = (
             False  # of the root: demands are guards that hold, whatever the watched numbers say: see `demand`
         )
@@ -180,8 +182,8 @@ class Watched(Builder):
         if root.real_bools:
             self.plain.clear()
         elif not indexes_by_comparison(code):
-            self.plain.add(code)
-        return code not in self.plain
+            self.plain[id(code)] = code
+        return id(code) not in self.plain
 
     # ---- the numbers of the run --------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ fast_path.py makes sure that the description fits the machine code. */
 #define DEEPEST 64   /* nested containers */
 #define LARGEST (PY_SSIZE_T_MAX / 64) /* numbers, or bytes, of a buffer */
 #define RECENT 8     /* fast paths that an entry tries */
+#define SPARES 2     /* results of which the memory may be used again: `y = f(x)` in a loop holds one while it makes another */
+#define LARGE 4194304 /* bytes of such a result: smaller ones get memory that the C library has at hand */
 #define MOST_ARGUMENTS 32 /* of a call with static ones; with more, it takes the slow path */
 
 static char miss;
@@ -34,15 +36,15 @@ static PyObject *mode_variable, *call_name, *data_name;
 
 /* ---- descriptions: (kind, detail, parts), see fast_path.py ---- */
 
-typedef enum { NONE, FLOAT, ARRAY, ROWS, LIST, TUPLE, DICT, KINDS } Kind;
-static const char *const KIND_NAMES[] = {"none", "float", "array", "rows", "list", "tuple", "dict"};
+typedef enum { NONE, FLOAT, ARRAY, ROWS, LIST, TUPLE, DICT, MADE, KINDS } Kind;
+static const char *const KIND_NAMES[] = {"none", "float", "array", "rows", "list", "tuple", "dict", "made"};
 
 typedef struct Part {
     Kind kind;
     int ndim;
     Py_ssize_t count;  /* parts of a container; numbers of an array, or in one of its rows */
     Py_ssize_t *shape; /* of an array, or of one of its rows */
-    PyObject *detail;  /* the shape or a dict's keys, a tuple */
+    PyObject *detail;  /* the shape, a dict's keys, or a callable: a tuple */
     struct Part *parts;
 } Part;
 
@@ -82,7 +84,8 @@ static bool read_part(Part *part, PyObject *description, int depth);
 static bool read_parts(Part *part, PyObject *parts, int depth)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(parts);
-    if (depth == DEEPEST || (part->kind == DICT && PyTuple_GET_SIZE(part->detail) != count)) {
+    if (depth == DEEPEST || (part->kind == DICT && PyTuple_GET_SIZE(part->detail) != count)
+        || (part->kind == MADE && (PyTuple_GET_SIZE(part->detail) != 1 || count != 1))) {
         PyErr_SetString(PyExc_ValueError, "a container is too deep, or has not as many keys as parts");
         return false;
     }
@@ -124,6 +127,14 @@ static Py_ssize_t numbers_of(const Part *part)
     return part->kind == FLOAT ? 1 : part->kind == ARRAY ? part->count : total;
 }
 
+/* The array of which all of a result consists, or NULL. */
+static const Part *only_array(const Part *part)
+{
+    while (part->kind >= LIST && part->count == 1)
+        part = part->parts;
+    return part->kind == ARRAY ? part : NULL;
+}
+
 /* How many arrays of rows are in a part; `found`, if it is given, receives them. */
 static Py_ssize_t rows_of(const Part *part, const Part **found)
 {
@@ -154,6 +165,8 @@ typedef struct {
     Py_ssize_t given;                 /* inputs that are not leaves */
     Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
     const Part **rows;                /* the latter */
+    const Part *whole;                /* the array that all outputs are: the code writes straight into it; or NULL */
+    PyObject *spares[SPARES];         /* the last such arrays, if they are large */
     bool guards, retired;             /* whether a row may fail a guard, and whether one did: then the slow path is better */
     Frame *pool;
 } FastPath;
@@ -298,8 +311,10 @@ static bool take(const Part *part, PyObject *object, Given *given)
         return PyTuple_CheckExact(object) && take_parts(part, ((PyTupleObject *)object)->ob_item, Py_SIZE(object), given);
     case DICT:
         return PyDict_CheckExact(object) && take_items(part, object, given);
-    default:
+    case NONE:
         return object == Py_None;
+    default:
+        return false; /* an argument is not made */
     }
 }
 
@@ -365,13 +380,47 @@ static void drop_stacks(const FastPath *fast, Frame *frame)
         Py_CLEAR(frame->arrays[i]);
 }
 
+/* Whether nobody else can see an array, and nobody has changed its form. */
+static bool is_spare(PyObject *object, const Part *part)
+{
+#ifdef Py_GIL_DISABLED
+    return false;
+#endif
+    if (!object || Py_REFCNT(object) != 1 || !is_doubles(object) || *PyObject_GET_WEAKREFS_LISTPTR(object))
+        return false;
+    Array *array = (Array *)object;
+    int needed = CONTIGUOUS | ALIGNED | WRITEABLE;
+    return (array->flags & needed) == needed && !array->base && array->ndim == part->ndim
+           && same_shape(array->shape, part->shape, part->ndim);
+}
+
+/* A new array for all outputs. A large one has the memory of an earlier result that is no longer in use: pages that the
+system gives anew cost more than the numbers. */
+static PyObject *take_whole(FastPath *fast)
+{
+    for (int i = 0; i < SPARES; i++)
+        if (is_spare(fast->spares[i], fast->whole))
+            return Py_NewRef(fast->spares[i]);
+    PyObject *array = PyObject_CallOneArg(numpy_empty, fast->whole->detail);
+    if (array && fast->outputs >= LARGE / (Py_ssize_t)sizeof(double)) {
+        PyObject *last = fast->spares[SPARES - 1];
+        memmove(fast->spares + 1, fast->spares, (SPARES - 1) * sizeof *fast->spares);
+        fast->spares[0] = Py_NewRef(array);
+        Py_XDECREF(last);
+    }
+    return array;
+}
+
 typedef struct {
     const double *numbers;
     PyObject **stacks;
+    PyObject *whole;
 } Results; /* those not taken yet */
 
 static PyObject *make_array(const Part *part, Results *results)
 {
+    if (results->whole)
+        return Py_NewRef(results->whole);
     PyObject *array = PyObject_CallOneArg(numpy_empty, part->detail);
     if (array)
         memcpy(((Array *)array)->data, results->numbers, (size_t)part->count * sizeof(double));
@@ -416,6 +465,16 @@ static PyObject *make_dict(const Part *part, Results *results)
     return dict;
 }
 
+/* What a callable makes of a result. */
+static PyObject *make_made(const Part *part, Results *results)
+{
+    PyObject *given = make(part->parts, results), *made = NULL;
+    if (given)
+        made = PyObject_CallOneArg(PyTuple_GET_ITEM(part->detail, 0), given);
+    Py_XDECREF(given);
+    return made;
+}
+
 /* A result, or a part of one. */
 static PyObject *make(const Part *part, Results *results)
 {
@@ -432,6 +491,8 @@ static PyObject *make(const Part *part, Results *results)
         return make_tuple(part, results);
     case DICT:
         return make_dict(part, results);
+    case MADE:
+        return make_made(part, results);
     default:
         return Py_NewRef(Py_None);
     }
@@ -470,16 +531,9 @@ static int run_guarded(FastPath *fast, Frame *frame, int64_t *failed)
     return !fast->retired;
 }
 
-static PyObject *call_in(FastPath *fast, Frame *frame, PyObject *const *objects, Py_ssize_t count)
+/* Run the code on a frame whose inputs are there. */
+static PyObject *run_in(FastPath *fast, Frame *frame, PyObject *whole)
 {
-    if (fast->retired || !take_all(fast, frame, objects, count, ANY))
-        return MISS;
-    if (fast->stacked || PyTuple_GET_SIZE(fast->leaves)) {
-        if (!take_leaves(fast, inputs_of(frame)) || !make_stacks(fast, frame))
-            return NULL;
-        if (!take_all(fast, frame, objects, count, table_of(frame)[0])) /* code that ran meanwhile may have changed them */
-            return MISS;
-    }
     int64_t failed = 0;
     int fine = 1;
     if (fast->guards)
@@ -492,7 +546,29 @@ static PyObject *call_in(FastPath *fast, Frame *frame, PyObject *const *objects,
         PyErr_SetNone(PyExc_KeyboardInterrupt);
     if (failed || !fine)
         return failed == INTERRUPTED ? NULL : MISS;
-    return make(&fast->results, &(Results){outputs_of(frame), frame->arrays + fast->mapped});
+    return make(&fast->results, &(Results){outputs_of(frame), frame->arrays + fast->mapped, whole});
+}
+
+static PyObject *call_in(FastPath *fast, Frame *frame, PyObject *const *objects, Py_ssize_t count)
+{
+    if (fast->retired || !take_all(fast, frame, objects, count, ANY))
+        return MISS;
+    PyObject *whole = NULL;
+    if (fast->whole && !(whole = take_whole(fast)))
+        return NULL;
+    PyObject *result = NULL;
+    bool leaves = PyTuple_GET_SIZE(fast->leaves) != 0, fine = !leaves || take_leaves(fast, inputs_of(frame));
+    if (fine && make_stacks(fast, frame)) {
+        /* Code that ran meanwhile may have changed the arguments. Numbers that were copied are not read again. */
+        bool again = fast->stacked || leaves || (whole && fast->mapped);
+        int64_t outputs = frame->block[2];
+        if (whole)
+            frame->block[2] = (int64_t)(intptr_t)((Array *)whole)->data;
+        result = again && !take_all(fast, frame, objects, count, table_of(frame)[0]) ? MISS : run_in(fast, frame, whole);
+        frame->block[2] = outputs;
+    }
+    Py_XDECREF(whole);
+    return result;
 }
 
 /* The result for these arguments, or MISS. */
@@ -525,6 +601,9 @@ static bool measure(FastPath *fast)
     if (!fast->rows)
         return PyErr_NoMemory() != NULL;
     rows_of(&fast->results, fast->rows);
+    fast->whole = only_array(&fast->results);
+    if (fast->whole && (fast->whole->count != fast->outputs || !fast->outputs))
+        fast->whole = NULL;
     return true;
 }
 
@@ -573,6 +652,8 @@ static void fast_path_dealloc(PyObject *self)
         fast->pool = frame->next;
         PyMem_RawFree(frame);
     }
+    for (int i = 0; i < SPARES; i++)
+        Py_XDECREF(fast->spares[i]);
     forget_part(&fast->arguments);
     forget_part(&fast->results);
     PyMem_Free(fast->rows);

@@ -215,7 +215,8 @@ static bool fits(const Place *place)
     case TYPE:
         return true;
     case SLOT:
-        return Py_IS_TYPE(place->key, &PyMemberDescr_Type) && PyObject_TypeCheck(where, PyDescr_TYPE(place->key));
+        return (Py_IS_TYPE(place->key, &PyMemberDescr_Type) || Py_IS_TYPE(place->key, &PyGetSetDescr_Type))
+               && PyObject_TypeCheck(where, PyDescr_TYPE(place->key));
     case CLASS:
         return named && PyType_Check(where);
     case CELL:

@@ -433,8 +433,9 @@ class _Call:
             wanted = exact(batch.options) if trace.exact else batch.options
             options = options_for(same, specializations, wanted, "the map")
             story = Story(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow)
+            specialization = Specialization(program, template, options, closed, parents, self.names(), story)
             try:
-                specialization = Specialization(program, template, options, closed, parents, self.names(), story)
+                specialization.compile()
             except NotImplementedError as error:  # machine code over any number of rows cannot do this
                 raise NotRowsError from error
             shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if _is_given(k)]

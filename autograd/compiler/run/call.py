@@ -80,7 +80,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
                 return self.function(*args)  # results of several shapes do not fit into arrays
             if result is not NotImplemented:
                 return result
-        if self._closes and not keywords and (mode is None or mode.recording):
+        recording = mode is None or mode.recording
+        if self._closes and not keywords and recording:
             kept = [as_it_is(arg) for arg in args]
             result = self._with_derivatives(())(*kept)
             if result is not _VALUES_AMONG_ARGUMENTS:
@@ -88,7 +89,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         reading = read_call(self.__name__, args, keywords)
         if not only_floats(reading.leaves):
             return self._on_values(reading)
-        version, specialization, outputs = self._numbers(reading)
+        version, specialization, outputs = self._numbers(reading, recording and not self.returns_floats)
         if specialization.parents and not self.returns_floats:
             self._closes = True
             return self._on_values(reading)
@@ -124,12 +125,15 @@ class Compiled(c_build.Entry, Generic[P, R]):
                 version = state.versions.setdefault(structure, Version(self, around, state))
         return version
 
-    def _numbers(self, reading: Reading) -> tuple[Version, Specialization, list[float]]:
-        """The version and the specialization that are valid for these arguments, and the numbers of the results."""
+    def _numbers(self, reading: Reading, of_values: bool = False) -> tuple[Version, Specialization, list[float]]:
+        """The version and the specialization that are valid for these arguments, and the numbers of the results.
+
+        With `of_values` there are no numbers if the results depend as Values on Values from outside.
+        """
 
         def run() -> tuple[Version, Specialization, list[float]]:
             version = self._version(reading.signature)
-            return version, *version.numbers(reading, reading.leaves)
+            return version, *version.numbers(reading, reading.leaves, of_values)
 
         return outside.steadily(run)
 
@@ -383,6 +387,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
         """
         found = self._some()
         everything = found + [one for function in list(self._differentiated.values()) for one in function.paths()]
+        for one in everything:
+            one.compile()
         return {
             "instructions": [dict(one.counts) for one in found],
             "lanes": llvm.lanes(),
@@ -436,7 +442,7 @@ class _WithDerivatives(Compiled[..., Any]):
         """The capture of this number, ready for a graph."""
         return self.found[number]
 
-    def _numbers(self, reading: Reading) -> tuple[Version, Specialization, list[float]]:
+    def _numbers(self, reading: Reading, of_values: bool = False) -> tuple[Version, Specialization, list[float]]:
         version, specialization, outputs = super()._numbers(reading)
         number = int(outputs[0])
         with self.lock:

@@ -20,7 +20,8 @@ from autograd.compiler.capture.trace import finish
 from autograd.compiler.export.files import files
 from autograd.compiler.export.source import Result, Source, Subject, written
 from autograd.compiler.run.batch import Batch, NotRowsError
-from autograd.compiler.run.specialization import Options, Specialization, uncollected
+from autograd.compiler.run.collection import uncollected
+from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function, capture
 from autograd.ir import simplify
 from autograd.ir.block import CALL, Array, Program, Type, loops, size_of, types_of

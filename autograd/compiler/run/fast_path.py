@@ -23,9 +23,9 @@ class Part(NamedTuple):
     ----------
     kind : str
         "none" (None), "float", "array" (of float64), "rows" (an array of any length, over whose rows a map runs), or a
-        container: exactly a "list", a "tuple" or a "dict".
+        container: exactly a "list", a "tuple" or a "dict". A result may be "made" of its only part by a callable.
     detail : tuple
-        The shape of an array or of one of its rows; the keys of a dict.
+        The shape of an array or of one of its rows; the keys of a dict; the callable.
     parts : tuple of Part
         The contents of a container.
     """
@@ -42,9 +42,10 @@ def for_call(args: Sequence[Signature], specialization: Specialization, watch: A
     """
     if extension is None:
         return None
-    return _make(
-        [_describe(arg, _number) for arg in args], _results(specialization.template, _number), specialization, watch
-    )
+    results = _results(specialization.template, _number)
+    if results is not None and specialization.finish is not None:
+        results = Part("made", (specialization.finish,), (results,))
+    return _make([_describe(arg, _number) for arg in args], results, specialization, watch)
 
 
 def for_batch(args: Sequence[Signature], specialization: Specialization, row: Any | None, watch: Any) -> Any | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +16,8 @@ from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Capture, Function
 from autograd.compiler.sparse.entries import Entries, entries, problem
-from autograd.ir.block import Instruction, Program, numbers_in, types_of
-from autograd.ir.rolling import rolled
+from autograd.ir.block import numbers_in, types_of
+from autograd.ir.rolling import rolled, with_triangles
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.gradients import grad
 from autograd.transforms.origin import origin_of
@@ -24,13 +26,7 @@ from autograd.tree import flatten, make_array
 
 
 class Numbers(Compiled[..., Any]):
-    """The compiled function that returns the numbers of the entries, and which of the patterns they have.
-
-    Attributes
-    ----------
-    found : list of Entries
-        The patterns, one for each capture.
-    """
+    """The compiled function itself; each capture has a pattern, which makes the sparse array of the numbers."""
 
     def __init__(self, function: Function, options: Options) -> None:
         origin = origin_of(function)
@@ -38,13 +34,13 @@ class Numbers(Compiled[..., Any]):
         argnums = origin.parameters[0]
         self.symmetric = origin.transform == "hessian"
         self.mode = "auto" if self.symmetric else origin.parameters[1]
-        self.found: list[Entries] = []
         self.columns: dict[int, int] = {}  # of the present capture: input → the column of its first number
         self.width = 0
         differentiated = grad(origin.function, argnums) if self.symmetric else origin.function
 
         def results(*args: Any, **keywords: Any) -> Any:
-            run = Run(differentiated, args, argnums, keywords)
+            with without_triangles():
+                run = Run(differentiated, args, argnums, keywords)
             outputs, _ = flatten(run.result, f"the result of {run.name}")
             trace = current_trace()
             assert trace is not None
@@ -59,18 +55,26 @@ class Numbers(Compiled[..., Any]):
 
     def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
         """Nothing: by Values there are no entries."""
-        return None, None
+        return None
 
     def prepared(self, captured: Capture) -> Capture:
         """The same capture with a program that computes entries."""
-        given = problem(rolled(captured.program), self.columns, self.width)
+        with without_triangles():
+            given = problem(rolled(captured.program), self.columns, self.width)
         program, found = entries(given.simplified(self.options.accurate), self.mode, self.symmetric)
         types = types_of(program)
         numbers = numbers_in([types[o] for o in program.outputs])
-        which = Instruction("constant", (), float(len(self.found)))
-        program = Program([*program.code, which], [len(program.code), *program.outputs], program.inputs, program.guards)
-        self.found.append(found)
-        return replace(captured, program=program, template=(0.0, make_array([0.0] * numbers, (numbers,))))
+        return replace(captured, program=program, template=make_array([0.0] * numbers, (numbers,)), finish=found)
+
+
+@contextmanager
+def without_triangles() -> Iterator[None]:
+    """Roll only loops whose extents are known, which patterns go through step by step."""
+    token = with_triangles.set(False)
+    try:
+        yield
+    finally:
+        with_triangles.reset(token)
 
 
 class SparseCompiled(Compiled[..., Any]):
@@ -85,10 +89,8 @@ class SparseCompiled(Compiled[..., Any]):
         mode = current_mode()
         if is_capturing() or inside_transform.get() or (mode is not None and mode.anomaly):
             return self.function(*args, **keywords)
-        number, numbers = self.numbers(*args, **keywords)
-        if number is None:  # Values among the arguments: this raises
-            return self.function(*args, **keywords)
-        return self.numbers.found[int(number)].array(numbers)
+        found = self.numbers(*args, **keywords)
+        return self.function(*args, **keywords) if found is None else found  # Values among the arguments: this raises
 
     def paths(self) -> list[Specialization]:
         """All specializations that have been compiled."""
@@ -100,7 +102,7 @@ class SparseCompiled(Compiled[..., Any]):
 
     def _entries(self) -> list[Entries]:
         """The pattern of each specialization."""
-        return [self.numbers.found[_number_of(one)] for one in self._some()]
+        return [one.finish for one in self._some() if isinstance(one.finish, Entries)]
 
     def program(self) -> str:
         """The program of every specialization, as compiled, and by which method it computes the entries."""
@@ -120,18 +122,11 @@ class SparseCompiled(Compiled[..., Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)
-        return _restore, (packed, self.options, self.numbers.portable(pickling.is_lost(packed)), self.numbers.found)
+        return _restore, (packed, self.options, self.numbers.portable(pickling.is_lost(packed)))
 
 
-def _restore(packed: Any, options: Options, states: Any, found: list[Entries]) -> SparseCompiled:
+def _restore(packed: Any, options: Options, states: Any) -> SparseCompiled:
     """Called by pickle."""
     compiled = SparseCompiled(pickling.unpack(packed), options)
-    compiled.numbers.found = found
     compiled.numbers.adopt(states, pickling.is_lost(packed))
     return compiled
-
-
-def _number_of(specialization: Specialization) -> int:
-    """Which of the patterns the entries of a specialization have."""
-    captured = specialization.captured
-    return int(captured.code[captured.outputs[0]].data)

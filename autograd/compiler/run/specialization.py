@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import gc
-import os
-import sys
-import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from autograd.compiler.capture.watched import Reason
+from autograd.compiler.locks import Lock
 from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
 from autograd.compiler.lower.program import lower
 from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
+from autograd.compiler.run.collection import uncollected
 from autograd.ir import simplify
 from autograd.ir.block import Guard, Program, loops, numbers_in, types_of
 from autograd.ir.rolling import rolled
@@ -164,37 +161,6 @@ def options_for(
     )
 
 
-_uncollected: list[int] = []  # threads that have turned garbage collection off and will turn it on again
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Turn garbage collection off: it would look through millions of instructions that are all in use."""
-    thread = threading.get_ident()
-    collecting = gc.isenabled()
-    if collecting:
-        _uncollected.append(thread)
-        gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()  # first: a child forked between these two lines only turns it on twice
-            _uncollected.remove(thread)
-
-
-def _collect_again() -> None:
-    """In a child process, turn collection on in place of the threads that no longer exist."""
-    own = [thread for thread in _uncollected if thread == threading.get_ident()]
-    if _uncollected and not own:
-        gc.enable()
-    _uncollected[:] = own
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_collect_again)
-
-
 class Frame:
     """The buffers of a call; one call at a time uses them."""
 
@@ -216,6 +182,9 @@ class Frame:
 class Specialization:
     """A program that is valid under its guards, its machine code, and the form of its result.
 
+    It is compiled when something asks for its machine code, at the latest: where results depend as Values on Values
+    from outside, calls need another one, with derivatives.
+
     Attributes
     ----------
     captured : Program
@@ -230,6 +199,8 @@ class Specialization:
         The names of the arguments' numbers in the printed program; empty if there are very many numbers.
     story : Story
         What the user is told if compiling takes long.
+    finish : callable or None
+        Makes the result of a tree like the template; by default it is that tree.
     """
 
     captured: Program
@@ -239,6 +210,7 @@ class Specialization:
     parents: list[Value] = field(default_factory=list)
     names: Sequence[str] = ()
     story: Story = field(default_factory=Story)
+    finish: Callable[[Any], Any] | None = None
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: llvm.MachineCode = field(init=False)
@@ -246,13 +218,28 @@ class Specialization:
     rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
     seconds: float = 0.0
     pool: list[Frame] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)  # of the thread that compiles it
 
     def __post_init__(self) -> None:
-        start = time.perf_counter()
         types = types_of(self.captured)
         self.sizes = numbers_in(self.captured.inputs), numbers_in([types[o] for o in self.captured.outputs])
-        self.rebuild = flatten(self.template)[1]
+        self.rebuild = self._rebuild()
         self.counts["captured"] = simplify.count(self.captured)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("code", "function", "program"):
+            raise AttributeError(f"a specialization has no attribute {name!r}", name=name, obj=self)
+        self.compile()
+        return self.__dict__[name]
+
+    def compile(self) -> None:
+        """Make the machine code, if that is not done."""
+        with self.lock:
+            if "function" not in self.__dict__:
+                self._compile()
+
+    def _compile(self) -> None:
+        start = time.perf_counter()
         with uncollected():
             simple = simplify.simplify(rolled(self.captured), self.options.accurate)
             self.counts["simplified"] = simplify.count(simple)
@@ -267,6 +254,10 @@ class Specialization:
         taken = time.perf_counter() - start
         self.seconds += taken
         self._tell("took", self.story.seconds + taken)
+
+    def _rebuild(self) -> Callable[[Sequence[Any]], Any]:
+        rebuild, finish = flatten(self.template)[1], self.finish
+        return rebuild if finish is None else lambda numbers: finish(rebuild(numbers))
 
     def _tell(self, verb: str, seconds: float) -> None:
         """Tell the user what takes long, once, unless `quiet`."""
@@ -346,11 +337,13 @@ class Specialization:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        for name in ("captured_guards", "code", "conditions", "function", "order", "pool", "program", "rebuild"):
+        made = "captured_guards", "code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"
+        for name in made:
             state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, pool=[])
+        self.__dict__.update(state, pool=[], lock=Lock())
         self.story = replace(self.story, seconds=0.0)
         self.__post_init__()
+        self.compile()

@@ -15,6 +15,7 @@ from autograd.compiler.capture.signature import Reading, argument_names, types_o
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
+from autograd.compiler.run.collection import seldom_collected
 from autograd.compiler.run.specialization import Options, Specialization, Story, exact, options_for, same_branches
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
@@ -41,8 +42,14 @@ class Version:
         self.current = 0
         self.refused: list[int] = []  # of which machine code fails guards that hold in eager arithmetic
 
-    def numbers(self, arguments: Reading, leaves: list[Any]) -> tuple[Specialization, list[float]]:
-        """The specialization whose guards hold for these arguments, and its results."""
+    def numbers(
+        self, arguments: Reading, leaves: list[Any], of_values: bool = False
+    ) -> tuple[Specialization, list[float]]:
+        """The specialization whose guards hold for these arguments, and its results.
+
+        With `of_values` a specialization whose results depend as Values on Values from outside is not run: the caller
+        needs derivatives as well, which another program computes.
+        """
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.specializations:
             self.capture(arguments, given, 0)
@@ -50,6 +57,8 @@ class Version:
         tried: list[tuple[int, int]] = []
         while True:
             specialization = self.specializations[at]
+            if of_values and specialization.parents:
+                return specialization, []
             frame = specialization.frame()
             frame.inputs[: len(given)] = given
             for i, leaf in enumerate(specialization.leaves, len(given)):
@@ -107,7 +116,8 @@ class Version:
                     self.refused.append(number)
                 return number, flat(evaluate(captured.program, captured.numbers)[0])
             wanted = exact(owner.options) if captured.exact else owner.options
-            specialization = captured.compiled(options_for(same, self.specializations, wanted, owner.__name__))
+            options = options_for(same, self.specializations, wanted, owner.__name__)
+            specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
             if not arguments.settled():  # it is not known for which later call this would be right
                 self.state.versions.pop(arguments.signature, None)
@@ -137,10 +147,19 @@ class Capture:
     names: Sequence[str]
     story: Story
     exact: bool  # whether the machine code must have the bits of eager code
+    finish: Callable[[Any], Any] | None = None
 
     def compiled(self, options: Options) -> Specialization:
         """Compile it."""
-        return Specialization(self.program, self.template, options, self.closed, self.parents, self.names, self.story)
+        specialization = self.not_compiled(options)
+        specialization.compile()
+        return specialization
+
+    def not_compiled(self, options: Options) -> Specialization:
+        """What is compiled when something asks for its machine code."""
+        return Specialization(
+            self.program, self.template, options, self.closed, self.parents, self.names, self.story, self.finish
+        )
 
 
 def capture(function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False) -> Capture:
@@ -195,7 +214,7 @@ def trace_call(
 ) -> tuple[Trace, list[int], Any]:
     """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
-    with tracing(trace):
+    with seldom_collected(), tracing(trace):
         result = trace.followed(function)(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs_of_call(leaves)

@@ -13,18 +13,18 @@ from autograd.modes import PACKAGES
 from autograd.sources import adapted, definition, is_same_code, recompiled
 
 MOST = 4096  # functions whose new code is kept
-_known: dict[tuple[CodeType, str], Rewritten | None] = {}
+codes: dict[int, tuple[CodeType, Rewritten | None]] = {}  # by id: to hash code takes long; the C build reads it
 
 
 def new_code(function: FunctionType) -> Rewritten | None:
     """The new code of a function, made once; None if it stays as it is."""
     code = function.__code__
-    key = code, code.co_filename
-    if key not in _known:
-        if len(_known) >= MOST:
-            _known.clear()
-        _known[key] = _made(function)
-    return _known[key]
+    known = codes.get(id(code))
+    if known is None:
+        if len(codes) >= MOST:
+            codes.clear()
+        known = codes[id(code)] = code, _made(function)
+    return known[1]
 
 
 def _made(function: FunctionType) -> Rewritten | None:
@@ -59,10 +59,10 @@ def with_code(function: FunctionType, made: Rewritten, flow: Any) -> FunctionTyp
 
 def inner_function(thing: Any) -> FunctionType | None:
     """The function in Python that a call of a thing runs, if it is one: of a method, or with some arguments given."""
-    while not isinstance(thing, FunctionType):
-        if isinstance(thing, MethodType):
+    while type(thing) is not FunctionType:
+        if type(thing) is MethodType:
             thing = thing.__func__
-        elif isinstance(thing, partial):
+        elif type(thing) is partial:
             thing = thing.func
         else:
             return None

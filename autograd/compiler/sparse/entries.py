@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -14,12 +12,12 @@ import scipy.sparse
 
 from autograd.compiler.sparse import colours
 from autograd.compiler.sparse.local import LOOSE, Local, Terms, UnfitError
+from autograd.compiler.sparse.order import in_order
 from autograd.compiler.sparse.pattern import pattern
 from autograd.ir import seeded, simplify
 from autograd.ir.block import NUMBER, Instruction, Program, Window, size_of, types_of
 from autograd.ir.fusion import fused
-
-MOST_RUNS = 64  # of numbers that follow one another in the result as they do in the array
+from autograd.transforms.sparse import index_type
 
 
 @dataclass(eq=False)
@@ -30,8 +28,8 @@ class Entries:
     ----------
     empty : csr_array
         The array with other numbers.
-    places : ndarray
-        For each entry, its number in the result.
+    places : ndarray or None
+        For each entry, its number in the result; None if the result is the entries in order.
     sums : csr_array or None
         If entries are sums of numbers of the result: the matrix that adds them up.
     method : str
@@ -46,27 +44,15 @@ class Entries:
     method: str
     sweeps: int
 
-    @cached_property
-    def runs(self) -> list[slice] | None:
-        """The result cut into pieces that are the entries in order; None if these would be many."""
-        ends = np.flatnonzero(np.diff(self.places) != 1) + 1
-        if len(ends) >= MOST_RUNS or not len(self.places):
-            return None
-        starts = [0, *ends.tolist(), len(self.places)]
-        first = [int(self.places[k]) for k in starts[:-1]]
-        return [slice(f, f + end - start) for f, start, end in zip(first, starts, starts[1:])]
-
-    def array(self, numbers: Any) -> Any:
-        """The sparse array."""
-        runs = self.runs
+    def __call__(self, numbers: Any) -> Any:
+        """The sparse array of a result, which belongs to it."""
         if self.sums is not None:
             data = self.sums @ numbers[: self.sums.shape[1]]
-        elif runs is None:
-            data = numbers.take(self.places)
         else:
-            data = np.concatenate([numbers[run] for run in runs]) if len(runs) > 1 else numbers[runs[0]]
-        found = copy(self.empty)
-        found.data, found.indices, found.indptr = data, self.empty.indices.copy(), self.empty.indptr.copy()
+            data = numbers if self.places is None else numbers.take(self.places)
+        empty = self.empty
+        found = empty.__class__.__new__(empty.__class__)
+        found.__dict__.update(empty.__dict__, data=data, indices=empty.indices.copy(), indptr=empty.indptr.copy())
         return found
 
     def describe(self) -> str:
@@ -158,7 +144,8 @@ def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entrie
         except UnfitError:
             pass
         else:
-            if executed(by_steps[0]) <= CHEAP * executed(given.program) + FEW:
+            sweeps = CHEAP if symmetric else max(CHEAP, 1 + _fewest_colours(by_steps[1].empty))
+            if executed(by_steps[0]) <= sweeps * executed(given.program) + FEW:
                 return by_steps
     found = pattern(given.program, given.columns, given.shape[1])[given.rows]
     if symmetric:
@@ -167,6 +154,12 @@ def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entrie
     if by_steps is not None and executed(by_steps[0]) <= executed(by_colours[0]):
         return by_steps
     return by_colours
+
+
+def _fewest_colours(found: Any) -> int:
+    """As many colours as any colouring of rows or columns has: entries of one row are of several colours."""
+    rows, columns = np.diff(found.indptr), np.bincount(found.indices)
+    return int(min(rows.max(initial=0), columns.max(initial=0)))
 
 
 def executed(program: Program) -> int:
@@ -180,14 +173,14 @@ def executed(program: Program) -> int:
     return total
 
 
-CHEAP = 4  # times the operations of the function: sweeps for two colours execute more
+CHEAP = 4  # times the operations of the function: sweeps for two colours execute more, those for n at least 1 + n
 FEW = 200  # operations, of which it does not matter how many there are
 UNKNOWN_STEPS = 10
 
 
 def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
     """The entries from the derivatives of each step."""
-    local = Local(given.program, given.columns, given.rows)
+    local = Local(given.program, given.columns)
     types = types_of(given.program)
     terms: list[Terms] = []
     first = 0
@@ -204,7 +197,7 @@ def _by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
         pairs = (rows, columns[other]), (columns, rows[other]), (source, source[other])
         rows, columns, source = (np.concatenate(pair) for pair in pairs)
     program = simplify.remove_dead_code(local.builder.program(arrays))
-    return program, _collected(given.shape, rows, columns, source, "derivatives of each step", 0)
+    return _collected(program, given.shape, rows, columns, source, "derivatives of each step")
 
 
 def _of_rows(results: Any, terms: Terms) -> Iterator[Terms]:
@@ -299,42 +292,32 @@ def _sources(local: Local, terms: Sequence[Terms]) -> tuple[Any, Any, Any, list[
         order = np.lexsort((columns[constant], rows[constant]))  # as in the array
         source[constant[order]] = end + np.arange(len(numbers))
         arrays.append(local.builder.emit("table", (), ((len(numbers),), tuple(numbers[order].tolist()))))
-    sizes = np.array([size_of(local.builder.type_of(value)) for value in arrays], dtype=np.intp)
-    source, order = _in_order_of_rows(rows, source, sizes)
-    return rows, columns, source, [arrays[k] for k in order]
+    return rows, columns, source, arrays
 
 
-def _in_order_of_rows(rows: Any, source: Any, sizes: Any) -> tuple[Any, Any]:
-    """Where numbers are in the result if its parts are in the order of the first rows that they are used in."""
-    starts = np.cumsum([0, *sizes])
-    which = np.searchsorted(starts, source, side="right") - 1
-    first = np.full(len(sizes), np.iinfo(np.intp).max)
-    np.minimum.at(first, which, rows)
-    order = np.argsort(first, kind="stable")
-    new = np.zeros(len(sizes), dtype=np.intp)
-    new[order] = np.cumsum([0, *sizes[order]])[:-1]
-    return new[which] + source - starts[which], order.tolist()
-
-
-def _collected(shape: tuple[int, int], rows: Any, columns: Any, source: Any, method: str, sweeps: int) -> Entries:
+def _collected(
+    program: Program, shape: tuple[int, int], rows: Any, columns: Any, source: Any, method: str
+) -> tuple[Program, Entries]:
     """The entries in the order of CSR; several terms of one entry are added up at each call."""
     order = np.lexsort((columns, rows))
     rows, columns, source = rows[order], columns[order], source[order]
     new = np.ones(len(rows), dtype=bool)
     new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
     starts = np.flatnonzero(new)
-    counts = np.diff([*starts, len(rows)])
     ends = np.searchsorted(rows[starts], np.arange(shape[0] + 1))
     empty = _empty(columns[starts], ends, shape)
-    if (counts == 1).all():
-        return Entries(empty, source, None, method, sweeps)
+    if new.all():
+        program, places = in_order(program, source)
+        return program, Entries(empty, places, None, method, 0)
     several = np.array([*starts, len(rows)])
     sums = scipy.sparse.csr_array((np.ones(len(rows)), source, several), shape=(len(starts), int(source.max()) + 1))
-    return Entries(empty, source[starts], sums, method, sweeps)
+    return program, Entries(empty, None, sums, method, 0)
 
 
 def _empty(columns: Any, ends: Any, shape: tuple[int, int]) -> Any:
-    found = scipy.sparse.csr_array((np.zeros(len(columns)), columns, ends), shape=shape)
+    index = index_type(len(columns), shape)
+    given = np.zeros(len(columns)), columns.astype(index), ends.astype(index)
+    found = scipy.sparse.csr_array(given, shape=shape)
     assert found.has_canonical_format
     return found
 
@@ -378,7 +361,7 @@ def _forward(given: Problem, found: Any, colour: Any, rows: Any, colour_of: Any,
     types = types_of(given.program)
     sizes = [size_of(types[o]) for o in given.program.outputs]
     places = _places(sizes, outputs, count, given.rows[rows], colour_of)
-    return program, _made(found, places, f"{count} forward sweeps ({how})", count)
+    return _made(program, found, places, f"{count} forward sweeps ({how})", count)
 
 
 def _reverse(given: Problem, found: Any, colour: Any, rows: Any) -> tuple[Program, Entries]:
@@ -400,7 +383,7 @@ def _reverse(given: Problem, found: Any, colour: Any, rows: Any) -> tuple[Progra
         start += width
     found_at = [wanted.index(k) for k in inputs]
     places = _places(widths, found_at, count, place[found.indices], colour[rows])
-    return program, _made(found, places, f"{count} reverse sweeps (colouring of rows)", count)
+    return _made(program, found, places, f"{count} reverse sweeps (colouring of rows)", count)
 
 
 def _seeds(colour: Any, count: int, first: int, size: int) -> list[float]:
@@ -423,5 +406,6 @@ def _places(sizes: Sequence[int], outputs: Sequence[int], count: int, numbers: A
     return starts[which] + colour * np.array([*sizes, 0])[which] + numbers - ends[which]
 
 
-def _made(found: Any, places: Any, method: str, sweeps: int) -> Entries:
-    return Entries(_empty(found.indices, found.indptr, found.shape), places, None, method, sweeps)
+def _made(program: Program, found: Any, places: Any, method: str, sweeps: int) -> tuple[Program, Entries]:
+    program, left = in_order(program, places)
+    return program, Entries(_empty(found.indices, found.indptr, found.shape), left, None, method, sweeps)

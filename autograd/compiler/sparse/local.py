@@ -66,7 +66,7 @@ class Slab(NamedTuple):
 class Local:
     """Goes through a program once, and appends what computes its terms."""
 
-    def __init__(self, program: Program, columns: Mapping[int, int], rows: Any) -> None:
+    def __init__(self, program: Program, columns: Mapping[int, int]) -> None:
         self.program, self.types = program, types_of(program)
         self.builder, self.place = started(program)
         self.longest = LONGEST + LONGER * len(program.code)
@@ -77,7 +77,8 @@ class Local:
         self.results: dict[int, dict[int, list[Terms]]] = {}  # loop → item → its terms
         self.sorted: dict[int, Any] = {}
         self.first = columns
-        self.last = self._results_of_loops(rows)
+        # Elements of arrays that are only packed keep their terms where they are.
+        self.wanted = {o for op, operands, _ in program.code if op != "pack" for o in operands} | {*program.outputs}
 
     def run(self) -> list[list[Terms]]:
         """The terms of each output."""
@@ -100,19 +101,6 @@ class Local:
             elif op not in WITHOUT_DERIVATIVE:
                 self._number(at, operands)
         return [self._of(o, loose=True) for o in self.program.outputs]
-
-    def _results_of_loops(self, rows: Any) -> dict[tuple[int, int], Any]:
-        """Loop and item → the rows of its numbers in the result, for items that nothing computes with."""
-        used, code = self.program.uses(), self.program.code
-        found, first = {}, 0
-        row = np.full(sum(self._size(o) for o in self.program.outputs), NOWHERE)
-        row[rows[::-1]] = np.arange(len(rows))[::-1]
-        for o in self.program.outputs:
-            end = first + self._size(o)
-            if code[o].op == "item" and used[o] == 1:
-                found[code[o].operands[0], code[o].data] = row[first:end]
-            first = end
-        return found
 
     def _set(self, at: int, terms: list[Terms]) -> None:
         terms = _constants_together([t for t in terms if len(t.rows)])
@@ -206,8 +194,8 @@ class Local:
         if chosen is None:
             raise UnfitError
         if not window.shape:
-            row = int(chosen[0, 0])
-            self._set(at, [self._row(t, row) for t in terms])
+            if at in self.wanted:
+                self._set(at, [self._row(t, int(chosen[0, 0])) for t in terms])
             return
         self._set(at, [self._taken(t, np.arange(chosen.shape[1]), chosen[0]) for t in terms])
 
@@ -244,7 +232,7 @@ class Local:
             op, given, window = self.program.code[o]
             if op == "read" and len(given) == 1 and given[0] in self.terms:
                 taken.setdefault(given[0], []).append((k, window.offset))
-            elif o in self.by or o in self.terms:
+            elif self._columns(o):
                 entries += [(k, c, self.tangents[c][self.place[o]]) for c in self._columns(o)]
         found = self._gathered(entries)
         for array, pairs in taken.items():
@@ -275,7 +263,7 @@ class Local:
         if not loop.extent:
             handed = operands[loop.shared : loop.shared + loop.handed]
             return {k: self._of(o) for k, o in enumerate(handed)}
-        return _Steps(self, at, loop, operands, active).run()
+        return _Steps(self, loop, operands, active).run()
 
 
 class _Number(NamedTuple):
@@ -286,21 +274,11 @@ class _Number(NamedTuple):
     rows: Any
 
 
-class _Place(NamedTuple):
-    """A value of the body that is stored beside others: its row and column decide where among them."""
-
-    row: int
-    column: int
-    result: _Number
-    columns: Any
-    value: int
-
-
 class _Steps:
     """A loop whose steps are independent."""
 
-    def __init__(self, around: Local, at: int, loop: Loop, operands: Sequence[int], active: set[int]) -> None:
-        self.around, self.at, self.loop, self.operands, self.active = around, at, loop, operands, active
+    def __init__(self, around: Local, loop: Loop, operands: Sequence[int], active: set[int]) -> None:
+        self.around, self.loop, self.operands, self.active = around, loop, operands, active
         builder, first = around.builder, loop.first_element
         self.extent = int(loop.extent)
         self.new = [around.place[o] for o in operands]
@@ -337,62 +315,23 @@ class _Steps:
         with inner.watched():
             derivatives = self._derivatives([t for t, _ in targets], [self.body.values[r.value] for r in results])
         slabs = dict(targets)
-        packed: dict[tuple[int, int], list[_Place]] = {}
-        products = [(r, *self._products(derivatives.get(self.body.values[r.value], {}), slabs)) for r in results]
-        clusters = [self._cluster(r) for r in results]
-        side_by_side = {c for c, (_, _, groups) in zip(clusters, products) if c is not None and groups}
-        for cluster, (r, constant, groups) in zip(clusters, products):
-            if cluster in side_by_side:
-                assert cluster is not None
-                if constant is not None:
-                    step, columns, numbers = constant
-                    aligned = self._aligned(Terms(step, columns, numbers), np.arange(self.extent))
-                    groups = [*groups, *[(slab.columns, self._element(slab.numbers)) for slab in aligned]]
-                row = self._final_rows(r)[0] % cluster[0]
-                middle = self.extent // 2
-                packed.setdefault(cluster, []).extend([_Place(row, int(c[middle]), r, c, v) for c, v in groups])
-                continue
+        for r in results:
+            constant, groups = self._products(derivatives.get(self.body.values[r.value], {}), slabs)
             for columns, value in groups:
                 pending.append((r, columns, len(self.outs)))
                 self.outs.append((value, "each"))
             if constant is not None:
                 step, columns, numbers = constant
                 found.setdefault(r.item, []).append(Terms(r.rows[step], columns, numbers))
-        first = len(self.outs)
-        for places in packed.values():  # what lies side by side in the result is stored side by side
-            places.sort(key=lambda place: place[:2])
-            values = tuple([place.value for place in places])
-            self.outs.append((inner.emit("pack", values, (len(values),)) if len(values) > 1 else values[0], "each"))
         if len(self.outs) > (len(loop.kinds) if loop.is_map() else 0):
-            primal = loop if loop.is_map() else None
-            made = self.made.finish([], self.outs, primal)
+            made = self.made.finish([], self.outs, loop if loop.is_map() else None)
             for r, columns, out in pending:
                 array = self.around.builder.emit("item", (made,), out)
                 if self.outs[out][0] in inner.gaps:
                     self.around.builder.gaps.add(array)
                 kept = np.flatnonzero(columns != NOWHERE)
                 found.setdefault(r.item, []).append(Terms(r.rows[kept], columns[kept], None, array, kept))
-            for out, places in enumerate(packed.values(), first):
-                array = self.around.builder.emit("item", (made,), out)
-                for k, (_, _, r, columns, _) in enumerate(places):
-                    kept = np.flatnonzero(columns != NOWHERE)
-                    terms = Terms(r.rows[kept], columns[kept], None, array, kept * len(places) + k)
-                    found.setdefault(r.item, []).append(terms)
         return found
-
-    def _final_rows(self, result: _Number) -> Any:
-        """Where the numbers of a result are in the result of the program, or None if something computes with them."""
-        rows = self.around.last.get((self.at, result.item))
-        return None if rows is None else rows[result.rows]
-
-    def _cluster(self, result: _Number) -> tuple[int, int] | None:
-        """What results have in common whose numbers are in neighbouring rows: how far apart steps are, and where."""
-        rows = self._final_rows(result)
-        if rows is None or len(rows) < 2:
-            return None
-        steps = np.diff(rows)
-        stride = int(steps[0])
-        return (stride, int(rows[0]) // stride) if stride > 0 and (steps == stride).all() else None
 
     # ---- by what, and of what --------------------------------------------------------------------------------------
 

@@ -1,0 +1,422 @@
+"""Triangles as nests: a place for each statement, and where each operand is among these places.
+
+In a triangle the position of a statement is not affine in the counters. Its place is: as if all loops had as many steps
+as in their longest run. A place that no statement has stays empty.
+
+An operand must be affine in each step, or carried: then in the first step of its loop, or after a loop of no steps, it
+is what the loop begins with. Few operands may be anywhere: their places are listed. Each instance is checked. A loop in
+which one is none of these is given up: without its first or last step if that is the reason, or else altogether.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from autograd.ir import nest as nests
+from autograd.ir.nest import Affine, First, Leaf, Listed, Nest, Statement, domain, least, leaves
+from autograd.ir.places import Places, is_unit
+from autograd.ir.roll import COUNT, SHIFT, Vector, is_loop
+from autograd.ir.statements import ELEMENT, INPUT, POSITION, Kind, Statements
+from autograd.ir.triangles import Part, Parts
+
+MOST_ATTEMPTS = 5
+MOST_LISTED = 4  # statements of the trace for each number that is listed
+
+
+class Fitted(NamedTuple):
+    """Nests, and the trace by place: an empty place has what the last one before it has."""
+
+    body: list[Leaf | Nest]
+    code: list[int]
+    kinds: list[Kind]
+
+
+class Operand(NamedTuple):
+    """Of an instance: where it comes from, its number there, and the value that it is in the code."""
+
+    source: tuple[str, Any]
+    number: int
+    value: int
+
+
+Counters = tuple[int, ...]
+
+
+def fitted(trace: Statements, parts: Parts, code: Sequence[Any]) -> Fitted | None:
+    """The nests of a trace with triangles; None if none of them fits."""
+    found = parts.found
+    for _ in range(MOST_ATTEMPTS):
+        if not any(parts.blocks.differs(part.shape) for part in found):
+            break
+        attempt = _Attempt(trace, parts._replace(found=found), code)
+        trouble = attempt.run()
+        if not trouble:
+            return Fitted(attempt.body, attempt.code, attempt.kinds)
+        found = [
+            piece
+            for part in found
+            for piece in (_without(parts, part, trouble[part.start]) if part.start in trouble else [part])
+        ]
+    return None
+
+
+def _without(parts: Parts, part: Part, steps: set[int]) -> list[Part]:
+    """A loop whose first or last step is apart, or all that the roller had found in it."""
+    count = part.counts[0] if part.counts else 0
+    if steps <= {0, count - 1} and not (part.first or part.last) and count > 3:
+        return [part._replace(first=int(0 in steps), last=int(count - 1 in steps))]
+    return _cut(parts, part.start, part.start + part.size)
+
+
+def _cut(parts: Parts, start: int, end: int) -> list[Part]:
+    """What the roller had found in a part of the trace; a loop that is only partly in it is written out."""
+    found: list[Part] = []
+    for part in parts.before:
+        if start <= part.start and part.start + part.size <= end:
+            found.append(part)
+        elif part.start < end and start < part.start + part.size:
+            for at in range(max(start, part.start), min(end, part.start + part.size)):
+                found.append(Part(parts.word[at], (), at, 1))
+    return found
+
+
+class _Around(NamedTuple):
+    """The loops around a statement, those of which it is a step of its own among them.
+
+    For each, the number of the first step that the nest has, which of the loops of the nest it is, and how many steps
+    the places are laid out for.
+    """
+
+    bases: tuple[int, ...]
+    axes: tuple[int | None, ...]
+    extents: tuple[int, ...]
+
+    def in_nest(self, count: Affine, depth: int) -> Affine:
+        """A number in terms of the loops of the nest."""
+        steps = [0] * depth
+        for axis, step in zip(self.axes, count.steps):
+            if axis is not None:
+                steps[axis] = step
+        return Affine(count.at(self.bases), tuple(steps))
+
+
+_AROUND = _Around((), (), ())
+
+
+class _Attempt:
+    """The nests of some pieces, and what is known of their operands."""
+
+    def __init__(self, trace: Statements, parts: Parts, program: Sequence[Any]) -> None:
+        self.trace, self.parts, self.blocks, self.program = trace, parts, parts.blocks, program
+        self.kinds = list(trace.kinds)
+        self.known = {kind: number for number, kind in enumerate(self.kinds)}
+        self.body: list[Leaf | Nest] = []
+        self.owners: dict[Leaf, int] = {}  # where the piece begins that a leaf is in
+        place = 0
+        for part in parts.found:
+            mark = len(self.body)
+            place += self._piece(place, part)
+            for leaf in leaves(self.body[mark:]):
+                self.owners[leaf] = part.start
+        self.places = Places(self.body)
+        self.place_of = [0] * len(parts.kinds)  # of each statement of the trace
+        self.at: dict[Leaf, list[int]] = {leaf: [] for leaf in leaves(self.body)}
+        self.domains: dict[tuple[Nest, ...], list[Counters]] = {}
+        self._walk(self.body, 0, 0)
+        self.code = [-1] * len(self.places.owner)
+        for place, value in zip(self.place_of, trace.code):
+            self.code[place] = value
+        for place in range(1, len(self.code)):
+            if self.code[place] < 0:
+                self.code[place] = self.code[place - 1]
+        self.instances: list[list[int]] = [[] for _ in trace.kinds]
+        for at, kind in enumerate(parts.kinds):
+            self.instances[kind].append(at)
+        self.firsts: dict[tuple[Leaf, int], dict[Counters, Operand]] = {}
+        self.trouble: dict[int, set[int]] = {}
+        self.listed = 0
+
+    # ---- the nests -------------------------------------------------------------------------------------------
+
+    def _piece(self, start: int, part: Part) -> int:
+        """Append a piece; how many places it takes."""
+        shape, counts, _, _, first, last = part
+        if not first and not last:
+            return self._add(self.body, (), start, shape, counts, (), _AROUND)
+        count, rest, step = counts[0], counts[1:], self.blocks.blocks[shape].step
+        nest = Nest((), start, extent=count - first - last)
+        nest.step = self._step([], (), start, shape, rest, (step,), _Around((0,), (None,), (count,)))
+        nest.size = nest.step * nest.extent
+        for k in range(first):
+            self._step(self.body, (), start + k * nest.step, shape, rest, (step,), _Around((k,), (None,), (count,)))
+        nest.start += first * nest.step
+        self._step(nest.body, (nest,), nest.start, shape, rest, (step,), _Around((first,), (0,), (count,)))
+        self.body.append(nest)
+        for k in range(count - last, count):
+            self._step(self.body, (), start + k * nest.step, shape, rest, (step,), _Around((k,), (None,), (count,)))
+        return count * nest.step
+
+    def _add(
+        self,
+        into: list[Leaf | Nest],
+        path: tuple[Nest, ...],
+        start: int,
+        shape: int,
+        counts: Vector,
+        steps: tuple[Vector, ...],
+        around: _Around,
+    ) -> int:
+        """Append a statement; how many places it takes. `steps` tell how its counts advance in the loops around it."""
+        if not is_loop(shape):
+            into.append(Leaf(path, start))
+            return 1
+        count = Affine(counts[0], tuple([s[0] for s in steps]))
+        longest = count.range(around.extents)[1]
+        if longest <= 0:
+            return 0
+        rest, inner = counts[1:], tuple([s[1:] for s in steps])
+        fixed = not any(count.steps) and not any(map(any, inner)) and not self.blocks.differs(shape)
+        if fixed and self.blocks.size(shape, counts) < nests.SMALLEST:
+            size = 0
+            for _ in range(counts[0]):
+                size += self._step(into, path, start + size, shape, rest, inner, around)
+            return size
+        count = around.in_nest(count, len(path))
+        nest = Nest(path, start, count=count if any(count.steps) else None)
+        nest.extent = count.range([outer.extent for outer in path])[1]
+        body = nest.body if nest.extent > 0 else []
+        further = _Around((*around.bases, 0), (*around.axes, len(path)), (*around.extents, longest))
+        nest.step = self._step(
+            body, (*path, nest), start, shape, rest, (*inner, self.blocks.blocks[shape].step), further
+        )
+        nest.size = nest.step * longest
+        if nest.extent > 0:
+            into.append(nest)
+        return nest.size
+
+    def _step(
+        self,
+        into: list[Leaf | Nest],
+        path: tuple[Nest, ...],
+        start: int,
+        shape: int,
+        counts: Vector,
+        steps: tuple[Vector, ...],
+        around: _Around,
+    ) -> int:
+        """Append the statements of a step of a loop; `counts` are those in its first step."""
+        size = at = 0
+        for child, inner in self.blocks.children(shape, counts):
+            end = at + len(inner)
+            size += self._add(into, path, start + size, child, inner, tuple([s[at:end] for s in steps]), around)
+            at = end
+        return size
+
+    def _walk(self, body: Sequence[Leaf | Nest], moved: int, at: int, counters: Counters = ()) -> int:
+        """Note where each statement of the trace is, from number `at` on."""
+        for one in body:
+            if isinstance(one, Leaf):
+                self.place_of[at] = one.start + moved
+                self.at[one].append(at)
+                at += 1
+                continue
+            for k in range(one.steps_at(counters)):
+                at = self._walk(one.body, moved + k * one.step, at, (*counters, k))
+        return at
+
+    # ---- operands --------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[int, set[int]]:
+        """Find the operands of all leaves; for each piece in which some do not follow, the steps where they do not."""
+        for leaf, at in self.at.items():
+            self._leaf(leaf, at)
+        while self.firsts and not self.trouble:
+            leaf, axis = max(self.firsts, key=lambda key: key[1])
+            self._begin(leaf, axis, self.firsts.pop((leaf, axis)))
+        return self.trouble
+
+    def _domain(self, path: tuple[Nest, ...]) -> list[Counters]:
+        if path not in self.domains:
+            self.domains[path] = [*domain(path)]
+        return self.domains[path]
+
+    def _operand(self, at: int, slot: int) -> Operand:
+        source = self.trace.kinds[self.parts.kinds[at]].operands[slot]
+        number = self.parts.vectors[at][slot]
+        if source[0] == POSITION:
+            number = self.place_of[self.instances[number >> SHIFT][number & COUNT]]
+        return Operand(source, number, self.program[self.trace.code[at]].operands[slot])
+
+    def _leaf(self, leaf: Leaf, at: list[int]) -> None:
+        counters = self._domain(leaf.path)
+        op, data, operands, line = self.trace.kinds[self.parts.kinds[at[0]]]
+        sources: list[tuple[str, Any]] = []
+        numbers: list[Affine | Listed] = []
+        for slot in range(len(operands)):
+            found = {c: self._operand(k, slot) for c, k in zip(counters, at)}
+            source, number = self._fit(leaf, found, leaf)
+            sources.append(source)
+            numbers.append(number)
+        kind = Kind(op, data, tuple(sources), line)
+        leaf.kind = self.known.setdefault(kind, len(self.kinds))
+        if leaf.kind == len(self.kinds):
+            self.kinds.append(kind)
+        leaf.numbers = tuple(numbers)
+
+    def _begin(self, leaf: Leaf, axis: int, found: dict[Counters, Operand]) -> None:
+        """What a loop begins with that carries a leaf."""
+        nest = leaf.path[axis]
+        place = nest.place()
+        late = [c for c, o in found.items() if o.source[0] == POSITION and o.number >= place.at(c)]
+        if late:
+            self._fail(leaf, [c or (0,) for c in late])
+        source, number = self._fit(nest, found, leaf)
+        values = tuple([found[c].value if c in found else None for c in hull(nest.path)])
+        nest.begins[leaf] = First(source, number, leaf.start, 0, values)
+
+    def _fit(
+        self, reader: Statement, found: dict[Counters, Operand], leaf: Leaf
+    ) -> tuple[tuple[str, Any], Affine | Listed]:
+        """Where an operand comes from in most steps, and its number; what is different in others is noted."""
+        middle = nests.middle(reader.path)
+        if middle not in found:
+            self._fail(leaf, [*found][:1])
+            return next(iter(found.values())).source, Affine(0, (0,) * reader.depth)
+        source, base, _ = found[middle]
+        steps: list[int] = []
+        for axis in range(reader.depth):
+            step = 0
+            for sign in (-1, 1):
+                other = (*middle[:axis], middle[axis] + sign, *middle[axis + 1 :])
+                if other in found and found[other].source == source:
+                    step = sign * (found[other].number - base)
+                    break
+            steps.append(step)
+        number = Affine(base - sum([s * c for s, c in zip(steps, middle)]), tuple(steps))
+        wrong = [c for c, o in found.items() if o.source != source or o.number != number.at(c)]
+        indices = None
+        if source[0] == POSITION:
+            indices = self.places.indices(reader, number, middle)
+        handed_on = indices is not None and self._is_handed_on(reader, *indices)
+        if indices is not None and handed_on:
+            wrong = self._with_empty(reader, found, wrong, *indices)
+        if wrong:
+            if indices is not None and handed_on:
+                for c in wrong:
+                    if not self._note(*indices, c, found[c]):
+                        self._fail(leaf, [c])
+            elif self._may_be_listed(source, found, wrong, reader):
+                return source, Listed(tuple([found[c].number if c in found else None for c in hull(reader.path)]))
+            else:
+                self._fail(leaf, wrong)
+        if len(found) < len(self._domain(reader.path)):
+            self._check_others(reader, found, source, number, indices, leaf)
+        return source, number
+
+    def _with_empty(
+        self,
+        reader: Statement,
+        found: dict[Counters, Operand],
+        wrong: list[Counters],
+        owner: Leaf,
+        along: Sequence[Affine],
+    ) -> list[Counters]:
+        """The steps in which an operand is not what the indices tell, or these are of a step that is not there."""
+        sure = all(
+            least(index, reader.path) >= 0 and least(room_after(owner, along, axis), reader.path) >= 0
+            for axis, index in enumerate(along)
+        )
+        if sure:
+            return wrong
+        already = set(wrong)
+        empty = [c for c in found if c not in already and _missing(owner, along, c) is not None]
+        return [*wrong, *empty]
+
+    def _is_handed_on(self, reader: Statement, owner: Leaf, along: Sequence[Affine]) -> bool:
+        """Whether an operand is the last value of loops that have ended, or one of the step before."""
+        level = owner.depth
+        while level and self.places.is_last(owner, along, level - 1):
+            level -= 1
+        shared = nests.common(owner.path, reader.path)
+        if level > shared:
+            return False
+        same = [index.base == 0 and is_unit(index, axis) for axis, index in enumerate(along[:level])]
+        if all(same):
+            return level < owner.depth
+        before = along[level - 1]
+        return all(same[:-1]) and before.base == -1 and is_unit(before, level - 1)
+
+    def _note(self, owner: Leaf, along: Sequence[Affine], c: Counters, operand: Operand) -> bool:
+        """Note what the loop begins with that carries a value; whether that is possible."""
+        missing = _missing(owner, along, c)
+        if missing is None:
+            return False
+        axis, outer = missing
+        if along[axis].at(c) != -1:
+            return False
+        known = self.firsts.setdefault((owner, axis), {}).setdefault(outer, operand)
+        return known.source == operand.source and (known.number, known.value) == (operand.number, operand.value)
+
+    def _may_be_listed(
+        self, source: tuple[str, Any], found: dict[Counters, Operand], wrong: list[Counters], reader: Statement
+    ) -> bool:
+        """Whether numbers that follow no rule are few enough, and all of one source."""
+        if source[0] not in (POSITION, ELEMENT, INPUT) or any(o.source != source for o in found.values()):
+            return False
+        if len({c[0] for c in wrong}) == 1:
+            return False
+        size = 1
+        for extent in reader.extents:
+            size *= extent
+        self.listed += size
+        return MOST_LISTED * self.listed <= len(self.trace.code)
+
+    def _check_others(
+        self,
+        reader: Statement,
+        found: dict[Counters, Operand],
+        source: tuple[str, Any],
+        number: Affine,
+        indices: tuple[Leaf, list[Affine]] | None,
+        leaf: Leaf,
+    ) -> None:
+        """What a loop of no steps begins with, whose result nothing uses, must be there nevertheless."""
+        for c in self._domain(reader.path):
+            if c in found:
+                continue
+            if source[0] == POSITION:
+                fine = indices is not None and _missing(*indices, c) is None
+            elif source[0] in (ELEMENT, INPUT):
+                fine = number.at(c) in self.trace.elements[source]
+            else:
+                fine = True
+            if not fine:
+                self._fail(leaf, [c])
+
+    def _fail(self, leaf: Leaf, wrong: Sequence[Counters]) -> None:
+        self.trouble.setdefault(self.owners[leaf], set()).update([c[0] if c else -1 for c in wrong])
+
+
+def hull(path: Sequence[Nest]) -> Iterator[Counters]:
+    """All counters as if each loop had as many steps as in its longest run."""
+    return product(*[range(nest.extent) for nest in path])
+
+
+def room_after(owner: Leaf, along: Sequence[Affine], axis: int) -> Affine:
+    """How many steps of a loop come after the one that an index tells."""
+    nest = owner.path[axis]
+    count = Affine(nest.extent, (0,) * len(along[axis].steps)) if nest.count is None else nest.count.of(along[:axis])
+    return Affine(count.base - 1 - along[axis].base, tuple([x - y for x, y in zip(count.steps, along[axis].steps)]))
+
+
+def _missing(owner: Leaf, along: Sequence[Affine], c: Counters) -> tuple[int, Counters] | None:
+    """The outermost loop that has no step of the number that an index tells, and the steps of the loops around it."""
+    outer: list[int] = []
+    for axis, index in enumerate(along):
+        at, nest = index.at(c), owner.path[axis]
+        if not 0 <= at < (nest.steps_at(outer)):
+            return axis, tuple(outer)
+        outer.append(at)
+    return None
