@@ -14,9 +14,6 @@ from autograd.compiler.capture.whole import LARGEST_CARRIED, Bounds, Whole, boun
 from autograd.ieee import to_float
 from autograd.value import Value
 
-OF_INTS = frozenset(
-    {"abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub", "where"}
-)
 MOST_EXACT = 2**53  # up to here, all whole numbers are floats
 
 
@@ -53,14 +50,7 @@ def is_mixed(thing: Any) -> bool:
     """Whether eager code may have an int or a float here."""
     if not isinstance(thing, Traced) or type(thing) is Whole:
         return False
-    trace, waiting = thing.builder, [thing.index]
-    for at in waiting:
-        op, operands, _ = trace.code[at]
-        if at in trace.mixed:
-            return True
-        if op in OF_INTS:
-            waiting += [o for o in operands if o not in waiting]
-    return False
+    return thing.builder.is_mixed(thing.index)
 
 
 def is_optional(thing: Any) -> bool:
@@ -151,8 +141,7 @@ def merged(trace: Any, condition: Any, one: Any, other: Any, what: str, optional
             (low, high), (other_low, other_high) = _bounds(one), _bounds(other)
             return Whole.at(trace, found, (min(low, other_low), max(high, other_high)))
         if is_whole(one) or is_whole(other) or is_mixed(one) or is_mixed(other):
-            trace.root().whole_numbers = True
-            trace.mixed.add(found)
+            trace.mix(found)
         return trace.wrap(found)
     if type(one) is tuple and type(other) is tuple and len(one) == len(other):
         return tuple([merged(trace, condition, x, y, what) for x, y in zip(one, other)])
@@ -228,8 +217,7 @@ class Carry:
                 if whole:
                     return Whole.at(trace, place)
                 if mixed:
-                    trace.root().whole_numbers = True
-                    trace.mixed.add(place)
+                    trace.mix(place)
                 return trace.wrap(place)
             if isinstance(form, Optional):
                 return Maybe(*[build(x) for x in form])

@@ -12,7 +12,6 @@ from autograd.compiler.capture.flow import followed
 from autograd.compiler.capture.kinds import refuse_mixed
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
-from autograd.compiler.capture.merging import is_mixed
 from autograd.compiler.capture.sweeps import TraceSweeps
 from autograd.compiler.capture.tracer import FLOAT, Traced, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
@@ -185,8 +184,8 @@ class Trace(Watched):
         lifted = self.body_of.shared(place)
         if self.root().whole_numbers and self.parent.is_count(place):
             self.wholes.add(lifted)
-        if self.root().whole_numbers and is_mixed(self.parent.wrap(place)):
-            self.mixed.add(lifted)
+        if self.root().whole_numbers and self.parent.is_mixed(place):
+            self.mix(lifted)
         return lifted
 
     def array(self, element: Traced) -> int:

@@ -22,6 +22,9 @@ from autograd.value import Value
 COUNTING = frozenset(
     {"select", "where", "add", "sub", "mul", "neg", "abs", "sum"}
 )  # of comparisons they make whole numbers
+OF_INTS = frozenset(  # of ints they make ints
+    ["abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub", "where"]
+)
 MOST_COMPARISONS = 16  # in one run of a step that branches; with more, its loop is unrolled
 ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch is one row
 
@@ -105,6 +108,7 @@ class Watched(Builder):
         self.unrolled: dict[Reason, int] = {}  # of the root: why maps were unrolled → how many rows they had
         self.wholes: set[int] = set()  # numbers of which eager code has ints: after branches, and in carries
         self.mixed: set[int] = set()  # numbers of which eager code has ints on some paths and floats on others
+        self.unmixed: set[int] = set()  # numbers of which it is known that they are not
         self.truths: set[int] = set()  # comparisons of a number that is 1 or 0
         self.spent = 0  # of the root: instructions of the steps of loops that are complete
         self.journal: Any = None  # of the root: what the side that is captured now assigns, see `journal`
@@ -234,16 +238,41 @@ class Watched(Builder):
 
     def is_count(self, value: int) -> bool:
         """Whether eager code has an int: comparisons and whole numbers, added up or multiplied."""
-        stack = [value]
+        stack, seen = [value], {value}
         for at in stack:
             op, operands, data = self.code[at]
             if at in self.wholes:
                 continue
             if op in COUNTING:
-                stack += operands[1:] if op in ("select", "where") else operands
+                new = set(operands[1:] if op in ("select", "where") else operands) - seen
+                stack += new
+                seen |= new
             elif op != "constant" or not data.is_integer():
                 return False
         return self.code[value].op != "constant"
+
+    def is_mixed(self, value: int) -> bool:
+        """Whether eager code may have an int or a float: what a branch or a loop leaves open, computed with."""
+        if not self.mixed:
+            return False
+        stack, seen = [value], {value}
+        for at in stack:
+            if at in self.mixed:
+                return True
+            op, operands, _ = self.code[at]
+            if op in OF_INTS and at not in self.unmixed:
+                new = set(operands) - seen
+                stack += new
+                seen |= new
+        self.unmixed |= seen
+        return False
+
+    def mix(self, value: int) -> None:
+        """Note a number of which eager code has ints on some paths and floats on others."""
+        self.root().whole_numbers = True
+        if value not in self.mixed:
+            self.mixed.add(value)
+            self.unmixed.clear()
 
     def whole_number(self, value: int) -> int:
         """The whole number of a value, towards 0; the program holds only while it is the same."""
