@@ -224,7 +224,7 @@ def _search(function: Any, start: Array, gradient: Any) -> Prepared:
     from autograd import jit, while_loop
 
     found = jit(lambda start: np.array(function([*start], m=am, grad=gradient, while_loop=while_loop)))
-    return Prepared(lambda: found(start), lambda result: [result])
+    return calling(found, start, arrays=lambda result: [result])
 
 
 @contender("saddle", "ours", "autograd.compiler")

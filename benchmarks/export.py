@@ -23,7 +23,16 @@ import problems
 from harness import Prepared, contender, parser, prepared, runner
 
 Array = problems.Array
-FLAGS = ["-O3", "-march=native", "-std=c99", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC"]
+FLAGS = [
+    "-O3",
+    "-march=native",
+    "-std=c99",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-shared",
+    "-fPIC",
+]
 SHORT = ("rosenbrock", "expression")  # problems whose functions take less time than a call from Python
 REPEATS = 1000
 NAMES = [problem for _, problem, _, _, _ in compiled.PROBLEMS]

@@ -221,6 +221,76 @@ def test_no_warning(compiler: str, level: str, cases: tuple[Library, dict[str, E
     Library(list(cases[1].values()), tmp_path, compiler, [level])
 
 
+FUNCTIONS = {"exp": (am.exp, 1), "log": (am.log, 1), "tanh": (am.tanh, 2)}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_that_come_along(name: str, tmp_path: Path) -> None:
+    """Where steps of a loop may be done together, functions without branches differ from libm's in the last digit."""
+    function, bound = FUNCTIONS[name]
+    example = exported(jit(vmap(lambda x: function(x))), np.array([0.5]), name="only")
+    assert f"only_{name}(x[i])" in example.source.text()
+    library, random = Library([example], tmp_path, flags=("-O3",)), np.random.default_rng(0)
+    numbers = [random.normal(size=4000) * 10.0, random.uniform(-746.0, 710.0, 4000), random.normal(1.0, 0.02, 4000)]
+    numbers += [10.0 ** random.uniform(-324.0, 308.0, 4000), random.uniform(-1.0, 1.0, 4000)]
+    special = [0.0, 5e-324, 2.2250738585072014e-308, 0.625, 709.782712893384, 709.7827128933841, 745.2, 1e308]
+    for xs in (np.concatenate(numbers), [*special, *[-x for x in special]], [math.inf, -math.inf, math.nan]):
+        status, (found,) = library.call(replace(example, rows=len(xs)), [list(xs)])
+        assert status == 0
+        for x, actual in zip(xs, found, strict=True):
+            expected = function(float(x))
+            assert same_bits([expected], [actual]) or ulps(expected, actual) <= bound, (x, expected, actual)
+
+
+def many_sums(x: Any) -> Any:
+    """Sums of each row: few, with functions that come along, a comparison, and many."""
+    scaled = am.where(x > 0.5, am.exp(-x), am.log(x + 2.0)) * x
+    return [scaled, am.tanh(x), *[x * float(k) for k in range(6)]]
+
+
+def test_sums_in_blocks(tmp_path: Path) -> None:
+    """Any number of rows: blocks of them have sums of their own, and the last block may be shorter."""
+    few, many = vmap(lambda x: many_sums(x)[0], reduce="sum"), vmap(many_sums, reduce="sum")
+    examples = []
+    for n in (7, 8, 16, 19):
+        xs = np.random.default_rng(n).normal(size=n)
+        for k, function in enumerate((few, many)):
+            examples.append(exported(jit(function), xs, name=f"rows{k}_{n}"))
+            examples.append(exported(jit(lambda xs, function=function: [function(xs)]), xs, name=f"known{k}_{n}"))
+    library = Library(examples, tmp_path, flags=("-O3",))
+    for example in examples:
+        assert bool(example.source.blocks) == (bool(example.source.rows) or len(example.given[0]) >= 16)
+        status, outputs = library.call(example)
+        assert status == 0
+        assert same_bits(defined(example), in_the_same_order(example, outputs)), example.source.name
+        for expected, actual in zip(example.outputs, outputs, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("last", [0.5, -0.5])
+def test_comparisons_in_blocks(last: float, tmp_path: Path) -> None:
+    """A comparison that comes out otherwise in any row ends the function with its status, after the loop."""
+
+    def row(x: Any) -> Any:
+        found = []
+        if x > 0.0:
+            found.append(x * 2.0)
+        else:
+            found.append(-x)
+        return found[0]
+
+    rows = np.full(21, 0.75)
+    functions = {"each": vmap(row), "total": vmap(row, reduce="sum")}
+    examples = {name: exported(jit(function), rows, name=name) for name, function in functions.items()}
+    library, given = Library(list(examples.values()), tmp_path), [*rows[:-1].tolist(), last]
+    for name, function in functions.items():
+        assert "|= !(x[" in examples[name].source.text()
+        status, (outputs,) = library.call(examples[name], [given])
+        assert status == (0 if last > 0.0 else 1)
+        if last > 0.0:
+            np.testing.assert_allclose(outputs, np.atleast_1d(function(np.array(given))), rtol=1e-15)
+
+
 def test_stored_outputs_are_those_of_eager_code() -> None:
     """What a test compares with is what the plain function returns."""
     example = exported(CASES["nested"][0], *CASES["nested"][1])

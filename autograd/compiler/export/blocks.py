@@ -1,352 +1,31 @@
-"""Blocks in C: the instructions of a program, or of the body of a loop, as statements.
-
-A number that is used once is written where it is used; one that is used more often gets a name. Loops stay loops.
-"""
+"""Blocks in C: the instructions of a program, or of the body of a loop, as statements. Loops stay loops."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from autograd.compiler.export.expressions import (
+    FUNCTIONS,
     HELPED,
-    PRODUCT,
-    SUM,
+    SAME_IN_C,
     UNARY,
     Affine,
     Text,
     View,
-    call,
-    constant,
     element,
-    is_literal,
-    literal,
-    operation,
-    without_minus,
 )
-from autograd.compiler.export.names import comment
-from autograd.compiler.export.parts import Parts
-from autograd.compiler.export.runs import FEWEST, Pattern, array_of, run_from, segments
-from autograd.ir.block import CALL, COUNT, GOING, STEPS, TRUTH, Array, Guard, Loop, Program, Type, types_of
-from autograd.ir.chains import ACCUMULATORS, IN_ORDER
+from autograd.compiler.export.runs import FEWEST
+from autograd.compiler.export.statements import WITHOUT_CALLS, Statements, added, changed
+from autograd.ir.block import CALL, COUNT, GOING, STEPS, Array, Loop, Type, types_of
 from autograd.ir.memory import root_of
-from autograd.rules import TABLE
 
-LONGEST = 80  # characters of an expression that is written where it is used
-SMALL = 16  # numbers of an array that is a variable; others are in the workspace
-COUNTERS = "ijklm"
+BLOCK = 8  # steps of a loop that adds up: each has a sum of its own, so compilers may do them together
+CALLS = frozenset({*FUNCTIONS, *HELPED, "custom"}) - {*SAME_IN_C, *WITHOUT_CALLS, "abs", "copysign"}
 
 
-class Block:
-    """Statements for a program or the body of a loop.
-
-    Parameters
-    ----------
-    parts : Parts
-        What the function consists of besides its statements.
-    program : Program
-        What is written.
-    inputs : sequence of Text and View
-        What the inputs of the program are in C.
-    targets : mapping
-        Where some of the arrays that the program makes belong.
-    depth : int
-        How many loops are around it.
-    """
-
-    def __init__(
-        self, parts: Parts, program: Program, inputs: Sequence[Text | View], targets: Mapping[int, View], depth: int
-    ) -> None:
-        self.parts, self.program, self.inputs, self.targets, self.depth = parts, program, inputs, targets, depth
-        self.types = types_of(program)
-        self.uses = program.uses()
-        self.values: list[Any] = []
-        self.whole: dict[int, Affine] = {}
-        self.last_change = _last_changes(program)
-        self.item_of: dict[tuple[int, int], int] = {}
-        self.guards: dict[int, list[Guard]] = {}
-        for guard in program.guards:
-            self.guards.setdefault(guard.value, []).append(guard)
-        for at, (op, operands, data) in enumerate(program.code):
-            if op == "item":
-                self.item_of.setdefault((operands[0], data), at)
-
-    def run(self) -> list[Any]:
-        """Write all instructions; what the outputs are."""
-        for at, (op, operands, data) in enumerate(self.program.code):
-            special = _SPECIAL.get(op)
-            value = (
-                special(self, at, operands, data) if special is not None else self._operation(at, op, operands, data)
-            )
-            self.values.append(value)
-            if isinstance(value, Text) and self.uses[at] and (self.uses[at] > 1 or len(value.text) > LONGEST):
-                self.name(at)
-            for guard in self.guards.get(at, ()):
-                self._guard(guard)
-        return [self.values[o] for o in self.program.outputs]
-
-    def line(self, text: str) -> None:
-        """Write a line."""
-        self.parts.line(self.depth, text)
-
-    # ---- numbers ---------------------------------------------------------------------------------------------
-
-    def name(self, at: int) -> Text:
-        """A number as something cheap: it gets a name if need be. One made of counters is written where it is used."""
-        text: Text = self.values[at]
-        if not text.is_cheap() and text.whole is None:
-            truth = self.types[at] == TRUTH
-            name = self.parts.names.numbered("b" if truth else "t")
-            self.line(f"const {'int' if truth else 'double'} {name} = {text.text};")
-            self.values[at] = text = Text(name, whole=text.whole)
-        return text
-
-    def number(self, o: int) -> Text:
-        """An operand that is a number or a truth."""
-        text: Text = self.values[o]
-        return text
-
-    def index(self, o: int) -> Affine:
-        """An operand as a whole number."""
-        text = self.number(o)
-        if text.whole is not None:
-            return text.whole
-        if o not in self.whole:
-            name = self.parts.names.numbered("k")
-            self.line(f"const ptrdiff_t {name} = (ptrdiff_t){text.above(UNARY)};")
-            self.whole[o] = Affine(0, ((name, 1),))
-        return self.whole[o]
-
-    def _operation(self, at: int, op: str, operands: tuple[int, ...], data: Any) -> Any:
-        given = [self.values[o] for o in operands]
-        if op == "pos" and isinstance(given[0], View):
-            return given[0]
-        if op == "custom":
-            op = data.name if data in TABLE.values() else op  # a row that machine code leaves to Python
-        if op == "custom":
-            raise NotImplementedError(
-                f"{self.parts.function} calls {data.name}, a primitive that custom_gradient made of Python code, which "
-                "C cannot call: write it with the functions of autograd.math"
-            )
-        made = operation(op, given)
-        if made is not None:
-            return made
-        if op not in HELPED:
-            raise NotImplementedError(f"there is no C for the operation {op!r} of {self.parts.function}")
-        return self._helped(op, given)
-
-    def _helped(self, op: str, given: Sequence[Text]) -> Text:
-        helper = self.parts.helper(op, [x.text for x in given])
-        if op != "fsum":
-            return call(helper, given)
-        numbers = ", ".join([x.text for x in given])
-        reads = frozenset().union(*[x.reads for x in given])
-        return Text(f"{helper}((const double[]){{{numbers}}}, {len(given)})", reads=reads)
-
-    def _guard(self, guard: Guard) -> None:
-        """Leave the function where a comparison comes out otherwise."""
-        status, (_, _, source) = self.parts.guard(guard), guard.line.partition(": ")
-        truth = self.number(guard.value)
-        test = f"!{truth.above(UNARY)}" if guard.expected else truth.text
-        self.line(f"if ({test})")
-        self.line(f"    return {status};" + (f" /* {comment(source)} */" if source else ""))
-
-    # ---- arrays ----------------------------------------------------------------------------------------------
-
-    def window(self, array: int, window: Any, indices: Sequence[int]) -> View:
-        """A part of an array."""
-        view: View = self.values[array]
-        start = view.start.moved(view.distance(window.offset))
-        for o, step in zip(indices, window.steps):
-            start = start.plus(self.index(o), view.distance(step))
-        return View(view.base, start, window.shape, tuple([view.distance(stride) for stride in window.strides]))
-
-    def each(self, shape: Sequence[int | str], statement: Callable[[Sequence[Affine]], str]) -> None:
-        """A statement for all indices of an array."""
-        names = [self.parts.counter(self.depth + k) for k in range(len(shape))]
-        for k, (name, extent) in enumerate(zip(names, shape)):
-            self.parts.line(self.depth + k, f"for ({self.parts.head(name, extent)})")
-        self.parts.line(self.depth + len(shape), statement([Affine(0, ((name, 1),)) for name in names]))
-
-    def together(self, target: View, sign: str, source: View | str) -> None:
-        """Assign an array to another, or add it, number by number."""
-        views = [view for view in (target, source) if isinstance(view, View)]
-        if CALL not in target.shape and STEPS not in target.shape:
-            if not prod([int(extent) for extent in target.shape]):
-                return
-            if all(view.dense() for view in views):
-                flat = (prod([int(extent) for extent in target.shape]),)
-                target = target._replace(shape=flat, strides=(1,))
-                source = source._replace(shape=flat, strides=(1,)) if isinstance(source, View) else source
-
-        def statement(indices: Sequence[Affine]) -> str:
-            far, near = target, source
-            for index in indices:
-                far, near = far.row(index), near.row(index) if isinstance(near, View) else near
-            return f"{far} {sign} {near};"
-
-        self.each(target.shape, statement)
-
-    def assign(self, places: Sequence[View], numbers: Sequence[Text]) -> None:
-        """Assign numbers to places, those that follow a pattern in a loop."""
-        self._statements(list(zip(places, numbers, strict=True)), _set)
-
-    def _statements(self, pairs: Sequence[tuple[View, Text]], statement: Callable[[str, Text], str]) -> None:
-        """A statement about each place and number, those that follow a pattern in a loop."""
-        rows = [[element(place), *x.parts()[1]] for place, x in pairs]
-        forms = [x.parts()[0] for _, x in pairs]
-        for at, count, patterns in segments(rows, forms):
-            place, number = pairs[at]
-            if count == 1:
-                self.line(statement(str(place), number))
-            else:
-                self.each((count,), partial(_patterned, statement, patterns, forms[at], number.rank))
-
-    # ---- sums of many ------------------------------------------------------------------------------------------
-
-    def _sum(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
-        """The numbers added up, those that follow a pattern in a loop; in `spread`'s order."""
-        terms = [[self.number(o)] for o in operands]
-        return self._in_order(terms) if data == IN_ORDER else self._in_lanes(terms)
-
-    def _dot(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
-        half = len(operands) // 2
-        factors = zip(operands[:half], operands[half:])
-        terms = [
-            [self.number(x)] if self.number(y).text == "1.0" else [self.number(x), self.number(y)] for x, y in factors
-        ]
-        return self._in_order(terms) if data == IN_ORDER else self._in_lanes(terms)
-
-    def _in_order(self, terms: Sequence[Sequence[Text]]) -> Text:
-        """From left to right."""
-        total: Text | None = None
-        for at, count, patterns in segments(terms):
-            if count == 1:
-                total = self._plus(total, terms[at])
-                continue
-            name = self._variable("s", total or Text("-0.0"))
-            self.each((count,), partial(_added_of, name, patterns))
-            total = Text(name)
-        assert total is not None
-        return total
-
-    def _in_lanes(self, terms: Sequence[Sequence[Text]]) -> Text:
-        """In several sums at a time, as `spread` does where the order is free."""
-        lanes = ACCUMULATORS if len(terms) >= 2 * ACCUMULATORS else 1
-        whole = len(terms) // lanes * lanes
-        count, patterns = run_from(terms[:whole], 0)
-        if count < whole or lanes == 1:
-            totals = []
-            for lane in range(lanes):
-                total = Text("0.0") if lane == 0 else None
-                for term in terms[lane::lanes]:
-                    total = self._plus(total, term)
-                assert total is not None
-                totals.append(total)
-            return self._paired(totals)
-        names = [self.parts.names.numbered("s") for _ in range(lanes)]
-        self.line(f"double {', '.join([f'{name} = 0.0' for name in names])};")
-        counter = self.parts.counter(self.depth)
-        self.line(f"for (int {counter} = 0; {counter} < {whole}; {counter} += {lanes}) {{")
-        for lane, name in enumerate(names):
-            index = Affine(lane, ((counter, 1),))
-            self.parts.line(self.depth + 1, _added_of(name, patterns, [index]))
-        self.line("}")
-        for name, term in zip(names, terms[whole:]):
-            self.line(_added(name, term))
-        return self._paired([Text(name) for name in names])
-
-    def _paired(self, totals: Sequence[Text]) -> Text:
-        """The sum of sums, two by two."""
-        while len(totals) > 1:
-            pairs = [totals[k : k + 2] for k in range(0, len(totals), 2)]
-            totals = [self._plus(pair[0], [pair[1]]) if len(pair) == 2 else pair[0] for pair in pairs]
-        return totals[0]
-
-    def _plus(self, total: Text | None, term: Sequence[Text]) -> Text:
-        """A sum and one more term; a long one gets a name."""
-        minus, product = _product(term)
-        if total is None:
-            made = Text(f"-{product.above(UNARY)}", UNARY, product.reads) if minus else product
-        else:
-            found = operation("sub" if minus else "add", [total, product])
-            assert found is not None
-            made = found
-        if len(made.text) <= LONGEST:
-            return made
-        name = self.parts.names.numbered("t")
-        self.line(f"const double {name} = {made.text};")
-        return Text(name)
-
-    def _read(self, at: int, operands: tuple[int, ...], window: Any) -> Text | View:
-        view = self.window(operands[0], window, operands[1:])
-        if window.shape:
-            return view
-        found = element(view)
-        if view.base in self.parts.carried:
-            found = found._replace(reads=frozenset([view.base if view.start.terms else found.text]))
-        if self.last_change.get(memory_of(self.program, operands[0]), -1) > at:  # read it now
-            name = self.parts.names.numbered("t")
-            self.line(f"const double {name} = {found.text};")
-            return Text(name)
-        return found
-
-    def _add_at(self, at: int, operands: tuple[int, ...], window: Any) -> View:
-        array, added, *indices = operands
-        view = self.window(array, window, indices)
-        if view.shape:
-            self.together(view, "+=", self.values[added])
-        else:
-            text = self.number(added)
-            minus = text.text.startswith("-") and text.rank == UNARY
-            self.line(f"{view} {'-=' if minus else '+='} {text.text[1:] if minus else text.text};")
-        found: View = self.values[array]
-        return found
-
-    def _zeros(self, at: int, operands: tuple[int, ...], shape: tuple[Any, ...]) -> View:
-        made = self.targets.get(at)
-        if made is None and self._is_small(shape):
-            made = View.of(self.parts.names.numbered("a"), shape)
-            self.line(f"double {made.base}[{made_size(shape)}] = {{0.0}};")
-            return made
-        made = made or self.parts.room(shape)
-        self.together(made, "=", "0.0")
-        return made
-
-    def _pack(self, at: int, operands: tuple[int, ...], shape: tuple[int, ...]) -> View:
-        given = [self.number(o) for o in operands]
-        changes = at in self.last_change
-        made = self.targets.get(at)
-        if made is None and not changes and (found := array_of(given, shape)) is not None:
-            return found
-        if made is None and not changes and self._is_small(shape):
-            made = View.of(self.parts.names.numbered("a"), shape)
-            numbers = ", ".join([x.text for x in given])
-            self.line(f"const double {made.base}[{len(given)}] = {{{numbers}}};")
-            return made
-        if made is None and not changes and all(is_literal(x.text) for x in given):
-            return self._constants([x.text for x in given], shape)
-        made = made or self.parts.room(shape)
-        self.assign(made.numbers(), given)
-        return made
-
-    def _table(self, at: int, operands: tuple[int, ...], data: Any) -> View:
-        shape, numbers = data
-        return self._constants([literal(x) for x in numbers], shape)
-
-    def _constants(self, numbers: Sequence[str], shape: tuple[int, ...]) -> View:
-        """An array of constants."""
-        if len(set(numbers)) == 1:
-            return View(numbers[0], Affine(), shape, (0,) * len(shape))
-        return View.of(self.parts.table(numbers), shape)
-
-    @staticmethod
-    def _is_small(shape: Sequence[int | str]) -> bool:
-        return all(isinstance(extent, int) for extent in shape) and 0 < made_size(shape) <= SMALL
-
-    # ---- loops -----------------------------------------------------------------------------------------------
+class Block(Statements):
+    """Statements for a program or the body of a loop, with the loops in it."""
 
     def _item(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
         found: Text | View = self.values[operands[0]][data]
@@ -356,12 +35,37 @@ class Block:
         """A loop; its results."""
         types = loop.result_types(types_of(loop.body))
         shared = [self.values[o] if isinstance(self.types[o], Array) else self.name(o) for o in operands[: loop.shared]]
+        if _adds_up(loop):
+            found = self._in_blocks(at, operands, loop, types, shared)
+            if found is not None:
+                return found
         left_out = self._left_out(at, loop)
         carries = self._carries(loop, operands[loop.shared : loop.shared + loop.carries], left_out)
         handed = [Text("") if c is None else element(c)._replace(reads=frozenset([str(c)])) for c in carries]
         rest = [self.values[o] for o in operands[loop.shared + loop.carries :]]
+        targets = self._places(at, loop, types, self._sums(loop.kinds.count("sum")))
+        results: list[Text | View] = [Text("") if c is None else element(c) for c in carries]
+        results += rest[: loop.accumulators]
+        results += [target if target.shape else element(target) for target in targets]
+        if loop.extent == 0:
+            return results
+        counter, flags = self.parts.counter(self.depth), self._flags(loop)
+        self.line(f"{self._head(loop, operands, counter, carries)} {{")
+        if loop.extent == STEPS and "each" in loop.kinds:
+            self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
+            self.parts.line(self.depth + 2, f"return {self.parts.out_of_steps()};")
+        index = Affine(0, ((counter, 1),))
+        elements = self._elements(rest[loop.accumulators :], index)
+        number = Text(f"(double){counter}", UNARY, whole=index)
+        given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
+        self._step(loop, given, carries, self._of_step(loop, targets, index), self.depth + 1, flags)
+        self.line("}")
+        self._look_at(flags, loop)
+        return results
+
+    def _places(self, at: int, loop: Loop, types: Sequence[Type], sums: Iterator[View]) -> list[View]:
+        """Where the results of all steps go, besides what is handed on."""
         targets: list[View] = []
-        sums = self._sums(loop.kinds.count("sum"))
         stacked: dict[int, View] = {}  # what each step has of a value of the body
         together = self._stacked_together(at, loop, types)
         for k, kind in enumerate(loop.kinds, loop.handed):
@@ -381,30 +85,150 @@ class Block:
             if item not in self.last_change:
                 stacked.setdefault(value, target)
             targets.append(target)
-        results: list[Text | View] = [Text("") if c is None else element(c) for c in carries]
-        results += rest[: loop.accumulators]
-        results += [target if target.shape else element(target) for target in targets]
-        if loop.extent == 0:
-            return results
-        counter = self.parts.counter(self.depth)
-        self.line(f"{self._head(loop, operands, counter, carries)} {{")
-        if loop.extent == STEPS and "each" in loop.kinds:
-            self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
-            self.parts.line(self.depth + 2, f"return {self.parts.out_of_steps()};")
-        index = Affine(0, ((counter, 1),))
-        rows = [view.row(index) for view in rest[loop.accumulators :]]
-        elements = [element(row) if not row.shape else row for row in rows]
-        number = Text(f"(double){counter}", UNARY, whole=index)
-        given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
-        places = [t.row(index) if kind == "each" else t for t, kind in zip(targets, loop.kinds)]
-        self._step(loop, given, carries, places)
-        self.line("}")
-        return results
+        return targets
 
-    def _variable(self, letter: str, first: Text) -> str:
-        name = self.parts.names.numbered(letter)
-        self.line(f"double {name} = {first.text};")
-        return name
+    def _stacked_together(self, at: int, loop: Loop, types: Sequence[Type]) -> dict[int, View]:
+        """Many numbers of which each step has one lie row by row in one array, a row for each step."""
+        found: dict[int, int] = {}  # result → the value in the body
+        for k, kind in enumerate(loop.kinds, loop.handed):
+            item, made = self.item_of.get((at, k), -1), types[k]
+            alone = isinstance(made, Array) and len(made.shape) == 1
+            if kind == "each" and alone and item not in self.targets and item not in self.last_change:
+                found[k] = loop.body.outputs[k]
+        values = list(dict.fromkeys(found.values()))
+        if len(values) < FEWEST:
+            return {}
+        rows = self.parts.room((loop.extent, len(values)))
+        columns = {v: View(rows.base, Affine(n), rows.shape[:1], rows.strides[:1]) for n, v in enumerate(values)}
+        return {k: columns[value] for k, value in found.items()}
+
+    def _head(self, loop: Loop, operands: Sequence[int], counter: str, carries: Sequence[View | None]) -> str:
+        """The head of a loop."""
+        if loop.test:
+            return f"for (ptrdiff_t {counter} = 0; {carries[GOING]} != 0.0; {counter}++)"
+        extent: int | str = loop.extent
+        if loop.is_counted:
+            extent = str(self.index(operands[0]))
+        return f"for ({self.parts.head(counter, extent, loop.backwards)})"
+
+    def _step(
+        self,
+        loop: Loop,
+        inputs: Sequence[Text | View],
+        carries: Sequence[View | None],
+        targets: Sequence[View],
+        depth: int,
+        flags: dict[str, str],
+    ) -> None:
+        """The body of a loop."""
+        body = loop.body
+        places: dict[int, View] = {}  # arrays that are made where they are to be stacked
+        for o, target in zip(body.outputs[loop.handed :], targets):
+            root = root_of(body, o)
+            if target.shape and body.code[root].op in ("zeros", "pack", "item"):
+                places.setdefault(root, target)
+        inside = Block(self.parts, body, inputs, places, depth, is_parallel(loop))
+        inside.flags = flags
+        left = [k for k, place in enumerate(carries) if place is None]
+        if left:  # what nothing needs is not written
+            inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
+        outputs = inside.run()
+        done: set[View] = set()
+        numbers: dict[View, Text] = {}
+        for found, target, kind in zip(outputs[loop.handed :], targets, loop.kinds):
+            if kind == "sum":
+                continue
+            if target in done:
+                continue
+            elif target.shape:
+                if found != target:
+                    inside.together(target, "=", found)
+            else:
+                numbers[target] = found
+            done.add(target)
+        inside.assign(list(numbers), list(numbers.values()))
+        added = zip(outputs[loop.handed :], targets, loop.kinds)
+        inside.add([(target, found) for found, target, kind in added if kind == "sum"])
+        pairs = [(place, text) for place, text in zip(carries, outputs) if place is not None]
+        inside.hand_on([(place, text) for place, text in pairs if text.text != str(place)])
+
+    # ---- in blocks -------------------------------------------------------------------------------------------------
+
+    def _in_blocks(
+        self, at: int, operands: tuple[int, ...], loop: Loop, types: Sequence[Type], shared: Sequence[Text | View]
+    ) -> list[Text | View] | None:
+        """A loop whose steps only add up, in blocks: several sums at a time, as machine code has them.
+
+        Compilers do the steps of a block together. None if a step has loops of its own, which keep them from it.
+        """
+        saved, count, flags = self.parts.saved(), loop.kinds.count("sum"), self._flags(loop)
+        counter, lane = self.parts.counter(self.depth), self.parts.counter(self.depth + 1)
+        sums = self._array("s", BLOCK * count)
+        self.together(sums, "=", "0.0")
+        lanes = iter([View(sums.base, Affine(BLOCK * k, ((lane, 1),)), (), ()) for k in range(count)])
+        targets = self._places(at, loop, types, lanes)
+        extent = f"(ptrdiff_t){self.parts.rows}" if loop.extent == CALL else str(loop.extent)
+        kind = "ptrdiff_t" if loop.extent == CALL else "int"
+        whole = loop.extent != CALL and int(loop.extent) % BLOCK == 0
+        left = str(BLOCK) if whole else f"({extent} - {counter} < {BLOCK} ? {extent} - {counter} : {BLOCK})"
+        self.line(f"for ({kind} {counter} = 0; {counter} < {extent}; {counter} += {BLOCK})")
+        self.parts.line(self.depth + 1, f"for (int {lane} = 0; {lane} < {left}; {lane}++) {{")
+        start, index = len(self.parts.lines), Affine(0, ((counter, 1), (lane, 1)))
+        number = Text(f"(double)({counter} + {lane})", UNARY, whole=index)
+        elements = self._elements([self.values[o] for o in operands[loop.shared :]], index)
+        self._step(loop, [number, *shared, *elements], [], self._of_step(loop, targets, index), self.depth + 2, flags)
+        if any(" for (" in line for line in self.parts.lines[start:]):
+            self.parts.restore(saved)
+            return None
+        self.parts.line(self.depth + 1, "}")
+        self.parts.blocks.append(loop)
+        self._look_at(flags, loop)
+        totals = iter(self._totals(sums, count))
+        return [next(totals) if kind == "sum" else target for target, kind in zip(targets, loop.kinds)]
+
+    def _totals(self, sums: View, count: int) -> list[Text]:
+        """The sums of blocks added up."""
+
+        def total(start: Affine) -> str:
+            parts = [str(View(sums.base, start.moved(k), (), ())) for k in range(BLOCK)]
+            while len(parts) > 2:
+                parts = [f"({one} + {other})" for one, other in zip(parts[::2], parts[1::2])]
+            return " + ".join(parts)
+
+        if count < FEWEST:
+            return [Text(self._variable("s", Text(total(Affine(BLOCK * k))))) for k in range(count)]
+        made = self._array("s", count)
+        self.each((count,), lambda at: f"{made.row(at[0])} = {total(Affine().plus(at[0], BLOCK))};")
+        return [element(place) for place in made.numbers()]
+
+    def _flags(self, loop: Loop) -> dict[str, str]:
+        """A flag for each comparison in steps that may be done together: a return would keep compilers from it."""
+        found: dict[str, str] = {}
+        for guard in loop.body.guards if is_parallel(loop) else ():
+            status = self.parts.guard(guard)
+            if status not in found:
+                found[status] = self.parts.names.numbered("b")
+                self.line(f"int {found[status]} = 0;")
+        return found
+
+    def _look_at(self, flags: Mapping[str, str], loop: Loop) -> None:
+        """Leave the function if a flag is set."""
+        guards = {self.parts.guard(guard): guard for guard in reversed(loop.body.guards)}
+        for status, flag in flags.items():
+            self._leave(guards[status], flag)
+
+    @staticmethod
+    def _elements(arrays: Sequence[View], index: Affine) -> list[Text | View]:
+        """What the arrays that a loop goes through have for a step."""
+        rows = [view.row(index) for view in arrays]
+        return [row if row.shape else element(row) for row in rows]
+
+    @staticmethod
+    def _of_step(loop: Loop, targets: Sequence[View], index: Affine) -> list[View]:
+        """Where a step stores or adds its results."""
+        return [target.row(index) if kind == "each" else target for target, kind in zip(targets, loop.kinds)]
+
+    # ---- what one step hands to the next ---------------------------------------------------------------------------
 
     def _sums(self, count: int) -> Iterator[View]:
         """Where sums are added up: in variables, or in an array if there are many."""
@@ -434,29 +258,6 @@ class Block:
                 found[k] = place
         return found
 
-    def _array(self, letter: str, count: int) -> View:
-        """Room for some numbers: a variable if they are few."""
-        if count > 4 * SMALL:
-            return self.parts.room((count,))
-        view = View.of(self.parts.names.numbered(letter), (count,))
-        self.line(f"double {view.base}[{count}];")
-        return view
-
-    def _stacked_together(self, at: int, loop: Loop, types: Sequence[Type]) -> dict[int, View]:
-        """Many numbers of which each step has one lie row by row in one array, a row for each step."""
-        found: dict[int, int] = {}  # result → the value in the body
-        for k, kind in enumerate(loop.kinds, loop.handed):
-            item, made = self.item_of.get((at, k), -1), types[k]
-            alone = isinstance(made, Array) and len(made.shape) == 1
-            if kind == "each" and alone and item not in self.targets and item not in self.last_change:
-                found[k] = loop.body.outputs[k]
-        values = list(dict.fromkeys(found.values()))
-        if len(values) < FEWEST:
-            return {}
-        rows = self.parts.room((loop.extent, len(values)))
-        columns = {v: View(rows.base, Affine(n), rows.shape[:1], rows.strides[:1]) for n, v in enumerate(values)}
-        return {k: columns[value] for k, value in found.items()}
-
     def _left_out(self, at: int, loop: Loop) -> set[int]:
         """The count of the steps, if nothing needs it."""
         if not loop.test or (at, COUNT) in self.item_of:
@@ -467,52 +268,13 @@ class Block:
         only = code[after].op == "add" and uses[after] == 1 and set(inputs) < set(code[after].operands)
         return {COUNT} if only and all(uses[k] == 1 for k in inputs) else set()
 
-    def _head(self, loop: Loop, operands: Sequence[int], counter: str, carries: Sequence[View | None]) -> str:
-        """The head of a loop."""
-        if loop.test:
-            return f"for (ptrdiff_t {counter} = 0; {carries[GOING]} != 0.0; {counter}++)"
-        extent: int | str = loop.extent
-        if loop.is_counted:
-            extent = str(self.index(operands[0]))
-        return f"for ({self.parts.head(counter, extent, loop.backwards)})"
-
-    def _step(
-        self, loop: Loop, inputs: Sequence[Text | View], carries: Sequence[View | None], targets: Sequence[View]
-    ) -> None:
-        """The body of a loop."""
-        body = loop.body
-        places: dict[int, View] = {}  # arrays that are made where they are to be stacked
-        for o, target in zip(body.outputs[loop.handed :], targets):
-            root = root_of(body, o)
-            if target.shape and body.code[root].op in ("zeros", "pack", "item"):
-                places.setdefault(root, target)
-        inside = Block(self.parts, body, inputs, places, self.depth + 1)
-        left = [k for k, place in enumerate(carries) if place is None]
-        if left:  # what nothing needs is not written
-            inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
-        outputs = inside.run()
-        done: set[View] = set()
-        numbers: dict[View, Text] = {}
-        for found, target, kind in zip(outputs[loop.handed :], targets, loop.kinds):
-            if kind == "sum":
-                continue
-            if target in done:
-                continue
-            elif target.shape:
-                if found != target:
-                    inside.together(target, "=", found)
-            else:
-                numbers[target] = found
-            done.add(target)
-        inside.assign(list(numbers), list(numbers.values()))
-        added = zip(outputs[loop.handed :], targets, loop.kinds)
-        inside.add([(target, found) for found, target, kind in added if kind == "sum"])
-        pairs = [(place, text) for place, text in zip(carries, outputs) if place is not None]
-        inside.hand_on([(place, text) for place, text in pairs if text.text != str(place)])
-
     def add(self, pairs: Sequence[tuple[View, Text]]) -> None:
-        """Add numbers to sums, those that follow a pattern in a loop."""
-        self._statements(pairs, lambda place, x: _added(place, [x]))
+        """Add numbers to sums, those that follow a pattern in a loop, unless these are sums of blocks."""
+        if any(len(place.start.terms) for place, _ in pairs):
+            for place, x in pairs:
+                self.line(added(str(place), [x]))
+        else:
+            self._statements(pairs, lambda place, x: added(place, [x]))
 
     def hand_on(self, pairs: Sequence[tuple[View, Text]]) -> None:
         """Assign all carries at once: none before another one has used it."""
@@ -539,117 +301,20 @@ class Block:
                 self.line(f"const double {name} = {left[k][1].text};")
                 left[k] = (left[k][0], Text(name))
                 continue
-            self._statements([left[k] for k in free], _changed)
+            self._statements([left[k] for k in free], changed)
             for k in free:
                 forget(k)
                 del left[k]
 
-    def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
-        found: Text | View = self.inputs[data]
-        return found
-
-    def _constant(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
-        return constant(data)
+    SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Statements.SPECIAL, "item": _item, "loop": _loop}
 
 
-def _patterned(
-    statement: Callable[[str, Text], str],
-    patterns: Sequence[Pattern],
-    form: str,
-    rank: int,
-    indices: Sequence[Affine],
-) -> str:
-    """The statement about a place and a number that follow patterns."""
-    place, *leaves = [pattern.at(indices[0]).text for pattern in patterns]
-    return statement(place, Text(form.format(*leaves), rank))
+def is_parallel(loop: Loop) -> bool:
+    """Whether compilers may do steps of a loop together: independent ones, but for sums, without loops and calls."""
+    return loop.is_map() and not any(op == "loop" or op in CALLS for op, _, _ in loop.body.code)
 
 
-def _set(place: str, number: Text) -> str:
-    """A statement that assigns a number."""
-    return f"{place} = {number.text};"
-
-
-def _added(name: str, term: Sequence[Text]) -> str:
-    """A statement that adds a term to a sum."""
-    minus, product = _product(term)
-    return f"{name} {'-=' if minus else '+='} {product.text};"
-
-
-def _added_of(name: str, patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
-    """A statement that adds a patterned term to a sum."""
-    return _added(name, [pattern.at(indices[0]) for pattern in patterns])
-
-
-def _changed(name: str, value: Text) -> str:
-    """A statement that gives a variable another value; what is a sum of it and something else is added to it."""
-    text = value.text
-    for sign in ("+", "-") if value.rank == SUM else ():
-        if text.startswith(f"{name} {sign} ") and _is_one_term(text[len(name) + 3 :]):
-            return f"{name} {sign}= {text[len(name) + 3 :]};"
-    if value.rank == SUM and text.endswith(f" + {name}"):
-        return f"{name} += {text[: -len(name) - 3]};"
-    return f"{name} = {text};"
-
-
-def _is_one_term(text: str) -> bool:
-    """Whether no operator of an expression binds as loosely as a sum."""
-    depth, found = 0, []
-    for char in text:
-        depth += (char == "(" or char == "[") - (char == ")" or char == "]")
-        if depth == 0:
-            found.append(char)
-    return " " not in "".join(found)
-
-
-def _product(term: Sequence[Text]) -> tuple[bool, Text]:
-    """Whether a term is subtracted, and what; a minus of the first factor comes last, as in `spread`."""
-    first = term[0]
-    minus = first.text.startswith("-") and first.rank in (UNARY, PRODUCT) and not is_literal(first.text)
-    if minus:
-        first = without_minus(first)
-    if len(term) == 1:
-        return minus, first
-    found = operation("mul", [first, term[1]])
-    assert found is not None
-    return minus, found
-
-
-def made_size(shape: Sequence[int | str]) -> int:
-    """How many numbers an array has, or has in each row of the call or step of a loop."""
-    return Array(tuple(shape)).size()
-
-
-def _last_changes(program: Program) -> dict[int, int]:
-    """The last instruction that changes each array that is changed, windows' arrays included."""
-    found: dict[int, int] = {}
-    for at, (op, operands, data) in enumerate(program.code):
-        if op == "add_at":
-            found[memory_of(program, operands[0])] = at
-        elif op == "loop":
-            for o in operands[data.shared + data.carries : data.shared + data.handed]:
-                found[memory_of(program, o)] = at
-    return found
-
-
-def memory_of(program: Program, value: int) -> int:
-    """The instruction that made the array of which a value is a part."""
-    while True:
-        value = root_of(program, value)
-        if program.code[value].op != "read":
-            return value
-        value = program.code[value].operands[0]
-
-
-_SPECIAL: dict[str, Callable[[Block, int, tuple[int, ...], Any], Any]] = {
-    "input": Block._input,
-    "constant": Block._constant,
-    "read": Block._read,
-    "add_at": Block._add_at,
-    "zeros": Block._zeros,
-    "pack": Block._pack,
-    "table": Block._table,
-    "item": Block._item,
-    "loop": Block._loop,
-    "sum": Block._sum,
-    "dot": Block._dot,
-}
+def _adds_up(loop: Loop) -> bool:
+    """Whether such steps add up, and are enough for several sums at a time."""
+    enough = loop.extent >= 2 * BLOCK if isinstance(loop.extent, int) else loop.extent == CALL
+    return is_parallel(loop) and "sum" in loop.kinds and enough

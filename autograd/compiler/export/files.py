@@ -62,7 +62,9 @@ set_target_properties(@_library PROPERTIES OUTPUT_NAME @ WINDOWS_EXPORT_ALL_SYMB
 target_include_directories(@_library PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 if(NOT MSVC)
     # Without -ffp-contract=off a product and a sum may become one operation, which rounds once: results would differ.
-    target_compile_options(@_library PRIVATE -Wall -Wextra -Wpedantic -ffp-contract=off -fno-math-errno)
+    # No code looks at errno or at the flags of floating-point exceptions, so several steps may be computed at a time.
+    target_compile_options(@_library PRIVATE -Wall -Wextra -Wpedantic)
+    target_compile_options(@_library PRIVATE -ffp-contract=off -fno-math-errno -fno-trapping-math)
     target_link_libraries(@_library PUBLIC m)
 endif()
 

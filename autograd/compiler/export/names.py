@@ -60,6 +60,14 @@ class Names:
     def __init__(self) -> None:
         self.taken: set[str] = set()
 
+    def saved(self) -> set[str]:
+        """The names that are taken now, for `restore`."""
+        return set(self.taken)
+
+    def restore(self, taken: set[str]) -> None:
+        """Free the names that have been taken since."""
+        self.taken = taken
+
     def take(self, wanted: str) -> str:
         """A name that is still free: the wanted one if it is, else one like it."""
         name, number = sanitised(wanted), 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from copy import copy
+from typing import Any, NamedTuple
 
 from autograd.compiler.export.expressions import View
 from autograd.compiler.export.helpers import helper_for
 from autograd.compiler.export.names import Names, comment
-from autograd.ir.block import CALL, STEPS, Array, Guard
+from autograd.ir.block import CALL, STEPS, Array, Guard, Loop
 
 WIDTH = 100  # columns of a line
 COUNTERS = "ijklm"
@@ -50,6 +51,7 @@ class Parts:
         self.statuses: dict[tuple[str, bool], str] = {}
         self.counters: list[str] = []
         self.carried: set[str] = set()  # arrays of carries: a loop changes them at the end of each step
+        self.blocks: list[Loop] = []  # loops that add up in several sums at a time
         self.steps = ""  # what the number of steps for which there is room is called, if it is needed
 
     def line(self, depth: int, text: str) -> None:
@@ -59,6 +61,16 @@ class Parts:
             self.lines.append(indent + text[:at])
             indent, text = "    " * (depth + 2), text[at + 1 :]
         self.lines.append(indent + text)
+
+    def saved(self) -> Any:
+        """What has been collected so far, for `restore`."""
+        return {name: copy(part) for name, part in vars(self).items() if name != "names"}, self.names.saved()
+
+    def restore(self, saved: Any) -> None:
+        """Forget what has been collected since."""
+        parts, names = saved
+        vars(self).update(parts)
+        self.names.restore(names)
 
     def uses(self, name: str) -> bool:
         """Whether the statements use a name."""

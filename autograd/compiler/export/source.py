@@ -11,7 +11,7 @@ from autograd.compiler.export.expressions import Affine, Text, View, element, li
 from autograd.compiler.export.helpers import INCLUDES, TEXTS, with_needs
 from autograd.compiler.export.names import Names, comment, function_name
 from autograd.compiler.export.parts import WIDTH, Parts
-from autograd.ir.block import CALL, STEPS, Array, Program, Type, types_of
+from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
 
 FEW = 16  # Values from outside that each have a name; more are one array
@@ -98,6 +98,7 @@ class Source:
     summary: str
     prototype: str = ""
     places: list[int] = field(default_factory=list)  # for each parameter that is an input, the program's input or -1
+    blocks: list[Loop] = field(default_factory=list)  # loops of the program that add up in several sums at a time
 
     def text(self) -> str:
         """The whole as one file."""
@@ -117,7 +118,7 @@ class _Writer:
         self.types = types_of(self.program)
         self.name = function_name(subject.name)
         names = Names()
-        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in TEXTS]])
+        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in (*TEXTS, "bits", "power_of_2")]])
         ends = ["WORK", "DONE", "OUT_OF_STEPS", *[f"LEFT_{k}" for k in range(1, 100)]]
         names.taken.update([f"{self.name.upper()}_{end}" for end in ends])
         self.arguments = self._arguments(names)
@@ -254,6 +255,7 @@ class _Writer:
             self._comment(parameters, work),
             _signature(self.name, lists[0]),
             [*self.arguments, *[-1 for _ in closed]],
+            self.parts.blocks,
         )
 
     def _list(self, parameters: Sequence[Parameter], has_work: bool, restrict: bool) -> list[str]:
