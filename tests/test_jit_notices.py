@@ -128,3 +128,28 @@ def test_sweeps_keep_loops(derivative: Callable[..., Any]) -> None:
     assert derivative(bent)(0.5, 1.0, ROWS) == pytest.approx(compiled(0.5), rel=1e-12)
     assert [] == compiled.stats()["unrolled"]
     assert " in 0.." in compiled.program()
+
+
+def test_what_happens_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A function that collects or counts while it is traced says so; a cache that it fills does not matter."""
+    seen: list[float] = []
+    cache: dict[str, float] = {}
+
+    class Model:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __call__(self, x: Any) -> Any:
+            self.calls += 1
+            return 2.0 * x
+
+    def collecting(x: Any) -> Any:
+        seen.append(1.0)
+        return x * cache.setdefault("factor", 3.0)
+
+    model = Model()
+    assert (6.0, 4.0) == (jit(collecting)(2.0), jit(lambda x: model(x))(2.0))
+    told = capsys.readouterr().err.splitlines()
+    assert ["collecting changes seen[]", "<lambda> changes model.calls"] == [
+        line.removeprefix("autograd: ").partition(" while")[0] for line in told
+    ]

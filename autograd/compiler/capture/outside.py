@@ -164,7 +164,7 @@ class Outside:
 
     def _changed(self, state: State, look: Look) -> None:
         """Decide about each change during a capture: refuse it, ignore its place from now on, or capture again."""
-        ignored, later = set(self.ignored), False
+        ignored, later, once = set(self.ignored), False, []
         for i in look.changed():
             place, name = look.places[i], look.names[i]
             if place.kind in ("item", "cell"):
@@ -185,8 +185,19 @@ class Outside:
                 before, now = dict(zip(place.found[::2], place.found[1::2])), dict(vars_of(place.where))
                 keys = [key for key in now | before if not same(before.get(key, MISSING), now.get(key, MISSING))]
                 ignored.update([("attribute", f"{name}{key}") for key in keys])
+                once += [f"{name}{key}" for key in keys if _counts(before.get(key), now.get(key))]
             else:
                 ignored.add((place.kind, name))
+                live = LIVE[place.kind](place.where, place.key) if place.kind in LIVE else ()
+                if place.kind in ("list", "set", "container") or (
+                    live and place.found and _counts(place.found[0], live[0])
+                ):
+                    once.append(name)
+        for name in once:
+            notice(
+                f"{self.name} changes {name} while it is traced: that happens once, and not at every call. Return what "
+                "it adds up or collects"
+            )
         with self.lock:
             new = ignored != self.ignored
             self.ignored = frozenset(ignored)
@@ -194,6 +205,11 @@ class Outside:
                 raise ChangedMeanwhileError(f"{self.name} changes what it reads each time that it is traced")
             if new:
                 state.look = self.look()
+
+
+def _counts(before: Any, now: Any) -> bool:
+    """Whether a number became another one, as that of a counter does."""
+    return type(before) in (int, float) and type(now) in (int, float)
 
 
 def _state_of(generator: Any) -> Any:
