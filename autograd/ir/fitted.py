@@ -125,6 +125,8 @@ class _Attempt:
         self.place_of = [0] * len(parts.kinds)  # of each statement of the trace
         self.at: dict[Leaf, list[int]] = {leaf: [] for leaf in leaves(self.body)}
         self.domains: dict[tuple[Nest, ...], list[Counters]] = {}
+        self.indexed: dict[tuple[Nest, ...], dict[Counters, int]] = {}
+        self.runs: dict[tuple[Nest, ...], list[tuple[Counters, int, int]]] = {}
         self._walk(self.body, 0, 0)
         self.code = [-1] * len(self.places.owner)
         for place, value in zip(self.place_of, trace.code):
@@ -257,9 +259,13 @@ class _Attempt:
         op, data, operands, line = self.trace.kinds[self.parts.kinds[at[0]]]
         sources: list[tuple[str, Any]] = []
         numbers: list[Affine | Listed] = []
+        number: Affine | Listed | None
+        same = len({self.parts.kinds[k] for k in at}) == 1
         for slot in range(len(operands)):
-            found = {c: self._operand(k, slot) for c, k in zip(counters, at)}
-            source, number = self._fit(leaf, found, leaf)
+            source, number = operands[slot], self._regular(leaf, at, slot, operands[slot]) if same else None
+            if number is None:
+                found = {c: self._operand(k, slot) for c, k in zip(counters, at)}
+                source, number = self._fit(leaf, found, leaf)
             sources.append(source)
             numbers.append(number)
         kind = Kind(op, data, tuple(sources), line)
@@ -267,6 +273,58 @@ class _Attempt:
         if leaf.kind == len(self.kinds):
             self.kinds.append(kind)
         leaf.numbers = tuple(numbers)
+
+    def _regular(self, leaf: Leaf, at: list[int], slot: int, source: tuple[str, Any]) -> Affine | None:
+        """The number of an operand that is affine in all steps, and not handed on; None for any other."""
+        vectors, path = self.parts.vectors, leaf.path
+        numbers = [vectors[k][slot] for k in at]
+        if source[0] == POSITION:
+            numbers = [self.place_of[self.instances[n >> SHIFT][n & COUNT]] for n in numbers]
+        middle, index = nests.middle(path), self._index(path)
+        if middle not in index:
+            return None
+        steps = self._steps(path, {c: numbers[k] for c, k in self._near(middle, index)}, middle)
+        number = _through(middle, numbers[index[middle]], steps)
+        step = steps[-1] if steps else 0
+        for c, first, count in self.runs[path]:
+            start = number.at(c)
+            expected = [*range(start, start + step * count, step)] if step else [start] * count
+            if numbers[first : first + count] != expected:
+                return None
+        indices = self.places.indices(leaf, number, middle) if source[0] == POSITION else None
+        return None if indices is not None and self._is_handed_on(leaf, *indices) else number
+
+    def _index(self, path: tuple[Nest, ...]) -> dict[Counters, int]:
+        """Which instance has which counters; notes the runs along the innermost loop, too."""
+        if path not in self.indexed:
+            every = self._domain(path)
+            self.indexed[path] = {c: k for k, c in enumerate(every)}
+            starts = [k for k, c in enumerate(every) if not c or c[-1] == 0]
+            ends = [*starts[1:], len(every)]
+            self.runs[path] = [(every[k], k, end - k) for k, end in zip(starts, ends)]
+        return self.indexed[path]
+
+    @staticmethod
+    def _near(middle: Counters, index: dict[Counters, int]) -> Iterator[tuple[Counters, int]]:
+        """Those next to some counters that are there."""
+        for axis in range(len(middle)):
+            for sign in (-1, 1):
+                c = (*middle[:axis], middle[axis] + sign, *middle[axis + 1 :])
+                if c in index:
+                    yield c, index[c]
+        yield middle, index[middle]
+
+    @staticmethod
+    def _steps(path: tuple[Nest, ...], near: dict[Counters, int], middle: Counters) -> list[int]:
+        """How a number advances along each axis, from a step to one next to it."""
+        steps: list[int] = []
+        for axis in range(len(path)):
+            before, after = (near.get((*middle[:axis], middle[axis] + sign, *middle[axis + 1 :])) for sign in (-1, 1))
+            if before is not None:
+                steps.append(near[middle] - before)
+            else:
+                steps.append(0 if after is None else after - near[middle])
+        return steps
 
     def _begin(self, leaf: Leaf, axis: int, found: dict[Counters, Operand]) -> None:
         """What a loop begins with that carries a leaf."""
@@ -288,16 +346,9 @@ class _Attempt:
             self._fail(leaf, [*found][:1])
             return next(iter(found.values())).source, Affine(0, (0,) * reader.depth)
         source, base, _ = found[middle]
-        steps: list[int] = []
-        for axis in range(reader.depth):
-            step = 0
-            for sign in (-1, 1):
-                other = (*middle[:axis], middle[axis] + sign, *middle[axis + 1 :])
-                if other in found and found[other].source == source:
-                    step = sign * (found[other].number - base)
-                    break
-            steps.append(step)
-        number = Affine(base - sum([s * c for s, c in zip(steps, middle)]), tuple(steps))
+        others = {c: o.number for c, o in found.items() if o.source == source} if reader.depth else {middle: base}
+        steps = self._steps(reader.path, others, middle)
+        number = _through(middle, base, steps)
         wrong = [c for c, o in found.items() if o.source != source or o.number != number.at(c)]
         indices = None
         if source[0] == POSITION:
@@ -400,6 +451,11 @@ class _Attempt:
 
     def _fail(self, leaf: Leaf, wrong: Sequence[Counters]) -> None:
         self.trouble.setdefault(self.owners[leaf], set()).update([c[0] if c else -1 for c in wrong])
+
+
+def _through(counters: Counters, number: int, steps: Sequence[int]) -> Affine:
+    """The affine number that is a given one in a step."""
+    return Affine(number - sum([s * c for s, c in zip(steps, counters)]), tuple(steps))
 
 
 def hull(path: Sequence[Nest]) -> Iterator[Counters]:

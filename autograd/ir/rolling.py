@@ -37,6 +37,7 @@ FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs
 FEWEST_IN_STAGES = 48  # the same between instructions on arrays
 FEWEST_AGAIN = 200  # the same where derivatives of derivatives are taken: each multiplies the code
 LEAST_GAIN = 0.75  # of the statements that may be left: loops cost time that few statements do not
+FLAT = 0.9  # of the statements, before first steps are taken into loops: with more, too many are left after that, too
 MANY_CARRIES, FEWEST_AT_END = 16, 48  # a loop with more carries keeps them in memory: flat code at its end is rolled
 MANY_LEFT = 1000  # statements that are left of rolled code, or as good as all: then triangles are looked for
 TRIANGLES_GAIN = 0.5  # of them that may be left then: a loop whose extent is known runs in lanes, and faster
@@ -182,14 +183,16 @@ def _roll(
     trace = find_loops_fast(code, among.start, needed, lines, fewest)
     if trace is None:
         return None
-    body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
-    take_in_first_steps(body, trace.kinds)
-    left = sum([1 for _ in leaves(body)])
+    body, left = [], len(trace.rolled.shapes)
+    if left <= max(FLAT, LEAST_GAIN) * len(trace.code):
+        body = tree(trace.rolled, [len(kind.operands) for kind in trace.kinds])
+        take_in_first_steps(body, trace.kinds)
+        left = sum([1 for _ in leaves(body)])
     flat = left > LEAST_GAIN * len(trace.code)
     found = _triangles(code, among.start, needed, lines, left) if flat or left >= MANY_LEFT else None
     if found is not None:
         trace, body = trace._replace(code=found.code, kinds=found.kinds), found.body
-    elif not any(map(is_loop, trace.rolled.shapes)) or left > LEAST_GAIN * len(trace.code):
+    elif flat or not any(map(is_loop, trace.rolled.shapes)):
         return False
     writer = Writer(builder, trace, body, {value: expected[value] for value in guards})
     arrays = writer.packs(packs)

@@ -17,6 +17,8 @@ from autograd.ir.ranges import RANGE, WINDOW
 from autograd.ir.roll import COUNT, LONGEST, SHIFT, Shape, Vector, is_loop, leaf, unroll
 from autograd.ir.statements import POSITION, Statements
 
+LEAST_IN_LOOPS = 8  # statements of the trace for each one that loops must save
+
 
 class Block(NamedTuple):
     """The body of a loop: the shapes of its statements, and how the counts of the loops among them advance."""
@@ -123,7 +125,7 @@ class Parts(NamedTuple):
 def triangles(trace: Statements) -> Parts | None:
     """The triangles in a trace whose operands are numbered by their ordinals; None if there are none."""
     many = any(where in (RANGE, WINDOW) for kind in trace.kinds for where, _ in kind.operands)
-    if many or not any(map(is_loop, trace.rolled.shapes)):
+    if many or LEAST_IN_LOOPS * len(trace.rolled.shapes) > (LEAST_IN_LOOPS - 1) * len(trace.code):
         return None
     finder = _Finder(trace)
     for part in finder.parts.before:

@@ -21,6 +21,7 @@ from autograd.ir import nest, rolling
 def set_fewest(statements, smallest):
     rolling.FEWEST = sweeps.FEWEST_AGAIN = rolling.FEWEST_IN_MAPS = statements
     rolling.LEAST_GAIN, rolling.SUMS, nest.SMALLEST = 1.0, 1.0, smallest
+    rolling.MANY_LEFT, rolling.TRIANGLES_GAIN = 1, 1.0
 """
 
 
