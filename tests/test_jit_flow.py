@@ -760,3 +760,20 @@ def test_long_straight_code_in_loops() -> None:
         return t
 
     assert f(1.0) == pytest.approx(jit(f, quiet=True)(1.0), rel=1e-9)
+
+
+def test_numbers_in_texts() -> None:
+    """A text with a number in it holds for that number only; nan and the sign of 0 are told apart."""
+
+    def rounded(x: Any) -> Any:
+        return x * float(f"{x:.1f}") if x == x else float(f"{x}")
+
+    def signed(x: Any) -> Any:
+        return x + len(format(x, ".1f"))
+
+    rows = np.array([-6.5, -3.0, 0.0, -0.0, 2.0, np.nan, -6.5])
+    for function in (rounded, signed):
+        expected = [function(x) for x in rows.tolist()]
+        single = jit(function, quiet=True)
+        np.testing.assert_array_equal(expected, [single(x) for x in rows.tolist()])
+        np.testing.assert_array_equal(expected, jit(vmap(function), quiet=True)(rows))
