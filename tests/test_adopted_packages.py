@@ -105,7 +105,7 @@ def test_all_verification_satellites() -> None:
 
 @pytest.mark.slow
 def test_all_verification_satellites_at_once() -> None:
-    """As one batch they take few paths: near and deep, with and without resonance; each row is as eager code has it."""
+    """As one batch they take few paths: near, deep, with resonance, and each row whose message has a number in it."""
     pytest.importorskip("sgp4")
     own = adopt("sgp4.model")
     satellites = verification_satellites()
@@ -118,7 +118,7 @@ def test_all_verification_satellites_at_once() -> None:
 
     batch = jit(vmap(value_and_grad(weighted)), quiet=True)
     values, gradients = batch(np.array(rows))
-    assert batch.stats()["paths"] <= 5
+    assert batch.stats()["paths"] <= 8
     np.testing.assert_allclose(values, list(map(weighted, rows)), rtol=1e-12)
     for k in range(0, len(rows), 9):
         assert_close(grad(weighted)(np.array(rows[k])), gradients[k], 1e-12)

@@ -715,3 +715,65 @@ def test_loops_with_code_that_tells_truths_from_bools() -> None:
     compiled = jit(climb)
     for x in (0.0, 5.0, 3.0, -4.0):
         assert climb(x) == compiled(x)
+
+
+def test_numbers_compared_by_identity() -> None:
+    """In a loop or a side of a branch, Python decides whether two numbers are one thing."""
+
+    def kept(x: Any) -> Any:
+        t = prev = x
+        while t < 4.0:
+            t = t + 1.0 if prev is t else t + 2.0
+        return t
+
+    def same(x: Any) -> Any:
+        last, t = x, x
+        for _ in range(4):
+            if t > 8.0:
+                break
+            if last is not t:
+                t = t * 1.5
+            last = t
+            t = t + (0.5 if id(last) == id(t) else 1.0)
+        return t
+
+    rows = np.array([0.5, 1.5, 5.0, 3.0])
+    for function in (kept, same):
+        expected = [function(x) for x in rows.tolist()]
+        single = jit(function, quiet=True)
+        assert expected == [single(x) for x in rows.tolist()]
+        np.testing.assert_array_equal(expected, jit(vmap(function), quiet=True)(rows))
+
+
+def test_long_straight_code_in_loops() -> None:
+    """The time of a capture grows with what is computed, not with the ways through it."""
+
+    def f(x: Any) -> Any:
+        t = x
+        for _ in range(30):
+            if t > 50.0:
+                break
+            for k in range(200):
+                t = t * 1.001 + am.sin(k * t) * 0.001
+                if k == 199 and t > 20.0:
+                    t = t * 0.5
+        return t
+
+    assert f(1.0) == pytest.approx(jit(f, quiet=True)(1.0), rel=1e-9)
+
+
+def test_numbers_in_texts() -> None:
+    """A text with a number in it holds for that number only; nan and the sign of 0 are told apart."""
+
+    def rounded(x: Any) -> Any:
+        return x * float(f"{x:.1f}") if x == x else float(f"{x}")
+
+    def signed(x: Any) -> Any:
+        return x + len(format(x, ".1f"))
+
+    rows = np.array([-6.5, -3.0, 0.0, -0.0, 2.0, np.nan, -6.5])
+    for function in (rounded, signed):
+        expected = [function(x) for x in rows.tolist()]
+        single = jit(function, quiet=True)
+        np.testing.assert_array_equal(expected, [single(x) for x in rows.tolist()])
+        np.testing.assert_array_equal(expected, jit(vmap(function), quiet=True)(rows))

@@ -87,6 +87,33 @@ def test_ints_where_python_needs_one() -> None:
             np.testing.assert_array_equal(expected, jit(vmap(own), quiet=True)(rows))
 
 
+def test_ints_as_keys() -> None:
+    """A counter of a loop and an int of a row find their keys, in dicts and sets, and are keys."""
+    table = {0: 1.0, 1: 5.0, 2: 7.0}
+
+    def counted(x: Any) -> Any:
+        t = x
+        for i in range(3):
+            if t > 4.0:
+                break
+            t = t + table.get(i, 100.0) + {0: 0.5, 1: 0.25}.pop(i, 0.125) + (0.0625 if i in {1, 2} else 0.0)
+        return t
+
+    def rounded(x: Any) -> Any:
+        n, made = int(x), {}
+        made[n] = x
+        made.setdefault(n + 1, 2.0 * x)
+        return made[2] * len({n, 2}) if 2 in made else made.get(n) * len(f"{n:3d}%d{n!s}" % n) * hash(n)
+
+    rows = np.array([0.5, 2.0, 3.5, 5.0, 1.5])
+    for function in (counted, rounded):
+        expected = [function(x) for x in rows.tolist()]
+        for own in (function, adopt(function)):
+            single = jit(own, quiet=True)
+            assert expected == [single(x) for x in rows.tolist()]
+            np.testing.assert_array_equal(expected, jit(vmap(own), quiet=True)(rows))
+
+
 def test_large_ints() -> None:
     """Ints that are no floats any more take a path on which they are ints."""
 

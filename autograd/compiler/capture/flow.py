@@ -400,6 +400,13 @@ class Flow:
         return is_none(thing)
 
     @staticmethod
+    def identified(thing: Any) -> Any:
+        """In a side, a number must not be told from an equal one: its tracers are others than Python's numbers."""
+        if sides_open() and (is_number(thing) or is_truth(thing)):
+            raise Refused("it compares a number by identity")
+        return thing
+
+    @staticmethod
     @fast
     def immutable(value: Any) -> None:
         """In a side, ``x += y`` may not change the thing itself."""

@@ -33,9 +33,11 @@ def asked(function: Any, *things: Any, **options: Any) -> Any:
 
 
 def as_index(key: Any) -> Any:
-    """An index; a comparison is a bool there, which an array distinguishes from a number."""
+    """An index: a comparison is a bool there, which an array distinguishes from a number, and an int an int."""
     if type(key) is tuple:
         return tuple(map(as_index, key))
+    if type(key) is Whole:
+        return int(key)
     return bool(key) if is_predicate(key) else key
 
 

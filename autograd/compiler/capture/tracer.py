@@ -150,7 +150,7 @@ class Traced(Value):
 
     def __format__(self, spec: str) -> str:
         self.builder.check_in_use()
-        return format(self.builder.value(self.index), spec)
+        return format(self.builder.frozen(self.index), spec)  # the text may be read again as a number
 
     def __copy__(self) -> Value:
         return connected_copy(self)

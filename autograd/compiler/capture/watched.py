@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import copysign, nan
 from threading import get_ident
 from types import CodeType
 from typing import Any, Literal
@@ -273,6 +273,19 @@ class Watched(Builder):
         if value not in self.mixed:
             self.mixed.add(value)
             self.unmixed.clear()
+
+    def frozen(self, value: int) -> float:
+        """The number of a value; the program holds only while it is the same, to the sign of 0."""
+        number = float(self.value(value))
+        same = (
+            [self.emit("==", (value, self.constant(number)))] if number == number else [self.emit("!=", (value,) * 2)]
+        )
+        if number == 0.0:
+            sign = self.emit("copysign", (self.constant(1.0), value))
+            same.append(self.emit("==", (sign, self.constant(copysign(1.0, number)))))
+        if not all(map(self.truth, same)):  # a run in which this is supposed
+            raise UnrollError(Reason("number", f"the number at {caller(source=True)}"))
+        return number
 
     def whole_number(self, value: int) -> int:
         """The whole number of a value, towards 0; the program holds only while it is the same."""

@@ -7,12 +7,14 @@ while it is not. Whatever needs the int itself, such as an index or a shift, mak
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from autograd import rules
 from autograd.compiler.capture.sides import is_predicate, present, sides_open
 from autograd.compiler.capture.tracer import ROUNDING, Traced
+from autograd.modes import PACKAGES
 from autograd.rules import Rule
 
 LARGEST = 2**53 - 1  # up to here no two ints are the same float
@@ -127,6 +129,11 @@ class Whole(Traced):
     def as_integer_ratio(self) -> tuple[int, int]:
         """The int, and 1."""
         return int(self), 1
+
+    def __hash__(self) -> int:
+        """That of the int, for a dict or a set of the user's, which then finds an equal one."""
+        ours = sys._getframe(1).f_code.co_filename.startswith(PACKAGES)
+        return object.__hash__(self) if ours else hash(int(self))
 
     def __format__(self, spec: str) -> str:
         return format(int(self), spec)

@@ -393,6 +393,12 @@ class _Emitter(ast.NodeTransformer):
         if named and is_none(node.comparators[0]) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
             made = call(node, "is_none", node.left)
             return made if isinstance(node.ops[0], ast.Is) else call(node, "negated", made)
+        if any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
+            self.generic_visit(node)
+            if not any(map(_is_singleton, node.comparators)):
+                node.left = call(node, "identified", node.left)
+                node.comparators = [call(node, "identified", part) for part in node.comparators]
+            return node
         orders = [ORDERS.get(type(op)) for op in node.ops]
         if len(orders) < 2 or None in orders or self.outside or refusal(node.comparators[1:]):
             return self.generic_visit(node)
@@ -418,6 +424,11 @@ def _jumps_out(block: Sequence[ast.stmt]) -> bool:
         if isinstance(node, ast.If) and _jumps_out([*node.body, *node.orelse]):
             return True
     return False
+
+
+def _is_singleton(node: ast.expr) -> bool:
+    """Whether an expression is None, True, False or ``...``, of each of which there is one."""
+    return isinstance(node, ast.Constant) and (node.value is None or type(node.value) in (bool, type(...)))
 
 
 def _is_made(node: ast.expr) -> bool:
