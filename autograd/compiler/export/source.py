@@ -118,7 +118,9 @@ class _Writer:
         self.types = types_of(self.program)
         self.name = function_name(subject.name)
         names = Names()
-        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in (*TEXTS, "bits", "power_of_2")]])
+        names.taken.update(
+            [self.name, "work", *[f"{self.name}_{helper}" for helper in (*TEXTS, "bits", "log_of", "power_of_2")]]
+        )
         ends = ["WORK", "DONE", "OUT_OF_STEPS", *[f"LEFT_{k}" for k in range(1, 100)]]
         names.taken.update([f"{self.name.upper()}_{end}" for end in ends])
         self.arguments = self._arguments(names)
