@@ -18,6 +18,7 @@ NEEDS = {
     "log1p": ("inline", "split"),
     "tanh": ("inline", "exp"),
 }  # helper → those that it calls
+INSIDE = ("bits", "log_of", "power_of_2")  # what helpers define besides themselves
 INCLUDES = {"round_any": ("<stdio.h>", "<stdlib.h>", "<string.h>")}  # helper → headers besides <math.h>, <stddef.h>
 
 
