@@ -146,22 +146,40 @@ def exp(x: float) -> float:
     return (1.0 + (r + r * r * q)) * _power_of_2(half) * _power_of_2(k - half)
 
 
-def log(x: float) -> float:
-    """The logarithm that comes along."""
-    if not 0.0 < x < math.inf:
-        return math.nan if x < 0.0 else -math.inf if x == 0.0 else x
-    small = x < 2.2250738585072014e-308
-    bits = struct.unpack("<q", struct.pack("<d", x * (18014398509481984.0 if small else 1.0)))[0] - 0x3FE6A09E00000000
+def _split(x: float) -> tuple[float, float]:
+    bits = struct.unpack("<q", struct.pack("<d", x))[0] - 0x3FE6A09E00000000
     (m,) = struct.unpack("<d", struct.pack("<q", (bits & 0xFFFFFFFFFFFFF) + 0x3FE6A09E00000000))
-    k = float(bits >> 52) - 54.0 * small
-    f = m - 1.0
+    return m, float(bits >> 52)
+
+
+def _log_of(k: float, f: float, c: float) -> float:
     s = f / (2.0 + f)
     z = s * s
     w, h = z * z, 0.5 * f * f
     one = w * (0.3999999999940942 + w * (0.22222198432149784 + w * 0.15313837699209373))
     inner = 0.2857142874366239 + w * (0.1818357216161805 + w * 0.14798198605116586)
     other = z * (0.6666666666666735 + w * inner)
-    return k * LOG_2[0] - ((h - (s * (h + (one + other)) + k * LOG_2[1])) - f)
+    return k * LOG_2[0] - ((h - (s * (h + (one + other)) + (k * LOG_2[1] + c))) - f)
+
+
+def log(x: float) -> float:
+    """The logarithm that comes along."""
+    if not 0.0 < x < math.inf:
+        return math.nan if x < 0.0 else -math.inf if x == 0.0 else x
+    small = x < 2.2250738585072014e-308
+    m, k = _split(x * (18014398509481984.0 if small else 1.0))
+    return _log_of(k - 54.0 * small, m - 1.0, 0.0)
+
+
+def log1p(x: float) -> float:
+    """The logarithm of 1 + x that comes along."""
+    if not -1.0 < x < math.inf:
+        return math.nan if x < -1.0 else -math.inf if x == -1.0 else x
+    u = 1.0 + x
+    m, k = _split(u)
+    if -0.2928932188134524 < x < 0.41421356237309503:
+        return math.copysign(_log_of(0.0, x, 0.0), x)
+    return math.copysign(_log_of(k, m - 1.0, (1.0 - (u - x) if x > 1.0 else x - (u - 1.0)) / u), x)
 
 
 def tanh(x: float) -> float:
@@ -177,6 +195,7 @@ def tanh(x: float) -> float:
 COMES_ALONG: dict[str, Any] = {
     "exp": lambda given: exp(*given),
     "log": lambda given: log(*given),
+    "log1p": lambda given: log1p(*given),
     "tanh": lambda given: tanh(*given),
     "hypot": lambda given: float(LIBM.hypot(*given)),
 }

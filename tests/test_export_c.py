@@ -221,7 +221,7 @@ def test_no_warning(compiler: str, level: str, cases: tuple[Library, dict[str, E
     Library(list(cases[1].values()), tmp_path, compiler, [level])
 
 
-FUNCTIONS = {"exp": (am.exp, 1), "log": (am.log, 1), "tanh": (am.tanh, 2)}
+FUNCTIONS = {"exp": (am.exp, 1), "log": (am.log, 1), "log1p": (am.log1p, 1), "tanh": (am.tanh, 2)}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -245,7 +245,7 @@ def test_functions_that_come_along(name: str, tmp_path: Path) -> None:
 def many_sums(x: Any) -> Any:
     """Sums of each row: few, with functions that come along, a comparison, and many."""
     scaled = am.where(x > 0.5, am.exp(-x), am.log(x + 2.0)) * x
-    return [scaled, am.tanh(x), *[x * float(k) for k in range(6)]]
+    return [scaled, am.tanh(x) + am.log1p(x * x), *[x * float(k) for k in range(6)]]
 
 
 def test_sums_in_blocks(tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ NEEDS = {
     "polygamma": ("cotangent", "digamma"),
     "round_any": ("round",),
     "exp": ("inline",),
-    "log": ("inline",),
+    "log": ("inline", "split"),
+    "log1p": ("inline", "split"),
     "tanh": ("inline", "exp"),
 }  # helper → those that it calls
+INSIDE = ("bits", "log_of", "power_of_2")  # what helpers define besides themselves
 INCLUDES = {"round_any": ("<stdio.h>", "<stdlib.h>", "<string.h>")}  # helper → headers besides <math.h>, <stddef.h>
 
 
@@ -37,7 +39,7 @@ def with_needs(helpers: Iterable[str]) -> list[str]:
     return [name for name in TEXTS if name in found]
 
 
-# exp, log and tanh without branches or calls, so that compilers compute several steps of a loop at a time.
+# exp, log, log1p and tanh without branches or calls, so that compilers compute several steps of a loop at a time.
 
 INLINE = """\
 #if defined(__GNUC__)
@@ -83,24 +85,54 @@ EXP = """\
 }
 """
 
-# As in FreeBSD's e_log.c (Sun Microsystems, 1993): x = 2**k (1 + f) with 1 + f between sqrt(1/2) and sqrt(2).
-LOG = """\
-@_inline double @_log(double x)
+# As in FreeBSD's e_log.c and s_log1p.c (Sun Microsystems, 1993): x = 2**k (1 + f) with 1 + f between sqrt(1/2) and
+# sqrt(2).
+SPLIT = """\
+/* x as 2 to the power *k times what is returned, which lies between the roots of 1/2 and 2. */
+@_inline double @_split(double x, double *k)
 {
-    const double is_small = x < 2.2250738585072014e-308 ? 1.0 : 0.0;
     @_bits p, q;
-    p.number = x*(is_small > 0.0 ? 18014398509481984.0 : 1.0);
+    p.number = x;
     q.bits = p.bits - 0x3fe6a09e00000000ULL;
     p.bits = (q.bits & 0xfffffffffffffULL) + 0x3fe6a09e00000000ULL;
     q.bits = ((q.bits + 0x8000000000000000ULL) >> 52) | 0x4330000000000000ULL;
-    const double k = (q.number - 4503599627372544.0) - 54.0*is_small;
-    const double f = p.number - 1.0;
+    *k = q.number - 4503599627372544.0;
+    return p.number;
+}
+
+/* The logarithm of 2 to the power k times 1 + f, and c more. */
+@_inline double @_log_of(double k, double f, double c)
+{
     const double s = f/(2.0 + f), z = s*s, w = z*z, h = 0.5*f*f;
     const double one = w*(0.3999999999940942 + w*(0.22222198432149784 + w*0.15313837699209373));
     const double other = z*(0.6666666666666735 + w*(0.2857142874366239 + w*(0.1818357216161805 +
         w*0.14798198605116586)));
-    const double found = k*0.6931471803691238 - ((h - (s*(h + (one + other)) + k*1.9082149292705877e-10)) - f);
+    return k*0.6931471803691238 - ((h - (s*(h + (one + other)) + (k*1.9082149292705877e-10 + c))) - f);
+}
+"""
+
+LOG = """\
+@_inline double @_log(double x)
+{
+    const double is_small = x < 2.2250738585072014e-308 ? 1.0 : 0.0;
+    double k;
+    const double m = @_split(x*(is_small > 0.0 ? 18014398509481984.0 : 1.0), &k);
+    const double found = @_log_of(k - 54.0*is_small, m - 1.0, 0.0);
     return x > 0.0 ? (x < INFINITY ? found : x) : (x < 0.0 ? NAN : x == 0.0 ? -INFINITY : x);
+}
+"""
+
+# What 1 + x loses in rounding is added again, in c.
+LOG1P = """\
+@_inline double @_log1p(double x)
+{
+    const double u = 1.0 + x, lost = (x > 1.0 ? 1.0 - (u - x) : x - (u - 1.0))/u;
+    const double is_near = x > -0.2928932188134524 && x < 0.41421356237309503 ? 1.0 : 0.0;
+    double k;
+    const double m = @_split(u, &k);
+    const double far = @_log_of(k, m - 1.0, lost), near = @_log_of(0.0, x, 0.0);
+    const double found = copysign(is_near > 0.0 ? near : far, x);
+    return x > -1.0 ? (x < INFINITY ? found : x) : (x < -1.0 ? NAN : x == -1.0 ? -INFINITY : x);
 }
 """
 
@@ -389,7 +421,9 @@ static double @_fsum(const double *x, int n)
 TEXTS = {
     "inline": INLINE,
     "exp": EXP,
+    "split": SPLIT,
     "log": LOG,
+    "log1p": LOG1P,
     "tanh": TANH,
     "copysign": COPYSIGN,
     "cotangent": COTANGENT,

@@ -8,7 +8,7 @@ from typing import Any
 
 from autograd.compiler.export.blocks import Block
 from autograd.compiler.export.expressions import Affine, Text, View, element, literal
-from autograd.compiler.export.helpers import INCLUDES, TEXTS, with_needs
+from autograd.compiler.export.helpers import INCLUDES, INSIDE, TEXTS, with_needs
 from autograd.compiler.export.names import Names, comment, function_name
 from autograd.compiler.export.parts import WIDTH, Parts
 from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
@@ -118,7 +118,7 @@ class _Writer:
         self.types = types_of(self.program)
         self.name = function_name(subject.name)
         names = Names()
-        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in (*TEXTS, "bits", "power_of_2")]])
+        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in (*TEXTS, *INSIDE)]])
         ends = ["WORK", "DONE", "OUT_OF_STEPS", *[f"LEFT_{k}" for k in range(1, 100)]]
         names.taken.update([f"{self.name.upper()}_{end}" for end in ends])
         self.arguments = self._arguments(names)

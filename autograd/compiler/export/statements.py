@@ -34,7 +34,7 @@ from autograd.ir.chains import ACCUMULATORS, IN_ORDER
 from autograd.ir.memory import root_of
 from autograd.rules import TABLE
 
-WITHOUT_CALLS = frozenset({"exp", "log", "tanh"})  # functions that come along as C where steps may be done together
+WITHOUT_CALLS = frozenset({"exp", "log", "log1p", "tanh"})  # they come along as C where steps may be done together
 LONGEST = 80  # characters of an expression that is written where it is used
 SMALL = 16  # numbers of an array that is a variable; others are in the workspace
 

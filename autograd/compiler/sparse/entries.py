@@ -11,9 +11,10 @@ import numpy as np
 import scipy.sparse
 
 from autograd.compiler.sparse import colours
-from autograd.compiler.sparse.local import LOOSE, Local, Terms, UnfitError
+from autograd.compiler.sparse.local import Local
 from autograd.compiler.sparse.order import in_order
 from autograd.compiler.sparse.pattern import pattern
+from autograd.compiler.sparse.terms import LOOSE, Terms, UnfitError
 from autograd.ir import seeded, simplify
 from autograd.ir.block import NUMBER, Instruction, Program, Window, size_of, types_of
 from autograd.ir.fusion import fused
