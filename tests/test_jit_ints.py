@@ -87,6 +87,22 @@ def test_ints_where_python_needs_one() -> None:
             np.testing.assert_array_equal(expected, jit(vmap(own), quiet=True)(rows))
 
 
+def test_a_key_alone() -> None:
+    """A counter is found as a key where nothing else asks for the int."""
+    table = {0: 1.0, 1: 5.0, 2: 7.0}
+
+    def counted(x: Any) -> Any:
+        for i in range(3):
+            if x > 4.0:
+                break
+            x = x + table.get(i, 100.0)
+        return x
+
+    compiled = jit(counted)
+    for x in (0.0, 3.5, 5.0):
+        assert counted(x) == compiled(x)
+
+
 def test_ints_as_keys() -> None:
     """A counter of a loop and an int of a row find their keys, in dicts and sets, and are keys."""
     table = {0: 1.0, 1: 5.0, 2: 7.0}

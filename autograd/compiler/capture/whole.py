@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd import rules
+from autograd.compiler.capture.pure import Checked
 from autograd.compiler.capture.sides import is_predicate, present, sides_open
 from autograd.compiler.capture.tracer import ROUNDING, Traced
 from autograd.modes import PACKAGES
@@ -132,7 +133,8 @@ class Whole(Traced):
 
     def __hash__(self) -> int:
         """That of the int, for a dict or a set of the user's, which then finds an equal one."""
-        ours = sys._getframe(1).f_code.co_filename.startswith(PACKAGES)
+        code = sys._getframe(1).f_code
+        ours = code.co_filename.startswith(PACKAGES) and code is not Checked.__call__.__code__
         return object.__hash__(self) if ours else hash(int(self))
 
     def __format__(self, spec: str) -> str:
