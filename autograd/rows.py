@@ -43,7 +43,8 @@ def rows_of(tree: Any, axis: int, said_by: str = "in_axes") -> list[Any]:
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"the parts of {tree!r:.80} have different numbers of rows")
         return [rebuild(row) for row in zip(*columns)]
-    raise TypeError(f"{tree!r:.80} of type {type(tree).__name__} has no rows: {INSTEAD[said_by]}")
+    what = "a number" if isinstance(tree, Value) else f"{tree!r:.80} of type {type(tree).__name__}"
+    raise TypeError(f"{what} has no rows: {INSTEAD[said_by]}")
 
 
 def _is_mapped_by_parts(tree: Any) -> bool:

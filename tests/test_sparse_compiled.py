@@ -353,3 +353,11 @@ def test_colours_give_each_entry():
             rows, columns = pattern.nonzero()
             where = (rows, found[columns]) if dense is matrix else colours.symmetric_entries(pattern, found)
             np.testing.assert_allclose(sums[where], dense[rows, columns])
+
+
+def test_c_is_refused() -> None:
+    """There is no C for an array of SciPy: the error says what there is."""
+    fast = jit(jacobian(lambda x: [x[0] * x[1], x[1]], sparse=True))
+    for write in (fast.c_source, fast.export):
+        with pytest.raises(NotImplementedError, match="export the dense one, without sparse=True"):
+            write([1.0, 2.0])

@@ -14,7 +14,7 @@ dynamic_cast explicit export false final friend import module mutable namespace 
 or or_eq override private protected public reinterpret_cast requires static_assert static_cast template this
 thread_local throw true try typeid typename typeof using virtual wchar_t xor xor_eq
 NAN INFINITY HUGE_VAL HUGE_VALF HUGE_VALL HUGE DOMAIN SING OVERFLOW UNDERFLOW TLOSS PLOSS math_errhandling
-NULL EOF size_t ptrdiff_t linux unix assert errno main near far
+NULL EOF size_t ptrdiff_t double_t float_t linux unix assert errno main near far
 """.split()  # noqa: SIM905 (a list of words is read as text)
 MATH = """
 acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin

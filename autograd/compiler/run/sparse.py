@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from autograd.compiler.capture.outside import Outsides
 from autograd.compiler.capture.signature import Reading
@@ -119,6 +119,21 @@ class SparseCompiled(Compiled[..., Any]):
             {"entries": found.empty.nnz, "method": found.method, "sweeps": found.sweeps} for found in self._entries()
         ]
         return {**super().stats(), "sparse": figures}
+
+    def c_source(self, *args: Any, **options: Any) -> NoReturn:
+        """Nothing: what C would write is dense.
+
+        Raises
+        ------
+        NotImplementedError
+            Always.
+        """
+        raise NotImplementedError(
+            "a sparse Jacobian or Hessian is an array of scipy.sparse, which C does not have: export the dense one, "
+            "without sparse=True"
+        )
+
+    export = c_source
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)
