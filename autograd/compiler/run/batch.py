@@ -36,7 +36,7 @@ from autograd.compiler.capture.signature import (
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.run import fast_path
-from autograd.compiler.run.specialization import Options, Specialization, Story, exact, options_for, same_branches
+from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches, usual
 from autograd.ir.block import CALL, Array, Type, numbers_in, types_of
 from autograd.ir.builder import LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
@@ -430,9 +430,8 @@ class _Call:
             same = same_branches(program, specializations)
             if same is not None and same.options.accurate:
                 return evaluate(program, trace.given, {CALL: 1})[0]
-            wanted = exact(batch.options) if trace.exact else batch.options
-            options = options_for(same, specializations, wanted, "the map")
-            story = Story(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow)
+            story = Story(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
+            options = options_for(same, specializations, usual(batch.options, story), "the map")
             specialization = Specialization(program, template, options, closed, parents, self.names(), story)
             try:
                 specialization.compile()

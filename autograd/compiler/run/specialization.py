@@ -44,7 +44,7 @@ class Options:
 
 @dataclass
 class Story:
-    """What the user is told if a first call takes long.
+    """How a specialization came about, and what the user is told if a first call takes long.
 
     Attributes
     ----------
@@ -56,12 +56,15 @@ class Story:
         Branch or loop of the source → None if it is one of the program, or why it is a guard.
     unrolled : dict
         Reason why maps and loops were unrolled into copies of their body → the number of copies (0: not known).
+    exact : bool
+        Whether the function compares in a way that needs the bits of eager code.
     """
 
     name: str = "a function"
     seconds: float = 0.0
     unrolled: dict[Reason, int] = field(default_factory=dict)
     flow: Mapping[Any, str | None] = field(default_factory=dict)
+    exact: bool = False
     told: bool = False
 
     def reasons(self) -> list[str]:
@@ -138,6 +141,11 @@ def _lines_that_differ(specializations: Sequence[Specialization]) -> set[str]:
 def exact(options: Options) -> Options:
     """These options, with the bits of eager code."""
     return replace(options, accurate=True, fast_math=False)
+
+
+def usual(options: Options, story: Story) -> Options:
+    """How to compile what was captured, unless few inputs need something else."""
+    return exact(options) if story.exact else options
 
 
 def options_for(

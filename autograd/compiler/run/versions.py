@@ -16,7 +16,7 @@ from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.collection import seldom_collected
-from autograd.compiler.run.specialization import Options, Specialization, Story, exact, options_for, same_branches
+from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches, usual
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import only_floats
@@ -115,7 +115,7 @@ class Version:
                 if number not in self.refused:
                     self.refused.append(number)
                 return number, flat(evaluate(captured.program, captured.numbers)[0])
-            wanted = exact(owner.options) if captured.exact else owner.options
+            wanted = usual(owner.options, captured.story)
             options = options_for(same, self.specializations, wanted, owner.__name__)
             specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
@@ -129,8 +129,8 @@ class Version:
         watch = self.state.watch
         if (specialization, watch) not in self.fast_paths:
             kept = {key: fast for key, fast in self.fast_paths.items() if key[1] is watch}
-            usual = specialization.options == self.owner.options  # else it is for the few inputs that need it
-            new = fast_path.for_call(reading.signature.args, specialization, watch) if usual else None
+            is_usual = specialization.options == usual(self.owner.options, specialization.story)
+            new = fast_path.for_call(reading.signature.args, specialization, watch) if is_usual else None
             self.fast_paths = {**kept, (specialization, watch): new}
         return self.fast_paths.get((specialization, watch))
 
@@ -146,7 +146,6 @@ class Capture:
     parents: list[Value]
     names: Sequence[str]
     story: Story
-    exact: bool  # whether the machine code must have the bits of eager code
     finish: Callable[[Any], Any] | None = None
 
     def compiled(self, options: Options) -> Specialization:
@@ -173,10 +172,8 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], assu
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     name = getattr(function, "__name__", "a function")
-    story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow)
-    return Capture(
-        finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story, trace.exact
-    )
+    story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
+    return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
 
 
 def _traced(
