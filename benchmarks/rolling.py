@@ -111,6 +111,59 @@ def bodies(count: int, steps: int) -> tuple[Callable[[Any], Any], Any]:
     return run, [[draw.gauss(0, 1), draw.gauss(0, 1)] for _ in range(count)]
 
 
+def likelihood(points: int) -> tuple[Callable[[Any], Any], Any]:
+    """The log likelihood of a Gaussian process by Cholesky's decomposition, by its length, height and noise."""
+    import autograd.math as am
+
+    draw = random.Random(0)
+    xs = [draw.uniform(0, 10) for _ in range(points)]
+    ys = [draw.gauss(0, 1) for _ in range(points)]
+
+    def run(p: Any) -> Any:
+        kernel = [
+            [p[1] * am.exp(-((a - b) ** 2) / (2 * p[0] * p[0])) + (p[2] if a == b else 0.0) for b in xs] for a in xs
+        ]
+        lower: list[list[Any]] = [[0.0] * points for _ in range(points)]
+        z: list[Any] = []
+        total = 0.0
+        for i in range(points):
+            for j in range(i + 1):
+                s = kernel[i][j]
+                for k in range(j):
+                    s = s - lower[i][k] * lower[j][k]
+                lower[i][j] = am.sqrt(s) if i == j else s / lower[j][j]
+        for i in range(points):
+            s = ys[i]
+            for k in range(i):
+                s = s - lower[i][k] * z[k]
+            z.append(s / lower[i][i])
+            total = total - 0.5 * z[i] * z[i] - am.log(lower[i][i])
+        return total
+
+    return run, [1.3, 1.1, 0.2]
+
+
+def attention(positions: int) -> tuple[Callable[[Any], Any], Any]:
+    """Causal attention with four numbers for each query, key and value; the sum of its squares."""
+    import autograd.math as am
+
+    def run(qkv: Any) -> Any:
+        q, k, v = qkv
+        total = 0.0
+        for t in range(positions):
+            weights = [am.exp(sum([a * b for a, b in zip(q[t], k[s])])) for s in range(t + 1)]
+            mass = sum(weights)
+            for e in range(4):
+                out = 0.0
+                for s in range(t + 1):
+                    out = out + weights[s] / mass * v[s][e]
+                total = total + out * out
+        return total
+
+    draw = random.Random(0)
+    return run, [[[draw.uniform(-1, 1) for _ in range(4)] for _ in range(positions)] for _ in range(3)]
+
+
 def gpt(name: str) -> tuple[Callable[[Any], Any], Any]:
     """A training step of the small GPT of the notebooks on one name."""
     import gpt as model
@@ -124,6 +177,9 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "network, 10 rows": (network, (10,)),
     "determinant, 12 x 12": (determinant, (12,)),
     "8 bodies, 10 steps": (bodies, (8, 10)),
+    "likelihood, 40 points": (likelihood, (40,)),
+    "likelihood, 80 points": (likelihood, (80,)),
+    "attention, 60 positions": (attention, (60,)),
     "gpt, 5 letters": (gpt, ("peter",)),
     "gpt, 8 letters": (gpt, ("florence",)),
 }
@@ -148,14 +204,13 @@ def measure(name: str, flat: bool) -> tuple[int, int, int, float, float]:
     found = [0, 0]
     if flat:
         rolling.FEWEST = sys.maxsize
-    tree = rolling.tree
+    writer = rolling.Writer
 
-    def watched(rolled: Any, widths: Any) -> Any:
-        body = tree(rolled, widths)
-        found[:] = [nest.length(body), sum(1 for _ in nest.leaves(body))]
-        return body
+    def watched(builder: Any, trace: Any, body: Any, guards: Any) -> Any:
+        found[:] = [len(set(trace.code)), sum(1 for _ in nest.leaves(body))]
+        return writer(builder, trace, body, guards)
 
-    rolling.tree = watched
+    rolling.Writer = watched
     jit(lambda x: x + 1.0)(1.0)  # warm up: some work is done once per process
     compiled = jit(value_and_grad(function), quiet=True)
     start = time.process_time()

@@ -22,6 +22,7 @@ from autograd.ir.statements import ELEMENT, INPUT, POSITION, Kind, Statements
 from autograd.ir.triangles import Part, Parts
 
 MOST_ATTEMPTS = 5
+MOST_PLACES = 32  # for each statement of the trace: so much memory may be empty
 MOST_LISTED = 4  # statements of the trace for each number that is listed
 
 
@@ -51,6 +52,8 @@ def fitted(trace: Statements, parts: Parts, code: Sequence[Any]) -> Fitted | Non
         if not any(parts.blocks.differs(part.shape) for part in found):
             break
         attempt = _Attempt(trace, parts._replace(found=found), code)
+        if len(attempt.code) > MOST_PLACES * len(trace.code):
+            break
         trouble = attempt.run()
         if not trouble:
             return Fitted(attempt.body, attempt.code, attempt.kinds)
