@@ -377,3 +377,19 @@ def test_a_change_of_an_array_comes_after_all_that_looks_at_it(seed: int) -> Non
     for direct in needs:
         comes_after.append(set(direct).union(*[comes_after[o] for o in direct]))
     assert all(comes_after[change].issuperset(before) for change, before in expected.items())
+
+
+def test_equal_results_that_change_apart() -> None:
+    """Two results of a loop that are equal are one array, unless something is added to one of them later."""
+    b = Builder()
+    x = b.input()
+    made = LoopBuilder(b, b.inner(), 3)
+    same = made.shared(x)
+    loop = made.finish([], [(same, "each"), (same, "each"), (same, "each")])
+    first, second, third = [b.emit("item", (loop,), k) for k in range(3)]
+    place = Window((), 1, (), ())
+    changed = b.emit("add_at", (first, x), place)
+    program = verify(b.program([b.emit("read", (array,), place) for array in (changed, second, third)]))
+    simpler = verify(prepare(program))
+    assert [10.0, 5.0, 5.0] == flat(evaluate(program, [5.0])[0]) == flat(evaluate(simpler, [5.0])[0])
+    assert ("each", "each") == next(data.kinds for op, _, data in simpler.code if op == "loop")

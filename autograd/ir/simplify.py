@@ -21,6 +21,7 @@ from autograd.ir.evaluate import evaluate_one
 from autograd.ir.in_place import add_in_place
 from autograd.ir.legalize import expand, sums_in_order
 from autograd.ir.map_passes import add_up_in_maps, join_maps
+from autograd.ir.memory import root_of, written
 from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies, with_shared_bodies
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
@@ -379,11 +380,12 @@ def _trimmed(loop: Loop, used: frozenset[int], made: dict[Any, Any]) -> tuple[Lo
 def share_unchanged(program: Program, made: dict[int, Program] | None = None) -> Program:
     """What every step hands on as it was is shared, so the steps may be independent; results that are equal are one.
 
-    `made` has the bodies in which this is done already.
+    Results to which something is added later stay apart. `made` has the bodies in which this is done already.
     """
     bodies: dict[int, Program] = {} if made is None else made
     code = list(program.code)
     renumbered: dict[int, dict[int, int]] = {}  # loop → the new numbers of its results
+    changed = _changed_results(program)
     for at, (op, operands, data) in enumerate(code):
         if op == "loop":
             if id(data.body) not in bodies:
@@ -396,7 +398,8 @@ def share_unchanged(program: Program, made: dict[int, Program] | None = None) ->
             place = {old: new for new, old in enumerate(results)}
             first_of: dict[tuple[int, str], int] = {}
             for k, out in enumerate(zip(loop.body.outputs[loop.handed :], loop.kinds), loop.handed):
-                place[k] = place[first_of.setdefault(out, k)]
+                if (at, k) not in changed:
+                    place[k] = place[first_of.setdefault(out, k)]
             if any(new != old for old, new in place.items()) or same:
                 renumbered[at] = place
             code[at] = Instruction(op, *_with_shared(loop, operands, same))
@@ -408,6 +411,17 @@ def share_unchanged(program: Program, made: dict[int, Program] | None = None) ->
             else:
                 code[at] = Instruction(op, operands, number)
     return Program(code, program.outputs, program.inputs, program.guards)
+
+
+def _changed_results(program: Program) -> set[tuple[int, int]]:
+    """The results of loops to which something is added: the loop, and the number of the result."""
+    found = set()
+    for op, operands, data in program.code:
+        for k in written(op, operands, data):
+            root = program.code[root_of(program, operands[k])]
+            if root.op == "item":
+                found.add((root.operands[0], root.data))
+    return found
 
 
 def _with_shared(loop: Loop, operands: tuple[int, ...], carries: Sequence[int]) -> tuple[tuple[int, ...], Loop]:
@@ -441,8 +455,8 @@ def prepare(program: Program, accurate: bool = False) -> Program:
         *written_out,
         number_values,
     )
-    written = rewrite(share_unchanged(program), *everything)
-    added = remove_dead_code(written if accurate else add_up_in_maps(written))
+    simpler = rewrite(share_unchanged(program), *everything)
+    added = remove_dead_code(simpler if accurate else add_up_in_maps(simpler))
     return remove_dead_code(add_in_place(gather(join_maps(added))))
 
 
