@@ -202,6 +202,7 @@ jitted_helper = jit(lambda x: helper(x))
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # of NumPy 2.5, which still does it
 @pytest.mark.parametrize("what", READS)
 def test_changes_are_seen(what: str) -> None:
     """After a change of anything that is read, the next two calls give the eager result."""
