@@ -588,6 +588,7 @@ def test_second_derivatives_of_a_node_that_travelled():
             assert 0.0 == x.grad
 
 
+@pytest.mark.slow
 def test_graphs_are_loaded_in_another_process(tmp_path):
     """They find functions by name; compiled functions need no name, because the pickle contains their programs."""
     x = Value(0.8, label="x")
@@ -674,6 +675,7 @@ def test_a_gradient_fed_to_itself():
     close(*found)
 
 
+@pytest.mark.slow
 def test_a_gradient_fed_to_itself_two_thousand_times():
     """There is no recursion, neither in differentiation nor when the graph is freed."""
     leaves, v = fed_to_itself(2000)

@@ -134,6 +134,7 @@ def test_the_largest_paths_come_first(graph, wanted):
     assert explained.gradient == pytest.approx(total, rel=1e-12, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_path_counts_are_exact_however_large():
     """2^500 paths are counted, the two largest found and the rest added up, without a list of all paths."""
     x = Value(1.0, label="x")

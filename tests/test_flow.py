@@ -307,6 +307,7 @@ def test_notebooks_store_the_viewer_and_a_picture():
     assert 'src="data:image/svg+xml;base64,' in bundle["text/html"]
 
 
+@pytest.mark.slow
 def test_an_exported_notebook_has_the_viewer():
     """nbconvert's HTML, as on a static site, keeps the frame with the whole page in it."""
     import nbconvert

@@ -135,6 +135,7 @@ for k in range(30):
 """
 
 
+@pytest.mark.slow
 def test_bound_with_several_processes(private_cache: Path) -> None:
     """Processes that write, read and remove the same files give right results and stay within the size limit."""
     processes = [start_python(MANY.format(k, k), AUTOGRAD_CACHE_SIZE="20K") for k in (1.0, 1.0, 2.0)]

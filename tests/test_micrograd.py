@@ -92,6 +92,7 @@ MICROGRAD = {
 }
 
 
+@pytest.mark.slow
 def test_two_moons_demo_gives_the_same_numbers():
     """100 steps of the demo, from seed to full accuracy, have the same losses."""
     np.random.seed(1337)  # noqa: NPY002 (the demo's own way)

@@ -40,6 +40,7 @@ def blocks(page):
 WITH_CODE = [page for page in PAGES if any(kind in ("python", "{run}") for kind, _, _ in blocks(page))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_a_page_prints_what_it_shows(page, tmp_path, monkeypatch):
     """The blocks of a page run in order, and print exactly the text blocks that follow them."""
