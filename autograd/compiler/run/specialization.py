@@ -27,7 +27,7 @@ from autograd.tree import flatten
 from autograd.value import Value
 
 LONG = 2.0  # seconds of a first call after which the user is told why
-SECONDS_AN_INSTRUCTION = 2.5e-4  # of LLVM's compile time, roughly
+SECONDS_AN_INSTRUCTION = 1e-4  # of LLVM's compile time, roughly
 
 
 @dataclass(frozen=True)
