@@ -256,6 +256,7 @@ def function_of(plan: Sequence[Any]) -> Any:
 
 
 START = [0.31, -0.42, 0.53, 0.14, -0.25, 0.66, 0.37]
+WAY = [0.3, -0.2, 0.5, 0.1, 0.7, -0.4, 0.2]
 
 
 def captured(function: Any) -> Program:
@@ -280,7 +281,8 @@ def test_rolled_equals_flat(plan: Sequence[Any]) -> None:
         rolled = verify(rolling.rolled(program))
     assert evaluate(program, [START]) == evaluate(rolled, [START])
     assert evaluate(simplify(rolled), [START]) == evaluate(rolled, [START])
-    for derivative in (value_and_grad(function), hessian(function)):
+    along = grad(lambda x: jvp(function, (x,), (WAY,))[1])
+    for derivative in (value_and_grad(function), hessian(function), along):
         one = captured(derivative)
         with everything_rolled():
             other = captured(derivative)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from autograd.ir.block import Array
 from autograd.ir.builder import Builder
+from autograd.ir.derived_loop import name_finished
 from autograd.ir.memory import roots
 
 DENSE = 4  # an array of which one element in so many has a message is packed; a sparser one is zeros with additions
@@ -79,6 +80,7 @@ def without(memories: Mapping[int, Memory], doubtful: Container[int]) -> dict[in
 def memories_of(builder: Builder, active: Iterable[int], covered: Coverage | None) -> dict[int, Memory]:
     """The memory of a block, each array with one adjoint for all its states."""
     found: dict[int, Memory] = {}
+    name_finished(builder, active)
     states = roots(builder.code, active)
     for array, root in states.items():
         kind = builder.type_of(root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from autograd.ir.block import Instruction, Loop
 from autograd.ir.builder import Builder, LoopBuilder
@@ -24,6 +24,16 @@ def active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
         if not new:
             return active
         active |= new
+
+
+def name_finished(builder: Builder, among: Iterable[int]) -> None:
+    """Let the arrays that steps read and add to have an item after their loops, for what is derived from the loops."""
+    code = builder.code
+    wanted = [(at, k) for at in sorted(among) if code[at].op == "loop" for k in memories(code[at].data)]
+    named = {(operands[0], data) for op, operands, data in code if op == "item"} if wanted else set()
+    for at, k in wanted:
+        if (at, k) not in named:
+            builder.emit("item", (at,), k)
 
 
 class Body:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from autograd.ir.block import Array, Instruction, Loop
 from autograd.ir.builder import Builder, Selected, Symbol, times
-from autograd.ir.derived_loop import Body, active_inputs, with_finished
+from autograd.ir.derived_loop import Body, active_inputs, name_finished, with_finished
 from autograd.ir.elements import change, derivatives_by_elements, takes_arrays
 from autograd.ir.memory import follow, last_states, roots
 from autograd.ir.messages import (
@@ -46,6 +46,7 @@ def forward(
     active = depends_on(builder, seeds, len(builder.code)) - seeds.keys()
     if wanted is not None:
         active &= needed(builder.code, wanted, min(seeds, default=0))
+    name_finished(builder, active)
     states = dict(finished or {})
     if states:
         follow(builder.code, states)
