@@ -47,9 +47,6 @@ SUMS = 0.25  # of the values of a map's body; with more, it stays flat
 # loops run often: what makes them fast does not change.
 fewest_to_read: ContextVar[int | None] = ContextVar("fewest_to_read", default=None)
 
-# Whether triangles are looked for: their loops have extents that sparsity patterns do not know.
-with_triangles: ContextVar[bool] = ContextVar("with_triangles", default=True)
-
 
 def rolled(program: Program, inside: bool = False) -> Program:
     """A program, and the bodies of its loops, with loops in place of flat code; `inside`: whether it is such a body."""
@@ -206,8 +203,6 @@ def _triangles(
     code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], left: int
 ) -> Fitted | None:
     """The code as nests with triangles, if they are worth more than the loops that left so many statements."""
-    if not with_triangles.get():
-        return None
     trace = find_loops_fast(code, first, wanted, lines, 0, ordinals=True)
     assert trace is not None
     parts = triangles(trace)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -17,7 +15,7 @@ from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Capture, Function
 from autograd.compiler.sparse.entries import Entries, entries, problem
 from autograd.ir.block import numbers_in, types_of
-from autograd.ir.rolling import rolled, with_triangles
+from autograd.ir.rolling import rolled
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.gradients import grad
 from autograd.transforms.origin import origin_of
@@ -39,8 +37,7 @@ class Numbers(Compiled[..., Any]):
         differentiated = grad(origin.function, argnums) if self.symmetric else origin.function
 
         def results(*args: Any, **keywords: Any) -> Any:
-            with without_triangles():
-                run = Run(differentiated, args, argnums, keywords)
+            run = Run(differentiated, args, argnums, keywords)
             outputs, _ = flatten(run.result, f"the result of {run.name}")
             trace = current_trace()
             assert trace is not None
@@ -59,22 +56,11 @@ class Numbers(Compiled[..., Any]):
 
     def prepared(self, captured: Capture) -> Capture:
         """The same capture with a program that computes entries."""
-        with without_triangles():
-            given = problem(rolled(captured.program), self.columns, self.width)
+        given = problem(rolled(captured.program), self.columns, self.width)
         program, found = entries(given.simplified(self.options.accurate), self.mode, self.symmetric)
         types = types_of(program)
         numbers = numbers_in([types[o] for o in program.outputs])
         return replace(captured, program=program, template=make_array([0.0] * numbers, (numbers,)), finish=found)
-
-
-@contextmanager
-def without_triangles() -> Iterator[None]:
-    """Roll only loops whose extents are known, which patterns go through step by step."""
-    token = with_triangles.set(False)
-    try:
-        yield
-    finally:
-        with_triangles.reset(token)
 
 
 class SparseCompiled(Compiled[..., Any]):
