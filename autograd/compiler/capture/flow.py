@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -75,9 +75,6 @@ from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ir.block import calls_python
 from autograd.native import extension, fast
 from autograd.value import Value
-
-if TYPE_CHECKING:
-    pass
 
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends

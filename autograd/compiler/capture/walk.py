@@ -166,6 +166,7 @@ class Walk:
 
     def __init__(self, roots: Sequence[Any], attributes: frozenset[str], ignored: frozenset[tuple[str, str]]) -> None:
         self.attributes, self.ignored = attributes, ignored
+        self.missing = {key for key in attributes if MISSING + key in attributes}  # those that an object may not have
         self.mentioned = set(attributes)
         self.look = Look()
         self.seen: dict[int, int] = {}
@@ -313,8 +314,7 @@ class Walk:
         if full in OPAQUE_MODULES:
             self.note(name, "clock, file or system", False)
         if not is_foreign_module(full):
-            missing = {key for key in self.attributes if MISSING + key in self.attributes}
-            for attribute in sorted(self.attributes & (missing | vars(module).keys())):
+            for attribute in sorted(self.attributes & (self.missing | vars(module).keys())):
                 of_a_package = _is_of_a_package(module)
                 self.watch("item", vars(module), attribute, f"{name}.{attribute}", "attribute", of_a_package)
 
@@ -400,7 +400,7 @@ class Walk:
         items = vars_of(thing)
         bases = [base for base in type(thing).__mro__ if not (_is_of_a_package(base) or _is_foreign(base))]
         for key in sorted(self.attributes):
-            if key in items or MISSING + key in self.attributes or any(key in vars(base) for base in bases):
+            if key in items or key in self.missing or any(key in vars(base) for base in bases):
                 self.watch("attribute", thing, key, f"{name}.{key}", "attribute")
 
     # ---- containers ------------------------------------------------------------------------------------------

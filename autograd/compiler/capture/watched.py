@@ -19,9 +19,8 @@ from autograd.modes import caller, calling_frame, current_recorder, place_of
 from autograd.native import fast
 from autograd.value import Value
 
-COUNTING = frozenset(
-    {"select", "where", "add", "sub", "mul", "neg", "abs", "sum"}
-)  # of comparisons they make whole numbers
+# Of comparisons these make whole numbers.
+COUNTING = frozenset({"select", "where", "add", "sub", "mul", "neg", "abs", "sum"})
 OF_INTS = frozenset(  # of ints they make ints
     ["abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub", "where"]
 )
@@ -112,9 +111,8 @@ class Watched(Builder):
         self.truths: set[int] = set()  # comparisons of a number that is 1 or 0
         self.spent = 0  # of the root: instructions of the steps of loops that are complete
         self.journal: Any = None  # of the root: what the side that is captured now assigns, see `journal`
-        self.made: dict[
-            int, tuple[Any, Any]
-        ] = {}  # of the root: by id, things that the function made, and in which journal
+        # Of the root: by id, things that the function made, and in which journal.
+        self.made: dict[int, tuple[Any, Any]] = {}
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer

@@ -50,6 +50,11 @@ class DecidedNest(Nest):
         written = self._decided if loop.test else self._counted
         return written(loop, operands, targets, growing)
 
+    def _handed_first(self, loop: Loop, operands: Sequence[Operand]) -> list[str]:
+        """What the first step is handed: the carries, and zeros for the sums."""
+        carries = [self.name(self.number(x)) for x in operands[loop.shared : loop.shared + loop.carries]]
+        return carries + [literal(0.0, 1) for kind in loop.kinds if kind == "sum"]
+
     def _counted(
         self,
         loop: Loop,
@@ -59,8 +64,7 @@ class DecidedNest(Nest):
     ) -> list[Operand]:
         """A loop of so many steps as its first operand tells: in between, it looks for signals now and then."""
         first, last = loop.shared, loop.shared + loop.carries
-        given = [self.name(self.number(x)) for x in operands[first:last]]
-        given += [literal(0.0, 1) for kind_ in loop.kinds if kind_ == "sum"]
+        given = self._handed_first(loop, operands)
         limit = self._limit(self.name(self.number(operands[0])))
         memory = self.module.layout_of_memory()
         failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
@@ -138,8 +142,7 @@ class DecidedNest(Nest):
     ) -> list[Operand]:
         """A loop that is tested before each step."""
         first, last = loop.shared, loop.shared + loop.carries
-        given = [self.name(self.number(x)) for x in operands[first:last]]
-        given += [literal(0.0, 1) for kind_ in loop.kinds if kind_ == "sum"]
+        given = self._handed_first(loop, operands)
         memory = self.module.layout_of_memory()
         failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
         fine = self.temporary(f"icmp eq i64 {failed}, 0")
