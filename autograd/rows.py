@@ -31,8 +31,10 @@ def rows_of(tree: Any, axis: int, said_by: str = "in_axes") -> list[Any]:
     if is_array(tree):
         if not -tree.ndim <= axis < tree.ndim:
             raise ValueError(f"{said_by} names axis {axis} of an ndarray of shape {tree.shape}")
-        rows = [tree.take(i, axis) for i in range(tree.shape[axis])]
-        return [row if is_array(row) or isinstance(row, Value) else float(row) for row in rows]
+        import numpy
+
+        rows = list(numpy.moveaxis(tree, axis, 0).copy())
+        return rows if tree.ndim > 1 else [x if is_array(x) or isinstance(x, Value) else float(x) for x in rows]
     if isinstance(tree, list):
         if axis != 0:
             raise ValueError(f"the rows of a list are its elements: {said_by} must be 0 or None, not {axis}")
@@ -110,10 +112,12 @@ def _stacked(results: list[Any], as_arrays: bool) -> Any:
     """The results stacked leaf by leaf, in ndarrays or in lists."""
     if not results:
         return make_array([], (0,)) if as_arrays else []
-    if not as_arrays:
-        return results
-    rows = _of_one_shape(results)
-    leaves, rebuild = flatten(results[0], "a result", arrays=True)
+    return in_arrays(results[0], _of_one_shape(results)) if as_arrays else results
+
+
+def in_arrays(first: Any, rows: Sequence[Sequence[Any]]) -> Any:
+    """Results of the shape of the first, of which these are the leaves, in ndarrays: one for each leaf or array."""
+    leaves, rebuild = flatten(first, "a result", arrays=True)
     stacked, start = [], 0
     for leaf in leaves:
         stop = start + (leaf.size if is_array(leaf) else 1)

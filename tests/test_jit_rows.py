@@ -231,3 +231,19 @@ def test_results_that_are_taken_in_turn(function: Callable[[Any], Any]) -> None:
     np.testing.assert_allclose(sparse.toarray(), jacobian(function)(x), rtol=1e-13, atol=1e-300)
     if function is turns:
         assert fast.stats()["instructions"][0]["captured"] < 20
+
+
+def test_tables_that_differ_in_the_sign_of_zero_are_two_tables() -> None:
+    """0.0 equals -0.0, but constants of rows must not be merged where their signs matter."""
+    xs = [float(k) for k in range(1, 21)]
+    plain = [0.0, 1.0, 2.0, 3.0, 4.0] * 4
+    turned = [-0.0, 1.0, 2.0, 3.0, 4.0] * 4
+
+    def signed(table: list[float], xs: list[Value]) -> list[Value]:
+        return vmap(lambda number, x: am.copysign(1.0, number) * x)(table, xs)
+
+    def both(xs: list[Value]) -> list[Value]:
+        return [a + 10.0 * b for a, b in zip(signed(plain, xs), signed(turned, xs))]
+
+    expected = [(11.0 if k % 5 else -9.0) * x for k, x in enumerate(xs)]
+    assert expected == both(xs) == jit(both)(xs)

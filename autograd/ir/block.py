@@ -7,6 +7,7 @@ order by construction. The same form holds a function, its derivatives of any or
 from __future__ import annotations
 
 import operator
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -270,6 +271,13 @@ def loops(program: Program) -> Iterator[Loop]:
 def calls_python(code: Iterable[Instruction]) -> bool:
     """Whether instructions, or those of loops among them, are rules that were written in Python."""
     return any(op == "custom" or (op == "loop" and calls_python(data.body.code)) for op, _, data in code)
+
+
+def exact(op: str, data: Any) -> Any:
+    """The data of an instruction, to be compared with that of others: 0.0 is not -0.0, and nan is nan."""
+    if op == "table":
+        return data[0], array("d", data[1]).tobytes()
+    return repr(data) if op == "constant" else data
 
 
 def type_of(instruction: Instruction, types: Sequence[Type], inputs: Sequence[Type]) -> Type:

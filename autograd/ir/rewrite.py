@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from autograd.ir.block import COUNT, GOING, Array, Guard, Instruction, Loop, Program, Window, types_of
+from autograd.ir.block import COUNT, GOING, Array, Guard, Instruction, Loop, Program, Window, exact, types_of
 from autograd.ir.builder import Builder, Rewriter
 
 Special = Callable[[Builder, int, Instruction, Mapping[int, int]], int]
@@ -91,9 +91,7 @@ def with_shared_bodies(program: Program, known: dict[Any, Program] | None = None
             loop = replace(data, body=with_shared_bodies(data.body, known), primal=None)
             code[at] = Instruction(op, operands, loop)
             data = tuple([id(part) if name == "body" else part for name, part in _fields(loop)])
-        elif op in ("constant", "table"):
-            data = repr(data)  # 0.0 is not -0.0, and nan is nan
-        kinds.append((op, operands, data))
+        kinds.append((op, operands, exact(op, data)))
     new = Program(code, program.outputs, program.inputs, program.guards)
     return known.setdefault((tuple(kinds), tuple(new.outputs), new.inputs, tuple(new.guards)), new)
 

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from operator import or_
 from typing import Any
 
-from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, whole, with_inputs
+from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, exact, whole, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import evaluate_one
@@ -50,7 +50,7 @@ def number_values(builder: Builder, op: str, operands: tuple[int, ...], data: An
     if op in COMMUTATIVE and operands[0] > operands[1]:
         operands = operands[1], operands[0]
     new = len(builder.code)  # where the instruction is about to go
-    found = builder.known.setdefault((op, operands, data), new)
+    found = builder.known.setdefault((op, operands, exact(op, data)), new)
     return None if found == new else found
 
 

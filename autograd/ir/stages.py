@@ -190,15 +190,11 @@ def side_by_side(builder: Builder, rows: int, columns: Sequence[int]) -> int:
     return builder.emit("item", (loop,), 0)
 
 
-def interleaved(builder: Builder, values: Sequence[int]) -> int | None:
-    """An array of numbers that are elements of arrays, taken in turn: ``a[0], b[0], a[1], b[1], …``.
+def interleaved(builder: Builder, places: Sequence[tuple[int, int]]) -> int | None:
+    """An array of elements of arrays that are taken in turn: ``a[0], b[0], a[1], b[1], …``; None if they are not.
 
-    None if they are not. The elements of an array need not be neighbours, but must be evenly apart.
+    A place is an array and an offset. The elements of an array need not be neighbours, but must be evenly apart.
     """
-    reads = [builder.code[value] for value in values]
-    if any(op != "read" or len(operands) != 1 or data.shape for op, operands, data in reads):
-        return None
-    places = [(operands[0], data.offset) for _, operands, data in reads]
     width = next((k for k in range(1, len(places)) if places[k][0] == places[0][0] and places[k] != places[0]), 0)
     if not width or len(places) % width or len(places) == width:
         return None

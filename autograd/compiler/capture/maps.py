@@ -22,7 +22,8 @@ from autograd.ir.block import Array, Guard, Window, size_of, whole
 from autograd.ir.builder import LoopBuilder
 from autograd.ir.rolling import roll_code
 from autograd.modes import caller
-from autograd.tree import flatten, only_floats
+from autograd.rows import in_arrays
+from autograd.tree import flatten, leaves_of_each, only_floats
 
 if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
@@ -32,7 +33,9 @@ MOST_PACKED = 64  # rows whose elements are packed one by one; of more, a loop r
 FEWEST_INNER_ROWS = 33  # the same, inside the row of another map: lanes are full already
 
 
-def map_rows(trace: Trace, function: Callable[..., Any], rows: Sequence[Sequence[Any]], reduce: str | None) -> Any:
+def map_rows(
+    trace: Trace, function: Callable[..., Any], rows: Sequence[Sequence[Any]], as_arrays: bool, reduce: str | None
+) -> Any:
     """`vmap` inside a capture: one row is captured, the others are a loop. NotImplemented: unroll it."""
     if len(rows) < (FEWEST_INNER_ROWS if _is_in_map(trace) else FEWEST_ROWS):
         return NotImplemented
@@ -42,7 +45,7 @@ def map_rows(trace: Trace, function: Callable[..., Any], rows: Sequence[Sequence
         if all(row[position] is part for row in rows):
             parts.append(lambda part=part: part)  # type: ignore[misc]  # the same for all rows: lifted where it is used
             continue
-        flat = [flatten(row[position])[0] for row in rows]
+        flat = leaves_of_each([row[position] for row in rows])
         if len({len(leaves) for leaves in flat}) != 1:
             return NotImplemented
         rebuild, given = flatten(part)[1], elements(trace, made, child, flat)
@@ -65,7 +68,8 @@ def map_rows(trace: Trace, function: Callable[..., Any], rows: Sequence[Sequence
     if not covered:
         _guard_branches(trace, items.pop(), branches)
     if reduce is None:
-        return [rebuild(row) for row in rows_of(trace, items, len(rows))]
+        results = list(rows_of(trace, items, len(rows)))
+        return in_arrays(rebuild(results[0]), results) if as_arrays else [rebuild(row) for row in results]
     totals = [trace.wrap(item) for item in items]
     return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
@@ -132,12 +132,10 @@ class Trace(Watched):
         """Record one loop if possible, else the rows one after another."""
         rows, as_arrays = cut(function, args, axes)
         function = followed(function)
-        results = map_rows(self, function, rows, reduce) if self.root().maps else NotImplemented
-        if results is NotImplemented:
-            results = [function(*row) for row in rows]
-        elif reduce is not None:
+        results = map_rows(self, function, rows, as_arrays, reduce) if self.root().maps else NotImplemented
+        if results is not NotImplemented:
             return results
-        return together(results, as_arrays, reduce)
+        return together([function(*row) for row in rows], as_arrays, reduce)
 
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
         """Record an operation; many elements of an array are one operand."""
@@ -227,31 +225,50 @@ class Trace(Watched):
 
     def outputs(self, leaves: Sequence[Any]) -> list[int]:
         """Where these numbers are: an array where all numbers of one follow one another, else one by one."""
-        found: list[int] = []
-        at = 0
-        while at < len(leaves):
-            array = self._whole_array(leaves, at)
-            if array is None:
-                found.append(self.place(leaves[at]))
-                at += 1
-            else:
-                found.append(array)
-                at += size_of(self.type_of(array))
-        return found
+        pieces = [[piece] if isinstance(piece, int) else map(self.place, piece) for piece in self._pieces(leaves)]
+        return list(chain.from_iterable(pieces))
 
     def outputs_of_call(self, leaves: Sequence[Any]) -> list[int]:
         """Where the numbers of a result are: many that stand side by side become an array."""
-        found = self.outputs(leaves)
-        if len(found) < FEWEST_ELEMENTS:
-            return found
-        results: list[int] = []
-        for kind, same in groupby(found, self.type_of):
-            values = list(same)
-            if kind == NUMBER and len(values) >= FEWEST_ELEMENTS:
-                array = interleaved(self, values)
-                values = [self.emit("pack", tuple(values), (len(values),)) if array is None else array]
-            results += values
-        return results
+        pieces = [[piece] if isinstance(piece, int) else self._side_by_side(piece) for piece in self._pieces(leaves)]
+        return list(chain.from_iterable(pieces))
+
+    def _pieces(self, leaves: Sequence[Any]) -> list[int | list[Any]]:
+        """Numbers cut into whole arrays and what lies between them."""
+        found: list[int | list[Any]] = []
+        at = 0
+        while at < len(leaves):
+            array = self._whole_array(leaves, at)
+            if array is not None:
+                found.append(array)
+                at += size_of(self.type_of(array))
+                continue
+            if not found or isinstance(found[-1], int):
+                found.append([])
+            found[-1].append(leaves[at])  # type: ignore[union-attr]
+            at += 1
+        return found
+
+    def _side_by_side(self, leaves: Sequence[Any]) -> list[int]:
+        """Where these numbers are: in one array, if they are many."""
+        if len(leaves) < FEWEST_ELEMENTS:
+            return [self.place(leaf) for leaf in leaves]
+        places = self._places_in_arrays(leaves)
+        array = None if places is None else interleaved(self, places)
+        return [self.emit("pack", tuple([self.place(x) for x in leaves]), (len(leaves),)) if array is None else array]
+
+    def _places_in_arrays(self, leaves: Sequence[Any]) -> list[tuple[int, int]] | None:
+        """The array and the offset of each of these numbers, if all are elements of arrays."""
+        found = []
+        for leaf in leaves:
+            if isinstance(leaf, Traced) and leaf.builder is self and leaf._array >= 0:
+                found.append((leaf._array, leaf._offset))
+                continue
+            op, operands, data = self.code[self.place(leaf)]
+            if op != "read" or len(operands) != 1 or data.shape:
+                return None
+            found.append((operands[0], data.offset))
+        return found
 
     def target(self, leaf: Any) -> int:
         """What is differentiated, or differentiated by, for this number: the array of which it is an element, or it."""

@@ -178,12 +178,10 @@ class Traced(Value):
 
 def offsets_in_array(leaves: Sequence[Any]) -> list[int] | None:
     """The offsets of these if they are elements of one array."""
-    if not leaves or not all(type(x) is Traced and x._array >= 0 for x in leaves):
+    if set(map(type, leaves)) != {Traced} or len({id(x.builder) for x in leaves}) > 1:
         return None
-    first = leaves[0]
-    if any(x.builder is not first.builder or x._array != first._array for x in leaves):
-        return None
-    return [x._offset for x in leaves]
+    arrays = {x._array for x in leaves}
+    return [x._offset for x in leaves] if len(arrays) == 1 and min(arrays) >= 0 else None
 
 
 @fast

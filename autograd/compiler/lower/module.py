@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -156,7 +157,7 @@ class Module:
     custom: dict[str, Rule] = field(default_factory=dict)  # symbol → the rule that it calls
     counter: int = 0
     flags: int = 0  # the place of the address of the rows' flags in the table of the call
-    tables: dict[tuple[float, ...], str] = field(default_factory=dict)  # constant arrays
+    tables: dict[bytes, str] = field(default_factory=dict)  # constant arrays, by their bits
     nests: dict[Any, str] = field(default_factory=dict)  # what loops compute and are given → their function
     memory: Memory | None = None
 
@@ -168,11 +169,12 @@ class Module:
 
     def table(self, numbers: tuple[float, ...]) -> str:
         """The symbol of an array of constants."""
-        if numbers not in self.tables:
-            name = self.tables[numbers] = f"@table{len(self.tables)}"
-            cells = ", ".join([f"double {literal(x, 1)}" for x in numbers])
-            self.helpers[name] = f"{name} = private unnamed_addr constant [{len(numbers)} x double] [{cells}], align 64"
-        return self.tables[numbers]
+        cells = array("d", numbers).tobytes()
+        if cells not in self.tables:
+            name = self.tables[cells] = f"@table{len(self.tables)}"
+            text = "".join(["\\", cells.hex("\\")]) if cells else ""  # read much faster than numbers
+            self.helpers[name] = f'{name} = private unnamed_addr constant [{len(cells)} x i8] c"{text}", align 64'
+        return self.tables[cells]
 
     def unique(self, stem: str) -> str:
         """A name for a function, used once."""

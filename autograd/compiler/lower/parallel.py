@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from autograd.ir.block import Array, Instruction, Loop, Program, Window
+from autograd.ir.block import Array, Loop, Program, Window, exact
 
 
 class Affine(NamedTuple):
@@ -176,15 +176,9 @@ def size_of_nest(loop: Loop) -> int:
 
 def key(loop: Loop) -> tuple[object, ...]:
     """What two loops share that compute the same."""
-    code = tuple([(i.op, i.operands, key(i.data)) if i.op == "loop" else _comparable(i) for i in loop.body.code])
+    code = tuple([(op, of, key(data) if op == "loop" else exact(op, data)) for op, of, data in loop.body.code])
     form = (loop.extent, loop.test, loop.shared, loop.carries, loop.accumulators, loop.kinds, loop.backwards)
     return (*form, loop.body.inputs, code, tuple(loop.body.outputs))
-
-
-def _comparable(instruction: Instruction) -> tuple[object, ...]:
-    """An instruction with its constant as text: 0.0 is not -0.0, and nan is nan."""
-    op, operands, data = instruction
-    return (op, operands, repr(data)) if op in ("constant", "table") else instruction
 
 
 def has_known_extents(loop: Loop) -> bool:

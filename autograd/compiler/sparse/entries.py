@@ -300,7 +300,7 @@ def _collected(
     program: Program, shape: tuple[int, int], rows: Any, columns: Any, source: Any, method: str
 ) -> tuple[Program, Entries]:
     """The entries in the order of CSR; several terms of one entry are added up at each call."""
-    order = np.lexsort((columns, rows))
+    order = np.argsort(rows.astype(np.int64) * shape[1] + columns, kind="stable")  # often in order: faster than lexsort
     rows, columns, source = rows[order], columns[order], source[order]
     new = np.ones(len(rows), dtype=bool)
     new[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
