@@ -247,3 +247,26 @@ def test_tables_that_differ_in_the_sign_of_zero_are_two_tables() -> None:
 
     expected = [(11.0 if k % 5 else -9.0) * x for k, x in enumerate(xs)]
     assert expected == both(xs) == jit(both)(xs)
+
+
+def test_long_rows_are_rolled_before_they_are_differentiated() -> None:
+    """The gradient of a row of 25,000 operations is compiled from few instructions, and has the eager numbers."""
+
+    def row(weights: Any, x: Any) -> Any:
+        state = [x, 1.0 - x, 0.5 * x]
+        for k in range(1500):
+            mixed = [weights[i % 7] * state[i] + weights[(i + k) % 7] * state[i - 1] for i in range(3)]
+            state = [am.tanh(s) if i else s / (1.0 + s * s) for i, s in enumerate(mixed)]
+        return state[0] + state[1] * state[2]
+
+    def loss(weights: Any, xs: Any) -> Any:
+        return vmap(row, in_axes=(None, 0), reduce="sum")(weights, xs)
+
+    weights, xs = np.linspace(-0.8, 0.9, 7), np.linspace(0.1, 0.7, 5)
+    fast = jit(value_and_grad(loss))
+    value, gradient = fast(weights, xs)
+    expected, slopes = value_and_grad(loss)(weights, xs)
+    (counts,) = fast.stats()["instructions"]
+    assert counts["compiled"] < 5_000
+    np.testing.assert_allclose(value, expected, rtol=1e-11)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-9, atol=1e-12)

@@ -20,7 +20,7 @@ from autograd.compiler.capture.tracer import Traced, evenly_apart, offsets_in_ar
 from autograd.compiler.capture.watched import UnrollError, Watched
 from autograd.ir.block import Array, Guard, Window, size_of, whole
 from autograd.ir.builder import LoopBuilder
-from autograd.ir.rolling import roll_code
+from autograd.ir.rolling import FEWEST_IN_MAPS, roll_code
 from autograd.modes import caller
 from autograd.rows import in_arrays
 from autograd.tree import flatten, leaves_of_each, only_floats
@@ -88,7 +88,7 @@ def finished(trace: Trace, made: LoopBuilder, handed: Sequence[int], outs: Seque
     child = made.inner
     assert isinstance(child, Watched)
     wrong = [(child.place(what), "sum") for what, _ in child.demands]
-    if handed:  # before its derivatives are taken; the rows of a map stay flat as long as `rolling` says
+    if handed or len(child.code) >= FEWEST_IN_MAPS:  # before its derivatives are taken: shorter rows of a map stay flat
         roll_code(child, 0, len(child.code), [*handed, *[what for what, _ in (*outs, *wrong)]])
     loop = made.finish(handed, [*outs, *wrong])
     for k, (_, error) in enumerate(child.demands, len(handed) + len(outs)):
