@@ -165,8 +165,12 @@ def target_machine(module: Module | None = None) -> Any:
     At level 2 it also reorders instructions after register allocation, in time that grows with the square of the stores
     in a function. That gains a few percent for loops, nothing for straight-line code, which long modules consist of.
     """
-    target, _, cpu, features = host()
-    level = 1 if module is not None and len(module.functions) > LONG else 2
+    return _generator(*host(), level=1 if module is not None and len(module.functions) > LONG else 2)
+
+
+@functools.cache
+def _generator(target: Any, _: str, cpu: str, features: str, level: int) -> Any:
+    """A code generator, made once: to read the features of a CPU takes as long as to compile a small function."""
     return target.create_target_machine(cpu=cpu, features=features, opt=level, codemodel="jitdefault", jit=True)
 
 
@@ -179,10 +183,10 @@ class _Engine:
     """Keeps machine code in memory. Freeing it takes the lock, like everything that LLVM does."""
 
     def __init__(self, object_code: bytes) -> None:
-        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
+        generator = host()[0].create_target_machine(codemodel="jitdefault", jit=True)  # the engine owns it
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), generator)
         self.engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
-        self.engine.finalize_object()
-        self.address: int = self.engine.get_function_address("run")
+        self.address: int = self.engine.get_function_address("run")  # also makes it ready to run
 
     def __del__(self, lock: Any = llvm_lock) -> None:
         with lock:
