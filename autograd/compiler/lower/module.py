@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
 from collections.abc import Sequence
@@ -153,6 +154,7 @@ class Module:
     functions: list[str] = field(default_factory=list)
     declarations: dict[str, str] = field(default_factory=dict)  # symbol → its declaration
     helpers: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)  # symbol of a function that many programs call → its text
     layout: Layout = field(default_factory=Layout)
     custom: dict[str, Rule] = field(default_factory=dict)  # symbol → the rule that it calls
     counter: int = 0
@@ -175,6 +177,13 @@ class Module:
             text = "".join(["\\", cells.hex("\\")]) if cells else ""  # read much faster than numbers
             self.helpers[name] = f'{name} = private unnamed_addr constant [{len(cells)} x i8] c"{text}", align 64'
         return self.tables[cells]
+
+    def share(self, symbol: str, arguments: str, body: str, *declarations: str) -> str:
+        """A function that does not depend on the program, so it is compiled only once; return its symbol."""
+        head = f"void {symbol}({arguments}) nounwind"
+        self.declarations[symbol] = f"declare {re.sub(' %[a-z]+', '', head)}"
+        self.shared[symbol] = "\n".join([*declarations, f"define {head} {{", body, "}"])
+        return symbol
 
     def unique(self, stem: str) -> str:
         """A name for a function, used once."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from autograd.compiler.lower.columns import Columns, columns_of, made_in_place
 from autograd.compiler.lower.counted import Counted
-from autograd.compiler.lower.loops import transposed
 from autograd.compiler.lower.module import literal
 from autograd.compiler.lower.parallel import is_parallel
+from autograd.compiler.lower.staging import transposed
 from autograd.compiler.lower.steps import Step
 from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import Instruction, Loop, Program

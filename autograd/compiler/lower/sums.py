@@ -66,7 +66,7 @@ def keep_factors(loop: Loop, rows: Rows) -> Kept | None:
     factors = dict.fromkeys(x for pair in sums for x in pair if x is not None)
     places = {x: column for x in factors if (column := _column(loop, rows, x)) is not None}
     new = {x: place for place, x in enumerate(x for x in factors if x not in places)}
-    if body.guards or loop.accumulators or SAVING * len(new) > len(sums):
+    if not sums or body.guards or loop.accumulators or SAVING * len(new) > len(sums):
         return None
     places |= {x: rows.columns + place for x, place in new.items()}
     return Kept(sums, places, new, rows.columns + len(new), unneeded)

@@ -12,13 +12,23 @@ from autograd.compiler.machine import llvm
 
 def load(module: Module, before: Callable[[], None] = lambda: None) -> llvm.MachineCode:
     """The module's machine code, from disk if a valid entry exists; `before` is called before compiling."""
-    # The name of an entry: the module's text, the CPU and the versions. Functions in Python have no address elsewhere.
-    parts = module.text(), *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder
-    entry = None if module.custom else storage.entry(*parts)
+
+    def generate() -> bytes:
+        before()
+        return llvm.generate(module)
+
+    llvm.share(module, lambda text: _object_code(text, lambda: llvm.generate_shared(text)))
+    if module.custom:  # functions in Python have no address elsewhere
+        return llvm.load(module, generate())
+    return llvm.load(module, _object_code("\0".join([module.text(), *module.shared.values()]), generate))
+
+
+def _object_code(text: str, generate: Callable[[], bytes]) -> bytes:
+    """The object code of a text, kept on disk under what decides it: the text, the CPU and the versions."""
+    entry = storage.entry(text, *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder)
     code = None if entry is None else storage.read(entry)
     if code is None:
-        before()
-        code = llvm.generate(module)
+        code = generate()
         if entry is not None:
             storage.write(entry, code)
-    return llvm.load(module, code)
+    return code

@@ -165,8 +165,12 @@ def target_machine(module: Module | None = None) -> Any:
     At level 2 it also reorders instructions after register allocation, in time that grows with the square of the stores
     in a function. That gains a few percent for loops, nothing for straight-line code, which long modules consist of.
     """
-    target, _, cpu, features = host()
-    level = 1 if module is not None and len(module.functions) > LONG else 2
+    return _generator(*host(), level=1 if module is not None and len(module.functions) > LONG else 2)
+
+
+@functools.cache
+def _generator(target: Any, _: str, cpu: str, features: str, level: int) -> Any:
+    """A code generator, made once: to read the features of a CPU takes as long as to compile a small function."""
     return target.create_target_machine(cpu=cpu, features=features, opt=level, codemodel="jitdefault", jit=True)
 
 
@@ -178,11 +182,11 @@ def _parsed(text: str) -> Any:
 class _Engine:
     """Keeps machine code in memory. Freeing it takes the lock, like everything that LLVM does."""
 
-    def __init__(self, object_code: bytes) -> None:
-        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
+    def __init__(self, object_code: bytes, function: str = "run") -> None:
+        generator = host()[0].create_target_machine(codemodel="jitdefault", jit=True)  # the engine owns it
+        self.engine = binding.create_mcjit_compiler(binding.parse_assembly(""), generator)
         self.engine.add_object_file(binding.ObjectFileRef.from_data(object_code))
-        self.engine.finalize_object()
-        self.address: int = self.engine.get_function_address("run")
+        self.address: int = self.engine.get_function_address(function)  # also makes it ready to run
 
     def __del__(self, lock: Any = llvm_lock) -> None:
         with lock:
@@ -204,8 +208,30 @@ def generate(module: Module) -> bytes:
     return code
 
 
+def generate_shared(text: str) -> bytes:
+    """The object code of a function that many programs call."""
+    with llvm_lock:
+        code: bytes = target_machine().emit_object(_parsed(text))
+    return code
+
+
+_shared: dict[str, _Engine] = {}
+
+
+def share(module: Module, object_code: Callable[[str], bytes] = generate_shared) -> None:
+    """Make the functions known that the module shares with others, where they are not yet."""
+    for symbol, text in module.shared.items():
+        if symbol not in _shared:
+            code = object_code(text)
+            with llvm_lock:
+                engine = _Engine(code, symbol[1:])
+                if _shared.setdefault(symbol, engine) is engine:
+                    binding.add_symbol(symbol[1:], engine.address)
+
+
 def load(module: Module, object_code: bytes) -> MachineCode:
     """Load the object code of a module."""
+    share(module)
     with llvm_lock:
         _add_library_symbols()
         keep = [_add_callback(symbol, rule, int(symbol.rsplit(".", 1)[1])) for symbol, rule in module.custom.items()]
