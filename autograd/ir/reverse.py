@@ -258,7 +258,7 @@ class Sweep:
                 continue
             sent = times(Symbol(builder, adjoint), derivative)
             present = presence
-            if presence is not None and not (isinstance(derivative, float) and isfinite(derivative)):
+            if presence is not None and not _is_finite(derivative):
                 sent = where_there(builder, presence, sent) if value in self.guessed else presence.select(sent, 0.0)
             factor = self.doubtful_factor(value, operand)
             if factor is not None:
@@ -355,6 +355,13 @@ def _added_steps(builder: Builder, array: int, one: int, other: int) -> int:
     total = inner.emit("add", (made.element(one), made.element(other)))
     found = builder.emit("item", (made.finish([], [(total, "each")]),), 0)
     return marked(builder, found, one in builder.gaps and other in builder.gaps)
+
+
+def _is_finite(derivative: Any) -> bool:
+    """Whether it is known that a derivative is finite: an adjoint that is 0 stays 0."""
+    if isinstance(derivative, Selected):
+        return all(side is None or _is_finite(side) for side in (derivative.if_true, derivative.if_false))
+    return isinstance(derivative, float) and isfinite(derivative)
 
 
 def _presence(derivative: Any) -> Predicate | None:

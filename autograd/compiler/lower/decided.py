@@ -1,4 +1,8 @@
-"""Nests with loops whose extent is decided while they run, in scalar code: counters and carries stay in registers."""
+"""Nests with loops whose extent is decided while they run: counters and carries stay in registers.
+
+In lanes, a loop goes on until its last lane is done: the carries of a lane that is done stay as they are, and it adds
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +34,15 @@ def fits_registers(loop: Loop, inside: bool = False) -> bool:
 
 
 class DecidedNest(Nest):
-    """The function of such a nest; `growing` has the memory of the outermost loop's results, by their numbers."""
+    """The function of such a nest; `growing` has the memory of the outermost loop's results, by their numbers.
 
-    def __init__(self, module: Module, growing: Mapping[int, Growing]) -> None:
-        super().__init__(module, 1)
+    In lanes, `active` is the name of the truth that says which of them take part in a step; without one, all do.
+    """
+
+    def __init__(self, module: Module, lanes: int, growing: Mapping[int, Growing], active: str = "") -> None:
+        super().__init__(module, lanes)
         self.growing: Mapping[int, Growing] = growing
+        self.active = active and self.temporary(f"fcmp une {self.type} {active}, zeroinitializer")
 
     def run_loop(
         self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None = None
@@ -47,13 +55,34 @@ class DecidedNest(Nest):
                 else super().run_loop(loop, operands, targets, rows)
             )
         growing, self.growing = self.growing, {}  # those of a loop inside are none
-        written = self._decided if loop.test else self._counted
-        return written(loop, operands, targets, growing)
+        written, active = self._decided if loop.test else self._counted, self.active
+        found = written(loop, operands, targets, growing)
+        self.active = active
+        return found
+
+    def add_to(self, x: Number, view: View) -> None:
+        """Add a number to one in memory, in the lanes that take part: to add -0.0 changes nothing."""
+        super().add_to(Number(self._chosen(self.name(x), literal(-0.0, self.lanes)), True) if self.active else x, view)
+
+    def _chosen(self, name: str, other: str) -> str:
+        """A number in the lanes that take part, another one in those that do not."""
+        if not self.active:
+            return name
+        return self.temporary(f"select {self.bit} {self.active}, {self.type} {name}, {self.type} {other}")
+
+    def _following(
+        self, names: Sequence[str], carries: Sequence[Operand], added: Sequence[Number], loop: Loop
+    ) -> list[str]:
+        """What the next step is handed, given that of this one: the carries, and the sums with what this one adds."""
+        after = [self._chosen(self.name(self.number(x)), before) for x, before in zip(carries, names)]
+        nothing = literal(-0.0, self.lanes)
+        parts = [Number(self._chosen(self.name(x), nothing), self.lanes > 1) for x in added]
+        return [*after, *self._added(names[loop.carries :], parts)]
 
     def _handed_first(self, loop: Loop, operands: Sequence[Operand]) -> list[str]:
         """What the first step is handed: the carries, and zeros for the sums."""
         carries = [self.name(self.number(x)) for x in operands[loop.shared : loop.shared + loop.carries]]
-        return carries + [literal(0.0, 1) for kind in loop.kinds if kind == "sum"]
+        return carries + [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
 
     def _counted(
         self,
@@ -65,7 +94,8 @@ class DecidedNest(Nest):
         """A loop of so many steps as its first operand tells: in between, it looks for signals now and then."""
         first, last = loop.shared, loop.shared + loop.carries
         given = self._handed_first(loop, operands)
-        limit = self._limit(self.name(self.number(operands[0])))
+        count = self._chosen(self.name(self.number(operands[0])), literal(0.0, self.lanes))
+        limit = self._limit(count)
         memory = self.module.layout_of_memory()
         failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
         fine = self.temporary(f"icmp eq i64 {failed}, 0")
@@ -95,17 +125,20 @@ class DecidedNest(Nest):
             after = self.temporary(f"sub i64 {limit}, {counter}")
             number = self.temporary(f"sub i64 {after}, 1")
         index = Index(number)
+        if self.lanes > 1:
+            step_of_all = self.name(Number("", counter=index))
+            self.active = self.temporary(f"fcmp olt {self.type} {step_of_all}, {count}")
         arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
-        handed = [Number(name) for name in names[: loop.carries]]
+        handed = [Number(name, self.lanes > 1) for name in names[: loop.carries]]
         step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
         after_step, added = self._step(loop, index, step, self._grown(targets, growing))
-        then = [*[self.name(self.number(x)) for x in after_step], *self._added(names[loop.carries :], added)]
+        then = self._following(names, after_step, added, loop)
         self.write(f"{following} = add nsw i64 {counter}, 1")
         again = self.temporary(f"icmp slt i64 {following}, {end}")
         self.write(f"br i1 {again}, label %{head}, label %{head}.pause")
         self.lines[inner[0]] = f"  {counter} = phi i64 [%{head}.first, %{head}.stretch], [{following}, %{self.block}]"
         for place, name, start, value in zip(inner[1:], names, outer, then, strict=True):
-            self.lines[place] = f"  {name} = phi double [{start}, %{head}.stretch], [{value}, %{self.block}]"
+            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{head}.stretch], [{value}, %{self.block}]"
         self.lines.append(f"{head}.pause:")
         due = self.temporary(f"icmp slt i64 {following}, {limit}")
         self.write(f"br i1 {due}, label %{head}.signals, label %{head}.stretch")
@@ -117,10 +150,10 @@ class DecidedNest(Nest):
         self.lines[places[0]] = f"  %{head}.first = phi i64 [0, %{before}], {ways}"
         for place, name, start, value in zip(places[1:], outer, given, then, strict=True):
             ways = f"[{value}, %{head}.pause], [{value}, %{head}.signals]"
-            self.lines[place] = f"  {name} = phi double [{start}, %{before}], {ways}"
+            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], {ways}"
         self.lines.append(f"{head}.done:")
         self.block, self.made, self.weight = f"{head}.done", made, weight
-        numbers = [Number(name) for name in outer]
+        numbers = [Number(name, self.lanes > 1) for name in outer]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
     def _grown(self, targets: Sequence[View | None], growing: Mapping[int, Growing]) -> list[View | None]:
@@ -143,6 +176,7 @@ class DecidedNest(Nest):
         """A loop that is tested before each step."""
         first, last = loop.shared, loop.shared + loop.carries
         given = self._handed_first(loop, operands)
+        given[GOING] = self._chosen(given[GOING], literal(0.0, self.lanes))
         memory = self.module.layout_of_memory()
         failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
         fine = self.temporary(f"icmp eq i64 {failed}, 0")
@@ -156,7 +190,7 @@ class DecidedNest(Nest):
         places = range(len(self.lines), len(self.lines) + len(names) + 1)
         self.lines += [""] * len(places)
         self.block, self.weight = head, weight * EXPECTED
-        more = self.temporary(f"fcmp une double {names[GOING]}, 0.0")
+        more = self._goes_on(names[GOING])
         more = self.temporary(f"and i1 {more}, {fine}")
         self.write(f"br i1 {more}, label %{head}.look, label %{head}.done")
         self._look(head, counter, f"{head}.done")
@@ -165,21 +199,36 @@ class DecidedNest(Nest):
         reached = self._grown(targets, growing)
         index = Index(counter)
         arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
-        handed = [Number(name) for name in names[: loop.carries]]
+        handed = [Number(name, self.lanes > 1) for name in names[: loop.carries]]
         step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
         after_step, added = self._step(loop, index, step, reached)
-        following = [*[self.name(self.number(x)) for x in after_step], *self._added(names[loop.carries :], added)]
+        following = self._following(names, after_step, added, loop)
         self.write(f"{counter}.next = add nsw i64 {counter}, 1")
         self.lines[places[0]] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{self.block}]"
         for place, name, start, then in zip(places[1:], names, given, following, strict=True):
-            self.lines[place] = f"  {name} = phi double [{start}, %{before}], [{then}, %{self.block}]"
+            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], [{then}, %{self.block}]"
         self.write(f"br label %{head}")
         self.lines.append(f"{head}.done:")
         self.block, self.made, self.weight = f"{head}.done", made, weight
-        numbers = [Number(name) for name in names]
+        numbers = [Number(name, self.lanes > 1) for name in names]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
+    def _goes_on(self, going: str) -> str:
+        """Whether there is another step: in lanes, in one of them."""
+        more = self.temporary(f"fcmp une {self.type} {going}, {literal(0.0, self.lanes)}")
+        if self.lanes == 1:
+            return more
+        self.active = more
+        symbol = f"llvm.vector.reduce.or.v{self.lanes}i1"
+        self.module.declarations[symbol] = f"declare i1 @{symbol}({self.bit})"
+        return self.temporary(f"call i1 @{symbol}({self.bit} {more})")
+
     def _limit(self, count: str) -> str:
+        """The number of steps: in lanes, the largest."""
+        if self.lanes > 1:
+            largest = f"llvm.vector.reduce.fmax.v{self.lanes}f64"
+            self.module.declarations[largest] = f"declare double @{largest}({self.type})"
+            count = self.temporary(f"call double @{largest}({self.type} {count})")
         symbol = "llvm.fptosi.sat.i64.f64"
         self.module.declarations[symbol] = f"declare i64 @{symbol}(double)"
         return self.temporary(f"call i64 @{symbol}(double {count})")

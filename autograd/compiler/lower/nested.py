@@ -38,7 +38,9 @@ class Nesting(Code):
     def is_decided(self, loop: Loop, operands: tuple[int, ...]) -> bool:
         """Whether it is one function, though extents are decided while it runs."""
         short = size_of_nest(loop) <= LONGEST and len(operands) <= MOST_OPERANDS
-        return short and self.lanes == 1 and is_decided(loop) and fits_registers(loop) and not fits_lanes(loop)
+        if not (short and is_decided(loop) and fits_registers(loop)):
+            return False
+        return self.lanes > 1 or not fits_lanes(loop)
 
     def call_nest(self, value: int, operands: tuple[int, ...], loop: Loop, decided: bool = False) -> None:
         """A loop as a function that keeps counters and carries in registers."""
@@ -73,12 +75,21 @@ class Nesting(Code):
             rows = self._passed("%rows", several, table, parameters, arguments, known)
         self.items[value] = [*carries, *added, *results]
         growing = {k: next(buffers) for k, t in enumerate(types) if isinstance(t, Array) and t.shape[0] == STEPS}
-        whole = (key(loop), self.lanes, tuple(given), tuple(views), rows, tuple(growing.items()))
+        active = "%active" if decided and self.mask is not None else ""
+        if active:
+            parameters.append(f"{self.type} {active}")
+            arguments.append(f"{self.type} {self.mask_numbers()}")
+        whole = (key(loop), self.lanes, tuple(given), tuple(views), rows, tuple(growing.items()), active)
         if whole not in self.module.nests:
-            nest = DecidedNest(self.module, growing) if decided else Nest(self.module, self.lanes)
+            nest = DecidedNest(self.module, self.lanes, growing, active) if decided else Nest(self.module, self.lanes)
             text = nest.write_function(loop, given, views, numbers, rows)
             self.add_nest(whole, parameters, text)
         self.call_known(whole, arguments)
+
+    def mask_numbers(self) -> str:
+        """Which lanes take part in the step: 1 or 0 in each."""
+        assert self.mask is not None
+        return self.temporary(f"load {self.type}, ptr {self.address('%work', self.mask)}, align {self.width}")
 
     def buffers(self) -> int:
         """How many arrays are in memory that grows."""
