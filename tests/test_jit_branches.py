@@ -1,6 +1,7 @@
 """Comparisons come out as in eager code; where machine code cannot do that, the results are still the eager ones."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -210,3 +211,55 @@ def test_results_do_not_depend_on_what_was_called_before() -> None:
     for x in ONE_MORE:
         assert x**3 == compiled(x, x * x * x)
         assert x * x * x == compiled(x, 0.0)
+
+
+def test_rows_that_go_straight_to_their_paths() -> None:
+    """The next call of as many rows begins with the paths of the last one, whichever they take now."""
+
+    def f(x: Any) -> Any:
+        parts = [x * x]
+        if x > 2.0:
+            parts.append(3.0 * x)
+        if x < -1.0:
+            parts.append(am.exp(x))
+        return sum(parts)
+
+    compiled = jit(vmap(value_and_grad(f)))
+    random = np.random.default_rng(1)
+    kept = []
+    for call, count in enumerate([40, 40, 40, 17, 17, 40, 8, 40, 40]):
+        rows = random.uniform(-4.0, 4.0, count)
+        if call == 5:
+            rows = np.full(count, 3.0)
+        given = rows[:, None][:, 0] if call % 2 else np.repeat(rows, 2)[::2]
+        values, slopes = compiled(given)
+        kept.append((rows, values, slopes))
+    for rows, values, slopes in kept:  # no result shares memory with another
+        expected = [value_and_grad(f)(x) for x in rows.tolist()]
+        np.testing.assert_allclose(np.stack([values, slopes], 1), expected, rtol=1e-14)
+    assert compiled.stats()["paths"] == 3
+
+
+def test_paths_of_rows_from_many_threads() -> None:
+    """Threads that call one batch at the same time do not share the memory of its paths."""
+
+    def f(x: Any) -> Any:
+        parts = [x * x]
+        if x > 2.0:
+            parts.append(3.0 * x)
+        return sum(parts)
+
+    compiled = jit(vmap(f))
+    rows = np.linspace(-4.0, 4.0, 50)
+    compiled(rows)
+
+    def work(seed: int) -> bool:
+        random = np.random.default_rng(seed)
+        for _ in range(200):
+            given = random.permutation(rows)
+            if compiled(given).tolist() != [f(x) for x in given.tolist()]:
+                return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import importlib
 import math
+import operator
+import pickle
+import sys
 import traceback
 from typing import Any
 
@@ -759,3 +764,129 @@ def test_numbers_in_texts() -> None:
         single = jit(function, quiet=True)
         np.testing.assert_array_equal(expected, [single(x) for x in rows.tolist()])
         np.testing.assert_array_equal(expected, jit(vmap(function), quiet=True)(rows))
+
+
+class Report:
+    """What packages keep beside a number."""
+
+    def __init__(self) -> None:
+        self.text: Any = None
+        self.flag = 0
+
+    @property
+    def length(self) -> int:
+        """Code that reads a text, and that is not rewritten."""
+        return len(self.text)
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+KEPT: list[Report] = []
+
+
+def reported(x: Any) -> Any:
+    """A report that nobody reads, with texts in all their forms, in a branch and outside."""
+    report = Report()
+    if x > 1.0:
+        report.flag = 1
+        report.text = f"{x:.3f} is more than {1.0}"
+    y = x * x + report.flag
+    report.text = "%s and %s" % (x, y)  # noqa: UP031
+    if y > 20.0:
+        report.text = "{0:f} is too large".format(y)  # noqa: UP030, UP032
+        return 2.0 * y
+    return y
+
+
+def test_texts_that_nobody_reads() -> None:
+    """They make no path for each number; values and derivatives are those of eager code."""
+    compiled = agree(reported, ROWS)
+    assert compiled.stats()["paths"] == 1
+    assert jit(grad(reported))(1.5) == 3.0
+
+
+def read_by(reader: Any) -> Any:
+    """A function whose result depends on a text that is read in some way."""
+
+    def f(x: Any) -> Any:
+        report = Report()
+        report.text = f"{x:.0f}"
+        return x * 2.0 + reader(report)
+
+    return f
+
+
+def pattern(report: Any) -> int:
+    """By the names in a class pattern."""
+    match report:
+        case Report(text=found):
+            return len(found)
+    return 0
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        lambda report: len(report.text),
+        lambda report: len(getattr(report, "text")),  # noqa: B009
+        lambda report: len(vars(report)["text"]),
+        lambda report: len(report.__dict__["text"]),
+        lambda report: report.length,
+        len,
+        lambda report: len(operator.attrgetter("text")(report)),
+        lambda report: len(copy.copy(report).__dict__["text"]),
+        lambda report: len(pickle.dumps(report)),
+        lambda report: eval("len(report.text)"),
+        lambda report: sum(map(len, [report])),
+        pattern,
+    ],
+)
+def test_texts_that_are_read(reader: Any) -> None:
+    """However a text is read, another number takes another path."""
+    rows = np.array([1.0, 22.0, 333.0, 4444.0, 1.0])
+    f = read_by(reader)
+    expected = [f(x) for x in rows.tolist()]
+    assert expected == jit(vmap(f), quiet=True)(rows).tolist()
+    assert expected == [jit(f, quiet=True)(x) for x in rows.tolist()]
+
+
+def test_texts_that_outlive_the_function() -> None:
+    """A text that is a result, or that something outside has, is a guard."""
+
+    @dataclasses.dataclass
+    class Told:
+        value: Any
+        text: str = ""
+
+    def returned(x: Any) -> Any:
+        told = Told(x * 2.0)
+        told.text = f"{x:.0f}"
+        return told
+
+    single = jit(returned)
+    assert [single(x) for x in (1.0, 22.0, 1.0)] == [Told(2.0, "1"), Told(44.0, "22"), Told(2.0, "1")]
+
+    def kept(x: Any) -> Any:
+        report = Report()
+        report.text = f"{x:.0f}"
+        KEPT.append(report)
+        return x * 2.0
+
+    single = jit(kept)
+    assert [single(x) for x in (1.0, 22.0)] == [2.0, 44.0]
+    assert {report.text for report in KEPT} == {"1", "22"}
+
+
+def test_texts_under_a_profiler() -> None:
+    """A profiler of the user stays in place, and sees the function."""
+    seen = []
+    sys.setprofile(lambda frame, event, argument: seen.append(frame.f_code.co_name))
+    try:
+        found = jit(vmap(reported), quiet=True)(ROWS)
+        assert sys.getprofile() is not None
+    finally:
+        sys.setprofile(None)
+    assert found.tolist() == [reported(x) for x in ROWS.tolist()]
+    jit(vmap(reported), quiet=True)(ROWS)
+    assert sys.getprofile() is None

@@ -76,6 +76,7 @@ from autograd.ir.block import calls_python
 from autograd.native import extension, fast
 from autograd.value import Value
 
+SHOWN = (float, int, bool, str, type(None))  # besides numbers of the program, in a text that may be left unread
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
 SINGLE_CALL = "a single call runs one side only"
@@ -426,6 +427,19 @@ class Flow:
             setattr(thing, name, value)
         else:
             assign(trace.root(), attribute(thing, name), value)
+
+    @staticmethod
+    def set_text(make: Callable[..., Any], shown: tuple[Any, ...], thing: Any, name: str) -> None:
+        """``thing.name = make(None, *shown)``: a text that may be left unread."""
+        trace = present()
+        if trace is None or not all(isinstance(x, Traced) or type(x) in SHOWN for x in shown):
+            return Flow.set_attribute(make(None, *shown), thing, name)
+        root = trace.root()
+        try:
+            place = attribute(thing, name)
+        except Refused:  # to assign it runs code
+            return Flow.set_attribute(make(None, *shown), thing, name)
+        return assign(root, place, root.texts.made(partial(make, None, *shown), name))
 
     @staticmethod
     @fast

@@ -184,7 +184,10 @@ def joined(trace: Any, condition: Any, then: Journal, otherwise: Journal) -> lis
     found = []
     for place in dict.fromkeys([*then.after, *otherwise.after]):
         one, other = (side.after[place] if place in side.after else place.read() for side in (then, otherwise))
-        found.append((place, merged(trace, condition, one, other, str(place))))
+        if place.kind == "attribute" and trace.root().texts.is_unread(place.key, one, other):
+            found.append((place, one if trace.value(condition.index) else other))
+        else:
+            found.append((place, merged(trace, condition, one, other, str(place))))
     return found
 
 

@@ -151,20 +151,25 @@ def present() -> Trace | None:
 
 
 def refuse_spoiled(trace: Any) -> None:
-    """Raise if the code asked for the type of a whole number that is part of the program, and caught the error."""
+    """Raise if the code asked for the type of a whole number of the program and caught the error, or reads a text."""
+    trace.made.clear()  # what else refers to a text has it for good
+    if trace.texts.may_be_read():
+        raise Refused("a text with numbers in it is read")
     if trace.spoiled:
         raise Refused("the type of a whole number was asked for")
 
 
-def with_less(trace: Any) -> tuple[bool, bool] | None:
-    """What may be part of the program after a capture that failed: ints, and branches and loops of the source.
+def with_less(trace: Any) -> tuple[bool, bool, bool] | None:
+    """What a capture may do after one that failed; None if nothing is left that it might not do.
 
-    Python code may not do what it does with numbers of the program; then it does as it is written. None if nothing of
-    it was part of this one.
+    Ints, and branches and loops of the source, may be part of the program, and texts may be left unread. Python code
+    may not do what it does with numbers of the program; then it does as it is written.
     """
+    if trace.texts.names:
+        return trace.ints, trace.flows, False
     if trace.rounded:
-        return False, True
-    return (False, False) if trace.flow else None
+        return False, True, trace.texts.allowed
+    return (False, False, False) if trace.flow else None
 
 
 def size(trace: Any) -> int:

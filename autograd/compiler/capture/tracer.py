@@ -150,6 +150,10 @@ class Traced(Value):
 
     def __format__(self, spec: str) -> str:
         self.builder.check_in_use()
+        texts = self.builder.root().texts
+        if texts.showing:
+            texts.shown = True
+            return format(float(self.builder.value(self.index)), spec)
         return format(self.builder.frozen(self.index), spec)  # the text may be read again as a number
 
     def __copy__(self) -> Value:

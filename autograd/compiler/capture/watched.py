@@ -11,6 +11,7 @@ from typing import Any, Literal
 from weakref import WeakValueDictionary
 
 from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
+from autograd.compiler.capture.texts import Texts
 from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
 from autograd.ir.builder import Builder, Predicate
 from autograd.ir.evaluate import Cells, Evaluator
@@ -115,6 +116,7 @@ class Watched(Builder):
         self.made: dict[int, tuple[Any, Any]] = {}
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
+        self.texts: Texts = Texts() if parent is None else parent.texts
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
         self.exact = False  # of the root: whether the machine code must have the bits of eager code
         self.ints = True  # of the root: whether ints that numbers are rounded to may be numbers of the program

@@ -46,6 +46,7 @@ from autograd.tree import as_doubles, children, flatten, is_array, only_floats
 from autograd.value import Value
 
 Function = Callable[..., Any]
+MOST_KEPT = 1 << 18  # numbers of a call whose rows are remembered
 
 
 class NotRowsError(Exception):
@@ -142,6 +143,36 @@ class Captured:
     shapes: list[tuple[int, ...]]  # of what each row has in the arrays of results
 
 
+class Served(NamedTuple):
+    """A run of a specialization: the rows that it was given, None for all, and those of which a guard failed."""
+
+    captured: Captured
+    given: Any
+    wrong: Any
+
+
+@dataclass
+class Group:
+    """The rows of a call that one specialization served, with the memory in which it takes them and gives results.
+
+    Most rows of the next call take the same paths.
+    """
+
+    captured: Captured
+    rows: Any
+    arrays: list[Any]
+    targets: list[Any]
+    failed: Any
+    table: Any
+
+
+class KnownRows(NamedTuple):
+    """How the rows of a call were served, and how many there were."""
+
+    length: int
+    groups: list[Group]
+
+
 class Batch:
     """A function that maps over rows: ``vmap(f)``, or a gradient of a reduced one by what its rows share or are."""
 
@@ -160,6 +191,7 @@ class Batch:
         self.fast_paths: dict[Hashable, tuple[Any, Any]] = {}  # signature → the watch, and the fast path or None
         self.refused: set[Hashable] = set()  # signatures for which the slow path must take the call
         self.fast_path: Any | None = None  # the one for arguments like the last
+        self.known_rows: dict[Hashable, KnownRows] = {}  # signature → which specializations served the last call
         self.parents: list[Value] = []  # what results were computed from, as Values from outside
 
     def call(self, args: tuple[Any, ...]) -> Any:
@@ -264,16 +296,80 @@ class _Call:
             totals = np.zeros(first.specialization.sizes[1])
             left: Any = None  # numbers of the rows that are still to run; None: all
             number = 0
+            served: list[Served] = []
+            if len(versions) > 1 and self.batch.stacks:
+                left = self._run_known(structure, versions, outputs, served)
+                if left is not None and not len(left):
+                    return self._result(first, outputs, totals), state
             while left is None or len(left):
                 if number < len(versions):
                     captured = known[number] if number < len(known) else versions[number]
+                    before = left
                     left = self._run_path(captured, left, outputs, totals)
+                    served.append(Served(captured, before, left))
                     number += 1
                 elif (results := self._capture(versions, int(left[0]), number, around.capturing(state))) is not None:
                     self._place(first, results, int(left[0]), outputs, totals)
                     left = left[1:]
             if number <= len(known) or self.batch.stacks:
+                self._remember(structure, served)
                 return self._result(first, outputs, totals), state
+
+    def _run_known(
+        self, structure: Hashable, versions: list[Captured], outputs: list[Any], served: list[Served]
+    ) -> Any:
+        """Run each row with the specialization that served it in the last call; the rows that are left, None for all.
+
+        `served` gets the rows of each, if any are left.
+        """
+        known = self.batch.known_rows.pop(structure, None)  # another thread does not use its memory
+        if known is None or known.length != self.count:
+            return None
+        if not {id(group.captured) for group in known.groups} <= set(map(id, versions)):
+            return None
+        left = [self._run_group(group, outputs) for group in known.groups]
+        if not any(map(len, left)):
+            self.batch.known_rows[structure] = known
+            return left[0]
+        served += [Served(group.captured, group.rows, wrong) for group, wrong in zip(known.groups, left)]
+        return np.sort(np.concatenate(left))
+
+    def _run_group(self, group: Group, outputs: list[Any]) -> Any:
+        """Run the rows of a group, and put their results where they belong; the rows whose guards fail."""
+        rows = group.rows
+        for array, taken in zip(self.arrays, group.arrays):
+            array.take(rows, 0, taken, "clip")  # with another mode, NumPy makes a copy first
+        error, _ = self._run_table(group.captured, group.table)
+        if error is not None:
+            self._raise(error, group.captured, group.arrays, group.failed, 0)
+        if not group.failed.any():
+            for out, target in zip(outputs, group.targets):
+                out[rows] = target
+            return rows[:0]
+        right = np.flatnonzero(group.failed == 0)
+        for out, target in zip(outputs, group.targets):
+            out[rows[right]] = target[right]
+        return rows[group.failed != 0]
+
+    def _remember(self, structure: Hashable, served: list[Served]) -> None:
+        """Keep which specialization served which rows."""
+        size = self.count * sum(array.shape[1] for array in self.arrays)
+        if len(served) < 2 or not self.batch.stacks or self.batch.options.threads > 1 or size > MOST_KEPT:
+            return
+        together: dict[int, tuple[Captured, list[Any]]] = {}
+        for captured, given, wrong in served:
+            rows = np.arange(self.count) if given is None else given
+            rows = np.setdiff1d(rows, wrong, assume_unique=True) if len(wrong) else rows
+            if len(rows):
+                together.setdefault(id(captured), (captured, []))[1].append(rows)
+        groups = []
+        for captured, parts in together.values():
+            rows = np.sort(np.concatenate(parts))
+            arrays, targets = [array[rows] for array in self.arrays], self._outputs(captured, len(rows))
+            failed = self._flags(captured, len(rows))
+            table = self._table(arrays, targets, failed, len(rows), 0)
+            groups.append(Group(captured, rows, arrays, targets, failed, table))
+        self.batch.known_rows[structure] = KnownRows(self.count, groups)
 
     def _in_order(self, versions: list[Captured]) -> list[Captured]:
         """The specializations in an order that does not depend on which rows came first, nor on the process.
@@ -310,15 +406,20 @@ class _Call:
         arrays = self.arrays if left is None else [array[left] for array in self.arrays]
         count = self.count if left is None else len(left)
         targets = outputs if left is None else self._outputs(captured, count)
-        failed = np.zeros(count if captured.specialization.captured_guards else 0, dtype=np.uint8)
+        failed = self._flags(captured, count)
         for part in self._in_threads(captured, arrays, targets, failed, count):
             totals += part
         wrong = np.flatnonzero(failed)
-        if left is not None:
-            right = np.flatnonzero(failed == 0) if len(failed) else slice(None)
+        if left is None:
+            return wrong
+        if len(wrong):
+            right = np.flatnonzero(failed == 0)
             for out, target in zip(outputs, targets):
                 out[left[right]] = target[right]
-        return wrong if left is None else left[wrong]
+            return left[wrong]
+        for out, target in zip(outputs, targets):
+            out[left] = target
+        return wrong
 
     def _in_threads(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
         threads = min(self.batch.options.threads, -(-count // 64))
@@ -334,8 +435,20 @@ class _Call:
             others = [pool.submit(run, *part) for part in parts[1:]]
             return [run(*parts[0]), *[other.result() for other in others]]  # this thread does not only wait
 
+    @staticmethod
+    def _flags(captured: Captured, count: int) -> Any:
+        """Which rows fail a guard."""
+        return np.zeros(count if captured.specialization.captured_guards else 0, dtype=np.uint8)
+
     def _run_part(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
-        specialization = captured.specialization
+        error, totals = self._run_table(captured, self._table(arrays, targets, failed, count, start))
+        if error is not None:
+            self._raise(error, captured, arrays, failed[start : start + count], start)
+        return totals
+
+    @staticmethod
+    def _table(arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
+        """The table of a call: addresses and strides of the rows from `start` on, and of their results."""
         table = [count]
         for array in arrays:
             row, column = array.strides
@@ -347,17 +460,19 @@ class _Call:
             base = target.ctypes.data + start * row
             table += (base, row, 8)
         table.append(failed.ctypes.data + start)
-        buffer = np.array(table, dtype=np.int64)
+        return np.array(table, dtype=np.int64)
+
+    def _run_table(self, captured: Captured, table: Any) -> tuple[BaseException | None, Any]:
+        """Run the machine code: what Python code that it called has raised, and the totals."""
+        specialization = captured.specialization
         frame = specialization.frame()
         given = [*self.reader.leaves, float(self.count), *[leaf.data for leaf in specialization.leaves]]
         frame.numbers[: len(given)] = given
-        frame.block[1] = buffer.ctypes.data
+        frame.block[1] = table.ctypes.data
         _, error = specialization.attempt(frame)
         totals = frame.results.copy()[: specialization.sizes[1]]
         specialization.pool.append(frame)
-        if error is not None:
-            self._raise(error, captured, arrays, failed[start : start + count], start)
-        return totals
+        return error, totals
 
     def _raise(self, error: BaseException, captured: Captured, arrays: Any, failed: Any, start: int) -> None:
         """Raise what a rule written in Python raised, unless only rows that take another branch raised it.
@@ -457,7 +572,7 @@ class _Call:
                 if simpler is None:
                     raise
             trace = self._new_trace(assumes)
-            trace.ints, trace.flows = simpler
+            trace.ints, trace.flows, trace.texts.allowed = simpler
 
     def _new_trace(self, assumes: bool) -> _BatchTrace:
         trace = _BatchTrace(reaches_code_that_asks(self.batch.function))
@@ -469,15 +584,16 @@ class _Call:
         shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
         trace.count = Traced.of(trace, trace.input(given=float(self.count)))
         args = self._traced_arguments(trace, shared, row)
-        with tracing(trace):
+        with tracing(trace), trace.texts:
             if batch.stacks:
                 trace.map(batch.inner, args, self.axes, None)
-                refuse_spoiled(trace)
-                return trace.stacked, None
-            leaves, rebuild = flatten_result(trace.followed(batch.function)(*args))
-            outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
+                leaves, rebuild = list[Any](), None
+                outputs = trace.stacked
+            else:
+                leaves, rebuild = flatten_result(trace.followed(batch.function)(*args))
+                outputs = trace.outputs(leaves) if self.by is None else self._row_outputs(trace, leaves)
         refuse_spoiled(trace)
-        return outputs, rebuild([0.0] * len(leaves))
+        return outputs, rebuild and rebuild([0.0] * len(leaves))
 
     def count_input(self) -> int:
         """The program's input that is the number of rows."""

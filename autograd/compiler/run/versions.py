@@ -192,7 +192,7 @@ def _traced(
                 reason: Any = error.reason
                 break
         trace = _new_trace(function, assumes)
-        trace.ints, trace.flows = simpler
+        trace.ints, trace.flows, trace.texts.allowed = simpler
     trace = _new_trace(function, assumes)
     trace.maps = False
     found = trace_call(trace, function, arguments, given)
@@ -211,7 +211,7 @@ def trace_call(
 ) -> tuple[Trace, list[int], Any]:
     """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
     args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
-    with seldom_collected(), tracing(trace):
+    with seldom_collected(), tracing(trace), trace.texts:
         result = trace.followed(function)(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs_of_call(leaves)

@@ -17,9 +17,9 @@ from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
 from autograd.compiler.source.optional import is_none, optional_names
 from autograd.compiler.source.stores import Stores
+from autograd.compiler.source.texts import HIDDEN, names_in_text
 from autograd.sources import Definition, inner_locals, recompiled
 
-HIDDEN = "__adopted_"  # names of functions that adopted code calls in place of operators
 ORDERS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 
 
@@ -165,6 +165,7 @@ class _Emitter(ast.NodeTransformer):
                 setattr(node, part, self.block(getattr(node, part)))
         for case in getattr(node, "cases", ()):
             case.body = self.block(case.body)
+        shown = names_in_text(node.value) if isinstance(node, ast.Assign) else None
         for part, value in ast.iter_fields(node):
             if isinstance(value, ast.expr):
                 setattr(node, part, self.visit(value))
@@ -172,16 +173,22 @@ class _Emitter(ast.NodeTransformer):
             node.iter = call(node.iter, "iterated", node.iter)
         if isinstance(node, ast.Assign):
             if len(node.targets) == 1 and is_place(node.targets[0]):
-                return [self.place(node, node.targets[0])]
+                return [self.place(node, node.targets[0], shown)]
             node.targets = [self.visit(target) for target in node.targets]
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             return [at(ast.Expr(call(node, "immutable", name(node.target.id))), node), node]
         return [node]
 
-    def place(self, node: Any, target: Any) -> ast.stmt:
-        """``a.b = value``, or ``a[b] = value``, whose value is visited already."""
+    def place(self, node: Any, target: Any, shown: Sequence[str] | None) -> ast.stmt:
+        """``a.b = value``, or ``a[b] = value``, whose value is visited already: a text if names are shown in it."""
         thing = self.visit(target.value)
-        if isinstance(target, ast.Attribute):
+        if isinstance(target, ast.Attribute) and shown is not None:
+            make = _later(node.value)
+            make.args.args += [ast.arg(word) for word in shown]
+            make.args.defaults += [ast.Constant(None) for _ in shown]
+            values = ast.Tuple([name(word) for word in shown], ast.Load())
+            made = call(node, "set_text", at(make, node), values, thing, ast.Constant(self.mangled(target.attr)))
+        elif isinstance(target, ast.Attribute):
             made = call(node, "set_attribute", node.value, thing, ast.Constant(self.mangled(target.attr)))
         else:
             made = call(node, "set_element", node.value, thing, self.visit(target.slice))
