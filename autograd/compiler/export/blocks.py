@@ -188,6 +188,8 @@ class Block(Statements):
         kind, most, left = self._blocks(loop)
         step = f"{counter} ? @_LANES : {left}" if left else "@_LANES"
         self.line(f"for ({kind} {counter} = 0; {counter} < {most}; {counter} += {step}) {{")
+        if len(sums) > MOST_SUMS:
+            self.parts.line(depth, "@_in_memory();")
         lane = LANE
         if loop.extent == CALL:
             lane += self.parts.names.numbered("k")

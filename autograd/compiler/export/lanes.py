@@ -106,6 +106,15 @@ typedef unsigned long long @_whole;
 typedef union { @_lanes all; @_mask mask; @_whole whole; double each[@_LANES]; } @_bits;
 """
 
+IN_MEMORY = """\
+/* What changes in a loop stays in memory. Without it, gcc copies arrays to registers, of which there are not enough. */
+#if defined(__GNUC__)
+#define @_in_memory() __asm__ volatile("" : : : "memory")
+#else
+#define @_in_memory() ((void)0)
+#endif
+"""
+
 AT = """\
 /* Neighbours in memory. */
 #define @_at(p) (*(@_near *)(p))
@@ -274,8 +283,8 @@ BETWEEN = """\
 }
 """
 
-# exp(x) = 2**k exp(r) with |r| <= log(2)/2. The polynomial interpolates (exp(r) - 1 - r)/r**2 at Chebyshev's points: its
-# error is below a tenth of an ulp. The power of 2 is made in two steps, so that subnormal results and those beside
+# exp(x) = 2**k exp(r) with |r| <= log(2)/2. The polynomial interpolates (exp(r) - 1 - r)/r**2 at Chebyshev's points, with
+# an error below a tenth of an ulp. The power of 2 is made in two steps, so that subnormal results and those beside
 # infinity are right.
 POWER_OF_2 = """\
 /* 2 to the power k, a whole number from -1022 to 1023. */
@@ -382,6 +391,7 @@ TANH = """\
 """
 
 TEXTS = {
+    "in_memory": IN_MEMORY,
     "at": AT,
     "all": ALL,
     "steps": STEPS,
