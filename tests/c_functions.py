@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autograd.compiler.export.blocks import BLOCK, is_parallel
 from autograd.compiler.run.exports import Example, example_of
 from autograd.ir.block import CALL, Array, Instruction, Loop, loops, types_of
 from autograd.ir.evaluate import Cells, Evaluator, cells_of
@@ -74,14 +73,14 @@ def _size(parameter: Any, rows: int) -> int:
     return int(parameter.size() * (rows if by_row else 1))
 
 
-def defined(example: Example) -> list[float]:
-    """What the program that was written gives, by its definition, with the functions that C calls."""
+def defined(example: Example, lanes: int = 2) -> list[float]:
+    """What the program that was written gives, by its definition, with the functions that C calls in so many lanes."""
     extents = {CALL: example.rows}
     program = unroll(example.program)
     ours, theirs = list(loops(program)), list(loops(example.program))
     assert len(ours) == len(theirs)
-    blocks = {id(own) for own, one in zip(ours, theirs) if any(one is written for written in example.source.blocks)}
-    values = _AsWritten(extents, _apply, blocks).run(program, cells_of(program, example.given, extents))
+    wide = {id(own) for own, one in zip(ours, theirs) if any(one is written for written in example.source.loops)}
+    values = _AsWritten(extents, wide, lanes).run(program, cells_of(program, example.given, extents))
     outputs = [values[o] for o in program.outputs]
     kinds = [isinstance(k, Array) and CALL in k.shape for k in map(types_of(program).__getitem__, program.outputs)]
     ordered = [x for x, given in zip(outputs, kinds) if not given] + [x for x, given in zip(outputs, kinds) if given]
@@ -97,16 +96,16 @@ def in_the_same_order(example: Example, outputs: Sequence[Sequence[float]]) -> l
 
 
 class _AsWritten(Evaluator):
-    """Adds up in as many sums at a time as C does, and has the functions that come along where it has no calls."""
+    """Adds up in each lane as C does, and has the functions that come along there."""
 
-    def __init__(self, extents: Any, apply: Any, blocks: set[int]) -> None:
-        super().__init__(extents, apply)
-        self.blocks = blocks
+    def __init__(self, extents: Any, wide: set[int], lanes: int) -> None:
+        super().__init__(extents, _apply)
+        self.wide, self.lanes = wide, lanes
 
     def instruction(self, instruction: Instruction, operands: Sequence[Any]) -> Any:
-        """As usual, with other functions in steps that compilers may do together."""
-        apply, loop = self.apply, instruction.data
-        if instruction.op == "loop" and is_parallel(loop):
+        """As usual, with other functions in loops of which several steps are taken at a time."""
+        apply = self.apply
+        if instruction.op == "loop" and id(instruction.data) in self.wide:
             self.apply = lambda rule, given: COMES_ALONG.get(rule.name, rule.evaluate)(given)
         try:
             return super().instruction(instruction, operands)
@@ -114,18 +113,24 @@ class _AsWritten(Evaluator):
             self.apply = apply
 
     def _out(self, loop: Loop, k: int, column: list[Any]) -> Any:
-        if loop.kinds[k] != "sum" or id(loop) not in self.blocks:
+        if loop.kinds[k] != "sum" or id(loop) not in self.wide:
             return super()._out(loop, k, column)
-        sums = [0.0] * BLOCK
+        sums = [0.0] * self.lanes
+        left = len(column) % self.lanes or self.lanes
         for number, x in enumerate(column):
-            sums[number % BLOCK] += x
+            sums[number if number < left else (number - left) % self.lanes] += x
         while len(sums) > 1:
-            sums = [one + other for one, other in zip(sums[::2], sums[1::2])]
+            half = len(sums) // 2
+            sums = [one + other for one, other in zip(sums[:half], sums[half:])]
         return sums[0]
 
 
 ROUNDED, LOG_2 = 6755399441055744.0, (0.6931471803691238, 1.9082149292705877e-10)
-FACTORIALS = [1.0 / math.factorial(k) for k in range(13, 1, -1)]
+FACTORS = (
+    2.510038549551032e-08, 2.7620088445409746e-07, 2.7557268459997064e-06, 2.4801521295954376e-05,
+    0.00019841269863053618, 0.0013888888917213717, 0.008333333333330062, 0.04166666666662413, 0.16666666666666669,
+    0.5000000000000001,
+)  # fmt: skip  # a table
 
 
 def _power_of_2(k: float) -> float:
@@ -138,12 +143,12 @@ def exp(x: float) -> float:
     if y != y:
         return y
     k = (y * 1.4426950408889634 + ROUNDED) - ROUNDED
-    half = (0.5 * k + ROUNDED) - ROUNDED
+    half = (k * 0.5 + ROUNDED) - ROUNDED
     r = (y - k * LOG_2[0]) - k * LOG_2[1]
-    q = FACTORIALS[0]
-    for factor in FACTORIALS[1:]:
+    q = FACTORS[0]
+    for factor in FACTORS[1:]:
         q = q * r + factor
-    return (1.0 + (r + r * r * q)) * _power_of_2(half) * _power_of_2(k - half)
+    return (1.0 + (r * r * q + r)) * _power_of_2(half) * _power_of_2(k - half)
 
 
 def _split(x: float) -> tuple[float, float]:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
-from autograd.compiler.export.expressions import (
-    FUNCTIONS,
-    HELPED,
-    SAME_IN_C,
-    UNARY,
-    Affine,
-    Text,
-    View,
-    element,
-)
+from autograd.compiler.export.expressions import LANE, UNARY, Affine, Text, View, element
+from autograd.compiler.export.lanes import MOST, NotInLanesError
 from autograd.compiler.export.runs import FEWEST
-from autograd.compiler.export.statements import WITHOUT_CALLS, Statements, added, changed
-from autograd.ir.block import CALL, COUNT, GOING, STEPS, Array, Loop, Type, types_of
+from autograd.compiler.export.statements import Statements, added, changed, kind_of
+from autograd.compiler.lower.parallel import is_parallel, only_added
+from autograd.ir.block import CALL, COUNT, GOING, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
 
-BLOCK = 8  # steps of a loop that adds up: each has a sum of its own, so compilers may do them together
-CALLS = frozenset({*FUNCTIONS, *HELPED, "custom"}) - {*SAME_IN_C, *WITHOUT_CALLS, "abs", "copysign"}
+MANY = 1000  # steps of a loop whose number of steps is not known
+MOST_SUMS = 16  # in variables of a vector
+MADE = ("zeros", "pack", "item")  # arrays that may be made where they belong
 
 
 class Block(Statements):
@@ -33,12 +27,32 @@ class Block(Statements):
 
     def _loop(self, at: int, operands: tuple[int, ...], loop: Loop) -> list[Text | View]:
         """A loop; its results."""
-        types = loop.result_types(types_of(loop.body))
         shared = [self.values[o] if isinstance(self.types[o], Array) else self.name(o) for o in operands[: loop.shared]]
-        if _adds_up(loop):
-            found = self._in_blocks(at, operands, loop, types, shared)
-            if found is not None:
-                return found
+        if self.wide and (loop.test or not isinstance(loop.extent, int)):
+            raise NotInLanesError
+        if self.wide or not _may_be_in_lanes(loop):
+            return self._in_turn(at, operands, loop, shared)
+        before = self.parts.saved()
+        try:
+            found = self._in_blocks(at, operands, loop, shared)
+        except NotInLanesError:
+            self.parts.restore(before)
+            return self._in_turn(at, operands, loop, shared)
+        if all(op != "loop" for op, _, _ in loop.body.code):
+            return found
+        after, cost = self.parts.saved(), self.parts.cost
+        self.parts.restore(before)
+        other = self._in_turn(at, operands, loop, shared)
+        if self.parts.cost < cost:
+            return other
+        self.parts.restore(after)
+        return found
+
+    def _in_turn(
+        self, at: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Text | View]
+    ) -> list[Text | View]:
+        """A loop whose steps follow one another."""
+        types = loop.result_types(types_of(loop.body))
         left_out = self._left_out(at, loop)
         carries = self._carries(loop, operands[loop.shared : loop.shared + loop.carries], left_out)
         handed = [Text("") if c is None else element(c)._replace(reads=frozenset([str(c)])) for c in carries]
@@ -49,7 +63,7 @@ class Block(Statements):
         results += [target if target.shape else element(target) for target in targets]
         if loop.extent == 0:
             return results
-        counter, flags = self.parts.counter(self.depth), self._flags(loop)
+        counter = self.parts.counter(self.depth)
         self.line(f"{self._head(loop, operands, counter, carries)} {{")
         if loop.extent == STEPS and "each" in loop.kinds:
             self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
@@ -58,9 +72,9 @@ class Block(Statements):
         elements = self._elements(rest[loop.accumulators :], index)
         number = Text(f"(double){counter}", UNARY, whole=index)
         given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
-        self._step(loop, given, carries, self._of_step(loop, targets, index), self.depth + 1, flags)
+        with self.parts.repeated(loop.extent if isinstance(loop.extent, int) else MANY):
+            self._step(loop, given, carries, self._of_step(loop, targets, index), self.depth + 1, self.wide)
         self.line("}")
-        self._look_at(flags, loop)
         return results
 
     def _places(self, at: int, loop: Loop, types: Sequence[Type], sums: Iterator[View]) -> list[View]:
@@ -81,7 +95,7 @@ class Block(Statements):
             elif k in together:
                 target = together[k]
             elif target is None:
-                target = self.parts.room(made.shape)
+                target = self.room(made.shape)
             if item not in self.last_change:
                 stacked.setdefault(value, target)
             targets.append(target)
@@ -98,8 +112,9 @@ class Block(Statements):
         values = list(dict.fromkeys(found.values()))
         if len(values) < FEWEST:
             return {}
-        rows = self.parts.room((loop.extent, len(values)))
-        columns = {v: View(rows.base, Affine(n), rows.shape[:1], rows.strides[:1]) for n, v in enumerate(values)}
+        rows = self.room((loop.extent, len(values)))
+        places = [rows.start.moved(n * rows.strides[1]) for n in range(len(values))]
+        columns = {v: View(rows.base, place, rows.shape[:1], rows.strides[:1]) for v, place in zip(values, places)}
         return {k: columns[value] for k, value in found.items()}
 
     def _head(self, loop: Loop, operands: Sequence[int], counter: str, carries: Sequence[View | None]) -> str:
@@ -118,17 +133,16 @@ class Block(Statements):
         carries: Sequence[View | None],
         targets: Sequence[View],
         depth: int,
-        flags: dict[str, str],
+        wide: bool,
     ) -> None:
         """The body of a loop."""
         body = loop.body
         places: dict[int, View] = {}  # arrays that are made where they are to be stacked
         for o, target in zip(body.outputs[loop.handed :], targets):
             root = root_of(body, o)
-            if target.shape and body.code[root].op in ("zeros", "pack", "item"):
+            if target.shape and body.code[root].op in MADE and not (wide and _is_apart(body, root, target)):
                 places.setdefault(root, target)
-        inside = Block(self.parts, body, inputs, places, depth, is_parallel(loop))
-        inside.flags = flags
+        inside = Block(self.parts, body, inputs, places, depth, wide)
         left = [k for k, place in enumerate(carries) if place is None]
         if left:  # what nothing needs is not written
             inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
@@ -152,70 +166,100 @@ class Block(Statements):
         pairs = [(place, text) for place, text in zip(carries, outputs) if place is not None]
         inside.hand_on([(place, text) for place, text in pairs if text.text != str(place)])
 
-    # ---- in blocks -------------------------------------------------------------------------------------------------
+    # ---- in lanes --------------------------------------------------------------------------------------------------
 
     def _in_blocks(
-        self, at: int, operands: tuple[int, ...], loop: Loop, types: Sequence[Type], shared: Sequence[Text | View]
-    ) -> list[Text | View] | None:
-        """A loop whose steps only add up, in blocks: several sums at a time, as machine code has them.
+        self, at: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Text | View]
+    ) -> list[Text | View]:
+        """A loop with independent steps, as many at a time as there are lanes.
 
-        Compilers do the steps of a block together. None if a step has loops of its own, which keep them from it.
+        If they do not fill whole blocks, the steps that are left come first, and the other lanes of their block take
+        steps that are taken again, or the last one if there are not enough steps for a block.
+
+        Raises
+        ------
+        NotInLanesError
+            If a step has no code for lanes.
         """
-        saved, count, flags = self.parts.saved(), loop.kinds.count("sum"), self._flags(loop)
-        counter, lane = self.parts.counter(self.depth), self.parts.counter(self.depth + 1)
-        sums = self._array("s", BLOCK * count)
-        self.together(sums, "=", "0.0")
-        lanes = iter([View(sums.base, Affine(BLOCK * k, ((lane, 1),)), (), ()) for k in range(count)])
-        targets = self._places(at, loop, types, lanes)
-        extent = f"(ptrdiff_t){self.parts.rows}" if loop.extent == CALL else str(loop.extent)
-        kind = "ptrdiff_t" if loop.extent == CALL else "int"
-        whole = loop.extent != CALL and int(loop.extent) % BLOCK == 0
-        left = str(BLOCK) if whole else f"({extent} - {counter} < {BLOCK} ? {extent} - {counter} : {BLOCK})"
-        self.line(f"for ({kind} {counter} = 0; {counter} < {extent}; {counter} += {BLOCK})")
-        self.parts.line(self.depth + 1, f"for (int {lane} = 0; {lane} < {left}; {lane}++) {{")
-        start, index = len(self.parts.lines), Affine(0, ((counter, 1), (lane, 1)))
-        number = Text(f"(double)({counter} + {lane})", UNARY, whole=index)
-        elements = self._elements([self.values[o] for o in operands[loop.shared :]], index)
-        self._step(loop, [number, *shared, *elements], [], self._of_step(loop, targets, index), self.depth + 2, flags)
-        if any(" for (" in line for line in self.parts.lines[start:]):
-            self.parts.restore(saved)
-            return None
+        counter, depth = self.parts.counter(self.depth), self.depth + 1
+        sums = self._sums_of_lanes(loop.kinds.count("sum"))
+        targets = self._places(at, loop, loop.result_types(types_of(loop.body)), iter(sums))
+        added = [self.values[o] for o in operands[loop.shared : loop.shared + loop.accumulators]]
+        kind, most, left = self._blocks(loop)
+        step = f"{counter} ? @_LANES : {left}" if left else "@_LANES"
+        self.line(f"for ({kind} {counter} = 0; {counter} < {most}; {counter} += {step}) {{")
+        if len(sums) > MOST_SUMS:
+            self.parts.line(depth, "@_in_memory();")
+        lane = LANE
+        if loop.extent == CALL:
+            lane += self.parts.names.numbered("k")
+            self.parts.line(depth, f"const ptrdiff_t {lane.removeprefix(LANE)} = {step};")
+        before = self.parts.counting, self.parts.shared
+        if added and left:
+            self.parts.counting, self.parts.shared = self.parts.names.numbered("b"), frozenset([x.base for x in added])
+            self.parts.line(depth, f"const @_mask {self.parts.counting} = @_first({step});")
+        index = Affine(0, ((counter, 1), (lane, 1)))
+        elements = self._elements([self.values[o] for o in operands[loop.shared + loop.accumulators :]], index)
+        number = Text(f"@_steps((double){counter})", whole=index, wide=True)
+        with self.parts.repeated((loop.extent if isinstance(loop.extent, int) else MANY) / MOST):
+            given = [number, *shared, *added, *elements]
+            self._step(loop, given, [], self._of_step(loop, targets, index), depth, True)
+        self.parts.counting, self.parts.shared = before
+        if left and sums:
+            self._clear(counter, left, sums)
+        self.line("}")
+        self.parts.loops.append(loop)
+        totals = iter(self._totals(sums))
+        return [*added, *[next(totals) if kind == "sum" else target for target, kind in zip(targets, loop.kinds)]]
+
+    def _blocks(self, loop: Loop) -> tuple[str, str, str]:
+        """The type of the counter of a loop in lanes, the number of its steps, and the steps of its first block.
+
+        The latter is empty if all blocks are whole.
+        """
+        if isinstance(loop.extent, int) and loop.extent % MOST == 0:
+            return "int", str(loop.extent), ""
+        kind, most = "int", str(loop.extent)
+        if loop.extent == CALL:
+            kind, most = "ptrdiff_t", f"(ptrdiff_t){self.parts.rows}"
+        name = self.parts.names.numbered("k")
+        self.line(f"const {kind} {name} = {most} % @_LANES ? {most} % @_LANES : @_LANES;")
+        return kind, most, name
+
+    def _clear(self, counter: str, left: str, sums: Sequence[View]) -> None:
+        """Forget what the other lanes have added in the first block."""
+
+        def cleared(place: View) -> str:
+            return f"{place} = @_select(@_first({left}), {place}, @_all(0.0));"
+
+        self.parts.line(self.depth + 1, f"if ({counter} == 0) {{")
+        inside = Block(self.parts, Program(), [], {}, self.depth + 2, True)
+        if len(sums) <= MOST_SUMS:
+            for place in sums:
+                inside.line(cleared(place))
+        else:
+            inside.each((len(sums),), lambda at: cleared(sums[0]._replace(start=_moved(sums[0], at))))
         self.parts.line(self.depth + 1, "}")
-        self.parts.blocks.append(loop)
-        self._look_at(flags, loop)
-        totals = iter(self._totals(sums, count))
-        return [next(totals) if kind == "sum" else target for target, kind in zip(targets, loop.kinds)]
 
-    def _totals(self, sums: View, count: int) -> list[Text]:
-        """The sums of blocks added up."""
+    def _sums_of_lanes(self, count: int) -> list[View]:
+        """Sums that are 0, one in each lane: in variables, or in an array if there are many."""
+        lanes = Affine(0, ((LANE, 1),))
+        if count > MOST_SUMS:
+            sums = self._array("s", MOST * count)
+            self.together(sums, "=", "0.0")
+            return [View(sums.base, lanes.moved(MOST * k), (), ()) for k in range(count)]
+        names = [self.parts.names.numbered("s") for _ in range(count)]
+        for name in names:
+            self.line(f"@_lanes {name} = @_all(0.0);")
+        return [View(f"={name}", lanes, (), ()) for name in names]
 
-        def total(start: Affine) -> str:
-            parts = [str(View(sums.base, start.moved(k), (), ())) for k in range(BLOCK)]
-            while len(parts) > 2:
-                parts = [f"({one} + {other})" for one, other in zip(parts[::2], parts[1::2])]
-            return " + ".join(parts)
-
-        if count < FEWEST:
-            return [Text(self._variable("s", Text(total(Affine(BLOCK * k))))) for k in range(count)]
-        made = self._array("s", count)
-        self.each((count,), lambda at: f"{made.row(at[0])} = {total(Affine().plus(at[0], BLOCK))};")
+    def _totals(self, sums: Sequence[View]) -> list[Text]:
+        """The sums of all lanes."""
+        if len(sums) <= MOST_SUMS:
+            return [element(self._variable("s", Text(f"@_sum({place})"))) for place in sums]
+        made = self._array("s", len(sums))
+        self.each((len(sums),), lambda at: f"{made.row(at[0])} = @_sum({sums[0]._replace(start=_moved(sums[0], at))});")
         return [element(place) for place in made.numbers()]
-
-    def _flags(self, loop: Loop) -> dict[str, str]:
-        """A flag for each comparison in steps that may be done together: a return would keep compilers from it."""
-        found: dict[str, str] = {}
-        for guard in loop.body.guards if is_parallel(loop) else ():
-            status = self.parts.guard(guard)
-            if status not in found:
-                found[status] = self.parts.names.numbered("b")
-                self.line(f"int {found[status]} = 0;")
-        return found
-
-    def _look_at(self, flags: Mapping[str, str], loop: Loop) -> None:
-        """Leave the function if a flag is set."""
-        guards = {self.parts.guard(guard): guard for guard in reversed(loop.body.guards)}
-        for status, flag in flags.items():
-            self._leave(guards[status], flag)
 
     @staticmethod
     def _elements(arrays: Sequence[View], index: Affine) -> list[Text | View]:
@@ -234,7 +278,7 @@ class Block(Statements):
         """Where sums are added up: in variables, or in an array if there are many."""
         if count < FEWEST:
             for _ in range(count):
-                yield View(f"={self._variable('s', Text('0.0'))}", Affine(), (), ())
+                yield self._variable("s", Text("0.0"))
         else:
             view = self._array("s", count)
             self.together(view, "=", "0.0")
@@ -249,7 +293,7 @@ class Block(Statements):
         found: list[View | None] = [None] * loop.carries
         for k in apart:
             if k not in left_out:
-                found[k] = View(f"={self._variable('c', self.number(operands[k]))}", Affine(), (), ())
+                found[k] = self._variable("c", self.number(operands[k]))
         if others:
             array = self._array("c", len(others))
             self.parts.carried.add(array.base)
@@ -269,12 +313,8 @@ class Block(Statements):
         return {COUNT} if only and all(uses[k] == 1 for k in inputs) else set()
 
     def add(self, pairs: Sequence[tuple[View, Text]]) -> None:
-        """Add numbers to sums, those that follow a pattern in a loop, unless these are sums of blocks."""
-        if any(len(place.start.terms) for place, _ in pairs):
-            for place, x in pairs:
-                self.line(added(str(place), [x]))
-        else:
-            self._statements(pairs, lambda place, x: added(place, [x]))
+        """Add numbers to sums, those that follow a pattern in a loop."""
+        self._statements(pairs, lambda place, x: self.added_to(place, x) if self._counts(place) else added(place, [x]))
 
     def hand_on(self, pairs: Sequence[tuple[View, Text]]) -> None:
         """Assign all carries at once: none before another one has used it."""
@@ -298,8 +338,8 @@ class Block(Statements):
                 k = next(k for k in left if left[k][1].reads)
                 forget(k)
                 name = self.parts.names.numbered("t")
-                self.line(f"const double {name} = {left[k][1].text};")
-                left[k] = (left[k][0], Text(name))
+                self.line(f"const {kind_of(left[k][1])} {name} = {left[k][1].text};")
+                left[k] = (left[k][0], Text(name, wide=left[k][1].wide))
                 continue
             self._statements([left[k] for k in free], changed)
             for k in free:
@@ -309,12 +349,21 @@ class Block(Statements):
     SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Statements.SPECIAL, "item": _item, "loop": _loop}
 
 
-def is_parallel(loop: Loop) -> bool:
-    """Whether compilers may do steps of a loop together: independent ones, but for sums, without loops and calls."""
-    return loop.is_map() and not any(op == "loop" or op in CALLS for op, _, _ in loop.body.code)
+def _may_be_in_lanes(loop: Loop) -> bool:
+    """Whether several steps may be taken at a time: they are independent, and enough to fill the lanes."""
+    if loop.extent == CALL:
+        return loop.is_map()
+    if not isinstance(loop.extent, int) or loop.extent < MOST or not is_parallel(loop):
+        return False
+    accumulators = range(loop.first_carry, loop.first_element)
+    return loop.extent % MOST == 0 or not accumulators or only_added(loop.body, accumulators)
 
 
-def _adds_up(loop: Loop) -> bool:
-    """Whether such steps add up, and are enough for several sums at a time."""
-    enough = loop.extent >= 2 * BLOCK if isinstance(loop.extent, int) else loop.extent == CALL
-    return is_parallel(loop) and "sum" in loop.kinds and enough
+def _is_apart(body: Program, root: int, target: View) -> bool:
+    """Whether it is better to make an array of many sums elsewhere, because lanes lie apart in the place for it."""
+    return body.code[root].op == "zeros" and target.start.lane() != (LANE, 1)
+
+
+def _moved(view: View, at: Sequence[Affine]) -> Affine:
+    """Where the numbers of all lanes lie that follow those of a view."""
+    return view.start.plus(at[0], MOST)

@@ -17,6 +17,7 @@ SAME_IN_C = ("sqrt", "floor", "ceil", "trunc", "rint", "fma")
 FUNCTIONS = {**LIBM, **{name: name for name in SAME_IN_C}, "abs": "fabs"}  # rows of the table that <math.h> has
 MOST_LEAVES = 12  # of an expression that is taken apart
 HELPED = frozenset({"copysign", "digamma", "polygamma", "round", "fsum"})  # rows that come along as C: see `helpers`
+LANE = "@"  # in a place: the number of the lane; followed by a name, which says how many lanes count
 
 
 class Affine(NamedTuple):
@@ -42,8 +43,13 @@ class Affine(NamedTuple):
         """The sum with a constant."""
         return Affine(self.constant + distance, self.terms)
 
+    def lane(self) -> tuple[str, int] | None:
+        """The term with the number of the lane."""
+        return next((term for term in self.terms if term[0].startswith(LANE)), None)
+
     def __str__(self) -> str:
-        ordered = sorted(self.terms, key=lambda term: term[1] < 0)
+        terms = [term for term in self.terms if not term[0].startswith(LANE)]
+        ordered = sorted(terms, key=lambda term: term[1] < 0)
         parts = [(count < 0, name if abs(count) == 1 else f"{abs(count)}*{name}") for name, count in ordered]
         if self.constant or not parts:
             parts.insert(0 if parts and parts[0][0] else len(parts), (self.constant < 0, str(abs(self.constant))))
@@ -92,9 +98,20 @@ class View(NamedTuple):
             found = [row.row(Affine(k)) for row in found for k in range(int(extent))]
         return found
 
+    def is_wide(self) -> bool:
+        """Whether each lane has a number of its own."""
+        return self.start.lane() is not None and not is_literal(self.base)
+
     def __str__(self) -> str:
-        alone = self.base.startswith(("*", "=")) or is_literal(self.base)
-        return self.base.removeprefix("=") if alone else f"{self.base}[{self.start}]"
+        if self.base.startswith(("*", "=")) or is_literal(self.base):
+            return self.base.removeprefix("=")
+        lane = self.start.lane()
+        if lane is None:
+            return f"{self.base}[{self.start}]"
+        first = self.base if str(self.start) == "0" else f"{self.base} + {self.start}"
+        if lane[0] != LANE:
+            return f"@_some({first}, {lane[1]}, {lane[0].removeprefix(LANE)})"
+        return f"@_at({first})" if lane[1] == 1 else f"@_apart({first}, {lane[1]})"
 
 
 class Text(NamedTuple):
@@ -116,6 +133,8 @@ class Text(NamedTuple):
         The text with a pair of braces in place of each name, number and element, or empty.
     leaves : tuple of Text
         These, in order.
+    wide : bool
+        Whether it has a number for each lane.
     """
 
     text: str
@@ -125,6 +144,7 @@ class Text(NamedTuple):
     place: View | None = None
     form: str = ""
     leaves: tuple[Text, ...] = ()
+    wide: bool = False
 
     def parts(self) -> tuple[str, tuple[Text, ...]]:
         """The form and the leaves; an expression that is not taken apart is one leaf."""
@@ -166,13 +186,13 @@ def literal(number: float) -> str:
 
 def element(view: View) -> Text:
     """A number in memory."""
-    return Text(str(view), place=view)
+    return Text(str(view), place=view, wide=view.is_wide())
 
 
 def call(function: str, operands: Sequence[Text]) -> Text:
     """A call of a function."""
     template = f"{function}({', '.join(['{}'] * len(operands))})"
-    return _composed(template, [x.text for x in operands], operands, ATOM)
+    return composed(template, [x.text for x in operands], operands, ATOM)
 
 
 def operation(op: str, operands: Sequence[Text]) -> Text | None:
@@ -185,10 +205,10 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
         sign, rank = OPERATORS[op]
         space = " " if rank == SUM else ""
         wrapped = operands[0].first(rank), operands[1].last(rank)
-        return _composed(f"{{}}{space}{sign}{space}{{}}", wrapped, operands, rank, _whole(op, operands))
+        return composed(f"{{}}{space}{sign}{space}{{}}", wrapped, operands, rank, _whole(op, operands))
     if op in COMPARISONS:
         rank = EQUALITY if op in ("==", "!=") else RELATION
-        return _composed(f"{{}} {op} {{}}", [x.above(RELATION) for x in operands], operands, rank)
+        return composed(f"{{}} {op} {{}}", [x.above(RELATION) for x in operands], operands, rank)
     if op in LOGIC:
         sign, rank = LOGIC[op]
         return Text(f" {sign} ".join([_beside(x, rank) for x in operands]), rank, reads)
@@ -196,16 +216,16 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
         return Text(f"!{operands[0].above(UNARY)}", UNARY, reads)
     if op == "neg":
         whole = Affine().plus(operands[0].whole, -1) if operands[0].whole is not None else None
-        return _composed("-{}", [operands[0].above(UNARY)], operands, UNARY, whole)
+        return composed("-{}", [operands[0].above(UNARY)], operands, UNARY, whole)
     if op == "select":
         condition, yes, no = operands
-        return _composed("{} ? {} : {}", [condition.above(CHOICE), yes.above(CHOICE), no.text], operands, CHOICE)
+        return composed("{} ? {} : {}", [condition.above(CHOICE), yes.above(CHOICE), no.text], operands, CHOICE)
     if op in ("pos", "stop"):
         return operands[0]
     return call(FUNCTIONS[op], operands) if op in FUNCTIONS else None
 
 
-def _composed(
+def composed(
     template: str, wrapped: Sequence[str], operands: Sequence[Text], rank: int, whole: Affine | None = None
 ) -> Text:
     """An operation on operands, which are in parentheses or not."""
@@ -216,7 +236,8 @@ def _composed(
         forms.append(form if text == operand.text else f"({form})")
         leaves += parts
     form = template.format(*forms) if len(leaves) <= MOST_LEAVES else ""
-    return Text(template.format(*wrapped), rank, _reads(operands), whole, None, form, tuple(leaves) if form else ())
+    parts, wide = tuple(leaves) if form else (), any(operand.wide for operand in operands)
+    return Text(template.format(*wrapped), rank, _reads(operands), whole, None, form, parts, wide)
 
 
 def _beside(text: Text, rank: int) -> str:
@@ -235,7 +256,7 @@ def without_minus(text: Text) -> Text:
         leaves = (Text(leaves[0].text[1:]), *leaves[1:])
     else:
         form, leaves = "", ()
-    return Text(text.text[1:], rank, text.reads, whole, None, form, leaves)
+    return Text(text.text[1:], rank, text.reads, whole, None, form, leaves, text.wide)
 
 
 def is_literal(text: str) -> bool:

@@ -13,12 +13,7 @@ NEEDS = {
     "digamma": ("cotangent",),
     "polygamma": ("cotangent", "digamma"),
     "round_any": ("round",),
-    "exp": ("inline",),
-    "log": ("inline", "split"),
-    "log1p": ("inline", "split"),
-    "tanh": ("inline", "exp"),
 }  # helper → those that it calls
-INSIDE = ("bits", "log_of", "power_of_2")  # what helpers define besides themselves
 INCLUDES = {"round_any": ("<stdio.h>", "<stdlib.h>", "<string.h>")}  # helper → headers besides <math.h>, <stddef.h>
 
 
@@ -38,116 +33,6 @@ def with_needs(helpers: Iterable[str]) -> list[str]:
     found = {name for helper in helpers for name in (helper, *NEEDS.get(helper, ()))}
     return [name for name in TEXTS if name in found]
 
-
-# exp, log, log1p and tanh without branches or calls, so that compilers compute several steps of a loop at a time.
-
-INLINE = """\
-#if defined(__GNUC__)
-#define @_inline static inline __attribute__((always_inline))
-#else
-#define @_inline static inline
-#endif
-
-typedef union { double number; unsigned long long bits; } @_bits;
-"""
-
-# exp(x) = 2**k exp(r) with |r| <= log(2)/2, whose Taylor polynomial has an error below a tenth of an ulp. The power of
-# 2 is made in two steps, so that subnormal results and those beside infinity are right.
-EXP = """\
-/* 2 to the power k, a whole number from -1022 to 1023. */
-@_inline double @_power_of_2(double k)
-{
-    @_bits p;
-    p.number = k + 6755399441055744.0;
-    p.bits = (p.bits + 1023) << 52;
-    return p.number;
-}
-
-@_inline double @_exp(double x)
-{
-    const double y = x < -746.0 ? -746.0 : x > 710.0 ? 710.0 : x;
-    const double k = (y*1.4426950408889634 + 6755399441055744.0) - 6755399441055744.0;
-    const double half = (0.5*k + 6755399441055744.0) - 6755399441055744.0;
-    const double r = (y - k*0.6931471803691238) - k*1.9082149292705877e-10;
-    double q = 1.6059043836821613e-10;
-    q = q*r + 2.08767569878681e-09;
-    q = q*r + 2.505210838544172e-08;
-    q = q*r + 2.755731922398589e-07;
-    q = q*r + 2.7557319223985893e-06;
-    q = q*r + 2.48015873015873e-05;
-    q = q*r + 0.0001984126984126984;
-    q = q*r + 0.001388888888888889;
-    q = q*r + 0.008333333333333333;
-    q = q*r + 0.041666666666666664;
-    q = q*r + 0.16666666666666666;
-    q = q*r + 0.5;
-    return (1.0 + (r + r*r*q))*@_power_of_2(half)*@_power_of_2(k - half);
-}
-"""
-
-# As in FreeBSD's e_log.c and s_log1p.c (Sun Microsystems, 1993): x = 2**k (1 + f) with 1 + f between sqrt(1/2) and
-# sqrt(2).
-SPLIT = """\
-/* x as 2 to the power *k times what is returned, which lies between the roots of 1/2 and 2. */
-@_inline double @_split(double x, double *k)
-{
-    @_bits p, q;
-    p.number = x;
-    q.bits = p.bits - 0x3fe6a09e00000000ULL;
-    p.bits = (q.bits & 0xfffffffffffffULL) + 0x3fe6a09e00000000ULL;
-    q.bits = ((q.bits + 0x8000000000000000ULL) >> 52) | 0x4330000000000000ULL;
-    *k = q.number - 4503599627372544.0;
-    return p.number;
-}
-
-/* The logarithm of 2 to the power k times 1 + f, and c more. */
-@_inline double @_log_of(double k, double f, double c)
-{
-    const double s = f/(2.0 + f), z = s*s, w = z*z, h = 0.5*f*f;
-    const double one = w*(0.3999999999940942 + w*(0.22222198432149784 + w*0.15313837699209373));
-    const double other = z*(0.6666666666666735 + w*(0.2857142874366239 + w*(0.1818357216161805 +
-        w*0.14798198605116586)));
-    return k*0.6931471803691238 - ((h - (s*(h + (one + other)) + (k*1.9082149292705877e-10 + c))) - f);
-}
-"""
-
-LOG = """\
-@_inline double @_log(double x)
-{
-    const double is_small = x < 2.2250738585072014e-308 ? 1.0 : 0.0;
-    double k;
-    const double m = @_split(x*(is_small > 0.0 ? 18014398509481984.0 : 1.0), &k);
-    const double found = @_log_of(k - 54.0*is_small, m - 1.0, 0.0);
-    return x > 0.0 ? (x < INFINITY ? found : x) : (x < 0.0 ? NAN : x == 0.0 ? -INFINITY : x);
-}
-"""
-
-# What 1 + x loses in rounding is added again, in c.
-LOG1P = """\
-@_inline double @_log1p(double x)
-{
-    const double u = 1.0 + x, lost = (x > 1.0 ? 1.0 - (u - x) : x - (u - 1.0))/u;
-    const double is_near = x > -0.2928932188134524 && x < 0.41421356237309503 ? 1.0 : 0.0;
-    double k;
-    const double m = @_split(u, &k);
-    const double far = @_log_of(k, m - 1.0, lost), near = @_log_of(0.0, x, 0.0);
-    const double found = copysign(is_near > 0.0 ? near : far, x);
-    return x > -1.0 ? (x < INFINITY ? found : x) : (x < -1.0 ? NAN : x == -1.0 ? -INFINITY : x);
-}
-"""
-
-# Near 0 the rational function of Cephes' tanh.c (S. Moshier, 1987).
-TANH = """\
-@_inline double @_tanh(double x)
-{
-    const double z = x*x;
-    const double p = (-0.9643991794250523*z - 99.28772310019185)*z - 1614.6876844170845;
-    const double q = ((z + 112.81167849163293)*z + 2235.4883906010045)*z + 4844.063053251255;
-    const double near = x + x*(z*(p/q));
-    const double far = 1.0 - 2.0/(@_exp(2.0*fabs(x)) + 1.0);
-    return copysign(fabs(x) < 0.625 ? near : far, x);
-}
-"""
 
 COPYSIGN = """\
 /* |x| with the sign of y; a nan counts as positive. */
@@ -419,12 +304,6 @@ static double @_fsum(const double *x, int n)
 """
 
 TEXTS = {
-    "inline": INLINE,
-    "exp": EXP,
-    "split": SPLIT,
-    "log": LOG,
-    "log1p": LOG1P,
-    "tanh": TANH,
     "copysign": COPYSIGN,
     "cotangent": COTANGENT,
     "digamma": DIGAMMA,

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, NamedTuple
 
-from autograd.compiler.export.expressions import View
+from autograd.compiler.export.expressions import LANE, Affine, View
 from autograd.compiler.export.helpers import helper_for
+from autograd.compiler.export.lanes import MOST
 from autograd.compiler.export.names import Names, comment
 from autograd.ir.block import CALL, STEPS, Array, Guard, Loop
 
 WIDTH = 100  # columns of a line
+# What costs something in a statement: numbers that lie apart, other calls, and arithmetic.
+DEAR = re.compile(r"(_apart\(|_put\(|_put_some\()|(?:_at|_all|_select|_some)\(|(_\w+\(|[a-z]\()|/|[-+*]")
+COSTS = MOST, 20, 1
 COUNTERS = "ijklm"
 
 
@@ -51,11 +56,17 @@ class Parts:
         self.statuses: dict[tuple[str, bool], str] = {}
         self.counters: list[str] = []
         self.carried: set[str] = set()  # arrays of carries: a loop changes them at the end of each step
-        self.blocks: list[Loop] = []  # loops that add up in several sums at a time
+        self.loops: list[Loop] = []  # loops of which several steps are taken at a time
+        self.each: dict[str, tuple[str, int]] = {}  # functions that are called lane by lane: what they call, operands
+        self.cost, self.weight = 0.0, 1.0  # what the statements cost, and how often the next one runs
+        self.counting, self.shared = "", frozenset[str]()  # the lanes that count, in what is added to these arrays
         self.steps = ""  # what the number of steps for which there is room is called, if it is needed
 
     def line(self, depth: int, text: str) -> None:
-        """Write a line; a long one goes on below."""
+        """Write a line; a long one goes on below. `@` in it stands for the name of the function."""
+        code, mark, told = text.partition("/*")
+        self.cost += self.weight * _cost(code)
+        text = code.replace("@", self.function) + mark + told
         indent = "    " * (depth + 1)
         while len(indent) + len(text) > WIDTH and (at := _break(text, WIDTH - len(indent))) > 0:
             self.lines.append(indent + text[:at])
@@ -69,8 +80,15 @@ class Parts:
     def restore(self, saved: Any) -> None:
         """Forget what has been collected since."""
         parts, names = saved
-        vars(self).update(parts)
+        vars(self).update({name: copy(part) for name, part in parts.items()})
         self.names.restore(names)
+
+    @contextmanager
+    def repeated(self, times: float) -> Iterator[None]:
+        """What is written meanwhile runs so many times."""
+        self.weight *= times
+        yield
+        self.weight /= times
 
     def uses(self, name: str) -> bool:
         """Whether the statements use a name."""
@@ -109,6 +127,11 @@ class Parts:
             self.most_steps()
         return View.of(name, tuple(shape))
 
+    def wide_room(self, shape: Sequence[int | str]) -> View:
+        """A new array with numbers for each lane."""
+        found = self.room((*shape, MOST))
+        return View(found.base, Affine(0, ((LANE, 1),)), tuple(shape), found.strides[:-1])
+
     def most_steps(self) -> str:
         """The parameter that says for how many steps there is room."""
         self.steps = self.steps or self.names.take("most_steps")
@@ -133,6 +156,12 @@ class Parts:
         self.helpers[name] = None
         return f"{self.function}_{name}"
 
+    def lane_by_lane(self, function: str, arity: int) -> str:
+        """The name of the function that calls another one in each lane."""
+        name = f"lanes_{function.removeprefix(f'{self.function}_')}"
+        self.each[name] = function, arity
+        return f"@_{name}"
+
     def guard(self, guard: Guard) -> str:
         """The status that says that a comparison came out otherwise."""
         key = guard.line, guard.expected
@@ -150,6 +179,16 @@ class Parts:
         if self.steps:
             lines += [f"/* A loop takes more steps than {self.steps}. */", f"{self.out_of_steps()} = -1,"]
         return [*lines, f"{self.prefix}_DONE = 0"]
+
+
+def _cost(code: str) -> float:
+    """What a statement costs, in additions."""
+    if code.lstrip().startswith("for ("):
+        return 2.0
+    found = 1.0
+    for apart, call in DEAR.findall(code):
+        found += COSTS[0] if apart else COSTS[1] if call else COSTS[2]
+    return found
 
 
 def _break(text: str, width: int) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from autograd.compiler.export import lanes
 from autograd.compiler.export.blocks import Block
 from autograd.compiler.export.expressions import Affine, Text, View, element, literal
-from autograd.compiler.export.helpers import INCLUDES, INSIDE, TEXTS, with_needs
+from autograd.compiler.export.helpers import INCLUDES, TEXTS, with_needs
 from autograd.compiler.export.names import Names, comment, function_name
 from autograd.compiler.export.parts import WIDTH, Parts
 from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
@@ -98,7 +99,7 @@ class Source:
     summary: str
     prototype: str = ""
     places: list[int] = field(default_factory=list)  # for each parameter that is an input, the program's input or -1
-    blocks: list[Loop] = field(default_factory=list)  # loops of the program that add up in several sums at a time
+    loops: list[Loop] = field(default_factory=list)  # loops of the program of which several steps are taken at a time
 
     def text(self) -> str:
         """The whole as one file."""
@@ -118,7 +119,8 @@ class _Writer:
         self.types = types_of(self.program)
         self.name = function_name(subject.name)
         names = Names()
-        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in (*TEXTS, *INSIDE)]])
+        helpers = [*TEXTS, *lanes.TEXTS, *lanes.TYPES]
+        names.taken.update([self.name, "work", *[f"{self.name}_{helper}" for helper in helpers]])
         ends = ["WORK", "DONE", "OUT_OF_STEPS", *[f"LEFT_{k}" for k in range(1, 100)]]
         names.taken.update([f"{self.name.upper()}_{end}" for end in ends])
         self.arguments = self._arguments(names)
@@ -255,7 +257,7 @@ class _Writer:
             self._comment(parameters, work),
             _signature(self.name, lists[0]),
             [*self.arguments, *[-1 for _ in closed]],
-            self.parts.blocks,
+            self.parts.loops,
         )
 
     def _list(self, parameters: Sequence[Parameter], has_work: bool, restrict: bool) -> list[str]:
@@ -297,6 +299,7 @@ class _Writer:
         lines = ["/* No product and sum may become one operation; gcc needs -ffp-contract=off for it (or -std=c99). */"]
         lines += ["#if !defined(__GNUC__) || defined(__clang__)", "#pragma STDC FP_CONTRACT OFF", "#endif", ""]
         lines += [TEXTS[helper].replace("@", self.name) for helper in helpers]
+        lines += self._lanes()
         for key, name in self.parts.tables.items():
             if self.parts.uses(name):
                 lines += _table(name, key)
@@ -310,6 +313,14 @@ class _Writer:
         if self.rows and not self.parts.uses(self.rows) and not any(CALL in room.shape for room in rooms):
             lines.append(f"    (void){self.rows};")
         return "\n".join([*lines, *body, "}", ""])
+
+    def _lanes(self) -> list[str]:
+        """What code for lanes needs: the types and the helpers."""
+        calls = [lanes.lane_by_lane(name, *call) for name, call in self.parts.each.items()]
+        helpers = lanes.helpers_in("\n".join(self.parts.lines), self.name)
+        if not helpers:
+            return []
+        return [text.replace("@", self.name) for text in (lanes.VECTORS, *helpers, *calls)]
 
     def _constants(self) -> list[str]:
         """The numbers of Values from outside, where they are no parameters."""

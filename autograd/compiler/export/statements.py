@@ -5,13 +5,16 @@ A number that is used once is written where it is used; one that is used more of
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Any, ClassVar
 
 from autograd.compiler.export.expressions import (
+    FUNCTIONS,
     HELPED,
+    LANE,
     PRODUCT,
     SUM,
     UNARY,
@@ -26,6 +29,7 @@ from autograd.compiler.export.expressions import (
     operation,
     without_minus,
 )
+from autograd.compiler.export.lanes import COME_ALONG, MOST, NotInLanesError, in_all_lanes, operation_in_lanes
 from autograd.compiler.export.names import comment
 from autograd.compiler.export.parts import Parts
 from autograd.compiler.export.runs import Pattern, array_of, run_from, segments
@@ -34,7 +38,6 @@ from autograd.ir.chains import ACCUMULATORS, IN_ORDER
 from autograd.ir.memory import root_of
 from autograd.rules import TABLE
 
-WITHOUT_CALLS = frozenset({"exp", "log", "log1p", "tanh"})  # they come along as C where steps may be done together
 LONGEST = 80  # characters of an expression that is written where it is used
 SMALL = 16  # numbers of an array that is a variable; others are in the workspace
 
@@ -54,8 +57,8 @@ class Statements:
         Where some of the arrays that the program makes belong.
     depth : int
         How many loops are around it.
-    is_parallel : bool
-        Whether it is a step that a compiler may do together with others: without a loop and without a call.
+    wide : bool
+        Whether there are several steps of a loop, one in each lane.
     """
 
     def __init__(
@@ -65,17 +68,19 @@ class Statements:
         inputs: Sequence[Text | View],
         targets: Mapping[int, View],
         depth: int,
-        is_parallel: bool = False,
+        wide: bool = False,
     ) -> None:
         self.parts, self.program, self.inputs, self.targets, self.depth = parts, program, inputs, targets, depth
-        self.is_parallel = is_parallel
-        self.flags: dict[str, str] = {}  # status → the flag that is set in place of a return
+        self.wide = wide
+        self.kind = "@_lanes" if wide else "double"
+        self.here = Affine(0, ((LANE, 1),)) if wide else Affine()  # where arrays begin that are made here
         self.types = types_of(program)
         self.uses = program.uses()
         self.values: list[Any] = []
         self.whole: dict[int, Affine] = {}
         self.last_change = _last_changes(program)
         self.item_of: dict[tuple[int, int], int] = {}
+        self.reads = Counter([i.operands[0] for i in program.code if i.op == "read"])  # array → how many reads of it
         self.guards: dict[int, list[Guard]] = {}
         for guard in program.guards:
             self.guards.setdefault(guard.value, []).append(guard)
@@ -104,13 +109,19 @@ class Statements:
     # ---- numbers ---------------------------------------------------------------------------------------------------
 
     def name(self, at: int) -> Text:
-        """A number as something cheap: it gets a name if need be. One made of counters is written where it is used."""
+        """A number as something cheap: it gets a name if need be. One made of counters is written where it is used.
+
+        So is each of many numbers in memory, because statements about these may become a loop.
+        """
         text: Text = self.values[at]
+        if self.program.code[at].op == "read" and self.reads[self.program.code[at].operands[0]] > SMALL:
+            return text
         if not text.is_cheap() and text.whole is None:
             truth = self.types[at] == TRUTH
             name = self.parts.names.numbered("b" if truth else "t")
-            self.line(f"const {'int' if truth else 'double'} {name} = {text.text};")
-            self.values[at] = text = Text(name, whole=text.whole)
+            kind = ("@_mask" if text.wide else "int") if truth else kind_of(text)
+            self.line(f"const {kind} {name} = {text.text};")
+            self.values[at] = text = Text(name, whole=text.whole, wide=text.wide)
         return text
 
     def number(self, o: int) -> Text:
@@ -123,6 +134,8 @@ class Statements:
         text = self.number(o)
         if text.whole is not None:
             return text.whole
+        if text.wide:
+            raise NotInLanesError
         if o not in self.whole:
             name = self.parts.names.numbered("k")
             self.line(f"const ptrdiff_t {name} = (ptrdiff_t){text.above(UNARY)};")
@@ -140,14 +153,24 @@ class Statements:
                 f"{self.parts.function} calls {data.name}, a primitive that custom_gradient made of Python code, which "
                 "C cannot call: write it with the functions of autograd.math"
             )
-        if self.is_parallel and op in WITHOUT_CALLS:
-            return self._helped(op, given)
+        if any(x.wide for x in given) or (self.wide and op in COME_ALONG):
+            return self._operation_in_lanes(op, given)
         made = operation(op, given)
         if made is not None:
             return made
         if op not in HELPED:
             raise NotImplementedError(f"there is no C for the operation {op!r} of {self.parts.function}")
         return self._helped(op, given)
+
+    def _operation_in_lanes(self, op: str, given: Sequence[Text]) -> Text:
+        made = operation_in_lanes(op, given)
+        if made is not None:
+            return made
+        if op == "fsum":
+            raise NotInLanesError
+        function = self.parts.helper(op, [x.text for x in given]) if op in HELPED else FUNCTIONS[op]
+        found = call(self.parts.lane_by_lane(function, len(given)), [in_all_lanes(x) for x in given])
+        return found._replace(wide=True)
 
     def _helped(self, op: str, given: Sequence[Text]) -> Text:
         helper = self.parts.helper(op, [x.text for x in given])
@@ -158,13 +181,13 @@ class Statements:
         return Text(f"{helper}((const double[]){{{numbers}}}, {len(given)})", reads=reads)
 
     def _guard(self, guard: Guard) -> None:
-        """Leave the function where a comparison comes out otherwise, or note it for the end of the loop."""
-        truth, status = self.number(guard.value), self.parts.guard(guard)
-        test = f"!{truth.above(UNARY)}" if guard.expected else truth.text
-        if status in self.flags:
-            self.line(f"{self.flags[status]} |= {test};")
+        """Leave the function where a comparison comes out otherwise."""
+        truth = self.number(guard.value)
+        if truth.wide:
+            test = f"{truth.above(UNARY - 1)} == 0" if guard.expected else truth.text
+            self._leave(guard, f"@_any((@_mask)({test}))")
         else:
-            self._leave(guard, test)
+            self._leave(guard, f"!{truth.above(UNARY)}" if guard.expected else truth.text)
 
     def _leave(self, guard: Guard, test: str) -> None:
         _, _, source = guard.line.partition(": ")
@@ -193,7 +216,8 @@ class Statements:
         names = [self.parts.counter(self.depth + k) for k in range(len(shape))]
         for k, (name, extent) in enumerate(zip(names, shape)):
             self.parts.line(self.depth + k, f"for ({self.parts.head(name, extent)})")
-        self.parts.line(self.depth + len(shape), statement([Affine(0, ((name, 1),)) for name in names]))
+        with self.parts.repeated(prod([extent if isinstance(extent, int) else 1 for extent in shape])):
+            self.parts.line(self.depth + len(shape), statement([Affine(0, ((name, 1),)) for name in names]))
 
     def together(self, target: View, sign: str, source: View | str) -> None:
         """Assign an array to another, or add it, number by number."""
@@ -210,7 +234,8 @@ class Statements:
             far, near = target, source
             for index in indices:
                 far, near = far.row(index), near.row(index) if isinstance(near, View) else near
-            return f"{far} {sign} {near};"
+            number = element(near) if isinstance(near, View) else Text(near)
+            return self.added_to(far, number) if sign == "+=" else stored(far, sign, number)
 
         self.each(target.shape, statement)
 
@@ -218,28 +243,38 @@ class Statements:
         """Assign numbers to places, those that follow a pattern in a loop."""
         self._statements(list(zip(places, numbers, strict=True)), _set)
 
-    def _statements(self, pairs: Sequence[tuple[View, Text]], statement: Callable[[str, Text], str]) -> None:
+    def _statements(self, pairs: Sequence[tuple[View, Text]], statement: Callable[[View, Text], str]) -> None:
         """A statement about each place and number, those that follow a pattern in a loop."""
         rows = [[element(place), *x.parts()[1]] for place, x in pairs]
         forms = [x.parts()[0] for _, x in pairs]
         for at, count, patterns in segments(rows, forms):
             place, number = pairs[at]
             if count == 1:
-                self.line(statement(str(place), number))
+                self.line(statement(place, number))
             else:
-                self.each((count,), partial(_patterned, statement, patterns, forms[at], number.rank))
+                self.each((count,), partial(_patterned, statement, patterns, forms[at], number))
 
-    def _variable(self, letter: str, first: Text) -> str:
+    def _variable(self, letter: str, first: Text) -> View:
         name = self.parts.names.numbered(letter)
-        self.line(f"double {name} = {first.text};")
-        return name
+        self.line(f"{self.kind} {name} = {(in_all_lanes(first) if self.wide else first).text};")
+        return View(f"={name}", self.here, (), ())
+
+    def room(self, shape: Sequence[int | str]) -> View:
+        """A new array in the workspace."""
+        return self.parts.wide_room(shape) if self.wide else self.parts.room(shape)
+
+    def _local(self, letter: str, shape: Sequence[int]) -> tuple[View, str]:
+        """A new array that is a variable, and its declaration."""
+        name, lanes = self.parts.names.numbered(letter), MOST if self.wide else 1
+        strides = tuple([lanes * stride for stride in Array(tuple(shape)).strides()])
+        return View(name, self.here, tuple(shape), strides), f"double {name}[{lanes * made_size(shape)}]"
 
     def _array(self, letter: str, count: int) -> View:
         """Room for some numbers: a variable if they are few."""
         if count > 4 * SMALL:
-            return self.parts.room((count,))
-        view = View.of(self.parts.names.numbered(letter), (count,))
-        self.line(f"double {view.base}[{count}];")
+            return self.room((count,))
+        view, declared = self._local(letter, (count,))
+        self.line(f"{declared};")
         return view
 
     def _read(self, at: int, operands: tuple[int, ...], window: Any) -> Text | View:
@@ -251,29 +286,40 @@ class Statements:
             found = found._replace(reads=frozenset([view.base if view.start.terms else found.text]))
         if self.last_change.get(memory_of(self.program, operands[0]), -1) > at:  # read it now
             name = self.parts.names.numbered("t")
-            self.line(f"const double {name} = {found.text};")
-            return Text(name)
+            self.line(f"const {kind_of(found)} {name} = {found.text};")
+            return Text(name, wide=found.wide)
         return found
 
     def _add_at(self, at: int, operands: tuple[int, ...], window: Any) -> View:
         array, added, *indices = operands
         view = self.window(array, window, indices)
         if view.shape:
-            self.together(view, "+=", self.values[added])
+            source: View = self.values[added]
+            self.together(view, "+=", source)
         else:
-            text = self.number(added)
-            minus = text.text.startswith("-") and text.rank == UNARY
-            self.line(f"{view} {'-=' if minus else '+='} {text.text[1:] if minus else text.text};")
+            self.line(self.added_to(view, self.number(added)))
         found: View = self.values[array]
         return found
+
+    def _counts(self, view: View) -> bool:
+        """Whether only some lanes count in what is added to an array."""
+        return bool(self.parts.counting) and view.base in self.parts.shared
+
+    def added_to(self, view: View, number: Text) -> str:
+        """A statement that adds a number to one in memory; lanes that do not count add -0.0, which changes nothing."""
+        if self._counts(view):
+            chosen = f"@_select({self.parts.counting}, {in_all_lanes(number).text}, @_all(-0.0))"
+            return stored(view, "+=", Text(chosen, wide=True))
+        minus = number.text.startswith("-") and number.rank == UNARY
+        return stored(view, "-=" if minus else "+=", without_minus(number) if minus else number)
 
     def _zeros(self, at: int, operands: tuple[int, ...], shape: tuple[Any, ...]) -> View:
         made = self.targets.get(at)
         if made is None and self._is_small(shape):
-            made = View.of(self.parts.names.numbered("a"), shape)
-            self.line(f"double {made.base}[{made_size(shape)}] = {{0.0}};")
+            made, declared = self._local("a", shape)
+            self.line(f"{declared} = {{0.0}};")
             return made
-        made = made or self.parts.room(shape)
+        made = made or self.room(shape)
         self.together(made, "=", "0.0")
         return made
 
@@ -283,14 +329,18 @@ class Statements:
         made = self.targets.get(at)
         if made is None and not changes and (found := array_of(given, shape)) is not None:
             return found
-        if made is None and not changes and self._is_small(shape):
+        wide = self.wide and (changes or any(x.wide for x in given))
+        if made is None and not changes and not wide and self._is_small(shape):
             made = View.of(self.parts.names.numbered("a"), shape)
             numbers = ", ".join([x.text for x in given])
             self.line(f"const double {made.base}[{len(given)}] = {{{numbers}}};")
             return made
         if made is None and not changes and all(is_literal(x.text) for x in given):
             return self._constants([x.text for x in given], shape)
-        made = made or self.parts.room(shape)
+        if made is None and wide and self._is_small(shape):
+            made, declared = self._local("a", shape)
+            self.line(f"{declared};")
+        made = made or (self.room(shape) if wide else self.parts.room(shape))
         self.assign(made.numbers(), given)
         return made
 
@@ -330,9 +380,9 @@ class Statements:
             if count == 1:
                 total = self._plus(total, terms[at])
                 continue
-            name = self._variable("s", total or Text("-0.0"))
-            self.each((count,), partial(_added_of, name, patterns))
-            total = Text(name)
+            place = self._variable("s", total or Text("-0.0"))
+            self.each((count,), partial(_added_of, place, patterns))
+            total = element(place)
         assert total is not None
         return total
 
@@ -351,16 +401,18 @@ class Statements:
                 totals.append(total)
             return self._paired(totals)
         names = [self.parts.names.numbered("s") for _ in range(lanes)]
-        self.line(f"double {', '.join([f'{name} = 0.0' for name in names])};")
+        places = [View(f"={name}", self.here, (), ()) for name in names]
+        zero = in_all_lanes(Text("0.0")).text if self.wide else "0.0"
+        self.line(f"{self.kind} {', '.join([f'{name} = {zero}' for name in names])};")
         counter = self.parts.counter(self.depth)
         self.line(f"for (int {counter} = 0; {counter} < {whole}; {counter} += {lanes}) {{")
-        for lane, name in enumerate(names):
+        for lane, place in enumerate(places):
             index = Affine(lane, ((counter, 1),))
-            self.parts.line(self.depth + 1, _added_of(name, patterns, [index]))
+            self.parts.line(self.depth + 1, _added_of(place, patterns, [index]))
         self.line("}")
-        for name, term in zip(names, terms[whole:]):
-            self.line(added(name, term))
-        return self._paired([Text(name) for name in names])
+        for place, term in zip(places, terms[whole:]):
+            self.line(added(place, term))
+        return self._paired([element(place) for place in places])
 
     def _paired(self, totals: Sequence[Text]) -> Text:
         """The sum of sums, two by two."""
@@ -381,8 +433,8 @@ class Statements:
         if len(made.text) <= LONGEST:
             return made
         name = self.parts.names.numbered("t")
-        self.line(f"const double {name} = {made.text};")
-        return Text(name)
+        self.line(f"const {kind_of(made)} {name} = {made.text};")
+        return Text(name, wide=made.wide)
 
     # Operation → what writes it.
     SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {
@@ -398,43 +450,67 @@ class Statements:
     }
 
 
+def kind_of(text: Text) -> str:
+    """The type of a number."""
+    return "@_lanes" if text.wide else "double"
+
+
 def _patterned(
-    statement: Callable[[str, Text], str],
+    statement: Callable[[View, Text], str],
     patterns: Sequence[Pattern],
     form: str,
-    rank: int,
+    number: Text,
     indices: Sequence[Affine],
 ) -> str:
     """The statement about a place and a number that follow patterns."""
-    place, *leaves = [pattern.at(indices[0]).text for pattern in patterns]
-    return statement(place, Text(form.format(*leaves), rank))
+    place, *leaves = [pattern.at(indices[0]) for pattern in patterns]
+    assert place.place is not None
+    text = form.format(*[leaf.text for leaf in leaves])
+    return statement(place.place, Text(text, number.rank, wide=number.wide))
 
 
-def _set(place: str, number: Text) -> str:
+def stored(place: View, sign: str, number: Text) -> str:
+    """A statement that assigns a number to a place, or adds it."""
+    if not place.is_wide():
+        return f"{place} {sign} {number.text};"
+    text = str(place)
+    if sign == "=":
+        number = in_all_lanes(number)
+    if not text.startswith(("@_apart(", "@_some(")):
+        return f"{text} {sign} {number.text};"
+    if sign != "=":
+        changed_number = operation("add" if sign == "+=" else "sub", [element(place), number])
+        assert changed_number is not None
+        number = changed_number
+    where = text.partition("(")[2][:-1]
+    return f"@_put{'_some' if text.startswith('@_some(') else ''}({where}, {number.text});"
+
+
+def _set(place: View, number: Text) -> str:
     """A statement that assigns a number."""
-    return f"{place} = {number.text};"
+    return stored(place, "=", number)
 
 
-def added(name: str, term: Sequence[Text]) -> str:
+def added(place: View, term: Sequence[Text]) -> str:
     """A statement that adds a term to a sum."""
     minus, product = _product(term)
-    return f"{name} {'-=' if minus else '+='} {product.text};"
+    return stored(place, "-=" if minus else "+=", product)
 
 
-def _added_of(name: str, patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
+def _added_of(place: View, patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
     """A statement that adds a patterned term to a sum."""
-    return added(name, [pattern.at(indices[0]) for pattern in patterns])
+    return added(place, [pattern.at(indices[0]) for pattern in patterns])
 
 
-def changed(name: str, value: Text) -> str:
+def changed(place: View, value: Text) -> str:
     """A statement that gives a variable another value; what is a sum of it and something else is added to it."""
-    text = value.text
+    name, text = str(place), value.text
     for sign in ("+", "-") if value.rank == SUM else ():
         if text.startswith(f"{name} {sign} ") and _is_one_term(text[len(name) + 3 :]):
-            return f"{name} {sign}= {text[len(name) + 3 :]};"
+            return stored(place, f"{sign}=", Text(text[len(name) + 3 :], wide=value.wide))
     if value.rank == SUM and text.endswith(f" + {name}"):
-        return f"{name} += {text[: -len(name) - 3]};"
-    return f"{name} = {text};"
+        return stored(place, "+=", Text(text[: -len(name) - 3], wide=value.wide))
+    return stored(place, "=", value)
 
 
 def _is_one_term(text: str) -> bool:
