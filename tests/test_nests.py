@@ -36,7 +36,7 @@ def compiled(program: Program, inputs: Sequence[Any]) -> list[float]:
     sizes = numbers_in(program.inputs), numbers_in([types[o] for o in program.outputs])
     frame = Frame(*sizes, code.work)
     frame.numbers[: sizes[0]] = np.concatenate([np.ravel(x) for x in inputs])
-    assert code.function(frame.address) == 0
+    assert code.function(*frame.block) == 0
     return list(frame.results[: sizes[1]])
 
 

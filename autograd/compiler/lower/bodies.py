@@ -14,6 +14,8 @@ from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop
 
+SHORT = 150  # lines of the body of a map that become part of its loop
+
 
 class Looping(Nesting):
     """Code with loops in it."""
@@ -116,12 +118,12 @@ class Looping(Nesting):
         table = self._table([*arrays, *each], bool(loop.body.guards))
         kept = keep_factors(loop, rows)
 
-        def write_body(name: str, start: int) -> list[str]:
+        def write_body(name: str, start: int) -> str:
             after = start + 8 * lanes * rows.vectors if rows.guards else start
             where = [Place("%work", 0), *shared, *rows.sums(after, lanes), *rows.elements(lanes)]
             code = RowCode(module, loop, name, lanes, where, rows, kept, counter)
             code.totals = rows.sums(start, lanes)
-            return code.lower()
+            return code.lower_into(0 if kept else SHORT)  # in two blocks, LLVM would not know what lies apart
 
         function, start = write_map(module, rows, write_body, kept, counter)
         count = self.temporary("load i64, ptr %rows") if loop.extent == CALL else str(loop.extent)
@@ -132,6 +134,9 @@ class Looping(Nesting):
 
     def _table(self, places: Sequence[Place], flags: bool) -> str:
         """The table of a map: for each array its address, and the bytes from row to row and from column to column."""
+        first = self._first_given(places)
+        if first is not None and (not flags or 8 + entries(first + len(places)) == self.module.flags):
+            return self.address("%rows", 8 + entries(first))  # a part of the table of the call
         table = self.module.layout.take(entries(len(places)) + 8, 64)
         for k, place in enumerate(places):
             self.make_room()
@@ -143,6 +148,13 @@ class Looping(Nesting):
             found = self.temporary(f"load ptr, ptr {self.address('%rows', self.module.flags)}")
             self.write(f"store ptr {found}, ptr {self.address('%work', table + entries(len(places)))}")
         return self.address("%work", table)
+
+    def _first_given(self, places: Sequence[Place]) -> int | None:
+        """The number of the first array, if all are whole arrays of the call that follow one another."""
+        first = places[0].given if places else None
+        if first is None or any(place.moves or place.offset for place in places):
+            return None
+        return first if [place.given for place in places] == list(range(first, first + len(places))) else None
 
     def _row_strides(self, place: Place) -> tuple[Any, Any]:
         if place.given is not None:

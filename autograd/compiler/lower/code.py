@@ -26,10 +26,33 @@ class Code(Values):
     def __init__(self, module: Module, program: Program, name: str, lanes: int, where: Sequence[Place]) -> None:
         super().__init__(module, program, name, lanes, where)
         self.in_memory = False  # whether all that is still needed can be loaded from memory
-        self.chunks: list[str] = []
+        self.chunks: list[str] = []  # the functions' names
+        self.bodies: list[str] = []
 
     def lower(self) -> list[str]:
         """Write everything; return the names of the functions in the order of their calls."""
+        self._write()
+        return self._functions()
+
+    def lower_into(self, longest: int = 1 << 62) -> str:
+        """Write everything, for a function with the same arguments; return what it has to do.
+
+        That is the code itself if it is one function of no more than so many lines: LLVM takes long for each function.
+        """
+        self._write()
+        if len(self.bodies) == 1 and self.bodies[0].count("\n") < longest:
+            return self.bodies[0]
+        arguments = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
+        return "\n".join([f"  call void {function}({arguments})" for function in self._functions()])
+
+    def _functions(self) -> list[str]:
+        for name, body in zip(self.chunks, self.bodies):
+            self.module.functions.append(
+                f"define internal void {name}({ARGUMENTS}) nounwind alignstack(64) {{\n{body}\n  ret void\n}}"
+            )
+        return self.chunks
+
+    def _write(self) -> None:
         code = self.program.code
         self.virtual = self._virtual()
         computed = [at for at in range(len(code)) if not self.is_free(at) and at not in self.unneeded]
@@ -54,7 +77,6 @@ class Code(Values):
                 self.in_memory = self.ends_in_memory
                 self.end()
             self.finish()
-        return self.chunks
 
     def _virtual(self) -> set[int]:
         """Packed arrays that are only outputs, so that their numbers go there one by one."""
@@ -100,13 +122,9 @@ class Code(Values):
         self.lines, self.here = [], set()
 
     def finish(self) -> None:
-        """Add the function to the module."""
-        name = f"@{self.name}.{len(self.chunks)}"
-        body = "\n".join(self.lines)
-        self.module.functions.append(
-            f"define internal void {name}({ARGUMENTS}) nounwind alignstack(64) {{\n{body}\n  ret void\n}}"
-        )
-        self.chunks.append(name)
+        """End the function."""
+        self.chunks.append(f"@{self.name}.{len(self.chunks)}")
+        self.bodies.append("\n".join(self.lines))
 
     def _assign_slots(self, parts: Sequence[Sequence[int]]) -> None:
         """A slot for each number that is used in a later function; free again after its last use."""

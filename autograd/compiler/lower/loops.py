@@ -18,13 +18,13 @@ from autograd.compiler.lower.sums import BLOCKS, Kept, write_sums
 def write_map(
     module: Module,
     rows: Rows,
-    write_body: Callable[[str, int], list[str]],
+    write_body: Callable[[str, int], str],
     kept: Kept | None,
     counter: int | None,
 ) -> tuple[str, int]:
     """Write the loop of a map; return the name of its function, and where the arrays are that the lanes add to.
 
-    `write_body` writes the functions of the body, given the name and that place, and returns their names.
+    `write_body` writes the functions of the body, given the name and that place, and returns the code for a block.
 
     If the body keeps the factors of its sums, these are added up for two blocks at a time; `%half` says which of them
     this block is. The number of a block's first row is in the slot `counter` if the body uses it.
@@ -42,20 +42,21 @@ def write_map(
     # A row that may fail a guard adds to arrays of its block first.
     added = rows.vectors * (2 if rows.guards else 1)
     sums = layout.take(size * (padded + added))
-    calls = _calls(write_body(name, sums + size * padded), f"ptr %stage, ptr %out, ptr {'%kept' if kept else '%sums'}")
+    body = write_body(name, sums + size * padded)
+    added_up = "%added" if kept else "%sums"
     two = _TwoBlocks(module, name, kept, size * vectors, size * rows.columns) if kept else None
     cleared = vectors if kept else padded + added if added else reduced
     first_row = f"%rplace = getelementptr i8, ptr %work, i64 {counter}\n  store i64 %r, ptr %rplace"
-    arguments = "ptr %shared, i64 %n, ptr %table, ptr %totals, ptr %work"
-    module.functions.append(f"""define internal void @{name}({arguments}) nounwind {{
+    arguments = "ptr noalias %inputs, i64 %n, ptr noalias %table, ptr noalias %totals, ptr noalias %work"
+    module.functions.append(f"""define internal void @{name}({arguments}) nounwind alignstack(64) {{
 entry:
-  {"%stages" if two else "%stage"} = getelementptr i8, ptr %work, i64 {stage}
-  %out = getelementptr i8, ptr %work, i64 {out}
-  %sums = getelementptr i8, ptr %work, i64 {sums}
+  {"%stages" if two else "%rows"} = getelementptr i8, ptr %work, i64 {stage}
+  %outputs = getelementptr i8, ptr %work, i64 {out}
+  {added_up} = getelementptr i8, ptr %work, i64 {sums}
   %rest = urem i64 %n, {lanes}
   %even = icmp eq i64 %rest, 0
   %first = select i1 %even, i64 {lanes}, i64 %rest
-  {_zeros(module, "%sums", size * (padded + added)) if padded + added else ""}
+  {_zeros(module, added_up, size * (padded + added)) if padded + added else ""}
   br label %next
 next:
   %r = phi i64 [0, %entry], [%r.next, %again]
@@ -67,11 +68,11 @@ block:
   %full = icmp eq i64 %valid, {lanes}
   {two.begin if two else ""}
   {"" if counter is None else first_row}
-{copies(module, "i", 0, rows.widths, "%stage", load=True)}
-  {calls}
+{copies(module, "i", 0, rows.widths, "%rows", load=True)}
+{body}
 {_flags(rows, lanes) if rows.guards else ""}
-{copies(module, "o", ENTRY * len(rows.widths), rows.out_widths, "%out", load=False)}
-{_clear_missing(lanes, "%stage" if kept else "%sums", cleared) if cleared else ""}
+{copies(module, "o", ENTRY * len(rows.widths), rows.out_widths, "%outputs", load=False)}
+{_clear_missing(lanes, "%rows" if kept else "%sums", cleared) if cleared else ""}
   br {two.middle if two else "label %again"}
 again:
   %r.next = add i64 %r, %valid
@@ -79,14 +80,10 @@ again:
   br label %next
 finish:
   {two.end if two else ""}
-  {f"call void {lane_adder(module)}(ptr %sums, ptr %totals, i64 {padded})" if padded else ""}
+  {f"call void {lane_adder(module)}(ptr {added_up}, ptr %totals, i64 {padded})" if padded else ""}
   ret void
 }}""")
     return name, sums + size * padded
-
-
-def _calls(functions: Sequence[str], arguments: str) -> str:
-    return "\n  ".join(f"call void {function}(ptr %shared, {arguments}, ptr %work)" for function in functions)
 
 
 def _zeros(module: Module, place: str, count: int) -> str:
@@ -101,10 +98,10 @@ class _TwoBlocks:
     next = "%half.next = xor i1 %half, true"
 
     def __init__(self, module: Module, name: str, kept: Kept, block: int, columns: int) -> None:
-        adders = "\n  ".join(f"call void {adder}(ptr %stages, ptr %sums)" for adder in write_sums(module, name, kept))
+        adders = "\n  ".join(f"call void {adder}(ptr %stages, ptr %added)" for adder in write_sums(module, name, kept))
         self.begin = f"""%stage0 = select i1 %half, i64 {block}, i64 0
-  %stage = getelementptr i8, ptr %stages, i64 %stage0
-  %kept = getelementptr i8, ptr %stage, i64 {columns}"""
+  %rows = getelementptr i8, ptr %stages, i64 %stage0
+  %sums = getelementptr i8, ptr %rows, i64 {columns}"""
         self.middle = f"""i1 %half, label %add, label %again
 add:
   {adders}
@@ -123,7 +120,7 @@ def _flags(rows: Rows, lanes: int) -> str:
     return f"""  %ftable = getelementptr i8, ptr %table, i64 {ENTRY * (len(rows.widths) + len(rows.out_widths))}
   %fbytes = load ptr, ptr %ftable
   %fbase = getelementptr i8, ptr %fbytes, i64 %r
-  %fplace = getelementptr i8, ptr %out, i64 {8 * lanes * rows.results}
+  %fplace = getelementptr i8, ptr %outputs, i64 {8 * lanes * rows.results}
   %fnumbers = load {kind(lanes)}, ptr %fplace, align {8 * lanes}
   %ffailed = fcmp oeq {kind(lanes)} %fnumbers, zeroinitializer
   %fflags = zext {kind(lanes, "i1")} %ffailed to {kind(lanes, "i8")}

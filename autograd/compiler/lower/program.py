@@ -125,8 +125,9 @@ class TopCode(Looping):
 def lower(program: Program, machine: Machine) -> Module:
     """The module of a prepared program, with the entry that Python calls.
 
-    ``i64 run(block)`` takes the address of four addresses, of the inputs, the table of a map over arrays, the outputs
-    and the workspace. It returns 0, the number of the first guard that failed, from 1, or `OUT_OF_MEMORY`.
+    ``i64 run(inputs, rows, outputs, workspace)`` takes addresses: of the numbers, the table of a map over arrays, the
+    results and the workspace. It returns 0, the number of the first guard that failed, from 1, or `OUT_OF_MEMORY`.
+    A program that is one function is the entry itself.
     """
     module = Module(machine)
     status = module.layout.take(8)
@@ -141,22 +142,15 @@ def lower(program: Program, machine: Machine) -> Module:
     code = TopCode(module, program, "program", 1, where)
     given += sum(isinstance(t, Array) and CALL in t.shape for t in [code.types[o] for o in program.outputs])
     module.flags = 8 + entries(given)
-    chunks = code.lower()
-    calls = "\n  ".join(f"call void {c}(ptr %inputs, ptr %rows, ptr %outputs, ptr %status, ptr %work)" for c in chunks)
+    body = code.lower_into()
     begin, end = "\n  ".join(begin_memory(module)), "\n  ".join(end_memory(module))
-    module.functions.append(f"""define i64 @run(ptr %block) nounwind {{
-  %inputs = load ptr, ptr %block
-  %block1 = getelementptr i8, ptr %block, i64 8
-  %rows = load ptr, ptr %block1
-  %block2 = getelementptr i8, ptr %block, i64 16
-  %outputs = load ptr, ptr %block2
-  %block3 = getelementptr i8, ptr %block, i64 24
-  %work = load ptr, ptr %block3
-  %status = getelementptr i8, ptr %work, i64 {status}
-  store i64 {1 << 62}, ptr %status
+    arguments = "ptr noalias %inputs, ptr noalias %rows, ptr noalias %outputs, ptr noalias %work"
+    module.functions.append(f"""define i64 @run({arguments}) nounwind alignstack(64) {{
+  %sums = getelementptr i8, ptr %work, i64 {status}
+  store i64 {1 << 62}, ptr %sums
   {begin}
-  {calls}
-  %failed = load i64, ptr %status
+{body}
+  %failed = load i64, ptr %sums
   %fine = icmp eq i64 %failed, {1 << 62}
   %result = select i1 %fine, i64 0, i64 %failed
   {end}

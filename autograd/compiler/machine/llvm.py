@@ -131,7 +131,7 @@ class MachineCode:
     Attributes
     ----------
     address : int
-        The address of ``i64 run(block)``, see `lower`.
+        The address of the entry, see `lower`.
     work : int
         Bytes of workspace for a call.
     calls_python : bool
@@ -146,8 +146,8 @@ class MachineCode:
 
     @functools.cached_property
     def function(self) -> Callable[..., int]:
-        """The entry as a function of an address; it releases the GIL."""
-        kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+        """The entry as a function of four addresses; it releases the GIL."""
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 4)
         return kind(self.address)
 
 

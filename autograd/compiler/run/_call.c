@@ -160,7 +160,7 @@ typedef struct {
     Part arguments, results;
     PyObject *leaves, *code; /* Values that the function closes over; what keeps the machine code in memory */
     Watch *watch;            /* over what else it reads outside its arguments: the code is valid while that is the same */
-    int64_t (*run)(void *block);
+    int64_t (*run)(int64_t inputs, int64_t table, int64_t outputs, int64_t workspace);
     Py_ssize_t inputs, outputs, work; /* numbers, numbers, bytes */
     Py_ssize_t given;                 /* inputs that are not leaves */
     Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
@@ -507,7 +507,7 @@ static int64_t run(const FastPath *fast, Frame *frame)
     for (Py_ssize_t i = 0; i < fast->mapped; i++)
         Py_INCREF(frame->arrays[i]);
     Py_BEGIN_ALLOW_THREADS
-    failed = fast->run(frame->block);
+    failed = fast->run(frame->block[0], frame->block[1], frame->block[2], frame->block[3]);
     Py_END_ALLOW_THREADS
     for (Py_ssize_t i = 0; i < fast->mapped; i++)
         Py_DECREF(frame->arrays[i]);
@@ -624,7 +624,7 @@ static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *key
     fast->leaves = Py_NewRef(leaves);
     fast->code = Py_NewRef(code);
     fast->watch = (Watch *)Py_XNewRef(watch);
-    fast->run = (int64_t (*)(void *))(uintptr_t)address;
+    fast->run = (int64_t (*)(int64_t, int64_t, int64_t, int64_t))(uintptr_t)address;
     fast->inputs = inputs;
     fast->outputs = outputs;
     fast->work = work;

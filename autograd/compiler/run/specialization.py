@@ -172,7 +172,7 @@ def options_for(
 class Frame:
     """The buffers of a call; one call at a time uses them."""
 
-    __slots__ = ("address", "block", "inputs", "outputs", "work", "numbers", "results")
+    __slots__ = ("block", "inputs", "outputs", "work", "numbers", "results")
 
     def __init__(self, inputs: int, outputs: int, work: int) -> None:
         self.inputs = (ctypes.c_double * max(inputs, 1))()
@@ -181,7 +181,6 @@ class Frame:
         start = ctypes.addressof(self.work)
         aligned = start + (-start) % ALIGNMENT
         self.block = (ctypes.c_int64 * 4)(ctypes.addressof(self.inputs), 0, ctypes.addressof(self.outputs), aligned)
-        self.address = ctypes.addressof(self.block)
         self.numbers = np.frombuffer(memoryview(self.inputs), dtype=float)
         self.results = np.frombuffer(memoryview(self.outputs), dtype=float)
 
@@ -336,7 +335,7 @@ class Specialization:
 
     def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
         """Like `run`, but an exception is returned."""
-        status = self.function(frame.address)
+        status = self.function(*frame.block)
         if status == INTERRUPTED:
             return 0, KeyboardInterrupt()
         if status == OUT_OF_MEMORY:
