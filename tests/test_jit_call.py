@@ -933,9 +933,9 @@ def test_the_memory_of_large_results_is_used_again() -> None:
     """Only if nobody can see the earlier result, and it is still the array that it was."""
     size, calls = 600_000, itertools.count()
 
-    @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.POINTER(ctypes.c_int64))
-    def code(block: Any) -> int:
-        outputs = (ctypes.c_double * size).from_address(block[2])
+    @ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
+    def code(_inputs: int, _rows: int, where: int, _workspace: int) -> int:
+        outputs = (ctypes.c_double * size).from_address(where)
         outputs[0] = outputs[size - 1] = float(next(calls))
         return 0
 
