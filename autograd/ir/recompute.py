@@ -67,7 +67,7 @@ def _sources(program: Program) -> dict[int, Instruction]:
                     shifted.add(item)
                 else:
                     other.add(item)
-    other |= {program.code[o].operands[0] for o in program.outputs if program.code[o].op == "read"}
+    other |= {item for o in program.outputs if (item := _window_of(program, o, found)) is not None}
     return {at: i for at, i in found.items() if at in shifted and at not in other}
 
 
