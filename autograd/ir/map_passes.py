@@ -64,7 +64,7 @@ def _joined(program: Program) -> dict[int, int]:
     found: dict[int, int] = {}
     sizes: dict[int, int] = {}  # of maps that others may join
     for at, (op, operands, loop) in enumerate(program.code):
-        if op != "loop" or not _is_plain(loop):
+        if op != "loop" or not is_plain(loop):
             continue
         size = len(loop.body.code)
         for first in sizes:
@@ -80,7 +80,7 @@ def _joined(program: Program) -> dict[int, int]:
     return found
 
 
-def _is_plain(loop: Loop) -> bool:
+def is_plain(loop: Loop) -> bool:
     """Whether it is a short map of a known extent, without guards or loops in it."""
     body = loop.body
     short = isinstance(loop.extent, int) and len(body.code) <= MOST_JOINED and loop.is_map()

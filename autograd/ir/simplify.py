@@ -22,6 +22,7 @@ from autograd.ir.in_place import add_in_place
 from autograd.ir.legalize import expand, sums_in_order
 from autograd.ir.map_passes import add_up_in_maps, join_maps
 from autograd.ir.memory import root_of, written
+from autograd.ir.recompute import compute_again
 from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies, with_shared_bodies
 
 UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
@@ -457,7 +458,7 @@ def prepare(program: Program, accurate: bool = False) -> Program:
     )
     simpler = rewrite(share_unchanged(program), *everything)
     added = remove_dead_code(simpler if accurate else add_up_in_maps(simpler))
-    return remove_dead_code(add_in_place(gather(join_maps(added))))
+    return remove_dead_code(add_in_place(gather(join_maps(remove_dead_code(compute_again(added))))))
 
 
 def _powers(accurate: bool) -> tuple[Rewriter, ...]:

@@ -283,8 +283,8 @@ BETWEEN = """\
 }
 """
 
-# exp(x) = 2**k exp(r) with |r| <= log(2)/2. The polynomial interpolates (exp(r) - 1 - r)/r**2 at Chebyshev's points, with
-# an error below a tenth of an ulp. The power of 2 is made in two steps, so that subnormal results and those beside
+# exp(x) = 2**k exp(r) with |r| <= log(2)/2. A polynomial interpolates (exp(r) - 1 - r)/r**2 at Chebyshev's points; its
+# error is below a tenth of an ulp. The power of 2 is made in two steps, so that subnormal results and those beside
 # infinity are right.
 POWER_OF_2 = """\
 /* 2 to the power k, a whole number from -1022 to 1023. */

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from autograd.compiler.lower.module import ALIGNMENT
 from autograd.ir.block import Array, Loop, Program
 
+FEWEST_ALIGNED = 32  # elements of an array for which rows are padded
 MOST_CARRIES = 16  # that are handed on in registers
 
 
@@ -100,3 +102,15 @@ def made_in_place(loop: Loop, columns: Columns) -> dict[int, tuple[int, int]]:
         if row and all(column == elements[0] + k for k, column in elements.items()):
             made[at] = elements[0], len(elements)
     return made
+
+
+def row_layout(loop: Loop, columns: Columns, width: int) -> tuple[int, int]:
+    """The bytes from one row to the next, and those before the first row.
+
+    Arrays that a step makes in place begin where vectors in memory are fast, unless these bytes are many.
+    """
+    length, parts = width * len(columns.of), made_in_place(loop, columns).values()
+    first, count = max(parts, key=lambda part: part[1], default=(0, 0))
+    if count < FEWEST_ALIGNED:
+        return length, 0
+    return -(-length // ALIGNMENT) * ALIGNMENT, -width * first % ALIGNMENT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.lower.code import Code
-from autograd.compiler.lower.columns import Columns, columns_of
+from autograd.compiler.lower.columns import Columns, columns_of, row_layout
 from autograd.compiler.lower.decided import DecidedNest, fits_registers, is_decided
 from autograd.compiler.lower.module import Place
 from autograd.compiler.lower.nests import Nest
@@ -157,8 +157,9 @@ class Nesting(Code):
 
     def _rows_of_carries(self, loop: Loop, columns: Columns) -> Place:
         """Memory for the carries of each step, and of one more."""
-        place = self.room((int(loop.extent) + 1, len(columns.of)))
-        return place.moved(place.strides[0] * loop.backwards, place.strides)
+        length, before = row_layout(loop, columns, self.width)
+        start = self.module.layout.take(before + length * (int(loop.extent) + 1)) + before
+        return Place("%work", start + length * loop.backwards, (length, self.width), self.lanes > 1)
 
     def results_of(
         self, value: int, loop: Loop, columns: Columns | None = None, table: Place | None = None

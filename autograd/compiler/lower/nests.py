@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from autograd.compiler.lower.columns import Columns, columns_of, made_in_place
+from autograd.compiler.lower.columns import Columns, columns_of, made_in_place, row_layout
 from autograd.compiler.lower.counted import Counted
 from autograd.compiler.lower.module import literal
 from autograd.compiler.lower.parallel import is_parallel
@@ -115,7 +115,8 @@ class Nest(Counted):
         Each step reads one row of memory and writes the next. Without memory for all of them, two rows take turns.
         """
         first, last, extent = loop.shared, loop.shared + loop.carries, int(loop.extent)
-        pair = None if rows is not None else self.room((2, len(columns.of)))
+        layout = row_layout(loop, columns, 8 * self.lanes)
+        pair = None if rows is not None else self.rows(2, len(columns.of), layout)
         carries = [columns.of[loop.first_carry + k] for k in range(loop.carries)]
         beside = columns.shared(loop)
         handed = made_in_place(loop, columns)

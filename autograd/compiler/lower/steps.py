@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.lower.columns import columns_of
+from autograd.compiler.lower.columns import columns_of, row_layout
 from autograd.compiler.lower.counted import FEWEST_NEIGHBOURS
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
 from autograd.compiler.lower.parallel import stored_carries
@@ -137,7 +137,8 @@ class Step:
         columns = columns_of(loop, elsewhere)
         kept, block, rows = stored_carries(loop), None, None
         if columns is not None and columns.stored:
-            kept, more = columns.stored, nest.room((int(loop.extent) + 1, len(columns.of)))
+            layout = row_layout(loop, columns, 8 * nest.lanes)
+            kept, more = columns.stored, nest.rows(int(loop.extent) + 1, len(columns.of), layout)
             rows = more._replace(
                 start=more.start + more.strides[0] * loop.backwards, shape=(int(loop.extent), more.shape[1])
             )

@@ -122,6 +122,12 @@ class Access(Expressions):
         strides = tuple([8 * self.lanes * stride for stride in made.strides()])
         return View("%work", shape, strides, 8 if self.lanes > 1 else 0, "", offset)
 
+    def rows(self, count: int, columns: int, layout: tuple[int, int]) -> View:
+        """Rows in the workspace; `layout` has the bytes from one to the next, and those before the first."""
+        length, before = layout
+        offset = self.module.layout.take(before + length * count, 64) + before
+        return View("%work", (count, columns), (length, 8 * self.lanes), 8 if self.lanes > 1 else 0, "", offset)
+
     def moved(self, pointer: str, count: str, stride: int) -> str:
         """An address `count` times `stride` bytes further."""
         if stride == 0 or count == "0":
