@@ -220,6 +220,18 @@ def test_what_stays_one_program() -> None:
         asks(*POINTS[1])
 
 
+def sinh(truth: Any) -> bool:
+    """Asks whether it has a bool, and has the name of a function of a module."""
+    return truth is True
+
+
+def test_attributes_are_not_taken_for_globals_of_their_name() -> None:
+    """A branch stays part of the program, though a function that nothing calls has the name of an attribute."""
+    compiled = jit(vmap(lambda x: am.sinh(x) if x > 0.0 else x))
+    compiled(np.array([-1.0, 1.0]))
+    assert 1 == len(compiled.paths())
+
+
 def stored(x: Any) -> Any:
     """A comparison with a name indexes an ndarray."""
     positive = x > 0.0

@@ -2,6 +2,7 @@
 
 import array
 import copy
+import ctypes
 import dataclasses
 import enum
 import functools
@@ -105,11 +106,24 @@ class Child(metaclass=Meta):
     """A class with an attribute of its metaclass."""
 
 
+class Point(ctypes.Structure):
+    """Memory with a name for each part."""
+
+    _fields_ = (("rate", ctypes.c_double),)
+
+
 LISTED = object()
 sentinel = LISTED
 mode = Mode.FAST
 FLOATS = array.array("d", [2.0])
+pair = (ctypes.c_double * 2)(1.0, 2.0)
+point = Point(2.0)
+records = np.array([(2.0, 1)], [("rate", "f8"), ("count", "i4")])
+record = records[0]
+view = memoryview(bytearray(8)).cast("d")
 scaler = Scaler()
+parent = weakref.ref(scaler)
+children = weakref.WeakValueDictionary({"a": scaler})
 slotted = Slotted()
 options = Settings()
 
@@ -137,7 +151,9 @@ def fresh() -> None:
     if "rate" in vars(Child):
         del Child.rate
     Meta.rate = 2.0
-    globals().update(WORDS={"x"}, QUEUE=deque([2.0]))
+    globals().update(WORDS={"x"}, QUEUE=deque([2.0]), parent=weakref.ref(scaler))
+    children["a"] = scaler
+    pair[1] = point.rate = records["rate"][0] = view[0] = 2.0
     settings.rate, settings.deep.scale, config.K, Scaler.factor = 2.0, 3.0, 2.0, 2.0
     with_default.__defaults__[0][0] = 2.0  # type: ignore[index]
     keyword_default.__kwdefaults__["rates"]["a"] = 2.0
@@ -195,6 +211,12 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "globals()": (lambda x: x * globals()["K"], set_global("K", 4.0)),
     "array of Python": (lambda x: x * FLOATS[0], lambda: FLOATS.__setitem__(0, 4.0)),
     "text": (lambda x: x * (2.0 if TABLE.get("mode") == "fast" else 1.0), lambda: TABLE.update(mode="fast")),
+    "array of ctypes": (lambda x: x * pair[1], lambda: pair.__setitem__(1, 4.0)),
+    "structure of ctypes": (lambda x: x * point.rate, lambda: setattr(point, "rate", 4.0)),
+    "record of an array": (lambda x: x * record["rate"], lambda: records["rate"].fill(4.0)),
+    "view of memory": (lambda x: x * view[0], lambda: view.__setitem__(0, 4.0)),
+    "weak reference": (lambda x: x * parent().scale, lambda: setattr(scaler, "scale", 4.0)),
+    "weak dict": (lambda x: x * children["a"].scale, lambda: setattr(scaler, "scale", 4.0)),
     "jit inside": (lambda x: jitted_helper(x) + 1.0, set_global("K", 5.0)),
     "grad inside": (lambda x: grad(helper)(x) * x, set_global("K", 5.0)),
 }

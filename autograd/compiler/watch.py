@@ -109,8 +109,16 @@ def ordered_pairs(where: OrderedDict[Any, Any]) -> tuple[Any, ...]:
 def _elements(where: Any) -> tuple[Any, ...]:
     if isinstance(where, OrderedDict):
         return ordered_pairs(where)
-    base = next(base for base in (set, deque, bytearray, array) if isinstance(where, base))
-    return tuple(base.__iter__(where))
+    base = next((base for base in (set, deque, bytearray, array) if isinstance(where, base)), None)
+    return tuple(bytes_of(where) if base is None else base.__iter__(where))
+
+
+def bytes_of(where: Any) -> bytes:
+    """The bytes of an object that gives access to memory; empty if it has been closed."""
+    try:
+        return memoryview(where).tobytes()
+    except ValueError:
+        return b""
 
 
 # For each kind of place: reads what is there now.

@@ -15,6 +15,7 @@ from itertools import pairwise
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from autograd.compiler.capture.mentions import mentions
 from autograd.modes import PACKAGES
 
 MOST = 2000  # functions, classes and objects that are searched for one capture
@@ -126,11 +127,7 @@ def _is_filled(cell: Any) -> bool:
 
 def _named(function: FunctionType) -> list[Any]:
     """What the names in the code of a function, and of functions inside it, refer to outside it."""
-    names: set[str] = set()
-    codes = [function.__code__]
-    for code in codes:
-        names.update(code.co_names)
-        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    found = [function.__globals__[name] for name in names if name in function.__globals__]
-    modules = [thing for thing in found if isinstance(thing, ModuleType)]
-    return found + [vars(module)[name] for module in modules for name in names if name in vars(module)]
+    around, mentioned = function.__globals__, mentions(function.__code__)
+    found = [around[name] for name in mentioned.names if name in around]
+    modules = [vars(thing) for thing in found if isinstance(thing, ModuleType)]
+    return found + [module[name] for module in modules for name in mentioned.attributes if name in module]

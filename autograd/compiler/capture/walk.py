@@ -6,6 +6,7 @@ instances, the contents of containers and arrays, and the functions among all th
 
 from __future__ import annotations
 
+import ctypes
 import enum
 import functools
 import importlib.util
@@ -48,7 +49,7 @@ from autograd.compiler.capture.mentions import (
     is_package_file,
     mentions,
 )
-from autograd.compiler.watch import LIVE, Place, ordered_pairs, static, vars_of
+from autograd.compiler.watch import LIVE, Place, bytes_of, ordered_pairs, static, vars_of
 from autograd.value import Value
 
 MOST_OBJECTS = 100_000  # visited
@@ -62,7 +63,7 @@ DEFINED = frozenset([*CODE, ModuleType, type, BuiltinFunctionType])
 DESCRIPTORS: tuple[type, ...] = (GetSetDescriptorType, MemberDescriptorType)
 IMMUTABLE: frozenset[type] = frozenset(
     [
-        *(np.dtype, np.ufunc, re.Pattern, date, time, timedelta, tzinfo, slice, weakref.ref, GenericAlias),
+        *(np.dtype, np.ufunc, re.Pattern, date, time, timedelta, tzinfo, slice, GenericAlias),
         *(BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType),
         *(ClassMethodDescriptorType, WrapperDescriptorType, MethodWrapperType, type(vars(Place)["kind"])),
     ]
@@ -75,7 +76,10 @@ NUMPY_GENERATORS = frozenset(
 OPAQUE_MODULES = frozenset(["datetime", "io", "locale", "os", "secrets", "socket", "subprocess", "time", "uuid"])
 OPAQUE_NAMES = frozenset({"input", "open"})
 # Their code is not read, so it is not known which attributes of their objects it reads.
-HIDING_MODULES = frozenset({"autograd", "collections", "functools", "nn", "numpy", "scipy", "statistics"})
+HIDING_MODULES = frozenset(
+    {"_weakrefset", "autograd", "collections", "functools", "nn", "numpy", "scipy", "statistics", "weakref"}
+)
+POINTERS = frozenset({"_Pointer", "c_char_p", "c_void_p", "c_wchar_p", "py_object"})  # of ctypes
 
 # Attributes of classes written in C that are read without running code: where pandas has its numbers.
 IN_C = {
@@ -240,7 +244,7 @@ class Walk:
             self.put(thing.hex())
         elif kind in BY_REPR:
             self.put(kind.__name__, repr(thing))
-        elif np.generic in kind.__mro__ and not thing.dtype.hasobject:
+        elif np.generic in kind.__mro__ and not thing.dtype.hasobject and np.void not in kind.__mro__:
             self.put(thing.dtype.str, thing.tobytes())
         elif Value in kind.__mro__ or kind is CodeType:
             self.put(Same(thing))
@@ -431,6 +435,8 @@ class Walk:
             self.put(np.array(items).tobytes())
         elif kinds == {Value}:
             self.put(AllSame(items))
+        elif kinds == {int}:
+            self.put(items)
         else:
             self.push([(item, f"{name}[{i}]") for i, item in enumerate(items)])
 
@@ -469,6 +475,17 @@ class Walk:
             self.push([(x, f"{name}[{i}]") for i, x in enumerate(copy.ravel().tolist())])
         else:
             self.put(copy.tobytes())
+
+    def memory(self, thing: Any, name: str) -> None:
+        """What gives access to memory: its bytes. What a pointer in it points to is not watched."""
+        try:
+            found = bytes_of(thing)
+        except (TypeError, BufferError):  # objects in it
+            self.instance(thing, name)
+            return
+        self.contents("container", thing, name, tuple(found))
+        if any(kind.__name__ in POINTERS for kind in type(thing).__mro__):
+            self.note(name, f"object of {type(thing).__module__}.{type(thing).__qualname__}", False)
 
     def generator(self, generator: Any, name: str) -> None:
         """A generator of random numbers: it must not be used."""
@@ -511,6 +528,10 @@ HANDLERS: dict[type, Handle] = {
     bytearray: _sequence("container", bytearray.__iter__),
     array: _sequence("container", array.__iter__),
     np.ndarray: Walk.ndarray,
+    np.void: Walk.memory,
+    memoryview: Walk.memory,
+    ctypes.Structure.__mro__[1]: Walk.memory,  # what all types of ctypes derive from
+    weakref.ref: lambda walk, thing, name: walk.push([(weakref.ref.__call__(thing), f"{name}()")]),
     random.Random: Walk.generator,
 }
 
