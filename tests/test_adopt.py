@@ -823,6 +823,23 @@ def mat(x):
         case 0: return math.exp(x)
         case 1 | 2: return math.sin(x)
         case _: return x
+class Pair:
+    __match_args__ = ("first", "second")
+    def __init__(self, first, second): self.first, self.second = first, second
+def kinds(x):
+    found = []
+    for thing in (x, 3, math.pi, Pair(x, 2.0), Pair(1, x), [x, 1.0], {"rate": x}, {math.e: x}, "text"):
+        match thing:
+            case math.pi: found.append(x)
+            case float() as v: found.append(v * x)
+            case int(n): found.append(n * x)
+            case Pair(float(a), second=b): found.append(a * b)
+            case Pair(): found.append(thing.second ** 2)
+            case [float(a), *rest]: found.append(math.sin(a) * len(rest))
+            case {"rate": float(a)}: found.append(math.exp(a))
+            case {math.e: a}: found.append(a / 3)
+            case _: found.append(7.0)
+    return sum(found)
 def comp(x):
     class Local:
         v = [math.sin(x) for _ in range(2)]
@@ -843,7 +860,7 @@ def all_(x):
 """
 
 
-@pytest.mark.parametrize("name", ["all_", "defaults", "table", "comp", "mat", "tryx", "fact"])
+@pytest.mark.parametrize("name", ["all_", "defaults", "table", "comp", "mat", "kinds", "tryx", "fact"])
 def test_all_shapes_of_code(package: Package, name: str) -> None:
     """Metaclasses, decorators, generators, globals, match, comprehensions, defaults: as module and as function."""
     package(core=SHAPES_OF_CODE)

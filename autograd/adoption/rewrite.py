@@ -105,6 +105,23 @@ class Rewriter(ast.NodeTransformer):
             return found if isinstance(node.ops[0], ast.In) else ast.copy_location(ast.UnaryOp(ast.Not(), found), node)
         return node
 
+    def visit_MatchClass(self, node: ast.MatchClass) -> ast.AST:
+        """`case float(x):` asks what `isinstance` asks; the class must stay a name."""
+        if isinstance(node.cls, ast.Name) and node.cls.id in CONVERSIONS:
+            node.cls.id = hidden(node.cls.id)
+        node.patterns = [self.visit(pattern) for pattern in node.patterns]
+        node.kwd_patterns = [self.visit(pattern) for pattern in node.kwd_patterns]
+        return node
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> ast.AST:
+        """The keys must stay literals or dotted names."""
+        node.patterns = [self.visit(pattern) for pattern in node.patterns]
+        return node
+
+    def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
+        """`case math.pi:` must stay a literal or a dotted name."""
+        return node
+
 
 def _never_raises(node: ast.BinOp) -> bool:
     """Division by a number other than 0; a text with a tuple after ``%`` may hold anything."""
