@@ -717,6 +717,36 @@ def user(x: float, *, n: int = 3) -> float:
     return total + cached(x) / Child(x)(0.5) + m.sqrt(x) + cosh(x) + max(x, 0.25) + Model(x).log + int(x) * x
 
 
+class Doubled(Model):
+    """Calls the method of the class before it, which it names, as code for Python 2 did."""
+
+    def __call__(self, x: float) -> float:
+        """Twice as much."""
+        return super(Doubled, self).__call__(x) * 2  # noqa: UP008  # what is tested
+
+
+class Raised(Doubled):
+    """The same once more."""
+
+    def __call__(self, x: float) -> float:
+        """One more."""
+        return super(Raised, self).__call__(x) + 1  # noqa: UP008  # what is tested
+
+
+def named_bases(x: float) -> float:
+    """Objects of classes that name one another."""
+    model: Any = Raised(x)
+    known = isinstance(model, Doubled) and issubclass(Raised, Model) and isinstance(model, Child | Doubled)
+    return model(0.5) * (3.0 if known and not isinstance(model, (Child, int)) else 1.0)
+
+
+def test_classes_that_name_one_another() -> None:
+    """`super(Class, self)`, `isinstance` and `issubclass` mean the classes of the source."""
+    adopted = adopt(named_bases)
+    assert adopted(2.5) == named_bases(2.5)
+    check_grads(adopted, [2.5])
+
+
 def test_a_function_comes_with_what_it_refers_to() -> None:
     """Functions, classes and cached functions of its module, and imports inside; values bit for bit."""
     adopted = adopt(user)

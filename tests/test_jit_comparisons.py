@@ -29,6 +29,16 @@ class Judge:
         return type(truth) is bool and truth
 
 
+class Sign:
+    """An object that is true if its number is positive."""
+
+    def __init__(self, number: Any) -> None:
+        self.number = number
+
+    def __bool__(self) -> bool:
+        return self.number > 0.0  # type: ignore[no-any-return]  # a comparison of tracers is no bool
+
+
 JUDGE = Judge()
 CHECKS = {"is_true": is_true}
 
@@ -86,6 +96,7 @@ USES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {  # of two comparisons c
     "nested": lambda c, d, x, y: x if nested(c) else y,
     "helper": lambda c, d, x, y: x if is_true(c) else y,
     "helper in a dict": lambda c, d, x, y: x if CHECKS["is_true"](c) else y,
+    "bool of an object": lambda c, d, x, y: x if Sign(x) and not Sign(y) else y,
     "method": lambda c, d, x, y: x if JUDGE.approves(c) else y,
     "match": lambda c, d, x, y: x * matched(c),
     "match class": lambda c, d, x, y: x * matched_class(c),

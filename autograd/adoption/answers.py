@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from functools import reduce
 from math import inf
+from types import UnionType
 from typing import Any
 
 from autograd import rules
@@ -24,6 +25,7 @@ from autograd.value import Value
 Function = Callable[..., Any]
 
 SETS = (set, frozenset, dict, KeysView)
+ORIGINAL = hidden("original")  # the attribute of an adopted class that has the class for which it stands
 COMPENSATED = sys.version_info >= (3, 12)  # how the builtin sum adds floats
 
 
@@ -286,7 +288,21 @@ def _round(number: Any, ndigits: Any = None) -> Any:
     return round(number, ndigits)
 
 
+def originals(classes: Any) -> Any:
+    """The classes for which adopted ones stand, in what `isinstance` takes: these are not subclasses of one another."""
+    if isinstance(classes, tuple):
+        return tuple(map(originals, classes))
+    if isinstance(classes, UnionType):
+        return originals(classes.__args__)
+    return vars(classes).get(ORIGINAL, classes) if isinstance(classes, type) else classes
+
+
+def _issubclass(cls: Any, classes: Any, /) -> bool:
+    return issubclass(cls, originals(classes))
+
+
 def _isinstance(x: Any, classes: Any, /) -> bool:
+    classes = originals(classes)
     if is_integer(x):
         return isinstance(0, classes)
     return isinstance(x, classes) or (isinstance(x, Value) and isinstance(0.0, classes))
@@ -306,6 +322,7 @@ BUILTINS: dict[str, Function] = {
     "divmod": _divmod,
     "format": _format,
     "isinstance": _isinstance,
+    "issubclass": _issubclass,
     "map": _map,
     "max": _chosen(max, operator.gt),
     "min": _chosen(min, operator.lt),

@@ -57,21 +57,15 @@ class Rewritten(Rewriter):
         return self.call(node, "answer", node) if free else node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`super()` needs its own name; `float` and the like are looked at with their argument."""
+        """`super` needs its own name and the original class; `float` and the like are looked at with their argument."""
         if isinstance(node.func, ast.Name):
             if node.func.id != "super":
                 return super().visit_Call(node)
-            self.only_arguments(node)
+            node.args = [*node.args[:1], *[self.visit(x) for x in node.args[1:]]]
             return node
         visited = super().visit_Call(node)  # of an attribute, an element or a result
         node.func = self.call(node.func, "answer", node.func)
         return visited
-
-    def only_arguments(self, node: ast.Call) -> None:
-        """The arguments of a call alone."""
-        node.args = [self.visit(x) for x in node.args]
-        for keyword in node.keywords:
-            keyword.value = self.visit(keyword.value)
 
     def visit_Import(self, node: ast.Import) -> Any:
         """An import inside the function: what it binds is looked up as well."""
@@ -193,6 +187,7 @@ class Answers:
         if issubclass(cls, (float, BaseException)) or getattr(cls, "_member_map_", None):
             return cls
         members: dict[str, Any] = {"__slots__": (), "__doc__": cls.__doc__, "__module__": cls.__module__}
+        members[answers.ORIGINAL] = cls
         for base in reversed(cls.__mro__[:-1]):
             if self.is_ours(base.__module__):
                 members |= {name: self.member(member) for name, member in vars(base).items() if _is_code(member)}

@@ -1,7 +1,8 @@
 """Code that can distinguish a traced comparison from a bool: ``c is True``, or ``type(c)`` compared with ``bool``.
 
-In every other use, a comparison made during a capture behaves like a bool. No object can answer these two. So they are
-searched for in the code, and if it has any, comparisons become real bools at once.
+In every other use, a comparison made during a capture behaves like a bool. No object can answer these two, and none may
+be what a method `__bool__` returns. So they are searched for in the code, and if it has any, comparisons become real
+bools at once.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made at run time, by a 
 
 @lru_cache(maxsize=4096)
 def asks_for_real_bools(code: CodeType) -> bool:
-    """Whether the code of a function, or of one inside it, compares by identity with True or False, or by type."""
-    if "type" in code.co_names and "bool" in code.co_names:
+    """Whether the code of a function, or of one inside it, compares by identity with True or False, or by type.
+
+    Or it is a method `__bool__`, from which Python takes nothing but a bool.
+    """
+    if code.co_name == "__bool__" or ("type" in code.co_names and "bool" in code.co_names):
         return True
     constants = [constant for constant in code.co_consts if isinstance(constant, bool)]
     if constants and IS_OP in code.co_code[::2] and _compares_identity(code):
