@@ -853,6 +853,18 @@ def mat(x):
         case 0: return math.exp(x)
         case 1 | 2: return math.sin(x)
         case _: return x
+@functools.singledispatch
+def dispatched(x, k=1.0): return 7.0
+@dispatched.register(int)
+def _(x, k=1.0): return x * k
+@dispatched.register(float)
+def _(x, k=1.0): return math.cos(x) * k
+class Dispatching:
+    @functools.singledispatchmethod
+    def square(self, x): return 7.0
+    @square.register
+    def _(self, x: float): return x * x
+def dispatch(x): return dispatched(x, k=2.0) + dispatched(3) + Dispatching().square(x)
 class Pair:
     __match_args__ = ("first", "second")
     def __init__(self, first, second): self.first, self.second = first, second
@@ -890,7 +902,7 @@ def all_(x):
 """
 
 
-@pytest.mark.parametrize("name", ["all_", "defaults", "table", "comp", "mat", "kinds", "tryx", "fact"])
+@pytest.mark.parametrize("name", ["all_", "defaults", "table", "comp", "mat", "kinds", "dispatch", "tryx", "fact"])
 def test_all_shapes_of_code(package: Package, name: str) -> None:
     """Metaclasses, decorators, generators, globals, match, comprehensions, defaults: as module and as function."""
     package(core=SHAPES_OF_CODE)

@@ -15,10 +15,12 @@ from typing import Any
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import PREFIX, Rewriter, hidden, rewritten
-from autograd.adoption.stand_ins import LATER, MODULES, over_statistics, stand_in
+from autograd.adoption.stand_ins import LATER, MODULES, over_statistics, singledispatch, stand_in
 from autograd.sources import adapters, inner_locals, path_to, recompiled
 
 ANSWER = hidden("answer")
+DISPATCHER: Any = functools.singledispatch(lambda x: x)
+MADE_FROM_METHODS = (functools.cached_property, functools.singledispatchmethod)
 LRU_CACHED = type(functools.lru_cache(lambda: None))
 
 
@@ -154,8 +156,16 @@ class Answers:
         if not self.is_ours(getattr(thing, "__module__", None)):
             return thing
         if isinstance(thing, FunctionType):
-            return self.function(thing)
+            return self.dispatcher(thing) if thing.__code__ is DISPATCHER.__code__ else self.function(thing)
         return self.cls(thing) if isinstance(thing, type) else thing
+
+    def dispatcher(self, function: Any) -> Any:
+        """A function that `functools.singledispatch` made."""
+        made = singledispatch(self.answer(function.registry[object]))
+        for cls, implementation in function.registry.items():
+            if cls is not object:
+                made.register(cls, self.answer(implementation))
+        return made
 
     def is_ours(self, module: Any) -> bool:
         """Whether a module belongs to what is adopted."""
@@ -203,6 +213,10 @@ class Answers:
         if isinstance(member, property):
             own = [function and self.answer(function) for function in (member.fget, member.fset, member.fdel)]
             return property(own[0], own[1], own[2], member.__doc__)
+        if isinstance(member, functools.singledispatchmethod):
+            dispatched = functools.singledispatchmethod(self.answer(member.func))
+            dispatched.dispatcher = self.dispatcher(member.dispatcher)
+            return dispatched
         if isinstance(member, functools.cached_property):
             made = functools.cached_property(self.answer(member.func))
             made.attrname = member.attrname
@@ -214,7 +228,7 @@ PLAIN = frozenset({float, int, str, bool, bytes, type(None), list, tuple, dict, 
 
 
 def _is_code(member: Any) -> bool:
-    return isinstance(member, (FunctionType, staticmethod, classmethod, property, functools.cached_property))
+    return isinstance(member, (FunctionType, staticmethod, classmethod, property, *MADE_FROM_METHODS))
 
 
 class AnsweringModule:

@@ -354,6 +354,23 @@ def stand_in(name: str) -> Any:
     return MODULES[name]
 
 
+def singledispatch(function: Function) -> Any:
+    """`functools.singledispatch`, for which a Value is what it stands for: a float or an int."""
+    found = functools.singledispatch(function)
+
+    def of_value(x: Any, *arguments: Any, **options: Any) -> Any:
+        return found.dispatch(int if answers.is_integer(x) else float)(x, *arguments, **options)
+
+    found.register(Value, of_value)
+    return found
+
+
+class _Singledispatchmethod(functools.singledispatchmethod):  # type: ignore[type-arg]  # which takes none when it runs
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self.dispatcher = singledispatch(function)
+
+
 def _dataclass(cls: Any = None, /, **options: Any) -> Any:
     """`dataclasses.dataclass`, which looks for the module of the class in `sys.modules`: it finds the private one."""
     namespace = sys._getframe(1).f_globals
@@ -388,7 +405,13 @@ MODULES: dict[str, ModuleType] = {
         cmath, **{n: _real_only(n) for n in dir(cmath) if callable(getattr(cmath, n)) and not n.startswith("_")}
     ),
     "dataclasses": _remade(dataclasses, dataclass=_dataclass),
-    "functools": _remade(functools, lru_cache=_lru_cache, cache=lambda function: _lru_cache(None)(function)),
+    "functools": _remade(
+        functools,
+        cache=lambda function: _lru_cache(None)(function),
+        lru_cache=_lru_cache,
+        singledispatch=singledispatch,
+        singledispatchmethod=_Singledispatchmethod,
+    ),
     "operator": _remade(
         operator,
         contains=answers.contains,
