@@ -78,17 +78,22 @@ def machine_code(problem: str, data: dict[str, Any]) -> Prepared:
     frame = specialization.frame()
     given = read_call(problem, arguments, {}).leaves
     frame.numbers[: len(given)] = given
-    count = specialization.sizes[1]
+    count, block = specialization.sizes[1], list(frame.block)
     if problem in SHORT:
         run = _library(_REPEAT_MACHINE_CODE).repeat
-        run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
+        run.argtypes = [ctypes.c_void_p, *[ctypes.c_void_p] * 4, ctypes.c_int]
         address = ctypes.cast(specialization.function, ctypes.c_void_p)
-        return Prepared(lambda: run(address, frame.address, REPEATS), lambda _: results.arrays(frame.results[:count]))
-    return Prepared(lambda: specialization.function(frame.address), lambda _: results.arrays(frame.results[:count]))
+        return Prepared(lambda: run(address, *block, REPEATS), lambda _: results.arrays(frame.results[:count]))
+    return Prepared(lambda: specialization.function(*block), lambda _: results.arrays(frame.results[:count]))
 
 
 _REPEAT_MACHINE_CODE = """
-void repeat(long long (*run)(void *), void *block, int times) { for (int i = 0; i < times; i++) run(block); }
+typedef long long function(void *, void *, void *, void *);
+void repeat(function *run, void *in, void *rows, void *out, void *work, int times)
+{
+    for (int i = 0; i < times; i++)
+        run(in, rows, out, work);
+}
 """
 
 

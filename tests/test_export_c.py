@@ -252,10 +252,25 @@ def cells(xs: Any, table: Any) -> Any:
     return am.sum(scan(step, xs, [0.1, -0.5, 0.7])[0])
 
 
+def layer(rows: Any, weights: Any) -> Any:
+    """The loss of a layer over rows: its gradient by the weights consists of sums of products of few factors."""
+
+    def loss(row: Any, weights: Any) -> Any:
+        made = [am.tanh(am.dot(w[:6], row) + w[6]) for w in weights]
+        return am.sum([x * x for x in made]) * made[0]
+
+    return vmap(loss, in_axes=(0, None), reduce="sum")(rows, weights)
+
+
 WIDE = {
-    f"{name}_{n}": (jit(value_and_grad(function, argnums=(0, 1))), n)
-    for name, function in (("paths", paths_in_lanes), ("added", added_at), ("cells", cells))
-    for n in (8, 11, 16, 21)
+    f"{name}_{n}": (jit(value_and_grad(function, argnums=by)), shapes)
+    for n in (8, 11, 16, 21, 24)
+    for name, function, by, shapes in (
+        ("paths", paths_in_lanes, (0, 1), ((n,), (n,))),
+        ("added", added_at, (0, 1), ((n,), (n,))),
+        ("cells", cells, (0, 1), ((n,), (n,))),
+        ("layer", layer, 1, ((n, 6), (12, 7))),
+    )
 }
 FLAGS = {1: [], 2: [], 4: ["-mavx"], 8: ["-mavx512f"]}
 KNOWN = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
@@ -267,8 +282,9 @@ HERE = [lanes for lanes, flags in FLAGS.items() if all(flag.removeprefix("-m") i
 def test_lanes(lanes: int, compiler: str, tmp_path: Path) -> None:
     """Steps taken together have the bits of the program with sums in as many lanes, and the numbers of eager code."""
     random, examples = np.random.default_rng(lanes), []
-    for name, (fast, n) in WIDE.items():
-        examples.append(exported(fast, random.normal(size=n), random.normal(size=n), name=name))
+    for name, (fast, shapes) in WIDE.items():
+        examples.append(exported(fast, *[random.normal(size=shape) for shape in shapes], name=name))
+    assert "        } else {" in examples[3].source.text()  # the factors of two blocks are kept
     counts = [f"-D{example.source.name}_LANES={lanes}" for example in examples]
     library = Library(examples, tmp_path, compiler, ["-O2", "-U__FP_FAST_FMA", "-U__FMA__", *FLAGS[lanes], *counts])
     for example in examples:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from autograd.compiler.export.expressions import LANE, UNARY, Affine, Text, View, element
+from autograd.compiler.export.factors import Kept, factors_of
 from autograd.compiler.export.lanes import MOST, NotInLanesError
-from autograd.compiler.export.runs import FEWEST
+from autograd.compiler.export.runs import FEWEST, Pattern, segments
 from autograd.compiler.export.statements import Statements, added, changed, kind_of
 from autograd.compiler.lower.parallel import is_parallel, only_added
 from autograd.ir.block import CALL, COUNT, GOING, STEPS, Array, Loop, Program, Type, types_of
@@ -134,8 +136,9 @@ class Block(Statements):
         targets: Sequence[View],
         depth: int,
         wide: bool,
+        kept: Kept | None = None,
     ) -> None:
-        """The body of a loop."""
+        """The body of a loop; with `kept` it does not add up, but keeps the factors of sums."""
         body = loop.body
         places: dict[int, View] = {}  # arrays that are made where they are to be stacked
         for o, target in zip(body.outputs[loop.handed :], targets):
@@ -146,6 +149,8 @@ class Block(Statements):
         left = [k for k, place in enumerate(carries) if place is None]
         if left:  # what nothing needs is not written
             inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
+        for product in kept.products(loop) if kept else ():
+            inside.uses[product] = 0
         outputs = inside.run()
         done: set[View] = set()
         numbers: dict[View, Text] = {}
@@ -161,8 +166,11 @@ class Block(Statements):
                 numbers[target] = found
             done.add(target)
         inside.assign(list(numbers), list(numbers.values()))
-        added = zip(outputs[loop.handed :], targets, loop.kinds)
-        inside.add([(target, found) for found, target, kind in added if kind == "sum"])
+        if kept is not None:
+            inside.assign([kept.here(o) for o in kept.order], [inside.number(o) for o in kept.order])
+        else:
+            added = zip(outputs[loop.handed :], targets, loop.kinds)
+            inside.add([(target, found) for found, target, kind in added if kind == "sum"])
         pairs = [(place, text) for place, text in zip(carries, outputs) if place is not None]
         inside.hand_on([(place, text) for place, text in pairs if text.text != str(place)])
 
@@ -186,6 +194,7 @@ class Block(Statements):
         targets = self._places(at, loop, loop.result_types(types_of(loop.body)), iter(sums))
         added = [self.values[o] for o in operands[loop.shared : loop.shared + loop.accumulators]]
         kind, most, left = self._blocks(loop)
+        kept = self._kept(loop) if len(sums) > MOST_SUMS else None
         step = f"{counter} ? @_LANES : {left}" if left else "@_LANES"
         self.line(f"for ({kind} {counter} = 0; {counter} < {most}; {counter} += {step}) {{")
         if len(sums) > MOST_SUMS:
@@ -203,10 +212,12 @@ class Block(Statements):
         number = Text(f"@_steps((double){counter})", whole=index, wide=True)
         with self.parts.repeated((loop.extent if isinstance(loop.extent, int) else MANY) / MOST):
             given = [number, *shared, *added, *elements]
-            self._step(loop, given, [], self._of_step(loop, targets, index), depth, True)
+            self._step(loop, given, [], self._of_step(loop, targets, index), depth, True, kept)
         self.parts.counting, self.parts.shared = before
         if left and sums:
-            self._clear(counter, left, sums)
+            self._clear(counter, left, [kept.here(o) for o in kept.order] if kept else sums)
+        if kept is not None:
+            self._add_kept(kept, sums, f"{counter} + ({step}) >= {most}" if left else f"{counter} + {step} >= {most}")
         self.line("}")
         self.parts.loops.append(loop)
         totals = iter(self._totals(sums))
@@ -227,7 +238,7 @@ class Block(Statements):
         return kind, most, name
 
     def _clear(self, counter: str, left: str, sums: Sequence[View]) -> None:
-        """Forget what the other lanes have added in the first block."""
+        """Forget what the other lanes have added, or kept, in the first block."""
 
         def cleared(place: View) -> str:
             return f"{place} = @_select(@_first({left}), {place}, @_all(0.0));"
@@ -241,12 +252,44 @@ class Block(Statements):
             inside.each((len(sums),), lambda at: cleared(sums[0]._replace(start=_moved(sums[0], at))))
         self.parts.line(self.depth + 1, "}")
 
+    def _kept(self, loop: Loop) -> Kept | None:
+        """Room for the factors of sums in two blocks; None if these are too many."""
+        found = factors_of(loop)
+        if found is None:
+            return None
+        kept = Kept(*found, self.parts.wide_room((2, len(found[1]))).base, self.parts.names.numbered("k"))
+        self.line(f"int {kept.half} = 0;")
+        return kept
+
+    def _add_kept(self, kept: Kept, sums: Sequence[View], is_last: str) -> None:
+        """After two blocks, or the last one, add the products of what they kept to the sums."""
+        depth, half = self.depth + 1, kept.half
+        self.parts.line(depth, f"if ({half} == 0 && !({is_last})) {{")
+        self.parts.line(depth + 1, f"{half} = 1;")
+        self.parts.line(depth, "} else {")
+        self.parts.line(depth + 1, f"if ({half} == 0)")
+        Block(self.parts, Program(), [], {}, depth + 2, True).assign(
+            [kept.of(o, 1) for o in kept.order], [Text("0.0")] * len(kept.order)
+        )
+        inside = Block(self.parts, Program(), [], {}, depth + 1, True)
+        rows = []
+        for place, factors in zip(sums, kept.sums):
+            known = [x for x in factors if x is not None]
+            rows.append([element(place), *[element(kept.of(x, block)) for block in range(2) for x in known]])
+        for at, count, patterns in segments(rows):
+            if count == 1:
+                inside.line(_two_products(rows[at]))
+            else:
+                inside.each((count,), partial(_patterned_products, patterns))
+        inside.line(f"{half} = 0;")
+        self.parts.line(depth, "}")
+
     def _sums_of_lanes(self, count: int) -> list[View]:
         """Sums that are 0, one in each lane: in variables, or in an array if there are many."""
         lanes = Affine(0, ((LANE, 1),))
         if count > MOST_SUMS:
-            sums = self._array("s", MOST * count)
-            self.together(sums, "=", "0.0")
+            sums = self.parts.wide_room((count,))
+            self.together(View.of(sums.base, (MOST * count,)), "=", "0.0")
             return [View(sums.base, lanes.moved(MOST * k), (), ()) for k in range(count)]
         names = [self.parts.names.numbered("s") for _ in range(count)]
         for name in names:
@@ -258,7 +301,7 @@ class Block(Statements):
         if len(sums) <= MOST_SUMS:
             return [element(self._variable("s", Text(f"@_sum({place})"))) for place in sums]
         made = self._array("s", len(sums))
-        self.each((len(sums),), lambda at: f"{made.row(at[0])} = @_sum({sums[0]._replace(start=_moved(sums[0], at))});")
+        self.each((len(sums),), lambda at: f"{made.row(at[0])} = @_total({sums[0].base} + {_moved(sums[0], at)});")
         return [element(place) for place in made.numbers()]
 
     @staticmethod
@@ -347,6 +390,17 @@ class Block(Statements):
                 del left[k]
 
     SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Statements.SPECIAL, "item": _item, "loop": _loop}
+
+
+def _two_products(row: Sequence[Text]) -> str:
+    """Add the products of the factors of two blocks, one block after the other."""
+    place, *factors = [x.text for x in row]
+    count = len(factors) // 2
+    return f"{place} = {place} + {'*'.join(factors[:count])} + {'*'.join(factors[count:])};"
+
+
+def _patterned_products(patterns: Sequence[Pattern], indices: Sequence[Affine]) -> str:
+    return _two_products([pattern.at(indices[0]) for pattern in patterns])
 
 
 def _may_be_in_lanes(loop: Loop) -> bool:

@@ -245,6 +245,20 @@ SUM = """\
 }
 """
 
+TOTAL = """\
+/* The sum of what lies in memory for each lane. */
+@_inline double @_total(const double *p)
+{
+    double x[@_LANES];
+    for (int k = 0; k < @_LANES; k++)
+        x[k] = p[k];
+    for (int half = @_LANES/2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++)
+            x[k] += x[k + half];
+    return x[0];
+}
+"""
+
 ANY = """\
 @_inline int @_any(@_mask chosen)
 {
@@ -405,6 +419,7 @@ TEXTS = {
     "abs": ABS,
     "with_sign": SIGN,
     "sum": SUM,
+    "total": TOTAL,
     "any": ANY,
     "fma": MULTIPLIED,
     "between": BETWEEN,

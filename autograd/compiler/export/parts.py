@@ -22,10 +22,14 @@ COUNTERS = "ijklm"
 
 
 class Room(NamedTuple):
-    """An array in the workspace: its name, and how many numbers it has, or has for each row or step."""
+    """An array in the workspace: its name, and how many numbers it has, or has for each row or step.
+
+    One that is `wide` has numbers for each lane.
+    """
 
     name: str
     shape: tuple[int | str, ...]
+    wide: bool = False
 
     @property
     def size(self) -> int:
@@ -115,21 +119,21 @@ class Parts:
 
     # ---- memory ----------------------------------------------------------------------------------------------
 
-    def room(self, shape: Sequence[int | str]) -> View:
+    def room(self, shape: Sequence[int | str], wide: bool = False) -> View:
         """A new array in the workspace."""
         if any(extent in (CALL, STEPS) for extent in shape[1:]):
             raise NotImplementedError(
                 f"an array of {Array(tuple(shape))} has no place in the workspace of {self.function}"
             )
         name = self.names.numbered("a")
-        self.rooms.append(Room(name, tuple(shape)))
+        self.rooms.append(Room(name, tuple(shape), wide))
         if STEPS in shape:
             self.most_steps()
         return View.of(name, tuple(shape))
 
     def wide_room(self, shape: Sequence[int | str]) -> View:
         """A new array with numbers for each lane."""
-        found = self.room((*shape, MOST))
+        found = self.room((*shape, MOST), wide=True)
         return View(found.base, Affine(0, ((LANE, 1),)), tuple(shape), found.strides[:-1])
 
     def most_steps(self) -> str:

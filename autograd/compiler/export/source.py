@@ -238,7 +238,9 @@ class _Writer:
         block.assign(far, near)
         block.line(f"return {self.parts.prefix}_DONE;")
         closed = self.closed if self.subject.as_parameters else []
-        rooms = [room for room in self.parts.rooms if self.parts.uses(room.name)]
+        rooms = sorted(
+            [room for room in self.parts.rooms if self.parts.uses(room.name)], key=lambda room: not room.wide
+        )
         work = self._work(rooms)
         parameters = [*self.arguments.values(), *closed, *self.outputs]
         lists = [self._list(parameters, any(work), restrict) for restrict in (False, True)]
@@ -271,6 +273,8 @@ class _Writer:
     def _work(rooms: Sequence[Any]) -> tuple[int, int, int]:
         """The numbers in the workspace: a constant, and for each row of the call and step of a loop."""
         fixed = sum([room.size for room in rooms if CALL not in room.shape and STEPS not in room.shape])
+        if any(room.wide for room in rooms):
+            fixed += lanes.MOST - 1
         rows = sum([room.size for room in rooms if CALL in room.shape])
         return fixed, rows, sum([room.size for room in rooms if STEPS in room.shape])
 
@@ -338,6 +342,12 @@ class _Writer:
         """The arrays in the workspace: those of known size first."""
         lines, fixed = [], 0
         after: list[str] = []
+        if any(room.wide for room in rooms):
+            told = "/* Vectors do not cross the lines of the cache. */"
+            lines += [
+                f"    {told}",
+                f"    work += ({lanes.MOST} - (size_t)work/sizeof(double) % {lanes.MOST}) % {lanes.MOST};",
+            ]
         sizes = [room for room in rooms if CALL not in room.shape and STEPS not in room.shape]
         for room in sizes:
             where = f"work + {fixed}" if fixed else "work"
