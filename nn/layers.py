@@ -113,11 +113,13 @@ class Neuron(Module):
 
     def __call__(self, x: Sequence[Operand]) -> Any:
         """The output, one number, for `nin` inputs."""
-        if not hasattr(x, "__len__") or len(x) != len(self.w):
+        if not hasattr(x, "__len__") or len(x) != len(self.w) or getattr(x, "ndim", 1) != 1:
             where = f"{self!r}{f' at {self.path}' if self.path else ''} takes a sequence of {len(self.w)} inputs"
             if not hasattr(x, "__len__"):
                 raise ValueError(f"{where}, not one number: pass [x]; of a 1-d array X, X.reshape(-1, 1) makes rows")
-            raise ValueError(f"{where}, not {len(x)}: give it one observation at a time")
+            shape = getattr(x, "shape", ())
+            given = f"an array of shape {shape}" if len(shape) > 1 else str(len(x))
+            raise ValueError(f"{where}, not {given}: give it one observation at a time")
         output = dot(self.w, x) + self.b
         if self.activation is not None:
             output = self.activation(output)

@@ -194,6 +194,7 @@ def test_copies_are_independent(remake):
         (lambda: Neuron(2, activation="dot"), "not 'dot'"),
         (lambda: Neuron(2, True, activation="tanh"), "activation='tanh' or nonlin=True, not both"),
         (lambda: MLP(2, [3, 1])([1.0]), r"ReLUNeuron\(2\) at layers\[0\].neurons\[0\] takes a sequence of 2 .* not 1"),
+        (lambda: MLP(3, [2, 1])(np.zeros((3, 1))), r"takes a sequence of 3 inputs, not an array of shape \(3, 1\)"),
         (
             lambda: Neuron(2)(3.0),
             r"takes a sequence of 2 inputs, not one number: pass \[x\]; of a 1-d array X, X.reshape\(-1, 1\)",
