@@ -153,13 +153,22 @@ TRUTH = """\
 }
 """
 
+ALONE = """\
+/* A number that is loaded or stored by itself: clang would gather and scatter vectors, which takes longer. */
+#if defined(__clang__)
+#define @_alone(p) (*(volatile double *)(p))
+#else
+#define @_alone(p) (*(p))
+#endif
+"""
+
 APART = """\
 /* Numbers that lie apart in memory. */
 @_inline @_lanes @_apart(const double *p, ptrdiff_t step)
 {
     @_bits found;
     for (int k = 0; k < @_LANES; k++)
-        found.each[k] = p[k*step];
+        found.each[k] = @_alone(p + k*step);
     return found.all;
 }
 """
@@ -170,7 +179,7 @@ PUT = """\
     @_bits given;
     given.all = x;
     for (int k = 0; k < @_LANES; k++)
-        p[k*step] = given.each[k];
+        @_alone(p + k*step) = given.each[k];
 }
 """
 
@@ -182,7 +191,7 @@ SOME = """\
     if (n >= @_LANES)
         return step == 1 ? @_at(p) : @_apart(p, step);
     for (int k = 0; k < @_LANES; k++)
-        found.each[k] = p[(k < n ? k : n - 1)*step];
+        found.each[k] = @_alone(p + (k < n ? k : n - 1)*step);
     return found.all;
 }
 """
@@ -196,7 +205,7 @@ PUT_SOME = """\
         @_at(p) = x;
     else
         for (int k = 0; k < @_LANES && k < n; k++)
-            p[k*step] = given.each[k];
+            @_alone(p + k*step) = given.each[k];
 }
 """
 
@@ -411,6 +420,7 @@ TEXTS = {
     "steps": STEPS,
     "first": FIRST,
     "truth": TRUTH,
+    "alone": ALONE,
     "apart": APART,
     "put": PUT,
     "some": SOME,
