@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,18 @@ def _verify_every_pass() -> None:
     except ImportError:  # what some tests take away
         return
 
-    running: list[str] = []
-    last: list[Any] = [None]  # what the pass before has made was verified then
+    class State(threading.local):
+        """The passes that run in a thread, and what the last one has made: it was verified then."""
+
+        def __init__(self) -> None:
+            self.running: list[str] = []
+            self.last: Any = None
+
+    state = State()
 
     def checked(program: Any) -> Any:
-        if program is not last[0]:
-            last[0] = verify.verify(program)
+        if program is not state.last:
+            state.last = verify.verify(program)
         return program
 
     def verified(name: str) -> Any:
@@ -53,13 +60,13 @@ def _verify_every_pass() -> None:
 
         @functools.wraps(made)
         def run(program: Any, *args: Any, **options: Any) -> Any:
-            if name in running:  # the body of a loop is verified with its program
+            if name in state.running:  # the body of a loop is verified with its program
                 return made(program, *args, **options)
-            running.append(name)
+            state.running.append(name)
             try:
                 return checked(made(checked(program), *args, **options))
             finally:
-                running.remove(name)
+                state.running.remove(name)
 
         return run
 

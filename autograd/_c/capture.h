@@ -33,6 +33,11 @@ static int code_of(PyObject *rule)
     return code ? (int)PyLong_AsLong(code) : -1;
 }
 
+/* See tape.h. */
+static PyTypeObject *tape_trace_type;
+static inline bool is_tape_trace(PyObject *trace) { return tape_trace_type && Py_IS_TYPE(trace, tape_trace_type); }
+static PyObject *tape_operation(PyObject *trace, int op, PyObject *const *operands, Py_ssize_t count, bool truth);
+
 /* ---- whose operation it is ---- */
 
 /* Whether the function that is captured still runs, and in this thread. */
@@ -51,7 +56,7 @@ static PyObject *trace_in_force(void)
         return NULL;
     if (Py_IS_TYPE(mode, mode_type) && read_slot(mode, slots_at.recording) == Py_True)
         trace = read_slot(mode, slots_at.recorder);
-    trace = trace && Py_IS_TYPE(trace, trace_type) && is_in_use(trace) ? Py_NewRef(trace) : NULL;
+    trace = trace && (Py_IS_TYPE(trace, trace_type) || is_tape_trace(trace)) && is_in_use(trace) ? Py_NewRef(trace) : NULL;
     Py_DECREF(mode);
     return trace;
 }
@@ -333,6 +338,11 @@ static PyObject *capture_row(int rule, PyObject *const *operands, Py_ssize_t cou
     PyObject *trace = rule == RULE_take ? NULL : trace_in_force(), *traced = NOT_MINE; /* `take` is several instructions */
     if (!trace)
         return PyErr_Occurred() ? NULL : NOT_MINE;
+    if (is_tape_trace(trace)) {
+        traced = tape_operation(trace, rule, operands, count, false);
+        Py_DECREF(trace);
+        return traced;
+    }
     Py_ssize_t i = 0;
     while (i < count && is_for(trace, operands[i]))
         i++;

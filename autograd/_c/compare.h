@@ -73,7 +73,9 @@ static PyObject *native_compare_traced(Native *self, PyObject *const *args, Py_s
     if (!trace)
         return PyErr_Occurred() ? NULL : NOT_MINE;
     int mine = is_for(trace, args[0]) && is_for(trace, args[1]) ? code_is_plain(trace) : 0;
-    if (mine)
+    if (mine && is_tape_trace(trace))
+        truth = mine < 0 ? NULL : tape_operation(trace, RULE_COUNT + self->rule, args, 2, true);
+    else if (mine)
         truth = mine < 0 ? NULL : write_comparison(trace, other_names[self->rule], args);
     Py_DECREF(trace);
     return truth;
@@ -320,12 +322,16 @@ static PyObject *native_truth(Native *self, PyObject *const *args, Py_ssize_t co
     return truth_of_place(args[0], args[1]);
 }
 
+static PyObject *truth_on_tape(PyObject *trace, PyObject *place); /* see tape.h */
+
 /* `TracedTruth.__bool__`. */
 static PyObject *native_bool_of_truth(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names || count != 1 || !truth_type || !Py_IS_TYPE(args[0], truth_type))
         return NOT_MINE;
     PyObject *trace = read_slot(args[0], compare_at.builder), *place = read_slot(args[0], compare_at.index);
+    if (trace && is_tape_trace(trace) && place && PyLong_CheckExact(place) && is_in_use(trace))
+        return truth_on_tape(trace, place);
     if (!trace || !Py_IS_TYPE(trace, trace_type) || !place || !PyLong_CheckExact(place))
         return NOT_MINE;
     return truth_of_place(trace, place);

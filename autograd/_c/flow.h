@@ -31,7 +31,7 @@ static Where present_trace(PyObject **trace, PyObject **root)
     *root = *trace;
     while (*root && Py_IS_TYPE(*root, trace_type) && read_slot(*root, slots_at.parent) != Py_None)
         *root = read_slot(*root, slots_at.parent);
-    if (!*root || !Py_IS_TYPE(*root, trace_type))
+    if (!*root || !(Py_IS_TYPE(*root, trace_type) || is_tape_trace(*root)))
         return IN_PYTHON;
     PyObject *sides = read_slot(*root, flow_at.sides);
     return sides && PyLong_CheckExact(sides) && PyLong_AsLong(sides) == 0 ? OUTSIDE : IN_PYTHON;
@@ -166,13 +166,19 @@ static Condition condition_of(PyObject *condition, PyObject **trace)
     PyObject *place = read_slot(condition, compare_at.index);
     if (!place || !PyLong_CheckExact(place))
         return ASK_PYTHON;
+    if (is_tape_trace(root))
+        return BECOMES_GUARD;
     return PyUnicode_Compare(maker_of(root, place), constant_name) == 0 ? ASK_PYTHON : BECOMES_GUARD;
 }
 
 /* The outcome of a condition: 1 or 0; -1 after an error. */
 static int outcome_of(PyObject *condition, PyObject *trace, Condition kind)
 {
-    PyObject *found = kind == BECOMES_GUARD ? truth_of_place(trace, read_slot(condition, compare_at.index)) : NOT_MINE;
+    PyObject *found = NOT_MINE;
+    if (kind == BECOMES_GUARD) {
+        PyObject *place = read_slot(condition, compare_at.index);
+        found = is_tape_trace(trace) ? truth_on_tape(trace, place) : truth_of_place(trace, place);
+    }
     if (!found || found == NOT_MINE)
         return found ? PyObject_IsTrue(condition) : -1;
     int outcome = found == Py_True;

@@ -45,6 +45,7 @@ static double many_from_python(int rule, const double *x, Py_ssize_t n);
 #include "accelerated.h"     /* Python functions with their common case in C */
 #include "elements.h"        /* many numbers at once */
 #include "compare.h"         /* comparisons during a capture */
+#include "tape.h"            /* a run of a function of which a tape notes the operations */
 #include "flow.h"            /* what rewritten functions call during a capture */
 #include "sweep_functions.h" /* the functions of sweep.py */
 #include "graphs.h"          /* the functions of graphs.py */
@@ -223,6 +224,7 @@ static PyMethodDef module_methods[] = {
     {"fast", value_fast, METH_VARARGS, "The function with its common case in C."},
     {"setup", value_setup, METH_VARARGS, "Give the C build the parts of value.py that it needs; return the class."},
     {"find_loops", value_find_loops, METH_VARARGS, "The loops in flat code."},
+    {"tape", value_tape, METH_O, "Give the C build the trace that has a tape."},
     {"trace", value_trace, METH_VARARGS, "Give the C build the parts of the compiler's trace that it needs."},
     {"flow", value_flow, METH_VARARGS, "Give the C build the parts of a capture's branches that it needs."},
     {"fill", (PyCFunction)(void (*)(void))value_fill, METH_FASTCALL, "The fields of a new node."},

@@ -127,7 +127,7 @@ def roll_code(builder: Builder, first: int, end: int, wanted: Iterable[int], few
     guards = [g.value for g in builder.guards if first <= g.value < end]
     if end - first < fewest or _roll(builder, range(first, end), wanted, guards, fewest) is not None:
         return
-    found = stages(builder.code, first, [*wanted, *guards], ROLLABLE)
+    found = stages(builder.code, first, wanted, guards, ROLLABLE)
     if len(found) == 1 and not found[0].after:
         return
     if _overtakes(builder.code, first, {at for stage in found for at in (*stage.flat, *stage.after)}):

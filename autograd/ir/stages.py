@@ -69,10 +69,12 @@ class Packed(NamedTuple):
         return all(len(pieces) == 1 for pieces in self.columns)
 
 
-def stages(code: Sequence[Instruction], first: int, wanted: Iterable[int], rollable: Container[str]) -> list[Stage]:
-    """The stages of the code from `first` on that computes some values."""
+def stages(
+    code: Sequence[Instruction], first: int, wanted: Iterable[int], guards: Iterable[int], rollable: Container[str]
+) -> list[Stage]:
+    """The stages of the code from `first` on that computes some values, and comparisons that are only guards."""
     wanted = list(wanted)
-    found = set(wanted)
+    found = {*wanted, *guards}
     for at in range(max(found, default=-1), first - 1, -1):
         if at in found:
             found.update(code[at].operands)

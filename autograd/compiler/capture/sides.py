@@ -230,9 +230,7 @@ def truth_of(condition: Any) -> tuple[Any, Any] | None:
             return None
     if condition.builder is not trace:
         condition = truth_at(trace, trace.place(condition))
-    if trace.code[condition.index].op == "constant":
-        return None
-    return trace, condition
+    return None if trace.is_decided(condition.index) else (trace, condition)
 
 
 def truth_at(trace: Any, place: int) -> Any:

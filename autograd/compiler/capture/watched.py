@@ -309,6 +309,10 @@ class Watched(Builder):
                 self.hoisted[at] = self.parent.emit(op, places, data) if shared else None
         return self.hoisted[value]
 
+    def is_decided(self, predicate: int) -> bool:
+        """Whether a comparison comes out the same in every run."""
+        return self.code[predicate].op == "constant"
+
     @fast
     def truth(self, predicate: int) -> bool:
         """What a comparison comes out as in this run; the program holds only while it does."""

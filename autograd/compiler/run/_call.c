@@ -159,6 +159,7 @@ typedef struct {
     PyObject_HEAD
     Part arguments, results;
     PyObject *leaves, *code; /* Values that the function closes over; what keeps the machine code in memory */
+    PyObject *table;         /* the bytes of the last inputs, which are the same at every call; or NULL */
     Watch *watch;            /* over what else it reads outside its arguments: the code is valid while that is the same */
     int64_t (*run)(int64_t inputs, int64_t table, int64_t outputs, int64_t workspace);
     Py_ssize_t inputs, outputs, work; /* numbers, numbers, bytes */
@@ -194,6 +195,10 @@ static Frame *new_frame(const FastPath *fast)
         at = (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         frame->block[i] = (int64_t)at;
         at += sizes[i];
+    }
+    if (fast->table) {
+        size_t size = (size_t)PyBytes_GET_SIZE(fast->table);
+        memcpy((char *)inputs_of(frame) + sizes[0] - size, PyBytes_AS_STRING(fast->table), size);
     }
     return frame;
 }
@@ -591,7 +596,8 @@ static bool measure(FastPath *fast)
     fast->mapped = rows_of(&fast->arguments, NULL);
     fast->stacked = rows_of(&fast->results, NULL);
     fast->given = numbers_of(&fast->arguments) + (fast->mapped != 0);
-    if (fast->given + PyTuple_GET_SIZE(fast->leaves) > fast->inputs
+    Py_ssize_t table = fast->table ? PyBytes_GET_SIZE(fast->table) / (Py_ssize_t)sizeof(double) : 0;
+    if (fast->given + PyTuple_GET_SIZE(fast->leaves) + table > fast->inputs
         || numbers_of(&fast->results) > fast->outputs || fast->work < 0 || fast->given < 0
         || fast->inputs > LARGEST || fast->outputs > LARGEST || fast->work > LARGEST) {
         PyErr_SetString(PyExc_ValueError, "the description has more numbers than the program, or a buffer is too large");
@@ -607,16 +613,16 @@ static bool measure(FastPath *fast)
     return true;
 }
 
-/* FastPath(arguments, results, leaves, code, address, inputs, outputs, work[, watch[, guards]]) */
+/* FastPath(arguments, results, leaves, code, address, inputs, outputs, work[, watch[, guards[, table]]]) */
 static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     (void)keywords;
-    PyObject *arguments, *results, *leaves, *code, *watch = NULL;
+    PyObject *arguments, *results, *leaves, *code, *watch = NULL, *table = NULL;
     unsigned long long address;
     Py_ssize_t inputs, outputs, work;
     int guards = 0;
-    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!p", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type, &leaves,
-                          &code, &address, &inputs, &outputs, &work, WatchType, &watch, &guards))
+    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!pS", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type,
+                          &leaves, &code, &address, &inputs, &outputs, &work, WatchType, &watch, &guards, &table))
         return NULL;
     FastPath *fast = (FastPath *)type->tp_alloc(type, 0);
     if (!fast)
@@ -624,6 +630,7 @@ static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *key
     fast->leaves = Py_NewRef(leaves);
     fast->code = Py_NewRef(code);
     fast->watch = (Watch *)Py_XNewRef(watch);
+    fast->table = Py_XNewRef(table);
     fast->run = (int64_t (*)(int64_t, int64_t, int64_t, int64_t))(uintptr_t)address;
     fast->inputs = inputs;
     fast->outputs = outputs;
@@ -658,6 +665,7 @@ static void fast_path_dealloc(PyObject *self)
     forget_part(&fast->results);
     PyMem_Free(fast->rows);
     Py_XDECREF(fast->leaves);
+    Py_XDECREF(fast->table);
     Py_XDECREF(fast->code);
     Py_XDECREF(fast->watch);
     type->tp_free(self);

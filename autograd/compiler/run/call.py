@@ -58,6 +58,11 @@ class Compiled(c_build.Entry, Generic[P, R]):
         self._closes = False  # whether results were Values because the function closes over Values
         self._differentiated: dict[tuple[tuple[int, ...], bool], _WithDerivatives] = {}
 
+    @property
+    def shares(self) -> bool:
+        """Whether its programs may serve other functions of the same code."""
+        return True
+
     def prepared(self, captured: Capture) -> Capture:
         """What is compiled of a capture: all of it."""
         return captured
@@ -437,6 +442,11 @@ class _WithDerivatives(Compiled[..., Any]):
 
         with_derivatives.__name__ = f"{owner.__name__} with derivatives"
         super().__init__(with_derivatives, owner.options, returns_floats=True)
+
+    @property
+    def shares(self) -> bool:
+        """Its nodes belong to one capture of one function."""
+        return False
 
     def recorded(self, number: int) -> Recorded:
         """The capture of this number, ready for a graph."""

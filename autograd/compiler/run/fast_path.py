@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -71,8 +72,9 @@ def _make(
     if code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
     given, leaves = Part("tuple", (), tuple(arguments)), tuple(specialization.leaves)
+    table = array("d", specialization.table).tobytes()
     return extension.FastPath(
-        given, results, leaves, code, code.address, *specialization.sizes, code.work, watch, guards
+        given, results, leaves, code, code.address, *specialization.sizes, code.work, watch, guards, table
     )
 
 

@@ -76,7 +76,8 @@ def jit(
         themselves. If any of it changes, the next call traces the function again. Up to eight such states are kept, so
         going back costs nothing. Not watched are very large containers and those that the function itself changes,
         objects of C extensions, clocks and files, and the code of installed packages beyond the first hundred functions
-        and classes that are reached; ``reads()`` lists what is read.
+        and classes that are reached; ``reads()`` lists what is read. A function of at least a thousand operations runs
+        once more when it is traced first: later traces that differ only in what they read share one program.
     accurate : bool
         Compute every primitive as eager code does: values have the same bits, gradients nearly always. Otherwise the
         last digit of the following may differ: `autograd.math.sum` and `dot`, which promise no order; the small powers

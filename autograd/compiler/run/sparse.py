@@ -54,6 +54,11 @@ class Numbers(Compiled[..., Any]):
         """Nothing: by Values there are no entries."""
         return None
 
+    @property
+    def shares(self) -> bool:
+        """A program of the entries of a derivative is its own."""
+        return False
+
     def prepared(self, captured: Capture) -> Capture:
         """The same capture with a program that computes entries."""
         given = problem(rolled(captured.program), self.columns, self.width)

@@ -121,12 +121,22 @@ def _hashable(data: Any) -> Hashable:
     return kept
 
 
-def same_branches(program: Program, specializations: Sequence[Specialization]) -> Specialization | None:
+def same_branches(
+    program: Program,
+    specializations: Sequence[Specialization],
+    common: Specialization | None = None,
+    table: tuple[float, ...] = (),
+) -> Specialization | None:
     """The last specialization with the same guards as a program; the program was captured because none was valid.
 
     Then a comparison came out differently in machine code than at capture, which computes like eager code: the last
-    digit of a function or a sum differs.
+    digit of a function or a sum differs. A program that is compiled already has the same guards if it is `common` to
+    both, with the same table.
     """
+    if common is not None:
+        same = [one for one in specializations if one is common or (one.common is common and one.table == table)]
+        if same:
+            return same[-1]
     taken = conditions(program) if specializations else []
     return next((one for one in reversed(specializations) if one.conditions == taken), None)
 
@@ -208,6 +218,10 @@ class Specialization:
         What the user is told if compiling takes long.
     finish : callable or None
         Makes the result of a tree like the template; by default it is that tree.
+    common : Specialization or None
+        What is compiled in place of this one: the same program, but that its last input is a table.
+    table : tuple of float
+        Its numbers, which are inputs after all others.
     """
 
     captured: Program
@@ -218,16 +232,23 @@ class Specialization:
     names: Sequence[str] = ()
     story: Story = field(default_factory=Story)
     finish: Callable[[Any], Any] | None = None
+    common: Specialization | None = None
+    table: tuple[float, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: llvm.MachineCode = field(init=False)
     sizes: tuple[int, int] = field(init=False)  # numbers among the inputs and among the outputs
     rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
     seconds: float = 0.0
+    simple: Program | None = None  # kept from `simplified_size` until it is compiled
     pool: list[Frame] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)  # of the thread that compiles it
 
     def __post_init__(self) -> None:
+        if self.common is not None:
+            self.sizes, self.rebuild, self.counts = self.common.sizes, self.common.rebuild, self.common.counts
+            self.pool = self.common.pool
+            return
         types = types_of(self.captured)
         self.sizes = numbers_in(self.captured.inputs), numbers_in([types[o] for o in self.captured.outputs])
         self.rebuild = self._rebuild()
@@ -243,14 +264,37 @@ class Specialization:
         """Make the machine code, if that is not done."""
         with self.lock:
             if "function" not in self.__dict__:
-                self._compile()
+                if self.common is None:
+                    self._compile()
+                else:
+                    self._share(self.common)
+
+    def _share(self, common: Specialization) -> None:
+        """Take over the machine code of another one."""
+        start = time.perf_counter()
+        common.compile()
+        self.program, self.code = common.program, common.code
+        self.function = self.code.function
+        self.seconds += time.perf_counter() - start
+
+    def simplified_size(self) -> int:
+        """How many instructions it has when its loops are found, before anything is compiled."""
+        with self.lock, uncollected():
+            self.simple = self._simplified()
+        return self.counts["simplified"]
+
+    def _simplified(self) -> Program:
+        """The program with its loops, simplified."""
+        simple, self.simple = self.simple, None
+        if simple is None:
+            simple = simplify.simplify(rolled(self.captured), self.options.accurate)
+            self.counts["simplified"] = simplify.count(simple)
+        return simple
 
     def _compile(self) -> None:
         start = time.perf_counter()
         with uncollected():
-            simple = simplify.simplify(rolled(self.captured), self.options.accurate)
-            self.counts["simplified"] = simplify.count(simple)
-            self.program = simplify.prepare(simple, self.options.accurate)
+            self.program = simplify.prepare(self._simplified(), self.options.accurate)
             unrolled = simplify.unroll(self.program)
             self.counts["compiled"] = simplify.count(unrolled)
             module = self._lowered(unrolled)
@@ -277,7 +321,8 @@ class Specialization:
 
     def text(self) -> str:
         """The program as text for readers."""
-        given = self.names or [f"input[{k}]" for k in range(len(self.captured.inputs) - len(self.leaves))]
+        given = [*(self.names or [f"input[{k}]" for k in range(len(self.captured.inputs) - len(self.leaves))])]
+        given += ["table"] if self.table else []
         closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
         reasons = [f"# {reason}" for reason in self.story.reasons()]
         return "\n".join([*reasons, *lines(self.program, [*given, *closed])])
@@ -313,9 +358,12 @@ class Specialization:
     def frame(self) -> Frame:
         """Buffers for a call, from the pool if it has any."""
         try:
-            return self.pool.pop()
+            frame = self.pool.pop()
         except IndexError:
-            return Frame(*self.sizes, self.code.work)
+            frame = Frame(*self.sizes, self.code.work)
+        if self.table:
+            frame.inputs[self.sizes[0] - len(self.table) : self.sizes[0]] = list(self.table)
+        return frame
 
     @functools.cached_property
     def captured_guards(self) -> list[Guard]:
@@ -347,10 +395,10 @@ class Specialization:
         made = "captured_guards", "code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"
         for name in made:
             state.pop(name, None)
-        return state
+        return {**state, "common": None, "table": ()}  # what was captured has the table as a constant
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, pool=[], lock=Lock())
+        self.__dict__.update(state, pool=[], lock=Lock(), counts={})
         self.story = replace(self.story, seconds=0.0)
         self.__post_init__()
         self.compile()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture import outside
@@ -12,10 +13,13 @@ from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.signature import Reading, argument_names, types_of_numbers
+from autograd.compiler.capture.taped import from_tape, with_table
 from autograd.compiler.capture.trace import Trace, finish, tracing
+from autograd.compiler.capture.variants import Layout, Variant
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.collection import seldom_collected
+from autograd.compiler.run.families import LONG, LONGEST, Families, families_of
 from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches, usual
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 
+MOST_GROWTH = 2  # times the instructions of a function's own program: a longer one for many functions is not worth it
 MOST_NAMES = 10_000  # if the arguments have more numbers than this, a printed program has no names for them
 
 
@@ -107,9 +112,10 @@ class Version:
         with owner.lock:
             if len(self.specializations) > tried:
                 return tried, None
+            families = families_of(owner.function, (arguments.signature, owner.options)) if owner.shares else None
             with self.outside.capturing(self.state):
-                captured = owner.prepared(capture(owner.function, arguments, given, assumes=not tried))
-            same = same_branches(captured.program, self.specializations)
+                captured = owner.prepared(self._captured(families, arguments, given, not tried))
+            same = same_branches(captured.program, self.specializations, captured.common, captured.table)
             if same is not None and same.options.accurate:
                 number = self.specializations.index(same)
                 if number not in self.refused:
@@ -119,10 +125,41 @@ class Version:
             options = options_for(same, self.specializations, wanted, owner.__name__)
             specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
+            if families is not None and captured.noted is not None and options == owner.options:
+                families.keep(captured.noted, captured.layout, specialization)
             if not arguments.settled():  # it is not known for which later call this would be right
                 self.state.versions.pop(arguments.signature, None)
                 self.fast_paths = {**self.fast_paths, (specialization, self.state.watch): None}
             return len(self.specializations) - 1, None
+
+    def _captured(
+        self, families: Families | None, arguments: Reading, given: Sequence[float], assumes: bool
+    ) -> Capture:
+        """A capture of the function; if a program for it is compiled already, or can be shared, it is not captured."""
+        function, noted = self.owner.function, None
+        if families is not None and families.compared:
+            start = time.perf_counter()
+            noted = families.noted(function, arguments, given)
+            family = None if noted is None else families.like(noted)
+            if noted is not None and family is not None:
+                known, layout = family.find(noted), None
+                if known is not None:
+                    name, seconds = getattr(function, "__name__", "a function"), time.perf_counter() - start
+                    return _known(*known, given, Story(name, seconds, flow=noted.flow))
+                layout = family.layout_with(noted)
+                if layout is not None:
+                    written = capture(from_tape(function, noted, layout), arguments, given, assumes)
+                    common = written.not_compiled(self.owner.options)
+                    sizes = [compiled.counts["simplified"] for _, compiled in family.alone]
+                    family.shares = common.simplified_size() <= MOST_GROWTH * min(sizes, default=inf)
+                    if family.shares:
+                        return written.shared(noted, layout, common)
+        found = capture(function, arguments, given, assumes)
+        if families is not None and families.compared is None:
+            unchanged = self.state.look is not None and self.state.look.watch.holds()  # it runs once more
+            families.compared = LONG <= found.length <= LONGEST and not found.closed and unchanged
+            noted = families.noted(function, arguments, given) if families.compared else None
+        return replace(found, noted=noted)
 
     def fast_path(self, reading: Reading, specialization: Specialization) -> Any | None:
         """The fast path of a specialization, for arguments of this signature; None if it has none."""
@@ -137,7 +174,11 @@ class Version:
 
 @dataclass
 class Capture:
-    """What a function did on tracers: the parts of a `Specialization`, and the numbers of the program's inputs."""
+    """What a function did on tracers: the parts of a `Specialization`, and the numbers of the program's inputs.
+
+    `length` is that of the code before loops were found in it. `common` is what is compiled if other captures use it
+    too, with another `table`; `noted` and `layout` say which.
+    """
 
     program: Program
     numbers: Sequence[float]
@@ -147,6 +188,17 @@ class Capture:
     names: Sequence[str]
     story: Story
     finish: Callable[[Any], Any] | None = None
+    length: int = 0
+    common: Specialization | None = None
+    table: tuple[float, ...] = ()
+    noted: Variant | None = None
+    layout: Layout | None = None
+
+    def shared(self, noted: Variant, layout: Layout, common: Specialization) -> Capture:
+        """The same, of which the program reads a table: what is `common` to it and to others is compiled."""
+        table = layout.table(noted)
+        program, story = with_table(self.program, table), replace(self.story, flow=noted.flow)
+        return replace(self, program=program, story=story, common=common, table=table, noted=noted, layout=layout)
 
     def compiled(self, options: Options) -> Specialization:
         """Compile it."""
@@ -156,9 +208,24 @@ class Capture:
 
     def not_compiled(self, options: Options) -> Specialization:
         """What is compiled when something asks for its machine code."""
+        shared = (self.common, self.table) if self.common and options == self.common.options else (None, ())
         return Specialization(
-            self.program, self.template, options, self.closed, self.parents, self.names, self.story, self.finish
+            self.program,
+            self.template,
+            options,
+            self.closed,
+            self.parents,
+            self.names,
+            self.story,
+            self.finish,
+            *shared,
         )
+
+
+def _known(common: Specialization, table: tuple[float, ...], given: Sequence[float], story: Story) -> Capture:
+    """What stands for a capture of which a program is compiled already."""
+    program = with_table(common.captured, table) if table else common.captured
+    return Capture(program, given, common.template, [], [], common.names, story, common=common, table=table)
 
 
 def capture(function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False) -> Capture:
@@ -173,7 +240,8 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], assu
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     name = getattr(function, "__name__", "a function")
     story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
-    return Capture(finish(trace, outputs), trace.given, template, closed, trace.parents(outputs), names, story)
+    length, parents = len(trace.code), trace.parents(outputs)
+    return Capture(finish(trace, outputs), trace.given, template, closed, parents, names, story, length=length)
 
 
 def _traced(
