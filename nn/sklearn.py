@@ -79,6 +79,17 @@ class OfWeights(L2):
         return super().__call__([neuron.w for layer in model.layers for neuron in layer.neurons])
 
 
+class _Adam(Adam):
+    """Adam as scikit-learn has it: epsilon is added to the size before that is corrected for the first steps."""
+
+    def _moved(self, parameter: Any, gradient: Any, rate: Any, count: Any, mean: Any, square: Any) -> tuple[Any, ...]:
+        first, second = self.betas
+        mean = first * mean + (1.0 - first) * gradient
+        square = second * square + (1.0 - second) * gradient * gradient
+        rate = rate * am.sqrt(1.0 - second**count) / (1.0 - first**count)
+        return parameter - rate * mean / (am.sqrt(square) + self.epsilon), mean, square
+
+
 class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What the classifier and the regressor have in common."""
 
@@ -249,7 +260,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     def _split(self, X: Array, y: Array, weights: Array | None, random: Any) -> Any:
         """Data to learn from, data to validate with, and the score to watch."""
         arrays = [X, y] if weights is None else [X, y, weights]
-        stratify = y if isinstance(self, ClassifierMixin) and y.ndim == 1 else None
+        of_two_classes = isinstance(self, ClassifierMixin) and y.ndim == 1 and len(self.classes_) == 2
+        stratify = y if of_two_classes else None  # as scikit-learn does it
         parts = train_test_split(*arrays, random_state=random, test_size=self.validation_fraction, stratify=stratify)
         learned, held_out = parts[::2], parts[1::2]
         if len(held_out[0]) < 2:
@@ -284,7 +296,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
 
     def _optimiser(self) -> SGD | Adam:
         if self.solver == "adam":
-            return Adam(learning_rate=self.learning_rate_init, betas=(self.beta_1, self.beta_2), epsilon=self.epsilon)
+            betas = self.beta_1, self.beta_2
+            return _Adam(learning_rate=self.learning_rate_init, betas=betas, epsilon=self.epsilon)
         nesterov = self.nesterovs_momentum and self.momentum > 0
         return SGD(learning_rate=self.learning_rate_init, momentum=self.momentum, nesterov=nesterov)
 

@@ -40,8 +40,9 @@ SOLVERS = [
     {"solver": "sgd", "momentum": 0.5, "nesterovs_momentum": False, "batch_size": 50, "alpha": 0.0},
     {"solver": "sgd", "learning_rate": "invscaling", "activation": "tanh"},
     {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.2, "tol": 1e-2, "n_iter_no_change": 2},
-    {"solver": "adam", "activation": "logistic", "epsilon": 1e-30},  # scikit-learn adds it elsewhere
-    {"solver": "adam", "activation": "identity", "hidden_layer_sizes": (4, 3), "epsilon": 1e-30},
+    {"solver": "adam", "activation": "logistic"},
+    {"solver": "adam", "activation": "identity", "hidden_layer_sizes": (4, 3), "epsilon": 1e-4},
+    {"solver": "adam", "early_stopping": True},
 ]
 
 
