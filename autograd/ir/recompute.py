@@ -6,14 +6,14 @@ reach memory before a shifted vector of them can be loaded. Computed again, they
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from autograd.ir.block import NUMBER, Instruction, Program, Window
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.map_passes import is_plain
-from autograd.ir.memory import root_of, written
+from autograd.ir.memory import continued, written
 from autograd.ir.rewrite import copy, with_bodies
 
 FEWEST = 16  # steps of a map whose results are computed again
@@ -23,7 +23,9 @@ MOST = 4  # such operations for a result
 
 def compute_again(program: Program) -> Program:
     """The same program, in which maps do not read neighbours among the results of a map that are cheap to compute."""
-    program = with_bodies(program, compute_again)
+    inside = with_bodies(program, compute_again)
+    if any(one.data.body is not other.data.body for one, other in _pairs(inside, program)):
+        program = inside
     sources = _sources(program)
     if not sources:
         return program
@@ -45,15 +47,22 @@ def compute_again(program: Program) -> Program:
     return copy(program, (known_elements, number_values), special=special)
 
 
+def _pairs(one: Program, other: Program) -> list[tuple[Instruction, Instruction]]:
+    """The loops of two programs that differ in the bodies of these only."""
+    return [pair for pair in zip(one.code, other.code) if pair[0].op == "loop"]
+
+
 def _sources(program: Program) -> dict[int, Instruction]:
     """Results of maps that are computed again: item → itself."""
-    items = [(at, i) for at, i in enumerate(program.code) if i.op == "item" and i.data >= _handed(program, i)]
+    items = [(at, i) for at, i in enumerate(program.code) if i.op == "item" and _may_be_cheap(program, i)]
     if not items:
         return {}
-    changed = {
-        _memory(program, operands[k]) for op, operands, data in program.code for k in written(op, operands, data)
-    }
-    found = {at: i for at, i in items if _is_cheap(program, i, changed)}
+    memory = _memory(program)
+    changed = {memory[operands[k]] for op, operands, data in program.code for k in written(op, operands, data)}
+    stays = [there not in changed for there in memory]
+    found = {at: i for at, i in items if _is_cheap(program, i, stays)}
+    if not found:
+        return {}
     shifted: set[int] = set()
     other = set(program.outputs)
     for op, operands, data in program.code:
@@ -77,32 +86,32 @@ def _window_of(program: Program, value: int, items: Mapping[int, Instruction]) -
     return operands[0] if op == "read" and data.shape and len(operands) == 1 and operands[0] in items else None
 
 
-def _handed(program: Program, item: Instruction) -> int:
-    handed: int = program.code[item.operands[0]].data.handed
-    return handed
+def _may_be_cheap(program: Program, item: Instruction) -> bool:
+    """Whether a value is an array of what the steps of a short map make, and these are enough."""
+    loop = program.code[item.operands[0]].data
+    return loop.is_map() and loop.kinds[item.data] == "each" and is_plain(loop) and loop.extent >= FEWEST
 
 
-def _is_cheap(program: Program, item: Instruction, changed: set[int]) -> bool:
+def _is_cheap(program: Program, item: Instruction, stays: Sequence[bool]) -> bool:
     """Whether an array holds what few operations of each step of a map make of numbers that stay as they are."""
     _, operands, loop = program.code[item.operands[0]]
-    if not is_plain(loop) or loop.extent < FEWEST or loop.kinds[item.data] != "each":
-        return False
     body: Program = loop.body
     cone = _cone(body, body.outputs[item.data])
     if any(body.code[at].op not in (*CHEAP, "input", "constant") for at in cone):
         return False
     inputs = [body.code[at].data for at in cone if body.code[at].op == "input"]
     known = all(k and body.inputs[k] == NUMBER for k in inputs)
-    stay = all(_memory(program, operands[k - 1]) not in changed for k in inputs if k >= loop.first_element)
-    return known and stay and sum(body.code[at].op in CHEAP for at in cone) <= MOST
+    unchanged = all(stays[operands[k - 1]] for k in inputs if k >= loop.first_element)
+    return known and unchanged and sum(body.code[at].op in CHEAP for at in cone) <= MOST
 
 
-def _memory(program: Program, value: int) -> int:
-    """The instruction that made the array of which a value is a part."""
-    value = root_of(program, value)
-    while program.code[value].op == "read":
-        value = root_of(program, program.code[value].operands[0])
-    return value
+def _memory(program: Program) -> list[int]:
+    """For each value the instruction that made the array which it is, or of which it is a part."""
+    found: list[int] = []
+    for at, (op, operands, _) in enumerate(program.code):
+        before = operands[0] if op in ("pos", "read") else continued(program.code, at)
+        found.append(at if before is None else found[before])
+    return found
 
 
 def _cone(body: Program, value: int) -> list[int]:

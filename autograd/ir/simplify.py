@@ -458,7 +458,10 @@ def prepare(program: Program, accurate: bool = False) -> Program:
     )
     simpler = rewrite(share_unchanged(program), *everything)
     added = remove_dead_code(simpler if accurate else add_up_in_maps(simpler))
-    return remove_dead_code(add_in_place(gather(join_maps(remove_dead_code(compute_again(added))))))
+    again = compute_again(added)
+    if again is not added:
+        added = remove_dead_code(again)
+    return remove_dead_code(add_in_place(gather(join_maps(added))))
 
 
 def _powers(accurate: bool) -> tuple[Rewriter, ...]:
