@@ -200,6 +200,29 @@ def test_new_places(compiled: list[str]) -> None:
     assert len(compiled) == 3
 
 
+def test_places_that_were_equal_at_first(compiled: list[str]) -> None:
+    """What differs among later traces only, but stands where others differ, is in the table from the second one on."""
+
+    def chosen(places: Sequence[int]) -> Function:
+        def loss(x: Any) -> Any:
+            total = 0.0
+            for k, place in enumerate(places):
+                powers = [am.exp(v * (0.1 + 0.07 * k)) for v in x]
+                total = total - am.log([power / sum(powers) for power in powers][place])
+                total = total + sum([(power / (power + x[k])) ** 2 for power in powers])
+            return total
+
+        return loss
+
+    x = np.linspace(0.1, 1.0, 16)
+    draw = random.Random(3)
+    words = [[draw.randrange(16) for _ in range(12)] for _ in range(6)]
+    words[1][4], words[1][7] = words[0][4], words[0][7]
+    for k, word in enumerate(words):
+        check(chosen(word), x)
+        assert len(compiled) == min(k + 1, 2)
+
+
 def test_choices_grow(compiled: list[str]) -> None:
     """A result that was no choice so far is compiled apart, or becomes one."""
 

@@ -247,14 +247,26 @@ class _Differences:
         return found if found.places.sum() + packed <= MOST_PLACES * len(self.shapes) else None
 
     def _classes(self) -> Iterator[tuple[tuple[int, int], list[int]]]:
-        """Kinds of operands that differ, and their places: all of the kind, if these are not many more."""
+        """Kinds of operands that differ, and their places: all of the kind, if these are not many more.
+
+        Else all that stand between the same kinds of events: a later trace may differ where two happened to be equal.
+        """
         places = np.flatnonzero(self.differ)
-        statements = np.searchsorted(self.starts, places, "right") - 1
-        shapes, operands = self.shapes[statements], places - self.starts[statements]
+        events = np.searchsorted(self.starts, places, "right") - 1
+        shapes, operands = self.shapes[events], places - self.starts[events]
         for shape, operand in sorted(set(zip(shapes.tolist(), operands.tolist()))):
-            mine = places[(shapes == shape) & (operands == operand)]
-            alike = self.starts[self.shapes == shape] + operand
-            yield (shape, operand), (alike if len(alike) <= LIKE_THEM * len(mine) else mine).tolist()
+            mine = (shapes == shape) & (operands == operand)
+            most, alike = LIKE_THEM * mine.sum(), np.flatnonzero(self.shapes == shape)
+            if len(alike) > most:
+                alike = alike[np.isin(self._between(alike), self._between(events[mine]))]
+            found = places[mine] if len(alike) > most else self.starts[alike] + operand
+            yield (shape, operand), found.tolist()
+
+    def _between(self, events: Integers) -> Integers:
+        """A number for the kinds of the events before and after each of some."""
+        around: Integers = np.concatenate([[-1], self.shapes, [-1]])
+        found: Integers = around[events] * (len(self.kinds) + 1) + around[events + 2]
+        return found
 
     def _choices(self, places: Sequence[int]) -> list[tuple[int, tuple[int, ...]]] | None:
         """For each place the statements of which one is chosen: both traces' choices, and those between and around."""
