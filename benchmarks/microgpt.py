@@ -250,9 +250,8 @@ def training(steps: int) -> None:
     gpt.softmax = softmax
 
     generator = random.Random(42)
-    names = [name for name in gpt.first_names() if len(name) == 5]
+    names = [name for name in gpt.first_names() if 4 <= len(name) <= 6]
     generator.shuffle(names)
-    names = names[:3]  # each name is a function of its own
     start = gpt.matrices(lambda number: number, generator)
     losses: list[list[float]] = []
     for compiled in (False, True):
