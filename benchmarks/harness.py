@@ -52,6 +52,8 @@ class Prepared:
         Turns what ``call`` returned into the ndarrays that are compared; not timed.
     notes : dict
         Other things to print, such as bytes per node.
+    others : dict
+        Other calls that are timed once, after the first call, with what they are.
     compiled : tuple or None
         Of a contender that calls a compiled function of this project: the function and the arguments.
     """
@@ -59,6 +61,7 @@ class Prepared:
     call: Callable[[], Any]
     arrays: Callable[[Any], Sequence[Any]] = lambda result: result
     notes: dict[str, float | str] = field(default_factory=dict)
+    others: dict[str, Callable[[], Any]] = field(default_factory=dict)
     compiled: tuple[Any, tuple[Any, ...]] | None = None
 
 
@@ -123,6 +126,10 @@ def _prepare(problem: str, name: str, data: dict[str, Any]) -> tuple[Callable[[]
     first = prepared.call()
     seconds = time.perf_counter() - start
     arrays = [np.asarray(array, dtype=float) for array in prepared.arrays(first)]
+    for what, other in prepared.others.items():
+        start = time.perf_counter()
+        other()
+        prepared.notes[f"ms for {what}"] = 1e3 * (time.perf_counter() - start)
     return prepared.call, (seconds, arrays, prepared.notes)
 
 

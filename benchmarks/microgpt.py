@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import random
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +87,11 @@ def compiled_step(name: str) -> Any:
 @contender("gpt", "ours, jit", "autograd.compiler")
 def _(parameters: Array, name: str) -> Prepared:
     model, step = matrices(parameters), compiled_step(name)
-    prepared = Prepared(lambda: step(model), _listed)
-    prepared.call()
-    prepared.notes["ms for a second name"] = milliseconds(lambda: compiled_step(name[::-1])(model))
-    return with_another(prepared, lambda: compiled_step(name[1:] + name[0])(model))
+    others = {
+        "a second name": lambda: compiled_step(name[::-1])(model),
+        "another name": lambda: compiled_step(name[1:] + name[0])(model),
+    }
+    return Prepared(lambda: step(model), _listed, others=others)
 
 
 class Rows:
@@ -165,7 +164,8 @@ def _(parameters: Array, name: str) -> Prepared:
     from autograd import jit, value_and_grad
 
     model, numbers, step = matrices(parameters), tokens(name), jit(value_and_grad(surprise_at))
-    return with_another(Prepared(lambda: step(model, numbers), _listed), lambda: step(model, tokens(name[::-1])))
+    another = {"another name": lambda: step(model, tokens(name[::-1]))}
+    return Prepared(lambda: step(model, numbers), _listed, others=another)
 
 
 @contender("gpt", "ours, jit, any length", "autograd.compiler")
@@ -175,23 +175,8 @@ def _(parameters: Array, name: str) -> Prepared:
     model, step = matrices(parameters), jit(value_and_grad(surprise_of_any))
     (numbers,), (steps,) = padded([name])
     (others,), (fewer,) = padded([name[1:]])
-    return with_another(
-        Prepared(lambda: step(model, numbers, float(steps)), _listed), lambda: step(model, others, float(fewer))
-    )
-
-
-def with_another(prepared: Prepared, another: Any) -> Prepared:
-    """The same, and a note on the first call for another name."""
-    prepared.call()
-    prepared.notes["ms for another name"] = milliseconds(another)
-    return prepared
-
-
-def milliseconds(call: Callable[[], Any]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
-    call()
-    return 1e3 * (time.perf_counter() - start)
+    another = {"another name": lambda: step(model, others, float(fewer))}
+    return Prepared(lambda: step(model, numbers, float(steps)), _listed, others=another)
 
 
 def padded(names: list[str]) -> tuple[Array, Array]:
