@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from autograd.modes import PACKAGES, place_of
 
-ADOPTED = "__adopted_call__"  # among the builtins, or the closure, of adopted code
+PREFIX = "__adopted_"  # of the names by which adopted code finds what it calls
+ADOPTED = f"{PREFIX}call__"  # among the builtins, or the closure, of adopted code
 
 
 def refuse_conversion() -> NoReturn:

@@ -395,10 +395,13 @@ class Adam(Optimiser):
         """A step against the mean gradient, divided by its usual size."""
         return self._moved(parameter, self._decayed(parameter, gradient), rate, count, *remembered)
 
+    def _averages(self, gradient: Any, mean: Any, square: Any) -> tuple[Any, Any]:
+        first, second = self.betas
+        return first * mean + (1.0 - first) * gradient, second * square + (1.0 - second) * gradient * gradient
+
     def _moved(self, parameter: Any, gradient: Any, rate: Any, count: Any, mean: Any, square: Any) -> tuple[Any, ...]:
         first, second = self.betas
-        mean = first * mean + (1.0 - first) * gradient
-        square = second * square + (1.0 - second) * gradient * gradient
+        mean, square = self._averages(gradient, mean, square)
         size = am.sqrt(square / (1.0 - second**count)) + self.epsilon
         return parameter - rate * (mean / (1.0 - first**count)) / size, mean, square
 

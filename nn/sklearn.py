@@ -84,8 +84,7 @@ class _Adam(Adam):
 
     def _moved(self, parameter: Any, gradient: Any, rate: Any, count: Any, mean: Any, square: Any) -> tuple[Any, ...]:
         first, second = self.betas
-        mean = first * mean + (1.0 - first) * gradient
-        square = second * square + (1.0 - second) * gradient * gradient
+        mean, square = self._averages(gradient, mean, square)
         rate = rate * am.sqrt(1.0 - second**count) / (1.0 - first**count)
         return parameter - rate * mean / (am.sqrt(square) + self.epsilon), mean, square
 

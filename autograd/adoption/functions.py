@@ -14,8 +14,9 @@ from typing import Any
 
 from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
-from autograd.adoption.rewrite import PREFIX, Rewriter, hidden, rewritten
+from autograd.adoption.rewrite import Rewriter, hidden, rewritten
 from autograd.adoption.stand_ins import LATER, MODULES, over_statistics, singledispatch, stand_in
+from autograd.refusals import PREFIX
 from autograd.sources import adapters, inner_locals, path_to, recompiled
 
 ANSWER = hidden("answer")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 from typing import TypeVar
 
+from autograd.refusals import PREFIX
+
 OPERATORS: dict[type[ast.operator], str] = {
     ast.Div: "divide",
     ast.FloorDiv: "floor_divide",
@@ -19,7 +21,6 @@ OPERATORS: dict[type[ast.operator], str] = {
 CLASSES = frozenset({"complex", "float", "int", "repr", "str", "type"})  # called by name
 CONVERSIONS = frozenset({"float", "int"})  # kept under other names, and called later
 CONVERTERS = frozenset({"converter", "default_factory", "key"})  # keywords for a function
-PREFIX = "__adopted_"  # of the names by which rewritten code finds the answers
 
 Node = TypeVar("Node", bound=ast.AST)
 

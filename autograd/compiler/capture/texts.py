@@ -7,13 +7,13 @@ from there on reads an attribute of that name, and if the text is gone when the 
 from __future__ import annotations
 
 import dis
-import os
 import sys
 from collections.abc import Callable
 from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
+from autograd.compiler.capture.mentions import LIBRARY, is_package_file
 from autograd.modes import PACKAGES
 
 # What may read an attribute that the code does not name.
@@ -23,7 +23,6 @@ READERS = frozenset(
         *("exec", "getattr", "gc", "pickle", "vars"),
     ]
 )
-LIBRARY = os.path.dirname(os.__file__)
 IMPORTING = "<frozen importlib."
 RUN = "autograd.compiler.run"  # what captures
 HELD = 3  # references to a text that only this module has: of the list, of a variable and of the question itself
@@ -123,7 +122,7 @@ def _is_library(frame: FrameType) -> bool:
     where = frame.f_code.co_filename
     module = sys.modules.get(frame.f_globals.get("__name__", ""))
     own = module is not None and vars(module) is frame.f_globals
-    return own and where.startswith(LIBRARY) and "site-packages" not in where
+    return own and where.startswith(LIBRARY) and not is_package_file(where)
 
 
 @lru_cache(maxsize=4096)

@@ -24,9 +24,8 @@ from autograd.ir.block import COMPARISONS, LOGIC
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Truths = np.ndarray[Any, np.dtype[np.bool_]]
-MOST_PLACES = (
-    0.25  # of the events: places that read the table, and results that are choices; else each is compiled alone
-)
+# Of the events: places that read the table, and results that are choices; with more, each trace is compiled alone.
+MOST_PLACES = 0.25
 LIKE_THEM = 8  # all places of a kind read the table if there are at most so many times more than those that differ
 MOST_CHOICES = 1024  # results among which one is chosen
 NO_NUMBERS = {*COMPARISONS, *LOGIC, "guard"}

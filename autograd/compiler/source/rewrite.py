@@ -17,7 +17,8 @@ from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
 from autograd.compiler.source.optional import is_none, optional_names
 from autograd.compiler.source.stores import Stores
-from autograd.compiler.source.texts import HIDDEN, names_in_text
+from autograd.compiler.source.texts import names_in_text
+from autograd.refusals import PREFIX
 from autograd.sources import Definition, inner_locals, recompiled
 
 ORDERS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
@@ -315,7 +316,7 @@ class _Emitter(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """A function that is called is rewritten too."""
         function = node.func
-        hidden = isinstance(function, ast.Name) and function.id.startswith((HIDDEN, FLOW))
+        hidden = isinstance(function, ast.Name) and function.id.startswith((PREFIX, FLOW))
         own = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == FLOW
         if own:
             node.args = [self.visit(x) for x in node.args]

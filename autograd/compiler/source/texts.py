@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-HIDDEN = "__adopted_"  # names of functions that adopted code calls in place of operators
+from autograd.refusals import PREFIX
 
 
 def names_in_text(node: ast.expr) -> list[str] | None:
@@ -50,4 +50,4 @@ def _is_text(node: ast.expr) -> bool:
 
 def _is_hidden(node: ast.expr, word: str) -> bool:
     """Whether this is a function that adopted code calls in place of an operator."""
-    return isinstance(node, ast.Name) and node.id == f"{HIDDEN}{word}"
+    return isinstance(node, ast.Name) and node.id == f"{PREFIX}{word}"
