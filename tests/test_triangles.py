@@ -300,7 +300,7 @@ def test_random_triangles(plan: Any) -> None:
 
 def test_linear_time() -> None:
     """The steps by which triangles are found grow no faster than the trace."""
-    modules = [f"ir/{name}.py" for name in ("rolling", "written", "places", "nest", "triangles", "fitted")]
+    modules = [f"ir/{name}.py" for name in ("rolling", "written", "places", "nest", "triangles", "laid_out", "fitted")]
     programs = [traced(partial(attention, n=n)) for n in (12, 24)]
     counts = [lines_executed(partial(rolling.rolled, program), *modules) / len(program.code) for program in programs]
     assert counts[1] < 1.5 * counts[0]

@@ -1,7 +1,4 @@
-"""Triangles as nests: a place for each statement, and where each operand is among these places.
-
-In a triangle the position of a statement is not affine in the counters. Its place is: as if all loops had as many steps
-as in their longest run. A place that no statement has stays empty.
+"""Triangles as nests: where each operand of a statement is among the places that statements have.
 
 An operand must be affine in each step, or carried: then in the first step of its loop, or after a loop of no steps, it
 is what the loop begins with. Few operands may be anywhere: their places are listed. Each instance is checked. A loop in
@@ -15,9 +12,10 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from autograd.ir import nest as nests
-from autograd.ir.nest import Affine, First, Leaf, Listed, Nest, Statement, domain, least, leaves
+from autograd.ir.laid_out import Counters, Layout
+from autograd.ir.nest import Affine, First, Leaf, Listed, Nest, Statement, domain, least
 from autograd.ir.places import Places, is_unit
-from autograd.ir.roll import COUNT, SHIFT, Vector, is_loop
+from autograd.ir.roll import COUNT, SHIFT
 from autograd.ir.statements import ELEMENT, INPUT, POSITION, Kind, Statements
 from autograd.ir.triangles import Part, Parts
 
@@ -42,21 +40,19 @@ class Operand(NamedTuple):
     value: int
 
 
-Counters = tuple[int, ...]
-
-
 def fitted(trace: Statements, parts: Parts, code: Sequence[Any]) -> Fitted | None:
     """The nests of a trace with triangles; None if none of them fits."""
     found = parts.found
     for _ in range(MOST_ATTEMPTS):
         if not any(parts.blocks.differs(part.shape) for part in found):
             break
-        attempt = _Attempt(trace, parts._replace(found=found), code)
-        if len(attempt.code) > MOST_PLACES * len(trace.code):
+        layout = Layout(parts._replace(found=found))
+        if layout.size > MOST_PLACES * len(trace.code):
             break
-        trouble = attempt.run()
+        operands = _Operands(trace, parts, layout, code)
+        trouble = operands.find()
         if not trouble:
-            return Fitted(attempt.body, attempt.code, attempt.kinds)
+            return Fitted(layout.body, layout.by_place(trace.code), operands.kinds)
         found = [
             piece
             for part in found
@@ -85,160 +81,27 @@ def _cut(parts: Parts, start: int, end: int) -> list[Part]:
     return found
 
 
-class _Around(NamedTuple):
-    """The loops around a statement, those of which it is a step of its own among them.
+class _Operands:
+    """The operands of all statements of a layout."""
 
-    For each, the number of the first step that the nest has, which of the loops of the nest it is, and how many steps
-    the places are laid out for.
-    """
-
-    bases: tuple[int, ...]
-    axes: tuple[int | None, ...]
-    extents: tuple[int, ...]
-
-    def in_nest(self, count: Affine, depth: int) -> Affine:
-        """A number in terms of the loops of the nest."""
-        steps = [0] * depth
-        for axis, step in zip(self.axes, count.steps):
-            if axis is not None:
-                steps[axis] = step
-        return Affine(count.at(self.bases), tuple(steps))
-
-
-_AROUND = _Around((), (), ())
-
-
-class _Attempt:
-    """The nests of some pieces, and what is known of their operands."""
-
-    def __init__(self, trace: Statements, parts: Parts, program: Sequence[Any]) -> None:
-        self.trace, self.parts, self.blocks, self.program = trace, parts, parts.blocks, program
+    def __init__(self, trace: Statements, parts: Parts, layout: Layout, program: Sequence[Any]) -> None:
+        self.trace, self.parts, self.layout, self.program = trace, parts, layout, program
+        self.places = Places(layout.body)
         self.kinds = list(trace.kinds)
         self.known = {kind: number for number, kind in enumerate(self.kinds)}
-        self.body: list[Leaf | Nest] = []
-        self.steps: dict[int, int] = {}  # of a loop that has been appended, how many places there are for a step
-        self.owners: dict[Leaf, int] = {}  # where the piece begins that a leaf is in
-        place = 0
-        for part in parts.found:
-            mark = len(self.body)
-            place += self._piece(place, part)
-            for leaf in leaves(self.body[mark:]):
-                self.owners[leaf] = part.start
-        self.places = Places(self.body)
-        self.place_of = [0] * len(parts.kinds)  # of each statement of the trace
-        self.at: dict[Leaf, list[int]] = {leaf: [] for leaf in leaves(self.body)}
-        self.domains: dict[tuple[Nest, ...], list[Counters]] = {}
-        self.indexed: dict[tuple[Nest, ...], dict[Counters, int]] = {}
-        self.runs: dict[tuple[Nest, ...], list[tuple[Counters, int, int]]] = {}
-        self._walk(self.body, 0, 0)
-        self.code = [-1] * len(self.places.owner)
-        for place, value in zip(self.place_of, trace.code):
-            self.code[place] = value
-        for place in range(1, len(self.code)):
-            if self.code[place] < 0:
-                self.code[place] = self.code[place - 1]
         self.instances: list[list[int]] = [[] for _ in trace.kinds]
         for at, kind in enumerate(parts.kinds):
             self.instances[kind].append(at)
+        self.domains: dict[tuple[Nest, ...], list[Counters]] = {}
+        self.indexed: dict[tuple[Nest, ...], dict[Counters, int]] = {}
+        self.runs: dict[tuple[Nest, ...], list[tuple[Counters, int, int]]] = {}
         self.firsts: dict[tuple[Leaf, int], dict[Counters, Operand]] = {}
         self.trouble: dict[int, set[int]] = {}
         self.listed = 0
 
-    # ---- the nests -------------------------------------------------------------------------------------------
-
-    def _piece(self, start: int, part: Part) -> int:
-        """Append a piece; how many places it takes."""
-        shape, counts, _, _, first, last = part
-        if not first and not last:
-            return self._add(self.body, (), start, shape, counts, (), _AROUND)
-        count, rest, step = counts[0], counts[1:], self.blocks.blocks[shape].step
-        nest = Nest((), start, extent=count - first - last)
-        nest.step = self._step([], (), start, shape, rest, (step,), _Around((0,), (None,), (count,)))
-        nest.size = nest.step * nest.extent
-        for k in range(first):
-            self._step(self.body, (), start + k * nest.step, shape, rest, (step,), _Around((k,), (None,), (count,)))
-        nest.start += first * nest.step
-        self._step(nest.body, (nest,), nest.start, shape, rest, (step,), _Around((first,), (0,), (count,)))
-        self.body.append(nest)
-        for k in range(count - last, count):
-            self._step(self.body, (), start + k * nest.step, shape, rest, (step,), _Around((k,), (None,), (count,)))
-        return count * nest.step
-
-    def _add(
-        self,
-        into: list[Leaf | Nest],
-        path: tuple[Nest, ...],
-        start: int,
-        shape: int,
-        counts: Vector,
-        steps: tuple[Vector, ...],
-        around: _Around,
-    ) -> int:
-        """Append a statement; how many places it takes. `steps` tell how its counts advance in the loops around it."""
-        if not is_loop(shape):
-            into.append(Leaf(path, start))
-            return 1
-        count = Affine(counts[0], tuple([s[0] for s in steps]))
-        longest = count.range(around.extents)[1]
-        if longest <= 0:
-            return 0
-        rest, inner = counts[1:], tuple([s[1:] for s in steps])
-        fixed = not any(count.steps) and not any(map(any, inner)) and not self.blocks.differs(shape)
-        if fixed and self.blocks.size(shape, counts) < nests.SMALLEST:
-            size = 0
-            for _ in range(counts[0]):
-                size += self._step(into, path, start + size, shape, rest, inner, around)
-            return size
-        count = around.in_nest(count, len(path))
-        nest = Nest(path, start, count=count if any(count.steps) else None)
-        nest.extent = count.range([outer.extent for outer in path])[1]
-        body = nest.body if nest.extent > 0 else []
-        further = _Around((*around.bases, 0), (*around.axes, len(path)), (*around.extents, longest))
-        nest.step = self._step(
-            body, (*path, nest), start, shape, rest, (*inner, self.blocks.blocks[shape].step), further
-        )
-        nest.size = nest.step * longest
-        self.steps[shape] = nest.step
-        if nest.extent > 0:
-            into.append(nest)
-        return nest.size
-
-    def _step(
-        self,
-        into: list[Leaf | Nest],
-        path: tuple[Nest, ...],
-        start: int,
-        shape: int,
-        counts: Vector,
-        steps: tuple[Vector, ...],
-        around: _Around,
-    ) -> int:
-        """Append the statements of a step of a loop; `counts` are those in its first step."""
-        size, at, unit = 0, 0, 1
-        for child, inner in self.blocks.children(shape, counts):
-            end = at + len(inner)
-            size += self._add(into, path, start + size, child, inner, tuple([s[at:end] for s in steps]), around)
-            unit = max(unit, self.steps.pop(child, 1))
-            at = end
-        return -(-size // unit) * unit  # then the places of a statement within are evenly apart, and memory is dense
-
-    def _walk(self, body: Sequence[Leaf | Nest], moved: int, at: int, counters: Counters = ()) -> int:
-        """Note where each statement of the trace is, from number `at` on."""
-        for one in body:
-            if isinstance(one, Leaf):
-                self.place_of[at] = one.start + moved
-                self.at[one].append(at)
-                at += 1
-                continue
-            for k in range(one.steps_at(counters)):
-                at = self._walk(one.body, moved + k * one.step, at, (*counters, k))
-        return at
-
-    # ---- operands --------------------------------------------------------------------------------------------
-
-    def run(self) -> dict[int, set[int]]:
+    def find(self) -> dict[int, set[int]]:
         """Find the operands of all leaves; for each piece in which some do not follow, the steps where they do not."""
-        for leaf, at in self.at.items():
+        for leaf, at in self.layout.instances.items():
             self._leaf(leaf, at)
         while self.firsts and not self.trouble:
             leaf, axis = max(self.firsts, key=lambda key: key[1])
@@ -254,7 +117,7 @@ class _Attempt:
         source = self.trace.kinds[self.parts.kinds[at]].operands[slot]
         number = self.parts.vectors[at][slot]
         if source[0] == POSITION:
-            number = self.place_of[self.instances[number >> SHIFT][number & COUNT]]
+            number = self.layout.places[self.instances[number >> SHIFT][number & COUNT]]
         return Operand(source, number, self.program[self.trace.code[at]].operands[slot])
 
     def _leaf(self, leaf: Leaf, at: list[int]) -> None:
@@ -282,7 +145,7 @@ class _Attempt:
         vectors, path = self.parts.vectors, leaf.path
         numbers = [vectors[k][slot] for k in at]
         if source[0] == POSITION:
-            numbers = [self.place_of[self.instances[n >> SHIFT][n & COUNT]] for n in numbers]
+            numbers = [self.layout.places[self.instances[n >> SHIFT][n & COUNT]] for n in numbers]
         middle, index = nests.middle(path), self._index(path)
         if middle not in index:
             return None
@@ -453,7 +316,7 @@ class _Attempt:
                 self._fail(leaf, [c])
 
     def _fail(self, leaf: Leaf, wrong: Sequence[Counters]) -> None:
-        self.trouble.setdefault(self.owners[leaf], set()).update([c[0] if c else -1 for c in wrong])
+        self.trouble.setdefault(self.layout.owners[leaf], set()).update([c[0] if c else -1 for c in wrong])
 
 
 def _through(counters: Counters, number: int, steps: Sequence[int]) -> Affine:
