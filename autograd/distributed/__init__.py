@@ -80,7 +80,7 @@ def map_blocks(fast: Compiled[..., Any], *args: Any, sample: Sequence[Any] | Non
     array([1., 1., 1., 1.])
     """
     plan = planned("map_blocks", fast, args, sample)
-    if not plan.batch.stacks:
+    if not plan.batch.mapped.stacks:
         raise TypeError(
             "map_blocks takes a function with a result for every row, as jit(vmap(f)) is; for sums over the rows and "
             "their gradients use reduce"
@@ -128,7 +128,7 @@ def reduce(step: Compiled[..., Any], *args: Any, sample: Sequence[Any] | None = 
     (11.0, {'slope': -16.0, 'base': -6.0})
     """
     plan = planned("reduce", step, args, sample)
-    if plan.batch.reduce is None or plan.has_rows:
+    if plan.batch.mapped.reduce is None or plan.has_rows:
         raise TypeError(
             "reduce takes a function that adds up its rows, such as jit(value_and_grad(vmap(loss, in_axes=(None, 0), "
             "reduce='sum'))); for results of every row use map_blocks"

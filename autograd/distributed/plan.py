@@ -55,7 +55,7 @@ class Plan:
     def has_rows(self) -> bool:
         """Whether it is a gradient by an argument that has rows."""
         axes = _axes(self.batch, len(self.given))
-        chosen = [[by] if isinstance(by, int) else by for by in self.batch.argnums]
+        chosen = [[by] if isinstance(by, int) else by for by in self.batch.mapped.argnums]
         return any(axes[i] is not None for numbers in chosen for i in numbers)
 
     def tasks(self, task: Task) -> Layer:
@@ -95,7 +95,7 @@ class Plan:
         """The sum over all blocks, or their mean, as a task."""
         from dask.delayed import Delayed
 
-        is_mean = self.batch.reduce == "mean"
+        is_mean = self.batch.mapped.reduce == "mean"
         layer = self.tasks(Sums(self.given, self.leaves, self.template, is_mean))
         parts: list[Any] = [(self.name, number) for number in range(len(self.counts))]
         level = 0
@@ -158,7 +158,7 @@ def planned(caller: str, fast: Any, args: Sequence[Any], sample: Sequence[Any] |
 
 
 def _axes(batch: Batch, count: int) -> Sequence[int | None]:
-    axes = batch.in_axes
+    axes = batch.mapped.in_axes
     found: Sequence[int | None] = tuple(axes) if isinstance(axes, Sequence) else (axes,) * count
     if len(found) != count:
         raise ValueError(f"in_axes of {batch.name} has {len(found)} entries for {count} arguments")

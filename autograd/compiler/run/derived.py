@@ -34,13 +34,14 @@ class Derived:
             return self._row(args)
 
         row.__name__ = f"{self.batch.name} with derivatives"
-        mapped = transforms.vmap(row, self.batch.in_axes, self.batch.reduce)
-        around = Outsides(self.batch.function, row.__name__)  # a row reads the same as the function
-        return Batch(mapped, mapped, [], self.batch.options, around)
+        mapped = self.batch.mapped
+        function = transforms.vmap(row, mapped.in_axes, mapped.reduce)
+        around = Outsides(mapped.function, row.__name__)  # a row reads the same as the function
+        return Batch(mapped._replace(function=function, inner=row), self.batch.options, around)
 
     def _row(self, args: Any) -> Any:
         """The results of a row and their derivatives, as plain numbers."""
-        leaves, rebuild = flatten_result(self.batch.inner(*args))
+        leaves, rebuild = flatten_result(self.batch.mapped.inner(*args))
         trace = current_trace()
         assert trace is not None
         self.closed.update({id(x): x for x in trace.parents([trace.place(y) for y in leaves])})
@@ -78,7 +79,7 @@ class Derived:
             return result, [row[1:] if row[0] else None for row in rows], list(self.closed.values())[:width]
 
     def _unpacked(self, found: Any) -> tuple[Any, list[Any]]:
-        if self.batch.reduce is not None:
+        if self.batch.mapped.reduce is not None:
             return found[0], found[1].tolist()
         if isinstance(found, list):  # a pair for each row
             return [result for result, _ in found], [d for _, rows in found for d in rows.tolist()]

@@ -19,7 +19,8 @@ from autograd.compiler.capture.signature import leaf_names, parameter_names, rea
 from autograd.compiler.capture.trace import finish
 from autograd.compiler.export.files import files
 from autograd.compiler.export.source import Result, Source, Subject, written
-from autograd.compiler.run.batch import Batch, NotRowsError
+from autograd.compiler.run.batch import Batch
+from autograd.compiler.run.batch_rows import NotRowsError
 from autograd.compiler.run.collection import uncollected
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function, capture
@@ -254,15 +255,14 @@ def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[
 def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ...]) -> Any:
     """The same for a map over rows, of which any number runs the same code."""
     call = rows.looked_at(args)
-    key = tuple([argument.signature for argument in call.arguments])
-    around = rows.outside.of(key)
+    around = rows.outside.of(call.signature())
     state = around.state()
     call.arrays = [array.copy() for array in call.arrays]
     with rows.lock, around.capturing(state):
         trace, outputs, template = call.traced(0, assumes=False)
     program = finish(trace, outputs)
     types = types_of(program)
-    if rows.stacks:
+    if rows.mapped.stacks:
         kinds = [types[o] for o in program.outputs]
         named = _row_names(trace.row, "result", compiled.function)
         results = [Result(text, kind.shape if isinstance(kind, Array) else None) for text, kind in zip(named, kinds)]
@@ -397,9 +397,9 @@ def _leaf_paths(tree: Any, name: str) -> list[str]:
 
 def _gradients_by_rows(rows: Batch, call: Any) -> list[Result]:
     """The parts of a gradient by rows, and of the value."""
-    found = [Result("value", None)] if rows.with_value else []
-    names = parameter_names(rows.inner, len(call.arguments))
-    several = not isinstance(rows.argnums[0], int)
+    found = [Result("value", None)] if rows.mapped.with_value else []
+    names = parameter_names(rows.mapped.inner, len(call.arguments))
+    several = not isinstance(rows.mapped.argnums[0], int)
     for i in call.by:
         name, argument = f"gradient_{names[i]}" if several else "gradient", call.arguments[i]
         if call.axes[i] is None:
