@@ -16,7 +16,7 @@ from autograd.compiler.capture.signature import Reading, read_call
 from autograd.compiler.capture.trace import current_trace, is_capturing
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.machine import llvm
-from autograd.compiler.run import batch, exports, pickling
+from autograd.compiler.run import batch, pickling
 from autograd.compiler.run.derived import Derived
 from autograd.compiler.run.nodes import Again, BatchCall, CompiledCall, Recorded, as_it_is, nodes_of
 from autograd.compiler.run.specialization import Options, Specialization
@@ -332,6 +332,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
         }
         <BLANKLINE>
         """
+        from autograd.compiler.run import exports  # most processes need none of it
+
         if args or keywords:
             return exports.example_of(self, args, keywords, name, closed).source.text()
         return exports.source_of(self, self._some(), name, closed).text()
@@ -376,6 +378,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
         ...     jit(lambda x, y: x * y).export(folder, 2.0, 3.0, name="product")
         ['product.h', 'product.c', 'CMakeLists.txt', 'product.py', 'test_product.c']
         """
+        from autograd.compiler.run import exports
+
         example = exports.example_of(self, args, keywords, name, closed)
         return exports.write_files(directory, example)
 

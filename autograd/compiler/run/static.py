@@ -12,7 +12,7 @@ import numpy as np
 
 from autograd.compiler.c_build import extension
 from autograd.compiler.capture.exact import exact
-from autograd.compiler.run import exports, pickling
+from autograd.compiler.run import pickling
 from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function
@@ -68,6 +68,8 @@ class StaticCompiled(Compiled[..., Any]):
         if not args and not keywords:
             return super().c_source(name=name, closed=closed)
         compiled, args, keywords = self._split(args, keywords)
+        from autograd.compiler.run import exports  # most processes need none of it
+
         return exports.example_of(compiled, args, keywords, name, closed).source.text()
 
     def export(
