@@ -7,7 +7,9 @@ import dataclasses
 import enum
 import functools
 import gc
+import io
 import pickle
+import queue
 import random
 import sys
 import threading
@@ -39,6 +41,8 @@ ARRAY = np.array([1.0, 2.0, 3.0])
 WORDS = {"x"}
 QUEUE = deque([2.0])
 epoch = 0
+waiting: queue.Queue[float] = queue.Queue()
+waiting.put(2.0)
 config = types.ModuleType("config")
 config.K = 2.0
 settings = types.SimpleNamespace(rate=2.0, deep=types.SimpleNamespace(scale=3.0))
@@ -217,10 +221,14 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "view of memory": (lambda x: x * view[0], lambda: view.__setitem__(0, 4.0)),
     "weak reference": (lambda x: x * parent().scale, lambda: setattr(scaler, "scale", 4.0)),
     "weak dict": (lambda x: x * children["a"].scale, lambda: setattr(scaler, "scale", 4.0)),
+    "method of a list": (lambda x: x * length(), lambda: RATES.append(4.0)),
+    "iterator of a list": (lambda x: x * sum(begin()), lambda: RATES.append(4.0)),
+    "queue": (lambda x: x * waiting.qsize(), lambda: waiting.put(4.0)),
     "jit inside": (lambda x: jitted_helper(x) + 1.0, set_global("K", 5.0)),
     "grad inside": (lambda x: grad(helper)(x) * x, set_global("K", 5.0)),
 }
 jitted_helper = jit(lambda x: helper(x))
+length, begin = RATES.__len__, RATES.__iter__
 
 
 @pytest.mark.slow
@@ -678,7 +686,8 @@ def test_reads() -> None:
     """Everything that is read is listed, and things that are not watched are marked."""
     local = Value(1.0)
     huge = np.broadcast_to(1.0, (1 << 24,))
-    compiled = jit(lambda x: local * x * K + RATES[0] + huge[0] + time.time() + scaler.scale)
+    text = io.StringIO("12")
+    compiled = jit(lambda x: local * x * K + RATES[0] + huge[0] + time.time() + scaler.scale + len(text.getvalue()))
     listed = {(read.name, read.kind): read.watched for read in compiled.reads()}
     for name, kind, watched in (
         ("local", "closure", True),
@@ -686,6 +695,7 @@ def test_reads() -> None:
         ("RATES[]", "list", True),
         ("huge[]", "ndarray too large to be watched", False),
         ("time", "clock, file or system", False),
+        ("text", "file", False),
         ("scaler.scale", "attribute", True),
     ):
         assert watched == listed[name, kind]

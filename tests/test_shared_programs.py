@@ -1,9 +1,12 @@
 """Traces that differ only in what they read share one program: results, derivatives, and what is not shared."""
 
 import copy
+import io
 import itertools
 import pickle
+import queue
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,6 +19,7 @@ import autograd.math as am
 from autograd import Value, backend, custom_gradient, grad, hessian, jit, no_grad, value_and_grad, vmap
 from autograd.compiler.capture import tape, taped, variants
 from autograd.compiler.capture.signature import read_call
+from autograd.compiler.capture.walk import Look
 from autograd.compiler.run import families
 from autograd.compiler.run.specialization import Specialization
 from autograd.native import extension
@@ -453,28 +457,114 @@ def test_what_a_tape_does_not_note(compiled: list[str]) -> None:
                 assert plain(found(x)) == pytest.approx(plain(expected))
 
 
+def runs_of(name: str, call: Callable[[], Any]) -> int:
+    """How often a function of this name runs in a call."""
+    found = itertools.count()
+
+    def look(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_name == name:
+            next(found)
+
+    sys.setprofile(look)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return next(found)
+
+
 def test_how_often_it_runs(compiled: list[str]) -> None:
     """A function runs once more at its first capture, and then once for each; not if it changes what it reads."""
-    runs = itertools.count()
 
-    def function(k: int, notes: list[int] | None = None) -> Function:
+    def function(k: int, *kept: list[int]) -> Function:
         def loss(x: Any) -> Any:
-            next(runs)
-            if notes is not None:
+            for notes in kept:
                 notes.append(k)
             return sum([am.sin(x[k] * 0.1 * j) * x[j % 3] for j in range(500)])
 
         return loss
 
     x = np.array([0.3, -0.2, 0.9])
-    for k in (0, 1, 2, 0):
-        jit(function(k))(x)
-    assert next(runs) == 5
+    runs = [runs_of("loss", lambda k=k: jit(function(k))(x)) for k in (0, 1, 2, 0)]  # type: ignore[misc]
+    assert [2, 1, 1, 1] == runs
     assert len(compiled) == 2
     notes: list[int] = []
     for k in (0, 1):
         jit(function(k, notes), quiet=True)(x)
     assert [0, 1] == notes
+
+
+class Counter:
+    """Counts its calls, in an attribute."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        self.places, self.calls = places, 0
+
+    def __next__(self) -> int:
+        self.calls += 1
+        return self.places[self.calls - 1]
+
+
+def queue_of(places: Sequence[int]) -> Any:
+    """A queue with something in it."""
+    found: queue.Queue[int] = queue.Queue()
+    for place in places:
+        found.put(place)
+    return found
+
+
+SOURCES: dict[str, tuple[Callable[[Sequence[int]], Any], Callable[[Any], int]]] = {
+    "iterator": (iter, next),
+    "generator": (lambda places: (place for place in places), next),
+    "method": (lambda places: iter(places).__next__, lambda source: source()),
+    "cycle": (itertools.cycle, next),
+    "list": (list, lambda source: source.pop(0)),
+    "counter": (Counter, next),
+    "queue": (queue_of, lambda source: source.get()),
+    "text": (lambda places: io.StringIO("".join(map(str, places))), lambda source: int(source.read(1))),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("steady_first", [False, True])
+def test_what_reads_something_else_in_each_run(compiled: list[str], kind: str, steady_first: bool) -> None:
+    """A function that takes the next of some places takes one at its capture, and no program of another place."""
+    make, take = SOURCES[kind]
+
+    def function(source: Any, take: Callable[[Any], int] = take) -> Function:
+        def loss(x: Any) -> Any:
+            k = take(source)
+            return sum([am.sin(x[k] * 0.1 * j) * x[j % 3] for j in range(500)])
+
+        return loss
+
+    x = np.array([0.3, -0.2, 0.9])
+    expected = [function(k, lambda k: k)(x) for k in range(3)]
+    if steady_first:
+        for k in range(2):
+            assert jit(function(k, lambda k: k))(x) == pytest.approx(expected[k])
+    for places in ([0, 1, 2], [1, 2, 0], [2, 0, 0], [1, 0, 0]):
+        source = make(places)
+        assert jit(function(source), quiet=True)(x) == pytest.approx(expected[places[0]])
+        assert take(source) == places[1]  # the function has run once
+
+
+def test_a_program_of_another_run_is_not_used(compiled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a first program belongs to what was noted is looked at before it serves another function."""
+
+    def function(source: Any) -> Function:
+        def loss(x: Any) -> Any:
+            k = next(source)
+            return sum([am.sin(x[k] * 0.1 * j) * x[j % 3] for j in range(500)])
+
+        return loss
+
+    monkeypatch.setattr(Look, "steady", True)  # as if nobody knew that iterators change
+    x = np.array([0.3, -0.2, 0.9])
+    expected = [function(iter([k]))(x) for k in range(3)]
+    jit(function(iter([0, 1, 2])))(x)
+    for k in (1, 1, 0, 2):
+        assert jit(function(iter([k, 2, 2])))(x) == pytest.approx(expected[k])
 
 
 def test_branches_are_told(compiled: list[str]) -> None:

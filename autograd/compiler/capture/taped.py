@@ -94,8 +94,11 @@ def _result(trace: TapeTrace, leaf: Any) -> Any:
 # ---- writing it again ------------------------------------------------------------------------------------------------
 
 
-def from_tape(function: Function, variant: Variant, layout: Layout) -> Function:
-    """A function that records what a tape has noted of another one, and reads the places of a layout from a table."""
+def from_tape(function: Function, variant: Variant, layout: Layout | None) -> Function:
+    """A function that records what a tape has noted of another one, and reads the places of a layout from a table.
+
+    Without a layout, all that was noted is part of the program.
+    """
     inner = innermost_function(function)
 
     @wraps(inner)
@@ -109,16 +112,18 @@ def from_tape(function: Function, variant: Variant, layout: Layout) -> Function:
 class _Writer:
     """Records the events of a tape in a capture."""
 
-    def __init__(self, trace: Trace, arguments: Reading, variant: Variant, layout: Layout) -> None:
+    def __init__(self, trace: Trace, arguments: Reading, variant: Variant, layout: Layout | None) -> None:
         self.trace, self.variant, self.layout = trace, variant, layout
         self.places: dict[int, int] = {}  # event → its value
         self.packs: dict[tuple[int, ...], int] = {}
         self.leaves, sizes = arguments.leaves, _sizes(arguments)
         self.first = [end - size for end, size in zip(accumulate(sizes), sizes)]  # of the leaves of each array
         self.numbers = variant.numbers.tolist()
-        numbers = list(layout.table(variant))
-        self.table = trace.input(Array((len(numbers),)), numbers)
-        self.sources, self.outcomes = self._sources()
+        self.sources: dict[int, Callable[[], int]] = {}
+        if layout is not None:
+            numbers = list(layout.table(variant))
+            self.table = trace.input(Array((len(numbers),)), numbers)
+            self.outcomes = self._read_table(layout)
 
     def write(self) -> Any:
         """Record all events; the result of the function."""
@@ -159,22 +164,21 @@ class _Writer:
             return self.places[number]
         return self.leaves[self.first[what] + number] if where == ELEMENT else float_of(number)
 
-    def _sources(self) -> tuple[dict[int, Callable[[], int]], int]:
-        """What each place of a layout reads: it is written when it is asked for. Then, where the outcomes begin."""
-        trace, at = self.trace, 0
-        sources: dict[int, Callable[[], int]] = {}
-        for array, places in self.layout.elements.items():
+    def _read_table(self, layout: Layout) -> int:
+        """Find what each place of a layout reads, to be written when it is asked for; return where outcomes begin."""
+        trace, sources, at = self.trace, self.sources, 0
+        for array, places in layout.elements.items():
             read = _elements(trace, trace.array(self.leaves[self.first[array]]), self.table, at, len(places))
             for k, place in enumerate(places):
                 sources[place] = partial(trace.element, read, k)
             at += len(places)
-        for place in self.layout.constants:
+        for place in layout.constants:
             sources[place] = partial(trace.element, self.table, at)
             at += 1
-        for place, among in self.layout.choices:
+        for place, among in layout.choices:
             sources[place] = partial(self._chosen, among, at)
             at += 1
-        return sources, at
+        return at
 
     def _chosen(self, among: tuple[int, ...], at: int) -> int:
         """One of some results, as the table says."""
@@ -188,9 +192,12 @@ class _Writer:
         )
 
     def _guard(self, value: int, number: int) -> None:
-        """The program holds only while a comparison comes out as the table says."""
+        """The program holds only while a comparison comes out as it did, or as the table says."""
         trace = self.trace
         if trace.code[value].op == "constant":
+            return
+        if self.layout is None:
+            trace.guards.append(Guard(value, bool(self.variant.outcomes[number]), self.variant.lines[number]))
             return
         truth = trace.emit("select", (value, trace.constant(1.0), trace.constant(0.0)))
         same = trace.append(Instruction("==", (truth, trace.element(self.table, self.outcomes + number))))
@@ -210,9 +217,9 @@ def _elements(trace: Trace, array: int, table: int, first: int, count: int) -> i
     return trace.emit("item", (made.finish([], [(element, "each")]),), 0)
 
 
-def _in_order(variant: Variant, layout: Layout) -> Iterable[int]:
+def _in_order(variant: Variant, layout: Layout | None) -> Iterable[int]:
     """The events in an order in which what depends on choices comes last: it is rolled apart from the rest."""
-    if not layout.choices:
+    if layout is None or not layout.choices:
         return range(len(variant.shapes))
     choices = dict(layout.choices)
     kinds, numbers, starts = variant.kinds, variant.numbers.tolist(), variant.starts.tolist()

@@ -171,6 +171,26 @@ class Shared(NamedTuple):
 
 
 @dataclass(eq=False)
+class Alone:
+    """A trace that has a program of its own.
+
+    Attributes
+    ----------
+    variant : Variant
+        The trace.
+    compiled : object
+        What was compiled of it.
+    proven : bool
+        Whether the program is known to be that of the trace. It may be that of another run of the function, which
+        read something else.
+    """
+
+    variant: Variant
+    compiled: Any
+    proven: bool
+
+
+@dataclass(eq=False)
 class Family:
     """Traces that are alike, and what was compiled of them.
 
@@ -178,8 +198,8 @@ class Family:
     ----------
     first : Variant
         One of them.
-    alone : tuple of (Variant, object)
-        Traces that have a program of their own, and what was compiled of it.
+    alone : tuple of Alone
+        Those that have programs of their own.
     shared : Shared or None
         What serves many.
     shares : bool
@@ -187,19 +207,23 @@ class Family:
     """
 
     first: Variant
-    alone: tuple[tuple[Variant, Any], ...] = ()
+    alone: tuple[Alone, ...] = ()
     shared: Shared | None = None  # another thread may replace it: read it once
     shares: bool = True
 
     def find(self, variant: Variant) -> tuple[Any, tuple[float, ...]] | None:
         """What was compiled that serves a trace, and its table."""
-        for other, compiled in self.alone:
-            if variant.equals(other):
-                return compiled, ()
+        for one in self.alone:
+            if one.proven and variant.equals(one.variant):
+                return one.compiled, ()
         shared = self.shared
         if shared is None or not shared.layout.serves(variant, shared.base):
             return None
         return shared.compiled, shared.layout.table(variant)
+
+    def not_proven(self, variant: Variant) -> Alone | None:
+        """An equal trace of which it is not known whether a program is its own."""
+        return next((one for one in self.alone if not one.proven and variant.equals(one.variant)), None)
 
     def layout_with(self, variant: Variant) -> Layout | None:
         """Where all traces so far and one more differ; None if that cannot be read from a table."""
@@ -207,7 +231,7 @@ class Family:
         if not self.shares:
             return None
         differ = np.zeros(len(variant.numbers), bool) if shared is None else shared.layout.places.copy()
-        others = [other for other, _ in alone] if shared is None else [shared.base]
+        others = [one.variant for one in alone] if shared is None else [shared.base]
         for other in others:
             differ |= other.numbers != variant.numbers
         choices = {} if shared is None else dict(shared.layout.choices)

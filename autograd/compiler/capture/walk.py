@@ -10,6 +10,7 @@ import ctypes
 import enum
 import functools
 import importlib.util
+import io
 import random
 import re
 import sys
@@ -65,7 +66,7 @@ IMMUTABLE: frozenset[type] = frozenset(
     [
         *(np.dtype, np.ufunc, re.Pattern, date, time, timedelta, tzinfo, slice, GenericAlias),
         *(BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType),
-        *(ClassMethodDescriptorType, WrapperDescriptorType, MethodWrapperType, type(vars(Place)["kind"])),
+        *(ClassMethodDescriptorType, WrapperDescriptorType, type(vars(Place)["kind"])),
     ]
 )
 TEXTS: tuple[type, ...] = (bool, int, str, bytes, type(None), type(...), type(NotImplemented))
@@ -77,7 +78,7 @@ OPAQUE_MODULES = frozenset(["datetime", "io", "locale", "os", "secrets", "socket
 OPAQUE_NAMES = frozenset({"input", "open"})
 # Their code is not read, so it is not known which attributes of their objects it reads.
 HIDING_MODULES = frozenset(
-    {"_weakrefset", "autograd", "collections", "functools", "nn", "numpy", "scipy", "statistics", "weakref"}
+    ["_weakrefset", "autograd", "collections", "functools", "nn", "numpy", "queue", "scipy", "statistics", "weakref"]
 )
 POINTERS = frozenset({"_Pointer", "c_char_p", "c_void_p", "c_wchar_p", "py_object"})  # of ctypes
 
@@ -154,6 +155,11 @@ class Look:
     rebound: dict[str, str] = field(default_factory=dict)
     changes: bool = False
     generators: list[Any] = field(default_factory=list)
+
+    @property
+    def steady(self) -> bool:
+        """Whether the code must do the same if it runs again: it reads no iterator, file, clock or the like."""
+        return all(read.watched or read.kind == "code" for read in list(self.reads))
 
     def changed(self) -> list[int]:
         """The numbers of the places that have changed."""
@@ -487,6 +493,11 @@ class Walk:
         if any(kind.__name__ in POINTERS for kind in type(thing).__mro__):
             self.note(name, f"object of {type(thing).__module__}.{type(thing).__qualname__}", False)
 
+    def file(self, file: Any, name: str) -> None:
+        """A file, on a disk or in memory: what it reads next may be something else."""
+        self.instance(file, name)
+        self.note(name, "file", False)
+
     def generator(self, generator: Any, name: str) -> None:
         """A generator of random numbers: it must not be used."""
         self.put(Same(generator))
@@ -510,6 +521,7 @@ HANDLERS: dict[type, Handle] = {
     FunctionType: Walk.function,
     MethodType: lambda walk, thing, name: walk.push([(thing.__func__, name), (thing.__self__, "self")]),
     BuiltinFunctionType: _inside("__name__", "__self__"),
+    MethodWrapperType: _inside("__name__", "__self__"),
     functools.partial: _inside("func", "args", "keywords"),
     staticmethod: _inside("__func__"),
     classmethod: _inside("__func__"),
@@ -533,6 +545,7 @@ HANDLERS: dict[type, Handle] = {
     ctypes.Structure.__mro__[1]: Walk.memory,  # what all types of ctypes derive from
     weakref.ref: lambda walk, thing, name: walk.push([(weakref.ref.__call__(thing), f"{name}()")]),
     random.Random: Walk.generator,
+    io.IOBase.__mro__[1]: Walk.file,  # what all files derive from
 }
 
 

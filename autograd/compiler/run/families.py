@@ -14,7 +14,7 @@ from autograd.compiler import locks
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.signature import Reading
 from autograd.compiler.capture.taped import noted
-from autograd.compiler.capture.variants import Family, Layout, Shared, Variant
+from autograd.compiler.capture.variants import Alone, Family, Layout, Shared, Variant
 from autograd.compiler.run.collection import seldom_collected
 from autograd.transforms.origin import origin_of
 
@@ -53,7 +53,7 @@ class Families:
         self.compared = found is not None
         return found
 
-    def keep(self, variant: Variant, layout: Layout | None, compiled: Specialization) -> None:
+    def keep(self, variant: Variant, layout: Layout | None, compiled: Specialization, proven: bool) -> None:
         """Let what was compiled of a run serve later ones: all that differ in a layout, or those that are equal."""
         with self.lock:
             family = self.like(variant)
@@ -63,7 +63,7 @@ class Families:
             if layout is not None:
                 family.shared = Shared(variant, layout, compiled.common)
             else:
-                family.alone = (*family.alone, (variant, compiled))[-MOST_ALONE:]
+                family.alone = (*family.alone, Alone(variant, compiled, proven))[-MOST_ALONE:]
 
 
 _known: WeakKeyDictionary[CodeType, OrderedDict[Hashable, Families]] = WeakKeyDictionary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -98,27 +98,23 @@ def conditions(program: Program) -> list[tuple[int, bool]]:
     return own + inner
 
 
+def computation(program: Program) -> tuple[list[int], list[tuple[int, bool]]]:
+    """What stands for all that a program computes, in whatever order: equal programs have equal ones."""
+    keys = _keys(program)
+    return [keys[output] for output in program.outputs], conditions(program)
+
+
 def _keys(program: Program) -> list[int]:
     """A number for each value, which stands for the computation that it is the result of."""
     keys: list[int] = []
     for op, operands, data in program.code:
-        kept: Any = data
+        kept: Any = None if data is None else repr(data)  # 0.0 is not -0.0, nan is itself, and -1 has a hash of its own
         if op == "loop":
             of_body = _keys(data.body)
-            kept = data.extent, data.kinds, data.backwards, tuple([of_body[o] for o in data.body.outputs])
-        elif type(data) is float:
-            kept = data.hex()  # 0.0 is not -0.0, and nan is itself
-        keys.append(hash((op, *[keys[o] for o in operands], _hashable(kept))))
+            sizes = data.shared, data.carries, data.accumulators, data.stored, data.test
+            kept = repr((data.extent, data.kinds, data.backwards, sizes, [of_body[o] for o in data.body.outputs]))
+        keys.append(hash((op, *[keys[o] for o in operands], kept)))
     return keys
-
-
-def _hashable(data: Any) -> Hashable:
-    try:
-        hash(data)
-    except TypeError:
-        return repr(data)
-    kept: Hashable = data
-    return kept
 
 
 def same_branches(

@@ -20,7 +20,15 @@ from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.collection import seldom_collected
 from autograd.compiler.run.families import LONG, LONGEST, Families, families_of
-from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches, usual
+from autograd.compiler.run.specialization import (
+    Options,
+    Specialization,
+    Story,
+    computation,
+    options_for,
+    same_branches,
+    usual,
+)
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import only_floats
@@ -126,7 +134,7 @@ class Version:
             specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
             if families is not None and captured.noted is not None and options == owner.options:
-                families.keep(captured.noted, captured.layout, specialization)
+                families.keep(captured.noted, captured.layout, specialization, captured.proven)
             if not arguments.settled():  # it is not known for which later call this would be right
                 self.state.versions.pop(arguments.signature, None)
                 self.fast_paths = {**self.fast_paths, (specialization, self.state.watch): None}
@@ -136,30 +144,45 @@ class Version:
         self, families: Families | None, arguments: Reading, given: Sequence[float], assumes: bool
     ) -> Capture:
         """A capture of the function; if a program for it is compiled already, or can be shared, it is not captured."""
-        function, noted = self.owner.function, None
-        if families is not None and families.compared:
+        function, look = self.owner.function, self.state.look
+        if families is None or families.compared is False or look is None or not look.steady:
+            return capture(function, arguments, given, assumes)
+        if families.compared:
             start = time.perf_counter()
             noted = families.noted(function, arguments, given)
-            family = None if noted is None else families.like(noted)
-            if noted is not None and family is not None:
-                known, layout = family.find(noted), None
-                if known is not None:
-                    name, seconds = getattr(function, "__name__", "a function"), time.perf_counter() - start
-                    return _known(*known, given, Story(name, seconds, flow=noted.flow))
-                layout = family.layout_with(noted)
-                if layout is not None:
-                    written = capture(from_tape(function, noted, layout), arguments, given, assumes)
-                    common = written.not_compiled(self.owner.options)
-                    sizes = [compiled.counts["simplified"] for _, compiled in family.alone]
-                    family.shares = common.simplified_size() <= MOST_GROWTH * min(sizes, default=inf)
-                    if family.shares:
-                        return written.shared(noted, layout, common)
+            if noted is not None:
+                name, seconds = getattr(function, "__name__", "a function"), time.perf_counter() - start
+                return self._like(families, noted, Story(name, seconds, flow=noted.flow), arguments, given)
+            return capture(function, arguments, given, assumes)
         found = capture(function, arguments, given, assumes)
-        if families is not None and families.compared is None:
-            unchanged = self.state.look is not None and self.state.look.watch.holds()  # it runs once more
-            families.compared = LONG <= found.length <= LONGEST and not found.closed and unchanged
-            noted = families.noted(function, arguments, given) if families.compared else None
-        return replace(found, noted=noted)
+        families.compared = LONG <= found.length <= LONGEST and not found.closed and look.watch.holds()
+        noted = families.noted(function, arguments, given) if families.compared else None
+        return replace(found, noted=noted if look.watch.holds() else None)
+
+    def _like(
+        self, families: Families, noted: Variant, story: Story, arguments: Reading, given: Sequence[float]
+    ) -> Capture:
+        """What stands for a capture of a run that is noted; the function, which may do something else, runs no more."""
+        function, family = self.owner.function, families.like(noted)
+        guess = layout = None
+        if family is not None:
+            known = family.find(noted)
+            if known is not None:
+                return _known(*known, given, story)
+            guess = family.not_proven(noted)
+            layout = family.layout_with(noted) if guess is None else None
+        if family is not None and layout is not None:
+            written = capture(from_tape(function, noted, layout), arguments, given)
+            common = written.not_compiled(self.owner.options)
+            sizes = [one.compiled.counts["simplified"] for one in family.alone]
+            family.shares = common.simplified_size() <= MOST_GROWTH * min(sizes, default=inf)
+            if family.shares:
+                return written.shared(noted, layout, common)
+        written = capture(from_tape(function, noted, None), arguments, given)
+        if guess is not None and computation(written.program) == computation(guess.compiled.captured):
+            guess.proven = True
+            return _known(guess.compiled, (), given, story)
+        return replace(written, story=replace(written.story, flow=noted.flow), noted=noted, proven=True)
 
     def fast_path(self, reading: Reading, specialization: Specialization) -> Any | None:
         """The fast path of a specialization, for arguments of this signature; None if it has none."""
@@ -177,7 +200,7 @@ class Capture:
     """What a function did on tracers: the parts of a `Specialization`, and the numbers of the program's inputs.
 
     `length` is that of the code before loops were found in it. `common` is what is compiled if other captures use it
-    too, with another `table`; `noted` and `layout` say which.
+    too, with another `table`; `noted` and `layout` say which. `proven`: the program was written from what was noted.
     """
 
     program: Program
@@ -193,6 +216,7 @@ class Capture:
     table: tuple[float, ...] = ()
     noted: Variant | None = None
     layout: Layout | None = None
+    proven: bool = False
 
     def shared(self, noted: Variant, layout: Layout, common: Specialization) -> Capture:
         """The same, of which the program reads a table: what is `common` to it and to others is compiled."""
