@@ -82,9 +82,15 @@ def machine_code(problem: str, data: dict[str, Any]) -> Prepared:
     if problem in SHORT:
         run = _library(_REPEAT_MACHINE_CODE).repeat
         run.argtypes = [ctypes.c_void_p, *[ctypes.c_void_p] * 4, ctypes.c_int]
-        address = ctypes.cast(specialization.function, ctypes.c_void_p)
-        return Prepared(lambda: run(address, *block, REPEATS), lambda _: results.arrays(frame.results[:count]))
-    return Prepared(lambda: specialization.function(*block), lambda _: results.arrays(frame.results[:count]))
+        passed = [ctypes.cast(specialization.function, ctypes.c_void_p), *block, REPEATS]
+    else:
+        run, passed = specialization.function, block
+
+    def call() -> Any:
+        run(*passed)
+        return frame  # which owns the memory of the block
+
+    return Prepared(call, lambda frame: results.arrays(frame.results[:count]))
 
 
 _REPEAT_MACHINE_CODE = """

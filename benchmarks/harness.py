@@ -33,8 +33,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 PEERS = ("peers", "cpp")  # modules of other contenders
+C_LEVEL, C_SECONDS = "BENCHMARK_C_LEVEL", "BENCHMARK_C_SECONDS"  # variables that say how peers compile their C
 NAMES = {"sklearn": "scikit-learn"}  # of distributions, where they differ from that of the module
 SHORTEST_BATCH = 2e-3  # seconds; faster calls are timed many at a time
+
+
+class StoppedError(Exception):
+    """Preparing a contender took longer than its limit: the table says so in place of its times."""
 
 
 # --- what a contender's module contains --------------------------------------------------------------------------
@@ -111,6 +116,8 @@ def serve(module: str) -> None:
             else:
                 assert call is not None, "measure before prepare"
                 answer = _measure(call, *request[1:])
+        except StoppedError as error:
+            answer = error
         except Exception:
             answer = RuntimeError(traceback.format_exc())
         pickle.dump(answer, answers)
@@ -166,10 +173,10 @@ def _receive(stream: IO[bytes]) -> Any:
 class Worker:
     """One contender in its own process."""
 
-    def __init__(self, python: str, module: str, ours: bool) -> None:
+    def __init__(self, python: str, module: str, ours: bool, settings: dict[str, str]) -> None:
         # Only our contenders get the path of this package: a peer's environment must not see it.
         paths = [str(HERE), *([*sys.path[1:], str(ROOT)] if ours else [])]
-        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        environment = {**os.environ, **ONE_THREAD, **settings, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         environment["AUTOGRAD_CACHE"] = "off"  # preparing must compile, not load from the cache
         program = f"import harness; harness.serve({module!r})"
         self.name = f"{module} under {python}"
@@ -205,6 +212,7 @@ class Timing:
     prepare: float
     notes: dict[str, float | str]
     times: list[float] = field(default_factory=list)
+    stopped: str = ""  # why there are no times
 
     @property
     def least(self) -> float:
@@ -229,6 +237,8 @@ class Runner:
         The time of each contender in each round, and the number of rounds.
     peers, ours : bool
         Whether they run.
+    settings : dict
+        Variables in the environment of all contenders.
     """
 
     python: str | None = None
@@ -236,6 +246,7 @@ class Runner:
     rounds: int = 7
     peers: bool = True
     ours: bool = True
+    settings: dict[str, str] = field(default_factory=dict)
 
     def run(
         self,
@@ -272,10 +283,16 @@ class Runner:
             timings: list[Timing] = []
             fullest = ""
             results: list[NDArray[np.float64]] = []
+            stopped: list[Timing] = []
             for module, name in contenders:
                 ours = module != "peers"
-                workers.append(Worker(sys.executable if ours else python, module, ours))
-                seconds, arrays, notes = workers[-1].ask("prepare", problem, name, data)
+                workers.append(Worker(sys.executable if ours else python, module, ours, self.settings))
+                try:
+                    seconds, arrays, notes = workers[-1].ask("prepare", problem, name, data)
+                except StoppedError as error:
+                    workers.pop().close()
+                    stopped.append(Timing(name, 0.0, {}, stopped=str(error)))
+                    continue
                 _compare(f"{title}: {name} against {fullest}", results, arrays, tolerance)
                 if len(arrays) > len(results):
                     fullest, results = name, arrays
@@ -286,7 +303,7 @@ class Runner:
         finally:
             for worker in workers:
                 worker.close()
-        print(table(title, timings), flush=True)
+        print(table(title, [*timings, *stopped]), flush=True)
         return timings
 
 
@@ -304,7 +321,7 @@ def _compare(
 
 
 def table(title: str, timings: Sequence[Timing]) -> str:
-    """Text with one row per contender; ratios are to the first row."""
+    """Text with one row per contender; ratios are to the first row. What was stopped comes last."""
     reference = timings[0]
     width = max(len(timing.name) for timing in timings)
     heading = f"{'':{width}}  {'prepare':>9} {'least':>9} {'median':>9} {'ratio of least':>15} {'of medians':>11}"
@@ -312,6 +329,8 @@ def table(title: str, timings: Sequence[Timing]) -> str:
         f"{t.name:{width}}  {_duration(t.prepare):>9} {_duration(t.least):>9} {_duration(t.median):>9} "
         f"{t.least / reference.least:>15.2f} {t.median / reference.median:>11.2f}"
         + "".join(f"  {key}: {note if isinstance(note, str) else f'{note:,.0f}'}" for key, note in t.notes.items())
+        if not t.stopped
+        else f"{t.name:{width}}  {t.stopped}"
         for t in timings
     ]
     return "\n".join(["", title, heading, *rows])
@@ -339,6 +358,15 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     options.add_argument("--seconds", type=float, default=0.3, help="per contender and round")
     options.add_argument("--rounds", type=int, default=7)
+    options.add_argument("--c-level", default="-O3", metavar="LEVEL", help="optimisation of the C that peers generate")
+    options.add_argument(
+        "--c-seconds",
+        type=int,
+        default=600,
+        metavar="SECONDS",
+        help="processor time of the compiler of that C; when it has passed, the compiler is stopped, and the table says"
+        " so in the peer's row",
+    )
     options.add_argument("--only", nargs="*", metavar="PROBLEM", help="run only these problems")
     who = options.add_mutually_exclusive_group()
     who.add_argument("--only-ours", action="store_true", help="no peers: nothing is installed")
@@ -351,7 +379,9 @@ def runner(options: argparse.Namespace) -> Runner:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}, one core")
-    return Runner(options.peers, options.seconds, options.rounds, not options.only_ours, not options.without_ours)
+    settings = {C_LEVEL: options.c_level, C_SECONDS: str(options.c_seconds)}
+    ours, peers = not options.without_ours, not options.only_ours
+    return Runner(options.peers, options.seconds, options.rounds, peers, ours, settings)
 
 
 def _environment_for(names: Sequence[tuple[str, str]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import plain_value
 import problems
 import sparse_problems
 import steps
-from harness import Prepared, contender
+from harness import C_LEVEL, C_SECONDS, Prepared, StoppedError, contender
 
 Array = problems.Array
 
@@ -459,11 +460,17 @@ def _(parameters: Array, name: str) -> Prepared:
 
 # --- CasADi ------------------------------------------------------------------------------------------------------
 
+LEVEL = os.environ.get(C_LEVEL, "-O3")
+SECONDS = int(os.environ.get(C_SECONDS, "600"))
 IN_C = {
     "jit": True,
     "jit_cleanup": False,
     "compiler": "shell",
-    "jit_options": {"flags": ["-O3", "-march=native"], "cleanup": False},
+    "jit_options": {
+        "compiler": f"ulimit -t {SECONDS} && gcc",  # a command of the shell; the limit is processor time
+        "flags": [LEVEL, "-march=native"],
+        "cleanup": False,
+    },
 }
 
 
@@ -481,16 +488,32 @@ def _casadi() -> tuple[Any, Any]:
 
 
 def _casadi_function(inputs: list[Any], outputs: list[Any], in_c: bool) -> Any:
-    """A function run by CasADi's virtual machine, or as the C that it generates."""
+    """A function run by CasADi's virtual machine, or as the C that it generates.
+
+    Raises
+    ------
+    StoppedError
+        If the compiler of that C took too long.
+    """
     import casadi
 
-    folder = os.getcwd()
+    folder, before = os.getcwd(), _seconds_of_children()
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)  # CasADi writes its C files here
         try:
             return casadi.Function("f", inputs, outputs, IN_C if in_c else {})
+        except RuntimeError as error:
+            if _seconds_of_children() - before < 0.9 * SECONDS:  # the two clocks differ a little
+                raise
+            raise StoppedError(f"gcc {LEVEL} was stopped after {SECONDS:,} s of processor time") from error
         finally:
             os.chdir(folder)
+
+
+def _seconds_of_children() -> float:
+    """The processor time of all programs that this process has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *arguments: Array) -> Prepared:
@@ -512,7 +535,7 @@ def _casadi_buffers(inputs: list[Any], outputs: list[Any], in_c: bool, *argument
         return results
 
     step.held = held, buffer, function  # type: ignore[attr-defined]  # evaluate borrows their memory
-    return Prepared(step)
+    return Prepared(step, notes={"gcc": LEVEL} if in_c else {})
 
 
 def _squeezed(prepared: Prepared, *shapes: tuple[int, ...]) -> Prepared:
@@ -737,7 +760,8 @@ def _casadi_sparse(of: Any, variables: Any, in_c: bool, x: Array) -> Prepared:
         return numbers
 
     step.held = held, buffer, function  # type: ignore[attr-defined]  # evaluate borrows their memory
-    return Prepared(step, lambda found: [_in_csr(of.shape, rows, columns, found)], {"casadi": casadi.__version__})
+    notes = {"casadi": casadi.__version__, **({"gcc": LEVEL} if in_c else {})}
+    return Prepared(step, lambda found: [_in_csr(of.shape, rows, columns, found)], notes)
 
 
 def _casadi_diffusion(w: Array, in_c: bool) -> Prepared:
