@@ -30,7 +30,6 @@ from nn.state import needed
 
 Description = Any
 NOT_DESCRIBED = frozenset({"path", "_held"})  # attributes that follow from the rest
-CONTAINERS = {"list": list, "tuple": tuple, "dict": dict}
 
 
 class NotBuildableError(ValueError):

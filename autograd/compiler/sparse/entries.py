@@ -323,11 +323,6 @@ def _empty(columns: Any, ends: Any, shape: tuple[int, int]) -> Any:
     return found
 
 
-def _within(counts: Any) -> Any:
-    """0, 1, … for each of some counts."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
 def _both(found: Any) -> Any:
     """A pattern with the transpose of each entry."""
     union = (found + found.T).tocsr()
