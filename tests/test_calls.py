@@ -235,7 +235,6 @@ def test_a_variable_rebound_between_the_runs():
 
 
 K = 2.0
-SWITCH = Value(3.0)
 
 
 def with_global(h):

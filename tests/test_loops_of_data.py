@@ -209,9 +209,6 @@ def test_pickled() -> None:
 # ---- batches --------------------------------------------------------------------------------------------------------
 
 
-STARTS = np.array([2.0, 1e4, 3.0, 1e-3, 5.0, 7.0, 1.0, 1e6, 9.0, 10.0, 11.0])
-
-
 @pytest.mark.parametrize("function", [root, both_directions, lambda x: spiral(x, am.floor(10.0 * x) % 7)])
 def test_batches_that_diverge(function: Callable[[Any], Any]) -> None:
     """Each row ends on its own, in lanes and in maps inside a function: values, gradients and second derivatives."""

@@ -20,7 +20,6 @@ from autograd.ir.verify import verify
 
 SHAPES = [(1, 1), (2, 3), (3, 1000), (7, 9), (8, 8), (16, 16), (17, 5), (27, 16), (5, 0), (0, 5)]
 Made = tuple[Program, list[int]]  # a program, and how many numbers each input has
-Inner = Callable[[LoopBuilder, Builder, int], Sequence[int]]
 
 
 def lowered(program: Program) -> Module:

@@ -6,8 +6,6 @@ import ast
 import time
 from collections.abc import Callable, Iterator
 
-Field = tuple[ast.AST, str]
-
 
 def shrunk(program: str, fails: Callable[[str], bool], seconds: float = 300.0) -> str:
     """The smallest program found in the given time that still fails in the same way."""

@@ -442,7 +442,3 @@ def _is_singleton(node: ast.expr) -> bool:
 def _is_made(node: ast.expr) -> bool:
     """Whether an expression is a new list, as it is rewritten."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "made"
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names))
