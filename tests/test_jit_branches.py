@@ -179,6 +179,19 @@ def test_never_the_right_branch_in_rows(wrong_machine: None, threads: int) -> No
     assert (pytest.approx(expected_value, rel=1e-12), pytest.approx(expected_slope, rel=1e-12)) == (value, slope)
 
 
+def test_some_rows_are_never_on_the_right_branch(wrong_machine: None) -> None:
+    """Rows that are evaluated, beside others that machine code computes, are evaluated at the next call too."""
+
+    def row(x: Any) -> Any:
+        return two_branches(0.5, x, lambda w, x: w * x[0], lambda w, x: x[0])
+
+    x = np.random.default_rng(0).uniform(0.0, 1.0, size=(60, 2)) - [0.0, 0.2]
+    compiled, expected = jit(vmap(row), max_paths=2), vmap(row)(x)
+    for _ in range(3):
+        np.full(60, 7.5)  # what memory holds that nobody writes to
+        assert np.array_equal(expected, compiled(x))
+
+
 def test_too_many_paths_are_still_too_many() -> None:
     """Specializations that do differ count, however they were compiled."""
     compiled = jit(lambda x: x * 2.0 if x > 1.0 else x * 3.0 if x > 0.0 else x, max_paths=2)

@@ -890,3 +890,15 @@ def test_texts_under_a_profiler() -> None:
     assert found.tolist() == [reported(x) for x in ROWS.tolist()]
     jit(vmap(reported), quiet=True)(ROWS)
     assert sys.getprofile() is None
+
+
+def test_deep_recursion() -> None:
+    """A function that calls itself as deep as Python allows is captured, as it is written."""
+
+    def deep(x: Any, n: int) -> Any:
+        return am.sin(x + n) + (deep(x, n - 1) * 0.9 if n else 0.0)
+
+    assert jit(lambda x: deep(x, 600))(0.3) == pytest.approx(deep(0.3, 600), rel=1e-13)
+    assert jit(vmap(lambda x: deep(x, 600)))(np.array([0.3, 0.4]))[1] == pytest.approx(deep(0.4, 600), rel=1e-13)
+    with pytest.raises(RecursionError):
+        jit(lambda x: deep(x, -1))(0.3)

@@ -159,17 +159,19 @@ def refuse_spoiled(trace: Any) -> None:
         raise Refused("the type of a whole number was asked for")
 
 
-def with_less(trace: Any) -> tuple[bool, bool, bool] | None:
+def with_less(trace: Any, error: Exception) -> tuple[bool, bool, bool] | None:
     """What a capture may do after one that failed; None if nothing is left that it might not do.
 
     Ints, and branches and loops of the source, may be part of the program, and texts may be left unread. Python code
-    may not do what it does with numbers of the program; then it does as it is written.
+    may not do what it does with numbers of the program; then it does as it is written. That also takes fewer calls,
+    one inside the other.
     """
     if trace.texts.names:
         return trace.ints, trace.flows, False
     if trace.rounded:
         return False, True, trace.texts.allowed
-    return (False, False, False) if trace.flow else None
+    deep = trace.flows and isinstance(error, RecursionError)
+    return (False, False, False) if trace.flow or deep else None
 
 
 def size(trace: Any) -> int:

@@ -254,6 +254,8 @@ class _Call:
             rows = np.setdiff1d(rows, wrong, assume_unique=True) if len(wrong) else rows
             if len(rows):
                 together.setdefault(id(captured), (captured, []))[1].append(rows)
+        if sum([len(rows) for _, parts in together.values() for rows in parts]) < self.look.count:
+            return  # the others were evaluated: no machine code is right for them
         groups = []
         for captured, parts in together.values():
             rows = np.sort(np.concatenate(parts))

@@ -126,8 +126,8 @@ class Look:
         while True:
             try:
                 return trace, *self._trace(trace, row)
-            except Exception:
-                simpler = with_less(trace)
+            except Exception as error:
+                simpler = with_less(trace, error)
                 if simpler is None:
                     raise
             trace = self._new_trace(assumes)

@@ -277,7 +277,7 @@ def _traced(
         try:
             return trace_call(trace, function, arguments, given)
         except Exception as error:
-            simpler = with_less(trace)
+            simpler = with_less(trace, error)
             if simpler is None:
                 if not isinstance(error, UnrollError):
                     raise
