@@ -78,13 +78,15 @@ def machine_code(problem: str, data: dict[str, Any]) -> Prepared:
     frame = specialization.frame()
     given = read_call(problem, arguments, {}).leaves
     frame.numbers[: len(given)] = given
-    count, block = specialization.sizes[1], list(frame.block)
+    count = specialization.sizes[1]
     if problem in SHORT:
-        run = _library(_REPEAT_MACHINE_CODE).repeat
-        run.argtypes = [ctypes.c_void_p, *[ctypes.c_void_p] * 4, ctypes.c_int]
+        repeat = _library(_REPEAT_MACHINE_CODE).repeat
+        repeat.argtypes = [ctypes.c_void_p, *[ctypes.c_void_p] * 4, ctypes.c_int]
         address = ctypes.cast(specialization.function, ctypes.c_void_p)
-        return Prepared(lambda: run(address, *block, REPEATS), lambda _: results.arrays(frame.results[:count]))
-    return Prepared(lambda: specialization.function(*block), lambda _: results.arrays(frame.results[:count]))
+        return Prepared(lambda: repeat(address, *frame.block, REPEATS), lambda _: results.arrays(frame.results[:count]))
+    return Prepared(
+        lambda: specialization.function(*frame.block), lambda _: results.arrays(frame.results[:count])
+    )  # the frame lives as long as the call
 
 
 _REPEAT_MACHINE_CODE = """
