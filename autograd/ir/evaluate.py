@@ -125,6 +125,10 @@ class Counts:
         self.executed = self.allocated = 0
 
 
+# What `evaluate_one` does not evaluate: instructions that need more than numbers, and functions in Python.
+UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
+
+
 class Evaluator:
     """Runs programs instruction by instruction.
 

@@ -17,15 +17,15 @@ from typing import Any
 from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, exact, whole, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
-from autograd.ir.evaluate import evaluate_one
+from autograd.ir.evaluate import UNFOLDED, evaluate_one
 from autograd.ir.in_place import add_in_place
 from autograd.ir.legalize import expand, sums_in_order
 from autograd.ir.map_passes import add_up_in_maps, join_maps
 from autograd.ir.memory import root_of, written
 from autograd.ir.recompute import compute_again
 from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies, with_shared_bodies
+from autograd.ir.steady import steady_carries
 
-UNFOLDED = frozenset({"input", "constant", "custom", "loop", "item", "read", "add_at", "zeros", "pack", "table"})
 UNSHARED = frozenset({"zeros", "add_at", "loop"})  # each has, or changes, an array of its own
 NOTHING_TO_COMPUTE = frozenset({"input", "constant", "item", "read", "zeros", "pack", "table", "loop", "stop"})
 COMMUTATIVE = frozenset({"add", "mul", "and", "or", "==", "!="})
@@ -130,6 +130,22 @@ def _not_equal(builder: Builder, a: int, b: int) -> int | None:
     return None
 
 
+def _and(builder: Builder, a: int, b: int) -> int | None:
+    for known, other in ((a, b), (b, a)):
+        op, _, data = builder.code[known]
+        if op == "constant":
+            return other if data else known
+    return a if a == b else None
+
+
+def _or(builder: Builder, a: int, b: int) -> int | None:
+    for known, other in ((a, b), (b, a)):
+        op, _, data = builder.code[known]
+        if op == "constant":
+            return known if data else other
+    return a if a == b else None
+
+
 def _not(builder: Builder, a: int) -> int | None:
     op, operands, data = builder.code[a]
     if op == "constant":
@@ -166,6 +182,8 @@ IDENTITIES: dict[str, Any] = {
     "abs": lambda builder, a: a if builder.code[a].op == "abs" else None,
     "select": _select,
     "!=": _not_equal,
+    "and": _and,
+    "or": _or,
     "not": _not,
 }
 
@@ -381,6 +399,8 @@ def _trimmed(loop: Loop, used: frozenset[int], made: dict[Any, Any]) -> tuple[Lo
 def share_unchanged(program: Program, made: dict[int, Program] | None = None) -> Program:
     """What every step hands on as it was is shared, so the steps may be independent; results that are equal are one.
 
+    So is what stays the constant as which it begins.
+
     Results to which something is added later stay apart. `made` has the bodies in which this is done already.
     """
     bodies: dict[int, Program] = {} if made is None else made
@@ -394,7 +414,8 @@ def share_unchanged(program: Program, made: dict[int, Program] | None = None) ->
             loop = replace(data, body=bodies[id(data.body)])
             inputs = {value: i.data for value, i in enumerate(loop.body.code) if i.op == "input"}
             first = loop.first_carry
-            same = [k for k in range(loop.carries) if inputs.get(loop.body.outputs[k]) == first + k]
+            steady = steady_carries(program, loop, operands)
+            same = [k for k in range(loop.carries) if k in steady or inputs.get(loop.body.outputs[k]) == first + k]
             results = [k for k in range(loop.handed + len(loop.kinds)) if k not in same]
             place = {old: new for new, old in enumerate(results)}
             first_of: dict[tuple[int, str], int] = {}

@@ -173,55 +173,67 @@ class DecidedNest(Nest):
         targets: Sequence[View | None],
         growing: Mapping[int, Growing],
     ) -> list[Operand]:
-        """A loop that is tested before each step."""
+        """A loop that is tested before each step: at first, and at the end of each step for the next."""
         first, last = loop.shared, loop.shared + loop.carries
         given = self._handed_first(loop, operands)
         given[GOING] = self._chosen(given[GOING], literal(0.0, self.lanes))
         memory = self.module.layout_of_memory()
         failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
         fine = self.temporary(f"icmp eq i64 {failed}, 0")
-        buffers = list(growing.values())
+        going = self._going(Number(given[GOING], self.lanes > 1))
+        more = self.temporary(f"and i1 {self._any(going)}, {fine}")
         self.temporaries += 1
-        head, made, weight = f"while{self.temporaries}", dict(self.made), self.weight
+        head, made, weight, before = f"while{self.temporaries}", dict(self.made), self.weight, self.block
         names, counter = [f"%{head}.x{k}" for k in range(len(given))], f"%{head}.i"
-        before = self.block
-        self.write(f"br label %{head}")
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
         self.lines.append(f"{head}:")
-        places = range(len(self.lines), len(self.lines) + len(names) + 1)
+        places = range(len(self.lines), len(self.lines) + len(names) + 2)
         self.lines += [""] * len(places)
-        self.block, self.weight = head, weight * EXPECTED
-        more = self._goes_on(names[GOING])
-        more = self.temporary(f"and i1 {more}, {fine}")
-        self.write(f"br i1 {more}, label %{head}.look, label %{head}.done")
-        self._look(head, counter, f"{head}.done")
-        if buffers:
-            self._room(head, counter, buffers)
-        reached = self._grown(targets, growing)
+        self.weight = weight * EXPECTED
+        self.active = f"%{head}.active" if self.lanes > 1 else ""
+        self._look(head, counter)
+        ways_out = [before, f"{head}.signals"]
+        if growing:
+            self._room(head, counter, list(growing.values()))
+            ways_out.append(f"{head}.grow")
         index = Index(counter)
         arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
         handed = [Number(name, self.lanes > 1) for name in names[: loop.carries]]
         step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
-        after_step, added = self._step(loop, index, step, reached)
+        after_step, added = self._step(loop, index, step, self._grown(targets, growing))
         following = self._following(names, after_step, added, loop)
+        again = self._going(self.number(after_step[GOING]))
+        if self.active:
+            again = self.temporary(f"and {self.bit} {again}, {self.active}")
         self.write(f"{counter}.next = add nsw i64 {counter}, 1")
-        self.lines[places[0]] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{self.block}]"
-        for place, name, start, then in zip(places[1:], names, given, following, strict=True):
-            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], [{then}, %{self.block}]"
-        self.write(f"br label %{head}")
+        more, latch = self._any(again), self.block
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        self.lines[places[0]] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{latch}]"
+        if self.active:
+            self.lines[places[1]] = f"  {self.active} = phi {self.bit} [{going}, %{before}], [{again}, %{latch}]"
         self.lines.append(f"{head}.done:")
+        numbers = []
+        for place, name, start, then in zip(places[2:], names, given, following, strict=True):
+            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], [{then}, %{latch}]"
+            ways = [f"[{start if way == before else name}, %{way}]" for way in ways_out]
+            after = self.temporary(f"phi {self.type} {', '.join(ways)}, [{then}, %{latch}]")
+            numbers.append(Number(after, self.lanes > 1))
         self.block, self.made, self.weight = f"{head}.done", made, weight
-        numbers = [Number(name, self.lanes > 1) for name in names]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
-    def _goes_on(self, going: str) -> str:
-        """Whether there is another step: in lanes, in one of them."""
-        more = self.temporary(f"fcmp une {self.type} {going}, {literal(0.0, self.lanes)}")
+    def _going(self, x: Number) -> str:
+        """The truth that there is another step: in each lane."""
+        if x.condition and x.wide == (self.lanes > 1):
+            return x.condition
+        return self.temporary(f"fcmp une {self.type} {self.name(x)}, {literal(0.0, self.lanes)}")
+
+    def _any(self, going: str) -> str:
+        """Whether a truth holds in any lane."""
         if self.lanes == 1:
-            return more
-        self.active = more
+            return going
         symbol = f"llvm.vector.reduce.or.v{self.lanes}i1"
         self.module.declarations[symbol] = f"declare i1 @{symbol}({self.bit})"
-        return self.temporary(f"call i1 @{symbol}({self.bit} {more})")
+        return self.temporary(f"call i1 @{symbol}({self.bit} {going})")
 
     def _limit(self, count: str) -> str:
         """The number of steps: in lanes, the largest."""
@@ -233,15 +245,14 @@ class DecidedNest(Nest):
         self.module.declarations[symbol] = f"declare i64 @{symbol}(double)"
         return self.temporary(f"call i64 @{symbol}(double {count})")
 
-    def _look(self, head: str, counter: str, done: str) -> None:
+    def _look(self, head: str, counter: str) -> None:
         """Look for signals now and then: a loop may never end."""
-        self.lines.append(f"{head}.look:")
         since = self.temporary(f"and i64 {counter}, {PATIENCE - 1}")
         due = self.temporary(f"icmp eq i64 {since}, {PATIENCE - 1}")
-        self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body")
+        self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body{self.module.rarely()}")
         self.lines.append(f"{head}.signals:")
         stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
-        self.write(f"br i1 {stop}, label %{done}, label %{head}.body")
+        self.write(f"br i1 {stop}, label %{head}.done, label %{head}.body")
         self.lines.append(f"{head}.body:")
         self.block = f"{head}.body"
 
@@ -250,7 +261,7 @@ class DecidedNest(Nest):
         capacity = self.temporary(f"load i64, ptr {self.address('%work', buffers[0].capacity)}")
         needed = self.temporary(f"add nsw i64 {counter}, 1")
         full = self.temporary(f"icmp sgt i64 {needed}, {capacity}")
-        self.write(f"br i1 {full}, label %{head}.grow, label %{head}.enough")
+        self.write(f"br i1 {full}, label %{head}.grow, label %{head}.enough{self.module.rarely()}")
         self.lines.append(f"{head}.grow:")
         grown = self.temporary(f"call i1 {write_growth(self.module, buffers)}(ptr %work, i64 {needed})")
         self.write(f"br i1 {grown}, label %{head}.enough, label %{head}.done")

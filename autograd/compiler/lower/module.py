@@ -185,6 +185,11 @@ class Module:
         self.shared[symbol] = "\n".join([*declarations, f"define {head} {{", body, "}"])
         return symbol
 
+    def rarely(self) -> str:
+        """What follows a branch of which the first side is hardly ever taken: registers are not saved for that side."""
+        self.helpers["rarely"] = '!1 = !{!"branch_weights", i32 1, i32 1048576}'
+        return ", !prof !1"  # !0 is that of copies between arrays and lanes
+
     def unique(self, stem: str) -> str:
         """A name for a function, used once."""
         self.counter += 1

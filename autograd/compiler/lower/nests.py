@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from autograd.compiler.lower.branches import branches_of
 from autograd.compiler.lower.columns import Columns, columns_of, made_in_place, row_layout
 from autograd.compiler.lower.counted import Counted
 from autograd.compiler.lower.module import literal
@@ -300,7 +301,8 @@ class Nest(Counted):
             if row is not None and row.shape and self._may_be_made(body.code[roots[o]], row):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
-        values = Step(self, body, inputs, places, views or {}).run()
+        branches = branches_of(loop) if self.lanes == 1 and loop.carries else {}
+        values = Step(self, body, inputs, places, views or {}, branches).run()
         pairs = [(o, row) for o, row in zip(body.outputs[loop.handed :], rows) if row is not None]
         single = [(values[o], row) for o, row in pairs if not row.shape]
         self.copy_numbers([x for x, _ in single], [row for _, row in single])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from autograd.compiler.lower.branches import Branch
 from autograd.compiler.lower.columns import columns_of, row_layout
 from autograd.compiler.lower.counted import FEWEST_NEIGHBOURS
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
@@ -29,9 +30,11 @@ class Step:
         inputs: Sequence[Operand],
         places: Mapping[int, View],
         views: Mapping[int, View],
+        branches: Mapping[int, Branch],
     ) -> None:
         self.nest, self.body, self.inputs, self.places, self.views = nest, body, inputs, places, views
-        self.values: list[Any] = []
+        self.branches = branches
+        self.values: list[Any] = [None] * len(body.code)
         self.loaded: dict[int, View] = {}  # where numbers lie that have been loaded
         self.types = types_of(body)
         self.changing = _changing(body)
@@ -42,13 +45,50 @@ class Step:
 
     def run(self) -> list[Any]:
         """Write all instructions."""
-        for at, (op, operands, data) in enumerate(self.body.code):
-            special = _SPECIAL.get(op)
-            if special is not None:
-                self.values.append(special(self, at, operands, data))
-            else:
-                self.values.append(self._operation(op, [self.number(o) for o in operands], data))
+        elsewhere = {at for branch in self.branches.values() for at in branch.members()}
+        for at in range(len(self.body.code)):
+            if at in self.branches:
+                self._branch(self.branches[at])
+            elif at not in elsewhere:
+                self._instruction(at)
         return self.values
+
+    def _instruction(self, at: int) -> None:
+        op, operands, data = self.body.code[at]
+        special = _SPECIAL.get(op)
+        if special is not None:
+            self.values[at] = special(self, at, operands, data)
+        else:
+            self.values[at] = self._operation(op, [self.number(o) for o in operands], data)
+
+    def _branch(self, branch: Branch) -> None:
+        """Write selections as a branch, with what only one side needs in that side."""
+        nest, code = self.nest, self.body.code
+        for at in branch.before:
+            self._instruction(at)
+        inside = {*branch.sides[0], *branch.sides[1]}
+        for at in [*inside, *branch.selections]:
+            for o in code[at].operands:
+                if o not in inside:
+                    self.number(o)  # loaded in front of both sides
+        condition = nest.name(self.number(branch.condition))
+        nest.temporaries += 1
+        head, chosen, ends = f"branch{nest.temporaries}", [], []
+        nest.write(f"br i1 {condition}, label %{head}.1, label %{head}.2")
+        for side, members in enumerate(branch.sides, 1):
+            nest.lines.append(f"{head}.{side}:")
+            made, nest.block = dict(nest.made), f"{head}.{side}"
+            for at in members:
+                self._instruction(at)
+            chosen.append([nest.name(self.number(code[at].operands[side])) for at in branch.selections])
+            ends.append(nest.block)
+            nest.write(f"br label %{head}.done")
+            nest.made = made
+        nest.block = f"{head}.done"
+        nest.lines.append(f"{nest.block}:")
+        for at, *names in zip(branch.selections, *chosen, strict=True):
+            ways = ", ".join(f"[{name}, %{end}]" for name, end in zip(names, ends, strict=True))
+            self.values[at] = Number(nest.temporary(f"phi {nest.type} {ways}"))
 
     def number(self, o: int) -> Number:
         """The number that a value is."""
@@ -75,7 +115,8 @@ class Step:
         names = [nest.name(x) for x in numbers]
         name = nest.temporary(nest.expression(op, names, data))
         nest.set_lanes(lanes)
-        return Number(name, wide, truth=op in PREDICATES)
+        condition = names[0] if op == "select" and [x.constant for x in numbers[1:]] == [1.0, 0.0] else ""
+        return Number(name, wide, truth=op in PREDICATES, condition=condition)
 
     def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
         found: Operand = self.inputs[data]

@@ -23,13 +23,17 @@ class Index(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A number or truth: its name, or the counter or constant that it is; `wide` if each lane has its own."""
+    """A number or truth: its name, or the counter or constant that it is; `wide` if each lane has its own.
+
+    `condition` is the name of the truth of which it is 1 or 0, if it is one.
+    """
 
     name: str
     wide: bool = False
     counter: Index | None = None
     constant: float | bool | None = None
     truth: bool = False
+    condition: str = ""
 
 
 class View(NamedTuple):

@@ -93,7 +93,7 @@ next:
 look:
   %since = and i64 %after, {PATIENCE - 1}
   %due = icmp eq i64 %since, 0
-  br i1 %due, label %signals, label %room
+  br i1 %due, label %signals, label %room{module.rarely()}
 signals:
   %stop = call i1 @{write_signals(module)}(ptr %work)
   br i1 %stop, label %done, label %room
@@ -194,7 +194,7 @@ def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) ->
         f"%capacity.place = getelementptr i8, ptr %work, i64 {capacity}",
         "%capacity = load i64, ptr %capacity.place",
         f"%full = icmp sgt i64 {needed}, %capacity",
-        f"br i1 %full, label %grow, label %{then}",
+        f"br i1 %full, label %grow, label %{then}{module.rarely()}",
         "grow:",
         f"%grown = call i1 {grow}(ptr %work, i64 {needed})",
         f"br i1 %grown, label %{then}, label %done",
