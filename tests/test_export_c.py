@@ -151,10 +151,37 @@ def turning(x: Any) -> Any:
     return scan(step, tuple(x), None, length=7)
 
 
+def stencil(x: Any, speed: Any, steps: Any = 7) -> Any:
+    """Temperatures of a rod with fixed ends; more numbers than a step hands on in registers."""
+
+    def step(u: Any, _: Any) -> Any:
+        inner = vmap(lambda a, b, c: b + speed * (a - 2.0 * b + c))(u[:-2], u[1:-1], u[2:])
+        return [u[0], *[inner[k] for k in range(len(u) - 2)], u[-1]], u[3]
+
+    return scan(step, [x[k] for k in range(20)], None, length=steps)
+
+
+def stencil_loss(x: Any, speed: Any) -> Any:
+    """A sum over all temperatures at the end, and over one of them at all times."""
+    end, times = stencil(x, speed)
+    return sum([u * u for u in end]) + am.sum(times)
+
+
+def circle(x: Any) -> Any:
+    """Numbers that change places and signs, until their sum is large; how many steps that took is a carry, too."""
+
+    def step(u: Any) -> Any:
+        return (u[1], -u[0], *u[3:18], 0.5 * u[2] + u[18], u[18] + 1.0)
+
+    return while_loop(lambda u: u[17] + u[18] < 6.0, step, tuple(x[k] for k in range(19)))
+
+
 A, B = [[1.0, 2.0, 0.5], [-1.0, 0.25, 3.0]], [[0.5, 1.5], [2.0, -1.0], [0.125, 4.0]]
 WEIGHTS, ROWS = [0.5, -0.25, 2.0], np.arange(12.0).reshape(4, 3) / 7.0 - 0.5
 mean_loss = vmap(row_loss, in_axes=(None, 0), reduce="mean")
 LONG = [0.1 * math.sin(k) + 1.0 for k in range(300)]
+STENCIL = [0.3 * math.cos(k) + 1.0 for k in range(20)]
+
 CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "spring": (jit(spring), (1.0, 2.0)),
     "spring_gradient": (jit(value_and_grad(spring, (0, 1))), (1.0, 2.0)),
@@ -191,6 +218,15 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "truths": (jit(lambda x, y: (x < y, (x < y) | (y < 1.0), am.where((x < y) & (x != 0.0), x, y))), (1.0, 2.0)),
     "turning": (jit(turning), ([0.3 * k + 0.1 for k in range(8)],)),
     "turning_gradient": (jit(grad(lambda x: sum(turning(x)[1]) + turning(x)[0][0])), ([0.3 * k for k in range(8)],)),
+    "stencil": (jit(stencil), (STENCIL, 0.2)),
+    "stencil_gradient": (jit(value_and_grad(stencil_loss, (0, 1))), (STENCIL, 0.2)),
+    "stencil_hessian": (jit(jacobian(grad(lambda speed: stencil_loss(STENCIL, speed)))), (0.2,)),
+    "stencil_rows": (jit(vmap(stencil_loss, in_axes=(None, 0))), (STENCIL, LONG[:11])),
+    "stencil_rows_gradient": (jit(vmap(value_and_grad(stencil_loss), in_axes=(None, 0))), (STENCIL, LONG[:11])),
+    "stencil_no_steps": (jit(lambda x: stencil(x, 0.2, 0)[0]), (STENCIL,)),
+    "circle": (jit(circle), (STENCIL,)),
+    "circle_gradient": (jit(grad(lambda x: am.sum(list(circle(x))))), (STENCIL,)),
+    "circle_rows": (jit(vmap(lambda x: circle(x)[3])), ([STENCIL, STENCIL[::-1]],)),
     "nothing": (jit(lambda x: None), (1.0,)),
     "many": (jit(lambda x: am.sum(x) * am.sum(x[::-1]) + am.fsum(x)), (LONG,)),
 }

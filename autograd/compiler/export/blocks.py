@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from autograd.compiler.export.carries import Carries, Carrying
 from autograd.compiler.export.expressions import LANE, UNARY, Affine, Text, View, element
 from autograd.compiler.export.factors import Kept, factors_of
 from autograd.compiler.export.lanes import MOST, NotInLanesError
 from autograd.compiler.export.runs import FEWEST, Pattern, segments
-from autograd.compiler.export.statements import Statements, added, changed, kind_of
+from autograd.compiler.export.statements import Statements, added
 from autograd.compiler.lower.parallel import is_parallel, only_added
-from autograd.ir.block import CALL, COUNT, GOING, STEPS, Array, Loop, Program, Type, types_of
+from autograd.ir.block import CALL, GOING, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
 
 MANY = 1000  # steps of a loop whose number of steps is not known
@@ -20,7 +21,7 @@ MOST_SUMS = 16  # in variables of a vector
 MADE = ("zeros", "pack", "item")  # arrays that may be made where they belong
 
 
-class Block(Statements):
+class Block(Carrying):
     """Statements for a program or the body of a loop, with the loops in it."""
 
     def _item(self, at: int, operands: tuple[int, ...], data: Any) -> Text | View:
@@ -55,38 +56,43 @@ class Block(Statements):
     ) -> list[Text | View]:
         """A loop whose steps follow one another."""
         types = loop.result_types(types_of(loop.body))
-        left_out = self._left_out(at, loop)
-        carries = self._carries(loop, operands[loop.shared : loop.shared + loop.carries], left_out)
-        handed = [Text("") if c is None else element(c)._replace(reads=frozenset([str(c)])) for c in carries]
+        counter = self.parts.counter(self.depth)
+        index = Affine(0, ((counter, 1),))
+        carries = self.carries(at, loop, operands, index)
         rest = [self.values[o] for o in operands[loop.shared + loop.carries :]]
-        targets = self._places(at, loop, types, self._sums(loop.kinds.count("sum")))
-        results: list[Text | View] = [Text("") if c is None else element(c) for c in carries]
+        targets = self._places(at, loop, types, self._sums(loop.kinds.count("sum")), carries.stored)
+        results: list[Text | View] = [Text("") if c is None else element(c) for c in carries.last]
         results += rest[: loop.accumulators]
         results += [target if target.shape else element(target) for target in targets]
         if loop.extent == 0:
             return results
-        counter = self.parts.counter(self.depth)
-        self.line(f"{self._head(loop, operands, counter, carries)} {{")
+        self.line(f"{self._head(loop, operands, counter, carries.given)} {{")
         if loop.extent == STEPS and "each" in loop.kinds:
             self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
             self.parts.line(self.depth + 2, f"return {self.parts.out_of_steps()};")
-        index = Affine(0, ((counter, 1),))
         elements = self._elements(rest[loop.accumulators :], index)
         number = Text(f"(double){counter}", UNARY, whole=index)
-        given = [number, *shared, *handed, *rest[: loop.accumulators], *elements]
+        given = [number, *shared, *carries.inputs(), *rest[: loop.accumulators], *elements]
+        for k, place in carries.between.items():
+            given[k] = element(place)
         with self.parts.repeated(loop.extent if isinstance(loop.extent, int) else MANY):
             self._step(loop, given, carries, self._of_step(loop, targets, index), self.depth + 1, self.wide)
         self.line("}")
         return results
 
-    def _places(self, at: int, loop: Loop, types: Sequence[Type], sums: Iterator[View]) -> list[View]:
-        """Where the results of all steps go, besides what is handed on."""
+    def _places(
+        self, at: int, loop: Loop, types: Sequence[Type], sums: Iterator[View], stored: Mapping[int, View]
+    ) -> list[View]:
+        """Where the results of all steps go, besides what is handed on; the rows of carries have what is `stored`."""
         targets: list[View] = []
         stacked: dict[int, View] = {}  # what each step has of a value of the body
-        together = self._stacked_together(at, loop, types)
+        together = self._stacked_together(at, loop, types, stored)
         for k, kind in enumerate(loop.kinds, loop.handed):
             if kind == "sum":
                 targets.append(next(sums))
+                continue
+            if k in stored:
+                targets.append(stored[k])
                 continue
             made, value = types[k], loop.body.outputs[k]
             assert isinstance(made, Array)
@@ -103,13 +109,15 @@ class Block(Statements):
             targets.append(target)
         return targets
 
-    def _stacked_together(self, at: int, loop: Loop, types: Sequence[Type]) -> dict[int, View]:
+    def _stacked_together(
+        self, at: int, loop: Loop, types: Sequence[Type], stored: Mapping[int, View]
+    ) -> dict[int, View]:
         """Many numbers of which each step has one lie row by row in one array, a row for each step."""
         found: dict[int, int] = {}  # result → the value in the body
         for k, kind in enumerate(loop.kinds, loop.handed):
             item, made = self.item_of.get((at, k), -1), types[k]
             alone = isinstance(made, Array) and len(made.shape) == 1
-            if kind == "each" and alone and item not in self.targets and item not in self.last_change:
+            if kind == "each" and alone and k not in stored and not self.is_placed(item):
                 found[k] = loop.body.outputs[k]
         values = list(dict.fromkeys(found.values()))
         if len(values) < FEWEST:
@@ -132,7 +140,7 @@ class Block(Statements):
         self,
         loop: Loop,
         inputs: Sequence[Text | View],
-        carries: Sequence[View | None],
+        carries: Carries,
         targets: Sequence[View],
         depth: int,
         wide: bool,
@@ -140,19 +148,20 @@ class Block(Statements):
     ) -> None:
         """The body of a loop; with `kept` it does not add up, but keeps the factors of sums."""
         body = loop.body
-        places: dict[int, View] = {}  # arrays that are made where they are to be stacked
+        places = dict(carries.made)  # arrays that are made where they are to be stacked or handed on
         for o, target in zip(body.outputs[loop.handed :], targets):
             root = root_of(body, o)
             if target.shape and body.code[root].op in MADE and not (wide and _is_apart(body, root, target)):
                 places.setdefault(root, target)
         inside = Block(self.parts, body, inputs, places, depth, wide)
-        left = [k for k, place in enumerate(carries) if place is None]
+        left = [k for k, place in enumerate(carries.handed) if place is None]
         if left:  # what nothing needs is not written
             inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
         for product in kept.products(loop) if kept else ():
             inside.uses[product] = 0
+        inside.assign(list(carries.filled), list(carries.filled.values()))
         outputs = inside.run()
-        done: set[View] = set()
+        done = {*carries.given, *carries.between.values()}
         numbers: dict[View, Text] = {}
         for found, target, kind in zip(outputs[loop.handed :], targets, loop.kinds):
             if kind == "sum":
@@ -171,8 +180,7 @@ class Block(Statements):
         else:
             added = zip(outputs[loop.handed :], targets, loop.kinds)
             inside.add([(target, found) for found, target, kind in added if kind == "sum"])
-        pairs = [(place, text) for place, text in zip(carries, outputs) if place is not None]
-        inside.hand_on([(place, text) for place, text in pairs if text.text != str(place)])
+        inside.hand_on(carries, outputs)
 
     # ---- in lanes --------------------------------------------------------------------------------------------------
 
@@ -191,7 +199,7 @@ class Block(Statements):
         """
         counter, depth = self.parts.counter(self.depth), self.depth + 1
         sums = self._sums_of_lanes(loop.kinds.count("sum"))
-        targets = self._places(at, loop, loop.result_types(types_of(loop.body)), iter(sums))
+        targets = self._places(at, loop, loop.result_types(types_of(loop.body)), iter(sums), {})
         added = [self.values[o] for o in operands[loop.shared : loop.shared + loop.accumulators]]
         kind, most, left = self._blocks(loop)
         kept = self._kept(loop) if len(sums) > MOST_SUMS else None
@@ -212,7 +220,7 @@ class Block(Statements):
         number = Text(f"@_steps((double){counter})", whole=index, wide=True)
         with self.parts.repeated((loop.extent if isinstance(loop.extent, int) else MANY) / MOST):
             given = [number, *shared, *added, *elements]
-            self._step(loop, given, [], self._of_step(loop, targets, index), depth, True, kept)
+            self._step(loop, given, Carries(), self._of_step(loop, targets, index), depth, True, kept)
         self.parts.counting, self.parts.shared = before
         if left and sums:
             self._clear(counter, left, [kept.here(o) for o in kept.order] if kept else sums)
@@ -327,67 +335,9 @@ class Block(Statements):
             self.together(view, "=", "0.0")
             yield from view.numbers()
 
-    def _carries(self, loop: Loop, operands: Sequence[int], left_out: set[int]) -> list[View | None]:
-        """Where the carries are: in variables, or in an array if there are many; None for one that is left out."""
-        apart = [k for k in range(loop.carries) if loop.test and k in (GOING, COUNT)]
-        others = [k for k in range(loop.carries) if k not in apart]
-        if len(others) < FEWEST:
-            apart, others = [*apart, *others], []
-        found: list[View | None] = [None] * loop.carries
-        for k in apart:
-            if k not in left_out:
-                found[k] = self._variable("c", self.number(operands[k]))
-        if others:
-            array = self._array("c", len(others))
-            self.parts.carried.add(array.base)
-            self.assign(array.numbers(), [self.number(operands[k]) for k in others])
-            for k, place in zip(others, array.numbers()):
-                found[k] = place
-        return found
-
-    def _left_out(self, at: int, loop: Loop) -> set[int]:
-        """The count of the steps, if nothing needs it."""
-        if not loop.test or (at, COUNT) in self.item_of:
-            return set()
-        code, uses = loop.body.code, loop.body.uses()
-        after = loop.body.outputs[COUNT]
-        inputs = [k for k, i in enumerate(code) if i.op == "input" and i.data == loop.first_carry + COUNT]
-        only = code[after].op == "add" and uses[after] == 1 and set(inputs) < set(code[after].operands)
-        return {COUNT} if only and all(uses[k] == 1 for k in inputs) else set()
-
     def add(self, pairs: Sequence[tuple[View, Text]]) -> None:
         """Add numbers to sums, those that follow a pattern in a loop."""
         self._statements(pairs, lambda place, x: self.added_to(place, x) if self._counts(place) else added(place, [x]))
-
-    def hand_on(self, pairs: Sequence[tuple[View, Text]]) -> None:
-        """Assign all carries at once: none before another one has used it."""
-        left = dict(enumerate(pairs))
-        readers: dict[str, set[int]] = {}
-        for k, (_, text) in left.items():
-            for name in text.reads:
-                readers.setdefault(name, set()).add(k)
-
-        def in_use(k: int) -> bool:
-            place = left[k][0]
-            return bool((readers.get(str(place), set()) | readers.get(place.base, set())) - {k})
-
-        def forget(k: int) -> None:
-            for name in left[k][1].reads:
-                readers[name].discard(k)
-
-        while left:
-            free = [k for k in left if not in_use(k)]
-            if not free:
-                k = next(k for k in left if left[k][1].reads)
-                forget(k)
-                name = self.parts.names.numbered("t")
-                self.line(f"const {kind_of(left[k][1])} {name} = {left[k][1].text};")
-                left[k] = (left[k][0], Text(name, wide=left[k][1].wide))
-                continue
-            self._statements([left[k] for k in free], changed)
-            for k in free:
-                forget(k)
-                del left[k]
 
     SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Statements.SPECIAL, "item": _item, "loop": _loop}
 

@@ -107,7 +107,7 @@ typedef union { @_lanes all; @_mask mask; @_whole whole; double each[@_LANES]; }
 """
 
 IN_MEMORY = """\
-/* What changes in a loop stays in memory. Without it, gcc copies arrays to registers, of which there are not enough. */
+/* What is in memory stays there. Without it, gcc keeps copies for which there are not enough registers. */
 #if defined(__GNUC__)
 #define @_in_memory() __asm__ volatile("" : : : "memory")
 #else

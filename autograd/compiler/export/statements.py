@@ -40,6 +40,7 @@ from autograd.rules import TABLE
 
 LONGEST = 80  # characters of an expression that is written where it is used
 SMALL = 16  # numbers of an array that is a variable; others are in the workspace
+MOST_LINES = 64  # in lanes, after which numbers in memory are loaded again
 
 
 class Statements:
@@ -90,7 +91,11 @@ class Statements:
 
     def run(self) -> list[Any]:
         """Write all instructions; what the outputs are."""
+        written = len(self.parts.lines)
         for at, (op, operands, data) in enumerate(self.program.code):
+            if self.wide and len(self.parts.lines) - written >= MOST_LINES:
+                self.line("@_in_memory();")
+                written = len(self.parts.lines)
             special = self.SPECIAL.get(op)
             value = (
                 special(self, at, operands, data) if special is not None else self._operation(at, op, operands, data)
