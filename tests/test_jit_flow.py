@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
+import itertools
 import math
 import operator
 import pickle
@@ -17,7 +18,7 @@ import pytest
 from agreement import ROWS, agree
 
 import autograd.math as am
-from autograd import Value, adopt, grad, hessian, jacobian, jit, jvp, vmap
+from autograd import Value, adopt, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
 from autograd.compiler.run.specialization import TooManyPathsError
 
 # ---- branches ------------------------------------------------------------------------------------------------------
@@ -151,6 +152,53 @@ def test_branches_in_a_single_call_are_guards() -> None:
     assert (compiled(1.0), compiled(-1.0)) == (math.sin(1.0), -1.0)
     assert 2 == compiled.stats()["paths"]
     assert "if expression is a guard: a single call runs one side only" in compiled.branches()
+
+
+def test_after_four_paths_a_single_call_has_both_sides() -> None:
+    """A function with many branches does not make a path for each combination of them."""
+
+    def f(*xs: Any) -> Any:
+        total = 0.0
+        for k, x in enumerate(xs):
+            if x > 0.0:
+                total = total + am.log(x) * k
+            elif x < -1.0:
+                total = total * x
+            else:
+                total = total - am.sqrt(1.0 + x)
+        if total > 3.0:
+            return total * xs[0]
+        return -total
+
+    by = tuple(range(4))
+    compiled, eager = jit(value_and_grad(f, by)), value_and_grad(f, by)
+    for xs in itertools.product((-2.5, -1.0, 0.5), repeat=4):
+        value, slope = compiled(*xs)
+        assert (value, *slope) == pytest.approx((eager(*xs)[0], *eager(*xs)[1]), rel=1e-14)
+    assert 5 == compiled.stats()["paths"]
+    assert "guard" not in compiled.branches()
+
+
+def test_a_long_side_is_a_path_after_four_too() -> None:
+    """Both sides cost more than paths do there; and what has an effect stays as Python has it."""
+
+    def long(x: Any, depth: int) -> Any:
+        for k in range(depth):
+            x = am.sin(x) + k
+        return x
+
+    def f(x: Any) -> Any:
+        seen = []
+        for k in range(6):
+            if x > k:
+                seen.append(k)
+        y = long(x, 300) if x > 2.5 else x
+        return y + len(seen)
+
+    compiled = jit(f)
+    for x in (-0.5, 0.5, 1.5, 2.25, 2.75, 3.5, 4.5, 5.5, 0.25):
+        assert f(x) == compiled(x)
+    assert 8 == compiled.stats()["paths"]
 
 
 def test_equality_of_rounded_numbers_is_a_guard() -> None:

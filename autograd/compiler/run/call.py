@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from autograd.compiler import c_build, locks
 from autograd.compiler.capture import outside
+from autograd.compiler.capture.flow import SINGLE_CALL
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import Reading, read_call
 from autograd.compiler.capture.trace import current_trace, is_capturing
@@ -264,7 +265,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
         """What became of the branches and loops in the source that depend on numbers of the program: a line for each.
 
         A branch runs both sides under masks, a loop is compiled once; a guard makes a path of its own for each outcome,
-        and the line says why. Statements that depend on plain Python values alone are not listed.
+        and the line says why. Statements that depend on plain Python values alone are not listed. In single calls a
+        branch is a guard until a function has taken four paths.
 
         Examples
         --------
@@ -285,7 +287,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
         line 5 of halved: if is a guard: it calls append
         """
         found = {entry for one in self._some() for entry in one.story.flow.items()}
-        told = {(site.function, site.line, site.told(why)) for site, why in found}
+        made = {site for site, why in found if why is None}
+        told = {(x.function, x.line, x.told(why)) for x, why in found if why != SINGLE_CALL or x not in made}
         return "\n".join([text for _, _, text in sorted(told)])
 
     def llvm_ir(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import refuse_spoiled, with_less
+from autograd.compiler.capture.sides import Side, refuse_spoiled, with_less
 from autograd.compiler.capture.signature import Reading, argument_names, types_of_numbers
 from autograd.compiler.capture.taped import from_tape, with_table
 from autograd.compiler.capture.trace import Trace, finish, tracing
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 
+MOST_APART = 4  # paths of which each runs one side of a branch; the next one has both sides in it
 MOST_GROWTH = 2  # times the instructions of a function's own program: a longer one for many functions is not worth it
 MOST_NAMES = 10_000  # if the arguments have more numbers than this, a printed program has no names for them
 
@@ -145,6 +146,9 @@ class Version:
     ) -> Capture:
         """A capture of the function; if a program for it is compiled already, or can be shared, it is not captured."""
         function, look = self.owner.function, self.state.look
+        usual_ones = [one for one in self.specializations if one.options == usual(self.owner.options, one.story)]
+        if len({id(one.common or one) for one in usual_ones}) >= MOST_APART:
+            return capture(function, arguments, given, joins=True)
         if families is None or families.compared is False or look is None or not look.steady:
             return capture(function, arguments, given, assumes)
         if families.compared:
@@ -252,14 +256,17 @@ def _known(common: Specialization, table: tuple[float, ...], given: Sequence[flo
     return Capture(program, given, common.template, [], [], common.names, story, common=common, table=table)
 
 
-def capture(function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False) -> Capture:
+def capture(
+    function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False, joins: bool = False
+) -> Capture:
     """Run a function once on tracers.
 
     With `assumes`, what loops demand is a guard without a look at these arguments: to run a loop in Python takes long.
-    If machine code finds that it does not hold, another capture looks, and raises the error.
+    If machine code finds that it does not hold, another capture looks, and raises the error. With `joins`, branches
+    have both sides in the program, as in rows.
     """
     start = time.perf_counter()
-    trace, outputs, template = _traced(function, arguments, given, assumes)
+    trace, outputs, template = _traced(function, arguments, given, assumes, joins)
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     name = getattr(function, "__name__", "a function")
@@ -269,10 +276,10 @@ def capture(function: Function, arguments: Reading, given: Sequence[float], assu
 
 
 def _traced(
-    function: Function, arguments: Reading, given: Sequence[float], assumes: bool
+    function: Function, arguments: Reading, given: Sequence[float], assumes: bool, joins: bool
 ) -> tuple[Trace, list[int], Any]:
     """The capture, its outputs and its result; with less of what makes a program short if that cannot be captured."""
-    trace = _new_trace(function, assumes)
+    trace = _new_trace(function, assumes, joins)
     while True:
         try:
             return trace_call(trace, function, arguments, given)
@@ -283,7 +290,7 @@ def _traced(
                     raise
                 reason: Any = error.reason
                 break
-        trace = _new_trace(function, assumes)
+        trace = _new_trace(function, assumes, joins)
         trace.ints, trace.flows, trace.texts.allowed = simpler
     trace = _new_trace(function, assumes)
     trace.maps = False
@@ -292,9 +299,11 @@ def _traced(
     return found
 
 
-def _new_trace(function: Function, assumes: bool) -> Trace:
+def _new_trace(function: Function, assumes: bool, joins: bool = False) -> Trace:
     trace = Trace(real_bools=reaches_code_that_asks(function))
     trace.assumes = assumes
+    if joins:
+        trace.deciding = Side()
     return trace
 
 
