@@ -16,10 +16,17 @@ from fractions import Fraction
 from math import inf, isfinite, isnan, nan
 from numbers import Complex, Real
 
+TIMES = {  # classes of times → a unit of theirs
+    **dict.fromkeys(["date", "datetime", "time", "timedelta"], "timedelta(seconds=1)"),
+    **dict.fromkeys(["datetime64", "timedelta64"], "np.timedelta64(1, 's')"),
+    **dict.fromkeys(["Timestamp", "Timedelta"], "pd.Timedelta(seconds=1)"),
+}
+
 
 def is_real(number: object) -> bool:
     """Whether it is a real number of a kind that becomes a float; an array is not one number."""
-    return isinstance(number, Real) or type(number).__name__ in ("bool", "bool_")
+    kind = type(number).__name__
+    return (isinstance(number, Real) and kind != "timedelta64") or kind in ("bool", "bool_")
 
 
 def to_float(number: object) -> float:
@@ -86,6 +93,8 @@ def _why_not_real(number: object) -> str:
         return f"{shown} does not mix with binary floats without losing digits: pass float({number})"
     if isinstance(number, (str, bytes)):
         return f"{shown} is text, not a number: pass float(text)"
+    if kind in TIMES:
+        return f"{shown} is a time, not a number: divide a difference of times by the unit, (t - t0) / {TIMES[kind]}"
     if isinstance(number, Complex):
         return f"{shown} is complex; derivatives here are of real numbers: pass its .real or .imag"
     if number is None:

@@ -806,8 +806,11 @@ def test_numbers_in_texts() -> None:
     def signed(x: Any) -> Any:
         return x + len(format(x, ".1f"))
 
-    rows = np.array([-6.5, -3.0, 0.0, -0.0, 2.0, np.nan, -6.5])
-    for function in (rounded, signed):
+    def digits(x: Any) -> Any:
+        return x * len(str(x).partition(".")[2]) + len(repr(x)) + len(f"{[x]!s}")
+
+    rows = np.array([-6.5, -3.0, 0.0, -0.0, 2.0, np.nan, -6.5, 2.125])
+    for function in (rounded, signed, digits):
         expected = [function(x) for x in rows.tolist()]
         single = jit(function, quiet=True)
         np.testing.assert_array_equal(expected, [single(x) for x in rows.tolist()])
@@ -865,6 +868,9 @@ def read_by(reader: Any) -> Any:
     return f
 
 
+BY_TEXT = operator.attrgetter("text")
+
+
 def pattern(report: Any) -> int:
     """By the names in a class pattern."""
     match report:
@@ -883,6 +889,8 @@ def pattern(report: Any) -> int:
         lambda report: report.length,
         len,
         lambda report: len(operator.attrgetter("text")(report)),
+        lambda report: sum(map(len, map(BY_TEXT, [report]))),
+        lambda report: len(object.__getattribute__(report, "text")),
         lambda report: len(copy.copy(report).__dict__["text"]),
         lambda report: len(pickle.dumps(report)),
         lambda report: eval("len(report.text)"),

@@ -7,10 +7,12 @@ import collections
 import copy
 import dataclasses
 import functools
+import math
 import pickle
 import threading
 import types
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -578,6 +580,19 @@ def test_reading_costs_no_second_look() -> None:
 
     jit(lambda c, a: a.x[0])(Counted([1.0]), Asked([2.0]))
     assert ["flatten"] == looks
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**5000), Fraction(10**400, 3)], ids=type)
+def test_numbers_that_no_float_comes_near(number: Any) -> None:
+    """Python computes with such an int, or raises; a compiled function refuses it wherever it stands."""
+    double = jit(lambda x: x)
+    double(1.0)
+    for tree in (number, [number, 1.0], {"a": (1, number)}, np.array([number, 1.0], object)):
+        with pytest.raises(OverflowError, match=r"argument 0 of <lambda>.*: this (int|Fraction) is beyond the range"):
+            double(tree)
+    with pytest.raises(OverflowError, match="beyond the range"):
+        jit(vmap(lambda x: x * 2.0))([1.0, number])
+    assert math.inf == double(math.inf)
 
 
 def test_hostile_containers() -> None:

@@ -1,5 +1,6 @@
 """The node: what it accepts, what its operators give, what it prints and what it refuses."""
 
+import datetime
 import math
 import operator
 from decimal import Decimal
@@ -250,6 +251,12 @@ def test_ints_beyond_the_floats_are_infinite():
         (Decimal("1.5"), r"pass float\(1.5\)"),
         (np.array("a"), "'a' of type str is text"),
         ({1.0, 2.0}, "not a real number, nor a container known here: pass a list, tuple, dict or ndarray"),
+        (
+            np.datetime64("2020-01-01"),
+            r"is a time, not a number: .*the unit, \(t - t0\) / np\.timedelta64\(1, 's'\)",
+        ),
+        (np.timedelta64(3, "ns"), "of type timedelta64 is a time, not a number"),
+        (datetime.timedelta(3), r"is a time, not a number: .* / timedelta\(seconds=1\)"),
         (object(), "is not a real number: pass an int, a float, a Fraction or a NumPy scalar"),
     ],
     ids=lambda x: type(x).__name__,

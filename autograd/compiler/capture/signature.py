@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature as signature_of
 from itertools import islice
-from math import prod
+from math import isinf, prod
+from numbers import Rational
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -234,12 +235,24 @@ def read_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any]) -> Re
 
 
 def number(leaf: Any, path: str) -> float:
-    """A leaf as a float; an error message has its path."""
+    """A leaf as a float; an error message has its path.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    OverflowError
+        If it is an int or a fraction that no float comes near: Python code would have it, or raise where it computes.
+    """
     try:
-        return to_float(leaf)
+        found = to_float(leaf)
     except TypeError as error:
         hint = ", or say that it is static: jit(static_argnames=...)" if isinstance(leaf, (str, bytes)) else ""
         raise TypeError(f"{path}: {error}{hint}") from None
+    if isinf(found) and isinstance(leaf, Rational):
+        kind = type(leaf).__name__
+        raise OverflowError(f"{path}: this {kind} is beyond the range of floats: scale it, or pass float('inf')")
+    return found
 
 
 def argument_names(function: Callable[..., Any], call: Call, axes: Sequence[int | None] = ()) -> list[str]:

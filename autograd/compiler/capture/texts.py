@@ -7,9 +7,11 @@ from there on reads an attribute of that name, and if the text is gone when the 
 from __future__ import annotations
 
 import dis
+import gc
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from operator import attrgetter
 from types import CodeType, FrameType
 from typing import Any
 
@@ -19,8 +21,8 @@ from autograd.modes import PACKAGES
 # What may read an attribute that the code does not name.
 READERS = frozenset(
     [
-        *("__dict__", "__getstate__", "__reduce_ex__", "asdict", "astuple", "attrgetter", "copy", "deepcopy", "eval"),
-        *("exec", "getattr", "gc", "pickle", "vars"),
+        *("__dict__", "__getattribute__", "__getstate__", "__reduce_ex__", "asdict", "astuple", "attrgetter", "copy"),
+        *("deepcopy", "eval", "exec", "getattr", "gc", "methodcaller", "pickle", "vars"),
     ]
 )
 IMPORTING = "<frozen importlib."
@@ -82,7 +84,9 @@ class Texts:
 
     def _look(self, frame: FrameType) -> None:
         code = frame.f_code
-        if code.co_filename.startswith(PACKAGES) or (self.names | READERS).isdisjoint(reads(code)):
+        if any(type(frame.f_globals.get(name)) is attrgetter for name in code.co_names):
+            self.read = True  # no profiler sees that it is called
+        elif code.co_filename.startswith(PACKAGES) or (self.names | READERS).isdisjoint(reads(code)):
             self.harmless[id(code)] = code
         elif not _is_ours(frame):
             self.read = True
@@ -97,7 +101,12 @@ class Texts:
 
     def may_be_read(self) -> bool:
         """After the capture: whether a text may have been read, or something has it that may read it yet."""
-        return self.read or any(sys.getrefcount(text) > HELD for text in self.texts)
+        return self.read or any(sys.getrefcount(text) > HELD for text in self.texts) or self._is_named_by_a_getter()
+
+    def _is_named_by_a_getter(self) -> bool:
+        """Whether there is an ``operator.attrgetter`` of one of these attributes somewhere."""
+        getters = [x for x in gc.get_objects() if type(x) is attrgetter] if self.names else []
+        return any(not self.names.isdisjoint(name.split(".")) for x in getters for name in x.__reduce__()[1])
 
 
 def _is_ours(frame: FrameType | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from math import nan
+from threading import get_ident
 from typing import Any
 
 from autograd.compiler.capture.watched import Watched, innermost
@@ -146,7 +147,10 @@ class Traced(Value):
         return bool(self != 0.0)
 
     def __repr__(self) -> str:
-        return f"Traced(v{self.index}={self.builder.value(self.index)!r})"
+        trace = self.builder
+        if trace.finished or trace.thread != get_ident():  # what shows it is no part of the function
+            return f"Traced(v{self._index})"
+        return format(self)
 
     def __format__(self, spec: str) -> str:
         self.builder.check_in_use()
