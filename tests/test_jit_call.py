@@ -1028,3 +1028,18 @@ def test_rows_that_fail_a_guard(general: list[Any]) -> None:
             np.testing.assert_allclose(flatten(compiled(rows))[0], flatten(value)[0], rtol=1e-14)
             short = c_build.extension is not None and not compiled.stats()["paths"] > 1
             assert short == (not general)
+
+
+def test_arrays_in_buffers_are_aligned() -> None:
+    """A vector that lies across two lines of the cache is slow: most numbers of a call's arrays begin at one."""
+    loss = jit(value_and_grad(lambda x, rate: rate * sum(x * x)))
+    loss(np.ones(24), 2.0)
+    (path,) = loss.paths()
+    frame = path.frame()
+    inputs, _, outputs, _ = frame.block
+    assert inputs % 64 == 0
+    assert (outputs + 8) % 64 == 0  # the gradient comes after the value
+    mixed = jit(lambda rate, x: rate * x)
+    assert np.array_equal(mixed(2.0, np.arange(24.0)), 2.0 * np.arange(24.0))
+    (path,) = mixed.paths()
+    assert (path.frame().block[0] + 8) % 64 == 0

@@ -163,6 +163,7 @@ typedef struct {
     Watch *watch;            /* over what else it reads outside its arguments: the code is valid while that is the same */
     int64_t (*run)(int64_t inputs, int64_t table, int64_t outputs, int64_t workspace);
     Py_ssize_t inputs, outputs, work; /* numbers, numbers, bytes */
+    Py_ssize_t skews[2];              /* bytes after a multiple of ALIGNMENT at which inputs and outputs begin */
     Py_ssize_t given;                 /* inputs that are not leaves */
     Py_ssize_t mapped, stacked;       /* arrays of rows among the arguments and among the results */
     const Part **rows;                /* the latter */
@@ -187,12 +188,12 @@ static Frame *new_frame(const FastPath *fast)
         (size_t)fast->outputs * sizeof(double), (size_t)fast->work,
     };
     size_t total = sizeof(Frame) + (size_t)(fast->mapped + fast->stacked) * sizeof(PyObject *);
-    Frame *frame = PyMem_RawCalloc(1, total + sizes[0] + sizes[1] + sizes[2] + sizes[3] + 5 * ALIGNMENT);
+    Frame *frame = PyMem_RawCalloc(1, total + sizes[0] + sizes[1] + sizes[2] + sizes[3] + 7 * ALIGNMENT);
     if (!frame)
         return (Frame *)PyErr_NoMemory();
     uintptr_t at = (uintptr_t)frame + total;
     for (int i = 0; i < 4; i++) {
-        at = (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        at = (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + (i % 2 ? 0 : (size_t)fast->skews[i / 2]);
         frame->block[i] = (int64_t)at;
         at += sizes[i];
     }
@@ -613,16 +614,18 @@ static bool measure(FastPath *fast)
     return true;
 }
 
-/* FastPath(arguments, results, leaves, code, address, inputs, outputs, work[, watch[, guards[, table]]]) */
+/* FastPath(arguments, results, leaves, code, address, inputs, outputs, work[, watch[, guards[, table[, skew of inputs, skew of
+outputs]]]]) */
 static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     (void)keywords;
     PyObject *arguments, *results, *leaves, *code, *watch = NULL, *table = NULL;
     unsigned long long address;
-    Py_ssize_t inputs, outputs, work;
+    Py_ssize_t inputs, outputs, work, skews[2] = {0, 0};
     int guards = 0;
-    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!pS", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type,
-                          &leaves, &code, &address, &inputs, &outputs, &work, WatchType, &watch, &guards, &table))
+    if (!PyArg_ParseTuple(args, "O!O!O!OKnnn|O!pSnn", &PyTuple_Type, &arguments, &PyTuple_Type, &results, &PyTuple_Type,
+                          &leaves, &code, &address, &inputs, &outputs, &work, WatchType, &watch, &guards, &table,
+                          &skews[0], &skews[1]))
         return NULL;
     FastPath *fast = (FastPath *)type->tp_alloc(type, 0);
     if (!fast)
@@ -635,6 +638,8 @@ static PyObject *fast_path_new(PyTypeObject *type, PyObject *args, PyObject *key
     fast->inputs = inputs;
     fast->outputs = outputs;
     fast->work = work;
+    for (int i = 0; i < 2; i++)
+        fast->skews[i] = skews[i] < 0 || skews[i] >= ALIGNMENT ? 0 : skews[i];
     fast->guards = guards;
     if (!read_part(&fast->arguments, arguments, 0) || !read_part(&fast->results, results, 0) || !measure(fast))
         Py_CLEAR(fast);

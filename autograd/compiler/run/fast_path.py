@@ -74,7 +74,17 @@ def _make(
     given, leaves = Part("tuple", (), tuple(arguments)), tuple(specialization.leaves)
     table = array("d", specialization.table).tobytes()
     return extension.FastPath(
-        given, results, leaves, code, code.address, *specialization.sizes, code.work, watch, guards, table
+        given,
+        results,
+        leaves,
+        code,
+        code.address,
+        *specialization.sizes,
+        code.work,
+        watch,
+        guards,
+        table,
+        *specialization.skews,
     )
 
 
