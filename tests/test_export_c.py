@@ -555,6 +555,37 @@ def test_names_of_macros(tmp_path: Path) -> None:
         jit(newton).c_source(2.0, name=5)
 
 
+@pytest.mark.parametrize(
+    "name", ["math", "stddef", "stdio", "differences", "status", "given_x", "len", "ctypes", "def"]
+)
+def test_names_of_functions(name: str, tmp_path: Path) -> None:
+    """A function and its arguments may have any name: that of a header, of Python, or of something in the test."""
+    arguments = dict.fromkeys(["len", "max", "ctypes", "status", "list"], 3.0)
+    fast = jit(lambda x, len, max: am.sum([*x.values(), len, max]))  # noqa: A006
+    files = fast.export(tmp_path, arguments, 4.0, 5.0, name=name)
+    own = files[1].removesuffix(".c")
+    assert files == [f"{own}.h", f"{own}.c", "CMakeLists.txt", files[3], f"test_{own}.c"]
+    run_compiler("gcc", ["-I."], Path(files[1]), Path(files[4]), folder=tmp_path, output="t")
+    assert subprocess.run([tmp_path / "t"], capture_output=True, check=False).returncode == 0
+    (tmp_path / "build").mkdir()
+    run_compiler("gcc", ["-shared", "-fPIC"], tmp_path / files[1], folder=tmp_path, output=f"build/lib{own}.so")
+    module = files[3].removesuffix(".py")
+    program = f"import {module} as m; print(m.{module}(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0))"
+    found = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout == "[28.0]\n"
+
+
+@pytest.mark.parametrize("flag", ["-ffast-math", "-Ofast", "-ffinite-math-only"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_fast_math(compiler: str, flag: str, tmp_path: Path) -> None:
+    """A compiler that may change the arithmetic refuses the file."""
+    (tmp_path / "f.c").write_text(jit(newton).c_source(2.0))
+    command = [compiler, "-std=c99", flag, "-c", "f.c"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode != 0
+    assert "without -ffast-math" in found.stderr
+
+
 def test_hostile_labels_and_keys(tmp_path: Path) -> None:
     """Texts from outside cannot end a comment or a name."""
     w = Value(2.0, label="*/ int main(void) {} /*")
@@ -564,6 +595,13 @@ def test_hostile_labels_and_keys(tmp_path: Path) -> None:
         folder = tmp_path / closed
         folder.mkdir()
         assert (0, [[7.0]]) == Library([example], folder).call(example)
+
+    def double(x: Any) -> Any:
+        return 2.0 * x
+
+    double.__name__ = "double */ int y; /* ??/"
+    example = exported(jit(double), 3.0)
+    assert (0, [[6.0]]) == Library([example], tmp_path).call(example)
 
 
 # ---- what is read outside ----------------------------------------------------------------------------------------

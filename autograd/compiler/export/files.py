@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 
 from autograd.compiler.export.expressions import literal
-from autograd.compiler.export.parts import WIDTH
-from autograd.compiler.export.source import Parameter, Source
+from autograd.compiler.export.names import Names
+from autograd.compiler.export.source import Parameter, Source, table
 from autograd.ir.block import CALL
 
 RELATIVE, OF_LARGEST = "1e-10", "1e-12"  # how far a number may be off: of itself, and of the largest one beside it
@@ -21,7 +23,7 @@ def files(
         f"{source.name}.h": header(source),
         f"{source.name}.c": "\n".join([f'#include "{source.name}.h"', "", *source.includes, "", source.definition]),
         "CMakeLists.txt": _CMAKE.replace("@", source.name),
-        f"{source.name}.py": loader(source),
+        f"{_in_python(source.name, sys.stdlib_module_names)}.py": loader(source),
         f"test_{source.name}.c": test(source, rows, inputs, outputs),
     }
 
@@ -78,8 +80,9 @@ add_test(NAME @ COMMAND @_test)
 # ---- Python ------------------------------------------------------------------------------------------------------
 
 
-def _in_python(name: str) -> str:
-    return f"{name}_" if keyword.iskeyword(name) else name
+def _in_python(name: str, modules: Collection[str] = ("ctypes", "pathlib", "sys")) -> str:
+    """A name that the loader may have: not one that Python has, or a module."""
+    return f"{name}_" if keyword.iskeyword(name) or hasattr(builtins, name) or name in modules else name
 
 
 def loader(source: Source) -> str:
@@ -93,7 +96,7 @@ def loader(source: Source) -> str:
         "",
         f'_names = {{"win32": "{source.name}.dll", "darwin": "lib{source.name}.dylib"}}',
         f'_file = _names.get(sys.platform, "lib{source.name}.so")',
-        f'_function = ctypes.CDLL(str(pathlib.Path(__file__).resolve().parent / "build" / _file)).{source.name}',
+        f'_function = ctypes.CDLL(str(pathlib.Path(__file__).resolve().parent / "build" / _file))["{source.name}"]',
         "",
         "",
         "def _array(numbers, size):",
@@ -102,7 +105,7 @@ def loader(source: Source) -> str:
         "    return (ctypes.c_double * max(size, 1))(*numbers)",
         "",
         "",
-        f"def {_in_python(source.name)}({', '.join(given)}):",
+        f"def {_in_python(source.name, sys.stdlib_module_names)}({', '.join(given)}):",
         '    """Arrays are sequences of numbers, row after row; the result is a list of such, or of numbers."""',
     ]
     first = next((p for p in inputs if p.shape is not None and CALL in p.shape), None)
@@ -146,6 +149,8 @@ def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: 
     """A program that calls the function and compares: it fails if a number differs by more than rounding."""
     own = [p for p in source.parameters if not p.is_output]
     results = [p for p in source.parameters if p.is_output]
+    names = Names()
+    names.taken.update([source.name, *[p.name for p in results]])
     lines = [
         f"/* Calls {source.name} on stored arguments and compares with the numbers that the Python function gave. */",
         f'#include "{source.name}.h"',
@@ -155,53 +160,46 @@ def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: 
         "#include <stdlib.h>",
         "",
     ]
-    for p, numbers in zip(own, inputs, strict=True):
+    given = [names.take(f"given_{p.name}") if p.shape is not None else literal(x[0]) for p, x in zip(own, inputs)]
+    expected = [names.take(f"expected_{p.name}") for p in results]
+    for p, name, numbers in zip(own, given, inputs, strict=True):
         if p.shape is not None:
-            lines += _stored(f"given_{p.name}", numbers)
-    for p, numbers in zip(results, outputs, strict=True):
-        lines += [*_stored(f"expected_{p.name}", numbers), f"static double {p.name}[{max(len(numbers), 1)}];", ""]
-    lines += [_COMPARE.replace("RELATIVE", RELATIVE).replace("OF_LARGEST", OF_LARGEST)] if results else []
-    lines += ["int main(void)", "{", "    int status, wrong = 0;"]
-    passed = [str(rows)] if source.rows else []
-    passed += [f"given_{p.name}" if p.shape is not None else literal(x[0]) for p, x in zip(own, inputs)]
-    passed += [p.name for p in results]
-    passed += ["steps"] if source.steps else []
-    _, by_row, by_step = source.work
-    passed += ["work"] if any(source.work) else []
-    if source.steps:
-        lines.append("    size_t steps = 1000;")
-    if any(source.work):
-        args = [*([str(rows)] if by_row else []), *(["steps"] if by_step else [])]
-        macro = f"{source.name.upper()}_WORK" + (f"({', '.join(args)})" if args else "")
-        lines.append(f"    double *work = malloc(({macro} + 1) * sizeof *work);")
-        lines += ["    if (work == NULL)", "        return 2;"]
-    call = f"status = {source.name}({', '.join(passed)});"
-    lines.append(f"    {call}")
-    if source.steps and any(source.work):
-        lines += [
-            f"    while (status == {source.name.upper()}_OUT_OF_STEPS && steps < 100000000) {{",
-            "        free(work);",
-            "        steps *= 4;",
-            f"        work = malloc(({macro} + 1) * sizeof *work);",
-            "        if (work == NULL)",
-            "            return 2;",
-            f"        {call}",
-            "    }",
-        ]
-    lines += ["    free(work);"] if any(source.work) else []
-    lines += [
-        "    if (status != 0) {",
-        f'        printf("{source.name} returned %d\\n", status);',
-        "        return 1;",
-        "    }",
-    ]
-    for p, numbers in zip(results, outputs):
-        lines.append(f'    wrong += differences("{p.name}", {p.name}, expected_{p.name}, {len(numbers)});')
-    lines += [f'    printf("{source.name}: %d numbers differ\\n", wrong);', "    return wrong != 0;", "}", ""]
+            lines += _stored(name, numbers)
+    for p, name, numbers in zip(results, expected, outputs, strict=True):
+        lines += [*_stored(name, numbers), f"static double {p.name}[{max(len(numbers), 1)}];", ""]
+    differences, wrong = names.take("differences"), names.take("wrong")
+    if results:
+        lines.append(_COMPARE.replace("@", differences))
+    lines += ["int main(void)", "{", f"    int {wrong} = 0;"]
+    lines += _called(source, rows, [*given, *[p.name for p in results]], names)
+    for p, name, numbers in zip(results, expected, outputs):
+        lines.append(f'    {wrong} += {differences}("{p.name}", {p.name}, {name}, {len(numbers)});')
+    lines += [f'    printf("{source.name}: %d numbers differ\\n", {wrong});', f"    return {wrong} != 0;", "}", ""]
     return "\n".join(lines)
 
 
-_COMPARE = """static int differences(const char *name, const double *actual, const double *expected, int n)
+def _called(source: Source, rows: int, arrays: Sequence[str], names: Names) -> list[str]:
+    """Call the function, with more and more room for steps if it needs that, and return if it gives a status."""
+    status, steps, work = [names.take(name) for name in ("status", "steps", "work")]
+    rooms = [*([str(rows)] if source.work[1] else []), *([steps] if source.work[2] else [])]
+    size = f"{source.name.upper()}_WORK" + (f"({', '.join(rooms)})" if rooms else "")
+    passed = [*([str(rows)] if source.rows else []), *arrays, *([steps] if source.steps else [])]
+    room = [f"{work} = malloc(({size} + 1) * sizeof *{work});", f"if ({work} == NULL)", "    return 2;"]
+    if not any(source.work):
+        room = []
+    again = [*room, f"{status} = {source.name}({', '.join([*passed, *([work] if room else [])])});"]
+    lines = [f"int {status};", *([f"size_t {steps} = 1000;"] if source.steps else [])]
+    lines += [*([f"double *{work};"] if room else []), *again]
+    if source.steps and room:
+        lines.append(f"while ({status} == {source.name.upper()}_OUT_OF_STEPS && {steps} < 100000000) {{")
+        lines += [f"    {line}" for line in (f"free({work});", f"{steps} *= 4;", *again)]
+        lines.append("}")
+    lines += [f"free({work});"] if room else []
+    lines += [f"if ({status} != 0) {{", f'    printf("{source.name} returned %d\\n", {status});', "    return 1;", "}"]
+    return [f"    {line}" for line in lines]
+
+
+_COMPARE = """static int @(const char *name, const double *actual, const double *expected, int n)
 {
     double largest = 0.0;
     int found = 0;
@@ -217,16 +215,9 @@ _COMPARE = """static int differences(const char *name, const double *actual, con
     }
     return found;
 }
-"""
+""".replace("RELATIVE", RELATIVE).replace("OF_LARGEST", OF_LARGEST)
 
 
 def _stored(name: str, numbers: Sequence[float]) -> list[str]:
     """An array of constants; C has no empty ones."""
-    lines, row = [f"static const double {name}[{max(len(numbers), 1)}] = {{"], ""
-    for number in [*numbers] or [0.0]:
-        text = literal(number)
-        if row and len(row) + len(text) + 2 > WIDTH - 8:
-            lines.append(f"    {row.rstrip()}")
-            row = ""
-        row += f"{text}, "
-    return [*lines, f"    {row.rstrip()}", "};", ""]
+    return [*table(name, [literal(x) for x in numbers] or ["0.0"]), ""]

@@ -30,6 +30,11 @@ memcmp memcpy memmove memset perror printf putc putchar puts qsort raise rand re
 signal snprintf sprintf srand sscanf strcat strchr strcmp strcpy strlen strncmp strncpy strstr strtod strtol system time
 tmpfile tolower toupper vfprintf vprintf gamma j0 j1 jn y0 y1 yn index rindex read write open close
 """.split()  # noqa: SIM905
+# The file of a function must not be included in place of a header of the library, or of one that this includes.
+HEADERS = """
+alloca assert bits complex ctype endian errno features fenv float inttypes iso646 limits locale math setjmp signal
+stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype
+""".split()  # noqa: SIM905
 RESERVED = frozenset([*WORDS, *MATH, *[f"{name}{kind}" for name in MATH for kind in "fl"]])
 
 
@@ -88,9 +93,9 @@ class Names:
 
 
 def function_name(wanted: str) -> str:
-    """The name of a function, which must not be one of the library."""
+    """The name of a function and its files, which must not be one of the library."""
     name = sanitised(wanted.replace("<lambda>", "function"))
-    return f"{name}_" if name in RESERVED or name in LIBRARY else name
+    return f"{name}_" if name in RESERVED or name in LIBRARY or name in HEADERS else name
 
 
 def comment(text: str) -> str:

@@ -15,6 +15,16 @@ from autograd.compiler.export.parts import WIDTH, Parts
 from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
 
+ARITHMETIC = """\
+/* No product and sum may become one operation; gcc needs -ffp-contract=off for it (or -std=c99). */
+#if !defined(__GNUC__) || defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(_M_FP_FAST) || \\
+    (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0)
+#error "Compile this without -ffast-math and -Ofast (/fp:fast), which compute other numbers."
+#endif
+"""
 FEW = 16  # Values from outside that each have a name; more are one array
 
 
@@ -300,13 +310,12 @@ class _Writer:
 
     def _definition(self, parameters: Sequence[str], rooms: Sequence[Any], helpers: Sequence[str]) -> str:
         """The helpers, the constants, and the function."""
-        lines = ["/* No product and sum may become one operation; gcc needs -ffp-contract=off for it (or -std=c99). */"]
-        lines += ["#if !defined(__GNUC__) || defined(__clang__)", "#pragma STDC FP_CONTRACT OFF", "#endif", ""]
+        lines = [ARITHMETIC]
         lines += [TEXTS[helper].replace("@", self.name) for helper in helpers]
         lines += self._lanes()
         for key, name in self.parts.tables.items():
             if self.parts.uses(name):
-                lines += _table(name, key)
+                lines += [*table(name, key), ""]
         body = list(self.parts.lines)
         lines += [_signature(self.name, parameters), "{"]
         lines += self._constants()
@@ -334,7 +343,7 @@ class _Writer:
         if len(self.closed) == 1 and self.closed[0].shape is not None:
             if not self.parts.uses(self.closed[0].name):
                 return []
-            return [f"    {line}" for line in _table(self.closed[0].name, [literal(x) for x in numbers])[:-1]]
+            return [f"    {line}" for line in table(self.closed[0].name, [literal(x) for x in numbers])]
         pairs = zip(self.closed, numbers)
         return [f"    const double {p.name} = {literal(x)};" for p, x in pairs if self.parts.uses(p.name)]
 
@@ -364,7 +373,7 @@ class _Writer:
 
     def _comment(self, parameters: Sequence[Parameter], work: tuple[int, int, int]) -> str:
         """What the function does, for its users."""
-        lines = [self.subject.summary, ""]
+        lines = [comment(self.subject.summary), ""]
         for p in parameters:
             shape = "a number" if p.shape is None else f"{_extents(p.shape, self.rows)} numbers"
             told = f" ({comment(p.told)})" if p.told and p.told != p.name else ""
@@ -408,7 +417,7 @@ def _signature(name: str, parameters: Sequence[str]) -> str:
     return f"int {name}(\n    " + ",\n    ".join(parameters) + ")"
 
 
-def _table(name: str, numbers: Sequence[str]) -> list[str]:
+def table(name: str, numbers: Sequence[str]) -> list[str]:
     """An array of constants."""
     lines, row = [f"static const double {name}[{len(numbers)}] = {{"], ""
     for number in numbers:
@@ -416,4 +425,4 @@ def _table(name: str, numbers: Sequence[str]) -> list[str]:
             lines.append(f"    {row.rstrip()}")
             row = ""
         row += f"{number}, "
-    return [*lines, f"    {row.rstrip()}", "};", ""]
+    return [*lines, f"    {row.rstrip()}", "};"]
