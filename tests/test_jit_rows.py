@@ -270,3 +270,23 @@ def test_long_rows_are_rolled_before_they_are_differentiated() -> None:
     assert counts["compiled"] < 5_000
     np.testing.assert_allclose(value, expected, rtol=1e-11)
     np.testing.assert_allclose(gradient, slopes, rtol=1e-9, atol=1e-12)
+
+
+PAIRS: dict[str, Callable[[Any], Any]] = {
+    "numbers": lambda x: [2.0 * x, 2.0 * x],
+    "constants": lambda x: [x, math.nan, math.nan],
+    "arrays": lambda x: (np.array([x, 1.0]), np.array([x, 1.0])),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_results_that_are_equal_are_compiled_for_any_number_of_rows(name: str) -> None:
+    """Each of two equal results of a row has an array of its own, and the rows are not unrolled for that."""
+    function = PAIRS[name]
+    batch = jit(vmap(function))
+    for count in (3, 20):
+        numbers = [flatten(function(x))[0] for x in map(float, range(count))]
+        found = batch(np.arange(float(count)))
+        np.testing.assert_array_equal(np.concatenate([np.reshape(a, (count, -1)) for a in found], axis=1), numbers)
+    assert batch.stats()["paths"] == 1
+    assert batch.stats()["instructions"][0]["captured"] <= 1

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from operator import or_
 from typing import Any
 
-from autograd.ir.block import PREDICATES, Array, Instruction, Loop, Program, exact, whole, with_inputs
+from autograd.ir.block import CALL, PREDICATES, Array, Instruction, Loop, Program, exact, whole, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.chains import gather, spread
 from autograd.ir.evaluate import UNFOLDED, evaluate_one
@@ -420,7 +420,8 @@ def share_unchanged(program: Program, made: dict[int, Program] | None = None) ->
             place = {old: new for new, old in enumerate(results)}
             first_of: dict[tuple[int, str], int] = {}
             for k, out in enumerate(zip(loop.body.outputs[loop.handed :], loop.kinds), loop.handed):
-                if (at, k) not in changed:
+                own = loop.extent == CALL and out[1] == "each"  # an array of the call holds one result
+                if (at, k) not in changed and not own:
                     place[k] = place[first_of.setdefault(out, k)]
             if any(new != old for old, new in place.items()) or same:
                 renumbered[at] = place
