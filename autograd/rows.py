@@ -18,6 +18,7 @@ from autograd.tree import (
     make_array,
     only_leaves,
     pairs,
+    widened,
 )
 from autograd.value import Value
 
@@ -82,7 +83,8 @@ def cut(function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | 
         what = f"have different numbers of rows: {sorted(counts)}" if counts else "are not mapped: in_axes has no axis"
         raise ValueError(f"the arguments of {name_of(function)} {what}")
     (count,) = counts
-    rows = [[a if c is None else c[i] for a, c in zip(args, columns)] for i in range(count)]
+    shared = [widened(arg) if column is None else None for arg, column in zip(args, columns)]
+    rows = [[a if c is None else c[i] for a, c in zip(shared, columns)] for i in range(count)]
     return rows, any(holds_array(a) for a, c in zip(args, columns) if c is not None)
 
 

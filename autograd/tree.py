@@ -272,6 +272,25 @@ def in_doubles(tree: Any, path: str) -> Any:
     return tree if all(x is child for x, (_, child) in zip(new, parts.named)) else parts.rebuild(new)
 
 
+WIDE = {"f": "float64", "i": "int64", "u": "int64"}
+
+
+def widened(tree: Any) -> Any:
+    """The same tree, of anything, with NumPy's small numbers and arrays as large ones: see `in_doubles`."""
+    kind = getattr(getattr(tree, "dtype", None), "kind", None)
+    if kind in WIDE and is_array(tree):
+        return tree.astype(WIDE[kind]) if tree.dtype.itemsize < 8 else tree
+    if kind in WIDE and tree.ndim == 0:
+        return tree.item()
+    if kind is not None or is_leaf(tree) or (type(tree) in (list, tuple) and only_leaves(tree)):
+        return tree
+    parts = children(tree)
+    if parts is None:
+        return tree
+    new = [widened(child) for _, child in parts.named]
+    return tree if all(x is child for x, (_, child) in zip(new, parts.named)) else parts.rebuild(new)
+
+
 def is_leaf(tree: Any) -> bool:
     """Whether it is a float or a Value, so surely not a container; other numbers are leaves too."""
     return type(tree) is float or isinstance(tree, Value)

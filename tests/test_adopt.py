@@ -543,6 +543,45 @@ def test_numbers_that_pass_through_texts_are_guarded(package: Package) -> None:
         assert plain(f(Value(x))) == original(x)
 
 
+OF_CLASSES = """
+import dataclasses, math
+class C:
+    def __init__(self, v): self.v = v
+    def root(self): return math.sqrt(self.v)
+    def __eq__(self, other): return type(self) is type(other) and self.v == other.v
+    __hash__ = None
+class D(C):
+    def root(self): return 2.0 * math.sqrt(self.v)
+@dataclasses.dataclass(order=True, frozen=True)
+class P:
+    x: float
+    y: float = 0.0
+POINT, TABLE = P(1.0, 2.0), {C: 1.0, D: 2.0}
+def of_types(c, x):
+    return [type(c) is C, type(c) == D, type(c) in (C, P), type(c) is type(C(x)), C(c.v) == c, c == D(c.v),
+        TABLE[type(c)], TABLE[type(C(x))], TABLE[c.__class__], c.__class__ is C, C is c.__class__, type(c).__name__,
+        type(c)(x).root(), c.__class__(x).root(), x.__class__ is float, x.__class__ in (int, float),
+        x.__class__.__name__]
+def of_points(c, x):
+    return [P(1.0, 2.0) == POINT, POINT == P(1.0, 2.0), POINT != P(x), P(1.0, 1.0) < POINT, POINT >= P(1.0, 2.0),
+        {POINT: 7.0}.get(P(1.0, 2.0)), P(1.0, 2.0) in {POINT}, POINT == (1.0, 2.0),
+        dataclasses.replace(POINT, x=x) == POINT]
+"""
+
+
+@pytest.mark.parametrize("name", ["of_types", "of_points"])
+@pytest.mark.parametrize("kind", ["C", "D"])
+def test_classes_that_are_asked_for(package: Package, name: str, kind: str) -> None:
+    """What asks for the very class of an object, or of a number, has the answers of the original code."""
+    package(core=OF_CLASSES)
+    original, module = importlib.import_module("geo.core"), adopt("geo.core")
+    thing, own = (getattr(place, kind)(4.0) for place in (original, module))
+    expected = getattr(original, name)(thing, 0.75)
+    for x in (0.75, Value(0.75)):
+        assert expected == [plain(found) for found in adopt(getattr(original, name))(thing, x)]
+        assert expected == [plain(found) for found in getattr(module, name)(own, x)]
+
+
 def test_sums_are_those_of_the_builtin() -> None:
     """From Python 3.12 on it compensates rounding errors; that sum is checked here with fsum on every version."""
     from autograd.adoption.answers import compensated

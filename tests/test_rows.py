@@ -62,6 +62,27 @@ def test_bytes_everywhere(reduce: Any) -> None:
     assert [398.0, 194.0, 4.0, -2.0] == vmap(grad(lambda x: x * x - x * 2))(SMALL).tolist()
 
 
+@pytest.mark.parametrize("shared", [np.int8(100), np.uint8(7), np.float32(0.1), np.float16(0.1), np.int64(2), 3, 0.5])
+@pytest.mark.parametrize("reduce", [None, "sum"])
+def test_what_rows_share(shared: Any, reduce: Any) -> None:
+    """NumPy's small numbers that all rows share do not overflow, and are not rounded to few digits."""
+    x, number = np.array([0.5, 2.0]), shared if isinstance(shared, (int, float)) else shared.item()
+    array = np.full(3, shared)
+    for form in (lambda k: k, lambda k: {"k": [k, 1.0]}, lambda k: Point(k, "text")):
+        tree = form(shared)
+
+        def row(given: Any, x: Any) -> Any:
+            k = flatten(given.x if isinstance(given, Point) else given)[0][0]
+            return x * (k * k) + k ** (-1)
+
+        mapped = vmap(row, in_axes=(None, 0), reduce=reduce)
+        np.testing.assert_allclose(mapped(tree, x), mapped(form(number), x), rtol=1e-15)
+    squares = vmap(lambda k, x: x * (k[0] * k[1]), in_axes=(None, 0), reduce=reduce)
+    assert np.array_equal(squares(array, x), squares([number] * 3, x))
+    kept = ["text", 1.0]
+    assert vmap(lambda k, x: x if k is kept else None, in_axes=(None, 0))(kept, [1.0]) == [1.0]
+
+
 def test_what_is_not_numpys_stays() -> None:
     """Python's own numbers in a list, and arguments that all rows share, are passed on unchanged."""
     table = [10.0, 20.0, 30.0]

@@ -199,6 +199,11 @@ def call(function: Any, *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
+def class_of(x: Any) -> Any:
+    """`x.__class__`."""
+    return OF_VALUES[type](x) if isinstance(x, Value) else x.__class__
+
+
 class Conversion(type):
     """The class of what stands for `float` or `int` where code keeps it to call it later."""
 
@@ -334,6 +339,7 @@ ANSWERS: dict[str, Any] = {
     **BINARY,
     **CONVERSIONS,
     "call": call,
+    "class_of": class_of,
     "contains": contains,
     "in_place": in_place,
     "plain": plain,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dataclasses
 import functools
 import inspect
 import linecache
+import operator
 import sys
 import textwrap
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -63,12 +65,19 @@ class Rewritten(Rewriter):
         """`super` needs its own name and the original class; `float` and the like are looked at with their argument."""
         if isinstance(node.func, ast.Name):
             if node.func.id != "super":
-                return super().visit_Call(node)
+                asks = node.func.id == "type"  # an object of the original class has the class that the name means
+                found: Any = super().visit_Call(node)
+                return self.call(node, "answer", found) if asks else found
             node.args = [*node.args[:1], *[self.visit(x) for x in node.args[1:]]]
             return node
         visited = super().visit_Call(node)  # of an attribute, an element or a result
         node.func = self.call(node.func, "answer", node.func)
         return visited
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """`x.__class__`: as `type(x)`."""
+        found: Any = super().visit_Attribute(node)
+        return found if found is node else self.call(node, "answer", found)
 
     def visit_Import(self, node: ast.Import) -> Any:
         """An import inside the function: what it binds is looked up as well."""
@@ -195,7 +204,11 @@ class Answers:
 
     def cls(self, cls: type) -> type:
         """A subclass whose methods are adopted, so that its objects are objects of the class."""
-        if issubclass(cls, (float, BaseException)) or getattr(cls, "_member_map_", None):
+        if (
+            issubclass(cls, (float, BaseException))
+            or getattr(cls, "_member_map_", None)
+            or answers.ORIGINAL in vars(cls)
+        ):
             return cls
         members: dict[str, Any] = {"__slots__": (), "__doc__": cls.__doc__, "__module__": cls.__module__}
         members[answers.ORIGINAL] = cls
@@ -203,8 +216,10 @@ class Answers:
             if self.is_ours(base.__module__):
                 members |= {name: self.member(member) for name, member in vars(base).items() if _is_code(member)}
         members["__qualname__"] = cls.__qualname__
-        metaclass: Any = type(cls)
-        made: type = metaclass(cls.__name__, (cls,), members)
+        if dataclasses.is_dataclass(cls):
+            members |= {name: _ordered(cls, name) for name in ORDERS if _is_generated(getattr(cls, name))}
+        kind: Any = type(cls)
+        made: type = _metaclass(kind)(cls.__name__, (cls,), members)
         return made
 
     def member(self, member: Any) -> Any:
@@ -230,6 +245,48 @@ PLAIN = frozenset({float, int, str, bool, bytes, type(None), list, tuple, dict, 
 
 def _is_code(member: Any) -> bool:
     return isinstance(member, (FunctionType, staticmethod, classmethod, property, *MADE_FROM_METHODS))
+
+
+class Equal(type):
+    """The metaclass of adopted classes: as a key, or compared, such a class is the original one."""
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is _original(cls)
+
+    def __hash__(cls) -> int:
+        return type.__hash__(_original(cls))
+
+
+@functools.cache
+def _metaclass(kind: Any) -> Any:
+    """The metaclass of adopted versions of the classes of this one."""
+    return Equal if kind is type else type(kind.__name__, (Equal, kind), {"__slots__": ()})
+
+
+ORDERS = ("__eq__", "__lt__", "__le__", "__gt__", "__ge__")
+
+
+def _is_generated(method: Any) -> bool:
+    """Whether `dataclass` has made a method: that compares objects of the very same class only."""
+    return isinstance(method, FunctionType) and method.__code__.co_filename.startswith("<")
+
+
+def _ordered(cls: Any, name: str) -> Any:
+    """A comparison of a dataclass that takes objects of the original class and of the adopted one for the same."""
+    compare, names = getattr(operator, name), [field.name for field in dataclasses.fields(cls) if field.compare]
+
+    def method(self: Any, other: Any) -> Any:
+        if _original(type(self)) is not _original(type(other)):
+            return NotImplemented
+        return compare(*[tuple([getattr(x, name) for name in names]) for x in (self, other)])
+
+    method.__name__ = name
+    return method
+
+
+def _original(cls: type) -> Any:
+    """The class for which an adopted one stands, or the class itself."""
+    return vars(cls).get(answers.ORIGINAL, cls)
 
 
 class AnsweringModule:

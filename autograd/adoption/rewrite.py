@@ -65,6 +65,12 @@ class Rewriter(ast.NodeTransformer):
             node.func = name
         return node
 
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """`x.__class__` becomes a call that looks at `x`."""
+        self.generic_visit(node)
+        asks = node.attr == "__class__" and isinstance(node.ctx, ast.Load)
+        return self.call(node, "class_of", node.value) if asks else node
+
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         """`convert = float`: what is called under another name later."""
         return self.converting(node, node.value)
