@@ -364,7 +364,8 @@ def tracing(trace: Trace) -> Iterator[None]:
         with recording_with(trace):
             yield
     finally:
-        trace.finished = True
+        trace.finished, trace.journal = True, None
+        trace.made.clear()  # what the function made may hold tracers, which the collector does not know
 
 
 def inputs_of_graph(code: Sequence[Instruction], outputs: Sequence[int]) -> set[int]:
@@ -402,4 +403,4 @@ def finish(trace: Trace, outputs: Sequence[int]) -> Program:
 
 
 if extension is not None:
-    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES)
+    extension.trace(Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES)

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from math import nan
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.watched import Watched, innermost
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.ir.builder import Predicate, Symbol
 from autograd.modes import PACKAGES, caller, current_mode, keeps_copies
-from autograd.native import fast
+from autograd.native import completed, extension, fast
 from autograd.rules import Rule
 from autograd.value import Value, _fill
 
@@ -182,6 +182,10 @@ class Traced(Value):
     __gt__, __ge__ = _comparison(">", "__gt__"), _comparison(">=", "__ge__")
     __eq__ = _comparison("==", "__eq__")
     __ne__ = _comparison("!=", "__ne__")
+
+
+if not TYPE_CHECKING and extension is not None:
+    Traced = completed(extension.Traced, Traced)
 
 
 def offsets_in_array(leaves: Sequence[Any]) -> list[int] | None:
