@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from math import nan
+from math import nan, prod
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from autograd.ir.builder import Predicate, Symbol
 from autograd.modes import PACKAGES, caller, current_mode, keeps_copies
 from autograd.native import completed, extension, fast
 from autograd.rules import Rule
+from autograd.tree import ArrayLeaf
 from autograd.value import Value, _fill
 
 AN_INDEX = "an index made"
@@ -186,6 +187,20 @@ class Traced(Value):
 
 if not TYPE_CHECKING and extension is not None:
     Traced = completed(extension.Traced, Traced)
+
+
+class TracedArray(ArrayLeaf):
+    """An array of a program."""
+
+    __slots__ = ("array", "builder")
+
+    def __init__(self, builder: Watched, array: int, shape: tuple[int, ...]) -> None:
+        super().__init__(shape)
+        self.builder, self.array = builder, array
+
+    def elements(self) -> list[Any]:
+        """A tracer for each of its numbers."""
+        return Traced.elements(self.builder, self.array, prod(self.shape))
 
 
 def offsets_in_array(leaves: Sequence[Any]) -> list[int] | None:
