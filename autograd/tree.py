@@ -386,8 +386,10 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     return leaves, rebuild
 
 
-def leaves_of_each(trees: Sequence[Any]) -> list[list[Any]]:
-    """The leaves of each of many trees, as `flatten` finds them; fast where all are numbers, or arrays.
+def columns_of(trees: Sequence[Any]) -> list[Sequence[Any]] | None:
+    """The leaves of many trees, as `flatten` finds them: the first ones of all, the second ones, and so on.
+
+    None if the trees do not all have equally many. Fast where all are numbers, or arrays.
 
     Raises
     ------
@@ -395,12 +397,13 @@ def leaves_of_each(trees: Sequence[Any]) -> list[list[Any]]:
         If a leaf is not a real number.
     """
     if only_leaves(trees):
-        return [[leaf] for leaf in trees]
+        return [trees]
+    rows: list[list[Any]] = []
     if len(set(map(type, trees))) == 1 and is_array(trees[0]):
-        found = [tree.ravel().tolist() for tree in trees]
-        if all(map(only_leaves, found)):
-            return found
-    return [flatten(tree)[0] for tree in trees]
+        rows = [tree.ravel().tolist() for tree in trees]
+    if not rows or not all(map(only_leaves, rows)):
+        rows = [flatten(tree)[0] for tree in trees]
+    return list(zip(*rows)) if len(set(map(len, rows))) == 1 else None
 
 
 def leaf_names(tree: Any, name: str = "") -> list[str]:

@@ -31,7 +31,7 @@ from autograd.compiler.run.specialization import (
 )
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
-from autograd.tree import only_floats, zeros_like
+from autograd.tree import only_floats, only_leaves, zeros_like
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -321,4 +321,4 @@ def trace_call(
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs_of_call(leaves)
     refuse_spoiled(trace)
-    return trace, outputs, rebuild(list(map(zeros_like, leaves)))
+    return trace, outputs, rebuild([0.0] * len(leaves) if only_leaves(leaves) else list(map(zeros_like, leaves)))
