@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -56,3 +57,13 @@ def fast(function: Function, row: str | None = None) -> Function:
     """
     accelerated: Function = function if extension is None else extension.fast(function, *([] if row is None else [row]))
     return accelerated
+
+
+def completed(kind: type, python: type) -> Any:
+    """A class of the C build; what it does not define itself is taken from the class that defines it in Python."""
+    for name, attribute in vars(python).items():
+        if name not in vars(kind) and (callable(attribute) or isinstance(attribute, (classmethod, property))):
+            own = isinstance(attribute, FunctionType)
+            setattr(kind, name, fast(attribute) if own else attribute)
+    kind.__doc__, kind.__annotations__ = python.__doc__, python.__annotations__
+    return kind

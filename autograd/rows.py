@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 from autograd import rules
@@ -34,8 +35,11 @@ def rows_of(tree: Any, axis: int, said_by: str = "in_axes") -> list[Any]:
             raise ValueError(f"{said_by} names axis {axis} of an ndarray of shape {tree.shape}")
         import numpy
 
-        rows = list(numpy.moveaxis(tree, axis, 0).copy())
-        return rows if tree.ndim > 1 else [x if is_array(x) or isinstance(x, Value) else float(x) for x in rows]
+        copied = numpy.moveaxis(tree, axis, 0).copy()
+        if tree.ndim > 1:
+            return list(copied)
+        rows = copied.tolist()
+        return rows if only_leaves(rows) else [x if is_array(x) or isinstance(x, Value) else float(x) for x in rows]
     if isinstance(tree, list):
         if axis != 0:
             raise ValueError(f"the rows of a list are its elements: {said_by} must be 0 or None, not {axis}")
@@ -72,7 +76,9 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", "the function"))
 
 
-def cut(function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None]) -> tuple[list[list[Any]], bool]:
+def cut(
+    function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None]
+) -> tuple[list[tuple[Any, ...]], bool]:
     """The arguments of a function for each row, and whether its results go into ndarrays."""
     named = [f"argument {k} of {name_of(function)}" for k in range(len(args))]
     columns = [
@@ -83,8 +89,7 @@ def cut(function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | 
         what = f"have different numbers of rows: {sorted(counts)}" if counts else "are not mapped: in_axes has no axis"
         raise ValueError(f"the arguments of {name_of(function)} {what}")
     (count,) = counts
-    shared = [widened(arg) if column is None else None for arg, column in zip(args, columns)]
-    rows = [[a if c is None else c[i] for a, c in zip(shared, columns)] for i in range(count)]
+    rows = list(zip(*[repeat(widened(a), count) if c is None else c for a, c in zip(args, columns)]))
     return rows, any(holds_array(a) for a, c in zip(args, columns) if c is not None)
 
 

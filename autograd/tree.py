@@ -24,6 +24,37 @@ Rebuild = Callable[[Sequence[Any]], Any]
 LEAVES = frozenset({float, Value})  # the most common leaves
 
 
+class ArrayLeaf:
+    """An ndarray whose numbers a recorder holds as one array: a single leaf, until user code is to see the elements."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def elements(self) -> list[Any]:
+        """A new node for each of its numbers."""
+        raise NotImplementedError
+
+    def opened(self) -> Any:
+        """The ndarray of its elements."""
+        return make_array(self.elements(), self.shape)
+
+
+def opened(tree: Any) -> Any:
+    """What user code sees of an argument."""
+    return tree.opened() if isinstance(tree, ArrayLeaf) else tree
+
+
+def zeros_like(leaf: Any) -> Any:
+    """A 0 in place of a leaf."""
+    if not isinstance(leaf, ArrayLeaf):
+        return 0.0
+    import numpy
+
+    return numpy.zeros(leaf.shape)
+
+
 class Parts(NamedTuple):
     """The parts of a container, as it was at that moment.
 
@@ -350,7 +381,7 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     >>> rebuild([10.0, 20.0, 30.0])
     {'a': 10.0, 'b': [20.0, (30.0, None)]}
     """
-    if arrays and is_array(tree, path):
+    if isinstance(tree, ArrayLeaf) or (arrays and is_array(tree, path)):
         return [tree], lambda new: new[0]
     if type(tree) is list and only_leaves(numbers := tree.copy()):
         return numbers, list
@@ -374,8 +405,10 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
     return leaves, rebuild
 
 
-def leaves_of_each(trees: Sequence[Any]) -> list[list[Any]]:
-    """The leaves of each of many trees, as `flatten` finds them; fast where all are numbers, or arrays.
+def columns_of(trees: Sequence[Any]) -> list[Sequence[Any]] | None:
+    """The leaves of many trees, as `flatten` finds them: the first ones of all, the second ones, and so on.
+
+    None if the trees do not all have equally many. Fast where all are numbers, or arrays.
 
     Raises
     ------
@@ -383,12 +416,13 @@ def leaves_of_each(trees: Sequence[Any]) -> list[list[Any]]:
         If a leaf is not a real number.
     """
     if only_leaves(trees):
-        return [[leaf] for leaf in trees]
+        return [trees]
+    rows: list[list[Any]] = []
     if len(set(map(type, trees))) == 1 and is_array(trees[0]):
-        found = [tree.ravel().tolist() for tree in trees]
-        if all(map(only_leaves, found)):
-            return found
-    return [flatten(tree)[0] for tree in trees]
+        rows = [tree.ravel().tolist() for tree in trees]
+    if not rows or not all(map(only_leaves, rows)):
+        rows = [flatten(tree)[0] for tree in trees]
+    return list(zip(*rows)) if len(set(map(len, rows))) == 1 else None
 
 
 def leaf_names(tree: Any, name: str = "") -> list[str]:

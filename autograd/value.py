@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from math import inf, isfinite
 from numbers import Number, Real
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar, cast
 
 from autograd import arrays, graphs, rules, sweep
@@ -31,7 +30,7 @@ from autograd.modes import (
     now,
     refuse_in_capture,
 )
-from autograd.native import extension, fast
+from autograd.native import completed, extension, fast
 from autograd.refusals import refuse_conversion
 from autograd.rules import TABLE, Rule
 
@@ -500,13 +499,8 @@ def _in_c(python: type[Value]) -> Any:
     kind: Any = extension.setup(
         python, TABLE, active_mode, captures, to_float, caller, _raise_anomaly, _text, note_made
     )
-    for name, attribute in vars(python).items():
-        if name not in vars(kind) and (callable(attribute) or isinstance(attribute, (classmethod, property))):
-            own = isinstance(attribute, FunctionType)
-            setattr(kind, name, fast(attribute) if own else attribute)
     kind.apply_rule = classmethod(fast(python.apply_rule.__func__))  # type: ignore[attr-defined]
-    kind.__doc__, kind.__annotations__ = python.__doc__, python.__annotations__
-    return kind
+    return completed(kind, python)
 
 
 if not TYPE_CHECKING and extension is not None:

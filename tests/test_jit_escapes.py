@@ -2,6 +2,7 @@
 
 import contextvars
 import copy
+import gc
 import pickle
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 
 import autograd.math as am
 from autograd import Value, grad, jit, no_grad, value_and_grad, vmap
+from autograd.compiler.capture.watched import Watched
 
 ROWS = [[1.0], [2.0], [3.0], [4.0], [5.0]]
 
@@ -262,3 +264,47 @@ def test_results_of_another_compilation_in_a_thread(pool: ThreadPoolExecutor) ->
     jobs = [pool.submit(lambda k=k: jit(value_and_grad(lambda x: function(x) * k))(2.0)) for k in (1.0, 2.0)]
     (one, slope), (two, twice) = [job.result() for job in jobs]
     assert (2.0 * one, 2.0 * slope) == pytest.approx((two, twice))
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------
+
+
+class Holder:
+    """A thing that refers to itself and to a number of the program."""
+
+    def __init__(self, number: Any) -> None:
+        self.number, self.itself = number, self
+
+
+def held(k: Any) -> Any:
+    """A branch assigns to a thing that the function has made."""
+    holder = Holder(k)
+    if k > 1.0:
+        holder.number = holder.number * k
+    return holder.number
+
+
+def captures_alive() -> int:
+    """How many captures there are; what the first collection finds may be all that keeps others."""
+    gc.collect()
+    gc.collect()
+    return sum(isinstance(thing, Watched) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("name", ["held", "in rows", "mean", "refused"])
+def test_no_capture_stays_alive(name: str) -> None:
+    """Tracers refer to their capture, and the collector does not know them; still no cycle keeps one alive."""
+
+    def refused(k: Any) -> Any:
+        return attribute(k, lambda v: v * Holder(v).number)
+
+    before = captures_alive()
+    if name == "refused":
+        with pytest.raises(TypeError, match="one row is used after"):
+            jit(refused)(1.5)
+    elif name == "held":
+        assert jit(value_and_grad(held))(1.5) == value_and_grad(held)(1.5)
+    else:
+        mapped = vmap(held, reduce="mean" if name == "mean" else None)
+        np.testing.assert_array_equal(mapped(np.arange(8.0)), jit(mapped)(np.arange(8.0)))
+    assert captures_alive() == before

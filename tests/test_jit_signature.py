@@ -646,3 +646,42 @@ def test_the_short_way_is_still_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 7.0 == compiled({"a": (2.0,), "b": 1.0}, 3.0)
     monkeypatch.setattr(type(compiled), "_call", None)
     assert 9.0 == compiled({"a": (2.0,), "b": 1.0}, 4.0)
+
+
+def _changed(x: Any) -> Any:
+    """A function that changes its array: only it sees these elements."""
+    x[0] = x[1] * 2.0
+    return am.dot(x, x)
+
+
+X, Y, M = np.linspace(0.5, 2.0, 6), np.linspace(-1.0, 1.0, 6), np.arange(6.0).reshape(2, 3)
+WHOLE: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "one": (value_and_grad(lambda x: am.logsumexp(x)), (X,)),
+    "unused": (value_and_grad(lambda x, y: am.sum(y), (0, 1)), (X, Y)),
+    "constant": (grad(lambda x: 3.0), (X,)),
+    "another": (grad(lambda x, y: am.dot(x, y), 1), (X, Y)),
+    "both": (grad(lambda x, y: am.dot(x, y) * x[0], (1, 0)), (X, Y)),
+    "matrix": (grad(lambda m, x: am.sum((m @ x[:3]) ** 2), (0, 1)), (M, X)),
+    "dict": (value_and_grad(lambda p, x: p["b"] * am.dot(p["w"], x)), ({"w": X, "b": 2.0}, Y)),
+    "with a number": (grad(lambda a, x: a * am.sum(x), (0, 1)), (2.0, X)),
+    "aux": (value_and_grad(lambda x: (am.sum(x * x), x[::-1]), has_aux=True), (X,)),
+    "aux is the argument": (grad(lambda x: (am.sum(x), x), has_aux=True), (X,)),
+    "empty": (grad(lambda x, y: am.sum(x) + am.sum(y), (0, 1)), (np.zeros(0), Y)),
+    "no dimensions": (grad(lambda x, y: x * am.sum(y), (0, 1)), (np.array(2.0), Y)),
+    "second": (grad(lambda x: am.sum(grad(lambda y: am.sum(y**3))(x))), (X,)),
+    "twice": (grad(lambda x, y: am.dot(x, y), (0, 1)), (X, X)),
+    "changed": (value_and_grad(_changed), (X,)),
+    "branch": (value_and_grad(lambda x: x[0] * x[1] if am.sum(x) > 1.0 else x[2]), (X,)),
+    "a row at a time": (value_and_grad(lambda m: am.sum(vmap(lambda row: am.dot(row, row))(m))), (M,)),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_gradients_by_whole_arrays(name: str) -> None:
+    """The array by which is differentiated stays one from the call to the function, and so does the gradient."""
+    function, given = WHOLE[name]
+    expected, actual = function(*given), jit(function)(*given)
+    assert type(expected) is type(actual)
+    (one, shape), (other, rebuilt) = flatten(expected), flatten(actual)
+    assert str(shape(one)) == str(rebuilt(one))
+    np.testing.assert_allclose(other, one, rtol=1e-14, atol=1e-14)

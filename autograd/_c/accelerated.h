@@ -173,7 +173,7 @@ static PyObject *native_apply_rule(Native *self, PyObject *const *args, Py_ssize
 /* `Traced.apply_rule`. */
 static PyObject *native_apply_traced(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 3 || args[0] != (PyObject *)traced_type || !PyTuple_CheckExact(args[2]))
+    if (names || count != 3 || args[0] != (PyObject *)TracedType || !PyTuple_CheckExact(args[2]))
         return NOT_MINE;
     int rule = code_of(args[1]);
     return rule < 0 ? NOT_MINE : capture_row(rule, ((PyTupleObject *)args[2])->ob_item, PyTuple_GET_SIZE(args[2]));
@@ -182,17 +182,28 @@ static PyObject *native_apply_traced(Native *self, PyObject *const *args, Py_ssi
 /* `Traced.of`: the tracer of a value. */
 static PyObject *native_traced_of(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    bool mine = !names && count == 3 && args[0] == (PyObject *)traced_type && PyObject_TypeCheck(args[1], trace_type)
-                && PyLong_CheckExact(args[2]);
-    return mine ? new_traced(args[1], args[2], minus_one, zero) : NOT_MINE;
+    bool mine = !names && count == 3 && args[0] == (PyObject *)TracedType && is_set_up
+                && PyObject_TypeCheck(args[1], trace_type) && PyLong_CheckExact(args[2]);
+    return mine ? new_tracer(args[1], args[2], NO_ARRAY, 0) : NOT_MINE;
+}
+
+/* Whether the arguments are a class, a trace, an array and another number: then the last two are read. */
+static bool are_of_array(PyObject *const *args, Py_ssize_t count, PyObject *names, Py_ssize_t *array, Py_ssize_t *last)
+{
+    if (names || count != 4 || args[0] != (PyObject *)TracedType || !is_set_up || !PyObject_TypeCheck(args[1], trace_type)
+        || !PyLong_CheckExact(args[2]) || !PyLong_CheckExact(args[3]))
+        return false;
+    *array = PyLong_AsSsize_t(args[2]);
+    *last = PyLong_AsSsize_t(args[3]);
+    PyErr_Clear();
+    return *array >= 0 && *last >= 0;
 }
 
 /* `Traced.element`: the tracer of an element of an array. */
 static PyObject *native_traced_element(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    bool mine = !names && count == 4 && args[0] == (PyObject *)traced_type && PyObject_TypeCheck(args[1], trace_type)
-                && PyLong_CheckExact(args[2]) && PyLong_CheckExact(args[3]);
-    return mine ? new_traced(args[1], minus_one, args[2], args[3]) : NOT_MINE;
+    Py_ssize_t array, offset;
+    return are_of_array(args, count, names, &array, &offset) ? new_tracer(args[1], NULL, array, offset) : NOT_MINE;
 }
 
 static bool all_values(PyObject *const *objects, Py_ssize_t count)

@@ -9,16 +9,16 @@ static char not_mine;
 #define NOT_MINE ((PyObject *)&not_mine)
 
 /* See `value_trace`. */
-static PyTypeObject *traced_type, *trace_type, *loop_type, *mode_type, *instruction_type, *window_type;
+static bool is_set_up; /* from then on operations are captured here */
+static PyTypeObject *trace_type, *loop_type, *mode_type, *instruction_type, *window_type;
 static PyObject *row_names[RULE_COUNT], *constant_name, *pack_name, *table_name, *read_name, *place_name, *emit_name;
 static PyObject *custom_name;
-static PyObject *minus_one, *zero, *nothing;
+static PyObject *nothing;
 
 static struct {
     Py_ssize_t recorder, recording;                                               /* of a Mode */
     Py_ssize_t code, known, constants, leaves, parent, body_of, thread, finished; /* of a Trace */
     Py_ssize_t shared;                                                            /* of a LoopBuilder */
-    Py_ssize_t builder, index, array, offset;                                     /* of a Traced */
 } slots_at;
 
 static inline PyObject **slot_of(PyObject *object, Py_ssize_t offset) { return (PyObject **)((char *)object + offset); }
@@ -52,7 +52,7 @@ static bool is_in_use(PyObject *trace)
 static PyObject *trace_in_force(void)
 {
     PyObject *mode, *trace = NULL;
-    if (!traced_type || PyContextVar_Get(mode_variable, NULL, &mode) < 0)
+    if (!is_set_up || PyContextVar_Get(mode_variable, NULL, &mode) < 0)
         return NULL;
     if (Py_IS_TYPE(mode, mode_type) && read_slot(mode, slots_at.recording) == Py_True)
         trace = read_slot(mode, slots_at.recorder);
@@ -65,9 +65,9 @@ static PyObject *trace_in_force(void)
 static bool is_for(PyObject *trace, PyObject *operand)
 {
     double number;
-    if (!Py_IS_TYPE(operand, traced_type))
+    if (!is_tracer(operand))
         return take(operand, &number) != OTHER;
-    PyObject *builder = read_slot(operand, slots_at.builder);
+    PyObject *builder = builder_of(operand);
     return builder == trace || (builder && builder == read_slot(trace, slots_at.parent));
 }
 
@@ -154,16 +154,17 @@ static PyObject *maker_of(PyObject *trace, PyObject *place)
 }
 
 /* `Builder.element`, but for the elements that `known_elements` finds elsewhere: NULL. */
-static PyObject *read_element(PyObject *trace, PyObject *array, PyObject *offset)
+static PyObject *read_element(PyObject *trace, PyObject *array, Py_ssize_t offset)
 {
-    PyObject *op = maker_of(trace, array), *const fields[] = {nothing, offset, nothing, nothing};
-    if (op == pack_name || op == table_name)
+    PyObject *op = maker_of(trace, array), *number = NULL, *window = NULL, *operands = NULL, *instruction = NULL;
+    if (op == pack_name || op == table_name || !(number = PyLong_FromSsize_t(offset)))
         return NULL;
-    PyObject *window = new_named(window_type, 4, fields), *operands = window ? new_places(1) : NULL, *instruction = NULL;
-    if (operands) {
+    PyObject *const fields[] = {nothing, number, nothing, nothing};
+    if ((window = new_named(window_type, 4, fields)) && (operands = new_places(1))) {
         PyTuple_SET_ITEM(operands, 0, Py_NewRef(array));
         instruction = new_instruction(read_name, operands, window);
     }
+    Py_DECREF(number);
     Py_XDECREF(window);
     Py_XDECREF(operands);
     return append(trace, instruction);
@@ -172,25 +173,20 @@ static PyObject *read_element(PyObject *trace, PyObject *array, PyObject *offset
 /* The place of a tracer, of this trace or of the one around it; NULL if Python code must find it. */
 static PyObject *place_of_tracer(PyObject *trace, PyObject *operand)
 {
-    PyObject *array = read_slot(operand, slots_at.array), *offset = read_slot(operand, slots_at.offset);
-    PyObject *index = read_slot(operand, slots_at.index), *place = NULL;
-    if (read_slot(operand, slots_at.builder) == trace) {
-        if (is_place(index))
-            return Py_NewRef(index);
-        if (!is_place(array))
-            return NULL;
-        place = read_element(trace, array, offset);
-        if (place)
-            Py_XSETREF(*slot_of(operand, slots_at.index), Py_NewRef(place));
-        return place;
-    }
-    PyObject *loop = read_slot(trace, slots_at.body_of), *outside = is_place(array) ? array : index, *shared = NULL;
-    if (loop && Py_IS_TYPE(loop, loop_type) && is_place(outside))
-        shared = Py_XNewRef(PyDict_GetItemWithError(read_slot(loop, slots_at.shared), outside));
-    if (!shared || outside == index)
-        return shared;
-    place = read_element(trace, shared, offset);
-    Py_DECREF(shared);
+    PyObject *known = int_of(operand), *loop = read_slot(trace, slots_at.body_of), *place = NULL;
+    bool element = is_element(operand), mine = builder_of(operand) == trace;
+    if (PyErr_Occurred() || (mine && (known || !element)))
+        return Py_XNewRef(known);
+    PyObject *outside = element ? PyLong_FromSsize_t(tracer_of(operand)->array) : Py_XNewRef(known), *array = NULL;
+    if (mine)
+        array = Py_XNewRef(outside);
+    else if (outside && loop && Py_IS_TYPE(loop, loop_type))
+        array = Py_XNewRef(PyDict_GetItemWithError(read_slot(loop, slots_at.shared), outside));
+    place = array && element ? read_element(trace, array, tracer_of(operand)->offset) : Py_XNewRef(array);
+    if (mine && place)
+        keep_place(operand, place);
+    Py_XDECREF(array);
+    Py_XDECREF(outside);
     return place;
 }
 
@@ -216,7 +212,7 @@ static PyObject *place_of_constant(PyObject *trace, double x)
 static PyObject *place_in_program(PyObject *trace, PyObject *operand)
 {
     double x;
-    if (Py_IS_TYPE(operand, traced_type))
+    if (is_tracer(operand))
         return place_of_tracer(trace, operand);
     if (Py_IS_TYPE(operand, ValueType))
         return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.leaves), operand));
@@ -285,20 +281,6 @@ static bool may_be_rewritten(PyObject *trace, int rule, PyObject *places)
 
 /* ---- the result ---- */
 
-/* The tracer of a value, or of an element of an array whose place is not known yet. */
-static PyObject *new_traced(PyObject *trace, PyObject *place, PyObject *array, PyObject *offset)
-{
-    PyObject *node = traced_type->tp_alloc(traced_type, 0);
-    if (node) {
-        ((Value *)node)->data = NAN;
-        *slot_of(node, slots_at.builder) = Py_NewRef(trace);
-        *slot_of(node, slots_at.index) = Py_NewRef(place);
-        *slot_of(node, slots_at.array) = Py_NewRef(array);
-        *slot_of(node, slots_at.offset) = Py_NewRef(offset);
-    }
-    return node;
-}
-
 static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands, Py_ssize_t count)
 {
     PyObject *places = places_in_program(trace, operands, count), *made = NULL, *traced = NULL;
@@ -309,7 +291,7 @@ static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands
     else if (places)
         made = append(trace, new_instruction(row_names[rule], places, Py_None));
     if (made)
-        traced = new_traced(trace, made, minus_one, zero);
+        traced = new_tracer(trace, made, NO_ARRAY, 0);
     Py_XDECREF(places);
     Py_XDECREF(made);
     return traced;
@@ -367,7 +349,7 @@ static bool find_offset(PyTypeObject *type, const char *name, Py_ssize_t *offset
     return found;
 }
 
-static bool find_offsets(PyTypeObject *traced)
+static bool find_offsets(void)
 {
     const struct {
         PyTypeObject *type;
@@ -380,8 +362,6 @@ static bool find_offsets(PyTypeObject *traced)
         {trace_type, "parent", &slots_at.parent}, {trace_type, "body_of", &slots_at.body_of},
         {trace_type, "thread", &slots_at.thread}, {trace_type, "finished", &slots_at.finished},
         {loop_type, "known", &slots_at.shared},
-        {traced, "builder", &slots_at.builder}, {traced, "_index", &slots_at.index},
-        {traced, "_array", &slots_at.array}, {traced, "_offset", &slots_at.offset},
     };
     for (size_t i = 0; i < sizeof SLOTS / sizeof *SLOTS; i++)
         if (!find_offset(SLOTS[i].type, SLOTS[i].name, SLOTS[i].offset))
@@ -395,26 +375,26 @@ static bool make_names(void)
            && (table_name = PyUnicode_InternFromString("table")) && (read_name = PyUnicode_InternFromString("read"))
            && (place_name = PyUnicode_InternFromString("place")) && (emit_name = PyUnicode_InternFromString("emit"))
            && (custom_name = PyUnicode_InternFromString("custom"))
-           && (minus_one = PyLong_FromLong(-1)) && (zero = PyLong_FromLong(0)) && (nothing = PyTuple_New(0));
+           && (nothing = PyTuple_New(0));
 }
 
 static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject *own);
 static bool find_flow(void);
 
-/* trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES): trace.py calls it once. */
+/* trace(Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES): trace.py calls it once. */
 static PyObject *value_trace(PyObject *module, PyObject *args)
 {
-    PyTypeObject *traced, *truth, *guard;
+    PyTypeObject *truth, *guard;
     PyObject *own;
-    if (traced_type)
+    if (is_set_up)
         return PyErr_Format(PyExc_RuntimeError, "the C build knows the trace already");
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!O!", &PyType_Type, &traced, &PyType_Type, &trace_type, &PyType_Type,
-                          &loop_type, &PyType_Type, &mode_type, &PyType_Type, &instruction_type, &PyType_Type,
-                          &window_type, &PyType_Type, &truth, &PyType_Type, &guard, &PyTuple_Type, &own))
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!O!O!", &PyType_Type, &trace_type, &PyType_Type, &loop_type, &PyType_Type,
+                          &mode_type, &PyType_Type, &instruction_type, &PyType_Type, &window_type, &PyType_Type, &truth,
+                          &PyType_Type, &guard, &PyTuple_Type, &own))
         return NULL;
-    if (!find_offsets(traced) || !make_names() || !find_comparisons(truth, guard, own) || !find_flow())
+    if (!find_offsets() || !make_names() || !find_comparisons(truth, guard, own) || !find_flow())
         return NULL;
     Py_INCREF(args); /* it keeps the classes */
-    traced_type = traced; /* from now on operations are captured here */
+    is_set_up = true;
     Py_RETURN_NONE;
 }

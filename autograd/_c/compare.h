@@ -67,7 +67,7 @@ static PyObject *write_comparison(PyObject *trace, PyObject *name, PyObject *con
 /* `Traced.__lt__`, `__le__`, `__gt__` and `__ge__`. */
 static PyObject *native_compare_traced(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 2 || !traced_type || !Py_IS_TYPE(args[0], traced_type))
+    if (names || count != 2 || !is_tracer(args[0]))
         return NOT_MINE;
     PyObject *trace = trace_in_force(), *truth = NOT_MINE;
     if (!trace)

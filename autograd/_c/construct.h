@@ -22,6 +22,10 @@ static bool fill(Value *node, PyObject *rule, PyObject *operands, PyObject *loca
 {
     Slots slots;
     Py_ssize_t n = PyTuple_GET_SIZE(operands);
+    if (n && is_tracer((PyObject *)node)) {
+        PyErr_SetString(PyExc_TypeError, "a tracer has no operands");
+        return false;
+    }
     if (n != PyTuple_GET_SIZE(local_grads)) {
         PyErr_Format(PyExc_ValueError, "%zd operands need as many local derivatives, not %zd", n,
                      PyTuple_GET_SIZE(local_grads));
@@ -135,5 +139,4 @@ static PyObject *value_alloc(PyTypeObject *type, Py_ssize_t count)
     return type == ValueType ? (PyObject *)new_node(0.0, NULL) : PyType_GenericAlloc(type, count);
 }
 
-static void value_free(void *node) { give_back(node); } /* not for subclasses, which have their own tp_free */
 static PyObject *value_new(PyTypeObject *type, PyObject *args, PyObject *names) { return type->tp_alloc(type, 0); }

@@ -2,7 +2,7 @@
 
 A sweep waits for memory, so nodes that are made one after another should lie one after another. A list of free nodes
 loses this order when the first graph is freed; a chunk gets it back whenever all of its nodes are free. A chunk lies at
-a multiple of its size, so the address of a node tells its chunk. Only nodes that are exactly Value lie here. */
+a multiple of its size, so the address of a node tells its chunk. Only nodes that are exactly Value, and tracers, lie here. */
 
 #if defined(AUTOGRAD_PLAIN_MEMORY) /* for tools that watch every allocation */
 static inline Value *take_memory(void)

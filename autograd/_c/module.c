@@ -34,6 +34,7 @@ static double many_from_python(int rule, const double *x, Py_ssize_t n);
 #include "node.h"            /* a node: its fields, how it is made and freed; includes memory.h */
 #include "operands.h"        /* a node's operands as tuples */
 #include "numbers.h"         /* operands as numbers */
+#include "tracer.h"          /* what stands for a number during a capture */
 #include "capture.h"         /* operations during a capture */
 #include "roll.h"            /* loops in what was captured */
 #include "mode.h"            /* what a mode or a capture wants of a new node */
@@ -243,7 +244,10 @@ static int module_exec(PyObject *module)
         return -1;
     ValueType->tp_name = "Value"; /* error messages show the bare name, as for a class made by Python */
     ValueType->tp_vectorcall = value_vectorcall;
-    return 0;
+    if (!(TracedType = (PyTypeObject *)PyType_FromSpecWithBases(&traced_spec, (PyObject *)ValueType)))
+        return -1;
+    TracedType->tp_name = "Traced";
+    return PyModule_AddObjectRef(module, "Traced", (PyObject *)TracedType);
 }
 
 static PyModuleDef_Slot module_slots[] = {

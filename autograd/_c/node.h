@@ -17,6 +17,11 @@ typedef struct {
     uint8_t *kinds;
 } Slots;
 
+typedef struct {
+    PyObject *builder, *place;
+    Py_ssize_t array, offset;
+} Tracer; /* see tracer.h */
+
 /* A node takes 112 bytes on a 64-bit machine and holds up to two operands; more operands have a block of their own. The
 fields that a sweep uses lie together, from `grad` on. */
 typedef struct Value {
@@ -37,6 +42,7 @@ typedef struct Value {
             double local[FEW];
         } few;
         Slots many;
+        Tracer tracer; /* of a tracer, which has no operands */
     };
 } Value;
 
@@ -142,6 +148,8 @@ static void value_dealloc(PyObject *self)
 }
 
 /* ---- making ---- */
+
+static void value_free(void *node) { give_back(node); } /* not for other classes, which have their own tp_free */
 
 static inline Value *new_node(double data, PyObject *rule)
 {

@@ -133,14 +133,12 @@ static bool from_element(const Tape *tape, Py_ssize_t array, Py_ssize_t offset, 
 static bool find_source(const Tape *tape, PyObject *trace, PyObject *operand, Source *source)
 {
     double x;
-    if (Py_IS_TYPE(operand, traced_type)) {
-        PyObject *index = read_slot(operand, slots_at.index), *array = read_slot(operand, slots_at.array);
-        if (read_slot(operand, slots_at.builder) != trace)
+    if (is_tracer(operand)) {
+        const Tracer *tracer = tracer_of(operand);
+        Py_ssize_t event = index_of(operand);
+        if (tracer->builder != trace)
             return false;
-        if (is_place(index))
-            return from_event(tape, PyLong_AsLongLong(index), source);
-        return is_place(array)
-               && from_element(tape, PyLong_AsSsize_t(array), PyLong_AsSsize_t(read_slot(operand, slots_at.offset)), source);
+        return event >= 0 ? from_event(tape, event, source) : from_element(tape, tracer->array, tracer->offset, source);
     }
     if (take(operand, &x) != 0)
         return false;
@@ -241,9 +239,9 @@ static PyObject *tape_operation(PyObject *trace, int op, PyObject *const *operan
     int64_t event = tape ? note_operands(tape, trace, op, operands, count) : -2;
     if (event < 0)
         return event == -1 ? NULL : NOT_MINE;
-    PyObject *place = PyLong_FromLongLong(event), *made = NULL;
-    if (place)
-        made = truth ? new_truth(trace, place) : new_traced(trace, place, minus_one, zero);
+    if (!truth)
+        return new_tracer(trace, NULL, A_VALUE, event);
+    PyObject *place = PyLong_FromLongLong(event), *made = place ? new_truth(trace, place) : NULL;
     Py_XDECREF(place);
     return made;
 }
@@ -295,7 +293,7 @@ static PyObject *tape_place(PyObject *self, PyObject *traced)
 {
     Tape *tape = (Tape *)self;
     Source source;
-    if (!Py_IS_TYPE(traced, traced_type) || !find_source(tape, read_slot(traced, slots_at.builder), traced, &source))
+    if (!is_tracer(traced) || !find_source(tape, builder_of(traced), traced, &source))
         Py_RETURN_NONE;
     int64_t event = source.where == FROM_EVENT ? source.raw : note_event(tape, READ_EVENT, &source, 1, source.value);
     return event < 0 ? NULL : PyLong_FromLongLong(event);

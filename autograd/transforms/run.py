@@ -15,7 +15,7 @@ from autograd.eager import active_recorder
 from autograd.modes import inside_transform, mode
 from autograd.recorder import Sweeps
 from autograd.transforms.origin import Function
-from autograd.tree import flatten, is_array, to_floats
+from autograd.tree import ArrayLeaf, flatten, is_array, opened, to_floats
 from autograd.value import Value
 
 Argnums = int | Sequence[int]
@@ -40,7 +40,7 @@ class Run:
         named = [(flatten(a, f"argument {i} of {self.name}")) for i, a in zip(self.numbers, chosen)]
         self.leaves = list(chain.from_iterable([leaves for leaves, _ in named]))
         self.shapes = [(len(leaves), rebuild) for leaves, rebuild in named]
-        self.symbolic = inside_transform.get() or any(isinstance(x, Value) for x in (*self.leaves, *tangents))
+        self.symbolic = inside_transform.get() or any(map(_is_symbolic, chain(self.leaves, tangents)))
         self.recorder = active_recorder()
         token = inside_transform.set(True)
         try:
@@ -49,6 +49,7 @@ class Run:
                 given = list(args)
                 for i, argument in zip(self.numbers, self._shaped(self.inputs)):
                     given[i] = argument
+                given = list(map(opened, given))
                 self.result = self.recorder.followed(function)(*given, **(options or {}))
         finally:
             inside_transform.reset(token)
@@ -93,6 +94,10 @@ class Run:
     def sweeps(self, outputs: Sequence[Any]) -> Sweeps:
         """Sweeps between the inputs and these numbers of the result."""
         return self.recorder.sweeps(outputs, self.inputs, self.symbolic)
+
+
+def _is_symbolic(leaf: Any) -> bool:
+    return isinstance(leaf, (Value, ArrayLeaf))
 
 
 def _positions(argnums: Argnums, count: int, name: str) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ from autograd.rows import (
     while_in_turn,
     wrong_count,
 )
-from autograd.tree import Rebuild, flatten
+from autograd.tree import Rebuild, columns_of, flatten
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ def _scan(
     carries = [Traced.of(child, made.carry(trace.place(x))) for x in leaves]
     row = rows[0]
     if row is not None:
-        flat = [flatten(x)[0] for x in rows]
-        if len({len(numbers) for numbers in flat}) != 1:
+        columns = columns_of(rows)
+        if columns is None:
             raise UnrollError(Reason("rows", "rows of different lengths"))
-        first, rebuild_row = elements(trace, made, child, flat), flatten(row)[1]
+        first, rebuild_row = elements(trace, made, child, columns), flatten(row)[1]
 
     def step() -> tuple[list[Any], Rebuild]:
         carry = rebuild(carries)
@@ -76,9 +76,11 @@ def _scan(
     loop = finished(trace, made, handed, [(output, "each") for output in outputs])
     last = _last(trace, loop, count)
     items = [trace.emit("item", (loop,), count + k) for k in range(len(outputs))]
+    carry, y = branches[0].rebuild([*last, *found[count:]])
+    if y is None:
+        return carry, None
     results = [branches[0].rebuild([*last, *row])[1] for row in rows_of(trace, items, len(rows))]
-    carry = branches[0].rebuild([*last, *found[count:]])[0]
-    return carry, None if all(y is None for y in results) else together(results, as_arrays, None)
+    return carry, together(results, as_arrays, None)
 
 
 def _note_unrolled(trace: Trace, steps: int, error: UnrollError) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.branches import (
@@ -23,7 +23,7 @@ from autograd.ir.builder import LoopBuilder
 from autograd.ir.rolling import FEWEST_IN_MAPS, roll_code
 from autograd.modes import caller
 from autograd.rows import in_arrays
-from autograd.tree import flatten, leaves_of_each, only_floats
+from autograd.tree import columns_of, flatten, only_floats
 
 if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
@@ -45,10 +45,10 @@ def map_rows(
         if all(row[position] is part for row in rows):
             parts.append(lambda part=part: part)  # type: ignore[misc]  # the same for all rows: lifted where it is used
             continue
-        flat = leaves_of_each([row[position] for row in rows])
-        if len({len(leaves) for leaves in flat}) != 1:
+        columns = columns_of([row[position] for row in rows])
+        if columns is None:
             return NotImplemented
-        rebuild, given = flatten(part)[1], elements(trace, made, child, flat)
+        rebuild, given = flatten(part)[1], elements(trace, made, child, columns)
         parts.append(lambda rebuild=rebuild, given=given: rebuild(given))  # type: ignore[misc]
     try:
         branches = _branches(trace, child, lambda: function(*[part() for part in parts]), len(rows))
@@ -68,7 +68,7 @@ def map_rows(
     if not covered:
         _guard_branches(trace, items.pop(), branches)
     if reduce is None:
-        results = list(rows_of(trace, items, len(rows)))
+        results = rows_of(trace, items, len(rows))
         return in_arrays(rebuild(results[0]), results) if as_arrays else [rebuild(row) for row in results]
     totals = [trace.wrap(item) for item in items]
     return rebuild([t / float(len(rows)) for t in totals] if reduce == "mean" else totals)
@@ -128,11 +128,14 @@ def _guard_branches(trace: Trace, others: int, branches: Sequence[Branch]) -> No
     trace.guards.append(Guard(none, True, f"{caller(source=True)} (comparisons: {'; '.join(known)})"))
 
 
-def rows_of(trace: Trace, arrays: Sequence[int], count: int) -> Iterator[list[Traced]]:
+def rows_of(trace: Trace, arrays: Sequence[int], count: int) -> list[tuple[Traced, ...]]:
     """The numbers of each row of some arrays."""
-    sizes = [(array, size_of(trace.type_of(array)) // count) for array in arrays]
-    for row in range(count):
-        yield [Traced.element(trace, array, row * size + k) for array, size in sizes for k in range(size)]
+    columns: list[list[Traced]] = []
+    for array in arrays:
+        size = size_of(trace.type_of(array)) // count
+        numbers = Traced.elements(trace, array, size * count)
+        columns += [numbers[k::size] for k in range(size)]
+    return list(zip(*columns)) if columns else [()] * count
 
 
 class Column:
@@ -161,9 +164,12 @@ class Column:
         return place == (self.array, self.offset, self.stride)
 
 
-def elements(trace: Trace, made: LoopBuilder, child: Trace, rows: Sequence[Sequence[Any]]) -> list[Any]:
-    """Tracers in the body of a map for the numbers of a row; what is the same in all rows stays as it is."""
-    columns = [Column(trace, column) for column in zip(*rows)]
+def elements(trace: Trace, made: LoopBuilder, child: Trace, of_rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """Tracers in the body of a map for the numbers of a row; what is the same in all rows stays as it is.
+
+    `of_rows` has for each of the numbers what it is in all rows.
+    """
+    columns = [Column(trace, column) for column in of_rows]
     found: list[Any] = []
     while len(found) < len(columns):
         first = columns[len(found)]

@@ -6,11 +6,12 @@ signature, their numbers and the containers that the function receives all come 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature as signature_of
-from itertools import islice
+from itertools import chain, islice
 from math import isinf, prod
 from numbers import Rational
 from types import NoneType
@@ -20,7 +21,7 @@ from autograd.compiler.capture.exact import PLAIN, Exact, exact
 from autograd.ieee import to_float
 from autograd.ir import block as ir
 from autograd.ir.block import Type
-from autograd.tree import LEAVES, Parts, as_doubles, children, elements, is_array, make_array, only_leaves
+from autograd.tree import LEAVES, ArrayLeaf, Parts, as_doubles, children, elements, is_array, make_array, only_leaves
 from autograd.value import Value
 
 new: Any = tuple.__new__  # makes a NamedTuple in half the time
@@ -214,6 +215,31 @@ def read(tree: Any, path: str = "") -> Reading:
     return Reading(signature, reader.leaves, build, reader.settled)
 
 
+class Inputs(Iterator[Any]):
+    """The inputs of a program as arguments: a positional one that is an ndarray stays whole."""
+
+    def __init__(self, inputs: Sequence[Any]) -> None:
+        self.left = deque(inputs)
+        self.each: Iterator[Any] = chain.from_iterable(self._numbers())
+
+    def _numbers(self) -> Iterator[list[Any]]:
+        while self.left:
+            leaf = self.left.popleft()
+            yield leaf.elements() if isinstance(leaf, ArrayLeaf) else [leaf]
+
+    def __next__(self) -> Any:
+        return next(self.each)
+
+    def whole(self) -> Any:
+        """The next input, which is an array."""
+        return self.left.popleft()
+
+
+def _is_whole(part: Signature) -> bool:
+    """Whether an argument is one array of the program."""
+    return isinstance(part, Array) and bool(part.shape) and prod(part.shape) > 0
+
+
 class Call(NamedTuple):
     """The signature of all arguments of a call."""
 
@@ -229,7 +255,10 @@ def read_call(name: str, args: Sequence[Any], keywords: Mapping[str, Any]) -> Re
     signature = Call(tuple([part for part, _ in given]), tuple([(k, part) for k, part, _ in named]))
 
     def build(numbers: Iterator[Any]) -> Any:
-        return tuple([make(numbers) for _, make in given]), {k: make(numbers) for k, _, make in named}
+        inputs = numbers if isinstance(numbers, Inputs) else None
+        each = numbers if inputs is None else inputs.each
+        args = [make(each) if inputs is None or not _is_whole(part) else inputs.whole() for part, make in given]
+        return tuple(args), {k: make(each) for k, _, make in named}
 
     return Reading(signature, reader.leaves, build, reader.settled)
 

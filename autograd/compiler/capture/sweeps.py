@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.tracer import Traced, TracedArray
 from autograd.compiler.capture.watched import Reason, UnrollError, innermost
 from autograd.ir.block import Array
 from autograd.ir.forward import forward
 from autograd.ir.reverse import reverse
 from autograd.ir.rolling import FEWEST_AGAIN, roll_code
 from autograd.modes import caller, inside_transform
-from autograd.tree import only_leaves, to_floats
+from autograd.tree import only_leaves, to_floats, zeros_like
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ class TraceSweeps:
         """The adjoint of every input."""
         self._check(seeds)
         if self.differentiable:
-            return _zero_without_message(self._adjoints(seeds))
+            return self._zero_without_message(self._adjoints(seeds))
         nodes = {y: seed for y, seed in seeds.items() if isinstance(seed, Value)}
         totals = to_floats(self._adjoints({y: seed for y, seed in seeds.items() if y not in nodes}))
         for y, seed in nodes.items():  # the result depends on the seeds, but not on what the derivatives depend on
             terms = [None if d is None else seed * d for d in to_floats(self._adjoints({y: 1.0}))]
             totals = [b if a is None else a if b is None else a + b for a, b in zip(totals, terms)]
-        return _zero_without_message(totals)
+        return self._zero_without_message(totals)
 
     def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The tangent of every output."""
@@ -101,12 +101,20 @@ class TraceSweeps:
         found = reverse(trace, starts, [target for target, _ in self.targets])
         adjoints: list[Any] = []
         for target, count in self.targets:
-            adjoint = found.get(target)
-            if count == 1:
-                adjoints.append(_result(trace, adjoint, self.inputs[len(adjoints)]))
+            adjoint, by = found.get(target), self.inputs[len(adjoints)]
+            if isinstance(by, TracedArray):
+                adjoints.append(None if adjoint is None else TracedArray(trace, adjoint, by.shape))
+            elif count == 1:
+                adjoints.append(_result(trace, adjoint, by))
             else:
                 adjoints += [None] * count if adjoint is None else Traced.elements(trace, adjoint, count)
         return adjoints
+
+    def _zero_without_message(self, derivatives: Sequence[Any]) -> list[Any]:
+        """Derivatives by the inputs, with zeros where no message arrived."""
+        if only_leaves(derivatives):
+            return list(derivatives)
+        return [zeros_like(x) if d is None else d for x, d in zip(self.inputs, derivatives)]
 
 
 def _zero_without_message(derivatives: Sequence[Any]) -> list[Any]:

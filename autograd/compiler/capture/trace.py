@@ -13,7 +13,7 @@ from autograd.compiler.capture.kinds import refuse_mixed
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
-from autograd.compiler.capture.tracer import FLOAT, Traced, evenly_apart
+from autograd.compiler.capture.tracer import FLOAT, Traced, TracedArray, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.compiler.capture.watched import Watched, innermost
 from autograd.compiler.capture.whole import as_whole
@@ -39,16 +39,22 @@ class Trace(Watched):
 
     def inputs_of(self, kinds: Sequence[Type], numbers: Sequence[float]) -> list[Traced]:
         """Inputs of these types, and a tracer for each of their numbers."""
-        traced: list[list[Traced]] = []
+        traced = [x.elements() if isinstance(x, TracedArray) else [x] for x in self.whole_inputs_of(kinds, numbers)]
+        return traced[0] if len(traced) == 1 else list(chain.from_iterable(traced))
+
+    def whole_inputs_of(self, kinds: Sequence[Type], numbers: Sequence[float]) -> list[Traced | TracedArray]:
+        """Inputs of these types: a tracer for each number, and each array as a whole."""
+        found: list[Traced | TracedArray] = []
         start = 0
         for kind in kinds:
             if isinstance(kind, Array):
                 given = numbers[start : start + kind.size()]
-                traced.append(Traced.elements(self, self.input(kind, given), len(given)))
+                found.append(TracedArray(self, self.input(kind, given), tuple(map(int, kind.shape))))
+                start += len(given)
             else:
-                traced.append([Traced.of(self, self.input(NUMBER, numbers[start]))])
-            start += len(traced[-1])
-        return traced[0] if len(traced) == 1 else list(chain.from_iterable(traced))
+                found.append(Traced.of(self, self.input(NUMBER, numbers[start])))
+                start += 1
+        return found
 
     def wrap(self, value: int) -> Traced:
         """The tracer of a value."""
@@ -104,13 +110,19 @@ class Trace(Watched):
         """A node of another thread must not become a part of the program: see `leaf`."""
         self.made_elsewhere[id(node)] = node
 
-    def fresh_leaves(self, numbers: Sequence[Any]) -> list[Traced]:
+    def fresh_leaves(self, numbers: Sequence[Any]) -> list[Any]:
         """An instruction for each number, or for each whole array, which is not merged with any other."""
-        leaves: list[list[Traced]] = []
-        for value in self.outputs(numbers):
-            fresh = self.emit("pos", (value,))
-            kind = self.type_of(value)
-            leaves.append(Traced.elements(self, fresh, kind.size()) if isinstance(kind, Array) else [self.wrap(fresh)])
+        leaves: list[list[Any]] = []
+        for piece in self._pieces(numbers):
+            for value in [piece.array] if isinstance(piece, TracedArray) else self._places_of(piece):
+                fresh = self.emit("pos", (value,))
+                kind = self.type_of(value)
+                if isinstance(piece, TracedArray):
+                    leaves.append([TracedArray(self, fresh, piece.shape)])
+                elif isinstance(kind, Array):
+                    leaves.append(Traced.elements(self, fresh, kind.size()))
+                else:
+                    leaves.append([self.wrap(fresh)])
         return leaves[0] if len(leaves) == 1 else list(chain.from_iterable(leaves))
 
     def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> Sweeps:
@@ -225,25 +237,35 @@ class Trace(Watched):
 
     def outputs(self, leaves: Sequence[Any]) -> list[int]:
         """Where these numbers are: an array where all numbers of one follow one another, else one by one."""
-        pieces = [[piece] if isinstance(piece, int) else map(self.place, piece) for piece in self._pieces(leaves)]
-        return list(chain.from_iterable(pieces))
+        return list(chain.from_iterable(map(self._places_of, self._pieces(leaves))))
 
     def outputs_of_call(self, leaves: Sequence[Any]) -> list[int]:
         """Where the numbers of a result are: many that stand side by side become an array."""
-        pieces = [[piece] if isinstance(piece, int) else self._side_by_side(piece) for piece in self._pieces(leaves)]
-        return list(chain.from_iterable(pieces))
+        pieces = self._pieces(leaves)
+        found = [self._side_by_side(piece) if isinstance(piece, list) else self._places_of(piece) for piece in pieces]
+        return list(chain.from_iterable(found))
 
-    def _pieces(self, leaves: Sequence[Any]) -> list[int | list[Any]]:
+    def _places_of(self, piece: int | TracedArray | list[Any]) -> list[int]:
+        """Where the numbers of a piece are."""
+        if isinstance(piece, TracedArray):
+            return [piece.array]
+        return [piece] if isinstance(piece, int) else list(map(self.place, piece))
+
+    def _pieces(self, leaves: Sequence[Any]) -> list[int | TracedArray | list[Any]]:
         """Numbers cut into whole arrays and what lies between them."""
-        found: list[int | list[Any]] = []
+        found: list[int | TracedArray | list[Any]] = []
         at = 0
         while at < len(leaves):
+            if isinstance(leaves[at], TracedArray):
+                found.append(leaves[at])
+                at += 1
+                continue
             array = self._whole_array(leaves, at)
             if array is not None:
                 found.append(array)
                 at += size_of(self.type_of(array))
                 continue
-            if not found or isinstance(found[-1], int):
+            if not found or not isinstance(found[-1], list):
                 found.append([])
             found[-1].append(leaves[at])  # type: ignore[union-attr]
             at += 1
@@ -304,10 +326,14 @@ class Trace(Watched):
         return first._array if same else None
 
     def arrays_among(self, leaves: Sequence[Any]) -> list[tuple[int, int]]:
-        """Where these numbers are, each with how many they are: all elements of an array in order, or one."""
+        """Where these are, each with how many leaves it is: an array, all elements of one in order, or a number."""
         found: list[tuple[int, int]] = []
         at = 0
         while at < len(leaves):
+            if isinstance(leaves[at], TracedArray):
+                found.append((leaves[at].array, 1))
+                at += 1
+                continue
             array = self._whole_array(leaves, at)
             found.append((self.target(leaves[at]), 1) if array is None else (array, size_of(self.type_of(array))))
             at += found[-1][1]
@@ -364,7 +390,8 @@ def tracing(trace: Trace) -> Iterator[None]:
         with recording_with(trace):
             yield
     finally:
-        trace.finished = True
+        trace.finished, trace.journal = True, None
+        trace.made.clear()  # what the function made may hold tracers, which the collector does not know
 
 
 def inputs_of_graph(code: Sequence[Instruction], outputs: Sequence[int]) -> set[int]:
@@ -402,4 +429,4 @@ def finish(trace: Trace, outputs: Sequence[int]) -> Program:
 
 
 if extension is not None:
-    extension.trace(Traced, Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES)
+    extension.trace(Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES)

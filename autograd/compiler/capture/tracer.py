@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from math import nan
+from math import nan, prod
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.watched import Watched, innermost
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.ir.builder import Predicate, Symbol
 from autograd.modes import PACKAGES, caller, current_mode, keeps_copies
-from autograd.native import fast
+from autograd.native import completed, extension, fast
 from autograd.rules import Rule
+from autograd.tree import ArrayLeaf
 from autograd.value import Value, _fill
 
 AN_INDEX = "an index made"
@@ -182,6 +183,24 @@ class Traced(Value):
     __gt__, __ge__ = _comparison(">", "__gt__"), _comparison(">=", "__ge__")
     __eq__ = _comparison("==", "__eq__")
     __ne__ = _comparison("!=", "__ne__")
+
+
+if not TYPE_CHECKING and extension is not None:
+    Traced = completed(extension.Traced, Traced)
+
+
+class TracedArray(ArrayLeaf):
+    """An array of a program."""
+
+    __slots__ = ("array", "builder")
+
+    def __init__(self, builder: Watched, array: int, shape: tuple[int, ...]) -> None:
+        super().__init__(shape)
+        self.builder, self.array = builder, array
+
+    def elements(self) -> list[Any]:
+        """A tracer for each of its numbers."""
+        return Traced.elements(self.builder, self.array, prod(self.shape))
 
 
 def offsets_in_array(leaves: Sequence[Any]) -> list[int] | None:

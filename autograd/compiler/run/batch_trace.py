@@ -141,7 +141,7 @@ class Look:
     def _trace(self, trace: BatchTrace, row: int) -> tuple[list[int], Any]:
         mapped = self.mapped
         shared = trace.inputs_of(self._shared_types(), self.reader.leaves)
-        trace.count = Traced.of(trace, trace.input(given=float(self.count)))
+        trace.count = trace.input(given=float(self.count))
         args = self._traced_arguments(trace, shared, row)
         with tracing(trace), trace.texts:
             if mapped.stacks:
@@ -212,7 +212,7 @@ class Look:
 class BatchTrace(Trace):
     """The program around a batch: its outermost map is over the arrays of the call, of which it sees one row."""
 
-    count: Traced  # how many rows the call has
+    count: int  # where the number of rows of the call is
 
     def __init__(self, real_bools: bool) -> None:
         super().__init__(real_bools=real_bools)
@@ -242,9 +242,9 @@ class BatchTrace(Trace):
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
             given.append(rebuild(elements))
         with tracing(child):
-            self.row = self.followed(function)(*given)
-            leaves, rebuild = flatten_result(self.row)
-            outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, self.row)
+            row = self.followed(function)(*given)
+            leaves, rebuild = flatten_result(row)
+            outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, row)
         self.row = rebuild([nan] * len(leaves))
         kind_ = "each" if reduce is None else "sum"
         loop = made.finish([], [(output, kind_) for output in outputs])
@@ -252,7 +252,7 @@ class BatchTrace(Trace):
         if reduce is None:
             return None
         totals = [self.wrap(result) for result in self.stacked]
-        return rebuild([t / self.count for t in totals] if reduce == "mean" else totals)
+        return rebuild([t / self.wrap(self.count) for t in totals] if reduce == "mean" else totals)
 
 
 def _parts(child: Trace, row: Any) -> list[int]:

@@ -12,8 +12,8 @@ from autograd.compiler.capture import outside
 from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.sides import Side, refuse_spoiled, with_less
-from autograd.compiler.capture.signature import Reading, argument_names, types_of_numbers
-from autograd.compiler.capture.taped import from_tape, with_table
+from autograd.compiler.capture.signature import Inputs, Reading, argument_names, types_of_numbers
+from autograd.compiler.capture.taped import from_tape, innermost_function, with_table
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.variants import Layout, Variant
 from autograd.compiler.capture.watched import UnrollError
@@ -31,7 +31,7 @@ from autograd.compiler.run.specialization import (
 )
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
-from autograd.tree import only_floats
+from autograd.tree import only_floats, only_leaves, zeros_like
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -311,10 +311,14 @@ def trace_call(
     trace: Trace, function: Function, arguments: Reading, given: Sequence[float]
 ) -> tuple[Trace, list[int], Any]:
     """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
-    args, keywords = arguments.rebuild(trace.inputs_of(types_of_numbers(arguments.signature), given))
+    types = types_of_numbers(arguments.signature)
+    if innermost_function(function) is function:
+        args, keywords = arguments.rebuild(trace.inputs_of(types, given))
+    else:  # only our own code sees these: it makes the elements for the function of which it takes derivatives
+        args, keywords = arguments.build(Inputs(trace.whole_inputs_of(types, given)))
     with seldom_collected(), tracing(trace), trace.texts:
         result = trace.followed(function)(*args, **keywords)
         leaves, rebuild = flatten_result(result)
         outputs = trace.outputs_of_call(leaves)
     refuse_spoiled(trace)
-    return trace, outputs, rebuild([0.0] * len(leaves))
+    return trace, outputs, rebuild([0.0] * len(leaves) if only_leaves(leaves) else list(map(zeros_like, leaves)))
