@@ -35,6 +35,8 @@ from autograd import (
     vmap,
     while_loop,
 )
+from autograd.compiler.export.names import Names
+from autograd.compiler.export.parts import Parts
 from autograd.compiler.run.exports import Example
 from autograd.rules import TABLE
 
@@ -670,7 +672,11 @@ def test_static_arguments(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written() -> None:
-    """Python code in a primitive, several paths without arguments, and unknown settings are refused in words."""
+    """Python code, very large arrays, several paths without arguments, and unknown settings are refused in words."""
+    with pytest.raises(
+        NotImplementedError, match=r"f needs an array of number\[134217728, 20\], too large for counters of type int"
+    ):
+        Parts("f", Names(), "").room((2**27, 20))
 
     @custom_gradient
     def squared(x: Any) -> Any:

@@ -19,6 +19,7 @@ WIDTH = 100  # columns of a line
 DEAR = re.compile(r"(_apart\(|_put\(|_put_some\()|(?:_at|_all|_select|_some)\(|(_\w+\(|[a-z]\()|/|[-+*]")
 COSTS = MOST, 20, 1
 COUNTERS = "ijklm"
+MOST_NUMBERS = 2**31 - 1  # of an array of known size, whose places are of type int
 
 
 class Room(NamedTuple):
@@ -126,7 +127,12 @@ class Parts:
                 f"an array of {Array(tuple(shape))} has no place in the workspace of {self.function}"
             )
         name = self.names.numbered("a")
-        self.rooms.append(Room(name, tuple(shape), wide))
+        room = Room(name, tuple(shape), wide)
+        if room.size > MOST_NUMBERS:
+            raise NotImplementedError(
+                f"{self.function} needs an array of {Array(room.shape)}, too large for counters of type int"
+            )
+        self.rooms.append(room)
         if STEPS in shape:
             self.most_steps()
         return View.of(name, tuple(shape))
