@@ -15,6 +15,10 @@ sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks"
 # One worker, one core: threads of BLAS would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# The tests start hundreds of interpreters, and each would compile all modules again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # No deadlines: a timing is never a test, and on a shared machine it would fail at random. The same examples
 # are drawn in every run, so that results change only with the code; `--hypothesis-profile=fresh` draws new ones.
 hypothesis.settings.register_profile("scalar-autograd", deadline=None, derandomize=True)
