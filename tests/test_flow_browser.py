@@ -45,27 +45,46 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def tab(browser):
+    """A page for all tests that open a saved one: a new page takes a second of processor time."""
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+def shown_in(tab, path, width, height, color_scheme="light"):
+    """The page with a file in it, and nothing left of what it showed before."""
+    tab.mouse.move(0, 0)
+    tab.set_viewport_size({"width": width, "height": height})
+    tab.emulate_media(media="screen", color_scheme=color_scheme, reduced_motion="reduce")
+    tab.goto(path.as_uri())
+    return tab
+
+
 @pytest.fixture
-def load(browser, tmp_path):
+def load(tab, tmp_path):
     """Open a saved page; an error of the page, or a request for anything else, fails the test."""
-    contexts, complaints = [], []
+    paths, complaints = [], []
+    listeners = {
+        "console": lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None,
+        "pageerror": lambda error: complaints.append(str(error)),
+        "request": lambda r: complaints.append(r.url) if r.url != paths[-1].as_uri() else None,
+        "dialog": lambda d: complaints.append(d.message),
+    }
 
-    def open_page(shown, width=1200, height=760, **options):
-        path = shown.save(tmp_path / f"flow{len(contexts)}.html")
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce", **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: complaints.append(r.url) if r.url != path.as_uri() else None)
-        page.on("dialog", lambda d: complaints.append(d.message))
-        page.goto(path.as_uri())
-        page.wait_for_function("() => window.gradientFlow?.stageSize")
-        return page
+    def open_page(shown, width=1200, height=760, color_scheme="light"):
+        paths.append(shown.save(tmp_path / f"flow{len(paths)}.html"))
+        shown_in(tab, paths[-1], width, height, color_scheme)
+        tab.wait_for_function("() => window.gradientFlow?.stageSize")
+        return tab
 
+    for event, listener in listeners.items():
+        tab.on(event, listener)
     yield open_page
-    for context in contexts:
-        context.close()
+    tab.goto("about:blank")
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
     assert [] == complaints
 
 
@@ -548,32 +567,29 @@ for (const [id, payload] of [["a", {first}], ["b", {second}]]) {{
 </script></html>"""
 
 
-def test_two_viewers_in_one_page(browser, tmp_path):
+def test_two_viewers_in_one_page(tab, tmp_path):
     """Keys go to the one that has the focus, and landmarks can be told apart."""
     first, second = flow(worked_example()[1]), flow(training_loss([2, 3, 1], 1)[1])
     parts = {"style": style(), "script": script().replace("export default", "const widget =").replace("export ", "")}
     text = TWO.format(**parts, first=to_json(first.payload), second=to_json(second.payload))
     (tmp_path / "two.html").write_text(text, encoding="utf-8")
-    page = browser.new_page(viewport={"width": 1000, "height": 1400})
-    page.goto((tmp_path / "two.html").as_uri())
+    page = shown_in(tab, tmp_path / "two.html", width=1000, height=1400)
     page.locator("#a").get_by_role("button", name="To the end").click()
     page.locator("#b .stage").click(position={"x": 5, "y": 5})
     page.keyboard.press("ArrowRight")
     assert ["72 / 72", "1 / 45"] == page.locator(".counter").all_text_contents()
     assert [] == violations(page)
-    page.close()
 
 
 # ---- drawings --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", [960, 400])
-def test_a_drawing_in_a_notebook(browser, tmp_path, width):
+def test_a_drawing_in_a_notebook(tab, tmp_path, width):
     """It opens in a readable size with the output in sight, is moved by keys, and zooms to show everything."""
     html = draw(training_loss([2, 2, 2], 1)[1])._repr_mimebundle_()["text/html"]
     (tmp_path / "notebook.html").write_text(f'<meta charset="utf-8">{html}', encoding="utf-8")
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.goto((tmp_path / "notebook.html").as_uri())
+    page = shown_in(tab, tmp_path / "notebook.html", width, height=800)
     frame = page.frame_locator("iframe")
     output = frame.locator(".node").filter(has_text="loss")
     output.wait_for()
@@ -589,7 +605,6 @@ def test_a_drawing_in_a_notebook(browser, tmp_path, width):
     frame.get_by_role("button", name="Show everything").click()
     leaf = frame.locator(".node").first.bounding_box()
     assert stage["x"] <= leaf["x"]
-    page.close()
 
 
 # ---- the site --------------------------------------------------------------------------------------------------------
@@ -657,16 +672,13 @@ def small_site(tmp_path_factory):
 @pytest.mark.parametrize(
     ("width", "scheme", "names"), [(1280, "light", ["index", "search"]), (400, "dark", ["index", "primitives"])]
 )
-def test_pages_of_the_site_are_accessible(browser, small_site, width, scheme, names):
+def test_pages_of_the_site_are_accessible(tab, small_site, width, scheme, names):
     """axe-core finds no violation, and nothing sticks out of a narrow screen."""
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    page = context.new_page()
     for name in names:
-        page.goto((small_site / f"{name}.html").as_uri())
+        page = shown_in(tab, small_site / f"{name}.html", width, height=800, color_scheme=scheme)
         page.wait_for_timeout(100)
         assert [] == violations(page), name
         assert width == page.evaluate("document.documentElement.scrollWidth"), name
-    context.close()
 
 
 def test_the_search_works_in_a_file(browser, small_site):

@@ -4,12 +4,12 @@ import pytest
 from graphs_for_views import training_loss
 
 pytest.importorskip("playwright.sync_api")
-from test_flow_browser import browser, load, state_of
+from test_flow_browser import browser, load, state_of, tab
 
 from autograd.view import flow
 
 pytestmark = pytest.mark.slow
-__all__ = ["browser", "load"]  # fixtures
+__all__ = ["browser", "load", "tab"]  # fixtures
 
 
 @pytest.mark.parametrize("width", [400, 1280])
