@@ -13,3 +13,8 @@ pytestmark = pytest.mark.slow
 def test_random_flows() -> None:
     """No program differs, hangs, crashes or raises without permission; and only few calls prove nothing."""
     check_counts(examine("flows", 40), 4 * 40)
+
+
+def test_random_flows_with_both_sides() -> None:
+    """The same for single calls that have both sides of their branches in the program."""
+    check_counts(examine("joined", 15), 4 * 15)

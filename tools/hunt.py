@@ -1,7 +1,7 @@
 """Search for programs on which the compiler and plain Python disagree, shrink each one and print it.
 
-``python tools/hunt.py [KIND ...] [--seed N] [--minutes M]``; the kinds are programs, maps, loops, rolled, flows and
-histories. The same seed gives the same program. Without ``--minutes`` it does not stop. ``--once`` tries only one seed.
+``python tools/hunt.py [KIND ...] [--seed N] [--minutes M]``; the kinds are programs, maps, loops, rolled, flows, joined
+and histories. The same seed gives the same program. Without ``--minutes`` it does not stop. ``--once`` tries only one seed.
 The exit status is 1 if anything was found.
 """
 
