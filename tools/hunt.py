@@ -1,8 +1,8 @@
 """Search for programs on which the compiler and plain Python disagree, shrink each one and print it.
 
-``python tools/hunt.py [KIND ...] [--seed N] [--minutes M]``; the kinds are programs, maps, loops, rolled, flows, joined
-and histories. The same seed gives the same program. Without ``--minutes`` it does not stop. ``--once`` tries only one seed.
-The exit status is 1 if anything was found.
+``python tools/hunt.py [KIND ...] [--seed N] [--minutes M]``; the kinds are programs, maps, loops, rolled, flows,
+joined and histories. The same seed gives the same program. Without ``--minutes`` it does not stop. ``--once`` tries
+only one seed. The exit status is 1 if anything was found.
 """
 
 from __future__ import annotations
