@@ -16,15 +16,30 @@ ADOPTED = f"{PREFIX}call__"  # among the builtins, or the closure, of adopted co
 
 def refuse_conversion() -> NoReturn:
     """Raise for the line that asked."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
-        frame = frame.f_back
+    frame = _asking()
     asking = _segment(frame)
     where = f"{f'{asking!r} at ' if asking else 'at '}{place_of(frame)}"
     raise TypeError(
         f"a Value does not turn into a float in silence, for its gradient would be lost ({where}): "
         f"{_advice(frame, asking)}"
     )
+
+
+def is_asked_by_adopted_code() -> bool:
+    """Whether the line that asked belongs to adopted code: that has what floats have."""
+    return _is_adopted(_asking())
+
+
+def _asking() -> FrameType:
+    """Where code runs that is not ours."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
+        frame = frame.f_back
+    return frame
+
+
+def _is_adopted(frame: FrameType) -> bool:
+    return ADOPTED in frame.f_builtins or ADOPTED in frame.f_code.co_freevars
 
 
 def _advice(frame: FrameType, asking: str) -> str:
@@ -35,13 +50,15 @@ def _advice(frame: FrameType, asking: str) -> str:
             f"{called.__qualname__} is a class built on float, whose objects cannot keep a gradient. Pass plain "
             "numbers where it is used, or replace it by a class that holds its number in an attribute"
         )
-    if ADOPTED in frame.f_builtins or ADOPTED in frame.f_code.co_freevars:
+    if _is_adopted(frame):
         name = getattr(called, "__qualname__", "what is called")
         return (
             f"the code is adopted, but {name} is compiled code, which takes plain numbers only. Adopt the code without "
             "it (without=...), pass .data where no derivative is wanted, or give it a derivative with "
             "autograd.custom_gradient"
         )
+    if frame.f_globals.get("__name__") == "statistics":
+        return "statistics computes with fractions and plain floats. Load it with autograd.adopt('statistics')"
     if "-packages" in frame.f_code.co_filename:
         package = str(frame.f_globals.get("__name__", "the package")).partition(".")[0]
         return (

@@ -31,7 +31,7 @@ from autograd.modes import (
     refuse_in_capture,
 )
 from autograd.native import completed, extension, fast
-from autograd.refusals import refuse_conversion
+from autograd.refusals import is_asked_by_adopted_code, refuse_conversion
 from autograd.rules import TABLE, Rule
 
 Operand: TypeAlias = "Value | float"
@@ -318,7 +318,9 @@ class Value:
 
     @_reads(operator.methodcaller("as_integer_ratio"))
     def as_integer_ratio(self) -> tuple[int, int]:
-        """`float.as_integer_ratio` of the number; the two ints carry no gradient."""
+        """`float.as_integer_ratio` of the number, in adopted code; elsewhere refused, as the ints carry no gradient."""
+        if not is_asked_by_adopted_code():
+            refuse_conversion()
         return self._data.as_integer_ratio()
 
     def hex(self) -> str:

@@ -617,6 +617,15 @@ def test_statistics_have_derivatives() -> None:
         s.variance(list(map(Value, data)), 2.0)
 
 
+@pytest.mark.parametrize("name", ["mean", "variance", "stdev", "harmonic_mean", "fmean"])
+def test_statistics_that_are_not_adopted_refuse_values(name: str) -> None:
+    """Their fractions would lose the gradient, and derivatives would be 0."""
+    with pytest.raises(TypeError, match=r"would be lost .*: statistics computes .*adopt\('statistics'\)"):
+        grad(getattr(statistics, name))([2.0, 3.0, 7.0])
+    with pytest.raises(TypeError, match=r"freeze it|gradient would be lost"):
+        jit(getattr(statistics, name))([2.0, 3.0, 7.0])
+
+
 def test_cmath_is_real_or_refuses() -> None:
     """Functions of a Value that stay real are real; the others name what is complex."""
     c = MODULES["cmath"]
@@ -965,7 +974,10 @@ def test_values_have_what_floats_have() -> None:
     assert x.imag == 0.0
     assert x.conjugate().data == 2.5
     assert (x.is_integer(), Value(2.0).is_integer(), Value(math.inf).is_integer()) == (False, True, False)
-    assert x.as_integer_ratio() == (5, 2)
+    with pytest.raises(
+        TypeError, match=r"x.as_integer_ratio\(\).*: use v.data for the number"
+    ):  # of adopted code has it
+        x.as_integer_ratio()
     assert x.hex() == (2.5).hex()
     assert f"{x:.1f} {x:>6.2f}" == "2.5   2.50"
     compiled = jit(lambda x: x * 2 if x.is_integer() else x * x)

@@ -79,11 +79,12 @@ def jit(
         and classes that are reached; ``reads()`` lists what is read. A function of at least a thousand operations runs
         once more when it is traced first: later traces that differ only in what they read share one program.
     accurate : bool
-        Compute every primitive as eager code does: values have the same bits, gradients nearly always. Otherwise the
-        last digit of the following may differ: `autograd.math.sum` and `dot`, which promise no order; the small powers
-        x², x³, x⁴ and 1/x, which are products and quotients; `hypot`, `gamma` and `lgamma`, for which libm is called;
-        and, in the rows of a `vmap`, all functions of libm, whose vector forms are off by up to 4 units in the last
-        place. Sums over the rows of a `vmap` are added up in the order of the lanes in any case.
+        Compute every primitive as eager code does: values have the same bits, and gradients nearly always: their
+        messages may be added up in another order. Otherwise the last digit of the following may differ:
+        `autograd.math.sum` and `dot`, which promise no order; the small powers x², x³, x⁴ and 1/x, which are products
+        and quotients; `hypot`, `gamma` and `lgamma`, for which libm is called; and, in the rows of a `vmap`, all
+        functions of libm, whose vector forms are off by up to 4 units in the last place. Sums over the rows of a `vmap`
+        are added up in the order of the lanes in any case.
     fast_math : bool
         Let LLVM contract products and sums to fused multiply-adds, reorder sums and use reciprocals. Results may
         differ in more than the last digits: where terms cancel, 0 becomes a small number of either sign, whose square
