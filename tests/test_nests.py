@@ -1,15 +1,18 @@
 """Loops with short bodies in machine code: to the last bit what the evaluator computes, whichever loop is in lanes."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autograd import rules
+import autograd.math as am
+from autograd import jit, rules, value_and_grad, vmap
 from autograd.compiler.lower.module import Machine, Module
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.program import lower
+from autograd.compiler.lower.tiles import tiling_of
 from autograd.compiler.machine import llvm
 from autograd.compiler.run.specialization import Frame
 from autograd.ir.block import Array, Loop, Program, Window, numbers_in, types_of, whole
@@ -87,6 +90,27 @@ def added(n: int, m: int, size: int, window: Window) -> Made:
 def transposed_matrix_vector(n: int, m: int) -> Made:
     """Sums over the rows."""
     return added(n, m, max(m, 1), Window((), 0, (), (0, 1)))
+
+
+def messages(n: int, m: int) -> Made:
+    """What a product of a matrix and a vector sends back: sums over the rows, and each product at its own place."""
+    b = Builder()
+    table, x, y = b.input(Array((n, m))), b.input(Array((n,))), b.input(Array((m,)))
+    arrays = [b.emit("zeros", (), (size,)) for size in (m + 2, m + 2, n * m)]
+    outer = LoopBuilder(b, i := b.inner(), n, backwards=True)
+    row, factor, vector = outer.element(table), i.wrap(outer.element(x)), outer.shared(y)
+    into = [outer.accumulator(array) for array in arrays]
+    inner = LoopBuilder(i, k := i.inner(), m, backwards=True)
+    scale = k.wrap(inner.shared((factor * 0.5).index))
+    at, here, there = inner.counter, k.wrap(inner.element(row)), k.wrap(inner.element(vector))
+    places = [inner.accumulator(array) for array in into]
+    one = k.emit("add_at", (places[0], (scale * here).index, at), Window((), 1, (), (1,)))
+    two = k.emit("add_at", (places[1], (here * here).index, at), Window((), 0, (), (1,)))
+    all_of_them = (places[2], (scale * there).index, inner.shared(outer.counter), at)
+    three = k.emit("add_at", all_of_them, Window((), 0, (), (m, 1)))
+    loop = inner.finish([one, two, three], [])
+    results = outer.finish([i.emit("item", (loop,), k) for k in range(3)], [])
+    return b.program([b.emit("item", (results,), k) for k in range(3)]), [n * m, n, m]
 
 
 def outer_product(n: int, m: int) -> Made:
@@ -188,6 +212,7 @@ PROGRAMS: list[Callable[[int, int], Made]] = [
     matrix_vector,
     matrix_vector_backwards,
     transposed_matrix_vector,
+    messages,
     outer_product,
     anti_diagonals,
     one_place,
@@ -232,6 +257,41 @@ def test_independent_steps() -> None:
     assert not is_parallel(only_loop(anti_diagonals(7, 9)))
     assert not is_parallel(only_loop(one_place(7, 9)))
     assert not is_parallel(only_loop(running_sums(7, 9)))
+
+
+def test_sums_over_rows_are_held_in_registers() -> None:
+    """The outer loop hands them on; where places of different steps may be the same, they stay in memory."""
+    for make, held in ((transposed_matrix_vector, 1), (messages, 2)):
+        tiling = tiling_of(only_loop(make(7, 9)))
+        assert tiling is not None
+        assert len(tiling.held) == held
+        assert re.search(r"phi <8 x double> \[%t\d+, %entry\]", _for_lanes(make(32, 16), 8))
+    for make in (outer_product, anti_diagonals, one_place, running_sums):
+        assert tiling_of(only_loop(make(7, 9))) is None
+
+
+def _for_lanes(made: Made, lanes: int) -> str:
+    return lower(unroll(prepare(simplify(made[0]))), Machine(lanes, {})).text()
+
+
+def test_sums_over_rows_in_a_batch() -> None:
+    """In lanes, each number of a sum is a vector."""
+
+    def total(matrix: Any, x: Any) -> Any:
+        def row(weights: Any, x: Any) -> Any:
+            return am.tanh(vmap(lambda w, x: w * x, reduce="sum")(weights, x))
+
+        return vmap(row, in_axes=(0, None), reduce="sum")(matrix, x)
+
+    step = value_and_grad(total, argnums=(0, 1))
+    random = np.random.default_rng(0)
+    matrices, xs = random.normal(size=(300, 7, 19)), random.normal(size=(300, 19))
+    value, (by_matrix, by_x) = jit(vmap(step))(matrices, xs)
+    for k in (0, 7, 299):
+        expected, (matrix, x) = step(matrices[k], xs[k])
+        assert np.allclose([expected], [value[k]], rtol=1e-12)
+        assert np.allclose(matrix, by_matrix[k], rtol=1e-12, atol=1e-14)
+        assert np.allclose(x, by_x[k], rtol=1e-12, atol=1e-14)
 
 
 def test_rows_of_a_matrix_go_into_lanes() -> None:

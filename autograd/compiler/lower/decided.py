@@ -39,6 +39,8 @@ class DecidedNest(Nest):
     In lanes, `active` is the name of the truth that says which of them take part in a step; without one, all do.
     """
 
+    holds = False
+
     def __init__(self, module: Module, lanes: int, growing: Mapping[int, Growing], active: str = "") -> None:
         super().__init__(module, lanes)
         self.growing: Mapping[int, Growing] = growing

@@ -8,6 +8,7 @@ Nests that are equal but for what they are given share one function.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from autograd.compiler.lower.branches import branches_of
 from autograd.compiler.lower.columns import Columns, columns_of, made_in_place, row_layout
@@ -16,6 +17,7 @@ from autograd.compiler.lower.module import literal
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.staging import transposed
 from autograd.compiler.lower.steps import Step
+from autograd.compiler.lower.tiles import tiling_of, write_tiles
 from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import Instruction, Loop, Program
 from autograd.ir.memory import root_of
@@ -25,6 +27,8 @@ SHORT, SQUARE = 24, 4  # instructions of a step, and steps, that go by squares
 
 class Nest(Counted):
     """The function of a nest; in code for lanes, all of it runs in these lanes."""
+
+    holds = True  # whether sums may be held in registers while an outer loop runs
 
     def write_function(
         self,
@@ -49,11 +53,13 @@ class Nest(Counted):
         `targets` are where those of them go that are stacked. `rows` has the carries of each step, if they are kept in
         memory of this loop's own: one row more than there are steps.
         """
+        ways = [lambda: self.in_turn(loop, operands, targets, rows)]
         if loop.extent and self.lanes == 1 and is_parallel(loop):
-            return self._cheaper(
-                lambda: self._in_steps(loop, operands, targets), lambda: self._in_lanes(loop, operands, targets)
-            )
-        return self.in_turn(loop, operands, targets, rows)
+            ways.append(lambda: self._in_lanes(loop, operands, targets))
+        tiling = tiling_of(loop) if self.holds else None
+        if tiling is not None:
+            ways.append(lambda: write_tiles(self, loop, operands, tiling))
+        return self._cheapest(ways)
 
     def in_turn(
         self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None
@@ -64,19 +70,22 @@ class Nest(Counted):
             return self._in_steps(loop, operands, targets)
         return self._in_rows(loop, operands, targets, columns, rows)
 
-    def _cheaper(self, one: Callable[[], list[Operand]], other: Callable[[], list[Operand]]) -> list[Operand]:
-        """Write something in two ways, and keep the one that costs less."""
-        mark, start, block, made = len(self.lines), self.cost, self.block, dict(self.made)
-        first = one()
-        lines, cost, after, names = self.lines[mark:], self.cost, self.block, self.made
-        del self.lines[mark:]
-        self.cost, self.block, self.made = start, block, made
-        second = other()
-        if self.cost <= cost:
-            return second
-        self.lines[mark:] = lines
-        self.cost, self.block, self.made = cost, after, names
-        return first
+    def _cheapest(self, ways: Sequence[Callable[[], list[Operand]]]) -> list[Operand]:
+        """Write something in several ways, and keep the one that costs least; the last of these."""
+        if len(ways) == 1:
+            return ways[0]()
+        mark, before = len(self.lines), (self.cost, self.block, dict(self.made))
+        results: list[Operand] = []
+        found: tuple[Any, ...] = ()
+        for way in ways:
+            self.cost, self.block, self.made = before[0], before[1], dict(before[2])
+            written = way()
+            if not found or self.cost <= found[0]:
+                found, results = (self.cost, self.block, self.made, self.lines[mark:]), written
+            del self.lines[mark:]
+        self.cost, self.block, self.made, lines = found
+        self.lines += lines
+        return results
 
     def _in_steps(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
         """A loop that goes step by step, with its carries in registers."""
@@ -219,7 +228,7 @@ class Nest(Counted):
         def block(base: str, names: list[str], count: int = lanes) -> list[str]:
             squares = {k: self._square(x, base, count) for k, x in enumerate(arrays) if _is_turned(x)}
             for t in reversed(range(count)) if loop.backwards else range(count):
-                index = Index(self._plus(base, t))
+                index = Index(self.plus(base, t))
                 elements = [
                     Number(squares[k][t], True) if k in squares else self.at(x, index) for k, x in enumerate(arrays)
                 ]
@@ -234,7 +243,7 @@ class Nest(Counted):
             names = block(str(full * lanes), names, rest)
         return names
 
-    def _plus(self, base: str, more: int) -> str:
+    def plus(self, base: str, more: int) -> str:
         """A whole number and a constant."""
         if base.isdigit():
             return str(int(base) + more)

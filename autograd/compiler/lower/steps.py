@@ -16,6 +16,7 @@ from autograd.ir.memory import root_of
 
 if TYPE_CHECKING:
     from autograd.compiler.lower.nests import Nest
+    from autograd.compiler.lower.tiles import Tile
 
 DIVIDE, CALL = 8, 30  # what these cost, in additions
 
@@ -31,9 +32,10 @@ class Step:
         places: Mapping[int, View],
         views: Mapping[int, View],
         branches: Mapping[int, Branch],
+        tile: Tile | None = None,
     ) -> None:
         self.nest, self.body, self.inputs, self.places, self.views = nest, body, inputs, places, views
-        self.branches = branches
+        self.branches, self.tile = branches, tile
         self.values: list[Any] = [None] * len(body.code)
         self.loaded: dict[int, View] = {}  # where numbers lie that have been loaded
         self.types = types_of(body)
@@ -135,12 +137,16 @@ class Step:
 
     def _add_at(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
         nest, (array, added, *indices) = self.nest, operands
+        if self.tile is not None and at in self.tile.held:
+            self.tile.add(nest, at, self.number(added))
+            found: View = self.values[array]
+            return found
         view = self._window(at, (array, *indices), data)
         if view.shape:
             nest.add_array(self.values[added], view)
         else:
             nest.add_to(self.number(added), view)
-        found: View = self.values[array]
+        found = self.values[array]
         return found
 
     def _zeros(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
@@ -172,6 +178,9 @@ class Step:
 
     def _loop(self, at: int, operands: tuple[int, ...], loop: Loop) -> Any:
         nest = self.nest
+        if self.tile is not None:
+            given = [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
+            return self.tile.run(nest, loop, given)
         types = loop.result_types(types_of(loop.body))
         targets: list[View | None] = []
         elsewhere = [item for (loop_at, item), place in self.item_of.items() if loop_at == at and place in self.places]
