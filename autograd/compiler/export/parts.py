@@ -37,6 +37,11 @@ class Room(NamedTuple):
         """The numbers, or those for each row of the call or step of a loop."""
         return Array(self.shape).size()
 
+    @property
+    def of(self) -> str:
+        """`CALL` or `STEPS` if it has numbers for each row of the call or step of a loop, else empty."""
+        return CALL if CALL in self.shape else STEPS if STEPS in self.shape else ""
+
 
 class Parts:
     """Collects the parts while the statements are written.
