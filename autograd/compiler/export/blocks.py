@@ -11,7 +11,7 @@ from autograd.compiler.export.expressions import LANE, UNARY, Affine, Text, View
 from autograd.compiler.export.factors import Kept, factors_of
 from autograd.compiler.export.lanes import MOST, NotInLanesError
 from autograd.compiler.export.runs import FEWEST, Pattern, segments
-from autograd.compiler.export.statements import Statements, added
+from autograd.compiler.export.sums import added
 from autograd.compiler.lower.parallel import is_parallel, only_added
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
@@ -339,7 +339,7 @@ class Block(Carrying):
         """Add numbers to sums, those that follow a pattern in a loop."""
         self._statements(pairs, lambda place, x: self.added_to(place, x) if self._counts(place) else added(place, [x]))
 
-    SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Statements.SPECIAL, "item": _item, "loop": _loop}
+    SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Carrying.SPECIAL, "item": _item, "loop": _loop}
 
 
 def _two_products(row: Sequence[Text]) -> str:
