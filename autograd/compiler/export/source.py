@@ -34,7 +34,7 @@ class Parameter:
 
     name: str
     shape: tuple[int | str, ...] | None  # None: a number
-    told: str = ""  # what it is called in Python, if that is another name
+    python_name: str = ""
     is_output: bool = False
 
     def size(self) -> int:
@@ -160,14 +160,14 @@ class _Writer:
         for k in order:
             if k == self.subject.count:
                 continue
-            told = self.subject.names[k] if k < len(self.subject.names) else f"x{k}"
+            name = self.subject.names[k] if k < len(self.subject.names) else f"x{k}"
             kind = inputs[k]
-            found[k] = Parameter(names.take(told), kind.shape if isinstance(kind, Array) else None, told)
+            found[k] = Parameter(names.take(name), kind.shape if isinstance(kind, Array) else None, name)
         self.closed_inputs = numbers[len(numbers) - closed :] if closed else []
         return found
 
     def _closed(self, names: Names) -> list[Parameter]:
-        """What stands for Values from outside: each has a name if they are few, else all are one array."""
+        """The parameters or constants for Values from outside: a few have names, more are one array."""
         labels = [label for label, _ in self.subject.closed]
         if not labels:
             return []
@@ -243,16 +243,16 @@ class _Writer:
         places = self._places()
         block = Block(self.parts, self.program, self._inputs(), self._targets(places), 0)
         outputs = block.run()
-        far: list[View] = []
-        near: list[Text] = []
+        cells: list[View] = []
+        numbers: list[Text] = []
         for found, pieces in zip(outputs, places):
             if isinstance(found, Text):
                 parameter, start, _ = pieces[0]
-                far.append(_place(parameter, start))
-                near.append(found)
+                cells.append(_place(parameter, start))
+                numbers.append(found)
             elif pieces:
                 self._store(block, found, pieces)
-        block.assign(far, near)
+        block.assign(cells, numbers)
         block.line(f"return {self.parts.prefix}_DONE;")
         closed = self.closed if self.subject.as_parameters else []
         arrays, work = self._workspace([room for room in self.parts.rooms if self.parts.uses(room.name)])
@@ -367,8 +367,8 @@ class _Writer:
         lines = [comment(self.subject.summary), ""]
         for p in parameters:
             shape = "a number" if p.shape is None else f"{_extents(p.shape, self.rows)} numbers"
-            told = f" ({comment(p.told)})" if p.told and p.told != p.name else ""
-            lines.append(f"{p.name}: {'output, ' if p.is_output else ''}{shape}{told}")
+            other = f" ({comment(p.python_name)})" if p.python_name not in ("", p.name) else ""
+            lines.append(f"{p.name}: {'output, ' if p.is_output else ''}{shape}{other}")
         if self.parts.steps:
             lines.append(f"{self.parts.steps}: for how many steps of a loop without a known end there is room")
         if any(work):

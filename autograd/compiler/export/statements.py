@@ -112,9 +112,9 @@ class Statements:
     # ---- numbers ---------------------------------------------------------------------------------------------------
 
     def name(self, at: int) -> Text:
-        """A number as something cheap: it gets a name if need be. One made of counters is written where it is used.
+        """A number that may be written more than once: it gets a name, unless it is cheap or made of counters.
 
-        So is each of many numbers in memory, because statements about these may become a loop.
+        Many numbers in memory get no names, because statements about them may become a loop.
         """
         text: Text = self.values[at]
         if self.program.code[at].op == "read" and self.reads[self.program.code[at].operands[0]] > SMALL:
