@@ -11,7 +11,7 @@ from autograd.compiler.export.expressions import LANE, UNARY, Affine, Text, View
 from autograd.compiler.export.factors import Kept, factors_of
 from autograd.compiler.export.lanes import MOST, NotInLanesError
 from autograd.compiler.export.runs import FEWEST, Pattern, segments
-from autograd.compiler.export.statements import Statements, added
+from autograd.compiler.export.sums import added
 from autograd.compiler.lower.parallel import is_parallel, only_added
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
@@ -189,8 +189,8 @@ class Block(Carrying):
     ) -> list[Text | View]:
         """A loop with independent steps, as many at a time as there are lanes.
 
-        If they do not fill whole blocks, the steps that are left come first, and the other lanes of their block take
-        steps that are taken again, or the last one if there are not enough steps for a block.
+        If the steps do not fill whole blocks, the first block is shorter. Its other lanes take steps of the second
+        block, or the last step again and again if there is no second block.
 
         Raises
         ------
@@ -246,7 +246,7 @@ class Block(Carrying):
         return kind, most, name
 
     def _clear(self, counter: str, left: str, sums: Sequence[View]) -> None:
-        """Forget what the other lanes have added, or kept, in the first block."""
+        """Set what the lanes that do not count have added, or kept, to 0 in the first block."""
 
         def cleared(place: View) -> str:
             return f"{place} = @_select(@_first({left}), {place}, @_all(0.0));"
@@ -339,7 +339,7 @@ class Block(Carrying):
         """Add numbers to sums, those that follow a pattern in a loop."""
         self._statements(pairs, lambda place, x: self.added_to(place, x) if self._counts(place) else added(place, [x]))
 
-    SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Statements.SPECIAL, "item": _item, "loop": _loop}
+    SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Carrying.SPECIAL, "item": _item, "loop": _loop}
 
 
 def _two_products(row: Sequence[Text]) -> str:

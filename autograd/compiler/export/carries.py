@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from autograd.compiler.export.expressions import Affine, Text, View, element
 from autograd.compiler.export.runs import FEWEST
-from autograd.compiler.export.statements import Statements, changed, kind_of
+from autograd.compiler.export.statements import changed, kind_of
+from autograd.compiler.export.sums import Summing
 from autograd.compiler.lower.columns import Columns, columns_of, made_in_place
 from autograd.ir.block import COUNT, GOING, Loop
 
@@ -48,7 +49,7 @@ class Carries:
         return [Text("") if c is None else element(c)._replace(reads=r) for c, r in zip(self.given, reads)]
 
 
-class Carrying(Statements):
+class Carrying(Summing):
     """Statements for carries."""
 
     def carries(self, at: int, loop: Loop, operands: Sequence[int], index: Affine) -> Carries:

@@ -17,7 +17,7 @@ SAME_IN_C = ("sqrt", "floor", "ceil", "trunc", "rint", "fma")
 FUNCTIONS = {**LIBM, **{name: name for name in SAME_IN_C}, "abs": "fabs"}  # rows of the table that <math.h> has
 MOST_LEAVES = 12  # of an expression that is taken apart
 HELPED = frozenset({"copysign", "digamma", "polygamma", "round", "fsum"})  # rows that come along as C: see `helpers`
-LANE = "@"  # in a place: the number of the lane; followed by a name, which says how many lanes count
+LANE = "@"  # in a place: the number of the lane; a name behind it is that of the number of lanes that count
 
 
 class Affine(NamedTuple):
@@ -60,8 +60,9 @@ class Affine(NamedTuple):
 class View(NamedTuple):
     """An array in C: from element `start` of `base` on, with distances between neighbours along each axis.
 
-    A number that a pointer points to is an array of no axes, whose base is the pointer behind a star; a variable is one
-    whose base is its name behind an equals sign. The base of an array in which one constant comes up everywhere is it.
+    The number behind a pointer is an array without axes; its base is a star and the name of the pointer. A variable is
+    an array without axes, too; its base is an equals sign and its name. If all elements are one constant, the base is
+    this constant.
     """
 
     base: str

@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from autograd.compiler.export.expressions import literal
 from autograd.compiler.export.names import Names
 from autograd.compiler.export.source import Parameter, Source, table
-from autograd.ir.block import CALL
 
 RELATIVE, OF_LARGEST = "1e-10", "1e-12"  # how far a number may be off: of itself, and of the largest one beside it
 
@@ -108,7 +107,7 @@ def loader(source: Source) -> str:
         f"def {_in_python(source.name, sys.stdlib_module_names)}({', '.join(given)}):",
         '    """Arrays are sequences of numbers, row after row; the result is a list of such, or of numbers."""',
     ]
-    first = next((p for p in inputs if p.shape is not None and CALL in p.shape), None)
+    first = next((p for p in inputs if p.by_row), None)
     if source.rows:
         size = f"len({_in_python(first.name)}) // {first.size()}" if first is not None else "0"
         lines.append(f"    _rows = {size}")
@@ -138,8 +137,7 @@ def loader(source: Source) -> str:
 
 def _length(parameter: Parameter) -> str:
     """How many numbers a parameter has, in Python."""
-    by_row = parameter.shape is not None and CALL in parameter.shape
-    return f"{parameter.size()} * _rows" if by_row else str(parameter.size())
+    return f"{parameter.size()} * _rows" if parameter.by_row else str(parameter.size())
 
 
 # ---- the test ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Rows of the table that <math.h> lacks, as functions in C: only those that are needed come along.
+"""Rows of the table that <math.h> lacks, as functions in C. Only those that are needed are written.
 
 `@` stands for the name of the exported function, so that several exported functions fit into one file.
 """

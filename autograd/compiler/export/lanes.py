@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from autograd.compiler.export.expressions import OPERATORS, UNARY, Text, composed, operation
+from autograd.compiler.export.expressions import ATOM, OPERATORS, UNARY, Text, composed, operation
 from autograd.ir.block import COMPARISONS
 
 MOST = 8  # lanes of a vector; arrays of vectors are laid out for as many
@@ -23,7 +23,7 @@ class NotInLanesError(Exception):
 
 def in_all_lanes(text: Text) -> Text:
     """A number in each lane."""
-    return text if text.wide else composed("@_all({})", [text.text], [text], 8)._replace(wide=True)
+    return text if text.wide else composed("@_all({})", [text.text], [text], ATOM)._replace(wide=True)
 
 
 def operation_in_lanes(op: str, given: Sequence[Text]) -> Text | None:
@@ -35,7 +35,7 @@ def operation_in_lanes(op: str, given: Sequence[Text]) -> Text | None:
         assert compared is not None
         return composed("(@_mask)({})", [compared.text], [compared], UNARY)
     if op in BITWISE:
-        masks = [x if x.wide else composed("@_truth({})", [x.text], [x], 8) for x in given]
+        masks = [x if x.wide else composed("@_truth({})", [x.text], [x], ATOM) for x in given]
         text = f" {BITWISE[op]} ".join([x.above(UNARY - 1) for x in masks])
         return Text(f"({text})", reads=frozenset().union(*[x.reads for x in given]), wide=True)
     if op == "not":
@@ -45,11 +45,11 @@ def operation_in_lanes(op: str, given: Sequence[Text]) -> Text | None:
         return operation(op, chosen)
     if op == "select":
         chosen = [given[0], *[in_all_lanes(x) for x in given[1:]]]
-        return composed("@_select({}, {}, {})", [x.text for x in chosen], chosen, 8)
+        return composed("@_select({}, {}, {})", [x.text for x in chosen], chosen, ATOM)
     if op not in COME_ALONG and op != "abs":
         return None
     (x,) = [in_all_lanes(x) for x in given]
-    return composed(f"@_{op}({{}})", [x.text], [x], 8)
+    return composed(f"@_{op}({{}})", [x.text], [x], ATOM)
 
 
 def lane_by_lane(name: str, function: str, arity: int) -> str:

@@ -15,8 +15,8 @@ from autograd.compiler.export.names import Names, comment
 from autograd.ir.block import CALL, STEPS, Array, Guard, Loop
 
 WIDTH = 100  # columns of a line
-# What costs something in a statement: numbers that lie apart, other calls, and arithmetic.
-DEAR = re.compile(r"(_apart\(|_put\(|_put_some\()|(?:_at|_all|_select|_some)\(|(_\w+\(|[a-z]\()|/|[-+*]")
+# What a statement pays for: numbers that lie apart, other calls, and arithmetic.
+PAID = re.compile(r"(_apart\(|_put\(|_put_some\()|(?:_at|_all|_select|_some)\(|(_\w+\(|[a-z]\()|/|[-+*]")
 COSTS = MOST, 20, 1
 COUNTERS = "ijklm"
 MOST_NUMBERS = 2**31 - 1  # of an array of known size, whose places are of type int
@@ -36,6 +36,11 @@ class Room(NamedTuple):
     def size(self) -> int:
         """The numbers, or those for each row of the call or step of a loop."""
         return Array(self.shape).size()
+
+    @property
+    def of(self) -> str:
+        """`CALL` or `STEPS` if it has numbers for each row of the call or step of a loop, else empty."""
+        return CALL if CALL in self.shape else STEPS if STEPS in self.shape else ""
 
 
 class Parts:
@@ -196,7 +201,7 @@ def _cost(code: str) -> float:
     if code.lstrip().startswith("for ("):
         return 2.0
     found = 1.0
-    for apart, call in DEAR.findall(code):
+    for apart, call in PAID.findall(code):
         found += COSTS[0] if apart else COSTS[1] if call else COSTS[2]
     return found
 

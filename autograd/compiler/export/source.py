@@ -8,10 +8,10 @@ from typing import Any
 
 from autograd.compiler.export import lanes
 from autograd.compiler.export.blocks import Block
-from autograd.compiler.export.expressions import Affine, Text, View, element, literal
+from autograd.compiler.export.expressions import UNARY, Affine, Text, View, element, literal
 from autograd.compiler.export.helpers import INCLUDES, TEXTS, with_needs
 from autograd.compiler.export.names import Names, comment, function_name
-from autograd.compiler.export.parts import WIDTH, Parts
+from autograd.compiler.export.parts import WIDTH, Parts, Room
 from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
 
@@ -34,12 +34,17 @@ class Parameter:
 
     name: str
     shape: tuple[int | str, ...] | None  # None: a number
-    told: str = ""  # what it is called in Python, if that is another name
+    python_name: str = ""
     is_output: bool = False
 
     def size(self) -> int:
         """How many numbers it has, or has in each row of the call."""
         return 1 if self.shape is None else Array(self.shape).size()
+
+    @property
+    def by_row(self) -> bool:
+        """Whether it has numbers in each row of the call."""
+        return self.shape is not None and CALL in self.shape
 
     def declared(self, restrict: bool) -> str:
         """The declaration."""
@@ -47,7 +52,7 @@ class Parameter:
         limit = " restrict " if restrict else ""
         if self.shape is None and not self.is_output:
             return f"double {self.name}"
-        if self.shape is None or CALL in self.shape:
+        if self.shape is None or self.by_row:
             return f"{const}double *{limit.lstrip()}{self.name}"
         return f"{const}double {self.name}[{limit.lstrip()}{max(self.size(), 1)}]"
 
@@ -141,7 +146,7 @@ class _Writer:
 
     def _is_batch(self) -> bool:
         kinds = [*self.program.inputs, *[self.types[o] for o in self.program.outputs]]
-        return self.subject.count is not None or any(isinstance(k, Array) and CALL in k.shape for k in kinds)
+        return self.subject.count is not None or any(_is_given(k) for k in kinds)
 
     # ---- parameters --------------------------------------------------------------------------------------------
 
@@ -155,20 +160,24 @@ class _Writer:
         for k in order:
             if k == self.subject.count:
                 continue
-            told = self.subject.names[k] if k < len(self.subject.names) else f"x{k}"
+            name = self.subject.names[k] if k < len(self.subject.names) else f"x{k}"
             kind = inputs[k]
-            found[k] = Parameter(names.take(told), kind.shape if isinstance(kind, Array) else None, told)
+            found[k] = Parameter(names.take(name), kind.shape if isinstance(kind, Array) else None, name)
         self.closed_inputs = numbers[len(numbers) - closed :] if closed else []
         return found
 
     def _closed(self, names: Names) -> list[Parameter]:
-        """What stands for Values from outside: each has a name if they are few, else all are one array."""
+        """The parameters or constants for Values from outside: a few have names, more are one array."""
         labels = [label for label, _ in self.subject.closed]
         if not labels:
             return []
         if len(labels) > FEW:
             return [Parameter(names.take("closed"), (len(labels),), "Values from outside")]
         return [Parameter(names.take(label or f"closed_{k}"), None, label) for k, label in enumerate(labels)]
+
+    def _is_one_array(self) -> bool:
+        """Whether all Values from outside are one array."""
+        return len(self.closed) == 1 and self.closed[0].shape is not None
 
     def _inputs(self) -> list[Text | View]:
         """What each input of the program is in C."""
@@ -177,18 +186,16 @@ class _Writer:
             kind = self.program.inputs[k]
             found[k] = View.of(parameter.name, kind.shape) if isinstance(kind, Array) else Text(parameter.name)
         if self.subject.count is not None:
-            found[self.subject.count] = Text(f"(double){self.rows}", 7)
-        whole = len(self.closed) == 1 and self.closed[0].shape is not None
+            found[self.subject.count] = Text(f"(double){self.rows}", UNARY)
         for at, k in enumerate(self.closed_inputs):
-            place = View(self.closed[0].name, Affine(at), (), ())
-            found[k] = element(place) if whole else Text(self.closed[at].name)
+            found[k] = element(_place(self.closed[0], at)) if self._is_one_array() else Text(self.closed[at].name)
         return found
 
     # ---- outputs -----------------------------------------------------------------------------------------------
 
     def _places(self) -> list[list[tuple[Parameter, int, int]]]:
         """For each output of the program, the parts of parameters that it fills: parameter, from, how many."""
-        given = [p for p in self.outputs if p.shape is not None and CALL in p.shape]
+        given = [p for p in self.outputs if p.by_row]
         cells = [(p, k) for p in self.outputs if p not in given for k in range(p.size())]
         found, at, rows = [], 0, iter(given)
         for o in self.program.outputs:
@@ -236,22 +243,19 @@ class _Writer:
         places = self._places()
         block = Block(self.parts, self.program, self._inputs(), self._targets(places), 0)
         outputs = block.run()
-        far: list[View] = []
-        near: list[Text] = []
+        cells: list[View] = []
+        numbers: list[Text] = []
         for found, pieces in zip(outputs, places):
             if isinstance(found, Text):
                 parameter, start, _ = pieces[0]
-                far.append(_place(parameter, start))
-                near.append(found)
+                cells.append(_place(parameter, start))
+                numbers.append(found)
             elif pieces:
                 self._store(block, found, pieces)
-        block.assign(far, near)
+        block.assign(cells, numbers)
         block.line(f"return {self.parts.prefix}_DONE;")
         closed = self.closed if self.subject.as_parameters else []
-        rooms = sorted(
-            [room for room in self.parts.rooms if self.parts.uses(room.name)], key=lambda room: not room.wide
-        )
-        work = self._work(rooms)
+        arrays, work = self._workspace([room for room in self.parts.rooms if self.parts.uses(room.name)])
         parameters = [*self.arguments.values(), *closed, *self.outputs]
         lists = [self._list(parameters, any(work), restrict) for restrict in (False, True)]
         includes = ["#include <math.h>", "#include <stddef.h>"]
@@ -264,7 +268,7 @@ class _Writer:
             self.rows,
             work,
             self._declarations(lists[0], work),
-            self._definition(lists[1], rooms, helpers),
+            self._definition(lists[1], arrays, helpers, bool(work[1])),
             includes,
             self._comment(parameters, work),
             _signature(self.name, lists[0]),
@@ -278,15 +282,6 @@ class _Writer:
         found += [p.declared(restrict) for p in parameters]
         found += [f"size_t {self.parts.steps}"] if self.parts.steps else []
         return found + ([f"double *{'restrict ' if restrict else ''}work"] if has_work else []) or ["void"]
-
-    @staticmethod
-    def _work(rooms: Sequence[Any]) -> tuple[int, int, int]:
-        """The numbers in the workspace: a constant, and for each row of the call and step of a loop."""
-        fixed = sum([room.size for room in rooms if CALL not in room.shape and STEPS not in room.shape])
-        if any(room.wide for room in rooms):
-            fixed += lanes.MOST - 1
-        rows = sum([room.size for room in rooms if CALL in room.shape])
-        return fixed, rows, sum([room.size for room in rooms if STEPS in room.shape])
 
     def _macro(self, work: tuple[int, int, int]) -> str:
         """The macro that says how many numbers the workspace has."""
@@ -308,8 +303,10 @@ class _Writer:
         macro = [about, self._macro(work), ""] if any(work) else []
         return "\n".join(["enum {", *members, "};", "", *macro, f"{_signature(self.name, parameters)};", ""])
 
-    def _definition(self, parameters: Sequence[str], rooms: Sequence[Any], helpers: Sequence[str]) -> str:
-        """The helpers, the constants, and the function."""
+    def _definition(
+        self, parameters: Sequence[str], arrays: Sequence[str], helpers: Sequence[str], counts_rows: bool
+    ) -> str:
+        """The helpers, the constants, and the function, whose workspace has `arrays`."""
         lines = [ARITHMETIC]
         lines += [TEXTS[helper].replace("@", self.name) for helper in helpers]
         lines += self._lanes()
@@ -319,11 +316,11 @@ class _Writer:
         body = list(self.parts.lines)
         lines += [_signature(self.name, parameters), "{"]
         lines += self._constants()
-        lines += self._workspace(rooms)
+        lines += arrays
         lines += [f"    (void){p.name};" for p in self.arguments.values() if not self.parts.uses(p.name)]
         if self.subject.as_parameters:
             lines += [f"    (void){p.name};" for p in self.closed if not self.parts.uses(p.name)]
-        if self.rows and not self.parts.uses(self.rows) and not any(CALL in room.shape for room in rooms):
+        if self.rows and not self.parts.uses(self.rows) and not counts_rows:
             lines.append(f"    (void){self.rows};")
         return "\n".join([*lines, *body, "}", ""])
 
@@ -340,44 +337,38 @@ class _Writer:
         if self.subject.as_parameters:
             return []
         numbers = [number for _, number in self.subject.closed]
-        if len(self.closed) == 1 and self.closed[0].shape is not None:
+        if self._is_one_array():
             if not self.parts.uses(self.closed[0].name):
                 return []
             return [f"    {line}" for line in table(self.closed[0].name, [literal(x) for x in numbers])]
         pairs = zip(self.closed, numbers)
         return [f"    const double {p.name} = {literal(x)};" for p, x in pairs if self.parts.uses(p.name)]
 
-    def _workspace(self, rooms: Sequence[Any]) -> list[str]:
-        """The arrays in the workspace: those of known size first."""
-        lines, fixed = [], 0
-        after: list[str] = []
-        if any(room.wide for room in rooms):
-            told = "/* Vectors do not cross the lines of the cache. */"
+    def _workspace(self, rooms: Sequence[Room]) -> tuple[list[str], tuple[int, int, int]]:
+        """The arrays in the workspace, those of known size first, and how many numbers it has (see `Source.work`)."""
+        lines, counts = [], {"": 0, CALL: 0, STEPS: 0}
+        names = {CALL: self.rows, STEPS: self.parts.steps}
+        is_wide = any(room.wide for room in rooms)
+        if is_wide:
             lines += [
-                f"    {told}",
+                "    /* Vectors do not cross the lines of the cache. */",
                 f"    work += ({lanes.MOST} - (size_t)work/sizeof(double) % {lanes.MOST}) % {lanes.MOST};",
             ]
-        sizes = [room for room in rooms if CALL not in room.shape and STEPS not in room.shape]
-        for room in sizes:
-            where = f"work + {fixed}" if fixed else "work"
-            lines.append(f"    double *restrict {room.name} = {where}; /* {_extents(room.shape, '')} */")
-            fixed += room.size
-        counted = {self.rows: 0, self.parts.steps: 0}
-        for room in [room for room in rooms if room not in sizes]:
-            each = self.rows if CALL in room.shape else self.parts.steps
-            after = [f"{count} * {name}" for name, count in counted.items() if count]
-            where = " + ".join(["work", *([str(fixed)] if fixed else []), *after])
-            lines.append(f"    double *restrict {room.name} = {where}; /* {_extents(room.shape, each)} */")
-            counted[each] += room.size
-        return lines
+        for room in sorted(rooms, key=lambda room: (room.of != "", not room.wide)):
+            before = [str(counts[""])] if counts[""] else []
+            before += [f"{counts[of]} * {name}" for of, name in names.items() if counts[of]]
+            shape = _extents(room.shape, names.get(room.of, ""))
+            lines.append(f"    double *restrict {room.name} = {' + '.join(['work', *before])}; /* {shape} */")
+            counts[room.of] += room.size
+        return lines, (counts[""] + (lanes.MOST - 1) * is_wide, counts[CALL], counts[STEPS])
 
     def _comment(self, parameters: Sequence[Parameter], work: tuple[int, int, int]) -> str:
         """What the function does, for its users."""
         lines = [comment(self.subject.summary), ""]
         for p in parameters:
             shape = "a number" if p.shape is None else f"{_extents(p.shape, self.rows)} numbers"
-            told = f" ({comment(p.told)})" if p.told and p.told != p.name else ""
-            lines.append(f"{p.name}: {'output, ' if p.is_output else ''}{shape}{told}")
+            other = f" ({comment(p.python_name)})" if p.python_name not in ("", p.name) else ""
+            lines.append(f"{p.name}: {'output, ' if p.is_output else ''}{shape}{other}")
         if self.parts.steps:
             lines.append(f"{self.parts.steps}: for how many steps of a loop without a known end there is room")
         if any(work):

@@ -13,7 +13,8 @@ from autograd.compiler.run import pickling
 from autograd.compiler.run.call import Compiled
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Capture, Function
-from autograd.compiler.sparse.entries import Entries, entries, problem
+from autograd.compiler.sparse.entries import entries
+from autograd.compiler.sparse.problem import Entries, problem
 from autograd.ir.block import numbers_in, types_of
 from autograd.ir.rolling import rolled
 from autograd.modes import current_mode, inside_transform

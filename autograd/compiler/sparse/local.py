@@ -164,25 +164,25 @@ class Local:
 
     def _taken(self, terms: Terms, here: Any, there: Any) -> Terms:
         """The terms of some rows as those of others; a row may be taken several times."""
-        low, high, order = self.places_of(terms, there)
-        counts = high - low
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return terms.chosen(order[np.repeat(low, counts) + within], np.repeat(here, counts))
+        counts, _, chosen = self.terms_in(terms, there)
+        return terms.chosen(chosen, np.repeat(here, counts))
 
     def _row(self, terms: Terms, row: int) -> Terms:
         """The terms of one row, as those of a number."""
-        low, high, order = self.places_of(terms, np.array([row]))
-        kept = order[low[0] : high[0]]
-        return terms.chosen(kept, np.zeros(len(kept), dtype=np.intp))
+        _, _, chosen = self.terms_in(terms, np.array([row]))
+        return terms.chosen(chosen, np.zeros(len(chosen), dtype=np.intp))
 
-    def places_of(self, terms: Terms, rows: Any) -> tuple[Any, Any, Any]:
-        """From where to where, in what order, the terms of some rows are."""
+    def terms_in(self, terms: Terms, rows: Any) -> tuple[Any, Any, Any]:
+        """How many terms each of these rows has; of each term how many come before it in its row, and its number."""
         key = id(terms.rows)
         if key not in self.sorted:
             order = np.lexsort((terms.columns, terms.rows))
             self.sorted[key] = terms, order, terms.rows[order]  # the terms are kept, so the key is not used again
         _, order, rows_in_order = self.sorted[key]
-        return np.searchsorted(rows_in_order, rows), np.searchsorted(rows_in_order, rows, side="right"), order
+        low, high = np.searchsorted(rows_in_order, rows), np.searchsorted(rows_in_order, rows, side="right")
+        counts = high - low
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return counts, within, order[np.repeat(low, counts) + within]
 
     def _size(self, value: int) -> int:
         return size_of(self.types[value])

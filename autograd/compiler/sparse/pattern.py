@@ -538,12 +538,6 @@ def pattern(program: Program, columns: Mapping[int, int], count: int) -> Any:
             parts.append(block.rows(found))
     if not parts:
         return scipy.sparse.csr_array((0, count), dtype=bool)
-    ends = np.cumsum([0, *[part.nnz for part in parts]])
-    starts = [part.indptr[:-1] + end for part, end in zip(parts, ends)]
-    places = np.concatenate([part.indices for part in parts])
-    shape = (sum(part.shape[0] for part in parts), count)
-    found = scipy.sparse.csr_array(
-        (np.ones(len(places), dtype=bool), places, np.array([*np.concatenate(starts), ends[-1]])), shape=shape
-    )
+    found = scipy.sparse.vstack(parts, format="csr", dtype=bool)
     found.sort_indices()
     return found

@@ -138,16 +138,9 @@ class Steps:
             b = body.outputs[k]
             if self.body.values[b] not in depending:
                 continue
-            op, operands, _ = body.code[b]
             size = size_of(self.known.types[b])
-            if not isinstance(self.known.types[b], Array):
-                yield _Number(b, k, step if kind == "each" else np.zeros(extent, dtype=np.intp))
-            elif op == "pack":
-                for e, o in enumerate(operands):
-                    if self.body.values[o] in depending:
-                        yield _Number(o, k, step * size + e)
-            else:
-                raise UnfitError
+            first = step * size if kind == "each" else np.zeros(extent, dtype=np.intp)
+            yield from self._numbers(b, k, first[:, None] + np.arange(size), depending)
         owner: dict[int, int] = {}
         for b, (op, operands, data) in enumerate(body.code):
             if op == "input" and loop.first_carry <= data < loop.first_element:
@@ -159,13 +152,13 @@ class Steps:
                 chosen = self.known.window(operands[2:], data, size_of(self.known.types[operands[0]]))
                 if chosen is None:
                     raise UnfitError
-                yield from self._added(
-                    operands[1], owner[b], np.broadcast_to(chosen, (extent, chosen.shape[1])), depending
-                )
+                rows = np.broadcast_to(chosen, (extent, chosen.shape[1]))
+                yield from self._numbers(operands[1], owner[b], rows, depending)
             elif op == "loop" and not owner.keys().isdisjoint(operands):
                 raise UnfitError
 
-    def _added(self, b: int, item: int, rows: Any, depending: set[int]) -> Iterator[_Number]:
+    def _numbers(self, b: int, item: int, rows: Any, depending: set[int]) -> Iterator[_Number]:
+        """The numbers of a value of the body; `rows` has a row for each step, and a column for each number."""
         op, operands, _ = self.loop.body.code[b]
         if not isinstance(self.known.types[b], Array):
             yield _Number(b, item, rows[:, 0])
@@ -200,14 +193,11 @@ class Steps:
 
     def _aligned(self, terms: Terms, rows: Any) -> Iterator[Slab]:
         """Terms laid side by side: those of a diagonal, or if there are too many of these, the first, the second, …."""
-        low, high, order = self.around.places_of(terms, rows)
-        counts = high - low
+        counts, within, at = self.around.terms_in(terms, rows)
         width = int(counts.max(initial=0))
         if not width:
             return
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         step = np.repeat(np.arange(self.extent), counts)
-        at = order[np.repeat(low, counts) + within]
         distance = terms.columns[at] - step * self._slope(terms.columns[at], step)
         diagonals, which = np.unique(distance, return_inverse=True)
         if len(diagonals) > width + 2:

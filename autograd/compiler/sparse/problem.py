@@ -1,0 +1,138 @@
+"""Which derivatives of which program are wanted, and where the entries of the sparse array come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from autograd.ir import simplify
+from autograd.ir.block import NUMBER, Instruction, Program, size_of, types_of
+from autograd.ir.fusion import fused
+from autograd.transforms.sparse import index_type
+
+
+@dataclass(eq=False)
+class Entries:
+    """A sparse array without its numbers, and where these are among the numbers of a program's result.
+
+    Attributes
+    ----------
+    empty : csr_array
+        The array with other numbers.
+    places : ndarray or None
+        For each entry, its number in the result; None if the result is the entries in order.
+    sums : csr_array or None
+        If entries are sums of numbers of the result: the matrix that adds them up.
+    method : str
+        How the numbers are computed, for readers.
+    sweeps : int
+        How many sweeps over the function that takes; 0 if there are none.
+    """
+
+    empty: Any
+    places: Any
+    sums: Any
+    method: str
+    sweeps: int
+
+    def __call__(self, numbers: Any) -> Any:
+        """The sparse array of a result, which belongs to it."""
+        if self.sums is not None:
+            data = self.sums @ numbers[: self.sums.shape[1]]
+        else:
+            data = numbers if self.places is None else numbers.take(self.places)
+        empty = self.empty
+        found = empty.__class__.__new__(empty.__class__)
+        found.__dict__.update(empty.__dict__, data=data, indices=empty.indices.copy(), indptr=empty.indptr.copy())
+        return found
+
+    def describe(self) -> str:
+        """A line about it."""
+        rows, columns = self.empty.shape
+        return f"{self.empty.nnz:,} entries of {rows:,} × {columns:,}: {self.method}"
+
+
+@dataclass(eq=False)
+class Problem:
+    """What is differentiated: a program, the columns of its inputs, and the rows of its outputs.
+
+    Attributes
+    ----------
+    program : Program
+        Its outputs are whole arrays where numbers of the result are elements of one.
+    columns : dict
+        Input → the column of its first number.
+    rows : ndarray
+        For each row, the number of the output among all numbers of the outputs.
+    shape : tuple of int
+        Of the Jacobian.
+    """
+
+    program: Program
+    columns: dict[int, int]
+    rows: Any
+    shape: tuple[int, int]
+
+    def simplified(self, accurate: bool) -> Problem:
+        """The same with a program whose loops hand on nothing that does not change."""
+        simple = simplify.simplify(self.program, accurate)
+        if any(data.carries for op, _, data in simple.code if op == "loop"):
+            simple = simplify.simplify(simplify.share_unchanged(simple), accurate)
+        if any(op == "loop" for op, _, _ in simple.code):
+            simple = simplify.simplify(fused(simple), accurate)
+        return replace(self, program=simple)
+
+
+def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
+    """The derivatives of all outputs of a program by some inputs; `columns` has the first column of each."""
+    program = _shared_items(simplify.remove_dead_code(program))
+    types = types_of(program)
+    arrays: dict[int, None] = {}
+    places: list[tuple[int, int]] = []  # value, and which of its elements
+    for output in program.outputs:
+        op, operands, window = program.code[output]
+        kind = types[output]
+        if op == "read" and len(operands) == 1 and kind == NUMBER:
+            places.append((operands[0], window.offset))
+        else:
+            places += [(output, k) for k in range(size_of(kind))]
+        arrays[places[-1][0] if places else output] = None
+    used = {value for value, _ in places}
+    outputs = [value for value in arrays if value in used]
+    ends = np.cumsum([0, *[size_of(types[value]) for value in outputs]]).tolist()
+    first = dict(zip(outputs, ends))
+    rows = np.array([first[value] + k for value, k in places], dtype=np.intp)
+    left = simplify.remove_dead_code(replace(program, outputs=outputs))
+    return Problem(left, columns, rows, (len(rows), width))
+
+
+def _shared_items(program: Program) -> Program:
+    """The same program with one item for results of a loop that are the same."""
+    known: dict[Any, int] = {}
+    code = list(program.code)
+
+    def moved(value: int) -> int:
+        op, operands, data = code[value]
+        return known.get((operands[0], data), value) if op == "item" else value
+
+    for at, (op, operands, data) in enumerate(code):
+        if op == "item" and data >= (loop := code[operands[0]].data).handed:
+            results = [*zip(loop.body.outputs[loop.handed :], loop.kinds)]
+            same = loop.handed + results.index(results[data - loop.handed])
+            code[at] = Instruction(op, operands, same)
+            known.setdefault((operands[0], same), at)
+        else:
+            code[at] = Instruction(op, tuple([moved(o) for o in operands]), data)
+    return replace(program, code=code, outputs=[moved(o) for o in program.outputs])
+
+
+def without_numbers(columns: Any, ends: Any, shape: tuple[int, int]) -> Any:
+    """A sparse array in CSR form with these columns, and the places where rows end; its numbers are 0."""
+    index = index_type(len(columns), shape)
+    given = np.zeros(len(columns)), columns.astype(index), ends.astype(index)
+    found = scipy.sparse.csr_array(given, shape=shape)
+    assert found.has_canonical_format
+    return found
