@@ -120,6 +120,10 @@ class GraphSweeps:
             raise_for_tangents(self._order, tangents)
         return [tangents.get(y, 0.0) if isinstance(y, Value) else 0.0 for y in self.outputs]
 
+    def cheaper(self) -> str:
+        """The mode with fewer sweeps."""
+        return "rev" if len(self.outputs) <= len(self.inputs) else "fwd"
+
     def rows(self, mode: str) -> list[dict[int, Any]]:
         """The derivatives of every output by the inputs that it depends on.
 

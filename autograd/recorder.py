@@ -64,6 +64,9 @@ class Sweeps(Protocol):
     def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
         """The tangent of every output, for the tangents of some inputs."""
 
+    def cheaper(self) -> str:
+        """The mode in which all derivatives cost less: "rev", one reverse sweep per output, or "fwd", one per input."""
+
     def rows(self, mode: str) -> list[dict[int, Any]]:
         """The derivatives of every output by those inputs (given by their numbers) that a message comes from.
 

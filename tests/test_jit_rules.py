@@ -3,6 +3,7 @@
 import math
 import struct
 from functools import cache
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -128,3 +129,27 @@ def gradient_bound(name: str) -> float:
 
 
 COMPOSED = {"logsumexp": 2, "logaddexp": 2, "silu": 2, "gelu": 4, "softplus": 2, "gamma": 8, "lgamma": 8, "pow": 2}
+
+
+def test_fmod_has_the_bits_of_c() -> None:
+    """In lanes and alone: quotients of any size, those that round up to a whole number, and what is no number."""
+    random = np.random.default_rng(4)
+    special = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, 1.7e308, 1.0, -1.0, 2.0**52, 2.0**53]
+    y = np.concatenate([random.uniform(-10.0, 10.0, 4000), random.uniform(-1.0, 1.0, 1000) * 1e-310, special * 11])
+    multiples = np.floor(random.uniform(0.0, 2.0**40, 5000)) * y[:5000]
+    x = np.nextafter(multiples, random.choice([-np.inf, 0.0, np.inf], 5000))
+    x = np.concatenate(
+        [np.where(random.random(5000) < 0.3, random.uniform(-1e3, 1e3, 5000), x), np.repeat(special, 11)]
+    )
+    with np.errstate(invalid="ignore"):
+        expected = np.fmod(x, y)
+    assert_same_bits(expected, jit(vmap(lambda a, b: TABLE["fmod"](a, b)))(x, y))
+    alone = jit(lambda a, b: TABLE["fmod"](a, b))
+    assert_same_bits(expected[::50], np.array([alone(a, b) for a, b in zip(x[::50].tolist(), y[::50].tolist())]))
+
+
+def assert_same_bits(expected: Any, found: Any) -> None:
+    """Numbers are equal, signs of zeros included; any nan is like any other."""
+    assert np.array_equal(expected, found, equal_nan=True)
+    numbers = ~np.isnan(expected)
+    assert np.array_equal(np.signbit(expected[numbers]), np.signbit(found[numbers]))

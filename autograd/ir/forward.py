@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
 from autograd.ir.block import Array, Instruction, Loop
-from autograd.ir.builder import Builder, Selected, Symbol, times
+from autograd.ir.builder import Builder, Predicate, Symbol, times
 from autograd.ir.derived_loop import Body, active_inputs, name_finished, with_finished
 from autograd.ir.elements import change, derivatives_by_elements, takes_arrays
+from autograd.ir.first_step import takes_a_step
 from autograd.ir.memory import follow, last_states, roots
 from autograd.ir.messages import (
+    both,
     depends_on,
     differentiable,
     is_there,
@@ -19,6 +22,7 @@ from autograd.ir.messages import (
     marked,
     needed,
     part,
+    presence_of,
     where_there,
 )
 
@@ -43,6 +47,7 @@ def forward(
         State of an array → the finished arrays that are read in its place: they have its tangent.
     """
     tangents = dict(seeds)
+    there: dict[int, Predicate] = {}
     active = depends_on(builder, seeds, len(builder.code)) - seeds.keys()
     if wanted is not None:
         active &= needed(builder.code, wanted, min(seeds, default=0))
@@ -52,7 +57,7 @@ def forward(
         follow(builder.code, states)
     last = {array: end for array, end in last_states(roots(builder.code, active)).items() if array not in states}
     for value in sorted(active):
-        tangent = tangent_of(builder, value, tangents, States(states, last))
+        tangent = tangent_of(builder, value, tangents, there, States(states, last))
         if tangent is not None:
             tangents[value] = tangent
             tangents.update(dict.fromkeys(states.get(value, ()), tangent))
@@ -66,8 +71,13 @@ class States(NamedTuple):
     last: Mapping[int, int]
 
 
-def tangent_of(builder: Builder, value: int, tangents: Mapping[int, int], states: States) -> int | None:
-    """The tangent of a value, given those of its operands; None if it has none."""
+def tangent_of(
+    builder: Builder, value: int, tangents: Mapping[int, int], there: dict[int, Predicate], states: States
+) -> int | None:
+    """The tangent of a value, given those of its operands; None if it has none.
+
+    Where a tangent may be missing, `there` has the comparison that tells when it is there, if the program has one.
+    """
     op, operands, data = builder.code[value]
     if op == "loop":
         return _tangent_loop(builder, value, tangents, states)
@@ -84,18 +94,32 @@ def tangent_of(builder: Builder, value: int, tangents: Mapping[int, int], states
     if takes_arrays(builder, op, operands):
         return _tangent_of_many(builder, value, tangents)
     total: Any = None
-    partial = True
+    presences: list[Predicate | None] = []  # of the terms that may be missing; None: not known
     derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
-    for operand, derivative in zip(operands, derivatives):
-        if derivative is None or operand not in tangents:
-            continue
+    terms = [
+        (o, derivative) for o, derivative in zip(operands, derivatives) if derivative is not None and o in tangents
+    ]
+    for operand, derivative in terms:
         tangent = tangents[operand]
         change = times(Symbol(builder, tangent), derivative)
-        if tangent in builder.gaps and not (isinstance(derivative, float) and isfinite(derivative)):
-            change = where_there(builder, is_there(builder, tangent), change)
-        partial = partial and (tangent in builder.gaps or isinstance(derivative, Selected))
+        missing, present = tangent in builder.gaps, there.get(operand)
+        if missing and not (isinstance(derivative, float) and isfinite(derivative)):
+            change = (
+                where_there(builder, is_there(builder, tangent), change)
+                if present is None
+                else present.select(change, 0.0)
+            )
+        selected = presence_of(derivative)
+        if missing or selected is not None:
+            presences.append(None if missing and present is None else both(present, selected))
         total = change if total is None else total + change
-    return None if total is None else marked(builder, builder.place(total), partial)
+    if total is None:
+        return None
+    partial = len(presences) == len(terms)
+    known = [present for present in presences if present is not None]
+    if partial and len(known) == len(terms):
+        there[value] = functools.reduce(lambda one, other: one.with_("or", other), known)
+    return marked(builder, builder.place(total), partial)
 
 
 def _tangent_of_many(builder: Builder, value: int, tangents: Mapping[int, int]) -> int | None:
@@ -237,7 +261,10 @@ def _emit_tangents(
     handed = kept + [found.get(body.output(k), none) for k in active]
     outs = [(body.output(k), kind) for k, kind in enumerate(loop.kinds, loop.handed)]
     places = {k: loop.carries + position for position, k in enumerate(active)}
-    gaps = {k for k, number in active.items() if number in partial}
+    stepped = takes_a_step(builder, value)  # then only what a step leaves out is missing
+    after = {k: found.get(body.output(k)) for k in active}
+    left_out = {k for k, tangent in after.items() if tangent is None or tangent in inner.gaps}
+    gaps = {k for k, number in active.items() if number in partial and (k in left_out or not stepped)}
     for k, kind in enumerate(loop.kinds, loop.handed):
         if body.output(k) in found:
             places[k] = len(handed) + len(outs)

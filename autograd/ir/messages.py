@@ -77,6 +77,28 @@ def where_there(builder: Builder, presence: Predicate, sent: Any) -> Any:
     return presence.with_("or", is_number).select(sent, 0.0)
 
 
+def presence_of(derivative: Any) -> Predicate | None:
+    """When a derivative sends a message; None for always."""
+    if not isinstance(derivative, Selected):
+        return None
+    condition, yes, no = derivative.condition, derivative.if_true, derivative.if_false
+    if yes is None:
+        return both(condition.negated(), presence_of(no))
+    if no is None:
+        return both(condition, presence_of(yes))
+    when_true, when_false = both(condition, presence_of(yes)), both(condition.negated(), presence_of(no))
+    assert when_true is not None
+    assert when_false is not None
+    return when_true.with_("or", when_false)
+
+
+def both(one: Predicate | None, other: Predicate | None) -> Predicate | None:
+    """The comparison that both come out true; None for always."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one.with_("and", other)
+
+
 _ZERO_IF: dict[str, Callable[[Sequence[bool]], bool]] = {  # given which operands are 0
     "mul": any,
     "neg": all,

@@ -30,12 +30,14 @@ from autograd.ir.elements import derivatives_by_elements, messages, takes_arrays
 from autograd.ir.memory import last_states
 from autograd.ir.messages import (
     added,
+    both,
     depending,
     is_there,
     local_derivatives,
     marked,
     needed,
     part,
+    presence_of,
     where_there,
     zero_if_missing,
 )
@@ -263,10 +265,10 @@ class Sweep:
             factor = self.doubtful_factor(value, operand)
             if factor is not None:
                 there = is_there(builder, factor)
-                sent, present = where_there(builder, there, sent), _both(presence, there)
+                sent, present = where_there(builder, there, sent), both(presence, there)
                 self.guessed.add(operand)
             if isinstance(derivative, Selected):
-                present = _both(presence, _presence(derivative))
+                present = both(presence, presence_of(derivative))
             if value in self.guessed:
                 self.guessed.add(operand)
             self.receive(operand, builder.place(sent), present)
@@ -362,27 +364,3 @@ def _is_finite(derivative: Any) -> bool:
     if isinstance(derivative, Selected):
         return all(side is None or _is_finite(side) for side in (derivative.if_true, derivative.if_false))
     return isinstance(derivative, float) and isfinite(derivative)
-
-
-def _presence(derivative: Any) -> Predicate | None:
-    """When a derivative sends a message: None for always."""
-    if not isinstance(derivative, Selected):
-        return None
-    condition, yes, no = derivative.condition, derivative.if_true, derivative.if_false
-    if yes is None:
-        return _both(condition.negated(), _presence(no))
-    if no is None:
-        return _both(condition, _presence(yes))
-    when_true, when_false = _both(condition, _presence(yes)), _both(condition.negated(), _presence(no))
-    assert when_true is not None
-    assert when_false is not None
-    return when_true.with_("or", when_false)
-
-
-def _both(one: Predicate | None, other: Predicate | None) -> Predicate | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return one.with_("and", other)
-
-
-# ---- loops -----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from autograd.ir.map_passes import add_up_in_maps, join_maps
 from autograd.ir.memory import root_of, written
 from autograd.ir.recompute import compute_again
 from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies, with_shared_bodies
+from autograd.ir.same_steps import join_same_steps
 from autograd.ir.steady import steady_carries
 
 UNSHARED = frozenset({"zeros", "add_at", "loop"})  # each has, or changes, an array of its own
@@ -463,7 +464,9 @@ def _with_shared(loop: Loop, operands: tuple[int, ...], carries: Sequence[int]) 
 def simplify(program: Program, accurate: bool = False) -> Program:
     """What is done to a captured program before anything else."""
     rewriters = (fold_constants, identities, known_elements, *_powers(accurate), number_values)
-    return remove_dead_code(rewrite(with_shared_bodies(fuse_loops(program)), *rewriters))
+    simple = remove_dead_code(rewrite(with_shared_bodies(fuse_loops(program)), *rewriters))
+    joined = join_same_steps(simple)
+    return simple if joined is simple else remove_dead_code(joined)
 
 
 def prepare(program: Program, accurate: bool = False) -> Program:

@@ -142,8 +142,8 @@ def jacobian(
     argnums : int or sequence of int
         Which positional arguments to differentiate by.
     mode : {"auto", "rev", "fwd"}
-        One reverse sweep per output, one forward sweep per input, or whichever are fewer. If `sparse`, whichever
-        computes less.
+        One reverse sweep per output, one forward sweep per input, or whichever are fewer. If `sparse`, and under
+        `jit`, whichever computes less.
     sparse : bool
         Whether to return a ``scipy.sparse.csr_array`` of the entries that `sparsity` finds, and to compute no others.
         It has a row for each number of the result and a column for each number of the arguments, in the order of
@@ -185,7 +185,7 @@ def jacobian(
         run = Run(function, args, argnums, options)
         outputs, _ = flatten(run.result, f"the result of {run.name}")
         sweeps = run.sweeps(outputs)
-        if mode == "rev" or (mode == "auto" and len(outputs) <= len(run.inputs)):
+        if (sweeps.cheaper() if mode == "auto" else mode) == "rev":
             rows = [sweeps.reverse({y: 1.0} if isinstance(y, Value) else {}) for y in outputs]
         else:
             columns = [sweeps.forward({x: 1.0}) for x in run.inputs]

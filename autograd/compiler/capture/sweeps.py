@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.tracer import Traced, TracedArray
 from autograd.compiler.capture.watched import Reason, UnrollError, innermost
-from autograd.ir.block import Array
+from autograd.ir.block import Array, Instruction
 from autograd.ir.forward import forward
+from autograd.ir.messages import depending, needed
 from autograd.ir.reverse import reverse
 from autograd.ir.rolling import FEWEST_AGAIN, roll_code
+from autograd.ir.simplify import count
 from autograd.modes import caller, inside_transform
 from autograd.tree import only_leaves, to_floats, zeros_like
 from autograd.value import Value
 
 if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
+
+
+FAR = 4  # of inputs and outputs, if there are more than so many times as many, nothing is counted
 
 
 class TraceSweeps:
@@ -63,6 +68,32 @@ class TraceSweeps:
         tangents = _zero_without_message([_result(trace, found.get(t), y) for t, y in zip(targets, self.outputs)])
         return tangents if self.differentiable else list(map(to_floats, tangents))
 
+    def cheaper(self) -> str:
+        """The mode whose sweeps go over fewer instructions: each over those between its seed and what is wanted."""
+        outputs, inputs = len(self.outputs), len(self.inputs)
+        if outputs == 1 or outputs * FAR < inputs:
+            return "rev"
+        if inputs * FAR < outputs:
+            return "fwd"
+        self._roll()
+        code, trace = self.trace.code, self.trace
+        ends = [trace.where(trace.target(y)) for y in self.outputs if isinstance(y, Value)]
+        first = min([target for target, _ in self.targets], default=0)
+        before = [needed(code, [end], first) for end in ends]
+        among = sorted(set().union(*before))
+        after = [depending(code, self._begun(x, among), among) for x in self.inputs]
+        active, used = set().union(*after), set().union(*before)
+        backward = sum(_length(code, one & active) for one in before)
+        return "rev" if backward <= sum(_length(code, one & used) for one in after) else "fwd"
+
+    def _begun(self, x: Any, among: Iterable[int]) -> list[int]:
+        """What is computed from an input at once: of an array with more in it, what may read this element."""
+        trace, target = self.trace, self.trace.target(x)
+        if not isinstance(trace.type_of(target), Array):
+            return [target]
+        users = [at for at in among if target in trace.code[at].operands]
+        return [at for at in users if _may_take(trace.code[at], x._offset)]
+
     def rows(self, mode: str) -> list[dict[int, Any]]:
         """No array of `scipy.sparse` holds numbers of a program: `jit` compiles the entries themselves.
 
@@ -100,14 +131,14 @@ class TraceSweeps:
             starts[at] = trace.emit("add", (starts[at], weight)) if at in starts else weight
         found = reverse(trace, starts, [target for target, _ in self.targets])
         adjoints: list[Any] = []
-        for target, count in self.targets:
+        for target, size in self.targets:
             adjoint, by = found.get(target), self.inputs[len(adjoints)]
             if isinstance(by, TracedArray):
                 adjoints.append(None if adjoint is None else TracedArray(trace, adjoint, by.shape))
-            elif count == 1:
+            elif size == 1:
                 adjoints.append(_result(trace, adjoint, by))
             else:
-                adjoints += [None] * count if adjoint is None else Traced.elements(trace, adjoint, count)
+                adjoints += [None] * size if adjoint is None else Traced.elements(trace, adjoint, size)
         return adjoints
 
     def _zero_without_message(self, derivatives: Sequence[Any]) -> list[Any]:
@@ -115,6 +146,17 @@ class TraceSweeps:
         if only_leaves(derivatives):
             return list(derivatives)
         return [zeros_like(x) if d is None else d for x, d in zip(self.inputs, derivatives)]
+
+
+def _may_take(user: Instruction, offset: int) -> bool:
+    """Whether what uses an array may take an element of it."""
+    op, operands, data = user
+    return op != "read" or len(operands) > 1 or bool(data.shape) or data.offset == offset
+
+
+def _length(code: Sequence[Instruction], among: Iterable[int]) -> int:
+    """How many instructions there are among some, those of loops included."""
+    return sum([count(code[at].data.body) if code[at].op == "loop" else 1 for at in among])
 
 
 def _zero_without_message(derivatives: Sequence[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop
 
+LONGEST_ROW = 8000  # instructions of a row in one function: it takes LLVM a third longer, and runs a fifth faster
 SHORT = 150  # lines of the body of a map that become part of its loop
 
 
@@ -202,6 +203,7 @@ class RowCode(Looping):
     """The body of a map, in lanes: its rows come from a stage and go to one."""
 
     counter_is_shared = False
+    longest_with_calls = LONGEST_ROW
 
     def __init__(
         self,

@@ -57,7 +57,8 @@ class Code(Values):
         self.virtual = self._virtual()
         computed = [at for at in range(len(code)) if not self.is_free(at) and at not in self.unneeded]
         calls = any(code[at].op in LIBM or code[at].op in ("loop", "custom") for at in computed)
-        length = CHUNK if calls or len(computed) > LONGEST else LONGEST
+        whole = len(computed) <= (self.longest_with_calls if calls else LONGEST)
+        length = max(len(computed), 1) if whole else CHUNK
         parts: list[list[int]] = [[]]
         for value in computed:
             if len(parts[-1]) == length or (parts[-1] and (self._is_large(value) or self._is_large(parts[-1][-1]))):
@@ -84,6 +85,7 @@ class Code(Values):
         found = [o for o in self.program.outputs if self.program.code[o].op == "pack"]
         return {o for o in found if uses[o] == self.program.outputs.count(o)}
 
+    longest_with_calls = CHUNK
     ends_in_memory = False  # whether what is written last needs no number of the function before
 
     def prepare(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.lower.module import Module, Writer, kind, literal
+from autograd.compiler.lower.remainders import write_remainder
 from autograd.compiler.lower.rounding import write_round
 from autograd.ir.block import LOGIC
 
@@ -52,6 +53,9 @@ class Expressions(Writer):
         if op in INTRINSICS:
             suffix = "f64" if self.lanes == 1 else f"v{self.lanes}f64"
             return self._call(f"llvm.{INTRINSICS[op]}.{suffix}", names)
+        if op == "fmod":
+            slowly = self._each_lane("autograd_libm.fmod", 2)
+            return f"call {t} @{write_remainder(self.module, self.lanes, slowly)}({t} {names[0]}, {t} {names[1]})"
         if op in LIBM and op not in self.module.machine.from_python:
             return self._library(LIBM[op], names)
         if op == "round":
@@ -85,27 +89,31 @@ class Expressions(Writer):
         return self._lane_by_lane(f"autograd_libm.{name}", names)
 
     def _lane_by_lane(self, symbol: str, names: Sequence[str]) -> str:
-        """A scalar function in every lane, through a helper that is written once."""
-        scalars = ", ".join(["double"] * len(names))
+        """A scalar function in every lane."""
+        function = self._each_lane(symbol, len(names))
+        if self.lanes == 1:
+            return f"call double @{function}({', '.join(f'double {name}' for name in names)})"
+        return self._call(function, names)
+
+    def _each_lane(self, symbol: str, arity: int) -> str:
+        """A function that calls a scalar one in every lane: a helper that is written once, or that one for one lane."""
+        scalars = ", ".join(["double"] * arity)
         if symbol not in self.module.helpers:
             self.module.declarations[symbol] = f"declare double @{symbol}({scalars}) nounwind"
-        if self.lanes == 1:
-            return self._call_scalar(symbol, names)
         helper = f"lanes.{symbol}"
+        if self.lanes == 1:
+            return symbol
         if helper not in self.module.helpers:
-            arguments = ", ".join(f"{self.type} %x{i}" for i in range(len(names)))
+            arguments = ", ".join(f"{self.type} %x{i}" for i in range(arity))
             lines, last = [], "poison"
             for lane in range(self.lanes):
-                for i in range(len(names)):
+                for i in range(arity):
                     lines.append(f"%e{lane}.{i} = extractelement {self.type} %x{i}, i64 {lane}")
-                passed = ", ".join(f"double %e{lane}.{i}" for i in range(len(names)))
+                passed = ", ".join(f"double %e{lane}.{i}" for i in range(arity))
                 lines.append(f"%r{lane} = call double @{symbol}({passed})")
                 lines.append(f"%y{lane} = insertelement {self.type} {last}, double %r{lane}, i64 {lane}")
                 last = f"%y{lane}"
             body = "\n  ".join(lines)
             head = f"define internal {self.type} @{helper}({arguments}) nounwind"
             self.module.helpers[helper] = f"{head} {{\n  {body}\n  ret {self.type} {last}\n}}"
-        return self._call(helper, names)
-
-    def _call_scalar(self, symbol: str, names: Sequence[str]) -> str:
-        return f"call double @{symbol}({', '.join(f'double {name}' for name in names)})"
+        return helper

@@ -142,7 +142,7 @@ class Local:
         new, found = self.place[at], []
         for c in columns:
             tangents = self.tangents[c]
-            tangent = tangent_of(self.builder, new, tangents, States({}, {}))
+            tangent = tangent_of(self.builder, new, tangents, {}, States({}, {}))
             if tangent is not None:
                 tangents[new] = tangent
                 found.append(c)

@@ -1,0 +1,242 @@
+"""Loops that take the same steps become one, in which what they have in common is computed once.
+
+A function and its derivatives each have a copy of a `while` loop, and each sweep has a loop of its own. Two loops go on
+under the same condition if the carries that decide about it are equal. Carries that begin alike are supposed to be
+equal, until what a step makes of them shows that they are not. Whether there is a first step may also depend on guards:
+where one fails, no result counts, so loops may be one if they differ in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autograd.ir.block import COUNT, GOING, STEPS, Instruction, Loop, Program, exact
+from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.first_step import conditions
+from autograd.ir.rewrite import copy, dependencies, reordered, with_bodies
+
+MOST_TOGETHER = 800  # instructions of a step: machine code keeps the carries of a longer one in memory
+NOT_FLAT = frozenset({"loop", "item", "custom", "zeros", "add_at"})
+GIVEN = frozenset({"input", "constant"})
+
+
+def join_same_steps(program: Program) -> Program:
+    """An equal program in which such loops are one, in the bodies of loops too; itself if there are none."""
+    inner = with_bodies(program, join_same_steps)
+    if any(new.data is not old.data for new, old in zip(inner.code, program.code) if new.op == "loop"):
+        program = inner
+    while (found := _Steps(program).alike()) is not None:
+        program = _joined(program, *found)
+    return program
+
+
+class _Steps:
+    """The loops of a program whose extent is decided while they run, and numbers for what they compute.
+
+    Two values of their bodies have the same number if they are equal in each step that both loops take.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.loops = [at for at, i in enumerate(program.code) if i.op == "loop" and _is_flat(i.data)]
+        self.numbers: dict[Any, int] = {}
+        self.carries: dict[tuple[int, int], int] = {}  # loop, number of its carry → the class of the carry
+        self.values: dict[int, list[int]] = {}  # loop → the numbers of the values of its body
+
+    def alike(self) -> tuple[list[int], _Steps] | None:
+        """Loops that become one."""
+        if len(self.loops) < 2:
+            return None
+        self._number_carries()
+        groups: dict[Any, list[int]] = {}
+        for at in self.loops:
+            _, operands, loop = self.program.code[at]
+            decides = self.carries[at, GOING] if loop.test else (operands[0], loop.backwards)
+            groups.setdefault(decides, []).append(at)
+        if all(len(group) < 2 for group in groups.values()):
+            return None
+        depends, needs = self._dependent()
+        for group in groups.values():
+            members: list[int] = []
+            computed: set[int] = set()
+            for at in group:
+                more = self._computed(at)
+                apart = not any(depends[o] >> self.loops.index(before) & 1 for before in members for o in needs[at])
+                if not members or (apart and computed & more and len(computed | more) <= MOST_TOGETHER):
+                    members.append(at)
+                    computed |= more
+            if len(members) > 1:
+                return members, self
+        return None
+
+    def _number_carries(self) -> None:
+        for at in self.loops:
+            _, operands, loop = self.program.code[at]
+            kind = loop.test, loop.backwards, None if loop.test else operands[0]
+            for k, o in enumerate(operands[loop.shared : loop.shared + loop.carries]):
+                goes = loop.test and k == GOING
+                start = conditions(self.program.code, self.program.guards, o) if goes else o
+                self.carries[at, k] = self._number(
+                    ("begins", kind, goes or (loop.test and k == COUNT and "count"), start)
+                )
+        classes = 0
+        while classes < (classes := len(set(self.carries.values()))):
+            for at in self.loops:
+                self.values[at] = self._number_values(at)
+            self.carries = {
+                (at, k): self._number((number, self.values[at][self.program.code[at].data.body.outputs[k]]))
+                for (at, k), number in self.carries.items()
+            }
+
+    def _number(self, key: Any) -> int:
+        return self.numbers.setdefault(key, len(self.numbers))
+
+    def _number_values(self, at: int) -> list[int]:
+        from autograd.ir.simplify import COMMUTATIVE
+
+        _, operands, loop = self.program.code[at]
+        found: list[int] = []
+        for op, inside, data in loop.body.code:
+            if op == "input":
+                key: Any = "input", self._input(at, operands, loop, data)
+            else:
+                given = [found[o] for o in inside]
+                key = op, *(sorted(given) if op in COMMUTATIVE else given), exact(op, data)
+            found.append(self._number(key))
+        return found
+
+    def _input(self, at: int, operands: Sequence[int], loop: Loop, number: int) -> Any:
+        if number == 0:
+            return "counter", loop.backwards
+        k = number - loop.first_carry
+        if 0 <= k < loop.carries:
+            return "carry", self.carries[at, k]
+        return "shared" if k < 0 else "element", operands[number - 1]
+
+    def _computed(self, at: int) -> set[int]:
+        """The numbers of what a step computes."""
+        code = self.program.code[at].data.body.code
+        return {number for number, i in zip(self.values[at], code) if i.op not in GIVEN}
+
+    def _dependent(self) -> tuple[list[int], dict[int, list[int]]]:
+        """The loops on which each value depends, as bits, and what a loop needs to become part of an earlier one."""
+        bit = {at: 1 << number for number, at in enumerate(self.loops)}
+        depends: list[int] = []
+        for at, needs in enumerate(dependencies(self.program)):
+            bits = bit.get(at, 0)
+            for o in needs:
+                bits |= depends[o]
+            depends.append(bits)
+        return depends, {at: _without_start(self.program.code[at]) for at in self.loops}
+
+
+def _without_start(instruction: Instruction) -> list[int]:
+    """The operands of a loop without the one that tells whether it has a first step."""
+    _, operands, loop = instruction
+    return [o for k, o in enumerate(operands) if not (loop.test and k == loop.shared + GOING)]
+
+
+def _is_flat(loop: Loop) -> bool:
+    """Whether it may become one with others: it adds to no array, and has no loops, guards or calls of Python in it."""
+    flat = loop.extent == STEPS and not loop.accumulators and not loop.body.guards
+    return flat and all(op not in NOT_FLAT for op, _, _ in loop.body.code)
+
+
+def _joined(program: Program, members: Sequence[int], steps: _Steps) -> Program:
+    """The program with one loop in place of some that do not depend on one another."""
+    from autograd.ir.simplify import number_values
+
+    program = _with_one_start(program, members)
+    order = _together(program, members)
+    place_of = {at: new for new, at in enumerate(order)}
+    results: dict[tuple[int, int], int] = {}  # loop, number of its result → number of the result of the new loop
+
+    def write(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
+        return _write(
+            builder, program, members, steps, {old: place.get(new, -1) for old, new in place_of.items()}, results
+        )
+
+    def item(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
+        old = order[at]
+        return builder.emit("item", instruction.operands, results[program.code[old].operands[0], instruction.data])
+
+    first = place_of[members[0]]
+    special = {place_of[at]: lambda builder, at, instruction, place: place[first] for at in members}
+    special[first] = write
+    for at, (op, operands, _) in enumerate(program.code):
+        if op == "item" and operands[0] in members:
+            special[place_of[at]] = item
+    return copy(reordered(program, order), (number_values,), special)
+
+
+def _with_one_start(program: Program, members: Sequence[int]) -> Program:
+    """The program in which some loops with a test have a first step where the first of them has."""
+    code = list(program.code)
+    _, given, first = code[members[0]]
+    for at in members if first.test else ():
+        _, operands, loop = code[at]
+        k = loop.shared + GOING
+        code[at] = code[at]._replace(operands=(*operands[:k], given[first.shared + GOING], *operands[k + 1 :]))
+    return Program(code, program.outputs, program.inputs, program.guards)
+
+
+def _together(program: Program, members: Sequence[int]) -> list[int]:
+    """An order in which all that some loops need comes first, and then these loops."""
+    needs = dependencies(program)
+    before: set[int] = set(members)
+    for at in range(max(members), -1, -1):
+        if at in before:
+            before.update(needs[at])
+    left = [at for at in range(len(program.code)) if at not in before]
+    return [*sorted(before.difference(members)), *members, *left]
+
+
+def _write(
+    builder: Builder,
+    program: Program,
+    members: Sequence[int],
+    steps: _Steps,
+    place: Mapping[int, int],
+    results: dict[tuple[int, int], int],
+) -> int:
+    """Emit one loop in place of several, and note where their results are."""
+    from autograd.ir.simplify import number_values
+
+    _, operands, first = program.code[members[0]]
+    inner = Builder((number_values,))
+    counted = place[operands[0]] if first.is_counted else None
+    made = LoopBuilder(builder, inner, STEPS, first.backwards, counted, first.test)
+    carries: dict[int, int] = {}  # class → the new carry
+    elements: dict[int, int] = {}
+    for at in members:
+        _, operands, loop = program.code[at]
+        for k in range(loop.carries):
+            if steps.carries[at, k] not in carries:
+                carries[steps.carries[at, k]] = made.carry(place[operands[loop.shared + k]])
+    position = {number: k for k, number in enumerate(carries)}
+    handed: dict[int, int] = {}
+    outs: dict[tuple[int, str], int] = {}  # value of the new body, kind → its number among the results
+    for at in members:
+        _, operands, loop = program.code[at]
+        inputs = [made.counter, *[made.shared(place[o]) for o in operands[: loop.shared]]]
+        inputs += [carries[steps.carries[at, k]] for k in range(loop.carries)]
+        for o in operands[loop.shared + loop.carries :]:
+            if place[o] not in elements:
+                elements[place[o]] = made.element(place[o])
+            inputs.append(elements[place[o]])
+        values: list[int] = []
+        for op, given, data in loop.body.code:
+            if op == "input":
+                values.append(inputs[data])
+            elif op == "constant":
+                values.append(inner.truth_constant(data) if isinstance(data, bool) else inner.constant(data))
+            else:
+                values.append(inner.emit(op, tuple([values[o] for o in given]), data))
+        for k in range(loop.carries):
+            number = steps.carries[at, k]
+            handed.setdefault(number, values[loop.body.outputs[k]])
+            results[at, k] = position[number]
+        for k, out in enumerate(zip([values[o] for o in loop.body.outputs[loop.carries :]], loop.kinds), loop.carries):
+            results[at, k] = len(carries) + outs.setdefault(out, len(outs))
+    return made.finish([handed[number] for number in carries], list(outs))

@@ -1,0 +1,108 @@
+"""Loops that take the same steps become one; what a step certainly leaves behind is never missing."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd.math as am
+from autograd import grad, hessian, jacobian, jit, while_loop
+from autograd.ir.evaluate import evaluate, flat
+from autograd.ir.verify import verify
+
+
+def kepler(m: Any, e: Any) -> Any:
+    """The eccentric anomaly by Newton's method."""
+    return while_loop(
+        lambda c: abs(c[1]) >= 1e-12,
+        lambda c: (c[0] - c[1], (c[0] - c[1] - e * am.sin(c[0] - c[1]) - m) / (1.0 - e * am.cos(c[0] - c[1]))),
+        (m, 1e-3),
+    )[0]
+
+
+def place(x: list[Any]) -> list[Any]:
+    """A place on an orbit: a first part that depends on few of the elements, then a loop, then what it gives."""
+    a, e, m = x
+    anomaly = kepler(am.fmod(m + a * a, 2.0 * math.pi), e)
+    return [a * (am.cos(anomaly) - e), a * am.sqrt(1.0 - e * e) * am.sin(anomaly)]
+
+
+X = [1.3, 0.2, 1.1]
+WHOLE: dict[str, Callable[[Any], Any]] = {
+    "twice": lambda x: [place(x), place(list(x))],
+    "jacobian": lambda x: (place(x), jacobian(place)(x)),
+    "forward": lambda x: (place(x), jacobian(place, mode="fwd")(x)),
+    "reverse": lambda x: (place(x), jacobian(place, mode="rev")(x)),
+    "hessian": lambda x: hessian(lambda x: sum(place(x)))(x),
+}
+
+
+def loops_of(compiled: Any) -> int:
+    """How many loops with a test the program has."""
+    return sum(line.lstrip().startswith("while ") for line in compiled.program().splitlines())
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_loop_and_its_derivatives_are_one(name: str) -> None:
+    """However often a loop and its tangents are captured, one loop is left, with the eager results."""
+    compiled = jit(WHOLE[name])
+    for x in (X, [0.7, 0.6, 2.5]):
+        expected, found = (np.concatenate([np.ravel(part) for part in f(x)]) for f in (WHOLE[name], compiled))
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+    assert 1 == loops_of(compiled)
+    (path,) = compiled.paths()
+    outputs, failed = evaluate(verify(path.program), [X])
+    assert -1 == failed
+    np.testing.assert_allclose(flat(outputs), np.concatenate([np.ravel(part) for part in compiled(X)]), rtol=1e-11)
+
+
+def test_loops_with_other_steps_stay() -> None:
+    """Other starts, other tests, or a loop that needs the other's result are loops of their own."""
+    compiled = jit(lambda x, y: [kepler(x, 0.3), kepler(y, 0.3), kepler(kepler(x, 0.3), 0.3), kepler(x, 0.4)])
+    found = compiled(1.0, 2.0)
+    expected = [kepler(1.0, 0.3), kepler(2.0, 0.3), kepler(kepler(1.0, 0.3), 0.3), kepler(1.0, 0.4)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert 4 == loops_of(compiled)
+
+
+def test_where_no_step_is_taken_nothing_is_sent() -> None:
+    """Where there is no step, what one would leave is missing: it does not meet an infinite derivative."""
+
+    def root_after(n: Any, x: Any) -> Any:
+        counted = while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1.0, c[1] + x), (0.0, 0.0))[1]
+        return am.sqrt(counted) + x
+
+    for n in (0.0, 1.0, 3.0):
+        expected = jacobian(root_after, 1, mode="fwd")(n, 2.0)
+        assert grad(root_after, 1)(n, 2.0) == expected
+        for mode in ("fwd", "rev"):
+            assert jit(jacobian(root_after, 1, mode=mode))(n, 2.0) == pytest.approx(expected, rel=1e-14)
+
+
+def test_a_jacobian_in_machine_code_takes_the_cheaper_mode() -> None:
+    """As many outputs as inputs: what counts is how much lies between them."""
+
+    def fans_in(x: Any) -> Any:
+        start = [am.sin(y) for y in x]
+        for _ in range(20):
+            start = [am.cos(y) * y for y in start]  # for each input apart, up to here
+        return [sum(start), *[k * start[0] for k in range(3)]]
+
+    def fans_out(x: Any) -> Any:
+        total = sum(x)
+        ends = [k * total for k in range(4)]
+        for _ in range(20):
+            ends = [am.cos(y) * y for y in ends]
+        return ends
+
+    for function in (fans_in, fans_out):
+        sizes = {}
+        for mode in ("auto", "rev", "fwd"):
+            compiled = jit(jacobian(function, mode=mode))
+            np.testing.assert_allclose(
+                compiled([0.1, 0.2, 0.3, 0.4]), jacobian(function)([0.1, 0.2, 0.3, 0.4]), rtol=1e-12
+            )
+            sizes[mode] = compiled.stats()["instructions"][0]["simplified"]
+        assert sizes["auto"] == min(sizes.values())
