@@ -868,6 +868,64 @@ def read_by(reader: Any) -> Any:
     return f
 
 
+def test_print_makes_no_path(capsys: pytest.CaptureFixture[str]) -> None:
+    """It shows the numbers of the call that is traced, once, and holds for others; texts elsewhere are guards."""
+    wide = 8
+
+    def f(x: Any) -> Any:
+        y = am.sin(x) + x
+        print("y =", y, [y], end=";\n")
+        print(f"{y:.3f} {x * 2:>{wide}.1f} {y=} {{}} {'a'!r}")
+        return y * x
+
+    f(0.5)
+    shown = capsys.readouterr().out
+    compiled = jit(value_and_grad(f))
+    expected = [value_and_grad(lambda x: (am.sin(x) + x) * x)(x) for x in (0.5, 1.0, 2.0)]
+    assert expected == [compiled(x) for x in (0.5, 1.0, 2.0)]
+    assert 1 == compiled.stats()["paths"]
+    told = capsys.readouterr()
+    assert shown == told.out
+    assert [f"print() at {__file__}:{f.__code__.co_firstlineno + k}" in told.err for k in (2, 3)] == [True, True]
+
+
+def test_print_in_a_branch_or_a_long_function(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a side of a branch it is a guard, so rows that do not come there print nothing; a long function runs once."""
+
+    def noted(x: Any) -> Any:
+        if x > 1.0:
+            print(f"large: {x}")
+        return 2.0 * x
+
+    rows = jit(vmap(noted))
+    assert [1.0, 2.0] == rows(np.array([0.5, 1.0])).tolist()
+    assert "" == capsys.readouterr().out
+    assert [1.0, 3.0] == rows(np.array([0.5, 1.5])).tolist()
+    assert "large: 1.5\n" == capsys.readouterr().out
+
+    def long(x: Any) -> Any:
+        for _ in range(1500):
+            x = am.sin(x) + 1.0
+        print(x)
+        return x
+
+    assert long(0.25) == jit(long)(0.25)
+    assert 2 == capsys.readouterr().out.count("\n")
+
+
+def test_what_is_called_print_but_is_not() -> None:
+    """A function of that name is called with what it is given."""
+
+    def f(x: Any) -> Any:
+        def print(text: str) -> int:  # noqa: A001
+            return len(text)
+
+        return x * print(f"{x:.2f}")
+
+    compiled = jit(f)
+    assert [f(2.5), f(12.5)] == [compiled(2.5), compiled(12.5)]
+
+
 BY_TEXT = operator.attrgetter("text")
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from math import inf
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,9 +70,11 @@ from autograd.compiler.capture.steps import Steps
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.capture.whole import to_int
+from autograd.compiler.notices import notice
 from autograd.compiler.source.functions import codes, new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ir.block import calls_python
+from autograd.modes import caller
 from autograd.native import extension, fast
 from autograd.value import Value
 
@@ -100,6 +102,19 @@ def followed(function: Any) -> Any:
         inner = followed(function.func)
         return function if inner is function.func else partial(inner, *function.args, **function.keywords)
     return function
+
+
+class Text(NamedTuple):
+    """An f-string that is to be printed: what makes it, and what it shows."""
+
+    make: Callable[..., str]
+    shown: tuple[Any, ...]
+
+
+@cache
+def tell_of_print(line: str) -> None:
+    """Tell once that a line prints no more than once."""
+    notice(f"print() at {line} runs while the function is traced, and not at every call: print results instead")
 
 
 class Flow:
@@ -491,6 +506,25 @@ class Flow:
                 if isinstance(x, Traced):
                     refuse_mixed(x)
         return thing
+
+    @staticmethod
+    def text(make: Callable[..., str], *shown: Any) -> Text:
+        """An f-string that is printed, with what it shows."""
+        return Text(make, shown)
+
+    @staticmethod
+    def printed(function: Any, *things: Any, **options: Any) -> Any:
+        """``print(…)``: it shows the numbers of now and holds for others too, since nothing reads what is printed."""
+        trace = present()
+        if function is not print or trace is None or trace.root().sides:
+            texts = [x.make(None, *x.shown) if type(x) is Text else x for x in things]
+            return Flow.called(function)(*texts, **options)
+        trace.root().prints()
+        with trace.root().texts.shown_to_people() as made:
+            print(*[x.make(None, *x.shown) if type(x) is Text else x for x in things], **options)
+            if made.shown:
+                tell_of_print(caller())
+        return None
 
     @staticmethod
     @fast

@@ -236,8 +236,8 @@ class TapeTrace(Trace):
         return found
 
     append = input = element = truth_constant = fresh_leaves = sweeps = map = loop = repeat = loop_while = demand = (
-        go_astray
-    )
+        prints
+    ) = go_astray
 
 
 OTHERS = ["<", "<=", ">", ">=", "==", "!=", "and", "or", "not", "select", "stop", "constant", "input"]

@@ -154,6 +154,9 @@ class Watched(Builder):
             trace = trace.parent
         return trace
 
+    def prints(self) -> None:
+        """The function prints something: it must not run twice."""
+
     def note_unrolled(self, rows: int, why: Reason) -> None:
         """A map becomes as many copies of its row as it has rows."""
         self.unrolled[why] = self.unrolled.get(why, 0) + rows

@@ -323,10 +323,33 @@ class _Emitter(ast.NodeTransformer):
             return node
         if isinstance(function, ast.Name) and function.id == "super":
             return node
+        if isinstance(function, ast.Name) and function.id == "print":
+            return self.printed(node)
         self.generic_visit(node)
         if not hidden:
             node.func = call(function, "called", node.func)
         return node
+
+    def printed(self, node: ast.Call) -> ast.AST:
+        """``print(…)``: its texts are made apart from the numbers in them."""
+        node.args = [self.text(x) if isinstance(x, ast.JoinedStr) else self.visit(x) for x in node.args]
+        for keyword in node.keywords:
+            keyword.value = self.visit(keyword.value)
+        made = call(node, "printed", node.func, *node.args)
+        made.keywords = node.keywords
+        return made
+
+    def text(self, node: ast.JoinedStr) -> ast.expr:
+        """A function that makes a text, and what it shows."""
+        make, shown = _later(node), list[ast.expr]()
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                word = f"{OWN}shown{len(shown)}"
+                shown.append(call(part, "shown", self.visit(part.value)))
+                part.value = at(name(word), part)
+                make.args.args.append(ast.arg(word))
+                make.args.defaults.append(ast.Constant(None))
+        return call(node, "text", at(make, node), *shown)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         """To read an attribute may run code, of a property."""
