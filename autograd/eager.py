@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import cached_property, partial
+from functools import partial
 from math import inf
 from typing import Any
 
 from autograd import rules
 from autograd.decisions import warn_of_lost
 from autograd.modes import current_recorder, inside_transform, mode
+from autograd.once import cached_property
 from autograd.recorder import Recorder, Sweeps
 from autograd.rows import loop_in_turn, map_in_turn, repeat_in_turn, while_in_turn
 from autograd.rules import Rule

@@ -378,6 +378,8 @@ def _is_stochastic(estimator: _MLP) -> bool:
 class _Epochs(Callback):
     """Counts epochs without an improvement, and adapts the learning rate, as scikit-learn does."""
 
+    changes = False
+
     def __init__(self, estimator: _MLP, incremental: bool) -> None:
         self.estimator, self.incremental = estimator, incremental
         self.without_improvement = 0

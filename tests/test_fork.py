@@ -129,6 +129,29 @@ sys.stdout.flush()
 os._exit(0)
 """
 
+# Before Python 3.12, `functools.cached_property` would hold a lock here that nobody releases in the child.
+ATTRIBUTE = """
+from autograd.once import cached_property
+
+class Thing:
+    @cached_property
+    def slow(self):
+        time.sleep(2.0)
+        return object()
+
+thing, found = Thing(), []
+thread = threading.Thread(target=lambda: found.append(thing.slow))
+thread.start()
+time.sleep(0.1)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if thing.slow is thing.slow else 1)
+thread.join()
+print([found[0] is thing.slow, end_of(pid)])
+sys.stdout.flush()
+os._exit(0)
+"""
+
 
 def run(program: str) -> str:
     """The output of a program, run after the prologue in its own process."""
@@ -154,3 +177,8 @@ def test_multiprocessing() -> None:
 def test_fork_inside_a_capture() -> None:
     """A function that forks while it is captured is captured in both processes."""
     assert "[True, 0]\n" == run(INSIDE)
+
+
+def test_fork_while_an_attribute_is_computed() -> None:
+    """An attribute that another thread is computing is computed again in the child."""
+    assert "[True, 0]\n" == run(ATTRIBUTE)

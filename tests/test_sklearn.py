@@ -99,27 +99,12 @@ def test_all_checks_of_scikit_learn_with_lbfgs(estimator):
 # ---- the same numbers ----------------------------------------------------------------------------------------------
 
 
-CASES = [(target, SOLVERS[0], WEIGHTS) for target in TARGETS] + [("three classes", o, None) for o in SOLVERS[1:]]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("target", "options", "weights"), CASES)
-def test_training_is_that_of_scikit_learn(target, options, weights):
-    """Weights and biases after every epoch are the same: digit for digit."""
-    compare(target, options, weights)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["equal", "weighted"])
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("options", SOLVERS)
-def test_training_is_that_of_scikit_learn_in_every_combination(options, target, weights):
-    """The same, for all solvers with all kinds of targets."""
-    compare(target, options, weights)
-
-
-def compare(target, options, weights):
-    """Train with both, and compare all that is left."""
+def test_training_is_that_of_scikit_learn(options, target, weights):
+    """Weights and biases after all epochs are the same, for all solvers with all kinds of targets: digit for digit."""
     kind, y = TARGETS[target]
     ours, theirs = both(kind, y, weights, **options)
     tolerance = 1e-9

@@ -278,8 +278,7 @@ def test_points_are_smooth_and_inside_the_domain(name, data):
 @pytest.mark.parametrize("name", TABLE)
 def test_every_primitive_is_drawn(name):
     """expressions() draws every primitive; the smallest example is one step, at most with constants."""
-    only = [TABLE[name]]
-    expression = find(expressions(rules=only), lambda e: len(e.steps) == 1, settings=FINDING)
+    expression = find(expressions(rules=[TABLE[name]], max_steps=1), lambda e: len(e.steps) == 1, settings=FINDING)
     assert name == expression.steps[0][0].name
 
 

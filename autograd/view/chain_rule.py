@@ -6,11 +6,11 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from itertools import count
 from math import fsum, inf, isfinite, log, log2, log10, prod
 from typing import Any
 
+from autograd.once import cached_property
 from autograd.sweep import record_sweep, topological_order
 from autograd.value import Value
 from autograd.view.inputs import find_inputs

@@ -15,6 +15,7 @@ from types import CodeType
 import numpy as np
 
 from autograd.modes import PACKAGES
+from autograd.once import cached_property
 
 # Code that mentions one of these may read attributes whose names are not in the code.
 DYNAMIC = frozenset(
@@ -65,7 +66,7 @@ class Mentions:
     rebound: Mapping[str, str]
     changes: bool
 
-    @functools.cached_property
+    @cached_property
     def certain(self) -> frozenset[str]:
         """The attributes that it reads by name, which an object has."""
         return frozenset([name for name in self.attributes if name != ANY and not name.startswith(MISSING)])

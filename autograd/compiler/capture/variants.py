@@ -12,7 +12,6 @@ are in the table of its own specialization.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 
 from autograd.compiler.capture.tape import CONSTANT, ELEMENT, EVENT, EXACTLY, OPERATIONS
 from autograd.ir.block import COMPARISONS, LOGIC
+from autograd.once import cached_property
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Truths = np.ndarray[Any, np.dtype[np.bool_]]
@@ -72,7 +72,7 @@ class Variant:
     results: list[Any]
     rebuild: Callable[[Sequence[Any]], Any]
 
-    @functools.cached_property
+    @cached_property
     def _decoded(self) -> tuple[list[Kind], Integers, Integers]:
         stream = np.frombuffer(self.shape, np.int64).tolist()
         known: dict[Kind, int] = {}

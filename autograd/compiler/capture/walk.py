@@ -51,6 +51,7 @@ from autograd.compiler.capture.mentions import (
     mentions,
 )
 from autograd.compiler.watch import LIVE, Place, bytes_of, ordered_pairs, static, vars_of
+from autograd.once import cached_property
 from autograd.value import Value
 
 MOST_OBJECTS = 100_000  # visited
@@ -165,7 +166,7 @@ class Look:
         """The numbers of the places that have changed."""
         return [i for i, place in enumerate(self.places) if not place.holds()]
 
-    @functools.cached_property
+    @cached_property
     def watch(self) -> Any:
         """The same places for quick comparison, in C if it knows all their kinds."""
         return c_build.watch(self.places)

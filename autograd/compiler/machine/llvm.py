@@ -14,6 +14,7 @@ from autograd import ieee
 from autograd.compiler.locks import llvm_lock
 from autograd.compiler.lower.expressions import BINARY, LIBM
 from autograd.compiler.lower.module import LOOP_MEMORY, Machine, Module
+from autograd.once import cached_property
 from autograd.rules import TABLE, Rule
 
 try:
@@ -144,7 +145,7 @@ class MachineCode:
     code_bytes: int
     keep: list[Any]  # lives as long as the code
 
-    @functools.cached_property
+    @cached_property
     def function(self) -> Callable[..., int]:
         """The entry as a function of four addresses; it releases the GIL."""
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 4)

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +28,7 @@ from autograd.ir.block import CALL, Array, Program, Type, loops, size_of, types_
 from autograd.ir.chains import gather
 from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
 from autograd.ir.rolling import fewest_to_read, rolled
+from autograd.once import cached_property
 from autograd.transforms.origin import origin_of
 from autograd.tree import children, is_array
 from autograd.value import Value

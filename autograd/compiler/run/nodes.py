@@ -14,6 +14,7 @@ from autograd.compiler.capture.replay import replay
 from autograd.compiler.capture.trace import is_capturing
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.ir.block import Program
+from autograd.once import cached_property
 from autograd.tree import flatten, is_array, only_floats
 from autograd.value import Value, _node
 
@@ -41,12 +42,12 @@ class Again:
         results = len(outputs) // (1 + len(operands))
         self.results, self.rows = outputs[:results], outputs[results:]
 
-    @functools.cached_property
+    @cached_property
     def values(self) -> Compiled[..., Any]:
         """A compiled function from all inputs to the results."""
         return self._compiled(self.results)
 
-    @functools.cached_property
+    @cached_property
     def derivatives(self) -> Compiled[..., Any]:
         """A compiled function from all inputs to the rows, one after the other."""
         return self._compiled(self.rows)
@@ -125,7 +126,7 @@ class BatchCall:
         self.compiled, self.arguments, self.result, self.closed = compiled, arguments, result, closed
         self.name, self.before = compiled.__name__, [x.data for x in closed]
 
-    @functools.cached_property
+    @cached_property
     def _program(self) -> tuple[CompiledCall, list[int]]:
         """The call of the program, and the places of its operands among those of the nodes.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from autograd.ir import simplify
 from autograd.ir.block import Array, Guard, Program, Type, loops, numbers_in, types_of
 from autograd.ir.rolling import rolled
 from autograd.ir.text import lines
+from autograd.once import cached_property
 from autograd.tree import flatten
 from autograd.value import Value
 
@@ -361,17 +361,17 @@ class Specialization:
             "while_loop(at_most=...), or allow more with jit(loop_memory=...)"
         )
 
-    @functools.cached_property
+    @cached_property
     def conditions(self) -> list[tuple[int, bool]]:
         """What the guards of the captured program demand."""
         return conditions(self.captured)
 
-    @functools.cached_property
+    @cached_property
     def order(self) -> tuple[bool, str]:
         """Its place among the specializations of a batch, which is the same in every process."""
         return self.options.accurate, "\n".join(lines(self.captured, []))
 
-    @functools.cached_property
+    @cached_property
     def skews(self) -> tuple[int, int]:
         """Where the buffers of inputs and outputs begin."""
         types = types_of(self.program)
@@ -387,7 +387,7 @@ class Specialization:
             frame.inputs[self.sizes[0] - len(self.table) : self.sizes[0]] = list(self.table)
         return frame
 
-    @functools.cached_property
+    @cached_property
     def captured_guards(self) -> list[Guard]:
         """All guards, including those in maps."""
         return all_guards(self.program)
