@@ -19,6 +19,43 @@ static struct {
     Py_ssize_t builder, index;                                                        /* of a TracedTruth */
 } compare_at;
 
+/* Whether code belongs to these packages: 1 or 0; -1 after an error. */
+static int is_own(PyCodeObject *code)
+{
+    int own = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(packages) && !own; i++)
+        own = (int)PyUnicode_Tailmatch(code->co_filename, PyTuple_GET_ITEM(packages, i), 0, PY_SSIZE_T_MAX, -1);
+    return own;
+}
+
+/* `calling_frame` of modes.py: a new reference. */
+static PyFrameObject *calling_frame(void)
+{
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    while (frame) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        int own = is_own(code);
+        Py_DECREF(code);
+        PyFrameObject *back = own > 0 ? PyFrame_GetBack(frame) : NULL;
+        if (own < 0)
+            Py_CLEAR(frame);
+        if (!back)
+            break;
+        Py_SETREF(frame, back);
+    }
+    return frame;
+}
+
+/* Whether the code of a frame is in a dict by its address: 1 or 0; -1 after an error. */
+static int is_among(PyFrameObject *frame, PyObject *known)
+{
+    PyObject *code = (PyObject *)PyFrame_GetCode(frame), *key = PyLong_FromVoidPtr(code);
+    int found = key ? PyDict_Contains(known, key) : -1;
+    Py_XDECREF(key);
+    Py_DECREF(code);
+    return found;
+}
+
 /* Whether a trace knows the code of the calling function: as such that cannot tell a truth from a bool. */
 static int code_is_plain(PyObject *trace)
 {
@@ -26,10 +63,11 @@ static int code_is_plain(PyObject *trace)
     PyFrameObject *frame = PyEval_GetFrame();
     if (!frame || !plain || !PyDict_CheckExact(plain))
         return 0;
-    PyObject *code = (PyObject *)PyFrame_GetCode(frame), *key = PyLong_FromVoidPtr(code);
-    int found = key ? PyDict_Contains(plain, key) : -1;
-    Py_XDECREF(key);
-    Py_DECREF(code);
+    int found = is_among(frame, plain);
+    if (found || !(frame = calling_frame())) /* code of these packages compares for its caller */
+        return found ? found : -1;
+    found = is_among(frame, plain);
+    Py_DECREF(frame);
     return found;
 }
 
@@ -220,33 +258,6 @@ static int compute_all(PyObject *trace, PyObject *place)
 }
 
 /* ---- guards ---- */
-
-/* Whether code belongs to these packages: 1 or 0; -1 after an error. */
-static int is_own(PyCodeObject *code)
-{
-    int own = 0;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(packages) && !own; i++)
-        own = (int)PyUnicode_Tailmatch(code->co_filename, PyTuple_GET_ITEM(packages, i), 0, PY_SSIZE_T_MAX, -1);
-    return own;
-}
-
-/* `calling_frame` of modes.py: a new reference. */
-static PyFrameObject *calling_frame(void)
-{
-    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-    while (frame) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        int own = is_own(code);
-        Py_DECREF(code);
-        PyFrameObject *back = own > 0 ? PyFrame_GetBack(frame) : NULL;
-        if (own < 0)
-            Py_CLEAR(frame);
-        if (!back)
-            break;
-        Py_SETREF(frame, back);
-    }
-    return frame;
-}
 
 /* The line of the comparison that is made now, if the trace has its text already: a borrowed reference, or NULL. */
 static PyObject *line_known(PyObject *trace)

@@ -71,6 +71,7 @@ static const struct {
     {"Traced.of", native_traced_of, 0},
     {"Traced.element", native_traced_element, 0},
     {"Traced.elements", native_traced_elements, 0},
+    {"Traced._stop", native_stop, 0},
     {"evenly_apart", native_evenly_apart, 0},
     {"innermost", native_innermost, 0},
     {"only_floats", native_only, false},

@@ -46,12 +46,13 @@ typedef struct Value {
     };
 } Value;
 
-static PyTypeObject *ValueType;
+static PyTypeObject *ValueType, *TracedType;
 /* value.py gives these to `setup`. */
 static PyObject *mode_variable, *captures, *to_float, *caller, *raise_made, *to_text, *note_made;
 static PyObject *rules[RULE_COUNT], *row_values[RULE_COUNT], *rule_codes;
 
 static inline bool is_value(PyObject *object) { return PyObject_TypeCheck(object, ValueType); }
+static inline bool is_tracer(PyObject *object) { return Py_IS_TYPE(object, TracedType); }
 
 static inline Slots slots_of(Value *node)
 {

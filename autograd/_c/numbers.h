@@ -24,6 +24,8 @@ static inline int take(PyObject *object, double *number)
         *number = PyFloat_AS_DOUBLE(object);
         return 0;
     }
+    if (is_tracer(object))
+        return OTHER;
     if (PyFloat_Check(object) && is_plain(Py_TYPE(object))) {
         *number = PyFloat_AS_DOUBLE(object);
         return 0;

@@ -12,15 +12,21 @@ enum { GUARD_EVENT = RULE_COUNT + OTHERS, READ_EVENT, NUMBER_EVENT, EVENTS }; /*
 static const char *const EVENT_NAMES[] = {"guard", "read", "number"};
 #define LONG_TAPE (1 << 20)
 enum { FROM_EVENT, FROM_CONSTANT, FROM_ELEMENT, FROM_EXACT }; /* where an operand comes from */
+#define EXACT_SIZE 2 /* the bits of a constant that is part of a kind, in `shapes` */
 
 typedef struct {
     double value;
-    int64_t kept;   /* the event to be used in its place: see `Tape.truth` */
-    int64_t raw[2]; /* of a comparison: its operands, if they are events */
-    Py_ssize_t shape, number; /* where it begins in `shapes` and in `numbers` */
-    int op;
+    int32_t kept;   /* the event to be used in its place: see `Tape.truth` */
+    int32_t raw[2]; /* of a comparison: its operands, if they are events */
+    int32_t shape, number; /* where it begins in `shapes` and in `numbers` */
+    int16_t op;
     bool guarded;
 } Event;
+
+typedef struct {
+    int32_t *items;
+    Py_ssize_t count, room;
+} Shapes;
 
 typedef struct {
     int64_t where, what, number, raw;
@@ -31,7 +37,8 @@ typedef struct {
     PyObject_HEAD
     Event *events;
     Py_ssize_t count, room;
-    Numbers shapes, numbers, outcomes;
+    Shapes shapes;
+    Numbers numbers, outcomes;
     double *given;     /* the numbers of the arguments, one array after the other */
     Py_ssize_t *first; /* where each array begins, and the end */
     Py_ssize_t arrays;
@@ -46,36 +53,42 @@ static Tape *tape_of(PyObject *trace)
 
 /* ---- events ---- */
 
-/* Room for so many more numbers. */
-static bool make_room_for(Numbers *list, Py_ssize_t more)
+/* A block with room for so many items of a size, or NULL after an error. */
+static void *grown(void *items, Py_ssize_t *room, Py_ssize_t needed, size_t size)
 {
-    if (list->count + more <= list->room)
-        return true;
-    Py_ssize_t room = 2 * list->room > list->count + more ? 2 * list->room : list->count + more + 1024;
-    int64_t *items = PyMem_Realloc(list->items, (size_t)room * sizeof *items);
-    if (!items) {
+    Py_ssize_t more = 2 * *room > needed ? 2 * *room : needed + 1024;
+    void *found = needed <= INT32_MAX ? PyMem_Realloc(items, (size_t)more * size) : NULL;
+    if (found)
+        *room = more;
+    else if (needed > INT32_MAX)
+        PyErr_SetString(PyExc_OverflowError, "the tape is too long");
+    else
         PyErr_NoMemory();
-        return false;
-    }
-    list->items = items;
-    list->room = room;
-    return true;
+    return found;
 }
 
+/* Room for an event of so many operands. */
 static bool make_room_for_event(Tape *tape, Py_ssize_t operands)
 {
-    if (!make_room_for(&tape->shapes, 2 + 2 * operands) || !make_room_for(&tape->numbers, operands))
-        return false;
-    if (tape->count < tape->room)
-        return true;
-    Py_ssize_t room = tape->room ? 2 * tape->room : 1024;
-    Event *events = PyMem_Realloc(tape->events, (size_t)room * sizeof *events);
-    if (!events) {
-        PyErr_NoMemory();
-        return false;
+    Shapes *shapes = &tape->shapes;
+    Numbers *numbers = &tape->numbers;
+    Py_ssize_t shape = shapes->count + 2 + 3 * operands, number = numbers->count + operands;
+    void *found;
+    if (shape > shapes->room) {
+        if (!(found = grown(shapes->items, &shapes->room, shape, sizeof *shapes->items)))
+            return false;
+        shapes->items = found;
     }
-    tape->events = events;
-    tape->room = room;
+    if (number > numbers->room) {
+        if (!(found = grown(numbers->items, &numbers->room, number, sizeof *numbers->items)))
+            return false;
+        numbers->items = found;
+    }
+    if (tape->count == tape->room) {
+        if (!(found = grown(tape->events, &tape->room, tape->count + 1, sizeof *tape->events)))
+            return false;
+        tape->events = found;
+    }
     return true;
 }
 
@@ -86,20 +99,23 @@ static int64_t note_event(Tape *tape, int op, const Source *sources, Py_ssize_t 
         return -1;
     Event *event = &tape->events[tape->count];
     *event = (Event){
-        .value = value, .kept = tape->count, .raw = {-1, -1}, .shape = tape->shapes.count,
-        .number = tape->numbers.count, .op = op,
+        .value = value, .kept = (int32_t)tape->count, .raw = {-1, -1}, .shape = (int32_t)tape->shapes.count,
+        .number = (int32_t)tape->numbers.count, .op = (int16_t)op,
     };
-    int64_t *shape = tape->shapes.items + tape->shapes.count, *number = tape->numbers.items + tape->numbers.count;
+    int32_t *shape = tape->shapes.items + tape->shapes.count;
+    int64_t *number = tape->numbers.items + tape->numbers.count;
     *shape++ = op;
-    *shape++ = count;
+    *shape++ = (int32_t)count;
     for (Py_ssize_t i = 0; i < count; i++) {
         bool exact = op == RULE_pow && sources[i].where == FROM_CONSTANT;
-        *shape++ = exact ? FROM_EXACT : sources[i].where | sources[i].what << 2;
-        if (exact)
-            *shape++ = sources[i].number;
+        *shape++ = exact ? FROM_EXACT : (int32_t)(sources[i].where | sources[i].what << 2);
+        if (exact) {
+            memcpy(shape, &sources[i].number, sizeof sources[i].number);
+            shape += EXACT_SIZE;
+        }
         *number++ = sources[i].number;
         if (i < 2)
-            event->raw[i] = sources[i].raw;
+            event->raw[i] = (int32_t)sources[i].raw;
     }
     tape->shapes.count = shape - tape->shapes.items;
     tape->numbers.count = number - tape->numbers.items;
@@ -246,6 +262,20 @@ static PyObject *tape_operation(PyObject *trace, int op, PyObject *const *operan
     return made;
 }
 
+/* `Traced._stop`, of which a tape notes an event. */
+static PyObject *native_stop(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (names || count != 2 || !is_tracer(args[0]))
+        return NOT_MINE;
+    PyObject *trace = trace_in_force(), *stopped = NOT_MINE;
+    if (!trace)
+        return PyErr_Occurred() ? NULL : NOT_MINE;
+    if (is_tape_trace(trace) && builder_of(args[0]) == trace)
+        stopped = tape_operation(trace, args[1] == Py_None ? RULE_COUNT + STOP : NUMBER_EVENT, args, 1, false);
+    Py_DECREF(trace);
+    return stopped;
+}
+
 /* `Tape.truth`: an outcome that becomes a guard. */
 static PyObject *tape_truth(PyObject *trace, Tape *tape, int64_t event)
 {
@@ -274,7 +304,7 @@ static PyObject *tape_truth(PyObject *trace, Tape *tape, int64_t event)
         int64_t kept = note_event(tape, RULE_COUNT + SELECT, sources, 3, sources[outcome ? 1 : 2].value);
         if (kept < 0)
             return NULL;
-        tape->events[compared.raw[outcome ? 0 : 1]].kept = kept;
+        tape->events[compared.raw[outcome ? 0 : 1]].kept = (int32_t)kept;
     }
     return PyBool_FromLong(outcome);
 }
@@ -360,25 +390,26 @@ static PyObject *tape_truth_of(PyObject *self, PyObject *args)
     return tape_truth(trace, (Tape *)self, event);
 }
 
-static PyObject *tape_bytes(const Numbers *list)
+static PyObject *tape_bytes(const void *items, Py_ssize_t count, size_t size)
 {
-    return PyBytes_FromStringAndSize((char *)list->items, list->count * (Py_ssize_t)sizeof *list->items);
+    return PyBytes_FromStringAndSize(items, count * (Py_ssize_t)size);
 }
 
 /* Find what guards and results need; the numbers of these events go to `place`, those of others are -1. */
-static void number_needed(const Tape *tape, int64_t *place)
+static void number_needed(const Tape *tape, int32_t *place)
 {
-    int64_t count = 0;
+    int32_t count = 0;
     for (Py_ssize_t k = tape->count - 1; k >= 0; k--) {
         const Event *event = &tape->events[k];
         if (event->op != GUARD_EVENT && !place[k])
             continue;
         place[k] = 1;
-        const int64_t *shape = tape->shapes.items + event->shape, *number = tape->numbers.items + event->number;
-        for (int64_t i = 0, operands = shape[1], at = 2; i < operands; i++, at++) {
+        const int32_t *shape = tape->shapes.items + event->shape;
+        const int64_t *number = tape->numbers.items + event->number;
+        for (int32_t i = 0, operands = shape[1], at = 2; i < operands; i++, at++) {
             if (shape[at] == FROM_EVENT)
                 place[number[i]] = 1;
-            at += shape[at] == FROM_EXACT;
+            at += shape[at] == FROM_EXACT ? EXACT_SIZE : 0;
         }
     }
     for (Py_ssize_t k = 0; k < tape->count; k++)
@@ -386,18 +417,20 @@ static void number_needed(const Tape *tape, int64_t *place)
 }
 
 /* Leave out what is not needed, and number the rest anew, in place. */
-static void keep_needed(Tape *tape, const int64_t *place)
+static void keep_needed(Tape *tape, const int32_t *place)
 {
-    int64_t *shapes = tape->shapes.items, *numbers = tape->numbers.items;
+    int32_t *shapes = tape->shapes.items;
+    int64_t *numbers = tape->numbers.items;
     for (Py_ssize_t k = 0; k < tape->count; k++) {
         const Event *event = &tape->events[k];
-        const int64_t *shape = tape->shapes.items + event->shape, *number = tape->numbers.items + event->number;
+        const int32_t *shape = tape->shapes.items + event->shape;
+        const int64_t *number = tape->numbers.items + event->number;
         Py_ssize_t end = k + 1 == tape->count ? tape->shapes.count : event[1].shape, size = end - event->shape;
         if (place[k] < 0)
             continue;
-        for (int64_t i = 0, operands = shape[1], at = 2; i < operands; i++, at++) {
+        for (int32_t i = 0, operands = shape[1], at = 2; i < operands; i++, at++) {
             *numbers++ = shape[at] == FROM_EVENT ? place[number[i]] : number[i];
-            at += shape[at] == FROM_EXACT;
+            at += shape[at] == FROM_EXACT ? EXACT_SIZE : 0;
         }
         memmove(shapes, shape, (size_t)size * sizeof *shapes);
         shapes += size;
@@ -410,7 +443,7 @@ static void keep_needed(Tape *tape, const int64_t *place)
 static PyObject *tape_noted(PyObject *self, PyObject *results)
 {
     Tape *tape = (Tape *)self;
-    int64_t *place = PyMem_Calloc((size_t)tape->count + 1, sizeof *place);
+    int32_t *place = PyMem_Calloc((size_t)tape->count + 1, sizeof *place);
     PyObject *now = place && PyList_Check(results) ? PyList_New(0) : NULL, *found = NULL;
     bool fine = now != NULL;
     for (Py_ssize_t i = 0; fine && i < PyList_GET_SIZE(results); i++) {
@@ -424,11 +457,13 @@ static PyObject *tape_noted(PyObject *self, PyObject *results)
         keep_needed(tape, place);
     }
     for (Py_ssize_t i = 0; fine && i < PyList_GET_SIZE(results); i++)
-        fine = append_new(now, PyLong_FromLongLong(place[PyLong_AsSsize_t(PyList_GET_ITEM(results, i))]));
+        fine = append_new(now, PyLong_FromLong(place[PyLong_AsSsize_t(PyList_GET_ITEM(results, i))]));
     if (fine) {
         longest_tape = tape->count > longest_tape ? tape->count : longest_tape;
-        found = Py_BuildValue("NNNOO", tape_bytes(&tape->shapes), tape_bytes(&tape->numbers), tape_bytes(&tape->outcomes),
-                              tape->lines, now);
+        const Numbers *numbers = &tape->numbers, *outcomes = &tape->outcomes;
+        found = Py_BuildValue("NNNOO", tape_bytes(tape->shapes.items, tape->shapes.count, sizeof *tape->shapes.items),
+                              tape_bytes(numbers->items, numbers->count, sizeof *numbers->items),
+                              tape_bytes(outcomes->items, outcomes->count, sizeof *outcomes->items), tape->lines, now);
         tape->count = 0;
     } else if (!PyErr_Occurred())
         PyErr_SetString(PyExc_ValueError, "a result is no event of the tape");
@@ -454,9 +489,12 @@ static PyObject *tape_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     tape->first = PyMem_Calloc((size_t)tape->arrays + 1, sizeof *tape->first);
     tape->given = PyMem_Calloc((size_t)size + 1, sizeof *tape->given);
     tape->lines = PyList_New(0);
-    if (longest_tape < LONG_TAPE && longest_tape && (tape->events = PyMem_Malloc((size_t)longest_tape * sizeof(Event))))
-        tape->room = longest_tape;
-    bool fine = make_room_for(&tape->shapes, 4 * tape->room) && make_room_for(&tape->numbers, 2 * tape->room);
+    Py_ssize_t room = longest_tape < LONG_TAPE ? longest_tape : 0;
+    bool fine = true;
+    if (room)
+        fine = (tape->events = grown(NULL, &tape->room, room, sizeof *tape->events))
+               && (tape->shapes.items = grown(NULL, &tape->shapes.room, 4 * room, sizeof *tape->shapes.items))
+               && (tape->numbers.items = grown(NULL, &tape->numbers.room, 2 * room, sizeof *tape->numbers.items));
     if (!tape->first || !tape->given || !tape->lines || !fine) {
         Py_DECREF(tape);
         return PyErr_NoMemory();

@@ -7,9 +7,6 @@ yet. The collector does not know tracers, so a program must not refer to one for
 #define NO_ARRAY (-1)
 #define A_VALUE (-2) /* in place of an array: the offset is the number of a value */
 
-static PyTypeObject *TracedType;
-
-static inline bool is_tracer(PyObject *object) { return Py_IS_TYPE(object, TracedType); }
 static inline Tracer *tracer_of(PyObject *object) { return &((Value *)object)->tracer; }
 static inline PyObject *builder_of(PyObject *traced) { return tracer_of(traced)->builder; }
 static inline bool is_element(PyObject *traced) { return tracer_of(traced)->array >= 0; }

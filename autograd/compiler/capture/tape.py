@@ -37,17 +37,24 @@ def bits(number: float) -> int:
     return found
 
 
+def halves(number: int) -> tuple[int, int]:
+    """An integer of 64 bits as two of 32, in the order in which they lie in memory."""
+    first, second = struct.unpack("ii", struct.pack("q", number))
+    return first, second
+
+
 class PythonTape:
     """The events of a run.
 
     ``shapes`` has for each event the number of its operation and how many operands it has; then, for each operand,
-    where it comes from, with the number of an argument's array. ``numbers`` has one number for each operand: an
+    where it comes from, with the number of an argument's array, and the bits of a constant in two halves if it is part
+    of what the operation is. ``numbers`` has one number for each operand: an
     event, the bits of a constant, or an offset in the array.
     """
 
     def __init__(self, arrays: Sequence[Sequence[float]]) -> None:
         self.arrays = arrays
-        self.shapes, self.numbers, self.outcomes = array("q"), array("q"), array("q")
+        self.shapes, self.numbers, self.outcomes = array("i"), array("q"), array("q")
         self.lines: list[str] = []
         self.events: list[tuple[str, tuple[int, ...]]] = []
         self.starts = [(0, 0)]  # where each event begins in `shapes` and in `numbers`, and the end
@@ -59,7 +66,7 @@ class PythonTape:
         self.shapes.extend((NUMBERS[op], len(sources)))
         for where, what, number in sources:
             exact = op in EXACT and where == CONSTANT
-            self.shapes.extend((EXACTLY, number) if exact else (where | what << 2,))
+            self.shapes.extend((EXACTLY, *halves(number)) if exact else (where | what << 2,))
             self.numbers.append(number)
         self.events.append((op, raw))
         self.starts.append((len(self.shapes), len(self.numbers)))
@@ -138,7 +145,7 @@ class PythonTape:
             if k in needed:
                 needed.update([number for where, number in self._operands(k) if where == EVENT])
         place = {k: at for at, k in enumerate(sorted(needed))}
-        shapes, numbers = array("q"), array("q")
+        shapes, numbers = array("i"), array("q")
         for k in place:
             shapes.extend(self.shapes[self.starts[k][0] : self.starts[k + 1][0]])
             numbers.extend([place[number] if where == EVENT else number for where, number in self._operands(k)])
@@ -152,7 +159,7 @@ class PythonTape:
         end, at = self.starts[event + 1][0], at + 2
         while at < end:
             found.append((self.shapes[at], self.numbers[number + len(found)]))
-            at += 2 if self.shapes[at] == EXACTLY else 1
+            at += 3 if self.shapes[at] == EXACTLY else 1
         return found
 
 

@@ -133,6 +133,7 @@ class Traced(Value):
         """The same number with its gradient cut."""
         return self._stop(None)
 
+    @fast
     def _stop(self, kind: str | None) -> Traced:
         trace = innermost((self,))
         return Traced.of(trace, trace.emit("stop", (trace.place(self),), kind))

@@ -12,6 +12,7 @@ are in the table of its own specialization.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -74,7 +75,7 @@ class Variant:
 
     @cached_property
     def _decoded(self) -> tuple[list[Kind], Integers, Integers]:
-        stream = np.frombuffer(self.shape, np.int64).tolist()
+        stream = np.frombuffer(self.shape, np.int32).tolist()
         known: dict[Kind, int] = {}
         shapes, starts, at, start = [], [], 0, 0
         while at < len(stream):
@@ -84,8 +85,8 @@ class Variant:
                 where, what = stream[at] & 3, stream[at] >> 2
                 at += 1
                 if where == EXACTLY:
-                    what = stream[at]
-                    at += 1
+                    what = struct.unpack("q", struct.pack("ii", *stream[at : at + 2]))[0]
+                    at += 2
                 sources.append((where, what))
             shapes.append(known.setdefault(Kind(OPERATIONS[op], tuple(sources)), len(known)))
             starts.append(start)

@@ -374,6 +374,8 @@ class Specialization:
     @cached_property
     def skews(self) -> tuple[int, int]:
         """Where the buffers of inputs and outputs begin."""
+        if self.common is not None:
+            return self.common.skews
         types = types_of(self.program)
         return skew(self.program.inputs), skew([types[o] for o in self.program.outputs])
 
