@@ -152,6 +152,8 @@ class Carrying(Summing):
         """Assign all carries at once: none before another one has used it."""
         made = {str(place) for view in carries.made.values() for place in view.numbers()}
         pairs = [(place, text) for place, text in zip(carries.handed, outputs) if place is not None]
+        if carries.handed is not carries.given:  # neighbours follow one another, so they may become a loop
+            pairs.sort(key=lambda pair: pair[0].start.constant)
         left = dict(enumerate([(place, text) for place, text in pairs if str(place) not in {text.text, *made}]))
         readers: dict[str, set[int]] = {}
         for k, (_, text) in left.items():
