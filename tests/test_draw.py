@@ -90,6 +90,8 @@ def test_colour_tells_sign_and_size():
     assert strokes["d"] not in (strokes["a"], strokes["c"])
     boxes, _, _ = picture(Value(0.0, label="x").log())
     assert "#f0e442" == boxes["x |data 0|grad inf"]["fillcolor"]
+    assert "yellow: not finite" in draw(Value(0.0).log()).source
+    assert "yellow" not in draw(Value(1.0).log()).source
 
 
 def test_modules_are_frames():

@@ -486,6 +486,15 @@ def test_a_leaf_is_given_another_number(load):
     assert "" == page.locator(".result").text_content()
 
 
+def test_a_number_that_is_not_edited_stays(load):
+    """A field shows six digits; Enter in it does not round the leaf to them."""
+    x = Value(0.123456789, label="x")
+    page = load(flow(x * x))
+    page.get_by_role("spinbutton", name="x", exact=True).press("Enter")
+    assert x.data == state_of(page, "sweep.data[0]")
+    assert page.get_by_role("button", name="Reset").is_disabled()
+
+
 def test_gradient_steps(load):
     """A step moves the ticked leaves by -size times their derivatives, and the output falls; 20 steps in a row work."""
     nodes, error = worked_example()

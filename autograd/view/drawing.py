@@ -332,9 +332,11 @@ def _groups(
 def _compose(boxes: Mapping[Hashable, _Box], lines: Sequence[_Line]) -> Drawing:
     """The picture, each box in the frame of its module."""
     free = {"fontname": "Helvetica,Arial,sans-serif", "fontsize": "10", "fontcolor": GREY}
+    shown = [box.grad for box in boxes.values()] + [line.message for line in lines]
+    words = KEY if all(x is None or isfinite(x) for x in shown) else (*KEY, "yellow: not finite")
     drawing = Drawing(
         format="svg",
-        graph_attr=free | {"rankdir": "LR", "bgcolor": "transparent", "label": _cell(KEY), "labelloc": "b"},
+        graph_attr=free | {"rankdir": "LR", "bgcolor": "transparent", "label": _cell(words), "labelloc": "b"},
         node_attr=free
         | {
             "shape": "box",

@@ -82,6 +82,7 @@ export class Controls {
   }
 
   #typed(leaf, field) {
+    if (field.value === field.dataset.shown) return; // it shows fewer digits than the leaf has
     const value = field.value.trim() === "" ? NaN : Number(field.value);
     if (Number.isFinite(value)) this.change(leaf, value);
     else this.show();
@@ -100,7 +101,7 @@ export class Controls {
       const value = whatIf.get(leaf);
       if (value < Number(slider.min) || value > Number(slider.max)) Object.assign(slider, range(value));
       slider.value = value;
-      field.value = Number.isFinite(value) ? String(Number(value.toPrecision(6))) : "";
+      field.value = field.dataset.shown = Number.isFinite(value) ? String(Number(value.toPrecision(6))) : "";
       change.textContent = whatIf.changes.has(leaf) ? showChange(whatIf.data[leaf], value) : "";
     });
     this.reset.disabled = !whatIf.changes.size;
