@@ -178,7 +178,7 @@ REFERENCES = {
     "polygamma": Reference(
         lambda n, x: mpmath.psi(int(n), x),
         ulps=100,  # from SciPy
-        partials={(0, 1): lambda n, x: mpmath.psi(int(n) + 1, x), (0, 2): lambda n, x: mpmath.psi(int(n) + 2, x)},
+        partials={(0, k): lambda n, x, k=k: mpmath.psi(int(n) + k, x) for k in range(1, 5)},
     ),
     "floor": Reference(mpmath.floor, ulps=0),
     "ceil": Reference(mpmath.ceil, ulps=0),
