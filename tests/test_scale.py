@@ -1,4 +1,4 @@
-"""Graphs of a million nodes: built, swept, copied, pickled and freed without recursion, and freed at once."""
+"""Large graphs: a million nodes built, swept and freed at once, fewer copied and pickled, all without recursion."""
 
 import copy
 import gc
@@ -49,12 +49,9 @@ def tree(leaf, count):
     return level[0]
 
 
-SHAPES = pytest.mark.parametrize(("build", "slope"), [(chain, 1.0), (tree, MILLION / 2)])
-
-
-@SHAPES
+@pytest.mark.parametrize(("build", "slope"), [(chain, 1.0), (tree, MILLION / 2)])
 def test_a_million_nodes(build, slope):
-    """Built, ordered, swept, set to zero, copied, pickled, and freed with the output, without the collector."""
+    """Built, ordered, swept, set to zero, and freed with the output, without the collector."""
     with without_collector():
         leaf = Watched(1.0, label="leaf")
         output = build(leaf, MILLION)
@@ -63,18 +60,29 @@ def test_a_million_nodes(build, slope):
         assert slope == leaf.grad
         output.zero_grad()
         assert 0.0 == leaf.grad
-        for again in (copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v, protocol=5))):
-            twin = again(output)
-            twin.backward()
-            first = topological_order(twin)[0]
-            assert (output.data, "leaf", slope) == (twin.data, first.label, first.grad)
-            del twin, first
-        assert 0.0 == leaf.grad
         freed = weakref.ref(leaf)
         inner = weakref.ref(output.operands[0])
         del leaf, output
         assert freed() is None
         assert inner() is None
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v, protocol=5))])
+@pytest.mark.parametrize(("build", "slope"), [(chain, 1.0), (tree, 50_000)])
+def test_copies_of_a_hundred_thousand_nodes(build, slope, again):
+    """Copied and pickled without recursion, and freed without the collector; the original keeps its gradients."""
+    with without_collector():
+        leaf = Watched(1.0, label="leaf")
+        output = build(leaf, 10**5)
+        twin = again(output)
+        twin.backward()
+        first = topological_order(twin)[0]
+        assert (output.data, "leaf", slope) == (twin.data, first.label, first.grad)
+        assert 0.0 == leaf.grad
+        freed, twins = weakref.ref(leaf), weakref.ref(first)
+        del leaf, output, twin, first
+        assert freed() is None
+        assert twins() is None
 
 
 def test_functional_transforms_on_a_long_chain():
