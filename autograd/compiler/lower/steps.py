@@ -113,12 +113,24 @@ class Step:
         lanes = nest.lanes
         wide = any(nest.is_wide(x) for x in numbers)
         nest.set_lanes(lanes if wide else 1)
-        nest.spend(_cost(nest, op))
         names = [nest.name(x) for x in numbers]
-        name = nest.temporary(nest.expression(op, names, data))
+        name = self._computed(op, names, data)
         nest.set_lanes(lanes)
         condition = names[0] if op == "select" and [x.constant for x in numbers[1:]] == [1.0, 0.0] else ""
         return Number(name, wide, truth=op in PREDICATES, condition=condition)
+
+    def _computed(self, op: str, names: list[str], data: Any) -> str:
+        """The name of the result of an operation; the steps of a tile compute some numbers alike."""
+        nest, known = self.nest, ("operation", op, *names, self.nest.lanes)
+        if self.tile is None or op == "custom":
+            known = ()
+        elif known in nest.made:
+            return nest.made[known]
+        nest.spend(_cost(nest, op))
+        name = nest.temporary(nest.expression(op, names, data))
+        if known:
+            nest.made[known] = name
+        return name
 
     def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
         found: Operand = self.inputs[data]
