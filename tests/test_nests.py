@@ -9,9 +9,11 @@ import pytest
 
 import autograd.math as am
 from autograd import jit, rules, value_and_grad, vmap
+from autograd.compiler.lower import nested
 from autograd.compiler.lower.module import Machine, Module
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.program import lower
+from autograd.compiler.lower.rows import adds_in_lanes
 from autograd.compiler.lower.tiles import tiling_of
 from autograd.compiler.machine import llvm
 from autograd.compiler.run.specialization import Frame
@@ -292,6 +294,26 @@ def test_sums_over_rows_in_a_batch() -> None:
         assert np.allclose([expected], [value[k]], rtol=1e-12)
         assert np.allclose(matrix, by_matrix[k], rtol=1e-12, atol=1e-14)
         assert np.allclose(x, by_x[k], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("rows", [6, 8, 16, 23])
+def test_rows_that_add_to_one_array_have_a_copy_in_each_lane(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copies are added up at the end; what the lanes without a row have added does not count."""
+    monkeypatch.setattr(nested, "LONGEST", 0)  # the body of the map is no nest
+    program, _ = transposed_matrix_vector(rows, 9)
+    random = np.random.default_rng(0)
+    inputs = [random.integers(0, 100, size).astype(float).tolist() for size in (9 * rows, rows)]  # sums are exact
+    assert lowered(program).text().count("@map") > 0
+    assert flat(evaluate(program, inputs)[0]) == compiled(program, inputs)
+
+
+def test_which_rows_have_copies() -> None:
+    """Rows that fill the lanes and do much for the size of the arrays, and hand nothing on."""
+    assert adds_in_lanes(only_loop(transposed_matrix_vector(64, 9)), 8)
+    assert not adds_in_lanes(only_loop(transposed_matrix_vector(9, 9)), 8)
+    assert not adds_in_lanes(only_loop(transposed_matrix_vector(64, 20_000)), 8)
+    assert not adds_in_lanes(only_loop(outer_product(64, 9)), 8)
+    assert not adds_in_lanes(only_loop(running_sums(64, 9)), 8)
 
 
 def test_rows_of_a_matrix_go_into_lanes() -> None:

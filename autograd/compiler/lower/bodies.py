@@ -9,7 +9,7 @@ from autograd.compiler.lower.loops import write_map, write_steps
 from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.nested import Nesting, view_of
 from autograd.compiler.lower.nests import Nest
-from autograd.compiler.lower.rows import Rows, entries, fits_lanes
+from autograd.compiler.lower.rows import Rows, adds_in_lanes, entries, fits_lanes
 from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop
@@ -30,10 +30,14 @@ class Looping(Nesting):
             self.call_nest(value, operands, loop, decided=True)
             return
         shared = [self._shared(o) for o in operands[: loop.shared]]
-        if self.lanes == 1 and fits_lanes(loop):
+        if self.lanes == 1 and (fits_lanes(loop) or self._adds_in_lanes(loop)):
             self._map(value, operands, loop, shared)
         else:
             self._steps_of(value, operands, loop, shared)
+
+    def _adds_in_lanes(self, loop: Loop) -> bool:
+        machine = self.module.machine
+        return not machine.in_order and adds_in_lanes(loop, machine.lanes)
 
     def _shared(self, o: int) -> Place:
         """Where the steps of a loop find a value of this program."""

@@ -17,14 +17,25 @@ Emit = Callable[[str, list[str]], list[str]]
 class Counted(Access):
     """Writes counted loops."""
 
-    def counted(self, count: int, step: int, backwards: bool, given: Sequence[str], emit: Emit) -> list[str]:
-        """A loop over a counter that hands numbers from step to step; `emit` writes a step."""
+    def counted(
+        self,
+        count: int,
+        step: int,
+        backwards: bool,
+        given: Sequence[str],
+        emit: Emit,
+        types: Sequence[str] | None = None,
+    ) -> list[str]:
+        """A loop over a counter that hands numbers from step to step; `emit` writes a step.
+
+        `types` are those of the numbers, if not all are in all lanes.
+        """
         if count < 2:
             return emit("0", list(given)) if count else list(given)
         self.temporaries += 1
         head = f"loop{self.temporaries}"
         names = [f"%{head}.x{k}" for k in range(len(given))]
-        counter, before, type_ = f"%{head}.i", self.block, self.type
+        counter, before, types = f"%{head}.i", self.block, types or [self.type] * len(given)
         self.write(f"br label %{head}")
         self.lines.append(f"{head}:")
         places = range(len(self.lines), len(self.lines) + len(names) + 1)
@@ -38,7 +49,7 @@ class Counted(Access):
         self.write(f"{counter}.next = add nsw i64 {counter}, {stride}")
         self.write(f"%{head}.more = icmp ne i64 {counter}.next, {end}")
         self.lines[places[0]] = f"  {counter} = phi i64 [{first}, %{before}], [{counter}.next, %{self.block}]"
-        for place, name, start, following in zip(places[1:], names, given, after, strict=True):
+        for place, name, type_, start, following in zip(places[1:], names, types, given, after, strict=True):
             self.lines[place] = f"  {name} = phi {type_} [{start}, %{before}], [{following}, %{self.block}]"
         self.write(f"br i1 %{head}.more, label %{head}, label %{head}.done")
         self.lines.append(f"{head}.done:")
@@ -46,24 +57,43 @@ class Counted(Access):
         return after
 
     def blocks(
-        self, count: int, given: Sequence[str], emit: Callable[[Index, list[str]], list[str]], again: bool = False
+        self,
+        count: int,
+        given: Sequence[str],
+        emit: Callable[[Sequence[Index], list[str]], list[str]],
+        again: bool = False,
+        together: int = 1,
+        types: Sequence[str] | None = None,
     ) -> list[str]:
-        """A loop in lanes: whole blocks, then one with fewer lanes that count.
+        """A loop in lanes: whole blocks, some of them written together, then one with fewer lanes that count.
 
         If steps may run `again`, because all that they do is store results, the last block is a whole one as well.
         """
         lanes = self.module.machine.lanes
         self.set_lanes(lanes)
         full, rest = divmod(count, lanes)
-        names = self.counted(full, lanes, False, given, lambda i, names: emit(Index(i, 1), names))
+        several, left = divmod(full, together)
+
+        def some(i: str, names: list[str], blocks: int) -> list[str]:
+            return emit([Index(self.plus(i, k * lanes), 1) for k in range(blocks)], names)
+
+        names = self.counted(several, lanes * together, False, given, lambda i, names: some(i, names, together), types)
+        if left:
+            names = some(str((full - left) * lanes), names, left)
         if rest and full and again:
-            names = emit(Index(str(count - lanes), 1), names)
+            names = emit([Index(str(count - lanes), 1)], names)
         elif rest:
             self.valid = rest
-            names = emit(Index(str(full * lanes), 1), names)
+            names = emit([Index(str(full * lanes), 1)], names)
             self.valid = lanes
         self.set_lanes(1)
         return names
+
+    def plus(self, base: str, more: int) -> str:
+        """A whole number and a constant."""
+        if base.isdigit():
+            return str(int(base) + more)
+        return self.temporary(f"add nsw i64 {base}, {more}") if more else base
 
     def total(self, name: str) -> Number:
         """The sum over the lanes of a vector: halves are added until one number is left."""
@@ -100,7 +130,7 @@ class Counted(Access):
             for k in range(shape[0]):
                 row(Index(str(k)), [])
         elif self.lanes == 1 and len(shape) == 1 and all(view.strides == (8,) for view in views):
-            self.blocks(shape[0], [], row, again)
+            self.blocks(shape[0], [], lambda indices, names: row(indices[0], names), again)
         else:
             self.counted(shape[0], 1, False, [], lambda i, names: row(Index(i), names))
 

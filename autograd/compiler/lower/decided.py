@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from autograd.compiler.lower.module import Growing, Module, literal
 from autograd.compiler.lower.nests import Nest
+from autograd.compiler.lower.ordered import Ordered, ordered_sums
+from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.compiler.lower.whiles import PATIENCE, write_growth, write_signals
 from autograd.ir.block import GOING, STEPS, Array, Loop
@@ -96,8 +98,7 @@ class DecidedNest(Nest):
         """A loop of so many steps as its first operand tells: in between, it looks for signals now and then."""
         first, last = loop.shared, loop.shared + loop.carries
         given = self._handed_first(loop, operands)
-        count = self._chosen(self.name(self.number(operands[0])), literal(0.0, self.lanes))
-        limit = self._limit(count)
+        count, limit = self._steps_of(self.number(operands[0]))
         memory = self.module.layout_of_memory()
         failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
         fine = self.temporary(f"icmp eq i64 {failed}, 0")
@@ -105,6 +106,11 @@ class DecidedNest(Nest):
             room = f"{write_growth(self.module, list(growing.values()))}(ptr %work, i64 {limit})"
             fine = self.temporary(f"and i1 {fine}, {self.temporary(f'call i1 {room}')}")
         limit = self.temporary(f"select i1 {fine}, i64 {limit}, i64 0")
+        begin, backwards = "0", loop.backwards
+        ordered = ordered_sums(loop) if self.lanes == 1 else None
+        if self.lanes == 1 and self._fits_lanes(loop, ordered):
+            begin, given = self._blocks_of(loop, operands, limit, given, ordered)
+            backwards = False
         self.temporaries += 1
         head, made, weight, before = f"count{self.temporaries}", dict(self.made), self.weight, self.block
         names, outer = [f"%{head}.x{k}" for k in range(len(given))], [f"%{head}.o{k}" for k in range(len(given))]
@@ -123,7 +129,7 @@ class DecidedNest(Nest):
         self.lines += [""] * len(inner)
         self.block, self.weight = head, weight * EXPECTED
         number = counter
-        if loop.backwards:
+        if backwards:
             after = self.temporary(f"sub i64 {limit}, {counter}")
             number = self.temporary(f"sub i64 {after}, 1")
         index = Index(number)
@@ -149,7 +155,7 @@ class DecidedNest(Nest):
         on = self.temporary(f"select i1 {stop}, i64 {limit}, i64 {following}")
         self.write(f"br label %{head}.stretch")
         ways = f"[{following}, %{head}.pause], [{on}, %{head}.signals]"
-        self.lines[places[0]] = f"  %{head}.first = phi i64 [0, %{before}], {ways}"
+        self.lines[places[0]] = f"  %{head}.first = phi i64 [{begin}, %{before}], {ways}"
         for place, name, start, value in zip(places[1:], outer, given, then, strict=True):
             ways = f"[{value}, %{head}.pause], [{value}, %{head}.signals]"
             self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], {ways}"
@@ -157,6 +163,51 @@ class DecidedNest(Nest):
         self.block, self.made, self.weight = f"{head}.done", made, weight
         numbers = [Number(name, self.lanes > 1) for name in outer]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _steps_of(self, x: Number) -> tuple[str, str]:
+        """The number of steps, in each lane, and the most of them."""
+        if self.lanes == 1 and x.counter is not None and not x.name:
+            return "", x.counter.name
+        count = self._chosen(self.name(x), literal(0.0, self.lanes))
+        return count, self._limit(count)
+
+    def _fits_lanes(self, loop: Loop, ordered: Ordered | None) -> bool:
+        """Whether steps may go in lanes: they only add to arrays, each to elements of its own, and to sums in order."""
+        plain = not loop.kinds and all(i.op != "loop" for i in loop.body.code)
+        return plain and (ordered is not None or is_parallel(loop))
+
+    def _blocks_of(
+        self, loop: Loop, operands: Sequence[Operand], limit: str, given: Sequence[str], ordered: Ordered | None
+    ) -> tuple[str, list[str]]:
+        """Write the steps that fill lanes; the first step that is left and the sums. Of very many, all are left."""
+        lanes, made, weight, before = self.module.machine.lanes, dict(self.made), self.weight, self.block
+        full = self.temporary(f"and i64 {limit}, {-lanes}")
+        few = self.temporary(f"icmp sle i64 {limit}, {PATIENCE}")
+        end = self.temporary(f"select i1 {few}, i64 {full}, i64 0")
+        some = self.temporary(f"icmp sgt i64 {end}, 0")
+        self.temporaries += 1
+        head = f"block{self.temporaries}"
+        counter = f"%{head}.i"
+        self.write(f"br i1 {some}, label %{head}, label %{head}.done")
+        self.lines.append(f"{head}:")
+        names, place = [f"%{head}.x{k}" for k in range(len(given))], len(self.lines)
+        self.lines += [""] * (len(given) + 1)
+        self.set_lanes(lanes)
+        self.block, self.weight = head, weight * EXPECTED / lanes
+        nothing = Ordered([], frozenset())
+        after = self.ordered_block(loop, Index(counter, 1), operands, [], ordered or nothing, names)
+        self.set_lanes(1)
+        self.write(f"{counter}.next = add nsw i64 {counter}, {lanes}")
+        more = self.temporary(f"icmp slt i64 {counter}.next, {end}")
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        self.lines[place] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{self.block}]"
+        self.lines.append(f"{head}.done:")
+        sums = []
+        for k, (name, start, then) in enumerate(zip(names, given, after, strict=True), place + 1):
+            self.lines[k] = f"  {name} = phi double [{start}, %{before}], [{then}, %{self.block}]"
+            sums.append(self.temporary(f"phi double [{start}, %{before}], [{then}, %{self.block}]"))
+        self.block, self.made, self.weight = f"{head}.done", made, weight
+        return end, sums
 
     def _grown(self, targets: Sequence[View | None], growing: Mapping[int, Growing]) -> list[View | None]:
         """Where results are stacked, once there is room for them."""

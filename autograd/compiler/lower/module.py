@@ -30,6 +30,8 @@ class Machine:
         LLVM's flags for floating-point operations; none for plain IEEE 754 arithmetic.
     from_python : frozenset
         Primitives for which Python is called, to get its bits.
+    in_order : bool
+        Whether rows that add to the same numbers do so one after the other.
     loop_memory : int
         The most bytes that loops may take in one call, for numbers of steps that nobody knew before.
     """
@@ -38,6 +40,7 @@ class Machine:
     vector_math: dict[str, str]
     flags: str = ""
     from_python: frozenset[str] = frozenset()
+    in_order: bool = False
     loop_memory: int = LOOP_MEMORY
 
 

@@ -7,13 +7,15 @@ Nests that are equal but for what they are given share one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from autograd.compiler.lower.branches import branches_of
 from autograd.compiler.lower.columns import Columns, columns_of, made_in_place, row_layout
 from autograd.compiler.lower.counted import Counted
-from autograd.compiler.lower.module import literal
+from autograd.compiler.lower.jam import Jam, jam_of
+from autograd.compiler.lower.module import kind, literal
+from autograd.compiler.lower.ordered import Ordered, ordered_sums
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.staging import transposed
 from autograd.compiler.lower.steps import Step
@@ -22,7 +24,15 @@ from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import Instruction, Loop, Program
 from autograd.ir.memory import root_of
 
+MOST_BLOCKS = 2  # of lanes whose inner loops are written together: a square of numbers takes many registers
 SHORT, SQUARE = 24, 4  # instructions of a step, and steps, that go by squares
+
+
+class Begun(NamedTuple):
+    """A step that is being written, and where its results go that are stacked."""
+
+    step: Step
+    rows: list[View | None]
 
 
 class Nest(Counted):
@@ -56,6 +66,9 @@ class Nest(Counted):
         ways = [lambda: self.in_turn(loop, operands, targets, rows)]
         if loop.extent and self.lanes == 1 and is_parallel(loop):
             ways.append(lambda: self._in_lanes(loop, operands, targets))
+        ordered = ordered_sums(loop) if self.lanes == 1 and loop.extent else None
+        if ordered is not None:
+            ways.append(lambda: self._in_lanes_and_order(loop, operands, targets, ordered))
         tiling = tiling_of(loop) if self.holds else None
         if tiling is not None:
             ways.append(lambda: write_tiles(self, loop, operands, tiling))
@@ -89,28 +102,92 @@ class Nest(Counted):
 
     def _in_steps(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
         """A loop that goes step by step, with its carries in registers."""
-        first, last = loop.shared, loop.shared + loop.carries
+        jam = jam_of(loop) if self.lanes > 1 else None
+        if jam is not None:
+            return self._in_jammed_steps(loop, operands, targets, jam)
+        return self._together(loop, [operands], targets)[0]
+
+    def _together(
+        self, loop: Loop, several: Sequence[Sequence[Operand]], targets: Sequence[View | None]
+    ) -> list[list[Operand]]:
+        """Write a loop for several lists of operands at once, step by step; the results for each of them."""
+        first, last, handed_on = loop.shared, loop.shared + loop.carries, loop.shared + loop.handed
         wide = self.lanes > 1
-        carries = [self.name(self.number(x)) for x in operands[first:last]]
-        sums = [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
+        starts, width = list[str](), loop.carries + sum(kind_ == "sum" for kind_ in loop.kinds)
+        for operands in several:
+            starts += [self.name(self.number(x)) for x in operands[first:last]]
+            starts += [literal(0.0, self.lanes)] * (width - loop.carries)
 
         def step(index: Index, names: list[str], elements: Sequence[Operand]) -> list[str]:
-            handed = [Number(name, wide) for name in names[: loop.carries]]
-            given = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *elements]
-            after, added = self._step(loop, index, given, targets)
-            return [*[self.name(self.number(x)) for x in after], *self._added(names[loop.carries :], added)]
+            found, count = list[str](), len(elements) // len(several)
+            for k, operands in enumerate(several):
+                own = names[k * width : (k + 1) * width]
+                handed = [Number(name, wide) for name in own[: loop.carries]]
+                here = elements[k * count : (k + 1) * count]
+                after, added = self._step(
+                    loop, index, [*operands[:first], *handed, *operands[last:handed_on], *here], targets
+                )
+                found += [*[self.name(self.number(x)) for x in after], *self._added(own[loop.carries :], added)]
+            return found
 
-        arrays = [x for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        arrays = [x for operands in several for x in operands[handed_on:] if isinstance(x, View)]
         if wide and int(loop.extent) >= SQUARE and _is_short(loop.body) and any(map(_is_turned, arrays)):
-            names = self._by_squares(loop, arrays, [*carries, *sums], step)
+            names = self._by_squares(loop, arrays, starts, step)
         else:
 
             def single(i: str, names: list[str]) -> list[str]:
                 return step(Index(i), names, [self.at(x, Index(i)) for x in arrays])
 
-            names = self.counted(int(loop.extent), 1, loop.backwards, [*carries, *sums], single)
-        numbers = [Number(name, wide) for name in names]
-        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+            names = self.counted(int(loop.extent), 1, loop.backwards, starts, single)
+        results = []
+        for k, operands in enumerate(several):
+            numbers = [Number(name, wide) for name in names[k * width : (k + 1) * width]]
+            results.append(self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :]))
+        return results
+
+    def _in_jammed_steps(
+        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], jam: Jam
+    ) -> list[Operand]:
+        """A loop that goes some independent steps at a time."""
+        sums = [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
+        full, rest = divmod(int(loop.extent), jam.steps)
+
+        def some(i: str, names: list[str], steps: int = jam.steps) -> list[str]:
+            indices = [Index(self.plus(i, k)) for k in range(steps)]
+            return self._jammed(loop, operands, targets, jam, indices[::-1] if loop.backwards else indices, names)
+
+        names, last = sums, str(full * jam.steps)
+        if rest and loop.backwards:
+            names = some(last, names, rest)
+        names = self.counted(full, jam.steps, loop.backwards, names, some)
+        if rest and not loop.backwards:
+            names = some(last, names, rest)
+        return self._results(loop, operands, targets, [], [Number(name, self.lanes > 1) for name in names])
+
+    def _jammed(
+        self,
+        loop: Loop,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        jam: Jam,
+        indices: Sequence[Index],
+        names: list[str],
+    ) -> list[str]:
+        """Write independent steps with their inner loops as one; the sums after them."""
+        count, inner = loop.shared + loop.handed, loop.body.code[jam.inner].data
+        arrays = [x for x in operands[count:] if isinstance(x, View)]
+        begun = []
+        for index in indices:
+            given = [*operands[:count], *[self.at(x, index) for x in arrays]]
+            begun.append(self._begun(loop, index, given, targets))
+            begun[-1].step.run(0, jam.inner)
+        several = [one.step.given(jam.inner) for one in begun]
+        for one, found in zip(begun, self._together(inner, several, [None] * len(inner.kinds)), strict=True):
+            one.step.values[jam.inner] = found
+            one.step.run(jam.inner + 1)
+        for one in begun:
+            names = self._added(names, self._ended(loop, one)[1])
+        return names
 
     def _in_rows(
         self,
@@ -207,13 +284,63 @@ class Nest(Counted):
         count = loop.shared + loop.handed
         arrays = [x for x in operands[count:] if isinstance(x, View)]
 
-        def block(index: Index, names: list[str]) -> list[str]:
-            given = [*operands[:count], *[self.at(x, index) for x in arrays]]
-            _, added = self._step(loop, index, given, targets)
+        jam = jam_of(loop)
+
+        def block(indices: Sequence[Index], names: list[str]) -> list[str]:
+            if jam is not None and len(indices) > 1:
+                return self._jammed(loop, operands, targets, jam, indices, names)
+            given = [*operands[:count], *[self.at(x, indices[0]) for x in arrays]]
+            _, added = self._step(loop, indices[0], given, targets)
             return self._added(names, added)
 
-        names = self.blocks(int(loop.extent), sums, block, again=not (sums or loop.accumulators))
+        together = 1 if jam is None else MOST_BLOCKS
+        names = self.blocks(int(loop.extent), sums, block, not (sums or loop.accumulators), together)
         return self._results(loop, operands, targets, [], [self.total(name) for name in names])
+
+    def _in_lanes_and_order(
+        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], ordered: Ordered
+    ) -> list[Operand]:
+        """A loop that hands on sums in order, with their terms in lanes."""
+        lanes, first, last = self.module.machine.lanes, loop.shared, loop.shared + loop.carries
+        sums = [literal(0.0, lanes) for kind_ in loop.kinds if kind_ == "sum"]
+        operands = [self.number(x) if isinstance(x, View) and not x.shape else x for x in operands]
+        carries = [self.name(self.number(x)) for x in operands[first:last]]
+        types = ["double"] * len(carries) + [kind(lanes)] * len(sums)
+
+        def block(indices: Sequence[Index], names: list[str]) -> list[str]:
+            return self.ordered_block(loop, indices[0], operands, targets, ordered, names)
+
+        again = False  # no term is added twice
+        names = self.blocks(int(loop.extent), [*carries, *sums], block, again, types=types)
+        totals = [self.total(name) for name in names[loop.carries :]]
+        return self._results(loop, operands, targets, [Number(name) for name in names[: loop.carries]], totals)
+
+    def ordered_block(
+        self,
+        loop: Loop,
+        index: Index,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        ordered: Ordered,
+        names: list[str],
+    ) -> list[str]:
+        """Write a block of steps: the sums in order after it, then the others."""
+        count, flags = loop.shared + loop.handed, self.module.machine.flags
+        arrays = [self.at(x, index) for x in operands[count:] if isinstance(x, View)]
+        begun = self._begun(loop, index, [*operands[:count], *arrays], targets, left_out=ordered.sums)
+        begun.step.run()
+        others = self._added(names[loop.carries :], self._ended(loop, begun)[1])
+        totals = list(names[: loop.carries])
+        for lane in range(self.valid):
+            for k, terms in enumerate(ordered.terms):
+                for op, term in terms:
+                    x = begun.step.number(term)
+                    name = self.name(x, False)
+                    if self.is_wide(x):
+                        name = self.temporary(f"extractelement {self.type} {self.name(x)}, i64 {lane}")
+                    self.spend(2)
+                    totals[k] = self.temporary(f"f{op} {flags}double {totals[k]}, {name}")
+        return [*totals, *others]
 
     def _by_squares(
         self, loop: Loop, arrays: Sequence[View], given: Sequence[str], step: Callable[..., list[str]]
@@ -242,12 +369,6 @@ class Nest(Counted):
         if rest and not loop.backwards:
             names = block(str(full * lanes), names, rest)
         return names
-
-    def plus(self, base: str, more: int) -> str:
-        """A whole number and a constant."""
-        if base.isdigit():
-            return str(int(base) + more)
-        return self.temporary(f"add nsw i64 {base}, {more}") if more else base
 
     def _square(self, view: View, base: str, count: int) -> list[str]:
         """The elements `base` to `base + count` of an array in each lane: a vector for each."""
@@ -302,6 +423,21 @@ class Nest(Counted):
 
         `made` tells where arrays go that are handed on, `views` where inputs lie in memory.
         """
+        begun = self._begun(loop, index, operands, targets, made, views)
+        begun.step.run()
+        return self._ended(loop, begun)
+
+    def _begun(
+        self,
+        loop: Loop,
+        index: Index,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        made: Mapping[int, View] | None = None,
+        views: Mapping[int, View] | None = None,
+        left_out: Collection[int] = (),
+    ) -> Begun:
+        """A step, of which nothing is written yet."""
         body = loop.body
         rows = [None if target is None else self.at(target, index) for target in targets]
         roots = {o: root_of(body, o) for o in body.outputs[loop.handed :]}
@@ -311,8 +447,13 @@ class Nest(Counted):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
         branches = branches_of(loop) if self.lanes == 1 and loop.carries else {}
-        values = Step(self, body, inputs, places, views or {}, branches).run()
-        pairs = [(o, row) for o, row in zip(body.outputs[loop.handed :], rows) if row is not None]
+        return Begun(Step(self, body, inputs, places, views or {}, branches, None, left_out), rows)
+
+    def _ended(self, loop: Loop, begun: Begun) -> tuple[list[Operand], list[Number]]:
+        """Store what a step computes: the carries after it, and what is added to the sums."""
+        body, values, places = loop.body, begun.step.values, begun.step.places
+        roots = {o: root_of(body, o) for o in body.outputs[loop.handed :]}
+        pairs = [(o, row) for o, row in zip(body.outputs[loop.handed :], begun.rows) if row is not None]
         single = [(values[o], row) for o, row in pairs if not row.shape]
         self.copy_numbers([x for x, _ in single], [row for _, row in single])
         for o, row in pairs:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from autograd.ir.block import Array, Loop, Program, Window, exact
 
+MANY = 1 << 40  # steps of a loop whose number of steps is a value
+
 
 class Affine(NamedTuple):
     """A whole number: a sum of counters and of numbers that are the same in all steps, times factors.
@@ -48,11 +50,17 @@ class _Accesses:
 
 def is_parallel(loop: Loop) -> bool:
     """Whether the steps of a loop may run at the same time: sums of array elements then keep their order, too."""
-    if loop.carries or not isinstance(loop.extent, int):
+    return not loop.carries and steps_are_apart(loop)
+
+
+def steps_are_apart(loop: Loop) -> bool:
+    """Whether no step of a loop touches what another one adds to."""
+    extent = MANY if loop.is_counted else loop.extent
+    if not isinstance(extent, int):
         return False
     if not loop.accumulators:
         return True
-    accesses = _Accesses(loop.extent)
+    accesses = _Accesses(extent)
     first = loop.first_carry
     arrays = {k: k for k in range(first, loop.first_element)}
     numbers: dict[int, Affine] = {0: Affine(1)}
@@ -61,7 +69,7 @@ def is_parallel(loop: Loop) -> bool:
             numbers[k] = Affine(fixed=frozenset({(k, 1)}))
     _look(loop.body, arrays, numbers, accesses)
     return accesses.known and all(
-        _apart(one, other, loop.extent)
+        _apart(one, other, extent)
         for places in accesses.found.values()
         for adds, one in places
         if adds

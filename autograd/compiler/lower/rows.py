@@ -12,6 +12,9 @@ from autograd.compiler.lower.parallel import only_added
 from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, calls_python, types_of
 
 Shape = tuple[int, ...]
+MOST_COPIED = 1 << 14  # numbers in the arrays of which each lane has a copy: more do not fit the caches
+COPY = 4  # what a number of them costs, in instructions
+FULL = 0.7  # of the lanes that rows must fill
 ENTRY = 24  # bytes of a table entry: address, bytes from row to row, bytes from column to column
 
 
@@ -25,7 +28,33 @@ def fits_lanes(loop: Loop) -> bool:
 
     Rows of a call may also add to arrays: each lane adds to its own, and these are added up at the end.
     """
-    if loop.carries or (loop.accumulators and loop.extent != CALL) or loop.extent == STEPS:
+    return not (loop.accumulators and loop.extent != CALL) and _are_rows(loop)
+
+
+def adds_in_lanes(loop: Loop, lanes: int) -> bool:
+    """Whether each lane of a loop of known extent should have its own copy of the arrays to which steps add.
+
+    One step after the other puts loops inside a step into lanes, which fills them less well, but adds to one copy.
+    """
+    extent, body = loop.extent, loop.body
+    if not loop.accumulators or not isinstance(extent, int) or body.guards:
+        return False
+    arrays = [kind for kind in body.inputs[loop.first_carry : loop.first_element] if isinstance(kind, Array)]
+    if not all(isinstance(e, int) for kind in arrays for e in kind.shape) or not _are_rows(loop):
+        return False
+    copied, blocks = sum(kind.size() for kind in arrays), -(-extent // lanes)
+    full = FULL * lanes * blocks <= extent
+    return full and copied <= MOST_COPIED and copied * COPY <= blocks * executed(body)
+
+
+def executed(program: Program) -> int:
+    """About how many instructions run in a step."""
+    inner = [i.data for i in program.code if i.op == "loop"]
+    return len(program.code) + sum(executed(k.body) * (k.extent if isinstance(k.extent, int) else 1) for k in inner)
+
+
+def _are_rows(loop: Loop) -> bool:
+    if loop.carries or loop.extent == STEPS:
         return False
     return _uniform(loop.body, frozenset()) and only_added(loop.body, range(loop.first_carry, loop.first_element))
 

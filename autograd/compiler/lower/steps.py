@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.lower.branches import Branch
@@ -33,9 +33,10 @@ class Step:
         views: Mapping[int, View],
         branches: Mapping[int, Branch],
         tile: Tile | None = None,
+        left_out: Collection[int] = (),
     ) -> None:
         self.nest, self.body, self.inputs, self.places, self.views = nest, body, inputs, places, views
-        self.branches, self.tile = branches, tile
+        self.branches, self.tile, self.left_out = branches, tile, left_out
         self.values: list[Any] = [None] * len(body.code)
         self.loaded: dict[int, View] = {}  # where numbers lie that have been loaded
         self.types = types_of(body)
@@ -45,10 +46,10 @@ class Step:
             if op == "item":
                 self.item_of.setdefault((operands[0], data), at)
 
-    def run(self) -> list[Any]:
-        """Write all instructions."""
-        elsewhere = {at for branch in self.branches.values() for at in branch.members()}
-        for at in range(len(self.body.code)):
+    def run(self, first: int = 0, last: int | None = None) -> list[Any]:
+        """Write all instructions, or those from one to another."""
+        elsewhere = {at for branch in self.branches.values() for at in branch.members()}.union(self.left_out)
+        for at in range(first, len(self.body.code) if last is None else last):
             if at in self.branches:
                 self._branch(self.branches[at])
             elif at not in elsewhere:
@@ -113,12 +114,24 @@ class Step:
         lanes = nest.lanes
         wide = any(nest.is_wide(x) for x in numbers)
         nest.set_lanes(lanes if wide else 1)
-        nest.spend(_cost(nest, op))
         names = [nest.name(x) for x in numbers]
-        name = nest.temporary(nest.expression(op, names, data))
+        name = self._computed(op, names, data)
         nest.set_lanes(lanes)
         condition = names[0] if op == "select" and [x.constant for x in numbers[1:]] == [1.0, 0.0] else ""
         return Number(name, wide, truth=op in PREDICATES, condition=condition)
+
+    def _computed(self, op: str, names: list[str], data: Any) -> str:
+        """The name of the result of an operation; the steps of a tile compute some numbers alike."""
+        nest, known = self.nest, ("operation", op, *names, self.nest.lanes)
+        if self.tile is None or op == "custom":
+            known = ()
+        elif known in nest.made:
+            return nest.made[known]
+        nest.spend(_cost(nest, op))
+        name = nest.temporary(nest.expression(op, names, data))
+        if known:
+            nest.made[known] = name
+        return name
 
     def _input(self, at: int, operands: tuple[int, ...], data: Any) -> Operand:
         found: Operand = self.inputs[data]
@@ -179,8 +192,7 @@ class Step:
     def _loop(self, at: int, operands: tuple[int, ...], loop: Loop) -> Any:
         nest = self.nest
         if self.tile is not None:
-            given = [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
-            return self.tile.run(nest, loop, given)
+            return self.tile.run(nest, loop, self.given(at))
         types = loop.result_types(types_of(loop.body))
         targets: list[View | None] = []
         elsewhere = [item for (loop_at, item), place in self.item_of.items() if loop_at == at and place in self.places]
@@ -206,8 +218,12 @@ class Step:
             if place is None and by_column is not None and k in kept:
                 place = nest.at(by_column, Index(str(kept[k])))
             targets.append(place or nest.room(tuple([int(e) for e in made.shape])))
-        given = [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
-        return nest.run_loop(loop, given, targets, rows)
+        return nest.run_loop(loop, self.given(at), targets, rows)
+
+    def given(self, at: int) -> list[Operand]:
+        """The operands of a loop."""
+        operands = self.body.code[at].operands
+        return [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
 
 
 def _changing(program: Program) -> set[int]:

@@ -155,7 +155,7 @@ class MachineCode:
 def machine(accurate: bool, fast_math: bool, loop_memory: int = LOOP_MEMORY) -> Machine:
     """A description of this machine, for lowering."""
     if accurate:
-        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS, loop_memory=loop_memory)
+        return Machine(lanes(), {}, from_python=OWN_ALGORITHMS, in_order=True, loop_memory=loop_memory)
     flags = "reassoc nsz arcp contract afn " if fast_math else ""
     return Machine(lanes(), vector_math(lanes()), flags, loop_memory=loop_memory)
 
