@@ -3,6 +3,7 @@
 import contextvars
 import copy
 import gc
+import math
 import pickle
 import threading
 from collections.abc import Callable, Iterator
@@ -308,3 +309,51 @@ def test_no_capture_stays_alive(name: str) -> None:
         mapped = vmap(held, reduce="mean" if name == "mean" else None)
         np.testing.assert_array_equal(mapped(np.arange(8.0)), jit(mapped)(np.arange(8.0)))
     assert captures_alive() == before
+
+
+# ---- errors that the code catches ----------------------------------------------------------------------------------
+
+
+def number_or(default: float, x: Any) -> Any:
+    """What code does that takes anything."""
+    try:
+        return float(x)
+    except (TypeError, ValueError):
+        return default
+
+
+def dual(x: Any) -> Any:
+    """A function of floats and Values."""
+    try:
+        return math.exp(x)
+    except TypeError:
+        return am.exp(x)
+
+
+@pytest.mark.parametrize("function", [lambda x: number_or(0.0, x) + x, dual, lambda x: x if x is None else dual(x)])
+def test_a_refusal_that_is_caught(function: Any) -> None:
+    """With a float the code would do something else, so it is refused all the same; with a Value it does the same."""
+    for form, x in (
+        (function, 3.0),
+        (vmap(function), np.array([3.0, 4.0])),
+        (lambda xs: vmap(function)(xs), np.ones(2)),
+    ):
+        compiled = jit(form)
+        for _ in range(2):
+            with pytest.raises(TypeError, match=r"would freeze it, at .*test_jit_escapes.*: compute with it"):
+                compiled(x)
+    assert value_and_grad(function)(3.0) == pytest.approx(jit(value_and_grad(function))(3.0))
+    assert vmap(grad(function))(np.ones(2)) == pytest.approx(jit(vmap(grad(function)))(np.ones(2)))
+    assert function(Value(3.0)).data == pytest.approx(jit(function)(Value(3.0)).data)
+
+
+def test_a_refusal_on_a_side_that_is_not_taken() -> None:
+    """What the source has on another side of a branch is not asked for."""
+
+    def function(x: Any) -> Any:
+        return dual(x) if x > 5.0 else x * 2.0
+
+    assert jit(function)(1.0) == 2.0
+    assert jit(vmap(function))(np.array([1.0, 2.0])).tolist() == [2.0, 4.0]
+    with pytest.raises(TypeError, match="would freeze it"):
+        jit(function)(9.0)

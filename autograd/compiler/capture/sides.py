@@ -153,6 +153,8 @@ def present() -> Trace | None:
 def refuse_spoiled(trace: Any) -> None:
     """Raise if the code asked for the type of a whole number of the program and caught the error, or reads a text."""
     trace.made.clear()  # what else refers to a text has it for good
+    if trace.refused is not None:
+        raise trace.refused
     if trace.texts.may_be_read():
         raise Refused("a text with numbers in it is read")
     if trace.spoiled:
@@ -208,12 +210,15 @@ class Mark:
 
     def __init__(self, trace: Any) -> None:
         self.states = []
+        self.root = trace.root()
+        self.refused = self.root.refused
         while trace is not None:
             self.states.append((trace, len(trace.guards), len(trace.demands), set(trace.guarded)))
             trace = trace.parent
 
     def undo(self) -> None:
         """Forget what was supposed since."""
+        self.root.refused = self.refused
         for trace, guards, demands, guarded in self.states:
             del trace.guards[guards:], trace.demands[demands:]
             trace.guarded.intersection_update(guarded)

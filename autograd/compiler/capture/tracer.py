@@ -12,7 +12,7 @@ from autograd.compiler.capture.watched import Watched, innermost
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
 from autograd.ir.builder import Predicate, Symbol
-from autograd.modes import PACKAGES, caller, current_mode, keeps_copies
+from autograd.modes import PACKAGES, caller, current_mode, inside_transform, keeps_copies
 from autograd.native import completed, extension, fast
 from autograd.rules import Rule
 from autograd.tree import ArrayLeaf
@@ -38,13 +38,25 @@ def _frozen(
             return convert(trace.value(self.index))
         if may_be(trace, self.index):
             return convert(trace.whole_number(self.index))
-        raise TypeError(
+        error = TypeError(
             f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
             f"{caller()}: compute with it (autograd.math), compare it, or fix an argument that is no number "
             "of the computation with functools.partial before jit"
         )
+        note_refusal(trace, error)
+        raise error
 
     return freeze
+
+
+def note_refusal(trace: Watched, error: Exception) -> None:
+    """Let the capture fail even if the code catches an error: with a float it would do something else.
+
+    With a Value it would do the same, under a transform or where there are Values from outside.
+    """
+    values = inside_transform.get() or trace.root().leaf_inputs
+    if not values and not sys._getframe(2).f_code.co_filename.startswith(PACKAGES):
+        trace.root().refused = error
 
 
 def _is_whole(trace: Watched, value: int) -> bool:

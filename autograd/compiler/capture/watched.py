@@ -118,6 +118,7 @@ class Watched(Builder):
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.texts: Texts = Texts() if parent is None else parent.texts
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
+        self.refused: Exception | None = None  # of the root: what the code was told that asked for a plain float
         self.exact = False  # of the root: whether the machine code must have the bits of eager code
         self.ints = True  # of the root: whether ints that numbers are rounded to may be numbers of the program
         self.rounded = False  # of the root: whether any is

@@ -491,6 +491,7 @@ def _results_with_derivatives(
     results, _ = flatten_result(result)
     trace = current_trace()
     assert trace is not None
+    trace.refused = None  # the arguments are Values, from which eager code makes no floats either
     outside = trace.parents([trace.place(y) for y in results])
     wanted = [*[inputs[i] for i in active], *outside]
     sweeps = trace.sweeps(results, wanted, differentiable=True)
