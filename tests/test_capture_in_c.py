@@ -68,6 +68,11 @@ WIDE = [am.sum, am.prod, am.mean, am.max, am.min, am.logsumexp, am.fsum, sum]
 class PythonTrace(Trace):
     """A trace that the C build leaves to Python: it knows the very class `Trace` only."""
 
+    def __init__(self, *args, **options):
+        """Look instructions up in a dict."""
+        super().__init__(*args, **options)
+        self.known = {}
+
     def inner(self):
         """Be of the same class in loops."""
         return PythonTrace(self)

@@ -103,43 +103,60 @@ static PyObject *new_instruction(PyObject *op, PyObject *operands, PyObject *dat
     return new_named(instruction_type, 3, fields);
 }
 
-/* What an instruction is known by: `number_values` puts the operands of a commutative one in order. */
-static PyObject *key_of(PyObject *instruction)
+/* The object in which a trace keeps what it knows. */
+static Known *known_by(PyObject *trace)
 {
-    PyObject *op = PyTuple_GET_ITEM(instruction, 0), *places = PyTuple_GET_ITEM(instruction, 1);
-    if (op != row_names[RULE_add] && op != row_names[RULE_mul])
-        return Py_NewRef(instruction);
-    PyObject *a = PyTuple_GET_ITEM(places, 0), *b = PyTuple_GET_ITEM(places, 1);
-    if (PyLong_AsSsize_t(a) <= PyLong_AsSsize_t(b))
-        return Py_NewRef(instruction);
-    PyObject *swapped = new_places(2);
-    if (!swapped)
-        return NULL;
-    PyTuple_SET_ITEM(swapped, 0, Py_NewRef(b));
-    PyTuple_SET_ITEM(swapped, 1, Py_NewRef(a));
-    PyObject *key = new_instruction(op, swapped, Py_None);
-    Py_DECREF(swapped);
-    return key;
+    PyObject *known = read_slot(trace, slots_at.known);
+    if (known && Py_IS_TYPE(known, KnownType))
+        return (Known *)known;
+    PyErr_SetString(PyExc_TypeError, "a trace of the C build keeps what it knows in a Known");
+    return NULL;
 }
 
-/* The place of an instruction to which no rewriter but `number_values` answers: a known one, or a new one at the end.
-Takes the reference to the instruction, which may be NULL after an error. */
+/* The place of an instruction with data, or with many operands, to which no rewriter but `number_values` answers: a known
+one, or a new one at the end. Takes the reference to the instruction, which may be NULL after an error. */
 static PyObject *append(PyObject *trace, PyObject *instruction)
 {
-    PyObject *key = instruction ? key_of(instruction) : NULL, *code = read_slot(trace, slots_at.code);
-    PyObject *at = key ? PyLong_FromSsize_t(PyList_GET_SIZE(code)) : NULL, *found = NULL;
+    PyObject *code = read_slot(trace, slots_at.code);
+    Known *known = instruction ? known_by(trace) : NULL;
+    PyObject *at = known ? PyLong_FromSsize_t(PyList_GET_SIZE(code)) : NULL, *found = NULL;
     if (at) { /* no Python code can run from here on, so the place is right */
-        PyObject *known = read_slot(trace, slots_at.known);
-        found = Py_XNewRef(PyDict_SetDefault(known, key, at));
+        found = Py_XNewRef(PyDict_SetDefault(known->others, instruction, at));
         if (found == at && PyList_Append(code, instruction) < 0) {
-            PyDict_DelItem(known, key);
+            PyDict_DelItem(known->others, instruction);
             Py_CLEAR(found);
         }
     }
     Py_XDECREF(at);
-    Py_XDECREF(key);
     Py_XDECREF(instruction);
     return found;
+}
+
+/* The same for any instruction without data. `number_values` puts the operands of a commutative one in order. */
+static PyObject *append_operation(PyObject *trace, int op, PyObject *name, PyObject *places)
+{
+    int32_t a, b;
+    PyObject *code = read_slot(trace, slots_at.code), *instruction = NULL;
+    Py_ssize_t end = PyList_GET_SIZE(code);
+    if (!has_entry(places, Py_None, &a, &b) || !is_small(end))
+        return append(trace, new_instruction(name, places, Py_None));
+    Known *known = known_by(trace);
+    if (!known || !make_room_for_entry(known))
+        return NULL;
+    bool swap = (op == RULE_add || op == RULE_mul) && a > b;
+    Entry *entry = entry_of(known, op, swap ? b : a, swap ? a : b);
+    if (entry->place)
+        return PyLong_FromSsize_t(entry->place - 1);
+    PyObject *at = PyLong_FromSsize_t(end);
+    bool fine = at && (instruction = new_instruction(name, places, Py_None)) && PyList_Append(code, instruction) == 0;
+    Py_XDECREF(instruction);
+    if (!fine) {
+        Py_XDECREF(at);
+        return NULL;
+    }
+    *entry = (Entry){(int32_t)end + 1, op, swap ? b : a, swap ? a : b};
+    known->used++;
+    return at;
 }
 
 /* ---- where the operands are ---- */
@@ -190,13 +207,13 @@ static PyObject *place_of_tracer(PyObject *trace, PyObject *operand)
     return place;
 }
 
-/* `Builder.constant`, but for those numbers whose key is text: NULL. */
-static PyObject *place_of_constant(PyObject *trace, double x)
+/* `Builder.constant` of an operand with this number, but for those numbers whose key is text: NULL. */
+static PyObject *place_of_constant(PyObject *trace, PyObject *operand, double x)
 {
     PyObject *constants = read_slot(trace, slots_at.constants), *code = read_slot(trace, slots_at.code);
     if (x == 0.0 || x != x)
         return NULL;
-    PyObject *number = PyFloat_FromDouble(x), *instruction = NULL;
+    PyObject *number = PyFloat_CheckExact(operand) ? Py_NewRef(operand) : PyFloat_FromDouble(x), *instruction = NULL;
     PyObject *place = number ? Py_XNewRef(PyDict_GetItemWithError(constants, number)) : NULL;
     if (number && !place && !PyErr_Occurred())
         instruction = new_instruction(constant_name, nothing, number);
@@ -216,7 +233,7 @@ static PyObject *place_in_program(PyObject *trace, PyObject *operand)
         return place_of_tracer(trace, operand);
     if (Py_IS_TYPE(operand, ValueType))
         return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.leaves), operand));
-    return take(operand, &x) == 0 ? place_of_constant(trace, x) : NULL;
+    return take(operand, &x) == 0 ? place_of_constant(trace, operand, x) : NULL;
 }
 
 /* The places of all operands, in order; those that the program does not hold yet are given one by `Trace.place`. */
@@ -289,7 +306,7 @@ static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands
     else if (places && may_be_rewritten(trace, rule, places))
         made = PyObject_CallMethodObjArgs(trace, emit_name, row_names[rule], places, NULL);
     else if (places)
-        made = append(trace, new_instruction(row_names[rule], places, Py_None));
+        made = append_operation(trace, rule, row_names[rule], places);
     if (made)
         traced = new_tracer(trace, made, NO_ARRAY, 0);
     Py_XDECREF(places);

@@ -12,7 +12,7 @@ enum { LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL, UNEQUAL, AND, OR, NOT, S
 static const char *const OTHER_NAMES[OTHERS] = {
     "<", "<=", ">", ">=", "==", "!=", "and", "or", "not", "select", "stop", "constant", "input",
 };
-static PyObject *other_names[OTHERS], *codes_by_name;
+static PyObject *other_names[OTHERS];
 
 static struct {
     Py_ssize_t types, plain, numbers, given, guarded, guards, lines, deciding, taken; /* of a Trace */
@@ -81,8 +81,9 @@ static PyObject *new_truth(PyObject *trace, PyObject *place)
     return truth;
 }
 
-static PyObject *write_comparison(PyObject *trace, PyObject *name, PyObject *const *operands)
+static PyObject *write_comparison(PyObject *trace, int op, PyObject *const *operands)
 {
+    PyObject *name = other_names[op - RULE_COUNT];
     PyObject *places = places_in_program(trace, operands, 2), *made = NULL, *truth = NULL;
     if (!places)
         return NULL;
@@ -90,7 +91,7 @@ static PyObject *write_comparison(PyObject *trace, PyObject *name, PyObject *con
         made = PyObject_CallMethodObjArgs(trace, emit_name, name, places, NULL);
     } else {
         Py_ssize_t end = PyList_GET_SIZE(read_slot(trace, slots_at.code));
-        made = append(trace, new_instruction(name, places, Py_None));
+        made = append_operation(trace, op, name, places);
         if (made && PyLong_AsSsize_t(made) == end
             && PyDict_SetItem(read_slot(trace, compare_at.types), made, truth_name) < 0)
             Py_CLEAR(made);
@@ -114,23 +115,29 @@ static PyObject *native_compare_traced(Native *self, PyObject *const *args, Py_s
     if (mine && is_tape_trace(trace))
         truth = mine < 0 ? NULL : tape_operation(trace, RULE_COUNT + self->rule, args, 2, true);
     else if (mine)
-        truth = mine < 0 ? NULL : write_comparison(trace, other_names[self->rule], args);
+        truth = mine < 0 ? NULL : write_comparison(trace, RULE_COUNT + self->rule, args);
     Py_DECREF(trace);
     return truth;
 }
 
 /* ---- the numbers of the run ---- */
 
-/* The number of a value if it is known: 1; 0 if it is not, -1 after an error. */
-static int known_number(PyObject *numbers, PyObject *place, double *x)
+/* The number of a value if it is known, to C or to Python code: 1; 0 if it is not, -1 after an error. */
+static int known_number(PyObject *trace, Known *known, Py_ssize_t place, double *x)
 {
-    PyObject *found = PyDict_GetItemWithError(numbers, place);
+    PyObject *numbers = read_slot(trace, compare_at.numbers);
+    if (number_computed(known, place, x))
+        return 1;
+    if (PyDict_GET_SIZE(numbers) == 0)
+        return 0;
+    PyObject *key = PyLong_FromSsize_t(place), *found = key ? PyDict_GetItemWithError(numbers, key) : NULL;
+    Py_XDECREF(key);
     if (!found)
         return PyErr_Occurred() ? -1 : 0;
     if (!PyFloat_CheckExact(found) && !PyBool_Check(found))
         return 0;
     *x = PyFloat_CheckExact(found) ? PyFloat_AS_DOUBLE(found) : found == Py_True;
-    return 1;
+    return keep_number(known, place, *x) ? 1 : -1;
 }
 
 static PyObject *item_of(PyObject *list, PyObject *at)
@@ -154,45 +161,54 @@ static PyObject *given_element(PyObject *trace, PyObject *operands, PyObject *wi
     return number && PyFloat_CheckExact(number) ? number : NULL;
 }
 
-/* What an instruction computes, given the numbers of its operands; NULL without an error if Python must compute it. */
-static PyObject *number_made(PyObject *trace, PyObject *instruction, const double *x, Py_ssize_t count)
+static bool is_number(PyObject *object, double *x)
+{
+    if (!object || (!PyFloat_CheckExact(object) && !PyBool_Check(object)))
+        return false;
+    *x = PyFloat_CheckExact(object) ? PyFloat_AS_DOUBLE(object) : object == Py_True;
+    return true;
+}
+
+/* What an instruction computes, given the numbers of its operands; false if Python must compute it, or after an error. */
+static bool number_made(PyObject *trace, PyObject *instruction, const double *x, Py_ssize_t count, double *y)
 {
     PyObject *op = PyTuple_GET_ITEM(instruction, 0), *data = PyTuple_GET_ITEM(instruction, 2);
     PyObject *found = PyDict_GetItemWithError(codes_by_name, op);
     int code = found ? (int)PyLong_AsLong(found) : -1;
-    if (code >= 0 && code < RULE_COUNT)
-        return ROWS[code].may_raise || ROWS[code].arity != count ? NULL : PyFloat_FromDouble(value_of(code, x));
+    if (code >= 0 && code < RULE_COUNT) {
+        if (ROWS[code].may_raise || ROWS[code].arity != count)
+            return false;
+        *y = value_of(code, x);
+        return true;
+    }
     switch (code - RULE_COUNT) {
-    case LESS: return PyBool_FromLong(x[0] < x[1]);
-    case LESS_EQUAL: return PyBool_FromLong(x[0] <= x[1]);
-    case GREATER: return PyBool_FromLong(x[0] > x[1]);
-    case GREATER_EQUAL: return PyBool_FromLong(x[0] >= x[1]);
-    case EQUAL: return PyBool_FromLong(x[0] == x[1]);
-    case UNEQUAL: return PyBool_FromLong(x[0] != x[1]);
-    case AND: return PyBool_FromLong(x[0] != 0.0 && x[1] != 0.0);
-    case OR: return PyBool_FromLong(x[0] != 0.0 || x[1] != 0.0);
-    case NOT: return PyBool_FromLong(x[0] == 0.0);
-    case SELECT: return PyFloat_FromDouble(x[0] != 0.0 ? x[1] : x[2]);
-    case STOP: return PyFloat_FromDouble(x[0]);
-    case CONSTANT: return Py_NewRef(data);
-    case INPUT:
-        found = item_of(read_slot(trace, compare_at.given), data);
-        return found && PyFloat_CheckExact(found) ? Py_NewRef(found) : NULL;
-    default: return NULL;
+    case LESS: *y = x[0] < x[1]; return true;
+    case LESS_EQUAL: *y = x[0] <= x[1]; return true;
+    case GREATER: *y = x[0] > x[1]; return true;
+    case GREATER_EQUAL: *y = x[0] >= x[1]; return true;
+    case EQUAL: *y = x[0] == x[1]; return true;
+    case UNEQUAL: *y = x[0] != x[1]; return true;
+    case AND: *y = x[0] != 0.0 && x[1] != 0.0; return true;
+    case OR: *y = x[0] != 0.0 || x[1] != 0.0; return true;
+    case NOT: *y = x[0] == 0.0; return true;
+    case SELECT: *y = x[0] != 0.0 ? x[1] : x[2]; return true;
+    case STOP: *y = x[0]; return true;
+    case CONSTANT: return is_number(data, y);
+    case INPUT: return is_number(item_of(read_slot(trace, compare_at.given), data), y);
+    default: return false;
     }
 }
 
 /* Values that are still to be computed, each after those behind it. */
 typedef struct {
-    PyObject **items; /* new references */
-    Py_ssize_t count, room;
-    PyObject *few[32];
+    Py_ssize_t *items, count, room;
+    Py_ssize_t few[32];
 } Waiting;
 
-static bool compute_first(Waiting *waiting, PyObject *place)
+static bool compute_first(Waiting *waiting, Py_ssize_t place)
 {
     if (waiting->count == waiting->room) {
-        PyObject **more = PyMem_Malloc(2 * (size_t)waiting->room * sizeof *more);
+        Py_ssize_t *more = PyMem_Malloc(2 * (size_t)waiting->room * sizeof *more);
         if (!more) {
             PyErr_NoMemory();
             return false;
@@ -203,77 +219,93 @@ static bool compute_first(Waiting *waiting, PyObject *place)
         waiting->items = more;
         waiting->room *= 2;
     }
-    waiting->items[waiting->count++] = Py_NewRef(place);
+    waiting->items[waiting->count++] = place;
     return true;
 }
 
 /* Compute a value once all that it depends on is known: 1; 2 if it waits for others, 0 if Python must do it, -1 after an
 error. */
-static int compute(PyObject *trace, PyObject *place, Waiting *waiting)
+static int compute(PyObject *trace, Known *known, Py_ssize_t place, Waiting *waiting)
 {
-    double x[3];
-    PyObject *numbers = read_slot(trace, compare_at.numbers);
-    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place)), *made = NULL;
+    double x[3], y = 0.0;
+    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), place);
     PyObject *operands = PyTuple_GET_ITEM(instruction, 1);
     Py_ssize_t count = PyTuple_GET_SIZE(operands), before = waiting->count;
+    bool made = false;
     if (PyTuple_GET_ITEM(instruction, 0) == read_name) {
-        made = Py_XNewRef(given_element(trace, operands, PyTuple_GET_ITEM(instruction, 2)));
+        made = is_number(given_element(trace, operands, PyTuple_GET_ITEM(instruction, 2)), &y);
     } else if (count <= 3) {
         for (Py_ssize_t i = 0; i < count; i++) {
-            int known = known_number(numbers, PyTuple_GET_ITEM(operands, i), &x[i]);
-            if (known < 0 || (!known && !compute_first(waiting, PyTuple_GET_ITEM(operands, i))))
+            Py_ssize_t operand = PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i));
+            int status = known_number(trace, known, operand, &x[i]);
+            if (status < 0 || (!status && !compute_first(waiting, operand)))
                 return -1;
         }
         if (waiting->count > before)
             return 2;
-        made = number_made(trace, instruction, x, count);
+        made = number_made(trace, instruction, x, count, &y);
     }
     if (!made)
         return PyErr_Occurred() ? -1 : 0;
-    int status = PyDict_SetItem(numbers, place, made) < 0 ? -1 : 1;
-    Py_DECREF(made);
-    return status;
+    return keep_number(known, place, y) ? 1 : -1;
 }
 
-/* Compute all that a value depends on: 1; 0 if Python must do it, -1 after an error. */
-static int compute_all(PyObject *trace, PyObject *place)
+/* Compute a value and all that it depends on: 1; 0 if Python must do it, -1 after an error. */
+static int compute_all(PyObject *trace, Py_ssize_t place, double *x)
 {
     Waiting waiting = {.room = 32};
     waiting.items = waiting.few;
-    int status = compute_first(&waiting, place) ? 1 : -1;
+    Known *known = known_by(trace);
+    int status = known && compute_first(&waiting, place) ? 1 : -1;
     while (status > 0 && waiting.count) {
         Py_ssize_t top = waiting.count - 1;
-        double x;
-        status = known_number(read_slot(trace, compare_at.numbers), waiting.items[top], &x);
+        status = known_number(trace, known, waiting.items[top], x);
         if (status == 0)
-            status = compute(trace, waiting.items[top], &waiting);
+            status = compute(trace, known, waiting.items[top], &waiting);
         if (status == 1)
-            Py_DECREF(waiting.items[--waiting.count]);
+            waiting.count--;
     }
-    while (waiting.count)
-        Py_DECREF(waiting.items[--waiting.count]);
     if (waiting.items != waiting.few)
         PyMem_Free(waiting.items);
-    return status < 0 ? -1 : status > 0;
+    return status <= 0 ? status : known_number(trace, known, place, x);
 }
 
 /* ---- guards ---- */
 
+/* Whether the running code makes the same comparison as for the last guard; steps of a loop do. */
+static bool is_last_line(const Known *known)
+{
+    PyFrameObject *frame = known->line ? PyEval_GetFrame() : NULL;
+    if (!frame)
+        return false;
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    Py_DECREF(code);
+    return code == known->code && PyFrame_GetLasti(frame) == known->at;
+}
+
 /* The line of the comparison that is made now, if the trace has its text already: a borrowed reference, or NULL. */
 static PyObject *line_known(PyObject *trace)
 {
+    Known *known = known_by(trace);
+    if (!known || is_last_line(known))
+        return known ? known->line : NULL;
     PyFrameObject *frame = calling_frame();
     if (!frame)
         return NULL;
     PyCodeObject *code = PyFrame_GetCode(frame);
-    PyObject *key = Py_BuildValue("(Ni)", PyLong_FromVoidPtr(code), PyFrame_GetLasti(frame)), *lines = NULL, *found = NULL;
+    int at = PyFrame_GetLasti(frame);
+    PyObject *key = Py_BuildValue("(Ni)", PyLong_FromVoidPtr(code), at), *lines = NULL, *found = NULL;
     Py_DECREF(code);
     Py_DECREF(frame);
     lines = read_slot(trace, compare_at.lines);
     if (key && lines && PyDict_CheckExact(lines))
         found = PyDict_GetItemWithError(lines, key);
     Py_XDECREF(key);
-    return found && PyTuple_CheckExact(found) && PyTuple_GET_SIZE(found) == 2 ? PyTuple_GET_ITEM(found, 1) : NULL;
+    if (!found || !PyTuple_CheckExact(found) || PyTuple_GET_SIZE(found) != 2)
+        return NULL;
+    known->code = code;
+    known->at = at;
+    return known->line = PyTuple_GET_ITEM(found, 1);
 }
 
 /* What `max` and `min` of plain numbers keep is a selection, as in `Watched.note_guard`. */
@@ -314,9 +346,7 @@ static PyObject *truth_of_place(PyObject *trace, PyObject *place)
         || PyUnicode_Compare(maker_of(trace, place), constant_name) == 0)
         return NOT_MINE;
     double x = 0.0;
-    int status = compute_all(trace, place);
-    if (status > 0)
-        status = known_number(read_slot(trace, compare_at.numbers), place, &x);
+    int status = compute_all(trace, PyLong_AsSsize_t(place), &x);
     if (status <= 0)
         return status < 0 ? NULL : NOT_MINE;
     PyObject *outcome = x != 0.0 ? Py_True : Py_False;

@@ -35,6 +35,7 @@ static double many_from_python(int rule, const double *x, Py_ssize_t n);
 #include "operands.h"        /* a node's operands as tuples */
 #include "numbers.h"         /* operands as numbers */
 #include "tracer.h"          /* what stands for a number during a capture */
+#include "known.h"           /* where instructions are, and what they compute */
 #include "capture.h"         /* operations during a capture */
 #include "roll.h"            /* loops in what was captured */
 #include "mode.h"            /* what a mode or a capture wants of a new node */
@@ -248,7 +249,12 @@ static int module_exec(PyObject *module)
     if (!(TracedType = (PyTypeObject *)PyType_FromSpecWithBases(&traced_spec, (PyObject *)ValueType)))
         return -1;
     TracedType->tp_name = "Traced";
-    return PyModule_AddObjectRef(module, "Traced", (PyObject *)TracedType);
+    if (!(KnownType = (PyTypeObject *)PyType_FromSpec(&known_spec)))
+        return -1;
+    return PyModule_AddObjectRef(module, "Traced", (PyObject *)TracedType) < 0
+                   || PyModule_AddObjectRef(module, "Known", (PyObject *)KnownType) < 0
+               ? -1
+               : 0;
 }
 
 static PyModuleDef_Slot module_slots[] = {

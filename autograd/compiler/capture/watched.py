@@ -17,7 +17,7 @@ from autograd.ir.builder import Builder, Predicate
 from autograd.ir.evaluate import Cells, Evaluator
 from autograd.ir.messages import FRESH, mapped_rewriters
 from autograd.modes import caller, calling_frame, current_recorder, place_of
-from autograd.native import fast
+from autograd.native import extension, fast
 from autograd.value import Value
 
 # Of comparisons these make whole numbers.
@@ -82,6 +82,8 @@ class Watched(Builder):
 
     def __init__(self, parent: Watched | None = None, real_bools: bool = False, maps: bool = True) -> None:
         super().__init__(mapped_rewriters(), FRESH)
+        if extension is not None:
+            self.known = extension.Known()
         self.parent = parent
         self.real_bools = real_bools  # of the root: comparisons are guards at once
         # Code to which they need not be bools, by id: to hash code takes long.
