@@ -170,6 +170,14 @@ def stencil_loss(x: Any, speed: Any) -> Any:
     return sum([u * u for u in end]) + am.sum(times)
 
 
+def shared_log(w: Any, x: Any) -> Any:
+    """Comparisons of what all steps share, which gcc 12 must not simplify where it has no more than SSE 2."""
+    a = vmap(lambda r: r * 1.1 * r, reduce="mean")(x)
+    b = vmap(lambda r: am.log(w[1]) * r + r, reduce="mean")(x)
+    c = vmap(lambda r: grad(lambda s: am.sin(s * -1.66) * s**2)(r), reduce="sum")(x)
+    return a * b * c + a
+
+
 def circle(x: Any) -> Any:
     """Numbers that change places and signs, until their sum is large; how many steps that took is a carry, too."""
 
@@ -230,6 +238,7 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "circle": (jit(circle), (STENCIL,)),
     "circle_gradient": (jit(grad(lambda x: am.sum(list(circle(x))))), (STENCIL,)),
     "circle_rows": (jit(vmap(lambda x: circle(x)[3])), ([STENCIL, STENCIL[::-1]],)),
+    "shared_log": (jit(value_and_grad(shared_log, 1), accurate=True), ([1.2, 1.3], LONG[:9])),
     "nothing": (jit(lambda x: None), (1.0,)),
     "many": (jit(lambda x: am.sum(x) * am.sum(x[::-1]) + am.fsum(x)), (LONG,)),
 }
@@ -813,7 +822,8 @@ def test_random_programs(write: Any, tmp_path: Path) -> None:
 def test_sanitisers(tmp_path: Path) -> None:
     """Nothing is read or written outside its array, and nothing is undefined: gcc's sanitisers stay silent."""
     flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    for name in [*FILES, "rows_gradient", "loops_in_steps", "views", "nothing"]:
+    more = ["rows_gradient", "loops_in_steps", "views", "nothing", "stencil_rows_gradient", "circle_gradient"]
+    for name in [*FILES, *more]:
         fast, args = CASES[name]
         fast.export(tmp_path, *args, name=name)
         run_compiler("gcc", flags, tmp_path / f"{name}.c", tmp_path / f"test_{name}.c", folder=tmp_path, output="t")

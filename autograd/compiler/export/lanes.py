@@ -33,13 +33,13 @@ def operation_in_lanes(op: str, given: Sequence[Text]) -> Text | None:
     if op in COMPARISONS:
         compared = operation(op, given)
         assert compared is not None
-        return composed("(@_mask)({})", [compared.text], [compared], UNARY)
+        return composed("@_where({})", [compared.text], [compared], ATOM)
     if op in BITWISE:
         masks = [x if x.wide else composed("@_truth({})", [x.text], [x], ATOM) for x in given]
         text = f" {BITWISE[op]} ".join([x.above(UNARY - 1) for x in masks])
         return Text(f"({text})", reads=frozenset().union(*[x.reads for x in given]), wide=True)
     if op == "not":
-        return composed("(@_mask)({} == 0)", [given[0].above(UNARY - 1)], given, UNARY)
+        return composed("@_where({} == 0)", [given[0].above(UNARY - 1)], given, ATOM)
     if op == "select" and not given[0].wide:
         chosen = [given[0], *[in_all_lanes(x) for x in given[1:]]]
         return operation(op, chosen)
@@ -120,6 +120,20 @@ AT = """\
 #define @_at(p) (*(@_near *)(p))
 """
 
+WHERE = """\
+/* In which lanes something is true. gcc 12 stops with an internal error if it simplifies this for SSE 2. */
+#if @_LANES > 1 && defined(__SSE2__) && !defined(__SSE4_2__) && !defined(__clang__)
+@_inline @_mask @_hidden(@_mask x)
+{
+    __asm__("" : "+x"(x));
+    return x;
+}
+#define @_where(x) @_hidden((@_mask)(x))
+#else
+#define @_where(x) ((@_mask)(x))
+#endif
+"""
+
 ALL = """\
 @_inline @_lanes @_all(double x)
 {
@@ -142,14 +156,14 @@ FIRST = """\
 /* The first n lanes. */
 @_inline @_mask @_first(ptrdiff_t n)
 {
-    return (@_mask)(@_steps(0.0) < (double)n);
+    return @_where(@_steps(0.0) < (double)n);
 }
 """
 
 TRUTH = """\
 @_inline @_mask @_truth(int x)
 {
-    return (@_mask)(@_all((double)x) != 0.0);
+    return @_where(@_all((double)x) != 0.0);
 }
 """
 
@@ -301,8 +315,8 @@ MULTIPLIED = """\
 BETWEEN = """\
 @_inline @_lanes @_between(double low, @_lanes x, double high)
 {
-    const @_lanes y = @_select((@_mask)(x < low), @_all(low), x);
-    return @_select((@_mask)(y > high), @_all(high), y);
+    const @_lanes y = @_select(@_where(x < low), @_all(low), x);
+    return @_select(@_where(y > high), @_all(high), y);
 }
 """
 
@@ -368,18 +382,18 @@ LOG_OF = """\
 /* The logarithm, or log1p, of x: what was found, unless x is at the edge of the domain or beyond, or infinite. */
 @_inline @_lanes @_in_domain(@_lanes x, double edge, @_lanes found)
 {
-    const @_lanes outside = @_select((@_mask)(x < edge), @_all(NAN), x);
-    const @_lanes beyond = @_select((@_mask)(x == edge), @_all(-INFINITY), outside);
-    return @_select((@_mask)(x > edge) & (@_mask)(x < INFINITY), found, beyond);
+    const @_lanes outside = @_select(@_where(x < edge), @_all(NAN), x);
+    const @_lanes beyond = @_select(@_where(x == edge), @_all(-INFINITY), outside);
+    return @_select(@_where(x > edge) & @_where(x < INFINITY), found, beyond);
 }
 """
 
 LOG = """\
 @_inline @_lanes @_log(@_lanes x)
 {
-    const @_lanes is_small = @_select((@_mask)(x < 2.2250738585072014e-308), @_all(1.0), @_all(0.0));
+    const @_lanes is_small = @_select(@_where(x < 2.2250738585072014e-308), @_all(1.0), @_all(0.0));
     @_lanes k;
-    const @_lanes m = @_split(x*@_select((@_mask)(is_small > 0.0), @_all(18014398509481984.0), @_all(1.0)), &k);
+    const @_lanes m = @_split(x*@_select(@_where(is_small > 0.0), @_all(18014398509481984.0), @_all(1.0)), &k);
     return @_in_domain(x, 0.0, @_log_of(k - 54.0*is_small, m - 1.0, @_all(0.0)));
 }
 """
@@ -388,8 +402,8 @@ LOG = """\
 LOG1P = """\
 @_inline @_lanes @_log1p(@_lanes x)
 {
-    const @_lanes u = 1.0 + x, lost = @_select((@_mask)(x > 1.0), 1.0 - (u - x), x - (u - 1.0))/u;
-    const @_mask is_near = (@_mask)(x > -0.2928932188134524) & (@_mask)(x < 0.41421356237309503);
+    const @_lanes u = 1.0 + x, lost = @_select(@_where(x > 1.0), 1.0 - (u - x), x - (u - 1.0))/u;
+    const @_mask is_near = @_where(x > -0.2928932188134524) & @_where(x < 0.41421356237309503);
     @_lanes k;
     const @_lanes m = @_split(u, &k);
     const @_lanes found = @_log_of(@_select(is_near, @_all(0.0), k), @_select(is_near, x, m - 1.0),
@@ -409,13 +423,14 @@ TANH = """\
     const @_lanes q = @_fma(second, z, @_all(4844.063053251255));
     const @_lanes near = x + x*(z*(p/q));
     const @_lanes far = 1.0 - 2.0/(@_exp(2.0*@_abs(x)) + 1.0);
-    return @_with_sign(@_abs(@_select((@_mask)(@_abs(x) < 0.625), near, far)), x);
+    return @_with_sign(@_abs(@_select(@_where(@_abs(x) < 0.625), near, far)), x);
 }
 """
 
 TEXTS = {
     "in_memory": IN_MEMORY,
     "at": AT,
+    "where": WHERE,
     "all": ALL,
     "steps": STEPS,
     "first": FIRST,
@@ -441,4 +456,4 @@ TEXTS = {
     "log1p": LOG1P,
     "tanh": TANH,
 }
-TYPES = ("LANES", "inline", "lanes", "near", "mask", "whole", "bits", "in_domain")  # what else is named here
+TYPES = ("LANES", "inline", "lanes", "near", "mask", "whole", "bits", "in_domain", "hidden")  # what else is named here

@@ -16,7 +16,7 @@ from autograd.ir.block import CALL, STEPS, Array, Guard, Loop
 
 WIDTH = 100  # columns of a line
 # What a statement pays for: numbers that lie apart, other calls, and arithmetic.
-PAID = re.compile(r"(_apart\(|_put\(|_put_some\()|(?:_at|_all|_select|_some)\(|(_\w+\(|[a-z]\()|/|[-+*]")
+PAID = re.compile(r"(_apart\(|_put\(|_put_some\()|(?:_at|_all|_select|_some|_where)\(|(_\w+\(|[a-z]\()|/|[-+*]")
 COSTS = MOST, 20, 1
 COUNTERS = "ijklm"
 MOST_NUMBERS = 2**31 - 1  # of an array of known size, whose places are of type int

@@ -188,7 +188,7 @@ class Statements:
         truth = self.number(guard.value)
         if truth.wide:
             test = f"{truth.above(UNARY - 1)} == 0" if guard.expected else truth.text
-            self._leave(guard, f"@_any((@_mask)({test}))")
+            self._leave(guard, f"@_any(@_where({test}))")
         else:
             self._leave(guard, f"!{truth.above(UNARY)}" if guard.expected else truth.text)
 
