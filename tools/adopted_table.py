@@ -31,8 +31,8 @@ with finite differences of the plain package, and machine code with the eager en
 
 The costs are those of one evaluation, divided by that of the plain package in a Python loop, which computes the value
 alone; below 1 is faster than plain Python. "Eager" is the value on Values, "compiled" one call of `jit` with the value
-*and* its whole Jacobian, "a row of n" the same in a batch, `jit(vmap(...))`. "First" is the processor time to the end of the
-first call of the batch, compilation included. The machine was not idle: read the order of magnitude.
+*and* its whole Jacobian, "a row of n" the same in a batch, `jit(vmap(...))`. "First" is the processor time of the first
+call of the batch, compilation included. The machine was not idle: read the order of magnitude.
 
 | package | function | eager | compiled | a row of n | n | paths | first | note |
 |---|---|---|---|---|---|---|---|---|
