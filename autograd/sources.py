@@ -80,9 +80,29 @@ def _classes(code: CodeType) -> tuple[str, ...]:
     return tuple([name for name, then in pairwise(parts) if name != "<locals>" and then != "<locals>"])
 
 
+def children(node: ast.AST) -> list[Any]:
+    """The nodes of which a node is made, without those that tell whether a name is read or assigned."""
+    found: list[Any] = []
+    for name in node._fields:
+        part = getattr(node, name, None)
+        if type(part) is list:
+            found += [inner for inner in part if isinstance(inner, ast.AST)]
+        elif name != "ctx" and isinstance(part, ast.AST):
+            found.append(part)
+    return found
+
+
+def nodes_in(node: ast.AST) -> list[Any]:
+    """A node and all those in it, as `ast.walk` gives them, in half the time."""
+    found = [node]
+    for inner in found:  # it grows
+        found += children(inner)
+    return found
+
+
 def definitions(tree: ast.AST, around: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """All functions in a tree, each with the classes and functions around it."""
-    for node in ast.iter_child_nodes(tree):
+    for node in children(tree):
         inside = isinstance(node, (*Function.__args__, ast.ClassDef))
         path = (*around, node) if inside else around
         if isinstance(node, Function.__args__):
@@ -158,14 +178,14 @@ def _steps(code: CodeType) -> list[Any]:
 def inner_locals(node: ast.AST) -> frozenset[str]:
     """The variables of functions and comprehensions inside."""
     found: set[str] = set()
-    for inner in ast.walk(node):
+    for inner in nodes_in(node):
         if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Load):
             found.add(inner.id)
         elif isinstance(inner, ast.arg):
             found.add(inner.arg)
         elif inner is not node and isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(inner.name)
-    rebound = {n for inner in ast.walk(node) if isinstance(inner, (ast.Global, ast.Nonlocal)) for n in inner.names}
+    rebound = {n for inner in nodes_in(node) if isinstance(inner, (ast.Global, ast.Nonlocal)) for n in inner.names}
     return frozenset(found - rebound)
 
 

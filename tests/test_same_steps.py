@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import grad, hessian, jacobian, jit, while_loop
+from autograd import grad, hessian, jacobian, jit, vmap, while_loop
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.verify import verify
 
@@ -106,3 +106,70 @@ def test_a_jacobian_in_machine_code_takes_the_cheaper_mode() -> None:
             )
             sizes[mode] = compiled.stats()["instructions"][0]["simplified"]
         assert sizes["auto"] == min(sizes.values())
+
+
+def delayed(x: Any, n: Any) -> Any:
+    """The root reaches the result from the second step on: a carry hands it on one step late."""
+    root = am.sqrt(x)
+    carry = while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1.0, c[2], 0.5 * c[2] + root), (0.0, 1.0, 2.0))
+    return carry[1] + am.log(x + 1.0)
+
+
+def at_first(x: Any, n: Any) -> Any:
+    """The root is only there if no step is taken: each step forgets it."""
+    carry = while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1.0, 3.0 * c[0], c[2] + x), (0.0, am.sqrt(x), 0.0))
+    return carry[1] * 2.0 + carry[2] * carry[2]
+
+
+def chosen(x: Any, n: Any) -> Any:
+    """The root is taken in the step number 2 only."""
+    root = am.sqrt(x)
+
+    def step(c: Any) -> Any:
+        return c[0] + 1.0, am.where(c[0] == 2.0, root * c[1], c[1] + x)
+
+    return while_loop(lambda c: c[0] < n, step, (0.0, 1.0))[1]
+
+
+def behind_a_branch(x: Any, n: Any) -> Any:
+    """What the loop computes counts only where the number of steps is even."""
+    counted = while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1.0, c[1] + am.sin(x) * c[1]), (0.0, am.sqrt(x)))[1]
+    return am.where(n % 2.0 == 0.0, counted * counted + counted, x)
+
+
+@pytest.mark.parametrize("function", [delayed, at_first, chosen, behind_a_branch])
+def test_a_derivative_that_is_not_there_meets_no_infinite_one(function: Any) -> None:
+    """Rows with 0 to 5 steps, at a root of 0 and elsewhere: derivatives of both modes and orders are eager code's."""
+    steps = np.tile(np.arange(6.0), 3)
+    x = np.repeat([0.0, 0.7, 2.0], 6)
+    transforms: list[Any] = [
+        grad(function),
+        lambda x, n: jacobian(lambda z: [function(z[0], z[1]), z[0] * function(z[0], z[1])], mode="fwd")([x, n]),
+        lambda x, n: jacobian(lambda z: [function(z[0], z[1]), z[0] * function(z[0], z[1])], mode="rev")([x, n]),
+    ]
+    second = [
+        lambda x, n: hessian(lambda z: function(z, n))(x),
+        lambda x, n: jacobian(grad(function), mode="fwd")(x, n),
+    ]
+    for number, one in enumerate([*transforms, *second]):
+        rows = slice(None) if number < len(transforms) else slice(6, None)
+        expected = [np.ravel(one(a, n)) for a, n in zip(x[rows].tolist(), steps[rows].tolist())]
+        batch = jit(vmap(one))(x[rows], steps[rows])
+        columns = np.array(batch, dtype=float).reshape(-1, len(expected)).T
+        np.testing.assert_allclose(columns, expected, rtol=1e-12, atol=1e-14)
+        alone = jit(one)
+        for a, n, row in zip(x[rows].tolist(), steps[rows].tolist(), expected):
+            np.testing.assert_allclose(np.ravel(alone(a, n)), row, rtol=1e-12, atol=1e-14)
+
+
+def test_loops_without_carries() -> None:
+    """Sweeps over the stored steps of a loop may hand nothing on; they are one loop, too."""
+
+    def f(x: list[Any]) -> Any:
+        def step(c: Any) -> Any:
+            return c[0] + 1.0, am.sin(x[0] * c[0]) * am.cos(x[1] + c[0])  # the last step alone counts
+
+        return while_loop(lambda c: c[0] < x[2], step, (0.0, 0.5))[1] * x[1]
+
+    for n in (0.0, 1.0, 4.0):
+        np.testing.assert_allclose(jit(hessian(f))([0.3, 0.7, n]), hessian(f)([0.3, 0.7, n]), rtol=1e-12, atol=1e-14)

@@ -31,8 +31,8 @@ with finite differences of the plain package, and machine code with the eager en
 
 The costs are those of one evaluation, divided by that of the plain package in a Python loop, which computes the value
 alone; below 1 is faster than plain Python. "Eager" is the value on Values, "compiled" one call of `jit` with the value
-*and* its whole Jacobian, "a row of n" the same in a batch, `jit(vmap(...))`. "First" is the time to the end of the
-first call of the batch, compilation included. The machine was not idle: read the order of magnitude.
+*and* its whole Jacobian, "a row of n" the same in a batch, `jit(vmap(...))`. "First" is the processor time of the first
+call of the batch, compilation included. The machine was not idle: read the order of magnitude.
 
 | package | function | eager | compiled | a row of n | n | paths | first | note |
 |---|---|---|---|---|---|---|---|---|
@@ -52,9 +52,9 @@ def line(case: Case, least: float) -> str:
         return f(row), jacobian(f)(row)
 
     one, batch = jit(both, quiet=True), jit(vmap(both), max_paths=200, quiet=True)
-    start = time.perf_counter()
+    start = time.process_time()
     batch(rows)
-    first = time.perf_counter() - start
+    first = time.process_time() - start
     array = np.array(point)
     one(array)
     base = seconds(lambda: case.call(plain, *point), least)

@@ -61,7 +61,8 @@ class Builder:
         self.results: dict[int, tuple[Loop, list[Type]]] = {}  # of loops: the types of their results
         self.tangent_items: dict[int, dict[int, int]] = {}  # of loops in the last forward sweep: result → its tangent
         self.gaps: set[int] = set()  # derivatives that may be 0 because no message arrived: see `reverse`
-        self.tangent_gaps: dict[int, set[int]] = {}  # of the same loops: the results whose tangents are such
+        # of the same loops: the results whose tangents are such, and whether that is only for want of a step
+        self.tangent_gaps: dict[int, dict[int, bool]] = {}
         self.rewriters, self.kept = rewriters, kept
         self.rewriters_of: dict[str, Sequence[Rewriter]] = dict.fromkeys(kept, ())  # operation → those that look at it
         self.known: dict[Any, int] = {}

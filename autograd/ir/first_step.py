@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from autograd.ir.block import COUNT, GOING, Guard, Instruction
-from autograd.ir.builder import Builder
+from autograd.ir.builder import Builder, Predicate
 
 NONE, ONE = Instruction("constant", (), 0.0), Instruction("constant", (), 1.0)
 
@@ -37,3 +37,9 @@ def takes_a_step(builder: Builder, value: int) -> bool:
         op, given, data = builder.code[operands[0]]
         return op == "item" and data == COUNT and builder.code[given[0]].data.test and takes_a_step(builder, given[0])
     return False
+
+
+def has_stepped(builder: Builder, value: int) -> Predicate | None:
+    """The comparison that tells whether a loop has taken a step; None if it certainly does, or no one can tell."""
+    steps = None if takes_a_step(builder, value) else builder.steps_of(value)
+    return None if steps is None else builder.predicate(builder.emit(">", (steps, builder.constant(0.0))))

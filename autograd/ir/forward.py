@@ -11,12 +11,13 @@ from autograd.ir.block import Array, Instruction, Loop
 from autograd.ir.builder import Builder, Predicate, Symbol, times
 from autograd.ir.derived_loop import Body, active_inputs, name_finished, with_finished
 from autograd.ir.elements import change, derivatives_by_elements, takes_arrays
-from autograd.ir.first_step import takes_a_step
+from autograd.ir.first_step import has_stepped, takes_a_step
 from autograd.ir.memory import follow, last_states, roots
 from autograd.ir.messages import (
     both,
     depends_on,
     differentiable,
+    either,
     is_there,
     local_derivatives,
     marked,
@@ -86,8 +87,12 @@ def tangent_of(
         if data not in results:
             return None
         found = builder.emit("item", (tangents[operands[0]],), results[data])
-        if data in builder.tangent_gaps[operands[0]]:
+        gaps = builder.tangent_gaps[operands[0]]
+        if data in gaps:
             builder.gaps.add(found)
+            stepped = has_stepped(builder, tangents[operands[0]]) if gaps[data] else None
+            if stepped is not None:
+                there[value] = stepped
         return found
     if op in ("read", "pack", "add_at") or (op == "pos" and isinstance(builder.type_of(value), Array)):
         return _tangent_array(builder, builder.code[value], tangents)
@@ -116,9 +121,11 @@ def tangent_of(
     if total is None:
         return None
     partial = len(presences) == len(terms)
-    known = [present for present in presences if present is not None]
-    if partial and len(known) == len(terms):
-        there[value] = functools.reduce(lambda one, other: one.with_("or", other), known)
+    if partial and None not in presences:
+        present = functools.reduce(either, presences)
+        partial = present is not None
+        if present is not None:
+            there[value] = present
     return marked(builder, builder.place(total), partial)
 
 
@@ -190,13 +197,14 @@ def _with_tangents(builder: Builder, value: int, copied: _Copied, tangents: Mapp
     while not (more := {k for k, number in read_in.items() if number in active}) <= active:
         active = active_inputs(loop, [k in active or k in more for k in range(1, len(operands) + 1)])
     partial = {k for k in active if (o := operands[k - 1]) not in tangents or tangents[o] in builder.gaps}
+    absent = {k for k in active if operands[k - 1] not in tangents}
     handed = [(k, loop.first_carry + k) for k in range(loop.handed) if loop.first_carry + k in active]
     while True:  # until it is known which tangents of carries may be missing: in some step, or in one after it
         body, found = _tangent_body(builder, copied, tangents, active, partial)
         after = [(k, found.get(body.output(number))) for number, k in handed]
         more = {k for k, tangent in after if tangent is None or tangent in body.inner.gaps} - partial
         if not more:
-            return _emit_tangents(builder, value, body, found, dict(handed), partial)
+            return _emit_tangents(builder, value, body, found, dict(handed), partial, absent)
         partial |= more
 
 
@@ -253,23 +261,28 @@ def _emit_tangents(
     found: Mapping[int, int],
     active: Mapping[int, int],
     partial: Container[int],
+    absent: Container[int],
 ) -> int:
-    """Emit the loop of the results and their tangents; `active` has the input of each carry that has a tangent."""
+    """Emit the loop of the results and their tangents; `active` has the input of each carry that has a tangent.
+
+    Those that are `absent` at first have one after a step.
+    """
     loop, inner = body.loop, body.inner
     none = inner.constant(0.0)
     kept = [body.output(k) for k in range(loop.carries)]
     handed = kept + [found.get(body.output(k), none) for k in active]
     outs = [(body.output(k), kind) for k, kind in enumerate(loop.kinds, loop.handed)]
     places = {k: loop.carries + position for position, k in enumerate(active)}
-    stepped = takes_a_step(builder, value)  # then only what a step leaves out is missing
+    certain = takes_a_step(builder, value)  # then only what a step leaves out is missing
     after = {k: found.get(body.output(k)) for k in active}
     left_out = {k for k, tangent in after.items() if tangent is None or tangent in inner.gaps}
-    gaps = {k for k, number in active.items() if number in partial and (k in left_out or not stepped)}
+    missing = [k for k, number in active.items() if number in partial and not (certain and k not in left_out)]
+    gaps = {k: k not in left_out and body.loop.first_carry + k in absent for k in missing}
     for k, kind in enumerate(loop.kinds, loop.handed):
         if body.output(k) in found:
             places[k] = len(handed) + len(outs)
             outs.append((found[body.output(k)], kind))
             if found[body.output(k)] in inner.gaps:
-                gaps.add(k)
+                gaps[k] = False
     builder.tangent_items[value], builder.tangent_gaps[value] = places, gaps
     return body.made.finish(handed, outs, None if loop.accumulators else loop)

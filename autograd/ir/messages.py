@@ -99,6 +99,36 @@ def both(one: Predicate | None, other: Predicate | None) -> Predicate | None:
     return one.with_("and", other)
 
 
+FEW_TERMS = 8  # of an "or" that are looked at
+
+
+def either(one: Predicate | None, other: Predicate | None) -> Predicate | None:
+    """The comparison that one of two comes out true; None for always."""
+    if one is None or other is None:
+        return None
+    builder = one.builder
+    first, second = (_terms(builder.code, "or", p.index) for p in (one, other))
+    terms = first | second
+    if any(op == "not" and operands[0] in terms for op, operands, _ in map(builder.code.__getitem__, terms)):
+        return None
+    needed = {term for term in terms if terms.isdisjoint(_terms(builder.code, "and", term) - {term})}
+    if needed <= first or needed <= second:
+        return one if needed <= first else other
+    return one.with_("or", other)
+
+
+def _terms(code: Sequence[Instruction], op: str, truth: int) -> set[int]:
+    """The truths of which this one is made by ``and`` or ``or``, if they are few; else itself."""
+    found, waiting = set[int](), [truth]
+    while waiting and len(found) + len(waiting) <= FEW_TERMS:
+        at = waiting.pop()
+        if code[at].op == op:
+            waiting += code[at].operands
+        else:
+            found.add(at)
+    return {truth} if waiting else found
+
+
 _ZERO_IF: dict[str, Callable[[Sequence[bool]], bool]] = {  # given which operands are 0
     "mul": any,
     "neg": all,

@@ -32,6 +32,7 @@ from autograd.ir.messages import (
     added,
     both,
     depending,
+    either,
     is_there,
     local_derivatives,
     marked,
@@ -55,6 +56,7 @@ class Sweep:
         ] = {}  # value → adjoint, and when it is there (None: always)
         self.arrays: dict[int, Total] = {}
         self.results: dict[int, dict[int, int]] = {}  # loop → item → adjoint
+        self.presences: dict[tuple[int, int], Predicate | None] = {}  # loop, item → when it is there, if one can tell
         self.doubtful = zero_if_missing(builder.code, range(min(active, default=0), max(active, default=-1) + 1))
         self.guessed: set[int] = set()  # values whose presence is that their adjoint, or one it came from, is not 0
 
@@ -65,15 +67,16 @@ class Sweep:
         first: int,
         end: int,
         in_vain: Callable[[], object] | None = None,
+        present: Mapping[int, Predicate] | None = None,
     ) -> None:
         """Go from the last value to the first; the adjoints of the targets are left where they were summed up.
 
-        If the answer of `in_vain` after a loop is true, the sweep ends there.
+        If the answer of `in_vain` after a loop is true, the sweep ends there. `present` tells when a seed is there.
         """
         from autograd.ir.reverse_loop import LoopSweep  # which sweeps over the body in this way
 
         for value, seed in seeds.items():
-            self.receive(value, seed)
+            self.receive(value, seed, present.get(value) if present else None)
         for value in range(end - 1, first - 1, -1):
             if value in targets or value not in self.active:
                 continue
@@ -95,6 +98,7 @@ class Sweep:
                 if adjoint is not None:
                     if self.is_partial(value):
                         self.builder.gaps.add(adjoint)
+                        self.presences[operands[0], data] = self.presence(value)
                     self.results.setdefault(operands[0], {})[data] = adjoint
             elif value in self.arrays:
                 self.array_messages(value)
@@ -143,6 +147,10 @@ class Sweep:
             return True
         return self.adjoint(value) in self.builder.gaps
 
+    def presence(self, value: int) -> Predicate | None:
+        """The comparison that tells whether the adjoint of a number is there; None if it is not known."""
+        return None if value in self.guessed else self.numbers.get(value, (0, None))[1]
+
     def receive(self, value: int, message: int, present: Predicate | None = None) -> None:
         """Add a message to the adjoint of a value."""
         kind = self.builder.type_of(value)
@@ -156,8 +164,7 @@ class Sweep:
             self.numbers[value] = message, present
             return
         total, before = self.numbers[value]
-        either = None if before is None or present is None else before.with_("or", present)
-        self.numbers[value] = self.builder.emit("add", (total, message)), either
+        self.numbers[value] = self.builder.emit("add", (total, message)), either(before, present)
 
     def receive_array(self, value: int, message: int, window: Window, indices: tuple[int, ...]) -> None:
         """Add a message to a part of the adjoint of an array."""

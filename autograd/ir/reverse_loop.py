@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from autograd.ir.adjoints import Memory, Total, memories_of
-from autograd.ir.block import Array, Instruction, Loop, Program, Window
-from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.block import STEPS, Array, Instruction, Loop, Program, Window
+from autograd.ir.builder import Builder, LoopBuilder, Predicate
 from autograd.ir.derived_loop import Body, active_inputs, with_finished
+from autograd.ir.first_step import has_stepped, takes_a_step
 from autograd.ir.memory import follow
 from autograd.ir.messages import (
     WITHOUT_DERIVATIVE,
     added,
+    both,
     depending,
     depends_on,
     differentiable,
+    is_there,
     marked,
     part,
 )
@@ -25,6 +28,8 @@ from autograd.ir.reverse import Sweep
 
 WRITTEN_OUT = 300  # instructions of a step that may be written out
 NOT_FLAT = frozenset({"loop", "add_at", "zeros"})
+# When a reverse sweep has an adjoint of a carry: in each step, in the first one that it comes to, in all others.
+ALWAYS, FIRST, LATER, SOMETIMES, NEVER = "always", "first", "later", "sometimes", "never"
 
 
 def _store_carries(builder: Builder, value: int) -> int:
@@ -50,14 +55,16 @@ def _store_carries(builder: Builder, value: int) -> int:
 class _Result(NamedTuple):
     """A result of a reverse loop: of which kind, whether it may be missing, and what is done with it.
 
-    `used` is the first instruction of the primal's step that uses what this is the adjoint of.
+    `used` is the first instruction of the primal's step that uses what this is the adjoint of. `present` tells in which
+    steps there is a message, if only in some and one can tell.
     """
 
     value: int
     kind: str
     missing: bool
     used: int
-    then: Callable[[int], None]
+    then: Callable[..., None]
+    present: Predicate | None = None
 
 
 class LoopSweep:
@@ -80,38 +87,55 @@ class LoopSweep:
         self.active = active_inputs(self.loop, wanted)
         self.wanted = [k for k, want in enumerate(wanted, 1) if want]
         self.kept: dict[int, Memory] = {}  # the body's inputs that are states of arrays that steps read and add to
+        self.present = self._presence()
         self.rows: int | None = None  # how many elements of arrays are left for the loop, if not all
+
+    def _presence(self) -> Predicate | None:
+        """The comparison that tells whether any of the seeds is there, if it is the same for all.
+
+        Then the steps are swept over as if it were true, and their results are only sent where it is.
+        """
+        found = [self.around.presences.get((self.value, k)) for k in self.seeds]
+        inputs, first = self.loop.body.inputs, self.loop.first_element
+        if not found or found[0] is None or any(k >= first or isinstance(inputs[k], Array) for k in self.wanted):
+            return None
+        return found[0] if all(one is not None and one.index == found[0].index for one in found) else None
+
+    def _is_missing(self, seed: int) -> bool:
+        """Whether a seed may be missing, for a reason of its own."""
+        return self.present is None and seed in self.builder.gaps
 
     def run(self) -> None:
         """Emit the loop, and pass on its results as messages."""
-        loop, gaps = self.loop, self.builder.gaps
+        loop = self.loop
         stored = _store_carries(self.builder, self.value) if loop.carries else 0
         carries = [k for k in range(loop.carries) if loop.first_carry + k in self.active]
         if self._last_step_is_special(carries):
             self._write_last_step(carries, stored)
-        partial = {k for k in carries if k not in self.seeds or self.seeds[k] in gaps}
-        while True:  # until it is known which adjoints of carries may be missing: in some step, or in one after it
+        there = {k: self._begins(k) for k in carries}
+        while True:  # until it is known when there are adjoints of carries, in this step and in those after it
             self.body = self._copied(stored)
-            self.sweep(carries, partial)
-            more = {k for k in carries if self._may_be_missing(k)} - partial
-            if not more:
+            self.sweep(there)
+            following = {k: self._goes_on(k, when) for k, when in there.items()}
+            following = {k: when for k, when in following.items() if when != NEVER}
+            if following == there:
                 break
-            partial |= more
-        self._emit(carries, partial)
+            there = following
+        self._emit(there)
 
     def _last_step_is_special(self, carries: Sequence[int]) -> bool:
         """Whether carries whose adjoints may be missing after the last step certainly have some before it.
 
         Then that step is written out, so that no step of the loop has to look whether a message is there.
         """
-        loop, body, gaps = self.loop, self.loop.body, self.builder.gaps
+        loop, body = self.loop, self.loop.body
         flat = not loop.accumulators and not body.guards and len(body.code) <= WRITTEN_OUT
         counted = any(code.op == "input" and code.data == 0 and uses for code, uses in zip(body.code, body.uses()))
         if not flat or (loop.backwards and counted) or loop.test or not isinstance(loop.extent, int) or loop.extent < 3:
             return False
         if any(op in NOT_FLAT for op, _, _ in body.code) or any(o in self.around.memories for o in self.operands):
             return False
-        there = {k for k, seed in self.seeds.items() if seed not in gaps}
+        there = {k for k, seed in self.seeds.items() if not self._is_missing(seed)}
         sent = {body.outputs[k] for k in there}
         for at in range(len(body.code) - 1, -1, -1):
             op, operands, _ = body.code[at]
@@ -219,28 +243,32 @@ class LoopSweep:
         self.owners.append((operand, at_end))
         return found
 
-    def sweep(self, carries: Sequence[int], partial: Container[int]) -> None:
-        """Sweep over the body; the adjoints of some carries may be missing."""
+    def sweep(self, there: Mapping[int, str]) -> None:
+        """Sweep over the body; `there` tells when there are adjoints of the carries."""
         loop, body, builder = self.loop, self.body, self.builder
         inner, made, gaps = body.inner, body.made, body.inner.gaps
         zero = builder.constant(0.0)
         seeds: dict[int, int] = {}
+        present: dict[int, Predicate] = {}
+        exact = self._exact(there)
 
         def seed(output: int, value: int, missing: bool) -> None:
             if missing and inner.number(value) is None:
                 gaps.add(value)
             seeds[output] = added(inner, seeds[output], value) if output in seeds else value
 
-        for k in carries:
-            seed(body.output(k), made.carry(self.seeds.get(k, zero)), k in partial)
+        for k, when in there.items():
+            if k in exact:
+                present[body.output(k)] = self.later if when == LATER else self.later.negated()
+            seed(body.output(k), made.carry(self.seeds.get(k, zero)), when != ALWAYS and k not in exact)
         for k in range(loop.carries, loop.handed):
             if k in self.seeds and loop.first_carry + k not in self.kept:
-                seed(body.output(k), made.shared(self.seeds[k]), self.seeds[k] in builder.gaps)
+                seed(body.output(k), made.shared(self.seeds[k]), self._is_missing(self.seeds[k]))
         for k, kind in enumerate(loop.kinds, loop.handed):
             if k in self.seeds:
                 given = self.seeds[k]
                 value = made.shared(given) if kind == "sum" else made.element(self._left(given))
-                seed(body.output(k), value, given in builder.gaps)
+                seed(body.output(k), value, self._is_missing(given))
         targets = self.targets = {k: body.inputs[k] for k in sorted(self.active)}
         states = {body.inputs[k]: memory for k, memory in self.kept.items()}
         follow(inner.code, states)
@@ -256,12 +284,34 @@ class LoopSweep:
                 sweep.arrays[targets[k]] = Total(make=self._accumulator(made, k))
         with inner.watched():
             end = len(inner.code) if self.kept else max(seeds, default=-1) + 1
-            sweep.run(seeds, set(targets.values()), min(targets.values(), default=end), end)
+            sweep.run(seeds, set(targets.values()), min(targets.values(), default=end), end, present=present)
 
-    def _may_be_missing(self, k: int) -> bool:
-        """Whether a step may hand on no adjoint for a carry."""
+    def _begins(self, k: int) -> str:
+        """When there is an adjoint of a carry, as far as its seed tells."""
+        if k not in self.seeds:
+            return LATER
+        return SOMETIMES if self._is_missing(self.seeds[k]) else ALWAYS
+
+    def _goes_on(self, k: int, when: str) -> str:
+        """When there is an adjoint of a carry, given what a step hands on."""
         target = self.targets[self.loop.first_carry + k]
-        return self.inside.adjoint(target) is None or self.inside.is_partial(target)
+        if self.inside.adjoint(target) is None:
+            return {ALWAYS: FIRST, LATER: NEVER}.get(when, when)
+        return SOMETIMES if self.inside.is_partial(target) else when
+
+    def _exact(self, there: Mapping[int, str]) -> set[int]:
+        """The carries about whose adjoints a comparison of the number of the step tells whether they are there."""
+        body, inner, outputs = self.body, self.body.inner, self.loop.body.outputs
+        found = {k for k, when in there.items() if when in (FIRST, LATER) and outputs.count(outputs[k]) == 1}
+        if self.loop.extent != STEPS or not found:
+            return set()
+        last = inner.constant(0.0)
+        if not self.loop.backwards:
+            steps = self.builder.steps_of(self.value)
+            assert steps is not None
+            last = inner.emit("sub", (body.made.shared(steps), inner.constant(1.0)))
+        self.later = inner.predicate(inner.emit("!=", (body.made.counter, last)))
+        return found
 
     def _accumulator(self, made: LoopBuilder, k: int) -> Callable[[], int]:
         def last() -> int | None:
@@ -273,7 +323,7 @@ class LoopSweep:
 
         return make
 
-    def _emit(self, carries: Sequence[int], partial: Container[int]) -> None:
+    def _emit(self, there: Mapping[int, str]) -> None:
         """Emit the loop and pass its results on."""
         loop, builder, body, sweep = self.loop, self.builder, self.body, self.inside
         inner, targets = body.inner, self.targets
@@ -294,39 +344,63 @@ class LoopSweep:
                     further.append(_Result(message, "sum", message in inner.gaps, uses.get((k, offset), -1), then))
             elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
                 missing, sort = sweep.is_partial(targets[k]), "sum" if role == "shared" else "each"
-                then = functools.partial(self.around.receive, operand)
+                present = sweep.presence(targets[k]) if role == "shared" else None
+                then = functools.partial(self._send, operand)
                 if role == "element" and self.rows is not None:
                     window = self._window(operand)
                     then = functools.partial(self.around.receive_array, operand, window=window, indices=())
-                further.append(_Result(adjoint, sort, missing, uses.get((k, 0), -1), then))
+                missing = missing and present is None
+                further.append(_Result(adjoint, sort, missing, uses.get((k, 0), -1), then, present))
         handed = []
-        for k in carries:
+        for k in there:
             found = sweep.adjoint(targets[loop.first_carry + k])
             handed.append(zero if found is None else found)
         handed += [last() for _, last in self.owners]
         # Adjoints of what the step uses together are computed together: few values are alive, and close in memory.
         order = sorted(range(len(further)), key=lambda k: further[k].used)
         outs += [(further[k].value, further[k].kind) for k in order]
+        counted = {one.present.index: inner.place(one.present) for one in further if one.present is not None}
+        steps = {index: len(handed) + len(outs) + k for k, index in enumerate(counted)}  # with such messages
+        outs += [(number, "sum") for number in counted.values()]
         result = body.made.finish(handed, outs, loop if loop.is_map() and not self.owners else None)
-        for position, k in enumerate(carries):
-            if (o := self.operands[loop.shared + k]) in self.around.active:
-                self.around.receive(o, self._item(result, position, k in partial))
-        for position, (operand, _) in enumerate(self.owners, len(carries)):
+        stepped, certain = has_stepped(builder, self.value), takes_a_step(builder, self.value)
+        for position, (k, when) in enumerate(there.items()):
+            o = self.operands[loop.shared + k]
+            if o not in self.around.active or (certain and when == FIRST):
+                continue
+            if stepped is not None and when in (FIRST, LATER):
+                self._send(o, self._item(result, position, False), stepped if when == LATER else stepped.negated())
+            else:
+                self._send(o, self._item(result, position, when != ALWAYS and not (certain and when == LATER)))
+        for position, (operand, _) in enumerate(self.owners, len(there)):
             self.around.put_back(operand, builder.emit("item", (result,), position))
             total = self.around.arrays.get(operand)
             if total is not None and operand in self.totals and isinstance(loop.extent, int) and loop.extent:
                 total.covered |= sweep.arrays[targets[self.totals[operand]]].covered  # by each step
         item = {k: position for position, k in enumerate(order, len(handed) + first)}
         for k, one in enumerate(further):
-            one.then(self._item(result, item[k], one.missing))
+            message = self._item(result, item[k], one.missing)
+            if one.present is None:
+                one.then(message)
+            else:
+                some = builder.emit("item", (result,), steps[one.present.index])
+                one.then(message, is_there(builder, some))
         for k in range(loop.carries, loop.handed):
             o = self.operands[loop.shared + k]
             if k in self.seeds and o in self.around.active:
                 self.around.receive(o, self.seeds[k])
 
+    def _send(self, operand: int, message: int, present: Predicate | None = None) -> None:
+        """Send a message, which may be there only sometimes."""
+        if self.present is not None and message not in self.builder.gaps:
+            present = both(self.present, present)
+        self.around.receive(operand, message, present)
+
     def _item(self, result: int, item: int, missing: bool) -> int:
         """A result of the new loop, which may be 0 because no message arrived."""
         found = self.builder.emit("item", (result,), item)
+        if self.present is not None:
+            found = self.builder.place(self.present.select(self.builder.wrap(found), 0.0))
         if missing:
             self.builder.gaps.add(found)
         return found

@@ -80,7 +80,7 @@ class _Steps:
                 self.carries[at, k] = self._number(
                     ("begins", kind, goes or (loop.test and k == COUNT and "count"), start)
                 )
-        classes = 0
+        classes = -1  # loops may have no carries
         while classes < (classes := len(set(self.carries.values()))):
             for at in self.loops:
                 self.values[at] = self._number_values(at)

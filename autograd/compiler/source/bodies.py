@@ -6,6 +6,8 @@ import ast
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
+from autograd.sources import nodes_in
+
 ALLOWED: tuple[type[ast.AST], ...] = (
     *(ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.If, ast.While, ast.For, ast.Return, ast.Break),
     *(ast.Continue, ast.Pass, ast.Raise, ast.Assert),
@@ -38,13 +40,13 @@ TOLD: dict[type[ast.AST], str] = {
 def is_place(target: ast.AST) -> bool:
     """Whether a target is an attribute, or an element that is no slice."""
     if isinstance(target, ast.Subscript):
-        return not any(isinstance(x, (ast.Slice, ast.Starred)) for x in ast.walk(target.slice))
+        return not any(isinstance(x, (ast.Slice, ast.Starred)) for x in nodes_in(target.slice))
     return isinstance(target, ast.Attribute)
 
 
 def has_place(target: ast.AST) -> bool:
     """Whether an attribute, an element or a slice is among the targets of an assignment."""
-    return any(isinstance(x, (ast.Attribute, ast.Subscript)) and not _is_read(x) for x in ast.walk(target))
+    return any(isinstance(x, (ast.Attribute, ast.Subscript)) and not _is_read(x) for x in nodes_in(target))
 
 
 def _is_read(node: Any) -> bool:
@@ -155,7 +157,7 @@ def refusal(nodes: Iterable[ast.AST], kept: Container[str] = (), functions: bool
 
 def assigned_place(body: Sequence[ast.stmt]) -> str | None:
     """Which attribute or element statements assign first; None if they only assign names."""
-    for node in [inner for statement in body for inner in ast.walk(statement)]:
+    for node in [inner for statement in body for inner in nodes_in(statement)]:
         if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
             what = f"the attribute {node.attr}" if isinstance(node, ast.Attribute) else "an element"
             return f"line {node.lineno} assigns {what}"
@@ -164,7 +166,7 @@ def assigned_place(body: Sequence[ast.stmt]) -> str | None:
 
 def rebound(body: Sequence[ast.stmt]) -> frozenset[str]:
     """The names that a function declares global or nonlocal."""
-    declared = [node for x in body for node in ast.walk(x) if isinstance(node, (ast.Global, ast.Nonlocal))]
+    declared = [node for x in body for node in nodes_in(x) if isinstance(node, (ast.Global, ast.Nonlocal))]
     return frozenset([name for node in declared for name in node.names])
 
 
@@ -177,14 +179,14 @@ def shared_names(body: Sequence[ast.stmt]) -> frozenset[str]:
     consumed = {
         id(call.args[0])
         for statement in body
-        for call in ast.walk(statement)
+        for call in nodes_in(statement)
         if isinstance(call, ast.Call) and len(call.args) == 1 and not call.keywords
     }
     for statement in body:
-        for node in ast.walk(statement):
+        for node in nodes_in(statement):
             later = isinstance(node, ast.GeneratorExp) and id(node) not in consumed
             if later or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-                found.update([inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)])
+                found.update([inner.id for inner in nodes_in(node) if isinstance(inner, ast.Name)])
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 found.add(node.name)
     return frozenset(found)

@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import Any, TypeVar
 
 from autograd.compiler.source.bodies import refusal
+from autograd.sources import children, nodes_in
 
 FLOW = "__flow__"  # by which rewritten code finds the functions of the capture
 OWN = "__flow_"  # what names of rewritten code begin with
@@ -30,7 +31,7 @@ def at(node: Node, place: ast.AST) -> Node:
     """A new node, and all below it that have no place yet, at the place of another."""
     if not hasattr(node, "lineno"):
         ast.copy_location(node, place)
-        for inner in ast.iter_child_nodes(node):
+        for inner in children(node):
             at(inner, place)
     return node
 
@@ -261,7 +262,7 @@ class Lowering:
 
 def _size(block: Sequence[ast.stmt]) -> int:
     """How many nodes statements have."""
-    return sum(1 for statement in block for _ in ast.walk(statement))
+    return sum(1 for statement in block for _ in nodes_in(statement))
 
 
 def _nothing(place: ast.AST, block: Sequence[ast.stmt]) -> list[ast.stmt]:

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from autograd.sources import children, nodes_in
+
 Names = frozenset[str]
 NOTHING: Names = frozenset()
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -22,7 +24,7 @@ class Around(NamedTuple):
 
 def loads(*nodes: Any) -> Names:
     """All names that expressions or whole statements may read."""
-    every = [n for node in nodes if node is not None for n in ast.walk(node)]
+    every = [n for node in nodes if node is not None for n in nodes_in(node)]
     return frozenset([n.id for n in every if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)])
 
 
@@ -47,9 +49,9 @@ def stores(nodes: Iterable[ast.AST]) -> Names:
         if isinstance(node, SCOPES):
             continue
         if isinstance(node, COMPREHENSIONS):  # its targets are its own
-            waiting += [x for x in ast.walk(node) if isinstance(x, ast.NamedExpr)]
+            waiting += [x for x in nodes_in(node) if isinstance(x, ast.NamedExpr)]
             continue
-        waiting += ast.iter_child_nodes(node)
+        waiting += children(node)
     return frozenset(found)
 
 
@@ -57,7 +59,7 @@ def unstable(nodes: Iterable[ast.AST]) -> Names:
     """The names that are deleted somewhere, which are never certainly bound."""
     found: set[str] = set()
     for node in nodes:
-        for inner in ast.walk(node):
+        for inner in nodes_in(node):
             if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Del):
                 found.add(inner.id)
             if isinstance(inner, ast.ExceptHandler) and inner.name:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.source.names import COMPREHENSIONS, SCOPES
+from autograd.sources import nodes_in
 
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult)
 
@@ -71,7 +72,7 @@ class _Uses(ast.NodeVisitor):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         """The name may have had a method of its own for this."""
-        self.others.update([n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)])
+        self.others.update([n.id for n in nodes_in(node.target) if isinstance(n, ast.Name)])
         self.visit(node.value)
 
 
@@ -89,9 +90,9 @@ def optional_names(body: Sequence[ast.stmt], kept: frozenset[str]) -> frozenset[
     """The names of a function that are only compared, computed with, and copied to such names; None is among them."""
     uses = _Uses()
     for statement in body:
-        for node in ast.walk(statement):
+        for node in nodes_in(statement):
             if isinstance(node, (*SCOPES, *COMPREHENSIONS)):
-                uses.others.update([n.id for n in ast.walk(node) if isinstance(n, ast.Name)])
+                uses.others.update([n.id for n in nodes_in(node) if isinstance(n, ast.Name)])
         uses.visit(statement)
     found = {*uses.nones, *[target for _, target in uses.copies]} - uses.others - kept
     while wrong := {source for source, target in uses.copies if source in found and target not in found}:

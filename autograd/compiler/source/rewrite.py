@@ -19,7 +19,7 @@ from autograd.compiler.source.optional import is_none, optional_names
 from autograd.compiler.source.stores import Stores
 from autograd.compiler.source.texts import names_in_text
 from autograd.refusals import PREFIX
-from autograd.sources import Definition, inner_locals, recompiled
+from autograd.sources import Definition, inner_locals, nodes_in, recompiled
 
 ORDERS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 
@@ -449,7 +449,7 @@ def _jumps_out(block: Sequence[ast.stmt]) -> bool:
         if isinstance(node, (ast.Return, ast.Break, ast.Continue)):
             return True
         if isinstance(node, (ast.While, ast.For)):
-            if any(isinstance(x, ast.Return) for x in ast.walk(node)):
+            if any(isinstance(x, ast.Return) for x in nodes_in(node)):
                 return True
             continue
         if isinstance(node, ast.If) and _jumps_out([*node.body, *node.orelse]):
