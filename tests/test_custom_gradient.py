@@ -4,10 +4,24 @@ import itertools
 from math import cos, sin
 from typing import Any
 
+import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, checkpoint, custom_gradient, grad, hessian, hvp, jacobian, jit, jvp, value_and_grad, vmap
+from autograd import (
+    Value,
+    checkpoint,
+    custom_gradient,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jit,
+    jvp,
+    scan,
+    value_and_grad,
+    vmap,
+)
 
 
 def cube(t: Any) -> Any:
@@ -101,3 +115,29 @@ def test_an_error_leaves_no_trace():
         return grad(lambda t: t * x)(1.0) * x  # the inner gradient is a Value
 
     assert 1.4 == grad(caught)(0.7)
+
+
+@custom_gradient(lambda x, y: -y * y)
+def reciprocal(x: float) -> float:
+    """A function for floats that raises where no caller calls it."""
+    if x == 0.0:
+        raise ValueError("one over zero")
+    return 1.0 / x
+
+
+@pytest.mark.parametrize("count", [5, 8, 11, 300])
+def test_loops_call_python_for_their_steps_only(count: int) -> None:
+    """Lanes without a step call no function in Python: it might raise."""
+
+    def mapped(x: Any) -> Any:
+        return vmap(lambda v: reciprocal(v) * am.exp(-v), reduce="sum")(x)
+
+    def handed_on(x: Any) -> Any:
+        return scan(lambda total, v: (total + reciprocal(v) * am.exp(-v), None), 0.0, x)[0]
+
+    x = np.arange(1.0, count + 1)
+    for function in (mapped, handed_on):
+        expected, gradient = value_and_grad(function)(x)
+        found = jit(value_and_grad(function))(x)
+        assert np.isclose(expected, found[0], rtol=1e-12)
+        assert np.allclose(gradient, found[1], rtol=1e-12)

@@ -21,7 +21,7 @@ from autograd.compiler.lower.staging import transposed
 from autograd.compiler.lower.steps import Step
 from autograd.compiler.lower.tiles import tiling_of, write_tiles
 from autograd.compiler.lower.views import Index, Number, Operand, View
-from autograd.ir.block import Instruction, Loop, Program
+from autograd.ir.block import Instruction, Loop, Program, calls_python
 from autograd.ir.memory import root_of
 
 MOST_BLOCKS = 2  # of lanes whose inner loops are written together: a square of numbers takes many registers
@@ -64,12 +64,14 @@ class Nest(Counted):
         memory of this loop's own: one row more than there are steps.
         """
         ways = [lambda: self.in_turn(loop, operands, targets, rows)]
-        if loop.extent and self.lanes == 1 and is_parallel(loop):
+        # Functions in Python are not called for lanes that do not count.
+        lanes = loop.extent and self.lanes == 1 and not calls_python(loop.body.code)
+        if lanes and is_parallel(loop):
             ways.append(lambda: self._in_lanes(loop, operands, targets))
-        ordered = ordered_sums(loop) if self.lanes == 1 and loop.extent else None
+        ordered = ordered_sums(loop) if lanes else None
         if ordered is not None:
             ways.append(lambda: self._in_lanes_and_order(loop, operands, targets, ordered))
-        tiling = tiling_of(loop) if self.holds else None
+        tiling = tiling_of(loop) if self.holds and not calls_python(loop.body.code) else None
         if tiling is not None:
             ways.append(lambda: write_tiles(self, loop, operands, tiling))
         return self._cheapest(ways)
