@@ -136,11 +136,11 @@ class _Writer:
         kinds, shapes, starts = variant.kinds, variant.shapes.tolist(), variant.starts.tolist()
         for event in _in_order(variant, self.layout):
             op, sources = kinds[shapes[event]]
-            operands = [partial(self._operand, starts[event] + k, source) for k, source in enumerate(sources)]
+            operands = [self._operand(place, source) for place, source in enumerate(sources, starts[event])]
             if op == "guard":
-                self._guard(operands[0](), number[event])
+                self._guard(operands[0], number[event])
             else:
-                self.places[event] = self._record(op, [operand() for operand in operands])
+                self.places[event] = self._record(op, operands)
         results = [x if isinstance(x, float) else Traced.of(self.trace, self.places[x]) for x in variant.results]
         return variant.rebuild(results)
 
