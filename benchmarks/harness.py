@@ -358,7 +358,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     options.add_argument("--seconds", type=float, default=0.3, help="per contender and round")
     options.add_argument("--rounds", type=int, default=7)
-    options.add_argument("--c-level", default="-O3", metavar="LEVEL", help="optimisation of the C that peers generate")
+    options.add_argument("--c-level", default="O3", metavar="LEVEL", help="optimisation of the C that peers generate")
     options.add_argument(
         "--c-seconds",
         type=int,
@@ -379,7 +379,7 @@ def runner(options: argparse.Namespace) -> Runner:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}, one core")
-    settings = {C_LEVEL: options.c_level, C_SECONDS: str(options.c_seconds)}
+    settings = {C_LEVEL: f"-{options.c_level}", C_SECONDS: str(options.c_seconds)}
     ours, peers = not options.without_ours, not options.only_ours
     return Runner(options.peers, options.seconds, options.rounds, peers, ours, settings)
 

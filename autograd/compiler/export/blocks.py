@@ -161,26 +161,30 @@ class Block(Carrying):
             inside.uses[product] = 0
         inside.assign(list(carries.filled), list(carries.filled.values()))
         outputs = inside.run()
-        done = {*carries.given, *carries.between.values()}
-        numbers: dict[View, Text] = {}
-        for found, target, kind in zip(outputs[loop.handed :], targets, loop.kinds):
-            if kind == "sum":
-                continue
-            if target in done:
-                continue
-            elif target.shape:
-                if found != target:
-                    inside.together(target, "=", found)
-            else:
-                numbers[target] = found
-            done.add(target)
-        inside.assign(list(numbers), list(numbers.values()))
+        of_steps = zip(outputs[loop.handed :], targets, loop.kinds)
+        inside._stack(
+            [(target, found) for found, target, kind in of_steps if kind == "each"],
+            {*carries.given, *carries.between.values()},
+        )
         if kept is not None:
             inside.assign([kept.here(o) for o in kept.order], [inside.number(o) for o in kept.order])
         else:
             added = zip(outputs[loop.handed :], targets, loop.kinds)
             inside.add([(target, found) for found, target, kind in added if kind == "sum"])
         inside.hand_on(carries, outputs)
+
+    def _stack(self, pairs: Sequence[tuple[View, Any]], done: set[View | None]) -> None:
+        """Store what all steps keep, each in its place, unless that is `done`."""
+        numbers: dict[View, Text] = {}
+        for target, found in pairs:
+            if target in done:
+                continue
+            if not target.shape:
+                numbers[target] = found
+            elif found != target:
+                self.together(target, "=", found)
+            done.add(target)
+        self.assign(list(numbers), list(numbers.values()))
 
     # ---- in lanes --------------------------------------------------------------------------------------------------
 
