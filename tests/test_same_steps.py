@@ -1,6 +1,7 @@
 """Loops that take the same steps become one; what a step certainly leaves behind is never missing."""
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -173,3 +174,47 @@ def test_loops_without_carries() -> None:
 
     for n in (0.0, 1.0, 4.0):
         np.testing.assert_allclose(jit(hessian(f))([0.3, 0.7, n]), hessian(f)([0.3, 0.7, n]), rtol=1e-12, atol=1e-14)
+
+
+def grown(n: Any, start: Any, rate: Any) -> Any:
+    """A loop whose number of steps depends on n alone."""
+    return while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1.0, c[1] + am.sin(rate * c[1])), (0.0, start))[1]
+
+
+def test_loops_that_would_wait_for_one_another_stay_apart() -> None:
+    """Each of two pairs could be one loop, but not both: in each, one needs a result of the other pair."""
+
+    def f(n: Any, k: Any, x: Any) -> Any:
+        first = grown(n, x, 0.5)
+        after_first = grown(k, first, 0.5)
+        second = grown(k, x, 0.7)
+        return [after_first, grown(n, second, 0.7)]
+
+    compiled = jit(lambda n, k, x: (f(n, k, x), grad(lambda x: sum(f(n, k, x)))(x)))
+    for n, k in ((3.0, 5.0), (0.0, 2.0), (4.0, 0.0)):
+        values, slope = compiled(n, k, 0.3)
+        np.testing.assert_allclose(values, f(n, k, 0.3), rtol=1e-13)
+        assert slope == pytest.approx(grad(lambda x, n=n, k=k: sum(f(n, k, x)))(0.3), rel=1e-12)
+    assert 3 == loops_of(compiled)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_orders_of_loops(seed: int) -> None:
+    """Loops of three lengths that need one another's results in any way, with derivatives in both modes."""
+
+    def f(z: Any) -> Any:
+        draw = random.Random(seed)
+        values = [z[0], z[1]]
+        for _ in range(10):
+            n = z[draw.choice((2, 3, 4))]
+            values.append(grown(n, draw.choice(values), draw.choice((0.5, values[0], draw.choice(values)))))
+        return values[-3:]
+
+    both = jit(vmap(lambda z: (f(z), jacobian(f, mode="fwd")(z), jacobian(f, mode="rev")(z))))
+    rows = np.array([[0.3, -0.4, 2.0, 3.0, 5.0], [0.1, 0.9, 0.0, 1.0, 4.0], [1.2, 0.5, 6.0, 0.0, 0.0]])
+    values, forward, reverse = both(rows)
+    for k, row in enumerate(rows):
+        slopes = jacobian(f)(row)
+        np.testing.assert_allclose([column[k] for column in values], f(row), rtol=1e-12)
+        np.testing.assert_allclose([column[k] for column in forward], slopes, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose([column[k] for column in reverse], slopes, rtol=1e-11, atol=1e-14)

@@ -14,7 +14,7 @@ from typing import Any
 from autograd.ir.block import COUNT, GOING, STEPS, Instruction, Loop, Program, exact
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.first_step import conditions
-from autograd.ir.rewrite import copy, dependencies, reordered, with_bodies
+from autograd.ir.rewrite import Special, copy, dependencies, reordered, with_bodies
 
 MOST_TOGETHER = 800  # instructions of a step: machine code keeps the carries of a longer one in memory
 NOT_FLAT = frozenset({"loop", "item", "custom", "zeros", "add_at"})
@@ -26,8 +26,8 @@ def join_same_steps(program: Program) -> Program:
     inner = with_bodies(program, join_same_steps)
     if any(new.data is not old.data for new, old in zip(inner.code, program.code) if new.op == "loop"):
         program = inner
-    while (found := _Steps(program).alike()) is not None:
-        program = _joined(program, *found)
+    while groups := (steps := _Steps(program)).alike():
+        program = _joined(program, groups, steps)
     return program
 
 
@@ -44,31 +44,33 @@ class _Steps:
         self.carries: dict[tuple[int, int], int] = {}  # loop, number of its carry → the class of the carry
         self.values: dict[int, list[int]] = {}  # loop → the numbers of the values of its body
 
-    def alike(self) -> tuple[list[int], _Steps] | None:
-        """Loops that become one."""
+    def alike(self) -> list[list[int]]:
+        """Groups of loops, each of which becomes one."""
         if len(self.loops) < 2:
-            return None
+            return []
         self._number_carries()
-        groups: dict[Any, list[int]] = {}
+        candidates: dict[Any, list[int]] = {}
         for at in self.loops:
             _, operands, loop = self.program.code[at]
             decides = self.carries[at, GOING] if loop.test else (operands[0], loop.backwards)
-            groups.setdefault(decides, []).append(at)
-        if all(len(group) < 2 for group in groups.values()):
-            return None
-        depends, needs = self._dependent()
-        for group in groups.values():
-            members: list[int] = []
+            candidates.setdefault(decides, []).append(at)
+        if all(len(some) < 2 for some in candidates.values()):
+            return []
+        order = _Order(self.program, self.loops)
+        groups: list[list[int]] = []
+        for some in candidates.values():
+            group: list[int] = []
             computed: set[int] = set()
-            for at in group:
+            for at in some:
                 more = self._computed(at)
-                apart = not any(depends[o] >> self.loops.index(before) & 1 for before in members for o in needs[at])
-                if not members or (apart and computed & more and len(computed | more) <= MOST_TOGETHER):
-                    members.append(at)
+                fits = computed & more and len(computed | more) <= MOST_TOGETHER
+                if not group or (fits and order.allows(group, at)):
+                    order.join(group, at)
+                    group.append(at)
                     computed |= more
-            if len(members) > 1:
-                return members, self
-        return None
+            if len(group) > 1:
+                groups.append(group)
+        return groups
 
     def _number_carries(self) -> None:
         for at in self.loops:
@@ -119,22 +121,56 @@ class _Steps:
         code = self.program.code[at].data.body.code
         return {number for number, i in zip(self.values[at], code) if i.op not in GIVEN}
 
-    def _dependent(self) -> tuple[list[int], dict[int, list[int]]]:
-        """The loops on which each value depends, as bits, and what a loop needs to become part of an earlier one."""
-        bit = {at: 1 << number for number, at in enumerate(self.loops)}
-        depends: list[int] = []
-        for at, needs in enumerate(dependencies(self.program)):
-            bits = bit.get(at, 0)
+
+class _Order:
+    """Which loops need others, when some have become one: a loop must not need what it becomes one with."""
+
+    def __init__(self, program: Program, loops: Sequence[int]) -> None:
+        self.program = program
+        self.number = {at: k for k, at in enumerate(loops)}
+        self.values: list[int] = []  # the loops that a value depends on, as bits, when none has been joined
+        for at, needs in enumerate(dependencies(program)):
+            bits = 1 << self.number[at] if at in self.number else 0
             for o in needs:
-                bits |= depends[o]
-            depends.append(bits)
-        return depends, {at: _without_start(self.program.code[at]) for at in self.loops}
+                bits |= self.values[o]
+            self.values.append(bits)
+        self.needs = [self.values[at] & ~(1 << k) for at, k in self.number.items()]  # of each loop
 
+    def needed(self, at: int) -> int:
+        """What a loop needs besides the number that tells whether it has a first step."""
+        _, operands, loop = self.program.code[at]
+        bits = 0
+        for k, o in enumerate(operands):
+            if not (loop.test and k == loop.shared + GOING):
+                bits |= self.values[o]
+        return bits | self._closure(bits)
 
-def _without_start(instruction: Instruction) -> list[int]:
-    """The operands of a loop without the one that tells whether it has a first step."""
-    _, operands, loop = instruction
-    return [o for k, o in enumerate(operands) if not (loop.test and k == loop.shared + GOING)]
+    def _closure(self, bits: int) -> int:
+        found = 0
+        for k, needs in enumerate(self.needs):
+            if bits >> k & 1:
+                found |= needs
+        return found
+
+    def allows(self, group: Sequence[int], at: int) -> bool:
+        """Whether a loop may join others."""
+        own, needed = 1 << self.number[at], self.needed(at)
+        return not any(needed >> self.number[one] & 1 or self.needs[self.number[one]] & own for one in group)
+
+    def join(self, group: Sequence[int], at: int) -> None:
+        """Let a loop join others."""
+        if not group:
+            return
+        together = 1 << self.number[at]
+        needs = self.needed(at)
+        for one in group:
+            together |= 1 << self.number[one]
+            needs |= self.needs[self.number[one]]
+        for k, before in enumerate(self.needs):
+            if together >> k & 1:
+                self.needs[k] = needs
+            elif before & together:
+                self.needs[k] = before | needs | together
 
 
 def _is_flat(loop: Loop) -> bool:
@@ -143,53 +179,69 @@ def _is_flat(loop: Loop) -> bool:
     return flat and all(op not in NOT_FLAT for op, _, _ in loop.body.code)
 
 
-def _joined(program: Program, members: Sequence[int], steps: _Steps) -> Program:
-    """The program with one loop in place of some that do not depend on one another."""
+def _joined(program: Program, groups: Sequence[Sequence[int]], steps: _Steps) -> Program:
+    """The program with one loop in place of each group."""
     from autograd.ir.simplify import number_values
 
-    program = _with_one_start(program, members)
-    order = _together(program, members)
+    program = _with_one_start(program, groups)
+    order = _together(program, groups)
     place_of = {at: new for new, at in enumerate(order)}
     results: dict[tuple[int, int], int] = {}  # loop, number of its result → number of the result of the new loop
+    special: dict[int, Special] = {}
+    for group in groups:
 
-    def write(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
-        return _write(
-            builder, program, members, steps, {old: place.get(new, -1) for old, new in place_of.items()}, results
-        )
+        def write(
+            builder: Builder, at: int, _: Instruction, place: Mapping[int, int], group: Sequence[int] = group
+        ) -> int:
+            where = {o: place[place_of[o]] for one in group for o in program.code[one].operands}
+            return _write(builder, program, group, steps, where, results)
+
+        def same(
+            builder: Builder, at: int, _: Instruction, place: Mapping[int, int], first: int = place_of[group[0]]
+        ) -> int:
+            return place[first]
+
+        special.update({place_of[at]: same for at in group})
+        special[place_of[group[0]]] = write
 
     def item(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
-        old = order[at]
-        return builder.emit("item", instruction.operands, results[program.code[old].operands[0], instruction.data])
+        loop = program.code[order[at]].operands[0]
+        return builder.emit("item", instruction.operands, results[loop, instruction.data])
 
-    first = place_of[members[0]]
-    special = {place_of[at]: lambda builder, at, instruction, place: place[first] for at in members}
-    special[first] = write
-    for at, (op, operands, _) in enumerate(program.code):
-        if op == "item" and operands[0] in members:
-            special[place_of[at]] = item
+    joined = {at for group in groups for at in group}
+    items = [at for at, (op, operands, _) in enumerate(program.code) if op == "item" and operands[0] in joined]
+    special.update({place_of[at]: item for at in items})
     return copy(reordered(program, order), (number_values,), special)
 
 
-def _with_one_start(program: Program, members: Sequence[int]) -> Program:
-    """The program in which some loops with a test have a first step where the first of them has."""
+def _with_one_start(program: Program, groups: Sequence[Sequence[int]]) -> Program:
+    """The program in which the loops of a group have a first step where the first of them has."""
     code = list(program.code)
-    _, given, first = code[members[0]]
-    for at in members if first.test else ():
-        _, operands, loop = code[at]
-        k = loop.shared + GOING
-        code[at] = code[at]._replace(operands=(*operands[:k], given[first.shared + GOING], *operands[k + 1 :]))
+    for group in groups:
+        _, given, first = code[group[0]]
+        for at in group if first.test else ():
+            _, operands, loop = code[at]
+            k = loop.shared + GOING
+            code[at] = code[at]._replace(operands=(*operands[:k], given[first.shared + GOING], *operands[k + 1 :]))
     return Program(code, program.outputs, program.inputs, program.guards)
 
 
-def _together(program: Program, members: Sequence[int]) -> list[int]:
-    """An order in which all that some loops need comes first, and then these loops."""
+def _together(program: Program, groups: Sequence[Sequence[int]]) -> list[int]:
+    """An order of the instructions in which the loops of a group follow one another."""
     needs = dependencies(program)
-    before: set[int] = set(members)
-    for at in range(max(members), -1, -1):
-        if at in before:
-            before.update(needs[at])
-    left = [at for at in range(len(program.code)) if at not in before]
-    return [*sorted(before.difference(members)), *members, *left]
+    group_of = {at: group for group in groups for at in group}
+    order: dict[int, None] = {}
+    for root in range(len(needs)):
+        stack = [root]
+        while stack:
+            members = group_of.get(stack[-1], (stack[-1],))
+            missing = [o for one in members for o in needs[one] if o not in order]
+            if missing and stack[-1] not in order:
+                stack += reversed(missing)
+            else:
+                order.update(dict.fromkeys(members))
+                stack.pop()
+    return list(order)
 
 
 def _write(
