@@ -122,7 +122,7 @@ AT = """\
 
 WHERE = """\
 /* In which lanes something is true. gcc 12 stops with an internal error if it simplifies this for SSE 2. */
-#if @_LANES > 1 && defined(__SSE2__) && !defined(__SSE4_2__) && !defined(__clang__)
+#if @_LANES == 2 && defined(__SSE2__) && !defined(__SSE4_2__) && !defined(__clang__)
 @_inline @_mask @_hidden(@_mask x)
 {
     __asm__("" : "+x"(x));
