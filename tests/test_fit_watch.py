@@ -116,11 +116,23 @@ def test_outside_a_notebook_there_is_nothing_to_watch():
         train(watch=True)
 
 
+@pytest.fixture(scope="module")
+def page():
+    """A page of a browser, for one panel after the other."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        try:
+            browser = started.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        except playwright.Error:
+            browser = started.chromium.launch()
+        yield browser.new_page()
+        browser.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_the_panel_draws_in_a_browser(case, shown):
+def test_the_panel_draws_in_a_browser(case, shown, page):
     """The plane has the colours of the answers, the curve ends at the last loss, and updates are followed."""
-    playwright = pytest.importorskip("playwright.sync_api")
     train(case, watch=True)
     panel = shown[0]
     script = panel._esm.replace("export default { render };", "")
@@ -130,26 +142,20 @@ def test_the_panel_draws_in_a_browser(case, shown):
         window.listeners = [];
         render({{ model: {{ get: (name) => data[name], on: (_, call) => listeners.push(call) }}, el: place }});
     </script>"""
-    with playwright.sync_playwright() as started:
-        try:
-            browser = started.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        except playwright.Error:
-            browser = started.chromium.launch()
-        page = browser.new_page()
-        errors = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.set_content(page_text)
-        page.locator(".losses .line").wait_for()
-        colours = page.evaluate("""() => {
-            const canvas = document.querySelector("canvas");
-            const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-            return new Set(Array.from({ length: 400 }, (_, i) => pixels.slice(400 * i, 400 * i + 3).join())).size;
-        }""")
-        assert colours > 5
-        last = f"{json.loads(panel.now)['history']['loss']['y'][-1]:.3g}"
-        assert f"loss {last}" in page.locator(".losses").text_content()
-        now = json.dumps(json.dumps({**json.loads(panel.now), "text": "epoch 6 of 5"}))
-        page.evaluate(f"() => {{ data.now = {now}; listeners.forEach((call) => call()); }}")
-        assert "epoch 6 of 5" == page.locator("figcaption").last.text_content()
-        assert [] == errors
-        browser.close()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto("about:blank")  # nothing is left of the panel before
+    page.set_content(page_text)
+    page.locator(".losses .line").wait_for()
+    colours = page.evaluate("""() => {
+        const canvas = document.querySelector("canvas");
+        const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        return new Set(Array.from({ length: 400 }, (_, i) => pixels.slice(400 * i, 400 * i + 3).join())).size;
+    }""")
+    assert colours > 5
+    last = f"{json.loads(panel.now)['history']['loss']['y'][-1]:.3g}"
+    assert f"loss {last}" in page.locator(".losses").text_content()
+    now = json.dumps(json.dumps({**json.loads(panel.now), "text": "epoch 6 of 5"}))
+    page.evaluate(f"() => {{ data.now = {now}; listeners.forEach((call) => call()); }}")
+    assert "epoch 6 of 5" == page.locator("figcaption").last.text_content()
+    assert [] == errors
