@@ -162,7 +162,8 @@ class Traced(Value):
 
     def __repr__(self) -> str:
         trace = self.builder
-        shown = sys._getframe(1).f_code.co_filename.startswith(PACKAGES)  # in a message of ours
+        printed = trace.root().texts.showing
+        shown = not printed and sys._getframe(1).f_code.co_filename.startswith(PACKAGES)  # in a message of ours
         if shown or trace.finished or trace.thread != get_ident():  # what shows it is no part of the function
             return f"Traced(v{self._index})"
         return format(self)
