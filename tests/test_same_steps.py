@@ -218,3 +218,17 @@ def test_random_orders_of_loops(seed: int) -> None:
         np.testing.assert_allclose([column[k] for column in values], f(row), rtol=1e-12)
         np.testing.assert_allclose([column[k] for column in forward], slopes, rtol=1e-11, atol=1e-14)
         np.testing.assert_allclose([column[k] for column in reverse], slopes, rtol=1e-11, atol=1e-14)
+
+
+def test_a_sum_over_no_steps_sends_nothing() -> None:
+    """What all steps share gets no message where there is no step, whatever its own derivatives are."""
+
+    def f(x: Any, n: Any) -> Any:
+        rate = am.sqrt(x)  # its derivative is infinite at 0
+        return while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1.0, c[1] + rate), (0.0, 1.0))[1] + x
+
+    rows = np.zeros(3), np.array([0.0, 1.0, 2.0])
+    expected = [grad(f)(x, n) for x, n in zip(*(column.tolist() for column in rows))]
+    assert [1.0, math.inf, math.inf] == expected
+    np.testing.assert_array_equal(jit(vmap(grad(f)))(*rows), expected)
+    assert expected == [jit(grad(f))(x, n) for x, n in zip(*(column.tolist() for column in rows))]

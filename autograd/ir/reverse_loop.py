@@ -327,7 +327,7 @@ class LoopSweep:
         """Emit the loop and pass its results on."""
         loop, builder, body, sweep = self.loop, self.builder, self.body, self.inside
         inner, targets = body.inner, self.targets
-        zero = inner.constant(0.0)
+        zero, stepped = inner.constant(0.0), has_stepped(builder, self.value)
         outs: list[tuple[int, str]] = []
         if loop.is_map():
             outs += [(body.output(k), kind) for k, kind in enumerate(loop.kinds)]
@@ -345,7 +345,8 @@ class LoopSweep:
             elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
                 missing, sort = sweep.is_partial(targets[k]), "sum" if role == "shared" else "each"
                 present = sweep.presence(targets[k]) if role == "shared" else None
-                then = functools.partial(self._send, operand)
+                always = role == "shared" and not missing and present is None  # in each step, but there may be none
+                then = functools.partial(self._send, operand, present=stepped if always else None)
                 if role == "element" and self.rows is not None:
                     window = self._window(operand)
                     then = functools.partial(self.around.receive_array, operand, window=window, indices=())
@@ -363,7 +364,7 @@ class LoopSweep:
         steps = {index: len(handed) + len(outs) + k for k, index in enumerate(counted)}  # with such messages
         outs += [(number, "sum") for number in counted.values()]
         result = body.made.finish(handed, outs, loop if loop.is_map() and not self.owners else None)
-        stepped, certain = has_stepped(builder, self.value), takes_a_step(builder, self.value)
+        certain = takes_a_step(builder, self.value)
         for position, (k, when) in enumerate(there.items()):
             o = self.operands[loop.shared + k]
             if o not in self.around.active or (certain and when == FIRST):
@@ -384,7 +385,7 @@ class LoopSweep:
                 one.then(message)
             else:
                 some = builder.emit("item", (result,), steps[one.present.index])
-                one.then(message, is_there(builder, some))
+                one.then(message, present=is_there(builder, some))
         for k in range(loop.carries, loop.handed):
             o = self.operands[loop.shared + k]
             if k in self.seeds and o in self.around.active:
