@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from autograd.compiler.lower.loops import write_map, write_steps
@@ -10,6 +10,7 @@ from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.nested import Nesting, view_of
 from autograd.compiler.lower.nests import Nest
 from autograd.compiler.lower.rows import Rows, adds_in_lanes, entries, fits_lanes
+from autograd.compiler.lower.sides import LEAST, Literal, cost, paths, users
 from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop
@@ -258,6 +259,62 @@ class RowCode(Looping):
             self.add(place, self.get(value))
         if self.kept and value in self.kept.new:
             self._keep(value)
+
+    def compute(self, values: Sequence[int]) -> None:
+        """Write the values of a function; those that few rows need, in blocks that may be skipped."""
+        if self.slots:  # in several functions
+            super().compute(values)
+            return
+        self.paths, self.users = paths(self.program, self.kept.new if self.kept else ()), users(self.program)
+        self.block = ""  # the one being written, if it is not the first
+        self._under(values, 0)
+
+    def _under(self, values: Sequence[int], depth: int) -> None:
+        """Write values that are needed under so many conditions at least."""
+        waiting: dict[Literal, dict[int, None]] = {}  # what is needed under one more condition
+        for value in values:
+            further = self.paths[value][depth:]
+            if further:
+                waiting.setdefault(further[0], {})[value] = None
+                continue
+            for o in self.program.code[value].operands:
+                for where in self.paths[o][depth : depth + 1]:
+                    if o in waiting.get(where, ()):
+                        self._side(where, waiting.pop(where), depth + 1)
+            super().compute([value])
+        for where, left in waiting.items():
+            self._side(where, left, depth + 1)
+
+    def _side(self, where: Literal, values: Collection[int], depth: int) -> None:
+        """Write values that are needed where a condition comes out so; they are skipped if it does in no lane."""
+        if self.lanes == 1 or cost(self.program, values) < LEAST:
+            self._under(list(values), depth)
+            return
+        for o in dict.fromkeys([o for value in values for o in self.program.code[value].operands]):
+            if o not in values:
+                self.get(o)  # loaded in front of the block
+        condition = self.get(where.condition)
+        if not where.outcome:
+            condition = self.temporary(f"xor {self.bit} {condition}, {literal(True, self.lanes)}")
+        symbol = f"llvm.vector.reduce.or.v{self.lanes}i1"
+        self.module.declarations[symbol] = f"declare i1 @{symbol}({self.bit})"
+        taken = self.temporary(f"call i1 @{symbol}({self.bit} {condition})")
+        if not self.block:
+            self.has_blocks, self.block = True, "entry"
+            self.lines.insert(0, "entry:")
+        name, before = f"side.{taken[1:]}", self.block
+        self.write(f"br i1 {taken}, label %{name}, label %{name}.done")
+        self.lines.append(f"{name}:")
+        self.block = name
+        self._under(list(values), depth)
+        self.write(f"br label %{name}.done")
+        self.lines.append(f"{name}.done:")
+        for value in values:
+            if any(user not in values for user in self.users[value]):
+                kind_ = self.bit if value in self.bits else self.type
+                new = self.temporary(f"phi {kind_} [{self.get(value)}, %{self.block}], [zeroinitializer, %{before}]")
+                self.renamed[value] = new
+        self.block = f"{name}.done"
 
     def _keep(self, value: int) -> None:
         assert self.kept is not None

@@ -26,6 +26,7 @@ class Code(Values):
     def __init__(self, module: Module, program: Program, name: str, lanes: int, where: Sequence[Place]) -> None:
         super().__init__(module, program, name, lanes, where)
         self.in_memory = False  # whether all that is still needed can be loaded from memory
+        self.has_blocks = False  # whether there is more than one block in a function
         self.chunks: list[str] = []  # the functions' names
         self.bodies: list[str] = []
 
@@ -40,7 +41,7 @@ class Code(Values):
         That is the code itself if it is one function of no more than so many lines: LLVM takes long for each function.
         """
         self._write()
-        if len(self.bodies) == 1 and self.bodies[0].count("\n") < longest:
+        if len(self.bodies) == 1 and not self.has_blocks and self.bodies[0].count("\n") < longest:
             return self.bodies[0]
         arguments = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
         return "\n".join([f"  call void {function}({arguments})" for function in self._functions()])
@@ -69,15 +70,19 @@ class Code(Values):
         for part in parts:
             self.begin()
             self.in_memory = bool(part) and self._is_large(part[0])
-            for value in part:
-                self._instruction(value)
-                if value in self.slots:
-                    self.store(value, Place("%work", self.slots[value], (), True))
-                self.computed(value)
+            self.compute(part)
             if part is parts[-1]:
                 self.in_memory = self.ends_in_memory
                 self.end()
             self.finish()
+
+    def compute(self, values: Sequence[int]) -> None:
+        """Write the values of a function."""
+        for value in values:
+            self._instruction(value)
+            if value in self.slots:
+                self.store(value, Place("%work", self.slots[value], (), True))
+            self.computed(value)
 
     def _virtual(self) -> set[int]:
         """Packed arrays that are only outputs, so that their numbers go there one by one."""
@@ -121,7 +126,7 @@ class Code(Values):
 
     def begin(self) -> None:
         """Begin a function."""
-        self.lines, self.here = [], set()
+        self.lines, self.here, self.renamed = [], set(), {}
 
     def finish(self) -> None:
         """End the function."""

@@ -26,6 +26,7 @@ class Values(Expressions):
         self.where = where
         self.width = 8 * lanes  # bytes of a number in all lanes
         self.here: set[int] = set()  # values that have a name in the function being written
+        self.renamed: dict[int, str] = {}  # the names of those that a block has computed which may have been skipped
         self.places: dict[int, Place] = {}  # of arrays
         self.items: dict[int, list[Place]] = {}  # of loops: where their results are
         self.types = types_of(program)
@@ -89,7 +90,7 @@ class Values(Expressions):
             return self.get(operands[0])
         name = f"%v{value}"
         if value in self.here:
-            return name
+            return self.renamed.get(value, name)
         if op == "input" and data == 0 and self.counter is not None:
             loaded = self._counter(self.counter)
         elif op == "input":
