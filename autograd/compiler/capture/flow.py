@@ -51,6 +51,7 @@ from autograd.compiler.capture.optional import is_none
 from autograd.compiler.capture.pure import Checked, impure, refuse_operators, used_by
 from autograd.compiler.capture.sides import (
     MOST_IN_BRANCH,
+    MOST_IN_ROWS,
     Mark,
     Refused,
     branches,
@@ -197,7 +198,8 @@ class Flow:
         """The results of both sides, each with what it assigned; None for one that raises."""
         found: list[Any] = []
         refuse_operators([*used_by(then), *used_by(otherwise), *given])
-        start, most = size(trace), MOST_IN_BRANCH if trace.parent is None or trace.rows_branch else inf
+        start = size(trace)
+        most = MOST_IN_BRANCH if trace.parent is None else MOST_IN_ROWS if trace.rows_branch else inf
         for side, outcome in ((then, True), (otherwise, False)):
             mark, before = Mark(trace), len(trace.code)
             try:

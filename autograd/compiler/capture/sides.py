@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
 
-MOST_IN_BRANCH = 256  # instructions of both sides, outside loops: with more, a guard runs one side only
+MOST_IN_BRANCH = 256  # instructions of both sides, in a single call outside loops: with more, a path runs one side only
+MOST_IN_ROWS = 1024  # the same in rows, where a side is skipped that no lane is on
 MOST_IN_LOOP = 1024  # instructions of a step
 LARGE = 2.0**40  # numbers are supposed to be below it where the watched ones do not come
 
