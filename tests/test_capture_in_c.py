@@ -26,7 +26,7 @@ from autograd.compiler.run import versions
 from autograd.ir import simplify
 from autograd.ir.block import Instruction, Loop, Window
 from autograd.ir.messages import mapped_rewriters
-from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
+from autograd.ir.rewriters import fold_constants, identities, known_elements, number_values
 
 NUMBERS = [
     0.0,

@@ -24,7 +24,7 @@ if __name__ == "__main__":
 # The package beside this script, installed or not.
 from autograd.ir.block import COMPARISONS, PREDICATES  # noqa: E402
 from autograd.ir.builder import Builder, Selected  # noqa: E402
-from autograd.ir.simplify import number_values  # noqa: E402
+from autograd.ir.rewriters import number_values  # noqa: E402
 from autograd.rules import TABLE, Rule  # noqa: E402
 
 HEADER = ROOT / "autograd" / "_c" / "rules.h"

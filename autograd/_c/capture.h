@@ -2,7 +2,7 @@
 
 The operands are tracers, Values and plain numbers. An instruction is appended to the program, or found there, as
 `Builder.emit` does it. What the program does not hold yet is placed by Python code, which also writes each instruction
-that `fold_constants` or an identity of ir/simplify.py might replace. So the program is the same as without this. */
+that `fold_constants` or an identity of ir/rewriters.py might replace. So the program is the same as without this. */
 
 #define FEWEST_ELEMENTS 64 /* as in ir/elements.py */
 static char not_mine;

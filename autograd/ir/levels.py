@@ -8,7 +8,7 @@ from autograd.ir.block import TRUTH, Extent, Final, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.nest import Affine, Kept, Leaf, Nest, innermost_triangle
 from autograd.ir.places import Group
-from autograd.ir.simplify import number_values
+from autograd.ir.rewriters import number_values
 from autograd.ir.stages import renewed
 
 

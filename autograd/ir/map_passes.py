@@ -9,6 +9,7 @@ from itertools import pairwise
 from autograd.ir.block import NUMBER, Instruction, Loop, Program, types_of
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.rewrite import copy, with_bodies
+from autograd.ir.rewriters import number_values
 
 MOST_JOINED = 100  # instructions of maps that become one: longer bodies want more registers than there are
 
@@ -89,8 +90,6 @@ def is_plain(loop: Loop) -> bool:
 
 def _write(builder: Builder, loops: list[Instruction], place: Mapping[int, int]) -> int:
     """Emit one loop in place of several."""
-    from autograd.ir.simplify import number_values
-
     first: Loop = loops[0].data
     inner = Builder((number_values,))
     made = LoopBuilder(builder, inner, first.extent, first.backwards)

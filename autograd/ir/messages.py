@@ -7,6 +7,7 @@ from typing import Any
 
 from autograd.ir.block import PREDICATES, Instruction
 from autograd.ir.builder import Builder, Predicate, Rewriter, Selected
+from autograd.ir.rewriters import fold_constants, identities, known_elements, number_values
 from autograd.rules import TABLE, Rule
 
 WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", "table", "zeros", *PREDICATES})
@@ -175,8 +176,6 @@ def zero_if_missing(code: Sequence[Instruction], among: range) -> set[int]:
 
 def mapped_rewriters() -> Sequence[Rewriter]:
     """The rewriters of a program during differentiation; they leave its `FRESH` instructions alone."""
-    from autograd.ir.simplify import fold_constants, identities, known_elements, number_values
-
     return [fold_constants, identities, known_elements, number_values]
 
 

@@ -15,6 +15,7 @@ from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.map_passes import is_plain
 from autograd.ir.memory import continued, written
 from autograd.ir.rewrite import copy, with_bodies
+from autograd.ir.rewriters import known_elements, number_values
 
 FEWEST = 16  # steps of a map whose results are computed again
 CHEAP = frozenset({"add", "sub", "mul", "neg"})
@@ -29,7 +30,6 @@ def compute_again(program: Program) -> Program:
     sources = _sources(program)
     if not sources:
         return program
-    from autograd.ir.simplify import known_elements, number_values
 
     def number(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
         item, window = sources[program.code[at].operands[0]], instruction.data
@@ -152,8 +152,6 @@ def _with_sources(
     builder: Builder, program: Program, at: int, sources: Mapping[int, Instruction], place: Mapping[int, int]
 ) -> int:
     """Emit a map that computes again what it read."""
-    from autograd.ir.simplify import number_values
-
     _, operands, loop = program.code[at]
     inner = Builder((number_values,))
     made = LoopBuilder(builder, inner, loop.extent, loop.backwards)

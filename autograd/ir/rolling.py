@@ -22,8 +22,9 @@ from autograd.ir.nest import (
 from autograd.ir.peeled import take_in_first_steps
 from autograd.ir.ranges import weight
 from autograd.ir.rewrite import without_dead_code
+from autograd.ir.rewriters import number_values
 from autograd.ir.roll import is_loop
-from autograd.ir.simplify import in_order_of_need, number_values
+from autograd.ir.simplify import in_order_of_need
 from autograd.ir.stages import again, stages
 from autograd.ir.statements import (
     ROLLABLE,

@@ -15,6 +15,7 @@ from autograd.ir.block import COUNT, GOING, STEPS, Instruction, Loop, Program, e
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.first_step import conditions
 from autograd.ir.rewrite import Special, copy, dependencies, reordered, with_bodies
+from autograd.ir.rewriters import COMMUTATIVE, number_values
 
 MOST_TOGETHER = 800  # instructions of a step: machine code keeps the carries of a longer one in memory
 NOT_FLAT = frozenset({"loop", "item", "custom", "zeros", "add_at"})
@@ -95,8 +96,6 @@ class _Steps:
         return self.numbers.setdefault(key, len(self.numbers))
 
     def _number_values(self, at: int) -> list[int]:
-        from autograd.ir.simplify import COMMUTATIVE
-
         _, operands, loop = self.program.code[at]
         found: list[int] = []
         for op, inside, data in loop.body.code:
@@ -181,8 +180,6 @@ def _is_flat(loop: Loop) -> bool:
 
 def _joined(program: Program, groups: Sequence[Sequence[int]], steps: _Steps) -> Program:
     """The program with one loop in place of each group."""
-    from autograd.ir.simplify import number_values
-
     program = _with_one_start(program, groups)
     order = _together(program, groups)
     place_of = {at: new for new, at in enumerate(order)}
@@ -253,8 +250,6 @@ def _write(
     results: dict[tuple[int, int], int],
 ) -> int:
     """Emit one loop in place of several, and note where their results are."""
-    from autograd.ir.simplify import number_values
-
     _, operands, first = program.code[members[0]]
     inner = Builder((number_values,))
     counted = place[operands[0]] if first.is_counted else None

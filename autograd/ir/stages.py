@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from autograd.ir.block import Array, Instruction, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.simplify import number_values
+from autograd.ir.rewriters import number_values
 
 MOST_COLUMNS, MOST_PIECES = 8, 8  # of an array that is packed: columns that are looked for, and pieces of each
 LEAST_LENGTH = 3  # of a piece of several values: as many steps as the shortest loop has

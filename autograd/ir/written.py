@@ -36,7 +36,7 @@ from autograd.ir.nest import (
 )
 from autograd.ir.places import Carried, Direct, Group, Places, Read, Stacked
 from autograd.ir.ranges import RANGE, WINDOW
-from autograd.ir.simplify import number_values
+from autograd.ir.rewriters import number_values
 from autograd.ir.stages import Packed, Piece, packed, put_together, renewed, shaped, side_by_side
 from autograd.ir.statements import (
     CONSTANT,

@@ -19,7 +19,7 @@ from autograd.compiler.capture.variants import Layout, Variant
 from autograd.eager import active_recorder
 from autograd.ir.block import Array, Guard, Instruction, Program, Window, size_of
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.simplify import number_values
+from autograd.ir.rewriters import number_values
 from autograd.modes import inside_transform, mode
 from autograd.rules import TABLE
 from autograd.transforms.gradients import grad, value_and_grad
