@@ -276,34 +276,8 @@ class Flow:
             with probe.open():
                 following = probe.run(step)
             carry = tuple([blank(x, then) for x, then in zip(carry, following)])
-        floats: set[int] = set()
-        nones: set[int] = set()  # names that hold None or a number
-        places: list[Place] = []
-        while True:  # until it is known which places steps assign, and which ints stay ints
-            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places)
-            child, before = steps.child, steps.before
-            with steps.open() as journal:
-                following = steps.run(step)
-                if new := besides(journal, places):
-                    places += new
-                    continue
-                if new_nones := sometimes_none(site, carry, following) - nones:
-                    nones |= new_nones
-                    continue
-                following = as_optional(following, nones)
-                after = Carry(child, before.names, [*following, *[place.read() for place in places]])
-                refuse_long(child)
-                before.check(after)
-                if mixed := before.mixes(after):
-                    floats |= mixed
-                    continue
-                outcome = test(*following)
-                if besides(journal, places):
-                    raise Refused("its test assigns an attribute or an element")
-                truth = truth_of(outcome)
-                going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
-                goes_on = child.place(steps.supposed(going))
-            break
+        steps, places, after, goes_on = self._settled(trace, site, goes, carry, test, step)
+        child, before = steps.child, steps.before
         if calls_python(child.code):
             raise Refused("it calls a rule written in Python")
         count = child.emit("add", (steps.made.counter, child.constant(1.0)))
@@ -316,6 +290,41 @@ class Flow:
         for place, value in zip(places, values[len(site.names) :]):
             assign(trace.root(), place, value)
         return values[: len(site.names)]
+
+    def _settled(
+        self, trace: Any, site: Site, goes: int, carry: tuple[Any, ...], test: Any, step: Any
+    ) -> tuple[Steps, list[Place], Carry, int]:
+        """A step of a loop, the places that it assigns, what it hands on, and whether there is another one.
+
+        It is captured again until it is known which places it assigns, which names may hold None, and which ints stay
+        ints.
+        """
+        floats: set[int] = set()
+        nones: set[int] = set()
+        places: list[Place] = []
+        while True:
+            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places)
+            with steps.open() as journal:
+                following = steps.run(step)
+                if new := besides(journal, places):
+                    places += new
+                    continue
+                if new_nones := sometimes_none(site, carry, following) - nones:
+                    nones |= new_nones
+                    continue
+                following = as_optional(following, nones)
+                after = Carry(steps.child, steps.before.names, [*following, *[place.read() for place in places]])
+                refuse_long(steps.child)
+                steps.before.check(after)
+                if mixed := steps.before.mixes(after):
+                    floats |= mixed
+                    continue
+                outcome = test(*following)
+                if besides(journal, places):
+                    raise Refused("its test assigns an attribute or an element")
+                truth, child = truth_of(outcome), steps.child
+                going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
+                return steps, places, after, child.place(steps.supposed(going))
 
     # ---- expressions -----------------------------------------------------------------------------------------
 
