@@ -296,10 +296,15 @@ def in_doubles(tree: Any, path: str) -> Any:
         return make_array(_numbers(numbers, path), shape)
     if hasattr(tree, "dtype"):
         return _leaf(tree, path)[0][0]
+    return _with_children(tree, lambda child, name: in_doubles(child, path + name))
+
+
+def _with_children(tree: Any, change: Callable[[Any, str], Any]) -> Any:
+    """A container with changed children; itself if none changes, or if it is no container."""
     parts = children(tree)
     if parts is None:
         return tree
-    new = [in_doubles(child, path + name) for name, child in parts.named]
+    new = [change(child, name) for name, child in parts.named]
     return tree if all(x is child for x, (_, child) in zip(new, parts.named)) else parts.rebuild(new)
 
 
@@ -315,11 +320,7 @@ def widened(tree: Any) -> Any:
         return tree.item()
     if kind is not None or is_leaf(tree) or (type(tree) in (list, tuple) and only_leaves(tree)):
         return tree
-    parts = children(tree)
-    if parts is None:
-        return tree
-    new = [widened(child) for _, child in parts.named]
-    return tree if all(x is child for x, (_, child) in zip(new, parts.named)) else parts.rebuild(new)
+    return _with_children(tree, lambda child, _: widened(child))
 
 
 def is_leaf(tree: Any) -> bool:
