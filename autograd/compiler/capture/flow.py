@@ -112,6 +112,11 @@ class Text(NamedTuple):
     shown: tuple[Any, ...]
 
 
+def _made(thing: Any) -> Any:
+    """What is printed."""
+    return thing.make(None, *thing.shown) if type(thing) is Text else thing
+
+
 @cache
 def tell_of_print(line: str) -> None:
     """Tell once that a line prints no more than once."""
@@ -528,11 +533,10 @@ class Flow:
         """``print(…)``: it shows the numbers of now and holds for others too, since nothing reads what is printed."""
         trace = present()
         if function is not print or trace is None or trace.root().sides:
-            texts = [x.make(None, *x.shown) if type(x) is Text else x for x in things]
-            return Flow.called(function)(*texts, **options)
+            return Flow.called(function)(*map(_made, things), **options)
         trace.root().prints()
-        with trace.root().texts.shown_to_people() as made:
-            print(*[x.make(None, *x.shown) if type(x) is Text else x for x in things], **options)
+        with trace.root().texts.left_unread() as made:
+            print(*map(_made, things), **options)
             if made.shown:
                 tell_of_print(caller())
         return None

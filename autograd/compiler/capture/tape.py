@@ -242,9 +242,8 @@ class TapeTrace(Trace):
         found: bool = self.tape.truth(self, predicate)
         return found
 
-    append = input = element = truth_constant = fresh_leaves = sweeps = map = loop = repeat = loop_while = demand = (
-        prints
-    ) = go_astray
+    append = input = element = truth_constant = fresh_leaves = sweeps = demand = prints = go_astray
+    map = loop = repeat = loop_while = go_astray
 
 
 OTHERS = ["<", "<=", ">", ">=", "==", "!=", "and", "or", "not", "select", "stop", "constant", "input"]

@@ -47,12 +47,9 @@ class Texts:
         """The text that is assigned to an attribute of this name."""
         if not self.allowed or (not self.names and sys.getprofile() is not None):
             return make()
-        self.showing, self.shown = True, False
-        try:
-            text = make()
-        finally:
-            self.showing = False
-        if self.shown:
+        with self.left_unread():
+            text, shown = make(), self.shown
+        if shown:
             self.texts.append(text)
             if name not in self.names:
                 self.names.add(name)
@@ -60,8 +57,8 @@ class Texts:
         return text
 
     @contextmanager
-    def shown_to_people(self) -> Iterator[Texts]:
-        """No code reads the texts that are made in the `with` block; `shown` tells whether numbers are in them."""
+    def left_unread(self) -> Iterator[Texts]:
+        """No code reads the texts made in the `with` block; `shown` tells there whether numbers are in them."""
         before = self.showing, self.shown
         self.showing, self.shown = True, False
         try:
