@@ -160,6 +160,14 @@ class Program:
             counts[value] += 1
         return counts
 
+    def users(self) -> list[list[int]]:
+        """The instructions that use each value, one that uses it twice twice."""
+        found: list[list[int]] = [[] for _ in self.code]
+        for at, (_, operands, _) in enumerate(self.code):
+            for o in operands:
+                found[o].append(at)
+        return found
+
 
 @dataclass(eq=False, frozen=True, slots=True)
 class Loop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autograd.ir.block import Instruction, Loop, Program
+from autograd.ir.block import Instruction, Loop, Program, exact
 from autograd.ir.evaluate import UNFOLDED, evaluate_one
 
 UNKNOWN = None
@@ -30,7 +30,7 @@ def steady_carries(program: Program, loop: Loop, operands: Sequence[int]) -> lis
 
 
 def _same(one: Any, other: Any) -> bool:
-    return repr(one) == repr(other)  # 0.0 is not -0.0, and nan is nan
+    return bool(exact("constant", one) == exact("constant", other))
 
 
 def _known(loop: Loop, carries: dict[int, Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.nested import Nesting, view_of
 from autograd.compiler.lower.nests import Nest
 from autograd.compiler.lower.rows import Rows, adds_in_lanes, entries, fits_lanes
-from autograd.compiler.lower.sides import LEAST, Literal, cost, paths, users
+from autograd.compiler.lower.sides import LEAST, Literal, cost, paths
 from autograd.compiler.lower.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop
@@ -262,10 +262,12 @@ class RowCode(Looping):
 
     def compute(self, values: Sequence[int]) -> None:
         """Write the values of a function; those that few rows need, in blocks that may be skipped."""
-        if self.slots:  # in several functions
+        whole = self.lanes > 1 and not self.slots  # all that is needed is in this function
+        self.paths = paths(self.program, self.kept.new if self.kept else ()) if whole else []
+        if not any(self.paths):
             super().compute(values)
             return
-        self.paths, self.users = paths(self.program, self.kept.new if self.kept else ()), users(self.program)
+        self.users = self.program.users()
         self.block = ""  # the one being written, if it is not the first
         self._under(values, 0)
 
@@ -287,7 +289,7 @@ class RowCode(Looping):
 
     def _side(self, where: Literal, values: Collection[int], depth: int) -> None:
         """Write values that are needed where a condition comes out so; they are skipped if it does in no lane."""
-        if self.lanes == 1 or cost(self.program, values) < LEAST:
+        if cost(self.program, values) < LEAST:
             self._under(list(values), depth)
             return
         for o in dict.fromkeys([o for value in values for o in self.program.code[value].operands]):
@@ -296,9 +298,7 @@ class RowCode(Looping):
         condition = self.get(where.condition)
         if not where.outcome:
             condition = self.temporary(f"xor {self.bit} {condition}, {literal(True, self.lanes)}")
-        symbol = f"llvm.vector.reduce.or.v{self.lanes}i1"
-        self.module.declarations[symbol] = f"declare i1 @{symbol}({self.bit})"
-        taken = self.temporary(f"call i1 @{symbol}({self.bit} {condition})")
+        taken = self.temporary(self.module.of_lanes("or", condition, self.lanes))
         if not self.block:
             self.has_blocks, self.block = True, "entry"
             self.lines.insert(0, "entry:")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
 from autograd.ir.block import LOGIC, PREDICATES, Loop, Program
+from autograd.ir.messages import needed
 
 LONG = 16  # cycles from what a step is handed to a condition, for which a selection waits too long
 ADD, DIVIDE, CALL = 4, 13, 40  # cycles
@@ -68,18 +69,9 @@ def _latency(op: str) -> float:
 def _goes_round(loop: Loop, branch: Branch) -> bool:
     """Whether what is selected decides, by what is handed on, about the condition in a later step."""
     body = loop.body
-    needed = {body.code[at].data for at in _ancestors(body, [branch.condition]) if body.code[at].op == "input"}
-    deciding = [o for k, o in enumerate(body.outputs[: loop.carries], loop.first_carry) if k in needed]
-    return not _ancestors(body, deciding).isdisjoint(branch.selections)
-
-
-def _ancestors(body: Program, values: Collection[int]) -> set[int]:
-    """What these values are computed from, and they themselves."""
-    found = set(values)
-    for at in range(len(body.code) - 1, -1, -1):
-        if at in found:
-            found.update(body.code[at].operands)
-    return found
+    given = {body.code[at].data for at in needed(body.code, [branch.condition], 0) if body.code[at].op == "input"}
+    deciding = [o for k, o in enumerate(body.outputs[: loop.carries], loop.first_carry) if k in given]
+    return not needed(body.code, deciding, 0).isdisjoint(branch.selections)
 
 
 def _branch(body: Program, first: int) -> Branch:
@@ -99,8 +91,8 @@ def _branch(body: Program, first: int) -> Branch:
     for side in (0, 1):
         branch.sides[side].extend(_only_for(body, selections, side))
     inside = {*branch.sides[0], *branch.sides[1], *selections}
-    needed = _ancestors(body, selections)
-    branch.before = [at for at in range(first + 1, selections[-1]) if at in needed and at not in inside]
+    used = needed(body.code, selections, 0)
+    branch.before = [at for at in range(first + 1, selections[-1]) if at in used and at not in inside]
     return branch
 
 

@@ -284,9 +284,7 @@ class DecidedNest(Nest):
         """Whether a truth holds in any lane."""
         if self.lanes == 1:
             return going
-        symbol = f"llvm.vector.reduce.or.v{self.lanes}i1"
-        self.module.declarations[symbol] = f"declare i1 @{symbol}({self.bit})"
-        return self.temporary(f"call i1 @{symbol}({self.bit} {going})")
+        return self.temporary(self.module.of_lanes("or", going, self.lanes))
 
     def _limit(self, count: str) -> str:
         """The number of steps: in lanes, the largest."""

@@ -188,6 +188,12 @@ class Module:
         self.shared[symbol] = "\n".join([*declarations, f"define {head} {{", body, "}"])
         return symbol
 
+    def of_lanes(self, op: str, truth: str, lanes: int) -> str:
+        """The expression of the truth that one holds in any lane ("or"), or in all of them ("and")."""
+        bits, symbol = kind(lanes, "i1"), f"llvm.vector.reduce.{op}.v{lanes}i1"
+        self.declarations[symbol] = f"declare i1 @{symbol}({bits})"
+        return f"call i1 @{symbol}({bits} {truth})"
+
     def rarely(self) -> str:
         """What follows a branch of which the first side is hardly ever taken: registers are not saved for that side."""
         self.helpers["rarely"] = '!1 = !{!"branch_weights", i32 1, i32 1048576}'

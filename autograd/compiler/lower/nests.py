@@ -33,6 +33,7 @@ class Begun(NamedTuple):
 
     step: Step
     rows: list[View | None]
+    roots: dict[int, int]  # output → the array that it is
 
 
 class Nest(Counted):
@@ -65,13 +66,14 @@ class Nest(Counted):
         """
         ways = [lambda: self.in_turn(loop, operands, targets, rows)]
         # Functions in Python are not called for lanes that do not count.
-        lanes = loop.extent and self.lanes == 1 and not calls_python(loop.body.code)
+        calls = calls_python(loop.body.code)
+        lanes = loop.extent and self.lanes == 1 and not calls
         if lanes and is_parallel(loop):
             ways.append(lambda: self._in_lanes(loop, operands, targets))
         ordered = ordered_sums(loop) if lanes else None
         if ordered is not None:
             ways.append(lambda: self._in_lanes_and_order(loop, operands, targets, ordered))
-        tiling = tiling_of(loop) if self.holds and not calls_python(loop.body.code) else None
+        tiling = tiling_of(loop) if self.holds and not calls else None
         if tiling is not None:
             ways.append(lambda: write_tiles(self, loop, operands, tiling))
         return self._cheapest(ways)
@@ -449,17 +451,16 @@ class Nest(Counted):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
         branches = branches_of(loop) if self.lanes == 1 and loop.carries else {}
-        return Begun(Step(self, body, inputs, places, views or {}, branches, None, left_out), rows)
+        return Begun(Step(self, body, inputs, places, views or {}, branches, None, left_out), rows, roots)
 
     def _ended(self, loop: Loop, begun: Begun) -> tuple[list[Operand], list[Number]]:
         """Store what a step computes: the carries after it, and what is added to the sums."""
         body, values, places = loop.body, begun.step.values, begun.step.places
-        roots = {o: root_of(body, o) for o in body.outputs[loop.handed :]}
         pairs = [(o, row) for o, row in zip(body.outputs[loop.handed :], begun.rows) if row is not None]
         single = [(values[o], row) for o, row in pairs if not row.shape]
         self.copy_numbers([x for x, _ in single], [row for _, row in single])
         for o, row in pairs:
-            if row.shape and places.get(roots[o]) is not row:
+            if row.shape and places.get(begun.roots[o]) is not row:
                 self.copy(values[o], row)
         after = [values[o] for o in body.outputs[: loop.carries]]
         outs = zip(body.outputs[loop.handed :], loop.kinds)

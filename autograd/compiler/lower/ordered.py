@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from autograd.compiler.lower.expressions import LIBM
 from autograd.compiler.lower.parallel import steps_are_apart
+from autograd.compiler.lower.steps import CALL, DIVIDE
 from autograd.ir.block import Loop
 
 LONGEST = 4  # terms of a sum in a step
-CALL, DIVIDE = 30, 8  # what these cost, in additions
 FEWEST = 12  # additions that computing the terms of a step costs: less is done while a sum waits for the one before
 
 
@@ -27,11 +27,7 @@ def ordered_sums(loop: Loop) -> Ordered | None:
     """The sums of such a loop."""
     if not loop.carries or loop.test or loop.backwards or any(i.op == "loop" for i in loop.body.code):
         return None
-    users: dict[int, list[int]] = {}
-    for at, instruction in enumerate(loop.body.code):
-        for o in instruction.operands:
-            users.setdefault(o, []).append(at)
-    uses, terms, sums = loop.body.uses(), list[list[tuple[str, int]]](), set[int]()
+    users, uses, terms, sums = loop.body.users(), loop.body.uses(), list[list[tuple[str, int]]](), set[int]()
     given = {i.data: at for at, i in enumerate(loop.body.code) if i.op == "input"}
     for k, end in enumerate(loop.body.outputs[: loop.carries], loop.first_carry):
         chain = _chain(loop, given.get(k, end), end, users, uses)
@@ -43,14 +39,12 @@ def ordered_sums(loop: Loop) -> Ordered | None:
     return Ordered(terms, frozenset(sums)) if work >= FEWEST and steps_are_apart(loop) else None
 
 
-def _chain(
-    loop: Loop, start: int, end: int, users: dict[int, list[int]], uses: list[int]
-) -> list[tuple[int, int]] | None:
+def _chain(loop: Loop, start: int, end: int, users: list[list[int]], uses: list[int]) -> list[tuple[int, int]] | None:
     """The additions that lead from a carry to what is handed on, each with its term; nothing else uses them."""
     found: list[tuple[int, int]] = []
     at = start
     while at != end:
-        if uses[at] != 1 or len(found) == LONGEST or at not in users:
+        if uses[at] != 1 or len(found) == LONGEST or not users[at]:
             return None
         (following,) = users[at]
         op, operands, _ = loop.body.code[following]

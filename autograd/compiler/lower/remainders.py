@@ -25,9 +25,7 @@ def write_remainder(module: Module, lanes: int, slowly: str) -> str:
     all_fit = "%fits"
     reduced = ""
     if lanes > 1:
-        symbol = f"llvm.vector.reduce.and.v{lanes}i1"
-        module.declarations[symbol] = f"declare i1 @{symbol}({bit})"
-        all_fit, reduced = "%all", f"%all = call i1 @{symbol}({bit} %fits)"
+        all_fit, reduced = "%all", f"%all = {module.of_lanes('and', '%fits', lanes)}"
     module.helpers[name] = f"""define internal {t} @{name}({t} %x, {t} %y) nounwind {{
   %a = call {t} @llvm.fabs.{suffix}({t} %x)
   %b = call {t} @llvm.fabs.{suffix}({t} %y)

@@ -67,15 +67,6 @@ def _common(one: Path, other: Path) -> Path:
     return one[:k]
 
 
-def users(program: Program) -> list[list[int]]:
-    """The instructions that use each value."""
-    found: list[list[int]] = [[] for _ in program.code]
-    for at, (_, operands, _) in enumerate(program.code):
-        for o in operands:
-            found[o].append(at)
-    return found
-
-
 def cost(program: Program, values: Collection[int]) -> int:
     """How long values take to compute, in operations."""
     ops = [program.code[value].op for value in values]

@@ -146,7 +146,11 @@ def _test(module: Module, lanes: int) -> list[str]:
     loaded = [f"%going = load {vector}, ptr %decides, align {8 * lanes}"]
     if lanes == 1:
         return [*loaded, "%more = fcmp une double %going, 0.0"]
-    return [*loaded, f"%active = fcmp une {vector} %going, zeroinitializer", _any(module, lanes)]
+    return [
+        *loaded,
+        f"%active = fcmp une {vector} %going, zeroinitializer",
+        f"%more = {module.of_lanes('or', '%active', lanes)}",
+    ]
 
 
 def _limit(module: Module, lanes: int) -> list[str]:
@@ -176,12 +180,6 @@ def _count(module: Module, lanes: int) -> list[str]:
             f"%active = fcmp olt {vector} %reals, %count",
         ]
     return lines
-
-
-def _any(module: Module, lanes: int) -> str:
-    symbol = f"llvm.vector.reduce.or.v{lanes}i1"
-    module.declarations[symbol] = f"declare i1 @{symbol}({kind(lanes, 'i1')})"
-    return f"%more = call i1 @{symbol}({kind(lanes, 'i1')} %active)"
 
 
 def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) -> list[str]:
