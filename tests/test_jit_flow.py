@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import importlib
+import io
 import itertools
 import math
 import operator
 import pickle
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from agreement import ROWS, agree
 
 import autograd.math as am
 from autograd import Value, adopt, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
+from autograd.compiler.run import versions
 from autograd.compiler.run.specialization import TooManyPathsError
 
 # ---- branches ------------------------------------------------------------------------------------------------------
@@ -152,6 +156,34 @@ def test_branches_in_a_single_call_are_guards() -> None:
     assert (compiled(1.0), compiled(-1.0)) == (math.sin(1.0), -1.0)
     assert 2 == compiled.stats()["paths"]
     assert "if expression is a guard: a single call runs one side only" in compiled.branches()
+
+
+def left_to_python(x: Any, y: Any) -> Any:
+    """A loop that no program has, since a tuple grows, with a condition that is the same in all steps."""
+    n, steps = 0.0, ()
+    while n < 3.0 and not x > 50.0:
+        if not am.sin(y) >= 0.0:
+            x = x * 2.0
+            break
+        x = x + 1.0
+        steps = (*steps, x)
+        n = n + 1.0
+    return x + len(steps)
+
+
+@pytest.mark.parametrize("apart", [0, 4])
+def test_what_a_loop_has_supposed_is_forgotten(apart: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it is left to Python, its conditions are guards in the side around it, too."""
+    monkeypatch.setattr(versions, "MOST_APART", apart)
+
+    def row(x: Any, y: Any) -> Any:
+        return left_to_python(x, y) if x > 0.0 else x * y
+
+    points = [(0.5, 1.0), (0.5, -1.0), (3.0, 2.0), (-1.0, 1.0), (2.0, -2.0)]
+    compiled = jit(row)
+    assert [row(*p) for p in points] == [compiled(*p) for p in points]
+    rows = jit(vmap(row))(*map(np.array, zip(*points)))
+    assert [row(*p) for p in points] == rows.tolist()
 
 
 def test_after_four_paths_a_single_call_has_both_sides() -> None:
@@ -911,6 +943,59 @@ def test_print_in_a_branch_or_a_long_function(capsys: pytest.CaptureFixture[str]
 
     assert long(0.25) == jit(long)(0.25)
     assert 2 == capsys.readouterr().out.count("\n")
+
+
+class Noted:
+    """An object that keeps what it shows."""
+
+    def __init__(self, x: Any) -> None:
+        self.x, self.text = x, ""
+
+    def __repr__(self) -> str:
+        self.text = f"{self.x:.1f}"
+        return self.text
+
+
+def to_a_file(x: Any) -> Any:
+    """What is printed is read."""
+    file = io.StringIO()
+    print(f"{x:.2f}", x, file=file)
+    return x * len(file.getvalue())
+
+
+def to_another_stream(x: Any) -> Any:
+    """The same."""
+    file = io.StringIO()
+    with contextlib.redirect_stdout(file):
+        print(f"{x:.2f}")
+    return x * float(file.getvalue())
+
+
+def of_an_object(x: Any) -> Any:
+    """What is shown is kept."""
+    noted = Noted(x)
+    print([noted])
+    return x * float(noted.text)
+
+
+def in_a_specification(x: Any) -> Any:
+    """A name and a text in the specification of an f-string."""
+    kept: list[Any] = []
+    print(f"{x:{(width := 8)}.1f} {1:{kept.append(float(f'{x:.1f}')) or 3}}")
+    return x * width + kept[0]
+
+
+def as_texts(x: Any) -> Any:
+    """Texts that a built-in function makes."""
+    texts = list(map(str, [x]))
+    return x * len(texts[0])
+
+
+@pytest.mark.parametrize("f", [to_a_file, to_another_stream, of_an_object, in_a_specification, as_texts])
+def test_a_text_that_is_read_is_a_guard(f: Callable[[Any], Any]) -> None:
+    """Also if it is printed."""
+    compiled = jit(f)
+    assert [f(x) for x in (2.5, 12.25, 2.125)] == [compiled(x) for x in (2.5, 12.25, 2.125)]
 
 
 def test_what_is_called_print_but_is_not() -> None:

@@ -80,6 +80,7 @@ from autograd.native import extension, fast
 from autograd.value import Value
 
 SHOWN = (float, int, bool, str, type(None))  # besides numbers of the program, in a text that may be left unread
+CONTAINERS = (list, tuple, dict, set, frozenset)
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
 SINGLE_CALL = "a single call runs one side only"
@@ -110,6 +111,17 @@ class Text(NamedTuple):
 
     make: Callable[..., str]
     shown: tuple[Any, ...]
+
+
+def _is_plain(thing: Any) -> bool:
+    """Whether no code of the user's runs when a text shows this thing."""
+    if type(thing) in CONTAINERS:
+        return all(map(_is_plain, thing.items() if type(thing) is dict else thing))
+    if type(thing) is Text:
+        return all(map(_is_plain, thing.shown))
+    if type(thing) is np.ndarray:
+        return _is_plain(thing.tolist())
+    return isinstance(thing, Traced) or type(thing) in SHOWN
 
 
 def _made(thing: Any) -> Any:
@@ -463,7 +475,7 @@ class Flow:
     def set_text(make: Callable[..., Any], shown: tuple[Any, ...], thing: Any, name: str) -> None:
         """``thing.name = make(None, *shown)``: a text that may be left unread."""
         trace = present()
-        if trace is None or not all(isinstance(x, Traced) or type(x) in SHOWN for x in shown):
+        if trace is None or not all(map(_is_plain, shown)):
             return Flow.set_attribute(make(None, *shown), thing, name)
         root = trace.root()
         try:
@@ -530,9 +542,15 @@ class Flow:
 
     @staticmethod
     def printed(function: Any, *things: Any, **options: Any) -> Any:
-        """``print(…)``: it shows the numbers of now and holds for others too, since nothing reads what is printed."""
+        """``print(…)``: it shows the numbers of now, and holds for others too if only people read what is printed."""
         trace = present()
-        if function is not print or trace is None or trace.root().sides:
+        if (
+            function is not print
+            or trace is None
+            or trace.root().sides
+            or not trace.root().texts.goes_to_people(options.get("file"))
+            or not all(map(_is_plain, things))
+        ):
             return Flow.called(function)(*map(_made, things), **options)
         trace.root().prints()
         with trace.root().texts.left_unread() as made:

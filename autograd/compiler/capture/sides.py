@@ -211,10 +211,16 @@ class Mark:
 
     def __init__(self, trace: Any) -> None:
         self.states = []
+        self.supposed: list[tuple[dict[int, bool], int]] = []  # by the sides that are open, and how much that is
         self.root = trace.root()
         self.refused = self.root.refused
         while trace is not None:
             self.states.append((trace, len(trace.guards), len(trace.demands), set(trace.guarded)))
+            decisions = trace.deciding
+            while decisions is not None:
+                if isinstance(decisions, Side):
+                    self.supposed.append((decisions.supposed, len(decisions.supposed)))
+                decisions = decisions.around
             trace = trace.parent
 
     def undo(self) -> None:
@@ -223,6 +229,9 @@ class Mark:
         for trace, guards, demands, guarded in self.states:
             del trace.guards[guards:], trace.demands[demands:]
             trace.guarded.intersection_update(guarded)
+        for supposed, count in self.supposed:
+            while len(supposed) > count:
+                supposed.popitem()
 
 
 def truth_of(condition: Any) -> tuple[Any, Any] | None:

@@ -41,6 +41,7 @@ class Texts:
         self.names: set[str] = set()
         self.texts: list[str] = []
         self.harmless: dict[int, CodeType] = {}  # code that reads none of these, by id: to hash code takes long
+        self.streams = sys.stdout, sys.stderr  # where what is printed goes to people
         self.read = False  # whether one of the attributes may have been read
 
     def made(self, make: Callable[[], str], name: str) -> str:
@@ -55,6 +56,10 @@ class Texts:
                 self.names.add(name)
                 self._watch()
         return text
+
+    def goes_to_people(self, file: Any) -> bool:
+        """Whether no code reads what is printed to a file (None for the usual one), as far as one sees."""
+        return (sys.stdout if file is None else file) in self.streams
 
     @contextmanager
     def left_unread(self) -> Iterator[Texts]:

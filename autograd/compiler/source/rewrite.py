@@ -17,7 +17,7 @@ from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
 from autograd.compiler.source.optional import is_none, optional_names
 from autograd.compiler.source.stores import Stores
-from autograd.compiler.source.texts import names_in_text
+from autograd.compiler.source.texts import fields_of, names_in_text
 from autograd.refusals import PREFIX
 from autograd.sources import Definition, inner_locals, nodes_in, recompiled
 
@@ -342,13 +342,12 @@ class _Emitter(ast.NodeTransformer):
     def text(self, node: ast.JoinedStr) -> ast.expr:
         """A function that makes a text, and what it shows."""
         make, shown = _later(node), list[ast.expr]()
-        for part in node.values:
-            if isinstance(part, ast.FormattedValue):
-                word = f"{OWN}shown{len(shown)}"
-                shown.append(call(part, "shown", self.visit(part.value)))
-                part.value = at(name(word), part)
-                make.args.args.append(ast.arg(word))
-                make.args.defaults.append(ast.Constant(None))
+        for part in fields_of(node):
+            word = f"{OWN}shown{len(shown)}"
+            shown.append(call(part, "shown", self.visit(part.value)))
+            part.value = at(name(word), part)
+            make.args.args.append(ast.arg(word))
+            make.args.defaults.append(ast.Constant(None))
         return call(node, "text", at(make, node), *shown)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:

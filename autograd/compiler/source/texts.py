@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from autograd.refusals import PREFIX
 
@@ -38,6 +39,15 @@ def _shown(node: ast.expr) -> ast.expr:
     if isinstance(node, ast.Call) and _is_hidden(node.func, "plain") and len(node.args) == 1:
         return node.args[0]
     return node
+
+
+def fields_of(node: ast.JoinedStr) -> Iterator[ast.FormattedValue]:
+    """What an f-string shows, in the order in which it is computed; also what is in format specifications."""
+    for part in node.values:
+        if isinstance(part, ast.FormattedValue):
+            yield part
+            if isinstance(part.format_spec, ast.JoinedStr):
+                yield from fields_of(part.format_spec)
 
 
 def _several(node: ast.expr) -> list[ast.expr]:
