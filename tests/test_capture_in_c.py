@@ -23,9 +23,10 @@ from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import versions
-from autograd.ir import rewriters, simplify
+from autograd.ir import rewriters
 from autograd.ir.block import Instruction, Loop, Window
-from autograd.ir.messages import mapped_rewriters
+from autograd.ir.derive.messages import mapped_rewriters
+from autograd.ir.passes import simplify
 from autograd.ir.rewriters import fold_constants, identities, known_elements, number_values
 
 NUMBERS = [

@@ -20,7 +20,7 @@ from autograd.compiler.run.specialization import Frame
 from autograd.ir.block import Array, Loop, Program, Window, numbers_in, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
-from autograd.ir.simplify import prepare, simplify, unroll
+from autograd.ir.passes.simplify import prepare, simplify, unroll
 from autograd.ir.verify import verify
 
 SHAPES = [(1, 1), (2, 3), (3, 1000), (7, 9), (8, 8), (16, 16), (17, 5), (27, 16), (5, 0), (0, 5)]

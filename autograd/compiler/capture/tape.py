@@ -17,7 +17,7 @@ from autograd.compiler.capture.tracer import FLOAT, Traced
 from autograd.ir.block import COMPARISONS, LOGIC, Instruction
 from autograd.ir.builder import CALLED, Predicate
 from autograd.ir.evaluate import Evaluator
-from autograd.ir.statements import EXACT
+from autograd.ir.roll.statements import EXACT
 from autograd.modes import calling_frame, place_of
 from autograd.native import extension
 from autograd.rules import TABLE, Rule, take

@@ -22,7 +22,7 @@ from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Pro
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import without_dead_code
-from autograd.ir.stages import interleaved
+from autograd.ir.roll.stages import interleaved
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps

@@ -7,24 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from autograd.ir.adjoints import Memory, Total, memories_of
 from autograd.ir.block import STEPS, Array, Instruction, Loop, Program, Window
 from autograd.ir.builder import Builder, LoopBuilder, Predicate
-from autograd.ir.derived_loop import Body, active_inputs, with_finished
+from autograd.ir.derive.adjoints import Memory, Total, memories_of
+from autograd.ir.derive.derived_loop import Body, active_inputs, with_finished
+from autograd.ir.derive.messages import WITHOUT_DERIVATIVE, depending, depends_on, differentiable
+from autograd.ir.derive.presence import added, both, is_there, marked, part
+from autograd.ir.derive.reverse import Sweep
 from autograd.ir.first_step import has_stepped, takes_a_step
 from autograd.ir.memory import follow
-from autograd.ir.messages import (
-    WITHOUT_DERIVATIVE,
-    added,
-    both,
-    depending,
-    depends_on,
-    differentiable,
-    is_there,
-    marked,
-    part,
-)
-from autograd.ir.reverse import Sweep
 
 WRITTEN_OUT = 300  # instructions of a step that may be written out
 NOT_FLAT = frozenset({"loop", "add_at", "zeros"})

@@ -1,69 +1,12 @@
-"""What sweeps over a program share: what depends on what, local derivatives, derivatives that may be missing."""
+"""Messages that may be missing: when one is sent, and what is added up where it is not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from autograd.ir.block import PREDICATES, Instruction
-from autograd.ir.builder import Builder, Predicate, Rewriter, Selected
-from autograd.ir.rewriters import fold_constants, identities, known_elements, number_values
-from autograd.rules import TABLE, Rule
-
-WITHOUT_DERIVATIVE = frozenset({"input", "constant", "stop", "table", "zeros", *PREDICATES})
-FRESH = ("pos",)  # an input of a derivative: it is not merged with what it is equal to
-
-
-def differentiable(op: str, operands: Sequence[int]) -> Sequence[int]:
-    """The operands that messages go to."""
-    if op == "select":
-        return operands[1:]
-    if op == "read":
-        return operands[:1]
-    return operands[:2] if op == "add_at" else operands
-
-
-def depends_on(builder: Builder, wanted: Iterable[int], end: int) -> set[int]:
-    """The values before `end` that depend on one of those wanted through differentiable operations.
-
-    Nothing before the first of those wanted is looked at, so gradients inside a long program cost what they add to it.
-    """
-    active = set(wanted)
-    return depending(builder.code, active, range(min(active, default=end), end))
-
-
-def depending(code: Sequence[Instruction], wanted: Iterable[int], among: Iterable[int]) -> set[int]:
-    """Those wanted, and the values `among` some that depend on them through differentiable operations."""
-    active = set(wanted)
-    for value in among:
-        op, operands, _ = code[value]
-        if op not in WITHOUT_DERIVATIVE and not active.isdisjoint(differentiable(op, operands)):
-            active.add(value)
-    return active
-
-
-def local_derivatives(builder: Builder, value: int, wanted: Sequence[bool]) -> Sequence[Any]:
-    """∂value/∂operand for every operand wanted, as symbols and floats, from the table."""
-    op, operands, data = builder.code[value]
-    if op == "select":
-        condition = builder.predicate(operands[0])
-        return None, Selected(condition, 1.0, None), Selected(condition, None, 1.0)
-    rule: Rule = data if op == "custom" else TABLE[op]
-    symbol = builder.symbol if op != "custom" else builder.wrap
-    return rule.local_derivatives([symbol(o) for o in operands], symbol(value), wanted)
-
-
-def part(builder: Builder, found: int, array: int) -> int:
-    """A part of a derivative, which has gaps if it was read from an array with gaps."""
-    return marked(builder, found, array in builder.gaps and builder.code[found].op == "read")
-
-
-def added(builder: Builder, one: int, other: int) -> int:
-    """The sum of two messages; it may be missing if both may be."""
-    total = builder.emit("add", (one, other))
-    if one in builder.gaps and other in builder.gaps:
-        builder.gaps.add(total)
-    return total
+from autograd.ir.block import Instruction
+from autograd.ir.builder import Builder, Predicate, Selected
 
 
 def is_there(builder: Builder, derivative: int) -> Predicate:
@@ -130,6 +73,26 @@ def _terms(code: Sequence[Instruction], op: str, truth: int) -> set[int]:
     return {truth} if waiting else found
 
 
+def marked(builder: Builder, derivative: int, partial: bool) -> int:
+    """A derivative, which may be 0 because no message arrived."""
+    if partial and builder.code[derivative].op != "constant":
+        builder.gaps.add(derivative)
+    return derivative
+
+
+def part(builder: Builder, found: int, array: int) -> int:
+    """A part of a derivative, which has gaps if it was read from an array with gaps."""
+    return marked(builder, found, array in builder.gaps and builder.code[found].op == "read")
+
+
+def added(builder: Builder, one: int, other: int) -> int:
+    """The sum of two messages; it may be missing if both may be."""
+    total = builder.emit("add", (one, other))
+    if one in builder.gaps and other in builder.gaps:
+        builder.gaps.add(total)
+    return total
+
+
 _ZERO_IF: dict[str, Callable[[Sequence[bool]], bool]] = {  # given which operands are 0
     "mul": any,
     "neg": all,
@@ -172,24 +135,3 @@ def zero_if_missing(code: Sequence[Instruction], among: range) -> set[int]:
         if not found.isdisjoint(operands) and zeros and _ZERO_IF[op](zeros):
             found.add(at)
     return found
-
-
-def mapped_rewriters() -> Sequence[Rewriter]:
-    """The rewriters of a program during differentiation; they leave its `FRESH` instructions alone."""
-    return [fold_constants, identities, known_elements, number_values]
-
-
-def needed(code: Sequence[Instruction], wanted: Iterable[int], first: int) -> set[int]:
-    """The values from `first` on that some depend on."""
-    found = set(wanted)
-    for value in range(max(found, default=-1), first - 1, -1):
-        if value in found:
-            found.update(code[value].operands)
-    return found
-
-
-def marked(builder: Builder, derivative: int, partial: bool) -> int:
-    """A derivative, which may be 0 because no message arrived."""
-    if partial and builder.code[derivative].op != "constant":
-        builder.gaps.add(derivative)
-    return derivative

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from autograd.ir.nest import Affine, First, Leaf, Nest
-from autograd.ir.statements import POSITION, Kind
+from autograd.ir.roll.nest import Affine, First, Leaf, Nest
+from autograd.ir.roll.statements import POSITION, Kind
 
 
 def take_in_first_steps(body: list[Leaf | Nest], kinds: Sequence[Kind]) -> None:

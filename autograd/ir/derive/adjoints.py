@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from autograd.ir.block import Array
 from autograd.ir.builder import Builder
-from autograd.ir.derived_loop import name_finished
+from autograd.ir.derive.derived_loop import name_finished
 from autograd.ir.memory import roots
 
 DENSE = 4  # an array of which one element in so many has a message is packed; a sparser one is zeros with additions

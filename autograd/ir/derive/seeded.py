@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from autograd.ir.block import NUMBER, Array, Instruction, Loop, Program, types_of, with_inputs
 from autograd.ir.builder import Builder
-from autograd.ir.derived_loop import Body
-from autograd.ir.forward import forward
-from autograd.ir.messages import mapped_rewriters
-from autograd.ir.reverse import reverse
+from autograd.ir.derive.derived_loop import Body
+from autograd.ir.derive.forward import forward
+from autograd.ir.derive.messages import mapped_rewriters
+from autograd.ir.derive.reverse import reverse
 from autograd.ir.rewrite import with_bodies
 
 

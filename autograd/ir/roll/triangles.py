@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from autograd.ir.ranges import RANGE, WINDOW
-from autograd.ir.roll import COUNT, LONGEST, SHIFT, Shape, Vector, is_loop, leaf, unroll
-from autograd.ir.statements import POSITION, Statements
+from autograd.ir.roll.ranges import RANGE, WINDOW
+from autograd.ir.roll.recognition import COUNT, LONGEST, SHIFT, Shape, Vector, is_loop, leaf, unroll
+from autograd.ir.roll.statements import POSITION, Statements
 
 LEAST_IN_LOOPS = 8  # statements of the trace for each one that loops must save
 

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from autograd.ir.block import Instruction, Loop
 from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.derive.messages import depending
 from autograd.ir.memory import memories, split
-from autograd.ir.messages import (
-    depending,
-)
 
 
 def active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from autograd.ir.block import NUMBER, Instruction, Program, Window
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.map_passes import is_plain
 from autograd.ir.memory import continued, written
+from autograd.ir.passes.map_passes import is_plain
 from autograd.ir.rewrite import copy, with_bodies
 from autograd.ir.rewriters import known_elements, number_values
 

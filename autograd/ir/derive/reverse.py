@@ -23,25 +23,25 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from autograd.ir.adjoints import DENSE, Coverage, Memory, Total, by_memory, memories_of, without
 from autograd.ir.block import STEPS, Array, Final, Used, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder, Predicate, Selected, Symbol, times
-from autograd.ir.elements import derivatives_by_elements, messages, takes_arrays
-from autograd.ir.memory import last_states
-from autograd.ir.messages import (
+from autograd.ir.derive.adjoints import DENSE, Coverage, Memory, Total, by_memory, memories_of, without
+from autograd.ir.derive.by_elements import derivatives_by_elements, messages
+from autograd.ir.derive.messages import depending, local_derivatives
+from autograd.ir.derive.presence import (
     added,
     both,
-    depending,
     either,
     is_there,
-    local_derivatives,
     marked,
-    needed,
     part,
     presence_of,
     where_there,
     zero_if_missing,
 )
+from autograd.ir.elements import takes_arrays
+from autograd.ir.memory import last_states
+from autograd.ir.rewrite import needed
 
 
 class Sweep:
@@ -73,7 +73,7 @@ class Sweep:
 
         If the answer of `in_vain` after a loop is true, the sweep ends there. `present` tells when a seed is there.
         """
-        from autograd.ir.reverse_loop import LoopSweep  # which sweeps over the body in this way
+        from autograd.ir.derive.reverse_loop import LoopSweep  # which sweeps over the body in this way
 
         for value, seed in seeds.items():
             self.receive(value, seed, present.get(value) if present else None)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from autograd.ir.block import NUMBER, Array, Guard, Instruction, Loop, Program, Type, Window, types_of
+from autograd.ir.passes.simplify import in_order_of_need
 from autograd.ir.rewrite import dependencies
-from autograd.ir.simplify import in_order_of_need
 
 MOST_PLACES = 1_000_000  # of parts of arrays that are compared
 

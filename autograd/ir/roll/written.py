@@ -21,8 +21,9 @@ from autograd.ir.block import (
     Window,
 )
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.levels import Level, as_number, memory
-from autograd.ir.nest import (
+from autograd.ir.rewriters import number_values
+from autograd.ir.roll.levels import Level, as_number, memory
+from autograd.ir.roll.nest import (
     Affine,
     First,
     Kept,
@@ -34,11 +35,10 @@ from autograd.ir.nest import (
     innermost_triangle,
     leaves,
 )
-from autograd.ir.places import Carried, Direct, Group, Places, Read, Stacked
-from autograd.ir.ranges import RANGE, WINDOW
-from autograd.ir.rewriters import number_values
-from autograd.ir.stages import Packed, Piece, packed, put_together, renewed, shaped, side_by_side
-from autograd.ir.statements import (
+from autograd.ir.roll.places import Carried, Direct, Group, Places, Read, Stacked
+from autograd.ir.roll.ranges import RANGE, WINDOW
+from autograd.ir.roll.stages import Packed, Piece, packed, put_together, renewed, shaped, side_by_side
+from autograd.ir.roll.statements import (
     CONSTANT,
     ELEMENT,
     POSITION,

@@ -13,26 +13,26 @@ from itertools import chain
 
 from autograd.ir.block import NUMBER, Final, Instruction, Loop, Program, types_of
 from autograd.ir.builder import Builder
-from autograd.ir.fitted import Fitted, fitted
-from autograd.ir.nest import (
+from autograd.ir.passes.simplify import in_order_of_need
+from autograd.ir.rewrite import without_dead_code
+from autograd.ir.rewriters import number_values
+from autograd.ir.roll.fitted import Fitted, fitted
+from autograd.ir.roll.nest import (
     SMALLEST,
     leaves,
     tree,
 )
-from autograd.ir.peeled import take_in_first_steps
-from autograd.ir.ranges import weight
-from autograd.ir.rewrite import without_dead_code
-from autograd.ir.rewriters import number_values
-from autograd.ir.roll import is_loop
-from autograd.ir.simplify import in_order_of_need
-from autograd.ir.stages import again, stages
-from autograd.ir.statements import (
+from autograd.ir.roll.peeled import take_in_first_steps
+from autograd.ir.roll.ranges import weight
+from autograd.ir.roll.recognition import is_loop
+from autograd.ir.roll.stages import again, stages
+from autograd.ir.roll.statements import (
     ROLLABLE,
     find_loops_fast,
     kept_by_comparisons,
 )
-from autograd.ir.triangles import triangles
-from autograd.ir.written import Writer
+from autograd.ir.roll.triangles import triangles
+from autograd.ir.roll.written import Writer
 
 FEWEST = 1000  # statements that are rolled; shorter code compiles fast and runs best as it is
 FEWEST_IN_STAGES = 48  # the same between instructions on arrays

@@ -15,12 +15,14 @@ from typing import Any
 
 from autograd.ir.block import CALL, Instruction, Loop, Program, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
-from autograd.ir.chains import gather, spread
-from autograd.ir.in_place import add_in_place
-from autograd.ir.legalize import expand, sums_in_order
-from autograd.ir.map_passes import add_up_in_maps, join_maps
 from autograd.ir.memory import root_of, written
-from autograd.ir.recompute import compute_again
+from autograd.ir.passes.chains import gather, spread
+from autograd.ir.passes.in_place import add_in_place
+from autograd.ir.passes.legalize import expand, sums_in_order
+from autograd.ir.passes.map_passes import add_up_in_maps, join_maps
+from autograd.ir.passes.recompute import compute_again
+from autograd.ir.passes.same_steps import join_same_steps
+from autograd.ir.passes.steady import steady_carries
 from autograd.ir.rewrite import copy, dependencies, reordered, roots, trimmed, with_bodies, with_shared_bodies
 from autograd.ir.rewriters import (
     drop_stops,
@@ -31,8 +33,6 @@ from autograd.ir.rewriters import (
     number_values,
     small_powers,
 )
-from autograd.ir.same_steps import join_same_steps
-from autograd.ir.steady import steady_carries
 
 NOTHING_TO_COMPUTE = frozenset({"input", "constant", "item", "read", "zeros", "pack", "table", "loop", "stop"})
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from autograd.ir.block import COMPARISONS, LOGIC, Guard, Instruction
 from autograd.ir.elements import MANY
-from autograd.ir.ranges import side_by_side
-from autograd.ir.roll import LONGEST, PAIRS, SHIFT, Body, Rolled, roll
+from autograd.ir.roll.ranges import side_by_side
+from autograd.ir.roll.recognition import LONGEST, PAIRS, SHIFT, Body, Rolled, roll
 from autograd.native import extension
 from autograd.rules import TABLE
 

@@ -9,23 +9,14 @@ from typing import Any, NamedTuple
 
 from autograd.ir.block import Array, Instruction, Loop
 from autograd.ir.builder import Builder, Predicate, Symbol, times
-from autograd.ir.derived_loop import Body, active_inputs, name_finished, with_finished
-from autograd.ir.elements import change, derivatives_by_elements, takes_arrays
+from autograd.ir.derive.by_elements import change, derivatives_by_elements
+from autograd.ir.derive.derived_loop import Body, active_inputs, name_finished, with_finished
+from autograd.ir.derive.messages import depends_on, differentiable, local_derivatives
+from autograd.ir.derive.presence import both, either, is_there, marked, part, presence_of, where_there
+from autograd.ir.elements import takes_arrays
 from autograd.ir.first_step import has_stepped, takes_a_step
 from autograd.ir.memory import follow, last_states, roots
-from autograd.ir.messages import (
-    both,
-    depends_on,
-    differentiable,
-    either,
-    is_there,
-    local_derivatives,
-    marked,
-    needed,
-    part,
-    presence_of,
-    where_there,
-)
+from autograd.ir.rewrite import needed
 
 
 def forward(

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from autograd.ir.roll import COUNT, SHIFT, Rolled, Shape, Vector, width_of
+from autograd.ir.roll.recognition import COUNT, SHIFT, Rolled, Shape, Vector, width_of
 
 if TYPE_CHECKING:
-    from autograd.ir.places import Group
+    from autograd.ir.roll.places import Group
 
 SMALLEST = 16  # statements in all steps of a loop; a smaller one is written out
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from math import gcd, prod
 from typing import Any
 
-from autograd.ir.nest import (
+from autograd.ir.roll.nest import (
     Affine,
     First,
     Kept,

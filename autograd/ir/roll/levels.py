@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from autograd.ir.block import TRUTH, Extent, Final, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.nest import Affine, Kept, Leaf, Nest, innermost_triangle
-from autograd.ir.places import Group
 from autograd.ir.rewriters import number_values
-from autograd.ir.stages import renewed
+from autograd.ir.roll.nest import Affine, Kept, Leaf, Nest, innermost_triangle
+from autograd.ir.roll.places import Group
+from autograd.ir.roll.stages import renewed
 
 
 class Level:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autograd.ir import nest as nests
-from autograd.ir.nest import Affine, Leaf, Nest, leaves
-from autograd.ir.roll import Shape, Vector, is_loop
-from autograd.ir.triangles import Part, Parts
+from autograd.ir.roll import nest as nests
+from autograd.ir.roll.nest import Affine, Leaf, Nest, leaves
+from autograd.ir.roll.recognition import Shape, Vector, is_loop
+from autograd.ir.roll.triangles import Part, Parts
 
 Counters = tuple[int, ...]
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
-from autograd.ir import nest as nests
-from autograd.ir.laid_out import Counters, Layout
-from autograd.ir.nest import Affine, First, Leaf, Listed, Nest, Statement, domain, least
-from autograd.ir.places import Places, is_unit
-from autograd.ir.roll import COUNT, SHIFT
-from autograd.ir.statements import ELEMENT, INPUT, POSITION, Kind, Statements
-from autograd.ir.triangles import Part, Parts
+from autograd.ir.roll import nest as nests
+from autograd.ir.roll.laid_out import Counters, Layout
+from autograd.ir.roll.nest import Affine, First, Leaf, Listed, Nest, Statement, domain, least
+from autograd.ir.roll.places import Places, is_unit
+from autograd.ir.roll.recognition import COUNT, SHIFT
+from autograd.ir.roll.statements import ELEMENT, INPUT, POSITION, Kind, Statements
+from autograd.ir.roll.triangles import Part, Parts
 
 MOST_ATTEMPTS = 5
 MOST_PLACES = 32  # for each statement of the trace: so much memory may be empty
