@@ -19,10 +19,10 @@ from two_builds import needs_c
 import autograd
 import autograd.math as am
 from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad, record_sources, rules, scan, vmap
-from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import versions
+from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir import rewriters
 from autograd.ir.block import Instruction, Loop, Window
 from autograd.ir.derive.messages import mapped_rewriters

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd import rules
-from autograd.compiler.capture.pure import Checked
-from autograd.compiler.capture.sides import is_predicate, present, sides_open
+from autograd.compiler.capture.control.pure import Checked
+from autograd.compiler.capture.control.sides import is_predicate, present, sides_open
 from autograd.compiler.capture.tracer import ROUNDING, Traced
 from autograd.modes import PACKAGES
 from autograd.rules import Rule

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from autograd.compiler.lower.expressions import LIBM
+from autograd.compiler.lower.nests.steps import CALL, DIVIDE
 from autograd.compiler.lower.parallel import steps_are_apart
-from autograd.compiler.lower.steps import CALL, DIVIDE
 from autograd.ir.block import Loop
 
 LONGEST = 4  # terms of a sum in a step

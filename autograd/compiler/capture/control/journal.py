@@ -14,8 +14,8 @@ from math import inf
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
-from autograd.compiler.capture.merging import merged
-from autograd.compiler.capture.sides import Refused, Side, present
+from autograd.compiler.capture.control.merging import merged
+from autograd.compiler.capture.control.sides import Refused, Side, present
 from autograd.value import Value
 
 MOST_MADE = 100_000  # things of which it is known that the function has made them

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from autograd.compiler.capture.sides import is_predicate
+from autograd.compiler.capture.control.sides import is_predicate
 
 
 class Maybe:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from autograd.compiler.capture.mentions import mentions
+from autograd.compiler.source.mentions import mentions
 from autograd.modes import PACKAGES
 
 MOST = 2000  # functions, classes and objects that are searched for one capture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autograd.compiler.lower.module import Module, kind
-from autograd.compiler.lower.rows import ENTRY
+from autograd.compiler.lower.rows.layout import ENTRY
 
 
 def copies(module: Module, name: str, entry: int, widths: Sequence[int], stage: str, load: bool) -> str:

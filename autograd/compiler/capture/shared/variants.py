@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd.compiler.capture.tape import CONSTANT, ELEMENT, EVENT, EXACTLY, OPERATIONS
+from autograd.compiler.capture.shared.tape import CONSTANT, ELEMENT, EVENT, EXACTLY, OPERATIONS
 from autograd.ir.block import COMPARISONS, LOGIC
 from autograd.once import cached_property
 

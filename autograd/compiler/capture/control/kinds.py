@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd.compiler.capture.merging import is_mixed, is_whole
-from autograd.compiler.capture.sides import Refused, is_predicate
+from autograd.compiler.capture.control.merging import is_mixed, is_whole
+from autograd.compiler.capture.control.sides import Refused, is_predicate
+from autograd.compiler.capture.control.whole import Whole, bounds_of
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.whole import Whole, bounds_of
 from autograd.rules import where
 
 

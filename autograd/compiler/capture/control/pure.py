@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd.compiler.capture.sides import Refused
+from autograd.compiler.capture.control.sides import Refused
 from autograd.compiler.source.functions import inner_function, new_code
 from autograd.compiler.source.jumps import FLOW
 from autograd.modes import PACKAGES

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from autograd.compiler.lower.module import Growing, Module, literal
-from autograd.compiler.lower.nests import Nest
-from autograd.compiler.lower.ordered import Ordered, ordered_sums
+from autograd.compiler.lower.nests.nest import Nest
+from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
+from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import is_parallel
-from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.compiler.lower.whiles import PATIENCE, write_growth, write_signals
 from autograd.ir.block import GOING, STEPS, Array, Loop
 

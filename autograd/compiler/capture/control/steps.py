@@ -6,9 +6,9 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture.journal import Journal, Place, assign, close_journal, open_journal
-from autograd.compiler.capture.merging import Carry
-from autograd.compiler.capture.sides import MOST_IN_LOOP, Side, not_supposed, size
+from autograd.compiler.capture.control.journal import Journal, Place, assign, close_journal, open_journal
+from autograd.compiler.capture.control.merging import Carry
+from autograd.compiler.capture.control.sides import MOST_IN_LOOP, Side, not_supposed, size
 from autograd.compiler.source.rewrite import Site
 from autograd.ir.block import STEPS
 from autograd.ir.builder import LoopBuilder

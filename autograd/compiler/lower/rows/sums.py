@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autograd.compiler.lower.module import Module, Writer, kind
-from autograd.compiler.lower.rows import Rows
+from autograd.compiler.lower.rows.layout import Rows
 from autograd.ir.block import Loop
 
 BLOCKS = 2  # blocks of rows that are added up together

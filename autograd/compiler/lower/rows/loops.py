@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autograd.compiler.lower.module import Module, kind
-from autograd.compiler.lower.rows import ENTRY, Rows
-from autograd.compiler.lower.staging import copies, lane_adder
-from autograd.compiler.lower.sums import BLOCKS, Kept, write_sums
+from autograd.compiler.lower.rows.layout import ENTRY, Rows
+from autograd.compiler.lower.rows.staging import copies, lane_adder
+from autograd.compiler.lower.rows.sums import BLOCKS, Kept, write_sums
 
 
 def write_map(

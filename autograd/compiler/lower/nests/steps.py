@@ -6,17 +6,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.lower.branches import Branch
-from autograd.compiler.lower.columns import columns_of, row_layout
-from autograd.compiler.lower.counted import FEWEST_NEIGHBOURS
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
+from autograd.compiler.lower.nests.columns import columns_of, row_layout
+from autograd.compiler.lower.nests.counted import FEWEST_NEIGHBOURS
+from autograd.compiler.lower.nests.views import Index, Number, Operand, View, neighbours, run_of
 from autograd.compiler.lower.parallel import stored_carries
-from autograd.compiler.lower.views import Index, Number, Operand, View, neighbours, run_of
 from autograd.ir.block import PREDICATES, Array, Loop, Program, types_of
 from autograd.ir.memory import root_of
 
 if TYPE_CHECKING:
-    from autograd.compiler.lower.nests import Nest
-    from autograd.compiler.lower.tiles import Tile
+    from autograd.compiler.lower.nests.nest import Nest
+    from autograd.compiler.lower.nests.tiles import Tile
 
 DIVIDE, CALL = 8, 30  # what these cost, in additions
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd.compiler.capture.branches import path
-from autograd.compiler.capture.journal import (
+from autograd.compiler.capture.control.journal import (
     MOST_MADE,
     Place,
     assign,
@@ -33,9 +33,8 @@ from autograd.compiler.capture.journal import (
     refuse_assigned,
     under,
 )
-from autograd.compiler.capture.kinds import as_index, asked, asks, best_of, refuse_mixed
-from autograd.compiler.capture.maps import finished
-from autograd.compiler.capture.merging import (
+from autograd.compiler.capture.control.kinds import as_index, asked, asks, best_of, refuse_mixed
+from autograd.compiler.capture.control.merging import (
     NOTHING,
     UNBOUND,
     Carry,
@@ -47,9 +46,9 @@ from autograd.compiler.capture.merging import (
     sometimes_none,
     truth_place,
 )
-from autograd.compiler.capture.optional import is_none
-from autograd.compiler.capture.pure import Checked, impure, refuse_operators, used_by
-from autograd.compiler.capture.sides import (
+from autograd.compiler.capture.control.optional import is_none
+from autograd.compiler.capture.control.pure import Checked, impure, refuse_operators, used_by
+from autograd.compiler.capture.control.sides import (
     MOST_IN_BRANCH,
     MOST_IN_ROWS,
     Mark,
@@ -67,10 +66,11 @@ from autograd.compiler.capture.sides import (
     suppose,
     truth_of,
 )
-from autograd.compiler.capture.steps import Steps
+from autograd.compiler.capture.control.steps import Steps
+from autograd.compiler.capture.control.whole import to_int
+from autograd.compiler.capture.maps import finished
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import UnrollError
-from autograd.compiler.capture.whole import to_int
 from autograd.compiler.notices import notice
 from autograd.compiler.source.functions import codes, new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site

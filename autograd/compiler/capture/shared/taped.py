@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.shared.tape import ELEMENT, EVENT, TapeTrace, bits
+from autograd.compiler.capture.shared.variants import Layout, Variant
 from autograd.compiler.capture.signature import Reading, read, read_call, types_of_numbers
-from autograd.compiler.capture.tape import ELEMENT, EVENT, TapeTrace, bits
 from autograd.compiler.capture.trace import tracing
 from autograd.compiler.capture.tracer import FLOAT, Traced
-from autograd.compiler.capture.variants import Layout, Variant
 from autograd.eager import active_recorder
 from autograd.ir.block import Array, Guard, Instruction, Program, Window, size_of
 from autograd.ir.builder import Builder, LoopBuilder

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from autograd.compiler.lower.expressions import ARITHMETIC
+from autograd.compiler.lower.nests.steps import Step
+from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import is_parallel
-from autograd.compiler.lower.steps import Step
-from autograd.compiler.lower.views import Index, Number, Operand, View
 from autograd.ir.block import LOGIC, PREDICATES, Loop, Program
 
 if TYPE_CHECKING:
-    from autograd.compiler.lower.nests import Nest
+    from autograd.compiler.lower.nests.nest import Nest
 
 MOST_HELD = 16  # vectors
 SHORT = 8  # instructions of a step of the outer loop: each tile computes them again

@@ -11,16 +11,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from autograd.compiler.lower.branches import branches_of
-from autograd.compiler.lower.columns import Columns, columns_of, made_in_place, row_layout
-from autograd.compiler.lower.counted import Counted
-from autograd.compiler.lower.jam import Jam, jam_of
 from autograd.compiler.lower.module import kind, literal
-from autograd.compiler.lower.ordered import Ordered, ordered_sums
+from autograd.compiler.lower.nests.columns import Columns, columns_of, made_in_place, row_layout
+from autograd.compiler.lower.nests.counted import Counted
+from autograd.compiler.lower.nests.jam import Jam, jam_of
+from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
+from autograd.compiler.lower.nests.steps import Step
+from autograd.compiler.lower.nests.tiles import tiling_of, write_tiles
+from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import is_parallel
-from autograd.compiler.lower.staging import transposed
-from autograd.compiler.lower.steps import Step
-from autograd.compiler.lower.tiles import tiling_of, write_tiles
-from autograd.compiler.lower.views import Index, Number, Operand, View
+from autograd.compiler.lower.rows.staging import transposed
 from autograd.ir.block import Instruction, Loop, Program, calls_python
 from autograd.ir.memory import root_of
 

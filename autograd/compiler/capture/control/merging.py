@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from autograd.compiler.capture.optional import Maybe, parts
-from autograd.compiler.capture.sides import Refused, is_predicate, truth_at
+from autograd.compiler.capture.control.optional import Maybe, parts
+from autograd.compiler.capture.control.sides import Refused, is_predicate, truth_at
+from autograd.compiler.capture.control.whole import LARGEST_CARRIED, Bounds, Whole, bounds_of, carried
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.whole import LARGEST_CARRIED, Bounds, Whole, bounds_of, carried
 from autograd.ieee import to_float
 from autograd.value import Value
 

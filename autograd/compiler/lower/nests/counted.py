@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from autograd.compiler.lower.module import kind, literal
+from autograd.compiler.lower.nests.views import Access, Index, Number, Operand, View, neighbours, run_of
 from autograd.compiler.lower.values import UNROLLED
-from autograd.compiler.lower.views import Access, Index, Number, Operand, View, neighbours, run_of
 from autograd.ir.block import Array
 
 FEWEST_NEIGHBOURS = 4  # numbers that are copied as an array
