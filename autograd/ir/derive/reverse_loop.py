@@ -315,72 +315,88 @@ class LoopSweep:
         return make
 
     def _emit(self, there: Mapping[int, str]) -> None:
-        """Emit the loop and pass its results on."""
-        loop, builder, body, sweep = self.loop, self.builder, self.body, self.inside
-        inner, targets = body.inner, self.targets
-        zero, stepped = inner.constant(0.0), has_stepped(builder, self.value)
-        outs: list[tuple[int, str]] = []
-        if loop.is_map():
-            outs += [(body.output(k), kind) for k, kind in enumerate(loop.kinds)]
-        first, uses = len(outs), _first_uses(loop.body)
-        further: list[_Result] = []
-        for k in self.wanted:
-            operand, kind = self.operands[k - 1], loop.body.inputs[k]
-            role = self._role(k)
-            if k in self.kept:
-                continue
-            if role == "shared" and isinstance(kind, Array):
-                for offset, message in sweep.arrays[targets[k]].elements.items():
-                    then = functools.partial(self.around.receive_array, operand, window=Window((), offset), indices=())
-                    further.append(_Result(message, "sum", message in inner.gaps, uses.get((k, offset), -1), then))
-            elif role != "handed" and (adjoint := sweep.adjoint(targets[k])) is not None:
-                missing, sort = sweep.is_partial(targets[k]), "sum" if role == "shared" else "each"
-                present = sweep.presence(targets[k]) if role == "shared" else None
-                always = role == "shared" and not missing and present is None  # in each step, but there may be none
-                then = functools.partial(self._send, operand, present=stepped if always else None)
-                if role == "element" and self.rows is not None:
-                    window = self._window(operand)
-                    then = functools.partial(self.around.receive_array, operand, window=window, indices=())
-                missing = missing and present is None
-                further.append(_Result(adjoint, sort, missing, uses.get((k, 0), -1), then, present))
-        handed = []
-        for k in there:
-            found = sweep.adjoint(targets[loop.first_carry + k])
-            handed.append(zero if found is None else found)
+        """Emit the loop and pass its results on.
+
+        Its results are the adjoints of the carries, the accumulators, those of the primal if both are maps, the
+        messages to what the steps share and to the elements, and how often the condition of a message holds.
+        """
+        loop, builder, body = self.loop, self.builder, self.body
+        inner, zero, stepped = body.inner, body.inner.constant(0.0), has_stepped(builder, self.value)
+        found = [self.inside.adjoint(self.targets[loop.first_carry + k]) for k in there]
+        handed = [zero if adjoint is None else adjoint for adjoint in found]
         handed += [last() for _, last in self.owners]
+        outs = [(body.output(k), kind) for k, kind in enumerate(loop.kinds)] if loop.is_map() else []
         # Adjoints of what the step uses together are computed together: few values are alive, and close in memory.
-        order = sorted(range(len(further)), key=lambda k: further[k].used)
-        outs += [(further[k].value, further[k].kind) for k in order]
-        counted = {one.present.index: inner.place(one.present) for one in further if one.present is not None}
-        steps = {index: len(handed) + len(outs) + k for k, index in enumerate(counted)}  # with such messages
-        outs += [(number, "sum") for number in counted.values()]
+        messages = sorted(self._messages(stepped), key=lambda one: one.used)
+        first = len(handed) + len(outs)
+        outs += [(one.value, one.kind) for one in messages]
+        conditions = {one.present.index: one.present for one in messages if one.present is not None}
+        counts = {index: len(handed) + len(outs) + k for k, index in enumerate(conditions)}
+        outs += [(inner.place(condition), "sum") for condition in conditions.values()]
         result = body.made.finish(handed, outs, loop if loop.is_map() and not self.owners else None)
-        certain = takes_a_step(builder, self.value)
-        for position, (k, when) in enumerate(there.items()):
+        self._send_carries(there, result, stepped)
+        self._put_back(len(there), result)
+        for item, one in enumerate(messages, first):
+            message = self._item(result, item, one.missing)
+            if one.present is None:
+                one.then(message)
+            else:
+                steps = builder.emit("item", (result,), counts[one.present.index])
+                one.then(message, present=is_there(builder, steps))
+        for k in range(loop.carries, loop.handed):
             o = self.operands[loop.shared + k]
+            if k in self.seeds and o in self.around.active:
+                self.around.receive(o, self.seeds[k])
+
+    def _messages(self, stepped: Predicate | None) -> list[_Result]:
+        """The messages to what the steps share, and to the elements; `stepped` tells whether the loop took a step."""
+        loop, inner, inside, around = self.loop, self.body.inner, self.inside, self.around
+        uses = _first_uses(loop.body)
+        found: list[_Result] = []
+        for k in self.wanted:
+            operand, target, used = self.operands[k - 1], self.targets[k], uses.get((k, 0), -1)
+            role = self._role(k)
+            if k in self.kept or role == "handed":
+                continue
+            if role == "shared" and isinstance(loop.body.inputs[k], Array):
+                for offset, message in inside.arrays[target].elements.items():
+                    then = functools.partial(around.receive_array, operand, window=Window((), offset), indices=())
+                    found.append(_Result(message, "sum", message in inner.gaps, uses.get((k, offset), -1), then))
+            elif (adjoint := inside.adjoint(target)) is None:
+                continue
+            elif role == "shared":
+                present, partial = inside.presence(target), inside.is_partial(target)
+                always = not partial and present is None  # in each step, but there may be none
+                then = functools.partial(self._send, operand, present=stepped if always else None)
+                found.append(_Result(adjoint, "sum", partial and present is None, used, then, present))
+            else:
+                then = functools.partial(self._send, operand)
+                if self.rows is not None:
+                    window = self._window(operand)
+                    then = functools.partial(around.receive_array, operand, window=window, indices=())
+                found.append(_Result(adjoint, "each", inside.is_partial(target), used, then))
+        return found
+
+    def _send_carries(self, there: Mapping[int, str], result: int, stepped: Predicate | None) -> None:
+        """Send the carries of the new loop, which are the adjoints of what the loop began with."""
+        certain = takes_a_step(self.builder, self.value)
+        for position, (k, when) in enumerate(there.items()):
+            o = self.operands[self.loop.shared + k]
             if o not in self.around.active or (certain and when == FIRST):
                 continue
             if stepped is not None and when in (FIRST, LATER):
                 self._send(o, self._item(result, position, False), stepped if when == LATER else stepped.negated())
             else:
                 self._send(o, self._item(result, position, when != ALWAYS and not (certain and when == LATER)))
-        for position, (operand, _) in enumerate(self.owners, len(there)):
-            self.around.put_back(operand, builder.emit("item", (result,), position))
+
+    def _put_back(self, first: int, result: int) -> None:
+        """Give the accumulators of the new loop back to the sweep around; `first` is the number of the first one."""
+        loop, inside = self.loop, self.inside
+        for position, (operand, _) in enumerate(self.owners, first):
+            self.around.put_back(operand, self.builder.emit("item", (result,), position))
             total = self.around.arrays.get(operand)
             if total is not None and operand in self.totals and isinstance(loop.extent, int) and loop.extent:
-                total.covered |= sweep.arrays[targets[self.totals[operand]]].covered  # by each step
-        item = {k: position for position, k in enumerate(order, len(handed) + first)}
-        for k, one in enumerate(further):
-            message = self._item(result, item[k], one.missing)
-            if one.present is None:
-                one.then(message)
-            else:
-                some = builder.emit("item", (result,), steps[one.present.index])
-                one.then(message, present=is_there(builder, some))
-        for k in range(loop.carries, loop.handed):
-            o = self.operands[loop.shared + k]
-            if k in self.seeds and o in self.around.active:
-                self.around.receive(o, self.seeds[k])
+                total.covered |= inside.arrays[self.targets[self.totals[operand]]].covered  # by each step
 
     def _send(self, operand: int, message: int, present: Predicate | None = None) -> None:
         """Send a message, which may be there only sometimes."""
