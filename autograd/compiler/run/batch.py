@@ -20,8 +20,15 @@ from autograd.compiler.capture.signature import Reader, read
 from autograd.compiler.capture.trace import finish
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.batch_rows import Argument, NotRowsError, rows_of
-from autograd.compiler.run.batch_trace import Look, Mapped, is_given, taken_apart
-from autograd.compiler.run.specialization import Options, Specialization, Story, options_for, same_branches, usual
+from autograd.compiler.run.batch_trace import BatchReading, Mapped, is_given, taken_apart
+from autograd.compiler.run.specialization import (
+    Options,
+    Report,
+    Specialization,
+    options_for,
+    same_branches,
+    usual_options,
+)
 from autograd.ir.block import CALL, Array, Type, types_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import flatten, only_floats
@@ -40,7 +47,7 @@ class ValuesOutsideError(Exception):
 
 
 @dataclass
-class Captured:
+class RowCode:
     """A specialization, and the form of its results."""
 
     specialization: Specialization
@@ -51,7 +58,7 @@ class Captured:
 class Served(NamedTuple):
     """A run of a specialization: the rows that it was given, None for all, and those of which a guard failed."""
 
-    captured: Captured
+    captured: RowCode
     given: Any
     wrong: Any
 
@@ -63,7 +70,7 @@ class Group:
     Most rows of the next call take the same paths.
     """
 
-    captured: Captured
+    captured: RowCode
     rows: Any
     arrays: list[Any]
     targets: list[Any]
@@ -98,8 +105,8 @@ class Batch:
         except NotRowsError:
             return NotImplemented
 
-    def looked_at(self, args: tuple[Any, ...]) -> Look:
-        """One look at the arguments of a call.
+    def read(self, args: tuple[Any, ...]) -> BatchReading:
+        """One reading at the arguments of a call.
 
         Raises
         ------
@@ -124,11 +131,11 @@ class Batch:
         counts = {len(array) for array in arrays}
         if len(counts) != 1 or counts == {0}:
             raise NotRowsError
-        return Look(self.mapped, axes, arguments, arrays, reader, counts.pop(), by)
+        return BatchReading(self.mapped, axes, arguments, arrays, reader, counts.pop(), by)
 
     def _run(self, args: tuple[Any, ...]) -> Any:
-        look = self.looked_at(args)
-        call, key = _Call(self, look), look.signature()
+        reading = self.read(args)
+        call, key = _Call(self, reading), reading.signature()
         if key in self.refused:
             raise NotRowsError
         try:
@@ -144,7 +151,7 @@ class Batch:
         watch, known = state.watch, self.fast_paths.get(key)
         if known is None or known[0] is not watch:
             first = state.rows[key][0]
-            simple = self.options.threads == 1 and look.by is None and len(state.rows[key]) == 1
+            simple = self.options.threads == 1 and reading.by is None and len(state.rows[key]) == 1
             row = first.row if self.mapped.stacks else None
             known = self.fast_paths[key] = (
                 watch,
@@ -171,7 +178,7 @@ class _Call:
     """One call of a batch."""
 
     batch: Batch
-    look: Look
+    reading: BatchReading
     settled: bool = True  # whether what the arguments hold besides their numbers stayed as it was during a capture
 
     def run(self, structure: Hashable) -> tuple[Any, outside.State]:
@@ -184,7 +191,7 @@ class _Call:
         first = versions[0]
         while True:
             known = self._in_order(versions)
-            outputs = self._outputs(first, self.look.count)
+            outputs = self._outputs(first, self.reading.count)
             totals = np.zeros(first.specialization.sizes[1])
             left: Any = None  # numbers of the rows that are still to run; None: all
             number = 0
@@ -208,14 +215,14 @@ class _Call:
                 return self._result(first, outputs, totals), state
 
     def _run_known(
-        self, structure: Hashable, versions: list[Captured], outputs: list[Any], served: list[Served]
+        self, structure: Hashable, versions: list[RowCode], outputs: list[Any], served: list[Served]
     ) -> Any:
         """Run each row with the specialization that served it in the last call; the rows that are left, None for all.
 
         `served` gets the rows of each, if any are left.
         """
         known = self.batch.known_rows.pop(structure, None)  # another thread does not use its memory
-        if known is None or known.length != self.look.count:
+        if known is None or known.length != self.reading.count:
             return None
         if not {id(group.captured) for group in known.groups} <= set(map(id, versions)):
             return None
@@ -229,7 +236,7 @@ class _Call:
     def _run_group(self, group: Group, outputs: list[Any]) -> Any:
         """Run the rows of a group, and put their results where they belong; the rows whose guards fail."""
         rows = group.rows
-        for array, taken in zip(self.look.arrays, group.arrays):
+        for array, taken in zip(self.reading.arrays, group.arrays):
             array.take(rows, 0, taken, "clip")  # with another mode, NumPy makes a copy first
         error, _ = self._run_table(group.captured, group.table)
         if error is not None:
@@ -245,27 +252,27 @@ class _Call:
 
     def _remember(self, structure: Hashable, served: list[Served]) -> None:
         """Keep which specialization served which rows."""
-        size = self.look.count * sum(array.shape[1] for array in self.look.arrays)
+        size = self.reading.count * sum(array.shape[1] for array in self.reading.arrays)
         if len(served) < 2 or not self.batch.mapped.stacks or self.batch.options.threads > 1 or size > MOST_KEPT:
             return
-        together: dict[int, tuple[Captured, list[Any]]] = {}
+        together: dict[int, tuple[RowCode, list[Any]]] = {}
         for captured, given, wrong in served:
-            rows = np.arange(self.look.count) if given is None else given
+            rows = np.arange(self.reading.count) if given is None else given
             rows = np.setdiff1d(rows, wrong, assume_unique=True) if len(wrong) else rows
             if len(rows):
                 together.setdefault(id(captured), (captured, []))[1].append(rows)
-        if sum([len(rows) for _, parts in together.values() for rows in parts]) < self.look.count:
+        if sum([len(rows) for _, parts in together.values() for rows in parts]) < self.reading.count:
             return  # the others were evaluated: no machine code is right for them
         groups = []
         for captured, parts in together.values():
             rows = np.sort(np.concatenate(parts))
-            arrays, targets = [array[rows] for array in self.look.arrays], self._outputs(captured, len(rows))
+            arrays, targets = [array[rows] for array in self.reading.arrays], self._outputs(captured, len(rows))
             failed = self._flags(captured, len(rows))
             table = self._table(arrays, targets, failed, len(rows), 0)
             groups.append(Group(captured, rows, arrays, targets, failed, table))
-        self.batch.known_rows[structure] = KnownRows(self.look.count, groups)
+        self.batch.known_rows[structure] = KnownRows(self.reading.count, groups)
 
-    def _in_order(self, versions: list[Captured]) -> list[Captured]:
+    def _in_order(self, versions: list[RowCode]) -> list[RowCode]:
         """The specializations in an order that does not depend on which rows came first, nor on the process.
 
         So sums over rows on several paths always have the same bits.
@@ -274,7 +281,9 @@ class _Call:
             return versions.copy()
         return sorted(versions, key=lambda captured: captured.specialization.order)
 
-    def _place(self, captured: Captured, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
+    def _place(
+        self, captured: RowCode, results: list[Any], row: int, outputs: list[Any], totals: Any
+    ) -> None:
         """Put the results of one row where they belong."""
         arrays = iter(outputs)
         sums: list[float] = []
@@ -287,18 +296,18 @@ class _Call:
         totals += sums
 
     @staticmethod
-    def _output_types(captured: Captured) -> list[Type]:
+    def _output_types(captured: RowCode) -> list[Type]:
         program = captured.specialization.captured
         types = types_of(program)
         return [types[o] for o in program.outputs]
 
-    def _outputs(self, captured: Captured, count: int) -> list[Any]:
+    def _outputs(self, captured: RowCode, count: int) -> list[Any]:
         """One array for each result that every row has."""
         return [np.empty((count, *shape)) for shape in captured.shapes]
 
-    def _run_path(self, captured: Captured, left: Any, outputs: list[Any], totals: Any) -> Any:
-        arrays = self.look.arrays if left is None else [array[left] for array in self.look.arrays]
-        count = self.look.count if left is None else len(left)
+    def _run_path(self, captured: RowCode, left: Any, outputs: list[Any], totals: Any) -> Any:
+        arrays = self.reading.arrays if left is None else [array[left] for array in self.reading.arrays]
+        count = self.reading.count if left is None else len(left)
         targets = outputs if left is None else self._outputs(captured, count)
         failed = self._flags(captured, count)
         for part in self._in_threads(captured, arrays, targets, failed, count):
@@ -315,7 +324,7 @@ class _Call:
             out[left] = target
         return wrong
 
-    def _in_threads(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
+    def _in_threads(self, captured: RowCode, arrays: Any, targets: Any, failed: Any, count: int) -> list[Any]:
         threads = min(self.batch.options.threads, -(-count // 64))
         if threads == 1:
             return [self._run_part(captured, arrays, targets, failed, count, 0)]
@@ -330,11 +339,13 @@ class _Call:
             return [run(*parts[0]), *[other.result() for other in others]]  # this thread does not only wait
 
     @staticmethod
-    def _flags(captured: Captured, count: int) -> Any:
+    def _flags(captured: RowCode, count: int) -> Any:
         """Which rows fail a guard."""
-        return np.zeros(count if captured.specialization.captured_guards else 0, dtype=np.uint8)
+        return np.zeros(count if captured.specialization.guards else 0, dtype=np.uint8)
 
-    def _run_part(self, captured: Captured, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
+    def _run_part(
+        self, captured: RowCode, arrays: Any, targets: Any, failed: Any, count: int, start: int
+    ) -> Any:
         error, totals = self._run_table(captured, self._table(arrays, targets, failed, count, start))
         if error is not None:
             self._raise(error, captured, arrays, failed[start : start + count], start)
@@ -356,11 +367,11 @@ class _Call:
         table.append(failed.ctypes.data + start)
         return np.array(table, dtype=np.int64)
 
-    def _run_table(self, captured: Captured, table: Any) -> tuple[BaseException | None, Any]:
+    def _run_table(self, captured: RowCode, table: Any) -> tuple[BaseException | None, Any]:
         """Run the machine code: what Python code that it called has raised, and the totals."""
         specialization = captured.specialization
         frame = specialization.frame()
-        given = [*self.look.reader.leaves, float(self.look.count), *[leaf.data for leaf in specialization.leaves]]
+        given = [*self.reading.reader.leaves, float(self.reading.count), *[leaf.data for leaf in specialization.leaves]]
         frame.numbers[: len(given)] = given
         frame.block[1] = table.ctypes.data
         _, error = specialization.attempt(frame)
@@ -368,7 +379,7 @@ class _Call:
         specialization.pool.append(frame)
         return error, totals
 
-    def _raise(self, error: BaseException, captured: Captured, arrays: Any, failed: Any, start: int) -> None:
+    def _raise(self, error: BaseException, captured: RowCode, arrays: Any, failed: Any, start: int) -> None:
         """Raise what a rule written in Python raised, unless only rows that take another branch raised it.
 
         All lanes call the rule, and it is not known which of them raised. So the rows of this branch run again without
@@ -381,26 +392,26 @@ class _Call:
             rows = [array[held] for array in arrays]
             self._run_part(captured, rows, self._outputs(captured, len(held)), np.zeros_like(failed), len(held), 0)
 
-    def _result(self, captured: Captured, outputs: list[Any], totals: Any) -> Any:
-        look = self.look
-        if look.by is not None:
-            return self._gradient(look.by, iter(totals.tolist()), iter(outputs))
+    def _result(self, captured: RowCode, outputs: list[Any], totals: Any) -> Any:
+        reading = self.reading
+        if reading.by is not None:
+            return self._gradient(reading.by, iter(totals.tolist()), iter(outputs))
         if not self.batch.mapped.stacks:
             return captured.specialization.rebuild(totals.tolist())
-        if any(argument.in_arrays for argument in look.arguments):
+        if any(argument.in_arrays for argument in reading.arguments):
             return flatten(captured.row, arrays=True)[1](outputs)
         rebuild = flatten(captured.row)[1]
-        columns = [out.reshape(look.count, -1) for out in [np.empty((look.count, 0)), *outputs]]
+        columns = [out.reshape(reading.count, -1) for out in [np.empty((reading.count, 0)), *outputs]]
         return [rebuild(row) for row in np.concatenate(columns, axis=1).tolist()]
 
     def _gradient(self, by: Sequence[int], numbers: Iterator[float], arrays: Iterator[Any]) -> Any:
         """A gradient by rows, with the value if it was asked for."""
-        look, count = self.look, self.look.count
+        reading, count = self.reading, self.reading.count
         value = next(numbers) if self.batch.mapped.with_value else None
         parts = []
         for i in by:
-            argument = look.arguments[i]
-            if look.axes[i] is None:
+            argument = reading.arguments[i]
+            if reading.axes[i] is None:
                 parts.append(argument.build(numbers))
             else:
                 widths = [array.shape[1] for array in argument.arrays]
@@ -413,7 +424,7 @@ class _Call:
     # ---- capture -------------------------------------------------------------------------------------------
 
     def _capture(
-        self, versions: list[Captured], row: int, tried: int, watched: AbstractContextManager[None]
+        self, versions: list[RowCode], row: int, tried: int, watched: AbstractContextManager[None]
     ) -> list[Any] | None:
         """Capture and compile a specialization for a row, unless another thread has made one that was not tried.
 
@@ -421,16 +432,16 @@ class _Call:
         may change its arguments: they are copies.
         """
         batch = self.batch
-        self.look.arrays = [array.copy() for array in self.look.arrays]
+        self.reading.arrays = [array.copy() for array in self.reading.arrays]
         with batch.lock:
             if len(versions) > tried:
                 return None
             start = time.perf_counter()
             with watched:
-                trace, outputs, template = self.look.traced(row, assumes=not tried)
+                trace, outputs, template = self.reading.traced(row, assumes=not tried)
             if versions and read(trace.row).signature != read(versions[0].row).signature:
                 raise RaggedRowsError
-            self.settled = self.settled and self.look.reader.settled()
+            self.settled = self.settled and self.reading.reader.settled()
             parents = trace.parents(outputs)
             if parents and not batch.mapped.argnums:
                 batch.parents = parents
@@ -441,9 +452,9 @@ class _Call:
             same = same_branches(program, specializations)
             if same is not None and same.options.accurate:
                 return evaluate(program, trace.given, {CALL: 1})[0]
-            story = Story(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
-            options = options_for(same, specializations, usual(batch.options, story), "the map")
-            specialization = Specialization(program, template, options, closed, parents, self.look.names(), story)
+            report = Report(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
+            options = options_for(same, specializations, usual_options(batch.options, report), "the map")
+            specialization = Specialization(program, template, options, closed, parents, self.reading.names(), report)
             try:
                 specialization.compile()
             except NotImplementedError as error:  # machine code over any number of rows cannot do this
@@ -451,7 +462,7 @@ class _Call:
             shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if is_given(k)]
             if batch.mapped.stacks:
                 shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
-            versions.append(Captured(specialization, trace.row, shapes))
+            versions.append(RowCode(specialization, trace.row, shapes))
             return None
 
 

@@ -84,8 +84,8 @@ def taken_apart(function: Function) -> Mapped | None:
 
 
 @dataclass
-class Look:
-    """One look at the arguments of a call of a batch.
+class BatchReading:
+    """One reading at the arguments of a call of a batch.
 
     Attributes
     ----------

@@ -18,10 +18,10 @@ from autograd.compiler.capture.trace import current_trace, is_capturing
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.machine import llvm
 from autograd.compiler.run import batch, pickling
-from autograd.compiler.run.derived import Derived
+from autograd.compiler.run.batch_derivatives import BatchDerivatives
 from autograd.compiler.run.nodes import Again, BatchCall, CompiledCall, Recorded, as_it_is, nodes_of
 from autograd.compiler.run.specialization import Options, Specialization
-from autograd.compiler.run.ungraphed import Call, Ungraphed, grown
+from autograd.compiler.run.ungraphed import PendingGraph, Ungraphed, with_graph
 from autograd.compiler.run.versions import Capture, Function, Version
 from autograd.eager import active_recorder
 from autograd.ir.rewrite import with_numbers_only
@@ -53,8 +53,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
         self.lock = locks.Lock()
         self.outside = outside.Outsides(function, self.__name__)
         self.batch = batch.find(function, options, self.outside)
-        self._derived: dict[
-            bool, Derived
+        self._batch_derivatives: dict[
+            bool, BatchDerivatives
         ] = {}  # a batch with derivatives by Values from outside; key: inside a transform?
         self._closes = False  # whether results were Values because the function closes over Values
         self._differentiated: dict[tuple[tuple[int, ...], bool], _WithDerivatives] = {}
@@ -106,21 +106,21 @@ class Compiled(c_build.Entry, Generic[P, R]):
     def _batched(self, rows: batch.Batch, args: tuple[Any, ...]) -> Any:
         """The result of a map over rows, or NotImplemented if the call needs the slow path."""
         inside = inside_transform.get()  # as for `_with_derivatives`
-        if inside not in self._derived:
+        if inside not in self._batch_derivatives:
             try:
                 result = rows.call(args)
             except batch.ValuesOutsideError:
-                self._derived[inside] = Derived(rows)
+                self._batch_derivatives[inside] = BatchDerivatives(rows)
             else:
                 if result is not NotImplemented and (fast := rows.fast_path) is not None:
                     self.prefer(fast)
                 return result
         kept = tuple([as_it_is(arg) for arg in args])
-        found = self._derived[inside].call(kept)
+        found = self._batch_derivatives[inside].call(kept)
         if found is NotImplemented:
             return NotImplemented
         result, derivatives, closed = found
-        return nodes_of(result, derivatives, BatchCall(self, kept, result, closed), tuple(map(grown, closed)))
+        return nodes_of(result, derivatives, BatchCall(self, kept, result, closed), tuple(map(with_graph, closed)))
 
     def _version(self, structure: Hashable) -> Version:
         around = self.outside.of(structure)
@@ -139,7 +139,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
 
         def run() -> tuple[Version, Specialization, list[float]]:
             version = self._version(reading.signature)
-            return version, *version.numbers(reading, reading.leaves, of_values)
+            return version, *version.run(reading, of_values)
 
         return outside.steadily(run)
 
@@ -195,8 +195,8 @@ class Compiled(c_build.Entry, Generic[P, R]):
             if not recording:
                 return specialization.rebuild([Value(y) for y in outputs])
             if len(outputs) * (len(active) + len(specialization.parents)) > LARGEST_JACOBIAN:
-                call = Call(self.__name__, specialization.captured, leaves, specialization.leaves)
-                return specialization.rebuild([Ungraphed.of(call, k, y) for k, y in enumerate(outputs)])
+                graph = PendingGraph(self.__name__, specialization.captured, leaves, specialization.leaves)
+                return specialization.rebuild([Ungraphed.of(graph, k, y) for k, y in enumerate(outputs)])
         numbers = [x if type(x) is float else x.data for x in leaves]
         args, keywords = reading.rebuild(numbers)
         found = self._with_derivatives(active)(*args, **keywords)
@@ -206,7 +206,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         """The result as nodes, from what `_with_derivatives` returns; `numbers` are the arguments as they were."""
         number, result, rows, closed = found
         recorded = self._with_derivatives(active).recorded(int(number))
-        operands = (*map(grown, given), *recorded.closed)
+        operands = (*map(with_graph, given), *recorded.closed)
         return nodes_of(result, rows, CompiledCall(recorded.again, numbers, closed), operands)
 
     def _with_derivatives(self, active: tuple[int, ...]) -> _WithDerivatives:
@@ -226,7 +226,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
             one for state in states for version in list(state.versions.values()) for one in version.specializations
         ]
         found += [one.specialization for state in states for rows in list(state.rows.values()) for one in rows]
-        return found + [one for derived in list(self._derived.values()) for one in derived.specializations()]
+        return found + [one for of_rows in list(self._batch_derivatives.values()) for one in of_rows.specializations()]
 
     def reads(self) -> list[Read]:
         """What the function reads outside its arguments now, and whether a change of it is noticed.
@@ -286,7 +286,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         line 3 of halved: while is a loop
         line 5 of halved: if is a guard: it calls append
         """
-        found = {entry for one in self._some() for entry in one.story.flow.items()}
+        found = {entry for one in self._some() for entry in one.report.flow.items()}
         made = {site for site, why in found if why is None}
         told = {(x.function, x.line, x.told(why)) for x, why in found if why != SINGLE_CALL or x not in made}
         return "\n".join([text for _, _, text in sorted(told)])
@@ -405,7 +405,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
             "instructions": [dict(one.counts) for one in found],
             "lanes": llvm.lanes(),
             "paths": len(found),
-            "unrolled": list(dict.fromkeys(reason for one in found for reason in one.story.reasons())),
+            "unrolled": list(dict.fromkeys(reason for one in found for reason in one.report.reasons())),
             "compile_seconds": sum(one.seconds for one in everything),
             "code_bytes": sum(one.code.code_bytes for one in everything),
             "work_bytes": sum(one.code.work for one in found),
@@ -475,7 +475,7 @@ class _WithDerivatives(Compiled[..., Any]):
         place = {x: i for i, x in enumerate(leaves, specialization.sizes[0] - len(leaves))}
         operands = (*self.active, *[place[x] for x in closed])
         for x in closed:
-            grown(x)
+            with_graph(x)
         return Recorded(specialization, Again(self.name, program, operands, len(leaves), self.options), closed)
 
     def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:

@@ -254,7 +254,7 @@ def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[
 
 def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ...]) -> Any:
     """The same for a map over rows, of which any number runs the same code."""
-    call = rows.looked_at(args)
+    call = rows.read(args)
     around = rows.outside.of(call.signature())
     state = around.state()
     call.arrays = [array.copy() for array in call.arrays]

@@ -21,7 +21,7 @@ from autograd.tree import flatten, make_array, to_floats
 from autograd.value import Value
 
 
-class Derived:
+class BatchDerivatives:
     """Computes the numbers of a batch and their derivatives by the Values that its function closes over."""
 
     def __init__(self, batch: Batch) -> None:
