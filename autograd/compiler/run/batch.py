@@ -214,9 +214,7 @@ class _Call:
                 self._remember(structure, served)
                 return self._result(first, outputs, totals), state
 
-    def _run_known(
-        self, structure: Hashable, versions: list[RowCode], outputs: list[Any], served: list[Served]
-    ) -> Any:
+    def _run_known(self, structure: Hashable, versions: list[RowCode], outputs: list[Any], served: list[Served]) -> Any:
         """Run each row with the specialization that served it in the last call; the rows that are left, None for all.
 
         `served` gets the rows of each, if any are left.
@@ -281,9 +279,7 @@ class _Call:
             return versions.copy()
         return sorted(versions, key=lambda captured: captured.specialization.order)
 
-    def _place(
-        self, captured: RowCode, results: list[Any], row: int, outputs: list[Any], totals: Any
-    ) -> None:
+    def _place(self, captured: RowCode, results: list[Any], row: int, outputs: list[Any], totals: Any) -> None:
         """Put the results of one row where they belong."""
         arrays = iter(outputs)
         sums: list[float] = []
@@ -343,9 +339,7 @@ class _Call:
         """Which rows fail a guard."""
         return np.zeros(count if captured.specialization.guards else 0, dtype=np.uint8)
 
-    def _run_part(
-        self, captured: RowCode, arrays: Any, targets: Any, failed: Any, count: int, start: int
-    ) -> Any:
+    def _run_part(self, captured: RowCode, arrays: Any, targets: Any, failed: Any, count: int, start: int) -> Any:
         error, totals = self._run_table(captured, self._table(arrays, targets, failed, count, start))
         if error is not None:
             self._raise(error, captured, arrays, failed[start : start + count], start)
