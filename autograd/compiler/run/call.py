@@ -9,14 +9,15 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic
 
 from autograd.compiler import c_build, locks
-from autograd.compiler.capture.flow import SINGLE_CALL
+from autograd.compiler.capture.control.flow import SINGLE_CALL
 from autograd.compiler.capture.outside import Outsides, steadily
 from autograd.compiler.capture.signature import Reading, read_call
 from autograd.compiler.capture.trace import is_capturing
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.machine import llvm
-from autograd.compiler.run import batch, pickling
-from autograd.compiler.run.batch_derivatives import BatchDerivatives
+from autograd.compiler.run import pickling
+from autograd.compiler.run.batch.derivatives import BatchDerivatives
+from autograd.compiler.run.batch.function import Batch, RaggedRowsError, ValuesOutsideError, batch_of
 from autograd.compiler.run.nodes import BatchCall, CompiledCall, copy_of, nodes_of
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.ungraphed import PendingGraph, Ungraphed, with_graph
@@ -52,7 +53,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         self.options = options
         self.lock = locks.Lock()
         self.outside = Outsides(function, self.__name__)
-        self.batch = batch.find(function, options, self.outside)
+        self.batch = batch_of(function, options, self.outside)
         self._closes = False  # whether results were Values because the function closes over Values
         # These two have one entry for calls inside a transform, and one for calls outside.
         self._derivatives: dict[tuple[tuple[int, ...], bool], WithDerivatives] = {}  # key: by which leaves, and inside?
@@ -81,7 +82,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         if self.batch is not None and not keywords:
             try:
                 result = self._batched(self.batch, args)
-            except batch.RaggedRowsError:
+            except RaggedRowsError:
                 return self.function(*args)  # eager code: results of several shapes do not fit into arrays
             if result is not NotImplemented:
                 return result
@@ -102,13 +103,13 @@ class Compiled(c_build.Entry, Generic[P, R]):
             self.prefer(fast)
         return specialization.rebuild(outputs)
 
-    def _batched(self, rows: batch.Batch, args: tuple[Any, ...]) -> Any:
+    def _batched(self, rows: Batch, args: tuple[Any, ...]) -> Any:
         """The result of a map over rows, or NotImplemented if the call needs the slow path."""
         inside = inside_transform.get()
         if inside not in self._batch_derivatives:
             try:
                 result = rows.call(args)
-            except batch.ValuesOutsideError:
+            except ValuesOutsideError:
                 self._batch_derivatives[inside] = BatchDerivatives(rows)
             else:
                 if result is not NotImplemented and (fast := rows.fast_path) is not None:
