@@ -240,7 +240,9 @@ def test_zero_nan_and_missing_paths():
 def test_what_cannot_be_explained():
     """The errors say what to pass."""
     x = Value(1.0)
-    with pytest.raises(TypeError, match=r"wrt must be a Value, not 2.0 of type float"):
+    with pytest.raises(
+        TypeError, match=r"wrt must be a Value, not 2.0 of type float: explain\(output, wrt\) takes two"
+    ):
         explain(x, 2.0)
     with pytest.raises(ValueError, match=r"paths must be at least 1, not 0"):
         explain(x, x, paths=0)

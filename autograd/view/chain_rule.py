@@ -382,7 +382,10 @@ def explain(output: Value, wrt: Value, *, paths: int = 8) -> Explanation:
     """
     for name, value in (("output", output), ("wrt", wrt)):
         if not isinstance(value, Value):
-            raise TypeError(f"{name} must be a Value, not {value!r} of type {type(value).__name__}")
+            raise TypeError(
+                f"{name} must be a Value, not {value!r:.80} of type {type(value).__name__}: explain(output, wrt) takes "
+                "two Values of one graph"
+            )
     if paths < 1:
         raise ValueError(f"paths must be at least 1, not {paths!r}: it says how many paths to list")
     return Explanation(output, wrt, paths)

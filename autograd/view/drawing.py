@@ -144,7 +144,10 @@ def draw(
     roots = list(outputs) if isinstance(outputs, Iterable) else [outputs]
     for root in roots:
         if not isinstance(root, Value):
-            raise TypeError(f"only the graph of a Value can be drawn, not {root!r} of type {type(root).__name__}")
+            raise TypeError(
+                f"only the graph of a Value can be drawn, not {root!r:.80} of type {type(root).__name__}: pass what a "
+                "computation with Values ends in, such as a loss"
+            )
     if not isinstance(digits, int) or digits < 1:
         raise ValueError(f"digits must be a whole number of at least 1, not {digits!r}")
     order = topological_order(*roots)
