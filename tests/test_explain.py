@@ -169,7 +169,7 @@ def test_worked_example_reads_like_the_textbook():
     (o1 − 0.01)·o1·(1 − o1)·h1
         = 0.5 × (−1.483) × (−1) × 0.1868 × 0.5933 = 0.08217
 
-Added up exactly: 0.0821670405642308. By the reverse sweep: 0.0821670405642308 (equal but for rounding).
+Exact sum: 0.0821670405642308. Reverse sweep: 0.0821670405642308 (equal but for rounding).
 
 By layers, from the output back:
 

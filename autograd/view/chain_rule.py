@@ -127,7 +127,7 @@ class Explanation:
         if self.exact is None:
             return f"All {_count(self.path_count)} are listed; they were not added up exactly."
         verdict = "equal but for rounding" if self.agrees else "NOT EQUAL: please report this"
-        return f"Added up exactly: {float(self.exact)!r}. By the reverse sweep: {self.gradient!r} ({verdict})."
+        return f"Exact sum: {float(self.exact)!r}. Reverse sweep: {self.gradient!r} ({verdict})."
 
     @property
     def agrees(self) -> bool | None:
@@ -373,7 +373,7 @@ def explain(output: Value, wrt: Value, *, paths: int = 8) -> Explanation:
         y·(1 − y)·x
             = 0.2403 × 0.5 = 0.1201
     <BLANKLINE>
-    Added up exactly: 0.12013037287076457. By the reverse sweep: 0.12013037287076457 (equal but for rounding).
+    Exact sum: 0.12013037287076457. Reverse sweep: 0.12013037287076457 (equal but for rounding).
     <BLANKLINE>
     By layers, from the output back:
     <BLANKLINE>
