@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.control.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.signature import (
     Call,
     Reader,
@@ -23,6 +22,7 @@ from autograd.compiler.capture.signature import (
 from autograd.compiler.capture.trace import Trace, tracing
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.run.batch_rows import Argument, NotRowsError
+from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir.block import CALL, Array, Type, numbers_in
 from autograd.ir.builder import LoopBuilder
 from autograd.rows import rows_of as rows_of_tree

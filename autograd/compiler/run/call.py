@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from autograd.compiler import c_build, locks
 from autograd.compiler.capture import outside
-from autograd.compiler.capture.flow import SINGLE_CALL
+from autograd.compiler.capture.control.flow import SINGLE_CALL
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import Reading, read_call
 from autograd.compiler.capture.trace import current_trace, is_capturing

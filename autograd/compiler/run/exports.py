@@ -23,11 +23,11 @@ from autograd.compiler.run.batch_rows import NotRowsError
 from autograd.compiler.run.collection import uncollected
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function, capture
-from autograd.ir import simplify
 from autograd.ir.block import CALL, Array, Program, Type, loops, size_of, types_of
-from autograd.ir.chains import gather
 from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
-from autograd.ir.rolling import fewest_to_read, rolled
+from autograd.ir.passes import simplify
+from autograd.ir.passes.chains import gather
+from autograd.ir.roll.rolling import fewest_to_read, rolled
 from autograd.once import cached_property
 from autograd.transforms.origin import origin_of
 from autograd.tree import children, is_array

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from autograd.compiler import locks
-from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.shared.taped import noted
+from autograd.compiler.capture.shared.variants import Alone, Family, Layout, Shared, Variant
 from autograd.compiler.capture.signature import Reading
-from autograd.compiler.capture.taped import noted
-from autograd.compiler.capture.variants import Alone, Family, Layout, Shared, Variant
 from autograd.compiler.run.collection import seldom_collected
+from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.transforms.origin import origin_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from autograd.compiler.run.versions import Capture, Function
 from autograd.compiler.sparse.entries import entries
 from autograd.compiler.sparse.problem import Entries, problem
 from autograd.ir.block import numbers_in, types_of
-from autograd.ir.rolling import rolled
+from autograd.ir.roll.rolling import rolled
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.gradients import grad
 from autograd.transforms.origin import origin_of

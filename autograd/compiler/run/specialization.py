@@ -19,9 +19,9 @@ from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.compiler.run.collection import uncollected
-from autograd.ir import simplify
 from autograd.ir.block import Array, Guard, Program, Type, loops, numbers_in, types_of
-from autograd.ir.rolling import rolled
+from autograd.ir.passes import simplify
+from autograd.ir.roll.rolling import rolled
 from autograd.ir.text import lines
 from autograd.once import cached_property
 from autograd.tree import flatten

@@ -9,13 +9,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture import outside
-from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.control.sides import Side, refuse_spoiled, with_less
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import Side, refuse_spoiled, with_less
+from autograd.compiler.capture.shared.taped import from_tape, innermost_function, with_table
+from autograd.compiler.capture.shared.variants import Layout, Variant
 from autograd.compiler.capture.signature import Inputs, Reading, argument_names, types_of_numbers
-from autograd.compiler.capture.taped import from_tape, innermost_function, with_table
 from autograd.compiler.capture.trace import Trace, finish, tracing
-from autograd.compiler.capture.variants import Layout, Variant
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.collection import seldom_collected
@@ -29,6 +28,7 @@ from autograd.compiler.run.specialization import (
     same_branches,
     usual,
 )
+from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import only_floats, only_leaves, zeros_like
