@@ -156,6 +156,7 @@ def test_a_network_and_what_a_program_prints(shared):
         ("def f(x):\n    return f(x)\nf(a)", "Line 2: RecursionError"),
         ("import numpy", "Line 1: ModuleNotFoundError: No module named 'numpy'"),
         ("3", "there is no Value to show"),
+        ("x = 2\nx ** 3", "write inputs with a decimal point, such as a = 2.0"),
     ],
 )
 def test_an_error_is_shown_at_its_line(shared, code, told):

@@ -125,7 +125,7 @@ class Explanation:
                 f"{_count(self.left_out)} left out add the other {show(self.remainder)}."
             )
         if self.exact is None:
-            return f"All {_count(self.path_count)} are listed; they were not added up exactly."
+            return "No path is left out; the sum was not added up exactly."
         verdict = "equal but for rounding" if self.agrees else "NOT EQUAL: please report this"
         return f"Exact sum: {float(self.exact)!r}. Reverse sweep: {self.gradient!r} ({verdict})."
 
