@@ -719,7 +719,7 @@ STEPS = itertools.count()
         ("environ", lambda x: x * len(environ)),
         ("getenv", lambda x: x * float(getenv("NO_SUCH_NAME", "1"))),
         ("STEPS", lambda x: x * next(STEPS)),
-        ("open", lambda x: x * open(os.devnull).close() if x is None else x),
+        ("open", lambda x: x * x if x == x else open("a file").close()),
     ],
 )
 def test_what_is_read_once_is_said(name: str, function: Any, capsys: pytest.CaptureFixture[str]) -> None:
