@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import enum
 import functools
+import gc
 import importlib.util
 import io
+import operator
 import random
 import re
 import sys
@@ -29,6 +31,7 @@ from types import (
     FunctionType,
     GenericAlias,
     GetSetDescriptorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
@@ -523,6 +526,13 @@ class Walk:
         self.note(name, "random generator", False)
         self.look.generators.append(generator)
 
+    def getter(self, getter: Any, name: str) -> None:
+        """What reads attributes or items by names of its own: an ``operator.attrgetter`` and its like."""
+        inside = getter.__reduce__()
+        words = [word for text in inside[1] if type(text) is str for word in text.split(".")]
+        self.mentioned |= {*words, *([ANY] if "__getattribute__" in words else ())}
+        self.push([(inside, name)])
+
 
 def _inside(*names: str) -> Handle:
     """Follow these attributes of a built-in type."""
@@ -542,6 +552,7 @@ HANDLERS: dict[type, Handle] = {
     BuiltinFunctionType: _inside("__name__", "__self__"),
     MethodWrapperType: _inside("__name__", "__self__"),
     functools.partial: _inside("func", "args", "keywords"),
+    **dict.fromkeys([operator.attrgetter, operator.itemgetter, operator.methodcaller], Walk.getter),
     staticmethod: _inside("__func__"),
     classmethod: _inside("__func__"),
     property: _inside("fget"),
@@ -551,6 +562,7 @@ HANDLERS: dict[type, Handle] = {
     list: _sequence("list", list.__iter__),
     tuple: _sequence(None, tuple.__iter__),
     dict: Walk.dictionary,
+    MappingProxyType: lambda walk, thing, name: walk.push([(each, name) for each in gc.get_referents(thing)]),
     set: lambda walk, thing, name: walk.contents(
         "set" if type(thing) is set else "container", thing, name, tuple(set.__iter__(thing))
     ),
