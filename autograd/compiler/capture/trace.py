@@ -12,6 +12,7 @@ from autograd.compiler.capture.flow import followed
 from autograd.compiler.capture.kinds import refuse_mixed
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
+from autograd.compiler.capture.rounded import as_rounded
 from autograd.compiler.capture.sweeps import TraceSweeps
 from autograd.compiler.capture.tracer import FLOAT, Traced, TracedArray, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
@@ -90,6 +91,11 @@ class Trace(Watched):
         traced = node if isinstance(node, Traced) else self.read(node)
         traced.builder.check_in_use()
         return float(traced.builder.value(traced.index))
+
+    def as_int(self, rounded: Value) -> Value:
+        """A number of the program that is the int where Python needs one."""
+        number: Value = as_rounded(rounded)
+        return number
 
     def integer(self, rounded: Value) -> Any:
         """A number of the program that is used like an int, or None."""
