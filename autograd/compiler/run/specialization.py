@@ -21,6 +21,7 @@ from autograd.compiler.notices import notice
 from autograd.compiler.run.collection import uncollected
 from autograd.ir import simplify
 from autograd.ir.block import Array, Guard, Program, Type, loops, numbers_in, types_of
+from autograd.ir.kept import MOST_KEPT
 from autograd.ir.rolling import rolled
 from autograd.ir.text import lines
 from autograd.once import cached_property
@@ -28,6 +29,7 @@ from autograd.tree import flatten
 from autograd.value import Value
 
 LONG = 2.0  # seconds of a first call after which the user is told why
+KEPT_PART = 64  # bytes of `loop_memory` for each number that is stored only to save time
 SECONDS_AN_INSTRUCTION = 1e-4  # of LLVM's compile time, roughly
 
 
@@ -310,7 +312,8 @@ class Specialization:
     def _compile(self) -> None:
         start = time.perf_counter()
         with uncollected():
-            self.program = simplify.prepare(self._simplified(), self.options.accurate)
+            most_kept = min(MOST_KEPT, self.options.loop_memory // KEPT_PART)
+            self.program = simplify.prepare(self._simplified(), self.options.accurate, most_kept)
             unrolled = simplify.unroll(self.program)
             self.counts["compiled"] = simplify.count(unrolled)
             module = self._lowered(unrolled)
