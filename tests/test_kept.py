@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import autograd.math as am
 from autograd import hessian, jit, scan, value_and_grad, vmap
-from autograd.ir import simplify
 from autograd.ir.block import Array, Program, Window, loops
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.evaluate import evaluate
-from autograd.ir.kept import EXPENSIVE, keep_expensive
+from autograd.ir.passes import simplify
+from autograd.ir.passes.kept import EXPENSIVE, keep_expensive
 
 
 def captured(function: Any, *args: Any) -> Program:

@@ -42,7 +42,7 @@ import numpy as np
 
 from autograd.compiler import c_build
 from autograd.compiler.capture.exact import Same
-from autograd.compiler.capture.mentions import (
+from autograd.compiler.source.mentions import (
     ANY,
     MISSING,
     is_foreign_file,
