@@ -37,7 +37,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     original = Specialization._compile
 
     def counted(self: Specialization) -> None:
-        found.append(self.story.name)
+        found.append(self.report.name)
         original(self)
 
     monkeypatch.setattr(Specialization, "_compile", counted)

@@ -1,7 +1,7 @@
-"""A map over rows that closes over Values: each row computes its derivatives by them as well, as one batch.
+"""A batch whose function closes over Values: each row also returns its derivatives by them.
 
-The results are Values, so each needs its local derivatives when it is made. Here a row returns them beside its
-numbers. So each row branches on its own, and the machine code does not depend on the number of rows.
+The results are Values, and a Value needs its local derivatives when it is made. Because each row returns its own,
+rows may take different branches, and the machine code does not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -14,30 +14,38 @@ from autograd import transforms
 from autograd.compiler.capture.outside import Outsides
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.trace import current_trace
-from autograd.compiler.run.batch import Batch, RaggedRowsError
+from autograd.compiler.run.batch.function import Batch, RaggedRowsError
 from autograd.compiler.run.specialization import Specialization
 from autograd.modes import mode
 from autograd.tree import flatten, make_array, to_floats
 from autograd.value import Value
 
 
-class Derived:
-    """Computes the numbers of a batch and their derivatives by the Values that its function closes over."""
+class BatchDerivatives:
+    """Computes the numbers of a batch and their derivatives by the Values that its function closes over.
+
+    Attributes
+    ----------
+    closed : dict
+        Id → each Value from outside that any specialization uses; it only grows.
+    inner : Batch
+        The batch of the rows with their derivatives by these Values.
+    """
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.closed: dict[int, Value] = {id(x): x for x in batch.parents}  # of all specializations; it only grows
-        self.inner = self._compiled()
+        self.closed: dict[int, Value] = {id(x): x for x in batch.parents}
+        self.inner = self._new_batch()
 
-    def _compiled(self) -> Batch:
+    def _new_batch(self) -> Batch:
         def row(*args: Any) -> Any:
             return self._row(args)
 
         row.__name__ = f"{self.batch.name} with derivatives"
         mapped = self.batch.mapped
         function = transforms.vmap(row, mapped.in_axes, mapped.reduce)
-        around = Outsides(mapped.function, row.__name__)  # a row reads the same as the function
-        return Batch(mapped._replace(function=function, inner=row), self.batch.options, around)
+        outside = Outsides(mapped.function, row.__name__)  # a row reads the same as the function
+        return Batch(mapped._replace(function=function, inner=row), self.batch.options, outside)
 
     def _row(self, args: Any) -> Any:
         """The results of a row and their derivatives, as plain numbers."""
@@ -48,12 +56,12 @@ class Derived:
         closed = list(self.closed.values())
         sweeps = trace.sweeps(leaves, closed, differentiable=True)
         rows = [sweeps.reverse({y: 1.0} if isinstance(y, Value) else {}) for y in leaves]
-        is_value = [float(bool(trace.parents([trace.place(y)]))) for y in leaves]  # in eager code, with these guards
+        is_value = [float(bool(trace.parents([trace.place(y)]))) for y in leaves]  # in eager code, on this path
         derivatives = [to_floats(d) for row, truth in zip(rows, is_value) for d in (truth, *row)]
         return rebuild([to_floats(y) for y in leaves]), make_array(derivatives, (len(leaves), len(closed) + 1))
 
     def specializations(self) -> list[Specialization]:
-        """All specializations of the rows with their derivatives."""
+        """All specializations of the batch with derivatives."""
         states = self.inner.outside.states()
         return [captured.specialization for state in states for rows in list(state.rows.values()) for captured in rows]
 
@@ -70,7 +78,7 @@ class Derived:
             except RaggedRowsError:
                 if len(self.closed) == known:
                     raise
-                self.inner = self._compiled()  # another specialization uses more Values
+                self.inner = self._new_batch()  # another specialization uses more Values
                 continue
             if found is NotImplemented:
                 return NotImplemented
@@ -79,6 +87,7 @@ class Derived:
             return result, [row[1:] if row[0] else None for row in rows], list(self.closed.values())[:width]
 
     def _unpacked(self, found: Any) -> tuple[Any, list[Any]]:
+        """The result, and for each number of it in order: whether it is a Value, and its derivatives."""
         if self.batch.mapped.reduce is not None:
             return found[0], found[1].tolist()
         if isinstance(found, list):  # a pair for each row

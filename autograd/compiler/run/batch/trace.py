@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd.compiler.capture import outside
 from autograd.compiler.capture.control.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import (
@@ -21,9 +22,9 @@ from autograd.compiler.capture.signature import (
 )
 from autograd.compiler.capture.trace import Trace, tracing
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.run.batch_rows import Argument, NotRowsError
+from autograd.compiler.run.batch.arguments import Argument, NotRowsError
 from autograd.compiler.source.identity import reaches_code_that_asks
-from autograd.ir.block import CALL, Array, Type, numbers_in
+from autograd.ir.block import CALL, Array, Type, has_rows, numbers_in
 from autograd.ir.builder import LoopBuilder
 from autograd.rows import rows_of as rows_of_tree
 from autograd.transforms.origin import origin_of
@@ -34,22 +35,22 @@ Function = Callable[..., Any]
 
 
 class Mapped(NamedTuple):
-    """A function that maps over rows, taken apart.
+    """The parts of a function that maps over rows.
 
     Attributes
     ----------
     function : callable
         The function itself.
     inner : callable
-        What it computes of one row.
+        The function of one row.
     in_axes : int, None or sequence of those
-        Where each argument has its rows; None if all rows share it.
+        The axis of each argument along which its rows lie; None if all rows share the argument.
     reduce : str or None
-        How the results of the rows become one.
+        "sum" or "mean" of the results of the rows.
     argnums : list
         The arguments by which gradients are taken, the outermost first.
     with_value : bool
-        Whether the outermost gradient comes with the value.
+        Whether the result is the value and the gradient.
     """
 
     function: Function
@@ -61,12 +62,12 @@ class Mapped(NamedTuple):
 
     @property
     def stacks(self) -> bool:
-        """Whether there is a result for each row."""
+        """Whether each row has its own result."""
         return not self.argnums and self.reduce is None
 
 
 def taken_apart(function: Function) -> Mapped | None:
-    """The parts of a function that maps over rows by its transforms; None of another one."""
+    """The parts of a function that its transforms make a map over rows; None for any other function."""
     argnums: list[Any] = []
     inner = function
     while (origin := origin_of(inner)) is not None and origin.transform in ("grad", "value_and_grad"):
@@ -84,25 +85,25 @@ def taken_apart(function: Function) -> Mapped | None:
 
 
 @dataclass
-class Look:
-    """One look at the arguments of a call of a batch.
+class BatchReading:
+    """What one reading of the arguments of a batch found.
 
     Attributes
     ----------
     mapped : Mapped
         The function.
     axes : sequence of int or None
-        Where each argument has its rows.
+        The axis of each argument along which its rows lie; None if all rows share the argument.
     arguments : sequence of Argument
-        The arguments.
+        What was found of each.
     arrays : list of ndarray
         The rows of all of them.
     reader : Reader
-        The numbers that rows share.
+        Its leaves are the numbers that all rows share.
     count : int
         How many rows there are.
     by : list of int or None
-        The arguments by which the gradient is taken, if rows are among them.
+        The arguments by which the gradient is taken; None if none of them has rows.
     """
 
     mapped: Mapped
@@ -117,10 +118,15 @@ class Look:
         """What two calls must share to run the same machine code."""
         return tuple([argument.signature for argument in self.arguments])
 
+    def shared(self) -> list[float]:
+        """The numbers that all rows share; the number of rows is the last."""
+        return [*self.reader.leaves, float(self.count)]
+
     def traced(self, row: int, assumes: bool) -> tuple[BatchTrace, list[int], Any]:
         """Run the function once on tracers, on a row of the arrays: the trace, its outputs, and the result's form.
 
-        Branches of the source are part of it if possible. The form is None where each row has a result.
+        The form is None if each row has its own result. What cannot be captured with loops and branches of the source
+        is captured with fewer of them.
         """
         trace = self._new_trace(assumes)
         while True:
@@ -130,6 +136,7 @@ class Look:
                 simpler = with_less(trace, error)
                 if simpler is None:
                     raise
+                outside.begin_again(error)
             trace = self._new_trace(assumes)
             trace.ints, trace.flows, trace.texts.allowed = simpler
 
@@ -155,16 +162,16 @@ class Look:
         return outputs, rebuild and rebuild([0.0] * len(leaves))
 
     def count_input(self) -> int:
-        """The program's input that is the number of rows."""
+        """The index of the program's input that is the number of rows."""
         return len(self._shared_types())
 
     def names(self) -> list[str]:
-        """The names of the program's inputs: what the rows share, their number, and the arrays of rows."""
+        """The names of the program's inputs: what the rows share, the number of rows, and the arrays of rows."""
         call = Call(tuple([argument.signature for argument in self.arguments]), ())
         return [*argument_names(self.mapped.inner, call, self.axes), "n", *self._names_of_rows()]
 
     def _row_outputs(self, trace: Trace, leaves: Sequence[Any]) -> list[int]:
-        """The outputs of a gradient by rows: the same kinds of them for every branch."""
+        """The outputs of a gradient by rows; they have the same types on every path."""
         assert self.by is not None
         at = 1 if self.mapped.with_value else 0
         outputs = trace.outputs(leaves[:at])
@@ -181,12 +188,12 @@ class Look:
         return outputs
 
     def _shared_types(self) -> list[Type]:
-        """The types of the inputs that are the same for all rows."""
+        """The types of the inputs that all rows share."""
         shared = [argument.signature for argument, axis in zip(self.arguments, self.axes) if axis is None]
         return [kind for signature in shared for kind in types_of_numbers(signature)]
 
     def _names_of_rows(self) -> list[str]:
-        """What the arrays of rows are called."""
+        """The names of the arrays of rows."""
         parameters = parameter_names(self.mapped.inner, len(self.arguments))
         found = []
         for name, argument in zip(parameters, self.arguments):
@@ -195,7 +202,7 @@ class Look:
         return found
 
     def _traced_arguments(self, trace: Trace, shared: Sequence[Traced], row: int) -> list[Any]:
-        """Tracers for what the rows share; of a mapped argument, one row of them."""
+        """The arguments as tracers; a mapped one has a single row."""
         rows = []
         for array in self.arrays:
             width = array.shape[1]
@@ -210,9 +217,19 @@ class Look:
 
 
 class BatchTrace(Trace):
-    """The program around a batch: its outermost map is over the arrays of the call, of which it sees one row."""
+    """The trace of a batch: its outermost map runs over the arrays of the call, of which it sees one row.
 
-    count: int  # where the number of rows of the call is
+    Attributes
+    ----------
+    count : int
+        The place of the number of rows.
+    row : tree
+        The result of one row, with other numbers in it.
+    stacked : list of int
+        The places of the results of the outermost map.
+    """
+
+    count: int
 
     def __init__(self, real_bools: bool) -> None:
         super().__init__(real_bools=real_bools)
@@ -221,7 +238,7 @@ class BatchTrace(Trace):
         self.stacked: list[int] = []
 
     def map(self, function: Function, args: Sequence[Any], axes: Sequence[int | None], reduce: str | None) -> Any:
-        """The outermost map once, then maps like those of any program."""
+        """The first map is the outermost; the others are like those of any program."""
         if not self.outermost:
             return super().map(function, args, axes, reduce)
         self.outermost = False
@@ -256,7 +273,7 @@ class BatchTrace(Trace):
 
 
 def _parts(child: Trace, row: Any) -> list[int]:
-    """The results of a row: a value for each number, and one for each array."""
+    """The places of the results of a row: one for each number, and one for each array."""
     numbers, _ = flatten_result(row)
     found = []
     for part in flatten(row, arrays=True)[0]:
@@ -266,15 +283,10 @@ def _parts(child: Trace, row: Any) -> list[int]:
     return found
 
 
-def is_given(kind: Type) -> bool:
-    """Whether every row of the call has such a result."""
-    return isinstance(kind, Array) and CALL in kind.shape
-
-
 def _row_output(trace: Trace, leaves: Sequence[Any]) -> int:
-    """The array of what rows have here; zeros if nothing depends on them."""
+    """The place of the array with these results of all rows; zeros if they depend on nothing."""
     found = trace.outputs(leaves)
-    if len(found) == 1 and is_given(trace.type_of(found[0])):
+    if len(found) == 1 and has_rows(trace.type_of(found[0])):
         return found[0]
     if any(x != 0.0 for x in leaves if not isinstance(x, Value)) or any(isinstance(x, Value) for x in leaves):
         raise NotRowsError

@@ -1,6 +1,6 @@
-"""The arguments of a batch: arrays and lists of rows, as arrays of numbers.
+"""Reading the arguments of a batch: arrays and lists of rows, as matrices of numbers.
 
-The rows stay where they are, if NumPy can show them as a matrix.
+The rows of an array are not copied if NumPy can view them as a matrix.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ class NotRowsError(Exception):
 
 
 class Argument(NamedTuple):
-    """One look at an argument of a batch.
+    """What one reading of an argument of a batch found.
 
     Attributes
     ----------
     signature : hashable
         What two calls must share to run the same machine code.
     build : callable
-        Makes the argument of the numbers that rows share or, of one that is mapped, of arrays with rows.
-    arrays : list of ndarray
-        Of one that is mapped: (n, width) of float64.
+        Makes the argument from numbers; or from arrays of rows, if it is mapped.
+    arrays : list of ndarray of float64, shape (n, width)
+        The rows, if it is mapped.
     in_arrays : bool
-        Whether an ndarray with rows is in it.
+        Whether some of its rows lie in an ndarray.
     """
 
     signature: Signature
@@ -40,7 +40,7 @@ class Argument(NamedTuple):
 
 
 def rows_of(tree: Any, axis: int, path: str, reader: Reader) -> Argument:
-    """The rows of an argument, as `vmap` takes them; the reader is for what its containers hold besides."""
+    """The rows of a mapped argument; the reader keeps what containers hold besides their numbers."""
     if is_array(tree):
         return _rows_of_array(tree, axis, path)
     if isinstance(tree, list):
