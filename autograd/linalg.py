@@ -14,7 +14,7 @@ from autograd.modes import now
 
 __all__ = ["det", "interp", "inv", "solve"]
 
-THRESHOLD = 0.1  # a pivot may be so much smaller than the largest one: fewer orders of rows are compiled
+THRESHOLD = 0.1  # a pivot may be this fraction of the largest one, so that fewer orders of rows are compiled
 
 
 def _is_value(x: Any) -> bool:
@@ -39,7 +39,7 @@ def _array(numbers: Any) -> Any:
 
 
 def _eliminate(rows: list[list[Any]], size: int) -> tuple[list[list[Any]], int]:
-    """Gaussian elimination with row exchanges: the rows below the diagonal cleared, and the sign of the exchanges."""
+    """Gaussian elimination with row exchanges: the upper triangle, and the sign of the exchanges."""
     sign = 1
     for k in range(size):
         best = max(range(k, size), key=lambda i: abs(now(rows[i][k])))
@@ -58,7 +58,7 @@ def _eliminate(rows: list[list[Any]], size: int) -> tuple[list[list[Any]], int]:
 
 
 def solve(a: Any, b: Any) -> Any:
-    """The solution x of a·x = b, as `numpy.linalg.solve` has it for one matrix.
+    """The solution x of a·x = b, as `numpy.linalg.solve` returns it for one matrix.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def solve(a: Any, b: Any) -> Any:
 
 
 def inv(a: Any) -> Any:
-    """The inverse of a square matrix, as `numpy.linalg.inv` has it for one matrix.
+    """The inverse of a square matrix, as `numpy.linalg.inv` returns it for one matrix.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _det_by_minors(rows: list[list[Any]]) -> Any:
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
-    """Linear interpolation in a table, as `numpy.interp` has it.
+    """Linear interpolation in a table, as `numpy.interp` returns it.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     xp, fp : sequences of the same length
         The places, which increase, and the numbers there; both may hold Values.
     left, right : number or Value, optional
-        What it is below and above the table; by default the first and the last of `fp`.
+        The results below and above the table; by default the first and the last of `fp`.
 
     Raises
     ------
