@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd.compiler.capture import outside
 from autograd.compiler.capture.control.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import (
@@ -135,6 +136,7 @@ class BatchReading:
                 simpler = with_less(trace, error)
                 if simpler is None:
                     raise
+                outside.begin_again(error)
             trace = self._new_trace(assumes)
             trace.ints, trace.flows, trace.texts.allowed = simpler
 
