@@ -1,4 +1,4 @@
-"""The float functions of the table: the standard library's, made total by IEEE 754.
+"""The float functions of the table: those of the standard library, made total by IEEE 754.
 
 The `math` module raises where IEEE arithmetic has an answer: `math.log(0.0)` is a ValueError, and -inf here.
 Every function below takes floats and returns a float for any of them. `floor_divide`, `modulo`, `maximum`, `minimum`

@@ -1,4 +1,4 @@
-"""Primitives of users' own."""
+"""Primitives that users define."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def custom_gradient(
     domain: Sequence[Interval] | None = None,
     kink: Callable[..., float] | None = None,
 ) -> Callable[[Callable[..., float]], Rule]:
-    """Make a primitive of a black-box function: a row of one's own, in everything like those of the table.
+    """Define a primitive from any function of floats; it behaves like a built-in one.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def custom_gradient(
     Returns
     -------
     callable
-        A decorator for the function on floats; what it returns is a `Rule`, callable on floats and Values.
+        A decorator for the function on floats; it returns a `Rule`, callable on floats and Values.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def custom_gradient(
 
 
 def _at_top_level(function: Function) -> Function:
-    """On floats, the function as if no transform were around it: a gradient that it takes is a float then."""
+    """The function; on floats it runs as if no transform were around it, so that a gradient in it is a float."""
 
     @functools.wraps(function)
     def on_numbers(*operands: Any) -> Any:
