@@ -165,7 +165,7 @@ def assigned_place(body: Sequence[ast.stmt]) -> str | None:
     return None
 
 
-def rebound(body: Sequence[ast.stmt]) -> frozenset[str]:
+def rebound(body: Sequence[ast.AST]) -> frozenset[str]:
     """The names that a function declares global or nonlocal."""
     declared = [node for x in body for node in nodes_in(x) if isinstance(node, (ast.Global, ast.Nonlocal))]
     return frozenset([name for node in declared for name in node.names])
