@@ -42,6 +42,10 @@ class Graph:
     def integer(self, rounded: Value) -> None:
         """None: it must be the int of this run."""
 
+    def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
+        """`max` or `min` of numbers: one of them."""
+        return function(numbers)
+
     def is_integer(self, node: Value) -> bool:
         """A Value stands for a float."""
         return False

@@ -91,6 +91,9 @@ class Recorder(Protocol):
     def integer(self, rounded: Any) -> Any:
         """A number that is rounded to an int, to be used like an int; None if it must be the int of this run."""
 
+    def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
+        """`max` or `min`, which is `function`, of numbers, as a choice: of ints it is an int."""
+
     def is_integer(self, node: Any) -> bool:
         """Whether the code has an int where this node is."""
 
