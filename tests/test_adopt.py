@@ -102,7 +102,7 @@ def test_circular_imports_find_the_private_copies(package: Package) -> None:
     original = importlib.import_module("geo.a")
 
     assert grad(adopt("geo.a").f)(0.0) == 1.0
-    with pytest.raises(TypeError, match=r"geo computes with|use v\.data"):
+    with pytest.raises(TypeError, match=r"geo computes with|use autograd.math.exp"):
         original.f(Value(0.0))
 
 
@@ -975,7 +975,7 @@ def test_values_have_what_floats_have() -> None:
     assert x.conjugate().data == 2.5
     assert (x.is_integer(), Value(2.0).is_integer(), Value(math.inf).is_integer()) == (False, True, False)
     with pytest.raises(
-        TypeError, match=r"x.as_integer_ratio\(\).*: use v.data for the number"
+        TypeError, match=r"x.as_integer_ratio\(\).*: use its .data for the number"
     ):  # of adopted code has it
         x.as_integer_ratio()
     assert x.hex() == (2.5).hex()
@@ -990,7 +990,7 @@ def test_the_error_of_a_conversion_names_expression_and_line() -> None:
     """Everywhere, not only in adopted code."""
     x = Value(1.0)
     with pytest.raises(
-        TypeError, match=r"\('math.exp\(x\)' at .*test_adopt.py:\d+ in .*\): use v\.data for the number"
+        TypeError, match=r"\('math.exp\(x\)' at .*test_adopt.py:\d+ in .*\): use autograd.math.exp, or its .data"
     ):
         math.exp(x)
     with pytest.raises(TypeError, match="does not turn into a float"):
@@ -1010,3 +1010,35 @@ def test_adopted_code_composes_with_transforms(package: Package) -> None:
         np.testing.assert_allclose(g, grad(lambda r: f(r[0], r[1]))(row), rtol=1e-13)
         np.testing.assert_allclose(h, hessian(lambda r: f(r[0], r[1]))(row), rtol=1e-12, atol=1e-14)
     assert jacobian(lambda r: [f(r[0], r[1])])(rows[0])[0].shape == (2,)
+
+
+def test_the_class_of_a_number_by_getattr() -> None:
+    """`getattr(x, "__class__")` is what `x.__class__` is."""
+
+    def f(x: Any) -> Any:
+        same = getattr(x, "__class__") is float and getattr(x, "__class__", None).__name__ == "float"  # noqa: B009
+        return 2.0 * x if same else 3.0 * x
+
+    own = adopt(f)
+    assert [2.0, 2.0, 2.0] == [own(1.0), own(Value(1.0)).data, jit(own)(1.0)]
+
+
+def test_printed_texts_make_no_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    """What adopted code prints shows the numbers of the trace, and holds for others; a text that it reads does not."""
+
+    def f(x: Any) -> Any:
+        width, k = 8, 3
+        print(f"{x:.3f} {k} {x:{width}.2f} {x!r}", "%g and %d" % (x, k), "%s" % x)  # noqa: UP031
+        print(f"{x:.2f}|{k}", x)
+        return x * 2.0
+
+    f(0.25)
+    plain = capsys.readouterr().out
+    compiled = jit(adopt(lambda x: f(x)), quiet=True)
+    assert [0.5, 3.0, 5.0] == [compiled(x) for x in (0.25, 1.5, 2.5)]
+    assert plain == capsys.readouterr().out
+    assert 1 == compiled.stats()["paths"]
+    reading = jit(adopt(lambda x: x * len(f"{x}")), quiet=True)
+    assert [1.0, 0.25 * 4] == [reading(x) for x in (0.25, 0.25)]
+    assert 4.5 == reading(1.5)
+    assert 2 == reading.stats()["paths"]
