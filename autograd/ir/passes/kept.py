@@ -2,7 +2,7 @@
 
 A reverse sweep over a loop begins each step with the carries that were stored, and computes again what it needs of the
 step. That is right for sums and products, but a function of the library costs more than to store its value and to load
-it. So its value is kept. And if all that the sweep needs of a step comes from numbers that are no more than the carries,
+it. So its value is kept. And if what the sweep needs of a step comes from numbers that are no more than the carries,
 these numbers are kept in place of the carries.
 
 Two values are the same if they are the same operation on the same values, where both loops go through the same arrays
