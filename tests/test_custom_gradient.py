@@ -148,7 +148,7 @@ def test_loops_call_python_for_their_steps_only(count: int) -> None:
     [
         ([lambda x: 1.0], lambda x: x, "derivative 0 of <lambda> must take 2 arguments: the operands, then the output"),
         ([lambda a, b, y: b, lambda a, b: a], lambda a, b: a * b, "derivative 1 of <lambda> must take 3 arguments"),
-        ([lambda x, y: 1.0], lambda a, b: a * b, "<lambda> has 1 derivative here, one for each operand, but does not"),
+        ([lambda x, y: 1.0], lambda a, b: a * b, "<lambda> must take 1 operand, as it has one derivative for each"),
     ],
 )
 def test_numbers_of_arguments(derivatives, function, told):

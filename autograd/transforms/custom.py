@@ -66,9 +66,8 @@ def custom_gradient(
             )
         count, name = len(derivatives), getattr(function, "__name__", "the function")
         if not _takes(function, count):
-            raise TypeError(
-                f"{name} has {count} derivative{'s' * (count > 1)} here, one for each operand, but does not take {count}"
-            )
+            operands = f"{count} operand{'s' * (count > 1)}"
+            raise TypeError(f"{name} must take {operands}, as it has one derivative for each here")
         for k, derivative in enumerate(derivatives):
             if not _takes(derivative, count + 1):
                 raise TypeError(
