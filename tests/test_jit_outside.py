@@ -8,6 +8,9 @@ import enum
 import functools
 import gc
 import io
+import itertools
+import operator
+import os
 import pickle
 import queue
 import random
@@ -18,7 +21,10 @@ import types
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from datetime import datetime
+from os import environ, getenv
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -125,6 +131,8 @@ point = Point(2.0)
 records = np.array([(2.0, 1)], [("rate", "f8"), ("count", "i4")])
 record = records[0]
 view = memoryview(bytearray(8)).cast("d")
+HIDDEN = {"c": 2.0}
+shown = types.MappingProxyType(HIDDEN)
 scaler = Scaler()
 parent = weakref.ref(scaler)
 children = weakref.WeakValueDictionary({"a": scaler})
@@ -140,6 +148,24 @@ def with_default(x: Any, rates: Any = [2.0]) -> Any:  # noqa: B006 (that it can 
 def keyword_default(x: Any, *, rates: Any = {"a": 2.0}) -> Any:  # noqa: B006 (as above)
     """A keyword default that can be changed."""
     return x * rates["a"]
+
+
+def matched(thing: Any) -> Any:
+    """An attribute in a pattern, which may be missing."""
+    match thing:
+        case Settings(rate=rate):
+            return rate
+        case types.SimpleNamespace(scale=4.0):
+            return 5.0
+    return 1.0
+
+
+def matched_by_place(thing: Any) -> Any:
+    """An attribute that the class names."""
+    match thing:
+        case Settings(rate):
+            return rate
+    return 1.0
 
 
 def set_global(name: str, new: Any) -> Callable[[], None]:
@@ -158,6 +184,7 @@ def fresh() -> None:
     globals().update(WORDS={"x"}, QUEUE=deque([2.0]), parent=weakref.ref(scaler))
     children["a"] = scaler
     pair[1] = point.rate = records["rate"][0] = view[0] = 2.0
+    HIDDEN["c"] = 2.0
     settings.rate, settings.deep.scale, config.K, Scaler.factor = 2.0, 3.0, 2.0, 2.0
     with_default.__defaults__[0][0] = 2.0  # type: ignore[index]
     keyword_default.__kwdefaults__["rates"]["a"] = 2.0
@@ -222,6 +249,19 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "weak reference": (lambda x: x * parent().scale, lambda: setattr(scaler, "scale", 4.0)),
     "weak dict": (lambda x: x * children["a"].scale, lambda: setattr(scaler, "scale", 4.0)),
     "method of a list": (lambda x: x * length(), lambda: RATES.append(4.0)),
+    "match a class": (lambda x: x * matched(options), lambda: setattr(options, "rate", 4.0)),
+    "match a class by place": (lambda x: x * matched_by_place(options), lambda: setattr(options, "rate", 4.0)),
+    "match a missing attribute": (lambda x: x * matched(settings.deep), lambda: setattr(settings.deep, "scale", 4.0)),
+    "eval": (lambda x: x * eval("K + 1"), set_global("K", 4.0)),
+    "attrgetter": (lambda x: x * get_rate(settings), lambda: setattr(settings, "rate", 4.0)),
+    "attrgetter of two": (lambda x: x * get_deep(settings), lambda: setattr(settings.deep, "scale", 4.0)),
+    "methodcaller": (lambda x: call_shifted(scaler) * x, lambda: setattr(scaler, "scale", 4.0)),
+    "methodcaller of any": (lambda x: call_any(settings) * x, lambda: setattr(settings, "rate", 4.0)),
+    "__getattribute__": (
+        lambda x: x * object.__getattribute__(settings, "rate"),
+        lambda: setattr(settings, "rate", 4.0),
+    ),
+    "read-only view of a dict": (lambda x: x * shown["c"], lambda: HIDDEN.update(c=4.0)),
     "iterator of a list": (lambda x: x * sum(begin()), lambda: RATES.append(4.0)),
     "queue": (lambda x: x * waiting.qsize(), lambda: waiting.put(4.0)),
     "jit inside": (lambda x: jitted_helper(x) + 1.0, set_global("K", 5.0)),
@@ -229,6 +269,8 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
 }
 jitted_helper = jit(lambda x: helper(x))
 length, begin = RATES.__len__, RATES.__iter__
+get_rate, get_deep = operator.attrgetter("rate"), operator.attrgetter("deep.scale")
+call_shifted, call_any = operator.methodcaller("shifted", 1.0), operator.methodcaller("__getattribute__", "rate")
 
 
 @pytest.mark.slow
@@ -700,6 +742,38 @@ def test_reads() -> None:
     ):
         assert watched == listed[name, kind]
     assert compiled.reads() == (compiled(1.0), compiled.reads())[1]
+
+
+STEPS = itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("time", lambda x: x * time.time()),
+        ("perf_counter", lambda x: x * perf_counter()),
+        ("datetime", lambda x: x * datetime.now().year),
+        ("environ", lambda x: x * len(environ)),
+        ("getenv", lambda x: x * float(getenv("NO_SUCH_NAME", "1"))),
+        ("STEPS", lambda x: x * next(STEPS)),
+        ("open", lambda x: x * x if x == x else open("a file").close()),
+    ],
+)
+def test_what_is_read_once_is_said(name: str, function: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clock, the environment, a file or an iterator is not read again, and a notice says so, once."""
+    compiled = jit(function)
+    compiled(1.0), compiled(2.0)
+    assert (
+        f"autograd: <lambda> reads `{name}` while it is traced: that happens once, and not at every call. Pass what it "
+        "reads as an argument\n"
+    ) == capsys.readouterr().err
+
+
+def test_paths_and_fixed_dates_are_no_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    """Parts of these modules that always give the same answer."""
+    jit(lambda x: x * len(os.path.join("a", "b")))(1.0)
+    jit(lambda x: x * datetime(2026, 1, 2).day)(1.0)
+    assert not capsys.readouterr().err
 
 
 def test_arrays_that_nobody_can_write_to() -> None:
