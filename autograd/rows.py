@@ -8,6 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from autograd import rules
+from autograd.ieee import to_float
 from autograd.tree import (
     Rebuild,
     children,
@@ -50,6 +51,8 @@ def rows_of(tree: Any, axis: int, said_by: str = "in_axes") -> list[Any]:
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"the parts of {tree!r:.80} have different numbers of rows")
         return [rebuild(row) for row in zip(*columns)]
+    if hasattr(tree, "to_numpy"):
+        to_float(tree)  # raises, and says how to get an array of it
     what = "a number" if isinstance(tree, Value) else f"{tree!r:.80} of type {type(tree).__name__}"
     raise TypeError(f"{what} has no rows: {INSTEAD[said_by]}")
 
