@@ -101,8 +101,8 @@ def _why_not_real(number: object) -> str:
         return "None is not a number: pass a float (did a function forget to return its result?)"
     if hasattr(number, "ndim") or isinstance(number, (list, tuple)):
         return (
-            f"{shown} holds many numbers and a Value is one: make one Value an element, "
-            "or let autograd.grad and its like take the whole container"
+            f"{shown} holds many numbers and a Value is one: make one Value of each element, "
+            "or pass the whole container to a function of autograd.grad"
         )
     if isinstance(number, Iterable):
         return f"{shown} is not a real number, nor a container known here: pass a list, tuple, dict or ndarray"

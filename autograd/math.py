@@ -82,7 +82,7 @@ def _apply(rule: Callable[..., Any], *operands: Any) -> Any:
 def _function(rule: _rules.Rule) -> Any:
     def function(*operands: Any) -> Any:
         if len(operands) != rule.arity:
-            raise TypeError(f"{rule.name} takes {rule.arity} operands, not {len(operands)}")
+            raise TypeError(f"{rule.name} takes {rule.arity} operand{'s' * (rule.arity != 1)}, not {len(operands)}")
         return _apply(rule, *operands)
 
     function.__name__ = function.__qualname__ = rule.name
@@ -334,6 +334,9 @@ def dist(p: Iterable[Any], q: Iterable[Any]) -> Any:
 def _elements(operands: Iterable[Any]) -> Iterable[Any]:
     """The operands in one iterable: an array is flattened."""
     if not hasattr(operands, "ravel"):
+        if not hasattr(operands, "__iter__") and not hasattr(operands, "__getitem__"):
+            kind = type(operands).__name__
+            raise TypeError(f"an iterable of numbers is expected, such as [x, y], not {operands!r} of type {kind}")
         return operands
     _refuse_masked(operands)
     _refuse_tensor(operands)

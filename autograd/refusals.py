@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import linecache
 import sys
+from dis import opname
 from itertools import islice
-from types import FrameType
+from types import BuiltinFunctionType, FrameType
 from typing import Any, NoReturn
 
 from autograd.modes import PACKAGES, place_of
+from autograd.rules import TABLE
 
 PREFIX = "__adopted_"  # of the names by which adopted code finds what it calls
 ADOPTED = f"{PREFIX}call__"  # among the builtins, or the closure, of adopted code
+INDEX = "use int() of its .data, or autograd.math.take for the element at a computed place"
 
 
-def refuse_conversion() -> NoReturn:
+def refuse_conversion(node: Any, wanted: str = "a float") -> NoReturn:
     """Raise for the line that asked."""
     frame = _asking()
     asking = _segment(frame)
     where = f"{f'{asking!r} at ' if asking else 'at '}{place_of(frame)}"
+    advice = INDEX if wanted == "an index" else _advice(frame, asking)
     raise TypeError(
-        f"a Value does not turn into a float in silence, for its gradient would be lost ({where}): "
-        f"{_advice(frame, asking)}"
+        f"{node!r} does not turn into {wanted} silently, because its gradient would be lost ({where}): {advice}"
     )
 
 
@@ -61,11 +64,22 @@ def _advice(frame: FrameType, asking: str) -> str:
         return "statistics computes with fractions and plain floats. Load it with autograd.adopt('statistics')"
     if "-packages" in frame.f_code.co_filename:
         package = str(frame.f_globals.get("__name__", "the package")).partition(".")[0]
+        if isinstance(called, BuiltinFunctionType) and called.__module__ != "math":
+            return (
+                f"{package} calls compiled code here, which takes plain numbers only. Give its result a derivative: "
+                "autograd.implicit.solution_of for the solution of an equation, autograd.custom_gradient for a formula"
+            )
         return (
             f"{package} computes with Python's own math. Load it with autograd.adopt({package!r}), or pass "
             f"also=({package!r},) where the code that calls it is adopted"
         )
-    return "use v.data for the number, autograd.math (not math) for functions"
+    if isinstance(called, BuiltinFunctionType) and called.__module__ == "math" and called.__name__ in TABLE:
+        return f"use autograd.math.{called.__name__}, or its .data where no gradient is wanted"
+    if opname[frame.f_code.co_code[frame.f_lasti]] == "STORE_SUBSCR":
+        return "an array of floats holds no Values. Use a list, or make it with dtype=object: np.zeros(n, dtype=object)"
+    if getattr(called, "__module__", None) == "numpy":
+        return "an array of floats holds no Values. Leave dtype out, or say dtype=object"
+    return "use its .data for the number, autograd.math (not math) for functions"
 
 
 def _segment(frame: FrameType) -> str:

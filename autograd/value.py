@@ -296,9 +296,15 @@ class Value:
         return outcome
 
     def __float__(self) -> NoReturn:
-        refuse_conversion()
+        refuse_conversion(self)
 
-    __int__ = __index__ = __complex__ = __float__
+    def __int__(self) -> NoReturn:
+        refuse_conversion(self, "an int")
+
+    def __index__(self) -> NoReturn:
+        refuse_conversion(self, "an index")
+
+    __complex__ = __float__
 
     # ---- what floats have ----------------------------------------------------------------------------------
 
@@ -320,7 +326,7 @@ class Value:
     def as_integer_ratio(self) -> tuple[int, int]:
         """`float.as_integer_ratio` of the number, in adopted code; elsewhere refused, as the ints carry no gradient."""
         if not is_asked_by_adopted_code():
-            refuse_conversion()
+            refuse_conversion(self, "a fraction")
         return self._data.as_integer_ratio()
 
     def hex(self) -> str:

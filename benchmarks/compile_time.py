@@ -116,7 +116,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     from autograd.compiler.lower.program import lower
     from autograd.compiler.machine import llvm
     from autograd.compiler.run import versions
-    from autograd.ir import simplify
+    from autograd.ir.passes import simplify
 
     os.environ["AUTOGRAD_CACHE"] = "off"
     jit(lambda x: am.sin(x) + 1.0)(1.0)  # warm up: some work is done once per process

@@ -197,7 +197,7 @@ def measure(name: str, flat: bool) -> tuple[int, int, int, float, float]:
     """Operations, statements after rolling, instructions compiled; seconds of the first call and of a later one."""
     os.environ["AUTOGRAD_CACHE"] = "off"
     from autograd import jit, value_and_grad
-    from autograd.ir import nest, rolling
+    from autograd.ir.roll import nest, rolling
 
     make, arguments = {**PROGRAMS, **HUGE}[name]
     function, x = make(*arguments)

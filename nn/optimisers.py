@@ -94,6 +94,14 @@ class Optimiser(_OfParameters):
     def learning_rate(self, rate: float | Schedule) -> None:
         self._learning_rate = rate if callable(rate) else positive("the learning rate", rate)
 
+    def __repr__(self) -> str:
+        """The rule with its settings, and how many parameters it changes."""
+        rate = self.learning_rate
+        settings = {"learning_rate": getattr(rate, "__qualname__", "").partition(".")[0] or rate, **vars(self)}
+        hidden = ("parameters", "state", "memory", "_learning_rate")
+        shown = ", ".join(f"{name}={x}" for name, x in settings.items() if name not in hidden)
+        return f"{type(self).__name__}({shown})" + (f" of {len(self.parameters)} parameters" if self.parameters else "")
+
     # ---- the update rule ---------------------------------------------------------------------------------------
 
     def rule(self, parameter: Any, gradient: Any, rate: Any, count: Any, *remembered: Any) -> tuple[Any, ...]:

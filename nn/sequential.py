@@ -71,8 +71,10 @@ def _part(part: Any) -> Any:
             raise ValueError("'linear' is no part of Sequential: it does nothing")
         return found
     if not callable(part) or isinstance(part, type):
-        made = f": make one, {part.__name__}(...)" if isinstance(part, type) else ""
-        raise TypeError(f"a part must be a module, a function or the name of an activation, not {part!r}{made}")
+        advice = f": make one, {part.__name__}(...)" if isinstance(part, type) else ""
+        if isinstance(part, (list, tuple)):
+            advice = ": pass the parts one by one, Sequential(*parts)"
+        raise TypeError(f"a part must be a module, a function or the name of an activation, not {part!r:.80}{advice}")
     return part
 
 

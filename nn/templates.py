@@ -23,6 +23,8 @@ class Template:
     """
 
     def __init__(self, model: Any, trainable: bool = True) -> None:
+        if isinstance(model, type):
+            raise TypeError(f"the model must be made first, {model.__name__}(...): a class has no parameters")
         if not hasattr(model, "tree_flatten"):
             raise TypeError(f"the model must be a nn.Module, not {model!r:.80} of type {type(model).__name__}")
         found, self._rebuild = flatten(model, "the model")

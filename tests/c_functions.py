@@ -15,7 +15,7 @@ from typing import Any
 from autograd.compiler.run.exports import Example, example_of
 from autograd.ir.block import CALL, Array, Instruction, Loop, loops, types_of
 from autograd.ir.evaluate import Cells, Evaluator, cells_of
-from autograd.ir.simplify import unroll
+from autograd.ir.passes.simplify import unroll
 from autograd.rules import Rule
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off", "-fno-math-errno"]

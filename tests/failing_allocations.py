@@ -23,7 +23,7 @@ import numpy as np
 import autograd
 import autograd.math as am
 from autograd import Value, jit, rules, sweep
-from autograd.compiler.capture.flow import followed
+from autograd.compiler.capture.control.flow import followed
 from autograd.compiler.capture.trace import Trace, tracing
 from autograd.ir.block import Array
 from autograd.modes import recording_with

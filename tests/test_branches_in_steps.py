@@ -11,7 +11,7 @@ import autograd.math as m
 from autograd import Value, fori, jit, value_and_grad, vmap, while_loop
 from autograd.compiler.lower.branches import branches_of
 from autograd.ir.block import Loop
-from autograd.ir.simplify import prepare, simplify, unroll
+from autograd.ir.passes.simplify import prepare, simplify, unroll
 
 
 def bisection(a: Any) -> Any:

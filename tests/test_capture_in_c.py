@@ -19,13 +19,14 @@ from two_builds import needs_c
 import autograd
 import autograd.math as am
 from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad, record_sources, rules, scan, vmap
-from autograd.compiler.capture.identity import reaches_code_that_asks
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import versions
-from autograd.ir import rewriters, simplify
+from autograd.compiler.source.identity import reaches_code_that_asks
+from autograd.ir import rewriters
 from autograd.ir.block import Instruction, Loop, Window
-from autograd.ir.messages import mapped_rewriters
+from autograd.ir.derive.messages import mapped_rewriters
+from autograd.ir.passes import simplify
 from autograd.ir.rewriters import fold_constants, identities, known_elements, number_values
 
 NUMBERS = [

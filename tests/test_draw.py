@@ -306,3 +306,10 @@ def test_neurons_and_weights_are_in_their_order(sizes):
     assert ["x[0]", "x[1]"] == sorted(box.split(" |")[0] for box in boxes if box.startswith("x["))
     assert sizes[1] == sum(tail.startswith("x[0]") and text == "" for tail, _, text, _ in lines)
     assert not any(text.startswith("x[") for frame in frames.values() for text in frame)
+
+
+def test_text_of_a_drawing() -> None:
+    """At a prompt that shows no pictures, the text says where they are shown."""
+    picture = draw(Value(1.0) * 2.0)
+    expected = "<graph: notebooks show it, autograd.view.render saves it>"
+    assert expected == repr(picture) == picture._repr_mimebundle_()["text/plain"]

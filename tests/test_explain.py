@@ -169,7 +169,7 @@ def test_worked_example_reads_like_the_textbook():
     (o1 − 0.01)·o1·(1 − o1)·h1
         = 0.5 × (−1.483) × (−1) × 0.1868 × 0.5933 = 0.08217
 
-Added up exactly: 0.0821670405642308. By the reverse sweep: 0.0821670405642308 (equal but for rounding).
+Exact sum: 0.0821670405642308. Reverse sweep: 0.0821670405642308 (equal but for rounding).
 
 By layers, from the output back:
 
@@ -240,7 +240,9 @@ def test_zero_nan_and_missing_paths():
 def test_what_cannot_be_explained():
     """The errors say what to pass."""
     x = Value(1.0)
-    with pytest.raises(TypeError, match=r"wrt must be a Value, not 2.0 of type float"):
+    with pytest.raises(
+        TypeError, match=r"wrt must be a Value, not 2.0 of type float: explain\(output, wrt\) takes two"
+    ):
         explain(x, 2.0)
     with pytest.raises(ValueError, match=r"paths must be at least 1, not 0"):
         explain(x, x, paths=0)

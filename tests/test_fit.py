@@ -275,6 +275,7 @@ def seconds(outputs, targets):
         ({"optimizer": SGD(MLP(2, [1]).parameters())}, ValueError, "SGD was made with other parameters than the model"),
         ({"x": X + 1j}, TypeError, "X holds complex numbers"),
         ({"make": lambda: Sequential("tanh")}, ValueError, "nothing to train in Sequential of"),
+        ({"make": lambda: MLP}, TypeError, r"the model must be made first, MLP\(...\)"),
         ({"make": lambda: abs}, TypeError, "the model must be a nn.Module, not <built-in"),
         ({"resume": "nowhere.safetensors"}, FileNotFoundError, "nowhere"),
         ({"callbacks": Checkpoint("no/such/folder/x")}, FileNotFoundError, "there is no folder"),

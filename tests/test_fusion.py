@@ -8,11 +8,11 @@ import pytest
 
 import autograd.math as am
 from autograd import jit, vmap
-from autograd.ir import simplify
 from autograd.ir.block import Program, loops
 from autograd.ir.evaluate import evaluate, flat
-from autograd.ir.fusion import fused
-from autograd.ir.rolling import rolled
+from autograd.ir.passes import simplify
+from autograd.ir.passes.fusion import fused
+from autograd.ir.roll.rolling import rolled
 from autograd.ir.verify import verify
 
 N = 70

@@ -8,13 +8,13 @@ import pytest
 from autograd import rules
 from autograd.ir.block import NUMBER, Array, Instruction, Program, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.derive.forward import forward
+from autograd.ir.derive.messages import FRESH, mapped_rewriters
+from autograd.ir.derive.reverse import reverse
 from autograd.ir.evaluate import Counts, evaluate, flat
-from autograd.ir.forward import forward
-from autograd.ir.in_place import add_in_place
-from autograd.ir.messages import FRESH, mapped_rewriters
-from autograd.ir.reverse import reverse
+from autograd.ir.passes.in_place import add_in_place
+from autograd.ir.passes.simplify import count, prepare, simplify, unroll
 from autograd.ir.rewrite import dependencies
-from autograd.ir.simplify import count, prepare, simplify, unroll
 from autograd.ir.verify import InvalidProgramError, verify
 
 SIZES = {"number": (), "steps": (6,), "table": (5,)}

@@ -623,7 +623,7 @@ def test_lines_of_decorated_functions(function: Any) -> None:
     """Tracebacks and guards name the lines of the file, decorators or not."""
     compiled = jit(vmap(function))
     np.testing.assert_array_equal([0.5, 2.4], compiled(np.array([0.5, 1.2])))
-    guards = [guard.line for one in compiled.paths() for guard in one.captured_guards]
+    guards = [guard.line for one in compiled.paths() for guard in one.guards]
     assert all(line.endswith("if x > 3.0:") for line in guards)
     with pytest.raises(ValueError, match="large") as caught:
         compiled(np.array([0.5, 7.0]))

@@ -9,8 +9,8 @@ import pytest
 
 import autograd.math as am
 from autograd import grad, hessian, jit, value_and_grad, vmap
-from autograd.ir import simplify
 from autograd.ir.block import Instruction, Program
+from autograd.ir.passes import simplify
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from autograd import jit, value_and_grad, vmap
 from autograd.compiler.lower import program
 from autograd.compiler.lower.module import Machine
 from autograd.compiler.machine import llvm
-from autograd.ir import simplify
+from autograd.ir.passes import simplify
 from autograd.rules import TABLE
 
 SSE2 = "+sse,+sse2"

@@ -8,6 +8,8 @@ import enum
 import functools
 import gc
 import io
+import itertools
+import os
 import pickle
 import queue
 import random
@@ -18,7 +20,10 @@ import types
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from datetime import datetime
+from os import environ, getenv
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -700,6 +705,38 @@ def test_reads() -> None:
     ):
         assert watched == listed[name, kind]
     assert compiled.reads() == (compiled(1.0), compiled.reads())[1]
+
+
+STEPS = itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("time", lambda x: x * time.time()),
+        ("perf_counter", lambda x: x * perf_counter()),
+        ("datetime", lambda x: x * datetime.now().year),
+        ("environ", lambda x: x * len(environ)),
+        ("getenv", lambda x: x * float(getenv("NO_SUCH_NAME", "1"))),
+        ("STEPS", lambda x: x * next(STEPS)),
+        ("open", lambda x: x * x if x == x else open("a file").close()),
+    ],
+)
+def test_what_is_read_once_is_said(name: str, function: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A clock, the environment, a file or an iterator is not read again, and a notice says so, once."""
+    compiled = jit(function)
+    compiled(1.0), compiled(2.0)
+    assert (
+        f"autograd: <lambda> reads `{name}` while it is traced: that happens once, and not at every call. Pass what it "
+        "reads as an argument\n"
+    ) == capsys.readouterr().err
+
+
+def test_paths_and_fixed_dates_are_no_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    """Parts of these modules that always give the same answer."""
+    jit(lambda x: x * len(os.path.join("a", "b")))(1.0)
+    jit(lambda x: x * datetime(2026, 1, 2).day)(1.0)
+    assert not capsys.readouterr().err
 
 
 def test_arrays_that_nobody_can_write_to() -> None:

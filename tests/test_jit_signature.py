@@ -685,3 +685,33 @@ def test_gradients_by_whole_arrays(name: str) -> None:
     (one, shape), (other, rebuilt) = flatten(expected), flatten(actual)
     assert str(shape(one)) == str(rebuilt(one))
     np.testing.assert_allclose(other, one, rtol=1e-14, atol=1e-14)
+
+
+def test_the_self_of_a_method() -> None:
+    """An object that is no tree is refused with the way out; that way works, and so does a dataclass."""
+
+    class Plain:
+        factor = 2.0
+
+        @jit
+        def scaled(self, x: float) -> float:
+            return self.factor * x
+
+        def plain(self, x: float) -> float:
+            return self.factor * x
+
+    @dataclasses.dataclass
+    class Tree:
+        factor: float
+
+        @jit
+        def scaled(self, x: float) -> float:
+            return self.factor * x
+
+    with pytest.raises(TypeError, match=r"Compile the method of one object, jit\(it.scaled\)"):
+        Plain().scaled(3.0)
+    one, other = Plain(), Tree(2.0)
+    compiled = jit(one.plain)
+    assert 6.0 == compiled(3.0) == other.scaled(3.0)
+    one.factor = other.factor = 5.0
+    assert 15.0 == compiled(3.0) == other.scaled(3.0)

@@ -7,9 +7,9 @@ import pytest
 
 import autograd.math as am
 from autograd import jit, value_and_grad, vmap
-from autograd.compiler.lower.rows import Rows
-from autograd.compiler.lower.sums import keep_factors
-from autograd.ir.simplify import prepare, simplify, unroll
+from autograd.compiler.lower.rows.layout import Rows
+from autograd.compiler.lower.rows.sums import keep_factors
+from autograd.ir.passes.simplify import prepare, simplify, unroll
 
 
 def loss(w: Any, b: Any, x: Any, y: Any) -> Any:

@@ -180,10 +180,17 @@ def test_what_is_no_number_is_refused(x):
 
 def test_wrong_numbers_of_operands():
     """A function of one operand takes one."""
-    with pytest.raises(TypeError, match="exp takes 1 operands, not 2"):
+    with pytest.raises(TypeError, match="exp takes 1 operand, not 2"):
         am.exp(1.0, 2.0)
     with pytest.raises(TypeError, match="atan2 takes 2 operands, not 1"):
         am.atan2(1.0)
+
+
+@pytest.mark.parametrize("function", [am.sum, am.fsum, am.prod])
+def test_one_number_is_no_iterable(function):
+    """A sum takes one iterable, and the message says so."""
+    with pytest.raises(TypeError, match=r"an iterable of numbers is expected, such as \[x, y\], not Value\(data=1.0"):
+        function(Value(1.0))
 
 
 def test_log_to_a_base():

@@ -73,6 +73,7 @@ def test_a_shared_layer_has_one_gradient():
         (lambda: Sequential("tanhh"), ValueError, "not 'tanhh'"),
         (lambda: Sequential("linear"), ValueError, "'linear' is no part"),
         (lambda: Sequential(Layer), TypeError, r"make one, Layer\(...\)"),
+        (lambda: Sequential([Layer(1, 1)]), TypeError, r"pass the parts one by one, Sequential\(\*parts\)"),
         (lambda: Sequential(3), TypeError, "not 3"),
         (lambda: Recurrent(Layer(1, 1)), TypeError, "Recurrent needs a cell"),
         (lambda: Recurrent(ElmanCell(1, 2))([]), ValueError, "at least one step"),

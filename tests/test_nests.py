@@ -11,16 +11,16 @@ import autograd.math as am
 from autograd import jit, rules, value_and_grad, vmap
 from autograd.compiler.lower import nested
 from autograd.compiler.lower.module import Machine, Module
+from autograd.compiler.lower.nests.tiles import tiling_of
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.program import lower
-from autograd.compiler.lower.rows import adds_in_lanes
-from autograd.compiler.lower.tiles import tiling_of
+from autograd.compiler.lower.rows.layout import adds_in_lanes
 from autograd.compiler.machine import llvm
 from autograd.compiler.run.specialization import Frame
 from autograd.ir.block import Array, Loop, Program, Window, numbers_in, types_of, whole
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.evaluate import evaluate, flat
-from autograd.ir.simplify import prepare, simplify, unroll
+from autograd.ir.passes.simplify import prepare, simplify, unroll
 from autograd.ir.verify import verify
 
 SHAPES = [(1, 1), (2, 3), (3, 1000), (7, 9), (8, 8), (16, 16), (17, 5), (27, 16), (5, 0), (0, 5)]

@@ -214,3 +214,10 @@ def test_lbfgs_says_what_it_needs(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "scipy.optimize", None)
     with pytest.raises(ImportError, match=r"pip install 'scalar-autograd\[nn\]'"):
         LBFGS([Value(1.0)]).step(lambda: 0.0)
+
+
+def test_text() -> None:
+    """repr shows the rule, its settings and how much it changes."""
+    adam = "betas=(0.9, 0.999), epsilon=1e-08, weight_decay=0.0, clip_norm=None)"
+    assert f"Adam(learning_rate=0.1, {adam} of 2 parameters" == repr(Adam([Value(1.0), Value(2.0)], 0.1))
+    assert f"Adam(learning_rate=cosine, {adam}" == repr(Adam(learning_rate=cosine(0.1, 10)))

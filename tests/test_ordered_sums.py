@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 import autograd.math as m
 from autograd import fori, jit, scan, value_and_grad
-from autograd.compiler.lower.ordered import ordered_sums
+from autograd.compiler.lower.nests.ordered import ordered_sums
 from autograd.ir.block import Loop, Program
-from autograd.ir.simplify import prepare, simplify, unroll
+from autograd.ir.passes.simplify import prepare, simplify, unroll
 
 
 def loops_of(program: Program) -> list[Loop]:

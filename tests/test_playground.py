@@ -155,7 +155,10 @@ def test_a_network_and_what_a_program_prints(shared):
         ("x = 2.0\n\ndef f(x):\n    return x / nothing\nf(x) * exp(nothing())", "Line 4: NameError"),
         ("def f(x):\n    return f(x)\nf(a)", "Line 2: RecursionError"),
         ("import numpy", "Line 1: ModuleNotFoundError: No module named 'numpy'"),
-        ("3", "there is no Value to show"),
+        (
+            "x = 2\nx ** 3",
+            "there is no Value to show: end with an expression, such as a * b + sin(a), and write inputs",
+        ),
     ],
 )
 def test_an_error_is_shown_at_its_line(shared, code, told):

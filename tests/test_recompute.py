@@ -12,8 +12,8 @@ from autograd import hessian, jit, scan, value_and_grad, vmap
 from autograd.ir.block import Array, Program, Window
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.evaluate import evaluate
-from autograd.ir.recompute import compute_again
-from autograd.ir.simplify import remove_dead_code
+from autograd.ir.passes.recompute import compute_again
+from autograd.ir.passes.simplify import remove_dead_code
 
 
 def heat(initial: Any, conduction: Any, steps: int = 4) -> Any:

@@ -22,11 +22,11 @@ from autograd.compiler.capture import sweeps
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
 from autograd.compiler.run import families, versions
-from autograd.ir import nest, rolling, statements
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
-from autograd.ir.roll import is_loop, roll, unroll
-from autograd.ir.simplify import remove_dead_code, simplify
+from autograd.ir.passes.simplify import remove_dead_code, simplify
+from autograd.ir.roll import nest, rolling, statements
+from autograd.ir.roll.recognition import is_loop, roll, unroll
 from autograd.ir.verify import verify
 
 LENGTHS = [0, 1, 2, 3, 3, 4, 7, 8, 9]
@@ -138,8 +138,10 @@ def test_rolling_takes_linear_time(name: str) -> None:
         shapes, vectors = [kind for kind, _ in trace], [numbers for _, numbers in trace]
         lines = []
         for pairs in (0, 4 * n):  # of which what is left after a first reading is read again
-            with mock.patch("autograd.ir.roll.PAIRS", pairs):
-                lines.append(lines_executed(partial(roll, shapes, vectors, longest=3), "ir/roll.py") / len(trace))
+            with mock.patch("autograd.ir.roll.recognition.PAIRS", pairs):
+                lines.append(
+                    lines_executed(partial(roll, shapes, vectors, longest=3), "roll/recognition.py") / len(trace)
+                )
         steps.append(lines[0])
         again.append(lines[1])
         widths = [len(vectors[shapes.index(kind)]) if kind in shapes else 0 for kind in range(max(shapes) + 1)]
@@ -366,9 +368,8 @@ def test_nothing_is_extrapolated() -> None:
 
 def test_loops_are_written_in_linear_time() -> None:
     """The steps by which a program gets its loops grow no faster than its trace; what is written does not grow."""
-    modules = [f"ir/{name}.py" for name in ("rolling", "written", "nest", "places", "peeled", "statements", "roll")]
     programs = [captured(partial(heat, steps=steps)) for steps in (60, 240)]
-    counts = [lines_executed(partial(rolling.rolled, program), *modules) for program in programs]
+    counts = [lines_executed(partial(rolling.rolled, program), "ir/roll/") for program in programs]
     sizes = [len(remove_dead_code(rolling.rolled(program)).code) for program in programs]
     assert 3.5 < len(programs[1].code) / len(programs[0].code) < 4.5
     assert counts[1] < 5 * counts[0]

@@ -17,7 +17,7 @@ import pytest
 
 import autograd.math as am
 from autograd import Value, backend, custom_gradient, grad, hessian, jit, no_grad, value_and_grad, vmap
-from autograd.compiler.capture import tape, taped, variants
+from autograd.compiler.capture.shared import tape, taped, variants
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.walk import Look
 from autograd.compiler.run import families
@@ -37,7 +37,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     original = Specialization._compile
 
     def counted(self: Specialization) -> None:
-        found.append(self.story.name)
+        found.append(self.report.name)
         original(self)
 
     monkeypatch.setattr(Specialization, "_compile", counted)

@@ -13,7 +13,7 @@ import pytest
 import autograd.math as am
 from autograd import grad, hessian, jit, value_and_grad, vmap
 from autograd.compiler.lower import bodies
-from autograd.compiler.lower.sides import ALWAYS, Literal, paths
+from autograd.compiler.lower.rows.sides import ALWAYS, Literal, paths
 from autograd.ir.builder import Builder
 
 

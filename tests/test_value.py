@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, backward, no_grad
+from autograd import Value, backward, grad, no_grad
 from autograd.rules import TABLE
 
 BINARY = {
@@ -212,11 +212,38 @@ def test_text():
         f"{x:d}"
 
 
-@pytest.mark.parametrize("convert", [float, int, complex, math.exp, math.sqrt, range], ids=lambda f: f.__name__)
-def test_no_silent_conversion(convert):
-    """float(v) and math.exp(v) would cut the graph; the error says what to use."""
-    with pytest.raises(TypeError, match=r"use v\.data for the number, autograd\.math"):
-        convert(Value(1.0))
+@pytest.mark.parametrize(
+    ("convert", "advice"),
+    [
+        (float, "a float .*use its .data for the number, autograd.math"),
+        (int, "an int .*use its .data for the number, autograd.math"),
+        (complex, "a float .*use its .data for the number, autograd.math"),
+        (range, r"an index .*use int\(\) of its .data, or autograd.math.take"),
+        (lambda x: [1, 2][x], r"an index .*use int\(\) of its .data, or autograd.math.take"),
+        (lambda x: math.exp(x), "a float .*use autograd.math.exp, or its .data where no gradient is wanted"),
+        (lambda x: math.isclose(x, 1.0), "a float .*autograd.math"),
+        (lambda x: np.zeros(2).__setitem__(0, x), "a float .*: an array of floats holds no Values"),
+        (lambda x: np.array([x], dtype=float), "a float .*: an array of floats holds no Values. Leave dtype out"),
+    ],
+)
+def test_no_silent_conversion(convert, advice):
+    """float(v) and math.exp(v) would cut the graph; the error names the Value and says what to use in that place."""
+    with pytest.raises(TypeError, match=rf"Value\(data=1.0, grad=0.0, label='x'\) does not turn into {advice}"):
+        convert(Value(1.0, label="x"))
+
+
+def test_an_element_of_an_array_of_floats():
+    """An array of floats cannot be filled with Values: the error says which container can."""
+    filled = np.zeros(2)
+    with pytest.raises(TypeError, match=r"'filled\[0\]' at .*Use a list, or make it with dtype=object"):
+        filled[0] = Value(1.0)
+
+
+def test_code_of_a_package_that_calls_compiled_code():
+    """The error does not send people to adopt() what has no Python source."""
+    optimize = pytest.importorskip("scipy.optimize")
+    with pytest.raises(TypeError, match=r"scipy calls compiled code here.*autograd.implicit.solution_of"):
+        grad(lambda a: optimize.brentq(lambda x: x * x - a, 0.0, 5.0))(2.0)
 
 
 # ---- construction and data ------------------------------------------------------------------------------------
@@ -246,7 +273,7 @@ def test_ints_beyond_the_floats_are_infinite():
         (1j, r"1j of type complex is complex.*pass its \.real or \.imag"),
         (None, "None is not a number: pass a float"),
         (Value(1.0), r"Value\(data=1.0, grad=0.0\) is a Value already: use it as it is.*detach"),
-        (np.array([1.0, 2.0]), r"holds many numbers and a Value is one: make one Value an element"),
+        (np.array([1.0, 2.0]), r"holds many numbers and a Value is one: make one Value of each element"),
         ([1.0], "holds many numbers"),
         (Decimal("1.5"), r"pass float\(1.5\)"),
         (np.array("a"), "'a' of type str is text"),

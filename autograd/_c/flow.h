@@ -1,4 +1,4 @@
-/* What rewritten functions call during a capture: the common case of `Flow` in compiler/capture/flow.py.
+/* What rewritten functions call during a capture: the common case of `Flow` in compiler/capture/control/flow.py.
 
 Outside the sides of branches and the steps of loops of the program, names, elements and functions are what they are, a
 plain condition decides as in Python, and a comparison of the program is a guard. All else is left to Python. */

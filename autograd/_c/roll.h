@@ -1,4 +1,4 @@
-/* Rolling: `find_loops` of ir/statements.py with `roll` of ir/roll.py, in one pass over the trace.
+/* Rolling: `find_loops` of ir/roll/statements.py with `roll` of ir/roll/recognition.py, in one pass over the trace.
 
 The numbers of all statements on the stack lie one after another. A loop's vector is that of its first step, so the last
 groups become a loop, or its next step, by shortening the stack. */
@@ -247,7 +247,7 @@ static int find_needed(Reader *reader, Py_ssize_t first)
     return 1;
 }
 
-/* `outside` of ir/statements.py; an element is noted. */
+/* `outside` of ir/roll/statements.py; an element is noted. */
 static bool find_place(Reader *reader, Py_ssize_t value)
 {
     PyObject *op = part_of(reader, value, 0), *operands = part_of(reader, value, 1), *data = part_of(reader, value, 2);
@@ -335,7 +335,7 @@ static int64_t number_of_kind(Reader *reader, Py_ssize_t at, PyObject *line, PyO
     return number;
 }
 
-/* Operands that lie side by side: `side_by_side` of ir/ranges.py says so. Their sources, or None; NULL after an error. */
+/* Operands that lie side by side: `side_by_side` of ir/roll/ranges.py says so. Their sources, or None; NULL after an error. */
 static PyObject *sides_of(Reader *reader, Rolling *r, Py_ssize_t at)
 {
     PyObject *operands = part_of(reader, at, 1);
@@ -526,7 +526,7 @@ static bool mark_wanted(Reader *reader, PyObject *wanted)
 }
 
 /* find_loops(code, first, wanted, lines, fewest, longest, pairs, rollable, exact, many, side_by_side, ordinals): see
-   `find_loops` of ir/statements.py. */
+   `find_loops` of ir/roll/statements.py. */
 static PyObject *value_find_loops(PyObject *module, PyObject *args)
 {
     Reader reader = {0};

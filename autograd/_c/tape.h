@@ -1,4 +1,4 @@
-/* A run of a function of which a tape notes the operations: the common case of capture/tape.py, which defines it.
+/* A run of a function of which a tape notes the operations: the common case of capture/shared/tape.py, which defines it.
 
 An operation on tracers of a `TapeTrace` is an event. What it is goes to `shapes`, where its operands come from goes to
 `numbers`, and what it computes is known at once, because a comparison may ask for it. */

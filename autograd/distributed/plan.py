@@ -27,7 +27,7 @@ from autograd.tree import flatten
 from autograd.value import Value
 
 if TYPE_CHECKING:
-    from autograd.compiler.run.batch import Batch
+    from autograd.compiler.run.batch.function import Batch
 
 Layer = dict[Any, Any]  # the tasks of a Dask graph by their names
 TOGETHER = 8  # parts of a sum that one task adds up

@@ -7,12 +7,10 @@ takes two). The formulas of the table (`rules.py`) ask their operands for what i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from typing import Any
 
 from autograd.ir.block import Array, Window, whole
-from autograd.ir.builder import Builder, LoopBuilder, Predicate, Selected, Symbol, times
-from autograd.ir.messages import is_there, where_there
+from autograd.ir.builder import Builder, LoopBuilder, Symbol
 from autograd.rules import TABLE, Rule
 
 MANY = frozenset(name for name, rule in TABLE.items() if rule.arity is None and rule.formula is not None)
@@ -163,52 +161,3 @@ class Halves:
     def swapped(self) -> Halves:
         """The second half, then the first."""
         return Halves(self.second, self.first)
-
-
-# ---- derivatives -----------------------------------------------------------------------------------------------------
-
-
-def derivatives_by_elements(builder: Builder, value: int) -> list[Elements]:
-    """∂value/∂element for the elements of each operand of such a primitive."""
-    op, operands, _ = builder.code[value]
-    found = TABLE[op].derivatives[0](elements_of(builder, operands), Symbol(builder, value))
-    return [found.first, found.second] if isinstance(found, Halves) else [found]
-
-
-def messages(derivative: Elements, adjoint: int, presence: Predicate | None, guessed: bool) -> tuple[int, bool]:
-    """The adjoint of a number times its derivatives by the elements of an array; whether some may be missing.
-
-    The adjoint is there under its `presence`; where that is `guessed`, it is that the adjoint is not 0.
-    """
-    builder = derivative.builder
-    around, missing = Symbol(builder, adjoint), presence is not None
-    there = None if presence is None else Symbol(builder, builder.place(presence))
-
-    def message(local: Any) -> Any:
-        nonlocal missing
-        sent = times(around, local)
-        missing = missing or isinstance(local, Selected)
-        if there is None or (isinstance(local, float) and isfinite(local)):
-            return sent
-        here = is_there(sent.builder, sent.builder.place(there))
-        return where_there(sent.builder, here, sent) if guessed else here.select(sent, 0.0)
-
-    found = derivative.each(message).array()
-    return found, missing
-
-
-def change(derivative: Elements, tangent: int) -> tuple[Symbol, bool]:
-    """What the tangents of the elements of an array add up to; whether all may be missing."""
-    builder = derivative.builder
-    gaps = missing = tangent in builder.gaps
-
-    def one(local: Any, tangent: Symbol) -> Any:
-        nonlocal missing
-        missing = missing or isinstance(local, Selected)
-        sent = times(tangent, local)
-        if gaps and not (isinstance(local, float) and isfinite(local)):
-            sent = where_there(tangent.builder, is_there(tangent.builder, tangent.index), sent)
-        return sent
-
-    total = derivative.each(one, Elements(builder, (tangent,))).of(TABLE["sum"])
-    return total, missing

@@ -208,3 +208,12 @@ def with_numbers_only(program: Program) -> Program:
         else:
             outputs.append(o)
     return Program(code, outputs, program.inputs, program.guards)
+
+
+def needed(code: Sequence[Instruction], wanted: Iterable[int], first: int) -> set[int]:
+    """The values from `first` on that some depend on."""
+    found = set(wanted)
+    for value in range(max(found, default=-1), first - 1, -1):
+        if value in found:
+            found.update(code[value].operands)
+    return found

@@ -125,9 +125,9 @@ class Explanation:
                 f"{_count(self.left_out)} left out add the other {show(self.remainder)}."
             )
         if self.exact is None:
-            return f"All {_count(self.path_count)} are listed; they were not added up exactly."
+            return "No path is left out; the sum was not added up exactly."
         verdict = "equal but for rounding" if self.agrees else "NOT EQUAL: please report this"
-        return f"Added up exactly: {float(self.exact)!r}. By the reverse sweep: {self.gradient!r} ({verdict})."
+        return f"Exact sum: {float(self.exact)!r}. Reverse sweep: {self.gradient!r} ({verdict})."
 
     @property
     def agrees(self) -> bool | None:
@@ -373,7 +373,7 @@ def explain(output: Value, wrt: Value, *, paths: int = 8) -> Explanation:
         y·(1 − y)·x
             = 0.2403 × 0.5 = 0.1201
     <BLANKLINE>
-    Added up exactly: 0.12013037287076457. By the reverse sweep: 0.12013037287076457 (equal but for rounding).
+    Exact sum: 0.12013037287076457. Reverse sweep: 0.12013037287076457 (equal but for rounding).
     <BLANKLINE>
     By layers, from the output back:
     <BLANKLINE>
@@ -382,7 +382,10 @@ def explain(output: Value, wrt: Value, *, paths: int = 8) -> Explanation:
     """
     for name, value in (("output", output), ("wrt", wrt)):
         if not isinstance(value, Value):
-            raise TypeError(f"{name} must be a Value, not {value!r} of type {type(value).__name__}")
+            raise TypeError(
+                f"{name} must be a Value, not {value!r:.80} of type {type(value).__name__}: explain(output, wrt) takes "
+                "two Values of one graph"
+            )
     if paths < 1:
         raise ValueError(f"paths must be at least 1, not {paths!r}: it says how many paths to list")
     return Explanation(output, wrt, paths)

@@ -56,6 +56,9 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
         picture = layout(self.source, format or self.format)
         return picture.decode(encoding) if encoding else picture
 
+    def __repr__(self) -> str:
+        return "<graph: notebooks show it, autograd.view.render saves it>"
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **options: Any) -> dict[str, str]:
         """What a notebook stores: the picture, and a frame in which it can be moved and zoomed.
 
@@ -64,7 +67,7 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
         picture: str = self.pipe("svg", encoding="utf-8")
         size = _SIZE.search(picture)
         height = min(max(1.35 * float(size[1]) + 100 if size else HIGHEST, LOWEST), HIGHEST)
-        return {"text/plain": "<graph>", "image/svg+xml": picture, "text/html": zoomable(picture, height)}
+        return {"text/plain": repr(self), "image/svg+xml": picture, "text/html": zoomable(picture, height)}
 
     def render(self, filename: Any = None, directory: Any = None, *unused: Any, **options: Any) -> str:
         """Write ``filename.format`` (or `outfile`) and return its path."""
@@ -144,7 +147,10 @@ def draw(
     roots = list(outputs) if isinstance(outputs, Iterable) else [outputs]
     for root in roots:
         if not isinstance(root, Value):
-            raise TypeError(f"only the graph of a Value can be drawn, not {root!r} of type {type(root).__name__}")
+            raise TypeError(
+                f"only the graph of a Value can be drawn, not {root!r:.80} of type {type(root).__name__}: pass what a "
+                "computation with Values ends in, such as a loss"
+            )
     if not isinstance(digits, int) or digits < 1:
         raise ValueError(f"digits must be a whole number of at least 1, not {digits!r}")
     order = topological_order(*roots)

@@ -63,7 +63,10 @@ def record(
         If the graph is too large to be shown, or to be checked.
     """
     if not isinstance(output, Value):
-        raise TypeError(f"flow shows the graph of a Value, not {output!r} of type {type(output).__name__}")
+        raise TypeError(
+            f"flow shows the graph of a Value, not {output!r:.80} of type {type(output).__name__}: pass what a "
+            "computation with Values ends in, such as a loss"
+        )
     order = topological_order(output)
     inputs = find_inputs(order) if inputs is None else inputs
     nodes: list[Any] = [*inputs.of(order), *order]

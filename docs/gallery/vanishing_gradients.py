@@ -21,6 +21,7 @@ for activation, scale in (("tanh", 0.5), ("tanh", 1.6), ("tanh", 4.0), ("sigmoid
         slopes = [abs(p.grad) for p in layer.parameters()]
         sizes.append(sum(slopes) / len(slopes))
     plt.semilogy(range(1, 21), sizes, marker=".", label=f"{activation}, weights × {scale}")
+plt.xticks(range(2, 21, 2))
 plt.xlabel("layer")
 plt.ylabel("mean |gradient|")
 plt.legend()

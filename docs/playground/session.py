@@ -327,7 +327,10 @@ def result_of(space: dict[str, Any], targets: list[str]) -> Value:
         found = space.get(name)
         if isinstance(found, Value) and found.op is not None:
             return found
-    raise MistakeError("there is no Value to show: end with an expression, such as a * b + sin(a)")
+    raise MistakeError(
+        "there is no Value to show: end with an expression, such as a * b + sin(a), and write inputs with a decimal "
+        "point, such as a = 2.0"
+    )
 
 
 def describe(error: BaseException) -> MistakeError:

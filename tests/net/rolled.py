@@ -17,7 +17,7 @@ SMALLEST = [0, 0, 3, 16]
 
 HEAD = """\
 from autograd.compiler.capture import sweeps
-from autograd.ir import nest, rolling
+from autograd.ir.roll import nest, rolling
 def set_fewest(statements, smallest):
     rolling.FEWEST = sweeps.FEWEST_AGAIN = rolling.FEWEST_IN_MAPS = statements
     rolling.LEAST_GAIN, rolling.SUMS, nest.SMALLEST = 1.0, 1.0, smallest

@@ -20,7 +20,7 @@ from autograd.compiler.capture.tracer import Traced, evenly_apart, offsets_in_ar
 from autograd.compiler.capture.watched import UnrollError, Watched
 from autograd.ir.block import Array, Guard, Window, size_of, whole
 from autograd.ir.builder import LoopBuilder
-from autograd.ir.rolling import FEWEST_IN_MAPS, roll_code
+from autograd.ir.roll.rolling import FEWEST_IN_MAPS, roll_code
 from autograd.modes import caller
 from autograd.rows import in_arrays
 from autograd.tree import columns_of, flatten, only_floats

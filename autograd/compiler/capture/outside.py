@@ -116,6 +116,11 @@ class Outside:
                 f"{self.name} reads arrays of {size >> 20} MB, which are compared at every call: pass them as "
                 "arguments, or make them read-only (array.flags.writeable = False)"
             )
+        if not self.states and look.once:
+            notice(
+                f"{self.name.removesuffix(' with derivatives')} reads `{'`, `'.join(look.once)}` while it is traced: "
+                "that happens once, and not at every call. Pass what it reads as an argument"
+            )
         before = self.states[0].look if self.states else None
         for name in {before.names[i] for i in before.changed()} if before is not None else ():
             self.changes[name] += 1

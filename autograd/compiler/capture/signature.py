@@ -277,6 +277,9 @@ def number(leaf: Any, path: str) -> float:
         found = to_float(leaf)
     except TypeError as error:
         hint = ", or say that it is static: jit(static_argnames=...)" if isinstance(leaf, (str, bytes)) else ""
+        method = path.removeprefix("argument 0 of ")
+        if hasattr(type(leaf), method):
+            hint = f". Is it self? Compile the method of one object, jit(it.{method}), or make its class a dataclass"
         raise TypeError(f"{path}: {error}{hint}") from None
     if isinf(found) and isinstance(leaf, Rational):
         kind = type(leaf).__name__

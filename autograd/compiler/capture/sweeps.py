@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture.tracer import Traced, TracedArray
 from autograd.compiler.capture.watched import Reason, UnrollError, innermost
 from autograd.ir.block import Array, Instruction
-from autograd.ir.forward import forward
-from autograd.ir.messages import depending, needed
-from autograd.ir.reverse import reverse
-from autograd.ir.rolling import FEWEST_AGAIN, roll_code
-from autograd.ir.simplify import count
+from autograd.ir.derive.forward import forward
+from autograd.ir.derive.messages import depending
+from autograd.ir.derive.reverse import reverse
+from autograd.ir.passes.simplify import count
+from autograd.ir.rewrite import needed
+from autograd.ir.roll.rolling import FEWEST_AGAIN, roll_code
 from autograd.modes import caller, inside_transform
 from autograd.tree import only_leaves, to_floats, zeros_like
 from autograd.value import Value

@@ -16,7 +16,7 @@ from operator import attrgetter
 from types import CodeType, FrameType
 from typing import Any
 
-from autograd.compiler.capture.mentions import LIBRARY, is_package_file
+from autograd.compiler.source.mentions import LIBRARY, is_package_file
 from autograd.modes import PACKAGES
 
 # What may read an attribute that the code does not name.

@@ -8,21 +8,21 @@ from itertools import chain
 from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
-from autograd.compiler.capture.flow import followed
-from autograd.compiler.capture.kinds import refuse_mixed
+from autograd.compiler.capture.control.flow import followed
+from autograd.compiler.capture.control.kinds import refuse_mixed
+from autograd.compiler.capture.control.whole import as_whole
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
 from autograd.compiler.capture.tracer import FLOAT, Traced, TracedArray, evenly_apart
 from autograd.compiler.capture.truth import TracedTruth
 from autograd.compiler.capture.watched import Watched, innermost
-from autograd.compiler.capture.whole import as_whole
 from autograd.ieee import to_float
 from autograd.ir.block import NUMBER, PREDICATES, Array, Guard, Instruction, Program, Type, Window, size_of
 from autograd.ir.builder import LoopBuilder, Predicate, Symbol
 from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import without_dead_code
-from autograd.ir.stages import interleaved
+from autograd.ir.roll.stages import interleaved
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
 from autograd.native import extension
 from autograd.recorder import Sweeps

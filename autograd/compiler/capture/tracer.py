@@ -42,8 +42,8 @@ def _frozen(
             return convert(trace.whole_number(self.index))
         error = TypeError(
             f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
-            f"{caller()}: compute with it (autograd.math), compare it, or fix an argument that is no number "
-            "of the computation with functools.partial before jit"
+            f"{caller()}: compute with it (autograd.math), compare it, or make the argument static with "
+            "jit(static_argnames=...)"
         )
         note_refusal(trace, error)
         raise error

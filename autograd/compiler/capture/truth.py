@@ -74,7 +74,7 @@ class TracedTruth(Predicate):
 
     It stays part of the program if it is combined with others by ``&``, ``|`` and ``^``, used as a condition of
     `where`, or as a number (1 or 0). Any other use reads its truth, which becomes a guard, and gives the same result as
-    a bool. Only ``is`` and ``type()`` can distinguish it from a bool: see `autograd.compiler.capture.identity`.
+    a bool. Only ``is`` and ``type()`` can distinguish it from a bool: see `autograd.compiler.source.identity`.
     """
 
     __slots__ = ()

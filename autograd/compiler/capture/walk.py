@@ -42,7 +42,7 @@ import numpy as np
 
 from autograd.compiler import c_build
 from autograd.compiler.capture.exact import Same
-from autograd.compiler.capture.mentions import (
+from autograd.compiler.source.mentions import (
     ANY,
     MISSING,
     is_foreign_file,
@@ -77,6 +77,8 @@ NUMPY_GENERATORS = frozenset(
 )  # their module is imported only when it is used
 OPAQUE_MODULES = frozenset(["datetime", "io", "locale", "os", "secrets", "socket", "subprocess", "time", "uuid"])
 OPAQUE_NAMES = frozenset({"input", "open"})
+OPAQUE, FILE, ITERATOR = "clock, file or system", "file", "iterator"  # what gives another answer when it is asked again
+NOW = frozenset({"now", "today", "utcnow"})  # of the classes of datetime
 # Their code is not read, so it is not known which attributes of their objects it reads.
 HIDING_MODULES = frozenset(
     ["_weakrefset", "autograd", "collections", "functools", "nn", "numpy", "queue", "scipy", "statistics", "weakref"]
@@ -161,6 +163,14 @@ class Look:
     def steady(self) -> bool:
         """Whether the code must do the same if it runs again: it reads no iterator, file, clock or the like."""
         return all(read.watched or read.kind == "code" for read in list(self.reads))
+
+    @property
+    def once(self) -> dict[str, None]:
+        """The names of the clocks, files and iterators that the user's own code reads."""
+        reads = [read.name.rpartition(".") for read in self.reads if read.kind in (OPAQUE, FILE, ITERATOR)]
+        modules = {module: sys.modules.get(module) for module, _, _ in reads}
+        own = {name for name, module in modules.items() if not (module and _is_of_a_package(module))}
+        return {name: None for module, _, name in reads if name and module in own}
 
     def changed(self) -> list[int]:
         """The numbers of the places that have changed."""
@@ -280,6 +290,8 @@ class Walk:
         self.put(code)
         cells = list(zip(code.co_freevars, function.__closure__ or ()))
         if is_foreign_file(code.co_filename):
+            if _module_of(function) in OPAQUE_MODULES:
+                self.note(name, OPAQUE, False)
             inside = [(thing, name) for _, cell in cells for thing in LIVE["cell"](cell, None)]
             self.push([*inside, (function.__defaults__, name), (function.__kwdefaults__, name)])
             return
@@ -307,7 +319,7 @@ class Walk:
         for name in filter(str.isidentifier, found.names):  # pytest adds names like `@pytest_ar` to rewritten asserts
             self.watch("item", names, name, prefix + name, "global", of_a_package)
             if name in OPAQUE_NAMES and name not in names:
-                self.note(name, "file", False)
+                self.note(name, FILE, False)
         for name, level in found.modules:
             full = name
             if level:
@@ -322,8 +334,8 @@ class Walk:
         self.put(Same(module))
         if full in ("random", "numpy.random") or (full == "numpy" and "random" in self.attributes):
             self.look.generators += global_generators()
-        if full in OPAQUE_MODULES:
-            self.note(name, "clock, file or system", False)
+        if full in OPAQUE_MODULES and self.attributes & vars(module).keys() != {"path"}:
+            self.note(name, OPAQUE, False)
         if not is_foreign_module(full):
             for attribute in sorted(self.attributes & (self.missing | vars(module).keys())):
                 of_a_package = _is_of_a_package(module)
@@ -332,6 +344,8 @@ class Walk:
     def cls(self, cls: type, name: str) -> None:
         """A class: its own methods with double underscores, and the attributes that the code mentions."""
         self.put(Same(cls))
+        if issubclass(cls, date) and not NOW.isdisjoint(self.attributes):
+            self.note(name, OPAQUE, False)
         for base in cls.__mro__:
             if _is_foreign(base):
                 continue
@@ -363,7 +377,11 @@ class Walk:
         self.attributes_of(thing, name)
         if places == len(self.look.places) or enum.Enum in cls.__mro__:
             self.put(Same(thing))
-            if not _has_dict(cls) and cls is not object and IMMUTABLE.isdisjoint(cls.__mro__):
+            if _module_of(cls) in OPAQUE_MODULES and IMMUTABLE.isdisjoint(cls.__mro__):
+                self.note(name, OPAQUE, False)
+            elif static(cls, "__next__"):
+                self.note(name, ITERATOR, False)
+            elif not _has_dict(cls) and cls is not object and IMMUTABLE.isdisjoint(cls.__mro__):
                 self.note(name, f"object of {cls.__module__}.{cls.__qualname__}", False)
 
     def attributes_of(self, thing: Any, name: str) -> None:
@@ -497,7 +515,7 @@ class Walk:
     def file(self, file: Any, name: str) -> None:
         """A file, on a disk or in memory: what it reads next may be something else."""
         self.instance(file, name)
-        self.note(name, "file", False)
+        self.note(name, FILE, False)
 
     def generator(self, generator: Any, name: str) -> None:
         """A generator of random numbers: it must not be used."""

@@ -10,12 +10,12 @@ from types import CodeType
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-from autograd.compiler.capture.identity import asks_for_real_bools, calling_code, indexes_by_comparison
 from autograd.compiler.capture.texts import Texts
+from autograd.compiler.source.identity import asks_for_real_bools, calling_code, indexes_by_comparison
 from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
 from autograd.ir.builder import Builder, Predicate
+from autograd.ir.derive.messages import FRESH, mapped_rewriters
 from autograd.ir.evaluate import Cells, Evaluator
-from autograd.ir.messages import FRESH, mapped_rewriters
 from autograd.modes import caller, calling_frame, current_recorder, place_of
 from autograd.native import extension, fast
 from autograd.value import Value

@@ -9,7 +9,7 @@ from autograd.compiler.export.expressions import Affine, Text, View, element
 from autograd.compiler.export.runs import FEWEST
 from autograd.compiler.export.statements import changed, kind_of
 from autograd.compiler.export.sums import Summing
-from autograd.compiler.lower.columns import Columns, columns_of, made_in_place
+from autograd.compiler.lower.nests.columns import Columns, columns_of, made_in_place
 from autograd.ir.block import COUNT, GOING, Loop
 
 

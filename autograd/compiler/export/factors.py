@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from autograd.compiler.export.expressions import LANE, Affine, View
 from autograd.compiler.export.lanes import MOST
-from autograd.compiler.lower.sums import SAVING, Factors
+from autograd.compiler.lower.rows.sums import SAVING, Factors
 from autograd.ir.block import Loop
 
 

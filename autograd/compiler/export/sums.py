@@ -20,7 +20,7 @@ from autograd.compiler.export.expressions import (
 from autograd.compiler.export.lanes import in_all_lanes
 from autograd.compiler.export.runs import Pattern, run_from, segments
 from autograd.compiler.export.statements import LONGEST, Statements, kind_of, stored
-from autograd.ir.chains import ACCUMULATORS, IN_ORDER
+from autograd.ir.passes.chains import ACCUMULATORS, IN_ORDER
 
 
 class Summing(Statements):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from autograd.compiler.lower.loops import write_map, write_steps
 from autograd.compiler.lower.module import Module, Place, literal
 from autograd.compiler.lower.nested import Nesting, view_of
-from autograd.compiler.lower.nests import Nest
-from autograd.compiler.lower.rows import Rows, adds_in_lanes, entries, fits_lanes
-from autograd.compiler.lower.sides import LEAST, Literal, cost, paths
-from autograd.compiler.lower.sums import Kept, keep_factors
+from autograd.compiler.lower.nests.nest import Nest
+from autograd.compiler.lower.rows.layout import Rows, adds_in_lanes, entries, fits_lanes
+from autograd.compiler.lower.rows.loops import write_map, write_steps
+from autograd.compiler.lower.rows.sides import LEAST, Literal, cost, paths
+from autograd.compiler.lower.rows.sums import Kept, keep_factors
 from autograd.compiler.lower.whiles import Deciding, write_while
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
 from autograd.ir.block import LOGIC, PREDICATES, Loop, Program
-from autograd.ir.messages import needed
+from autograd.ir.rewrite import needed
 
 LONG = 16  # cycles from what a step is handed to a condition, for which a selection waits too long
 ADD, DIVIDE, CALL = 4, 13, 40  # cycles

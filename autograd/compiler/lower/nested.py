@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd.compiler.lower.code import Code
-from autograd.compiler.lower.columns import Columns, columns_of, row_layout
-from autograd.compiler.lower.decided import DecidedNest, fits_registers, is_decided
 from autograd.compiler.lower.module import Place
-from autograd.compiler.lower.nests import Nest
+from autograd.compiler.lower.nests.columns import Columns, columns_of, row_layout
+from autograd.compiler.lower.nests.decided import DecidedNest, fits_registers, is_decided
+from autograd.compiler.lower.nests.nest import Nest
+from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest, stored_carries
-from autograd.compiler.lower.rows import fits_lanes
-from autograd.compiler.lower.views import Index, Number, Operand, View
+from autograd.compiler.lower.rows.layout import fits_lanes
 from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
 
 LONGEST = 1000  # instructions in a nest of loops that is one function

@@ -12,7 +12,7 @@ from typing import Any
 
 from autograd.compiler.lower.bodies import Looping
 from autograd.compiler.lower.module import Machine, Module, Place
-from autograd.compiler.lower.rows import entries
+from autograd.compiler.lower.rows.layout import entries
 from autograd.compiler.lower.whiles import begin_memory, end_memory
 from autograd.ir.block import CALL, Array, Program, size_of
 

@@ -18,16 +18,16 @@ from autograd.compiler.capture.signature import leaf_names, parameter_names, rea
 from autograd.compiler.capture.trace import finish
 from autograd.compiler.export.files import files
 from autograd.compiler.export.source import Result, Source, Subject, written
-from autograd.compiler.run.batch import Batch
-from autograd.compiler.run.batch_rows import NotRowsError
+from autograd.compiler.run.batch.arguments import NotRowsError
+from autograd.compiler.run.batch.function import Batch
 from autograd.compiler.run.collection import uncollected
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function, capture
-from autograd.ir import simplify
 from autograd.ir.block import CALL, Array, Program, Type, loops, size_of, types_of
-from autograd.ir.chains import gather
 from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
-from autograd.ir.rolling import fewest_to_read, rolled
+from autograd.ir.passes import simplify
+from autograd.ir.passes.chains import gather
+from autograd.ir.roll.rolling import fewest_to_read, rolled
 from autograd.once import cached_property
 from autograd.transforms.origin import origin_of
 from autograd.tree import children, is_array
@@ -254,7 +254,7 @@ def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[
 
 def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ...]) -> Any:
     """The same for a map over rows, of which any number runs the same code."""
-    call = rows.looked_at(args)
+    call = rows.read(args)
     around = rows.outside.of(call.signature())
     state = around.state()
     call.arrays = [array.copy() for array in call.arrays]

@@ -1,4 +1,4 @@
-"""Which programs may serve other captures: those of the same code, for the same arguments and options."""
+"""Programs that captures share: those of the same code, for the same signature and options."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from autograd.compiler import locks
-from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.shared.taped import noted
+from autograd.compiler.capture.shared.variants import Alone, Family, Layout, Shared, Variant
 from autograd.compiler.capture.signature import Reading
-from autograd.compiler.capture.taped import noted
-from autograd.compiler.capture.variants import Alone, Family, Layout, Shared, Variant
 from autograd.compiler.run.collection import seldom_collected
+from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.transforms.origin import origin_of
 
 if TYPE_CHECKING:
     from autograd.compiler.run.specialization import Specialization
 
-LONG = 1000  # instructions of a capture with which the next ones are compared; shorter ones compile fast
-LONGEST = 1_000_000  # the same: what is known of a longer one takes much memory
-MOST_ALONE = 2  # runs of one structure whose own programs are kept
-MOST_FAMILIES = 8  # structures of one function for one kind of call; then the one that was found first is dropped
-MOST_CALLS = 4  # kinds of calls of one function
+LONG = 1000  # instructions; the next captures are not compared with a shorter one, which compiles fast
+LONGEST = 1_000_000  # instructions; nor with a longer one, whose notes take much memory
+MOST_ALONE = 2  # programs for one run each that a family keeps
+MOST_FAMILIES = 8  # of one function for one kind of call; then the oldest is dropped
+MOST_CALLS = 4  # kinds of calls of one function; then the one that was not used for longest is dropped
 
 
 @dataclass(eq=False)
 class Families:
-    """What was captured of the code of a function in calls of one kind.
+    """The families of programs of one function, for one kind of call.
 
     Attributes
     ----------
+    found : tuple of Family
+        The families, the oldest first.
     compared : bool or None
-        Whether its runs are compared; None if nothing was captured yet.
+        Whether runs are compared with earlier ones; None before the first capture.
     """
 
     found: tuple[Family, ...] = ()
@@ -43,18 +45,18 @@ class Families:
     lock: locks.Lock = field(default_factory=locks.Lock)
 
     def like(self, variant: Variant) -> Family | None:
-        """Those runs that are like one."""
+        """The family of the runs that differ from this one at most in what a table holds; None if there is none."""
         return next((family for family in self.found if family.first.is_like(variant)), None)
 
     def noted(self, function: Any, arguments: Reading, given: Sequence[float]) -> Variant | None:
-        """What a tape notes of the function; if it cannot note all, later runs are not compared."""
+        """What a tape notes of a run of the function; None if it cannot note all: then later runs are not compared."""
         with seldom_collected():
             found = noted(function, arguments, given, reaches_code_that_asks(function))
         self.compared = found is not None
         return found
 
     def keep(self, variant: Variant, layout: Layout | None, compiled: Specialization, proven: bool) -> None:
-        """Let what was compiled of a run serve later ones: all that differ in a layout, or those that are equal."""
+        """Let a compiled run serve later ones: those that differ only in the layout; without a layout, equal ones."""
         with self.lock:
             family = self.like(variant)
             if family is None:
@@ -71,7 +73,10 @@ _lock = locks.Lock()
 
 
 def families_of(function: Any, call: Hashable) -> Families | None:
-    """What was captured of the code of a function in calls of one kind; None if it has no code of its own."""
+    """The families of a function for one kind of call; None if the function is not written in Python.
+
+    Functions of the same code and the same transforms share them.
+    """
     made: list[Hashable] = []
     while True:
         origin = origin_of(function)
@@ -97,6 +102,6 @@ def families_of(function: Any, call: Hashable) -> Families | None:
 
 
 def forget() -> None:
-    """Let nothing that was compiled so far serve later captures."""
+    """Forget all families, so that later captures share nothing with earlier ones."""
     with _lock:
         _known.clear()

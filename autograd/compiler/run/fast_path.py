@@ -57,7 +57,7 @@ def for_batch(args: Sequence[Signature], specialization: Specialization, row: An
     if extension is None:
         return None
     results = _results(specialization.template, _number) if row is None else _results(row, _stacked)
-    guards = bool(specialization.captured_guards)
+    guards = bool(specialization.guards)
     return _make([_describe(arg, _number) for arg in args], results, specialization, watch, guards)
 
 

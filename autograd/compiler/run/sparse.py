@@ -1,4 +1,4 @@
-"""Compiled sparse Jacobians and Hessians: machine code computes the entries, and they are put into a sparse array."""
+"""Compiled sparse Jacobians and Hessians: machine code computes the entries, which are put into a sparse array."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autograd.compiler.run.versions import Capture, Function
 from autograd.compiler.sparse.entries import entries
 from autograd.compiler.sparse.problem import Entries, problem
 from autograd.ir.block import numbers_in, types_of
-from autograd.ir.rolling import rolled
+from autograd.ir.roll.rolling import rolled
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.gradients import grad
 from autograd.transforms.origin import origin_of
@@ -24,8 +24,16 @@ from autograd.transforms.run import Run
 from autograd.tree import flatten, make_array
 
 
-class Numbers(Compiled[..., Any]):
-    """The compiled function itself; each capture has a pattern, which makes the sparse array of the numbers."""
+class CompiledEntries(Compiled[..., Any]):
+    """The compiled function whose numbers are the entries; the pattern of each capture makes the sparse array of them.
+
+    Attributes
+    ----------
+    columns : dict
+        During a capture: input of the program → the column of its first number.
+    width : int
+        The number of columns.
+    """
 
     def __init__(self, function: Function, options: Options) -> None:
         origin = origin_of(function)
@@ -33,7 +41,7 @@ class Numbers(Compiled[..., Any]):
         argnums = origin.parameters[0]
         self.symmetric = origin.transform == "hessian"
         self.mode = "auto" if self.symmetric else origin.parameters[1]
-        self.columns: dict[int, int] = {}  # of the present capture: input → the column of its first number
+        self.columns: dict[int, int] = {}
         self.width = 0
         differentiated = grad(origin.function, argnums) if self.symmetric else origin.function
 
@@ -52,16 +60,16 @@ class Numbers(Compiled[..., Any]):
         self.outside = Outsides(function, self.__name__)
 
     def _on_values(self, reading: Reading, keep_graph: bool = False) -> Any:
-        """Nothing: by Values there are no entries."""
+        """None: entries are not computed by Values."""
         return None
 
     @property
     def shares(self) -> bool:
-        """A program of the entries of a derivative is its own."""
+        """No: a program of entries serves only its own function."""
         return False
 
     def prepared(self, captured: Capture) -> Capture:
-        """The same capture with a program that computes entries."""
+        """The capture with a program that computes the entries of the derivative."""
         given = problem(rolled(captured.program), self.columns, self.width)
         program, found = entries(given.simplified(self.options.accurate), self.mode, self.symmetric)
         types = types_of(program)
@@ -74,31 +82,31 @@ class SparseCompiled(Compiled[..., Any]):
 
     def __init__(self, function: Function, options: Options) -> None:
         super().__init__(function, options)
-        self.numbers = Numbers(function, options)
+        self.entries = CompiledEntries(function, options)
 
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """The sparse array."""
         mode = current_mode()
         if is_capturing() or inside_transform.get() or (mode is not None and mode.anomaly):
             return self.function(*args, **keywords)
-        found = self.numbers(*args, **keywords)
-        return self.function(*args, **keywords) if found is None else found  # Values among the arguments: this raises
+        found = self.entries(*args, **keywords)
+        return self.function(*args, **keywords) if found is None else found  # the function refuses Values
 
     def paths(self) -> list[Specialization]:
-        """All specializations that have been compiled."""
-        return self.numbers.paths()
+        """All specializations so far."""
+        return self.entries.paths()
 
     def reads(self) -> list[Read]:
-        """What the function reads outside its arguments, as `Compiled.reads` tells it."""
-        return self.numbers.reads()
+        """What the function reads outside its arguments: see `Compiled.reads`."""
+        return self.entries.reads()
 
-    def _entries(self) -> list[Entries]:
+    def _patterns(self) -> list[Entries]:
         """The pattern of each specialization."""
-        return [one.finish for one in self._some() if isinstance(one.finish, Entries)]
+        return [one.finish for one in self._compiled_paths() if isinstance(one.finish, Entries)]
 
     def program(self) -> str:
-        """The program of every specialization, as compiled, and by which method it computes the entries."""
-        both = zip(self._entries(), self._some())
+        """The program of every specialization, as compiled, and the method by which it computes the entries."""
+        both = zip(self._patterns(), self._compiled_paths())
         return "\n\n".join(f"# {found.describe()}\n{one.text()}" for found, one in both)
 
     def stats(self) -> dict[str, Any]:
@@ -108,12 +116,12 @@ class SparseCompiled(Compiled[..., Any]):
         how many ``"sweeps"`` over the function that takes (0 where each step of a loop computes its own derivatives).
         """
         figures = [
-            {"entries": found.empty.nnz, "method": found.method, "sweeps": found.sweeps} for found in self._entries()
+            {"entries": found.empty.nnz, "method": found.method, "sweeps": found.sweeps} for found in self._patterns()
         ]
         return {**super().stats(), "sparse": figures}
 
     def c_source(self, *args: Any, **options: Any) -> NoReturn:
-        """Nothing: what C would write is dense.
+        """Refuse: a function in C returns dense arrays.
 
         Raises
         ------
@@ -129,11 +137,11 @@ class SparseCompiled(Compiled[..., Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)
-        return _restore, (packed, self.options, self.numbers.portable(pickling.is_lost(packed)))
+        return _restore, (packed, self.options, self.entries.portable(pickling.is_lost(packed)))
 
 
 def _restore(packed: Any, options: Options, states: Any) -> SparseCompiled:
-    """Called by pickle."""
+    """The function from its pickle."""
     compiled = SparseCompiled(pickling.unpack(packed), options)
-    compiled.numbers.adopt(states, pickling.is_lost(packed))
+    compiled.entries.adopt(states, pickling.is_lost(packed))
     return compiled

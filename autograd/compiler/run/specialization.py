@@ -19,16 +19,16 @@ from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.compiler.run.collection import uncollected
-from autograd.ir import simplify
 from autograd.ir.block import Array, Guard, Program, Type, loops, numbers_in, types_of
-from autograd.ir.rolling import rolled
+from autograd.ir.passes import simplify
+from autograd.ir.roll.rolling import rolled
 from autograd.ir.text import lines
 from autograd.once import cached_property
 from autograd.tree import flatten
 from autograd.value import Value
 
-LONG = 2.0  # seconds of a first call after which the user is told why
-SECONDS_AN_INSTRUCTION = 1e-4  # of LLVM's compile time, roughly
+LONG = 2.0  # seconds; a first call that takes longer prints the reasons
+SECONDS_AN_INSTRUCTION = 1e-4  # that LLVM takes, roughly
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Options:
 
 
 @dataclass
-class Story:
-    """How a specialization came about, and what the user is told if a first call takes long.
+class Report:
+    """What a capture reports besides its program; a first call that takes long prints some of it.
 
     Attributes
     ----------
@@ -54,11 +54,13 @@ class Story:
     seconds : float
         The time for running it on tracers.
     flow : mapping
-        Branch or loop of the source → None if it is one of the program, or why it is a guard.
+        For each branch or loop in the source: None if it is in the program, or the reason why it is a guard.
     unrolled : dict
-        Reason why maps and loops were unrolled into copies of their body → the number of copies (0: not known).
+        For each reason why maps and loops were unrolled: how many copies of the body that made (0: not known).
     exact : bool
-        Whether the function compares in a way that needs the bits of eager code.
+        Whether a comparison in the function needs the same bits as in eager code.
+    told : bool
+        Whether it has been printed.
     """
 
     name: str = "a function"
@@ -76,7 +78,7 @@ class Story:
         ]
 
     def advice(self, mapped: bool) -> list[str]:
-        """What would make the program shorter; `mapped`: whether it has a map."""
+        """What would make the program shorter; `mapped` says whether it has a map."""
         if any(why.kind in ("comparison", "python") for why in self.unrolled):
             return ["with autograd.math.where in place of the branch the rows stay a loop"]
         return [] if mapped or self.unrolled else ["steps that are rows of an autograd.vmap are compiled once for all"]
@@ -87,31 +89,31 @@ class TooManyPathsError(RuntimeError):
 
 
 def all_guards(program: Program) -> list[Guard]:
-    """The guards of a program, including those in its maps."""
+    """The guards of a program and of the loops in it."""
     return [*program.guards, *[guard for loop in loops(program) for guard in loop.body.guards]]
 
 
 def conditions(program: Program) -> list[tuple[int, bool]]:
-    """What the guards of a program demand: a number that stands for what each comparison compares, and its outcome."""
-    keys = _keys(program)
+    """What the guards of a program demand: for each, the hash of the computation that is compared, and its outcome."""
+    keys = _hashes(program)
     own = [(keys[guard.value], guard.expected) for guard in program.guards]
     inner = [condition for op, _, data in program.code if op == "loop" for condition in conditions(data.body)]
     return own + inner
 
 
 def computation(program: Program) -> tuple[list[int], list[tuple[int, bool]]]:
-    """What stands for all that a program computes, in whatever order: equal programs have equal ones."""
-    keys = _keys(program)
+    """The hashes of the outputs, and the conditions: equal for programs that compute the same, in any order."""
+    keys = _hashes(program)
     return [keys[output] for output in program.outputs], conditions(program)
 
 
-def _keys(program: Program) -> list[int]:
-    """A number for each value, which stands for the computation that it is the result of."""
+def _hashes(program: Program) -> list[int]:
+    """For each value a hash of the computation that it is the result of."""
     keys: list[int] = []
     for op, operands, data in program.code:
         kept: Any = None if data is None else repr(data)  # 0.0 is not -0.0, nan is itself, and -1 has a hash of its own
         if op == "loop":
-            of_body = _keys(data.body)
+            of_body = _hashes(data.body)
             sizes = data.shared, data.carries, data.accumulators, data.stored, data.test
             kept = repr((data.extent, data.kinds, data.backwards, sizes, [of_body[o] for o in data.body.outputs]))
         keys.append(hash((op, *[keys[o] for o in operands], kept)))
@@ -124,11 +126,11 @@ def same_branches(
     common: Specialization | None = None,
     table: tuple[float, ...] = (),
 ) -> Specialization | None:
-    """The last specialization with the same guards as a program; the program was captured because none was valid.
+    """The last specialization with the same guards as a newly captured program; None if there is none.
 
-    Then a comparison came out differently in machine code than at capture, which computes like eager code: the last
-    digit of a function or a sum differs. A program that is compiled already has the same guards if it is `common` to
-    both, with the same table.
+    The program was captured because the guards of all specializations failed. If one of them has the same guards
+    nevertheless, machine code computed a number that differs in its last digit from that of the capture, which computes
+    like eager code. Specializations that share the program `common` have the same guards if their tables are equal.
     """
     if common is not None:
         same = [one for one in specializations if one is common or (one.common is common and one.table == table)]
@@ -139,26 +141,28 @@ def same_branches(
 
 
 def _lines_that_differ(specializations: Sequence[Specialization]) -> set[str]:
-    """The lines of the comparisons that are not the same in all of these."""
+    """The lines of the guards that not all of these specializations share."""
     common = set(specializations[0].conditions).intersection(*[one.conditions for one in specializations])
     guards = [(guard, made) for one in specializations for guard, made in zip(all_guards(one.captured), one.conditions)]
     return {guard.line for guard, made in guards if made not in common} or {guard.line for guard, _ in guards}
 
 
-def exact(options: Options) -> Options:
-    """These options, with the bits of eager code."""
+def exact_options(options: Options) -> Options:
+    """These options, but with the same bits as eager code."""
     return replace(options, accurate=True, fast_math=False)
 
 
-def usual(options: Options, story: Story) -> Options:
-    """How to compile what was captured, unless few inputs need something else."""
-    return exact(options) if story.exact else options
+def usual_options(options: Options, report: Report) -> Options:
+    """The options for most inputs of a captured program: exact ones if its comparisons need the bits of eager code."""
+    return exact_options(options) if report.exact else options
 
 
 def options_for(
     same: Specialization | None, specializations: Sequence[Specialization], options: Options, name: str
 ) -> Options:
-    """How to compile a captured program: with the bits of eager code if `same`, which has its guards, was not valid.
+    """The options for one more captured program.
+
+    They are exact if `same`, a specialization with the same guards, failed on these inputs.
 
     Raises
     ------
@@ -166,7 +170,7 @@ def options_for(
         If there are `max_paths` specializations already.
     """
     if same is not None:
-        return exact(options)
+        return exact_options(options)
     if sum(one.options == options for one in specializations) < options.max_paths:
         return options
     lines = sorted(_lines_that_differ(specializations))
@@ -177,9 +181,9 @@ def options_for(
 
 
 def skew(kinds: Sequence[Type]) -> int:
-    """Where a buffer should begin so that most numbers in its arrays are aligned: bytes after a multiple of ALIGNMENT.
+    """How many bytes after a multiple of ALIGNMENT a buffer should begin, so that most of its arrays are aligned.
 
-    Vectors that lie across two lines of the cache are stored slowly, and loaded again much more slowly.
+    A vector that crosses a cache line is slow to store, and much slower to load again.
     """
     weights, at, width = Counter[int](), 0, ALIGNMENT // 8
     for kind in kinds:
@@ -191,13 +195,17 @@ def skew(kinds: Sequence[Type]) -> int:
 
 
 def _aligned(kind: Any, count: int, skew: int) -> Any:
-    """A buffer of ctypes that begins so many bytes after a multiple of ALIGNMENT; it keeps its memory."""
+    """A ctypes array that begins `skew` bytes after a multiple of ALIGNMENT; it keeps its memory alive."""
     memory = (ctypes.c_char * (ctypes.sizeof(kind) * count + 2 * ALIGNMENT))()
     return (kind * count).from_buffer(memory, (skew - ctypes.addressof(memory)) % ALIGNMENT)
 
 
 class Frame:
-    """The buffers of a call; one call at a time uses them."""
+    """The buffers of one call at a time.
+
+    `block` has the four addresses that machine code is given: inputs, table of rows, outputs, workspace. `numbers` and
+    `results` are inputs and outputs as ndarrays.
+    """
 
     __slots__ = ("block", "inputs", "outputs", "work", "numbers", "results")
 
@@ -215,29 +223,39 @@ class Frame:
 class Specialization:
     """A program that is valid under its guards, its machine code, and the form of its result.
 
-    It is compiled when something asks for its machine code, at the latest: where results depend as Values on Values
-    from outside, calls need another one, with derivatives.
+    Reading `code`, `function` or `program` compiles it. One whose results depend on Values from outside is often never
+    compiled: calls need another one, with derivatives.
 
     Attributes
     ----------
     captured : Program
-        The program as captured; `program` is what is compiled.
+        The program as captured; `program` is the simplified one, which is compiled.
+    template : tree
+        The result, with other numbers in it.
+    options : Options
+        How it is compiled.
     leaves : list of Value
         Values that the function closes over; their numbers are inputs after the arguments.
     parents : list of Value
-        Those of the leaves on which results depend as Values; if there are any, results are Values.
-    template : tree
-        The result, with other numbers in it.
+        The leaves to which `backward` goes from the results; if there are any, results are Values.
     names : sequence of str
-        The names of the arguments' numbers in the printed program; empty if there are very many numbers.
-    story : Story
-        What the user is told if compiling takes long.
+        The names of the arguments' numbers in the printed program; empty if there are too many.
+    report : Report
+        What the capture reports, for the notice that compiling takes long.
     finish : callable or None
-        Makes the result of a tree like the template; by default it is that tree.
+        Makes the result from a tree like the template; without it the tree is the result.
     common : Specialization or None
-        What is compiled in place of this one: the same program, but that its last input is a table.
+        Whose machine code this one uses: the same program, except that it reads constants from a table, its last input.
     table : tuple of float
-        Its numbers, which are inputs after all others.
+        The numbers in that table.
+    counts : dict
+        The number of instructions after each stage.
+    sizes : tuple of int
+        How many numbers the inputs and the outputs have.
+    rebuild : callable
+        Makes the result from its numbers.
+    seconds : float
+        The time for compiling.
     """
 
     captured: Program
@@ -246,19 +264,19 @@ class Specialization:
     leaves: list[Value] = field(default_factory=list)
     parents: list[Value] = field(default_factory=list)
     names: Sequence[str] = ()
-    story: Story = field(default_factory=Story)
+    report: Report = field(default_factory=Report)
     finish: Callable[[Any], Any] | None = None
     common: Specialization | None = None
     table: tuple[float, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: llvm.MachineCode = field(init=False)
-    sizes: tuple[int, int] = field(init=False)  # numbers among the inputs and among the outputs
-    rebuild: Callable[[Sequence[Any]], Any] = field(init=False)  # the result, given its numbers
+    sizes: tuple[int, int] = field(init=False)
+    rebuild: Callable[[Sequence[Any]], Any] = field(init=False)
     seconds: float = 0.0
-    simple: Program | None = None  # kept from `simplified_size` until it is compiled
-    pool: list[Frame] = field(default_factory=list)
-    lock: Lock = field(default_factory=Lock)  # of the thread that compiles it
+    simple: Program | None = None  # kept from `simplified_size` until `compile` takes it
+    pool: list[Frame] = field(default_factory=list)  # frames that no call uses now
+    lock: Lock = field(default_factory=Lock)  # held by the thread that compiles it
 
     def __post_init__(self) -> None:
         if self.common is not None:
@@ -277,7 +295,7 @@ class Specialization:
         return self.__dict__[name]
 
     def compile(self) -> None:
-        """Make the machine code, if that is not done."""
+        """Make the machine code, unless it exists."""
         with self.lock:
             if "function" not in self.__dict__:
                 if self.common is None:
@@ -286,7 +304,7 @@ class Specialization:
                     self._share(self.common)
 
     def _share(self, common: Specialization) -> None:
-        """Take over the machine code of another one."""
+        """Use the machine code of another specialization."""
         start = time.perf_counter()
         common.compile()
         self.program, self.code = common.program, common.code
@@ -294,13 +312,13 @@ class Specialization:
         self.seconds += time.perf_counter() - start
 
     def simplified_size(self) -> int:
-        """How many instructions it has when its loops are found, before anything is compiled."""
+        """How many instructions the simplified program has; nothing is compiled for that."""
         with self.lock, uncollected():
             self.simple = self._simplified()
         return self.counts["simplified"]
 
     def _simplified(self) -> Program:
-        """The program with its loops, simplified."""
+        """The captured program, rolled into loops and simplified."""
         simple, self.simple = self.simple, None
         if simple is None:
             simple = simplify.simplify(rolled(self.captured), self.options.accurate)
@@ -314,37 +332,37 @@ class Specialization:
             unrolled = simplify.unroll(self.program)
             self.counts["compiled"] = simplify.count(unrolled)
             module = self._lowered(unrolled)
-        passed = self.story.seconds + time.perf_counter() - start
+        passed = self.report.seconds + time.perf_counter() - start
         foreseen = passed + SECONDS_AN_INSTRUCTION * self.counts["compiled"]
         self.code = cache.load(module, lambda: self._tell("takes about", foreseen))
         self.function = self.code.function
         taken = time.perf_counter() - start
         self.seconds += taken
-        self._tell("took", self.story.seconds + taken)
+        self._tell("took", self.report.seconds + taken)
 
     def _rebuild(self) -> Callable[[Sequence[Any]], Any]:
         rebuild, finish = flatten(self.template)[1], self.finish
         return rebuild if finish is None else lambda numbers: finish(rebuild(numbers))
 
     def _tell(self, verb: str, seconds: float) -> None:
-        """Tell the user what takes long, once, unless `quiet`."""
-        if seconds < LONG or self.options.quiet or self.story.told:
+        """Print once why a first call takes long, unless the option `quiet` is set."""
+        if seconds < LONG or self.options.quiet or self.report.told:
             return
-        self.story.told = True
+        self.report.told = True
         mapped = any(True for _ in loops(self.program))
-        reasons = [f"{self.counts['compiled']:,} instructions", *self.story.reasons(), *self.story.advice(mapped)]
-        notice(f"compiling {self.story.name} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
+        reasons = [f"{self.counts['compiled']:,} instructions", *self.report.reasons(), *self.report.advice(mapped)]
+        notice(f"compiling {self.report.name} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
 
     def text(self) -> str:
         """The program as text for readers."""
         given = [*(self.names or [f"input[{k}]" for k in range(len(self.captured.inputs) - len(self.leaves))])]
         given += ["table"] if self.table else []
         closed = [leaf.label or f"closed[{k}]" for k, leaf in enumerate(self.leaves)]
-        reasons = [f"# {reason}" for reason in self.story.reasons()]
+        reasons = [f"# {reason}" for reason in self.report.reasons()]
         return "\n".join([*reasons, *lines(self.program, [*given, *closed])])
 
     def module(self) -> Module:
-        """The module for this machine, made again: its text is too long to be kept."""
+        """The module in LLVM IR, made again at each call: its text is too long to be kept."""
         return self._lowered(simplify.unroll(self.program))
 
     def _lowered(self, unrolled: Program) -> Module:
@@ -356,7 +374,7 @@ class Specialization:
 
     def _out_of_memory(self, taken: str) -> MemoryError:
         return MemoryError(
-            f"{self.story.name} stores numbers of the steps of its loops, which its derivative needs in reverse mode. "
+            f"{self.report.name} stores numbers of the steps of its loops, which its derivative needs in reverse mode. "
             f"That {taken}, and loop_memory allows {self.options.loop_memory:,}: take fewer steps, bound them with "
             "while_loop(at_most=...), or allow more with jit(loop_memory=...)"
         )
@@ -368,19 +386,19 @@ class Specialization:
 
     @cached_property
     def order(self) -> tuple[bool, str]:
-        """Its place among the specializations of a batch, which is the same in every process."""
+        """A key that sorts the specializations of a batch in the same way in every process."""
         return self.options.accurate, "\n".join(lines(self.captured, []))
 
     @cached_property
     def skews(self) -> tuple[int, int]:
-        """Where the buffers of inputs and outputs begin."""
+        """The skew of the buffers of inputs and outputs."""
         if self.common is not None:
             return self.common.skews
         types = types_of(self.program)
         return skew(self.program.inputs), skew([types[o] for o in self.program.outputs])
 
     def frame(self) -> Frame:
-        """Buffers for a call, from the pool if it has any."""
+        """A frame for a call, from the pool if it has one."""
         try:
             frame = self.pool.pop()
         except IndexError:
@@ -390,15 +408,15 @@ class Specialization:
         return frame
 
     @cached_property
-    def captured_guards(self) -> list[Guard]:
-        """All guards, including those in maps."""
+    def guards(self) -> list[Guard]:
+        """The guards of the compiled program and of the loops in it."""
         return all_guards(self.program)
 
     def run(self, frame: Frame) -> int:
-        """Call the machine code on a frame: 0, or the number of the guard that failed.
+        """Run the machine code on a frame; return 0, or the number of the guard that failed.
 
-        If Python code that it called raised an exception, this is raised, unless a guard failed: then the numbers
-        belong to another specialization.
+        An exception of Python code that it called is raised, unless a guard failed: then another specialization serves
+        these numbers.
         """
         status, error = self.attempt(frame)
         if error is not None and (status == 0 or not isinstance(error, Exception)):
@@ -406,7 +424,7 @@ class Specialization:
         return status
 
     def attempt(self, frame: Frame) -> tuple[int, BaseException | None]:
-        """Like `run`, but an exception is returned."""
+        """Like `run`, but return an exception in place of raising it."""
         status = self.function(*frame.block)
         if status == INTERRUPTED:
             return 0, KeyboardInterrupt()
@@ -416,13 +434,13 @@ class Specialization:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        made = "captured_guards", "code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"
+        made = "guards", "code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"
         for name in made:
             state.pop(name, None)
-        return {**state, "common": None, "table": ()}  # what was captured has the table as a constant
+        return {**state, "common": None, "table": ()}  # the captured program has the table as constants
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, pool=[], lock=Lock(), counts={})
-        self.story = replace(self.story, seconds=0.0)
+        self.report = replace(self.report, seconds=0.0)
         self.__post_init__()
         self.compile()

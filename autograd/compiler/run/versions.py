@@ -1,4 +1,4 @@
-"""What was compiled of a function for one kind of call; a capture of the function for one more path."""
+"""The specializations of a function for one signature, and the capture that makes one more of them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture import outside
-from autograd.compiler.capture.identity import reaches_code_that_asks
+from autograd.compiler.capture.control.sides import Side, refuse_spoiled, with_less
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.sides import Side, refuse_spoiled, with_less
+from autograd.compiler.capture.shared.taped import from_tape, innermost_function, with_table
+from autograd.compiler.capture.shared.variants import Layout, Variant
 from autograd.compiler.capture.signature import Inputs, Reading, argument_names, types_of_numbers
-from autograd.compiler.capture.taped import from_tape, innermost_function, with_table
 from autograd.compiler.capture.trace import Trace, finish, tracing
-from autograd.compiler.capture.variants import Layout, Variant
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.collection import seldom_collected
 from autograd.compiler.run.families import LONG, LONGEST, Families, families_of
 from autograd.compiler.run.specialization import (
     Options,
+    Report,
     Specialization,
-    Story,
     computation,
     options_for,
     same_branches,
-    usual,
+    usual_options,
 )
+from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import only_floats, only_leaves, zeros_like
@@ -39,36 +39,48 @@ if TYPE_CHECKING:
 
 Function = Callable[..., Any]
 
-
-MOST_APART = 4  # paths of which each runs one side of a branch; the next one has both sides in it
-MOST_GROWTH = 2  # times the instructions of a function's own program: a longer one for many functions is not worth it
-MOST_NAMES = 10_000  # if the arguments have more numbers than this, a printed program has no names for them
+MOST_APART = 4  # programs that run one side of each branch; after these, a program has both sides
+MOST_GROWTH = 2  # a program for many traces may have this many times the instructions of a program for one
+MOST_NAMES = 10_000  # numbers of the arguments that have names in a printed program
 
 
 class Version:
-    """The specializations compiled for one signature of the arguments and one state of what is read outside them."""
+    """The specializations for one signature of the arguments, in one state of what the function reads outside them.
+
+    Attributes
+    ----------
+    specializations : list of Specialization
+        One for each path through the branches that was taken so far.
+    fast_paths : dict
+        (specialization, watch) → its fast path, or None if it has none.
+    after : dict
+        (index of a specialization, its guard that failed) → the index of the one to try next.
+    current : int
+        The index of the one that served last.
+    refused : list of int
+        The indices of those whose guards hold in eager arithmetic, but failed in machine code.
+    """
 
     def __init__(self, owner: Compiled[..., Any], outside: outside.Outside, state: outside.State) -> None:
         self.owner, self.outside, self.state = owner, outside, state
         self.specializations: list[Specialization] = []
-        self.fast_paths: dict[tuple[Specialization, Any], Any] = {}  # the fast path of each, or None
-        self.after: dict[tuple[int, int], int] = {}  # (number, guard that failed) → the number to try then
+        self.fast_paths: dict[tuple[Specialization, Any], Any] = {}
+        self.after: dict[tuple[int, int], int] = {}
         self.current = 0
-        self.refused: list[int] = []  # of which machine code fails guards that hold in eager arithmetic
+        self.refused: list[int] = []
 
-    def numbers(
-        self, arguments: Reading, leaves: list[Any], of_values: bool = False
-    ) -> tuple[Specialization, list[float]]:
-        """The specialization whose guards hold for these arguments, and its results.
+    def run(self, arguments: Reading, of_values: bool = False) -> tuple[Specialization, list[float]]:
+        """The specialization whose guards hold for these arguments, and the numbers of its result.
 
-        With `of_values` a specialization whose results depend as Values on Values from outside is not run: the caller
-        needs derivatives as well, which another program computes.
+        With `of_values` a specialization whose results depend on Values from outside is returned without numbers: the
+        caller needs derivatives too, which another program computes.
         """
+        leaves = arguments.leaves
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.specializations:
             self.capture(arguments, given, 0)
         at = self.current
-        tried: list[tuple[int, int]] = []
+        tried: list[int] = []
         while True:
             specialization = self.specializations[at]
             if of_values and specialization.parents:
@@ -81,14 +93,11 @@ class Version:
             outputs: list[float] = frame.outputs[: specialization.sizes[1]]
             specialization.pool.append(frame)
             if not failed:
-                if specialization.options == self.owner.options:  # code for a few inputs only is not tried first
+                if specialization.options == self.owner.options:  # exact code serves few inputs: it is not tried first
                     self.current = at
                 return specialization, outputs
-            tried.append((at, failed))
-            following = self.after.get((at, failed))
-            if following is None or any(following == number for number, _ in tried):
-                numbers = range(len(self.specializations))
-                following = next((i for i in numbers if all(i != number for number, _ in tried)), None)
+            tried.append(at)
+            following = self._next(at, failed, tried)
             if following is None:
                 following, known = self.evaluated(given) or self.capture(arguments, given, len(tried))
                 if known is not None:
@@ -96,10 +105,17 @@ class Version:
                 self.after[at, failed] = following
             at = following
 
-    def evaluated(self, given: Sequence[float]) -> tuple[int, list[float]] | None:
-        """The results of a program whose guards hold in eager arithmetic only, and its number, if there is one.
+    def _next(self, at: int, failed: int, tried: Sequence[int]) -> int | None:
+        """The index of the specialization to try after a guard failed; None if all have been tried."""
+        following = self.after.get((at, failed))
+        if following is not None and following not in tried:
+            return following
+        return next((i for i in range(len(self.specializations)) if i not in tried), None)
 
-        So a call whose comparisons machine code never gets right is not captured again.
+    def evaluated(self, given: Sequence[float]) -> tuple[int, list[float]] | None:
+        """Evaluate the programs in `refused`: the index of one whose guards hold, and its outputs; None if none holds.
+
+        So inputs on which machine code always takes the wrong branch are not captured again at every call.
         """
         for at in self.refused:
             specialization = self.specializations[at]
@@ -112,10 +128,10 @@ class Version:
         return None
 
     def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
-        """Capture and compile a specialization for these arguments; return its number.
+        """Capture and compile a specialization for these arguments; return its index, and None.
 
-        If another thread has added one since `tried` were tried, return that one's number: it may be the same. If no
-        machine code takes the right branches for these arguments, return the results as well.
+        If another thread has added one since `tried` were tried, return the index of that one: it may serve them. If no
+        machine code takes the right branches for these arguments, return their outputs in place of None.
         """
         owner = self.owner
         with owner.lock:
@@ -126,17 +142,17 @@ class Version:
                 captured = owner.prepared(self._captured(families, arguments, given, not tried))
             same = same_branches(captured.program, self.specializations, captured.common, captured.table)
             if same is not None and same.options.accurate:
-                number = self.specializations.index(same)
-                if number not in self.refused:
-                    self.refused.append(number)
-                return number, flat(evaluate(captured.program, captured.numbers)[0])
-            wanted = usual(owner.options, captured.story)
+                index = self.specializations.index(same)
+                if index not in self.refused:
+                    self.refused.append(index)
+                return index, flat(evaluate(captured.program, captured.numbers)[0])
+            wanted = usual_options(owner.options, captured.report)
             options = options_for(same, self.specializations, wanted, owner.__name__)
             specialization = captured.not_compiled(options) if captured.parents else captured.compiled(options)
             self.specializations.append(specialization)
-            if families is not None and captured.noted is not None and options == owner.options:
-                families.keep(captured.noted, captured.layout, specialization, captured.proven)
-            if not arguments.settled():  # it is not known for which later call this would be right
+            if families is not None and captured.variant is not None and options == owner.options:
+                families.keep(captured.variant, captured.layout, specialization, captured.proven)
+            if not arguments.settled():  # the function changed its arguments: no later call may use this
                 self.state.versions.pop(arguments.signature, None)
                 self.fast_paths = {**self.fast_paths, (specialization, self.state.watch): None}
             return len(self.specializations) - 1, None
@@ -144,67 +160,84 @@ class Version:
     def _captured(
         self, families: Families | None, arguments: Reading, given: Sequence[float], assumes: bool
     ) -> Capture:
-        """A capture of the function; if a program for it is compiled already, or can be shared, it is not captured."""
+        """A capture of the function, or what a tape noted of it if that leads to a program that many traces share."""
         function, look = self.owner.function, self.state.look
-        usual_ones = [one for one in self.specializations if one.options == usual(self.owner.options, one.story)]
-        if len({id(one.common or one) for one in usual_ones}) >= MOST_APART:
+        usual = [one for one in self.specializations if self._is_usual(one)]
+        if len({id(one.common or one) for one in usual}) >= MOST_APART:
             return capture(function, arguments, given, joins=True)
         if families is None or families.compared is False or look is None or not look.steady:
             return capture(function, arguments, given, assumes)
         if families.compared:
             start = time.perf_counter()
-            noted = families.noted(function, arguments, given)
-            if noted is not None:
+            variant = families.noted(function, arguments, given)
+            if variant is not None:
                 name, seconds = getattr(function, "__name__", "a function"), time.perf_counter() - start
-                return self._like(families, noted, Story(name, seconds, flow=noted.flow), arguments, given)
+                report = Report(name, seconds, flow=variant.flow)
+                return self._captured_from_tape(families, variant, report, arguments, given)
             return capture(function, arguments, given, assumes)
         found = capture(function, arguments, given, assumes)
         families.compared = LONG <= found.length <= LONGEST and not found.closed and look.watch.holds()
-        noted = families.noted(function, arguments, given) if families.compared else None
-        return replace(found, noted=noted if look.watch.holds() else None)
+        variant = families.noted(function, arguments, given) if families.compared else None
+        return replace(found, variant=variant if look.watch.holds() else None)
 
-    def _like(
-        self, families: Families, noted: Variant, story: Story, arguments: Reading, given: Sequence[float]
+    def _captured_from_tape(
+        self, families: Families, variant: Variant, report: Report, arguments: Reading, given: Sequence[float]
     ) -> Capture:
-        """What stands for a capture of a run that is noted; the function, which may do something else, runs no more."""
-        function, family = self.owner.function, families.like(noted)
+        """The capture of a run that a tape has noted. The function is not run again: it might do something else."""
+        function, family = self.owner.function, families.like(variant)
         guess = layout = None
         if family is not None:
-            known = family.find(noted)
+            known = family.find(variant)
             if known is not None:
-                return _known(*known, given, story)
-            guess = family.not_proven(noted)
-            layout = family.layout_with(noted) if guess is None else None
+                return _known(*known, given, report)
+            guess = family.not_proven(variant)
+            layout = family.layout_with(variant) if guess is None else None
         if family is not None and layout is not None:
-            written = capture(from_tape(function, noted, layout), arguments, given)
+            written = capture(from_tape(function, variant, layout), arguments, given)
             common = written.not_compiled(self.owner.options)
             sizes = [one.compiled.counts["simplified"] for one in family.alone]
             family.shares = common.simplified_size() <= MOST_GROWTH * min(sizes, default=inf)
             if family.shares:
-                return written.shared(noted, layout, common)
-        written = capture(from_tape(function, noted, None), arguments, given)
+                return written.shared(variant, layout, common)
+        written = capture(from_tape(function, variant, None), arguments, given)
         if guess is not None and computation(written.program) == computation(guess.compiled.captured):
             guess.proven = True
-            return _known(guess.compiled, (), given, story)
-        return replace(written, story=replace(written.story, flow=noted.flow), noted=noted, proven=True)
+            return _known(guess.compiled, (), given, report)
+        return replace(written, report=replace(written.report, flow=variant.flow), variant=variant, proven=True)
+
+    def _is_usual(self, specialization: Specialization) -> bool:
+        """Whether it serves most inputs, not only those that need exact code."""
+        return specialization.options == usual_options(self.owner.options, specialization.report)
 
     def fast_path(self, reading: Reading, specialization: Specialization) -> Any | None:
         """The fast path of a specialization, for arguments of this signature; None if it has none."""
         watch = self.state.watch
         if (specialization, watch) not in self.fast_paths:
             kept = {key: fast for key, fast in self.fast_paths.items() if key[1] is watch}
-            is_usual = specialization.options == usual(self.owner.options, specialization.story)
-            new = fast_path.for_call(reading.signature.args, specialization, watch) if is_usual else None
+            usual = self._is_usual(specialization)
+            new = fast_path.for_call(reading.signature.args, specialization, watch) if usual else None
             self.fast_paths = {**kept, (specialization, watch): new}
         return self.fast_paths.get((specialization, watch))
 
 
 @dataclass
 class Capture:
-    """What a function did on tracers: the parts of a `Specialization`, and the numbers of the program's inputs.
+    """What a function did on tracers: the parts of a `Specialization`, and more.
 
-    `length` is that of the code before loops were found in it. `common` is what is compiled if other captures use it
-    too, with another `table`; `noted` and `layout` say which. `proven`: the program was written from what was noted.
+    Attributes
+    ----------
+    numbers : sequence
+        The inputs of the program.
+    closed : list of Value
+        Values that the function closes over: the `leaves` of the specialization.
+    length : int
+        The number of instructions before loops were found among them.
+    variant : Variant or None
+        The same run as a tape noted it.
+    layout : Layout or None
+        Which places of that run read the table, if `common` is compiled for many runs.
+    proven : bool
+        Whether the program was written from the variant, so that it is certainly the same run.
     """
 
     program: Program
@@ -213,29 +246,29 @@ class Capture:
     closed: list[Value]
     parents: list[Value]
     names: Sequence[str]
-    story: Story
+    report: Report
     finish: Callable[[Any], Any] | None = None
     length: int = 0
     common: Specialization | None = None
     table: tuple[float, ...] = ()
-    noted: Variant | None = None
+    variant: Variant | None = None
     layout: Layout | None = None
     proven: bool = False
 
-    def shared(self, noted: Variant, layout: Layout, common: Specialization) -> Capture:
-        """The same, of which the program reads a table: what is `common` to it and to others is compiled."""
-        table = layout.table(noted)
-        program, story = with_table(self.program, table), replace(self.story, flow=noted.flow)
-        return replace(self, program=program, story=story, common=common, table=table, noted=noted, layout=layout)
+    def shared(self, variant: Variant, layout: Layout, common: Specialization) -> Capture:
+        """The same capture as one of those that share the machine code of `common`, each with its own table."""
+        table = layout.table(variant)
+        program, report = with_table(self.program, table), replace(self.report, flow=variant.flow)
+        return replace(self, program=program, report=report, common=common, table=table, variant=variant, layout=layout)
 
     def compiled(self, options: Options) -> Specialization:
-        """Compile it."""
+        """The specialization, compiled."""
         specialization = self.not_compiled(options)
         specialization.compile()
         return specialization
 
     def not_compiled(self, options: Options) -> Specialization:
-        """What is compiled when something asks for its machine code."""
+        """The specialization; it is compiled when something reads its machine code."""
         shared = (self.common, self.table) if self.common and options == self.common.options else (None, ())
         return Specialization(
             self.program,
@@ -244,16 +277,16 @@ class Capture:
             self.closed,
             self.parents,
             self.names,
-            self.story,
+            self.report,
             self.finish,
             *shared,
         )
 
 
-def _known(common: Specialization, table: tuple[float, ...], given: Sequence[float], story: Story) -> Capture:
-    """What stands for a capture of which a program is compiled already."""
+def _known(common: Specialization, table: tuple[float, ...], given: Sequence[float], report: Report) -> Capture:
+    """The capture of a run whose program is compiled already."""
     program = with_table(common.captured, table) if table else common.captured
-    return Capture(program, given, common.template, [], [], common.names, story, common=common, table=table)
+    return Capture(program, given, common.template, [], [], common.names, report, common=common, table=table)
 
 
 def capture(
@@ -261,24 +294,24 @@ def capture(
 ) -> Capture:
     """Run a function once on tracers.
 
-    With `assumes`, what loops demand is a guard without a look at these arguments: to run a loop in Python takes long.
-    If machine code finds that it does not hold, another capture looks, and raises the error. With `joins`, branches
-    have both sides in the program, as in rows.
+    With `assumes`, the conditions of loops become guards and are not checked on these arguments: that would run the
+    loop in Python. If such a guard fails in machine code, another capture checks it and raises the error. With `joins`,
+    branches have both sides in the program, as in rows.
     """
     start = time.perf_counter()
     trace, outputs, template = _traced(function, arguments, given, assumes, joins)
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     name = getattr(function, "__name__", "a function")
-    story = Story(name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
+    report = Report(name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
     length, parents = len(trace.code), trace.parents(outputs)
-    return Capture(finish(trace, outputs), trace.given, template, closed, parents, names, story, length=length)
+    return Capture(finish(trace, outputs), trace.given, template, closed, parents, names, report, length=length)
 
 
 def _traced(
     function: Function, arguments: Reading, given: Sequence[float], assumes: bool, joins: bool
 ) -> tuple[Trace, list[int], Any]:
-    """The capture, its outputs and its result; with less of what makes a program short if that cannot be captured."""
+    """As `trace_call`. What cannot be captured with loops and branches of the source is captured with fewer of them."""
     trace = _new_trace(function, assumes, joins)
     while True:
         try:
@@ -310,11 +343,11 @@ def _new_trace(function: Function, assumes: bool, joins: bool = False) -> Trace:
 def trace_call(
     trace: Trace, function: Function, arguments: Reading, given: Sequence[float]
 ) -> tuple[Trace, list[int], Any]:
-    """The trace of a function run on tracers, the places of its results, and the tree of them with zeros."""
+    """Run a function on tracers: the trace, the places of the results in it, and the result with zeros."""
     types = types_of_numbers(arguments.signature)
     if innermost_function(function) is function:
         args, keywords = arguments.rebuild(trace.inputs_of(types, given))
-    else:  # only our own code sees these: it makes the elements for the function of which it takes derivatives
+    else:  # only the transform sees these whole arrays: it makes the elements that the function gets
         args, keywords = arguments.build(Inputs(trace.whole_inputs_of(types, given)))
     with seldom_collected(), tracing(trace), trace.texts:
         result = trace.followed(function)(*args, **keywords)

@@ -1,1 +1,7 @@
-"""The first room: branches and loops in the source of a function become calls, about which a capture decides."""
+"""The first room: what the source and the code of a function say, before it runs.
+
+- `rewrite`: branches and loops become calls, about which a capture decides.
+- `bodies`, `jumps`, `names`, `stores`, `optional`, `texts`: which statements can become calls, and what they assign.
+- `functions`: rewritten functions in place of the original ones.
+- `mentions`, `identity`: which names a code object mentions, and whether it can tell a traced comparison from a bool.
+"""

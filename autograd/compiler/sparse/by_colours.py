@@ -10,8 +10,9 @@ import numpy as np
 from autograd.compiler.sparse import colours
 from autograd.compiler.sparse.order import in_order
 from autograd.compiler.sparse.problem import Entries, Problem, without_numbers
-from autograd.ir import seeded, simplify
 from autograd.ir.block import Program, size_of, types_of
+from autograd.ir.derive import seeded
+from autograd.ir.passes import simplify
 
 FORWARD_COST, REVERSE_COST = 2.0, 4.0  # of a sweep, for that of the function
 

@@ -13,8 +13,8 @@ from autograd.compiler.sparse.local import Local
 from autograd.compiler.sparse.order import in_order
 from autograd.compiler.sparse.problem import Entries, Problem, without_numbers
 from autograd.compiler.sparse.terms import LOOSE, Terms
-from autograd.ir import simplify
 from autograd.ir.block import Program, Window, size_of, types_of
+from autograd.ir.passes import simplify
 
 SHORTEST_DIAGONAL = 32  # terms that are added up in the program
 

@@ -11,8 +11,8 @@ from autograd.compiler.sparse.by_steps import by_steps
 from autograd.compiler.sparse.pattern import pattern
 from autograd.compiler.sparse.problem import Entries, Problem
 from autograd.compiler.sparse.terms import UnfitError
-from autograd.ir import simplify
 from autograd.ir.block import Program
+from autograd.ir.passes import simplify
 
 CHEAP = 4  # times the operations of the function: sweeps for two colours execute more, those for n at least 1 + n
 FEW = 200  # operations, of which it does not matter how many there are

@@ -17,10 +17,11 @@ from autograd.compiler.sparse.pattern import Block
 from autograd.compiler.sparse.steps import Steps
 from autograd.compiler.sparse.terms import LOOSE, Terms, UnfitError, constants_together
 from autograd.ir.block import Array, Program, Window, size_of, types_of
-from autograd.ir.forward import States, tangent_of
+from autograd.ir.derive.forward import States, tangent_of
+from autograd.ir.derive.messages import WITHOUT_DERIVATIVE
+from autograd.ir.derive.presence import added, part
+from autograd.ir.derive.seeded import started
 from autograd.ir.memory import memories
-from autograd.ir.messages import WITHOUT_DERIVATIVE, added, part
-from autograd.ir.seeded import started
 
 MOST_COLUMNS = 500  # of a number outside loops: the terms of one with more are not multiplied one by one
 LONGEST, LONGER = 10_000, 60  # instructions, and for each of the function's: a program that becomes longer is given up

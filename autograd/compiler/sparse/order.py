@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd.ir import simplify
 from autograd.ir.block import NUMBER, Instruction, Loop, Program, Window, size_of, types_of
+from autograd.ir.passes import simplify
 
 MOST_PIECES = 64  # of results, besides two for each of them: more pieces are put in order at each call
 MOST_USES = 4  # of a number as several entries

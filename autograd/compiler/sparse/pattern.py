@@ -15,9 +15,9 @@ import scipy.sparse
 
 from autograd.ir.block import COMPARISONS, GOING, STEPS, Array, Instruction, Loop, Program, Window, size_of, types_of
 from autograd.ir.builder import Builder, Selected
+from autograd.ir.derive.messages import WITHOUT_DERIVATIVE, differentiable, local_derivatives
 from autograd.ir.evaluate import evaluate_one
 from autograd.ir.memory import memories
-from autograd.ir.messages import WITHOUT_DERIVATIVE, differentiable, local_derivatives
 from autograd.rules import TABLE
 
 Columns = frozenset[int]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from autograd.ir import simplify
 from autograd.ir.block import NUMBER, Instruction, Program, size_of, types_of
-from autograd.ir.fusion import fused
+from autograd.ir.passes import simplify
+from autograd.ir.passes.fusion import fused
 from autograd.transforms.sparse import index_type
 
 

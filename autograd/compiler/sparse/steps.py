@@ -11,10 +11,11 @@ from autograd.compiler.sparse.pattern import Block
 from autograd.compiler.sparse.terms import Terms, UnfitError, summed
 from autograd.ir.block import Array, Loop, Window, size_of
 from autograd.ir.builder import Symbol
-from autograd.ir.derived_loop import Body
-from autograd.ir.forward import forward
-from autograd.ir.messages import added, depends_on, is_there, marked, where_there
-from autograd.ir.reverse import reverse
+from autograd.ir.derive.derived_loop import Body
+from autograd.ir.derive.forward import forward
+from autograd.ir.derive.messages import depends_on
+from autograd.ir.derive.presence import added, is_there, marked, where_there
+from autograd.ir.derive.reverse import reverse
 
 if TYPE_CHECKING:
     from autograd.compiler.sparse.local import Local

@@ -1,0 +1,9 @@
+"""Branches and loops of the source: where a condition is a number of the program, they become part of the program.
+
+- `flow`: what rewritten functions call. All else serves it.
+- `sides`, `steps`: a side of a branch or a step of a loop while it is captured, and what is supposed there.
+- `merging`, `optional`: what the names hold after a branch, and from step to step.
+- `journal`: what a side or a step assigns to attributes and elements.
+- `whole`, `kinds`: numbers of the program where Python has ints, and the questions that tell ints from floats.
+- `pure`: which functions a side may call.
+"""

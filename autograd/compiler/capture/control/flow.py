@@ -1,0 +1,633 @@
+"""What rewritten functions call while they are captured: branches and loops that become part of the program.
+
+On plain numbers all of this does what Python does. Where a condition is a number of the program, both sides of a branch
+are captured, each under its condition, and a selection of their results follows. A loop is captured once. What a side
+compares besides is supposed to come out as it does now; the program is valid only where it does, or where the side is
+not taken. Whatever cannot be captured so is left to Python, in which a condition is a guard.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import cache, partial
+from math import inf
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autograd.compiler.capture.branches import path
+from autograd.compiler.capture.control.journal import (
+    MOST_MADE,
+    Place,
+    assign,
+    attribute,
+    besides,
+    commit,
+    element,
+    instance,
+    joined,
+    new_list,
+    note_made,
+    refuse_assigned,
+    under,
+)
+from autograd.compiler.capture.control.kinds import as_index, asked, asks, best_of, refuse_mixed
+from autograd.compiler.capture.control.merging import (
+    NOTHING,
+    UNBOUND,
+    Carry,
+    as_optional,
+    blank,
+    is_number,
+    is_truth,
+    merged,
+    sometimes_none,
+    truth_place,
+)
+from autograd.compiler.capture.control.optional import is_none
+from autograd.compiler.capture.control.pure import Checked, impure, refuse_operators, used_by
+from autograd.compiler.capture.control.sides import (
+    MOST_IN_BRANCH,
+    MOST_IN_ROWS,
+    Mark,
+    Refused,
+    branches,
+    compares_rounded,
+    in_step,
+    is_for_others,
+    is_open,
+    is_predicate,
+    present,
+    refuse_long,
+    sides_open,
+    size,
+    suppose,
+    truth_of,
+)
+from autograd.compiler.capture.control.steps import Steps
+from autograd.compiler.capture.control.whole import to_int
+from autograd.compiler.capture.maps import finished
+from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.watched import UnrollError
+from autograd.compiler.notices import notice
+from autograd.compiler.source.functions import codes, new_code, with_code
+from autograd.compiler.source.rewrite import Rewritten, Site
+from autograd.ir.block import calls_python
+from autograd.modes import caller
+from autograd.native import extension, fast
+from autograd.value import Value
+
+SHOWN = (float, int, bool, str, type(None))  # besides numbers of the program, in a text that may be left unread
+CONTAINERS = (list, tuple, dict, set, frozenset)
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
+MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
+SINGLE_CALL = "a single call runs one side only"
+ORDERS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+}  # fmt: skip  # a table
+
+
+def followed(function: Any) -> Any:
+    """A function as it is to be called in a capture: rewritten, if it is one in Python that can be."""
+    if present() is None:
+        return function
+    kind = type(function)  # what calls itself a function has its own way of being called
+    if kind is FunctionType:
+        found = new_code(function)
+        return function if found is None else with_code(function, found, Flow(found))
+    if kind is MethodType and type(function.__func__) is FunctionType:
+        inner = followed(function.__func__)
+        return function if inner is function.__func__ else MethodType(inner, function.__self__)
+    if kind is partial:
+        inner = followed(function.func)
+        return function if inner is function.func else partial(inner, *function.args, **function.keywords)
+    return function
+
+
+class Text(NamedTuple):
+    """An f-string that is to be printed: what makes it, and what it shows."""
+
+    make: Callable[..., str]
+    shown: tuple[Any, ...]
+
+
+def _is_plain(thing: Any) -> bool:
+    """Whether no code of the user's runs when a text shows this thing."""
+    if type(thing) in CONTAINERS:
+        return all(map(_is_plain, thing.items() if type(thing) is dict else thing))
+    if type(thing) is Text:
+        return all(map(_is_plain, thing.shown))
+    if type(thing) is np.ndarray:
+        return _is_plain(thing.tolist())
+    return isinstance(thing, Traced) or type(thing) in SHOWN
+
+
+def _made(thing: Any) -> Any:
+    """What is printed."""
+    return thing.make(None, *thing.shown) if type(thing) is Text else thing
+
+
+@cache
+def tell_of_print(line: str) -> None:
+    """Tell once that a line prints no more than once."""
+    notice(f"print() at {line} runs while the function is traced, and not at every call: print results instead")
+
+
+class Flow:
+    """What the code of one function calls."""
+
+    __slots__ = ("sites",)
+    nothing = NOTHING
+
+    def __init__(self, code: Rewritten) -> None:
+        self.sites = code.sites
+
+    # ---- statements ------------------------------------------------------------------------------------------
+
+    @fast
+    def returned(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
+        """An `if` with which the function ends: its result."""
+        return self._chosen(number, condition, then, otherwise, given)
+
+    @fast
+    def choose(self, number: int, condition: Any, then: Any, otherwise: Any) -> Any:
+        """``then if condition else otherwise``."""
+        return self._chosen(number, condition, then, otherwise, ())
+
+    def _chosen(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
+        def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
+            return merged(trace, truth, one, other, "the result")
+
+        return self._branch(number, condition, then, otherwise, given, together)
+
+    @fast
+    def branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
+        """``if condition``: what the names have after it."""
+        names, optional = self.sites[number].names, self.sites[number].optional
+
+        def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
+            return tuple([merged(trace, truth, x, y, word, word in optional) for x, y, word in zip(one, other, names)])
+
+        return self._branch(number, condition, then, otherwise, given, together)
+
+    def _branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: Any, together: Any) -> Any:
+        """The results of both sides together if they can be captured, or else the result of one."""
+        found = truth_of(condition)
+        if found is None:
+            return then(*given) if condition else otherwise(*given)
+        trace, truth = found
+        site = self.sites[number]
+        if not branches(trace, truth.index):
+            self.note(trace, site, SINGLE_CALL)
+            return then(*given) if condition else otherwise(*given)
+        if is_open(trace, site):
+            raise Refused("the function calls itself")
+        refuse_long(trace)
+        mark = Mark(trace)
+        try:
+            if compares_rounded(trace, truth.index):
+                if not (site.leaves and in_step(trace)):
+                    raise Refused("it compares rounded numbers by ==")
+                trace.root().exact = True
+            one, other = self._sides(trace, truth, site, then, otherwise, given)
+            if one is other is None:
+                raise Refused("both sides raise")
+            if one is None or other is None:
+                result, journal = other if one is None else one
+                suppose(trace, truth.negated() if one is None else truth)
+                commit(trace.root(), journal)
+            else:
+                result = together(trace, truth, one[0], other[0])
+                for place, value in joined(trace, truth, one[1], other[1]):
+                    assign(trace.root(), place, value)
+        except Exception as error:  # whatever Python code raises: then Python decides
+            mark.undo()
+            if is_for_others(error, site):
+                raise
+            self.note(trace, site, _why(error))
+            return then(*given) if condition else otherwise(*given)
+        self.note(trace, site)
+        return result
+
+    def _sides(self, trace: Any, truth: Any, site: Site, then: Any, otherwise: Any, given: Any) -> list[Any]:
+        """The results of both sides, each with what it assigned; None for one that raises."""
+        found: list[Any] = []
+        refuse_operators([*used_by(then), *used_by(otherwise), *given])
+        start = size(trace)
+        most = MOST_IN_BRANCH if trace.parent is None else MOST_IN_ROWS if trace.rows_branch else inf
+        for side, outcome in ((then, True), (otherwise, False)):
+            mark, before = Mark(trace), len(trace.code)
+            try:
+                with under(trace, site, truth.index, outcome, start, most) as journal:
+                    result = side(*given)
+                    refuse_long(trace)
+                found.append((result, journal))
+            except (Refused, RecursionError):
+                raise
+            except Exception:
+                mark.undo()
+                found.append(None)
+            if calls_python(trace.code[before:]):
+                raise Refused("a side calls a rule written in Python")
+        return found
+
+    def loop(self, number: int, test: Any, step: Any, given: tuple[Any, ...]) -> Any:
+        """A loop: what the names have after it."""
+        site, trace = self.sites[number], present()
+        carry = given
+        while trace is not None:
+            mark = Mark(trace)
+            try:
+                with under(trace, None) as journal:
+                    outcome = test(*carry)
+                refuse_assigned(journal, "its test")
+                found = truth_of(outcome)
+                if found is not None:
+                    carry = self._compiled(trace, site, test, step, carry, found[1])
+                elif not outcome:
+                    return carry
+                else:
+                    if not site.jumps:
+                        carry = step(*carry)
+                        continue
+                    with under(trace, None, step=True) as journal:
+                        following = step(*carry)
+                        found = truth_of(test(*following))
+                    if found is None:
+                        commit(trace.root(), journal)
+                        carry = following
+                        continue
+                    mark.undo()
+                    carry = self._compiled(trace, site, test, step, carry, None)
+            except Exception as error:
+                mark.undo()
+                if is_for_others(error, site):
+                    raise
+                self.note(trace, site, _why(error))
+                break
+            self.note(trace, site)
+            return carry
+        steps = 0
+        while test(*carry):
+            if steps == MOST_STEPS_IN_A_SIDE and sides_open():
+                raise Refused("a loop in it does not end soon")
+            carry = step(*carry)
+            steps += 1
+        return carry
+
+    def _compiled(self, trace: Any, site: Site, test: Any, step: Any, carry: tuple[Any, ...], begins: Any) -> Any:
+        """The last carry of a loop of the program; `begins` says whether it takes a step, None that it does."""
+        if is_open(trace, site):
+            raise Refused("the function calls itself")
+        refuse_operators([*used_by(test), *used_by(step), *carry])
+        if begins is not None and (unbound := [word for word, x in zip(site.names, carry) if x is UNBOUND]):
+            raise Refused(f"{', '.join(unbound)} may be unbound after it")
+        counts = path(trace)
+        goes = trace.constant(1.0) if begins is None else trace.place(begins)
+        if counts is not None:
+            goes = trace.place(counts.select(trace.wrap(goes), 0.0))
+        if any(x is UNBOUND or x is NOTHING for x in carry):  # a step tells what these names are numbers for
+            probe = Steps(trace, site, goes, carry)
+            with probe.open():
+                following = probe.run(step)
+            carry = tuple([blank(x, then) for x, then in zip(carry, following)])
+        steps, places, after, goes_on = self._settled(trace, site, goes, carry, test, step)
+        child, before = steps.child, steps.before
+        if calls_python(child.code):
+            raise Refused("it calls a rule written in Python")
+        count = child.emit("add", (steps.made.counter, child.constant(1.0)))
+        loop = finished(trace, steps.made, [goes_on, count, *after.places], [])
+        trace.root().spent += len(child.code)
+        last = [trace.emit("item", (loop,), 2 + k) for k in range(len(before.places))]
+        if any(before.wholes):
+            trace.root().whole_numbers = True
+        values = before.rebuilt(trace, last)
+        for place, value in zip(places, values[len(site.names) :]):
+            assign(trace.root(), place, value)
+        return values[: len(site.names)]
+
+    def _settled(
+        self, trace: Any, site: Site, goes: int, carry: tuple[Any, ...], test: Any, step: Any
+    ) -> tuple[Steps, list[Place], Carry, int]:
+        """A step of a loop, the places that it assigns, what it hands on, and whether there is another one.
+
+        It is captured again until it is known which places it assigns, which names may hold None, and which ints stay
+        ints.
+        """
+        floats: set[int] = set()
+        nones: set[int] = set()
+        places: list[Place] = []
+        while True:
+            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places)
+            with steps.open() as journal:
+                following = steps.run(step)
+                if new := besides(journal, places):
+                    places += new
+                    continue
+                if new_nones := sometimes_none(site, carry, following) - nones:
+                    nones |= new_nones
+                    continue
+                following = as_optional(following, nones)
+                after = Carry(steps.child, steps.before.names, [*following, *[place.read() for place in places]])
+                refuse_long(steps.child)
+                steps.before.check(after)
+                if mixed := steps.before.mixes(after):
+                    floats |= mixed
+                    continue
+                outcome = test(*following)
+                if besides(journal, places):
+                    raise Refused("its test assigns an attribute or an element")
+                truth, child = truth_of(outcome), steps.child
+                going = child.predicate(child.truth_constant(bool(outcome))) if truth is None else truth[1]
+                return steps, places, after, child.place(steps.supposed(going))
+
+    # ---- expressions -----------------------------------------------------------------------------------------
+
+    @fast
+    def combined(self, number: int, first: Any, *rest: Any) -> Any:
+        """``first and …`` or ``first or …``."""
+        site = self.sites[number]
+        ands = site.kind == "and"
+        value = first
+        for later in rest:
+            found = self._joined(site, ands, value, later)
+            if found is NOTHING:
+                if not value if ands else value:
+                    return value
+                found = later()
+            value = found
+        return value
+
+    def _joined(self, site: Site, ands: bool, value: Any, later: Any) -> Any:
+        """Two truths combined, if both are part of the program."""
+        found = truth_of(value) if is_predicate(value) else None
+        if found is None:
+            return NOTHING
+        trace, truth = found
+        if not branches(trace, truth.index):
+            return NOTHING
+        mark, before = Mark(trace), len(trace.code)
+        try:
+            refuse_operators(used_by(later))
+            with under(trace, None, truth.index, ands) as journal:
+                other = later()
+            refuse_assigned(journal, "what is combined")
+            if not is_truth(other) or calls_python(trace.code[before:]):
+                raise Refused("what is combined is no comparison")
+            return truth.with_(site.kind, truth_place(trace, other))
+        except Exception as error:
+            mark.undo()
+            if is_for_others(error, None):
+                raise
+            return NOTHING
+
+    def chained(self, number: int, signs: tuple[str, ...], first: Any, second: Any, *rest: Any) -> Any:
+        """``first < second < …``."""
+        value = ORDERS[signs[0]](first, second)
+        site = self.sites[number]
+        left = [second]
+        for sign, later in zip(signs[1:], rest):
+
+            def compare(sign: str = sign, later: Any = later) -> Any:
+                left.append(later())
+                return ORDERS[sign](left[-2], left[-1])
+
+            found = self._joined(site, True, value, compare)
+            if found is NOTHING:
+                del left[left.index(left[-1]) + 1 :]
+                if not value:
+                    return value
+                found = compare()
+            value = found
+        return value
+
+    @fast
+    def negated(self, value: Any) -> Any:
+        """``not value``."""
+        found = truth_of(value) if is_predicate(value) else None
+        if found is None or not branches(found[0], found[1].index):
+            return not value
+        return found[1].negated()
+
+    @fast
+    def guard(self, number: int, condition: Any) -> Any:
+        """The condition of a statement that stays as it is."""
+        found = truth_of(condition)
+        if found is not None:
+            site = self.sites[number]
+            self.note(found[0], site, site.refused or "")
+        return condition
+
+    # ---- names, attributes, elements, calls ----------------------------------------------------------------------
+
+    @staticmethod
+    def value(read: Callable[[], Any]) -> Any:
+        """The value of a name that may be unbound."""
+        try:
+            return read()
+        except NameError:
+            return UNBOUND
+
+    @staticmethod
+    def is_unbound(value: Any) -> bool:
+        """Whether a name has no value."""
+        return value is UNBOUND
+
+    @staticmethod
+    def is_none(thing: Any) -> Any:
+        """``thing is None``."""
+        return is_none(thing)
+
+    @staticmethod
+    def identified(thing: Any) -> Any:
+        """In a side, a number must not be told from an equal one: its tracers are others than Python's numbers."""
+        if sides_open() and (is_number(thing) or is_truth(thing)):
+            raise Refused("it compares a number by identity")
+        return thing
+
+    @staticmethod
+    @fast
+    def immutable(value: Any) -> None:
+        """In a side, ``x += y`` may not change the thing itself."""
+        if sides_open() and not (is_number(value) or is_truth(value) or type(value) in (tuple, str, complex)):
+            raise Refused(f"it changes a {type(value).__name__} in place")
+
+    @staticmethod
+    @fast
+    def made(thing: Any) -> Any:
+        """A list or a dict that the code has made."""
+        trace = present()
+        return thing if trace is None else note_made(trace.root(), thing)
+
+    @staticmethod
+    @fast
+    def set_attribute(value: Any, thing: Any, name: str) -> None:
+        """``thing.name = value``; in a side it is noted."""
+        trace = present()
+        if trace is None or trace.root().journal is None:
+            setattr(thing, name, value)
+        else:
+            assign(trace.root(), attribute(thing, name), value)
+
+    @staticmethod
+    def set_text(make: Callable[..., Any], shown: tuple[Any, ...], thing: Any, name: str) -> None:
+        """``thing.name = make(None, *shown)``: a text that may be left unread."""
+        trace = present()
+        if trace is None or not all(map(_is_plain, shown)):
+            return Flow.set_attribute(make(None, *shown), thing, name)
+        root = trace.root()
+        try:
+            place = attribute(thing, name)
+        except Refused:  # to assign it runs code
+            return Flow.set_attribute(make(None, *shown), thing, name)
+        return assign(root, place, root.texts.made(partial(make, None, *shown), name))
+
+    @staticmethod
+    @fast
+    def set_element(value: Any, thing: Any, key: Any) -> None:
+        """``thing[key] = value``; in a side it is noted."""
+        key = as_index(key)
+        trace = present()
+        if trace is None or trace.root().journal is None:
+            thing[key] = value
+        else:
+            assign(trace.root(), element(thing, key), value)
+
+    @staticmethod
+    @fast
+    def owner(thing: Any, name: str) -> Any:
+        """In a side, to read an attribute must not run code."""
+        if sides_open() and not isinstance(thing, (ModuleType, Value, float, int)):
+            kind = type(thing)
+            found = next((vars(c)[name] for c in kind.__mro__ if name in vars(c)), None)
+            if found is None and name not in getattr(thing, "__dict__", ()) and not isinstance(thing, type):
+                raise Refused(f"it reads the attribute {name} of a {kind.__name__}")
+            if isinstance(found, property) or hasattr(type(found), "attrname"):
+                raise Refused(f"it reads the property {name} of a {kind.__name__}")
+            refuse_operators([getattr(thing, "__dict__", {}).get(name)])
+        return thing
+
+    @staticmethod
+    @fast
+    def container(thing: Any) -> Any:
+        """In a side, to read an element must not run code."""
+        if sides_open() and type(thing) not in (list, tuple, dict, str, bytes, range, np.ndarray):
+            raise Refused(f"it reads an element of a {type(thing).__name__}")
+        return thing
+
+    @staticmethod
+    @fast
+    def iterated(thing: Any) -> Any:
+        """In a side, a loop must not use up anything."""
+        if sides_open() and type(thing) not in ITERATED:
+            raise Refused(f"it goes through a {type(thing).__name__}")
+        return thing
+
+    @staticmethod
+    def shown(thing: Any) -> Any:
+        """What a text shows: an int that is a number of the program would look like a float."""
+        trace = present()
+        if trace is not None and trace.root().whole_numbers:
+            for x in thing if type(thing) is tuple else (thing,):
+                if isinstance(x, Traced):
+                    refuse_mixed(x)
+        return thing
+
+    @staticmethod
+    def text(make: Callable[..., str], *shown: Any) -> Text:
+        """An f-string that is printed, with what it shows."""
+        return Text(make, shown)
+
+    @staticmethod
+    def printed(function: Any, *things: Any, **options: Any) -> Any:
+        """``print(…)``: it shows the numbers of now, and holds for others too if only people read what is printed."""
+        trace = present()
+        if (
+            function is not print
+            or trace is None
+            or trace.root().sides
+            or not trace.root().texts.goes_to_people(options.get("file"))
+            or not all(map(_is_plain, things))
+        ):
+            return Flow.called(function)(*map(_made, things), **options)
+        trace.root().prints()
+        with trace.root().texts.left_unread() as made:
+            print(*map(_made, things), **options)
+            if made.shown:
+                tell_of_print(caller())
+        return None
+
+    @staticmethod
+    @fast
+    def called(function: Any) -> Any:
+        """A function as it is to be called."""
+        trace = present()
+        if trace is None:
+            return function
+        if function is min or function is max:
+            return partial(_best, function)
+        if function is int:
+            return to_int
+        if function is list:
+            return new_list
+        if type(function) is type and function.__flags__ & HEAP_TYPE and not trace.root().sides:
+            return partial(instance, followed, function)
+        if trace.root().sides:
+            refuse_long(trace)
+            if (why := impure(function, assigns=True)) is not None:
+                raise Refused(why)
+        if trace.root().whole_numbers and asks(function):
+            return partial(asked, function)
+        new = followed(function)
+        if trace.root().sides and new is function:
+            return Checked(function, followed)
+        return new
+
+    @staticmethod
+    def bounds(numbers: range) -> tuple[int, int, int]:
+        """The first number of a range, its end and its step."""
+        return numbers.start, numbers.stop, numbers.step
+
+    @staticmethod
+    def within(number: Any, stop: int, step: int) -> Any:
+        """Whether a number of a range comes before its end."""
+        return number < stop if step > 0 else number > stop
+
+    @staticmethod
+    def note(trace: Any, site: Site, why: str | None = None) -> None:
+        """Remember what became of a branch or loop: None for a part of the program, or why it is a guard."""
+        notes = trace.root().flow
+        notes.setdefault(site, why)
+        if why is None:
+            notes[site] = None
+
+
+ITERATED: tuple[Any, ...] = (
+    list, tuple, dict, str, range, zip, enumerate, reversed, map, type({}.keys()), type({}.values()), type({}.items()),
+    np.ndarray,
+)  # fmt: skip  # a list
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnrollError):
+        return error.reason.told
+    return f"{type(error).__name__}: {error}"
+
+
+def _best(function: Any, *things: Any, **options: Any) -> Any:
+    """`max` or `min`; of numbers of the program, it is a choice and no guard."""
+    numbers = things[0] if len(things) == 1 and type(things[0]) in (list, tuple) else things
+    if (
+        options
+        or len(numbers) < 2
+        or not all(map(is_number, numbers))
+        or not any(isinstance(x, Value) for x in numbers)
+    ):
+        return (Checked(function, followed) if sides_open() else function)(*things, **options)
+    return best_of(function, numbers)
+
+
+if extension is not None:
+    extension.flow(Flow, partial, min, max, codes, SINGLE_CALL, MOST_MADE)

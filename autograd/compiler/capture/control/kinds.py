@@ -1,0 +1,52 @@
+"""Questions that tell an int from a float, or a bool from a number, where a number of the program stands for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd.compiler.capture.control.merging import is_mixed, is_whole
+from autograd.compiler.capture.control.sides import Refused, is_predicate
+from autograd.compiler.capture.control.whole import Whole, bounds_of
+from autograd.compiler.capture.tracer import Traced
+from autograd.rules import where
+
+
+def asks(function: Any) -> bool:
+    """Whether a function tells an int from a float."""
+    texts = getattr(function, "__name__", None) == "format" and isinstance(getattr(function, "__self__", None), str)
+    return texts or any(function is one for one in (isinstance, type, str, repr, format, hash, dict.get))
+
+
+def refuse_mixed(thing: Any) -> bool:
+    """Whether eager code has an int where a tracer is; raises if it may have an int or a float."""
+    if isinstance(thing, Traced) and type(thing) is not Whole and (is_whole(thing) or is_mixed(thing)):
+        thing.builder.root().spoiled = True  # whoever catches the exception
+        raise Refused("it asks whether a number is an int, which differs from path to path")
+    return type(thing) is Whole
+
+
+def asked(function: Any, *things: Any, **options: Any) -> Any:
+    """`isinstance`, `type` or a text where a number of the program may stand for an int."""
+    kind = function is isinstance or function is type
+    given = [(0 if kind else int(x)) if isinstance(x, Traced) and refuse_mixed(x) else x for x in things]
+    return function(*given, **{name: int(x) if refuse_mixed(x) else x for name, x in options.items()})
+
+
+def as_index(key: Any) -> Any:
+    """An index: a comparison is a bool there, which an array distinguishes from a number, and an int an int."""
+    if type(key) is tuple:
+        return tuple(map(as_index, key))
+    if type(key) is Whole:
+        return int(key)
+    return bool(key) if is_predicate(key) else key
+
+
+def best_of(function: Any, numbers: Any) -> Any:
+    """`max` or `min` of numbers of the program, as a choice: of ints an int."""
+    best = numbers[0]
+    for x in numbers[1:]:
+        ints = bounds_of(best), bounds_of(x)
+        best = where(x > best if function is max else x < best, x, best)
+        if isinstance(best, Traced) and None not in ints:
+            best = Whole.at(best.builder, best.index, (min(b[0] for b in ints if b), max(b[1] for b in ints if b)))
+    return best

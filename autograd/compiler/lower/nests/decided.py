@@ -1,0 +1,320 @@
+"""Nests with loops whose extent is decided while they run: counters and carries stay in registers.
+
+In lanes, a loop goes on until its last lane is done: the carries of a lane that is done stay as they are, and it adds
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from autograd.compiler.lower.module import Growing, Module, literal
+from autograd.compiler.lower.nests.nest import Nest
+from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
+from autograd.compiler.lower.nests.views import Index, Number, Operand, View
+from autograd.compiler.lower.parallel import is_parallel
+from autograd.compiler.lower.whiles import PATIENCE, write_growth, write_signals
+from autograd.ir.block import GOING, STEPS, Array, Loop
+
+EXPECTED = 100  # steps, for what a way to write a nest costs
+
+
+def is_decided(loop: Loop) -> bool:
+    """Whether the extent of a loop, or of one in it, is decided while it runs."""
+    return loop.extent == STEPS or any(is_decided(i.data) for i in loop.body.code if i.op == "loop")
+
+
+def fits_registers(loop: Loop, inside: bool = False) -> bool:
+    """Whether such a loop may be a nest: one inside another stores nothing for its steps."""
+    shapes = [kind.shape for kind in loop.body.inputs if isinstance(kind, Array)]
+    if not all(isinstance(e, int) for shape in shapes for e in shape):
+        return False
+    if loop.extent == STEPS and inside and "each" in loop.kinds:
+        return False
+    known = isinstance(loop.extent, int) or loop.extent == STEPS
+    return known and all(fits_registers(i.data, True) for i in loop.body.code if i.op == "loop")
+
+
+class DecidedNest(Nest):
+    """The function of such a nest; `growing` has the memory of the outermost loop's results, by their numbers.
+
+    In lanes, `active` is the name of the truth that says which of them take part in a step; without one, all do.
+    """
+
+    holds = False
+
+    def __init__(self, module: Module, lanes: int, growing: Mapping[int, Growing], active: str = "") -> None:
+        super().__init__(module, lanes)
+        self.growing: Mapping[int, Growing] = growing
+        self.active = active and self.temporary(f"fcmp une {self.type} {active}, zeroinitializer")
+
+    def run_loop(
+        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None = None
+    ) -> list[Operand]:
+        """Write a loop; its results."""
+        if loop.extent != STEPS:
+            return (
+                self.in_turn(loop, operands, targets, rows)
+                if is_decided(loop)
+                else super().run_loop(loop, operands, targets, rows)
+            )
+        growing, self.growing = self.growing, {}  # those of a loop inside are none
+        written, active = self._decided if loop.test else self._counted, self.active
+        found = written(loop, operands, targets, growing)
+        self.active = active
+        return found
+
+    def add_to(self, x: Number, view: View) -> None:
+        """Add a number to one in memory, in the lanes that take part: to add -0.0 changes nothing."""
+        super().add_to(Number(self._chosen(self.name(x), literal(-0.0, self.lanes)), True) if self.active else x, view)
+
+    def _chosen(self, name: str, other: str) -> str:
+        """A number in the lanes that take part, another one in those that do not."""
+        if not self.active:
+            return name
+        return self.temporary(f"select {self.bit} {self.active}, {self.type} {name}, {self.type} {other}")
+
+    def _following(
+        self, names: Sequence[str], carries: Sequence[Operand], added: Sequence[Number], loop: Loop
+    ) -> list[str]:
+        """What the next step is handed, given that of this one: the carries, and the sums with what this one adds."""
+        after = [self._chosen(self.name(self.number(x)), before) for x, before in zip(carries, names)]
+        nothing = literal(-0.0, self.lanes)
+        parts = [Number(self._chosen(self.name(x), nothing), self.lanes > 1) for x in added]
+        return [*after, *self._added(names[loop.carries :], parts)]
+
+    def _handed_first(self, loop: Loop, operands: Sequence[Operand]) -> list[str]:
+        """What the first step is handed: the carries, and zeros for the sums."""
+        carries = [self.name(self.number(x)) for x in operands[loop.shared : loop.shared + loop.carries]]
+        return carries + [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
+
+    def _counted(
+        self,
+        loop: Loop,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        growing: Mapping[int, Growing],
+    ) -> list[Operand]:
+        """A loop of so many steps as its first operand tells: in between, it looks for signals now and then."""
+        first, last = loop.shared, loop.shared + loop.carries
+        given = self._handed_first(loop, operands)
+        count, limit = self._steps_of(self.number(operands[0]))
+        memory = self.module.layout_of_memory()
+        failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
+        fine = self.temporary(f"icmp eq i64 {failed}, 0")
+        if growing:
+            room = f"{write_growth(self.module, list(growing.values()))}(ptr %work, i64 {limit})"
+            fine = self.temporary(f"and i1 {fine}, {self.temporary(f'call i1 {room}')}")
+        limit = self.temporary(f"select i1 {fine}, i64 {limit}, i64 0")
+        begin, backwards = "0", loop.backwards
+        ordered = ordered_sums(loop) if self.lanes == 1 else None
+        if self.lanes == 1 and self._fits_lanes(loop, ordered):
+            begin, given = self._blocks_of(loop, operands, limit, given, ordered)
+            backwards = False
+        self.temporaries += 1
+        head, made, weight, before = f"count{self.temporaries}", dict(self.made), self.weight, self.block
+        names, outer = [f"%{head}.x{k}" for k in range(len(given))], [f"%{head}.o{k}" for k in range(len(given))]
+        counter, following, more = f"%{head}.i", f"%{head}.next", f"%{head}.some"
+        self.write(f"br label %{head}.stretch")
+        self.lines.append(f"{head}.stretch:")
+        places = range(len(self.lines), len(self.lines) + len(names) + 1)
+        self.lines += [""] * len(places)
+        self.write(f"{more} = icmp slt i64 %{head}.first, {limit}")
+        stretch = self.temporary(f"add i64 %{head}.first, {PATIENCE}")
+        within = self.temporary(f"icmp slt i64 {stretch}, {limit}")
+        end = self.temporary(f"select i1 {within}, i64 {stretch}, i64 {limit}")
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        self.lines.append(f"{head}:")
+        inner = range(len(self.lines), len(self.lines) + len(names) + 1)
+        self.lines += [""] * len(inner)
+        self.block, self.weight = head, weight * EXPECTED
+        number = counter
+        if backwards:
+            after = self.temporary(f"sub i64 {limit}, {counter}")
+            number = self.temporary(f"sub i64 {after}, 1")
+        index = Index(number)
+        if self.lanes > 1:
+            step_of_all = self.name(Number("", counter=index))
+            self.active = self.temporary(f"fcmp olt {self.type} {step_of_all}, {count}")
+        arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        handed = [Number(name, self.lanes > 1) for name in names[: loop.carries]]
+        step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
+        after_step, added = self._step(loop, index, step, self._grown(targets, growing))
+        then = self._following(names, after_step, added, loop)
+        self.write(f"{following} = add nsw i64 {counter}, 1")
+        again = self.temporary(f"icmp slt i64 {following}, {end}")
+        self.write(f"br i1 {again}, label %{head}, label %{head}.pause")
+        self.lines[inner[0]] = f"  {counter} = phi i64 [%{head}.first, %{head}.stretch], [{following}, %{self.block}]"
+        for place, name, start, value in zip(inner[1:], names, outer, then, strict=True):
+            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{head}.stretch], [{value}, %{self.block}]"
+        self.lines.append(f"{head}.pause:")
+        due = self.temporary(f"icmp slt i64 {following}, {limit}")
+        self.write(f"br i1 {due}, label %{head}.signals, label %{head}.stretch")
+        self.lines.append(f"{head}.signals:")
+        stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
+        on = self.temporary(f"select i1 {stop}, i64 {limit}, i64 {following}")
+        self.write(f"br label %{head}.stretch")
+        ways = f"[{following}, %{head}.pause], [{on}, %{head}.signals]"
+        self.lines[places[0]] = f"  %{head}.first = phi i64 [{begin}, %{before}], {ways}"
+        for place, name, start, value in zip(places[1:], outer, given, then, strict=True):
+            ways = f"[{value}, %{head}.pause], [{value}, %{head}.signals]"
+            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], {ways}"
+        self.lines.append(f"{head}.done:")
+        self.block, self.made, self.weight = f"{head}.done", made, weight
+        numbers = [Number(name, self.lanes > 1) for name in outer]
+        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _steps_of(self, x: Number) -> tuple[str, str]:
+        """The number of steps, in each lane, and the most of them."""
+        if self.lanes == 1 and x.counter is not None and not x.name:
+            return "", x.counter.name
+        count = self._chosen(self.name(x), literal(0.0, self.lanes))
+        return count, self._limit(count)
+
+    def _fits_lanes(self, loop: Loop, ordered: Ordered | None) -> bool:
+        """Whether steps may go in lanes: they only add to arrays, each to elements of its own, and to sums in order."""
+        plain = not loop.kinds and all(i.op != "loop" for i in loop.body.code)
+        return plain and (ordered is not None or is_parallel(loop))
+
+    def _blocks_of(
+        self, loop: Loop, operands: Sequence[Operand], limit: str, given: Sequence[str], ordered: Ordered | None
+    ) -> tuple[str, list[str]]:
+        """Write the steps that fill lanes; the first step that is left and the sums. Of very many, all are left."""
+        lanes, made, weight, before = self.module.machine.lanes, dict(self.made), self.weight, self.block
+        full = self.temporary(f"and i64 {limit}, {-lanes}")
+        few = self.temporary(f"icmp sle i64 {limit}, {PATIENCE}")
+        end = self.temporary(f"select i1 {few}, i64 {full}, i64 0")
+        some = self.temporary(f"icmp sgt i64 {end}, 0")
+        self.temporaries += 1
+        head = f"block{self.temporaries}"
+        counter = f"%{head}.i"
+        self.write(f"br i1 {some}, label %{head}, label %{head}.done")
+        self.lines.append(f"{head}:")
+        names, place = [f"%{head}.x{k}" for k in range(len(given))], len(self.lines)
+        self.lines += [""] * (len(given) + 1)
+        self.set_lanes(lanes)
+        self.block, self.weight = head, weight * EXPECTED / lanes
+        nothing = Ordered([], frozenset())
+        after = self.ordered_block(loop, Index(counter, 1), operands, [], ordered or nothing, names)
+        self.set_lanes(1)
+        self.write(f"{counter}.next = add nsw i64 {counter}, {lanes}")
+        more = self.temporary(f"icmp slt i64 {counter}.next, {end}")
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        self.lines[place] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{self.block}]"
+        self.lines.append(f"{head}.done:")
+        sums = []
+        for k, (name, start, then) in enumerate(zip(names, given, after, strict=True), place + 1):
+            self.lines[k] = f"  {name} = phi double [{start}, %{before}], [{then}, %{self.block}]"
+            sums.append(self.temporary(f"phi double [{start}, %{before}], [{then}, %{self.block}]"))
+        self.block, self.made, self.weight = f"{head}.done", made, weight
+        return end, sums
+
+    def _grown(self, targets: Sequence[View | None], growing: Mapping[int, Growing]) -> list[View | None]:
+        """Where results are stacked, once there is room for them."""
+        reached: list[View | None] = list(targets)
+        for k, buffer in growing.items():
+            target = reached[k]
+            assert target is not None
+            where = self.temporary(f"load ptr, ptr {self.address('%work', buffer.slot)}")
+            reached[k] = target._replace(pointer=where)
+        return reached
+
+    def _decided(
+        self,
+        loop: Loop,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        growing: Mapping[int, Growing],
+    ) -> list[Operand]:
+        """A loop that is tested before each step: at first, and at the end of each step for the next."""
+        first, last = loop.shared, loop.shared + loop.carries
+        given = self._handed_first(loop, operands)
+        given[GOING] = self._chosen(given[GOING], literal(0.0, self.lanes))
+        memory = self.module.layout_of_memory()
+        failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
+        fine = self.temporary(f"icmp eq i64 {failed}, 0")
+        going = self._going(Number(given[GOING], self.lanes > 1))
+        more = self.temporary(f"and i1 {self._any(going)}, {fine}")
+        self.temporaries += 1
+        head, made, weight, before = f"while{self.temporaries}", dict(self.made), self.weight, self.block
+        names, counter = [f"%{head}.x{k}" for k in range(len(given))], f"%{head}.i"
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        self.lines.append(f"{head}:")
+        places = range(len(self.lines), len(self.lines) + len(names) + 2)
+        self.lines += [""] * len(places)
+        self.weight = weight * EXPECTED
+        self.active = f"%{head}.active" if self.lanes > 1 else ""
+        self._look(head, counter)
+        ways_out = [before, f"{head}.signals"]
+        if growing:
+            self._room(head, counter, list(growing.values()))
+            ways_out.append(f"{head}.grow")
+        index = Index(counter)
+        arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        handed = [Number(name, self.lanes > 1) for name in names[: loop.carries]]
+        step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
+        after_step, added = self._step(loop, index, step, self._grown(targets, growing))
+        following = self._following(names, after_step, added, loop)
+        again = self._going(self.number(after_step[GOING]))
+        if self.active:
+            again = self.temporary(f"and {self.bit} {again}, {self.active}")
+        self.write(f"{counter}.next = add nsw i64 {counter}, 1")
+        more, latch = self._any(again), self.block
+        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        self.lines[places[0]] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{latch}]"
+        if self.active:
+            self.lines[places[1]] = f"  {self.active} = phi {self.bit} [{going}, %{before}], [{again}, %{latch}]"
+        self.lines.append(f"{head}.done:")
+        numbers = []
+        for place, name, start, then in zip(places[2:], names, given, following, strict=True):
+            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], [{then}, %{latch}]"
+            ways = [f"[{start if way == before else name}, %{way}]" for way in ways_out]
+            after = self.temporary(f"phi {self.type} {', '.join(ways)}, [{then}, %{latch}]")
+            numbers.append(Number(after, self.lanes > 1))
+        self.block, self.made, self.weight = f"{head}.done", made, weight
+        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _going(self, x: Number) -> str:
+        """The truth that there is another step: in each lane."""
+        if x.condition and x.wide == (self.lanes > 1):
+            return x.condition
+        return self.temporary(f"fcmp une {self.type} {self.name(x)}, {literal(0.0, self.lanes)}")
+
+    def _any(self, going: str) -> str:
+        """Whether a truth holds in any lane."""
+        if self.lanes == 1:
+            return going
+        return self.temporary(self.module.of_lanes("or", going, self.lanes))
+
+    def _limit(self, count: str) -> str:
+        """The number of steps: in lanes, the largest."""
+        if self.lanes > 1:
+            largest = f"llvm.vector.reduce.fmax.v{self.lanes}f64"
+            self.module.declarations[largest] = f"declare double @{largest}({self.type})"
+            count = self.temporary(f"call double @{largest}({self.type} {count})")
+        symbol = "llvm.fptosi.sat.i64.f64"
+        self.module.declarations[symbol] = f"declare i64 @{symbol}(double)"
+        return self.temporary(f"call i64 @{symbol}(double {count})")
+
+    def _look(self, head: str, counter: str) -> None:
+        """Look for signals now and then: a loop may never end."""
+        since = self.temporary(f"and i64 {counter}, {PATIENCE - 1}")
+        due = self.temporary(f"icmp eq i64 {since}, {PATIENCE - 1}")
+        self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body{self.module.rarely()}")
+        self.lines.append(f"{head}.signals:")
+        stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
+        self.write(f"br i1 {stop}, label %{head}.done, label %{head}.body")
+        self.lines.append(f"{head}.body:")
+        self.block = f"{head}.body"
+
+    def _room(self, head: str, counter: str, buffers: Sequence[Growing]) -> None:
+        """Make room for the numbers of this step."""
+        capacity = self.temporary(f"load i64, ptr {self.address('%work', buffers[0].capacity)}")
+        needed = self.temporary(f"add nsw i64 {counter}, 1")
+        full = self.temporary(f"icmp sgt i64 {needed}, {capacity}")
+        self.write(f"br i1 {full}, label %{head}.grow, label %{head}.enough{self.module.rarely()}")
+        self.lines.append(f"{head}.grow:")
+        grown = self.temporary(f"call i1 {write_growth(self.module, buffers)}(ptr %work, i64 {needed})")
+        self.write(f"br i1 {grown}, label %{head}.enough, label %{head}.done")
+        self.lines.append(f"{head}.enough:")
+        self.block = f"{head}.enough"
