@@ -50,9 +50,9 @@ def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[st
 
     for x in inputs:
         refuse_masked(x)
+    if method != "__call__":  # indices stay what they are, and an array that `at` changes is not copied
+        return getattr(ufunc, method)(*map(_as_array, inputs), **options)
     objects = [numpy.asarray(x, dtype=object) for x in inputs]
-    if method != "__call__":
-        return getattr(ufunc, method)(*objects, **options)
     function = UFUNCS.get(ufunc.__name__) or special.UFUNCS.get(ufunc.__name__)
     if function is None:
         raise TypeError(
@@ -106,13 +106,17 @@ def apply_function(function: Any, args: Sequence[Any], options: dict[str, Any]) 
         if result is not NotImplemented:
             return result
 
-    def as_array(x: Any) -> Any:
-        return numpy.asarray(x, dtype=object) if hasattr(type(x), "apply_rule") else x
-
     anchor = numpy.empty((), object)
-    given = tuple(map(as_array, args))
-    named = {name: as_array(x) for name, x in options.items()}
+    given = tuple(map(_as_array, args))
+    named = {name: _as_array(x) for name, x in options.items()}
     return anchor.__array_function__(function, (numpy.ndarray,), given, named)
+
+
+def _as_array(x: Any) -> Any:
+    """A Value as an array of no dimensions; anything else as it is."""
+    import numpy
+
+    return numpy.asarray(x, dtype=object) if hasattr(type(x), "apply_rule") else x
 
 
 def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:

@@ -14,6 +14,7 @@ from autograd.modes import now
 
 __all__ = ["det", "interp", "inv", "solve"]
 
+MINORS = 3  # rows of a matrix whose determinant is made of minors
 THRESHOLD = 0.1  # a pivot may be so much smaller than the largest one: fewer orders of rows are compiled
 
 
@@ -38,23 +39,22 @@ def _array(numbers: Any) -> Any:
     return array if any(map(_is_value, array.ravel())) else array.astype(float)
 
 
-def _eliminate(rows: list[list[Any]], size: int) -> tuple[list[list[Any]], int]:
-    """Gaussian elimination with row exchanges: the rows below the diagonal cleared, and the sign of the exchanges."""
-    sign = 1
-    for k in range(size):
-        best = max(range(k, size), key=lambda i: abs(now(rows[i][k])))
-        if abs(now(rows[k][k])) < THRESHOLD * abs(now(rows[best][k])):
-            rows[k], rows[best], sign = rows[best], rows[k], -sign
-        pivot = rows[k][k]
-        for row in rows[k + 1 :]:  # guards: compiled code is valid while this pivot is large enough
-            if abs(pivot) < THRESHOLD * abs(row[k]):
-                raise AssertionError("the pivot was chosen by the same numbers")
-        for i in range(k + 1, size):
-            if not _is_value(rows[i][k]) and rows[i][k] == 0.0:
-                continue
-            factor = rules.div(rows[i][k], pivot)
-            rows[i] = [*rows[i][: k + 1], *[x - factor * y for x, y in zip(rows[i][k + 1 :], rows[k][k + 1 :])]]
-    return rows, sign
+def _clear(rows: list[list[Any]], k: int) -> int:
+    """One step of Gaussian elimination: clear column k below the diagonal; -1 if rows were exchanged, else 1."""
+    sign, size = 1, len(rows)
+    best = max(range(k, size), key=lambda i: abs(now(rows[i][k])))
+    if abs(now(rows[k][k])) < THRESHOLD * abs(now(rows[best][k])):
+        rows[k], rows[best], sign = rows[best], rows[k], -1
+    pivot = rows[k][k]
+    for row in rows[k + 1 :]:  # guards: compiled code is valid while this pivot is large enough
+        if abs(pivot) < THRESHOLD * abs(row[k]):
+            raise AssertionError("the pivot was chosen by the same numbers")
+    for i in range(k + 1, size):
+        if not _is_value(rows[i][k]) and rows[i][k] == 0.0:
+            continue
+        factor = rules.div(rows[i][k], pivot)
+        rows[i] = [*rows[i][: k + 1], *[x - factor * y for x, y in zip(rows[i][k + 1 :], rows[k][k + 1 :])]]
+    return sign
 
 
 def solve(a: Any, b: Any) -> Any:
@@ -97,8 +97,9 @@ def solve(a: Any, b: Any) -> Any:
         raise ValueError(f"a matrix of shape {(size, size)} and right sides of shape {right.shape} do not fit")
     columns = right.reshape(size, -1).tolist()
     width = len(columns[0]) if size else 0
-    both = [[*row, *[x if _is_value(x) else to_float(x) for x in more]] for row, more in zip(rows, columns)]
-    upper, _ = _eliminate(both, size)
+    upper = [[*row, *[x if _is_value(x) else to_float(x) for x in more]] for row, more in zip(rows, columns)]
+    for k in range(size):
+        _clear(upper, k)
     found: list[list[Any]] = [[]] * size
     for i in reversed(range(size)):
         if upper[i][i] == 0.0:
@@ -130,7 +131,7 @@ def inv(a: Any) -> Any:
 
 
 def det(a: Any) -> Any:
-    """The determinant of a square matrix; of a singular one it is 0, and its derivative by way of the pivots.
+    """The determinant of a square matrix, with its derivatives, of singular ones too.
 
     Raises
     ------
@@ -147,16 +148,21 @@ def det(a: Any) -> Any:
     (5.0, 4.0)
     """
     rows = _matrix(a, "det")
-    if len(rows) < 4:  # by minors: right where a pivot is 0, too
-        return _det_by_minors(rows)
-    upper, sign = _eliminate(rows, len(rows))
-    product: Any = float(sign)
-    for k, row in enumerate(upper):
-        product = product * row[k]
-    return product
+    product: Any = 1.0
+    for k in range(len(rows) - MINORS):
+        column = next((j for j in range(k, len(rows)) if any(row[j] != 0.0 for row in rows[k:])), None)
+        if column is None:
+            return 0.0
+        if column != k:  # there is no pivot in a column of zeros
+            product = -product
+            for row in rows:
+                row[k], row[column] = row[column], row[k]
+        product = product * _clear(rows, k) * rows[k][k]
+    return product * _det_by_minors([row[-MINORS:] for row in rows[-MINORS:]])
 
 
 def _det_by_minors(rows: list[list[Any]]) -> Any:
+    """Right where a pivot would be 0, too."""
     if not rows:
         return 1.0
     total: Any = 0.0
@@ -174,7 +180,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     x : number, Value or array of them
         Where to interpolate.
     xp, fp : sequences of the same length
-        The places, which increase, and the numbers there; both may hold Values.
+        The places, which do not decrease, and the numbers there; both may hold Values. It jumps where two places are
+        equal.
     left, right : number or Value, optional
         What it is below and above the table; by default the first and the last of `fp`.
 
@@ -200,10 +207,13 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     def at(x: Any) -> Any:
         y = numbers[-1]
         for k in reversed(range(len(places) - 1)):
-            slope = (numbers[k + 1] - numbers[k]) / (places[k + 1] - places[k])
+            slope = rules.div(
+                numbers[k + 1] - numbers[k], places[k + 1] - places[k]
+            )  # not selected between equal places
             y = rules.where(x < places[k + 1], slope * (x - places[k]) + numbers[k], y)
         y = rules.where(x < places[0], first, y)
-        return rules.where(x > places[-1], last, y)
+        y = rules.where(x > places[-1], last, y)
+        return rules.where(x == x, y, x)  # nan
 
     if getattr(x, "ndim", 0) or isinstance(x, (list, tuple)):
         import numpy

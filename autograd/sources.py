@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 PREPARING = frozenset(
-    {"COPY_FREE_VARS", "EXTENDED_ARG", "MAKE_CELL", "PRECALL", "PUSH_NULL", "RESUME"}
+    {"COPY_FREE_VARS", "EXTENDED_ARG", "KW_NAMES", "MAKE_CELL", "PRECALL", "PUSH_NULL", "RESUME"}
 )  # instructions without a text
 NESTED = 0x10  # whether a function is inside another, which its new code always is: inspect.CO_NESTED
 FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)

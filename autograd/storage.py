@@ -20,7 +20,7 @@ import time
 import warnings
 from pathlib import Path
 
-FORMAT = b"autograd stored 1\n"
+FORMAT = b"autograd stored 2\n"
 OFF = ("off", "0", "no", "false")
 ENTRY, PARTIAL = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9a-f]{64}\.\w+\.partial")  # no other file is ever removed
 STALE = 3600.0  # seconds; an older partial file belongs to a process that was killed
@@ -102,11 +102,16 @@ def read(entry: Path) -> bytes | None:
         return None
     finally:
         os.close(descriptor)
-    if head != FORMAT + hashlib.sha256(content).digest():
+    if head != FORMAT + _checksum(entry, content):
         return None
     with contextlib.suppress(OSError):
         os.utime(entry)  # it is the last used now
     return content
+
+
+def _checksum(entry: Path, content: bytes) -> bytes:
+    """Of a file's name and content: a sound file under the name of another would be run in its place."""
+    return hashlib.sha256(entry.name.encode() + content).digest()
 
 
 def write(entry: Path, content: bytes) -> None:
@@ -116,7 +121,7 @@ def write(entry: Path, content: bytes) -> None:
         descriptor, partial = tempfile.mkstemp(prefix=f"{entry.name}.", suffix=".partial", dir=entry.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(FORMAT + hashlib.sha256(content).digest() + content)
+                file.write(FORMAT + _checksum(entry, content) + content)
             os.replace(partial, entry)
         except BaseException:
             os.unlink(partial)

@@ -225,7 +225,10 @@ def _validation(given: Any, data: Data, seed: int | None) -> tuple[Data, Data | 
         raise ValueError(f"validation must be (X, y), (X, y, weights) or a share between 0 and 1, not {given!r:.80}")
     count = round(given * len(data))
     if not 0 < count < len(data):
-        raise ValueError(f"validation={given} of {len(data)} observations leaves {len(data) - count} to learn from")
+        raise ValueError(
+            f"validation={given} of {len(data)} observations leaves {len(data) - count} to learn from and {count} to "
+            "validate with: pass a share that leaves at least one of each, or (X, y)"
+        )
     if seed is None:
         raise ValueError("to resume with a share for validation, pass the same seed: it chooses the observations")
     order = np.random.default_rng([_seed(seed), 0]).permutation(len(data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -27,6 +27,8 @@ class History:
     History of 3 epochs: loss 3.059
     >>> len(history), len(history["loss"])
     (3, 3)
+    >>> list(history), "val_loss" in history
+    (['loss', 'learning_rate', 'seconds'], False)
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,10 @@ class History:
         if column not in self.columns:
             raise KeyError(f"the history has no column {column!r}; it has {', '.join(self.columns) or 'none yet'}")
         return self.columns[column]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the columns, so that ``"val_loss" in history`` asks for one."""
+        return iter(self.columns)
 
     def add(self, **numbers: float) -> None:
         """Note the numbers of one more epoch."""

@@ -1010,3 +1010,35 @@ def test_adopted_code_composes_with_transforms(package: Package) -> None:
         np.testing.assert_allclose(g, grad(lambda r: f(r[0], r[1]))(row), rtol=1e-13)
         np.testing.assert_allclose(h, hessian(lambda r: f(r[0], r[1]))(row), rtol=1e-12, atol=1e-14)
     assert jacobian(lambda r: [f(r[0], r[1])])(rows[0])[0].shape == (2,)
+
+
+def test_the_class_of_a_number_by_getattr() -> None:
+    """`getattr(x, "__class__")` is what `x.__class__` is."""
+
+    def f(x: Any) -> Any:
+        same = getattr(x, "__class__") is float and getattr(x, "__class__", None).__name__ == "float"  # noqa: B009
+        return 2.0 * x if same else 3.0 * x
+
+    own = adopt(f)
+    assert [2.0, 2.0, 2.0] == [own(1.0), own(Value(1.0)).data, jit(own)(1.0)]
+
+
+def test_printed_texts_make_no_paths(capsys: pytest.CaptureFixture[str]) -> None:
+    """What adopted code prints shows the numbers of the trace, and holds for others; a text that it reads does not."""
+
+    def f(x: Any) -> Any:
+        width, k = 8, 3
+        print(f"{x:.3f} {k} {x:{width}.2f} {x!r}", "%g and %d" % (x, k), "%s" % x)  # noqa: UP031
+        print(f"{x:.2f}|{k}", x)
+        return x * 2.0
+
+    f(0.25)
+    plain = capsys.readouterr().out
+    compiled = jit(adopt(lambda x: f(x)), quiet=True)
+    assert [0.5, 3.0, 5.0] == [compiled(x) for x in (0.25, 1.5, 2.5)]
+    assert plain == capsys.readouterr().out
+    assert 1 == compiled.stats()["paths"]
+    reading = jit(adopt(lambda x: x * len(f"{x}")), quiet=True)
+    assert [1.0, 0.25 * 4] == [reading(x) for x in (0.25, 0.25)]
+    assert 4.5 == reading(1.5)
+    assert 2 == reading.stats()["paths"]

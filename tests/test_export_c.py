@@ -695,7 +695,7 @@ def test_what_cannot_be_written() -> None:
     with pytest.raises(
         NotImplementedError, match=r"f needs an array of number\[134217728, 20\], too large for counters of type int"
     ):
-        Parts("f", Names(), "").room((2**27, 20))
+        Parts("f", Names(), "").work_array((2**27, 20))
 
     @custom_gradient
     def squared(x: Any) -> Any:

@@ -252,7 +252,7 @@ def seconds(outputs, targets):
         ({"batch_size": 2.5}, ValueError, "batch_size must be a whole number"),
         ({"seed": "a"}, TypeError, "seed must be a whole number of at least 0, not 'a'"),
         ({"validation": 1.5}, ValueError, "validation must be .* a share between 0 and 1, not 1.5"),
-        ({"validation": 0.01}, ValueError, "leaves 23 to learn from"),
+        ({"validation": 0.01}, ValueError, "leaves 23 to learn from and 0 to validate with"),
         ({"validation": (X[:, :1], LINE)}, ValueError, r"the rows of X have shape \(2,\), those for validation \(1,\)"),
         ({"metrics": [lambda a, b: 1.0, lambda a, b: 2.0]}, ValueError, "is called '<lambda>', as another metric is"),
         ({"metrics": seconds}, ValueError, "is called 'seconds', as a column of the history is"),

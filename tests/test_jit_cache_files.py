@@ -71,10 +71,17 @@ def test_other_kinds_of_file(name: str, entry: Path, monkeypatch: pytest.MonkeyP
 
 def test_link_to_a_sound_entry(entry: Path) -> None:
     """A link is not followed, even to a valid entry."""
-    other = entry.rename(entry.parent.parent / "other")
+    other = entry.rename(entry.parent.parent / entry.name)
     entry.symlink_to(other)
     assert storage.read(entry) is None
     assert storage.read(other) is not None
+
+
+def test_an_entry_under_another_name(entry: Path) -> None:
+    """A sound entry that has the name of another is made again: its code computes something else."""
+    other = entry.rename(entry.parent / ("0" * 64))
+    assert storage.read(other) is None
+    assert storage.read(other.rename(entry)) is not None
 
 
 def test_files_of_others(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1101,3 +1101,51 @@ def test_deep_recursion() -> None:
     assert jit(vmap(lambda x: deep(x, 600)))(np.array([0.3, 0.4]))[1] == pytest.approx(deep(0.4, 600), rel=1e-13)
     with pytest.raises(RecursionError):
         jit(lambda x: deep(x, -1))(0.3)
+
+
+def test_keywords_of_a_module() -> None:
+    """A call of a module's function with keywords does not keep a function from being rewritten."""
+
+    def f(x: Any) -> Any:
+        both = np.array([x, 2.0 * x], dtype=object)
+        total = both[0] + both[1]
+        while total < 100.0:
+            total = total * 1.5
+        return total
+
+    compiled = jit(vmap(f))
+    np.testing.assert_array_equal([f(x) for x in (1.0, 2.0, 70.0)], compiled(np.array([1.0, 2.0, 70.0])))
+    assert 1 == compiled.stats()["paths"], compiled.branches()
+
+
+def test_annotations_alone() -> None:
+    """A name that is only annotated is not bound, and one that is annotated in a side is that of the function."""
+
+    def f(x: Any) -> Any:
+        result: float
+        y = 2.0 * x
+        if x > 1.0:
+            y: float  # type: ignore[no-redef]
+            result = y * x
+        else:
+            result = -y
+        while y < 10.0:
+            step: float
+            step = 1.0 + y * y
+            y = y + step
+        return result + y
+
+    compiled = jit(vmap(f))
+    np.testing.assert_array_equal([f(x) for x in (0.5, 2.0, 7.0)], compiled(np.array([0.5, 2.0, 7.0])))
+    assert 1 == compiled.stats()["paths"], compiled.branches()
+
+
+def test_the_class_of_a_traced_number() -> None:
+    """To code, a traced number is a Value, by `type` as by `isinstance`."""
+
+    def f(x: Any) -> Any:
+        name = f"{type(x)}"
+        return x * 2.0 if type(x) is Value and isinstance(x, type(x)) and "compiler" not in name else x
+
+    assert 4.0 == jit(f)(2.0)
+    assert [4.0, 6.0] == jit(vmap(f))(np.array([2.0, 3.0])).tolist()

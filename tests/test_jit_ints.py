@@ -306,3 +306,35 @@ def test_counts_that_are_0() -> None:
         np.testing.assert_array_equal([count(x) for x in (0.5, 2.5)], compiled(np.array([0.5, 2.5])))
         with pytest.raises(ZeroDivisionError):
             compiled(np.array([0.5, -1.0]))
+
+
+def test_what_python_rounds_is_an_int_where_one_is_needed() -> None:
+    """A text, a key, an index and the end of a range have the int of `round` and `math.floor`, and of sums of these."""
+    table = {3: 10.0, 4: 20.0}
+
+    def f(x: Any) -> Any:
+        n, k = round(x), math.floor(x)
+        text = f"{n}|{n + 1:03d}|{-k * 2!s}|{abs(k - 5) // 2 % 7}|{n * 1.0}|{k}"
+        total = len(text) * 1000.0 + table.get(n, 7.0) + [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0][n]
+        for i in range(round(x) - 1, k + 3):
+            total = total + x * i
+        return total + x * n - k
+
+    for x in (3.2, 3.7, 0.2, 2.5, 3.5):
+        assert f(x) == jit(f)(x)
+    rows = np.array([3.2, 3.7, 0.2, 2.5, 3.5])
+    np.testing.assert_array_equal([f(x) for x in rows.tolist()], jit(vmap(f), quiet=True)(rows))
+
+
+def test_rounding_by_autograd_math_gives_floats() -> None:
+    """The text of `autograd.math.floor` is that of a float, compiled too; one that is not finite has its name."""
+
+    def f(x: Any) -> Any:
+        return x * len(f"{am.floor(x)}{am.rint(x)}{am.trunc(x) + 1}")
+
+    assert f(3.2) == jit(f)(3.2)
+    assert 3.0 * math.inf == jit(lambda x: x * len(f"{round(x)}"))(math.inf)
+    assert jit(lambda x: x - round(x))(-0.25) == -0.25
+    compiled = jit(lambda x: x - round(x))
+    assert [0.25, -0.25, 0.0] == [compiled(x) for x in (7.25, 7.75, 1e300)]
+    assert 1 == compiled.stats()["paths"]

@@ -9,6 +9,7 @@ import functools
 import gc
 import io
 import itertools
+import operator
 import os
 import pickle
 import queue
@@ -130,6 +131,8 @@ point = Point(2.0)
 records = np.array([(2.0, 1)], [("rate", "f8"), ("count", "i4")])
 record = records[0]
 view = memoryview(bytearray(8)).cast("d")
+HIDDEN = {"c": 2.0}
+shown = types.MappingProxyType(HIDDEN)
 scaler = Scaler()
 parent = weakref.ref(scaler)
 children = weakref.WeakValueDictionary({"a": scaler})
@@ -145,6 +148,24 @@ def with_default(x: Any, rates: Any = [2.0]) -> Any:  # noqa: B006 (that it can 
 def keyword_default(x: Any, *, rates: Any = {"a": 2.0}) -> Any:  # noqa: B006 (as above)
     """A keyword default that can be changed."""
     return x * rates["a"]
+
+
+def matched(thing: Any) -> Any:
+    """An attribute in a pattern, which may be missing."""
+    match thing:
+        case Settings(rate=rate):
+            return rate
+        case types.SimpleNamespace(scale=4.0):
+            return 5.0
+    return 1.0
+
+
+def matched_by_place(thing: Any) -> Any:
+    """An attribute that the class names."""
+    match thing:
+        case Settings(rate):
+            return rate
+    return 1.0
 
 
 def set_global(name: str, new: Any) -> Callable[[], None]:
@@ -163,6 +184,7 @@ def fresh() -> None:
     globals().update(WORDS={"x"}, QUEUE=deque([2.0]), parent=weakref.ref(scaler))
     children["a"] = scaler
     pair[1] = point.rate = records["rate"][0] = view[0] = 2.0
+    HIDDEN["c"] = 2.0
     settings.rate, settings.deep.scale, config.K, Scaler.factor = 2.0, 3.0, 2.0, 2.0
     with_default.__defaults__[0][0] = 2.0  # type: ignore[index]
     keyword_default.__kwdefaults__["rates"]["a"] = 2.0
@@ -227,6 +249,19 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "weak reference": (lambda x: x * parent().scale, lambda: setattr(scaler, "scale", 4.0)),
     "weak dict": (lambda x: x * children["a"].scale, lambda: setattr(scaler, "scale", 4.0)),
     "method of a list": (lambda x: x * length(), lambda: RATES.append(4.0)),
+    "match a class": (lambda x: x * matched(options), lambda: setattr(options, "rate", 4.0)),
+    "match a class by place": (lambda x: x * matched_by_place(options), lambda: setattr(options, "rate", 4.0)),
+    "match a missing attribute": (lambda x: x * matched(settings.deep), lambda: setattr(settings.deep, "scale", 4.0)),
+    "eval": (lambda x: x * eval("K + 1"), set_global("K", 4.0)),
+    "attrgetter": (lambda x: x * get_rate(settings), lambda: setattr(settings, "rate", 4.0)),
+    "attrgetter of two": (lambda x: x * get_deep(settings), lambda: setattr(settings.deep, "scale", 4.0)),
+    "methodcaller": (lambda x: call_shifted(scaler) * x, lambda: setattr(scaler, "scale", 4.0)),
+    "methodcaller of any": (lambda x: call_any(settings) * x, lambda: setattr(settings, "rate", 4.0)),
+    "__getattribute__": (
+        lambda x: x * object.__getattribute__(settings, "rate"),
+        lambda: setattr(settings, "rate", 4.0),
+    ),
+    "read-only view of a dict": (lambda x: x * shown["c"], lambda: HIDDEN.update(c=4.0)),
     "iterator of a list": (lambda x: x * sum(begin()), lambda: RATES.append(4.0)),
     "queue": (lambda x: x * waiting.qsize(), lambda: waiting.put(4.0)),
     "jit inside": (lambda x: jitted_helper(x) + 1.0, set_global("K", 5.0)),
@@ -234,6 +269,8 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
 }
 jitted_helper = jit(lambda x: helper(x))
 length, begin = RATES.__len__, RATES.__iter__
+get_rate, get_deep = operator.attrgetter("rate"), operator.attrgetter("deep.scale")
+call_shifted, call_any = operator.methodcaller("shifted", 1.0), operator.methodcaller("__getattribute__", "rate")
 
 
 @pytest.mark.slow

@@ -134,6 +134,16 @@ def test_sum_mean_and_their_like():
     assert [0.25] * 4 == [v.grad for v in values.ravel()]
 
 
+def test_at_and_outer():
+    """A Value is added at repeated places, and combined with each element; an array of floats cannot take it."""
+    v, held = Value(2.0), np.array([Value(1.0), 4.0], dtype=object)
+    np.add.at(held, [0, 0, 1], v)
+    assert [5.0, 6.0] == numbers(held).tolist()
+    assert [[2.0, 6.0]] == numbers(np.multiply.outer(v, np.array([[1.0, 3.0]]))).tolist()
+    with pytest.raises(TypeError, match="does not turn into a float"):
+        np.add.at(np.zeros(2), 0, v)
+
+
 def test_reductions_of_ufuncs():
     """add.reduce and multiply.accumulate use the table."""
     values = [Value(1.0), Value(2.0), Value(3.0)]

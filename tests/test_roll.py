@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -653,3 +654,17 @@ def test_long_steps() -> None:
         assert value == pytest.approx(expected, rel=1e-12)
         assert slopes == pytest.approx(gradient, rel=1e-10, abs=1e-13)
     assert found[0] == found[1] < 700
+
+
+def test_every_capture_gives_the_same_program() -> None:
+    """Loops are written in the order of the trace, wherever objects lie in memory: so processes share the cache."""
+
+    def layer(weights: Any, x: Any) -> Any:
+        return am.sum([am.tanh(am.dot(list(row), list(x))) ** 2 for row in weights.T])
+
+    weights, x = np.random.default_rng(0).random((7, 5)), np.random.default_rng(1).random(7)
+    found, elsewhere = set(), []
+    for k in range(8):
+        elsewhere.append([object() for _ in range(997 * k)])
+        found.add(jit(grad(layer)).c_source(weights, x))
+    assert 1 == len(found)

@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from autograd import Value, adopt, grad, hessian, jacobian, jit, linalg, special
+from autograd import Value, adopt, grad, hessian, jacobian, jit, linalg, special, value_and_grad, vmap
 from autograd.testing import check_grads
 
 POINTS: dict[str, tuple[float, ...]] = {
@@ -145,6 +145,41 @@ def test_errors(call: Any, error: type[Exception], message: str) -> None:
     """Shapes that do not fit, and singular matrices."""
     with pytest.raises(error, match=message):
         call()
+
+
+SINGULAR = {
+    "zeros": np.zeros((5, 5)),
+    "ones": np.ones((5, 5)),
+    "column of zeros": np.array(
+        [[1.0, 0, 2, 3, 1], [2, 0, 1, 1, 4], [0, 0, 3, 1, 2], [1, 0, 1, 5, 2], [3, 0, 1, 2, 1]]
+    ),
+    "equal rows": np.array([[1.0, 2, 0, 3], [0, 1, 4, 1], [0, 1, 4, 1], [2, 0, 1, 1]]),
+    "diagonal": np.diag([2.0, 0.0, 3.0, 1.0, 5.0]),
+}
+
+
+@pytest.mark.parametrize("name", SINGULAR)
+def test_singular_determinants(name: str) -> None:
+    """The determinant is 0, and its gradient the cofactors, also in code compiled for a regular matrix."""
+    a, compiled = SINGULAR[name], jit(value_and_grad(linalg.det))
+    n, places = len(a), range(len(a))
+
+    def cofactor(i: int, j: int) -> float:
+        return (-1.0) ** (i + j) * float(np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)))
+
+    compiled(np.eye(n) + 0.1 * np.ones((n, n)))
+    for value, gradient in (compiled(a), value_and_grad(linalg.det)(a)):
+        assert 0.0 == pytest.approx(value, abs=1e-12)
+        np.testing.assert_allclose(gradient, [[cofactor(i, j) for j in places] for i in places], atol=1e-9)
+
+
+def test_interpolation_of_nan_and_jumps() -> None:
+    """As NumPy: nan stays nan, and between two equal places the table jumps."""
+    xs, xp, fp = np.array([np.nan, 0.5, 1.0, 1.5]), [0.0, 1.0, 1.0, 2.0], [3.0, 4.0, 6.0, 5.0]
+    expected = np.interp(xs, xp, fp)
+    np.testing.assert_array_equal(expected, linalg.interp(xs, xp, fp))
+    np.testing.assert_array_equal(expected, jit(vmap(lambda x: np.interp(x, xp, fp)))(xs))
+    assert 1.0 == grad(lambda x: linalg.interp(x, xp, fp))(0.5)
 
 
 def test_interpolation_at_the_ends() -> None:

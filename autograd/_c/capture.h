@@ -291,7 +291,7 @@ static bool may_be_rewritten(PyObject *trace, int rule, PyObject *places)
                || fabs(number_of(trace, last)) == 1.0;
     case RULE_div: return fabs(frexp(number_of(trace, last), &(int){0})) == 0.5; /* a power of two */
     case RULE_neg: return maker_of(trace, first) == neg;
-    case RULE_abs: return maker_of(trace, first) == row_names[RULE_abs];
+    case RULE_abs: return maker_of(trace, first) == row_names[RULE_abs] || maker_of(trace, first) == neg;
     default: return false;
     }
 }

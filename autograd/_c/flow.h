@@ -55,12 +55,12 @@ static PyObject *native_outside(Native *self, PyObject *const *args, Py_ssize_t 
 }
 
 /* Whether a function is known to have no new code: 1; 0 if it may have some, -1 after an error. Python code looks at classes
-that a program defines, and at what makes a whole number or a list. */
+that a program defines, and at what makes a whole number or a list, or tells a class. */
 static int stays(PyObject *function)
 {
     if (PyType_Check(function))
         return !PyType_HasFeature((PyTypeObject *)function, Py_TPFLAGS_HEAPTYPE) && function != (PyObject *)&PyLong_Type
-               && function != (PyObject *)&PyList_Type;
+               && function != (PyObject *)&PyList_Type && function != (PyObject *)&PyType_Type;
     if (PyMethod_Check(function))
         function = PyMethod_GET_FUNCTION(function);
     else if (Py_IS_TYPE(function, partial_type))

@@ -86,6 +86,7 @@ static const struct {
     {"Flow.owner", native_outside, false},
     {"Flow.container", native_outside, false},
     {"Flow.iterated", native_outside, false},
+    {"Flow.drawn", native_outside, false},
     {"Flow.immutable", native_outside, true},
     {"Flow.made", native_made, 0},
     {"Flow.set_attribute", native_set_attribute, 0},

@@ -56,7 +56,9 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`float(x)` becomes a call that looks at `float` and `x`."""
+        """`float(x)` becomes a call that looks at `float` and `x`; `getattr(x, "__class__")` is `x.__class__`."""
+        if _asks_for_class(node):
+            return self.visit_Attribute(ast.copy_location(ast.Attribute(node.args[0], "__class__", ast.Load()), node))
         named = isinstance(node.func, ast.Name) and node.func.id in CLASSES
         self.generic_visit(node)
         if named:
@@ -128,6 +130,20 @@ class Rewriter(ast.NodeTransformer):
     def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
         """`case math.pi:` must stay a literal or a dotted name."""
         return node
+
+
+def _asks_for_class(node: ast.Call) -> bool:
+    """Whether this is ``getattr(x, "__class__")``, perhaps with a plain default: every object has one."""
+    if (
+        not isinstance(node.func, ast.Name)
+        or node.func.id != "getattr"
+        or node.keywords
+        or len(node.args) not in (2, 3)
+    ):
+        return False
+    thing, name, *default = node.args
+    plain = not isinstance(thing, ast.Starred) and all(isinstance(x, (ast.Constant, ast.Name)) for x in default)
+    return plain and isinstance(name, ast.Constant) and name.value == "__class__"
 
 
 def _never_raises(node: ast.BinOp) -> bool:

@@ -45,6 +45,13 @@ class Place(NamedTuple):
         live = LIVE[self.kind](self.where, self.key)
         return len(live) == len(self.found) and all(map(same, live, self.found))
 
+    def restore(self) -> None:
+        """Put back what was found: what a list, dict, set or array has, or an object in its attributes."""
+        if self.kind == "array" and self.found and self.where.shape == self.found[0].shape:
+            self.where[...] = self.found[0]
+        elif self.kind in PUT:
+            PUT[self.kind](self.where, self.key, self.found)
+
 
 def same(one: Any, other: Any) -> bool:
     """Whether two objects are identical, or equal floats (bit for bit), ints or texts."""
@@ -135,6 +142,36 @@ LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "dict": _pairs,
     "set": lambda where, _: tuple(set.__iter__(where)),
     "container": lambda where, _: _elements(where),
+}
+
+
+def _refill(kind: Any, where: Any, found: Any) -> None:
+    kind.clear(where)
+    kind.update(where, found)
+
+
+def _put_item(where: dict[str, Any], key: str, found: tuple[Any, ...]) -> None:
+    if found:
+        where[key] = found[0]
+    else:
+        where.pop(key, None)
+
+
+def _put_in_slot(where: Any, slot: Any, found: tuple[Any, ...]) -> None:
+    if found:
+        slot.__set__(where, found[0])
+    elif _slot(where, slot):
+        slot.__delete__(where)
+
+
+# For kinds of places that code fills and empties: puts back what was there. No code of the objects runs.
+PUT: dict[str, Callable[[Any, Any, tuple[Any, ...]], None]] = {
+    "attribute": lambda where, key, found: _put_item(vars_of(where), key, found),
+    "attributes": lambda where, _, found: _refill(dict, vars_of(where), zip(found[::2], found[1::2])),
+    "slot": _put_in_slot,
+    "list": lambda where, _, found: list.__setitem__(where, slice(None), found),
+    "dict": lambda where, _, found: _refill(dict, where, zip(found[::2], found[1::2])),
+    "set": lambda where, _, found: _refill(set, where, found),
 }
 
 

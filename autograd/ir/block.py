@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 NUMBER, TRUTH, LOOP = "number", "truth", "loop"  # a loop's value is the tuple of its results: see `item`
 CALL = "n"  # an extent that is known at the call: the rows of a batch
@@ -73,9 +73,14 @@ def size_of(kind: Type) -> int:
     return kind.size() if isinstance(kind, Array) else 1
 
 
+def has_rows(kind: Type) -> TypeGuard[Array]:
+    """Whether a value of this type has a part for each row of the call."""
+    return isinstance(kind, Array) and CALL in kind.shape
+
+
 def numbers_in(kinds: Iterable[Type]) -> int:
     """How many numbers values of these types hold, without the arrays that are known at the call only."""
-    return sum([size_of(kind) for kind in kinds if not (isinstance(kind, Array) and CALL in kind.shape)])
+    return sum([size_of(kind) for kind in kinds if not has_rows(kind)])
 
 
 class Window(NamedTuple):

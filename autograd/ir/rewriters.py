@@ -157,6 +157,14 @@ def known_elements(builder: Builder, op: str, operands: tuple[int, ...], data: A
     return array if isinstance(kind, Array) and data == whole(kind) else None
 
 
+def _abs(builder: Builder, a: int) -> int | None:
+    """|-x| is |x|: so the exponential of a sigmoid is that of its derivative."""
+    op, operands, _ = builder.code[a]
+    if op == "neg":
+        return builder.emit("abs", operands)
+    return a if op == "abs" else None
+
+
 # `may_be_rewritten` in _c/capture.h says when those of the table's rows may have an answer: keep both in step.
 IDENTITIES: dict[str, Any] = {
     "add": _add,
@@ -165,7 +173,7 @@ IDENTITIES: dict[str, Any] = {
     "div": _div,
     "neg": lambda builder, a: _negated(builder, a),
     "pos": lambda builder, a: a,
-    "abs": lambda builder, a: a if builder.code[a].op == "abs" else None,
+    "abs": _abs,
     "select": _select,
     "!=": _not_equal,
     "and": _and,
@@ -179,6 +187,14 @@ def identities(builder: Builder, op: str, operands: tuple[int, ...], data: Any) 
     """Algebra that is exact in IEEE arithmetic, zeros' signs included."""
     found: int | None = IDENTITIES[op](builder, *operands)
     return found
+
+
+@only(("abs",))
+def size_of_difference(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
+    """|b - a| is |a - b| if that difference is there, as in the derivatives of `logaddexp`."""
+    made, given, _ = builder.code[operands[0]]
+    other = builder.known.get((made, given[::-1], None), operands[0]) if made == "sub" else operands[0]
+    return builder.emit("abs", (other,)) if other < operands[0] else None
 
 
 @only(("pow",))

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, CodeType, ModuleType
 from typing import Any, TypeVar
@@ -158,14 +159,22 @@ class Outside:
         others = () if threading.active_count() > 1 else global_generators()  # other threads may use them
         generators = [*look.generators, *others]
         before = list(map(_state_of, generators))
-        yield
+        token = _being_captured.set((self.name, look))
+        try:
+            yield
+        finally:
+            _being_captured.reset(token)
         if any(_state_of(generator) != drawn for generator, drawn in zip(generators, before)):
             raise TypeError(
                 f"{self.name} draws random numbers while it is traced: every call would use the same ones. Draw them "
                 "outside and pass them as an argument"
             )
         if not look.watch.holds():
-            self._changed(state, look)
+            try:
+                self._changed(state, look)
+            except ChangedMeanwhileError as error:
+                _refuse_iterators(self.name, look, error)
+                raise
 
     def _changed(self, state: State, look: Look) -> None:
         """Decide about each change during a capture: refuse it, ignore its place from now on, or capture again."""
@@ -210,6 +219,35 @@ class Outside:
                 raise ChangedMeanwhileError(f"{self.name} changes what it reads each time that it is traced")
             if new:
                 state.look = self.look()
+
+
+_being_captured: ContextVar[tuple[str, Look] | None] = ContextVar("being captured", default=None)
+
+
+def begin_again(why: Exception) -> None:
+    """Before a function that is being captured runs once more: what it has changed of what it reads is put back.
+
+    Raises
+    ------
+    TypeError
+        If it reads an iterator, of which the first run may have used up a part.
+    """
+    found = _being_captured.get()
+    if found is None:
+        return
+    name, look = found
+    _refuse_iterators(name, look, why)
+    if threading.active_count() == 1:  # or else another thread may have made the change
+        for i in reversed(look.changed()):
+            look.places[i].restore()
+
+
+def _refuse_iterators(name: str, look: Look, why: Exception) -> None:
+    if look.iterators:
+        raise TypeError(
+            f"{name} reads {look.iterators[0]}, which it may use up, and must be traced once more ({why}): there it "
+            "would find less. Make it a list before, or pass its numbers as an argument"
+        ) from why
 
 
 def _counts(before: Any, now: Any) -> bool:

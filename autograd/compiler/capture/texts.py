@@ -9,7 +9,7 @@ from __future__ import annotations
 import dis
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from operator import attrgetter
@@ -44,12 +44,15 @@ class Texts:
         self.streams = sys.stdout, sys.stderr  # where what is printed goes to people
         self.read = False  # whether one of the attributes may have been read
 
-    def made(self, make: Callable[[], str], name: str) -> str:
-        """The text that is assigned to an attribute of this name."""
+    def made(self, make: Callable[..., str], things: Sequence[Any], now: Callable[[Any], Any], name: str) -> str:
+        """The text, ``make(None, *things)``, that is assigned to an attribute of this name.
+
+        If no one may read it, it has the numbers that `now` gives of things.
+        """
         if not self.allowed or (not self.names and sys.getprofile() is not None):
-            return make()
+            return make(None, *things)
         with self.left_unread():
-            text, shown = make(), self.shown
+            text, shown = make(None, *map(now, things)), self.shown
         if shown:
             self.texts.append(text)
             if name not in self.names:

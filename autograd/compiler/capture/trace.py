@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.control.flow import followed
 from autograd.compiler.capture.control.kinds import refuse_mixed
+from autograd.compiler.capture.control.rounded import as_rounded
 from autograd.compiler.capture.control.whole import as_whole
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
@@ -90,6 +91,11 @@ class Trace(Watched):
         traced = node if isinstance(node, Traced) else self.read(node)
         traced.builder.check_in_use()
         return float(traced.builder.value(traced.index))
+
+    def as_int(self, rounded: Value) -> Value:
+        """A number of the program that is the int where Python needs one."""
+        number: Value = as_rounded(rounded)
+        return number
 
     def integer(self, rounded: Value) -> Any:
         """A number of the program that is used like an int, or None."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from autograd import rules
 from autograd.compiler.capture.watched import Watched, innermost
 from autograd.graphs import connected_copy
 from autograd.ieee import to_float
@@ -158,6 +159,19 @@ class Traced(Value):
             f"backward() cannot be compiled, at {caller()}: use autograd.grad inside jit, or call backward() on the "
             "result of the compiled function"
         )
+
+    def __round__(self, digits: int | None = None) -> Value:
+        rounded = Value.__round__(self, digits)
+        return self.builder.as_int(rounded) if digits is None else rounded
+
+    def __floor__(self) -> Value:
+        return self.builder.as_int(rules.floor(self))
+
+    def __ceil__(self) -> Value:
+        return self.builder.as_int(rules.ceil(self))
+
+    def __trunc__(self) -> Value:
+        return self.builder.as_int(rules.trunc(self))
 
     def __bool__(self) -> bool:
         return bool(self != 0.0)

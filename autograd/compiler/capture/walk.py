@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import enum
 import functools
+import gc
 import importlib.util
 import io
+import operator
 import random
 import re
 import sys
@@ -29,6 +31,7 @@ from types import (
     FunctionType,
     GenericAlias,
     GetSetDescriptorType,
+    MappingProxyType,
     MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
@@ -149,6 +152,8 @@ class Look:
         Whether the code may change attributes and containers.
     generators : list
         Generators of random numbers that the code can use.
+    iterators : list
+        Names of iterators, and of files to read, that the code can use up.
     """
 
     tokens: list[Any] = field(default_factory=list)
@@ -158,6 +163,7 @@ class Look:
     rebound: dict[str, str] = field(default_factory=dict)
     changes: bool = False
     generators: list[Any] = field(default_factory=list)
+    iterators: list[str] = field(default_factory=list)
 
     @property
     def steady(self) -> bool:
@@ -383,6 +389,7 @@ class Walk:
                 self.note(name, ITERATOR, False)
             elif not _has_dict(cls) and cls is not object and IMMUTABLE.isdisjoint(cls.__mro__):
                 self.note(name, f"object of {cls.__module__}.{cls.__qualname__}", False)
+                self.look.iterators += [name] if static(cls, "__next__") else []
 
     def attributes_of(self, thing: Any, name: str) -> None:
         """The class of an object, and the attributes in its dict and in slots."""
@@ -523,6 +530,13 @@ class Walk:
         self.note(name, "random generator", False)
         self.look.generators.append(generator)
 
+    def getter(self, getter: Any, name: str) -> None:
+        """What reads attributes or items by names of its own: an ``operator.attrgetter`` and its like."""
+        inside = getter.__reduce__()
+        words = [word for text in inside[1] if type(text) is str for word in text.split(".")]
+        self.mentioned |= {*words, *([ANY] if "__getattribute__" in words else ())}
+        self.push([(inside, name)])
+
 
 def _inside(*names: str) -> Handle:
     """Follow these attributes of a built-in type."""
@@ -542,6 +556,7 @@ HANDLERS: dict[type, Handle] = {
     BuiltinFunctionType: _inside("__name__", "__self__"),
     MethodWrapperType: _inside("__name__", "__self__"),
     functools.partial: _inside("func", "args", "keywords"),
+    **dict.fromkeys([operator.attrgetter, operator.itemgetter, operator.methodcaller], Walk.getter),
     staticmethod: _inside("__func__"),
     classmethod: _inside("__func__"),
     property: _inside("fget"),
@@ -551,6 +566,7 @@ HANDLERS: dict[type, Handle] = {
     list: _sequence("list", list.__iter__),
     tuple: _sequence(None, tuple.__iter__),
     dict: Walk.dictionary,
+    MappingProxyType: lambda walk, thing, name: walk.push([(each, name) for each in gc.get_referents(thing)]),
     set: lambda walk, thing, name: walk.contents(
         "set" if type(thing) is set else "container", thing, name, tuple(set.__iter__(thing))
     ),

@@ -160,6 +160,10 @@ class Watched(Builder):
     def prints(self) -> None:
         """The function prints something: it must not run twice."""
 
+    def as_int(self, rounded: Value) -> Value:
+        """A number that Python's own rounding makes an int."""
+        return rounded
+
     def note_unrolled(self, rows: int, why: Reason) -> None:
         """A map becomes as many copies of its row as it has rows."""
         self.unrolled[why] = self.unrolled.get(why, 0) + rows

@@ -16,9 +16,9 @@ from autograd.compiler.lower.parallel import is_parallel, only_added
 from autograd.ir.block import CALL, GOING, STEPS, Array, Loop, Program, Type, types_of
 from autograd.ir.memory import root_of
 
-MANY = 1000  # steps of a loop whose number of steps is not known
-MOST_SUMS = 16  # in variables of a vector
-MADE = ("zeros", "pack", "item")  # arrays that may be made where they belong
+MANY = 1000  # steps that a loop is taken to have if their number is not known
+MOST_SUMS = 16  # that are variables of vectors; more are in an array
+MADE = ("zeros", "pack", "item")  # operations whose arrays may be made where they are stored
 
 
 class Block(Carrying):
@@ -29,7 +29,7 @@ class Block(Carrying):
         return found
 
     def _loop(self, at: int, operands: tuple[int, ...], loop: Loop) -> list[Text | View]:
-        """A loop; its results."""
+        """Write a loop, in lanes if that costs less; return its results."""
         shared = [self.values[o] if isinstance(self.types[o], Array) else self.name(o) for o in operands[: loop.shared]]
         if self.wide and (loop.test or not isinstance(loop.extent, int)):
             raise NotInLanesError
@@ -54,7 +54,7 @@ class Block(Carrying):
     def _in_turn(
         self, at: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Text | View]
     ) -> list[Text | View]:
-        """A loop whose steps follow one another."""
+        """Write a loop whose steps follow one another."""
         types = loop.result_types(types_of(loop.body))
         counter = self.parts.counter(self.depth)
         index = Affine(0, ((counter, 1),))
@@ -83,7 +83,7 @@ class Block(Carrying):
     def _places(
         self, at: int, loop: Loop, types: Sequence[Type], sums: Iterator[View], stored: Mapping[int, View]
     ) -> list[View]:
-        """Where the results of all steps go, besides what is handed on; the rows of carries have what is `stored`."""
+        """Where the results of all steps go, besides what is handed on; those in `stored` have a place already."""
         targets: list[View] = []
         stacked: dict[int, View] = {}  # what each step has of a value of the body
         together = self._stacked_together(at, loop, types, stored)
@@ -103,7 +103,7 @@ class Block(Carrying):
             elif k in together:
                 target = together[k]
             elif target is None:
-                target = self.room(made.shape)
+                target = self.work_array(made.shape)
             if item not in self.last_change:
                 stacked.setdefault(value, target)
             targets.append(target)
@@ -112,7 +112,7 @@ class Block(Carrying):
     def _stacked_together(
         self, at: int, loop: Loop, types: Sequence[Type], stored: Mapping[int, View]
     ) -> dict[int, View]:
-        """Many numbers of which each step has one lie row by row in one array, a row for each step."""
+        """Places for results with one number for each step: if there are many, one array has a row for each step."""
         found: dict[int, int] = {}  # result → the value in the body
         for k, kind in enumerate(loop.kinds, loop.handed):
             item, made = self.item_of.get((at, k), -1), types[k]
@@ -122,7 +122,7 @@ class Block(Carrying):
         values = list(dict.fromkeys(found.values()))
         if len(values) < FEWEST:
             return {}
-        rows = self.room((loop.extent, len(values)))
+        rows = self.work_array((loop.extent, len(values)))
         places = [rows.start.moved(n * rows.strides[1]) for n in range(len(values))]
         columns = {v: View(rows.base, place, rows.shape[:1], rows.strides[:1]) for v, place in zip(values, places)}
         return {k: columns[value] for k, value in found.items()}
@@ -146,7 +146,7 @@ class Block(Carrying):
         wide: bool,
         kept: Kept | None = None,
     ) -> None:
-        """The body of a loop; with `kept` it does not add up, but keeps the factors of sums."""
+        """Write the body of a loop; with `kept` it keeps the factors of sums and adds nothing."""
         body = loop.body
         places = dict(carries.made)  # arrays that are made where they are to be stacked or handed on
         for o, target in zip(body.outputs[loop.handed :], targets):
@@ -155,7 +155,7 @@ class Block(Carrying):
                 places.setdefault(root, target)
         inside = Block(self.parts, body, inputs, places, depth, wide)
         left = [k for k, place in enumerate(carries.handed) if place is None]
-        if left:  # what nothing needs is not written
+        if left:  # a carry that nothing needs is not computed
             inside.uses = [0 if at == body.outputs[left[0]] else use for at, use in enumerate(inside.uses)]
         for product in kept.products(loop) if kept else ():
             inside.uses[product] = 0
@@ -174,7 +174,7 @@ class Block(Carrying):
         inside.hand_on(carries, outputs)
 
     def _stack(self, pairs: Sequence[tuple[View, Any]], done: set[View | None]) -> None:
-        """Store what all steps keep, each in its place, unless that is `done`."""
+        """Store results of a step, except in places that are `done`."""
         numbers: dict[View, Text] = {}
         for target, found in pairs:
             if target in done:
@@ -191,7 +191,7 @@ class Block(Carrying):
     def _in_blocks(
         self, at: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Text | View]
     ) -> list[Text | View]:
-        """A loop with independent steps, as many at a time as there are lanes.
+        """Write a loop with independent steps, as many steps at a time as there are lanes.
 
         If the steps do not fill whole blocks, the first block is shorter. Its other lanes take steps of the second
         block, or the last step again and again if there is no second block.
@@ -238,7 +238,7 @@ class Block(Carrying):
     def _blocks(self, loop: Loop) -> tuple[str, str, str]:
         """The type of the counter of a loop in lanes, the number of its steps, and the steps of its first block.
 
-        The latter is empty if all blocks are whole.
+        The last is empty if all blocks are whole.
         """
         if isinstance(loop.extent, int) and loop.extent % MOST == 0:
             return "int", str(loop.extent), ""
@@ -250,7 +250,7 @@ class Block(Carrying):
         return kind, most, name
 
     def _clear(self, counter: str, left: str, sums: Sequence[View]) -> None:
-        """Set what the lanes that do not count have added, or kept, to 0 in the first block."""
+        """In the first block, set to 0 what lanes that do not count have added or kept."""
 
         def cleared(place: View) -> str:
             return f"{place} = @_select(@_first({left}), {place}, @_all(0.0));"
@@ -261,20 +261,20 @@ class Block(Carrying):
             for place in sums:
                 inside.line(cleared(place))
         else:
-            inside.each((len(sums),), lambda at: cleared(sums[0]._replace(start=_moved(sums[0], at))))
+            inside.loop_over((len(sums),), lambda at: cleared(sums[0]._replace(start=_moved(sums[0], at))))
         self.parts.line(self.depth + 1, "}")
 
     def _kept(self, loop: Loop) -> Kept | None:
-        """Room for the factors of sums in two blocks; None if these are too many."""
+        """An array for the factors of sums in two blocks; None if there are too many factors."""
         found = factors_of(loop)
         if found is None:
             return None
-        kept = Kept(*found, self.parts.wide_room((2, len(found[1]))).base, self.parts.names.numbered("k"))
+        kept = Kept(*found, self.parts.wide_work_array((2, len(found[1]))).base, self.parts.names.numbered("k"))
         self.line(f"int {kept.half} = 0;")
         return kept
 
     def _add_kept(self, kept: Kept, sums: Sequence[View], is_last: str) -> None:
-        """After two blocks, or the last one, add the products of what they kept to the sums."""
+        """After every second block and the last one, add the products of the factors that they kept to the sums."""
         depth, half = self.depth + 1, kept.half
         self.parts.line(depth, f"if ({half} == 0 && !({is_last})) {{")
         self.parts.line(depth + 1, f"{half} = 1;")
@@ -292,15 +292,15 @@ class Block(Carrying):
             if count == 1:
                 inside.line(_two_products(rows[at]))
             else:
-                inside.each((count,), partial(_patterned_products, patterns))
+                inside.loop_over((count,), partial(_patterned_products, patterns))
         inside.line(f"{half} = 0;")
         self.parts.line(depth, "}")
 
     def _sums_of_lanes(self, count: int) -> list[View]:
-        """Sums that are 0, one in each lane: in variables, or in an array if there are many."""
+        """New sums, one in each lane, which are 0: variables, or an array if there are many."""
         lanes = Affine(0, ((LANE, 1),))
         if count > MOST_SUMS:
-            sums = self.parts.wide_room((count,))
+            sums = self.parts.wide_work_array((count,))
             self.together(View.of(sums.base, (MOST * count,)), "=", "0.0")
             return [View(sums.base, lanes.moved(MOST * k), (), ()) for k in range(count)]
         names = [self.parts.names.numbered("s") for _ in range(count)]
@@ -313,12 +313,12 @@ class Block(Carrying):
         if len(sums) <= MOST_SUMS:
             return [element(self._variable("s", Text(f"@_sum({place})"))) for place in sums]
         made = self._array("s", len(sums))
-        self.each((len(sums),), lambda at: f"{made.row(at[0])} = @_total({sums[0].base} + {_moved(sums[0], at)});")
+        self.loop_over((len(sums),), lambda at: f"{made.row(at[0])} = @_total({sums[0].base} + {_moved(sums[0], at)});")
         return [element(place) for place in made.numbers()]
 
     @staticmethod
     def _elements(arrays: Sequence[View], index: Affine) -> list[Text | View]:
-        """What the arrays that a loop goes through have for a step."""
+        """The elements that a step takes from the arrays that a loop goes through."""
         rows = [view.row(index) for view in arrays]
         return [row if row.shape else element(row) for row in rows]
 
@@ -330,7 +330,7 @@ class Block(Carrying):
     # ---- what one step hands to the next ---------------------------------------------------------------------------
 
     def _sums(self, count: int) -> Iterator[View]:
-        """Where sums are added up: in variables, or in an array if there are many."""
+        """New sums, which are 0: variables, or an array if there are many."""
         if count < FEWEST:
             for _ in range(count):
                 yield self._variable("s", Text("0.0"))
@@ -340,14 +340,14 @@ class Block(Carrying):
             yield from view.numbers()
 
     def add(self, pairs: Sequence[tuple[View, Text]]) -> None:
-        """Add numbers to sums, those that follow a pattern in a loop."""
+        """Add numbers to sums; those that follow a pattern are added in a loop."""
         self._statements(pairs, lambda place, x: self.added_to(place, x) if self._counts(place) else added(place, [x]))
 
     SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {**Carrying.SPECIAL, "item": _item, "loop": _loop}
 
 
 def _two_products(row: Sequence[Text]) -> str:
-    """Add the products of the factors of two blocks, one block after the other."""
+    """The statement that adds the products of the factors of two blocks, one block after the other."""
     place, *factors = [x.text for x in row]
     count = len(factors) // 2
     return f"{place} = {place} + {'*'.join(factors[:count])} + {'*'.join(factors[count:])};"
@@ -368,10 +368,10 @@ def _may_be_in_lanes(loop: Loop) -> bool:
 
 
 def _is_apart(body: Program, root: int, target: View) -> bool:
-    """Whether it is better to make an array of many sums elsewhere, because lanes lie apart in the place for it."""
+    """Whether an array of sums should be made elsewhere, because its lanes would lie apart here."""
     return body.code[root].op == "zeros" and target.start.lane() != (LANE, 1)
 
 
 def _moved(view: View, at: Sequence[Affine]) -> Affine:
-    """Where the numbers of all lanes lie that follow those of a view."""
+    """The start of the numbers that are `at` vectors behind those of a view."""
     return view.start.plus(at[0], MOST)

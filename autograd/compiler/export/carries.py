@@ -1,4 +1,4 @@
-"""What each step of a loop hands to the next: in variables, in an array, or in rows of memory as in machine code."""
+"""What each step of a loop hands to the next: in variables, in an array, or in rows as in machine code."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ class Carries:
     Attributes
     ----------
     given, handed, last : list of (View or None)
-        Where a step finds them, where it stores the next ones, and where the last ones are; None for one that nothing
-        needs.
+        Where a step finds them, where it stores the next ones, and where the last ones are. None if nothing needs it.
     between : dict
-        Input of the body that all steps share → its place between the carries.
+        Input of the body that all steps share → its place in the rows, between the carries.
     filled : dict
-        Places of the row that a step is given which it must fill first → the numbers.
+        Place in its row that a step must fill first → the number.
     made : dict
-        Instruction of the body → the places where the array that it makes is handed on.
+        Instruction of the body → the places in the next row where the array that it makes is stored.
     stored : dict
-        Result of the loop → the carries of all steps that it is.
+        Result of the loop → where the carries of all steps are that it consists of.
     turn : list of str
         Statements that end a step.
     """
@@ -44,7 +43,7 @@ class Carries:
     turn: list[str] = field(default_factory=list)
 
     def inputs(self) -> list[Text]:
-        """What a step is given. Where it stores the next carries in the same places, it must not do so too early."""
+        """The carries as a step reads them. If it stores the next ones in the same places, it must have read them."""
         reads = [frozenset([str(c)]) if c is h else frozenset[str]() for c, h in zip(self.given, self.handed)]
         return [Text("") if c is None else element(c)._replace(reads=r) for c, r in zip(self.given, reads)]
 
@@ -53,7 +52,7 @@ class Carrying(Summing):
     """Statements for carries."""
 
     def carries(self, at: int, loop: Loop, operands: Sequence[int], index: Affine) -> Carries:
-        """Store the first carries of a loop; where they are in the step with an index."""
+        """Store the first carries of a loop; return where the carries are in the step with an index."""
         first = [self.number(o) for o in operands[loop.shared : loop.shared + loop.carries]]
         columns = columns_of(
             loop, [k for (value, k), item in self.item_of.items() if value == at and self.is_placed(item)]
@@ -70,7 +69,7 @@ class Carrying(Summing):
         return item in self.targets or item in self.last_change
 
     def _left_out(self, at: int, loop: Loop) -> set[int]:
-        """The count of the steps, if nothing needs it."""
+        """The carry that counts the steps, if nothing needs it."""
         if not loop.test or (at, COUNT) in self.item_of:
             return set()
         code, uses = loop.body.code, loop.body.uses()
@@ -80,7 +79,7 @@ class Carrying(Summing):
         return {COUNT} if only and all(uses[k] == 1 for k in inputs) else set()
 
     def _in_variables(self, first: Sequence[Text], loop: Loop, left_out: set[int]) -> Carries:
-        """Carries in variables, or in an array if there are some more."""
+        """Carries in variables, or in an array if there are many."""
         apart = [k for k in range(loop.carries) if loop.test and k in (GOING, COUNT)]
         others = [k for k in range(loop.carries) if k not in apart]
         if len(others) < FEWEST:
@@ -102,8 +101,8 @@ class Carrying(Summing):
     def _in_rows_of_all_steps(
         self, first: Sequence[Text], shared: dict[int, Text], loop: Loop, extent: int, columns: Columns, index: Affine
     ) -> Carries:
-        """A row for each step, and one for what the last one hands on; a loop backwards begins with the last row."""
-        rows = self.room((extent + 1, len(columns.of)))
+        """A row for each step, and one for what the last step hands on; a loop backwards begins with the last row."""
+        rows = self.work_array((extent + 1, len(columns.of)))
         later, earlier = index.moved(1), index
         now, following = (later, earlier) if loop.backwards else (earlier, later)
         begin, end = (extent, 0) if loop.backwards else (0, extent)
@@ -149,7 +148,7 @@ class Carrying(Summing):
     # ---- at the end of a step ---------------------------------------------------------------------------------------
 
     def hand_on(self, carries: Carries, outputs: Sequence[Text]) -> None:
-        """Assign all carries at once: none before another one has used it."""
+        """Assign all carries; none is overwritten before the others have used it."""
         made = {str(place) for view in carries.made.values() for place in view.numbers()}
         pairs = [(place, text) for place, text in zip(carries.handed, outputs) if place is not None]
         if carries.handed is not carries.given:  # neighbours follow one another, so they may become a loop

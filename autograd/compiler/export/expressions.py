@@ -14,10 +14,10 @@ CHOICE, OR, AND, EQUALITY, RELATION, SUM, PRODUCT, UNARY, ATOM = range(9)  # how
 OPERATORS = {"add": ("+", SUM), "sub": ("-", SUM), "mul": ("*", PRODUCT), "div": ("/", PRODUCT)}
 LOGIC = {"and": ("&&", AND), "or": ("||", OR)}
 SAME_IN_C = ("sqrt", "floor", "ceil", "trunc", "rint", "fma")
-FUNCTIONS = {**LIBM, **{name: name for name in SAME_IN_C}, "abs": "fabs"}  # rows of the table that <math.h> has
-MOST_LEAVES = 12  # of an expression that is taken apart
-HELPED = frozenset({"copysign", "digamma", "polygamma", "round", "fsum"})  # rows that come along as C: see `helpers`
-LANE = "@"  # in a place: the number of the lane; a name behind it is that of the number of lanes that count
+FUNCTIONS = {**LIBM, **{name: name for name in SAME_IN_C}, "abs": "fabs"}  # primitives that <math.h> has
+MOST_LEAVES = 12  # of an expression with a form
+IN_HELPERS = frozenset({"copysign", "digamma", "polygamma", "round", "fsum"})  # primitives that `helpers` has in C
+LANE = "@"  # in an `Affine` the number of the lane; a name may follow, that of the number of lanes that count
 
 
 class Affine(NamedTuple):
@@ -33,7 +33,7 @@ class Affine(NamedTuple):
     terms: tuple[tuple[str, int], ...] = ()
 
     def plus(self, other: Affine, factor: int = 1) -> Affine:
-        """The sum with another one that is multiplied first."""
+        """The sum with `factor` times another one."""
         terms = dict(self.terms)
         for name, count in other.terms:
             terms[name] = terms.get(name, 0) + factor * count
@@ -60,9 +60,8 @@ class Affine(NamedTuple):
 class View(NamedTuple):
     """An array in C: from element `start` of `base` on, with distances between neighbours along each axis.
 
-    The number behind a pointer is an array without axes; its base is a star and the name of the pointer. A variable is
-    an array without axes, too; its base is an equals sign and its name. If all elements are one constant, the base is
-    this constant.
+    A variable is an array without axes, and so is the number behind a pointer; the base is ``=name`` or ``*name``. If
+    all elements are one constant, the base is that constant.
     """
 
     base: str
@@ -80,7 +79,7 @@ class View(NamedTuple):
         return self.strides == Array(self.shape).strides()
 
     def distance(self, elements: int) -> int:
-        """How far an element is from the one `elements` further, counted row after row."""
+        """How far apart in memory two elements are that are `elements` apart, counted row after row."""
         return Array(self.shape).distance(self.strides, elements)
 
     def row(self, index: Affine) -> View:
@@ -127,13 +126,13 @@ class Text(NamedTuple):
     reads : frozenset of str
         The variables in it that a loop changes at the end of each step.
     whole : Affine or None
-        The whole number that it is, as far as one sees.
+        The whole number that it is, if that is known.
     place : View or None
-        Where it lies in memory, if it is nothing but a number there.
+        Its place in memory, if it is just a number there.
     form : str
-        The text with a pair of braces in place of each name, number and element, or empty.
+        The text with a pair of braces in place of each leaf; empty for an expression that is not taken apart.
     leaves : tuple of Text
-        These, in order.
+        The names, numbers and elements in it, in order.
     wide : bool
         Whether it has a number for each lane.
     """
@@ -148,15 +147,15 @@ class Text(NamedTuple):
     wide: bool = False
 
     def parts(self) -> tuple[str, tuple[Text, ...]]:
-        """The form and the leaves; an expression that is not taken apart is one leaf."""
+        """The form and the leaves; without a form the expression is one leaf."""
         return (self.form, self.leaves) if self.form else ("{}", (self,))
 
     def above(self, rank: int) -> str:
-        """The text where only operators that bind more tightly need no parentheses."""
+        """The text, in parentheses unless it binds more tightly than this rank."""
         return self.text if self.rank > rank else f"({self.text})"
 
     def first(self, rank: int) -> str:
-        """The text as the first operand of an operator of this rank, which works from left to right."""
+        """The text as the first operand of a left-associative operator of this rank."""
         return self.text if self.rank >= rank else f"({self.text})"
 
     def last(self, rank: int) -> str:
@@ -177,7 +176,7 @@ def constant(number: float | bool) -> Text:
 
 
 def literal(number: float) -> str:
-    """A number as C, which has the same bits."""
+    """A literal in C with the same bits as a number."""
     if math.isnan(number):
         return "NAN"
     if math.isinf(number):
@@ -229,7 +228,7 @@ def operation(op: str, operands: Sequence[Text]) -> Text | None:
 def composed(
     template: str, wrapped: Sequence[str], operands: Sequence[Text], rank: int, whole: Affine | None = None
 ) -> Text:
-    """An operation on operands, which are in parentheses or not."""
+    """An operation on operands; `wrapped` are their texts, in parentheses if need be."""
     forms: list[str] = []
     leaves: list[Text] = []
     for text, operand in zip(wrapped, operands, strict=True):
@@ -270,7 +269,7 @@ def _reads(operands: Sequence[Text]) -> frozenset[str]:
 
 
 def _whole(op: str, operands: Sequence[Text]) -> Affine | None:
-    """The whole number that a sum or product is, if it is made of counters and constants."""
+    """A sum or product of counters and constants as a whole number; None for any other."""
     a, b = operands[0].whole, operands[1].whole
     if a is None or b is None or not (a.terms or b.terms):
         return None

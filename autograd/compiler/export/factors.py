@@ -1,7 +1,7 @@
-"""Sums over the steps of a loop in lanes that are products of few factors, as in machine code: see `lower/sums`.
+"""Sums over the steps of a loop in lanes whose terms are products of few factors, as in machine code.
 
-The steps only keep the factors, for two blocks. Then the products of both are added to each sum, in loops where the
-factors and sums lie evenly apart.
+The steps of two blocks only keep the factors. Then the products of both blocks are added to each sum, in loops where
+factors and sums are evenly spaced. See `lower/rows/sums`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from autograd.ir.block import Loop
 
 
 class Kept(NamedTuple):
-    """The factors that are kept.
+    """The factors that steps keep.
 
     Attributes
     ----------
     sums : list of (int, int or None)
         The factors of each sum, as values of the body.
     order : dict
-        Factor → its number.
+        Factor → its index in the array.
     base : str
         The array for the factors of two blocks.
     half : str
-        The variable that says which of the two this block is.
+        The variable that is 0 in the first of two blocks and 1 in the second.
     """
 
     sums: list[Factors]
@@ -35,7 +35,7 @@ class Kept(NamedTuple):
     half: str
 
     def products(self, loop: Loop) -> list[int]:
-        """The products, which the steps do not compute."""
+        """The products; the steps do not compute them."""
         outs = zip(loop.body.outputs[loop.handed :], loop.kinds)
         values = [o for o, kind in outs if kind == "sum"]
         return [o for o, (_, other) in zip(values, self.sums) if other is not None]
@@ -51,7 +51,7 @@ class Kept(NamedTuple):
 
 
 def factors_of(loop: Loop) -> tuple[list[Factors], dict[int, int]] | None:
-    """The factors of each sum, and all of them numbered; None if they are too many."""
+    """The factors of each sum, and all factors with their indices; None if there are too many."""
     body = loop.body
     uses = body.uses()
     sums: list[Factors] = []

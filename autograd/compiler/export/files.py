@@ -11,13 +11,13 @@ from autograd.compiler.export.expressions import literal
 from autograd.compiler.export.names import Names
 from autograd.compiler.export.source import Parameter, Source, table
 
-RELATIVE, OF_LARGEST = "1e-10", "1e-12"  # how far a number may be off: of itself, and of the largest one beside it
+RELATIVE, OF_LARGEST = "1e-10", "1e-12"  # how far a number may be off: times itself, and times the largest beside it
 
 
 def files(
     source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: Sequence[Sequence[float]]
 ) -> dict[str, str]:
-    """The texts of all files by their names."""
+    """File name → text, for all files."""
     return {
         f"{source.name}.h": header(source),
         f"{source.name}.c": "\n".join([f'#include "{source.name}.h"', "", *source.includes, "", source.definition]),
@@ -80,7 +80,7 @@ add_test(NAME @ COMMAND @_test)
 
 
 def _in_python(name: str, modules: Collection[str] = ("ctypes", "pathlib", "sys")) -> str:
-    """A name that the loader may have: not one that Python has, or a module."""
+    """A name in the loader: not a keyword, a builtin or one of these modules."""
     return f"{name}_" if keyword.iskeyword(name) or hasattr(builtins, name) or name in modules else name
 
 
@@ -136,7 +136,7 @@ def loader(source: Source) -> str:
 
 
 def _length(parameter: Parameter) -> str:
-    """How many numbers a parameter has, in Python."""
+    """How many numbers a parameter has, as Python code."""
     return f"{parameter.size()} * _rows" if parameter.by_row else str(parameter.size())
 
 
@@ -144,7 +144,7 @@ def _length(parameter: Parameter) -> str:
 
 
 def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: Sequence[Sequence[float]]) -> str:
-    """A program that calls the function and compares: it fails if a number differs by more than rounding."""
+    """A program in C that calls the function and compares; it fails if a number differs by more than rounding."""
     own = [p for p in source.parameters if not p.is_output]
     results = [p for p in source.parameters if p.is_output]
     names = Names()
@@ -177,7 +177,7 @@ def test(source: Source, rows: int, inputs: Sequence[Sequence[float]], outputs: 
 
 
 def _called(source: Source, rows: int, arrays: Sequence[str], names: Names) -> list[str]:
-    """Call the function, with more and more room for steps if it needs that, and return if it gives a status."""
+    """Statements that call the function, again with more room for steps if it needs that, and return on an error."""
     status, steps, work = [names.take(name) for name in ("status", "steps", "work")]
     rooms = [*([str(rows)] if source.work[1] else []), *([steps] if source.work[2] else [])]
     size = f"{source.name.upper()}_WORK" + (f"({', '.join(rooms)})" if rooms else "")
@@ -217,5 +217,5 @@ _COMPARE = """static int @(const char *name, const double *actual, const double 
 
 
 def _stored(name: str, numbers: Sequence[float]) -> list[str]:
-    """An array of constants; C has no empty ones."""
+    """An array of constants; an empty one gets a 0, because C has none."""
     return [*table(name, [literal(x) for x in numbers] or ["0.0"]), ""]

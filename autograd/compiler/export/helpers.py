@@ -1,4 +1,4 @@
-"""Rows of the table that <math.h> lacks, as functions in C. Only those that are needed are written.
+"""Primitives that <math.h> lacks, as functions in C. Only those that are called are written.
 
 `@` stands for the name of the exported function, so that several exported functions fit into one file.
 """
@@ -18,7 +18,7 @@ INCLUDES = {"round_any": ("<stdio.h>", "<stdlib.h>", "<string.h>")}  # helper â†
 
 
 def helper_for(op: str, operands: Sequence[str]) -> str:
-    """The helper for a row of the table, with these operands in C."""
+    """The name of the helper for a primitive with these operands."""
     if op != "round":
         return op
     try:
@@ -29,7 +29,7 @@ def helper_for(op: str, operands: Sequence[str]) -> str:
 
 
 def with_needs(helpers: Iterable[str]) -> list[str]:
-    """Helpers and those that they call, in the order in which C needs them."""
+    """Helpers and those that they call; each comes after those that it calls."""
     found = {name for helper in helpers for name in (helper, *NEEDS.get(helper, ()))}
     return [name for name in TEXTS if name in found]
 

@@ -13,7 +13,7 @@ from autograd.compiler.export.expressions import ATOM, OPERATORS, UNARY, Text, c
 from autograd.ir.block import COMPARISONS
 
 MOST = 8  # lanes of a vector; arrays of vectors are laid out for as many
-COME_ALONG = frozenset({"exp", "log", "log1p", "tanh"})  # functions that are written for lanes
+WRITTEN_FOR_LANES = frozenset({"exp", "log", "log1p", "tanh"})  # other functions are called lane by lane
 BITWISE = {"and": "&", "or": "|"}
 
 
@@ -22,12 +22,12 @@ class NotInLanesError(Exception):
 
 
 def in_all_lanes(text: Text) -> Text:
-    """A number in each lane."""
+    """A number as a vector."""
     return text if text.wide else composed("@_all({})", [text.text], [text], ATOM)._replace(wide=True)
 
 
 def operation_in_lanes(op: str, given: Sequence[Text]) -> Text | None:
-    """An operation on numbers or truths of which some are wide; None if it is a call, lane by lane."""
+    """An operation of which some operands are wide; None if a function must be called lane by lane."""
     if op in OPERATORS or op in ("neg", "pos", "stop"):
         return operation(op, given)
     if op in COMPARISONS:
@@ -46,7 +46,7 @@ def operation_in_lanes(op: str, given: Sequence[Text]) -> Text | None:
     if op == "select":
         chosen = [given[0], *[in_all_lanes(x) for x in given[1:]]]
         return composed("@_select({}, {}, {})", [x.text for x in chosen], chosen, ATOM)
-    if op not in COME_ALONG and op != "abs":
+    if op not in WRITTEN_FOR_LANES and op != "abs":
         return None
     (x,) = [in_all_lanes(x) for x in given]
     return composed(f"@_{op}({{}})", [x.text], [x], ATOM)
@@ -64,7 +64,7 @@ def lane_by_lane(name: str, function: str, arity: int) -> str:
 
 
 def helpers_in(text: str, function: str) -> list[str]:
-    """The texts of the helpers that a text calls, and of those that they call."""
+    """The texts of the helpers that a text calls, and of the helpers that these call."""
     found: dict[str, None] = {}
     left = [text.replace(f"{function}_", "@_")]
     while left:
@@ -456,4 +456,4 @@ TEXTS = {
     "log1p": LOG1P,
     "tanh": TANH,
 }
-TYPES = ("LANES", "inline", "lanes", "near", "mask", "whole", "bits", "in_domain", "hidden")  # what else is named here
+TYPES = ("LANES", "inline", "lanes", "near", "mask", "whole", "bits", "in_domain", "hidden")  # the other names in them

@@ -1,4 +1,4 @@
-"""Names in C: those of Python made valid, none of them twice."""
+"""Names in C: names of Python made valid and unique."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ fmod frexp hypot ilogb ldexp lgamma llrint llround log log10 log1p log2 logb lri
 nexttoward pow remainder remquo rint round scalbln scalbn sin sinh sqrt tan tanh tgamma trunc signgam
 fpclassify isfinite isinf isnan isnormal signbit isgreater isgreaterequal isless islessequal islessgreater isunordered
 """.split()  # noqa: SIM905
-# Functions that compilers know, or that a program defines once: a parameter may be called so, a function may not.
+# Functions of the library: a parameter may have such a name, an exported function may not.
 LIBRARY = """
 abort abs atexit atof atoi atol bsearch calloc clock div exit fclose fopen fprintf fputc fputs fread free fscanf fwrite
 getc getchar getenv gets imaxabs isalnum isalpha isdigit isspace labs ldiv llabs lldiv localtime longjmp malloc memchr
@@ -39,7 +39,7 @@ RESERVED = frozenset([*WORDS, *MATH, *[f"{name}{kind}" for name in MATH for kind
 
 
 def sanitised(text: str) -> str:
-    """A name in C that is like a text: ``p['a'][0]`` is p_a_0, σ is sigma.
+    """A valid name in C that resembles a text: ``p['a'][0]`` becomes p_a_0, σ becomes sigma.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def sanitised(text: str) -> str:
 
 
 def _spelled(char: str) -> str:
-    """A character that C does not have, in letters: the last word of its name, or its number."""
+    """A character outside ASCII in ASCII: the last word of its Unicode name, or its number."""
     words = unicodedata.name(char, "").split()
     if "LETTER" in words and len(words) == words.index("LETTER") + 2:
         return words[-1].lower()
@@ -60,13 +60,13 @@ def _spelled(char: str) -> str:
 
 
 class Names:
-    """The names that one function has given."""
+    """The names that are taken in one function."""
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
 
     def saved(self) -> set[str]:
-        """The names that are taken now, for `restore`."""
+        """A copy of the taken names, for `restore`."""
         return set(self.taken)
 
     def restore(self, taken: set[str]) -> None:
@@ -74,7 +74,7 @@ class Names:
         self.taken = taken
 
     def take(self, wanted: str) -> str:
-        """A name that is still free: the wanted one if it is, else one like it."""
+        """Take a free name: the wanted one, or one like it."""
         name, number = sanitised(wanted), 1
         found = f"{name}_" if name in RESERVED or name.startswith(("M_", "FP_", "MATH_")) else name
         while found in self.taken:
@@ -84,7 +84,7 @@ class Names:
         return found
 
     def numbered(self, letter: str) -> str:
-        """A new name: the letter with the next free number."""
+        """Take a new name: the letter with the next free number."""
         number = 1
         while f"{letter}{number}" in self.taken:
             number += 1
@@ -93,7 +93,7 @@ class Names:
 
 
 def function_name(wanted: str) -> str:
-    """The name of a function and its files, which must not be one of the library."""
+    """The name of a function and its files; it is not one of the library."""
     name = sanitised(wanted.replace("<lambda>", "function"))
     return f"{name}_" if name in RESERVED or name in LIBRARY or name in HEADERS else name
 

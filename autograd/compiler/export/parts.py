@@ -1,4 +1,4 @@
-"""What a function in C consists of besides its statements: names, tables, helpers, the workspace and the statuses."""
+"""What a function in C has besides its statements: names, tables, helpers, the workspace and the statuses."""
 
 from __future__ import annotations
 
@@ -15,18 +15,15 @@ from autograd.compiler.export.names import Names, comment
 from autograd.ir.block import CALL, STEPS, Array, Guard, Loop
 
 WIDTH = 100  # columns of a line
-# What a statement pays for: numbers that lie apart, other calls, and arithmetic.
+# What costs time in a statement: numbers that lie apart, calls, and arithmetic; and what each costs, in additions.
 PAID = re.compile(r"(_apart\(|_put\(|_put_some\()|(?:_at|_all|_select|_some|_where)\(|(_\w+\(|[a-z]\()|/|[-+*]")
 COSTS = MOST, 20, 1
 COUNTERS = "ijklm"
 MOST_NUMBERS = 2**31 - 1  # of an array of known size, whose places are of type int
 
 
-class Room(NamedTuple):
-    """An array in the workspace: its name, and how many numbers it has, or has for each row or step.
-
-    One that is `wide` has numbers for each lane.
-    """
+class WorkArray(NamedTuple):
+    """An array in the workspace; a `wide` one has numbers for each lane."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -34,17 +31,17 @@ class Room(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The numbers, or those for each row of the call or step of a loop."""
+        """How many numbers it has, or has for each row of the call or step of a loop."""
         return Array(self.shape).size()
 
     @property
-    def of(self) -> str:
-        """`CALL` or `STEPS` if it has numbers for each row of the call or step of a loop, else empty."""
+    def grows_with(self) -> str:
+        """`CALL` or `STEPS` if it has numbers for each row of the call or each step of a loop; else empty."""
         return CALL if CALL in self.shape else STEPS if STEPS in self.shape else ""
 
 
 class Parts:
-    """Collects the parts while the statements are written.
+    """Collects these parts while the statements are written.
 
     Parameters
     ----------
@@ -53,7 +50,34 @@ class Parts:
     names : Names
         The names that are taken already.
     rows : str
-        What the number of rows of a batch is called.
+        The name of the number of rows of a batch.
+
+    Attributes
+    ----------
+    lines : list of str
+        The statements so far.
+    tables : dict
+        Numbers of a constant array → its name.
+    work_arrays : list of WorkArray
+        The arrays in the workspace.
+    helpers : dict
+        The helpers that are called, as keys.
+    statuses : dict
+        (line of a comparison, its outcome here) → the status that it came out otherwise.
+    counters : list of str
+        The counter of a loop for each depth.
+    carried : set of str
+        The arrays of carries: a loop changes them at the end of each step.
+    loops : list of Loop
+        The loops of which several steps are taken at a time.
+    lane_calls : dict
+        Function that calls another one lane by lane → that function, and how many operands it takes.
+    cost, weight : float
+        What the statements cost, and how often the next one runs.
+    counting, shared : str, frozenset of str
+        The mask of the lanes that count when something is added to these arrays.
+    steps : str
+        The name of the parameter that says for how many steps there is room; empty if nothing needs it.
     """
 
     def __init__(self, function: str, names: Names, rows: str) -> None:
@@ -61,22 +85,22 @@ class Parts:
         self.prefix = function.upper()
         self.lines: list[str] = []
         self.tables: dict[tuple[str, ...], str] = {}
-        self.rooms: list[Room] = []
+        self.work_arrays: list[WorkArray] = []
         self.helpers: dict[str, None] = {}
         self.statuses: dict[tuple[str, bool], str] = {}
         self.counters: list[str] = []
-        self.carried: set[str] = set()  # arrays of carries: a loop changes them at the end of each step
-        self.loops: list[Loop] = []  # loops of which several steps are taken at a time
-        self.each: dict[str, tuple[str, int]] = {}  # functions that are called lane by lane: what they call, operands
-        self.cost, self.weight = 0.0, 1.0  # what the statements cost, and how often the next one runs
-        self.counting, self.shared = "", frozenset[str]()  # the lanes that count, in what is added to these arrays
-        self.steps = ""  # what the number of steps for which there is room is called, if it is needed
+        self.carried: set[str] = set()
+        self.loops: list[Loop] = []
+        self.lane_calls: dict[str, tuple[str, int]] = {}
+        self.cost, self.weight = 0.0, 1.0
+        self.counting, self.shared = "", frozenset[str]()
+        self.steps = ""
 
     def line(self, depth: int, text: str) -> None:
-        """Write a line; a long one goes on below. `@` in it stands for the name of the function."""
-        code, mark, told = text.partition("/*")
+        """Write a line; a long one is broken. `@` in it stands for the name of the function."""
+        code, mark, note = text.partition("/*")
         self.cost += self.weight * _cost(code)
-        text = code.replace("@", self.function) + mark + told
+        text = code.replace("@", self.function) + mark + note
         indent = "    " * (depth + 1)
         while len(indent) + len(text) > WIDTH and (at := _break(text, WIDTH - len(indent))) > 0:
             self.lines.append(indent + text[:at])
@@ -84,7 +108,7 @@ class Parts:
         self.lines.append(indent + text)
 
     def saved(self) -> Any:
-        """What has been collected so far, for `restore`."""
+        """A copy of what has been collected so far, for `restore`."""
         return {name: copy(part) for name, part in vars(self).items() if name != "names"}, self.names.saved()
 
     def restore(self, saved: Any) -> None:
@@ -95,7 +119,7 @@ class Parts:
 
     @contextmanager
     def repeated(self, times: float) -> Iterator[None]:
-        """What is written meanwhile runs so many times."""
+        """While this is open, the statements that are written run so many times."""
         self.weight *= times
         yield
         self.weight /= times
@@ -108,7 +132,7 @@ class Parts:
     # ---- loops -----------------------------------------------------------------------------------------------
 
     def counter(self, depth: int) -> str:
-        """What the counter of a loop inside so many others is called."""
+        """The name of the counter of a loop inside so many others."""
         while len(self.counters) <= depth:
             letter = COUNTERS[len(self.counters) % len(COUNTERS)]
             self.counters.append(self.names.take(letter))
@@ -125,26 +149,26 @@ class Parts:
 
     # ---- memory ----------------------------------------------------------------------------------------------
 
-    def room(self, shape: Sequence[int | str], wide: bool = False) -> View:
+    def work_array(self, shape: Sequence[int | str], wide: bool = False) -> View:
         """A new array in the workspace."""
         if any(extent in (CALL, STEPS) for extent in shape[1:]):
             raise NotImplementedError(
                 f"an array of {Array(tuple(shape))} has no place in the workspace of {self.function}"
             )
         name = self.names.numbered("a")
-        room = Room(name, tuple(shape), wide)
-        if room.size > MOST_NUMBERS:
+        made = WorkArray(name, tuple(shape), wide)
+        if made.size > MOST_NUMBERS:
             raise NotImplementedError(
-                f"{self.function} needs an array of {Array(room.shape)}, too large for counters of type int"
+                f"{self.function} needs an array of {Array(made.shape)}, too large for counters of type int"
             )
-        self.rooms.append(room)
+        self.work_arrays.append(made)
         if STEPS in shape:
             self.most_steps()
         return View.of(name, tuple(shape))
 
-    def wide_room(self, shape: Sequence[int | str]) -> View:
-        """A new array with numbers for each lane."""
-        found = self.room((*shape, MOST), wide=True)
+    def wide_work_array(self, shape: Sequence[int | str]) -> View:
+        """A new array in the workspace with numbers for each lane."""
+        found = self.work_array((*shape, MOST), wide=True)
         return View(found.base, Affine(0, ((LANE, 1),)), tuple(shape), found.strides[:-1])
 
     def most_steps(self) -> str:
@@ -166,19 +190,19 @@ class Parts:
     # ---- what is called, and what is returned -----------------------------------------------------------------
 
     def helper(self, op: str, operands: Sequence[str]) -> str:
-        """The name of the function for a row of the table that <math.h> lacks."""
+        """The name of the function in C for a primitive that <math.h> lacks."""
         name = helper_for(op, operands)
         self.helpers[name] = None
         return f"{self.function}_{name}"
 
     def lane_by_lane(self, function: str, arity: int) -> str:
-        """The name of the function that calls another one in each lane."""
+        """The name of a function that calls another one in each lane."""
         name = f"lanes_{function.removeprefix(f'{self.function}_')}"
-        self.each[name] = function, arity
+        self.lane_calls[name] = function, arity
         return f"@_{name}"
 
     def guard(self, guard: Guard) -> str:
-        """The status that says that a comparison came out otherwise."""
+        """The status if a guard fails."""
         key = guard.line, guard.expected
         return self.statuses.setdefault(key, f"{self.prefix}_LEFT_{len(self.statuses) + 1}")
 
@@ -197,7 +221,7 @@ class Parts:
 
 
 def _cost(code: str) -> float:
-    """What a statement costs, in additions."""
+    """The cost of a statement, in additions."""
     if code.lstrip().startswith("for ("):
         return 2.0
     found = 1.0
@@ -207,7 +231,7 @@ def _cost(code: str) -> float:
 
 
 def _break(text: str, width: int) -> int:
-    """Where a line of text may end."""
+    """Where to break a line; 0 if there is no such place."""
     limit = min(width, text.index("/*")) if "/*" in text else width
     found = depth = 0
     for at, char in enumerate(text[:limit]):

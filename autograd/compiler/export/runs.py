@@ -1,4 +1,4 @@
-"""Numbers that follow a pattern: statements about them are written as one loop."""
+"""Statements whose numbers follow a pattern: they are written as one loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FEWEST = 5  # statements that become a loop
 
 
 class Pattern(NamedTuple):
-    """A number in each of several statements: always the same, or one at evenly spaced places in memory."""
+    """A number in each of several statements: always the same, or `apart` further on in memory each time."""
 
     first: Text
     apart: int
@@ -24,7 +24,7 @@ class Pattern(NamedTuple):
 
 
 def distance(one: Text, other: Text) -> int | None:
-    """How far apart two numbers lie in memory: 0 if they are the same, None if that depends on anything."""
+    """How far apart two numbers lie in memory: 0 if they are the same, None if it is not a constant."""
     if one.text == other.text:
         return 0
     a, b = one.place, other.place
@@ -35,7 +35,7 @@ def distance(one: Text, other: Text) -> int | None:
 
 
 def run_from(rows: Sequence[Sequence[Text]], at: int, forms: Sequence[str] = ()) -> tuple[int, list[Pattern]]:
-    """How many rows from one on follow one pattern in each column, and the patterns; rows of other forms do not."""
+    """How many rows from `at` on follow a pattern in each column and have one form, and the patterns."""
     first = rows[at]
     if at + 1 == len(rows) or len(rows[at + 1]) != len(first) or (forms and forms[at] != forms[at + 1]):
         return 1, []
@@ -63,7 +63,7 @@ def segments(rows: Sequence[Sequence[Text]], forms: Sequence[str] = ()) -> list[
 
 
 def array_of(numbers: Sequence[Text], shape: tuple[int, ...]) -> View | None:
-    """The array that numbers are already, if they lie evenly apart in memory."""
+    """A view of numbers that lie evenly spaced in memory; None if they do not."""
     if len(numbers) < 2 or len(shape) != 1:
         return None
     count, patterns = run_from([[x] for x in numbers], 0)

@@ -11,8 +11,8 @@ from autograd.compiler.export.blocks import Block
 from autograd.compiler.export.expressions import UNARY, Affine, Text, View, element, literal
 from autograd.compiler.export.helpers import INCLUDES, TEXTS, with_needs
 from autograd.compiler.export.names import Names, comment, function_name
-from autograd.compiler.export.parts import WIDTH, Parts, Room
-from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, types_of
+from autograd.compiler.export.parts import WIDTH, Parts, WorkArray
+from autograd.ir.block import CALL, STEPS, Array, Loop, Program, has_rows, types_of
 from autograd.ir.memory import root_of
 
 ARITHMETIC = """\
@@ -25,7 +25,7 @@ ARITHMETIC = """\
 #error "Compile this without -ffast-math and -Ofast (/fp:fast), which compute other numbers."
 #endif
 """
-FEW = 16  # Values from outside that each have a name; more are one array
+FEW = 16  # Values from outside; more than this become one array, fewer have names
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Parameter:
     is_output: bool = False
 
     def size(self) -> int:
-        """How many numbers it has, or has in each row of the call."""
+        """How many numbers it has, or has in each row."""
         return 1 if self.shape is None else Array(self.shape).size()
 
     @property
     def by_row(self) -> bool:
-        """Whether it has numbers in each row of the call."""
+        """Whether it has numbers for each row of the call."""
         return self.shape is not None and CALL in self.shape
 
     def declared(self, restrict: bool) -> str:
@@ -59,7 +59,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Result:
-    """A part of the result: what it is called, its shape, or None for a number."""
+    """A part of the result: its name, and its shape or None for a number."""
 
     name: str
     shape: tuple[int | str, ...] | None
@@ -72,17 +72,17 @@ class Subject:
     Attributes
     ----------
     name : str
-        What the function is called.
+        The name of the function.
     program : Program
-        Prepared for code.
+        Ready to be written.
     names : sequence of str
-        Of the inputs that are arguments, in the order of the program.
+        The names of the inputs that are arguments, in the order of the program.
     count : int or None
         The input that is the number of rows, in a batch.
     closed : sequence of (str, float)
-        The labels and numbers of Values from outside: the last inputs that are numbers.
+        The labels and numbers of Values from outside, which are the last inputs that are numbers.
     results : sequence of Result
-        What the outputs are, number by number.
+        The parts of the result, which the outputs of the program fill in order.
     as_parameters : bool
         Whether Values from outside are parameters; else their numbers are constants.
     summary : str
@@ -101,33 +101,49 @@ class Subject:
 
 @dataclass
 class Source:
-    """A function in C; `text` is all of it, `header` and `definition` are its two files."""
+    """A function in C.
+
+    Attributes
+    ----------
+    parameters : list of Parameter
+        Those for arguments, Values from outside and results.
+    steps : str
+        The name of the parameter that says for how many steps of loops there is room, or empty.
+    rows : str
+        The name of the number of rows of a batch, or empty.
+    work : tuple of int
+        How many numbers the workspace has: a fixed number, more for each row, and more for each step.
+    places : list of int
+        For each parameter that is an input, the input of the program; -1 for Values from outside.
+    loops : list of Loop
+        The loops of which several steps are taken at a time.
+    """
 
     name: str
-    parameters: list[Parameter]  # those with numbers
-    steps: str  # the name of the parameter that says for how many steps of loops there is room, or ""
-    rows: str  # the name of the number of rows of a batch, or ""
-    work: tuple[int, int, int]  # the numbers in the workspace: at least, for each row, for each step
+    parameters: list[Parameter]
+    steps: str
+    rows: str
+    work: tuple[int, int, int]
     declarations: str
     definition: str
     includes: list[str]
     summary: str
     prototype: str = ""
-    places: list[int] = field(default_factory=list)  # for each parameter that is an input, the program's input or -1
-    loops: list[Loop] = field(default_factory=list)  # loops of the program of which several steps are taken at a time
+    places: list[int] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
 
     def text(self) -> str:
         """The whole as one file."""
         return "\n".join([self.summary, *self.includes, "", self.declarations, self.definition])
 
 
-def written(subject: Subject) -> Source:
+def write_source(subject: Subject) -> Source:
     """Write a program as a function in C."""
     return _Writer(subject).source()
 
 
 class _Writer:
-    """Writes the parts of a function around its statements."""
+    """Writes a function: its statements, and what is around them."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject, self.program = subject, subject.program
@@ -146,17 +162,17 @@ class _Writer:
 
     def _is_batch(self) -> bool:
         kinds = [*self.program.inputs, *[self.types[o] for o in self.program.outputs]]
-        return self.subject.count is not None or any(_is_given(k) for k in kinds)
+        return self.subject.count is not None or any(has_rows(k) for k in kinds)
 
     # ---- parameters --------------------------------------------------------------------------------------------
 
     def _arguments(self, names: Names) -> dict[int, Parameter]:
-        """The program's input → the parameter."""
+        """Input of the program → parameter, for the arguments."""
         inputs, found = self.program.inputs, {}
         closed = len(self.subject.closed)
-        numbers = [k for k, kind in enumerate(inputs) if not _is_given(kind)]
+        numbers = [k for k, kind in enumerate(inputs) if not has_rows(kind)]
         own = numbers[: len(numbers) - closed] if closed else numbers
-        order = [k for k in range(len(inputs)) if _is_given(inputs[k]) or k in own]
+        order = [k for k in range(len(inputs)) if has_rows(inputs[k]) or k in own]
         for k in order:
             if k == self.subject.count:
                 continue
@@ -180,7 +196,7 @@ class _Writer:
         return len(self.closed) == 1 and self.closed[0].shape is not None
 
     def _inputs(self) -> list[Text | View]:
-        """What each input of the program is in C."""
+        """Each input of the program as C."""
         found: list[Any] = [None] * len(self.program.inputs)
         for k, parameter in self.arguments.items():
             kind = self.program.inputs[k]
@@ -194,13 +210,13 @@ class _Writer:
     # ---- outputs -----------------------------------------------------------------------------------------------
 
     def _places(self) -> list[list[tuple[Parameter, int, int]]]:
-        """For each output of the program, the parts of parameters that it fills: parameter, from, how many."""
+        """For each output of the program the parts of parameters that it fills: parameter, first number, how many."""
         given = [p for p in self.outputs if p.by_row]
         cells = [(p, k) for p in self.outputs if p not in given for k in range(p.size())]
         found, at, rows = [], 0, iter(given)
         for o in self.program.outputs:
             kind = self.types[o]
-            if _is_given(kind):
+            if has_rows(kind):
                 found.append([(next(rows), 0, -1)])
                 continue
             size = kind.size() if isinstance(kind, Array) else 1
@@ -216,7 +232,7 @@ class _Writer:
         return found
 
     def _targets(self, places: Sequence[Sequence[tuple[Parameter, int, int]]]) -> dict[int, View]:
-        """Where arrays of the program are made at once: in the output that they are."""
+        """Arrays of the program that are made in the parameter that they become."""
         found: dict[int, View] = {}
         for o, pieces in zip(self.program.outputs, places):
             kind, root = self.types[o], root_of(self.program, o)
@@ -226,7 +242,7 @@ class _Writer:
         return found
 
     def _store(self, block: Block, found: View, pieces: Sequence[tuple[Parameter, int, int]]) -> None:
-        """Store an array where it is not yet."""
+        """Store an array in the parameters that it fills, unless it was made there."""
         if len(pieces) == 1 and pieces[0][0].shape is not None:
             parameter, start, _ = pieces[0]
             target_view = View.of(parameter.name, found.shape, start)
@@ -239,7 +255,7 @@ class _Writer:
     # ---- the text ----------------------------------------------------------------------------------------------
 
     def source(self) -> Source:
-        """All of it."""
+        """The whole function."""
         places = self._places()
         block = Block(self.parts, self.program, self._inputs(), self._targets(places), 0)
         outputs = block.run()
@@ -255,7 +271,7 @@ class _Writer:
         block.assign(cells, numbers)
         block.line(f"return {self.parts.prefix}_DONE;")
         closed = self.closed if self.subject.as_parameters else []
-        arrays, work = self._workspace([room for room in self.parts.rooms if self.parts.uses(room.name)])
+        arrays, work = self._workspace([array for array in self.parts.work_arrays if self.parts.uses(array.name)])
         parameters = [*self.arguments.values(), *closed, *self.outputs]
         lists = [self._list(parameters, any(work), restrict) for restrict in (False, True)]
         includes = ["#include <math.h>", "#include <stddef.h>"]
@@ -284,7 +300,7 @@ class _Writer:
         return found + ([f"double *{'restrict ' if restrict else ''}work"] if has_work else []) or ["void"]
 
     def _macro(self, work: tuple[int, int, int]) -> str:
-        """The macro that says how many numbers the workspace has."""
+        """The macro for the size of the workspace."""
         fixed, rows, steps = work
         names = [*(["rows"] if rows else []), *(["steps"] if steps else [])]
         parts = [str(fixed)] if fixed or not names else []
@@ -306,7 +322,7 @@ class _Writer:
     def _definition(
         self, parameters: Sequence[str], arrays: Sequence[str], helpers: Sequence[str], counts_rows: bool
     ) -> str:
-        """The helpers, the constants, and the function, whose workspace has `arrays`."""
+        """The helpers, the constants and the function; `arrays` declares those in its workspace."""
         lines = [ARITHMETIC]
         lines += [TEXTS[helper].replace("@", self.name) for helper in helpers]
         lines += self._lanes()
@@ -326,14 +342,14 @@ class _Writer:
 
     def _lanes(self) -> list[str]:
         """What code for lanes needs: the types and the helpers."""
-        calls = [lanes.lane_by_lane(name, *call) for name, call in self.parts.each.items()]
+        calls = [lanes.lane_by_lane(name, *call) for name, call in self.parts.lane_calls.items()]
         helpers = lanes.helpers_in("\n".join(self.parts.lines), self.name)
         if not helpers:
             return []
         return [text.replace("@", self.name) for text in (lanes.VECTORS, *helpers, *calls)]
 
     def _constants(self) -> list[str]:
-        """The numbers of Values from outside, where they are no parameters."""
+        """The numbers of Values from outside, unless these are parameters."""
         if self.subject.as_parameters:
             return []
         numbers = [number for _, number in self.subject.closed]
@@ -344,26 +360,26 @@ class _Writer:
         pairs = zip(self.closed, numbers)
         return [f"    const double {p.name} = {literal(x)};" for p, x in pairs if self.parts.uses(p.name)]
 
-    def _workspace(self, rooms: Sequence[Room]) -> tuple[list[str], tuple[int, int, int]]:
-        """The arrays in the workspace, those of known size first, and how many numbers it has (see `Source.work`)."""
+    def _workspace(self, used: Sequence[WorkArray]) -> tuple[list[str], tuple[int, int, int]]:
+        """The declarations of the arrays in the workspace, those of known size first, and its size as `Source.work`."""
         lines, counts = [], {"": 0, CALL: 0, STEPS: 0}
         names = {CALL: self.rows, STEPS: self.parts.steps}
-        is_wide = any(room.wide for room in rooms)
+        is_wide = any(array.wide for array in used)
         if is_wide:
             lines += [
                 "    /* Vectors do not cross the lines of the cache. */",
                 f"    work += ({lanes.MOST} - (size_t)work/sizeof(double) % {lanes.MOST}) % {lanes.MOST};",
             ]
-        for room in sorted(rooms, key=lambda room: (room.of != "", not room.wide)):
+        for array in sorted(used, key=lambda array: (array.grows_with != "", not array.wide)):
             before = [str(counts[""])] if counts[""] else []
             before += [f"{counts[of]} * {name}" for of, name in names.items() if counts[of]]
-            shape = _extents(room.shape, names.get(room.of, ""))
-            lines.append(f"    double *restrict {room.name} = {' + '.join(['work', *before])}; /* {shape} */")
-            counts[room.of] += room.size
+            shape = _extents(array.shape, names.get(array.grows_with, ""))
+            lines.append(f"    double *restrict {array.name} = {' + '.join(['work', *before])}; /* {shape} */")
+            counts[array.grows_with] += array.size
         return lines, (counts[""] + (lanes.MOST - 1) * is_wide, counts[CALL], counts[STEPS])
 
     def _comment(self, parameters: Sequence[Parameter], work: tuple[int, int, int]) -> str:
-        """What the function does, for its users."""
+        """The comment for the users of the function."""
         lines = [comment(self.subject.summary), ""]
         for p in parameters:
             shape = "a number" if p.shape is None else f"{_extents(p.shape, self.rows)} numbers"
@@ -387,12 +403,8 @@ class _Writer:
 
 
 def _place(parameter: Parameter, k: int) -> View:
-    """A number of an output."""
+    """One number of a parameter."""
     return View(f"*{parameter.name}" if parameter.shape is None else parameter.name, Affine(k), (), ())
-
-
-def _is_given(kind: Type) -> bool:
-    return isinstance(kind, Array) and CALL in kind.shape
 
 
 def _extents(shape: Sequence[int | str], named: str) -> str:

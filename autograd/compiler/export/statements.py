@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from autograd.compiler.export.expressions import (
     FUNCTIONS,
-    HELPED,
+    IN_HELPERS,
     LANE,
     SUM,
     UNARY,
@@ -28,7 +28,7 @@ from autograd.compiler.export.expressions import (
     operation,
     without_minus,
 )
-from autograd.compiler.export.lanes import COME_ALONG, MOST, NotInLanesError, in_all_lanes, operation_in_lanes
+from autograd.compiler.export.lanes import MOST, WRITTEN_FOR_LANES, NotInLanesError, in_all_lanes, operation_in_lanes
 from autograd.compiler.export.names import comment
 from autograd.compiler.export.parts import Parts
 from autograd.compiler.export.runs import Pattern, array_of, segments
@@ -37,8 +37,8 @@ from autograd.ir.memory import root_of
 from autograd.rules import TABLE
 
 LONGEST = 80  # characters of an expression that is written where it is used
-SMALL = 16  # numbers of an array that is a variable; others are in the workspace
-MOST_LINES = 64  # in lanes, after which numbers in memory are loaded again
+SMALL = 16  # numbers; a larger array is in the workspace, not a variable
+MOST_LINES = 64  # of code for lanes; after that many, numbers in memory are loaded again
 
 
 class Statements:
@@ -47,17 +47,17 @@ class Statements:
     Parameters
     ----------
     parts : Parts
-        What the function consists of besides its statements.
+        What the function has besides its statements.
     program : Program
         What is written.
     inputs : sequence of Text and View
-        What the inputs of the program are in C.
+        The inputs of the program as C.
     targets : mapping
-        Where some of the arrays that the program makes belong.
+        Instruction → where the array that it makes is stored, for some of them.
     depth : int
         How many loops are around it.
     wide : bool
-        Whether there are several steps of a loop, one in each lane.
+        Whether each lane is a step of a loop.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Statements:
                 self.item_of.setdefault((operands[0], data), at)
 
     def run(self) -> list[Any]:
-        """Write all instructions; what the outputs are."""
+        """Write all instructions; return the outputs as C."""
         written = len(self.parts.lines)
         for at, (op, operands, data) in enumerate(self.program.code):
             if self.wide and len(self.parts.lines) - written >= MOST_LINES:
@@ -150,18 +150,18 @@ class Statements:
         if op == "pos" and isinstance(given[0], View):
             return given[0]
         if op == "custom":
-            op = data.name if data in TABLE.values() else op  # a row that machine code leaves to Python
+            op = data.name if data in TABLE.values() else op  # a primitive for which machine code calls Python
         if op == "custom":
             raise NotImplementedError(
                 f"{self.parts.function} calls {data.name}, a primitive that custom_gradient made of Python code, which "
                 "C cannot call: write it with the functions of autograd.math"
             )
-        if any(x.wide for x in given) or (self.wide and op in COME_ALONG):
+        if any(x.wide for x in given) or (self.wide and op in WRITTEN_FOR_LANES):
             return self._operation_in_lanes(op, given)
         made = operation(op, given)
         if made is not None:
             return made
-        if op not in HELPED:
+        if op not in IN_HELPERS:
             raise NotImplementedError(f"there is no C for the operation {op!r} of {self.parts.function}")
         return self._helped(op, given)
 
@@ -171,7 +171,7 @@ class Statements:
             return made
         if op == "fsum":
             raise NotInLanesError
-        function = self.parts.helper(op, [x.text for x in given]) if op in HELPED else FUNCTIONS[op]
+        function = self.parts.helper(op, [x.text for x in given]) if op in IN_HELPERS else FUNCTIONS[op]
         found = call(self.parts.lane_by_lane(function, len(given)), [in_all_lanes(x) for x in given])
         return found._replace(wide=True)
 
@@ -184,7 +184,7 @@ class Statements:
         return Text(f"{helper}((const double[]){{{numbers}}}, {len(given)})", reads=reads)
 
     def _guard(self, guard: Guard) -> None:
-        """Leave the function where a comparison comes out otherwise."""
+        """Return a status if the guard fails."""
         truth = self.number(guard.value)
         if truth.wide:
             test = f"{truth.above(UNARY - 1)} == 0" if guard.expected else truth.text
@@ -214,8 +214,8 @@ class Statements:
             start = start.plus(self.index(o), view.distance(step))
         return View(view.base, start, window.shape, tuple([view.distance(stride) for stride in window.strides]))
 
-    def each(self, shape: Sequence[int | str], statement: Callable[[Sequence[Affine]], str]) -> None:
-        """A statement for all indices of an array."""
+    def loop_over(self, shape: Sequence[int | str], statement: Callable[[Sequence[Affine]], str]) -> None:
+        """Write a loop over all indices of an array, with one statement."""
         names = [self.parts.counter(self.depth + k) for k in range(len(shape))]
         for k, (name, extent) in enumerate(zip(names, shape)):
             self.parts.line(self.depth + k, f"for ({self.parts.head(name, extent)})")
@@ -223,7 +223,7 @@ class Statements:
             self.parts.line(self.depth + len(shape), statement([Affine(0, ((name, 1),)) for name in names]))
 
     def together(self, target: View, sign: str, source: View | str) -> None:
-        """Assign an array to another, or add it, number by number."""
+        """Assign one array to another, or add it to the other."""
         views = [view for view in (target, source) if isinstance(view, View)]
         if CALL not in target.shape and STEPS not in target.shape:
             if not prod([int(extent) for extent in target.shape]):
@@ -240,14 +240,14 @@ class Statements:
             number = element(near) if isinstance(near, View) else Text(near)
             return self.added_to(far, number) if sign == "+=" else stored(far, sign, number)
 
-        self.each(target.shape, statement)
+        self.loop_over(target.shape, statement)
 
     def assign(self, places: Sequence[View], numbers: Sequence[Text]) -> None:
-        """Assign numbers to places, those that follow a pattern in a loop."""
+        """Assign numbers to places; those that follow a pattern are assigned in a loop."""
         self._statements(list(zip(places, numbers, strict=True)), _set)
 
     def _statements(self, pairs: Sequence[tuple[View, Text]], statement: Callable[[View, Text], str]) -> None:
-        """A statement about each place and number, those that follow a pattern in a loop."""
+        """Write a statement for each place and number; those that follow a pattern become a loop."""
         rows = [[element(place), *x.parts()[1]] for place, x in pairs]
         forms = [x.parts()[0] for _, x in pairs]
         for at, count, patterns in segments(rows, forms):
@@ -255,16 +255,16 @@ class Statements:
             if count == 1:
                 self.line(statement(place, number))
             else:
-                self.each((count,), partial(_patterned, statement, patterns, forms[at], number))
+                self.loop_over((count,), partial(_patterned, statement, patterns, forms[at], number))
 
     def _variable(self, letter: str, first: Text) -> View:
         name = self.parts.names.numbered(letter)
         self.line(f"{self.kind} {name} = {(in_all_lanes(first) if self.wide else first).text};")
         return View(f"={name}", self.here, (), ())
 
-    def room(self, shape: Sequence[int | str]) -> View:
+    def work_array(self, shape: Sequence[int | str]) -> View:
         """A new array in the workspace."""
-        return self.parts.wide_room(shape) if self.wide else self.parts.room(shape)
+        return self.parts.wide_work_array(shape) if self.wide else self.parts.work_array(shape)
 
     def _local(self, letter: str, shape: Sequence[int]) -> tuple[View, str]:
         """A new array that is a variable, and its declaration."""
@@ -273,9 +273,9 @@ class Statements:
         return View(name, self.here, tuple(shape), strides), f"double {name}[{lanes * made_size(shape)}]"
 
     def _array(self, letter: str, count: int) -> View:
-        """Room for some numbers: a variable if they are few."""
+        """A new array of some numbers: a variable if they are few."""
         if count > 4 * SMALL:
-            return self.room((count,))
+            return self.work_array((count,))
         view, declared = self._local(letter, (count,))
         self.line(f"{declared};")
         return view
@@ -305,7 +305,7 @@ class Statements:
         return found
 
     def _counts(self, view: View) -> bool:
-        """Whether only some lanes count in what is added to an array."""
+        """Whether some lanes do not count when something is added to an array."""
         return bool(self.parts.counting) and view.base in self.parts.shared
 
     def added_to(self, view: View, number: Text) -> str:
@@ -322,7 +322,7 @@ class Statements:
             made, declared = self._local("a", shape)
             self.line(f"{declared} = {{0.0}};")
             return made
-        made = made or self.room(shape)
+        made = made or self.work_array(shape)
         self.together(made, "=", "0.0")
         return made
 
@@ -343,7 +343,7 @@ class Statements:
         if made is None and wide and self._is_small(shape):
             made, declared = self._local("a", shape)
             self.line(f"{declared};")
-        made = made or (self.room(shape) if wide else self.parts.room(shape))
+        made = made or (self.work_array(shape) if wide else self.parts.work_array(shape))
         self.assign(made.numbers(), given)
         return made
 
@@ -361,7 +361,7 @@ class Statements:
     def _is_small(shape: Sequence[int | str]) -> bool:
         return all(isinstance(extent, int) for extent in shape) and 0 < made_size(shape) <= SMALL
 
-    # Operation → what writes it.
+    # Operation → the method that writes it.
     SPECIAL: ClassVar[dict[str, Callable[..., Any]]] = {
         "input": _input,
         "constant": _constant,
@@ -385,7 +385,7 @@ def _patterned(
     number: Text,
     indices: Sequence[Affine],
 ) -> str:
-    """The statement about a place and a number that follow patterns."""
+    """The statement for a place and a number that follow patterns."""
     place, *leaves = [pattern.at(indices[0]) for pattern in patterns]
     assert place.place is not None
     text = form.format(*[leaf.text for leaf in leaves])
@@ -415,7 +415,7 @@ def _set(place: View, number: Text) -> str:
 
 
 def changed(place: View, value: Text) -> str:
-    """A statement that gives a variable another value; what is a sum of it and something else is added to it."""
+    """A statement that gives a variable a new value; ``x = x + y`` becomes ``x += y``."""
     name, text = str(place), value.text
     for sign in ("+", "-") if value.rank == SUM else ():
         if text.startswith(f"{name} {sign} ") and _is_one_term(text[len(name) + 3 :]):
@@ -426,7 +426,7 @@ def changed(place: View, value: Text) -> str:
 
 
 def _is_one_term(text: str) -> bool:
-    """Whether no operator of an expression binds as loosely as a sum."""
+    """Whether an expression has no operator that binds as loosely as a sum."""
     depth, found = 0, []
     for char in text:
         depth += (char == "(" or char == "[") - (char == ")" or char == "]")
@@ -436,12 +436,12 @@ def _is_one_term(text: str) -> bool:
 
 
 def made_size(shape: Sequence[int | str]) -> int:
-    """How many numbers an array has, or has in each row of the call or step of a loop."""
+    """How many numbers an array has, or has for each row of the call or step of a loop."""
     return Array(tuple(shape)).size()
 
 
 def _last_changes(program: Program) -> dict[int, int]:
-    """The last instruction that changes each array that is changed, windows' arrays included."""
+    """Array that is changed → the last instruction that changes it, or a window of it."""
     found: dict[int, int] = {}
     for at, (op, operands, data) in enumerate(program.code):
         if op == "add_at":

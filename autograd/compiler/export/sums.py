@@ -1,4 +1,4 @@
-"""Sums of many terms in C: those that follow a pattern in a loop, in the order of `spread`."""
+"""Sums of many terms in C, in the order of `spread`; terms that follow a pattern are added in a loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class Summing(Statements):
     """Statements for sums."""
 
     def _sum(self, at: int, operands: tuple[int, ...], data: Any) -> Text:
-        """The numbers added up, those that follow a pattern in a loop; in `spread`'s order."""
         terms = [[self.number(o)] for o in operands]
         return self._in_order(terms) if data == IN_ORDER else self._in_lanes(terms)
 
@@ -40,20 +39,20 @@ class Summing(Statements):
         return self._in_order(terms) if data == IN_ORDER else self._in_lanes(terms)
 
     def _in_order(self, terms: Sequence[Sequence[Text]]) -> Text:
-        """From left to right."""
+        """The sum from left to right."""
         total: Text | None = None
         for at, count, patterns in segments(terms):
             if count == 1:
                 total = self._plus(total, terms[at])
                 continue
             place = self._variable("s", total or Text("-0.0"))
-            self.each((count,), partial(_added_of, place, patterns))
+            self.loop_over((count,), partial(_added_of, place, patterns))
             total = element(place)
         assert total is not None
         return total
 
     def _in_lanes(self, terms: Sequence[Sequence[Text]]) -> Text:
-        """In several sums at a time, as `spread` does where the order is free."""
+        """The sum in several accumulators, as `spread` does if the order is free."""
         lanes = ACCUMULATORS if len(terms) >= 2 * ACCUMULATORS else 1
         whole = len(terms) // lanes * lanes
         count, patterns = run_from(terms[:whole], 0)
@@ -81,14 +80,14 @@ class Summing(Statements):
         return self._paired([element(place) for place in places])
 
     def _paired(self, totals: Sequence[Text]) -> Text:
-        """The sum of sums, two by two."""
+        """The sum of several sums, added in pairs."""
         while len(totals) > 1:
             pairs = [totals[k : k + 2] for k in range(0, len(totals), 2)]
             totals = [self._plus(pair[0], [pair[1]]) if len(pair) == 2 else pair[0] for pair in pairs]
         return totals[0]
 
     def _plus(self, total: Text | None, term: Sequence[Text]) -> Text:
-        """A sum and one more term; a long one gets a name."""
+        """A sum plus one more term; a long expression gets a name."""
         minus, product = _product(term)
         if total is None:
             made = Text(f"-{product.above(UNARY)}", UNARY, product.reads) if minus else product
@@ -117,7 +116,7 @@ def _added_of(place: View, patterns: Sequence[Pattern], indices: Sequence[Affine
 
 
 def _product(term: Sequence[Text]) -> tuple[bool, Text]:
-    """Whether a term is subtracted, and what; a minus of the first factor comes last, as in `spread`."""
+    """A term as (whether it is subtracted, product): a minus of its first factor is applied last, as in `spread`."""
     first = term[0]
     minus = first.text.startswith("-") and first.rank in (UNARY, PRODUCT) and not is_literal(first.text)
     if minus:

@@ -14,7 +14,7 @@ from autograd.compiler.lower.bodies import Looping
 from autograd.compiler.lower.module import Machine, Module, Place
 from autograd.compiler.lower.rows.layout import entries
 from autograd.compiler.lower.whiles import begin_memory, end_memory
-from autograd.ir.block import CALL, Array, Program, size_of
+from autograd.ir.block import Array, Program, has_rows, size_of
 
 
 class TopCode(Looping):
@@ -53,11 +53,10 @@ class TopCode(Looping):
 
     def inputs_given(self) -> int:
         """How many arrays of the call are inputs."""
-        return sum(isinstance(t, Array) and CALL in t.shape for t in self.program.inputs)
+        return sum(has_rows(t) for t in self.program.inputs)
 
     def _given(self, o: int) -> bool:
-        made = self.types[o]
-        return isinstance(made, Array) and CALL in made.shape
+        return has_rows(self.types[o])
 
     def destination(self, value: int, item: int, row: Sequence[Any]) -> Place:
         """An output, or room in the workspace."""
@@ -133,14 +132,14 @@ def lower(program: Program, machine: Machine) -> Module:
     status = module.layout.take(8)
     where, offset, given = [], 0, 0
     for made in program.inputs:
-        if isinstance(made, Array) and CALL in made.shape:
+        if has_rows(made):
             where.append(Place("", 0, (0,) * len(made.shape), False, (), None, given))
             given += 1
             continue
         where.append(Place("%inputs", offset, Place.rows(made.shape) if isinstance(made, Array) else (), False))
         offset += 8 * size_of(made)
     code = TopCode(module, program, "program", 1, where)
-    given += sum(isinstance(t, Array) and CALL in t.shape for t in [code.types[o] for o in program.outputs])
+    given += sum(has_rows(t) for t in [code.types[o] for o in program.outputs])
     module.flags = 8 + entries(given)
     body = code.lower_into()
     begin, end = "\n  ".join(begin_memory(module)), "\n  ".join(end_memory(module))

@@ -1,7 +1,6 @@
-"""What is written in C: the program of a compiled function for example arguments, its names, and its numbers there.
+"""Exporting a compiled function: its program for example arguments, the names in it, and its numbers there.
 
-The function is traced afresh, so the text shows what it computes now. Values from outside are constants in the text, or
-parameters.
+The function is traced afresh, so the text in C shows what it computes now.
 """
 
 from __future__ import annotations
@@ -11,19 +10,19 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from autograd.compiler.capture import outside
+from autograd.compiler.capture.outside import steadily
 from autograd.compiler.capture.signature import leaf_names, parameter_names, read, read_call, types_of_numbers
 from autograd.compiler.capture.trace import finish
 from autograd.compiler.export.files import files
-from autograd.compiler.export.source import Result, Source, Subject, written
+from autograd.compiler.export.source import Result, Source, Subject, write_source
 from autograd.compiler.run.batch.arguments import NotRowsError
 from autograd.compiler.run.batch.function import Batch
 from autograd.compiler.run.collection import uncollected
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.versions import Function, capture
-from autograd.ir.block import CALL, Array, Program, Type, loops, size_of, types_of
+from autograd.ir.block import CALL, Array, Program, has_rows, loops, size_of, types_of
 from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
 from autograd.ir.passes import simplify
 from autograd.ir.passes.chains import gather
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FEWEST_STATEMENTS = 64  # of the program around all loops that are rolled
-MOST_LOOKED_AT = 64  # rows of which it is known that they take one path
+FEWEST_STATEMENTS = 64  # in a program in which short loops are found too
+MOST_CHECKED = 64  # rows of the example; they are checked to take one path
 LONG_SUM = 8  # terms of a sum that may become a loop
 CLOSED = ("constants", "parameters")
 SUFFIXES = {"grad": "_gradient", "value_and_grad": "_with_gradient"}
@@ -47,22 +46,22 @@ SUFFIXES = {"grad": "_gradient", "value_and_grad": "_with_gradient"}
 
 @dataclass
 class Example:
-    """A program with the arguments of a call, and what it gives for them.
+    """A function in C, with the arguments and results of a call.
 
     Attributes
     ----------
     source : Source
         The function in C.
     program : Program
-        What it is written from; the names of its inputs are those of the first parameters.
+        The program from which it is written.
     given : sequence
-        The program's inputs: a number, or a list for an array.
+        The inputs of the program: a number, or a list for an array.
     rows : int
         How many rows the arguments have, in a batch.
     inputs : list of lists
         The numbers of each parameter that is an input.
     captured : Program
-        What `program` was before it was simplified: it computes as eager code does.
+        The program before it was simplified; it computes as eager code does.
     results : sequence of Result
         The parts of the result.
     function : str
@@ -82,7 +81,7 @@ class Example:
         """The same with fewer rows."""
         rows = min(count, self.rows)
         kinds = self.captured.inputs
-        given = [x[: rows * size_of(k)] if _is_by_row(k) else x for x, k in zip(self.given, kinds, strict=True)]
+        given = [x[: rows * size_of(k)] if has_rows(k) else x for x, k in zip(self.given, kinds, strict=True)]
         return replace(self, given=given, rows=rows)
 
     @cached_property
@@ -105,12 +104,37 @@ class Example:
         return _grouped(self.results, self.captured, outputs, self.rows)
 
 
+class _Trace(NamedTuple):
+    """What a capture of the function gave.
+
+    Attributes
+    ----------
+    names : sequence of str
+        The names of the inputs of the program.
+    leaves : sequence of Value
+        The Values from outside.
+    results : sequence of Result
+        The parts of the result.
+    given : sequence
+        The inputs of the program for the example.
+    count_input : int or None
+        The input that is the number of rows, in a batch.
+    """
+
+    program: Program
+    names: Sequence[str]
+    leaves: Sequence[Value]
+    results: Sequence[Result]
+    given: Sequence[Any] = ()
+    count_input: int | None = None
+
+
 class _LeftPathError(Exception):
-    """A comparison in a row or step came out otherwise than in the first one."""
+    """A comparison in a row or step came out differently than in the first one."""
 
 
 class _Checked(Evaluator):
-    """An evaluator that looks at the guards of all steps."""
+    """An evaluator that checks the guards of all steps."""
 
     def run(self, program: Program, inputs: Sequence[Any]) -> list[Any]:
         """All values of a program, or of one step of a loop."""
@@ -131,14 +155,14 @@ def example_of(
 ) -> Example:
     """The function in C for the signature of these arguments and the path that they take, with its numbers.
 
-    The parts of the result are called `outputs`, if these are as many.
+    The parts of the result are named `outputs`, if there are as many of these.
 
     Raises
     ------
     ValueError
         If `closed` is unknown, or if the rows of a batch do not take one path.
     """
-    return _to_read(lambda: _example(compiled, args, keywords, name, closed, outputs))
+    return _with_short_loops(lambda: _example(compiled, args, keywords, name, closed, outputs))
 
 
 def _example(
@@ -149,27 +173,27 @@ def _example(
     closed: str,
     named: Sequence[str],
 ) -> Example:
-    found = outside.steadily(lambda: _traced(compiled, args, keywords))
-    program, given, names, leaves, results, count = found
-    if len(named) == len(results):
-        results = [Result(text, part.shape) for text, part in zip(named, results)]
-    subject = _subject(compiled, program, names, leaves, results, count, name, closed)
-    source = written(subject)
-    rows = 0 if count is None else int(given[count])
+    trace: _Trace = steadily(lambda: _traced(compiled, args, keywords))
+    if len(named) == len(trace.results):
+        trace = trace._replace(results=[Result(text, part.shape) for text, part in zip(named, trace.results)])
+    subject = _subject(compiled, trace, name, closed)
+    source = write_source(subject)
+    given, captured = trace.given, trace.program
+    rows = 0 if trace.count_input is None else int(given[trace.count_input])
     numbers = [_numbers(given[k]) for k in source.places if k >= 0]
-    closed_numbers = [leaf.data for leaf in leaves]
+    closed_numbers = [leaf.data for leaf in trace.leaves]
     if source.places.count(-1) == 1:
         numbers.append(closed_numbers)
     elif -1 in source.places:
         numbers += [[x] for x in closed_numbers]
-    example = Example(source, subject.program, given, rows, numbers, program, results, compiled.__name__)
-    if any(loop.body.guards for loop in loops(program)):
-        _ = example.first_rows(MOST_LOOKED_AT).outputs  # they are known to take one path
+    example = Example(source, subject.program, given, rows, numbers, captured, trace.results, compiled.__name__)
+    if any(loop.body.guards for loop in loops(captured)):
+        _ = example.first_rows(MOST_CHECKED).outputs  # raises if they do not take one path
     return example
 
 
 def source_of(compiled: Compiled[..., Any], found: Sequence[Specialization], name: str | None, closed: str) -> Source:
-    """The only program that was compiled, in C.
+    """The only specialization of a compiled function, in C.
 
     Raises
     ------
@@ -183,21 +207,19 @@ def source_of(compiled: Compiled[..., Any], found: Sequence[Specialization], nam
             f"{compiled.__name__}.c_source(...), with the arguments of a call"
         )
     one = found[0]
-    results = _results(compiled.function, one.template)
-    return _to_read(
-        lambda: written(_subject(compiled, one.captured, one.names, one.leaves, results, None, name, closed))
-    )
+    trace = _Trace(one.captured, one.names, one.leaves, _results(compiled.function, one.template))
+    return _with_short_loops(lambda: write_source(_subject(compiled, trace, name, closed)))
 
 
-def _to_read(write: Callable[[], T]) -> T:
-    """What a function returns while short loops are found too."""
+def _with_short_loops(write: Callable[[], T]) -> T:
+    """Call a function so that rolling finds short loops too: they make C easier to read."""
     context = copy_context()
     context.run(fewest_to_read.set, FEWEST_STATEMENTS)
     return context.run(write)
 
 
 def write_files(directory: str | os.PathLike[str], example: Example) -> list[str]:
-    """Write the function and what belongs to it; the names of the files."""
+    """Write the function and the files that go with it; return the names of the files."""
     texts = files(example.source, example.rows, example.inputs, example.outputs)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,59 +228,50 @@ def write_files(directory: str | os.PathLike[str], example: Example) -> list[str
     return list(texts)
 
 
-def _subject(
-    compiled: Compiled[..., Any],
-    captured: Program,
-    names: Sequence[str],
-    leaves: Sequence[Value],
-    results: Sequence[Result],
-    count: int | None,
-    name: str | None,
-    closed: str,
-) -> Subject:
-    """What is written, from what was captured."""
+def _subject(compiled: Compiled[..., Any], trace: _Trace, name: str | None, closed: str) -> Subject:
+    """The subject of the function in C, from a trace."""
     if closed not in CLOSED:
         raise ValueError(f"closed must be 'constants' or 'parameters', not {closed!r}")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be text, not {name!r:.80}")
     own = name or default_name(compiled.function, compiled.__name__)
-    pairs = [(leaf.label or "", leaf.data) for leaf in leaves]
-    program = _prepared(captured, compiled.options)
-    summary = f"{own}: {_told(compiled.function, compiled.__name__)}"
-    return Subject(own, program, names, pairs, results, count, closed == "parameters", summary)
+    pairs = [(leaf.label or "", leaf.data) for leaf in trace.leaves]
+    program = _prepared(trace.program, compiled.options)
+    summary = f"{own}: {_described(compiled.function, compiled.__name__)}"
+    return Subject(own, program, trace.names, pairs, trace.results, trace.count_input, closed == "parameters", summary)
 
 
 def _prepared(captured: Program, options: Options) -> Program:
-    """The same passes as before machine code, but long sums stay whole."""
+    """The program after the passes that machine code needs too, except that long sums stay whole."""
     with uncollected():
         simple = simplify.simplify(rolled(captured), options.accurate)
         return simplify.unroll(gather(simplify.prepare(simple, options.accurate), LONG_SUM), LONG_SUM)
 
 
-def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """The program for these arguments, its inputs there, their names, Values from outside, results, and count input."""
+def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> _Trace:
+    """Capture the function for these arguments."""
     if compiled.batch is not None and not keywords:
         try:
             return _traced_batch(compiled, compiled.batch, args)
         except NotRowsError:
-            pass  # like a call of any other function
+            pass  # the call is like that of any other function
     reading = read_call(compiled.__name__, args, keywords)
     numbers = [x.data if isinstance(x, Value) else x for x in reading.leaves]
-    around = compiled.outside.of(reading.signature)
-    state = around.state()
-    with compiled.lock, around.capturing(state):
+    outside = compiled.outside.of(reading.signature)
+    state = outside.state()
+    with compiled.lock, outside.capturing(state):
         made = capture(compiled.function, reading, numbers)
     results = _results(compiled.function, made.template)
-    return made.program, made.numbers, made.names, made.closed, results, None
+    return _Trace(made.program, made.names, made.closed, results, made.numbers)
 
 
-def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ...]) -> Any:
-    """The same for a map over rows, of which any number runs the same code."""
+def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ...]) -> _Trace:
+    """Capture a batch for these arguments."""
     call = rows.read(args)
-    around = rows.outside.of(call.signature())
-    state = around.state()
+    outside = rows.outside.of(call.signature())
+    state = outside.state()
     call.arrays = [array.copy() for array in call.arrays]
-    with rows.lock, around.capturing(state):
+    with rows.lock, outside.capturing(state):
         trace, outputs, template = call.traced(0, assumes=False)
     program = finish(trace, outputs)
     types = types_of(program)
@@ -272,16 +285,14 @@ def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ..
         results = _gradients_by_rows(rows, call)
     count = call.count_input()
     arrays = iter([array.ravel().tolist() for array in call.arrays if array.shape[1]])
-    given = [
-        next(arrays) if isinstance(k, Array) and CALL in k.shape else x for k, x in zip(program.inputs, trace.given)
-    ]
+    given = [next(arrays) if has_rows(k) else x for k, x in zip(program.inputs, trace.given)]
     given[count] = float(call.count)
     leaves = [leaf for leaf, _ in trace.leaf_inputs]
-    return program, given, call.names(), leaves, results, count
+    return _Trace(program, call.names(), leaves, results, given, count)
 
 
 def _evaluated(program: Program, given: Sequence[Any], rows: int) -> list[Any]:
-    """The outputs as eager code has them; arrays are lists.
+    """The outputs as eager code computes them; arrays are lists.
 
     Raises
     ------
@@ -293,10 +304,6 @@ def _evaluated(program: Program, given: Sequence[Any], rows: int) -> list[Any]:
     return [x.numbers() if isinstance(x, Cells) else x for x in [values[o] for o in program.outputs]]
 
 
-def _is_by_row(kind: Type) -> bool:
-    return isinstance(kind, Array) and CALL in kind.shape
-
-
 def _numbers(given: Any) -> list[float]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
@@ -305,8 +312,8 @@ def _grouped(results: Sequence[Result], program: Program, outputs: Sequence[Any]
     """The numbers of each part of the result."""
     types = types_of(program)
     kinds = [types[o] for o in program.outputs]
-    given = iter([out for out, kind in zip(outputs, kinds) if _is_by_row(kind)])
-    numbers = iter(flat([o for o, kind in zip(outputs, kinds) if not _is_by_row(kind)]))
+    given = iter([out for out, kind in zip(outputs, kinds) if has_rows(kind)])
+    numbers = iter(flat([o for o, kind in zip(outputs, kinds) if not has_rows(kind)]))
     found = []
     for result in results:
         if result.shape is not None and CALL in result.shape:
@@ -321,26 +328,26 @@ def _grouped(results: Sequence[Result], program: Program, outputs: Sequence[Any]
 
 
 def default_name(function: Function, name: str) -> str:
-    """What the function is called in C if no name is given: f_gradient for grad(f)."""
+    """The name of the function in C if none is given: f_gradient for grad(f)."""
     origin = origin_of(function)
     if origin is None or origin.transform not in SUFFIXES:
         return name
     return default_name(origin.function, getattr(origin.function, "__name__", name)) + SUFFIXES[origin.transform]
 
 
-def _told(function: Function, name: str) -> str:
-    """The function as an expression of its transforms."""
+def _described(function: Function, name: str) -> str:
+    """Says from which function, and by which transforms, the C is written."""
     origin = origin_of(function)
     if origin is None:
         return f"written from the Python function {name}"
     inner = getattr(origin.function, "__name__", "f")
     inner_origin = origin_of(origin.function)
-    told = f"{inner_origin.transform}({inner})" if inner_origin is not None else inner
-    return f"written from {origin.transform}({told})"
+    inside = f"{inner_origin.transform}({inner})" if inner_origin is not None else inner
+    return f"written from {origin.transform}({inside})"
 
 
 def _results(function: Function, template: Any) -> list[Result]:
-    """The parts of a result, of which only the containers matter."""
+    """The parts of a result; of the template only the containers matter."""
     origin = origin_of(function)
     if origin is not None and origin.transform in SUFFIXES and not origin.parameters[1]:
         by = origin.parameters[0]
@@ -352,7 +359,7 @@ def _results(function: Function, template: Any) -> list[Result]:
 
 
 def _of_gradient(function: Function, by: Any, gradient: Any) -> list[Result]:
-    """The parts of a gradient: by several arguments, each has its name."""
+    """The parts of a gradient; if it is by several arguments, each part has the name of its argument."""
     if not isinstance(by, (tuple, list)):
         return _parts(gradient, "gradient")
     names = parameter_names(inner_function(function), max([i for i in by if i >= 0], default=0) + 1)
@@ -361,14 +368,14 @@ def _of_gradient(function: Function, by: Any, gradient: Any) -> list[Result]:
 
 
 def inner_function(function: Function) -> Function:
-    """The function that a user wrote, from which transforms made this one."""
+    """The function that the user wrote, without the transforms around it."""
     while (origin := origin_of(function)) is not None:
         function = origin.function
     return function
 
 
 def _parts(tree: Any, name: str) -> list[Result]:
-    """The parts of a tree: each element of a tuple for itself, a list or array as a whole."""
+    """The parts of a tree: each element of a tuple is a part, a list or array is one part."""
     if type(tree) is tuple:
         return [part for k, one in enumerate(tree) for part in _parts(one, f"{name}_{k}")]
     signature = read(tree).signature
@@ -378,7 +385,7 @@ def _parts(tree: Any, name: str) -> list[Result]:
 
 
 def _row_names(row: Any, name: str, function: Function) -> list[str]:
-    """The names of what each row has: of each number, and of each array as a whole."""
+    """The names of the results of a row: one for each number, and one for each array."""
     inner = origin_of(function)
     of = origin_of(inner.function) if inner is not None else None
     if of is not None and of.transform in SUFFIXES and not of.parameters[1]:
@@ -396,7 +403,7 @@ def _leaf_paths(tree: Any, name: str) -> list[str]:
 
 
 def _gradients_by_rows(rows: Batch, call: Any) -> list[Result]:
-    """The parts of a gradient by rows, and of the value."""
+    """The parts of a gradient by rows, and of the value if it is returned too."""
     found = [Result("value", None)] if rows.mapped.with_value else []
     names = parameter_names(rows.mapped.inner, len(call.arguments))
     several = not isinstance(rows.mapped.argnums[0], int)

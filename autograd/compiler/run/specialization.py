@@ -21,6 +21,7 @@ from autograd.compiler.notices import notice
 from autograd.compiler.run.collection import uncollected
 from autograd.ir.block import Array, Guard, Program, Type, loops, numbers_in, types_of
 from autograd.ir.passes import simplify
+from autograd.ir.passes.kept import MOST_KEPT
 from autograd.ir.roll.rolling import rolled
 from autograd.ir.text import lines
 from autograd.once import cached_property
@@ -28,6 +29,7 @@ from autograd.tree import flatten
 from autograd.value import Value
 
 LONG = 2.0  # seconds; a first call that takes longer prints the reasons
+KEPT_PART = 64  # bytes of `loop_memory` for each number that is stored only to save time
 SECONDS_AN_INSTRUCTION = 1e-4  # that LLVM takes, roughly
 
 
@@ -328,7 +330,8 @@ class Specialization:
     def _compile(self) -> None:
         start = time.perf_counter()
         with uncollected():
-            self.program = simplify.prepare(self._simplified(), self.options.accurate)
+            most_kept = min(MOST_KEPT, self.options.loop_memory // KEPT_PART)
+            self.program = simplify.prepare(self._simplified(), self.options.accurate, most_kept)
             unrolled = simplify.unroll(self.program)
             self.counts["compiled"] = simplify.count(unrolled)
             module = self._lowered(unrolled)

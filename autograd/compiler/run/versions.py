@@ -322,7 +322,9 @@ def _traced(
                 if not isinstance(error, UnrollError):
                     raise
                 reason: Any = error.reason
-                break
+            outside.begin_again(error)
+        if simpler is None:
+            break
         trace = _new_trace(function, assumes, joins)
         trace.ints, trace.flows, trace.texts.allowed = simpler
     trace = _new_trace(function, assumes)

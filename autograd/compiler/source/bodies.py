@@ -6,6 +6,7 @@ import ast
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
+from autograd.compiler.source.names import stores
 from autograd.sources import nodes_in
 
 ALLOWED: tuple[type[ast.AST], ...] = (
@@ -164,7 +165,7 @@ def assigned_place(body: Sequence[ast.stmt]) -> str | None:
     return None
 
 
-def rebound(body: Sequence[ast.stmt]) -> frozenset[str]:
+def rebound(body: Sequence[ast.AST]) -> frozenset[str]:
     """The names that a function declares global or nonlocal."""
     declared = [node for x in body for node in nodes_in(x) if isinstance(node, (ast.Global, ast.Nonlocal))]
     return frozenset([name for node in declared for name in node.names])
@@ -186,7 +187,18 @@ def shared_names(body: Sequence[ast.stmt]) -> frozenset[str]:
         for node in nodes_in(statement):
             later = isinstance(node, ast.GeneratorExp) and id(node) not in consumed
             if later or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-                found.update([inner.id for inner in nodes_in(node) if isinstance(inner, ast.Name)])
+                found |= {inner.id for inner in nodes_in(node) if isinstance(inner, ast.Name)} - _own(node)
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 found.add(node.name)
     return frozenset(found)
+
+
+def _own(node: Any) -> frozenset[str]:
+    """The variables of a function or a generator inside, which are others than those of the same name around it."""
+    if isinstance(node, ast.ClassDef):
+        return frozenset()
+    if isinstance(node, ast.GeneratorExp):
+        return stores([part.target for part in node.generators])
+    parameters = frozenset([inner.arg for inner in nodes_in(node.args) if isinstance(inner, ast.arg)])
+    body = [node.body] if isinstance(node, ast.Lambda) else node.body
+    return (parameters | stores(body)) - rebound(body)

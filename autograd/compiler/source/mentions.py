@@ -5,12 +5,14 @@ from __future__ import annotations
 import dis
 import functools
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
+from typing import cast
 
 import numpy as np
 
@@ -20,10 +22,11 @@ from autograd.once import cached_property
 # Code that mentions one of these may read attributes whose names are not in the code.
 DYNAMIC = frozenset(
     [
-        *("__dict__", "asdict", "astuple", "attrgetter", "eval", "exec", "fields", "getattr", "getattr_static"),
-        *("getmembers", "globals", "locals", "methodcaller", "vars"),
+        *("__dict__", "__getattribute__", "asdict", "astuple", "attrgetter", "eval", "exec", "fields", "getattr"),
+        *("getattr_static", "getmembers", "globals", "locals", "methodcaller", "vars"),
     ]
 )
+READING = frozenset({"eval", "exec", "globals"})  # code that mentions one of these may read globals by texts
 CHANGING = frozenset(  # methods that change a container, and functions that change an object by a name
     [
         *("add", "append", "appendleft", "clear", "discard", "extend", "fill", "insert", "pop", "popitem", "popleft"),
@@ -32,6 +35,7 @@ CHANGING = frozenset(  # methods that change a container, and functions that cha
 )
 # Code that mentions one of these may find out that an attribute is missing.
 ASKING = frozenset({"hasattr", "AttributeError", "Exception", "BaseException"})
+WORD = re.compile(r"[^\W\d]\w*")
 ANY = "*"  # stands for all attributes
 MISSING = "?"  # before the name of an attribute: an object may have none
 
@@ -97,6 +101,9 @@ def mentions(code: CodeType) -> Mentions:
             rebound[name] = f"{code.co_filename}:{line} in {code.co_name}"
         elif op in ("LOAD_CONST", "LOAD_SMALL_INT"):
             constants.append(name)
+        elif op == "MATCH_CLASS":  # the names of a pattern come before it; `__match_args__` has those that it counts
+            found = cast("tuple[str, ...]", constants[-1])
+            attributes.update([*found, *[MISSING + key for key in found], *([ANY, "__match_args__"] if name else ())])
         changes = changes or op in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE", "STORE_ATTR", "DELETE_ATTR")
     changes = changes or not CHANGING.isdisjoint(attributes | names.keys())
     if not ASKING.isdisjoint(names):
@@ -104,9 +111,9 @@ def mentions(code: CodeType) -> Mentions:
         attributes.update(texts if "hasattr" in names else ())
         attributes.update([MISSING + name for name in attributes])
     if not DYNAMIC.isdisjoint(names) or not DYNAMIC.isdisjoint(attributes):
-        texts = [text for text in constants if isinstance(text, str) and text.isidentifier()]
+        texts = [word for text in constants if isinstance(text, str) for word in WORD.findall(text)]
         attributes.update([ANY, *texts])
-        names.update(dict.fromkeys(texts if "globals" in names else ()))
+        names.update(dict.fromkeys(texts if not READING.isdisjoint(names) else ()))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inner = mentions(constant)

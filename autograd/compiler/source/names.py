@@ -34,6 +34,8 @@ def stores(nodes: Iterable[ast.AST]) -> Names:
     waiting: list[ast.AST] = list(nodes)
     while waiting:
         node = waiting.pop()
+        if isinstance(node, ast.AnnAssign) and node.value is None:
+            continue
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             found.add(node.id)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

@@ -17,7 +17,7 @@ from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
 from autograd.compiler.source.optional import is_none, optional_names
 from autograd.compiler.source.stores import Stores
-from autograd.compiler.source.texts import fields_of, names_in_text
+from autograd.compiler.source.texts import Holder, is_hidden, names_in_text, replace, shown_in
 from autograd.refusals import PREFIX
 from autograd.sources import Definition, inner_locals, nodes_in, recompiled
 
@@ -175,6 +175,8 @@ class _Emitter(ast.NodeTransformer):
         if isinstance(node, ast.Assign):
             if len(node.targets) == 1 and is_place(node.targets[0]):
                 return [self.place(node, node.targets[0], shown)]
+            if any(isinstance(target, (ast.Tuple, ast.List)) for target in node.targets):
+                node.value = node.value if isinstance(node.value, ast.Tuple) else call(node, "drawn", node.value)
             node.targets = [self.visit(target) for target in node.targets]
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             return [at(ast.Expr(call(node, "immutable", name(node.target.id))), node), node]
@@ -323,29 +325,31 @@ class _Emitter(ast.NodeTransformer):
             return node
         if isinstance(function, ast.Name) and function.id == "super":
             return node
-        if isinstance(function, ast.Name) and function.id == "print":
+        if _is_print(function):
             return self.printed(node)
         self.generic_visit(node)
+        if is_hidden(node, "contains"):
+            node.args[0] = call(node, "drawn", node.args[0])
         if not hidden:
             node.func = call(function, "called", node.func)
         return node
 
     def printed(self, node: ast.Call) -> ast.AST:
         """``print(…)``: its texts are made apart from the numbers in them."""
-        node.args = [self.text(x) if isinstance(x, ast.JoinedStr) else self.visit(x) for x in node.args]
+        node.args = [self.visit(x) if (shown := shown_in(x)) is None else self.text(x, shown) for x in node.args]
         for keyword in node.keywords:
             keyword.value = self.visit(keyword.value)
         made = call(node, "printed", node.func, *node.args)
         made.keywords = node.keywords
         return made
 
-    def text(self, node: ast.JoinedStr) -> ast.expr:
+    def text(self, node: ast.expr, parts: Sequence[tuple[ast.expr, Holder]]) -> ast.expr:
         """A function that makes a text, and what it shows."""
         make, shown = _later(node), list[ast.expr]()
-        for part in fields_of(node):
+        for value, holder in parts:
             word = f"{OWN}shown{len(shown)}"
-            shown.append(call(part, "shown", self.visit(part.value)))
-            part.value = at(name(word), part)
+            shown.append(call(value, "shown", self.visit(value)))
+            replace(holder, at(name(word), value))
             make.args.args.append(ast.arg(word))
             make.args.defaults.append(ast.Constant(None))
         return call(node, "text", at(make, node), *shown)
@@ -382,6 +386,24 @@ class _Emitter(ast.NodeTransformer):
         """A new list."""
         self.generic_visit(node)
         return call(node, "made", node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
+        """A new generator, which is used up once."""
+        self.generic_visit(node)
+        return call(node, "made", node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
+        """What a comprehension goes through may be used up by it."""
+        self.generic_visit(node)
+        node.iter = call(node.iter, "drawn", node.iter)
+        return node
+
+    def visit_Starred(self, node: ast.Starred) -> ast.AST:
+        """So does a star."""
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load):
+            node.value = call(node.value, "drawn", node.value)
+        return node
 
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
         """A new dict."""
@@ -429,6 +451,10 @@ class _Emitter(ast.NodeTransformer):
                 node.left = call(node, "identified", node.left)
                 node.comparators = [call(node, "identified", part) for part in node.comparators]
             return node
+        if any(isinstance(op, (ast.In, ast.NotIn)) for op in node.ops):
+            self.generic_visit(node)
+            node.comparators = [call(node, "drawn", part) for part in node.comparators]
+            return node
         orders = [ORDERS.get(type(op)) for op in node.ops]
         if len(orders) < 2 or None in orders or self.outside or refusal(node.comparators[1:]):
             return self.generic_visit(node)
@@ -454,6 +480,13 @@ def _jumps_out(block: Sequence[ast.stmt]) -> bool:
         if isinstance(node, ast.If) and _jumps_out([*node.body, *node.orelse]):
             return True
     return False
+
+
+def _is_print(node: ast.expr) -> bool:
+    """Whether an expression is the name `print`, as it is written or as adopted functions look it up."""
+    if is_hidden(node, "answer"):
+        (node,) = node.args  # type: ignore[attr-defined]
+    return isinstance(node, ast.Name) and node.id == "print"
 
 
 def _is_singleton(node: ast.expr) -> bool:

@@ -28,6 +28,8 @@ class Stores:
             return self.assignment(node)
         if isinstance(node, ast.AugAssign) and is_place(node.target):
             return self.augmented(node)
+        if isinstance(node, ast.AnnAssign) and node.value is None:
+            return [at(ast.Pass(), node)]  # in a function inside, it would make another variable of the name
         if isinstance(node, ast.AnnAssign) and node.value is not None and is_place(node.target):
             return [at(ast.Assign([node.target], node.value), node)]
         for part in ("body", "orelse", "finalbody"):

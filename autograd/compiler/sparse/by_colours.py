@@ -1,4 +1,4 @@
-"""The entries of a Jacobian by forward or reverse sweeps, each of which takes the columns or rows of one colour."""
+"""The entries of a Jacobian by forward or reverse sweeps; each sweep takes all columns or rows of one colour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autograd.ir.block import Program, size_of, types_of
 from autograd.ir.derive import seeded
 from autograd.ir.passes import simplify
 
-FORWARD_COST, REVERSE_COST = 2.0, 4.0  # of a sweep, for that of the function
+FORWARD_COST, REVERSE_COST = 2.0, 4.0  # of a sweep, where the function costs 1
 
 
 def by_colours(given: Problem, found: Any, mode: str, symmetric: bool) -> tuple[Program, Entries]:
@@ -41,7 +41,7 @@ def _forward(given: Problem, found: Any, colour: Any, rows: Any, colour_of: Any,
     types = types_of(given.program)
     sizes = [size_of(types[o]) for o in given.program.outputs]
     places = _places(sizes, outputs, count, given.rows[rows], colour_of)
-    return _made(program, found, places, f"{count} forward sweeps ({how})", count)
+    return _finished(program, found, places, f"{count} forward sweeps ({how})", count)
 
 
 def _reverse(given: Problem, found: Any, colour: Any, rows: Any) -> tuple[Program, Entries]:
@@ -63,7 +63,7 @@ def _reverse(given: Problem, found: Any, colour: Any, rows: Any) -> tuple[Progra
         start += width
     found_at = [wanted.index(k) for k in inputs]
     places = _places(widths, found_at, count, place[found.indices], colour[rows])
-    return _made(program, found, places, f"{count} reverse sweeps (colouring of rows)", count)
+    return _finished(program, found, places, f"{count} reverse sweeps (colouring of rows)", count)
 
 
 def _seeds(colour: Any, count: int, first: int, size: int) -> list[float]:
@@ -74,7 +74,7 @@ def _seeds(colour: Any, count: int, first: int, size: int) -> list[float]:
 
 
 def _places(sizes: Sequence[int], outputs: Sequence[int], count: int, numbers: Any, colour: Any) -> Any:
-    """Where a number of the derivatives for a colour is in the result; `outputs` tells which ones have derivatives."""
+    """Where in the result these numbers of the derivatives are; `outputs` are those that have derivatives, in order."""
     starts = np.full(len(sizes), -1, dtype=np.intp)
     total = 0
     for k in outputs:
@@ -86,6 +86,6 @@ def _places(sizes: Sequence[int], outputs: Sequence[int], count: int, numbers: A
     return starts[which] + colour * np.array([*sizes, 0])[which] + numbers - ends[which]
 
 
-def _made(program: Program, found: Any, places: Any, method: str, sweeps: int) -> tuple[Program, Entries]:
+def _finished(program: Program, found: Any, places: Any, method: str, sweeps: int) -> tuple[Program, Entries]:
     program, left = in_order(program, places)
     return program, Entries(without_numbers(found.indices, found.indptr, found.shape), left, None, method, sweeps)

@@ -1,4 +1,4 @@
-"""The entries of a Jacobian by the derivatives of each step: see `local.py`."""
+"""The entries of a Jacobian from the derivatives of each step of a loop: see `program_terms`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from autograd.compiler.sparse.local import Local
 from autograd.compiler.sparse.order import in_order
 from autograd.compiler.sparse.problem import Entries, Problem, without_numbers
+from autograd.compiler.sparse.program_terms import ProgramTerms
 from autograd.compiler.sparse.terms import LOOSE, Terms
 from autograd.ir.block import Program, Window, size_of, types_of
 from autograd.ir.passes import simplify
 
-SHORTEST_DIAGONAL = 32  # terms that are added up in the program
+SHORTEST_DIAGONAL = 32  # terms; those of shorter diagonals are not added up in the program
 
 
 def by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
-    """The entries from the derivatives of each step."""
-    local = Local(given.program, given.columns)
+    """A program that computes the terms of the entries, and the sparse array they belong to.
+
+    Raises
+    ------
+    UnfitError
+        If this method does not fit the program.
+    """
+    local = ProgramTerms(given.program, given.columns)
     types = types_of(given.program)
     terms: list[Terms] = []
     first = 0
@@ -42,7 +48,7 @@ def by_steps(given: Problem, symmetric: bool) -> tuple[Program, Entries]:
 
 
 def _of_rows(results: Any, terms: Terms) -> Iterator[Terms]:
-    """The terms of the rows of the result, given those of the outputs' numbers; several results may be one number."""
+    """The terms of the rows, given those of the numbers of the outputs; a number may be the result of several rows."""
     order = np.argsort(results, kind="stable")
     low, high = np.searchsorted(results[order], terms.rows), np.searchsorted(results[order], terms.rows, side="right")
     for k in range(int((high - low).max(initial=0))):
@@ -51,7 +57,7 @@ def _of_rows(results: Any, terms: Terms) -> Iterator[Terms]:
 
 
 def _one_half(terms: Sequence[Terms], width: int) -> list[Terms]:
-    """Of a symmetric matrix the terms below the diagonal, and those above it that have no counterpart."""
+    """The terms of one half of a symmetric matrix: those below the diagonal, and those without a counterpart there."""
     if not terms:
         return []
     rows, columns = (np.concatenate(part) for part in zip(*[(t.rows, t.columns) for t in terms]))
@@ -62,8 +68,8 @@ def _one_half(terms: Sequence[Terms], width: int) -> list[Terms]:
     return [t.chosen(mask, t.rows[mask]) for t, mask in zip(terms, masks) if len(mask)]
 
 
-def _added_up(local: Local, terms: list[Terms]) -> list[Terms]:
-    """The same terms, in which those along one diagonal are added up in one array, if there are several such."""
+def _added_up(local: ProgramTerms, terms: list[Terms]) -> list[Terms]:
+    """The terms, where long terms that overlap along a diagonal are added up in one array."""
     diagonals: dict[int, list[Terms]] = {}
     found = []
     for t in terms:
@@ -79,7 +85,7 @@ def _added_up(local: Local, terms: list[Terms]) -> list[Terms]:
 
 
 def _overlapping(terms: list[Terms]) -> Iterator[list[Terms]]:
-    """Terms along one diagonal, in groups that have no gap between them."""
+    """Terms along one diagonal, in groups that overlap."""
     group: list[Terms] = []
     end = -1
     for t in sorted(terms, key=lambda t: int(t.rows[0])):
@@ -91,8 +97,8 @@ def _overlapping(terms: list[Terms]) -> Iterator[list[Terms]]:
     yield group
 
 
-def _total(local: Local, terms: list[Terms], distance: int) -> Terms:
-    """The sum of terms along one diagonal, in an array of their own."""
+def _total(local: ProgramTerms, terms: list[Terms], distance: int) -> Terms:
+    """The sum of terms along one diagonal, in a new array."""
     builder = local.builder
     low, high = int(terms[0].rows[0]), max(int(t.rows[-1]) for t in terms) + 1
     total = builder.emit("zeros", (), (high - low,))
@@ -103,9 +109,9 @@ def _total(local: Local, terms: list[Terms], distance: int) -> Terms:
     return Terms(rows, rows - distance, None, total, rows - low)
 
 
-def _sources(local: Local, terms: Sequence[Terms]) -> tuple[Any, Any, Any, list[int]]:
-    """Rows, columns, and where in the result the number of each term is; the outputs of the program."""
-    outputs: dict[int, int] = {}  # value of the new program → where its numbers begin in the result
+def _sources(local: ProgramTerms, terms: Sequence[Terms]) -> tuple[Any, Any, Any, list[int]]:
+    """For all terms their rows, columns and places in the result; and the outputs of the program."""
+    outputs: dict[int, int] = {}  # value of the program → where its numbers begin in the result
     end = 0
     none = np.empty(0, dtype=np.intp)
     parts = [(none, none, none)]

@@ -14,13 +14,13 @@ from autograd.compiler.sparse.terms import UnfitError
 from autograd.ir.block import Program
 from autograd.ir.passes import simplify
 
-CHEAP = 4  # times the operations of the function: sweeps for two colours execute more, those for n at least 1 + n
-FEW = 200  # operations, of which it does not matter how many there are
-UNKNOWN_STEPS = 10
+CHEAP = 4  # times the operations of the function; sweeps for two colours execute more, for n colours at least 1 + n
+FEW = 200  # operations more or less, which do not matter
+UNKNOWN_STEPS = 10  # of a loop whose number of steps is not known
 
 
 def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entries]:
-    """A program that computes the entries, and where they belong: by the method that computes least."""
+    """A program that computes the entries, by the method that computes less, and the sparse array they belong to."""
     steps = None
     if mode == "auto":
         try:
@@ -41,13 +41,13 @@ def entries(given: Problem, mode: str, symmetric: bool) -> tuple[Program, Entrie
 
 
 def _fewest_colours(found: Any) -> int:
-    """As many colours as any colouring of rows or columns has: entries of one row are of several colours."""
+    """A lower bound of the number of colours: the entries of one row, or column, all have different ones."""
     rows, columns = np.diff(found.indptr), np.bincount(found.indices)
     return int(min(rows.max(initial=0), columns.max(initial=0)))
 
 
 def executed(program: Program) -> int:
-    """About how many operations a program executes: a loop whose number of steps is data counts as one of few."""
+    """About how many operations a program executes."""
     total = 0
     for op, _, data in program.code:
         if op == "loop":
@@ -58,7 +58,7 @@ def executed(program: Program) -> int:
 
 
 def _both(found: Any) -> Any:
-    """A pattern with the transpose of each entry."""
+    """A pattern made symmetric: with each entry it has the transposed one."""
     union = (found + found.T).tocsr()
     union.sort_indices()
     return union

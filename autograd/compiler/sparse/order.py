@@ -1,7 +1,7 @@
-"""Programs whose results are the entries of a sparse array in the order of CSR, so nothing has to sort them later.
+"""Lets a program return the entries of a sparse array in the order of CSR, so that no call has to sort them.
 
-What a step of a loop computes for neighbouring entries is stored side by side, with the constants between them. Then
-the results are put in order, if that takes few pieces.
+Numbers that a step of a loop computes for neighbouring entries are stored side by side, with the constants between
+them. Then the results are put in order, if that takes few pieces.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from autograd.ir.block import NUMBER, Instruction, Loop, Program, Window, size_of, types_of
 from autograd.ir.passes import simplify
 
-MOST_PIECES = 64  # of results, besides two for each of them: more pieces are put in order at each call
-MOST_USES = 4  # of a number as several entries
-SHORTEST = 4  # steps of a loop whose results are stored anew
-NOWHERE = -1
+MOST_PIECES = 64  # of results, besides two for each output; if there are more, each call sorts the entries
+MOST_USES = 4  # entries that may be the same number
+SHORTEST = 4  # steps; results of shorter loops are not stored side by side
+NOWHERE = -1  # in place of an entry: the step has none
 
 
 def in_order(program: Program, source: Any) -> tuple[Program, Any]:
-    """A program with the same numbers, and where in its result the number of each entry is.
+    """A program whose result is the entries in order, if that takes few pieces.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def in_order(program: Program, source: Any) -> tuple[Program, Any]:
     Returns
     -------
     program, source
-        None in place of `source` if the result is the entries in order.
+        `source` is None if the result is the entries in order.
     """
     program, source = _without_unused(*_side_by_side(program, source))
     starts, which = _outputs(program, source)
@@ -55,14 +55,14 @@ def in_order(program: Program, source: Any) -> tuple[Program, Any]:
 
 
 def _outputs(program: Program, source: Any) -> tuple[Any, Any]:
-    """Where each output begins in the result, and which output has the number of each entry."""
+    """Where each output begins in the result, and the output to which the number of each entry belongs."""
     types = types_of(program)
     starts = np.cumsum([0, *[size_of(types[o]) for o in program.outputs]])
     return starts, np.searchsorted(starts, source, side="right") - 1
 
 
 def _without_unused(program: Program, source: Any) -> tuple[Program, Any]:
-    """Only outputs that are entries, in the order of the first entry of each."""
+    """The program with only those outputs that are entries, in the order of the first entry of each."""
     starts, which = _outputs(program, source)
     used, first = np.unique(which, return_index=True)
     order = used[np.argsort(first)]
@@ -76,15 +76,25 @@ def _without_unused(program: Program, source: Any) -> tuple[Program, Any]:
 
 
 class _Column(NamedTuple):
-    """What the steps of a loop have for one entry each: `entries` has the number of that entry, or `NOWHERE`."""
+    """A number of each step of a loop.
+
+    Attributes
+    ----------
+    entries : ndarray of int
+        The index of the entry that it is, or `NOWHERE`.
+    item : int
+        The result of the loop that has the numbers.
+    numbers : ndarray or None
+        Else the numbers, which are the same in every call.
+    """
 
     entries: Any
-    item: int = NOWHERE  # a result of the loop
-    numbers: Any = None  # or what is the same at each call
+    item: int = NOWHERE
+    numbers: Any = None
 
 
 def _side_by_side(program: Program, source: Any) -> tuple[Program, Any]:
-    """The same numbers, of which those that a loop computes for neighbouring entries are rows of one array."""
+    """The program with neighbouring entries that a loop computes as rows of an array; and where each entry is now."""
     starts, which = _outputs(program, source)
     constant, numbers = _constants(program, source - starts[which], which)
     found: dict[int, list[list[_Column]]] = {}
@@ -106,7 +116,7 @@ def _side_by_side(program: Program, source: Any) -> tuple[Program, Any]:
 
 
 def _constants(program: Program, at: Any, which: Any) -> tuple[Any, Any]:
-    """Which entries are the same at each call, and their numbers."""
+    """Which entries are the same in every call, and their numbers."""
     constant, numbers = np.zeros(len(at), dtype=bool), np.zeros(len(at))
     for k, o in enumerate(program.outputs):
         op, _, data = program.code[o]
@@ -118,7 +128,7 @@ def _constants(program: Program, at: Any, which: Any) -> tuple[Any, Any]:
 
 
 def _columns(program: Program, at: Any, which: Any) -> dict[int, list[_Column]]:
-    """Loop → its results that are entries: numbers, one of each step."""
+    """Loop → its results that are entries, one number for each step."""
     found: dict[int, list[_Column]] = {}
     order = np.argsort(which, kind="stable")
     ends = np.searchsorted(which[order], np.arange(len(program.outputs) + 1))
@@ -136,7 +146,7 @@ def _columns(program: Program, at: Any, which: Any) -> dict[int, list[_Column]]:
 
 
 def _uses(entries: Any, steps: Any, extent: int, item: int) -> Iterator[_Column]:
-    """The entries that are one result of a loop: the first of each step, the second of each step, …."""
+    """The columns of one result of a loop: one for the first entry that each step is, one for the second, …."""
     order = np.lexsort((entries, steps))
     entries, steps = entries[order], steps[order]
     number = np.arange(len(steps)) - np.searchsorted(steps, steps)
@@ -147,7 +157,7 @@ def _uses(entries: Any, steps: Any, extent: int, item: int) -> Iterator[_Column]
 
 
 def _groups(columns: Sequence[_Column], constant: Any, numbers: Any) -> Iterator[list[_Column]]:
-    """Columns whose entries are neighbours in most steps, and that fill all entries from one step to the next."""
+    """Groups of columns that are neighbours in most steps, and together fill all entries from one step to the next."""
     extent = len(columns[0].entries) if columns else 0
     middle = extent // 2
     left = sorted([c for c in columns if c.entries[middle] != NOWHERE], key=lambda c: int(c.entries[middle]))
@@ -172,12 +182,12 @@ def _groups(columns: Sequence[_Column], constant: Any, numbers: Any) -> Iterator
 
 
 def _most(truth: Any, entries: Any) -> bool:
-    """Whether this is so in more than half of the steps."""
+    """Whether a truth holds in more than half of the steps, for entries that exist."""
     return bool(2 * np.count_nonzero(truth & (entries != NOWHERE)) > len(entries))
 
 
 def _with_rows(program: Program, found: Mapping[int, list[list[_Column]]]) -> tuple[Program, list[int]]:
-    """The program with the rows of these groups as further results of loops; the arrays that they are."""
+    """The program in which loops also return the rows of these groups, and the values of these new arrays."""
     code: list[Instruction] = []
     place: list[int] = []
     arrays: list[int] = []
@@ -198,7 +208,7 @@ def _with_rows(program: Program, found: Mapping[int, list[list[_Column]]]) -> tu
 
 
 def _with_packs(loop: Loop, groups: Sequence[Sequence[_Column]]) -> tuple[list[Instruction], Loop]:
-    """A loop with a row of each group as a further result, and the tables through which it goes for that."""
+    """A loop that also returns a row for each group, and the tables that it goes through for that."""
     body = loop.body
     code, inputs, outputs = list(body.code), list(body.inputs), list(body.outputs)
     tables: list[Instruction] = []

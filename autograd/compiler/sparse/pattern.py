@@ -1,31 +1,28 @@
-"""Which outputs of a program depend on which inputs: index sets are carried through its instructions and loops.
+"""The pattern of a Jacobian: which outputs of a program depend on which inputs.
 
-All steps of a loop without carries are looked at together. What a number depends on is a set of columns; inside such
-loops it is a set of matrices, each of which has a row for each step. Arrays have a row for each of their elements.
+Sets of columns are carried through its instructions. A number depends on a set of columns. All steps of a loop without
+carries are looked at together: in them a number depends on a set of matrices, which have a row for each step. Arrays
+have a row for each of their elements.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 
-from autograd.ir.block import COMPARISONS, GOING, STEPS, Array, Instruction, Loop, Program, Window, size_of, types_of
+from autograd.compiler.sparse.known import Known, Part
+from autograd.ir.block import GOING, STEPS, Array, Loop, Program, Window, size_of
 from autograd.ir.builder import Builder, Selected
 from autograd.ir.derive.messages import WITHOUT_DERIVATIVE, differentiable, local_derivatives
-from autograd.ir.evaluate import evaluate_one
 from autograd.ir.memory import memories
 from autograd.rules import TABLE
 
 Columns = frozenset[int]
 NONE: Columns = frozenset()
-NUMPY: dict[str, Callable[..., Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "neg": np.negative, "rint": np.rint, "floor": np.floor,
-    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "select": np.where, **COMPARISONS,
-}  # fmt: skip  # a table
 
 
 def matrix(rows: Any, columns: Any, shape: tuple[int, int]) -> Any:
@@ -36,53 +33,66 @@ def matrix(rows: Any, columns: Any, shape: tuple[int, int]) -> Any:
 
 
 class Store:
-    """The elements of arrays, a row each: which columns each one depends on. What is added is taken in when needed."""
+    """The columns that the elements of arrays depend on: a matrix with a row for each element.
 
-    def __init__(self, shape: tuple[int, int], known: Any = None) -> None:
-        self.shape, self.known = shape, known
+    Attributes
+    ----------
+    merged : csr_array or None
+        The matrix so far.
+    added : list of (ndarray, ndarray)
+        Rows and columns of further entries, which are merged when the matrix is needed.
+    """
+
+    def __init__(self, shape: tuple[int, int], merged: Any = None) -> None:
+        self.shape, self.merged = shape, merged
         self.added: list[tuple[Any, Any]] = []
 
     def add(self, rows: Any, columns: Any) -> None:
-        """Let elements depend on columns as well."""
+        """Let these elements also depend on these columns."""
         if len(rows):
             self.added.append((rows, columns))
 
     def matrix(self) -> Any:
-        """All rows."""
-        if self.added or self.known is None:
+        """The matrix."""
+        if self.added or self.merged is None:
             entries = list(self.added)
-            if self.known is not None:
-                coo = self.known.tocoo()
+            if self.merged is not None:
+                coo = self.merged.tocoo()
                 entries.append((coo.row, coo.col))
             none = np.empty(0, dtype=np.intp)
             rows, columns = (np.concatenate([none, *parts]) for parts in zip(*entries)) if entries else (none, none)
-            self.known, self.added = matrix(rows, columns, self.shape), []
-        return self.known
+            self.merged, self.added = matrix(rows, columns, self.shape), []
+        return self.merged
 
 
-class Part(NamedTuple):
-    """An array: element e of step b is row ``start[b] + places[e]`` of a store (or of a list of numbers)."""
+class Dependence:
+    """What the values of a program depend on; or those of a loop's body, in all independent steps at once.
 
-    store: Any
-    start: Any
-    places: Any
+    Attributes
+    ----------
+    given : sequence
+        What each input depends on.
+    known : Known
+        The numbers that do not depend on inputs.
+    found : list
+        What each value depends on: a set, or a `Part` of a `Store`; None for an array that depends on nothing.
+    atoms : list of csr_array
+        With more than one step, sets hold indices of these matrices in place of columns.
+    elements : dict
+        What elements that were read before depend on.
+    merged : dict
+        Set → the matrix that it stands for.
+    """
 
-    def rows(self) -> Any:
-        """The rows of all elements of all steps."""
-        return (self.start[:, None] + self.places[None, :]).ravel()
-
-
-class Block:
-    """A program, or the body of a loop, for all steps at once that are independent of one another."""
-
-    def __init__(self, program: Program, steps: int, columns: int, given: Sequence[Any], known: Sequence[Any]) -> None:
-        self.program, self.steps, self.columns = program, steps, columns
-        self.given, self.known = given, known  # of each input: what it depends on; its numbers, if these are known
-        self.types = types_of(program)
+    def __init__(
+        self, program: Program, steps: int, columns: int, given: Sequence[Any], known: Sequence[Callable[[], Any]]
+    ) -> None:
+        self.program, self.steps, self.columns, self.given = program, steps, columns, given
+        self.known = Known(program, steps, known)
+        self.types = self.known.types
         self.found: list[Any] = []
-        self.numbers: dict[int, Any] = {}
-        self.atoms: list[Any] = []  # matrices, by their numbers in the sets
-        self.places: dict[Any, Columns] = {}
+        self.atoms: list[Any] = []
+        self.elements: dict[Any, Columns] = {}
         self.merged: dict[Columns, Any] = {}
 
     def run(self) -> list[Any]:
@@ -136,7 +146,7 @@ class Block:
         return self.merged[columns]
 
     def part(self, shape: tuple[int, int], known: Any = None) -> Part:
-        """A new array with so many elements in each step."""
+        """A new array, in as many steps and with as many elements as the shape says."""
         size = shape[1]
         store = Store((shape[0] * size, self.columns), known)
         return Part(store, np.arange(shape[0]) * size, np.arange(size))
@@ -146,26 +156,13 @@ class Block:
     def _input(self, at: int, operands: Sequence[int], data: int) -> Any:
         return self.given[data]
 
-    def window(self, indices: Sequence[int], window: Window, size: int) -> Any:
-        """The elements of an array of this size that a window has: for each step, or None if that is not known."""
-        inside = window_places(window)
-        if not indices:
-            return inside[None, :]
-        numbers = [self.number(index) for index in indices]
-        if any(number is None for number in numbers):
-            return None
-        first = sum(
-            step * np.asarray(number, dtype=float).astype(np.intp) for step, number in zip(window.steps, numbers)
-        )
-        return np.clip(np.broadcast_to(first, (self.steps,))[:, None] + inside[None, :], 0, size - 1)
-
     def _read(self, at: int, operands: Sequence[int], window: Window) -> Any:
         array: Part | None = self.found[operands[0]]
         if array is None:
             return None if window.shape else NONE
         size = size_of(Array(window.shape)) if window.shape else 1
-        chosen = self.window(operands[1:], window, len(array.places))
-        if chosen is None:  # somewhere: each element may be any
+        chosen = self.known.window(operands[1:], window, len(array.places))
+        if chosen is None:  # it may be any element
             union = self._any(array)
             if not window.shape:
                 return self.of(union)
@@ -173,9 +170,9 @@ class Block:
             return self.part((self.steps, size), every)
         if not window.shape:
             key = id(array.store), array.start.tobytes(), array.places[chosen].tobytes(), len(array.store.added)
-            if key not in self.places:
-                self.places[key] = self._element(array, array.places[chosen][:, 0])
-            return self.places[key]
+            if key not in self.elements:
+                self.elements[key] = self._element(array, array.places[chosen][:, 0])
+            return self.elements[key]
         if len(chosen) == 1:
             return Part(array.store, array.start, array.places[chosen[0]])
         places = array.start[:, None] + array.places[chosen]
@@ -223,8 +220,8 @@ class Block:
         added = self.found[operands[1]]
         if not added:
             return array
-        chosen = self.window(operands[2:], window, len(array.places))
-        if chosen is None:  # somewhere: to each element
+        chosen = self.known.window(operands[2:], window, len(array.places))
+        if chosen is None:  # it may be added to any element
             chosen = np.arange(len(array.places))[None, :]
             sent = self._any(added) if isinstance(added, Part) else self.rows(added)
             sent = sent[np.repeat(np.arange(self.steps), chosen.shape[1])]
@@ -242,7 +239,7 @@ class Block:
 
     def _loop(self, at: int, operands: Sequence[int], loop: Loop) -> list[Any]:
         if loop.carries or loop.test or loop.extent == STEPS or memories(loop):
-            return _InTurn(self, loop, operands).run()
+            return _StepByStep(self, loop, operands).run()
         assert isinstance(loop.extent, int)
         if not loop.extent:
             return [
@@ -252,22 +249,22 @@ class Block:
         again = np.repeat(np.arange(self.steps), loop.extent)
         given: list[Any] = [NONE]
         known: list[Any] = [lambda: np.tile(np.arange(float(loop.extent)), self.steps)]
-        inner = Block(loop.body, self.steps * loop.extent, self.columns, given, known)
+        inner = Dependence(loop.body, self.steps * loop.extent, self.columns, given, known)
         for k, o in enumerate(operands):
             if k >= loop.shared + loop.handed:
                 given.append(self._elements(inner, o, loop.extent))
-                known.append(lambda o=o: self.known_in(o, again, loop.extent))
+                known.append(lambda o=o: self.known.in_loop(o, again, loop.extent))
             else:
                 if k >= loop.shared and self.found[o] is None:
                     self.found[o] = self.part((self.steps, size_of(self.types[o])))
                 given.append(self._shared(inner, o, again))
-                known.append(lambda o=o: self.known_in(o, again, 0))
+                known.append(lambda o=o: self.known.in_loop(o, again, 0))
         results = inner.run()
         handed = [self.found[o] for o in operands[loop.shared : loop.shared + loop.handed]]
         return [*handed, *[self._result(inner, kind, r) for kind, r in zip(loop.kinds, results[loop.handed :])]]
 
-    def _elements(self, inner: Block, operand: int, extent: int) -> Any:
-        """Of an array that a loop goes through: what its element in each step depends on."""
+    def _elements(self, inner: Dependence, operand: int, extent: int) -> Any:
+        """What the element that each step of a loop takes from an array depends on."""
         array, kind = self.found[operand], self.types[operand]
         assert isinstance(kind, Array)
         number = len(kind.shape) == 1
@@ -282,7 +279,7 @@ class Block:
         rows = (array.start[:, None, None] + places[None]).ravel()
         return inner.part((inner.steps, places.shape[1]), array.store.matrix()[rows])
 
-    def _shared(self, inner: Block, operand: int, again: Any) -> Any:
+    def _shared(self, inner: Dependence, operand: int, again: Any) -> Any:
         found = self.found[operand]
         if isinstance(found, Part):
             return found._replace(start=found.start[again])
@@ -290,21 +287,7 @@ class Block:
             return found
         return inner.of(self.rows(found)[again]) if inner.steps > 1 else found
 
-    def known_in(self, operand: int, again: Any, extent: int) -> Any:
-        """The numbers of an operand in the steps of a loop, of its elements if it has an extent."""
-        found = self.number(operand)
-        if not isinstance(found, Part):
-            return found if found is None else np.broadcast_to(found, (self.steps,))[again]
-        if not extent:
-            return found._replace(start=found.start[again])
-        row = len(found.places) // extent
-        places = found.places.reshape(extent, row)
-        rows = (found.start[:, None, None] + places[None]).reshape(-1, row)
-        if isinstance(self.types[operand], Array) and len(self.types[operand].shape) == 1:  # type: ignore[union-attr]
-            return found.store[rows[:, 0]]
-        return Part(found.store[rows].ravel(), np.arange(len(rows)) * row, np.arange(row))
-
-    def _result(self, inner: Block, kind: str, result: Any) -> Any:
+    def _result(self, inner: Dependence, kind: str, result: Any) -> Any:
         extent = inner.steps // self.steps
         if kind == "sum":
             if not result:
@@ -321,55 +304,14 @@ class Block:
         found = self.found[operands[0]][data]
         return NONE if found is None and not isinstance(self.types[at], Array) else found
 
-    # ---- numbers that are known before the program runs ------------------------------------------------------------
 
-    def number(self, value: int) -> Any:
-        """What a value is in each step: numbers, or a part of them for an array; None if it depends on the inputs."""
-        if value not in self.numbers:
-            self.numbers[value] = self._known_number(*self.program.code[value])
-        return self.numbers[value]
-
-    def _known_number(self, op: str, operands: tuple[int, ...], data: Any) -> Any:
-        if op == "constant":
-            return np.full(self.steps, data)
-        if op == "input":
-            return self.known[data]()
-        if op == "table":
-            numbers = np.array(data[1], dtype=float)
-            return Part(numbers, np.zeros(self.steps, dtype=np.intp), np.arange(len(numbers)))
-        if op in ("loop", "item", "add_at", "zeros", "pack", "custom"):
-            return None
-        found = [self.number(o) for o in operands]
-        if any(x is None for x in found):
-            return None
-        if op == "read":
-            array, size = found[0], len(found[0].places)
-            chosen = np.broadcast_to(self.window(operands[1:], data, size), (self.steps, -1 if size else 0))
-            rows = array.start[:, None] + array.places[chosen]
-            if not data.shape:
-                return array.store[rows[:, 0]]
-            return Part(array.store[rows].ravel(), np.arange(self.steps) * rows.shape[1], np.arange(rows.shape[1]))
-        if op in NUMPY:
-            return NUMPY[op](*found)
-        one = np.frompyfunc(lambda *numbers: evaluate_one(Instruction(op, operands, data), numbers), len(found), 1)
-        return one(*[np.asarray(x, dtype=float) for x in found]).astype(float)
-
-
-def window_places(window: Window) -> Any:
-    """The numbers of the elements of a window, row after row."""
-    found = np.array([window.offset])
-    for extent, stride in zip(window.shape, window.strides):
-        found = (found[:, None] + stride * np.arange(1 if isinstance(extent, str) else extent)[None, :]).ravel()
-    return found
-
-
-class _InTurn:
+class _StepByStep:
     """A loop whose steps depend on one another: they are looked at one after another.
 
-    If their number is data, all of them are one step that is repeated until nothing changes any more.
+    If the number of steps is not known, one step stands for all; it is repeated until nothing changes.
     """
 
-    def __init__(self, around: Block, loop: Loop, operands: Sequence[int]) -> None:
+    def __init__(self, around: Dependence, loop: Loop, operands: Sequence[int]) -> None:
         self.around, self.loop, self.operands = around, loop, operands
 
     def run(self) -> list[Any]:
@@ -391,7 +333,7 @@ class _InTurn:
             block, results = self._step(step, handed, open_ended)
             after = [self._lifted(block, r) for r in results[: loop.carries]]
             if open_ended:
-                after = [Block._union([old or NONE, new]) for old, new in zip(handed, after)]
+                after = [Dependence._union([old or NONE, new]) for old, new in zip(handed, after)]
             handed = [*after, *results[loop.carries : loop.handed]]
             for column, r in zip(outs, results[loop.handed :]):
                 column.append((0 if open_ended else step, self._out(block, r)))
@@ -404,11 +346,11 @@ class _InTurn:
             handed[GOING] = NONE
         return [*handed, *[self._together(kind, extent, column) for kind, column in zip(loop.kinds, outs)]]
 
-    def _step(self, step: int, handed: Sequence[Any], open_ended: bool) -> tuple[Block, list[Any]]:
+    def _step(self, step: int, handed: Sequence[Any], open_ended: bool) -> tuple[Dependence, list[Any]]:
         around, loop = self.around, self.loop
         given: list[Any] = [NONE]
         known: list[Any] = [lambda: None if open_ended else np.full(around.steps, float(step))]
-        block = Block(loop.body, around.steps, around.columns, given, known)
+        block = Dependence(loop.body, around.steps, around.columns, given, known)
         block.atoms = list(around.atoms)
         for k, o in enumerate(self.operands):
             if loop.shared <= k < loop.shared + loop.handed:
@@ -416,13 +358,13 @@ class _InTurn:
                 known.append(lambda: None)
             elif k < loop.shared:
                 given.append(around.found[o])
-                known.append(lambda o=o: around.number(o))
+                known.append(lambda o=o: around.known.number(o))
             else:
                 given.append(self._row(block, o, 0 if open_ended else step, open_ended))
                 known.append(lambda o=o: None if open_ended else self._known_row(o, step))
         return block, block.run()
 
-    def _row(self, block: Block, operand: int, step: int, open_ended: bool) -> Any:
+    def _row(self, block: Dependence, operand: int, step: int, open_ended: bool) -> Any:
         """The element of an array in this step."""
         array, kind = self.around.found[operand], self.around.types[operand]
         assert isinstance(kind, Array)
@@ -434,7 +376,7 @@ class _InTurn:
         return block._element(array, places[0]) if number else array._replace(places=places)
 
     def _known_row(self, operand: int, step: int) -> Any:
-        found, kind = self.around.number(operand), self.around.types[operand]
+        found, kind = self.around.known.number(operand), self.around.types[operand]
         if found is None:
             return None
         assert isinstance(kind, Array)
@@ -442,14 +384,14 @@ class _InTurn:
         places = found.places[step * row : (step + 1) * row]
         return found.store[found.start + places[0]] if len(kind.shape) == 1 else found._replace(places=places)
 
-    def _lifted(self, block: Block, found: Columns) -> Columns:
-        """A set of a step's block as one of the block around."""
+    def _lifted(self, block: Dependence, found: Columns) -> Columns:
+        """A set in a step as one in the program around the loop."""
         if self.around.steps == 1 or not found:
             return found
         return self.around.of(block.rows(found))
 
-    def _out(self, block: Block, result: Any) -> Any:
-        """A matrix with the rows of a result: of all steps of the block around, and of its elements."""
+    def _out(self, block: Dependence, result: Any) -> Any:
+        """The matrix of a result of a step, and how many elements it has; None if it depends on nothing."""
         if not result:
             return None
         if isinstance(result, Part):
@@ -457,7 +399,7 @@ class _InTurn:
         return block.rows(result), 1
 
     def _together(self, kind: str, extent: int, column: list[tuple[int, Any]]) -> Any:
-        """The result of a loop, from those of its steps."""
+        """The result of the loop, from those of its steps."""
         around = self.around
         some = [(step, *out) for step, out in column if out is not None]
         if not some:
@@ -475,21 +417,21 @@ class _InTurn:
 
 
 _SPECIAL: dict[str, Callable[..., Any]] = {
-    "input": Block._input,
-    "read": Block._read,
-    "pack": Block._pack,
-    "zeros": Block._zeros,
+    "input": Dependence._input,
+    "read": Dependence._read,
+    "pack": Dependence._pack,
+    "zeros": Dependence._zeros,
     "table": lambda block, at, operands, data: None,
-    "add_at": Block._add_at,
-    "pos": Block._same,
-    "loop": Block._loop,
-    "item": Block._item,
+    "add_at": Dependence._add_at,
+    "pos": Dependence._same,
+    "loop": Dependence._loop,
+    "item": Dependence._item,
 }
 
 
 @lru_cache(maxsize=4096)
 def _slots(op: str, count: int) -> tuple[int, ...]:
-    """The operands of a row of the table that messages go to."""
+    """The operands of a primitive to which it may send a message."""
     if TABLE[op].arity is None:
         return tuple(range(count))
     builder = Builder()
@@ -499,6 +441,7 @@ def _slots(op: str, count: int) -> tuple[int, ...]:
 
 
 def _never(derivative: Any) -> bool:
+    """Whether a derivative sends no message, whichever sides are selected."""
     return isinstance(derivative, Selected) and all(
         side is None or _never(side) for side in (derivative.if_true, derivative.if_false)
     )
@@ -510,7 +453,7 @@ def pattern(program: Program, columns: Mapping[int, int], count: int) -> Any:
     Parameters
     ----------
     program : Program
-        Without extents that are known at the call only.
+        All its extents are known.
     columns : mapping
         Input → the column of its first number, for those by which derivatives are taken.
     count : int
@@ -527,7 +470,7 @@ def pattern(program: Program, columns: Mapping[int, int], count: int) -> Any:
             given.append(Part(store, np.zeros(1, dtype=np.intp), rows))
         else:
             given.append(frozenset((columns[k],)))
-    block = Block(program, 1, count, given, [lambda: None] * len(given))
+    block = Dependence(program, 1, count, given, [lambda: None] * len(given))
     parts = []
     for output, found in zip(program.outputs, block.run()):
         if isinstance(found, Part):

@@ -1,4 +1,4 @@
-"""Which derivatives of which program are wanted, and where the entries of the sparse array come from."""
+"""A sparse derivative that is to be computed, and the sparse array of its entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Entries:
     Attributes
     ----------
     empty : csr_array
-        The array with other numbers.
+        The array with zeros for its numbers.
     places : ndarray or None
         For each entry, its number in the result; None if the result is the entries in order.
     sums : csr_array or None
@@ -29,7 +29,7 @@ class Entries:
     method : str
         How the numbers are computed, for readers.
     sweeps : int
-        How many sweeps over the function that takes; 0 if there are none.
+        How many sweeps over the function compute them.
     """
 
     empty: Any
@@ -39,7 +39,7 @@ class Entries:
     sweeps: int
 
     def __call__(self, numbers: Any) -> Any:
-        """The sparse array of a result, which belongs to it."""
+        """The sparse array of a result; it may keep the memory of the result."""
         if self.sums is not None:
             data = self.sums @ numbers[: self.sums.shape[1]]
         else:
@@ -50,7 +50,7 @@ class Entries:
         return found
 
     def describe(self) -> str:
-        """A line about it."""
+        """One line for readers: the number of entries, the shape and the method."""
         rows, columns = self.empty.shape
         return f"{self.empty.nnz:,} entries of {rows:,} × {columns:,}: {self.method}"
 
@@ -62,11 +62,11 @@ class Problem:
     Attributes
     ----------
     program : Program
-        Its outputs are whole arrays where numbers of the result are elements of one.
+        Its outputs are whole arrays, if results are elements of them.
     columns : dict
         Input → the column of its first number.
     rows : ndarray
-        For each row, the number of the output among all numbers of the outputs.
+        For each row, the index of its number among all numbers of the outputs.
     shape : tuple of int
         Of the Jacobian.
     """
@@ -77,7 +77,7 @@ class Problem:
     shape: tuple[int, int]
 
     def simplified(self, accurate: bool) -> Problem:
-        """The same with a program whose loops hand on nothing that does not change."""
+        """The problem with a simpler program: its loops hand on only what changes, and adjacent loops are fused."""
         simple = simplify.simplify(self.program, accurate)
         if any(data.carries for op, _, data in simple.code if op == "loop"):
             simple = simplify.simplify(simplify.share_unchanged(simple), accurate)
@@ -87,7 +87,7 @@ class Problem:
 
 
 def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
-    """The derivatives of all outputs of a program by some inputs; `columns` has the first column of each."""
+    """The problem of all outputs of a program by some inputs; `columns` has the first column of each input."""
     program = _shared_items(simplify.remove_dead_code(program))
     types = types_of(program)
     arrays: dict[int, None] = {}
@@ -110,7 +110,7 @@ def problem(program: Program, columns: dict[int, int], width: int) -> Problem:
 
 
 def _shared_items(program: Program) -> Program:
-    """The same program with one item for results of a loop that are the same."""
+    """The program with one item in place of several that are the same result of a loop."""
     known: dict[Any, int] = {}
     code = list(program.code)
 

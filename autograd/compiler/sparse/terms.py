@@ -6,18 +6,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-LOOSE = -2
+LOOSE = -2  # in place of an array: the terms are numbers that are not packed in one
 
 
 class UnfitError(Exception):
-    """A program has steps that depend on one another, or parts that are computed in other ways."""
+    """The terms of this program cannot be computed step by step: steps depend on one another, for example."""
 
 
 class Terms(NamedTuple):
-    """Derivatives of the elements of a value: ``rows[k]`` by ``columns[k]``.
+    """Derivatives of elements of a value by columns.
 
-    They are `numbers`, or if there are none, elements `places` of an array of the program, number `array`. Of results
-    of the program they may also be `LOOSE`: then `places` are numbers of the program.
+    Attributes
+    ----------
+    rows, columns : ndarrays of int
+        Term k is the derivative of element ``rows[k]`` by column ``columns[k]``.
+    numbers : ndarray or None
+        The terms, if they are the same in every call.
+    array, places : int, ndarray of int
+        Else the array of the program that has the terms, and where in it they are. With `LOOSE` for the array, `places`
+        are values of the program.
     """
 
     rows: Any
@@ -34,7 +41,7 @@ class Terms(NamedTuple):
 
 
 def constants_together(terms: list[Terms]) -> list[Terms]:
-    """The terms that are always the same as one, without duplicates."""
+    """The terms, with all that are the same in every call as one `Terms`, each entry once."""
     fixed = [t for t in terms if t.numbers is not None]
     if len(fixed) < 2:
         return terms
@@ -43,7 +50,7 @@ def constants_together(terms: list[Terms]) -> list[Terms]:
 
 
 def summed(rows: Any, columns: Any, numbers: Any) -> tuple[Any, Any, Any]:
-    """Entries in order, those of the same place added up."""
+    """Entries in order; those with the same row and column are added up."""
     order = np.lexsort((columns, rows))
     rows, columns, numbers = rows[order], columns[order], numbers[order]
     first = np.ones(len(rows), dtype=bool)

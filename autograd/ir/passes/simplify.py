@@ -18,6 +18,7 @@ from autograd.ir.builder import Builder, Rewriter, only
 from autograd.ir.memory import root_of, written
 from autograd.ir.passes.chains import gather, spread
 from autograd.ir.passes.in_place import add_in_place
+from autograd.ir.passes.kept import MOST_KEPT, keep_expensive
 from autograd.ir.passes.legalize import expand, sums_in_order
 from autograd.ir.passes.map_passes import add_up_in_maps, join_maps
 from autograd.ir.passes.recompute import compute_again
@@ -31,6 +32,7 @@ from autograd.ir.rewriters import (
     identities,
     known_elements,
     number_values,
+    size_of_difference,
     small_powers,
 )
 
@@ -283,8 +285,11 @@ def simplify(program: Program, accurate: bool = False) -> Program:
     return simple if joined is simple else remove_dead_code(joined)
 
 
-def prepare(program: Program, accurate: bool = False) -> Program:
-    """What comes before lowering: formulas in place of primitives that no machine instruction or library has."""
+def prepare(program: Program, accurate: bool = False, most_kept: int = MOST_KEPT) -> Program:
+    """What comes before lowering: formulas in place of primitives that no machine instruction or library has.
+
+    No more than `most_kept` numbers are stored so that they are not computed again.
+    """
     written_out = (expand, sums_in_order) if accurate else (expand,)
     everything = (
         drop_stops,
@@ -293,9 +298,13 @@ def prepare(program: Program, accurate: bool = False) -> Program:
         known_elements,
         *_powers(accurate),
         *written_out,
+        size_of_difference,
         number_values,
     )
     simpler = rewrite(share_unchanged(program), *everything)
+    kept = keep_expensive(simpler := remove_dead_code(simpler), most_kept)
+    if kept is not simpler:
+        simpler = remove_dead_code(kept)
     added = remove_dead_code(simpler if accurate else add_up_in_maps(simpler))
     again = compute_again(added)
     if again is not added:

@@ -271,15 +271,15 @@ class Places:
         return reader.depth
 
     def _read(self, reader: Statement, level: int, place: Affine | Listed) -> Read:
-        touched: set[Leaf] = set()
+        touched: dict[Leaf, None] = {}  # in order, so that every process writes the same program
         if isinstance(place, Listed):
             for number in place.numbers:
                 if number is not None:
-                    touched.add(self.owner[number])
+                    touched[self.owner[number]] = None
                     self.read[number] = 1
         for positions in progression(place, reader.path) if isinstance(place, Affine) else ():
             stop = positions.stop if positions.stop >= 0 else None
-            touched.update(self.owner[positions.start : stop : positions.step])
+            touched.update(dict.fromkeys(self.owner[positions.start : stop : positions.step]))
             self.read[positions.start : stop : positions.step] = b"\1" * len(positions)
         group: Group | None = None
         for leaf in touched:

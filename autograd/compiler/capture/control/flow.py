@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import cache, partial
-from math import inf
+from math import inf, isfinite
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ import numpy as np
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.control.journal import (
-    MOST_MADE,
     Place,
     assign,
     attribute,
@@ -29,11 +28,11 @@ from autograd.compiler.capture.control.journal import (
     instance,
     joined,
     new_list,
-    note_made,
     refuse_assigned,
     under,
 )
 from autograd.compiler.capture.control.kinds import as_index, asked, asks, best_of, refuse_mixed
+from autograd.compiler.capture.control.made import MOST_MADE, note_made, refuse_begun
 from autograd.compiler.capture.control.merging import (
     NOTHING,
     UNBOUND,
@@ -48,6 +47,7 @@ from autograd.compiler.capture.control.merging import (
 )
 from autograd.compiler.capture.control.optional import is_none
 from autograd.compiler.capture.control.pure import Checked, impure, refuse_operators, used_by
+from autograd.compiler.capture.control.rounded import Rounded
 from autograd.compiler.capture.control.sides import (
     MOST_IN_BRANCH,
     MOST_IN_ROWS,
@@ -67,7 +67,7 @@ from autograd.compiler.capture.control.sides import (
     truth_of,
 )
 from autograd.compiler.capture.control.steps import Steps
-from autograd.compiler.capture.control.whole import to_int
+from autograd.compiler.capture.control.whole import Whole, to_int
 from autograd.compiler.capture.maps import finished
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import UnrollError
@@ -127,6 +127,23 @@ def _is_plain(thing: Any) -> bool:
 def _made(thing: Any) -> Any:
     """What is printed."""
     return thing.make(None, *thing.shown) if type(thing) is Text else thing
+
+
+def _made_now(thing: Any) -> Any:
+    """The same where no code reads it: a text shows the numbers of now, of which it tells that it has them."""
+    return thing.make(None, *map(_now, thing.shown)) if type(thing) is Text else thing
+
+
+def _now(thing: Any) -> Any:
+    """The number of now, in a text that is left unread."""
+    if not isinstance(thing, Traced):
+        return thing
+    trace = thing.builder
+    trace.check_in_use()
+    trace.root().texts.shown = True
+    number = trace.value(thing.index)
+    whole = type(thing) in (Whole, Rounded) or trace.is_count(thing.index)
+    return int(number) if whole and isfinite(number) else float(number)
 
 
 @cache
@@ -457,7 +474,7 @@ class Flow:
     @staticmethod
     @fast
     def made(thing: Any) -> Any:
-        """A list or a dict that the code has made."""
+        """A list, a dict or a generator that the code has made."""
         trace = present()
         return thing if trace is None else note_made(trace.root(), thing)
 
@@ -482,7 +499,7 @@ class Flow:
             place = attribute(thing, name)
         except Refused:  # to assign it runs code
             return Flow.set_attribute(make(None, *shown), thing, name)
-        return assign(root, place, root.texts.made(partial(make, None, *shown), name))
+        return assign(root, place, root.texts.made(make, shown, _now, name))
 
     @staticmethod
     @fast
@@ -523,6 +540,14 @@ class Flow:
         """In a side, a loop must not use up anything."""
         if sides_open() and type(thing) not in ITERATED:
             raise Refused(f"it goes through a {type(thing).__name__}")
+        refuse_begun(thing)
+        return thing
+
+    @staticmethod
+    @fast
+    def drawn(thing: Any) -> Any:
+        """The same for what takes all elements of a thing in another way."""
+        refuse_begun(thing)
         return thing
 
     @staticmethod
@@ -554,7 +579,7 @@ class Flow:
             return Flow.called(function)(*map(_made, things), **options)
         trace.root().prints()
         with trace.root().texts.left_unread() as made:
-            print(*map(_made, things), **options)
+            print(*map(_made_now, things), **options)
             if made.shown:
                 tell_of_print(caller())
         return None
@@ -578,7 +603,7 @@ class Flow:
             refuse_long(trace)
             if (why := impure(function, assigns=True)) is not None:
                 raise Refused(why)
-        if trace.root().whole_numbers and asks(function):
+        if function is type or (trace.root().whole_numbers and asks(function)):
             return partial(asked, function)
         new = followed(function)
         if trace.root().sides and new is function:

@@ -14,11 +14,11 @@ from math import inf
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
+from autograd.compiler.capture.control.made import note_made, refuse_begun
 from autograd.compiler.capture.control.merging import merged
 from autograd.compiler.capture.control.sides import Refused, Side, present
 from autograd.value import Value
 
-MOST_MADE = 100_000  # things of which it is known that the function has made them
 MISSING = object()
 
 
@@ -95,13 +95,6 @@ def close_journal(root: Any, journal: Journal) -> None:
     """Undo what the journal has, and go back to the one around it."""
     journal.undo()
     root.journal = journal.around
-
-
-def note_made(root: Any, thing: Any) -> Any:
-    """Note that the function has made a thing."""
-    if len(root.made) < MOST_MADE:
-        root.made[id(thing)] = thing, root.journal
-    return thing
 
 
 def assign(root: Any, place: Place, value: Any) -> None:
@@ -212,6 +205,8 @@ def refuse_assigned(journal: Journal, what: str) -> None:
 def new_list(*things: Any) -> Any:
     """`list`, called in a capture."""
     trace: Any = present()
+    for thing in things:
+        refuse_begun(thing)
     return list(*things) if trace is None else note_made(trace.root(), list(*things))
 
 

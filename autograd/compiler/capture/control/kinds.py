@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from autograd.compiler.capture.control.merging import is_mixed, is_whole
+from autograd.compiler.capture.control.rounded import Rounded
 from autograd.compiler.capture.control.sides import Refused, is_predicate
 from autograd.compiler.capture.control.whole import Whole, bounds_of
 from autograd.compiler.capture.tracer import Traced
 from autograd.rules import where
+from autograd.value import Value
+
+TRACERS = (Traced, Rounded)  # they stand for Values
 
 
 def asks(function: Any) -> bool:
@@ -28,6 +32,8 @@ def refuse_mixed(thing: Any) -> bool:
 def asked(function: Any, *things: Any, **options: Any) -> Any:
     """`isinstance`, `type` or a text where a number of the program may stand for an int."""
     kind = function is isinstance or function is type
+    if function is type and len(things) == 1 and type(things[0]) in TRACERS:
+        return Value
     given = [(0 if kind else int(x)) if isinstance(x, Traced) and refuse_mixed(x) else x for x in things]
     return function(*given, **{name: int(x) if refuse_mixed(x) else x for name, x in options.items()})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd.compiler.capture.control.made import note_iterator, refuse_begun
 from autograd.compiler.capture.control.sides import Refused
 from autograd.compiler.source.functions import inner_function, new_code
 from autograd.compiler.source.jumps import FLOW
@@ -153,10 +154,12 @@ class Checked:
         """The result, unless an argument is a function that is not pure."""
         if isinstance(self.function, np.ufunc) and ("out" in options or len(args) > self.function.nin):
             raise Refused("it changes an array")
-        return self.function(*map(self.pure, args), **{name: self.pure(x) for name, x in options.items()})
+        result = self.function(*map(self.pure, args), **{name: self.pure(x) for name, x in options.items()})
+        return note_iterator(result)
 
     def pure(self, thing: Any) -> Any:
         """An argument; if it is a function, one that looks at what it calls."""
+        refuse_begun(thing)
         if not callable(thing) or isinstance(thing, (type, Value)):
             return thing
         if (why := impure(thing)) is not None:

@@ -242,6 +242,10 @@ class TapeTrace(Trace):
         found: bool = self.tape.truth(self, predicate)
         return found
 
+    def as_int(self, rounded: Value) -> Value:
+        """The number itself; where an int is needed, the tape is left."""
+        return rounded
+
     append = input = element = truth_constant = fresh_leaves = sweeps = demand = prints = go_astray
     map = loop = repeat = loop_while = go_astray
 

@@ -22,7 +22,7 @@ from autograd.compiler.run import fast_path
 from autograd.compiler.run.batch.arguments import Argument, NotRowsError, rows_of
 from autograd.compiler.run.batch.code import RowBuffers, RowCode
 from autograd.compiler.run.batch.known import KnownRows, Served, remembered, scatter
-from autograd.compiler.run.batch.trace import BatchReading, Mapped, is_given, taken_apart
+from autograd.compiler.run.batch.trace import BatchReading, Mapped, taken_apart
 from autograd.compiler.run.specialization import (
     Options,
     Report,
@@ -31,7 +31,7 @@ from autograd.compiler.run.specialization import (
     same_branches,
     usual_options,
 )
-from autograd.ir.block import CALL, Array, Type
+from autograd.ir.block import CALL, Array, Type, has_rows
 from autograd.ir.evaluate import evaluate, flat
 from autograd.tree import flatten, only_floats
 from autograd.value import Value
@@ -235,7 +235,7 @@ class _Call:
         arrays = iter(outputs)
         sums: list[float] = []
         for kind, numbers in zip(code.output_types(), results):
-            if is_given(kind):
+            if has_rows(kind):
                 out = next(arrays)
                 out[row] = np.reshape(numbers, out.shape[1:])
             else:
@@ -334,7 +334,7 @@ class _Call:
                 specialization.compile()
             except NotImplementedError as error:  # this needs the number of rows when it is compiled
                 raise NotRowsError from error
-            shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if is_given(k)]
+            shapes = [_row_shape(k) for k in map(trace.type_of, outputs) if has_rows(k)]
             if batch.mapped.stacks:
                 shapes = [getattr(part, "shape", ()) for part in flatten(trace.row, arrays=True)[0]]
             codes.append(RowCode(specialization, trace.row, shapes))

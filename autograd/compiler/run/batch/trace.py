@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd.compiler.capture import outside
 from autograd.compiler.capture.control.sides import refuse_spoiled, with_less
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import (
@@ -23,7 +24,7 @@ from autograd.compiler.capture.trace import Trace, tracing
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.run.batch.arguments import Argument, NotRowsError
 from autograd.compiler.source.identity import reaches_code_that_asks
-from autograd.ir.block import CALL, Array, Type, numbers_in
+from autograd.ir.block import CALL, Array, Type, has_rows, numbers_in
 from autograd.ir.builder import LoopBuilder
 from autograd.rows import rows_of as rows_of_tree
 from autograd.transforms.origin import origin_of
@@ -135,6 +136,7 @@ class BatchReading:
                 simpler = with_less(trace, error)
                 if simpler is None:
                     raise
+                outside.begin_again(error)
             trace = self._new_trace(assumes)
             trace.ints, trace.flows, trace.texts.allowed = simpler
 
@@ -281,15 +283,10 @@ def _parts(child: Trace, row: Any) -> list[int]:
     return found
 
 
-def is_given(kind: Type) -> bool:
-    """Whether a value of this type has a part for each row of the call."""
-    return isinstance(kind, Array) and CALL in kind.shape
-
-
 def _row_output(trace: Trace, leaves: Sequence[Any]) -> int:
     """The place of the array with these results of all rows; zeros if they depend on nothing."""
     found = trace.outputs(leaves)
-    if len(found) == 1 and is_given(trace.type_of(found[0])):
+    if len(found) == 1 and has_rows(trace.type_of(found[0])):
         return found[0]
     if any(x != 0.0 for x in leaves if not isinstance(x, Value)) or any(isinstance(x, Value) for x in leaves):
         raise NotRowsError

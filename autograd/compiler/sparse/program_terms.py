@@ -1,9 +1,9 @@
-"""The entries of a Jacobian from the derivatives of each step: no seeds, and no products with zeros.
+"""The entries of a Jacobian from the derivatives of each step of a loop: no seeds, and no products with zeros.
 
-A value has terms: its derivatives by the columns that it depends on. Where the steps of a loop are independent, each
-computes the derivatives of its results by the elements that it reads, and multiplies them with the terms of these. So
-the work is proportional to the entries, and the program does not grow with the number of steps. Terms that are the same
-in every call (of sums, differences and products with constants) are added up here and not in the program.
+A value has terms: its derivatives by the columns that it depends on. If the steps of a loop are independent, each step
+computes the derivatives of its results by the elements that it reads, and multiplies them with the terms of these
+elements. So the work is proportional to the entries, and the program does not grow with the number of steps. Terms that
+are the same in every call (of sums, differences and products with constants) are added up here and not in the program.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd.compiler.sparse.pattern import Block
-from autograd.compiler.sparse.steps import Steps
+from autograd.compiler.sparse.known import Known
+from autograd.compiler.sparse.loop_terms import LoopTerms
 from autograd.compiler.sparse.terms import LOOSE, Terms, UnfitError, constants_together
 from autograd.ir.block import Array, Program, Window, size_of, types_of
 from autograd.ir.derive.forward import States, tangent_of
@@ -23,25 +23,43 @@ from autograd.ir.derive.presence import added, part
 from autograd.ir.derive.seeded import started
 from autograd.ir.memory import memories
 
-MOST_COLUMNS = 500  # of a number outside loops: the terms of one with more are not multiplied one by one
-LONGEST, LONGER = 10_000, 60  # instructions, and for each of the function's: a program that becomes longer is given up
+MOST_COLUMNS = 500  # that a number outside loops may depend on
+LONGEST, LONGER = 10_000, 60  # instructions that the program may have, and more for each instruction of the function
 
 
-class Local:
-    """Goes through a program once, and appends what computes its terms."""
+class ProgramTerms:
+    """The terms of all values of a program; a builder writes the program that computes them.
+
+    Attributes
+    ----------
+    place : sequence of int
+        Value of the program → the same value in the builder.
+    known : Known
+        The numbers that do not depend on inputs.
+    first : mapping
+        Input → the column of its first number.
+    terms : dict
+        Value of the program → its terms.
+    by, tangents : dicts
+        The same for numbers outside loops: number → the columns that it depends on; column → value of the builder →
+        its tangent.
+    results : dict
+        Loop → item → its terms.
+    wanted : set of int
+        The values that something uses. Elements of arrays that are only packed keep their terms where they are.
+    """
 
     def __init__(self, program: Program, columns: Mapping[int, int]) -> None:
         self.program, self.types = program, types_of(program)
         self.builder, self.place = started(program)
         self.longest = LONGEST + LONGER * len(program.code)
-        self.known = Block(program, 1, 0, [], [lambda: None] * len(program.inputs))
-        self.terms: dict[int, list[Terms]] = {}  # of values of the program
-        self.tangents: dict[int, dict[int, int]] = {}  # column → value of the builder → its tangent
-        self.by: dict[int, list[int]] = {}  # number of the program → the columns that it depends on
-        self.results: dict[int, dict[int, list[Terms]]] = {}  # loop → item → its terms
+        self.known = Known(program, 1, [lambda: None] * len(program.inputs))
+        self.terms: dict[int, list[Terms]] = {}
+        self.tangents: dict[int, dict[int, int]] = {}
+        self.by: dict[int, list[int]] = {}
+        self.results: dict[int, dict[int, list[Terms]]] = {}
         self.sorted: dict[int, Any] = {}
         self.first = columns
-        # Elements of arrays that are only packed keep their terms where they are.
         self.wanted = {o for op, operands, _ in program.code if op != "pack" for o in operands} | {*program.outputs}
 
     def run(self) -> list[list[Terms]]:
@@ -72,14 +90,14 @@ class Local:
             self.terms[at] = terms
 
     def terms_of(self, value: int, loose: bool = False) -> list[Terms]:
-        """The terms of any value; `loose`: nothing computes with them."""
+        """The terms of any value. If nothing computes with them they may be `loose`, not packed in an array."""
         if value in self.terms or value not in self.by:
             return self.terms.get(value, [])
         columns = self.by[value]
         return self._gathered([(0, c, self.tangents[c][self.place[value]]) for c in columns], loose)
 
     def _gathered(self, entries: Sequence[tuple[int, int, int]], loose: bool = False) -> list[Terms]:
-        """Terms from rows, columns and numbers of the program."""
+        """Terms from entries: row, column, and value of the builder."""
         builder = self.builder
         constant = [(row, c, n) for row, c, t in entries if (n := builder.number(t)) is not None]
         others = [(row, c, t) for row, c, t in entries if builder.number(t) is None]
@@ -114,7 +132,7 @@ class Local:
     # ---- numbers outside loops -------------------------------------------------------------------------------------
 
     def columns_of(self, value: int) -> list[int]:
-        """The columns of a number, whose tangents are there afterwards."""
+        """The columns that a number depends on; afterwards `tangents` has its tangents."""
         if value not in self.by:
             terms = self.terms.get(value, [])
             if sum(len(t.rows) for t in terms) > MOST_COLUMNS:
@@ -164,7 +182,7 @@ class Local:
         self._set(at, [self._taken(t, np.arange(chosen.shape[1]), chosen[0]) for t in terms])
 
     def _taken(self, terms: Terms, here: Any, there: Any) -> Terms:
-        """The terms of some rows as those of others; a row may be taken several times."""
+        """The terms of the rows `there` as those of the rows `here`; a row may be taken several times."""
         counts, _, chosen = self.terms_in(terms, there)
         return terms.chosen(chosen, np.repeat(here, counts))
 
@@ -174,7 +192,7 @@ class Local:
         return terms.chosen(chosen, np.zeros(len(chosen), dtype=np.intp))
 
     def terms_in(self, terms: Terms, rows: Any) -> tuple[Any, Any, Any]:
-        """How many terms each of these rows has; of each term how many come before it in its row, and its number."""
+        """How many terms each of these rows has; and for each of these terms its place in its row, and its index."""
         key = id(terms.rows)
         if key not in self.sorted:
             order = np.lexsort((terms.columns, terms.rows))
@@ -189,7 +207,7 @@ class Local:
         return size_of(self.types[value])
 
     def _pack(self, at: int, operands: Sequence[int]) -> list[Terms]:
-        """The terms of a packed array; elements of other arrays keep theirs where they are."""
+        """The terms of a packed array; those of elements of other arrays are not copied."""
         entries: list[tuple[int, int, int]] = []
         taken: dict[int, list[tuple[int, int]]] = {}  # array → elements here and there
         for k, o in enumerate(operands):
@@ -227,4 +245,4 @@ class Local:
         if not loop.extent:
             handed = operands[loop.shared : loop.shared + loop.handed]
             return {k: self.terms_of(o) for k, o in enumerate(handed)}
-        return Steps(self, loop, operands, active).run()
+        return LoopTerms(self, loop, operands, active).run()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from autograd.compiler.sparse.pattern import Block
+from autograd.compiler.sparse.known import Known
 from autograd.compiler.sparse.terms import Terms, UnfitError, summed
 from autograd.ir.block import Array, Loop, Window, size_of
 from autograd.ir.builder import Symbol
@@ -18,33 +18,45 @@ from autograd.ir.derive.presence import added, is_there, marked, where_there
 from autograd.ir.derive.reverse import reverse
 
 if TYPE_CHECKING:
-    from autograd.compiler.sparse.local import Local
+    from autograd.compiler.sparse.program_terms import ProgramTerms
 
-NOWHERE = -1  # the column of a step that has no such term
+NOWHERE = -1  # in place of a column: the step has no such term
 
 
 class Slab(NamedTuple):
-    """At most one term for each step: its column (or `NOWHERE`), and where it is."""
+    """At most one term for each step.
+
+    Attributes
+    ----------
+    columns : ndarray of int
+        The column of each step's term, or `NOWHERE`.
+    numbers : ndarray or None
+        The terms, if they are the same in every call.
+    array, places : int, ndarray of int
+        Else the array of the program that has the terms, and where in it they are.
+    value : int
+        Or the number of the program that all terms are.
+    """
 
     columns: Any
-    numbers: Any  # of terms that are the same in every call
+    numbers: Any
     array: int = -1
     places: Any = None
-    value: int = -1  # a number outside the loop
+    value: int = -1
 
 
 class _Number(NamedTuple):
-    """A number of a loop's body that is a result: which item it belongs to, and the row of each step."""
+    """A number of a loop's body that is a result: its value, the item of the loop, and the row in it for each step."""
 
-    value: int  # of the body
+    value: int
     item: int
     rows: Any
 
 
-class Steps:
-    """A loop whose steps are independent."""
+class LoopTerms:
+    """The terms of a loop whose steps are independent; a new loop computes them."""
 
-    def __init__(self, around: Local, loop: Loop, operands: Sequence[int], active: set[int]) -> None:
+    def __init__(self, around: ProgramTerms, loop: Loop, operands: Sequence[int], active: set[int]) -> None:
         self.around, self.loop, self.operands, self.active = around, loop, operands, active
         builder, first = around.builder, loop.first_element
         self.extent = int(loop.extent)
@@ -63,13 +75,13 @@ class Steps:
         known: list[Any] = [lambda: step]
         for k, o in enumerate(operands):
             extent = self.extent if k >= loop.shared + loop.handed else 0
-            known.append(lambda o=o, extent=extent: around.known.known_in(o, again, extent))
-        self.known = Block(loop.body, self.extent, 0, [], known)
+            known.append(lambda o=o, extent=extent: around.known.in_loop(o, again, extent))
+        self.known = Known(loop.body, self.extent, known)
         self.outs: list[tuple[int, str]] = []
         self.lifted: dict[Any, int] = {}
 
     def run(self) -> dict[int, list[Terms]]:
-        """The terms of the results."""
+        """The terms of each result."""
         loop, inner = self.loop, self.inner
         targets = list(self._targets())
         results = list(self._results({value for value, _ in targets}))
@@ -100,10 +112,10 @@ class Steps:
                 found.setdefault(r.item, []).append(Terms(r.rows[kept], columns[kept], None, array, kept))
         return found
 
-    # ---- by what, and of what --------------------------------------------------------------------------------------
+    # ---- which derivatives -----------------------------------------------------------------------------------------
 
     def _targets(self) -> Iterator[tuple[int, list[Slab]]]:
-        """The numbers of a step by which its derivatives are taken, as values of the new body, and their terms."""
+        """The values of the new body by which each step is differentiated, and their terms."""
         loop, extent = self.loop, self.extent
         arrays: dict[int, tuple[int, Any]] = {}  # value of the body → operand, and where its row begins in each step
         for b, (op, operands, data) in enumerate(loop.body.code):
@@ -131,7 +143,7 @@ class Steps:
                 yield self.body.values[b], self._slabs(o, start + chosen[:, 0])
 
     def _results(self, targets: set[int]) -> Iterator[_Number]:
-        """The numbers of a step that are results, or are added to an accumulator."""
+        """The numbers of the body that are results, or that are added to an accumulator."""
         loop, body, extent = self.loop, self.loop.body, self.extent
         depending = depends_on(self.inner, targets, len(self.inner.code)) if targets else set()
         step = np.arange(extent)
@@ -189,11 +201,11 @@ class Steps:
     # ---- terms of what a step reads --------------------------------------------------------------------------------
 
     def _slabs(self, operand: int, rows: Any) -> list[Slab]:
-        """The terms of one row of an operand in each step."""
+        """The terms of an operand, of which each step takes one row."""
         return [slab for t in self.around.terms[operand] for slab in self._aligned(t, rows)]
 
     def _aligned(self, terms: Terms, rows: Any) -> Iterator[Slab]:
-        """Terms laid side by side: those of a diagonal, or if there are too many of these, the first, the second, …."""
+        """The terms of one row for each step, as slabs: one for each diagonal, or for the first term, the second, …."""
         counts, within, at = self.around.terms_in(terms, rows)
         width = int(counts.max(initial=0))
         if not width:
@@ -217,7 +229,7 @@ class Steps:
                 yield Slab(columns, None, terms.array, places)
 
     def _slope(self, columns: Any, step: Any) -> int:
-        """How many columns the terms of the next step are further on, in most steps."""
+        """How far the columns move from one step to the next, on average."""
         if len(step) < 2 or step[0] == step[-1]:
             return 1
         return round((int(columns[-1]) - int(columns[0])) / (int(step[-1]) - int(step[0])))
@@ -235,7 +247,7 @@ class Steps:
     # ---- products --------------------------------------------------------------------------------------------------
 
     def _products(self, mine: Mapping[int, int], slabs: Mapping[int, list[Slab]]) -> Any:
-        """The terms of one result: those that are always the same, and for each list of columns a value of the body."""
+        """One result's terms that are the same in every call, and a value of the body for each list of columns."""
         inner = self.inner
         fixed: list[tuple[Any, Any, Any]] = []
         groups: dict[bytes, tuple[Any, int]] = {}
@@ -257,7 +269,7 @@ class Steps:
         step, columns, numbers = summed(step, columns, numbers)
         found = []
         width = int(columns.max(initial=0)) + 1
-        for group, value in groups.values():  # what is always the same is added to what is not
+        for group, value in groups.values():  # a constant term is added to another one of the same entry
             key = step * width + columns
             wanted = np.where((group >= 0) & (group < width), np.arange(self.extent) * width + group, -1)
             at = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
@@ -271,7 +283,7 @@ class Steps:
         return ((step, columns, numbers) if len(step) else None), found
 
     def _product(self, derivative: int, slab: Slab) -> int:
-        """A derivative times a term, either of which may be missing."""
+        """A derivative times a term; in some steps either may be missing."""
         inner = self.inner
         if slab.numbers is not None:
             if (slab.numbers[slab.columns != NOWHERE] == 1.0).all():
@@ -290,7 +302,7 @@ class Steps:
         return marked(inner, value, derivative in inner.gaps or other in inner.gaps)
 
     def _element(self, numbers: Any) -> int:
-        """A number of each step, which is the same in every call."""
+        """A value of the body with a number for each step that is the same in every call."""
         if (numbers == numbers[0]).all():
             return self.inner.constant(float(numbers[0]))
         key = numbers.tobytes()
@@ -300,7 +312,7 @@ class Steps:
         return self.lifted[key]
 
     def _array_element(self, slab: Slab) -> int:
-        """An element of an array of the program around for each step."""
+        """A value of the body with an element of an array outside the loop for each step."""
         builder, places = self.around.builder, slab.places
         key = slab.array, places.tobytes()
         if key not in self.lifted:

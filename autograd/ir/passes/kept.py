@@ -1,0 +1,311 @@
+"""Expensive values of a loop's steps are kept for a later loop that would compute them again.
+
+A reverse sweep over a loop begins each step with the carries that were stored, and computes again what it needs of the
+step. That is right for sums and products, but a function of the library costs more than to store its value and to load
+it. Two values are the same if they are the same operation on the same values, where both loops go through the same
+arrays or the later one goes through what the first one stacked. Maps in the steps are looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from autograd.ir.block import NUMBER, Array, Instruction, Loop, Program, Type, Window, exact, types_of
+from autograd.ir.builder import Builder
+from autograd.ir.rewrite import copy, with_bodies
+from autograd.ir.rewriters import COMMUTATIVE, number_values
+
+EXPENSIVE = frozenset({
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "atan2",
+    "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "cbrt", "hypot", "pow", "erf", "erfc", "gamma", "lgamma",
+    "digamma", "polygamma",
+})  # fmt: skip  # a list of words
+MOST_KEPT = 1 << 19  # numbers that are kept: more do not stay in the caches until they are used
+PART = 8  # the share of those that the body of a loop may keep: its steps may run in lanes, each with its own numbers
+UNLIKE = frozenset({"zeros", "add_at", "custom"})  # operations that may differ where they look alike
+
+
+class Place(NamedTuple):
+    """A value of a body, or of the body of a map in it."""
+
+    at: int
+    inside: int | None = None  # the instruction that is the map
+
+
+class Load(NamedTuple):
+    """Which result of which loop is loaded, from which step on."""
+
+    loop: int
+    result: int
+    first: int
+
+
+@dataclass
+class Kept:
+    """What a loop stacks for others: value → the new result. What it loads in place of computing it: value → where."""
+
+    stacks: dict[Place, int] = field(default_factory=dict)
+    loads: dict[Place, Load] = field(default_factory=dict)
+
+
+def keep_expensive(program: Program, most: int = MOST_KEPT) -> Program:
+    """The same program, in which no more than so many numbers of its loops are stored to be used again."""
+    found = _Search(program, most).run()
+    if found:
+        program = _written(program, found)
+    inner = with_bodies(program, lambda body: keep_expensive(body, most // PART))
+    pairs = zip(inner.code, program.code)
+    return program if all(new.op != "loop" or new.data.body is old.data.body for new, old in pairs) else inner
+
+
+class _Numbered(NamedTuple):
+    """Numbers for the values of a body, and for those of each map in it; equal values have equal numbers."""
+
+    values: list[int]
+    inside: dict[int, list[int]]
+
+    def of(self, place: Place) -> int:
+        """The number of a value."""
+        return (self.values if place.inside is None else self.inside[place.inside])[place.at]
+
+
+class _Numbers:
+    """Gives a number to each operation on numbered values."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, int] = {}
+        self.row: dict[int, int] = {}  # array → the value of a step of which it is the stack
+
+    def number(self, key: Any) -> int:
+        """The number of what a key stands for; that of an object is a new one."""
+        return self.known.setdefault(key, len(self.known))
+
+    def element(self, extent: int, array: int) -> int:
+        """The element of an array in each of so many steps."""
+        return self.row[array] if array in self.row else self.number(("element", extent, array))
+
+    def stack(self, extent: int, value: int) -> int:
+        """The array of what a value is in each of so many steps."""
+        found = self.number(("stack", extent, value))
+        self.row[found] = value
+        return found
+
+    def body(self, body: Program, inputs: Sequence[int]) -> _Numbered:
+        """The numbers of a body, given those of its inputs."""
+        values: list[int] = []
+        inside: dict[int, list[int]] = {}
+        for at, (op, operands, data) in enumerate(body.code):
+            if op == "input":
+                values.append(inputs[data])
+            elif op == "item" and operands[0] in inside and body.code[operands[0]].data.kinds[data] == "each":
+                loop = body.code[operands[0]].data
+                values.append(self.stack(loop.extent, inside[operands[0]][loop.body.outputs[data]]))
+            elif op in UNLIKE or op in ("loop", "item"):
+                if op == "loop" and _is_known_map(data):
+                    given = [values[o] for o in operands]
+                    rows = [self.element(data.extent, array) for array in given[data.shared :]]
+                    counter = self.number(("counter", data.extent))
+                    inside[at] = self.body(data.body, [counter, *given[: data.shared], *rows]).values
+                values.append(self.number(object()))
+            else:
+                given = [values[o] for o in operands]
+                values.append(self.number((op, *(sorted(given) if op in COMMUTATIVE else given), exact(op, data))))
+        return _Numbered(values, inside)
+
+
+class _Search:
+    """Looks for loops of a program that compute again what earlier ones have computed."""
+
+    def __init__(self, program: Program, most: int) -> None:
+        self.code, self.types, self.left = program.code, types_of(program), most
+        self.found: dict[int, Kept] = {}
+
+    def run(self) -> dict[int, Kept]:
+        """What each loop stacks and loads."""
+        wanted: dict[int, list[Place]] = {}  # loop → its expensive values
+        for at, (op, _, loop) in enumerate(self.code):
+            if op == "loop" and isinstance(loop.extent, int) and (values := list(_expensive(loop.body))):
+                for before, others in wanted.items():
+                    shift = self._shift(before, at)
+                    if shift is not None:
+                        self._compare(before, at, shift, others, values)
+                wanted[at] = values
+        return self.found
+
+    def _compare(self, before: int, at: int, shift: int, others: Sequence[Place], values: Sequence[Place]) -> None:
+        """Let a loop load what an earlier one computes in any case."""
+        loop: Loop = self.code[before].data
+        numbers = _Numbers()
+        first = numbers.body(loop.body, self._inputs(numbers, before))
+        second = numbers.body(self.code[at].data.body, self._inputs_after(numbers, first, before, at, shift))
+        certain = _certain(loop.body)
+        there = {(first.of(one), self._extent(before, one)): one for one in others if one in certain}
+        for value in values:
+            one = there.get((second.of(value), self._extent(at, value)))
+            loads = self.found[at].loads if at in self.found else {}
+            size = _steps(loop) * (self._extent(at, value) or 1)
+            if one is None or value in loads:
+                continue
+            stacks = self.found.setdefault(before, Kept()).stacks
+            if one not in stacks:
+                if size > self.left:
+                    continue
+                self.left -= size
+                stacks[one] = loop.handed + len(loop.kinds) + len(stacks)
+            self.found.setdefault(at, Kept()).loads[value] = Load(before, stacks[one], shift)
+
+    def _extent(self, loop: int, place: Place) -> int:
+        """The extent of the map in a loop's body to which a value belongs; 0 if it belongs to none."""
+        return 0 if place.inside is None else _steps(self.code[loop].data.body.code[place.inside].data)
+
+    def _source(self, array: int) -> tuple[int, int]:
+        """An array that a loop goes through: rows of another one, and from which row on."""
+        first = 0
+        while (row := self._first_row(array)) is not None:
+            array, first = self.code[array].operands[0], first + row
+        return array, first
+
+    def _first_row(self, array: int) -> int | None:
+        """Which row of another array is the first one of an array, if it is some of its rows."""
+        op, operands, data = self.code[array]
+        if op != "read" or len(operands) > 1:
+            return None
+        kind = self.types[operands[0]]
+        assert isinstance(kind, Array)
+        strides = kind.strides()
+        rows = data.shape and (data.shape[1:], data.strides) == (kind.shape[1:], strides)
+        return data.offset // strides[0] if rows and data.offset % strides[0] == 0 else None
+
+    def _stacked(self, before: int, array: int) -> int | None:
+        """The value of a loop's body of which an array is the stack."""
+        op, operands, data = self.code[array]
+        loop = self.code[before].data
+        if op != "item" or operands[0] != before or data < loop.handed or loop.kinds[data - loop.handed] != "each":
+            return None
+        value: int = loop.body.outputs[data]
+        return value
+
+    def _elements(self, at: int) -> list[tuple[int, int]]:
+        """The arrays that a loop goes through."""
+        _, operands, loop = self.code[at]
+        return [self._source(o) for o in operands[loop.shared + loop.handed :]]
+
+    def _shift(self, before: int, at: int) -> int | None:
+        """Which step of an earlier loop belongs to the first one of a later loop; None if they share no array."""
+        given = self._elements(at)
+        found = [first for array, first in given if self._stacked(before, array) is not None]
+        own = dict(self._elements(before))
+        found += [first - own[array] for array, first in given if array in own]
+        fits = bool(found) and 0 <= found[0] <= _steps(self.code[before].data) - _steps(self.code[at].data)
+        return found[0] if fits else None
+
+    def _inputs(self, numbers: _Numbers, at: int) -> list[int]:
+        """Numbers for the inputs of a loop's body."""
+        _, operands, loop = self.code[at]
+        shared = [numbers.number(("value", o)) for o in operands[: loop.shared]]
+        handed = [numbers.number(object()) for _ in range(loop.handed)]
+        rows = [numbers.number(("row", *source)) for source in self._elements(at)]
+        return [numbers.number("counter"), *shared, *handed, *rows]
+
+    def _inputs_after(self, numbers: _Numbers, first: _Numbered, before: int, at: int, shift: int) -> list[int]:
+        """The same for a later loop, whose first step belongs to step `shift` of the earlier one."""
+        loop: Loop = self.code[at].data
+        found = self._inputs(numbers, at)
+        found[0] = found[0] if shift == 0 else numbers.number(object())
+        for k, (array, row) in enumerate(self._elements(at), loop.first_element):
+            value = self._stacked(before, array)
+            if value is not None:
+                found[k] = first.values[value] if row == shift else numbers.number(object())
+            else:
+                found[k] = numbers.number(("row", array, row - shift))
+        return found
+
+
+def _steps(loop: Loop) -> int:
+    assert isinstance(loop.extent, int)
+    return loop.extent
+
+
+def _is_known_map(loop: Loop) -> bool:
+    return loop.is_map() and isinstance(loop.extent, int)
+
+
+def _expensive(body: Program) -> Iterator[Place]:
+    """The expensive values of a body and of the maps in it."""
+    for at, (op, _, data) in enumerate(body.code):
+        if op in EXPENSIVE:
+            yield Place(at)
+        elif op == "loop" and _is_known_map(data):
+            yield from [Place(k, at) for k, i in enumerate(data.body.code) if i.op in EXPENSIVE]
+
+
+def _certain(body: Program) -> set[Place]:
+    """The values that are needed whatever conditions hold: those that one side of a selection needs may be skipped."""
+    found: set[Place] = set()
+    needed = {*body.outputs, *[guard.value for guard in body.guards]}
+    for at in range(len(body.code) - 1, -1, -1):
+        if at in needed:
+            op, operands, data = body.code[at]
+            found.add(Place(at))
+            needed.update(operands[:1] if op == "select" else operands)
+            if op == "loop" and _is_known_map(data):
+                found.update([place._replace(inside=at) for place in _certain(data.body) if place.inside is None])
+    return found
+
+
+def _written(program: Program, found: Mapping[int, Kept]) -> Program:
+    """The program with the new results and what loads them."""
+
+    def loop(builder: Builder, at: int, instruction: Instruction, place: Mapping[int, int]) -> int:
+        kept = found[at]
+        rows: dict[Load, int] = {}
+        for load in kept.loads.values():
+            if load not in rows:
+                item = builder.emit("item", (place[load.loop],), load.result)
+                kind = builder.type_of(item)
+                assert isinstance(kind, Array)
+                part = Window(
+                    (instruction.data.extent, *kind.shape[1:]), load.first * kind.strides()[0], kind.strides()
+                )
+                rows[load] = item if part.shape == kind.shape else builder.emit("read", (item,), part)
+        inputs = {load: k for k, load in enumerate(rows)}
+        body_loads = {value: inputs[load] for value, load in kept.loads.items()}
+        kinds = [builder.type_of(o).rest() for o in rows.values()]  # type: ignore[union-attr]
+        new = _extended(instruction.data, list(kept.stacks), body_loads, kinds)
+        return builder.emit("loop", (*instruction.operands, *rows.values()), new)
+
+    return copy(program, (number_values,), special=dict.fromkeys(found, loop))
+
+
+def _extended(loop: Loop, stacks: Sequence[Place], loads: Mapping[Place, int], kinds: Sequence[Type]) -> Loop:
+    """A loop with further elements, of these types, in place of some values, and that stacks others."""
+    body, count = loop.body, len(kinds)
+    code = [Instruction("input", (), len(body.inputs) + k) for k in range(count)]
+    place: list[int] = []
+    for at, (op, operands, data) in enumerate(body.code):
+        operands = tuple([place[o] for o in operands])
+        if op == "loop":
+            inner = {value: k for value, k in loads.items() if value.inside == at}
+            used = sorted(set(inner.values()))
+            data = _extended(
+                data,
+                [Place(value.at) for value in stacks if value.inside == at],
+                {Place(value.at): used.index(k) for value, k in inner.items()},
+                [NUMBER] * len(used),
+            )
+            operands += tuple(used)
+        load = loads.get(Place(at))
+        place.append(len(code) if load is None else load)
+        code.append(Instruction(op, operands, data))
+    outputs = [place[o] for o in body.outputs]
+    own: dict[int, int] = {}  # map → how many results it has so far
+    for at, inside in stacks:
+        if inside is not None:
+            own[inside] = own.get(inside, len(body.code[inside].data.kinds)) + 1
+            code.append(Instruction("item", (place[inside],), own[inside] - 1))
+        outputs.append(place[at] if inside is None else len(code) - 1)
+    guards = [guard._replace(value=place[guard.value]) for guard in body.guards]
+    new = Program(code, outputs, (*body.inputs, *kinds), guards)
+    return replace(loop, body=new, kinds=(*loop.kinds, *["each"] * len(stacks)), primal=None)

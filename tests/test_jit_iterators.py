@@ -1,0 +1,203 @@
+"""Iterators in compiled functions: what one run has taken is gone for a side, a step or a run that comes later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autograd import adopt, jit, vmap
+
+ROWS = np.array([-2.0, -1.0, 0.5, 3.0])
+
+
+def _zip_in_both_sides(x: Any) -> Any:
+    pairs = zip([1.0, 2.0], [3.0, 4.0])
+    if x > 0:
+        for a, b in pairs:
+            x = x + a * b
+    else:
+        for a, b in pairs:
+            x = x - a * b
+    return x
+
+
+def _enumerate_in_steps(x: Any) -> Any:
+    pairs = enumerate([1.0, 2.0])
+    while x < 4.0:
+        for k, v in pairs:
+            x = x + v * k
+        x = x + 1.0
+    return x
+
+
+def _map_in_an_expression(x: Any) -> Any:
+    numbers = map(abs, [1.0, 2.0, 3.0])
+    return x * (sum(numbers) if x > 0 else -sum(numbers))
+
+
+def _generator_in_both_sides(x: Any) -> Any:
+    numbers = (a * x for a in [1.0, 2.0, 3.0])
+    y = 0.0
+    if x > 0:
+        y = y + sum(numbers)
+    else:
+        y = y - sum(numbers)
+        y = y - 1.0
+    return x * y
+
+
+def _in_a_test(x: Any) -> Any:
+    numbers, y = iter([0.1, 0.2, 0.3]), x
+    while y < 3.0 and any(q > 0.15 for q in numbers):
+        y = y + 1.0
+    return x * y
+
+
+def _in_a_comprehension(x: Any) -> Any:
+    numbers, y = iter([0.1, 0.2]), x
+    while y < 3.0:
+        y = y + 1.0 + len([a for a in numbers if a > 0.0])
+    return x * y
+
+
+def _in_a_star(x: Any) -> Any:
+    numbers = iter([0.1, 0.2])
+    return x * (max(*numbers, 0.0) if x > 0.0 else min(*numbers, 0.0))
+
+
+def _in_a_list(x: Any) -> Any:
+    numbers = zip([0.1, 0.2], [0.3, 0.4])
+    return x * (len(list(numbers)) * 1.0 if x > 0.0 else len(list(numbers)) * 2.0)
+
+
+def _unpacked(x: Any) -> Any:
+    numbers = iter([0.5, 2.0])
+    if x > 0.0:
+        a, b = numbers
+    else:
+        b, a = numbers
+    return x * a - b
+
+
+def _searched(x: Any) -> Any:
+    numbers = iter([0.5, 2.0, 3.0])
+    return x * (0.5 + (0.5 in numbers) if x > 0.0 else 1.5 - (0.5 not in numbers))
+
+
+USES = [
+    _zip_in_both_sides, _enumerate_in_steps, _map_in_an_expression, _generator_in_both_sides, _in_a_test,
+    _in_a_comprehension, _in_a_star, _in_a_list, _unpacked, _searched,
+]  # fmt: skip  # a list
+
+
+@pytest.mark.parametrize("function", USES, ids=lambda function: function.__name__)
+def test_sides_go_on_with_an_iterator(function: Callable[[Any], Any]) -> None:
+    """A side takes nothing from an iterator that the other side finds there too: it stays a guard."""
+    expected = [function(x) for x in ROWS.tolist()]
+    for own in (function, adopt(function)):
+        compiled = jit(vmap(own), quiet=True)
+        np.testing.assert_allclose(compiled(ROWS), expected, rtol=1e-14)
+        assert "goes on with a" in compiled.branches()
+
+
+def test_iterators_of_a_side() -> None:
+    """What a side has made, it may use up: the branch stays a branch."""
+
+    def f(x: Any) -> Any:
+        if x > 0:
+            pairs = list(zip([1.0, 2.0], [3.0, 4.0]))
+            for a, b in enumerate(reversed([x, 2.0 * x])):
+                pairs = [(p * b + a, q) for p, q in pairs]
+            y = sum(p * q for p, q in pairs)
+        else:
+            numbers = (2.0 * c for c in [1.0, 2.0, 3.0])
+            y = sum(numbers) + max(*map(abs, [x, 2.0]))
+        return x * y
+
+    compiled = jit(vmap(f), quiet=True)
+    np.testing.assert_allclose(compiled(ROWS), [f(x) for x in ROWS.tolist()], rtol=1e-14)
+    assert 1 == compiled.stats()["paths"], compiled.branches()
+
+
+class Noted:
+    """Something with a text."""
+
+    text: str = ""
+
+
+def _noted(x: Any, numbers: Any) -> Any:
+    """A text that is read: the capture begins again."""
+    note, total = Noted(), 0.0
+    for number in numbers:
+        total = total + x * number
+        note.text = f"{total}"
+    return total * len(note.text)
+
+
+def _deep(x: Any, n: int) -> Any:
+    """So many calls that the capture begins again."""
+    if x > 1000.0 or n == 0:
+        return x
+    return _deep(x * 1.0001, n - 1) + 1.0
+
+
+def _generated() -> Iterator[float]:
+    yield from [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("make", [lambda: iter([1.0, 2.0, 3.0]), _generated, lambda: map(abs, [1.0, 2.0])])
+def test_a_second_run_finds_less(make: Callable[[], Any]) -> None:
+    """A function that reads an iterator from outside is not captured twice: it would find less the second time."""
+    message = r"reads numbers, which it may use up, and must be traced once more"
+
+    def with_text(numbers: Any) -> Callable[[Any], Any]:
+        return lambda x: _noted(x, numbers)
+
+    def with_calls(numbers: Any) -> Callable[[Any], Any]:
+        return lambda x: _deep(x + sum(numbers), 900)
+
+    for function in (with_text, with_calls):
+        with pytest.raises(TypeError, match=message):
+            jit(function(make()))(2.0)
+        with pytest.raises(TypeError, match=message):
+            jit(vmap(function(make())))(np.array([2.0, 3.0]))
+
+
+def test_a_second_run_finds_what_the_first_found() -> None:
+    """Lists, dicts, sets, arrays and attributes are as they were when a capture begins again."""
+
+    class Kept:
+        __slots__ = ("slot",)
+
+    class Counter:
+        def __init__(self) -> None:
+            self.calls = 0.0
+
+    stack, table, names, cells = [3.0, 2.0, 1.0], {"a": 5.0}, {"x"}, np.array([1.0, 2.0])
+    counter, kept = Counter(), Kept()
+    kept.slot = 7.0
+
+    def f(x: Any) -> Any:
+        while stack:
+            x = x + stack.pop()
+        counter.calls = counter.calls + 1.0
+        counter.last = x
+        x = x + counter.calls + table.pop("a", 100.0) + len(names) + cells[0] + kept.slot
+        names.add("y")
+        cells[0] += 10.0
+        kept.slot = kept.slot + 1.0
+        return _deep(x, 900)
+
+    def state() -> Any:
+        return [list(stack), dict(table), set(names), cells.tolist(), counter.calls, kept.slot]
+
+    found = jit(f, quiet=True)(2.0)
+    after = state()
+    stack[:], table["a"], cells[:] = [3.0, 2.0, 1.0], 5.0, [1.0, 2.0]
+    names.discard("y")
+    counter.calls, kept.slot = 0.0, 7.0
+    assert f(2.0) == found
+    assert state() == after
