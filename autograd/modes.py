@@ -65,8 +65,10 @@ if sys.platform != "win32":
 @contextmanager
 def mode(**switches: Any) -> Iterator[None]:
     """Change some switches inside a `with` block."""
-    changed = replace(active_mode.get() or PLAIN, **switches)
-    token = active_mode.set(None if changed == PLAIN else changed)
+    before = active_mode.get() or PLAIN
+    same = all(getattr(before, name) is switch for name, switch in switches.items())  # most often
+    changed = before if same else replace(before, **switches)
+    token = active_mode.set(None if changed is PLAIN or changed == PLAIN else changed)
     try:
         yield
     finally:
