@@ -3,6 +3,7 @@
 import ast
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,21 @@ def test_every_third_party_import_is_declared(folder, extra):
     """Every imported library is installed by the extra for it."""
     declared = {{"scikit-learn": "sklearn"}.get(name, name) for name in distributions(extra)}
     assert set() == third_party_imports(folder) - declared - BROUGHT_BY_USERS
+
+
+@pytest.mark.parametrize(
+    "room",
+    sorted([*ROOT.glob("autograd/**/__init__.py"), ROOT / "nn" / "__init__.py"]),
+    ids=lambda room: room.parent.name,
+)
+def test_maps_of_rooms_are_complete(room):
+    """A package of more than five modules says in its first lines what each of them does."""
+    modules = {path.stem for path in room.parent.glob("*.py")} | {
+        path.parent.name for path in room.parent.glob("*/__init__.py")
+    }
+    named = set(re.findall(r"`(\w+)`", ast.get_docstring(ast.parse(room.read_text()))))
+    if len(modules) > 6 and room.parent != ROOT / "autograd":  # whose layers are in docs/design.md
+        assert set() == modules - named - {"__init__"}
 
 
 def test_core_imports_and_works_without_site_packages():
