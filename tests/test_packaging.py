@@ -46,6 +46,15 @@ def core_modules():
     return sorted({".".join(part for part in names if part != "__init__") for names in parts} - {DRAWING})
 
 
+def statements(tree):
+    """All statements of a module, in functions and branches too; `ast.walk` also goes through every expression."""
+    found = [*tree.body]
+    for node in found:  # it grows
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found += getattr(node, block, [])
+    return found
+
+
 def third_party_imports(folder):
     """Return the top-level names of third-party libraries that the code in a folder imports."""
     folders = ("tests", "benchmarks", "notebooks", "tools", "docs/extensions", "docs/playground")
@@ -54,7 +63,7 @@ def third_party_imports(folder):
     own = {*PACKAGES, "net", *(path.stem for path in scripts)}  # tests/net is a package
     names = set()
     for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names.update(alias.name.partition(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level:
