@@ -18,6 +18,7 @@ from nn import (
     SGD,
     Adam,
     AdamW,
+    Callback,
     Checkpoint,
     Dropout,
     EarlyStopping,
