@@ -721,4 +721,8 @@ def test_the_self_of_a_method() -> None:
 
 def test_text_of_a_compiled_function() -> None:
     """repr names the function, in place of a class of the compiler."""
-    assert "<jit of square>" == repr(jit(lambda x: x)).replace("<lambda>", "square")
+
+    def square(x: float) -> float:
+        return x * x
+
+    assert "<jit of square>" == repr(jit(square))
