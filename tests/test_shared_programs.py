@@ -425,7 +425,7 @@ def test_operations_of_many_kinds(compiled: list[str]) -> None:
 def test_what_a_tape_does_not_note(compiled: list[str]) -> None:
     """Computed places, maps, Values and rules of users, whole numbers, text: the function is captured as ever."""
 
-    @custom_gradient(lambda x: 3.0 * x**2)
+    @custom_gradient(lambda x, y: 3.0 * x**2)
     def cube(x: float) -> float:
         return x**3
 

@@ -73,6 +73,7 @@ static const struct {
     {"Traced.element", native_traced_element, 0},
     {"Traced.elements", native_traced_elements, 0},
     {"Traced._stop", native_stop, 0},
+    {"Trace.places", native_places, 0},
     {"evenly_apart", native_evenly_apart, 0},
     {"innermost", native_innermost, 0},
     {"only_floats", native_only, false},

@@ -160,6 +160,10 @@ class Builder:
             return self.emit("select", (operand.index, self.constant(1.0), self.constant(0.0)))
         return self.constant(operand if type(operand) is float else to_float(operand))
 
+    def places(self, operands: Sequence[Any]) -> tuple[int, ...]:
+        """The numbers of operands."""
+        return tuple([self.place(operand) for operand in operands])
+
     def shared(self, around: Builder, value: int) -> int:
         """A value of a program around this one, which is the body of a loop there."""
         made = self.body_of
@@ -168,7 +172,7 @@ class Builder:
 
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
         """Emit a primitive of the table (or one made by a user) on symbols and numbers."""
-        places = tuple([self.place(operand) for operand in operands])
+        places = self.places(operands)
         if rule is take:
             return self.element_at(operands)
         if TABLE.get(rule.name) is rule and rule.name not in CALLED:

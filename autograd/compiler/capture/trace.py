@@ -25,7 +25,7 @@ from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import without_dead_code
 from autograd.ir.roll.stages import interleaved
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
-from autograd.native import extension
+from autograd.native import extension, fast
 from autograd.recorder import Sweeps
 from autograd.rows import cut, together
 from autograd.rules import Rule
@@ -187,6 +187,11 @@ class Trace(Watched):
         if isinstance(operand, Value):
             return self.leaf(operand)
         return self.constant(operand if type(operand) is float else to_float(operand))
+
+    @fast
+    def places(self, operands: Sequence[Any]) -> tuple[int, ...]:
+        """Where operands of any kind are in this program."""
+        return super().places(operands)
 
     def lift(self, operand: Any) -> int:
         """A value of the program around this one, as an input that all rows share."""

@@ -236,6 +236,8 @@ class TracedArray(ArrayLeaf):
 
 def offsets_in_array(leaves: Sequence[Any]) -> list[int] | None:
     """The offsets of these if they are elements of one array."""
+    if not leaves or type(leaves[0]) is not Traced or leaves[0]._array < 0:
+        return None
     if set(map(type, leaves)) != {Traced} or len({id(x.builder) for x in leaves}) > 1:
         return None
     arrays = {x._array for x in leaves}

@@ -100,9 +100,12 @@ def _describe(signature: Signature, leaf: Callable[[Any], Part | None], depth: i
         return Part("none")
     if signature.kind not in (list, tuple, dict) or depth == DEEPEST:
         return None
-    keys = tuple(map(raw, signature.keys)) if isinstance(signature, Node) else ()
-    inside = signature.parts if isinstance(signature, Node) else [NUMBER] * signature.length
-    parts = [_describe(part, leaf, depth + 1) for part in inside]
+    keys: tuple[Any, ...] = ()
+    if isinstance(signature, Numbers):
+        parts = [leaf(NUMBER)] * signature.length
+    else:
+        keys = tuple(map(raw, signature.keys))
+        parts = [_describe(part, leaf, depth + 1) for part in signature.parts]
     return None if None in parts else Part(signature.kind.__name__, keys, tuple(parts))
 
 
