@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd.compiler.capture.branches import path
+from autograd.compiler.capture.branches import begins_where_it_counts, path
 from autograd.compiler.capture.control.journal import (
     Place,
     assign,
@@ -325,6 +325,7 @@ class Flow:
         if calls_python(child.code):
             raise Refused("it calls a rule written in Python")
         count = child.emit("add", (steps.made.counter, child.constant(1.0)))
+        begins_where_it_counts(trace, steps.made, counts)
         loop = finished(trace, steps.made, [goes_on, count, *after.places], [])
         trace.root().spent += len(child.code)
         last = [trace.emit("item", (loop,), 2 + k) for k in range(len(before.places))]
