@@ -14,7 +14,7 @@ import numpy as np
 
 import loops
 import problems
-from harness import Prepared, contender
+from harness import Prepared, contender, prepared
 from native import build
 
 Array = problems.Array
@@ -175,3 +175,48 @@ def _(parameters: Array, tokens: Array, steps: Array) -> Prepared:
     gradient = np.zeros_like(parameters)
     call = native("gpt", "gpt_batch", len(steps), steps, tokens, parameters, len(parameters), gradient)
     return Prepared(call, lambda value: [value, gradient])
+
+
+def _without_contraction(problem: str, name: str) -> None:
+    """The same program with both roundings of ``a*b + c``: gcc makes it a fused multiply-add otherwise."""
+
+    @contender(problem, f"{name}, both roundings")
+    def _(**data: Any) -> Prepared:
+        token = build.further.set(("-ffp-contract=off",))
+        try:
+            return prepared(problem, name, data)
+        finally:
+            build.further.reset(token)
+
+
+@contender("lorenz", "C++ gradient by hand")
+def _(start: Array, parameters: Array) -> Prepared:
+    step, gradient = loops.ODE_TIME / loops.ODE_STEPS, np.zeros(6)
+    stored = np.zeros((loops.ODE_STEPS, 3))
+    call = native("loops", "lorenz_gradient", loops.ODE_STEPS, step, start, parameters, stored, gradient)
+    return Prepared(call, lambda value: [value, gradient[:3], gradient[3:]])
+
+
+@contender("heat", "C++ gradient by hand")
+def _(initial: Array, conduction: Array, target: Array) -> Prepared:
+    points, by_initial, by_conduction = len(initial), np.zeros_like(initial), np.zeros(1)
+    stored = np.zeros((loops.HEAT_STEPS, points))
+    call = native(
+        "loops", "heat_gradient", points, loops.HEAT_STEPS, initial, float(conduction), target, stored, by_initial,
+        by_conduction,
+    )  # fmt: skip  # a list of arguments
+    return Prepared(call, lambda value: [value, by_initial, by_conduction[0]])
+
+
+BY_HAND = dict.fromkeys(("lorenz", "heat"), "C++ gradient by hand")
+BOTH_ROUNDINGS = {
+    "gmm": "C++ objective",
+    "bundle": "C++ residual",
+    "least squares": "C++ objective",
+    "options": "C++ price",
+    **dict.fromkeys(
+        ("lstm", "k-means", "determinant", "lorenz", "heat", "bodies", "logsumexp", "asian"), "C++ objective"
+    ),
+}
+for _problem, _name in BOTH_ROUNDINGS.items():
+    _without_contraction(_problem, _name)

@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -255,6 +255,7 @@ class Runner:
         data: dict[str, Any],
         contenders: Sequence[tuple[str, str]],
         tolerance: float = 1e-9,
+        references: Mapping[str, str] | None = None,
     ) -> list[Timing]:
         """Compare the results of all contenders, then time them in turn, round after round.
 
@@ -269,6 +270,8 @@ class Runner:
             computes only the value returns only that.
         tolerance : float
             Largest difference allowed, relative to the largest number in each result array.
+        references : mapping, optional
+            Contender → the one that its ratios are to, if that is not the first.
 
         Raises
         ------
@@ -303,7 +306,7 @@ class Runner:
         finally:
             for worker in workers:
                 worker.close()
-        print(table(title, [*timings, *stopped]), flush=True)
+        print(table(title, [*timings, *stopped], references or {}), flush=True)
         return timings
 
 
@@ -320,19 +323,25 @@ def _compare(
             raise AssertionError(f"{who}: result {position} differs by {error:.1e}")
 
 
-def table(title: str, timings: Sequence[Timing]) -> str:
-    """Text with one row per contender; ratios are to the first row. What was stopped comes last."""
-    reference = timings[0]
+def table(title: str, timings: Sequence[Timing], references: Mapping[str, str] | None = None) -> str:
+    """Text with one row per contender; ratios are to the first row, or to the one that `references` names."""
+    measured = {timing.name: timing for timing in timings if not timing.stopped}
     width = max(len(timing.name) for timing in timings)
     heading = f"{'':{width}}  {'prepare':>9} {'least':>9} {'median':>9} {'ratio of least':>15} {'of medians':>11}"
-    rows = [
-        f"{t.name:{width}}  {_duration(t.prepare):>9} {_duration(t.least):>9} {_duration(t.median):>9} "
-        f"{t.least / reference.least:>15.2f} {t.median / reference.median:>11.2f}"
-        + "".join(f"  {key}: {note if isinstance(note, str) else f'{note:,.0f}'}" for key, note in t.notes.items())
-        if not t.stopped
-        else f"{t.name:{width}}  {t.stopped}"
-        for t in timings
-    ]
+    rows = []
+    for t in timings:
+        if t.stopped:
+            rows.append(f"{t.name:{width}}  {t.stopped}")
+            continue
+        other = measured.get((references or {}).get(t.name, ""))
+        reference = timings[0] if other is None else other
+        row = (
+            f"{t.name:{width}}  {_duration(t.prepare):>9} {_duration(t.least):>9} {_duration(t.median):>9} "
+            f"{t.least / reference.least:>15.2f} {t.median / reference.median:>11.2f}"
+        )
+        row += "" if other is None else f"  to {other.name}"
+        notes = [f"{key}: {note if isinstance(note, str) else f'{note:,.0f}'}" for key, note in t.notes.items()]
+        rows.append("  ".join([row, *notes]))
     return "\n".join(["", title, heading, *rows])
 
 

@@ -165,6 +165,76 @@ def test_only_the_same_rows(kwargs: dict[str, Any], calls: int) -> None:
 FUNCTIONS = [am.exp, am.tanh, am.sin, am.sigmoid, am.softplus, lambda x: am.log(1.5 + x * x), am.erf, am.atan]
 
 
+def spread(x: Any) -> Any:
+    """Heat in a rod with fixed ends, by start and conduction."""
+
+    def step(u: Any, _: Any) -> Any:
+        inner = vmap(lambda a, b, c: b + x[0] * (a - 2.0 * b + c))(u[:-2], u[1:-1], u[2:])
+        return [u[0], *[inner[i] for i in range(len(u) - 2)], u[-1]], None
+
+    end, _ = scan(step, [x[i] for i in range(1, len(x))], length=5)
+    return am.sum([u * u for u in end])
+
+
+def test_in_place_of_carries() -> None:
+    """A sweep that needs fewer numbers of a step than the carries of which they are made finds these stored."""
+    program = agree(spread, np.random.default_rng(0).normal(size=23))
+    first, sweep = [i.data for i in program.code if i.op == "loop" and i.data.carries]
+    assert first.carries > 16
+    assert first.kinds == ("each",)  # the second differences, which are an array in each step
+    assert sweep.backwards
+
+
+def quadratic(x: Any) -> Any:
+    """A carry whose reverse sweep needs a product of all carries, and a sum."""
+
+    def step(carry: Any, y: Any) -> Any:
+        a, b, c = carry
+        product = (a + b) * (c - a)
+        return (a, b + 0.5 * y, c), x[3] * product + am.where(product > 0.0, product * x[4], 0.25 * product)
+
+    end, seen = scan(step, (x[0], x[1], x[2]), x[3:])
+    return end[1] + am.sum([*seen])
+
+
+def test_truths_are_computed_again() -> None:
+    """A comparison is made again of the numbers that are stored."""
+    for seed in range(4):
+        agree(quadratic, np.random.default_rng(seed).normal(size=9))
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_random_linear_steps(data: st.DataObject) -> None:
+    """Steps that are linear in what they hand on, with random factors of parameters and of rows."""
+    draw = data.draw
+    width, steps = draw(st.sampled_from([1, 2, 3, 18, 21])), draw(st.sampled_from([1, 2, 3, 6]))
+    few = st.integers(0, 99)
+    plan = draw(st.lists(st.tuples(few, few, few), min_size=1, max_size=5))
+    is_map = draw(st.booleans())
+
+    def mixed(own: Any, near: Any, p: Any, q: Any) -> Any:
+        known = [own, near, p * own]
+        for kind, i, j in plan:
+            a, b = known[i % len(known)], known[j % len(known)]
+            known.append([a + b, a - 0.5 * b, p * a, q * b, am.where(a > b, a, p * b), p * (a - b)][kind % 6])
+        return own + 0.125 * known[-1]
+
+    def function(x: Any) -> Any:
+        def step(u: Any, q: Any) -> Any:
+            rows = np.array([*u], dtype=object)
+            moved = np.array([*u[1:], u[0]], dtype=object)
+            if is_map:
+                new = vmap(mixed, in_axes=(0, 0, None, None))(rows, moved, x[0], q)
+                return [new[k] for k in range(width)], u[0]
+            return [mixed(a, b, x[0], q) for a, b in zip(rows, moved)], u[0] * x[0]
+
+        end, seen = scan(step, [x[k] for k in range(width)], x[width:])
+        return am.sum([u * u for u in end]) + seen[0]
+
+    agree(function, np.random.default_rng(width + steps).uniform(-1.0, 1.0, width + steps))
+
+
 @settings(max_examples=25)
 @given(st.data())
 def test_random_steps(data: st.DataObject) -> None:

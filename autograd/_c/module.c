@@ -85,6 +85,7 @@ static const struct {
     {"TracedTruth.__bool__", native_bool_of_truth, 0},
     {"Flow.owner", native_outside, false},
     {"Flow.container", native_outside, false},
+    {"Flow.item", native_item, 0},
     {"Flow.iterated", native_outside, false},
     {"Flow.drawn", native_outside, false},
     {"Flow.immutable", native_outside, true},

@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror")
 SOURCES = Path(__file__).resolve().parent
+
+# Further flags of the libraries that are opened in this context.
+further: ContextVar[tuple[str, ...]] = ContextVar("further", default=())
 
 Doubles = ctypes.POINTER(ctypes.c_double)
 
@@ -63,7 +67,7 @@ def pointer(array: NDArray[np.float64]) -> ctypes._Pointer[ctypes.c_double]:
 def _compile(compiler: str, source: Path, library: Path) -> None:
     """Build under a private name first, so that a second run never loads an unfinished library."""
     partial = library.with_suffix(f".{os.getpid()}.tmp")
-    command = [compiler, *FLAGS, "-o", str(partial), str(source)]
+    command = [compiler, *FLAGS, *further.get(), "-o", str(partial), str(source)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     if outcome.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{outcome.stderr}")
@@ -72,7 +76,7 @@ def _compile(compiler: str, source: Path, library: Path) -> None:
 
 def _key(source: Path, compiler: str) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
-    parts = [source.read_bytes(), " ".join(FLAGS).encode(), version, _processor().encode()]
+    parts = [source.read_bytes(), " ".join((*FLAGS, *further.get())).encode(), version, _processor().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 

@@ -92,6 +92,48 @@ double lorenz(int steps, double h, const double *start, const double *parameters
     return p[0];
 }
 
+// Value and gradient by start and parameters: each step is computed again from where it began.
+double lorenz_gradient(int steps, double h, const double *start, const double *parameters, double *stored,
+                       double *gradient) {
+    const double sigma = parameters[0], rho = parameters[1], beta = parameters[2];
+    const double ahead[4] = {0, h / 2, h / 2, h}, weights[4] = {h / 6, h / 3, h / 3, h / 6};
+    double p[3] = {start[0], start[1], start[2]}, q[4][3], k[4][3];
+    auto stages = [&](const double *at) {
+        for (int stage = 0; stage < 4; stage++) {
+            for (int i = 0; i < 3; i++) q[stage][i] = stage ? at[i] + ahead[stage] * k[stage - 1][i] : at[i];
+            k[stage][0] = sigma * (q[stage][1] - q[stage][0]);
+            k[stage][1] = q[stage][0] * (rho - q[stage][2]) - q[stage][1];
+            k[stage][2] = q[stage][0] * q[stage][1] - beta * q[stage][2];
+        }
+    };
+    for (int t = 0; t < steps; t++) {
+        std::copy(p, p + 3, stored + 3 * t);
+        stages(p);
+        for (int i = 0; i < 3; i++) p[i] += h / 6 * (k[0][i] + 2 * k[1][i] + 2 * k[2][i] + k[3][i]);
+    }
+    double a[3] = {1, 0, 0}, slopes[3] = {0, 0, 0};
+    for (int t = steps - 1; t >= 0; t--) {
+        stages(stored + 3 * t);
+        double before[3] = {a[0], a[1], a[2]}, at[3] = {0, 0, 0};  // adjoints of the start, and of a stage's place
+        for (int stage = 3; stage >= 0; stage--) {
+            double m[3];  // adjoint of the slope of this stage
+            for (int i = 0; i < 3; i++) m[i] = weights[stage] * a[i] + (stage < 3 ? ahead[stage + 1] * at[i] : 0);
+            const double *x = q[stage];
+            at[0] = m[1] * (rho - x[2]) + m[2] * x[1] - sigma * m[0];
+            at[1] = sigma * m[0] - m[1] + m[2] * x[0];
+            at[2] = -x[0] * m[1] - beta * m[2];
+            for (int i = 0; i < 3; i++) before[i] += at[i];
+            slopes[0] += m[0] * (x[1] - x[0]);
+            slopes[1] += m[1] * x[0];
+            slopes[2] -= m[2] * x[2];
+        }
+        std::copy(before, before + 3, a);
+    }
+    std::copy(a, a + 3, gradient);
+    std::copy(slopes, slopes + 3, gradient + 3);
+    return p[0];
+}
+
 double heat(int points, int steps, const double *initial, double conduction, const double *target) {
     std::vector<double> u(initial, initial + points), next(u);
     for (int t = 0; t < steps; t++) {
@@ -100,6 +142,47 @@ double heat(int points, int steps, const double *initial, double conduction, con
     }
     double total = 0;
     for (int i = 0; i < points; i++) total += (u[i] - target[i]) * (u[i] - target[i]);
+    return total;
+}
+
+// Value and gradient: each step's second differences are stored, which the sweep multiplies with the adjoints.
+double heat_gradient(int points, int steps, const double *initial, double conduction, const double *target,
+                     double *stored, double *by_initial, double *by_conduction) {
+    std::vector<double> u(initial, initial + points), next(u);
+    for (int t = 0; t < steps; t++) {
+        double *__restrict row = stored + (long)t * points;
+        for (int i = 1; i + 1 < points; i++) {
+            row[i] = u[i - 1] - 2 * u[i] + u[i + 1];
+            next[i] = u[i] + conduction * row[i];
+        }
+        std::swap(u, next);
+    }
+    double total = 0, slope = 0;
+    std::vector<double> adjoint(points), before(points);
+    for (int i = 0; i < points; i++) {
+        total += (u[i] - target[i]) * (u[i] - target[i]);
+        adjoint[i] = 2 * (u[i] - target[i]);
+    }
+    const int last = points - 1;
+    for (int t = steps - 1; t >= 0; t--) {
+        const double *row = stored + (long)t * points;
+        const double *__restrict a = adjoint.data();
+        double *__restrict b = before.data();
+        double sums[8] = {0};  // side by side, so that they are added up in vectors
+        int i = 1;
+        for (; i + 8 < points; i += 8)
+            for (int k = 0; k < 8; k++) sums[k] += a[i + k] * row[i + k];
+        for (; i < last; i++) sums[0] += a[i] * row[i];
+        for (int k = 0; k < 8; k++) slope += sums[k];
+        b[0] = a[0] + conduction * a[1];
+        b[1] = a[1] + conduction * (a[2] - 2 * a[1]);
+        for (int j = 2; j + 2 < points; j++) b[j] = a[j] + conduction * (a[j - 1] - 2 * a[j] + a[j + 1]);
+        b[last - 1] = a[last - 1] + conduction * (a[last - 2] - 2 * a[last - 1]);
+        b[last] = a[last] + conduction * a[last - 1];
+        std::swap(adjoint, before);
+    }
+    std::copy(adjoint.begin(), adjoint.end(), by_initial);
+    *by_conduction = slope;
     return total;
 }
 

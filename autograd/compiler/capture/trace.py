@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.control.flow import followed
-from autograd.compiler.capture.control.kinds import refuse_mixed
+from autograd.compiler.capture.control.kinds import best_of, refuse_mixed
 from autograd.compiler.capture.control.rounded import as_rounded
 from autograd.compiler.capture.control.whole import as_whole
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
@@ -100,6 +100,10 @@ class Trace(Watched):
     def integer(self, rounded: Value) -> Any:
         """A number of the program that is used like an int, or None."""
         return as_whole(rounded)
+
+    def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
+        """`max` or `min` of numbers, as a choice."""
+        return best_of(function, numbers)
 
     def is_integer(self, node: Value) -> bool:
         """Whether the code would have an int; refused where it is not known."""

@@ -1,18 +1,21 @@
-"""Expensive values of a loop's steps are kept for a later loop that would compute them again.
+"""Values of a loop's steps are kept for a later loop that would compute them again.
 
 A reverse sweep over a loop begins each step with the carries that were stored, and computes again what it needs of the
 step. That is right for sums and products, but a function of the library costs more than to store its value and to load
-it. Two values are the same if they are the same operation on the same values, where both loops go through the same
-arrays or the later one goes through what the first one stacked. Maps in the steps are looked into.
+it. So its value is kept. And if what the sweep needs of a step comes from numbers that are no more than the carries,
+these numbers are kept in place of the carries.
+
+Two values are the same if they are the same operation on the same values, where both loops go through the same arrays
+or the later one goes through what the first one stacked. Maps in the steps are looked into.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from autograd.ir.block import NUMBER, Array, Instruction, Loop, Program, Type, Window, exact, types_of
+from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Loop, Program, Type, Window, exact, types_of
 from autograd.ir.builder import Builder
 from autograd.ir.rewrite import copy, with_bodies
 from autograd.ir.rewriters import COMMUTATIVE, number_values
@@ -24,6 +27,7 @@ EXPENSIVE = frozenset({
 })  # fmt: skip  # a list of words
 MOST_KEPT = 1 << 19  # numbers that are kept: more do not stay in the caches until they are used
 PART = 8  # the share of those that the body of a loop may keep: its steps may run in lanes, each with its own numbers
+GIVEN = frozenset({"input", "constant"})
 UNLIKE = frozenset({"zeros", "add_at", "custom"})  # operations that may differ where they look alike
 
 
@@ -120,41 +124,81 @@ class _Search:
 
     def __init__(self, program: Program, most: int) -> None:
         self.code, self.types, self.left = program.code, types_of(program), most
+        self.users = program.users()
+        self.outputs = set(program.outputs)
         self.found: dict[int, Kept] = {}
 
     def run(self) -> dict[int, Kept]:
         """What each loop stacks and loads."""
         wanted: dict[int, list[Place]] = {}  # loop → its expensive values
         for at, (op, _, loop) in enumerate(self.code):
-            if op == "loop" and isinstance(loop.extent, int) and (values := list(_expensive(loop.body))):
+            if op == "loop" and isinstance(loop.extent, int):
+                values = list(_expensive(loop.body))
                 for before, others in wanted.items():
-                    shift = self._shift(before, at)
-                    if shift is not None:
-                        self._compare(before, at, shift, others, values)
+                    if (others and values) or self.code[before].data.carries:
+                        self._compare(before, at, others, values)
                 wanted[at] = values
         return self.found
 
-    def _compare(self, before: int, at: int, shift: int, others: Sequence[Place], values: Sequence[Place]) -> None:
+    def _compare(self, before: int, at: int, others: Sequence[Place], values: Sequence[Place]) -> None:
         """Let a loop load what an earlier one computes in any case."""
+        shift = self._shift(before, at)
+        stored = {} if shift is None else self._stored_carries(before, at, shift)
+        if shift is None or not (stored or (others and values)):
+            return
         loop: Loop = self.code[before].data
         numbers = _Numbers()
         first = numbers.body(loop.body, self._inputs(numbers, before))
         second = numbers.body(self.code[at].data.body, self._inputs_after(numbers, first, before, at, shift))
-        certain = _certain(loop.body)
-        there = {(first.of(one), self._extent(before, one)): one for one in others if one in certain}
-        for value in values:
+        there = {(first.of(one), self._extent(before, one)): one for one in _certain(loop.body)}
+        same: dict[Place, Place] = {}  # value of the later loop → the same one of the earlier loop
+        for value in _places(self.code[at].data.body):
             one = there.get((second.of(value), self._extent(at, value)))
-            loads = self.found[at].loads if at in self.found else {}
-            size = _steps(loop) * (self._extent(at, value) or 1)
-            if one is None or value in loads:
-                continue
-            stacks = self.found.setdefault(before, Kept()).stacks
-            if one not in stacks:
-                if size > self.left:
-                    continue
-                self.left -= size
-                stacks[one] = loop.handed + len(loop.kinds) + len(stacks)
-            self.found.setdefault(at, Kept()).loads[value] = Load(before, stacks[one], shift)
+            if one is not None and _code_of(self.code[at].data.body, value).op not in PREDICATES:
+                same[value] = one
+        for value in values:
+            if value in same and same[value] in others:
+                self._load(before, at, shift, value, same[value])
+        instead = _Cut(self.code[at].data, same, stored).values() if stored else []
+        if sum([self._extent(at, value) or 1 for value in instead]) <= len(stored):
+            for value in instead:
+                self._load(before, at, shift, value, same[value], is_instead=True)
+
+    def _load(self, before: int, at: int, shift: int, value: Place, one: Place, is_instead: bool = False) -> None:
+        """Let a loop load a value if there is room for it; what is stored in place of something else takes none."""
+        loop: Loop = self.code[before].data
+        if at in self.found and value in self.found[at].loads:
+            return
+        stacks = self.found.setdefault(before, Kept()).stacks
+        if one not in stacks:
+            size = 0 if is_instead else _steps(loop) * (self._extent(at, value) or 1)
+            if size > self.left:
+                return
+            self.left -= size
+            stacks[one] = loop.handed + len(loop.kinds) + len(stacks)
+        self.found.setdefault(at, Kept()).loads[value] = Load(before, stacks[one], shift)
+
+    def _stored_carries(self, before: int, at: int, shift: int) -> dict[int, int]:
+        """The inputs of a loop that are carries of an earlier one and that nothing else needs; all of them, or none."""
+        first: Loop = self.code[before].data
+        carries = range(first.first_carry, first.first_carry + first.carries)
+        found: dict[int, int] = {}
+        loop: Loop = self.code[at].data
+        for k, (array, row) in enumerate(self._elements(at), loop.first_element):
+            value = self._stacked(before, array)
+            source = None if value is None else first.body.code[value]
+            if source is not None and source.op == "input" and source.data in carries:
+                if row != shift or not self._is_only_for(array, at):
+                    return {}
+                found[k] = source.data
+        return found
+
+    def _is_only_for(self, array: int, loop: int) -> bool:
+        """Whether nothing but a loop needs an array, or rows of it."""
+        users = self.users[array]
+        if array in self.outputs:
+            return False
+        return all(user == loop or (self.code[user].op == "read" and self._is_only_for(user, loop)) for user in users)
 
     def _extent(self, loop: int, place: Place) -> int:
         """The extent of the map in a loop's body to which a value belongs; 0 if it belongs to none."""
@@ -223,6 +267,72 @@ class _Search:
         return found
 
 
+class _Cut:
+    """What a later loop needs of the steps of an earlier one, as late as both compute the same.
+
+    Parameters
+    ----------
+    loop : Loop
+        The later loop.
+    same : mapping
+        Its values that the earlier loop computes too.
+    stored : collection
+        The inputs of its body that are carries of the earlier loop.
+    """
+
+    def __init__(self, loop: Loop, same: Mapping[Place, Place], stored: Collection[int]) -> None:
+        self.body, self.same, self.stored = loop.body, same, stored
+        self.depends: list[bool] = []  # whether a value of the body was computed from these carries
+        for op, operands, data in self.body.code:
+            is_stored = op == "input" and data in stored
+            self.depends.append(is_stored or any(self.depends[o] for o in operands))
+        self.found: dict[Place, None] = {}
+        self.fits = True
+
+    def values(self) -> list[Place]:
+        """Numbers to be stored in place of all these carries; none if the carries themselves, or arrays, are needed."""
+        body = self.body
+        for o in (*body.outputs, *[guard.value for guard in body.guards]):
+            self._need(o)
+        for at, (op, operands, data) in enumerate(body.code):
+            if op == "loop" and _is_known_map(data):
+                self._look_into(at, operands, data)
+            elif op not in GIVEN and Place(at) not in self.same:
+                for o in operands:
+                    self._need(o)
+        return list(self.found) if self.fits else []
+
+    def _need(self, o: int) -> None:
+        """Something that is not the same in both loops needs a value of the body."""
+        if not self.depends[o] or Place(o) not in self.same:
+            return
+        self.fits = self.fits and self.body.code[o].op not in (*GIVEN, "item", "read", "pack", "pos")
+        self.found[Place(o)] = None
+
+    def _look_into(self, at: int, operands: Sequence[int], loop: Loop) -> None:
+        """The same for the values of a map in the body."""
+        code = loop.body.code
+        depends: list[bool] = []
+        for op, given, data in code:
+            is_given = op == "input" and data > 0 and self.depends[operands[data - 1]]
+            depends.append(is_given or any(depends[o] for o in given))
+        needed = {*loop.body.outputs, *[guard.value for guard in loop.body.guards]}
+        for k, (op, given, _) in enumerate(code):
+            if op not in GIVEN and Place(k, at) not in self.same:
+                needed.update(given)
+        for o in needed:
+            if depends[o] and Place(o, at) in self.same:
+                op, _, data = code[o]
+                if op == "input":
+                    self._need(operands[data - 1])
+                else:
+                    self.found[Place(o, at)] = None
+
+
+def _code_of(body: Program, place: Place) -> Instruction:
+    return (body if place.inside is None else body.code[place.inside].data.body).code[place.at]
+
+
 def _steps(loop: Loop) -> int:
     assert isinstance(loop.extent, int)
     return loop.extent
@@ -239,6 +349,14 @@ def _expensive(body: Program) -> Iterator[Place]:
             yield Place(at)
         elif op == "loop" and _is_known_map(data):
             yield from [Place(k, at) for k, i in enumerate(data.body.code) if i.op in EXPENSIVE]
+
+
+def _places(body: Program) -> Iterator[Place]:
+    """All values of a body and of the maps in it."""
+    for at, (op, _, data) in enumerate(body.code):
+        yield Place(at)
+        if op == "loop" and _is_known_map(data):
+            yield from [Place(k, at) for k in range(len(data.body.code))]
 
 
 def _certain(body: Program) -> set[Place]:

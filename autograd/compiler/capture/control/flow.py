@@ -9,6 +9,7 @@ not taken. Whatever cannot be captured so is left to Python, in which a conditio
 from __future__ import annotations
 
 import operator
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import cache, partial
 from math import inf, isfinite
@@ -67,6 +68,7 @@ from autograd.compiler.capture.control.sides import (
     truth_of,
 )
 from autograd.compiler.capture.control.steps import Steps
+from autograd.compiler.capture.control.tables import bisected, taken
 from autograd.compiler.capture.control.whole import Whole, to_int
 from autograd.compiler.capture.maps import finished
 from autograd.compiler.capture.tracer import Traced
@@ -537,6 +539,16 @@ class Flow:
 
     @staticmethod
     @fast
+    def item(thing: Any, *keys: Any) -> Any:
+        """``thing[key]``, or ``thing[key][other]``."""
+        for k, key in enumerate(keys):
+            if any(type(x) is Whole for x in keys[k:]) and (found := taken(thing, keys[k:])) is not None:
+                return found
+            thing = Flow.container(thing)[key]
+        return thing
+
+    @staticmethod
+    @fast
     def iterated(thing: Any) -> Any:
         """In a side, a loop must not use up anything."""
         if sides_open() and type(thing) not in ITERATED:
@@ -598,6 +610,8 @@ class Flow:
             return to_int
         if function is list:
             return new_list
+        if function is bisect_right or function is bisect_left:
+            return partial(bisected, function)
         if type(function) is type and function.__flags__ & HEAP_TYPE and not trace.root().sides:
             return partial(instance, followed, function)
         if trace.root().sides:
@@ -656,4 +670,4 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
 
 
 if extension is not None:
-    extension.flow(Flow, partial, min, max, codes, SINGLE_CALL, MOST_MADE)
+    extension.flow(Flow, partial, min, max, bisect_left, bisect_right, codes, SINGLE_CALL, MOST_MADE)
