@@ -5,10 +5,12 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import pytest
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "notebooks")]
 
@@ -30,6 +32,16 @@ def pytest_configure(config: Any) -> None:
     """Keep compiled code for the next run of the tests, in pytest's own cache (`--cache-clear` empties it)."""
     if hasattr(config, "cache"):
         os.environ.setdefault("AUTOGRAD_CACHE", str(config.cache.mkdir("compiled")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Let no garbage be collected while modules and tests are made, most of which stay: a third of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:

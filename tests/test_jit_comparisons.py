@@ -256,7 +256,7 @@ PLAIN_VALUE, ASKING = Value(1.0), Asking(1.0)
 
 
 def test_classes_of_the_engine_are_not_searched_but_those_of_a_user_are() -> None:
-    """A Value from outside leads to no code that asks; a method of a subclass does, also through a compiled function."""
+    """A Value from outside leads to no code that asks; a method of a subclass does, also through `jit`."""
     assert not reaches_code_that_asks(lambda x: x * PLAIN_VALUE)
     assert not reaches_code_that_asks(jit(lambda x: x * PLAIN_VALUE))
     assert reaches_code_that_asks(lambda x: ASKING.chosen(x > 0.0))

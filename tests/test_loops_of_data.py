@@ -324,7 +324,7 @@ def test_a_side_that_is_not_taken_has_no_loop() -> None:
     assert [in_steps(x) for x in rows] == jit(vmap(in_steps))(rows).tolist()
 
 
-def tested_first(x: Any, p: Any) -> Any:
+def halved_while_positive(x: Any, p: Any) -> Any:
     """The first part of the test is the same in all steps."""
     while p > 0.0 and x > 1.0:
         x *= 0.5
@@ -353,13 +353,13 @@ def shrunk_inside(x: Any, p: Any) -> Any:
     return x
 
 
-@pytest.mark.parametrize("f", [tested_first, shrunk, shrunk_by_a_loop, shrunk_inside])
+@pytest.mark.parametrize("f", [halved_while_positive, shrunk, shrunk_by_a_loop, shrunk_inside])
 @pytest.mark.parametrize("transform", [lambda f: f, value_and_grad], ids=["value", "gradient"])
 def test_a_loop_whose_guard_fails_ends(f: Any, transform: Any) -> None:
     """A comparison that is the same in all steps is a guard: where it fails, the loop of the other path has no step."""
     compiled = jit(transform(f))
     for x, p in ((3.0, -1.0), (50.0, 0.5), (50.0, 2.0), (3.0, -1.0), (7.25, 0.5), (7.25, 1.5)):
-        if f is tested_first or p > 0.0:
+        if f is halved_while_positive or p > 0.0:
             np.testing.assert_allclose(transform(f)(x, p), compiled(x, p), rtol=1e-12)
 
 

@@ -15,8 +15,6 @@ import sys
 left = hasattr(sys, "left_behind") and jit.__name__ != "plain"
 call(jit(lambda x: x + left), 1.0)
 """
-    "import sys\nleft = hasattr(sys, 'left_behind') and jit.__name__ != 'plain'\ncall(jit(lambda x: x + left), 1.0)\n"
-)
 
 
 def test_programs_that_share_a_process() -> None:

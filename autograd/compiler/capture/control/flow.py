@@ -71,7 +71,7 @@ from autograd.compiler.capture.control.steps import Steps
 from autograd.compiler.capture.control.tables import bisected, taken
 from autograd.compiler.capture.control.whole import Whole, to_int
 from autograd.compiler.capture.maps import finished
-from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.tracer import IN_PLACE_OF_THE_USER, Traced
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.notices import notice
 from autograd.compiler.source.functions import codes, new_code, with_code
@@ -124,6 +124,14 @@ def _is_plain(thing: Any) -> bool:
     if type(thing) is np.ndarray:
         return _is_plain(thing.tolist())
     return isinstance(thing, Traced) or type(thing) in SHOWN
+
+
+def _element(thing: Any, key: Any) -> Any:
+    """``thing[key]``."""
+    return thing[key]
+
+
+IN_PLACE_OF_THE_USER.add(_element.__code__)
 
 
 def _made(thing: Any) -> Any:
@@ -544,7 +552,7 @@ class Flow:
         for k, key in enumerate(keys):
             if any(type(x) is Whole for x in keys[k:]) and (found := taken(thing, keys[k:])) is not None:
                 return found
-            thing = Flow.container(thing)[key]
+            thing = _element(Flow.container(thing), key)
         return thing
 
     @staticmethod

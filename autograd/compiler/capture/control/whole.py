@@ -12,10 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd import rules
-from autograd.compiler.capture.control.pure import Checked
 from autograd.compiler.capture.control.sides import Side, is_predicate, present, sides_open
-from autograd.compiler.capture.tracer import ROUNDING, Traced
-from autograd.modes import PACKAGES
+from autograd.compiler.capture.tracer import ROUNDING, Traced, is_for_the_user
 from autograd.rules import Rule
 
 LARGEST = 2**53 - 1  # up to here no two ints are the same float
@@ -133,9 +131,7 @@ class Whole(Traced):
 
     def __hash__(self) -> int:
         """That of the int, for a dict or a set of the user's, which then finds an equal one."""
-        code = sys._getframe(1).f_code
-        ours = code.co_filename.startswith(PACKAGES) and code is not Checked.__call__.__code__
-        return object.__hash__(self) if ours else hash(int(self))
+        return hash(int(self)) if is_for_the_user(sys._getframe(1).f_code) else object.__hash__(self)
 
     def __format__(self, spec: str) -> str:
         return format(int(self), spec)
