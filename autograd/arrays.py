@@ -45,7 +45,7 @@ UFUNCS["rad2deg"], UFUNCS["deg2rad"] = UFUNCS["degrees"], UFUNCS["radians"]
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Apply one of NumPy's functions to arguments with a Value among them, as ``__array_ufunc__`` asks for it."""
+    """Apply a ufunc of NumPy to arguments with a Value among them: for ``__array_ufunc__``."""
     import numpy
 
     for x in inputs:
@@ -85,7 +85,7 @@ def _clip(x: Any, low: Any = None, high: Any = None, **options: Any) -> Any:
     return rules.clip(x, -math.inf if low is None else low, math.inf if high is None else high)
 
 
-# What NumPy asks of a Value that is not a ufunc: its name → our function, which may decline.
+# Functions of NumPy that are no ufuncs: name → our function, which may return NotImplemented.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "clip": _clip,
     "det": linalg.det,
@@ -98,7 +98,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def apply_function(function: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Apply one of NumPy's other functions, as ``__array_function__`` asks for it: on arrays of no dimensions."""
+    """Apply another function of NumPy, with Values as arrays of no dimensions: for ``__array_function__``."""
     import numpy
 
     if (own := FUNCTIONS.get(function.__name__)) is not None:
@@ -133,7 +133,7 @@ def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
 
 
 def by_rows(function: Callable[[list[Any]], list[Any]], elements: Any, shape: tuple[int, ...]) -> Any:
-    """An array of this shape from its elements, in which `function` has replaced each row along the last axis."""
+    """An array of this shape from its elements, with `function` applied to each row along the last axis."""
     import numpy
 
     length = shape[-1] if shape else 1

@@ -1,8 +1,8 @@
 """Calls that can be repeated: nodes that stand for a whole call of a function, and `checkpoint`.
 
 Such a node keeps no graph of the call. Higher derivatives, and the value for other operands, come from a second run,
-which must see what the first one saw. So the arguments and the variables that the function closes over are kept as
-they were, and a second run that computes anything else raises an error.
+which must see what the first one saw. So the node keeps copies of the arguments and of the variables that the function
+closes over, and a second run that computes anything else raises an error.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CallRule(Rule):
 
     __slots__ = ("call", "index")
     kind = "call"
-    call: Any  # shared by the numbers of one result; its `name` is that of the function
+    call: Any  # the call, which all numbers of its result share; it has the `name` of the function
     index: int
     arity, domain, kink, corners, module = None, (REAL,), None, {}, __name__
 
@@ -71,7 +71,7 @@ class CallRule(Rule):
         return number
 
     def __call__(self, *operands: Any) -> Any:
-        """The result for other operands, made by the operations of the call; not a node like this one."""
+        """The result for other operands, from the operations of the call; it is not a node like this one."""
         return self.again()(operands)
 
 
@@ -125,7 +125,7 @@ class Snapshot:
         return twin
 
     def _twin(self, thing: Any) -> Any:
-        """The copy, which is complete when the functions in `empty` have their variables."""
+        """The copy of a function; it is complete when the functions in `empty` have their variables."""
         if id(thing) in self.known:
             return self.known[id(thing)]
         if isinstance(thing, FunctionType) and (thing.__closure__ or thing.__defaults__ or thing.__kwdefaults__):
@@ -241,7 +241,7 @@ class _Call:
     owner: Function
 
     def run(self, values: dict[Value, Any]) -> tuple[set[Value], list[Any]]:
-        """Repeat the call with these Values for their twins; return the nodes that it makes and its result's leaves."""
+        """Repeat the call with these Values in place of the leaves; return the nodes made, and the result's leaves."""
         made: set[Value] = set()
         try:
             leaves = copy_context().run(self._run, values, made)
@@ -254,7 +254,7 @@ class _Call:
         return made, leaves
 
     def _run(self, values: dict[Value, Any], made: set[Value]) -> list[Any]:
-        active_mode.set(None)  # neither a capture nor any other mode of now: all is as it was at the first run
+        active_mode.set(None)  # no capture and no other present mode, as in the first run
         inside_transform.set(self.inside)
         snapshot = Snapshot(lambda value: values.get(value, value))  # the function may change its arguments
         function, (args, options) = snapshot.function(self.function), snapshot.tree(self.arguments)
@@ -334,7 +334,7 @@ def _are_leaves(nodes: Iterable[Value]) -> bool:
 
 
 def _cut(made: set[Value]) -> LocalDerivatives[Value]:
-    """The local derivatives of these nodes alone. Where the others are leaves, a sweep in C does without."""
+    """The local derivatives of these nodes; others send no messages."""
     return lambda node: node.local_grads if node in made else ()
 
 
@@ -353,7 +353,7 @@ class _Checkpoint(CallRule):
 
     kind = "checkpoint"
     __slots__ = ("arguments", "before", "fingerprint")
-    arguments: tuple[Value | None, ...]  # for each operand its twin among the kept arguments, if any
+    arguments: tuple[Value | None, ...]  # for each operand the leaf that stands for it in the kept arguments, if any
     before: float
     fingerprint: bytes
 

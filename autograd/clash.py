@@ -1,7 +1,6 @@
-"""HIPS autograd has the same import name as this package, and an environment can hold only one of them.
+"""A warning about HIPS autograd: it has the import name of this package, so an environment can hold only one of them.
 
-`import autograd` looks for traces of the other one, and says so where it finds any; `nn` says so where `autograd` is
-the other one.
+`import autograd` looks for traces of the other package; `nn` checks that `autograd` is not the other package.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def other_package() -> Path | None:
 
 
 def warn_of_other_package() -> None:
-    """Warn if HIPS autograd is there as well."""
+    """Warn if HIPS autograd is installed too."""
     other = other_package()
     if other is None:
         return

@@ -1,7 +1,7 @@
-"""Where a computation decides by numbers: comparisons, and functions whose derivative is 0 everywhere.
+"""Decisions of a computation: comparisons, and functions whose derivative is 0 everywhere.
 
-What a result owes to an argument by way of these alone has no derivative, or one that no one wants: a bisection, or a
-result that is rounded. `detect_anomaly` and `check_grads` tell where that happens.
+If a result depends on an argument only by decisions, its derivative is 0, which is rarely what is wanted: the result of
+a bisection, or a rounded one. `detect_anomaly` and `check_grads` say where that happens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from autograd.modes import Decision, LostGradientWarning, current_mode, level_of_caller, noting_decisions
 
-STEPS = frozenset({"ceil", "floor", "floordiv", "rint", "round", "sign", "trunc"})  # rows with a derivative of 0
+STEPS = frozenset({"ceil", "floor", "floordiv", "rint", "round", "sign", "trunc"})  # primitives with a derivative of 0
 MOST_LINES = 4
 
 
@@ -29,7 +29,7 @@ def watched() -> Iterator[list[Decision]]:
 
 
 def outcomes(decisions: Iterable[Decision]) -> tuple[bool, ...]:
-    """The path through the branches."""
+    """The outcomes of comparisons: the path through the branches."""
     return tuple([decision.outcome for decision in decisions])
 
 
@@ -43,7 +43,7 @@ def dependents(order: Iterable[Any], x: Any) -> set[Any]:
 
 
 def deciding_lines(order: Sequence[Any], decisions: Iterable[Decision], x: Any) -> list[str]:
-    """The lines that compare or round what depends on `x`, each with how often; `order` holds all nodes concerned."""
+    """The lines that compare or round a number that depends on `x`, and how often; `order` has all its nodes."""
     depends = dependents(order, x)
     made = [decision for decision in decisions if any(o in depends for o in decision.operands)]
     lines = Counter([decision.line for decision in made])

@@ -40,7 +40,11 @@ class Graph:
         return node.data
 
     def integer(self, rounded: Value) -> None:
-        """It is the int of this run."""
+        """None: it must be the int of this run."""
+
+    def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
+        """`max` or `min` of numbers: one of them."""
+        return function(numbers)
 
     def is_integer(self, node: Value) -> bool:
         """A Value stands for a float."""
@@ -61,26 +65,26 @@ class Graph:
         return function
 
     def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Value], differentiable: bool) -> Sweeps:
-        """Sweeps over the graph between them."""
+        """Sweeps over the graph between outputs and inputs."""
         return GraphSweeps(outputs, inputs, differentiable)
 
     def derivative(self, number: Any, by: Any) -> Any:
-        """A Value where the argument is one."""
+        """A Value if the argument is one."""
         return Value(number) if isinstance(by, Value) and not isinstance(number, Value) else number
 
 
 GRAPH = Graph()
-FEWEST_VISITS, PATIENCE = 10_000, 8  # nodes that reverse sweeps may visit at first, and for each node of the graph
-FORWARD_COST = 2.0  # of a product in Python, for the visit of a node in C
+FEWEST_VISITS, PATIENCE = 10_000, 8  # nodes that reverse sweeps may visit at first, and more for each node of the graph
+FORWARD_COST = 2.0  # of a product in Python, where the visit of a node in C costs 1
 
 
 def active_recorder() -> Recorder:
-    """What records in this context."""
+    """The recorder of this context."""
     return current_recorder() or GRAPH
 
 
 class GraphSweeps:
-    """Sweeps over the graph that a run left, from its outputs to its inputs and no further, or back."""
+    """Sweeps over the graph of a run, between its outputs and its inputs."""
 
     def __init__(self, outputs: Sequence[Any], inputs: Sequence[Value], differentiable: bool) -> None:
         self.outputs, self.inputs, self.differentiable = outputs, inputs, differentiable
@@ -91,7 +95,7 @@ class GraphSweeps:
 
     @cached_property
     def _local(self) -> LocalDerivatives[Value]:
-        """The recorded numbers, or the same as Values where results can be differentiated again."""
+        """The local derivatives: the recorded numbers, or Values if results can be differentiated again."""
         if not self.differentiable:
             return recorded
         with mode(recording=True):
@@ -103,7 +107,7 @@ class GraphSweeps:
         return [adjoints.get(x, 0.0) for x in self.inputs]
 
     def _adjoints(self, order: Sequence[Value], seeds: Mapping[Value, Any]) -> dict[Value, Any]:
-        """The adjoint of every value that a message reaches."""
+        """The adjoint of every node that a message reaches."""
         plain = not self.differentiable and not any(isinstance(seed, Value) for seed in seeds.values())
         observer = watch() if plain else None  # operations on Values are watched anyway
         sweep = partial(reverse, observe=observer) if observer else reverse  # C takes the one without
@@ -129,8 +133,8 @@ class GraphSweeps:
         """The derivatives of every output by the inputs that it depends on.
 
         A reverse sweep for each output visits nothing but its own subgraph. The forward sweep visits each node once,
-        and computes as many derivatives there as the node depends on inputs. Which costs less is known only
-        afterwards: so each may cost so much, then the other one, then each of them twice as much.
+        and computes a derivative there for each input that the node depends on. Which costs less is known only
+        afterwards. So each gets a budget in turn, and if neither finishes, both get twice as much.
         """
         number = {x: k for k, x in enumerate(self.inputs)}
         allowed = inf if mode != "auto" else FEWEST_VISITS + PATIENCE * (len(self._order) + len(self.outputs))
@@ -141,7 +145,7 @@ class GraphSweeps:
             allowed *= 2.0
 
     def _rows_in_reverse(self, number: Mapping[Value, int], allowed: float) -> list[dict[int, Any]] | None:
-        """The rows, each by a sweep over its own subgraph; None if these have more nodes than it may visit."""
+        """The rows, each by a sweep over its own subgraph; None if that visits more nodes than `allowed`."""
         known: dict[Value, dict[int, Any]] = {}
         for y in self.outputs:
             if isinstance(y, Value) and y not in known:
@@ -155,7 +159,7 @@ class GraphSweeps:
         return [known[y] if isinstance(y, Value) else {} for y in self.outputs]
 
     def _rows_forward(self, number: Mapping[Value, int], allowed: float) -> list[dict[int, Any]] | None:
-        """The rows by one sweep over all nodes; None if that takes more products than it may compute."""
+        """The rows by one sweep over all nodes; None if that costs more than `allowed`."""
         tangents = {x: {k: 1.0} for x, k in number.items()}
         for node in self._order:
             if node in number:
@@ -179,7 +183,7 @@ class GraphSweeps:
 
 
 def local_derivatives_on_values(order: Sequence[Value], inputs: Sequence[Value]) -> LocalDerivatives[Value]:
-    """Local derivatives as Values, computed once, for the nodes that depend on the inputs and towards them only."""
+    """Local derivatives as Values, each computed once, by those operands that depend on the inputs."""
     active = set(inputs)
     known: dict[Value, Sequence[Any]] = dict.fromkeys(inputs, ())
     for node in order:

@@ -16,7 +16,7 @@ N = TypeVar("N", bound=Node)
 
 
 def copy_node(node: N, operands: Sequence[Any]) -> N:
-    """The same node once more, on the given operands."""
+    """A copy of a node, on the given operands."""
     fields = node.data, node.op, tuple(operands), node.local_grads, node.label, node.grad, node.source
     twin: N = type(node).restore(*fields)
     if hasattr(node, "__dict__"):  # an instance of a subclass
@@ -25,7 +25,7 @@ def copy_node(node: N, operands: Sequence[Any]) -> N:
 
 
 def connected_copy(node: N, memo: dict[int, Any] | None = None) -> N:
-    """A new node with the number of this one, through which gradients pass: a copy that a transform sees.
+    """A new node with the number of this one; gradients pass through it, as copies inside a transform need.
 
     With a `memo`, that of `copy.deepcopy`, the attributes of a subclass are copied too.
     """
@@ -45,7 +45,7 @@ def connected_copy(node: N, memo: dict[int, Any] | None = None) -> N:
 
 @fast
 def copy_graph(output: N, memo: dict[int, Any]) -> N:
-    """The whole graph of `output` once more; `memo` is that of `copy.deepcopy`, so sharing is kept."""
+    """A copy of the whole graph of `output`; `memo` is that of `copy.deepcopy`, so sharing is kept."""
     for node in topological_order(output):
         if id(node) not in memo:
             memo[id(node)] = twin = copy_node(node, [memo.get(id(o), o) for o in node.operands])
@@ -57,10 +57,10 @@ def copy_graph(output: N, memo: dict[int, Any]) -> N:
 
 @fast
 def reduce_graph(output: Node) -> tuple[Any, ...]:
-    """What pickle stores: a leaf as its fields, a computed node as its leaves and a flat list of the rest.
+    """What pickle stores: for a leaf its fields, for a computed node its leaves and a flat list of the other nodes.
 
-    Leaves stay shared among everything in one pickle (a model and its loss); of computed nodes each pickled
-    root has its own copy.
+    All objects in one pickle share leaves (a model and its loss); each pickled root has its own copies of computed
+    nodes.
     """
     kind = type(output)
     if not output.operands:

@@ -1,4 +1,4 @@
-"""The float functions of the table: the standard library's, made total by IEEE 754.
+"""The float functions of the table: those of the standard library, made total by IEEE 754.
 
 The `math` module raises where IEEE arithmetic has an answer: `math.log(0.0)` is a ValueError, and -inf here.
 Every function below takes floats and returns a float for any of them. `floor_divide`, `modulo`, `maximum`, `minimum`
@@ -106,6 +106,10 @@ def _why_not_real(number: object) -> str:
         )
     if isinstance(number, Iterable):
         return f"{shown} is not a real number, nor a container known here: pass a list, tuple, dict or ndarray"
+    if callable(number):
+        return f"{shown} is not a real number: call it, or pass its result"
+    if hasattr(number, "__dict__"):
+        return f"{shown} is not a real number: pass its numbers, or make its class a dataclass, which holds them"
     return f"{shown} is not a real number: pass an int, a float, a Fraction or a NumPy scalar"
 
 

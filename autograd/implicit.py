@@ -1,11 +1,11 @@
-"""Derivatives of solutions: of x(a) with f(x, a) = 0, by the implicit function theorem, not by way of the iterations.
+"""Derivatives of solutions: of x(a) with f(x, a) = 0, by the implicit function theorem and not through iterations.
 
-A solver's iterations have a derivative too, but not always the right one: a bisection depends on its arguments by
-comparisons only, and Newton's method stops before the derivatives have converged. Here the solver's result is taken as
-a number, and what is differentiated is the equation that it solves: dx/da = -(∂f/∂x)⁻¹ ∂f/∂a.
+A solver's iterations have a derivative too, but not always the right one: a bisection depends on its arguments only by
+comparisons, and Newton's method stops before the derivatives have converged. Here the solver's result is a plain
+number, and the equation that it solves is differentiated: dx/da = -(∂f/∂x)⁻¹ ∂f/∂a.
 
-This is written as steps of Newton's method from the solution with a fixed Jacobian matrix. They do not change the
-number, and each step makes derivatives of one more order right.
+This is done by steps of Newton's method from the solution, with a fixed Jacobian matrix. They do not change the number,
+and each step makes derivatives of one more order right.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Function = Callable[..., Any]
 
 __all__ = ["root", "solution_of"]
 
-FAR = 1e-2  # a Newton step from a solver's result that is longer, relative to 1 + |x|, shows that it is no solution
+FAR = 1e-2  # relative to 1 + |x|; if a Newton step from a solver's result is longer, that is no solution
 HALVINGS = 30  # of a step that leads to larger residuals
-ENDING = 1e-8  # relative; where steps are shorter than this, rounding may keep them from getting shorter
-LARGE = 1e300  # instead of infinity, which tells that a step has failed
+ENDING = 1e-8  # relative; rounding may keep steps shorter than this from getting shorter
+LARGE = 1e300  # in place of infinity, which means that a step has failed
 
 
 def root(
@@ -101,7 +101,7 @@ def root(
 
 
 def solution_of(solver: Function, f: Function, order: int = 2, tolerance: float = FAR) -> Function:
-    """A solver with derivatives: its result solves f(x, *args) = 0, and is differentiated as such.
+    """A solver with derivatives: its result is differentiated as the solution of f(x, *args) = 0.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def solution_of(solver: Function, f: Function, order: int = 2, tolerance: float 
 
 
 def _calls(solver: Function, solved: Function, count: int, results: int) -> list[Rule]:
-    """A row for each number of the result, for which compiled code calls the solver; it remembers its last call."""
+    """A rule for each number of the result: compiled code calls the solver, which remembers its last call."""
     last: list[Any] = [None, None]
 
     def call(*numbers: float) -> list[float]:
@@ -188,7 +188,7 @@ def _check_order(order: int) -> None:
 
 
 def _stopped(x: Any) -> Any:
-    """The number alone: in a capture it is still traced, but has no derivative."""
+    """The number without its derivative; in a capture it is still traced."""
     return x.data if isinstance(x, Value) else x
 
 
@@ -279,7 +279,7 @@ def _newton(equation: _Equation, x: list[Any], rtol: float, max_steps: int) -> l
 
 
 def _newton_of_one(equation: _Equation, x: Any, rtol: float, max_steps: int) -> Any:
-    """The same for one unknown, as a loop that compiles once for any number of steps."""
+    """Newton's method for one unknown, as a loop that compiles once for any number of steps."""
 
     def goes_on(carry: Any) -> Any:
         _, size, before, _, count = carry

@@ -14,8 +14,8 @@ from autograd.modes import now
 
 __all__ = ["det", "interp", "inv", "solve"]
 
-MINORS = 3  # rows of a matrix whose determinant is made of minors
-THRESHOLD = 0.1  # a pivot may be so much smaller than the largest one: fewer orders of rows are compiled
+MINORS = 3  # rows; the determinant of a larger matrix is first made smaller by elimination
+THRESHOLD = 0.1  # a pivot may be this fraction of the largest one, so that fewer orders of rows are compiled
 
 
 def _is_value(x: Any) -> bool:
@@ -58,7 +58,7 @@ def _clear(rows: list[list[Any]], k: int) -> int:
 
 
 def solve(a: Any, b: Any) -> Any:
-    """The solution x of a·x = b, as `numpy.linalg.solve` has it for one matrix.
+    """The solution x of a·x = b, as `numpy.linalg.solve` returns it for one matrix.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def solve(a: Any, b: Any) -> Any:
 
 
 def inv(a: Any) -> Any:
-    """The inverse of a square matrix, as `numpy.linalg.inv` has it for one matrix.
+    """The inverse of a square matrix, as `numpy.linalg.inv` returns it for one matrix.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def inv(a: Any) -> Any:
 
 
 def det(a: Any) -> Any:
-    """The determinant of a square matrix, with its derivatives, of singular ones too.
+    """The determinant of a square matrix; its derivatives are right also for singular ones.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def det(a: Any) -> Any:
 
 
 def _det_by_minors(rows: list[list[Any]]) -> Any:
-    """Right where a pivot would be 0, too."""
+    """The determinant by minors, which is right also where a pivot would be 0."""
     if not rows:
         return 1.0
     total: Any = 0.0
@@ -173,7 +173,7 @@ def _det_by_minors(rows: list[list[Any]]) -> Any:
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
-    """Linear interpolation in a table, as `numpy.interp` has it.
+    """Linear interpolation in a table, as `numpy.interp` returns it.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
         The places, which do not decrease, and the numbers there; both may hold Values. It jumps where two places are
         equal.
     left, right : number or Value, optional
-        What it is below and above the table; by default the first and the last of `fp`.
+        The results below and above the table; by default the first and the last of `fp`.
 
     Raises
     ------

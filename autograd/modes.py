@@ -1,4 +1,4 @@
-"""What the engine does besides computing: record a graph, look for anomalies, note source lines.
+"""Modes: switches for what the engine does besides computing, such as recording and looking for anomalies.
 
 The mode belongs to the current context, so threads and asynchronous tasks do not affect each other.
 """
@@ -26,7 +26,7 @@ PACKAGES = tuple(str(Path(__file__).parent.parent / name) for name in ("autograd
 
 
 class Decision(NamedTuple):
-    """A comparison of nodes, or the truth of one: what was compared, how it came out, and the line."""
+    """A comparison of nodes, or the truth of a node: the operands, the outcome and the line."""
 
     operands: tuple[Any, ...]
     outcome: bool
@@ -50,11 +50,11 @@ active_mode.set(None)  # every new node reads it: the interpreter caches a value
 current_mode = active_mode.get
 inside_transform: ContextVar[bool] = ContextVar("autograd_inside_a_transform", default=False)
 PLAIN = Mode()
-captures: list[tuple[int, Recorder]] = []  # of all threads, with their thread; while it is empty, nodes ask for none
+captures: list[tuple[int, Recorder]] = []  # of all threads; while it is empty, new nodes need not call `note_made`
 
 
 def _forget_other_threads() -> None:
-    """In a child process only the thread that forked lives on: nobody ends the captures of the others."""
+    """In a child process only the thread that forked lives on: drop the captures of the others."""
     captures[:] = [(thread, recorder) for thread, recorder in captures if thread == threading.get_ident()]
 
 
@@ -65,8 +65,10 @@ if sys.platform != "win32":
 @contextmanager
 def mode(**switches: Any) -> Iterator[None]:
     """Change some switches inside a `with` block."""
-    changed = replace(active_mode.get() or PLAIN, **switches)
-    token = active_mode.set(None if changed == PLAIN else changed)
+    before = active_mode.get() or PLAIN
+    same = all(getattr(before, name) is switch for name, switch in switches.items())  # most often
+    changed = before if same else replace(before, **switches)
+    token = active_mode.set(None if changed is PLAIN or changed == PLAIN else changed)
     try:
         yield
     finally:
@@ -86,10 +88,10 @@ def recording_with(recorder: Recorder) -> Iterator[None]:
 
 
 class _Watcher:
-    """Stands among the captures while comparisons are noted, so that nodes ask; it captures nothing."""
+    """A member of `captures` while comparisons are noted, so that nodes call the notes; it captures nothing."""
 
     def note_made(self, node: Any) -> None:
-        """Other threads may make nodes."""
+        """Do nothing: other threads may make nodes."""
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def note_without_derivative(node: Any) -> None:
 
 
 def _is_own(frame: FrameType) -> bool:
-    """Whether a frame belongs to these packages, whose formulas compare too."""
+    """Whether a frame runs code of these packages: their formulas compare too."""
     return frame.f_code.co_filename.startswith(PACKAGES)
 
 
@@ -185,13 +187,13 @@ def record_sources():  # type: ignore[no-untyped-def]  # as above
 
 
 def current_recorder() -> Recorder | None:
-    """What records in place of the graph in this context: the compiler's trace during a capture, else None."""
+    """The recorder in place of the graph in this context: the compiler's trace during a capture, else None."""
     mode = current_mode()
     return None if mode is None else mode.recorder
 
 
 def now(x: Any) -> Any:
-    """The number that a Value has in this run, and anything else as it is; what is decided by it must be guarded."""
+    """The number of a Value in this run; anything else as it is. Code that decides by it must make a guard."""
     if not hasattr(type(x), "apply_rule"):
         return x
     recorder = current_recorder()
@@ -205,20 +207,20 @@ def keeps_copies() -> bool:
 
 
 def note_made(node: Any) -> None:
-    """Tell the captures going on of a node that none of them sees being made, because another thread makes it."""
+    """Tell all captures of a node that another thread makes, because they do not see it being made."""
     if current_recorder() is None:
         for _, recorder in list(captures):
             recorder.note_made(node)
 
 
 def refuse_in_capture(what: str) -> None:
-    """Raise if a program is being captured: a side effect would run then, and not at each call."""
+    """Raise if a program is being captured: a side effect would happen now, and not at each call."""
     if (recorder := current_recorder()) is not None:
         recorder.refuse(what)
 
 
 class LostGradientWarning(UserWarning):
-    """A result depends on an argument by comparisons or rounding alone, so its derivative is 0."""
+    """A result depends on an argument only by comparisons or rounding, so its derivative is 0."""
 
 
 class AnomalyError(FloatingPointError):

@@ -46,21 +46,21 @@ def backend() -> str:
 
 
 def fast(function: Function, row: str | None = None) -> Function:
-    """The same function with its common case in C, if the C build is in use and has one for it.
+    """The function, with its common case in C if the C build has one for it.
 
     Parameters
     ----------
     function : callable
-        The definition, which is called in all but the common case. The C build knows it by its qualified name.
+        The definition, which runs in all other cases. The C build finds its own by the qualified name.
     row : str, optional
-        The row of the table that the function applies, if it applies one.
+        The primitive that the function applies, if it applies one.
     """
     accelerated: Function = function if extension is None else extension.fast(function, *([] if row is None else [row]))
     return accelerated
 
 
 def completed(kind: type, python: type) -> Any:
-    """A class of the C build; what it does not define itself is taken from the class that defines it in Python."""
+    """A class of the C build, completed with what only the class in Python defines."""
     for name, attribute in vars(python).items():
         if name not in vars(kind) and (callable(attribute) or isinstance(attribute, (classmethod, property))):
             own = isinstance(attribute, FunctionType)

@@ -1,4 +1,4 @@
-"""The seam: what the engine asks of whatever records operations.
+"""The seam: the protocol between the engine and whatever records operations.
 
 Two recorders exist. The graph (`autograd.eager`) makes one node for each operation. The compiler's trace writes an
 instruction of a program. `value.py` and `transforms` know the protocols below, and nothing else of the compiler.
@@ -24,11 +24,11 @@ class Node(Protocol):
 
     @property
     def op(self) -> Rule | None:
-        """The row of the table that made it; None for a leaf."""
+        """The rule that made it; None for a leaf."""
 
     @property
     def operands(self) -> tuple[Any, ...]:
-        """What it was computed from: nodes and floats, in order."""
+        """The nodes and floats that it was computed from, in order."""
 
     @property
     def local_grads(self) -> tuple[float | None, ...]:
@@ -56,26 +56,26 @@ class Node(Protocol):
 
 
 class Sweeps(Protocol):
-    """Sweeps between the inputs and the outputs of one run of a function, as many as are asked for."""
+    """Sweeps between the inputs and the outputs of one run of a function."""
 
     def reverse(self, seeds: Mapping[Any, Any]) -> list[Any]:
-        """The adjoint of every input, for the adjoints that some outputs start with."""
+        """The adjoint of every input, given the adjoints with which some outputs start."""
 
     def forward(self, seeds: Mapping[Any, Any]) -> list[Any]:
-        """The tangent of every output, for the tangents of some inputs."""
+        """The tangent of every output, given the tangents of some inputs."""
 
     def cheaper(self) -> str:
         """The mode in which all derivatives cost less: "rev", one reverse sweep per output, or "fwd", one per input."""
 
     def rows(self, mode: str) -> list[dict[int, Any]]:
-        """The derivatives of every output by those inputs (given by their numbers) that a message comes from.
+        """For every output its derivatives by the inputs on which it depends: index of the input → derivative.
 
-        The mode is "rev", "fwd", or "auto" for what computes less.
+        The mode is "rev", "fwd", or "auto" for the one that computes less.
         """
 
 
 class Recorder(Protocol):
-    """What records the operations of the running context."""
+    """Records the operations of a context."""
 
     # ---- asked by nodes ------------------------------------------------------------------------------------
 
@@ -83,19 +83,22 @@ class Recorder(Protocol):
         """The result of one operation on nodes and numbers."""
 
     def read(self, node: Any) -> Any:
-        """What answers in place of a node whose number is read: itself, or what stands for it in a program."""
+        """A node whose number is read: itself, or its value in a program."""
 
     def now(self, node: Any) -> float:
-        """The number that a node has in this run; what is decided by it must be guarded by comparisons."""
+        """The number of a node in this run; code that decides by it must make a guard by comparisons."""
 
     def integer(self, rounded: Any) -> Any:
-        """What a number that has been rounded to an int is, used like one; None if it must be the int of this run."""
+        """A number that is rounded to an int, to be used like an int; None if it must be the int of this run."""
+
+    def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
+        """`max` or `min`, which is `function`, of numbers, as a choice: of ints it is an int."""
 
     def is_integer(self, node: Any) -> bool:
         """Whether the code has an int where this node is."""
 
     def refuse(self, what: str) -> None:
-        """Raise if a side effect is not possible now; a program has none, for they would run at capture only."""
+        """Raise if a side effect is not possible now: in a capture it would happen only once, not at each call."""
 
     def note_made(self, node: Any) -> None:
         """Another thread has made a node that this recorder did not see."""
@@ -103,13 +106,13 @@ class Recorder(Protocol):
     # ---- asked by transforms ---------------------------------------------------------------------------------
 
     def fresh_leaves(self, numbers: Sequence[Any]) -> list[Any]:
-        """New nodes with these numbers (floats and nodes), all at once, by which something will be differentiated.
+        """New nodes with these numbers (floats and nodes), by which something will be differentiated.
 
-        No other node is ever confused with them. A derivative passes through to a number that is a node itself.
+        They are equal to no other node. If a number is a node itself, derivatives pass through to it.
         """
 
     def followed(self, function: Any) -> Any:
-        """A function as it is to be called here: the same, or one with the same results that can be recorded better."""
+        """The function to call in place of this one: itself, or one with the same results that is easier to record."""
 
     def sweeps(self, outputs: Sequence[Any], inputs: Sequence[Any], differentiable: bool) -> Sweeps:
         """Sweeps between fresh leaves and what was computed from them.
@@ -118,7 +121,7 @@ class Recorder(Protocol):
         """
 
     def derivative(self, number: Any, by: Any) -> Any:
-        """A derivative as the caller sees it: a node where the argument `by` which it was taken is one."""
+        """A derivative as the caller gets it: a node if the argument `by` which it was taken is one."""
 
     def map(
         self, function: Callable[..., Any], args: Sequence[Any], axes: Sequence[int | None], reduce: str | None

@@ -1,4 +1,4 @@
-"""The error where something asks a Value for a plain float: it names the call, its line and what to do instead."""
+"""The error if code needs a plain float and gets a Value: it names the call, its line and what to do instead."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 from autograd.modes import PACKAGES, place_of
 from autograd.rules import TABLE
 
-PREFIX = "__adopted_"  # of the names by which adopted code finds what it calls
-ADOPTED = f"{PREFIX}call__"  # among the builtins, or the closure, of adopted code
+PREFIX = "__adopted_"  # of the names in adopted code that stand for what it calls
+ADOPTED = f"{PREFIX}call__"  # adopted code has it among its builtins or in its closure
 INDEX = "use int() of its .data, or autograd.math.take for the element at a computed place"
 
 
 def refuse_conversion(node: Any, wanted: str = "a float") -> NoReturn:
-    """Raise for the line that asked."""
+    """Raise the error for the line that needs `wanted`."""
     frame = _asking()
     asking = _segment(frame)
     where = f"{f'{asking!r} at ' if asking else 'at '}{place_of(frame)}"
@@ -29,12 +29,12 @@ def refuse_conversion(node: Any, wanted: str = "a float") -> NoReturn:
 
 
 def is_asked_by_adopted_code() -> bool:
-    """Whether the line that asked belongs to adopted code: that has what floats have."""
+    """Whether adopted code is asking: there a Value has the attributes of a float too."""
     return _is_adopted(_asking())
 
 
 def _asking() -> FrameType:
-    """Where code runs that is not ours."""
+    """The frame of the nearest caller outside these packages."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGES):
         frame = frame.f_back
@@ -46,7 +46,7 @@ def _is_adopted(frame: FrameType) -> bool:
 
 
 def _advice(frame: FrameType, asking: str) -> str:
-    """What to do, which depends on what was called, and by whom."""
+    """What the user can do; it depends on what was called, and by which code."""
     called = _called(frame, asking)
     if isinstance(called, type) and issubclass(called, float) and called is not float:
         return (
@@ -93,7 +93,7 @@ def _segment(frame: FrameType) -> str:
 
 
 def _called(frame: FrameType, asking: str) -> Any:
-    """What a call such as ``module.function(x)`` calls, as far as names and attributes tell."""
+    """The object that a call such as ``module.function(x)`` calls, looked up by its names; None if that fails."""
     names = asking.partition("(")[0].strip().split(".")
     if "(" not in asking or not all(map(str.isidentifier, names)):
         return None

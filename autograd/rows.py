@@ -1,4 +1,4 @@
-"""Arguments as rows: cut for `vmap` and `scan`, and their results stacked or added up again."""
+"""Rows for `vmap` and `scan`: arguments are cut into rows, and results are stacked or added up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from autograd import rules
+from autograd.ieee import to_float
 from autograd.tree import (
     Rebuild,
     children,
@@ -24,7 +25,7 @@ from autograd.tree import (
 from autograd.value import Value
 
 MOST_STEPS = 2.0**53  # up to here, all whole numbers are floats
-# What to do with an argument that has no rows, by what says that it has some: the parameter of `vmap` or of `scan`.
+# Parameter of `vmap` or `scan` → what to do about an argument that has no rows.
 INSTEAD = {"in_axes": "give it None in in_axes", "xs": "let the function close over what all steps share"}
 
 
@@ -50,6 +51,8 @@ def rows_of(tree: Any, axis: int, said_by: str = "in_axes") -> list[Any]:
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"the parts of {tree!r:.80} have different numbers of rows")
         return [rebuild(row) for row in zip(*columns)]
+    if hasattr(tree, "to_numpy"):
+        to_float(tree)  # raises, and says how to get an array of it
     what = "a number" if isinstance(tree, Value) else f"{tree!r:.80} of type {type(tree).__name__}"
     raise TypeError(f"{what} has no rows: {INSTEAD[said_by]}")
 
@@ -72,7 +75,7 @@ def holds_array(tree: Any) -> bool:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """What messages call a function."""
+    """The name of a function in messages."""
     return str(getattr(function, "__name__", "the function"))
 
 
@@ -123,7 +126,7 @@ def _stacked(results: list[Any], as_arrays: bool) -> Any:
 
 
 def in_arrays(first: Any, rows: Sequence[Sequence[Any]]) -> Any:
-    """Results of the shape of the first, of which these are the leaves, in ndarrays: one for each leaf or array."""
+    """Results in ndarrays, one for each leaf or array of the first; `rows` has the leaves of each result."""
     leaves, rebuild = flatten(first, "a result", arrays=True)
     stacked, start = [], 0
     for leaf in leaves:
@@ -135,7 +138,7 @@ def in_arrays(first: Any, rows: Sequence[Sequence[Any]]) -> Any:
     return rebuild(stacked)
 
 
-# ---- one after another: what a recorder does that has no better way ------------------------------------------------
+# ---- one row or step after another, for recorders without a better way ---------------------------------------------
 
 
 def map_in_turn(
@@ -186,7 +189,7 @@ def while_in_turn(
 
 
 def truth_of(condition: Callable[..., Any], outcome: Any) -> Any:
-    """What a condition returned, if it is a truth or a number."""
+    """Check that a condition returned a truth or a number; return it."""
     if not (is_leaf(outcome) or isinstance(outcome, bool) or type(outcome).__name__ in ("bool_", "bool")):
         raise TypeError(
             f"{name_of(condition)} must return a comparison or a number, not {outcome!r:.80} of type "
@@ -211,7 +214,7 @@ def count_of(n: Any) -> int:
 
 
 def wrong_count(number: float | None) -> ValueError:
-    """The error for a number of steps that is not whole, or negative; None: in one of the steps of another loop."""
+    """The error for a number of steps that is negative or not whole; it is None if only machine code knows it."""
     found = "" if number is None else f", but is {number!r}"
     return ValueError(f"n, the number of steps of fori, must be whole, not negative and at most 2**53{found}")
 
@@ -224,7 +227,7 @@ def too_many_steps(at_most: int) -> RuntimeError:
 
 
 def pair(function: Callable[..., Any], result: Any) -> tuple[Any, Any]:
-    """What a step returned: the next carry and a result."""
+    """Check that a step returned a pair: the next carry and a result."""
     if not (isinstance(result, tuple) and len(result) == 2):
         raise TypeError(
             f"{name_of(function)} must return a pair (carry, y), not {result!r:.80} of type {type(result).__name__}"
@@ -233,7 +236,7 @@ def pair(function: Callable[..., Any], result: Any) -> tuple[Any, Any]:
 
 
 def steps_of(xs: Any, length: int | None) -> tuple[list[Any], bool]:
-    """What each step takes, and whether the results go into ndarrays."""
+    """The row that each step takes, and whether the results go into ndarrays."""
     if xs is None:
         if length is None:
             raise ValueError("scan needs to know how often: pass xs, whose rows the steps take, or length")
@@ -245,7 +248,7 @@ def steps_of(xs: Any, length: int | None) -> tuple[list[Any], bool]:
 
 
 def next_carry(carry: Any, following: Any, step: int) -> Any:
-    """The carry that a step returns, if it has the structure of the one that it was given."""
+    """The carry that a step returned, after a check that it has the structure of the one before."""
     if is_leaf(carry) and is_leaf(following):
         return following
     names = f"the carry before step {step}", f"the carry after step {step}"

@@ -20,8 +20,8 @@ NESTED = 0x10  # whether a function is inside another, which its new code always
 FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
-# Functions whose code is not what is written: each of these changes the tree of a function in the same way, and tells
-# whether that is possible.
+# For functions whose code differs from their source: each adapter changes the tree of a function as its code was
+# changed, and returns whether that is possible.
 adapters: list[Callable[[FunctionType, Any], bool]] = []
 
 
@@ -64,7 +64,7 @@ def _block(code: CodeType, lines: Sequence[str]) -> ast.AST | None:
 
 
 def path_to(tree: ast.AST, code: CodeType) -> tuple[Any, ...] | None:
-    """The definition of a code object, behind those around it: the innermost of lambdas in one another."""
+    """The definition of a code object, after those around it; of nested lambdas the innermost."""
     found = [path for path in definitions(tree) if is_of(path[-1], code)]
     return found[-1] if found else None
 
@@ -81,7 +81,7 @@ def _classes(code: CodeType) -> tuple[str, ...]:
 
 
 def children(node: ast.AST) -> list[Any]:
-    """The nodes of which a node is made, without those that tell whether a name is read or assigned."""
+    """The child nodes, without those that say whether a name is read or assigned."""
     found: list[Any] = []
     for name in node._fields:
         part = getattr(node, name, None)
@@ -93,7 +93,7 @@ def children(node: ast.AST) -> list[Any]:
 
 
 def nodes_in(node: ast.AST) -> list[Any]:
-    """A node and all those in it, as `ast.walk` gives them, in half the time."""
+    """A node and all nodes in it, like `ast.walk`, but in half the time."""
     found = [node]
     for inner in found:  # it grows
         found += children(inner)
@@ -111,7 +111,7 @@ def definitions(tree: ast.AST, around: tuple[Any, ...] = ()) -> Iterator[tuple[A
 
 
 def is_of(node: Any, code: CodeType) -> bool:
-    """Whether a definition is that of a code object: by its name, its first line, and a lambda by its columns."""
+    """Whether a definition is that of a code object: its name and first line are, or the columns of a lambda."""
     if isinstance(node, ast.Lambda):
         if code.co_name != "<lambda>" or node.lineno != code.co_firstlineno:
             return False
@@ -125,7 +125,7 @@ def is_of(node: Any, code: CodeType) -> bool:
 
 
 def recompiled(node: Any, classes: Sequence[str], code: CodeType, added: Sequence[str]) -> CodeType | None:
-    """The code of a changed definition; `added` are variables around it that it has besides those of `code`.
+    """The code of a changed definition; `added` are free variables that it has besides those of `code`.
 
     None if the definition has other parameters than the code.
     """
@@ -152,7 +152,7 @@ def recompiled(node: Any, classes: Sequence[str], code: CodeType, added: Sequenc
 
 
 def is_same_code(one: CodeType, other: CodeType) -> bool:
-    """Whether two code objects were made of the same text: a file may have changed since a function was defined."""
+    """Whether two code objects come from the same text: a file may have changed since a function was defined."""
     if one.co_names != other.co_names or len(one.co_consts) != len(other.co_consts) or _steps(one) != _steps(other):
         return False
     if (one.co_flags ^ other.co_flags) & ~NESTED:
@@ -170,7 +170,7 @@ def is_same_code(one: CodeType, other: CodeType) -> bool:
 
 
 def _steps(code: CodeType) -> list[Any]:
-    """The instructions and their places; a call of a module's function differs with the imports around it."""
+    """The instructions and their places, in a form that does not depend on the imports around the function."""
     steps = [i for i in dis.get_instructions(code) if i.opname not in PREPARING]
     return [("LOAD_ATTR" if i.opname == "LOAD_METHOD" else i.opname, i.positions) for i in steps]
 
@@ -210,7 +210,7 @@ def _function(name: str, variables: Sequence[str], body: list[ast.stmt]) -> ast.
 
 
 def all_code(code: CodeType) -> Iterator[CodeType]:
-    """The code objects inside another."""
+    """All code objects inside another."""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield constant

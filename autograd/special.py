@@ -1,7 +1,7 @@
-"""SciPy's special functions on Values: what `scipy.special` is called with a Value leads here.
+"""SciPy's special functions on Values: a call of a function of `scipy.special` with a Value leads here.
 
-Functions that are formulas of the table's rows compile to machine code; the others are rows of their own, whose values
-come from SciPy and for which compiled code calls Python. The sources of the derivatives are sections of NIST's DLMF.
+Functions that are formulas of primitives compile to machine code. The others are primitives of their own: their values
+come from SciPy, and compiled code calls Python for them. The sources of the derivatives are sections of NIST's DLMF.
 `norm` is the normal distribution: `scipy.stats` looks into its arguments and cannot take Values.
 
 Examples
@@ -39,12 +39,12 @@ __all__ = [
 
 
 def _no_derivative(*_: Number) -> Number:
-    """By an order or a shape, for which there is no closed form."""
+    """The derivative by an order or a shape, for which there is no closed form."""
     return nan
 
 
 def _row(name: str, *derivatives: Callable[..., Number], domain: tuple[Interval, ...] = ()) -> Rule:
-    """A row whose value is SciPy's."""
+    """A primitive whose value comes from SciPy."""
 
     def value(*numbers: float) -> float:
         return float(_scipy(name)(*numbers))
@@ -106,7 +106,7 @@ k0: Rule = _row("k0", lambda x, y: -k1(x),                      domain=(POSITIVE
 k1: Rule = _row("k1", lambda x, y: -0.5 * (k0(x) + kv(2.0, x)), domain=(POSITIVE,))
 # fmt: on
 
-# ---- formulas of the table's rows -----------------------------------------------------------------------------------
+# ---- formulas of primitives -----------------------------------------------------------------------------------------
 
 erf, erfc, gamma = rules.erf, rules.erfc, rules.gamma
 expit, gammaln, digamma = rules.sigmoid, rules.lgamma, rules.digamma

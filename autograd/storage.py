@@ -1,4 +1,4 @@
-"""Files for the next process: what was made once on this machine is not made again.
+"""Files for the next process, which need not make again what this machine has made before.
 
 The environment variable ``AUTOGRAD_CACHE`` names the directory or turns the cache off (``off``). By default it is
 ``scalar-autograd`` in ``XDG_CACHE_HOME`` or ``~/.cache``. It may be deleted at any time.
@@ -24,7 +24,7 @@ FORMAT = b"autograd stored 2\n"
 OFF = ("off", "0", "no", "false")
 ENTRY, PARTIAL = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9a-f]{64}\.\w+\.partial")  # no other file is ever removed
 STALE = 3600.0  # seconds; an older partial file belongs to a process that was killed
-LOOKS = 64  # checks of the directory's size, on average, while its largest size in bytes is written
+LOOKS = 64  # checks of the directory's size, on average, while as many bytes are written as it may have
 FULL = 0.9  # the part of its largest size to which it shrinks
 # Opening does not wait for the writer of a pipe and does not follow links; not every system has all flags.
 OPENING = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_NOCTTY", "O_BINARY"))
@@ -63,7 +63,7 @@ def _is_private(found: os.stat_result) -> bool:
 
 
 def entry(*parts: str) -> Path | None:
-    """The file for what these texts decide; None if nothing is kept on disk."""
+    """The file of an entry that depends on these texts; None if nothing is kept on disk."""
     where = folder()
     return (
         None if where is None else where / hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
@@ -86,7 +86,7 @@ def largest() -> int:
 
 
 def read(entry: Path) -> bytes | None:
-    """What is in a file; None if it is not valid, so that it is made again."""
+    """The content of a file; None if it is not valid."""
     try:
         descriptor = os.open(entry, OPENING)
     except OSError:

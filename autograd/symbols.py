@@ -1,4 +1,4 @@
-"""What all symbols share. A symbol stands in for a number when a rule is called to see what it does.
+"""The operators of symbols. A symbol is passed to a rule in place of a number, to see what the rule does.
 
 The compiler's symbols emit instructions, and the generator writes C from these; the viewer's symbols write formulas.
 """
@@ -11,7 +11,7 @@ from autograd import rules
 
 
 class Arithmetic:
-    """The operators, each a rule of the table; a class of symbols defines in ``apply_rule`` what to do with a rule."""
+    """The operators, each a rule of the table; a subclass defines in ``apply_rule`` what a rule does."""
 
     __slots__ = ()
 

@@ -25,7 +25,7 @@ LEAVES = frozenset({float, Value})  # the most common leaves
 
 
 class ArrayLeaf:
-    """An ndarray whose numbers a recorder holds as one array: a single leaf, until user code is to see the elements."""
+    """An ndarray that a recorder holds as one array: a single leaf, until user code needs the elements."""
 
     __slots__ = ("shape",)
 
@@ -42,7 +42,7 @@ class ArrayLeaf:
 
 
 def opened(tree: Any) -> Any:
-    """What user code sees of an argument."""
+    """An argument as user code gets it: an `ArrayLeaf` becomes an ndarray of elements."""
     return tree.opened() if isinstance(tree, ArrayLeaf) else tree
 
 
@@ -56,18 +56,18 @@ def zeros_like(leaf: Any) -> Any:
 
 
 class Parts(NamedTuple):
-    """The parts of a container, as it was at that moment.
+    """The parts of a container at one moment.
 
     Attributes
     ----------
     named : list of (str, tree)
         The children, with their names in messages.
     rebuild : callable
-        Takes other children and makes the same container with them. It does not read the original again.
+        Makes the same container with other children. It does not read the original again.
     keys : sequence
         The keys of a dict.
     kept : mapping
-        Everything else in it, by name: attributes, a default factory. The rebuilt container has the same.
+        Everything else in it, by name: attributes, a default factory. The rebuilt container has it too.
     """
 
     named: list[tuple[str, Any]]
@@ -77,7 +77,7 @@ class Parts(NamedTuple):
 
 
 def children(tree: Any) -> Parts | None:
-    """The children of a container and how to replace them; None for a leaf.
+    """The children of a container, and how to rebuild it with others; None for a leaf.
 
     A field of a dataclass is not a child if it holds something other than numbers (text, a function, a list of names):
     it stays as it is. A class with a method `tree_flatten` defines its own children. The method returns
@@ -194,7 +194,7 @@ def attributes(thing: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @lru_cache(1024)  # the cache keeps at most this many classes alive
 def cached_properties(kind: type) -> frozenset[str]:
-    """The attributes of a class that are computed once: in an instance with other numbers they would be wrong."""
+    """The names of the cached properties of a class; their values are wrong in an instance with other numbers."""
     found = [name for base in kind.__mro__ for name, x in vars(base).items() if isinstance(x, cached_property)]
     return frozenset(found)
 
@@ -218,7 +218,7 @@ def _restore(twin: Any, in_dict: Mapping[str, Any], in_slots: Mapping[str, Any])
 
 
 def is_setting(tree: Any) -> bool:
-    """Whether it is not a number, holds no number and is not empty: text, a function, a list of names."""
+    """Whether it is a setting: not empty and without numbers, such as text, a function, a list of names."""
     if is_leaf(tree):
         return False
     stack, seen, found = [tree], {id(tree): tree}, False
@@ -263,7 +263,7 @@ def is_array(tree: Any, path: str = "") -> bool:
 
 
 def as_doubles(array: Any, path: str) -> Any:
-    """The array as float64, if NumPy casts it without being asked.
+    """The array as float64, if its numbers are real.
 
     Raises
     ------
@@ -312,7 +312,7 @@ WIDE = {"f": "float64", "i": "int64", "u": "int64"}
 
 
 def widened(tree: Any) -> Any:
-    """The same tree, of anything, with NumPy's small numbers and arrays as large ones: see `in_doubles`."""
+    """Any tree with NumPy's numbers and arrays of less than 64 bits as such of 64: see `in_doubles`."""
     kind = getattr(getattr(tree, "dtype", None), "kind", None)
     if kind in WIDE and is_array(tree):
         return tree.astype(WIDE[kind]) if tree.dtype.itemsize < 8 else tree
@@ -407,9 +407,9 @@ def flatten(tree: Any, path: str = "", arrays: bool = False) -> tuple[list[Any],
 
 
 def columns_of(trees: Sequence[Any]) -> list[Sequence[Any]] | None:
-    """The leaves of many trees, as `flatten` finds them: the first ones of all, the second ones, and so on.
+    """The leaves of many trees, as `flatten` finds them: the first leaves of all trees, the second ones, and so on.
 
-    None if the trees do not all have equally many. Fast where all are numbers, or arrays.
+    None if the trees have different numbers of leaves. It is fast if all are numbers, or arrays.
 
     Raises
     ------
@@ -447,7 +447,7 @@ def _numbers(found: list[Any], path: str) -> list[Any]:
 
 
 def _leaf(tree: Any, path: str) -> tuple[list[Any], Rebuild]:
-    """A number as a tree."""
+    """The leaf of a tree that is a number."""
     try:
         leaf = tree if isinstance(tree, Value) else to_float(tree)
     except TypeError as error:

@@ -1,4 +1,14 @@
-"""Small neural networks on scalar Values: neurons, layers, losses, optimisers and training."""
+"""Small neural networks on scalar Values: neurons, layers, losses, optimisers and training.
+
+- `module`, `layers`, `sequential`, `recurrent`, `dropout`: models. `initialisers`: the numbers that they begin with.
+- `losses`, `regularisers`, `optimisers`, `schedules`: what is minimised, and how.
+- `fitting`: `fit`, in front of `data`, `batches`, `steps`, `templates` and `runs`, which train.
+- `callbacks`, `watching`, `progress`, `history`: what is done, shown and kept during a training.
+- `prediction`, `summaries`: a model on many rows, and its layers as a table.
+- `state`, `saving`, `architecture`: parameters by name, and models in files.
+- `sklearn`: estimators. `stages`, `onnx`, `c`, `torch`: models for other programs.
+- `checks`: the messages of wrong settings.
+"""
 
 from typing import TYPE_CHECKING, Any
 

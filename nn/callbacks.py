@@ -13,6 +13,12 @@ from nn.checks import whole, within
 if TYPE_CHECKING:
     from nn.runs import Training
 
+OF_KERAS = {
+    "on_train_begin": "before",
+    "on_epoch_end": "after_epoch",
+    "on_train_end": "after",
+}  # methods there and here
+
 
 class Callback:
     """The base of callbacks; define the methods that you need. A plain function is called after every epoch.
@@ -34,6 +40,12 @@ class Callback:
 
     last = False  # whether it comes after all others in each epoch
     changes = True  # whether it may change the model: its parameters or its settings
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, here in OF_KERAS.items():
+            if hasattr(cls, name):
+                raise TypeError(f"{cls.__name__}.{name} would never be called: here that method is {here}(training)")
 
     def before(self, training: Training) -> None:
         """Called once, before the first epoch."""

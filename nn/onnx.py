@@ -6,8 +6,10 @@ written down as nodes of an ONNX graph. Layers become matrix products.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Sequence
+from functools import reduce
 from math import factorial, inf, nan, pi, prod
 from typing import Any, NoReturn
 
@@ -353,6 +355,11 @@ class _Graph:
 
     def integer(self, rounded: Any) -> None:
         """A number of the graph is no int."""
+
+    def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
+        """`max` or `min` of numbers: selections in the graph."""
+        better = operator.gt if function is max else operator.lt
+        return reduce(lambda best, x: rules.where(better(x, best), x, best), numbers)
 
     def is_integer(self, node: Any) -> bool:
         """No number of the graph is an int."""

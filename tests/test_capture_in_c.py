@@ -235,6 +235,15 @@ IDENTITIES = {
         x if x > math.nan else y,
     ],
     "rows of computed numbers": lambda x, y, a: vmap(lambda r: r[0] * r[1] + x)([[x * k, y + k] for k in range(5)]),
+    "sums of many": lambda x, y, a: [
+        am.sum([x, y, *a, 0.0, -0.0, math.nan, 1, x * y, x.data] * 12),
+        am.max([x, 2.0, y] * 40),
+        am.dot([x, y, 0.5] * 30, [*a] * 30),
+    ],
+    "sums of many truths": lambda x, y, a: am.sum([x, x > y, True, y <= a[0]] * 20),
+    "sums of many in rows of rows": lambda x, y, a: vmap(
+        lambda r: vmap(lambda s: am.sum([x, y, a[1], r, s, 0.5, x * y] * 12))([r * x, y, r + 1.0])
+    )([x, y, x * y]),
     "rows of constants": lambda x, y, a: vmap(lambda r: r[0] * r[1] + a[1])([[1.5, 0.5 * k] for k in range(5)]),
 }
 

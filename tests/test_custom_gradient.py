@@ -1,7 +1,7 @@
 """custom_gradient with a value or derivative that itself takes derivatives is right at every order, in every mode."""
 
 import itertools
-from math import cos, sin
+from math import cos, floor, sin
 from typing import Any
 
 import numpy as np
@@ -141,3 +141,18 @@ def test_loops_call_python_for_their_steps_only(count: int) -> None:
         found = jit(value_and_grad(function))(x)
         assert np.isclose(expected, found[0], rtol=1e-12)
         assert np.allclose(gradient, found[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("derivatives", "function", "told"),
+    [
+        ([lambda x: 1.0], lambda x: x, "derivative 0 of <lambda> must take 2 arguments: the operands, then the output"),
+        ([lambda a, b, y: b, lambda a, b: a], lambda a, b: a * b, "derivative 1 of <lambda> must take 3 arguments"),
+        ([lambda x, y: 1.0], lambda a, b: a * b, "<lambda> must take 1 operand, as it has one derivative for each"),
+    ],
+)
+def test_numbers_of_arguments(derivatives, function, told):
+    """A derivative that forgets the output, or one derivative for two operands, is an error where it is written."""
+    with pytest.raises(TypeError, match=told):
+        custom_gradient(*derivatives)(function)
+    assert 3.0 == custom_gradient(lambda *operands: 1.0)(floor)(3.5)

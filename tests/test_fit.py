@@ -18,6 +18,7 @@ from nn import (
     SGD,
     Adam,
     AdamW,
+    Callback,
     Checkpoint,
     Dropout,
     EarlyStopping,
@@ -368,3 +369,12 @@ def test_large_batches_stay_in_their_arrays():
     x = random.normal(size=(700, 2))
     options = {"x": x, "y": x[:, 0], "batch_size": 300, "epochs": 2, "regulariser": L2(0.01)}
     np.testing.assert_allclose(run(**options)[0], run(**options, jit=False)[0], rtol=1e-9)
+
+
+def test_methods_of_kerass_callbacks() -> None:
+    """A method that would never be called is an error that names the one that is."""
+    with pytest.raises(TypeError, match=r"Tell.on_epoch_end would never be called: here .* after_epoch\(training\)"):
+
+        class Tell(Callback):
+            def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+                """As in Keras."""

@@ -567,6 +567,17 @@ def test_a_label_of_ten_thousand_letters(load):
     assert 100 > page.locator("header").bounding_box()["height"]
 
 
+def test_a_long_label_leaves_room_for_its_value(load):
+    """The facts stay in the panel: the name is broken, and the number beside it is seen."""
+    output = Value(2.0) * 3.0
+    output.label = "a_long_name_" * 8
+    page = load(flow(output))
+    panel, value = (page.locator(name).first.bounding_box() for name in (".side", ".facts dd"))
+    assert value["x"] + value["width"] <= panel["x"] + panel["width"]
+    page.locator(".box").first.click()
+    assert page.evaluate("document.querySelector('.side').scrollWidth <= document.querySelector('.side').clientWidth")
+
+
 TWO = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Two viewers</title><style>{style}</style>
 <main><h1>Two viewers</h1><div id="a"></div><div id="b"></div></main><script type="module">{script}
 for (const [id, payload] of [["a", {first}], ["b", {second}]]) {{

@@ -14,6 +14,7 @@ import pytest
 
 import autograd.math as am
 from autograd import TooManyPathsError, Value, grad, jit, value_and_grad, vmap
+from autograd.compiler.source.identity import reaches_code_that_asks
 
 
 def is_true(truth: Any) -> bool:
@@ -241,6 +242,29 @@ def test_attributes_are_not_taken_for_globals_of_their_name() -> None:
     compiled = jit(vmap(lambda x: am.sinh(x) if x > 0.0 else x))
     compiled(np.array([-1.0, 1.0]))
     assert 1 == len(compiled.paths())
+
+
+class Asking(Value):
+    """A user's class on one of the engine's, with a method that asks."""
+
+    def chosen(self, truth: Any) -> float:
+        """One number or another."""
+        return 2.0 if truth is True else 3.0
+
+
+PLAIN_VALUE, ASKING = Value(1.0), Asking(1.0)
+
+
+def test_classes_of_the_engine_are_not_searched_but_those_of_a_user_are() -> None:
+    """A Value from outside leads to no code that asks; a method of a subclass does, also through `jit`."""
+    assert not reaches_code_that_asks(lambda x: x * PLAIN_VALUE)
+    assert not reaches_code_that_asks(jit(lambda x: x * PLAIN_VALUE))
+    assert reaches_code_that_asks(lambda x: ASKING.chosen(x > 0.0))
+    compiled = jit(lambda x: x * ASKING.chosen(x > 0.0))
+    assert reaches_code_that_asks(compiled)
+    for x, expected in ((1.5, 3.0), (-1.5, -4.5)):
+        assert expected == compiled(x)
+        assert expected == compiled(Value(x)).data
 
 
 def stored(x: Any) -> Any:

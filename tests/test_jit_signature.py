@@ -708,10 +708,21 @@ def test_the_self_of_a_method() -> None:
         def scaled(self, x: float) -> float:
             return self.factor * x
 
-    with pytest.raises(TypeError, match=r"Compile the method of one object, jit\(it.scaled\)"):
+    with pytest.raises(
+        TypeError, match=r"make its class a dataclass.* compile the method of one object: jit\(it.scaled\)"
+    ):
         Plain().scaled(3.0)
     one, other = Plain(), Tree(2.0)
     compiled = jit(one.plain)
     assert 6.0 == compiled(3.0) == other.scaled(3.0)
     one.factor = other.factor = 5.0
     assert 15.0 == compiled(3.0) == other.scaled(3.0)
+
+
+def test_text_of_a_compiled_function() -> None:
+    """repr names the function, in place of a class of the compiler."""
+
+    def square(x: float) -> float:
+        return x * x
+
+    assert "<jit of square>" == repr(jit(square))

@@ -24,6 +24,7 @@ from autograd import (
     jit,
     jvp,
     scan,
+    value_and_grad,
     vjp,
     vmap,
     while_loop,
@@ -321,6 +322,45 @@ def test_a_side_that_is_not_taken_has_no_loop() -> None:
     assert 1 == compiled.stats()["paths"]
     rows = np.array([1.0, -1.0, 2.5, -3.0, 4.0])
     assert [in_steps(x) for x in rows] == jit(vmap(in_steps))(rows).tolist()
+
+
+def halved_while_positive(x: Any, p: Any) -> Any:
+    """The first part of the test is the same in all steps."""
+    while p > 0.0 and x > 1.0:
+        x *= 0.5
+    return x
+
+
+def shrunk(x: Any, p: Any) -> Any:
+    """A branch in the step is the same in all of them."""
+    while x > 1.0:
+        x = x * p if p < 1.0 else x - 1.0
+    return x
+
+
+def shrunk_by_a_loop(x: Any, p: Any) -> Any:
+    """The same in a `while_loop`."""
+    return while_loop(lambda x: x > 1.0, lambda x: x * p if p < 1.0 else x - 1.0, x)
+
+
+def shrunk_inside(x: Any, p: Any) -> Any:
+    """The same in a loop in a loop, which goes on with what the inner one leaves."""
+    while x > 1.0:
+        y = x
+        while y > 0.5:
+            y = y * p if p < 1.0 else y - 1.0
+        x = 0.5 * x + 0.1 * y
+    return x
+
+
+@pytest.mark.parametrize("f", [halved_while_positive, shrunk, shrunk_by_a_loop, shrunk_inside])
+@pytest.mark.parametrize("transform", [lambda f: f, value_and_grad], ids=["value", "gradient"])
+def test_a_loop_whose_guard_fails_ends(f: Any, transform: Any) -> None:
+    """A comparison that is the same in all steps is a guard: where it fails, the loop of the other path has no step."""
+    compiled = jit(transform(f))
+    for x, p in ((3.0, -1.0), (50.0, 0.5), (50.0, 2.0), (3.0, -1.0), (7.25, 0.5), (7.25, 1.5)):
+        if f is halved_while_positive or p > 0.0:
+            np.testing.assert_allclose(transform(f)(x, p), compiled(x, p), rtol=1e-12)
 
 
 # ---- together with the rest -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import ast
 import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,15 @@ def core_modules():
     return sorted({".".join(part for part in names if part != "__init__") for names in parts} - {DRAWING})
 
 
+def statements(tree):
+    """All statements of a module, in functions and branches too; `ast.walk` also goes through every expression."""
+    found = [*tree.body]
+    for node in found:  # it grows
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found += getattr(node, block, [])
+    return found
+
+
 def third_party_imports(folder):
     """Return the top-level names of third-party libraries that the code in a folder imports."""
     folders = ("tests", "benchmarks", "notebooks", "tools", "docs/extensions", "docs/playground")
@@ -53,7 +63,7 @@ def third_party_imports(folder):
     own = {*PACKAGES, "net", *(path.stem for path in scripts)}  # tests/net is a package
     names = set()
     for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names.update(alias.name.partition(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -89,6 +99,25 @@ def test_every_third_party_import_is_declared(folder, extra):
     """Every imported library is installed by the extra for it."""
     declared = {{"scikit-learn": "sklearn"}.get(name, name) for name in distributions(extra)}
     assert set() == third_party_imports(folder) - declared - BROUGHT_BY_USERS
+
+
+def modules_in(folder):
+    """The names of the modules and packages in a package."""
+    found = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    return found | {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+def large_rooms():
+    """The packages of more than five modules. The layers of `autograd` itself are in docs/design.md."""
+    folders = [path.parent for package in PACKAGES for path in sorted((ROOT / package).glob("**/__init__.py"))]
+    return [folder for folder in folders if folder != ROOT / "autograd" and len(modules_in(folder)) > 5]
+
+
+@pytest.mark.parametrize("room", large_rooms(), ids=lambda room: room.name)
+def test_maps_of_rooms_are_complete(room):
+    """A package of more than five modules says in its first lines what each of them does."""
+    text = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
+    assert set() == modules_in(room) - set(re.findall(r"`(\w+)`", text))
 
 
 def test_core_imports_and_works_without_site_packages():

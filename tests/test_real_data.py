@@ -4,13 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-import statsmodels.api
 from sklearn import datasets, neural_network
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from statsmodels.tsa.ar_model import AutoReg
 
 from nn import MLP, Adam, fit
 from nn.sklearn import MLPClassifier, MLPRegressor
@@ -94,6 +92,9 @@ def test_diabetes():
 
 def test_sunspots(record_property):
     """One year ahead, the error of the last 60 years is below persistence; that of an AR(9) model is reported."""
+    import statsmodels.api  # takes a second, also where this test is only collected
+    from statsmodels.tsa.ar_model import AutoReg
+
     years = statsmodels.api.datasets.sunspots.load_pandas().data["SUNACTIVITY"].to_numpy()
     lags, held_out = 9, 60
     roots = np.sqrt(years)  # their spread does not grow with their size

@@ -109,6 +109,14 @@ def test_function_alone(compiled: list[str]) -> None:
     assert len(compiled) == 2
 
 
+def test_without_recording(compiled: list[str]) -> None:
+    """Where nothing is recorded, functions share programs too."""
+    for word in WORDS:
+        with no_grad():
+            check(of_word(word), TABLE, WEIGHTS, transform=lambda f: f)
+    assert len(compiled) == 2
+
+
 @pytest.mark.parametrize("accurate", [False, True])
 def test_bits(compiled: list[str], accurate: bool) -> None:
     """With `accurate`, values have eager bits; programs are shared among functions of the same options."""
@@ -417,7 +425,7 @@ def test_operations_of_many_kinds(compiled: list[str]) -> None:
 def test_what_a_tape_does_not_note(compiled: list[str]) -> None:
     """Computed places, maps, Values and rules of users, whole numbers, text: the function is captured as ever."""
 
-    @custom_gradient(lambda x: 3.0 * x**2)
+    @custom_gradient(lambda x, y: 3.0 * x**2)
     def cube(x: float) -> float:
         return x**3
 

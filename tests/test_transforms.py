@@ -525,6 +525,13 @@ def two(x):
     return [x, x]
 
 
+class Frame:
+    """What looks like a data frame."""
+
+    def to_numpy(self):
+        """The numbers."""
+
+
 def ragged(x):
     """One result or two."""
     return two(x) if x > 1.5 else [x]
@@ -564,6 +571,7 @@ def ragged(x):
         (lambda: vmap(two, in_axes=(0, 0))([1.0]), ValueError, "in_axes has 2 entries for 1 arguments"),
         (lambda: vmap(operator.mul)([1.0], [1.0, 2.0]), ValueError, r"have different numbers of rows: \[1, 2\]"),
         (lambda: vmap(two)(1.0), TypeError, "1.0 of type float has no rows: give it None in in_axes"),
+        (lambda: vmap(two)(Frame()), TypeError, "a Frame is none of the containers known here: .* .to_numpy"),
         (lambda: vmap(two, in_axes=1)([1.0]), ValueError, "the rows of a list are its elements: in_axes must be 0 or"),
         (lambda: vmap(two, in_axes=2)(np.zeros((2, 2))), ValueError, r"axis 2 of an ndarray of shape \(2, 2\)"),
         (lambda: vmap(two)(([1.0], [1.0, 2.0])), ValueError, "the parts of .* have different numbers of rows"),

@@ -5,6 +5,7 @@ import math
 import operator
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -285,6 +286,8 @@ def test_ints_beyond_the_floats_are_infinite():
         (np.timedelta64(3, "ns"), "of type timedelta64 is a time, not a number"),
         (datetime.timedelta(3), r"is a time, not a number: .* / timedelta\(seconds=1\)"),
         (object(), "is not a real number: pass an int, a float, a Fraction or a NumPy scalar"),
+        (SimpleNamespace(a=1.0), "is not a real number: pass its numbers, or make its class a dataclass"),
+        (Value(1.0).exp, "is not a real number: call it, or pass its result"),
     ],
     ids=lambda x: type(x).__name__,
 )

@@ -50,6 +50,19 @@ static PyObject *native_evenly_apart(Native *self, PyObject *const *args, Py_ssi
     return Py_BuildValue("nn", offset, distance);
 }
 
+/* `Trace.places`: where the operands are, in a tuple, which Python code cannot change meanwhile. */
+static PyObject *native_places(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (names || count != 2 || !is_set_up || !Py_IS_TYPE(args[0], trace_type) || !PyTuple_CheckExact(args[1]))
+        return NOT_MINE;
+    PyObject *const *items = ((PyTupleObject *)args[1])->ob_item;
+    Py_ssize_t size = PyTuple_GET_SIZE(args[1]);
+    for (Py_ssize_t k = 0; k < size; k++)
+        if (!is_for(args[0], items[k]))
+            return NOT_MINE;
+    return places_in_program(args[0], items, size);
+}
+
 /* `innermost`: the program of tracers, Values and floats among which all tracers are of the trace in force. */
 static PyObject *native_innermost(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {

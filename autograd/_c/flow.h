@@ -4,7 +4,7 @@ Outside the sides of branches and the steps of loops of the program, names, elem
 plain condition decides as in Python, and a comparison of the program is a guard. All else is left to Python. */
 
 static PyTypeObject *partial_type;
-static PyObject *python_min, *python_max, *rewritten_codes, *single_call;
+static PyObject *python_min, *python_max, *python_bisect_left, *python_bisect_right, *rewritten_codes, *single_call;
 static PyObject *refused_name, *kind_name, *and_name, *no_text;
 static Py_ssize_t most_made;
 
@@ -54,6 +54,16 @@ static PyObject *native_outside(Native *self, PyObject *const *args, Py_ssize_t 
     return Py_NewRef(self->rule ? Py_None : args[0]);
 }
 
+/* `Flow.item`: an element; Python code looks at keys that may be numbers of the program. */
+static PyObject *native_item(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *trace, *root;
+    bool plain = !names && count == 2 && (PyLong_CheckExact(args[1]) || PyUnicode_CheckExact(args[1]));
+    if (!plain || present_trace(&trace, &root) == IN_PYTHON)
+        return PyErr_Occurred() ? NULL : NOT_MINE;
+    return PyObject_GetItem(args[0], args[1]);
+}
+
 /* Whether a function is known to have no new code: 1; 0 if it may have some, -1 after an error. Python code looks at classes
 that a program defines, and at what makes a whole number or a list, or tells a class. */
 static int stays(PyObject *function)
@@ -84,7 +94,7 @@ static PyObject *native_called(Native *self, PyObject *const *args, Py_ssize_t c
         return PyErr_Occurred() ? NULL : NOT_MINE;
     if (where == OUTSIDE) {
         if (!has_flows(root) || read_slot(root, flow_at.whole_numbers) != Py_False || args[0] == python_min
-            || args[0] == python_max)
+            || args[0] == python_max || args[0] == python_bisect_left || args[0] == python_bisect_right)
             return NOT_MINE;
         int same = stays(args[0]);
         if (same <= 0)
@@ -293,14 +303,14 @@ static PyObject *native_combined(Native *self, PyObject *const *args, Py_ssize_t
 
 /* ---- what flow.py gives ---- */
 
-/* flow(Flow, partial, min, max, codes, why, most made): flow.py calls it once. */
+/* flow(Flow, partial, min, max, bisect_left, bisect_right, codes, why, most made): flow.py calls it once. */
 static PyObject *value_flow(PyObject *module, PyObject *args)
 {
     PyTypeObject *flow;
     if (rewritten_codes)
         return PyErr_Format(PyExc_RuntimeError, "the C build knows the flow already");
-    if (!PyArg_ParseTuple(args, "O!O!OOO!Un", &PyType_Type, &flow, &PyType_Type, &partial_type, &python_min, &python_max,
-                          &PyDict_Type, &rewritten_codes, &single_call, &most_made))
+    if (!PyArg_ParseTuple(args, "O!O!OOOOO!Un", &PyType_Type, &flow, &PyType_Type, &partial_type, &python_min, &python_max,
+                          &python_bisect_left, &python_bisect_right, &PyDict_Type, &rewritten_codes, &single_call, &most_made))
         return NULL;
     if (!find_offset(flow, "sites", &flow_at.sites) || !(refused_name = PyUnicode_InternFromString("refused"))
         || !(kind_name = PyUnicode_InternFromString("kind")) || !(and_name = PyUnicode_InternFromString("and"))

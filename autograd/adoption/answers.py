@@ -11,7 +11,6 @@ import builtins
 import operator
 import sys
 from collections.abc import Callable, Iterable, KeysView, Sequence
-from functools import reduce
 from math import inf
 from types import UnionType
 from typing import Any
@@ -242,15 +241,15 @@ def contains(container: Any, x: Any) -> bool:
 # ---- builtins ------------------------------------------------------------------------------------------------------
 
 
-def _chosen(plain: Function, better: Function) -> Function:
+def _chosen(plain: Function) -> Function:
     """`max` or `min`: which operand it is is no guard when compiled, but a choice."""
 
     def choose(*arguments: Any, **options: Any) -> Any:
         things = list(arguments[0]) if len(arguments) == 1 else arguments
-        numbers = all(isinstance(x, (Value, float, int)) for x in things)
-        if options or current_recorder() is None or not numbers or not any(isinstance(x, Value) for x in things):
+        numbers, recorder = all(isinstance(x, (Value, float, int)) for x in things), current_recorder()
+        if options or recorder is None or not numbers or not any(isinstance(x, Value) for x in things):
             return plain(things, **options)
-        return reduce(lambda best, x: rules.where(better(x, best), x, best), things)
+        return recorder.best_of(plain, things)
 
     choose.__name__ = choose.__qualname__ = plain.__name__
     choose.__doc__ = plain.__doc__
@@ -329,8 +328,8 @@ BUILTINS: dict[str, Function] = {
     "isinstance": _isinstance,
     "issubclass": _issubclass,
     "map": _map,
-    "max": _chosen(max, operator.gt),
-    "min": _chosen(min, operator.lt),
+    "max": _chosen(max),
+    "min": _chosen(min),
     "pow": _pow,
     "round": _round,
     "sum": total,

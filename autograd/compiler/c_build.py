@@ -1,4 +1,7 @@
-"""The C part of the compiler: the fast path of calls, and the watch over what is read outside; and what defines it."""
+"""The C part of the compiler, if it is built: the fast path of calls, and the watch over what functions read.
+
+Without it, the classes in Python are used: they define what is right.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from autograd.native import load
 
 
 class Entry:
-    """The base of a compiled function. The C build has another one, which first tries the fast paths used last.
+    """The base class of compiled functions: every call takes the slow path.
 
-    This is the definition without the C build: every call takes the slow path.
+    The C build has another one, which first tries the fast paths that were used last.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Checks whether what a function read outside its arguments is still the same: places, and what was found there.
+"""Watches: they check whether places that a function read outside its arguments still hold what was found there.
 
 `_watch.h` does the same in C. Nothing here runs code of the objects that it compares.
 """
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-PLAIN = (float, int, str)  # compared by value, because equal ones are made anew all the time
+PLAIN = (float, int, str)  # compared by value, because programs make new equal ones all the time
 
 
 class Place(NamedTuple):
-    """A place that was read.
+    """A place that a function read, and what was there.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Place(NamedTuple):
     where, key : object
         The object, and the name or the slot.
     found : tuple
-        What was there; empty for nothing. For an array: a copy, the size of an element and its type, or nothing if
+        What was there; empty if there was nothing. For an array: a copy, the size of an element and its type; empty if
         the array is read-only.
     """
 
@@ -39,7 +39,7 @@ class Place(NamedTuple):
     found: tuple[Any, ...]
 
     def holds(self) -> bool:
-        """Whether the place still has what was found."""
+        """Whether the place still holds what was found."""
         if self.kind == "array":
             return _same_array(self.where, *self.found) if self.found else not self.where.flags.writeable
         live = LIVE[self.kind](self.where, self.key)
@@ -128,7 +128,7 @@ def bytes_of(where: Any) -> bytes:
         return b""
 
 
-# For each kind of place: reads what is there now.
+# Kind of place → the function that reads what is there now.
 LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "item": _item,
     "attribute": lambda where, key: _item(vars_of(where), key),
@@ -176,7 +176,7 @@ PUT: dict[str, Callable[[Any, Any, tuple[Any, ...]], None]] = {
 
 
 class Watch:
-    """All places that a function reads."""
+    """A watch over all places that a function reads."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         self.places = places

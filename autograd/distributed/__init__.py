@@ -1,8 +1,8 @@
 """Compiled functions over the blocks of Dask collections: on threads, on processes, on the machines of a cluster.
 
-Dask holds the data, plans the tasks and repeats those that a lost worker did not finish. Here is what it needs besides:
-a function that travels as its programs and is compiled once in each process, and sums whose order does not depend on
-which worker finishes first.
+Dask holds the data, plans the tasks and repeats those that a lost worker did not finish. This package adds two things:
+functions that travel as their programs and are compiled once in each process, and sums whose order does not depend on
+which worker finishes first. `plan` makes the tasks where the user is; `tasks` runs on the workers.
 
 >>> import dask.array as da
 >>> import numpy as np

@@ -1,4 +1,4 @@
-"""What Dask is to do: the tasks for all blocks of the arguments, made where the user is."""
+"""Plans a call over Dask collections: the tasks for all blocks of the arguments, made where the user is."""
 
 from __future__ import annotations
 
@@ -30,21 +30,35 @@ if TYPE_CHECKING:
     from autograd.compiler.run.batch.function import Batch
 
 Layer = dict[Any, Any]  # the tasks of a Dask graph by their names
-TOGETHER = 8  # parts of a sum that one task adds up
+PARTS = 8  # of a sum that one task adds up
 
 
 @dataclass
 class Plan:
-    """A call of `map_blocks` or `reduce`."""
+    """A call of `map_blocks` or `reduce`.
 
-    name: str  # of its tasks, with what identifies function and arguments
+    Attributes
+    ----------
+    name : str
+        The name of its tasks; it identifies function and arguments.
+    given : list
+        The arguments, with a `Place` for each collection.
+    leaves, collections : lists
+        A description of each collection, and the collection.
+    counts : list of int or None
+        The number of rows in each block; None if it is not known.
+    template : tree
+        The result for the sample.
+    """
+
+    name: str
     batch: Batch
     travelling: Travelling
-    given: list[Any]  # the arguments, with places where collections were
+    given: list[Any]
     leaves: list[Leaf]
     collections: list[Any]
-    counts: list[int | None]  # of the rows in each block, where they are known
-    template: Any  # the result for the sample
+    counts: list[int | None]
+    template: Any
 
     @property
     def is_frame(self) -> bool:
@@ -59,7 +73,7 @@ class Plan:
         return any(axes[i] is not None for numbers in chosen for i in numbers)
 
     def tasks(self, task: Task) -> Layer:
-        """A task for each block; what all of them use is a task of its own, so it travels once."""
+        """A task for each block; what all blocks use is another task, so that it travels once."""
         from dask.core import flatten as flattened
 
         function, shared = f"{self.name}-function", f"{self.name}-task"
@@ -101,7 +115,7 @@ class Plan:
         level = 0
         while len(parts) > 1:
             level += 1
-            groups = [parts[k : k + TOGETHER] for k in range(0, len(parts), TOGETHER)]
+            groups = [parts[k : k + PARTS] for k in range(0, len(parts), PARTS)]
             parts = [(f"{self.name}-{level}", number) for number in range(len(groups))]
             layer |= {key: (added, group) for key, group in zip(parts, groups)}
         end, total = f"{self.name}-end", f"{self.name}-total"
@@ -177,7 +191,7 @@ def _same_for_all(tree: Any, name: str) -> Any:
 
 
 def _placed(tree: Any, name: str, leaves: list[Leaf], collections: list[Any]) -> Any:
-    """An argument with rows: each collection in it is noted, and a place put there."""
+    """An argument with rows, with a place for each collection in it; `leaves` and `collections` get these."""
     from dask import is_dask_collection
     from dask.delayed import Delayed
 
@@ -213,12 +227,12 @@ def _placed(tree: Any, name: str, leaves: list[Leaf], collections: list[Any]) ->
 
 
 def _counts(leaves: Sequence[Leaf], collections: Sequence[Any]) -> list[int | None]:
-    """The number of rows in each block, which all collections share; None where it is not known.
+    """The number of rows in each block; None if it is not known.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not cut alike.
+        If the collections are not cut into the same blocks.
     """
     if len({leaf.kind == "array" for leaf in leaves}) > 1:
         raise TypeError(
@@ -239,7 +253,7 @@ def _counts(leaves: Sequence[Leaf], collections: Sequence[Any]) -> list[int | No
 
 
 def _traced(fast: Any, given: Sequence[Any], leaves: Sequence[Leaf], sample: Sequence[Any] | None) -> Any:
-    """Trace the function, unless it has been traced for such arguments; the result for the sample.
+    """The result for the sample; the call traces the function, unless it has been traced for such arguments.
 
     Raises
     ------

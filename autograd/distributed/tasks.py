@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from autograd.compiler import locks
 from autograd.tree import children, flatten
 
-SENT = "_sent"  # the attribute of a compiled function with its last pickle
-MOST_FUNCTIONS = 32  # that a process keeps compiled; the one used for longest ago is dropped
+SENT = "_sent"  # the attribute in which a compiled function keeps its last pickle
+MOST_FUNCTIONS = 32  # that a process keeps compiled; then the one that was not used for longest is dropped
 
 
 class BlockError(RuntimeError):
@@ -68,12 +68,12 @@ class Leaf(NamedTuple):
         return np.ones((1, *self.shape))
 
     def rows_of(self, block: Any, count: int | None) -> Any:
-        """A block as the compiled function takes it, without a copy.
+        """A block as the compiled function takes it; it is not copied.
 
         Raises
         ------
         TypeError, ValueError
-            If it is not what its collection says.
+            If the block differs from what its collection says.
         """
         import numpy as np
 
@@ -106,14 +106,14 @@ def filled(tree: Any, blocks: Sequence[Any]) -> Any:
 
 
 class Travelling:
-    """A compiled function on its way: each process that it reaches compiles it once."""
+    """A compiled function that travels to other processes; each process compiles it once."""
 
     def __init__(self, fast: Any, payload: bytes, digest: str) -> None:
         self.fast, self.payload, self.digest = fast, payload, digest
 
     @classmethod
     def of(cls, fast: Any) -> Travelling:
-        """A compiled function of this process; it is pickled again only if it has changed."""
+        """For a compiled function of this process; it is pickled again only if it has changed."""
         from autograd.compiler.run import pickling
 
         now = [*fast.outside.present(), *fast.paths()]
@@ -128,7 +128,7 @@ class Travelling:
         return arrived, (self.payload, self.digest)
 
 
-_functions: OrderedDict[str, Travelling] = OrderedDict()  # what has arrived, the last used last
+_functions: OrderedDict[str, Travelling] = OrderedDict()  # those that have arrived, the last used last
 _lock = locks.Lock()
 
 
@@ -138,7 +138,7 @@ def arrived(payload: bytes, digest: str) -> Travelling:
     Raises
     ------
     ValueError
-        If something that it reads here is not as it was where it was traced.
+        If something that it reads differs here from where it was traced.
     """
     with _lock:
         if digest not in _functions:
@@ -157,7 +157,7 @@ def arrived(payload: bytes, digest: str) -> Travelling:
 
 
 def run(task: Any, *args: Any) -> Any:
-    """Do a task that is a value of the graph itself."""
+    """Do a task that is itself a value of the Dask graph."""
     return task(*args)
 
 

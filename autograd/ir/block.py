@@ -208,6 +208,7 @@ class Loop:
     primal: Loop | None = None
     stored: int | None = None
     test: bool = False
+    known_types: list[Type] | None = field(default=None, init=False, repr=False)  # of the results, once found
 
     @property
     def first_carry(self) -> int:
@@ -238,8 +239,13 @@ class Loop:
         given = self.body.inputs[1 : self.first_element]
         return [*given, *[stacked(self.extent, kind) for kind in self.body.inputs[self.first_element :]]]
 
-    def result_types(self, types: Sequence[Type]) -> list[Type]:
-        """The types of the results, given those of the body's values."""
+    def result_types(self, types: Sequence[Type] | None = None) -> list[Type]:
+        """The types of the results, given those of the body's values; without them they are found once."""
+        if types is None:
+            if self.known_types is None:
+                object.__setattr__(self, "known_types", self.result_types(types_of(self.body)))
+            assert self.known_types is not None
+            return self.known_types
         handed = list(self.body.inputs[self.first_carry : self.first_element])
         outs = [types[o] for o in self.body.outputs[self.handed :]]
         return handed + [stacked(self.extent, t) if kind == "each" else t for kind, t in zip(self.kinds, outs)]
@@ -270,7 +276,7 @@ TYPED = frozenset({"input", "constant", "read", "add_at", "pos", "zeros", "pack"
 def with_inputs(code: Iterable[Instruction], order: Sequence[int]) -> list[Instruction]:
     """The same code with its inputs numbered anew: `order` has their old numbers."""
     place = {old: new for new, old in enumerate(order)}
-    return [i._replace(data=place[i.data]) if i.op == "input" else i for i in code]
+    return [Instruction("input", (), place[i.data]) if i.op == "input" else i for i in code]
 
 
 def loops(program: Program) -> Iterator[Loop]:
@@ -313,17 +319,12 @@ def type_of(instruction: Instruction, types: Sequence[Type], inputs: Sequence[Ty
 
 def types_of(program: Program) -> list[Type]:
     """The types of all values of a program."""
-    types: list[Type] = []
-    results: dict[int, list[Type]] = {}
-    for instruction in program.code:
-        if instruction.op not in TYPED:
-            types.append(NUMBER)
-        elif instruction.op == "item":
-            loop = instruction.operands[0]
-            if loop not in results:
-                made: Loop = program.code[loop].data
-                results[loop] = made.result_types(types_of(made.body))
-            types.append(results[loop][instruction.data])
-        else:
-            types.append(type_of(instruction, types, program.inputs))
+    code, inputs = program.code, program.inputs
+    types: list[Type] = [NUMBER] * len(code)
+    for at, instruction in enumerate(code):
+        op, operands, data = instruction
+        if op == "item":
+            types[at] = code[operands[0]].data.result_types()[data]
+        elif op in TYPED:
+            types[at] = type_of(instruction, types, inputs)
     return types

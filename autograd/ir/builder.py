@@ -25,7 +25,6 @@ from autograd.ir.block import (
     Type,
     Window,
     type_of,
-    types_of,
     with_inputs,
 )
 from autograd.modes import caller
@@ -34,6 +33,7 @@ from autograd.symbols import Arithmetic
 
 CALLED = frozenset({"fsum"})  # n-ary rows without an instruction: calls back into Python, as rules made by users
 MOST_OPERANDS = 1024  # of a call into Python: ctypes takes no more
+new_tuple = tuple.__new__  # makes an instance of a NamedTuple faster than its class does
 Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
 
@@ -58,7 +58,6 @@ class Builder:
         self.code: list[Instruction] = []
         self.inputs: list[Type] = []
         self.types: dict[int, Type] = {}  # of values that are no numbers
-        self.results: dict[int, tuple[Loop, list[Type]]] = {}  # of loops: the types of their results
         self.tangent_items: dict[int, dict[int, int]] = {}  # of loops in the last forward sweep: result → its tangent
         self.gaps: set[int] = set()  # derivatives that may be 0 because no message arrived: see `reverse`
         # of the same loops: the results whose tangents are such, and whether that is only for want of a step
@@ -78,19 +77,20 @@ class Builder:
             found = rewrite(self, op, operands, data)
             if found is not None:
                 return found
-        return self.append(Instruction(op, operands, data))
+        return self.append(new_tuple(Instruction, (op, operands, data)))
 
     def append(self, instruction: Instruction) -> int:
         """The number of the value of an instruction that is not rewritten."""
-        at = len(self.code)
-        self.code.append(instruction)
-        if instruction.op in TYPED and (kind := self._type(instruction)) != NUMBER:
+        code = self.code
+        code.append(instruction)
+        at = len(code) - 1
+        if instruction[0] in TYPED and (kind := self._type(instruction)) != NUMBER:
             self.types[at] = kind
         return at
 
     def _type(self, instruction: Instruction) -> Type:
         if instruction.op == "item":
-            kind: Type = self._results(instruction.operands[0])[instruction.data]
+            kind: Type = self.code[instruction.operands[0]].data.result_types()[instruction.data]
         elif instruction.op in ("add_at", "pos"):
             kind = self.type_of(instruction.operands[0])
         else:
@@ -110,13 +110,6 @@ class Builder:
         self.code[value] = self.code[value]._replace(data=loop)
         if value in self.moved and self.code[self.moved[value]].data is before:
             self.replace_loop(self.moved[value], loop)
-
-    def _results(self, value: int) -> list[Type]:
-        """The types of the results of a loop."""
-        loop: Loop = self.code[value].data
-        if self.results.get(value, (None, []))[0] is not loop:
-            self.results[value] = loop, loop.result_types(types_of(loop.body))
-        return self.results[value][1]
 
     def type_of(self, value: int) -> Type:
         """The type of a value."""
@@ -167,6 +160,10 @@ class Builder:
             return self.emit("select", (operand.index, self.constant(1.0), self.constant(0.0)))
         return self.constant(operand if type(operand) is float else to_float(operand))
 
+    def places(self, operands: Sequence[Any]) -> tuple[int, ...]:
+        """The numbers of operands."""
+        return tuple([self.place(operand) for operand in operands])
+
     def shared(self, around: Builder, value: int) -> int:
         """A value of a program around this one, which is the body of a loop there."""
         made = self.body_of
@@ -175,7 +172,7 @@ class Builder:
 
     def apply(self, rule: Rule, operands: Sequence[Any]) -> int:
         """Emit a primitive of the table (or one made by a user) on symbols and numbers."""
-        places = tuple([self.place(operand) for operand in operands])
+        places = self.places(operands)
         if rule is take:
             return self.element_at(operands)
         if TABLE.get(rule.name) is rule and rule.name not in CALLED:

@@ -77,7 +77,9 @@ def with_bodies(program: Program, change: Callable[[Program], Program]) -> Progr
         return program
     changed = {one: change(body) for one, body in bodies.items()}
     code = [
-        i._replace(data=replace(i.data, body=changed[id(i.data.body)])) if i.op == "loop" else i for i in program.code
+        Instruction(op, operands, replace(data, body=changed[id(data.body)])) if op == "loop" else i
+        for i in program.code
+        for op, operands, data in [i]
     ]
     return Program(code, program.outputs, program.inputs, program.guards)
 
@@ -96,8 +98,11 @@ def with_shared_bodies(program: Program, known: dict[Any, Program] | None = None
     return known.setdefault((tuple(kinds), tuple(new.outputs), new.inputs, tuple(new.guards)), new)
 
 
+FIELDS = tuple([field.name for field in fields(Loop) if field.init])
+
+
 def _fields(loop: Loop) -> list[tuple[str, Any]]:
-    return [(field.name, getattr(loop, field.name)) for field in fields(loop)]
+    return [(name, getattr(loop, name)) for name in FIELDS]
 
 
 def dependencies(program: Program) -> list[tuple[int, ...]]:
@@ -158,7 +163,7 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
         if (k - first in wanted) if is_handed else k in inputs or is_count:
             kept.append(k)
     order = {old: new for new, old in enumerate(kept)}
-    code = [i._replace(data=order.get(i.data, -1)) if i.op == "input" else i for i in body.code]
+    code = [Instruction("input", (), order.get(i.data, -1)) if i.op == "input" else i for i in body.code]
     results = [*handed, *outs]
     smaller = Program(code, [body.outputs[k] for k in results], tuple([body.inputs[k] for k in kept]), body.guards)
     carries = sum(k < loop.carries for k in handed)

@@ -37,7 +37,7 @@ def number_values(builder: Builder, op: str, operands: tuple[int, ...], data: An
     if op in COMMUTATIVE and operands[0] > operands[1]:
         operands = operands[1], operands[0]
     new = len(builder.code)  # where the instruction is about to go
-    found = builder.known.setdefault((op, operands, exact(op, data)), new)
+    found = builder.known.setdefault((op, operands, exact(op, data) if op == "table" else data), new)
     return None if found == new else found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite, nan
 from sys import float_info
 from typing import Any, NamedTuple, NoReturn
@@ -361,7 +361,7 @@ def _differences(f: VectorOfOne, x: float) -> list[_Measured]:
     for i in range(len(center)):
         slopes = [_slope(x, h, low[i], high[i], noise[i]) for h, low, high, noise in sides]
         slopes = [slope for slope in slopes if isfinite(slope.derivative)]
-        best = min(_extrapolations(slopes), key=lambda e: e.error, default=Estimate(nan, inf, nan))
+        best = _best_extrapolation(slopes)
         best = best._replace(
             error=best.error + _kink([(h, low[i], center[i], high[i], n[i]) for h, low, high, n in sides[-4:]])
         )
@@ -442,8 +442,9 @@ def _noise(f: VectorOfOne, x: float, step: float, center: Vector) -> Vector:
     return levels
 
 
-def _extrapolations(slopes: Sequence[Estimate]) -> Iterator[Estimate]:
-    """All extrapolations to step 0 that use central differences with three steps or more."""
+def _best_extrapolation(slopes: Sequence[Estimate]) -> Estimate:
+    """The extrapolation to step 0, from three central differences or more, that has the smallest error."""
+    best = None
     row: list[tuple[float, float]] = []
     for i, (slope, noise, step) in enumerate(slopes):
         above, row = row, [(slope, noise)]
@@ -455,8 +456,11 @@ def _extrapolations(slopes: Sequence[Estimate]) -> Iterator[Estimate]:
             noise_better = noise_last + (noise_last + noise_before) * weight
             row.append((better, noise_better))
             if k > 1 and isfinite(better):
-                error = max(abs(better - last), abs(better - before), _contradiction(better, slopes[i:]))
-                yield Estimate(better, error + noise_better + 4.0 * math.ulp(better), step)
+                error, rounding = max(abs(better - last), abs(better - before)), noise_better + 4.0 * math.ulp(better)
+                if best is None or error + rounding < best.error:  # what shorter steps say can only add to it
+                    found = Estimate(better, max(error, _contradiction(better, slopes[i:])) + rounding, step)
+                    best = found if best is None or found.error < best.error else best
+    return best or Estimate(nan, inf, nan)
 
 
 def _contradiction(better: float, slopes: Sequence[Estimate]) -> float:

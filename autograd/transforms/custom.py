@@ -1,9 +1,10 @@
-"""Primitives of users' own."""
+"""Primitives that users define."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 from autograd.modes import inside_transform
@@ -18,7 +19,7 @@ def custom_gradient(
     domain: Sequence[Interval] | None = None,
     kink: Callable[..., float] | None = None,
 ) -> Callable[[Callable[..., float]], Rule]:
-    """Make a primitive of a black-box function: a row of one's own, in everything like those of the table.
+    """Define a primitive from any function of floats; it behaves like a built-in one.
 
     Parameters
     ----------
@@ -35,12 +36,13 @@ def custom_gradient(
     Returns
     -------
     callable
-        A decorator for the function on floats; what it returns is a `Rule`, callable on floats and Values.
+        A decorator for the function on floats; it returns a `Rule`, callable on floats and Values.
 
     Raises
     ------
     TypeError
-        If no derivative is given, or one is not callable.
+        If no derivative is given, or one is not callable; if the function or a derivative takes another number of
+        arguments.
 
     Examples
     --------
@@ -62,6 +64,15 @@ def custom_gradient(
                 "it does not work bare, it takes the derivatives: @custom_gradient(lambda x, y: derivative), "
                 "with one for each operand, then the function"
             )
+        count, name = len(derivatives), getattr(function, "__name__", "the function")
+        if not _takes(function, count):
+            operands = f"{count} operand{'s' * (count > 1)}"
+            raise TypeError(f"{name} must take {operands}, as it has one derivative for each here")
+        for k, derivative in enumerate(derivatives):
+            if not _takes(derivative, count + 1):
+                raise TypeError(
+                    f"derivative {k} of {name} must take {count + 1} arguments: the operands, then the output"
+                )
         return Rule(
             name=function.__name__,
             symbol=symbol or function.__name__,
@@ -76,8 +87,21 @@ def custom_gradient(
     return decorate
 
 
+def _takes(function: Function, count: int) -> bool:
+    """Whether a function takes this many arguments, as far as Python knows."""
+    try:
+        parameters = signature(function)
+    except (TypeError, ValueError):  # Python knows no signature of it
+        return True
+    try:
+        parameters.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
 def _at_top_level(function: Function) -> Function:
-    """On floats, the function as if no transform were around it: a gradient that it takes is a float then."""
+    """The function; on floats it runs as if no transform were around it, so that a gradient in it is a float."""
 
     @functools.wraps(function)
     def on_numbers(*operands: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Loops whose length is data: a number of steps, or a condition."""
+"""Loops whose steps hand something to the next: over rows, for a number of steps, or while a condition holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,60 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd.eager import active_recorder
+from autograd.transforms.origin import check_function
+
+
+def scan(
+    function: Callable[[Any, Any], Any], initial: Any, xs: Any = None, length: int | None = None, reverse: bool = False
+) -> tuple[Any, Any]:
+    """A loop whose steps hand something to the next: ``carry, y = function(carry, x)`` for each row of `xs`.
+
+    Parameters
+    ----------
+    function : callable
+        One step: takes the carry and a row of `xs`, returns the next carry and a result, a tree of numbers or None.
+    initial : tree of numbers
+        The first carry. Each carry has the same structure.
+    xs : tree, optional
+        What the steps take, a row each, as `vmap` cuts rows along axis 0. Without it, `function` is given None, and
+        `length` says how many steps there are.
+    length : int, optional
+        The number of steps; needed only without `xs`.
+    reverse : bool
+        Whether the steps go from the last row to the first. The results still lie in the order of the rows.
+
+    Returns
+    -------
+    (carry, ys)
+        The last carry, and the results stacked along a new first axis: in ndarrays if `xs` holds one, else in lists;
+        None if all results are None. Without any step the carry is the initial one, and there are no results: an empty
+        array or list.
+
+    Raises
+    ------
+    TypeError
+        If `length` is not an int, `xs` has no rows, a leaf is not a real number, or `function` does not return a pair.
+    ValueError
+        If the carry changes its structure; if the parts of `xs`, or `xs` and `length`, have different numbers of rows;
+        if neither is given, or `length` is negative; if results to be stacked in arrays differ in shape.
+
+    Examples
+    --------
+    >>> from autograd import grad, scan
+    >>> def newton(x, _):
+    ...     step = (x * x - 2.0) / (2.0 * x)
+    ...     return x - step, x
+    >>> root, path = scan(newton, 1.0, length=5)
+    >>> round(root, 12), path[:2]
+    (1.414213562373, [1.0, 1.5])
+    >>> def savings(rate):
+    ...     return scan(lambda total, paid: (total * (1.0 + rate) + paid, None), 0.0, [100.0, 100.0, 100.0])[0]
+    >>> round(savings(0.1), 9), round(grad(savings)(0.1), 9)
+    (331.0, 320.0)
+    """
+    check_function("scan", function)
+    steps = None if length is None else _as_int("length", "an int", length)
+    return active_recorder().loop(function, initial, xs, steps, reverse)
 
 
 def fori(n: Any, function: Callable[[Any, Any], Any], initial: Any) -> Any:
@@ -63,7 +117,7 @@ def while_loop(
     Parameters
     ----------
     condition : callable
-        Takes the carry, returns a comparison, or a number that is 0 where the loop ends.
+        Takes the carry, returns a comparison, or a number that is 0 when the loop is to end.
     function : callable
         One step: takes the carry, returns the next one.
     initial : tree of numbers
@@ -109,17 +163,18 @@ def while_loop(
     >>> round(compiled(2.0), 9), round(compiled(1e6), 9)
     (0.353553391, 0.0005)
     """
-    return active_recorder().loop_while(condition, function, initial, None if at_most is None else _checked(at_most))
+    bound = None if at_most is None else _as_int("at_most", "an int or None", at_most)
+    return active_recorder().loop_while(condition, function, initial, bound)
 
 
-def _checked(at_most: Any) -> int:
-    """A bound as an int."""
+def _as_int(name: str, expected: str, given: Any) -> int:
+    """A number of steps as an int; errors name the parameter and what is expected of it."""
     try:
-        bound = operator.index(at_most)
+        found = operator.index(given)
     except TypeError:
-        bound = None
-    if bound is None or isinstance(at_most, bool):
-        raise TypeError(f"at_most must be an int or None, not {at_most!r} of type {type(at_most).__name__}")
-    if bound < 0:
-        raise ValueError(f"at_most must not be negative, but is {bound}")
-    return bound
+        found = None
+    if found is None or isinstance(given, bool):
+        raise TypeError(f"{name} must be {expected}, not {given!r} of type {type(given).__name__}")
+    if found < 0:
+        raise ValueError(f"{name} must not be negative, but is {found}")
+    return found

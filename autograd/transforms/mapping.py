@@ -1,9 +1,8 @@
-"""The same function many times: over the rows of its arguments, or step by step."""
+"""`vmap`: a function for the rows of its arguments."""
 
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
@@ -86,69 +85,3 @@ def vmap(
 
     set_origin(mapped, "vmap", function, in_axes, reduce)
     return mapped
-
-
-def scan(
-    function: Callable[[Any, Any], Any], initial: Any, xs: Any = None, length: int | None = None, reverse: bool = False
-) -> tuple[Any, Any]:
-    """A loop whose steps hand something to the next: ``carry, y = function(carry, x)`` for each row of `xs`.
-
-    Parameters
-    ----------
-    function : callable
-        One step: takes the carry and a row of `xs`, returns the next carry and a result, a tree of numbers or None.
-    initial : tree of numbers
-        The first carry. Each carry has the same structure.
-    xs : tree, optional
-        What the steps take, a row each, as `vmap` cuts rows along axis 0. Without it, `function` is given None, and
-        `length` says how many steps there are.
-    length : int, optional
-        The number of steps; needed only without `xs`.
-    reverse : bool
-        Whether the steps go from the last row to the first. The results still lie in the order of the rows.
-
-    Returns
-    -------
-    (carry, ys)
-        The last carry, and the results stacked along a new first axis: in ndarrays if `xs` holds one, else in lists;
-        None if all results are None. Without any step the carry is the initial one, and there are no results: an empty
-        array or list.
-
-    Raises
-    ------
-    TypeError
-        If `length` is not an int, `xs` has no rows, a leaf is not a real number, or `function` does not return a pair.
-    ValueError
-        If the carry changes its structure; if the parts of `xs`, or `xs` and `length`, have different numbers of rows;
-        if neither is given, or `length` is negative; if results to be stacked in arrays differ in shape.
-
-    Examples
-    --------
-    >>> from autograd import grad, scan
-    >>> def newton(x, _):
-    ...     step = (x * x - 2.0) / (2.0 * x)
-    ...     return x - step, x
-    >>> root, path = scan(newton, 1.0, length=5)
-    >>> round(root, 12), path[:2]
-    (1.414213562373, [1.0, 1.5])
-    >>> def savings(rate):
-    ...     return scan(lambda total, paid: (total * (1.0 + rate) + paid, None), 0.0, [100.0, 100.0, 100.0])[0]
-    >>> round(savings(0.1), 9), round(grad(savings)(0.1), 9)
-    (331.0, 320.0)
-    """
-    check_function("scan", function)
-    steps = None if length is None else _checked(length)
-    return active_recorder().loop(function, initial, xs, steps, reverse)
-
-
-def _checked(length: Any) -> int:
-    """A number of steps as an int."""
-    try:
-        steps = operator.index(length)
-    except TypeError:
-        steps = None
-    if steps is None or isinstance(length, bool):
-        raise TypeError(f"length must be an int, not {length!r} of type {type(length).__name__}")
-    if steps < 0:
-        raise ValueError(f"length must not be negative, but is {steps}")
-    return steps

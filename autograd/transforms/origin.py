@@ -1,4 +1,4 @@
-"""Which transform made a function, and of what: the compiler looks through some of them."""
+"""Which transform made a function, and from which function: the compiler looks through some transforms."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ else:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What is kept in the attribute `transform_origin` of a function that a transform made.
+    """How a transform made a function; the function keeps it in its attribute `transform_origin`.
 
     Attributes
     ----------
     transform : str
         The name of the transform in `autograd.transforms`.
     function : callable
-        What it was given.
+        The function that the transform was given.
     parameters : tuple
-        What it was given besides, in order.
+        Its other arguments, in order.
     result : weak reference
-        To the function that it made. `functools.wraps` copies attributes to other functions, of which the rest is not
-        true.
+        To the function that it made. `functools.wraps` copies the attribute to other functions, which have another
+        origin.
     """
 
     transform: str
@@ -44,16 +44,16 @@ class Origin:
     result: ref[Any]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(None), ()  # a pickle that takes functions apart (cloudpickle) makes others, with no origin
+        return type(None), ()  # cloudpickle makes a new function from its parts: that has no origin
 
 
 def check_function(transform: str, function: Any) -> None:
-    """Raise unless a transform was given a function.
+    """Check that a transform was given a function.
 
     Raises
     ------
     TypeError
-        With what to write instead, for a Value and for anything else.
+        If it was not; the message says what to write instead.
     """
     if callable(function):
         return
@@ -70,11 +70,11 @@ def check_function(transform: str, function: Any) -> None:
 
 
 def set_origin(result: Any, transform: str, function: Function, *parameters: Any) -> None:
-    """Note where a function comes from."""
+    """Note how a transform made a function."""
     result.transform_origin = Origin(transform, function, parameters, ref(result))
 
 
 def origin_of(function: Any) -> Origin | None:
-    """Where a function comes from, if a transform made it."""
+    """How a transform made a function; None for any other function."""
     found = vars(function).get("transform_origin") if type(function) is FunctionType else None
     return found if isinstance(found, Origin) and found.result() is function else None

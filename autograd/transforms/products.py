@@ -35,7 +35,7 @@ def jvp(function: Callable[..., R], primals: Sequence[Any], tangents: Sequence[A
     Raises
     ------
     TypeError
-        If primals or tangents are no sequence, or a leaf is not a real number.
+        If primals or tangents are not a sequence, or a leaf is not a real number.
     ValueError
         If primals and tangents differ in shape.
 
@@ -52,13 +52,13 @@ def jvp(function: Callable[..., R], primals: Sequence[Any], tangents: Sequence[A
     directions = leaves_like(tuple(primals), tuple(tangents), ("primals", "tangents"))
     run = Run(function, primals, tuple(range(len(primals))), tangents=directions)
     outputs, rebuild = flatten(run.result, f"the result of {run.name}")
-    # a direction of 0 is left out: 0 · inf is no tangent
+    # a direction of 0 is left out, because 0 · inf would be nan
     seeds = {x: d for x, d in zip(run.inputs, directions) if type(d) is not float or d != 0.0}
     return run.returned(run.result), rebuild(run.sweeps(outputs).forward(seeds))
 
 
 def vjp(function: Callable[[*Ts], R], *primals: *Ts) -> tuple[R, Callable[[Any], tuple[*Ts]]]:
-    """Value and pullback: the pullback takes a vector in the shape of the result, times the Jacobian.
+    """Value and pullback: the pullback multiplies a vector, in the shape of the result, with the Jacobian.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def vjp(function: Callable[[*Ts], R], *primals: *Ts) -> tuple[R, Callable[[Any],
     Raises
     ------
     ValueError
-        From the pullback, if the seeds have not the shape of the result.
+        From the pullback, if the seeds do not have the shape of the result.
 
     Examples
     --------

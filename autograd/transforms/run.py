@@ -1,8 +1,8 @@
-"""One run of a function on fresh leaves, which every derivative begins with.
+"""One run of a function on fresh leaves: every derivative begins with it.
 
 At the top level, on plain numbers, sweeps give plain numbers. Inside another transform, or on Values, their results can
-be differentiated again. Every run has leaves of its own, at which its sweeps end; that is why nested derivatives are
-never confused.
+be differentiated again. Every run has leaves of its own, and its sweeps end there, so nested derivatives are never
+confused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,19 @@ Argnums = int | Sequence[int]
 
 
 class Run:
-    """One run of a function on Values, ready to be swept."""
+    """One run of a function on Values, ready for sweeps.
+
+    Attributes
+    ----------
+    leaves : list
+        The numbers by which derivatives are taken.
+    inputs : list
+        The fresh leaves in their place.
+    symbolic : bool
+        Whether results can be differentiated again.
+    result, aux : tree
+        What the function returned.
+    """
 
     def __init__(
         self,
@@ -67,12 +79,12 @@ class Run:
         return shaped[0] if self.single else shaped
 
     def _shaped(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """Numbers, one for each input, in the shape that the chosen arguments had before the function ran."""
+        """Numbers, one for each input, in the shape of the chosen arguments, as it was before the function ran."""
         ends = list(accumulate(count for count, _ in self.shapes))
         return tuple([rebuild(leaves[end - count : end]) for end, (count, rebuild) in zip(ends, self.shapes)])
 
     def returned(self, result: Any) -> Any:
-        """The result as the caller wants it: plain numbers at the top level, Values inside."""
+        """The result as the caller gets it: plain numbers at the top level, Values inside another transform."""
         return result if self.symbolic else to_floats(result)
 
     def scalar(self) -> Value | float:

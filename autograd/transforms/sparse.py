@@ -1,4 +1,4 @@
-"""Sparse derivatives: the pattern of a Jacobian, and Jacobians and Hessians that hold its entries and nothing else.
+"""Sparse derivatives: the pattern of a Jacobian, and Jacobians and Hessians that hold only its entries.
 
 The rows are the numbers of the result, the columns those of the argument, both in the order of their trees. An entry is
 structural if a chain of operations leads from the input to the output on the path that this run took; its number may

@@ -1,4 +1,4 @@
-"""A function with some arguments fixed, which are no numbers of a computation."""
+"""A function with some arguments fixed: static arguments, which are no numbers of the computation."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from autograd.transforms.origin import Function, origin_of, set_origin
 
 
 def with_static(function: Function, positions: Mapping[int, Any], keywords: Mapping[str, Any]) -> Function:
-    """The function of the other arguments. What a transform made stays what that transform makes.
+    """The function of the other arguments; a gradient or map stays a gradient or map.
 
     Parameters
     ----------
     function : callable
         Takes all arguments.
     positions : mapping
-        The fixed positional arguments by their numbers.
+        Index → the positional argument that is fixed there.
     keywords : mapping
-        The fixed arguments that are passed by name.
+        Name → the keyword argument that is fixed.
     """
     origin = origin_of(function)
     if origin is not None and origin.transform == "vmap" and (positions or keywords):

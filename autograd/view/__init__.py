@@ -2,6 +2,12 @@
 
 `explain`, `deltas` and the recorded sweep need nothing but the engine. `draw` and `render` need the library graphviz,
 which is imported when one of them is first asked for; `flow` needs a program that lays out graphs, or `use_layout`.
+
+- `chain_rule`: `explain`. `neurons`: `deltas`. `drawing`: `draw` and `render`. `viewer`: `flow`.
+- `record`: a sweep as plain data, which the viewer steps through. `recompute`: the graph again, with other numbers.
+- `groups`, `names`, `inputs`: which module of a model a node belongs to, and what parameters and inputs are called.
+- `fold`, `layout`, `dot`: what the viewer folds, where nodes are, and the programs that say so.
+- `symbols`: rows of the table as formulas. `page`, `bundle`: a page with everything in it.
 """
 
 from typing import TYPE_CHECKING, Any

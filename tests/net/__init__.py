@@ -39,9 +39,8 @@ def examine(kind: str, count: int) -> Counter[str]:
     failures = []
     first = 0 if backend() == "c" else count
     with Worker() as worker:
-        for seed in range(first, first + count):
-            program = GENERATORS[kind](Random(seed))
-            verdict = worker.check(program)
+        seeds = range(first, first + count)
+        for seed, verdict in zip(seeds, worker.check_all([GENERATORS[kind](Random(seed)) for seed in seeds])):
             counts.update(verdict.counts)
             if verdict.failure:
                 failures.append(f"python tools/hunt.py {kind} --once --seed {seed}\n{verdict.what}")

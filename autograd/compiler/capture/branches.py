@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from autograd.compiler.capture.signature import read
 from autograd.compiler.capture.watched import Decisions, Reason, UnrollError
 from autograd.ir.block import calls_python
-from autograd.ir.builder import Predicate
+from autograd.ir.builder import LoopBuilder, Predicate
 from autograd.modes import caller, current_recorder
 from autograd.tree import Rebuild
 
@@ -90,6 +90,17 @@ def path(trace: Trace) -> Predicate | None:
     if trace.parent is not None and (outside := path(trace.parent)) is not None:
         parts.append(trace.predicate(trace.emit("!=", (trace.place(outside), trace.constant(0.0)))))
     return reduce_by(lambda one, other: one.with_("and", other), parts) if parts else None
+
+
+def begins_where_it_counts(trace: Trace, made: LoopBuilder, before: Predicate | None) -> None:
+    """Let a loop that its condition ends take no step where a guard fails that was noted while its step was captured.
+
+    `before` is the path when the capture of the step began. Such a guard is of what all steps share.
+    """
+    counts = path(trace)
+    if counts is not None and (before is None or counts.index != before.index):
+        goes, number = made.given["carry"][0]
+        made.given["carry"][0] = trace.place(counts.select(trace.wrap(goes), 0.0)), number
 
 
 def _outcomes(trace: Trace, taken: Mapping[int, bool]) -> list[Predicate]:

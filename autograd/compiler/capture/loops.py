@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture.branches import explored, masked, path
+from autograd.compiler.capture.branches import begins_where_it_counts, explored, masked, path
 from autograd.compiler.capture.maps import FEWEST_ROWS, elements, finished, rows_of
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.tracer import Traced
@@ -185,6 +185,7 @@ def _while(
     if at_most is not None:
         bound = child.predicate(child.emit("<", (count, child.constant(float(at_most)))))
         handed = [child.place(bound.select(child.wrap(goes_on), 0.0)), count, goes_on]
+    begins_where_it_counts(trace, made, counts)
     loop = finished(trace, made, [*handed, *[child.place(x) for x in found]], [])
     if at_most is not None:
         done = trace.emit("==", (trace.emit("item", (loop,), len(handed) - 1), zero))

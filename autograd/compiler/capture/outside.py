@@ -18,7 +18,7 @@ import numpy as np
 from autograd.compiler import locks
 from autograd.compiler.capture.exact import Exact, Same
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.walk import TEXTS, AllSame, Look, Read, Walk, global_generators
+from autograd.compiler.capture.walk import ITERATOR, TEXTS, AllSame, Look, Read, Walk, global_generators
 from autograd.compiler.notices import notice
 from autograd.compiler.watch import LIVE, same, vars_of
 
@@ -243,9 +243,10 @@ def begin_again(why: Exception) -> None:
 
 
 def _refuse_iterators(name: str, look: Look, why: Exception) -> None:
-    if look.iterators:
+    found = next((read.name for read in look.reads if read.kind == ITERATOR), None)
+    if found is not None:
         raise TypeError(
-            f"{name} reads {look.iterators[0]}, which it may use up, and must be traced once more ({why}): there it "
+            f"{name} reads {found}, which it may use up, and must be traced once more ({why}): there it "
             "would find less. Make it a list before, or pass its numbers as an argument"
         ) from why
 

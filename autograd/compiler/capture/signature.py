@@ -279,7 +279,7 @@ def number(leaf: Any, path: str) -> float:
         hint = ", or say that it is static: jit(static_argnames=...)" if isinstance(leaf, (str, bytes)) else ""
         method = path.removeprefix("argument 0 of ")
         if hasattr(type(leaf), method):
-            hint = f". Is it self? Compile the method of one object, jit(it.{method}), or make its class a dataclass"
+            hint = f". Is it self? Or compile the method of one object: jit(it.{method})"
         raise TypeError(f"{path}: {error}{hint}") from None
     if isinf(found) and isinstance(leaf, Rational):
         kind = type(leaf).__name__

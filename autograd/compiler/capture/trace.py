@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.control.flow import followed
-from autograd.compiler.capture.control.kinds import refuse_mixed
+from autograd.compiler.capture.control.kinds import best_of, refuse_mixed
 from autograd.compiler.capture.control.rounded import as_rounded
 from autograd.compiler.capture.control.whole import as_whole
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
@@ -25,7 +25,7 @@ from autograd.ir.elements import FEWEST_ELEMENTS, MANY
 from autograd.ir.rewrite import without_dead_code
 from autograd.ir.roll.stages import interleaved
 from autograd.modes import PACKAGES, Mode, caller, current_recorder, recording_with
-from autograd.native import extension
+from autograd.native import extension, fast
 from autograd.recorder import Sweeps
 from autograd.rows import cut, together
 from autograd.rules import Rule
@@ -100,6 +100,10 @@ class Trace(Watched):
     def integer(self, rounded: Value) -> Any:
         """A number of the program that is used like an int, or None."""
         return as_whole(rounded)
+
+    def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
+        """`max` or `min` of numbers, as a choice."""
+        return best_of(function, numbers)
 
     def is_integer(self, node: Value) -> bool:
         """Whether the code would have an int; refused where it is not known."""
@@ -183,6 +187,11 @@ class Trace(Watched):
         if isinstance(operand, Value):
             return self.leaf(operand)
         return self.constant(operand if type(operand) is float else to_float(operand))
+
+    @fast
+    def places(self, operands: Sequence[Any]) -> tuple[int, ...]:
+        """Where operands of any kind are in this program."""
+        return super().places(operands)
 
     def lift(self, operand: Any) -> int:
         """A value of the program around this one, as an input that all rows share."""

@@ -152,8 +152,6 @@ class Look:
         Whether the code may change attributes and containers.
     generators : list
         Generators of random numbers that the code can use.
-    iterators : list
-        Names of iterators, and of files to read, that the code can use up.
     """
 
     tokens: list[Any] = field(default_factory=list)
@@ -163,7 +161,6 @@ class Look:
     rebound: dict[str, str] = field(default_factory=dict)
     changes: bool = False
     generators: list[Any] = field(default_factory=list)
-    iterators: list[str] = field(default_factory=list)
 
     @property
     def steady(self) -> bool:
@@ -389,7 +386,6 @@ class Walk:
                 self.note(name, ITERATOR, False)
             elif not _has_dict(cls) and cls is not object and IMMUTABLE.isdisjoint(cls.__mro__):
                 self.note(name, f"object of {cls.__module__}.{cls.__qualname__}", False)
-                self.look.iterators += [name] if static(cls, "__next__") else []
 
     def attributes_of(self, thing: Any, name: str) -> None:
         """The class of an object, and the attributes in its dict and in slots."""

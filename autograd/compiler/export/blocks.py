@@ -13,7 +13,7 @@ from autograd.compiler.export.lanes import MOST, NotInLanesError
 from autograd.compiler.export.runs import FEWEST, Pattern, segments
 from autograd.compiler.export.sums import added
 from autograd.compiler.lower.parallel import is_parallel, only_added
-from autograd.ir.block import CALL, GOING, STEPS, Array, Loop, Program, Type, types_of
+from autograd.ir.block import CALL, GOING, STEPS, Array, Loop, Program, Type
 from autograd.ir.memory import root_of
 
 MANY = 1000  # steps that a loop is taken to have if their number is not known
@@ -55,7 +55,7 @@ class Block(Carrying):
         self, at: int, operands: tuple[int, ...], loop: Loop, shared: Sequence[Text | View]
     ) -> list[Text | View]:
         """Write a loop whose steps follow one another."""
-        types = loop.result_types(types_of(loop.body))
+        types = loop.result_types()
         counter = self.parts.counter(self.depth)
         index = Affine(0, ((counter, 1),))
         carries = self.carries(at, loop, operands, index)
@@ -203,7 +203,7 @@ class Block(Carrying):
         """
         counter, depth = self.parts.counter(self.depth), self.depth + 1
         sums = self._sums_of_lanes(loop.kinds.count("sum"))
-        targets = self._places(at, loop, loop.result_types(types_of(loop.body)), iter(sums), {})
+        targets = self._places(at, loop, loop.result_types(), iter(sums), {})
         added = [self.values[o] for o in operands[loop.shared : loop.shared + loop.accumulators]]
         kind, most, left = self._blocks(loop)
         kept = self._kept(loop) if len(sums) > MOST_SUMS else None

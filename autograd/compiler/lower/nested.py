@@ -13,7 +13,7 @@ from autograd.compiler.lower.nests.nest import Nest
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest, stored_carries
 from autograd.compiler.lower.rows.layout import fits_lanes
-from autograd.ir.block import STEPS, TRUTH, Array, Loop, types_of
+from autograd.ir.block import STEPS, TRUTH, Array, Loop
 
 LONGEST = 1000  # instructions in a nest of loops that is one function
 MOST_OPERANDS = 512  # of such a nest
@@ -56,7 +56,7 @@ class Nesting(Code):
         results = self.results_of(value, loop, columns, table)
         memory = self.module.memory
         buffers = iter(memory.buffers[buffers_before:] if memory else [])
-        types = loop.result_types(types_of(loop.body))[loop.handed :]
+        types = loop.result_types()[loop.handed :]
         views: list[View | None] = []
         numbers: list[str] = []
         sums = [place for place, kind_ in zip(results, loop.kinds) if kind_ == "sum"]
@@ -165,7 +165,7 @@ class Nesting(Code):
         self, value: int, loop: Loop, columns: Columns | None = None, table: Place | None = None
     ) -> list[Place]:
         """Where the results of a loop go that are stacked or added up; `table` has the columns."""
-        types = loop.result_types(types_of(loop.body))
+        types = loop.result_types()
         kept, block = stored_carries(loop), table
         if columns is not None and table is not None:
             kept = columns.stored

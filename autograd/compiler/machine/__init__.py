@@ -1,1 +1,1 @@
-"""The machine: LLVM, the libraries that machine code calls, and the cache on disk."""
+"""The machine: `llvm` makes machine code and loads it; `cache` keeps object code on disk."""

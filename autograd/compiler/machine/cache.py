@@ -1,4 +1,4 @@
-"""Object code on disk, so that the same program is compiled once per machine and not once per process."""
+"""The cache of object code on disk: a program is compiled once on a machine, not once in each process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def load(module: Module, before: Callable[[], None] = lambda: None) -> llvm.Mach
 
 
 def _object_code(text: str, generate: Callable[[], bytes]) -> bytes:
-    """The object code of a text, kept on disk under what decides it: the text, the CPU and the versions."""
+    """The object code for a text in LLVM IR: from disk, or generated and kept there.
+
+    The entry depends on the text, the CPU and the versions.
+    """
     entry = storage.entry(text, *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder)
     code = None if entry is None else storage.read(entry)
     if code is None:

@@ -1,4 +1,4 @@
-"""LLVM: makes machine code, and gives it the libraries and the Python functions that it calls."""
+"""LLVM: makes machine code, loads it, and links it with the libraries and Python functions that it calls."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ except ImportError as error:
         "pip install 'scalar-autograd[jit]'"
     ) from None
 
-LONG = 30  # a module of more functions than this is long
+LONG = 30  # functions; a module with more is compiled with less optimisation
 OWN_ALGORITHMS = frozenset({"hypot", "gamma", "lgamma"})  # primitives that Python's math module computes without libm
-FROM_PYTHON = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # primitives that may call Python
+FROM_PYTHON = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # primitives for which code may call Python
 _pending = threading.local()
 
 
 @functools.cache
 def host() -> tuple[Any, str, str, str]:
-    """LLVM's target with the triple, the name and the features of this CPU."""
+    """LLVM's target for this machine: the target, its triple, and the name and features of the CPU."""
     with llvm_lock:
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
@@ -67,7 +67,7 @@ def _add_symbol(symbol: str, function: Any) -> None:
 
 @functools.cache
 def vector_math(lanes: int) -> dict[str, str]:
-    """Name in libm → symbol of the vector form, which LLVM then knows (glibc's libmvec on x86-64)."""
+    """Function of libm → the symbol of its vector form, in glibc's libmvec on x86-64; LLVM knows these symbols then."""
     prefix = {8: "_ZGVeN8", 4: "_ZGVdN4" if "+avx2" in host()[3].split(",") else "_ZGVcN4", 2: "_ZGVbN2"}[lanes]
     if not host()[1].startswith("x86_64"):
         return {}
@@ -100,9 +100,9 @@ _callbacks: list[Any] = []
 
 
 def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
-    """Make a rule known under a symbol; return the C function, to be kept as long as machine code may call it.
+    """Let machine code call a rule by a symbol; return the C function, which the caller must keep alive.
 
-    Machine code takes the address when it is loaded. After that, the symbol may be given to another rule.
+    Machine code takes the address when it is loaded. Afterwards the symbol may stand for another rule.
     """
     function = rule.evaluate
 
@@ -119,7 +119,7 @@ def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
 
 
 def take_pending() -> BaseException | None:
-    """Take the exception that a rule in Python raised while machine code called it, if there is one."""
+    """Return and forget the exception of a rule in Python that machine code called in this thread, if there is one."""
     error: BaseException | None = getattr(_pending, "error", None)
     _pending.error = None
     return error
@@ -132,22 +132,26 @@ class MachineCode:
     Attributes
     ----------
     address : int
-        The address of the entry, see `lower`.
+        The address of the function that `lower` calls ``run``.
     work : int
-        Bytes of workspace for a call.
+        The bytes of workspace that a call needs.
     calls_python : bool
-        Whether it calls Python, so that an exception may be pending after a call.
+        Whether it calls Python: then an exception may be pending after a call.
+    code_bytes : int
+        The size of the object code.
+    keep : list
+        Objects that must live as long as the code.
     """
 
     address: int
     work: int
     calls_python: bool
     code_bytes: int
-    keep: list[Any]  # lives as long as the code
+    keep: list[Any]
 
     @cached_property
     def function(self) -> Callable[..., int]:
-        """The entry as a function of four addresses; it releases the GIL."""
+        """The machine code as a function of four addresses; a call releases the GIL."""
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 4)
         return kind(self.address)
 
@@ -164,14 +168,14 @@ def target_machine(module: Module | None = None) -> Any:
     """LLVM's code generator for this CPU.
 
     At level 2 it also reorders instructions after register allocation, in time that grows with the square of the stores
-    in a function. That gains a few percent for loops, nothing for straight-line code, which long modules consist of.
+    in a function. Loops gain a few percent from that; straight-line code, as in long modules, gains nothing.
     """
     return _generator(*host(), level=1 if module is not None and len(module.functions) > LONG else 2)
 
 
 @functools.cache
 def _generator(target: Any, _: str, cpu: str, features: str, level: int) -> Any:
-    """A code generator, made once: to read the features of a CPU takes as long as to compile a small function."""
+    """A code generator; it is kept, because making one takes as long as compiling a small function."""
     return target.create_target_machine(cpu=cpu, features=features, opt=level, codemodel="jitdefault", jit=True)
 
 
@@ -181,7 +185,7 @@ def _parsed(text: str) -> Any:
 
 
 class _Engine:
-    """Keeps machine code in memory. Freeing it takes the lock, like everything that LLVM does."""
+    """Keeps machine code in memory. Freeing it takes LLVM's lock."""
 
     def __init__(self, object_code: bytes, function: str = "run") -> None:
         generator = host()[0].create_target_machine(codemodel="jitdefault", jit=True)  # the engine owns it
@@ -220,7 +224,7 @@ _shared: dict[str, _Engine] = {}
 
 
 def share(module: Module, object_code: Callable[[str], bytes] = generate_shared) -> None:
-    """Make the functions known that the module shares with others, where they are not yet."""
+    """Load the functions that the module shares with other modules, unless they are loaded already."""
     for symbol, text in module.shared.items():
         if symbol not in _shared:
             code = object_code(text)
@@ -231,7 +235,7 @@ def share(module: Module, object_code: Callable[[str], bytes] = generate_shared)
 
 
 def load(module: Module, object_code: bytes) -> MachineCode:
-    """Load the object code of a module."""
+    """Load the object code of a module; return the machine code."""
     share(module)
     with llvm_lock:
         _add_library_symbols()

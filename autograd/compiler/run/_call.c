@@ -24,8 +24,8 @@ fast_path.py makes sure that the description fits the machine code. */
 #define DEEPEST 64   /* nested containers */
 #define LARGEST (PY_SSIZE_T_MAX / 64) /* numbers, or bytes, of a buffer */
 #define RECENT 8     /* fast paths that an entry tries */
-#define SPARES 2     /* results of which the memory may be used again: `y = f(x)` in a loop holds one while it makes another */
-#define LARGE 4194304 /* bytes of such a result: smaller ones get memory that the C library has at hand */
+#define SPARES 2     /* large results whose memory may be used again: `y = f(x)` in a loop holds one and makes another */
+#define LARGE 4194304 /* bytes of such a result; for smaller ones the C library has memory at hand */
 #define MOST_ARGUMENTS 32 /* of a call with static ones; with more, it takes the slow path */
 
 static char miss;
@@ -127,7 +127,7 @@ static Py_ssize_t numbers_of(const Part *part)
     return part->kind == FLOAT ? 1 : part->kind == ARRAY ? part->count : total;
 }
 
-/* The array of which all of a result consists, or NULL. */
+/* The array that is the whole result, apart from containers; or NULL. */
 static const Part *only_array(const Part *part)
 {
     while (part->kind >= LIST && part->count == 1)
@@ -135,7 +135,7 @@ static const Part *only_array(const Part *part)
     return part->kind == ARRAY ? part : NULL;
 }
 
-/* How many arrays of rows are in a part; `found`, if it is given, receives them. */
+/* How many arrays of rows are in a part; if `found` is not NULL, they are stored there. */
 static Py_ssize_t rows_of(const Part *part, const Part **found)
 {
     Py_ssize_t count = 0;
@@ -179,8 +179,8 @@ static inline double *inputs_of(Frame *frame) { return (double *)(intptr_t)frame
 static inline int64_t *table_of(Frame *frame) { return (int64_t *)(intptr_t)frame->block[1]; }
 static inline double *outputs_of(Frame *frame) { return (double *)(intptr_t)frame->block[2]; }
 
-/* The table has the number of rows; then, for each array, its address and the bytes from row to row and from number to
-number; then the address of a byte per row for failed guards, if rows have any. */
+/* The table has the number of rows; for each array its address, and the bytes from row to row and from number to number;
+and, if rows may fail guards, the address of a byte for each row. */
 static Frame *new_frame(const FastPath *fast)
 {
     size_t sizes[4] = {
@@ -254,8 +254,8 @@ static inline bool take_array(const Part *part, PyObject *object, Given *given)
     return true;
 }
 
-/* An array whose rows the machine code reads in place: at least one row, the same number in each array. The numbers of one
-row must be evenly spaced. */
+/* An array whose rows the machine code reads in place. There is at least one row, and as many in each array; the numbers of
+a row are evenly spaced. */
 static inline bool take_rows(const Part *part, PyObject *object, Given *given)
 {
     Array *array = (Array *)object;
@@ -386,7 +386,7 @@ static void drop_stacks(const FastPath *fast, Frame *frame)
         Py_CLEAR(frame->arrays[i]);
 }
 
-/* Whether nobody else can see an array, and nobody has changed its form. */
+/* Whether no one else holds an array, and its form is unchanged. */
 static bool is_spare(PyObject *object, const Part *part)
 {
 #ifdef Py_GIL_DISABLED
@@ -400,8 +400,8 @@ static bool is_spare(PyObject *object, const Part *part)
            && same_shape(array->shape, part->shape, part->ndim);
 }
 
-/* A new array for all outputs. A large one has the memory of an earlier result that is no longer in use: pages that the
-system gives anew cost more than the numbers. */
+/* A new array for all outputs. A large one takes the memory of an earlier result that is no longer in use, because new
+pages from the system cost more than the numbers. */
 static PyObject *take_whole(FastPath *fast)
 {
     for (int i = 0; i < SPARES; i++)
@@ -780,8 +780,8 @@ typedef struct {
     PyObject *names, *left;   /* of the arguments that are passed by name: of all, and of those that are not static */
 } Fixed;
 
-/* Whether no function can tell two static arguments apart; static.py says which ones are compared here. No Python code
-runs. */
+/* Whether two static arguments are the same for every function; static.py says which arguments are compared here. No
+Python code runs. */
 static bool same_thing(PyObject *one, PyObject *other)
 {
     if (one == other)
@@ -850,7 +850,7 @@ static PyObject *call_chosen(Entry *entry, PyObject *const *objects, Py_ssize_t 
     return result;
 }
 
-/* Whether what a `Fixed` is given fits together. */
+/* Whether the arguments of a new `Fixed` fit together. */
 static bool fits_together(const Fixed *fixed)
 {
     Py_ssize_t count = PyTuple_GET_SIZE(fixed->things), others = 0;

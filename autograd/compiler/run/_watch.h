@@ -20,7 +20,7 @@ typedef struct {
 
 static PyTypeObject *WatchType;
 
-/* One and the same, or equal floats (bit for bit), ints or texts. */
+/* Whether two objects are identical, or equal floats (bit for bit), ints or texts. */
 static inline bool same_object(PyObject *one, PyObject *other)
 {
     if (one == other)
@@ -49,7 +49,7 @@ static inline bool same_objects(PyObject *const *live, PyObject *found, Py_ssize
     return true;
 }
 
-/* What is in a place now (NULL: nothing) against what was found. */
+/* Whether what is in a place now (NULL: nothing) is what was found. */
 static inline bool same_as_found(PyObject *live, PyObject *found)
 {
     return live ? same_objects(&live, found, 1) : PyTuple_GET_SIZE(found) == 0;
@@ -100,7 +100,7 @@ static bool same_strided(const char **copy, const char *from, size_t size, int n
     return true;
 }
 
-/* found: a copy, the size of an element and its type; of an array that cannot be written to, nothing. */
+/* found: a copy, the size of an element and its type; empty for an array that cannot be written to. */
 static bool same_elements(const Array *array, PyObject *found)
 {
     if (PyTuple_GET_SIZE(found) == 0)

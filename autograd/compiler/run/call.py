@@ -59,6 +59,9 @@ class Compiled(c_build.Entry, Generic[P, R]):
         self._derivatives: dict[tuple[tuple[int, ...], bool], WithDerivatives] = {}  # key: by which leaves, and inside?
         self._batch_derivatives: dict[bool, BatchDerivatives] = {}
 
+    def __repr__(self) -> str:
+        return f"<jit of {self.__name__}>"
+
     @property
     def shares(self) -> bool:
         """Whether its programs may serve other functions of the same code."""

@@ -1,4 +1,4 @@
-"""Garbage collection while a function is captured and compiled: almost all that is made then is in use."""
+"""Less garbage collection while a function is captured and compiled: almost all objects made then are in use."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from contextlib import contextmanager
 SELDOM = 50_000  # objects made between two collections during a capture
 
 _uncollected: list[int] = []  # threads that have turned garbage collection off and will turn it on again
-_capturing: list[int] = []  # threads that let it be seldom
+_capturing: list[int] = []  # threads that have made it rare
 _usual = gc.get_threshold()
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Turn garbage collection off: it would look through millions of instructions that are all in use."""
+    """Turn garbage collection off: it would visit millions of instructions that are all in use."""
     thread = threading.get_ident()
     collecting = gc.isenabled()
     if collecting:
@@ -34,7 +34,7 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Let garbage be collected seldom: not never, because code of the user runs, which may make much of it."""
+    """Let garbage be collected rarely, but not never: code of the user runs, which may make much garbage."""
     global _usual
     thread = threading.get_ident()
     thresholds = gc.get_threshold()

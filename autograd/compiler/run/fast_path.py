@@ -1,6 +1,6 @@
-"""The fast path of a call: a description of its arguments and results, which C follows.
+"""Describes the arguments and results of a call, so that the fast path in `_call.c` can read and make them.
 
-`_call.c` has the fast path itself. Without it, every call takes the slow path of call.py, with the same results.
+Without the C build, every call takes the slow path in call.py, with the same results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from autograd.compiler.capture.signature import NOTHING, NUMBER, Array, Node, Nu
 from autograd.compiler.run.specialization import Specialization
 from autograd.compiler.watch import Watch
 
-DEEPEST = 64  # nested containers: deeper ones take the slow path
+DEEPEST = 64  # nested containers; calls with more take the slow path
 
 
 class Part(NamedTuple):
@@ -24,7 +24,7 @@ class Part(NamedTuple):
     ----------
     kind : str
         "none" (None), "float", "array" (of float64), "rows" (an array of any length, over whose rows a map runs), or a
-        container: exactly a "list", a "tuple" or a "dict". A result may be "made" of its only part by a callable.
+        container: exactly a "list", a "tuple" or a "dict". A result may be "made" from its only part by a callable.
     detail : tuple
         The shape of an array or of one of its rows; the keys of a dict; the callable.
     parts : tuple of Part
@@ -37,9 +37,9 @@ class Part(NamedTuple):
 
 
 def for_call(args: Sequence[Signature], specialization: Specialization, watch: Any) -> Any | None:
-    """The fast path of a specialization, for arguments of these signatures; it is used while the watch holds.
+    """The fast path of a specialization, for arguments of these signatures; None if such calls need the slow path.
 
-    None if such a call needs the slow path.
+    It serves calls while the watch holds.
     """
     if extension is None:
         return None
@@ -50,9 +50,9 @@ def for_call(args: Sequence[Signature], specialization: Specialization, watch: A
 
 
 def for_batch(args: Sequence[Signature], specialization: Specialization, row: Any | None, watch: Any) -> Any | None:
-    """The same for a map over the rows of ndarrays; `row`: the template of one row's result, if rows have results.
+    """The fast path of a batch over ndarrays; `row` is the template of the result of one row, if each row has one.
 
-    If a row fails a guard, the call takes the slow path, and so do all later ones.
+    If a guard fails for a row, the call takes the slow path, and so do all later calls.
     """
     if extension is None:
         return None
@@ -100,9 +100,12 @@ def _describe(signature: Signature, leaf: Callable[[Any], Part | None], depth: i
         return Part("none")
     if signature.kind not in (list, tuple, dict) or depth == DEEPEST:
         return None
-    keys = tuple(map(raw, signature.keys)) if isinstance(signature, Node) else ()
-    inside = signature.parts if isinstance(signature, Node) else [NUMBER] * signature.length
-    parts = [_describe(part, leaf, depth + 1) for part in inside]
+    keys: tuple[Any, ...] = ()
+    if isinstance(signature, Numbers):
+        parts = [leaf(NUMBER)] * signature.length
+    else:
+        keys = tuple(map(raw, signature.keys))
+        parts = [_describe(part, leaf, depth + 1) for part in signature.parts]
     return None if None in parts else Part(signature.kind.__name__, keys, tuple(parts))
 
 

@@ -95,22 +95,22 @@ def jit(
     threads : int
         The number of threads among which the rows of a `vmap` are split.
     loop_memory : int
-        The most bytes that the loops of one call may take, 4 GiB if nothing is said. A derivative in reverse mode
-        stores what each step of a loop hands to the next.
+        The most bytes that the loops of one call may take, by default 4 GiB. A derivative in reverse mode stores what
+        each step of a loop hands to the next.
     quiet : bool
-        Say nothing when a first call takes more than 2 seconds. Without it one line on stderr says what is long; the
+        Print no notice when a first call takes more than 2 seconds. The notice is one line on stderr that says why; the
         environment variable ``AUTOGRAD_QUIET=1`` turns it off for all functions.
     static_argnums, static_argnames : int or text, or a sequence of such
-        The places or names of arguments that are no numbers of the computation, but choose what is computed: text,
-        flags, whole numbers, members of an enum, None, and tuples of such. The function is given them as they are, and
-        is compiled for each combination of them. An argument of which the place or the name is given may be passed
-        either way.
+        The places or names of arguments that are not numbers of the computation, but choose what is computed: text,
+        flags, whole numbers, members of an enum, None, and tuples of these. The function gets them unchanged, and is
+        compiled for each combination of them. It is enough to give the place or the name: such an argument may be
+        passed either way.
 
     Returns
     -------
     Compiled
-        The function, with ``program()``, ``branches()``, ``reads()``, ``llvm_ir()``, ``assembly()`` and ``stats()`` to
-        look inside.
+        The function, with the methods ``program()``, ``branches()``, ``reads()``, ``llvm_ir()``, ``assembly()`` and
+        ``stats()`` to look inside.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Functions in pickles: by name or by the transforms that made them; if neither works, only the name is kept.
+"""Functions in pickles: by name, or by the transforms that made them; if neither works, only the name is kept.
 
-To another machine a function may also travel by its code, in cloudpickle's way.
+To another machine a function may also travel with its code, by cloudpickle.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _by_code: ContextVar[bool] = ContextVar("_by_code", default=False)
 
 @contextmanager
 def by_code() -> Iterator[None]:
-    """Within it, functions that no other process can import are pickled with their code, which needs cloudpickle.
+    """In this context, functions that no other process can import are pickled with their code. It needs cloudpickle.
 
-    Of what a function has read outside its arguments, a pickle then has only the present state.
+    Compiled functions are pickled with the code for the present state only of what they read outside their arguments.
     """
     token = _by_code.set(True)
     try:
@@ -39,12 +39,12 @@ def is_by_code() -> bool:
 
 
 def pack(function: Function) -> Packed:
-    """What is pickled in place of a function."""
+    """What is pickled in place of a function: a kind, and what `unpack` needs for it."""
     origin = origin_of(function)
     if origin is not None:
         return ("made", origin.transform, pack(origin.function), list(origin.parameters))
     module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if module and path and not (is_by_code() and module == "__main__"):  # that is another module on a worker
+    if module and path and not (is_by_code() and module == "__main__"):  # on a worker, that is another module
         found = _named(module, path)
         if found is function or getattr(found, "function", None) is function:
             return ("named", module, path)
@@ -64,7 +64,7 @@ def _dumps(function: Function) -> bytes:
 
 
 def unpack(packed: Packed) -> Function:
-    """The function again."""
+    """The function that `pack` was given; one that raises an error when it is called, if it is lost."""
     kind, *rest = packed
     function: Function
     if kind == "made":
@@ -81,7 +81,7 @@ def unpack(packed: Packed) -> Function:
 
 
 def is_lost(packed: Packed) -> bool:
-    """Whether there is only the name of the function, or of what it transforms: such a function cannot run."""
+    """Whether only the name is known, of the function or of the one that it transforms: then it cannot run."""
     while packed[0] == "made":
         packed = packed[2]
     return packed[0] == "lost" or (packed[0] == "named" and _named(*packed[1:]) is None)

@@ -19,14 +19,22 @@ from autograd.compiler.run.versions import Function
 from autograd.transforms.static import with_static
 from autograd.value import Value
 
-KINDS = (str, bytes, bool, int, float, complex, type(None), Enum, np.generic)  # what a static argument may be
-INSIDE = (tuple, frozenset)  # or one of these, with such in it
-COMPARED_IN_C = (str, bytes, bool, int, float, type(None))  # exactly these, members of enums, and tuples of such
-MOST_ARGUMENTS = 32  # of a call that is compared in C
+KINDS = (str, bytes, bool, int, float, complex, type(None), Enum, np.generic)  # of static arguments
+CONTAINERS = (tuple, frozenset)  # they may hold static arguments
+COMPARED_IN_C = (str, bytes, bool, int, float, type(None))  # besides members of enums, and tuples of all these
+MOST_ARGUMENTS = 32  # of a call whose static arguments are compared in C
 
 
 class StaticCompiled(Compiled[..., Any]):
-    """A compiled function for each combination of its static arguments; `jit` returns it."""
+    """A compiled function for each combination of static arguments; `jit` returns it.
+
+    Attributes
+    ----------
+    argnums, argnames : tuples
+        The places and the names of the static arguments.
+    fixed : dict
+        Key of a combination of static arguments → the function that is compiled for it.
+    """
 
     def __init__(
         self,
@@ -41,7 +49,7 @@ class StaticCompiled(Compiled[..., Any]):
         self.fixed: dict[Hashable, Compiled[..., Any]] = {}
 
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """The result of the function that is compiled for these static arguments."""
+        """Call the function that is compiled for these static arguments."""
         compiled, left, named = self._split(args, keywords)
         result = compiled(*left, **named)
         if extension is not None and (fixed := self._fixed(compiled, args, keywords)) is not None:
@@ -49,7 +57,7 @@ class StaticCompiled(Compiled[..., Any]):
         return result
 
     def _fixed(self, compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]) -> Any | None:
-        """What takes calls like this one in C; None if their static arguments cannot be compared there."""
+        """The C object that takes calls like this one; None if C cannot compare their static arguments."""
         positions = {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
         things = [(x,) if i in positions else () for i, x in enumerate(args)]
         things += [(x,) if name in self.argnames else () for name, x in keywords.items()]
@@ -87,7 +95,7 @@ class StaticCompiled(Compiled[..., Any]):
     def _split(
         self, args: tuple[Any, ...], keywords: dict[str, Any]
     ) -> tuple[Compiled[..., Any], tuple[Any, ...], dict[str, Any]]:
-        """The function for these static arguments, and the others."""
+        """The function that is compiled for these static arguments, and the other arguments."""
         count = len(args)
         positions = {i % count: args[i] for i in self.argnums if -count <= i < count}
         named = {name: keywords[name] for name in self.argnames if name in keywords}
@@ -108,7 +116,7 @@ class StaticCompiled(Compiled[..., Any]):
         """Raise for what cannot be compared with the argument of another call."""
         if isinstance(thing, KINDS) and not isinstance(thing, Value):
             return
-        if isinstance(thing, INSIDE):
+        if isinstance(thing, CONTAINERS):
             for part in thing:
                 self._check(where, part)
             return
@@ -146,7 +154,7 @@ def _restore(
     returns_floats: bool,
     fixed: list[tuple[Hashable, Compiled[..., Any]]],
 ) -> StaticCompiled:
-    """Called by pickle."""
+    """The function from its pickle."""
     function = pickling.unpack(packed)
     restored = StaticCompiled(function, options, (), (), returns_floats)
     restored.argnums, restored.argnames, restored.fixed = tuple(argnums), tuple(argnames), dict(fixed)

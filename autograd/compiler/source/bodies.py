@@ -200,5 +200,5 @@ def _own(node: Any) -> frozenset[str]:
     if isinstance(node, ast.GeneratorExp):
         return stores([part.target for part in node.generators])
     parameters = frozenset([inner.arg for inner in nodes_in(node.args) if isinstance(inner, ast.arg)])
-    body = [node.body] if isinstance(node, ast.Lambda) else node.body
+    body: list[Any] = [node.body] if isinstance(node, ast.Lambda) else node.body
     return (parameters | stores(body)) - rebound(body)

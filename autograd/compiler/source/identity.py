@@ -99,6 +99,11 @@ def _is_ours(code: CodeType) -> bool:
     return code.co_filename.startswith(PACKAGES)
 
 
+def _is_in_our_module(thing: type) -> bool:
+    """Whether a class is one of ours, which refers to nothing of a user's: a Value in a global leads to its class."""
+    return str(getattr(sys.modules.get(thing.__module__), "__file__", None)).startswith(PACKAGES)
+
+
 def _referred_to(thing: Any) -> Iterable[Any]:
     """Everything that a thing refers to, functions, classes and containers among it."""
     if isinstance(thing, FunctionType):
@@ -117,7 +122,8 @@ def _referred_to(thing: Any) -> Iterable[Any]:
     if isinstance(thing, dict):
         return list(thing.values())[:MOST]
     if isinstance(thing, type):
-        return [*vars(thing).values(), *thing.__bases__] if thing.__flags__ & HEAP_TYPE else ()
+        searched = thing.__flags__ & HEAP_TYPE and not _is_in_our_module(thing)
+        return [*vars(thing).values(), *thing.__bases__] if searched else ()
     return (type(thing), *([thing.__wrapped__] if "__wrapped__" in getattr(thing, "__dict__", ()) else ()))
 
 

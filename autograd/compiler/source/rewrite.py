@@ -411,10 +411,17 @@ class _Emitter(ast.NodeTransformer):
         return call(node, "made", node)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        """To read an element may run code too."""
+        """To read an element may run code too, and its index may be a number of the program."""
         self.generic_visit(node)
-        if isinstance(node.ctx, ast.Load):
-            node.value = call(node, "container", node.value)
+        if not isinstance(node.ctx, ast.Load):
+            return node
+        inner = node.value
+        if not isinstance(node.slice, (ast.Slice, ast.Tuple)) and _is_item(inner):
+            inner.args.append(node.slice)  # type: ignore[attr-defined]
+            return inner
+        if not isinstance(node.slice, (ast.Slice, ast.Tuple, ast.Constant)):
+            return call(node, "item", inner, node.slice)
+        node.value = call(node, "container", inner)
         return node
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
@@ -489,6 +496,18 @@ def _is_print(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "print"
 
 
+def _is_item(node: ast.expr) -> bool:
+    """Whether an expression reads an element, as it is rewritten."""
+    return _is_flow(node, "item") and len(node.args) == 2  # type: ignore[attr-defined]
+
+
+def _is_flow(node: ast.expr, word: str) -> bool:
+    """Whether this is a call of one of the capture's functions."""
+    function = node.func if isinstance(node, ast.Call) else None
+    own = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == FLOW
+    return own and function.attr == word  # type: ignore[union-attr]
+
+
 def _is_singleton(node: ast.expr) -> bool:
     """Whether an expression is None, True, False or ``...``, of each of which there is one."""
     return isinstance(node, ast.Constant) and (node.value is None or type(node.value) in (bool, type(...)))
@@ -496,4 +515,4 @@ def _is_singleton(node: ast.expr) -> bool:
 
 def _is_made(node: ast.expr) -> bool:
     """Whether an expression is a new list, as it is rewritten."""
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "made"
+    return _is_flow(node, "made")

@@ -118,7 +118,7 @@ def _adding(loop: Loop, number: int, array: Type, window: Window, count: int) ->
     body = loop.body
     shared, new = loop.first_carry, loop.first_element + count
     order = [k + count * (k >= shared) + (k >= loop.first_element) for k in range(len(body.inputs))]
-    code = [i._replace(data=order[i.data]) if i.op == "input" else i for i in body.code]
+    code = [Instruction("input", (), order[i.data]) if i.op == "input" else i for i in body.code]
     value, into = body.outputs[number], len(code)
     code += [Instruction("input", (), k) for k in (new, *range(shared, shared + count), 0)]
     row = type(window)(window.shape[1:], window.offset, window.strides[1:], (*window.steps, window.strides[0]))

@@ -196,9 +196,9 @@ def remove_dead_code(program: Program, made: dict[Any, Any] | None = None) -> Pr
             code[at] = Instruction(op, operands, loop)
         alive.update(operands)
     for at in alive:
-        if code[at].op == "item":
-            loop_at = code[at].operands[0]
-            code[at] = code[at]._replace(data=renumbered[loop_at][code[at].data])
+        op, operands, data = code[at]
+        if op == "item":
+            code[at] = Instruction(op, operands, renumbered[operands[0]][data])
     left = Program(code, program.outputs, program.inputs, program.guards)
     return left if len(alive) == len(code) else reordered(left, sorted(alive))
 
@@ -336,5 +336,5 @@ def _ordered(program: Program) -> Program:
 
 def count(program: Program) -> int:
     """How many instructions compute something, those of a loop's body counted once."""
-    own = sum(op not in NOTHING_TO_COMPUTE for op, _, _ in program.code)
-    return own + sum(count(data.body) for op, _, data in program.code if op == "loop")
+    own = sum([op not in NOTHING_TO_COMPUTE for op, _, _ in program.code])
+    return own + sum([count(data.body) for op, _, data in program.code if op == "loop"])

@@ -65,7 +65,7 @@ def _side(
         return None
     if -1 not in positions:
         step = positions[1] - positions[0]
-        even = step and all(p == positions[0] + k * step for k, p in enumerate(positions))
+        even = step and list(positions) == [*range(positions[0], positions[0] + len(positions) * step, step)]
         return ((RANGE, (len(positions), step)), positions[0]) if even else None
     if any(p >= 0 for p in positions):
         return None
@@ -74,5 +74,5 @@ def _side(
         return None
     offsets = [i.data.offset for i in reads]
     step = offsets[1] - offsets[0]
-    even = len(given) == 1 and step and all(x == offsets[0] + k * step for k, x in enumerate(offsets))
+    even = len(given) == 1 and step and offsets == [*range(offsets[0], offsets[0] + len(offsets) * step, step)]
     return ((WINDOW, (given[0], (len(offsets),), (step,))), offsets[0]) if even else None

@@ -88,13 +88,15 @@ def kept_by_comparisons(
     Which of some numbers is the largest differs from step to step, so it has no place that is affine in a counter. A
     selection has the same place in each step, and the same value while the guards hold.
     """
-    if not guards:
+    chosen = [at for at in range(first, end) if code[at][0] == "select" and code[at][1][0] in guards] if guards else []
+    if not chosen:
         return code
     changed: dict[int, Instruction] = {}
     kept: dict[int, int] = {}  # number → the last selection that it came out of
-    for at in range(first, end):
+    apart = kept.keys().isdisjoint
+    for at in range(chosen[0], end):
         op, operands, data = code[at]
-        if not kept.keys().isdisjoint(operands):
+        if not apart(operands):
             changed[at] = Instruction(op, tuple([kept.get(o, o) for o in operands]), data)
         if op == "select" and operands[0] in guards:
             condition, yes, no = operands

@@ -9,6 +9,7 @@ not taken. Whatever cannot be captured so is left to Python, in which a conditio
 from __future__ import annotations
 
 import operator
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import cache, partial
 from math import inf, isfinite
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd.compiler.capture.branches import path
+from autograd.compiler.capture.branches import begins_where_it_counts, path
 from autograd.compiler.capture.control.journal import (
     Place,
     assign,
@@ -67,9 +68,10 @@ from autograd.compiler.capture.control.sides import (
     truth_of,
 )
 from autograd.compiler.capture.control.steps import Steps
+from autograd.compiler.capture.control.tables import bisected, taken
 from autograd.compiler.capture.control.whole import Whole, to_int
 from autograd.compiler.capture.maps import finished
-from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.tracer import IN_PLACE_OF_THE_USER, Traced
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.notices import notice
 from autograd.compiler.source.functions import codes, new_code, with_code
@@ -122,6 +124,14 @@ def _is_plain(thing: Any) -> bool:
     if type(thing) is np.ndarray:
         return _is_plain(thing.tolist())
     return isinstance(thing, Traced) or type(thing) in SHOWN
+
+
+def _element(thing: Any, key: Any) -> Any:
+    """``thing[key]``."""
+    return thing[key]
+
+
+IN_PLACE_OF_THE_USER.add(_element.__code__)
 
 
 def _made(thing: Any) -> Any:
@@ -315,6 +325,7 @@ class Flow:
         if calls_python(child.code):
             raise Refused("it calls a rule written in Python")
         count = child.emit("add", (steps.made.counter, child.constant(1.0)))
+        begins_where_it_counts(trace, steps.made, counts)
         loop = finished(trace, steps.made, [goes_on, count, *after.places], [])
         trace.root().spent += len(child.code)
         last = [trace.emit("item", (loop,), 2 + k) for k in range(len(before.places))]
@@ -536,6 +547,16 @@ class Flow:
 
     @staticmethod
     @fast
+    def item(thing: Any, *keys: Any) -> Any:
+        """``thing[key]``, or ``thing[key][other]``."""
+        for k, key in enumerate(keys):
+            if any(type(x) is Whole for x in keys[k:]) and (found := taken(thing, keys[k:])) is not None:
+                return found
+            thing = _element(Flow.container(thing), key)
+        return thing
+
+    @staticmethod
+    @fast
     def iterated(thing: Any) -> Any:
         """In a side, a loop must not use up anything."""
         if sides_open() and type(thing) not in ITERATED:
@@ -597,6 +618,8 @@ class Flow:
             return to_int
         if function is list:
             return new_list
+        if function is bisect_right or function is bisect_left:
+            return partial(bisected, function)
         if type(function) is type and function.__flags__ & HEAP_TYPE and not trace.root().sides:
             return partial(instance, followed, function)
         if trace.root().sides:
@@ -655,4 +678,4 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
 
 
 if extension is not None:
-    extension.flow(Flow, partial, min, max, codes, SINGLE_CALL, MOST_MADE)
+    extension.flow(Flow, partial, min, max, bisect_left, bisect_right, codes, SINGLE_CALL, MOST_MADE)

@@ -12,10 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd import rules
-from autograd.compiler.capture.control.pure import Checked
-from autograd.compiler.capture.control.sides import is_predicate, present, sides_open
-from autograd.compiler.capture.tracer import ROUNDING, Traced
-from autograd.modes import PACKAGES
+from autograd.compiler.capture.control.sides import Side, is_predicate, present, sides_open
+from autograd.compiler.capture.tracer import ROUNDING, Traced, is_for_the_user
 from autograd.rules import Rule
 
 LARGEST = 2**53 - 1  # up to here no two ints are the same float
@@ -133,9 +131,7 @@ class Whole(Traced):
 
     def __hash__(self) -> int:
         """That of the int, for a dict or a set of the user's, which then finds an equal one."""
-        code = sys._getframe(1).f_code
-        ours = code.co_filename.startswith(PACKAGES) and code is not Checked.__call__.__code__
-        return object.__hash__(self) if ours else hash(int(self))
+        return hash(int(self)) if is_for_the_user(sys._getframe(1).f_code) else object.__hash__(self)
 
     def __format__(self, spec: str) -> str:
         return format(int(self), spec)
@@ -245,17 +241,24 @@ OPERATORS: dict[Any, tuple[Rule, Callable[[Bounds, Bounds], Bounds]]] = {
 # ---- where whole numbers come from -----------------------------------------------------------------------------------
 
 
-def as_whole(rounded: Any) -> Any:
-    """What is used like the int of a number that has been rounded; None if it must be an int now, which is guarded.
+def has_ints(trace: Any) -> bool:
+    """Whether an int may be a number of the program here.
 
-    In a single call, outside loops, each int is a guard: it may choose what is computed, and one value is there.
+    In a single call, outside loops, each int is a guard, until there are several paths: it may choose what is computed,
+    and one value is there.
     """
+    several = trace.parent is not None or sides_open() or isinstance(trace.deciding, Side)
+    return bool(trace.root().ints) and several
+
+
+def as_whole(rounded: Any) -> Any:
+    """What is used like the int of a number that has been rounded; None if it must be an int now, which is guarded."""
     if type(rounded) is Whole:
         return rounded
     trace: Any = present()
-    if trace is None or not trace.root().ints or not isinstance(rounded, Traced):
+    if trace is None or not isinstance(rounded, Traced):
         return None
-    if (trace.parent is None and not sides_open()) or trace.is_constant(trace.place(rounded)):
+    if not has_ints(trace) or trace.is_constant(trace.place(rounded)):
         return None
     if trace.code[trace.place(rounded)].op not in ROUNDING or not abs(rounded) < float(LARGEST_MADE):
         return None

@@ -114,11 +114,11 @@ class _Writer:
 
     def __init__(self, trace: Trace, arguments: Reading, variant: Variant, layout: Layout | None) -> None:
         self.trace, self.variant, self.layout = trace, variant, layout
-        self.places: dict[int, int] = {}  # event → its value
+        self.made: list[Any] = [None] * len(variant.shapes)  # the tracer of each event
         self.packs: dict[tuple[int, ...], int] = {}
         self.leaves, sizes = arguments.leaves, _sizes(arguments)
         self.first = [end - size for end, size in zip(accumulate(sizes), sizes)]  # of the leaves of each array
-        self.numbers = variant.numbers.tolist()
+        self.numbers, self.floats = variant.numbers.tolist(), variant.numbers.view(float).tolist()
         self.sources: dict[int, Callable[[], int]] = {}
         if layout is not None:
             numbers = list(layout.table(variant))
@@ -127,42 +127,41 @@ class _Writer:
 
     def write(self) -> Any:
         """Record all events; the result of the function."""
-        variant, guards = self.variant, 0
-        number = {}
-        for event, shape in enumerate(variant.shapes.tolist()):
-            if variant.kinds[shape].op == "guard":
-                number[event] = guards
-                guards += 1
-        kinds, shapes, starts = variant.kinds, variant.shapes.tolist(), variant.starts.tolist()
-        for event in _in_order(variant, self.layout):
-            op, sources = kinds[shapes[event]]
-            operands = [self._operand(place, source) for place, source in enumerate(sources, starts[event])]
-            if op == "guard":
-                self._guard(operands[0], number[event])
-            else:
-                self.places[event] = self._record(op, operands)
-        results = [x if isinstance(x, float) else Traced.of(self.trace, self.places[x]) for x in variant.results]
-        return variant.rebuild(results)
+        variant, made, numbers, tabled = self.variant, self.made, self.numbers, self.sources
+        shapes, starts = variant.shapes.tolist(), variant.starts.tolist()
+        kinds = [(op, TABLE.get(op), sources) for op, sources in variant.kinds]
+        guards = {event: k for k, event in enumerate(variant.guards)}
+        with mode(recording=True):  # where that was off, the tape has a `stop`
+            for event in _in_order(variant, self.layout):
+                op, rule, sources = kinds[shapes[event]]
+                operands = tuple(
+                    [
+                        made[numbers[place]]
+                        if where == EVENT and place not in tabled
+                        else self._other(place, where, what)
+                        for place, (where, what) in enumerate(sources, starts[event])
+                    ]
+                )
+                if rule is not None:
+                    made[event] = Traced.apply_rule(rule, operands)
+                elif op == "guard":
+                    self._guard(operands[0].index, guards[event])
+                else:
+                    made[event] = Traced.of(self.trace, self._record(op, operands))
+        return variant.rebuild([x if isinstance(x, float) else made[x] for x in variant.results])
 
-    def _record(self, op: str, operands: list[Any]) -> int:
-        """The value of an event, given its operands: places, floats and tracers of elements."""
-        trace = self.trace
-        if op in TABLE:
-            return trace.apply(TABLE[op], [Traced.of(trace, x) if type(x) is int else x for x in operands])
-        places = tuple([x if type(x) is int else trace.place(x) for x in operands])
+    def _record(self, op: str, operands: Sequence[Any]) -> int:
+        """The value of an event that is no primitive."""
+        places = tuple([self.trace.place(x) for x in operands])
         if op in ("read", "constant"):
             return places[0]
-        return trace.emit("stop", places, FLOAT) if op == "number" else trace.emit(op, places)
+        return self.trace.emit("stop", places, FLOAT) if op == "number" else self.trace.emit(op, places)
 
-    def _operand(self, place: int, source: tuple[int, int]) -> Any:
-        """An operand: the place of a value, a float, or the tracer of an element."""
+    def _other(self, place: int, where: int, what: int) -> Any:
+        """An operand that is not just an earlier event: a float or a tracer."""
         if place in self.sources:
-            return self.sources[place]()
-        where, what = source
-        number = self.numbers[place]
-        if where == EVENT:
-            return self.places[number]
-        return self.leaves[self.first[what] + number] if where == ELEMENT else float_of(number)
+            return Traced.of(self.trace, self.sources[place]())
+        return self.leaves[self.first[what] + self.numbers[place]] if where == ELEMENT else self.floats[place]
 
     def _read_table(self, layout: Layout) -> int:
         """Find what each place of a layout reads, to be written when it is asked for; return where outcomes begin."""
@@ -185,7 +184,7 @@ class _Writer:
         trace = self.trace
         if among not in self.packs:
             self.packs[among] = trace.append(
-                Instruction("pack", tuple([self.places[event] for event in among]), (len(among),))
+                Instruction("pack", tuple([self.made[event].index for event in among]), (len(among),))
             )
         return trace.append(
             Instruction("read", (self.packs[among], trace.element(self.table, at)), Window((), 0, (), (1,)))
@@ -204,11 +203,6 @@ class _Writer:
         trace.guards.append(Guard(same, True, self.variant.lines[number]))
 
 
-def float_of(number: int) -> float:
-    """The float of some bits."""
-    return float(np.array(number, np.int64).view(float))
-
-
 def _elements(trace: Trace, array: int, table: int, first: int, count: int) -> int:
     """The elements of an array whose numbers stand in the table, as an array."""
     numbers = trace.emit("read", (table,), Window((count,), first, (1,)))
@@ -223,8 +217,9 @@ def _in_order(variant: Variant, layout: Layout | None) -> Iterable[int]:
         return range(len(variant.shapes))
     choices = dict(layout.choices)
     kinds, numbers, starts = variant.kinds, variant.numbers.tolist(), variant.starts.tolist()
-    levels: list[int] = []
-    for shape, start in zip(variant.shapes.tolist(), starts):
+    first = int(np.searchsorted(variant.starts, min(choices), "right")) - 1  # no event before it depends on a choice
+    levels = [0] * first
+    for shape, start in zip(variant.shapes[first:].tolist(), starts[first:]):
         level = 0
         for place, (where, _) in enumerate(kinds[shape].sources, start):
             if place in choices:

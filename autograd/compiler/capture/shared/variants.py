@@ -77,20 +77,21 @@ class Variant:
     def _decoded(self) -> tuple[list[Kind], Integers, Integers]:
         stream = np.frombuffer(self.shape, np.int32).tolist()
         known: dict[Kind, int] = {}
+        seen: dict[bytes, int] = {}  # what events are that have no constants in them
         shapes, starts, at, start = [], [], 0, 0
         while at < len(stream):
-            op, count = stream[at : at + 2]
-            sources, at = [], at + 2
-            for _ in range(count):
-                where, what = stream[at] & 3, stream[at] >> 2
-                at += 1
-                if where == EXACTLY:
-                    what = struct.unpack("q", struct.pack("ii", *stream[at : at + 2]))[0]
-                    at += 2
-                sources.append((where, what))
-            shapes.append(known.setdefault(Kind(OPERATIONS[op], tuple(sources)), len(known)))
+            count = stream[at + 1]
+            key = self.shape[4 * at : 4 * (at + 2 + count)]
+            shape = seen.get(key)
+            end = at + 2 + count
+            if shape is None:
+                kind, end = _kind(stream, at)
+                shape = known.setdefault(kind, len(known))
+                if end == at + 2 + count:
+                    seen[key] = shape
+            shapes.append(shape)
             starts.append(start)
-            start += count
+            at, start = end, start + count
         return list(known), np.array(shapes, np.int64), np.array(starts, np.int64)
 
     @property
@@ -108,6 +109,13 @@ class Variant:
         """Where the numbers of each event begin."""
         return self._decoded[2]
 
+    @property
+    def guards(self) -> list[int]:
+        """The events that are guards."""
+        among = [shape for shape, kind in enumerate(self.kinds) if kind.op == "guard"]
+        found: list[int] = np.flatnonzero(np.isin(self.shapes, among)).tolist()
+        return found
+
     def is_like(self, other: Variant) -> bool:
         """Whether two runs differ at most in numbers and outcomes."""
         return self.structure == other.structure and self.shape == other.shape
@@ -115,6 +123,20 @@ class Variant:
     def equals(self, other: Variant) -> bool:
         """Whether two runs that are alike do not differ at all."""
         return np.array_equal(self.numbers, other.numbers) and np.array_equal(self.outcomes, other.outcomes)
+
+
+def _kind(stream: Sequence[int], at: int) -> tuple[Kind, int]:
+    """What begins here in the shapes of a tape, and its end."""
+    op, count = stream[at : at + 2]
+    sources, at = [], at + 2
+    for _ in range(count):
+        where, what = stream[at] & 3, stream[at] >> 2
+        at += 1
+        if where == EXACTLY:
+            what = struct.unpack("q", struct.pack("ii", *stream[at : at + 2]))[0]
+            at += 2
+        sources.append((where, what))
+    return Kind(OPERATIONS[op], tuple(sources)), at
 
 
 @dataclass(frozen=True, eq=False)

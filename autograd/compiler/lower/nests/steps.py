@@ -197,7 +197,7 @@ class Step:
         nest = self.nest
         if self.tile is not None:
             return self.tile.run(nest, loop, self.given(at))
-        types = loop.result_types(types_of(loop.body))
+        types = loop.result_types()
         targets: list[View | None] = []
         elsewhere = [item for (loop_at, item), place in self.item_of.items() if loop_at == at and place in self.places]
         columns = columns_of(loop, elsewhere)

@@ -29,9 +29,9 @@ export class Camera {
     return { x: left + x * k, y: top + y * k, w: w * k, h: h * k };
   }
 
-  /** Everything in sight. If boxes could not be read then, and `all` is false: the end of it, where the output is, in a
+  /** Everything in sight. If boxes could not be read then, and `all` is false: a spot, by default the end of it, in a
    * readable size. Whether everything is in sight. */
-  fit(all, output = null) {
+  fit(all, spot = null) {
     if (!this.size) return true;
     const { width, height } = this.size;
     const [w, h] = this.content;
@@ -39,8 +39,8 @@ export class Camera {
     const whole = Math.min((width - 2 * pad) / w, (height - 2 * pad - 24) / h, 1.35);
     const k = all || whole >= this.smallest ? whole : Math.max(whole, this.readable);
     this.moved = all;
-    const place = (room, size, spot) => (size * k <= room - 2 * pad ? (room - size * k) / 2 : clamp(room / 2 - spot * k, room - pad - size * k, pad));
-    const [x, y] = output ?? [w, h / 2];
+    const place = (room, size, at) => (size * k <= room - 2 * pad ? (room - size * k) / 2 : clamp(room / 2 - at * k, room - pad - size * k, pad));
+    const [x, y] = spot ?? [w, h / 2];
     this.aim({ k, x: place(width, w, x), y: place(height, h, y) });
     return k === whole;
   }

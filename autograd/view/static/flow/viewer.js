@@ -135,9 +135,13 @@ export class Viewer {
     else this.camera.aim(this.camera.eye);
   }
 
+  /** What does not fit is shown at the active boxes; at the start, at the first operands, as only inputs have numbers then. */
   #fit(all) {
-    const output = this.view.outputBox;
-    if (!this.camera.fit(all, output < 0 ? null : this.view.layout.centres[output]) && this.step > 0) this.#showActive();
+    const { steps, layout, outputBox, incoming, arrows } = this.view;
+    const first = steps.find(({ kind }) => kind === "forward")?.box;
+    const operands = (incoming[first] ?? []).map((i) => layout.centres[arrows[i].tail]);
+    const [spot] = operands.sort(([a], [b]) => a - b);
+    if (!this.camera.fit(all, (this.step === 0 && spot) || layout.centres[outputBox]) && this.step > 0) this.#showActive();
   }
 
   // ---- views
