@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import fori, grad, hessian, hvp, jacobian, jit, jvp, scan, vjp, vmap
+from autograd import fori, grad, hessian, hvp, jacobian, jit, jvp, scan, value_and_grad, vjp, vmap
 
 ZEROS = np.array([0.0, 0.25, 0.5, 1.0, 0.0])  # the square root's derivative is infinite at 0
 SOME = np.array([0.0, 1.0, 0.0, 1.0, 0.0])
@@ -240,3 +240,32 @@ def test_carries_in_memory(seed: int) -> None:
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-13)
     batch = jit(vmap(grad(misfit), in_axes=(0, None, None)))(u, 0.9, rows)
     np.testing.assert_allclose(batch, [gradient(x, 0.9, rows)[0] for x in u], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("width", [15, 17, 22])
+def test_numbers_between_maps(width):
+    """Numbers that a step computes before, between and behind maps are handed on right, also those of a branch."""
+
+    def function(x):
+        def step(carry, y):
+            a, b, c, *row = carry
+            early = a * b + y
+            row = vmap(lambda u, v: 0.5 * (u + v) * x[0])(
+                np.array(row, dtype=object), np.array([*row[1:], early], dtype=object)
+            )
+            between = am.where(early > c, am.sin(early) * row[0], b - row[1])
+            total = vmap(lambda u: u * between, reduce="sum")(row)
+            return (early, between, c + 0.125 * total, *[row[k] for k in range(width)]), early * c
+
+        end, seen = scan(step, tuple(x[k] for k in range(width + 3)), x[width + 3 :])
+        return am.sum([u * u for u in end]) + seen[1]
+
+    x = np.random.default_rng(width).uniform(-1.0, 1.0, width + 8)
+    expected, slopes = value_and_grad(function)(x)
+    value, found = jit(value_and_grad(function), quiet=True)(x)
+    assert value == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(found, slopes, rtol=1e-10, atol=1e-12)
+    rows = np.stack([x, -x, 0.5 * x])
+    np.testing.assert_allclose(
+        jit(vmap(grad(function)), quiet=True)(rows), [grad(function)(row) for row in rows], rtol=1e-10, atol=1e-12
+    )

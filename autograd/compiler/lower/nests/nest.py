@@ -16,7 +16,7 @@ from autograd.compiler.lower.nests.columns import Columns, columns_of, made_in_p
 from autograd.compiler.lower.nests.counted import Counted
 from autograd.compiler.lower.nests.jam import Jam, jam_of
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
-from autograd.compiler.lower.nests.steps import Step
+from autograd.compiler.lower.nests.steps import Step, early_stores
 from autograd.compiler.lower.nests.tiles import tiling_of, write_tiles
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import is_parallel
@@ -206,7 +206,7 @@ class Nest(Counted):
         Each step reads one row of memory and writes the next. Without memory for all of them, two rows take turns.
         """
         first, last, extent = loop.shared, loop.shared + loop.carries, int(loop.extent)
-        layout = row_layout(loop, columns, 8 * self.lanes)
+        body, layout = loop.body, row_layout(loop, columns, 8 * self.lanes)
         pair = None if rows is not None else self.rows(2, len(columns.of), layout)
         carries = [columns.of[loop.first_carry + k] for k in range(loop.carries)]
         beside = columns.shared(loop)
@@ -237,9 +237,12 @@ class Nest(Counted):
             given = [*operands[:first], *inputs, *operands[last : loop.shared + loop.handed], *elements]
             made = {at: self._part(following, *part) for at, part in handed.items()}
             views = {k: self.element(now, [column]) for k, column in columns.of.items()}
-            after, added = self._step(loop, Index(i), given, others, made, views)
             later = places(following, carries)
-            left = [(x, place) for x, place in zip(after, later) if x != place]
+            early = early_stores(loop, later)
+            soon = set(early)
+            after, added = self._step(loop, Index(i), given, others, made, views, early)
+            ends = zip(body.outputs, after, later)
+            left = [(x, place) for o, x, place in ends if x != place and (o not in soon or o in early)]
             self.copy_numbers([x for x, _ in left], [place for _, place in left])
             return self._added(names, added)
 
@@ -422,12 +425,14 @@ class Nest(Counted):
         targets: Sequence[View | None],
         made: Mapping[int, View] | None = None,
         views: Mapping[int, View] | None = None,
+        early: dict[int, list[View]] | None = None,
     ) -> tuple[list[Operand], list[Number]]:
         """Write one step, given the elements that it takes: the carries after it, and what is added to the sums.
 
-        `made` tells where arrays go that are handed on, `views` where inputs lie in memory.
+        `made` tells where arrays go that are handed on, `views` where inputs lie in memory, `early` where numbers go as
+        soon as they are computed.
         """
-        begun = self._begun(loop, index, operands, targets, made, views)
+        begun = self._begun(loop, index, operands, targets, made, views, early=early)
         begun.step.run()
         return self._ended(loop, begun)
 
@@ -440,6 +445,7 @@ class Nest(Counted):
         made: Mapping[int, View] | None = None,
         views: Mapping[int, View] | None = None,
         left_out: Collection[int] = (),
+        early: dict[int, list[View]] | None = None,
     ) -> Begun:
         """A step, of which nothing is written yet."""
         body = loop.body
@@ -451,7 +457,7 @@ class Nest(Counted):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
         branches = branches_of(loop) if self.lanes == 1 and loop.carries else {}
-        return Begun(Step(self, body, inputs, places, views or {}, branches, None, left_out), rows, roots)
+        return Begun(Step(self, body, inputs, places, views or {}, branches, None, left_out, early), rows, roots)
 
     def _ended(self, loop: Loop, begun: Begun) -> tuple[list[Operand], list[Number]]:
         """Store what a step computes: the carries after it, and what is added to the sums."""

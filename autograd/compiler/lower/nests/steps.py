@@ -34,9 +34,11 @@ class Step:
         branches: Mapping[int, Branch],
         tile: Tile | None = None,
         left_out: Collection[int] = (),
+        early: dict[int, list[View]] | None = None,
     ) -> None:
         self.nest, self.body, self.inputs, self.places, self.views = nest, body, inputs, places, views
         self.branches, self.tile, self.left_out = branches, tile, left_out
+        self.early = early or {}  # where numbers go as soon as they are computed, until they are
         self.values: list[Any] = [None] * len(body.code)
         self.loaded: dict[int, View] = {}  # where numbers lie that have been loaded
         self.types = types_of(body)
@@ -63,6 +65,8 @@ class Step:
             self.values[at] = special(self, at, operands, data)
         else:
             self.values[at] = self._operation(op, [self.number(o) for o in operands], data)
+            for place in self.early.pop(at, ()):
+                self.nest.store(self.number(at), place)
 
     def _branch(self, branch: Branch) -> None:
         """Write selections as a branch, with what only one side needs in that side."""
@@ -224,6 +228,21 @@ class Step:
         """The operands of a loop."""
         operands = self.body.code[at].operands
         return [self.values[o] if isinstance(self.types[o], Array) else self.number(o) for o in operands]
+
+
+def early_stores(loop: Loop, places: Sequence[View]) -> dict[int, list[View]]:
+    """Which numbers that a step hands on are stored as soon as they are computed, and where.
+
+    The next step may load them with their neighbours as a vector, which waits until they have reached memory. So they
+    are stored before the loops of this step that come after them.
+    """
+    found: dict[int, list[View]] = {}
+    code = loop.body.code
+    last = max([at for at, i in enumerate(code) if i.op == "loop"], default=0)
+    for o, place in zip(loop.body.outputs, places):
+        if o < last and code[o].op in ARITHMETIC:
+            found.setdefault(o, []).append(place)
+    return found
 
 
 def _changing(program: Program) -> set[int]:
