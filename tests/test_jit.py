@@ -847,6 +847,7 @@ def test_errors_name_the_argument() -> None:
         compiled(1.0, "abc")
     with pytest.raises(TypeError, match=r"argument 'n' of <lambda>\[0\]: <class 'object'>"):
         compiled(1.0, n=[object])
-    with pytest.raises(TypeError, match=r"test_jit.py.*functools.partial"):
+    with pytest.raises(TypeError, match=r"test_jit.py.*jit\(static_argnames=...\)"):
         compiled(1.0, 3)
+    assert 2.0 == jit(compiled.function, static_argnames="n")(1.0, 3)
     assert 2.0 == jit(functools.partial(compiled.function, n=3))(1.0)

@@ -280,7 +280,14 @@ def assigned(x: Any) -> Any:
     return array.sum()
 
 
-@pytest.mark.parametrize("function", [stored, assigned, lambda x: np.array([x, 2.0 * x])[x > 0.0].sum() + x])
+def mixed(x: Any) -> Any:
+    """The same comparison is an index of an ndarray, a key and an index of a list."""
+    array, positive = np.array([[x, 2.0 * x], [3.0, x * x]], dtype=object), x > 0.0
+    found = array[positive].sum() if x > 1.0 else array[int(x > 0.0), 1]
+    return found + {True: 2.0, False: 3.0}[positive] * x + [1.0, x][positive]
+
+
+@pytest.mark.parametrize("function", [stored, assigned, mixed, lambda x: np.array([x, 2.0 * x])[x > 0.0].sum() + x])
 def test_index_of_an_ndarray(function: Callable[[Any], Any]) -> None:
     """An ndarray takes a comparison as a mask, like a bool."""
     compiled, gradient = jit(function), jit(grad(lambda x: function(x) * 1.0 + x))
