@@ -461,7 +461,7 @@ def test_whole_numbers_in_a_compiled_function() -> None:
 
 
 def test_a_whole_number_of_a_step() -> None:
-    """A step in which Python needs an int of its carry is no loop of the program: its steps run one after another, with guards."""
+    """A step in which Python needs an int is no loop of the program: steps run one after another, with guards."""
 
     def run(x: Any) -> Any:
         return scan(lambda c, _: (c * 1.5 + (ord("abc"[int(c) % 3 if c < 1e6 else 0]) - 96.0), None), x, length=6)[0]
