@@ -235,6 +235,8 @@ def test_kinks_and_poles_are_not_passed_over():
         ({"modes": ("reverse",)}, r"modes must be a sequence of 'rev' and 'fwd', not \('reverse',\)"),
         ({"modes": "rev"}, "modes must be a sequence"),
         ({"modes": ()}, "modes must be a sequence"),
+        ({"rtol": -1e-6}, "rtol must be a number of at least 0, such as 1e-6, not -1e-06"),
+        ({"rtol": float("nan")}, "rtol must be"),
     ],
 )
 def test_options_are_checked(options, message):

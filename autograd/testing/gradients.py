@@ -142,7 +142,7 @@ def check_grads(
     TypeError
         If an argument or the result has a leaf that is not a real number.
     ValueError
-        For an unknown mode, no mode, an order below 1, or no number in the arguments or the result.
+        For an unknown mode, no mode, an order below 1, a negative `rtol`, or no number in the arguments or the result.
 
     Examples
     --------
@@ -166,6 +166,8 @@ def check_grads(
         raise ValueError(f"order must be a whole number of at least 1, not {order!r}")
     if not modes or isinstance(modes, str) or not set(modes) <= {"rev", "fwd"}:
         raise ValueError(f"modes must be a sequence of 'rev' and 'fwd', not {modes!r}")
+    if not 0.0 <= rtol < math.inf:
+        raise ValueError(f"rtol must be a number of at least 0, such as 1e-6, not {rtol!r}")
     if not isinstance(args, Iterable):
         raise TypeError(f"args must be a tuple or list with an entry for each argument, not {args!r:.80}")
     point, function = _flat(f, to_floats(tuple(args)))
