@@ -580,7 +580,7 @@ def test_memory_is_a_number_of_bytes(size: Any) -> None:
 
 
 ENDLESS = """
-import _thread, signal, threading, sys
+import _thread, signal, sys, threading, traceback
 import numpy as np
 from autograd import grad, jit, vmap, while_loop
 
@@ -592,12 +592,19 @@ def endless(x):
 lanes = jit(vmap(endless)) if sys.argv[1] == "lanes" else None
 compiled = lanes or jit(endless)
 assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
-for _ in range(2):
-    threading.Timer(0.3, _thread.interrupt_main).start()
-    try:
-        compiled(np.array([5.0, 0.5])) if lanes else compiled(0.5)
-    except KeyboardInterrupt:
-        print("interrupted")
+
+def late(number, frame):
+    raise TimeoutError(signal.Signals(number).name)
+
+signal.signal(signal.SIGALRM, late)
+for interrupt in (_thread.interrupt_main, lambda: signal.raise_signal(signal.SIGALRM)):
+    for arguments in ((0.5,), (0.5,)):
+        threading.Timer(0.3, interrupt).start()
+        try:
+            compiled(np.array([5.0, *arguments])) if lanes else compiled(*arguments)
+        except (KeyboardInterrupt, TimeoutError) as error:
+            print(repr(error), "late" in [frame.name for frame in traceback.extract_tb(error.__traceback__)])
+            assert not hasattr(sys, "autograd_raised")
 assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
 """
 
@@ -605,9 +612,10 @@ assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["alone", "lanes"])
 def test_an_endless_loop_can_be_interrupted(how: str) -> None:
-    """Ctrl-C ends a compiled loop that never would; the function works afterwards."""
+    """Ctrl-C, or another signal, ends a compiled loop that never would; the function works afterwards."""
     ran = subprocess.run([sys.executable, "-c", ENDLESS, how], capture_output=True, text=True, timeout=60, check=False)
-    assert ("interrupted\ninterrupted\n", "") == (ran.stdout, ran.stderr)
+    raised = [*["KeyboardInterrupt() False"] * 2, *["TimeoutError('SIGALRM') True"] * 2]
+    assert (raised, "") == (ran.stdout.splitlines(), ran.stderr)
 
 
 def test_errors_of_a_step_pass_through() -> None:

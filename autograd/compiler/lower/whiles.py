@@ -15,6 +15,21 @@ from autograd.ir.block import Loop
 FIRST_CAPACITY = 64  # steps for which a loop has memory at first; it doubles
 OUT_OF_MEMORY = -1  # what `run` returns if the numbers of all steps would take more memory than is allowed
 INTERRUPTED = -2  # what it returns if a signal handler raised, such as that of Ctrl-C
+# Functions of Python that it calls, with their declarations.
+OF_PYTHON = {
+    name: f"declare {result} @autograd_libc.{name}({', '.join(operands)})"
+    for name, result, *operands in [
+        ("PyGILState_Ensure", "i32"),
+        ("PyErr_CheckSignals", "i32"),
+        ("PyErr_Fetch", "void", "ptr", "ptr", "ptr"),
+        ("PyErr_NormalizeException", "void", "ptr", "ptr", "ptr"),
+        ("PyException_SetTraceback", "i32", "ptr", "ptr"),
+        ("PySys_SetObject", "i32", "ptr", "ptr"),
+        ("Py_DecRef", "void", "ptr"),
+        ("PyGILState_Release", "void", "i32"),
+    ]
+}
+RAISED = "autograd_raised"  # what the handler raised, as an attribute of `sys`
 PATIENCE = 1 << 22  # steps after which a loop looks for signals: a loop may never end
 ARGUMENTS = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
 
@@ -111,20 +126,38 @@ done:
 
 
 def write_signals(module: Module) -> str:
-    """Write the function that lets Python handle signals: true if a handler raised."""
+    """Write the function that lets Python handle signals: true if a handler raised.
+
+    What it raised becomes `sys.autograd_raised`, for the caller of the machine code. Python runs handlers in one thread
+    only.
+    """
     if "signals" not in module.helpers:
+        module.declarations |= OF_PYTHON
         failed = module.layout_of_memory().failed
-        module.helpers["signals"] = f"""declare i32 @autograd_libc.PyGILState_Ensure()
-declare i32 @autograd_libc.PyErr_CheckSignals()
-declare void @autograd_libc.PyErr_Clear()
-declare void @autograd_libc.PyGILState_Release(i32)
-define internal i1 @signals(ptr %work) noinline nounwind {{
+        module.helpers["raised"] = f'@raised = private constant [{len(RAISED) + 1} x i8] c"{RAISED}\\00"'
+        parts = ("type", "error", "trace")
+        slots = "\n".join([f"  %{part}.slot = alloca ptr" for part in parts])
+        loaded = "\n".join([f"  %{part} = load ptr, ptr %{part}.slot" for part in parts])
+        dropped = "\n".join([f"  call void @autograd_libc.Py_DecRef(ptr %{part})" for part in parts])
+        where = ", ".join([f"ptr %{part}.slot" for part in parts])
+        module.helpers["signals"] = f"""define internal i1 @signals(ptr %work) noinline nounwind {{
+{slots}
   %state = call i32 @autograd_libc.PyGILState_Ensure()
   %status = call i32 @autograd_libc.PyErr_CheckSignals()
   %raised = icmp ne i32 %status, 0
   br i1 %raised, label %stop, label %go
 stop:
-  call void @autograd_libc.PyErr_Clear()
+  call void @autograd_libc.PyErr_Fetch({where})
+  call void @autograd_libc.PyErr_NormalizeException({where})
+{loaded}
+  %traced = icmp ne ptr %trace, null
+  br i1 %traced, label %with.trace, label %keep
+with.trace:
+  call i32 @autograd_libc.PyException_SetTraceback(ptr %error, ptr %trace)
+  br label %keep
+keep:
+  call i32 @autograd_libc.PySys_SetObject(ptr @raised, ptr %error)
+{dropped}
   %place = getelementptr i8, ptr %work, i64 {failed}
   store i64 {-INTERRUPTED}, ptr %place
   br label %go

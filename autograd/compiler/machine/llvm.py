@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from autograd import ieee
 from autograd.compiler.locks import llvm_lock
 from autograd.compiler.lower.expressions import BINARY, LIBM
 from autograd.compiler.lower.module import LOOP_MEMORY, Machine, Module
+from autograd.compiler.lower.whiles import OF_PYTHON, RAISED
 from autograd.once import cached_property
 from autograd.rules import TABLE, Rule
 
@@ -90,7 +92,7 @@ def _add_library_symbols() -> None:
         _add_symbol(f"autograd_libm.{name}", getattr(_libm(), name))
     for name in ("realloc", "free"):
         _add_symbol(f"autograd_libc.{name}", getattr(ctypes.CDLL(None), name))
-    for name in ("PyGILState_Ensure", "PyErr_CheckSignals", "PyErr_Clear", "PyGILState_Release"):
+    for name in OF_PYTHON:
         _add_symbol(f"autograd_libc.{name}", getattr(ctypes.pythonapi, name))
     for name in FROM_PYTHON:
         _callbacks.append(_add_callback(f"autograd_python.{name}", TABLE[name], TABLE[name].arity or 0))
@@ -116,6 +118,12 @@ def _add_callback(symbol: str, rule: Rule, arity: int) -> Any:
     callback = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * arity)(call)
     _add_symbol(symbol, callback)
     return callback
+
+
+def take_raised() -> BaseException:
+    """Return and forget what the handler of a signal raised while machine code ran."""
+    error: BaseException = vars(sys).pop(RAISED, KeyboardInterrupt())
+    return error
 
 
 def take_pending() -> BaseException | None:

@@ -537,6 +537,19 @@ static int run_guarded(FastPath *fast, Frame *frame, int64_t *failed)
     return !fast->retired;
 }
 
+/* Raise what the handler of a signal raised while the machine code ran. */
+static void raise_again(void)
+{
+    PyObject *raised = Py_XNewRef(PySys_GetObject("autograd_raised"));
+    if (!raised) {
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+        return;
+    }
+    PySys_SetObject("autograd_raised", NULL);
+    PyErr_SetObject((PyObject *)Py_TYPE(raised), raised);
+    Py_DECREF(raised);
+}
+
 /* Run the code on a frame whose inputs are there. */
 static PyObject *run_in(FastPath *fast, Frame *frame, PyObject *whole)
 {
@@ -549,7 +562,7 @@ static PyObject *run_in(FastPath *fast, Frame *frame, PyObject *whole)
     if (fine < 0)
         return NULL;
     if (failed == INTERRUPTED)
-        PyErr_SetNone(PyExc_KeyboardInterrupt);
+        raise_again();
     if (failed || !fine)
         return failed == INTERRUPTED ? NULL : MISS;
     return make(&fast->results, &(Results){outputs_of(frame), frame->arrays + fast->mapped, whole});

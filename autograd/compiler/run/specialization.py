@@ -430,7 +430,7 @@ class Specialization:
         """Like `run`, but return an exception in place of raising it."""
         status = self.function(*frame.block)
         if status == INTERRUPTED:
-            return 0, KeyboardInterrupt()
+            return 0, llvm.take_raised()
         if status == OUT_OF_MEMORY:
             return 0, self._out_of_memory("took more bytes")
         return status, llvm.take_pending() if self.code.calls_python else None
