@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autograd.compiler.capture.control.merging import is_inexact, is_mixed, is_whole
-from autograd.compiler.capture.control.rounded import Rounded
+from autograd.compiler.capture.control.rounded import Rounded, as_rounded
 from autograd.compiler.capture.control.sides import Refused, is_predicate
 from autograd.compiler.capture.control.whole import Whole, bounds_of
 from autograd.compiler.capture.tracer import Traced
@@ -57,4 +57,4 @@ def best_of(function: Any, numbers: Any) -> Any:
         best = where(x > best if function is max else x < best, x, best)
         if isinstance(best, Traced) and None not in ints:
             best = Whole.at(best.builder, best.index, (min(b[0] for b in ints if b), max(b[1] for b in ints if b)))
-    return best
+    return as_rounded(best) if all(isinstance(x, (int, Rounded)) for x in numbers) else best
