@@ -338,3 +338,45 @@ def test_rounding_by_autograd_math_gives_floats() -> None:
     compiled = jit(lambda x: x - round(x))
     assert [0.25, -0.25, 0.0] == [compiled(x) for x in (7.25, 7.75, 1e300)]
     assert 1 == compiled.stats()["paths"]
+
+
+def test_rounded_keys_of_a_dict() -> None:
+    """A dict finds an item under an equal int, in a tuple too, where the key has been rounded."""
+
+    def f(x: Any) -> Any:
+        found: dict[Any, Any] = {}
+        for i in range(5):
+            k = round(x * i)
+            found[k] = found.get(k, 0) + 1
+        found[round(x), 1] = x
+        found[math.floor(x + 0.5), 1] += 2.0
+        if x > 1.0:
+            found[round(x)] = 7.0
+        return len(found) * 100.0 + sum(found.values())
+
+    rows = [0.125, 0.25, 1.25, 1.75, 0.375, 0.625, 2.25, 3.0]
+    compiled = jit(f, quiet=True)
+    assert [f(x) for x in rows] == [compiled(x) for x in rows]
+    np.testing.assert_array_equal([f(x) for x in rows], jit(vmap(f), quiet=True)(np.array(rows)))
+
+
+def test_rounded_ints_that_are_clamped_or_taken_apart_into_bits() -> None:
+    """`max` and `min` of rounded numbers and ints are ints, and the operators of bits take the int."""
+    table = [1.0, 2.0, 4.0, 8.0]
+
+    def clamped(x: Any) -> Any:
+        i = max(0, min(math.floor(x), len(table) - 2))
+        counts = [0.0] * max(1, round(x))
+        return table[i] * (1.0 - x + i) + table[i + 1] * (x - i) + sum(table[i : max(round(x), 2)]) + len(counts)
+
+    def bits(x: Any) -> Any:
+        k = round(x)
+        return (k & 3) * x + (k | 4) + (k ^ 1) + (1 << (k & 3)) + (k >> 1) + ~k + (5 & k & round(2.0 * x))
+
+    rows = [0.25, 1.25, 1.75, -2.5, 2.25, 3.0, 9.5, -0.25]
+    for f in (clamped, bits):
+        compiled = jit(f, quiet=True)
+        assert [f(x) for x in rows] == [compiled(x) for x in rows]
+        np.testing.assert_array_equal([f(x) for x in rows], jit(vmap(f), quiet=True)(np.array(rows)))
+    with pytest.raises(TypeError):
+        jit(lambda x: x & round(x))(1.5)

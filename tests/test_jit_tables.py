@@ -158,3 +158,24 @@ def test_derivatives_of_tables_from_outside() -> None:
     total = jit(vmap(adopt(lambda x: closed[int(x)] * x), reduce="sum"), quiet=True)(np.array([0.5, 1.5, 1.25]))
     total.backward()
     assert [0.5, 2.75] == [v.grad for v in closed]
+
+
+LARGE = 2**60
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x if [LARGE, LARGE + 1, LARGE + 2][int(x) % 3] == LARGE + 1 else -x,
+        lambda x: x * ([[LARGE, LARGE + 1], [LARGE + 2, LARGE + 3]][int(x) % 2][int(2.0 * x) % 2] - LARGE),
+        lambda x: x * ([LARGE, LARGE + 1, 0.5][int(x) % 2] - LARGE),
+        lambda x: x * (max(int(x), LARGE + 1) - min(LARGE, int(x) + LARGE)),
+        lambda x: x * bisect.bisect_left([LARGE, LARGE + 1, LARGE + 2], LARGE + int(x)),
+    ],
+)
+def test_ints_that_floats_do_not_hold(f: Callable[[Any], Any]) -> None:
+    """Ints beyond 2**53 are exact in a table, too."""
+    rows = [0.25, 1.25, 2.75, 0.75, 1.5, 3.0, 4.25, 5.0]
+    compiled = jit(f, quiet=True)
+    assert [f(x) for x in rows] == [compiled(x) for x in rows]
+    np.testing.assert_array_equal([f(x) for x in rows], jit(vmap(f), quiet=True)(np.array(rows)))

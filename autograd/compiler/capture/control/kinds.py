@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from autograd.compiler.capture.control.merging import is_mixed, is_whole
-from autograd.compiler.capture.control.rounded import Rounded
+from autograd.compiler.capture.control.merging import is_inexact, is_mixed, is_whole
+from autograd.compiler.capture.control.rounded import Rounded, as_rounded
 from autograd.compiler.capture.control.sides import Refused, is_predicate
 from autograd.compiler.capture.control.whole import Whole, bounds_of
 from autograd.compiler.capture.tracer import Traced
@@ -39,20 +39,22 @@ def asked(function: Any, *things: Any, **options: Any) -> Any:
 
 
 def as_index(key: Any) -> Any:
-    """An index: a comparison is a bool there, which an array distinguishes from a number, and an int an int."""
+    """An index or a key: an int is an int there, and a comparison is a bool, which an array tells from a number."""
     if type(key) is tuple:
         return tuple(map(as_index, key))
-    if type(key) is Whole:
+    if type(key) in (Whole, Rounded):
         return int(key)
     return bool(key) if is_predicate(key) else key
 
 
 def best_of(function: Any, numbers: Any) -> Any:
     """`max` or `min` of numbers of the program, as a choice: of ints an int."""
+    if any(map(is_inexact, numbers)):
+        return function(numbers)
     best = numbers[0]
     for x in numbers[1:]:
         ints = bounds_of(best), bounds_of(x)
         best = where(x > best if function is max else x < best, x, best)
         if isinstance(best, Traced) and None not in ints:
             best = Whole.at(best.builder, best.index, (min(b[0] for b in ints if b), max(b[1] for b in ints if b)))
-    return best
+    return as_rounded(best) if all(isinstance(x, (int, Rounded)) for x in numbers) else best

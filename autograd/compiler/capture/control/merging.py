@@ -46,6 +46,11 @@ def is_whole(thing: Any) -> bool:
     return type(thing) is int
 
 
+def is_inexact(thing: Any) -> bool:
+    """Whether a thing is an int that a float may not hold."""
+    return isinstance(thing, (int, np.integer)) and not -MOST_EXACT <= thing <= MOST_EXACT
+
+
 def is_mixed(thing: Any) -> bool:
     """Whether eager code may have an int or a float here."""
     if not isinstance(thing, Traced) or type(thing) is Whole:
@@ -99,7 +104,7 @@ def is_same(one: Any, other: Any) -> bool:
 
 def number_place(trace: Any, thing: Any) -> int:
     """Where a number is in the program."""
-    if type(thing) is int and abs(thing) > MOST_EXACT:
+    if is_inexact(thing):
         raise Refused("a whole number is larger than 2**53")
     return int(trace.place(thing if isinstance(thing, Value) else to_float(thing)))
 

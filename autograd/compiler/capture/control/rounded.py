@@ -7,6 +7,7 @@ does for floats.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -21,6 +22,9 @@ class Rounded(Traced):
     __slots__ = ()
     __index__ = Traced.__int__
     __hash__ = Whole.__hash__
+
+    def __invert__(self) -> int:
+        return ~int(self)
 
     @classmethod
     def apply_rule(cls, rule: Any, operands: Any) -> Traced:
@@ -51,3 +55,21 @@ def _among_ints(operate: Callable[..., Any]) -> Callable[..., Any]:
 
 for _name in ("add", "sub", "mul", "floordiv", "mod", "radd", "rsub", "rmul", "rfloordiv", "rmod", "neg", "pos", "abs"):
     setattr(Rounded, f"__{_name}__", _among_ints(getattr(Traced, f"__{_name}__")))
+
+
+def _of_bits(name: str) -> None:
+    """An operator that only ints have: with the ints of now, which are guarded."""
+    function = getattr(operator, f"__{name}__")
+
+    def operate(self: Rounded, other: Any) -> Any:
+        return function(int(self), int(other)) if isinstance(other, (int, Rounded)) else NotImplemented
+
+    def reflected(self: Rounded, other: Any) -> Any:
+        return function(int(other), int(self)) if isinstance(other, int) else NotImplemented
+
+    setattr(Rounded, f"__{name}__", operate)
+    setattr(Rounded, f"__r{name}__", reflected)
+
+
+for _name in ("and", "or", "xor", "lshift", "rshift"):
+    _of_bits(_name)

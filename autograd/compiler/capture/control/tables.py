@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autograd import rules
-from autograd.compiler.capture.control.merging import is_number, is_whole
+from autograd.compiler.capture.control.merging import is_inexact, is_number, is_whole
 from autograd.compiler.capture.control.sides import present
 from autograd.compiler.capture.control.whole import Bounds, Whole, bounds_of, has_ints
 from autograd.rules import take, where
@@ -68,7 +68,7 @@ def _place(key: Whole, length: int) -> Any:
 
 def _element(numbers: Sequence[Any], place: Any) -> Any:
     """The number in a place: an int if all of them are ints."""
-    if not all(map(is_number, numbers)):
+    if not all(map(is_number, numbers)) or any(map(is_inexact, numbers)):
         return None
     found: Any = take(place, *numbers)
     wholes = [is_whole(x) for x in numbers]
@@ -94,7 +94,7 @@ def bisected(function: Any, *things: Any, **options: Any) -> Any:
 def _searched(right: bool, table: Sequence[Any], x: Any) -> Any:
     """The place of a number, by the comparisons that Python makes; None if it must be an int now."""
     trace: Any = present()
-    if trace is None or not has_ints(trace):
+    if trace is None or not has_ints(trace) or any(map(is_inexact, table)):
         return None
     low, high = 0.0, float(len(table))
     for step in range(len(table).bit_length()):
