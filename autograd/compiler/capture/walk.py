@@ -382,7 +382,7 @@ class Walk:
             self.put(Same(thing))
             if _module_of(cls) in OPAQUE_MODULES and IMMUTABLE.isdisjoint(cls.__mro__):
                 self.note(name, OPAQUE, False)
-            elif static(cls, "__next__"):
+            elif static(cls, "__next__") and name:  # our own have none
                 self.note(name, ITERATOR, False)
             elif not _has_dict(cls) and cls is not object and IMMUTABLE.isdisjoint(cls.__mro__):
                 self.note(name, f"object of {cls.__module__}.{cls.__qualname__}", False)
