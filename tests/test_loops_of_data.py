@@ -560,6 +560,22 @@ def test_memory_is_bounded() -> None:
         jit(vmap(grad(spiral), in_axes=(0, None)), loop_memory=20_000)(np.linspace(0.1, 0.5, 5), 5000.0)
 
 
+def test_a_loop_without_memory_ends_the_loop_around_it() -> None:
+    """A descent needs the slopes of a loop, which are missing without memory: it would go on for ever."""
+
+    def descend(x: Any, steps: Any) -> Any:
+        slope = grad(lambda y: fori(steps, lambda _, z: am.sin(z), y))
+        return while_loop(lambda y: y > 0.1, lambda y: y - 0.5 * (1.0 - slope(y)), x)
+
+    compiled, rows = jit(descend, loop_memory=20_000), jit(vmap(descend), loop_memory=20_000)
+    for start, steps in ((0.3, 3.0), (0.4, 40.0)):
+        assert compiled(start, steps) == pytest.approx(descend(start, steps), rel=1e-12)
+        with pytest.raises(MemoryError, match="more bytes"):
+            compiled(start, 1e5)
+        with pytest.raises(MemoryError, match="more bytes"):
+            rows(np.array([start, 0.5]), np.array([steps, 1e5]))
+
+
 def test_memory_of_loops_of_known_length_is_bounded() -> None:
     """What a loop of known length stores counts too; its value needs nothing of the kind."""
 
@@ -582,15 +598,19 @@ def test_memory_is_a_number_of_bytes(size: Any) -> None:
 ENDLESS = """
 import _thread, signal, sys, threading, traceback
 import numpy as np
-from autograd import grad, jit, vmap, while_loop
+from autograd import fori, grad, jit, vmap, while_loop
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background begins without it
 
 def endless(x):
     return while_loop(lambda y: y > x, lambda y: y * 0.5 + 1.0, 1.0)
 
-lanes = jit(vmap(endless)) if sys.argv[1] == "lanes" else None
-compiled = lanes or jit(endless)
+def endless_around(x):  # the loop in its step sees the signal
+    return while_loop(lambda y: y > x, lambda y: fori(x * 1e7, lambda _, z: z * 0.5 + 1.0, y), 1.0)
+
+function = endless_around if "around" in sys.argv[1] else endless
+lanes = jit(vmap(function)) if "lanes" in sys.argv[1] else None
+compiled = lanes or jit(function)
 assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
 
 def late(number, frame):
@@ -610,7 +630,7 @@ assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["alone", "lanes"])
+@pytest.mark.parametrize("how", ["alone", "lanes", "around", "around in lanes"])
 def test_an_endless_loop_can_be_interrupted(how: str) -> None:
     """Ctrl-C, or another signal, ends a compiled loop that never would; the function works afterwards."""
     ran = subprocess.run([sys.executable, "-c", ENDLESS, how], capture_output=True, text=True, timeout=60, check=False)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from autograd.compiler.lower.module import Growing, Module, Place, kind, literal
-from autograd.ir.block import Loop
+from autograd.ir.block import STEPS, Loop, loops
 
 FIRST_CAPACITY = 64  # steps for which a loop has memory at first; it doubles
 OUT_OF_MEMORY = -1  # what `run` returns if the numbers of all steps would take more memory than is allowed
@@ -84,6 +84,13 @@ def write_while(
             f"store {vector} %numbers, ptr %mask, align {size}",
         ]
     number = "sub i64 %limit, %after" if loop.backwards else "add i64 %step, 0"
+    on = ["br label %next"]
+    if has_decided(loop):
+        on = [
+            "%left = load i64, ptr %failed.place",
+            "%on = icmp eq i64 %left, 0",
+            "br i1 %on, label %next, label %done",
+        ]
     lines = "\n  ".join
     failed = module.layout_of_memory().failed
     module.functions.append(f"""define internal void @{name}({ARGUMENTS}) nounwind {{
@@ -117,16 +124,20 @@ room:
 body:
   {lines(mask)}
   store i64 %number, ptr %place
-  {lines([*calls, *handed])}
-  br label %next
+  {lines([*calls, *handed, *on])}
 done:
   ret void
 }}""")
     return f"@{name}"
 
 
+def has_decided(loop: Loop) -> bool:
+    """Whether a step has loops whose extent is decided while they run: if one is left, so is the loop around it."""
+    return any(inner.extent == STEPS for inner in loops(loop.body))
+
+
 def write_signals(module: Module) -> str:
-    """Write the function that lets Python handle signals: true if a handler raised.
+    """Write the function that lets Python handle signals: true if a handler raised, now or before in this call.
 
     What it raised becomes `sys.autograd_raised`, for the caller of the machine code. Python runs handlers in one thread
     only.
@@ -142,6 +153,13 @@ def write_signals(module: Module) -> str:
         where = ", ".join([f"ptr %{part}.slot" for part in parts])
         module.helpers["signals"] = f"""define internal i1 @signals(ptr %work) noinline nounwind {{
 {slots}
+  %place = getelementptr i8, ptr %work, i64 {failed}
+  %failed = load i64, ptr %place
+  %left = icmp ne i64 %failed, 0
+  br i1 %left, label %out, label %look
+out:
+  ret i1 true
+look:
   %state = call i32 @autograd_libc.PyGILState_Ensure()
   %status = call i32 @autograd_libc.PyErr_CheckSignals()
   %raised = icmp ne i32 %status, 0
@@ -158,7 +176,6 @@ with.trace:
 keep:
   call i32 @autograd_libc.PySys_SetObject(ptr @raised, ptr %error)
 {dropped}
-  %place = getelementptr i8, ptr %work, i64 {failed}
   store i64 {-INTERRUPTED}, ptr %place
   br label %go
 go:

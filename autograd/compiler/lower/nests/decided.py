@@ -13,7 +13,7 @@ from autograd.compiler.lower.nests.nest import Nest
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import is_parallel
-from autograd.compiler.lower.whiles import PATIENCE, write_growth, write_signals
+from autograd.compiler.lower.whiles import PATIENCE, has_decided, write_growth, write_signals
 from autograd.ir.block import GOING, STEPS, Array, Loop
 
 EXPECTED = 100  # steps, for what a way to write a nest costs
@@ -99,9 +99,7 @@ class DecidedNest(Nest):
         first, last = loop.shared, loop.shared + loop.carries
         given = self._handed_first(loop, operands)
         count, limit = self._steps_of(self.number(operands[0]))
-        memory = self.module.layout_of_memory()
-        failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
-        fine = self.temporary(f"icmp eq i64 {failed}, 0")
+        fine = self._fine()
         if growing:
             room = f"{write_growth(self.module, list(growing.values()))}(ptr %work, i64 {limit})"
             fine = self.temporary(f"and i1 {fine}, {self.temporary(f'call i1 {room}')}")
@@ -142,7 +140,7 @@ class DecidedNest(Nest):
         after_step, added = self._step(loop, index, step, self._grown(targets, growing))
         then = self._following(names, after_step, added, loop)
         self.write(f"{following} = add nsw i64 {counter}, 1")
-        again = self.temporary(f"icmp slt i64 {following}, {end}")
+        again = self._unless_left(loop, self.temporary(f"icmp slt i64 {following}, {end}"))
         self.write(f"br i1 {again}, label %{head}, label %{head}.pause")
         self.lines[inner[0]] = f"  {counter} = phi i64 [%{head}.first, %{head}.stretch], [{following}, %{self.block}]"
         for place, name, start, value in zip(inner[1:], names, outer, then, strict=True):
@@ -230,9 +228,7 @@ class DecidedNest(Nest):
         first, last = loop.shared, loop.shared + loop.carries
         given = self._handed_first(loop, operands)
         given[GOING] = self._chosen(given[GOING], literal(0.0, self.lanes))
-        memory = self.module.layout_of_memory()
-        failed = self.temporary(f"load i64, ptr {self.address('%work', memory.failed)}")
-        fine = self.temporary(f"icmp eq i64 {failed}, 0")
+        fine = self._fine()
         going = self._going(Number(given[GOING], self.lanes > 1))
         more = self.temporary(f"and i1 {self._any(going)}, {fine}")
         self.temporaries += 1
@@ -259,7 +255,7 @@ class DecidedNest(Nest):
         if self.active:
             again = self.temporary(f"and {self.bit} {again}, {self.active}")
         self.write(f"{counter}.next = add nsw i64 {counter}, 1")
-        more, latch = self._any(again), self.block
+        more, latch = self._unless_left(loop, self._any(again)), self.block
         self.write(f"br i1 {more}, label %{head}, label %{head}.done")
         self.lines[places[0]] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{latch}]"
         if self.active:
@@ -273,6 +269,15 @@ class DecidedNest(Nest):
             numbers.append(Number(after, self.lanes > 1))
         self.block, self.made, self.weight = f"{head}.done", made, weight
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _fine(self) -> str:
+        """The truth that no loop of this call was left."""
+        failed = self.temporary(f"load i64, ptr {self.address('%work', self.module.layout_of_memory().failed)}")
+        return self.temporary(f"icmp eq i64 {failed}, 0")
+
+    def _unless_left(self, loop: Loop, more: str) -> str:
+        """The truth that a loop goes on, given whether it has another step: not if a loop in its step was left."""
+        return self.temporary(f"and i1 {more}, {self._fine()}") if has_decided(loop) else more
 
     def _going(self, x: Number) -> str:
         """The truth that there is another step: in each lane."""
