@@ -380,3 +380,19 @@ def test_rounded_ints_that_are_clamped_or_taken_apart_into_bits() -> None:
         np.testing.assert_array_equal([f(x) for x in rows], jit(vmap(f), quiet=True)(np.array(rows)))
     with pytest.raises(TypeError):
         jit(lambda x: x & round(x))(1.5)
+
+
+def test_counts_of_comparisons_are_keys_of_a_dict() -> None:
+    """An item that is assigned under a count of comparisons is found under the equal int."""
+
+    def f(x: Any) -> Any:
+        found = {0: 1.0, 1: 2.0}
+        found[(x > 3.0) * 1] = x
+        found[(x > 1.0) + (x > 2.0)] = 3.0
+        found[(x > 1.0) * 1] += x
+        return len(found) * 10.0 + found[0] + 2.0 * found[1] + found[(x > 0.5) * 1]
+
+    rows = [0.25, 1.25, 2.75, 3.5, -0.25, 0.75, 5.0, 2.25]
+    compiled = jit(f, quiet=True)
+    assert [f(x) for x in rows] == [compiled(x) for x in rows]
+    np.testing.assert_array_equal([f(x) for x in rows], jit(vmap(f), quiet=True)(np.array(rows)))

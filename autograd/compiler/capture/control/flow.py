@@ -552,7 +552,7 @@ class Flow:
         for k, key in enumerate(keys):
             if any(type(x) is Whole for x in keys[k:]) and (found := taken(thing, keys[k:])) is not None:
                 return found
-            thing = _element(Flow.container(thing), as_index(key) if isinstance(thing, np.ndarray) else key)
+            thing = _element(Flow.container(thing), as_index(key) if isinstance(thing, (dict, np.ndarray)) else key)
         return thing
 
     @staticmethod

@@ -42,7 +42,7 @@ def as_index(key: Any) -> Any:
     """An index or a key: an int is an int there, and a comparison is a bool, which an array tells from a number."""
     if type(key) is tuple:
         return tuple(map(as_index, key))
-    if type(key) in (Whole, Rounded):
+    if type(key) is Rounded or (isinstance(key, Traced) and is_whole(key)):
         return int(key)
     return bool(key) if is_predicate(key) else key
 
