@@ -769,10 +769,21 @@ def test_what_is_read_once_is_said(name: str, function: Any, capsys: pytest.Capt
     ) == capsys.readouterr().err
 
 
+class Started:
+    """It looks at a clock when it is made, and not later."""
+
+    def __init__(self) -> None:
+        self.at = time.time()
+
+
+STARTED = Started()
+
+
 def test_paths_and_fixed_dates_are_no_notice(capsys: pytest.CaptureFixture[str]) -> None:
     """Parts of these modules that always give the same answer."""
     jit(lambda x: x * len(os.path.join("a", "b")))(1.0)
     jit(lambda x: x * datetime(2026, 1, 2).day)(1.0)
+    jit(lambda x: x + STARTED.at)(1.0)
     assert not capsys.readouterr().err
 
 

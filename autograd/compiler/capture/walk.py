@@ -152,6 +152,8 @@ class Look:
         Whether the code may change attributes and containers.
     generators : list
         Generators of random numbers that the code can use.
+    called : set
+        Names of things outside that functions mention, other than methods such as `__init__`.
     """
 
     tokens: list[Any] = field(default_factory=list)
@@ -161,6 +163,7 @@ class Look:
     rebound: dict[str, str] = field(default_factory=dict)
     changes: bool = False
     generators: list[Any] = field(default_factory=list)
+    called: set[str] = field(default_factory=set)
 
     @property
     def steady(self) -> bool:
@@ -173,7 +176,7 @@ class Look:
         reads = [read.name.rpartition(".") for read in self.reads if read.kind in (OPAQUE, FILE, ITERATOR)]
         modules = {module: sys.modules.get(module) for module, _, _ in reads}
         own = {name for name, module in modules.items() if not (module and _is_of_a_package(module))}
-        return {name: None for module, _, name in reads if name and module in own}
+        return {name: None for module, _, name in reads if name in self.called and module in own}
 
     def changed(self) -> list[int]:
         """The numbers of the places that have changed."""
@@ -313,6 +316,8 @@ class Walk:
     def mentions(self, code: CodeType, names: dict[str, Any]) -> None:
         """The globals and imports of a user's code."""
         found = mentions(code)
+        if not code.co_name.startswith("__") or code.co_name == "__call__":
+            self.look.called.update(found.names, code.co_freevars)
         of_a_package = is_package_file(code.co_filename)  # such code often reads attributes by computed names
         self.mentioned |= found.certain if of_a_package else found.attributes
         self.look.rebound.update(found.rebound)
