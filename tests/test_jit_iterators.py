@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -166,8 +167,9 @@ def test_a_second_run_finds_less(make: Callable[[], Any]) -> None:
             jit(vmap(function(make())))(np.array([2.0, 3.0]))
 
 
-def test_a_second_run_finds_what_the_first_found() -> None:
-    """Lists, dicts, sets, arrays and attributes are as they were when a capture begins again."""
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_second_run_finds_what_the_first_found(others: int) -> None:
+    """Lists, dicts, sets, arrays and attributes are as they were when a capture begins again, beside threads too."""
 
     class Kept:
         __slots__ = ("slot",)
@@ -194,7 +196,14 @@ def test_a_second_run_finds_what_the_first_found() -> None:
     def state() -> Any:
         return [list(stack), dict(table), set(names), cells.tolist(), counter.calls, kept.slot]
 
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(others)]
+    for thread in threads:
+        thread.start()
     found = jit(f, quiet=True)(2.0)
+    done.set()
+    for thread in threads:
+        thread.join()
     after = state()
     stack[:], table["a"], cells[:] = [3.0, 2.0, 1.0], 5.0, [1.0, 2.0]
     names.discard("y")

@@ -237,7 +237,7 @@ def begin_again(why: Exception) -> None:
         return
     name, look = found
     _refuse_iterators(name, look, why)
-    if threading.active_count() == 1:  # or else another thread may have made the change
+    if look.changes or threading.active_count() == 1:  # or else another thread has made the change
         for i in reversed(look.changed()):
             look.places[i].restore()
 
