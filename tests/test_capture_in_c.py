@@ -631,6 +631,8 @@ def test_a_number_outside_its_capture_is_refused(where, operation):
 @needs_c
 def test_a_list_may_change_while_its_sum_is_written_down():
     """Python code that runs meanwhile may empty the list of operands: C keeps them."""
+    if autograd.backend() != "c":
+        pytest.skip("the C build is not in use")
     things = []
 
     def function(x):
