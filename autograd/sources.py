@@ -171,7 +171,9 @@ def is_same_code(one: CodeType, other: CodeType) -> bool:
 
 def _steps(code: CodeType) -> list[Any]:
     """The instructions and their places, in a form that does not depend on the imports around the function."""
-    steps = [i for i in dis.get_instructions(code) if i.opname not in PREPARING]
+    found = list(dis.get_instructions(code))
+    names = {at - 1 for at, i in enumerate(found) if i.opname == "CALL_KW"}  # of keywords, from Python 3.13 on
+    steps = [i for at, i in enumerate(found) if i.opname not in PREPARING and at not in names]
     return [("LOAD_ATTR" if i.opname == "LOAD_METHOD" else i.opname, i.positions) for i in steps]
 
 
