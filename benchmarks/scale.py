@@ -31,7 +31,7 @@ from dask.distributed import Client, LocalCluster
 import autograd.math as am
 from autograd import distributed, jit, value_and_grad, vmap
 from autograd.compiler.run import batch
-from autograd.distributed.plan import TOGETHER
+from autograd.distributed.plan import PARTS
 from autograd.distributed.tasks import Sums, added
 
 STEPS = 200
@@ -213,7 +213,7 @@ def seconds(client: Any, tasks: int) -> float:
 
 def adding() -> float:
     """The seconds in which a task adds up its parts."""
-    parts = [(1, [1.0, 2.0, 3.0])] * TOGETHER
+    parts = [(1, [1.0, 2.0, 3.0])] * PARTS
     start = time.perf_counter()
     for _ in range(1000):
         added(parts)
@@ -245,7 +245,7 @@ def tree(blocks: int, together: int) -> list[list[int]]:
 
 def simulated(workers: int, blocks: int, block: float, addition: float, size: int, network: Network) -> float:
     """The seconds of one `reduce`, whose blocks lie on the workers already, as many on each."""
-    tasks = tree(blocks, TOGETHER)
+    tasks = tree(blocks, PARTS)
     parent = {part: task for task, parts in enumerate(tasks) for part in parts}
     missing = [len(parts) for parts in tasks]
     worker = [k * workers // blocks for k in range(blocks)] + [0] * (len(tasks) - blocks)
@@ -278,7 +278,7 @@ def foretold(
     size = len(pickle.dumps((1, [1.0, 2.0, 3.0])))
     block = row * rows_of_a_block
     print(
-        f"\nSimulated. Measured: {1e6 * row:.3g} us a row, {1e6 * addition:.3g} us to add {TOGETHER} parts "
+        f"\nSimulated. Measured: {1e6 * row:.3g} us a row, {1e6 * addition:.3g} us to add {PARTS} parts "
         f"of {size} bytes.\nAssumed: {network.bandwidth / 1e9:g} GB/s, {1e3 * network.latency:g} ms latency, "
         f"{1e3 * network.overhead:g} ms of the scheduler for a task; the rows lie on the workers, in blocks of "
         f"{rows_of_a_block:,};\nall workers are equally fast, none is lost; the function has been compiled."
