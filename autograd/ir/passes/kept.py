@@ -56,6 +56,8 @@ class Kept:
 
 def keep_expensive(program: Program, most: int = MOST_KEPT) -> Program:
     """The same program, in which no more than so many numbers of its loops are stored to be used again."""
+    if not any(op == "loop" for op, _, _ in program.code):
+        return program
     found = _Search(program, most).run()
     if found:
         program = _written(program, found)
@@ -126,19 +128,34 @@ class _Search:
         self.code, self.types, self.left = program.code, types_of(program), most
         self.users = program.users()
         self.outputs = set(program.outputs)
+        self.elements: dict[int, list[tuple[int, int]]] = {}  # of `_elements`
         self.found: dict[int, Kept] = {}
 
     def run(self) -> dict[int, Kept]:
         """What each loop stacks and loads."""
         wanted: dict[int, list[Place]] = {}  # loop → its expensive values
+        through: dict[int, list[int]] = {}  # array → the loops that go through it
         for at, (op, _, loop) in enumerate(self.code):
             if op == "loop" and isinstance(loop.extent, int):
-                values = list(_expensive(loop.body))
-                for before, others in wanted.items():
-                    if (others and values) or self.code[before].data.carries:
-                        self._compare(before, at, others, values)
+                values = [place for place in _places(loop.body) if _code_of(loop.body, place).op in EXPENSIVE]
+                arrays = self._arrays(at)
+                related = {before for array in arrays for before in (*through.get(array, ()), self._maker(array))}
+                for before in sorted(related & wanted.keys()):
+                    if (wanted[before] and values) or self.code[before].data.carries:
+                        self._compare(before, at, wanted[before], values)
                 wanted[at] = values
+                for array in arrays:
+                    through.setdefault(array, []).append(at)
         return self.found
+
+    def _arrays(self, at: int) -> set[int]:
+        """The arrays that a loop goes through."""
+        return {array for array, _ in self._elements(at)}
+
+    def _maker(self, array: int) -> int:
+        """The loop of which an array is a result; the array itself if it is none."""
+        op, operands, _ = self.code[array]
+        return operands[0] if op == "item" else array
 
     def _compare(self, before: int, at: int, others: Sequence[Place], values: Sequence[Place]) -> None:
         """Let a loop load what an earlier one computes in any case."""
@@ -232,9 +249,11 @@ class _Search:
         return value
 
     def _elements(self, at: int) -> list[tuple[int, int]]:
-        """The arrays that a loop goes through."""
-        _, operands, loop = self.code[at]
-        return [self._source(o) for o in operands[loop.shared + loop.handed :]]
+        """The arrays that a loop goes through, and from which row on."""
+        if at not in self.elements:
+            _, operands, loop = self.code[at]
+            self.elements[at] = [self._source(o) for o in operands[loop.shared + loop.handed :]]
+        return self.elements[at]
 
     def _shift(self, before: int, at: int) -> int | None:
         """Which step of an earlier loop belongs to the first one of a later loop; None if they share no array."""
@@ -282,10 +301,7 @@ class _Cut:
 
     def __init__(self, loop: Loop, same: Mapping[Place, Place], stored: Collection[int]) -> None:
         self.body, self.same, self.stored = loop.body, same, stored
-        self.depends: list[bool] = []  # whether a value of the body was computed from these carries
-        for op, operands, data in self.body.code:
-            is_stored = op == "input" and data in stored
-            self.depends.append(is_stored or any(self.depends[o] for o in operands))
+        self.depends = _depending(self.body, stored)
         self.found: dict[Place, None] = {}
         self.fits = True
 
@@ -312,10 +328,7 @@ class _Cut:
     def _look_into(self, at: int, operands: Sequence[int], loop: Loop) -> None:
         """The same for the values of a map in the body."""
         code = loop.body.code
-        depends: list[bool] = []
-        for op, given, data in code:
-            is_given = op == "input" and data > 0 and self.depends[operands[data - 1]]
-            depends.append(is_given or any(depends[o] for o in given))
+        depends = _depending(loop.body, {k for k, o in enumerate(operands, 1) if self.depends[o]})
         needed = {*loop.body.outputs, *[guard.value for guard in loop.body.guards]}
         for k, (op, given, _) in enumerate(code):
             if op not in GIVEN and Place(k, at) not in self.same:
@@ -329,6 +342,14 @@ class _Cut:
                     self.found[Place(o, at)] = None
 
 
+def _depending(body: Program, inputs: Collection[int]) -> list[bool]:
+    """Whether each value of a body was computed from some of its inputs."""
+    found: list[bool] = []
+    for op, operands, data in body.code:
+        found.append((op == "input" and data in inputs) or any(found[o] for o in operands))
+    return found
+
+
 def _code_of(body: Program, place: Place) -> Instruction:
     return (body if place.inside is None else body.code[place.inside].data.body).code[place.at]
 
@@ -340,15 +361,6 @@ def _steps(loop: Loop) -> int:
 
 def _is_known_map(loop: Loop) -> bool:
     return loop.is_map() and isinstance(loop.extent, int)
-
-
-def _expensive(body: Program) -> Iterator[Place]:
-    """The expensive values of a body and of the maps in it."""
-    for at, (op, _, data) in enumerate(body.code):
-        if op in EXPENSIVE:
-            yield Place(at)
-        elif op == "loop" and _is_known_map(data):
-            yield from [Place(k, at) for k, i in enumerate(data.body.code) if i.op in EXPENSIVE]
 
 
 def _places(body: Program) -> Iterator[Place]:
