@@ -754,6 +754,7 @@ STEPS = itertools.count()
         ("perf_counter", lambda x: x * perf_counter()),
         ("datetime", lambda x: x * datetime.now().year),
         ("environ", lambda x: x * len(environ)),
+        ("os", lambda x: x * os.path.exists("a file")),
         ("getenv", lambda x: x * float(getenv("NO_SUCH_NAME", "1"))),
         ("STEPS", lambda x: x * next(STEPS)),
         ("open", lambda x: x * x if x == x else open("a file").close()),

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import autograd
 import autograd.math as am
 from autograd import Value, backward, grad, no_grad
 from autograd.rules import TABLE
@@ -244,10 +245,11 @@ def test_an_element_of_an_array_of_floats():
 def test_code_of_a_package_that_calls_compiled_code():
     """The error does not send people to adopt() what has no Python source."""
     optimize = pytest.importorskip("scipy.optimize")
-    with pytest.raises((TypeError, SystemError)) as caught:
+    # SciPy goes on after the error; where that runs code in Python, the error becomes the cause of another one.
+    with pytest.raises(TypeError if autograd.backend() == "c" else (TypeError, SystemError)) as caught:
         grad(lambda a: optimize.brentq(lambda x: x * x - a, 0.0, 5.0))(2.0)
     error = caught.value
-    while isinstance(error, SystemError):  # SciPy goes on after the error; code in Python then stops with this
+    while isinstance(error, SystemError):
         error = error.__cause__
     assert isinstance(error, TypeError)
     assert re.search(r"scipy calls compiled code here.*autograd.implicit.solution_of", str(error))

@@ -119,8 +119,8 @@ class Outside:
             )
         if not self.states and look.once:
             notice(
-                f"{self.name.removesuffix(' with derivatives')} reads `{'`, `'.join(look.once)}` while it is traced: "
-                "that happens once, and not at every call. Pass what it reads as an argument"
+                f"{self.name} reads `{'`, `'.join(look.once)}` while it is traced: that happens once, and not at every "
+                "call. Pass what it reads as an argument"
             )
         before = self.states[0].look if self.states else None
         for name in {before.names[i] for i in before.changed()} if before is not None else ():

@@ -13,6 +13,7 @@ import gc
 import importlib.util
 import io
 import operator
+import os
 import random
 import re
 import sys
@@ -81,6 +82,7 @@ NUMPY_GENERATORS = frozenset(
 OPAQUE_MODULES = frozenset(["datetime", "io", "locale", "os", "secrets", "socket", "subprocess", "time", "uuid"])
 OPAQUE_NAMES = frozenset({"input", "open"})
 OPAQUE, FILE, ITERATOR = "clock, file or system", "file", "iterator"  # what gives another answer when it is asked again
+OF_TEXT = ("join", "split", "splitext", "basename", "dirname", "normpath", "isabs", "sep")  # of os.path
 NOW = frozenset({"now", "today", "utcnow"})  # of the classes of datetime
 # Their code is not read, so it is not known which attributes of their objects it reads.
 HIDING_MODULES = frozenset(
@@ -342,7 +344,8 @@ class Walk:
         self.put(Same(module))
         if full in ("random", "numpy.random") or (full == "numpy" and "random" in self.attributes):
             self.look.generators += global_generators()
-        if full in OPAQUE_MODULES and self.attributes & vars(module).keys() != {"path"}:
+        of_text = full == "os" and self.attributes & (vars(os).keys() | vars(os.path).keys()) <= {"path", *OF_TEXT}
+        if full in OPAQUE_MODULES and not (of_text and "path" in self.attributes):
             self.note(name, OPAQUE, False)
         if not is_foreign_module(full):
             for attribute in sorted(self.attributes & (self.missing | vars(module).keys())):

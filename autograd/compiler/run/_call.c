@@ -537,7 +537,7 @@ static int run_guarded(FastPath *fast, Frame *frame, int64_t *failed)
     return !fast->retired;
 }
 
-/* Raise what the handler of a signal raised while the machine code ran. */
+/* Raise what the handler of a signal raised while the machine code ran: see `RAISED` in lower/whiles.py. */
 static void raise_again(void)
 {
     PyObject *raised = Py_XNewRef(PySys_GetObject("autograd_raised"));

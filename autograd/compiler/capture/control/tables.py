@@ -38,10 +38,11 @@ def taken(table: Any, keys: Sequence[Any]) -> Any:
         return _one([row[column] for row in table], row) if type(column) is int and -width <= column < width else None
     if type(row) is not Whole:
         return None
-    places = _place(row, len(table)), _place(column, width)
-    if None in places:
+    numbers = [x for line in table for x in line]
+    if not _is_table(numbers):
         return None
-    return _element([x for row in table for x in row], places[0] * float(width) + places[1])
+    places = _place(row, len(table)), _place(column, width)
+    return None if None in places else _element(numbers, places[0] * float(width) + places[1])
 
 
 def _of_rows(table: Sequence[Any], key: Any) -> Any:
@@ -53,8 +54,14 @@ def _of_rows(table: Sequence[Any], key: Any) -> Any:
     return None if any(x is None for x in found) else tuple(found)
 
 
+def _is_table(numbers: Sequence[Any]) -> bool:
+    """Whether a program can hold these: no more than it takes, and none that a float would round."""
+    return 0 < len(numbers) <= MOST_TAKEN and all(map(is_number, numbers)) and not any(map(is_inexact, numbers))
+
+
 def _one(numbers: Sequence[Any], key: Whole) -> Any:
-    place = _place(key, len(numbers)) if all(map(is_number, numbers)) else None
+    """The number in a place that is an int of the program."""
+    place = _place(key, len(numbers)) if _is_table(numbers) else None
     return None if place is None else _element(numbers, place)
 
 
@@ -68,8 +75,6 @@ def _place(key: Whole, length: int) -> Any:
 
 def _element(numbers: Sequence[Any], place: Any) -> Any:
     """The number in a place: an int if all of them are ints."""
-    if not all(map(is_number, numbers)) or any(map(is_inexact, numbers)):
-        return None
     found: Any = take(place, *numbers)
     wholes = [is_whole(x) for x in numbers]
     if all(wholes):
@@ -84,8 +89,8 @@ def _element(numbers: Sequence[Any], place: Any) -> Any:
 def bisected(function: Any, *things: Any, **options: Any) -> Any:
     """`bisect.bisect_right` or `bisect_left`: where ints may be numbers of the program, the place is one."""
     table, x = things if len(things) == 2 else ((), None)
-    numbers = type(table) in TABLES and 0 < len(table) <= MOST_TAKEN and all(map(is_number, table))
-    if options or not numbers or not is_number(x) or not any(isinstance(number, Value) for number in (x, *table)):
+    known = not options and type(table) in TABLES and _is_table(table) and is_number(x)
+    if not known or not any(isinstance(number, Value) for number in (x, *table)):
         return function(*things, **options)
     found = _searched(BISECTIONS[function], table, x)
     return function(*things) if found is None else found
@@ -94,7 +99,7 @@ def bisected(function: Any, *things: Any, **options: Any) -> Any:
 def _searched(right: bool, table: Sequence[Any], x: Any) -> Any:
     """The place of a number, by the comparisons that Python makes; None if it must be an int now."""
     trace: Any = present()
-    if trace is None or not has_ints(trace) or any(map(is_inexact, table)):
+    if trace is None or not has_ints(trace):
         return None
     low, high = 0.0, float(len(table))
     for step in range(len(table).bit_length()):
