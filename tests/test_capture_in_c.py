@@ -691,3 +691,46 @@ def test_constants_are_told_apart():
     numbers = [i.data for i in program.code if i.op == "constant" and not isinstance(i.data, bool)]
     assert ["0.0", "-0.0", "nan", "1.0", "1.5"] == [repr(x) for x in numbers]
     assert jit(lambda x: x * 0.0 + 1.0)(2.0) == 1.0
+
+
+@needs_c
+def test_the_watch_over_calls_tells_what_a_profiler_is_told():
+    """The calls of Python code that is not passed over, and those of two built-in functions, also by another name."""
+
+    def passed():
+        return told()
+
+    def told(get=getattr):
+        return get(list, "append"), sorted([2, 1], key=lambda x: vars(int) and x), len([])
+
+    def events(begin):
+        found = []
+        begin(lambda frame, event, called: found.append((frame.f_code, event, called)))
+        try:
+            passed(), told()
+        finally:
+            sys.setprofile(None)
+        return found
+
+    def is_told(code, event, called):
+        return code is not passed.__code__ if event == "call" else event == "c_call" and called in (getattr, vars)
+
+    passing = {id(passed.__code__): passed.__code__}
+    expected = [one for one in events(sys.setprofile) if is_told(*one)]
+    assert len(expected) == 12
+    assert expected == events(lambda event: autograd.native.extension.watch_calls(passing, event, getattr, vars))
+
+
+@needs_c
+def test_the_watch_over_calls_raises_what_its_function_raises():
+    """As `sys.setprofile` does; the watch is over then."""
+
+    def refuse(frame, event, called):
+        raise ValueError(event)
+
+    try:
+        with pytest.raises(ValueError, match=r"^call$"):
+            autograd.native.extension.watch_calls({}, refuse, getattr, vars), doubled(1.0)
+        assert sys.getprofile() is None
+    finally:
+        sys.setprofile(None)

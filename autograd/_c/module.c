@@ -48,6 +48,7 @@ static double many_from_python(int rule, const double *x, Py_ssize_t n);
 #include "elements.h"        /* many numbers at once */
 #include "compare.h"         /* comparisons during a capture */
 #include "tape.h"            /* a run of a function of which a tape notes the operations */
+#include "calls.h"           /* a watch over calls */
 #include "flow.h"            /* what rewritten functions call during a capture */
 #include "sweep_functions.h" /* the functions of sweep.py */
 #include "graphs.h"          /* the functions of graphs.py */
@@ -233,6 +234,7 @@ static PyMethodDef module_methods[] = {
     {"tape", value_tape, METH_O, "Give the C build the trace that has a tape."},
     {"trace", value_trace, METH_VARARGS, "Give the C build the parts of the compiler's trace that it needs."},
     {"flow", value_flow, METH_VARARGS, "Give the C build the parts of a capture's branches that it needs."},
+    {"watch_calls", value_watch_calls, METH_VARARGS, "Tell a function of calls."},
     {"fill", (PyCFunction)(void (*)(void))value_fill, METH_FASTCALL, "The fields of a new node."},
     {"node", (PyCFunction)(void (*)(void))value_node, METH_FASTCALL, "The node of an operation."},
     {NULL, NULL, 0, NULL},

@@ -18,6 +18,7 @@ from typing import Any
 
 from autograd.compiler.source.mentions import LIBRARY, is_package_file
 from autograd.modes import PACKAGES
+from autograd.native import extension
 
 # What may read an attribute that the code does not name.
 READERS = frozenset(
@@ -89,7 +90,10 @@ class Texts:
         ends = [k for k, one in enumerate(frames) if _captures(one)]
         for one in frames[: max(ends, default=len(frames))]:  # those that the capture has begun
             self._look(one)
-        sys.setprofile(self._event)
+        if extension is None:
+            sys.setprofile(self._event)
+        else:  # the same, but it does not come to Python for code that is harmless
+            extension.watch_calls(self.harmless, self._event, getattr, vars)
 
     def _event(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "call":
@@ -127,6 +131,8 @@ class Texts:
 
 def _is_ours(frame: FrameType | None) -> bool:
     """Whether code of these packages runs, or what it has called in the standard library, or an import."""
+    if frame is not None and frame.f_code.co_filename.startswith(PACKAGES):
+        return True
     at = frame
     while at is not None and not _captures(at):
         if at.f_code.co_filename.startswith(IMPORTING):
