@@ -99,6 +99,50 @@ class Scaler:
         return x * self.both
 
 
+class Doubler(Scaler):
+    """Everything by way of the class below."""
+
+    factor = 1.0
+
+    @property
+    def both(self) -> float:
+        """Twice as much."""
+        return 2.0 * super().both
+
+    def shifted(self, x: Any) -> Any:
+        """A sum with a class attribute that the own one hides."""
+        return super().shifted(x) + super().factor
+
+
+class Line:
+    """A base that reads a global."""
+
+    def run(self, x: Any) -> Any:
+        """A product."""
+        return x * K
+
+
+class Squarer(Line):
+    """An heir that does not."""
+
+    def run(self, x: Any) -> Any:
+        """A square."""
+        return super().run(x) ** 2
+
+
+class Rate:
+    """What is assigned is not what is read."""
+
+    @property
+    def rate(self) -> float:
+        """What is kept."""
+        return self.kept
+
+    @rate.setter
+    def rate(self, new: Any) -> None:
+        self.kept = K * new
+
+
 class Mode(enum.Enum):
     """Settings that are compared by identity."""
 
@@ -133,7 +177,11 @@ record = records[0]
 view = memoryview(bytearray(8)).cast("d")
 HIDDEN = {"c": 2.0}
 shown = types.MappingProxyType(HIDDEN)
-scaler = Scaler()
+values, items, flat = HIDDEN.values(), HIDDEN.items(), ARRAY.flat
+ordered = OrderedDict(a=1.0, b=2.0)
+ordered_values = ordered.values()
+times_k = np.frompyfunc(lambda x: x * K, 1, 1)
+scaler, doubler = Scaler(), Doubler()
 parent = weakref.ref(scaler)
 children = weakref.WeakValueDictionary({"a": scaler})
 slotted = Slotted()
@@ -168,6 +216,23 @@ def matched_by_place(thing: Any) -> Any:
     return 1.0
 
 
+def assigned(x: Any) -> Any:
+    """What a setter keeps."""
+    thing = Rate()
+    thing.rate = x
+    return thing.kept
+
+
+def in_order(x: Any) -> Any:
+    """A sum that depends on the order."""
+    return functools.reduce(lambda total, rate: total * x + rate, ordered_values, 0.0)
+
+
+def replace_method() -> None:
+    """Another method of a class that has heirs."""
+    Scaler.shifted = lambda self, x: x * 5.0  # type: ignore[method-assign]
+
+
 def set_global(name: str, new: Any) -> Callable[[], None]:
     """Rebind a global of this module."""
     return lambda: globals().update({name: new})
@@ -177,6 +242,9 @@ def fresh() -> None:
     """Reset everything."""
     globals().update(K=2.0, epoch=0, helper=ORIGINAL_HELPER, RATES=[1.0, 2.0], ARRAY=np.array([1.0, 2.0, 3.0]))
     globals().update(TABLE={"a": 1.0, "b": {"c": 2.0}}, scaler=Scaler(), slotted=Slotted(), options=Settings())
+    globals().update(flat=ARRAY.flat)
+    Scaler.shifted = SHIFTED  # type: ignore[method-assign]
+    ordered.move_to_end("b")
     globals().update(mode=Mode.FAST, sentinel=LISTED, FLOATS=array.array("d", [2.0]))
     if "rate" in vars(Child):
         del Child.rate
@@ -184,13 +252,14 @@ def fresh() -> None:
     globals().update(WORDS={"x"}, QUEUE=deque([2.0]), parent=weakref.ref(scaler))
     children["a"] = scaler
     pair[1] = point.rate = records["rate"][0] = view[0] = 2.0
+    HIDDEN.clear()
     HIDDEN["c"] = 2.0
     settings.rate, settings.deep.scale, config.K, Scaler.factor = 2.0, 3.0, 2.0, 2.0
     with_default.__defaults__[0][0] = 2.0  # type: ignore[index]
     keyword_default.__kwdefaults__["rates"]["a"] = 2.0
 
 
-ORIGINAL_HELPER = helper
+ORIGINAL_HELPER, SHIFTED = helper, Scaler.shifted
 
 
 @pytest.fixture(autouse=True)
@@ -222,6 +291,11 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "property": (lambda x: scaler(x), lambda: setattr(scaler, "scale", 9.0)),
     "class attribute": (lambda x: scaler(x), lambda: setattr(Scaler, "factor", 7.0)),
     "class attribute hidden": (lambda x: scaler(x), lambda: setattr(scaler, "factor", 7.0)),
+    "class attribute through super": (lambda x: doubler.shifted(x), lambda: setattr(Scaler, "factor", 7.0)),
+    "property through super": (lambda x: x * doubler.both, lambda: setattr(doubler, "scale", 7.0)),
+    "method replaced below super": (lambda x: doubler.shifted(x), replace_method),
+    "what is read below super": (lambda x: Squarer().run(x), set_global("K", 5.0)),
+    "setter": (assigned, set_global("K", 5.0)),
     "class itself": (lambda x: x * Scaler.factor, lambda: setattr(Scaler, "factor", 7.0)),
     "getattr": (lambda x: x * getattr(scaler, "sca" + "le"), lambda: setattr(scaler, "scale", 7.0)),
     "vars": (lambda x: x * vars(scaler)["scale"], lambda: setattr(scaler, "scale", 7.0)),
@@ -262,6 +336,11 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
         lambda: setattr(settings, "rate", 4.0),
     ),
     "read-only view of a dict": (lambda x: x * shown["c"], lambda: HIDDEN.update(c=4.0)),
+    "values of a dict": (lambda x: x * sum(values), lambda: HIDDEN.update(c=4.0)),
+    "items of a dict": (lambda x: x * len(items), lambda: HIDDEN.update(d=4.0)),
+    "values of an ordered dict": (in_order, lambda: ordered.move_to_end("a")),
+    "flat array": (lambda x: x * flat[1], lambda: ARRAY.__setitem__(1, 9.0)),
+    "frompyfunc": (lambda x: x * times_k(np.array([x], dtype=object))[0], set_global("K", 5.0)),
     "iterator of a list": (lambda x: x * sum(begin()), lambda: RATES.append(4.0)),
     "queue": (lambda x: x * waiting.qsize(), lambda: waiting.put(4.0)),
     "jit inside": (lambda x: jitted_helper(x) + 1.0, set_global("K", 5.0)),

@@ -65,11 +65,12 @@ LARGEST_ARRAY = 1 << 26  # bytes
 LONGEST_NAME = 200  # characters
 
 CODE: tuple[type, ...] = (FunctionType, staticmethod, classmethod, property)
+VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()))  # of dicts
 DEFINED = frozenset([*CODE, ModuleType, type, BuiltinFunctionType])
 DESCRIPTORS: tuple[type, ...] = (GetSetDescriptorType, MemberDescriptorType)
 IMMUTABLE: frozenset[type] = frozenset(
     [
-        *(np.dtype, np.ufunc, re.Pattern, date, time, timedelta, tzinfo, slice, GenericAlias),
+        *(np.dtype, re.Pattern, date, time, timedelta, tzinfo, slice, GenericAlias),
         *(BuiltinFunctionType, GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType),
         *(ClassMethodDescriptorType, WrapperDescriptorType, type(vars(Place)["kind"])),
     ]
@@ -361,10 +362,12 @@ class Walk:
             if _is_foreign(base):
                 continue
             for attribute, thing in list(vars(base).items()):
-                if attribute in self.attributes or (attribute.startswith("__") and type(thing) in CODE):
+                if attribute in self.attributes or (attribute.startswith("__") and type(thing) in CODE) or _sets(thing):
                     if type(thing) not in DESCRIPTORS:
-                        said = f"{cls.__name__}.{attribute}"
-                        self.watch("class", cls, attribute, said, "attribute", _is_of_a_package(base))
+                        hidden = static(cls, attribute)[0] is not thing  # `super()` finds it
+                        owner = base if hidden else cls
+                        said = f"{owner.__name__}.{attribute}"
+                        self.watch("class", owner, attribute, said, "attribute", _is_of_a_package(base))
                     if attribute in ("__getattr__", "__getattribute__"):
                         self.note(f"{cls.__name__}.{attribute}", "computed attributes", False)
         kind: type = type(cls)
@@ -523,6 +526,11 @@ class Walk:
         if any(kind.__name__ in POINTERS for kind in type(thing).__mro__):
             self.note(name, f"object of {type(thing).__module__}.{type(thing).__qualname__}", False)
 
+    def ufunc(self, ufunc: np.ufunc, name: str) -> None:
+        """A function of NumPy; `numpy.frompyfunc` has made it of a function of Python."""
+        self.put(Same(ufunc))
+        self.push([(thing, name) for thing in gc.get_referents(ufunc) if type(thing) is not dict])
+
     def file(self, file: Any, name: str) -> None:
         """A file, on a disk or in memory: what it reads next may be something else."""
         self.instance(file, name)
@@ -563,14 +571,14 @@ HANDLERS: dict[type, Handle] = {
     **dict.fromkeys([operator.attrgetter, operator.itemgetter, operator.methodcaller], Walk.getter),
     staticmethod: _inside("__func__"),
     classmethod: _inside("__func__"),
-    property: _inside("fget"),
+    property: _inside("fget", "fset", "fdel"),
     functools.cached_property: _inside("func"),
     ModuleType: Walk.module,
     type: Walk.cls,
     list: _sequence("list", list.__iter__),
     tuple: _sequence(None, tuple.__iter__),
     dict: Walk.dictionary,
-    MappingProxyType: lambda walk, thing, name: walk.push([(each, name) for each in gc.get_referents(thing)]),
+    **dict.fromkeys(VIEWS, lambda walk, thing, name: walk.push([(each, name) for each in gc.get_referents(thing)])),
     set: lambda walk, thing, name: walk.contents(
         "set" if type(thing) is set else "container", thing, name, tuple(set.__iter__(thing))
     ),
@@ -579,6 +587,8 @@ HANDLERS: dict[type, Handle] = {
     bytearray: _sequence("container", bytearray.__iter__),
     array: _sequence("container", array.__iter__),
     np.ndarray: Walk.ndarray,
+    np.flatiter: _inside("base"),
+    np.ufunc: Walk.ufunc,
     np.void: Walk.memory,
     memoryview: Walk.memory,
     ctypes.Structure.__mro__[1]: Walk.memory,  # what all types of ctypes derive from
@@ -603,6 +613,11 @@ def _is_of_a_package(thing: Any) -> bool:
 def _is_foreign(cls: type) -> bool:
     """Whether a class belongs to Python, NumPy, SciPy or this project."""
     return is_foreign_module(_module_of(cls))
+
+
+def _sets(thing: Any) -> bool:
+    """Whether an attribute of a class runs code where code assigns to it: a property with a setter, and its like."""
+    return thing.fset is not None if type(thing) is property else bool(static(type(thing), "__set__"))
 
 
 def _has_dict(cls: type) -> bool:
