@@ -417,6 +417,14 @@ def test_too_many_paths() -> None:
         jit(vmap(count), max_paths=5)(np.arange(10.0))
 
 
+def test_too_many_paths_of_a_function_without_source() -> None:
+    """The error says that branches typed at a prompt are not compiled, and where to write them."""
+    names: dict[str, Any] = {}
+    exec("def count(x):\n    while x > 0.0:\n        x = x - 1.0\n    return x", names)
+    with pytest.raises(TooManyPathsError, match=r"<string>:2 in count: define it in a file or a notebook"):
+        jit(vmap(names["count"]), max_paths=5)(np.arange(10.0))
+
+
 def test_frozen_numbers() -> None:
     """Code that would freeze a number raises and names the line; numbers independent of the arguments may be frozen."""
     for freeze in (float, lambda x: [1, 2][x], math.exp, lambda x: range(x), complex):

@@ -176,9 +176,12 @@ def options_for(
     if sum(one.options == options for one in specializations) < options.max_paths:
         return options
     lines = sorted(_lines_that_differ(specializations))
+    without_source = any(": " not in line for line in lines)
+    advice = "define it in a file or a notebook, because only branches in a known source are compiled, "
     raise TooManyPathsError(
-        f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: choose with "
-        "autograd.math.where instead of branching, or allow more with jit(max_paths=...)"
+        f"{name} takes more than {options.max_paths} paths through the branches at {'; '.join(lines[:4])}: "
+        f"{advice if without_source else ''}choose with autograd.math.where instead of branching, or allow more with "
+        "jit(max_paths=...)"
     )
 
 
