@@ -162,6 +162,29 @@ def test_only_the_same_rows(kwargs: dict[str, Any], calls: int) -> None:
     assert evaluate(program, given)[0] == evaluate(kept, given)[0]
 
 
+@pytest.mark.parametrize(("starts", "calls"), [((0, 3, 1), 4), ((3, 0, 3, 2), 4), ((1, 4, 0), 6)])
+def test_several_later_loops(starts: tuple[int, ...], calls: int) -> None:
+    """Each of several maps loads the rows that it goes through, of two arrays that the first map goes through too."""
+    builder = Builder()
+    arrays = [builder.input(Array((8,))) for _ in range(2)]
+
+    def mapped(start: int, other: int, count: int) -> int:
+        made = LoopBuilder(builder, Builder(), count)
+        rows = [builder.emit("read", (a,), Window((count,), k, (1,))) for a, k in zip(arrays, (start, other))]
+        x, y = [made.element(row) for row in rows]
+        both = made.inner.emit("exp", (made.inner.emit("mul", (x, y)),))
+        each = made.inner.emit("exp", (x,))
+        out = made.inner.emit("add", (made.inner.emit("mul", (both, made.counter)), each))
+        return builder.emit("item", (made.finish([], [(out, "each")]),), 0)
+
+    outputs = [mapped(0, 0, 6), *[mapped(start, start, 3) for start in starts], *[mapped(k, 0, 3) for k in starts]]
+    program = Program(builder.code, outputs, tuple(builder.inputs))
+    given = [np.random.default_rng(k).normal(size=8).tolist() for k in range(2)]
+    kept = simplify.remove_dead_code(keep_expensive(program))
+    assert calls == expensive(kept)
+    assert evaluate(program, given) == evaluate(kept, given)
+
+
 FUNCTIONS = [am.exp, am.tanh, am.sin, am.sigmoid, am.softplus, lambda x: am.log(1.5 + x * x), am.erf, am.atan]
 
 

@@ -11,13 +11,13 @@ or the later one goes through what the first one stacked. Maps in the steps are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from autograd.ir.block import NUMBER, PREDICATES, Array, Instruction, Loop, Program, Type, Window, exact, types_of
 from autograd.ir.builder import Builder
-from autograd.ir.rewrite import copy, with_bodies
+from autograd.ir.rewrite import copy, reached, with_bodies
 from autograd.ir.rewriters import COMMUTATIVE, number_values
 
 EXPENSIVE = frozenset({
@@ -36,6 +36,10 @@ class Place(NamedTuple):
 
     at: int
     inside: int | None = None  # the instruction that is the map
+
+
+Key = tuple[int, int]  # of a value: its number, and the extent of the map to which it belongs, or 0
+NO_NUMBER = -1
 
 
 class Load(NamedTuple):
@@ -72,9 +76,12 @@ class _Numbered(NamedTuple):
     values: list[int]
     inside: dict[int, list[int]]
 
-    def of(self, place: Place) -> int:
-        """The number of a value."""
-        return (self.values if place.inside is None else self.inside[place.inside])[place.at]
+    def keys(self, body: Program) -> Iterator[tuple[Key, Place]]:
+        """All values of the body and of the maps in it: where they are, each after its number and its extent."""
+        yield from [((number, 0), Place(at)) for at, number in enumerate(self.values) if number != NO_NUMBER]
+        for inside, numbers in self.inside.items():
+            extent = _steps(body.code[inside].data)
+            yield from [((number, extent), Place(at, inside)) for at, number in enumerate(numbers)]
 
 
 class _Numbers:
@@ -98,12 +105,14 @@ class _Numbers:
         self.row[found] = value
         return found
 
-    def body(self, body: Program, inputs: Sequence[int]) -> _Numbered:
-        """The numbers of a body, given those of its inputs."""
+    def body(self, body: Program, inputs: Sequence[int], among: Container[int] | None = None) -> _Numbered:
+        """The numbers of a body, given those of its inputs; NO_NUMBER for values that are not among those asked for."""
         values: list[int] = []
         inside: dict[int, list[int]] = {}
         for at, (op, operands, data) in enumerate(body.code):
-            if op == "input":
+            if among is not None and at not in among:
+                values.append(NO_NUMBER)
+            elif op == "input":
                 values.append(inputs[data])
             elif op == "item" and operands[0] in inside and body.code[operands[0]].data.kinds[data] == "each":
                 loop = body.code[operands[0]].data
@@ -121,6 +130,17 @@ class _Numbers:
         return _Numbered(values, inside)
 
 
+class _Earlier(NamedTuple):
+    """What later loops are compared with: an earlier one, whose values are numbered, and those that it always computes.
+
+    Numbers that later loops add are of its steps, too: all these loops may share them.
+    """
+
+    numbers: _Numbers
+    values: list[int]
+    there: dict[Key, Place]
+
+
 class _Search:
     """Looks for loops of a program that compute again what earlier ones have computed."""
 
@@ -129,6 +149,8 @@ class _Search:
         self.users = program.users()
         self.outputs = set(program.outputs)
         self.elements: dict[int, list[tuple[int, int]]] = {}  # of `_elements`
+        self.earlier: dict[int, _Earlier] = {}  # of `_as_earlier`
+        self.needed: dict[int, set[int]] = {}  # of `_needed`
         self.found: dict[int, Kept] = {}
 
     def run(self) -> dict[int, Kept]:
@@ -163,16 +185,13 @@ class _Search:
         stored = {} if shift is None else self._stored_carries(before, at, shift)
         if shift is None or not (stored or (others and values)):
             return
-        loop: Loop = self.code[before].data
-        numbers = _Numbers()
-        first = numbers.body(loop.body, self._inputs(numbers, before))
-        second = numbers.body(self.code[at].data.body, self._inputs_after(numbers, first, before, at, shift))
-        there = {(first.of(one), self._extent(before, one)): one for one in _certain(loop.body)}
-        same: dict[Place, Place] = {}  # value of the later loop → the same one of the earlier loop
-        for value in _places(self.code[at].data.body):
-            one = there.get((second.of(value), self._extent(at, value)))
-            if one is not None and _code_of(self.code[at].data.body, value).op not in PREDICATES:
-                same[value] = one
+        body: Program = self.code[at].data.body
+        numbers, first, there = self._as_earlier(before)
+        among = None if stored else self._needed(at, values)
+        second = numbers.body(body, self._inputs_after(numbers, first, before, at, shift), among)
+        found = [(there[key], value) for key, value in second.keys(body) if key in there]
+        # value of the later loop → the same one of the earlier loop
+        same = {value: one for one, value in found if _code_of(body, value).op not in PREDICATES}
         for value in values:
             if value in same and same[value] in others:
                 self._load(before, at, shift, value, same[value])
@@ -180,6 +199,22 @@ class _Search:
         if sum([self._extent(at, value) or 1 for value in instead]) <= len(stored):
             for value in instead:
                 self._load(before, at, shift, value, same[value], is_instead=True)
+
+    def _needed(self, at: int, values: Sequence[Place]) -> set[int]:
+        """What the expensive values of a loop's body depend on, and themselves."""
+        if at not in self.needed:
+            found = [value.at if value.inside is None else value.inside for value in values]
+            self.needed[at] = reached(self.code[at].data.body, found)
+        return self.needed[at]
+
+    def _as_earlier(self, before: int) -> _Earlier:
+        """What later loops are compared with."""
+        if before not in self.earlier:
+            body, numbers = self.code[before].data.body, _Numbers()
+            numbered, certain = numbers.body(body, self._inputs(numbers, before)), _certain(body)
+            there = {key: place for key, place in numbered.keys(body) if place in certain}
+            self.earlier[before] = _Earlier(numbers, numbered.values, there)
+        return self.earlier[before]
 
     def _load(self, before: int, at: int, shift: int, value: Place, one: Place, is_instead: bool = False) -> None:
         """Let a loop load a value if there is room for it; what is stored in place of something else takes none."""
@@ -272,7 +307,7 @@ class _Search:
         rows = [numbers.number(("row", *source)) for source in self._elements(at)]
         return [numbers.number("counter"), *shared, *handed, *rows]
 
-    def _inputs_after(self, numbers: _Numbers, first: _Numbered, before: int, at: int, shift: int) -> list[int]:
+    def _inputs_after(self, numbers: _Numbers, first: Sequence[int], before: int, at: int, shift: int) -> list[int]:
         """The same for a later loop, whose first step belongs to step `shift` of the earlier one."""
         loop: Loop = self.code[at].data
         found = self._inputs(numbers, at)
@@ -280,7 +315,7 @@ class _Search:
         for k, (array, row) in enumerate(self._elements(at), loop.first_element):
             value = self._stacked(before, array)
             if value is not None:
-                found[k] = first.values[value] if row == shift else numbers.number(object())
+                found[k] = first[value] if row == shift else numbers.number(object())
             else:
                 found[k] = numbers.number(("row", array, row - shift))
         return found
