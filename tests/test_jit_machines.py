@@ -1,5 +1,6 @@
 """Code for other processors: four lanes, two lanes, no fused multiply-add, ARM."""
 
+import ctypes
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from test_jit_rules import eager, points, ulps, value_bound
 import autograd.math as am
 from autograd import jit, value_and_grad, vmap
 from autograd.compiler.lower import program
+from autograd.compiler.lower.expressions import LIBM
 from autograd.compiler.lower.module import Machine
 from autograd.compiler.machine import llvm
 from autograd.ir.passes import simplify
@@ -105,3 +107,12 @@ def test_another_processor(triple: str) -> None:
         assert "fmul" in text
         assert bool(flags) == bool(re.search(r"fml[as].*2d", text))
     assert generator.emit_object(parsed)
+
+
+def test_libm_of_an_interpreter_that_has_not_loaded_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the library is searched for: its functions are the same."""
+    loaded, load = llvm._libm(), ctypes.CDLL
+    monkeypatch.setattr(llvm.ctypes, "CDLL", lambda name: load(name) if name else object())
+    found = llvm._libm.__wrapped__()
+    assert loaded is not found
+    assert all(llvm._address(getattr(loaded, name)) == llvm._address(getattr(found, name)) for name in LIBM.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 import sys
 import threading
@@ -53,7 +52,13 @@ def lanes() -> int:
 
 @functools.cache
 def _libm() -> ctypes.CDLL:
-    return ctypes.CDLL(ctypes.util.find_library("m"))
+    """The functions of libm. Mostly the interpreter has loaded them: to search for the library starts a process."""
+    loaded = ctypes.CDLL(None)
+    if all(hasattr(loaded, name) for name in LIBM.values()):
+        return loaded
+    from ctypes.util import find_library
+
+    return ctypes.CDLL(find_library("m"))
 
 
 def _address(function: Any) -> int:
