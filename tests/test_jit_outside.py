@@ -19,7 +19,7 @@ import threading
 import time
 import types
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import datetime
 from os import environ, getenv
@@ -726,6 +726,69 @@ def test_made_when_first_needed() -> None:
     assert [5.0, 5.0] == [compiled(1.0), compiled(1.0)]
 
 
+class Lazy:
+    """What is made at the first call, in an attribute."""
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+
+    def __call__(self, x: Any) -> Any:
+        """A product."""
+        if self.rate is None:
+            self.rate = 2.0
+        return x * self.rate
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_tables_that_the_function_fills(batch: bool) -> None:
+    """A table of results is watched once it is full; when it is emptied, the function fills it again."""
+    results: dict[int, float] = {}
+    defaults: dict[str, float] = defaultdict(lambda: 1.0)
+    lazy, calls = Lazy(), {"first": True}
+
+    def power(n: int) -> float:
+        if n not in results:
+            results[n] = K**n
+        return results[n]
+
+    def function(x: Any) -> Any:
+        first, calls["first"] = calls["first"], False
+        return lazy(x) * power(3) + defaults["a"] + (100.0 if first else 0.0)
+
+    compiled = jit(vmap(function)) if batch else jit(function)
+
+    def call() -> Any:
+        return compiled(np.array([1.0]))[0] if batch else compiled(1.0)
+
+    assert [117.0, 17.0, 17.0] == [call() for _ in range(3)]
+    assert 1 == compiled.stats()["paths"]
+    results[3], defaults["a"], lazy.rate = 10.0, 3.0, 4.0
+    assert [43.0, 43.0] == [call(), call()]
+    lazy.rate = None
+    assert [23.0, 23.0] == [call(), call()]
+    assert 2.0 == lazy.rate
+    results.clear()
+    set_global("K", 1.0)()
+    calls["first"] = True
+    assert [105.0, 5.0, 5.0] == [call() for _ in range(3)]
+    assert {3: 1.0} == results
+    assert all(read.watched for read in compiled.reads() if read.name.startswith(("results", "lazy", "defaults")))
+
+
+def test_states_that_the_function_advances() -> None:
+    """An attribute that each call computes from the one before would stand still: the second call is refused."""
+    integral = types.SimpleNamespace(total=0.0)
+
+    def controller(error: Any) -> Any:
+        integral.total = integral.total + 0.1 * error
+        return integral.total
+
+    compiled = jit(controller)
+    assert 0.1 == compiled(1.0)
+    with pytest.raises(TypeError, match="do not keep traced values in globals, lists or attributes; return them"):
+        compiled(1.0)
+
+
 def test_attributes_that_are_missing() -> None:
     """An attribute that appears or goes is noticed by code that asks for it, or that catches its error."""
 
@@ -899,8 +962,9 @@ def test_arrays_of_all_kinds(make: Any) -> None:
     array = make()
     function = jit(lambda x: x * float(len(array.tobytes())))
     function(1.0)
-    # The last used comes first. If another thread runs when NumPy fills in a masked array's `_fill_value`, the capture
-    # starts again, and the state before that one remains.
+    function(1.0)  # NumPy has filled in a masked array's `_fill_value`
+    # The last used comes first. If another thread runs meanwhile, the capture starts again, and the state before that
+    # one remains.
     state, *_ = function.outside.states()
     assert state.watch.holds()
     assert Watch(state.look.places).holds()

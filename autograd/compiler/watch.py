@@ -42,8 +42,15 @@ class Place(NamedTuple):
         """Whether the place still holds what was found."""
         if self.kind == "array":
             return _same_array(self.where, *self.found) if self.found else not self.where.flags.writeable
-        live = LIVE[self.kind](self.where, self.key)
-        return len(live) == len(self.found) and all(map(same, live, self.found))
+        return all_same(self.now(), self.found)
+
+    def now(self) -> tuple[Any, ...]:
+        """What is there now; of an array, its bytes."""
+        return (self.where.tobytes(),) if self.kind == "array" else LIVE[self.kind](self.where, self.key)
+
+    def before(self) -> tuple[Any, ...]:
+        """What was found, in the same form."""
+        return (self.found[0].tobytes(),) if self.kind == "array" and self.found else self.found
 
     def restore(self) -> None:
         """Put back what was found: what a list, dict, set or array has, or an object in its attributes."""
@@ -60,6 +67,11 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is not type(other) or type(one) not in PLAIN:
         return False
     return struct.pack("d", one) == struct.pack("d", other) if type(one) is float else bool(one == other)
+
+
+def all_same(ones: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether two sequences have the same objects in the same order."""
+    return len(ones) == len(others) and all(map(same, ones, others))
 
 
 def vars_of(thing: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from autograd.compiler.capture.exact import Exact, Same
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.walk import ITERATOR, TEXTS, AllSame, Look, Read, Walk, global_generators
 from autograd.compiler.notices import notice
-from autograd.compiler.watch import LIVE, same, vars_of
+from autograd.compiler.watch import LIVE, Place, all_same, same, vars_of
 
 MOST_STATES = 8  # that are kept for one function
 LARGE_ARRAYS = 1 << 20  # bytes; larger arrays, compared at every call, are worth a notice
@@ -47,12 +47,16 @@ class State:
         The tokens of the pickle.
     versions, rows : dicts
         What `call` and `batch` compiled, by the signature of the arguments.
+    unsettled : set
+        Signatures whose code is for one call: the function changed what it reads when it was traced, so the next call
+        finds another state.
     """
 
     look: Look | None
     tokens: list[Any] | None = None
     versions: dict[Hashable, Any] = field(default_factory=dict)
     rows: dict[Hashable, list[Any]] = field(default_factory=dict)
+    unsettled: set[Hashable] = field(default_factory=set)
 
     @property
     def watch(self) -> Any:
@@ -85,6 +89,7 @@ class Outside:
         self.states: tuple[State, ...] = ()  # the last used first
         self.attributes: frozenset[str] = frozenset()
         self.ignored: frozenset[tuple[str, str]] = frozenset()
+        self.left: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # place, signature → what the last trace left there
         self.changes: Counter[str] = Counter()
 
     def look(self) -> Look:
@@ -131,6 +136,14 @@ class Outside:
                 )
         return State(look)
 
+    def forget_unsettled(self, signature: Hashable) -> None:
+        """Before another call: code for one call of this signature is not used again."""
+        for state in self.states:
+            if signature in state.unsettled:
+                state.unsettled.discard(signature)
+                state.versions.pop(signature, None)
+                state.rows.pop(signature, None)
+
     def adopt(self, tokens: list[Any] | None) -> State:
         """A state from a pickle; without tokens it is the present one."""
         if tokens is None:
@@ -143,8 +156,8 @@ class Outside:
     # ---- a capture -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def capturing(self, state: State) -> Iterator[None]:
-        """Around a capture in a state: check that it draws no random numbers and does not change what it reads.
+    def capturing(self, state: State, signature: Hashable) -> Iterator[None]:
+        """Around a capture in a state: check that it draws no random numbers, and what it changes of what it reads.
 
         Raises
         ------
@@ -171,12 +184,14 @@ class Outside:
             )
         if not look.watch.holds():
             try:
-                self._changed(state, look)
+                self._changed(state, look, signature)
             except ChangedMeanwhileError as error:
                 _refuse_iterators(self.name, look, error)
                 raise
+        elif self.left:
+            self.left = {key: left for key, left in self.left.items() if key[-1] != signature}
 
-    def _changed(self, state: State, look: Look) -> None:
+    def _changed(self, state: State, look: Look, signature: Hashable) -> None:
         """Decide about each change during a capture: refuse it, ignore its place from now on, or capture again."""
         ignored, later, once = set(self.ignored), False, []
         for i in look.changed():
@@ -195,6 +210,8 @@ class Outside:
                     later = True  # something made when it is first needed: the next call finds it
             elif threading.active_count() > 1 and not look.changes:
                 raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
+            elif self._fills(place, name, signature):
+                state.unsettled.add(signature)
             elif place.kind == "attributes":
                 before, now = dict(zip(place.found[::2], place.found[1::2])), dict(vars_of(place.where))
                 keys = [key for key in now | before if not same(before.get(key, MISSING), now.get(key, MISSING))]
@@ -219,6 +236,18 @@ class Outside:
                 raise ChangedMeanwhileError(f"{self.name} changes what it reads each time that it is traced")
             if new:
                 state.look = self.look()
+
+    def _fills(self, place: Place, name: str, signature: Hashable) -> bool:
+        """Whether the next call may find what it needs there, such as a table of results that is made once.
+
+        It may not if the function counts or collects there, or changed again what the trace before left there.
+        """
+        key, before, now = (place.kind, name, signature), place.before(), place.now()
+        again = key in self.left and all_same(self.left.pop(key), before)
+        if again or place.kind in ("list", "set", "container") or any(map(_counts, before, now)):
+            return False
+        self.left[key] = now
+        return True
 
 
 _being_captured: ContextVar[tuple[str, Look] | None] = ContextVar("being captured", default=None)
@@ -253,7 +282,7 @@ def _refuse_iterators(name: str, look: Look, why: Exception) -> None:
 
 def _counts(before: Any, now: Any) -> bool:
     """Whether a number became another one, as that of a counter does."""
-    return type(before) in (int, float) and type(now) in (int, float)
+    return type(before) in (int, float) and type(now) in (int, float) and not same(before, now)
 
 
 def _state_of(generator: Any) -> Any:

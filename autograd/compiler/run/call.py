@@ -128,6 +128,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
     def _version(self, signature: Hashable) -> Version:
         """The specializations for this signature, in the present state of what is read outside the arguments."""
         outside = self.outside.of(signature)
+        outside.forget_unsettled(signature)
         state = outside.state()
         version: Version | None = state.versions.get(signature)
         if version is None:

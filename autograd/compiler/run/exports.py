@@ -259,7 +259,7 @@ def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[
     numbers = [x.data if isinstance(x, Value) else x for x in reading.leaves]
     outside = compiled.outside.of(reading.signature)
     state = outside.state()
-    with compiled.lock, outside.capturing(state):
+    with compiled.lock, outside.capturing(state, reading.signature):
         made = capture(compiled.function, reading, numbers)
     results = _results(compiled.function, made.template)
     return _Trace(made.program, made.names, made.closed, results, made.numbers)
@@ -268,10 +268,11 @@ def _traced(compiled: Compiled[..., Any], args: tuple[Any, ...], keywords: dict[
 def _traced_batch(compiled: Compiled[..., Any], rows: Batch, args: tuple[Any, ...]) -> _Trace:
     """Capture a batch for these arguments."""
     call = rows.read(args)
-    outside = rows.outside.of(call.signature())
+    signature = call.signature()
+    outside = rows.outside.of(signature)
     state = outside.state()
     call.arrays = [array.copy() for array in call.arrays]
-    with rows.lock, outside.capturing(state):
+    with rows.lock, outside.capturing(state, signature):
         trace, outputs, template = call.traced(0, assumes=False)
     program = finish(trace, outputs)
     types = types_of(program)

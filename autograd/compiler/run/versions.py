@@ -138,7 +138,7 @@ class Version:
             if len(self.specializations) > tried:
                 return tried, None
             families = families_of(owner.function, (arguments.signature, owner.options)) if owner.shares else None
-            with self.outside.capturing(self.state):
+            with self.outside.capturing(self.state, arguments.signature):
                 captured = owner.prepared(self._captured(families, arguments, given, not tried))
             same = same_branches(captured.program, self.specializations, captured.common, captured.table)
             if same is not None and same.options.accurate:
@@ -154,6 +154,7 @@ class Version:
                 families.keep(captured.variant, captured.layout, specialization, captured.proven)
             if not arguments.settled():  # the function changed its arguments: no later call may use this
                 self.state.versions.pop(arguments.signature, None)
+            if not arguments.settled() or arguments.signature in self.state.unsettled:
                 self.fast_paths = {**self.fast_paths, (specialization, self.state.watch): None}
             return len(self.specializations) - 1, None
 

@@ -119,10 +119,11 @@ class Batch:
         except NotRowsError:
             self.not_rows.add(key)  # the next call does not try again
             raise
-        if call.settled:
+        if call.settled and key not in state.unsettled:
             self.fast_path = self._fast_path(key, state, reading)
         else:
-            state.rows.pop(key, None)  # the function changed its arguments: no later call may use this
+            if not call.settled:  # the function changed its arguments: no later call may use this
+                state.rows.pop(key, None)
             self.fast_paths.pop(key, None)
             self.fast_path = None
         return result
@@ -168,10 +169,11 @@ class _Call:
     def run(self, signature: Hashable) -> tuple[Any, State]:
         """Run each row with the machine code whose guards hold: the result, and the state in which that is valid."""
         outside = self.batch.outside.of(signature)
+        outside.forget_unsettled(signature)
         state = outside.state()
         codes: list[RowCode] = state.rows.setdefault(signature, [])
         if not codes:
-            self._capture(codes, 0, 0, outside.capturing(state))
+            self._capture(codes, 0, 0, outside.capturing(state, signature))
         first = codes[0]
         while True:
             known = self._in_order(codes)
@@ -191,7 +193,9 @@ class _Call:
                     served.append(Served(code, left, wrong))
                     left = wrong
                     index += 1
-                elif (results := self._capture(codes, int(left[0]), index, outside.capturing(state))) is not None:
+                elif (
+                    results := self._capture(codes, int(left[0]), index, outside.capturing(state, signature))
+                ) is not None:
                     self._place(first, results, int(left[0]), outputs, totals)
                     left = left[1:]
             if index <= len(known) or self.batch.mapped.stacks:
