@@ -317,12 +317,16 @@ def test_comparisons_of_different_maps() -> None:
     assert " in 0..9:" in compiled.program()
 
 
-def test_counts_as_keys_are_refused() -> None:
-    """A count of comparisons cannot be a key: it would not find the entry of the whole number."""
-    with pytest.raises(TypeError, match=r"(?s)key.*test_jit_comparisons.py:\d+ in <lambda>.*int\("):
-        jit(lambda x: {1.0: x, 2.0: 3.0 * x}.get((x > 0.0) + 1, 55.0))(2.0)
-    found = jit(lambda x: {1.0: x, 2.0: 3.0 * x}.get(int((x > 0.0) + 1), 55.0))
-    assert [6.0, -2.0] == [found(2.0), found(-2.0)]
+def test_counts_as_keys() -> None:
+    """A count of comparisons finds the entry of the whole number, and so does one that is divided by an int."""
+    for function in (
+        lambda x: {1.0: x, 2.0: 3.0 * x}.get((x > 0.0) + 1, 55.0),
+        lambda x: {1.0: x, 2.0: 3.0 * x}.get(int((x > 0.0) + 1), 55.0),
+        lambda x: [7.0, x, 3.0 * x][((x > 0.0) + 9) // 2 % 4 - 3 + (x > 0.0)],
+        lambda x: 3.0 * x if (x > 0.0) * 2 in {2} else x,
+    ):
+        found = jit(function)
+        assert [function(2.0), function(-2.0)] == [found(2.0), found(-2.0)]
 
 
 def test_fractions_are_no_indices() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from autograd import adopt, jit, vmap
+from autograd import adopt, fori, jit, scan, value_and_grad, vmap
 
 ROWS = np.array([-2.0, -1.0, 0.5, 3.0])
 
@@ -163,8 +164,70 @@ def test_a_second_run_finds_less(make: Callable[[], Any]) -> None:
     for function in (with_text, with_calls):
         with pytest.raises(TypeError, match=message):
             jit(function(make()))(2.0)
-        with pytest.raises(TypeError, match=message):
+        with pytest.raises(TypeError, match="the rows of vmap are compiled as one, but they share a"):
             jit(vmap(function(make())))(np.array([2.0, 3.0]))
+
+
+class Counter:
+    """Gives the numbers from 1 on."""
+
+    def __init__(self) -> None:
+        self.numbers = iter(range(1, 100))
+
+    def times(self, x: Any) -> Any:
+        """The next number, so many times."""
+        return x * next(self.numbers)
+
+
+def _made(kind: str) -> Callable[[Any], Any]:
+    """A function that takes the next element of something at each call."""
+    numbers, stack, waiting = iter(range(1, 100)), list(range(100, 0, -1)), {k: float(k) for k in range(100)}
+    generated = (float(k) for k in range(1, 100))
+    functions: dict[str, Callable[[Any], Any]] = {
+        "next": lambda x: x * next(numbers),
+        "generator": lambda x: x * generated.__next__(),
+        "zip": lambda x: x * next(iter(zip([1], numbers)))[1],
+        "pop": lambda x: x * stack.pop(),
+        "del": lambda x: x * waiting.popitem()[1],
+        "attribute": Counter().times,
+        "partial": partial(lambda some, x: x * next(some), numbers),
+        "branch": lambda x: x * (next(numbers) if x > 1.5 else stack.pop()),
+    }
+    return functions[kind]
+
+
+KINDS = ["next", "generator", "zip", "pop", "del", "attribute", "partial", "branch"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_and_steps_take_what_python_gives_them(kind: str) -> None:
+    """Each row of a map and each step of a loop takes the next element, as in Python; what was made is used up once."""
+    xs = [1.0, 2.0, 3.0, 4.0, 5.0]
+
+    def rows(x: Any) -> Any:
+        function = _made(kind)
+        return sum(vmap(function)(x)) + function(1.0)
+
+    def steps(x: Any) -> Any:
+        function = _made(kind)
+        return scan(lambda c, r: (c + function(r), None), 0.0, x)[0] + function(1.0)
+
+    def repeated(x: Any) -> Any:
+        function = _made(kind)
+        return fori(5, lambda i, c: c + function(x[0]), 0.0) + function(1.0)
+
+    for outer in (rows, steps, repeated):
+        value, slope = value_and_grad(outer)(xs)
+        found, compiled_slope = jit(value_and_grad(outer), quiet=True)(xs)
+        assert value == found
+        assert slope == compiled_slope
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_share_what_they_use_up_are_refused(kind: str) -> None:
+    """The rows of a batch are compiled as one, whatever their number: that they share an iterator is an error."""
+    with pytest.raises(TypeError, match="the rows of vmap are compiled as one, but they share a"):
+        jit(vmap(_made(kind)), quiet=True)(np.array([1.0, 2.0, 3.0]))
 
 
 @pytest.mark.parametrize("others", [0, 1])

@@ -97,3 +97,27 @@ def test_ordinary_numbers_do_not_call_python(calls: list[Any]) -> None:
 def test_derivative() -> None:
     """It is 0, by either operand."""
     assert (1.23, (0.0, 0.0)) == jit(value_and_grad(lambda x, n: rules.round(x, n), argnums=(0, 1)))(1.2345, 2.0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: pow(round(x), 3, 5) * x,
+        lambda x: round(x) ** 2 * x,
+        lambda x: round(x).bit_length() * x,
+        lambda x: (round(x).numerator + round(x).denominator) * x,
+        lambda x: len(round(x).to_bytes(2, "big")) * x + round(x).bit_count(),
+    ],
+)
+def test_what_only_ints_have(function: Any) -> None:
+    """Methods and powers of ints work with what `round` gives, in single calls and in rows."""
+    xs = [0.5, 1.5, 2.25, 7.0]
+    single = jit(function, quiet=True)
+    assert [function(x) for x in xs] == [single(x) for x in xs]
+    assert [function(x) for x in xs] == jit(vmap(function), quiet=True)(np.array(xs)).tolist()
+
+
+def test_an_int_has_no_other_attributes() -> None:
+    """The error is that of Python."""
+    with pytest.raises(AttributeError, match="no attribute 'bits'"):
+        jit(lambda x: round(x).bits)(2.0)

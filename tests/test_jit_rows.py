@@ -168,7 +168,7 @@ def test_rows_of_several_branches_inside_a_function() -> None:
         y, steps = x, []
         while y > 1.0:
             y = y / 2.0
-            steps.append(y)  # so the loop stays as it is
+            steps.insert(0, y)  # so the loop stays as it is
         return am.sqrt(y) if y > 0.0 else 0.0 * y
 
     def function(rows: Any) -> Any:

@@ -45,7 +45,8 @@ def flows(random: Random) -> str:
         w.line(f"return {number(w)}")
     w.numbers = ["x", "y", "w[0]", "w[1]"]
     with w.block("def f(x, y, w):", new_function=True):
-        w.line("a, b, log = x, y * w[0], []")
+        w.line("a, b, terms = x, y * w[0], [x]")
+        w.line("log = []")
         w.numbers += ["a", "b"]
         w.assignable += ["a", "b"]
         if w.often(5):
@@ -58,9 +59,18 @@ def flows(random: Random) -> str:
             w.numbers += PLACES
             w.assignable += PLACES
         body(w, SIZE, loop=False)
-        w.line(f"return {number(w)} + {' + '.join(f'am.tanh({v})' for v in w.assignable)} + len(log)")
+        w.line(f"return {number(w)} + {' + '.join(f'am.tanh({v})' for v in w.assignable)} + len(log) + {ending(w)}")
     calls(w)
     return w.text()
+
+
+def ending(w: Writer) -> str:
+    """What lists add to the result."""
+    return str(
+        w.pick(
+            ["am.tanh(sum(log))", "(max(log) if log else 1.0)", "am.tanh(terms[-1])", "sum(terms[:2])", "len(terms)"]
+        )
+    )
 
 
 def number(w: Writer, depth: int = 2) -> str:
@@ -89,6 +99,7 @@ def body(w: Writer, size: int, loop: bool) -> None:
         loops = [while_loop, for_loop] if w.depth < DEEPEST else []
         things = [change] if "held[1].q" in w.assignable else []
         things += [sometimes] if "first_none" in w.text() else []
+        things += [collect] if "log = []" in w.text() else []
         w.pick([assign, assign, branch, branch, *loops, *things, leave, unusual])(w, size, loop)
     assign(w, size, loop)
 
@@ -139,6 +150,25 @@ def sometimes(w: Writer, size: int, loop: bool) -> None:
         w.line(text)
 
 
+def collect(w: Writer, size: int, loop: bool) -> None:
+    """Statements with lists: one that is only asked for sums and the like, and one that is read in other ways."""
+    target = w.pick(w.assignable)
+    asked = w.pick(["sum(log)", "log[-1]", "log[0]", "max(log)", "min(log)", "sum(log) / len(log)", "len(log)"])
+    found = w.pick(["terms[-1]", "len(terms)", "sum(terms)", "terms[0]", "sum([v * v for v in terms])"])
+    lines = {
+        f"log.append({number(w)})": [],
+        f"if {truth(w)}:": [f"    log.append({number(w)})"],
+        f"if {w.pick(['log', 'len(log) > 1', 'len(log) == 2 or not log'])}:": [f"    {target} = am.tanh({target})"],
+        "if log:": [f"    {target} = am.tanh({asked})"],
+        "if len(log) > 2:": ["    log = []"],
+        f"if not {truth(w)}:": [f"    terms.append({number(w)})", "else:", f"    terms.append({number(w, 1)})"],
+        f"{target} = am.tanh({found})": [],
+    }
+    head = w.pick(list(lines))
+    for text in [head, *lines[head]]:
+        w.line(text)
+
+
 def branch(w: Writer, size: int, loop: bool) -> None:
     """A branch, with or without an else; both sides may make the same name."""
     new = w.name() if w.often(3) else None
@@ -181,13 +211,19 @@ def for_loop(w: Writer, size: int, loop: bool) -> None:
     """A loop over a range, or over some numbers."""
     i = w.name("i")
     ranges = [f"range({w.integer(1, 5)})", f"range({w.integer(1, 3)}, 0, -1)", f"({number(w, 0)}, {number(w, 0)})"]
+    ranges.append(f"[{number(w, 0)}, {number(w, 0)}, {w.number()}]")
+    ranges.append(f"iter([{number(w, 0)}, {w.number()}])")
     count = w.pick([*ranges, "w"] if "w[0]" in w.numbers else ranges)
-    with w.block(f"for {i} in {count}:"):
+    also = w.pick([f"for {i} in {count}:"] * 3 + [f"for _, {i} in enumerate({count}):"])
+    with w.block(w.pick([also] * 4 + [f"for {i}, _ in zip({count}, reversed([0.25, 1.5, 2.5])):"])):
         w.numbers.append(i)
         body(w, max(size // 2, 1), True)
         if w.often(5):
             w.line(f"if {truth(w)}:")
             w.line(f"    {w.pick(['break', 'continue', f'return {number(w)}'])}")
+            assign(w, size, loop)
+    if w.often(2):
+        with w.block("else:"):
             assign(w, size, loop)
 
 
@@ -205,9 +241,9 @@ def leave(w: Writer, size: int, loop: bool) -> None:
 def unusual(w: Writer, size: int, loop: bool) -> None:
     """What does not become a branch, or only if nothing is raised."""
     kind = w.integer(0, 4)
-    if kind == 0 and "a, b, log = " in w.text():
+    if kind == 0 and "log = []" in w.text():
         with w.block(f"if {truth(w)}:"):
-            w.line(f"log.append({number(w)})")
+            w.line(f"{w.pick(['log', 'terms'])}.append({number(w)})")
             assign(w, size, loop)
     elif kind == 1:
         target = w.pick(w.assignable) if w.assignable else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture.branches import begins_where_it_counts, explored, masked, path
 from autograd.compiler.capture.maps import FEWEST_ROWS, elements, finished, rows_of
 from autograd.compiler.capture.results import flatten_result
+from autograd.compiler.capture.spent import unspent
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import Reason, UnrollError
 from autograd.ir.block import STEPS, Extent
@@ -42,7 +43,8 @@ def scan_steps(
     if not trace.root().maps or len(rows) < FEWEST_ROWS:
         return loop_in_turn(function, initial, xs, length, reverse)
     try:
-        return _scan(trace, function, initial, rows, as_arrays, reverse)
+        with unspent(function):
+            return _scan(trace, function, initial, rows, as_arrays, reverse)
     except UnrollError as error:
         _note_unrolled(trace, len(rows), error)
         return loop_in_turn(function, initial, xs, length, reverse)
@@ -111,7 +113,8 @@ def repeat_steps(trace: Trace, n: Any, function: Callable[[Any, Any], Any], init
     try:
         if constant is None and not trace.root().maps:
             raise UnrollError(Reason("sweep", "a sweep that goes beyond a row"))
-        return _repeat(trace, n, function, initial, constant is not None)
+        with unspent(function):
+            return _repeat(trace, n, function, initial, constant is not None)
     except UnrollError as error:
         steps = n if constant is not None else int(trace.wrap(trace.place(n)))  # a guard
         _note_unrolled(trace, steps, error)
@@ -155,7 +158,8 @@ def while_steps(
     if not trace.root().maps:
         return while_in_turn(condition, function, initial, at_most)
     try:
-        return _while(trace, condition, function, initial, at_most)
+        with unspent(condition, function):
+            return _while(trace, condition, function, initial, at_most)
     except UnrollError as error:
         _note_unrolled(trace, 0, error)
         return while_in_turn(condition, function, initial, at_most)

@@ -208,12 +208,9 @@ class Traced(Value):
         return connected_copy(self) if keeps_copies() else self.detach()
 
     def __hash__(self) -> int:
-        if is_for_the_user(sys._getframe(1).f_code) and self.builder.is_count(self.index):
-            raise TypeError(
-                f"a count of comparisons is a key at {caller()}: it is a number of the program, and would not be found "
-                "where an equal whole number is. Make it one with int()"
-            )
-        return object.__hash__(self)
+        """That of the int for a count of comparisons, where it is a key of the user's: an equal int finds it."""
+        counts = is_for_the_user(sys._getframe(1).f_code) and self.builder.is_count(self.index)
+        return hash(int(self)) if counts else object.__hash__(self)
 
     __int__, __index__ = _frozen("int()", int, lambda trace, value: True), _frozen(AN_INDEX, int, _is_whole)
     __float__ = _frozen("float() (or a function of the math module)", float, Watched.is_count)

@@ -21,7 +21,7 @@ from autograd.native import extension, fast
 from autograd.value import Value
 
 # Of comparisons these make whole numbers.
-COUNTING = frozenset({"select", "where", "add", "sub", "mul", "neg", "abs", "sum"})
+COUNTING = frozenset({"select", "where", "add", "sub", "mul", "neg", "abs", "sum", "floordiv", "mod"})
 OF_INTS = frozenset(  # of ints they make ints
     ["abs", "add", "floordiv", "max", "min", "mod", "mul", "neg", "pos", "pow", "select", "stop", "sub", "where"]
 )
@@ -33,7 +33,7 @@ ONE_ROW = Evaluator({CALL: 1}, copies=True)  # what a capture watches of a batch
 class Reason:
     """Why a map or a loop is not one of the program: a kind, and what a user is told."""
 
-    kind: Literal["comparison", "branches", "python", "shapes", "rows", "sweep", "number"]
+    kind: Literal["comparison", "branches", "python", "shapes", "rows", "spent", "sweep", "number"]
     told: str
     where: str = "rows of a vmap"  # what was unrolled
 
@@ -247,13 +247,15 @@ class Watched(Builder):
         return self.constancy[value]
 
     def is_count(self, value: int) -> bool:
-        """Whether eager code has an int: comparisons and whole numbers, added up or multiplied."""
+        """Whether eager code has an int: comparisons and whole numbers, added up, multiplied, or divided by an int."""
         stack, seen = [value], {value}
         for at in stack:
             op, operands, data = self.code[at]
             if at in self.wholes:
                 continue
             if op in COUNTING:
+                if op in ("floordiv", "mod") and not self.number(operands[1]):
+                    return False  # of ints, 0 raises
                 new = set(operands[1:] if op in ("select", "where") else operands) - seen
                 stack += new
                 seen |= new

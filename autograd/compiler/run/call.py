@@ -285,14 +285,14 @@ class Compiled(c_build.Entry, Generic[P, R]):
         ...     while x > 1.0:
         ...         x = 0.5 * x
         ...     if x > 0.75:
-        ...         seen.append(x)
+        ...         seen.insert(0, x)
         ...     return x
         >>> compiled = jit(vmap(halved))
         >>> compiled(np.array([0.5, 3.0, 7.0])).tolist()
         [0.5, 0.75, 0.875]
         >>> print(compiled.branches())
         line 3 of halved: while is a loop
-        line 5 of halved: if is a guard: it calls append
+        line 5 of halved: if is a guard: it calls insert
         """
         found = {entry for one in self._compiled_paths() for entry in one.report.flow.items()}
         made = {site for site, why in found if why is None}

@@ -18,6 +18,7 @@ OWN = "__flow_"  # what names of rewritten code begin with
 SHORT = 150  # nodes that are written twice in any case
 MOST_IN_STEPS = 500  # nodes of steps that are written twice
 MOST_COPIES = 4000  # nodes that are written twice, because two ways lead to them
+ITERATES = ("enumerate", "pairwise", "reversed", "zip")  # what they give is new, and goes through what they are given
 INNER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -88,6 +89,47 @@ def falls(block: Sequence[ast.stmt]) -> bool:
 def is_true(node: ast.expr) -> bool:
     """Whether a condition always holds."""
     return isinstance(node, ast.Constant) and bool(node.value)
+
+
+class WithoutElse(ast.NodeTransformer):
+    """Writes the ``else`` of a loop as a branch after it; a name says whether the loop was left by ``break``."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []  # of the loops around, the innermost last; "" for one without an else
+        self.made = 0
+
+    def visit(self, node: ast.AST) -> Any:
+        """A statement; expressions have no loops."""
+        if isinstance(node, (ast.expr, *INNER)):
+            return node
+        return super().visit(node)
+
+    def visit_For(self, node: Any) -> Any:
+        """A loop."""
+        self.made += bool(node.orelse)
+        word = f"{OWN}left{self.made}" if node.orelse else ""
+        orelse, node.orelse = node.orelse, []
+        self.words.append(word)
+        self.generic_visit(node)
+        self.words.pop()
+        if not word:
+            return node
+        otherwise = [new for x in orelse for new in as_list(self.visit(x))]
+        test = at(ast.UnaryOp(ast.Not(), name(word)), node)
+        return [assigned(node, word, ast.Constant(False)), node, at(ast.If(test, otherwise, []), orelse[0])]
+
+    def visit_While(self, node: ast.While) -> Any:
+        """A loop."""
+        return self.visit_For(node)
+
+    def visit_Break(self, node: ast.Break) -> Any:
+        """It says that the loop was left."""
+        return [assigned(node, self.words[-1], ast.Constant(True)), node] if self.words[-1] else node
+
+
+def as_list(found: Any) -> list[ast.stmt]:
+    """The statements that are in place of one."""
+    return found if isinstance(found, list) else [found]
 
 
 class Lowering:
@@ -178,7 +220,7 @@ class Lowering:
         enters = False
         if isinstance(node, ast.For):
             if not (self.ranges and _is_range(node.iter)):
-                return None
+                return self.through(node, going, returned, value)
             place, stop, step = (self.unique(word) for word in ("place", "stop", "step"))
             before = [*self.range(node, place, stop, step), *before]
             start = [
@@ -190,20 +232,53 @@ class Lowering:
             enters = len(counts.args) == 1 and is_true(counts.args[0])
         else:
             test, enters = node.test, is_true(node.test)
-        returns_ = returns(node.body)
-        if returns_:
-            before.append(assigned(node, returned, ast.Constant(False)))
-            nothing = ast.Attribute(ast.Name(FLOW, ast.Load()), "nothing", ast.Load())
-            before.append(assigned(node, value, nothing))
+        first, after = self.returned(node, returned, value)
         body = [*start, *self.step(node.body, (going, returned, value))]
         test = at(name(going), test) if is_true(test) else at(ast.BoolOp(ast.And(), [name(going), test]), test)
         made: Any = ast.copy_location(ast.While(test, body, []), node)
         made.jumps, made.enters, made.told = True, enters, "for" if isinstance(node, ast.For) else "while"
-        after: list[ast.stmt] = []
-        if returns_:
-            last = at(ast.Return(name(value)), node)
-            after = [at(ast.If(name(returned), [last], []), node)]
-        return [*before, made, *after]
+        return [*before, *first, made, *after]
+
+    def returned(self, node: Any, returned: str, value: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """What comes before a loop that returns, and after it."""
+        if not returns(node.body):
+            return [], []
+        nothing = ast.Attribute(ast.Name(FLOW, ast.Load()), "nothing", ast.Load())
+        before = [assigned(node, returned, ast.Constant(False)), assigned(node, value, nothing)]
+        last = at(ast.Return(name(value)), node)
+        return before, [at(ast.If(name(returned), [last], []), node)]
+
+    def through(self, node: ast.For, going: str, returned: str, value: str) -> list[ast.stmt]:
+        """A loop through anything but a range: Python takes its steps, and each is a branch on whether there is one."""
+        things, thing, begun = (self.unique(word) for word in ("things", "thing", "begun"))
+        parts: list[ast.stmt] = []
+        given = self.named(node.iter, parts)
+        before = [*parts, assigned(node.iter, things, node.iter), assigned(node, begun, call(node, "begun"))]
+        before.append(assigned(node, going, ast.Constant(True)))
+        first, after = self.returned(node, returned, value)
+        target = at(ast.Assign([node.target], name(thing)), node.target)
+        step = at(ast.If(name(going), [target, *self.step(node.body, (going, returned, value))], []), node)
+        over = call(node, "is_over", name(going), name(begun), name(things), *map(name, given))
+        left = at(ast.If(over, [at(ast.Break(), node)], []), node)
+        made = ast.For(ast.Name(thing, ast.Store()), name(things), [step, left], [], None)
+        return [*before, *first, ast.copy_location(at(made, node), node), *after]
+
+    def named(self, node: Any, parts: list[ast.stmt]) -> list[str]:
+        """The names that what `zip` and the like go through gets in `parts`, in order."""
+        if not isinstance(node, ast.Call) or node.keywords:
+            return []
+        word = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        if word not in ITERATES or any(isinstance(x, ast.Starred) for x in node.args):
+            return []
+        found: list[str] = []
+        for k, thing in enumerate(node.args):
+            inner = self.named(thing, parts)
+            if not inner:
+                inner = [self.unique("part")]
+                parts.append(assigned(thing, inner[0], thing))
+                node.args[k] = at(name(inner[0]), thing)
+            found += inner
+        return found
 
     def range(self, node: ast.For, *names: str) -> list[ast.stmt]:
         """The first number of a range, its end and its step."""

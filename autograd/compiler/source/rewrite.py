@@ -13,7 +13,8 @@ from types import CodeType
 from typing import Any
 
 from autograd.compiler.source.bodies import OWN_FRAME, assigned_place, is_place, rebound, refusal, shared_names
-from autograd.compiler.source.jumps import FLOW, OWN, Lowering, at, call, name
+from autograd.compiler.source.gathered import Gathering, gathered_names
+from autograd.compiler.source.jumps import FLOW, OWN, Lowering, WithoutElse, as_list, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
 from autograd.compiler.source.optional import is_none, optional_names
 from autograd.compiler.source.stores import Stores
@@ -87,15 +88,21 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     if OWN_FRAME - {"super", "__class__"} & loads(node):
         return None
     body = [at(ast.Return(node.body), node.body)] if isinstance(node, ast.Lambda) else node.body
+    plain = WithoutElse()
+    body = [new for statement in body for new in as_list(plain.visit(statement))]
     kept = shared_names(body)
     impure = refusal(body, rebound(body), functions=True)
     assigns = assigned_place(body)
-    optional = optional_names(body, kept) - frozenset(code.co_varnames[: _parameters(code)])
+    parameters = frozenset(code.co_varnames[: _parameters(code)])
+    gathered = gathered_names(body, kept | parameters)
+    optional = optional_names(body, kept) - parameters
+    if gathered:
+        body = list(map(Gathering(gathered).visit, body))
     body = Stores().block(body)
     lowering = Lowering(kept, ranges and "range" not in inner_locals(node))
     body = lowering.block(body, True)
     live(body, frozenset(), Around())
-    Binding(unstable(body)).block(body, frozenset(code.co_varnames[: _parameters(code)]))
+    Binding(unstable(body)).block(body, parameters)
     emitted = _Emitter(kept, found.classes, code.co_name, optional)
     new = emitted.block(body)
     if isinstance(node, ast.Lambda):

@@ -12,20 +12,24 @@ import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import pairwise
 from math import inf, isfinite
-from types import FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autograd.compiler.capture.branches import begins_where_it_counts, path
+from autograd.compiler.capture.control import gathered
 from autograd.compiler.capture.control.journal import (
     Place,
+    append,
     assign,
     attribute,
     besides,
     commit,
     element,
+    extend,
     instance,
     joined,
     new_list,
@@ -38,6 +42,7 @@ from autograd.compiler.capture.control.merging import (
     NOTHING,
     UNBOUND,
     Carry,
+    alike,
     as_optional,
     blank,
     is_number,
@@ -86,6 +91,7 @@ CONTAINERS = (list, tuple, dict, set, frozenset)
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
 SINGLE_CALL = "a single call runs one side only"
+GROWS = {"append": append, "extend": extend}  # methods of lists
 ORDERS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip  # a table
@@ -351,6 +357,10 @@ class Flow:
             steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places)
             with steps.open() as journal:
                 following = steps.run(step)
+                begins = alike(carry, following)
+                if any(one is not x for one, x in zip(begins, carry)):
+                    carry = begins
+                    continue
                 if new := besides(journal, places):
                     places += new
                     continue
@@ -467,6 +477,20 @@ class Flow:
     def is_none(thing: Any) -> Any:
         """``thing is None``."""
         return is_none(thing)
+
+    @staticmethod
+    def appended(thing: Any, value: Any, asked: str) -> Any:
+        """``thing.append(value)``, for a list of which only this is ever asked."""
+        return gathered.appended(thing, value, asked)
+
+    @staticmethod
+    def gathered(thing: Any, asked: str, function: Any = None) -> Any:
+        """What is asked of such a list, by a function or by an index."""
+        if type(thing) is gathered.Gathered:
+            return gathered.answer(thing, asked, function)
+        if asked == "filled":
+            return thing
+        return gathered.OF_LISTS[asked](thing) if function is None else Flow.called(function)(thing)
 
     @staticmethod
     def identified(thing: Any) -> Any:
@@ -624,6 +648,8 @@ class Flow:
             return partial(instance, followed, function)
         if trace.root().sides:
             refuse_long(trace)
+            if type(function) is BuiltinFunctionType and type(function.__self__) is list and function.__name__ in GROWS:
+                return partial(GROWS[function.__name__], function.__self__)
             if (why := impure(function, assigns=True)) is not None:
                 raise Refused(why)
         if function is type or (trace.root().whole_numbers and asks(function)):
@@ -644,6 +670,24 @@ class Flow:
         return number < stop if step > 0 else number > stop
 
     @staticmethod
+    def begun() -> int:
+        """Where a loop begins in the capture."""
+        trace = present()
+        return 0 if trace is None else size(trace)
+
+    @staticmethod
+    def is_over(going: Any, begun: int, things: Any, *given: Any) -> bool:
+        """Whether Python takes no further step of a loop through things; if that differs, it does.
+
+        Nothing else may notice that Python takes them, and they must not be too many: else it is a guard. `given` is
+        what `zip` or the like goes through, if that has made the things.
+        """
+        found = truth_of(going)
+        if found is None or size(found[0]) - begun > MOST_IN_ROWS or not is_repeatable(things, given):
+            return not going
+        return False
+
+    @staticmethod
     def note(trace: Any, site: Site, why: str | None = None) -> None:
         """Remember what became of a branch or loop: None for a part of the program, or why it is a guard."""
         notes = trace.root().flow
@@ -656,6 +700,17 @@ ITERATED: tuple[Any, ...] = (
     list, tuple, dict, str, range, zip, enumerate, reversed, map, type({}.keys()), type({}.values()), type({}.items()),
     np.ndarray,
 )  # fmt: skip  # a list
+
+
+CONTAINED: tuple[Any, ...] = (*CONTAINERS, str, range, np.ndarray, type({}.keys()), type({}.values()), type({}.items()))
+MAKE_ITERATORS = frozenset([zip, enumerate, pairwise, reversed, type(reversed([])), type(reversed(range(0)))])
+
+
+def is_repeatable(things: Any, given: tuple[Any, ...]) -> bool:
+    """Whether nothing happens when a loop goes through more of these things than it needs."""
+    if not given:
+        return type(things) in CONTAINED
+    return type(things) in MAKE_ITERATORS and all(type(x) in CONTAINED or type(x) is int for x in given)
 
 
 def _why(error: Exception) -> str:

@@ -46,7 +46,9 @@ class Place:
             if isinstance(slots, MemberDescriptorType):
                 return getattr(self.thing, self.key, MISSING)
             return vars(self.thing).get(self.key, MISSING)
-        return self.thing.get(self.key, MISSING) if self.kind == "item" else self.thing[self.key]
+        if self.kind == "item":
+            return self.thing.get(self.key, MISSING)
+        return self.thing[self.key] if self.key < len(self.thing) else MISSING
 
     def put(self, value: Any) -> None:
         """Put something there, or take it away."""
@@ -57,6 +59,8 @@ class Place:
                 setattr(self.thing, self.key, value)
         elif value is MISSING:
             del self.thing[self.key]
+        elif self.kind == "element" and self.key == len(self.thing):
+            self.thing.append(value)
         else:
             self.thing[self.key] = value
 
@@ -132,6 +136,21 @@ def element(thing: Any, key: Any) -> Place:
     raise Refused(f"it assigns an element of a {type(thing).__name__} at {key!r:.40}")
 
 
+def append(thing: list[Any], value: Any) -> None:
+    """``thing.append(value)`` in a side: a new element is assigned."""
+    trace: Any = present()
+    if trace.root().made.get(id(thing), (None,))[0] is not thing:
+        raise Refused("it calls append of a list that it has not made")
+    assign(trace.root(), Place("element", thing, len(thing)), value)
+
+
+def extend(thing: list[Any], values: Any) -> None:
+    """``thing.extend(values)`` in a side."""
+    refuse_begun(values)
+    for value in list(values):
+        append(thing, value)
+
+
 def _in_class(kind: type, name: str) -> Any:
     return next((vars(c)[name] for c in kind.__mro__ if name in vars(c)), None)
 
@@ -173,6 +192,8 @@ def joined(trace: Any, condition: Any, then: Journal, otherwise: Journal) -> lis
     """What each place has after a branch that has assigned it on either side, both of them undone."""
     if then.created() != otherwise.created():
         one, other = ({*chain(*side.created().values())} for side in (then, otherwise))
+        if any(place.kind == "element" for place in one ^ other):
+            raise Refused("a list gets more elements on one side")
         raise Refused(f"{', '.join(sorted(map(str, one ^ other or one)))} is made on one side, or in another order")
     found = []
     for place in dict.fromkeys([*then.after, *otherwise.after]):

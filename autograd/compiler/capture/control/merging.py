@@ -27,6 +27,19 @@ class Sentinel:
         return self.text
 
 
+class Parts:
+    """Numbers that a capture has in place of one thing: they are chosen, and handed on, one by one."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
+
+    def like(self, thing: Any) -> Any:
+        """Another thing that is to become one of these."""
+        return thing
+
+
 UNBOUND = Sentinel("unbound")  # a variable of the user's that is not bound
 NOTHING = Sentinel("nothing")  # what a loop returns that has not returned
 
@@ -148,6 +161,12 @@ def merged(trace: Any, condition: Any, one: Any, other: Any, what: str, optional
         if is_whole(one) or is_whole(other) or is_mixed(one) or is_mixed(other):
             trace.mix(found)
         return trace.wrap(found)
+    kind = type(one) if isinstance(one, Parts) else type(other)
+    if issubclass(kind, Parts):
+        one, other = other.like(one) if kind is type(other) else one, one.like(other) if kind is type(one) else other
+        if type(one) is type(other):
+            pairs = zip(one.parts, other.parts)
+            return kind(*[merged(trace, condition, x, y, what) for x, y in pairs])
     if type(one) is tuple and type(other) is tuple and len(one) == len(other):
         return tuple([merged(trace, condition, x, y, what) for x, y in zip(one, other)])
     raise Refused(f"{what} is no number: {type(one).__name__} or {type(other).__name__}")
@@ -175,7 +194,14 @@ def blank(thing: Any, then: Any) -> Any:
         return 0 if is_whole(then) else 0.0
     if is_truth(then):
         return False
+    if isinstance(then, Parts):
+        return type(then)(*[blank(NOTHING, x) for x in then.parts])
     return tuple([blank(NOTHING, x) for x in then]) if type(then) is tuple else then
+
+
+def alike(carry: Sequence[Any], following: Sequence[Any]) -> tuple[Any, ...]:
+    """A carry in which the things are such as a step makes of them."""
+    return tuple([then.like(x) if isinstance(then, Parts) else x for x, then in zip(carry, following)])
 
 
 class Carry:
@@ -207,6 +233,8 @@ class Carry:
             return tuple([self._form(x) for x in value])
         if type(value) is Maybe:
             return Optional((self._form(value.has), self._form(value.value)))
+        if isinstance(value, Parts):
+            return Grouped((type(value), *[self._form(x) for x in value.parts]))
         return Kept(value)
 
     def rebuilt(self, trace: Any, places: Sequence[int]) -> tuple[Any, ...]:
@@ -226,6 +254,8 @@ class Carry:
                 return trace.wrap(place)
             if isinstance(form, Optional):
                 return Maybe(*[build(x) for x in form])
+            if isinstance(form, Grouped):
+                return form[0](*[build(x) for x in form[1:]])
             return form.thing if isinstance(form, Kept) else tuple([build(x) for x in form])
 
         return tuple([build(form) for form in self.forms])
@@ -244,6 +274,12 @@ class Carry:
 
 class Optional(tuple[Any, ...]):
     """The form of None or a number: that of a truth and that of the number."""
+
+    __slots__ = ()
+
+
+class Grouped(tuple[Any, ...]):
+    """The form of numbers in place of one thing: the class of that, and their forms."""
 
     __slots__ = ()
 

@@ -26,6 +26,15 @@ class Rounded(Traced):
     def __invert__(self) -> int:
         return ~int(self)
 
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        return super().__pow__(other) if modulus is None else pow(int(self), int(other), int(modulus))
+
+    def __getattr__(self, name: str) -> Any:
+        """What ints have besides, such as `bit_length`: of the int, which is guarded."""
+        if not hasattr(int, name):
+            raise AttributeError(f"an int has no attribute {name!r}", name=name, obj=self)
+        return getattr(int(self), name)
+
     @classmethod
     def apply_rule(cls, rule: Any, operands: Any) -> Traced:
         """What is computed with other things than ints is a float."""

@@ -91,8 +91,7 @@ def _implied(trace: Any, taken: Mapping[int, bool]) -> dict[int, bool]:
 
 def _likely(trace: Any, predicate: int, real: bool) -> bool:
     """How a comparison comes out: where the watched numbers do not come, as for numbers of which nothing is wrong."""
-    here = taken_path(trace)
-    if real and (here is None or bool(trace.value(here.index))):
+    if is_reached(trace, real):
         return bool(trace.value(predicate))
     op, operands, _ = trace.code[predicate]
     if op in ("==", "!="):
@@ -104,6 +103,24 @@ def _likely(trace: Any, predicate: int, real: bool) -> bool:
     if op == "<" and (trace.number(operands[1]) or 0.0) >= LARGE:
         return True
     return bool(trace.value(predicate))
+
+
+def is_reached(trace: Any, real: bool) -> bool:
+    """Whether the watched numbers come here; `real` says whether they come to the step that is captured now."""
+    here = taken_path(trace)
+    return real and (here is None or bool(trace.value(here.index)))
+
+
+def expected(condition: Any) -> bool:
+    """How a comparison comes out that should hold: where the watched numbers do not come, it is supposed to."""
+    found = truth_of(condition)
+    if found is None or not sides_open():
+        return bool(condition)
+    trace, truth = found
+    if is_reached(trace, getattr(trace.deciding, "real", True)):
+        return bool(truth)
+    suppose(trace, truth)
+    return True
 
 
 def taken_path(trace: Any) -> Any:
@@ -297,6 +314,8 @@ def compares_rounded(trace: Any, condition: int) -> bool:
     while stack:
         at = stack.pop()
         op, operands, _ = code[at]
+        if op == "item" and at in trace.wholes:
+            continue  # an int that a loop has counted
         if op not in EXACT:
             return True
         following = (

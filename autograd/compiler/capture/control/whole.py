@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd import rules
-from autograd.compiler.capture.control.sides import Side, is_predicate, present, sides_open
+from autograd.compiler.capture.control.sides import Refused, Side, is_predicate, present, sides_open
 from autograd.compiler.capture.tracer import ROUNDING, Traced, is_for_the_user
 from autograd.rules import Rule
 
@@ -178,6 +178,8 @@ def _combined(function: Any, a: Any, b: Any, of_floats: Callable[[Any], Any]) ->
     """The result of an operator of two ints; with anything else, what a float gives."""
     first, second = bounds_of(a), bounds_of(b)
     if first is None or second is None:
+        if function in (operator.floordiv, operator.mod) and second is not None:
+            _raise_for_ints(function, a, b, second)
         return of_floats(a if type(b) is Whole and type(a) is not Whole else b)
     if max(map(abs, (*first, *second))) > LARGEST:
         return function(_plain(a), _plain(b))
@@ -202,12 +204,21 @@ def _quotient(a: Any, b: Any, of_floats: Callable[[Any], Any]) -> Any:
     second = bounds_of(b)
     if second is not None and (bounds_of(a) is not None or type(a) is float):
         _raise_at_zero(operator.truediv, b, second)
+    elif second is not None:
+        _raise_for_ints(operator.truediv, a, b, second)
     return of_floats(a if type(b) is Whole and type(a) is not Whole else b)
 
 
 def _raise_at_zero(function: Any, b: Any, bounds: Bounds) -> None:
     if bounds[0] <= 0 <= bounds[1] and b == 0:
         function(1, 0)  # this raises
+
+
+def _raise_for_ints(function: Any, a: Any, b: Any, bounds: Bounds) -> None:
+    """The same where a dividend may be an int: a Value is divided by 0 as floats are in IEEE arithmetic."""
+    mixed = isinstance(a, Traced) and a.builder.is_mixed(a.index)
+    if mixed and bounds[0] <= 0 <= bounds[1] and b == 0:
+        raise Refused("what it divides by 0 is an int on some paths")
 
 
 def _extremes(*ends: int) -> Bounds:

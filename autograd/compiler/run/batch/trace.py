@@ -20,8 +20,10 @@ from autograd.compiler.capture.signature import (
     parameter_names,
     types_of_numbers,
 )
+from autograd.compiler.capture.spent import unspent
 from autograd.compiler.capture.trace import Trace, tracing
 from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run.batch.arguments import Argument, NotRowsError
 from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir.block import CALL, Array, Type, has_rows, numbers_in
@@ -258,10 +260,18 @@ class BatchTrace(Trace):
                 else:
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
             given.append(rebuild(elements))
-        with tracing(child):
-            row = self.followed(function)(*given)
-            leaves, rebuild = flatten_result(row)
-            outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, row)
+        try:
+            with unspent(function), tracing(child):
+                row = self.followed(function)(*given)
+                leaves, rebuild = flatten_result(row)
+                outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, row)
+        except UnrollError as error:
+            if error.reason.kind != "spent":
+                raise
+            raise TypeError(
+                f"the rows of vmap are compiled as one, but they share {error.reason.told}. Pass what each row needs "
+                "as an argument with rows"
+            ) from None
         self.row = rebuild([nan] * len(leaves))
         kind_ = "each" if reduce is None else "sum"
         loop = made.finish([], [(output, kind_) for output in outputs])

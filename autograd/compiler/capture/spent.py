@@ -1,0 +1,95 @@
+"""What the rows of a map and the steps of a loop use up: a row that is captured once must not take from it.
+
+In Python each row or step takes the next element of an iterator, or pops one of a list. So these run one by one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import IOBase
+from types import FunctionType, MethodType
+from typing import Any
+
+from autograd.compiler.capture.watched import Reason, UnrollError
+from autograd.value import Value
+
+MOST_REACHED = 1000  # things that are looked at
+WIDEST = 64  # elements of a container whose elements are looked at
+SHRINKING = (list, dict, set, deque, bytearray)
+LEFT_OUT = {"autograd", "numpy", *sys.stdlib_module_names} - {"__main__"}  # packages whose instances are not looked at
+
+
+def _inside(thing: Any) -> list[Any]:
+    """What a thing refers to that a call of it may use."""
+    kind: Any = type(thing)
+    if kind is FunctionType:
+        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_bound(cell)]
+        names = [thing.__globals__[name] for name in thing.__code__.co_names if name in thing.__globals__]
+        return [*cells, *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values(), *names]
+    if kind is MethodType:
+        return [thing.__self__, thing.__func__]
+    if kind is partial:
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if kind in (list, tuple, dict):
+        return [] if len(thing) > WIDEST else list(thing.values() if kind is dict else thing)
+    if isinstance(thing, type) or str(kind.__module__).partition(".")[0] in LEFT_OUT:
+        return []
+    return list(getattr(thing, "__dict__", {}).values())[:WIDEST]
+
+
+def _is_bound(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _reached(functions: tuple[Any, ...]) -> list[Any]:
+    """The iterators and containers that functions may use, as far as is easily seen."""
+    waiting, seen, found = list(functions), set[int](), list[Any]()
+    while waiting and len(seen) < MOST_REACHED:
+        thing = waiting.pop()
+        if isinstance(thing, (float, int, str, Value)) or thing is None or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, SHRINKING) or (isinstance(thing, Iterator) and not isinstance(thing, IOBase)):
+            found.append(thing)
+        waiting += _inside(thing)
+    return found
+
+
+@contextmanager
+def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
+    """Around the capture of one row or step of these functions.
+
+    Raises
+    ------
+    UnrollError
+        If they may use an iterator from before, or have taken elements from a container. Containers then are as before.
+    """
+    around = _reached(functions)
+    iterators = [thing for thing in around if not isinstance(thing, SHRINKING)]
+    if iterators:
+        raise UnrollError(Reason("spent", f"a {type(iterators[0]).__name__}, with which each goes on"))
+    before = [(thing, thing.copy()) for thing in around]
+    try:
+        yield
+        shrunk = [thing for thing, copy in before if len(thing) < len(copy)]
+        if shrunk:
+            raise UnrollError(Reason("spent", f"a {type(shrunk[0]).__name__}, from which each takes elements"))
+    except UnrollError:
+        for thing, copy in before:
+            _restore(thing, copy)
+        raise
+
+
+def _restore(thing: Any, copy: Any) -> None:
+    """Put a container back; one that has not changed is left alone."""
+    if len(thing) == len(copy) and all(one is other for one, other in zip(thing, copy)):
+        return
+    thing.clear()
+    (thing.update if isinstance(thing, (dict, set)) else thing.extend)(copy)
