@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import prod
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 
 NUMBER, TRUTH, LOOP = "number", "truth", "loop"  # a loop's value is the tuple of its results: see `item`
 CALL = "n"  # an extent that is known at the call: the rows of a batch
 STEPS = "steps"  # an extent that is known when a loop has run: it went on until a comparison came out false
 GOING, COUNT = 0, 1  # carries of a loop with a test: whether there is another step, and how many there were
 Extent = int | str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,20 @@ class Program:
         return found
 
 
+class Roles(NamedTuple, Generic[T]):
+    """What stands for each operand of a loop, by what the operand is: see `Loop`."""
+
+    shared: Sequence[T]
+    carries: Sequence[T]
+    accumulators: Sequence[T]
+    elements: Sequence[T]
+
+    @property
+    def handed(self) -> list[T]:
+        """The carries and the accumulators."""
+        return [*self.carries, *self.accumulators]
+
+
 @dataclass(eq=False, frozen=True, slots=True)
 class Loop:
     """A program for one step, to be run for each of `extent` steps.
@@ -229,6 +244,11 @@ class Loop:
     def is_counted(self) -> bool:
         """Whether the first operand is the number of steps."""
         return self.extent == STEPS and not self.test
+
+    def by_role(self, operands: Sequence[T]) -> Roles[T]:
+        """The operands of the instruction, or what stands for them in their order, by what they are."""
+        ends = self.shared, self.shared + self.carries, self.shared + self.handed
+        return Roles(operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] : ends[2]], operands[ends[2] :])
 
     def is_map(self) -> bool:
         """Whether the steps are independent of one another."""

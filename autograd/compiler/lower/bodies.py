@@ -58,13 +58,14 @@ class Looping(Nesting):
             raise NotImplementedError("a loop over the rows of a call whose steps add to one array")
         module, room = self.module, self.room
         carries = [room(()) for _ in range(loop.carries)]
-        for o, place in zip(operands[loop.shared :], carries):
+        roles = loop.by_role(operands)
+        for o, place in zip(roles.carries, carries):
             self.make_room()
             self.store(o, place)
         buffers_before, self.capacity = self.buffers(), None
-        added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        added = [self.pinned(self.array(o)) for o in roles.accumulators]
         counter = module.layout.take(8, 8)
-        arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
+        arrays = [self.pinned(self.array(o)) for o in roles.elements]
         elements = [array.at([counter]) for array in arrays]
         results = [self.pinned(place) for place in self.results_of(value, loop)]
         self.items[value] = [*carries, *added, *results]
@@ -116,11 +117,12 @@ class Looping(Nesting):
             if kind_ == "sum":
                 results[k] = Place("%work", totals + 8 * sums)
                 sums += 1
-        added = [self.array(o) for o in operands[loop.shared : loop.shared + loop.handed]]
+        roles = loop.by_role(operands)
+        added = [self.array(o) for o in roles.handed]
         self.items[value] = [*added, *results]
         counter = layout.take(8, 8) if rows.counts else None
         each = [place for kind_, place in zip(loop.kinds, results) if kind_ == "each"]
-        arrays = [self.array(o) for o in operands[loop.shared + loop.handed :]]
+        arrays = [self.array(o) for o in roles.elements]
         table = self._table([*arrays, *each], bool(loop.body.guards))
         kept = keep_factors(loop, rows)
 

@@ -40,7 +40,7 @@ from autograd.ir.derive.presence import (
     zero_if_missing,
 )
 from autograd.ir.elements import takes_arrays
-from autograd.ir.memory import last_states
+from autograd.ir.memory import arrays_written, last_states
 from autograd.ir.rewrite import needed
 
 
@@ -123,8 +123,7 @@ class Sweep:
 
     def added(self, value: int) -> list[int]:
         """The arrays that a loop adds to, and that are read while it does."""
-        _, operands, loop = self.builder.code[value]
-        return [o for o in operands[loop.shared + loop.carries : loop.shared + loop.handed] if o in self.memories]
+        return [o for o in arrays_written(self.builder.code[value]) if o in self.memories]
 
     def memory(self, array: int) -> int:
         """The array of adjoints of an array that steps read and add to."""

@@ -190,16 +190,16 @@ class LoopSweep:
 
     def _copied(self, stored: int) -> Body:
         """The body of the new loop, so far a copy of the loop's."""
-        loop, builder, operands = self.loop, self.builder, self.operands
+        loop, builder, roles = self.loop, self.builder, self.loop.by_role(self.operands)
         in_turn = bool(loop.carries or self.around.added(self.value))
         body = Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
         made = body.made
-        body.inputs += [made.shared(self.around.last.get(o, o)) for o in operands[: loop.shared]]
+        body.inputs += [made.shared(self.around.last.get(o, o)) for o in roles.shared]
         for k in range(loop.carries):
             body.inputs.append(made.element(self._left(builder.emit("item", (self.value,), stored + k))))
-        for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]:
+        for o in roles.accumulators:
             body.inputs.append(body.inner.emit("zeros", (), builder.type_of(o).shape))  # type: ignore[union-attr]
-        body.inputs += [made.element(self._left(o)) for o in operands[loop.shared + loop.handed :]]
+        body.inputs += [made.element(self._left(o)) for o in roles.elements]
         body.copy()
         self._remember(body)
         return body

@@ -287,7 +287,7 @@ class _Search:
         """The arrays that a loop goes through, and from which row on."""
         if at not in self.elements:
             _, operands, loop = self.code[at]
-            self.elements[at] = [self._source(o) for o in operands[loop.shared + loop.handed :]]
+            self.elements[at] = [self._source(o) for o in loop.by_role(operands).elements]
         return self.elements[at]
 
     def _shift(self, before: int, at: int) -> int | None:

@@ -77,7 +77,7 @@ class _Steps:
         for at in self.loops:
             _, operands, loop = self.program.code[at]
             kind = loop.test, loop.backwards, None if loop.test else operands[0]
-            for k, o in enumerate(operands[loop.shared : loop.shared + loop.carries]):
+            for k, o in enumerate(loop.by_role(operands).carries):
                 goes = loop.test and k == GOING
                 start = conditions(self.program.code, self.program.guards, o) if goes else o
                 self.carries[at, k] = self._number(

@@ -17,7 +17,7 @@ def steady_carries(program: Program, loop: Loop, operands: Sequence[int]) -> lis
 
     All that begin as constants are supposed to stay so; those that do not are known no more, until the rest is right.
     """
-    given = [program.code[o] for o in operands[loop.shared : loop.shared + loop.carries]]
+    given = [program.code[o] for o in loop.by_role(operands).carries]
     supposed = {k: i.data for k, i in enumerate(given) if i.op == "constant" and not (loop.test and k < KEPT)}
     while supposed:
         known = _known(loop, supposed)

@@ -13,6 +13,7 @@ from itertools import chain
 
 from autograd.ir.block import NUMBER, Final, Instruction, Loop, Program, types_of
 from autograd.ir.builder import Builder
+from autograd.ir.memory import arrays_written, continued
 from autograd.ir.passes.simplify import in_order_of_need
 from autograd.ir.rewrite import without_dead_code
 from autograd.ir.rewriters import number_values
@@ -148,20 +149,16 @@ def _overtakes(code: Sequence[Instruction], first: int, moved: set[int]) -> bool
     """Whether instructions that are written again at the end look at an array that others, which stay, change."""
     root = list(range(len(code)))
     looked: set[int] = set()  # arrays that the former look at
-    for at, (op, operands, data) in enumerate(code):
-        taken: Sequence[int] = ()
-        if op == "add_at":
-            taken = operands[:1]
-        elif op == "loop":
-            taken = operands[data.shared + data.carries : data.shared + data.handed]
+    for at, instruction in enumerate(code):
+        op, operands, data = instruction
         if at >= first and at in moved:
             looked.update([root[o] for o in operands])
-        elif any(root[o] in looked for o in taken):
+        elif any(root[o] in looked for o in arrays_written(instruction)):
             return True
-        if op in ("read", "add_at", "pos") and not isinstance(data, Final):
+        if op in ("read", "pos") and not isinstance(data, Final):
             root[at] = root[operands[0]]
-        elif op == "item" and (made := code[operands[0]]).data.carries <= data < made.data.handed:
-            root[at] = root[made.operands[made.data.shared + data]]
+        elif (before := continued(code, at)) is not None:
+            root[at] = root[before]
     return False
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from autograd.ir.block import Array, Instruction, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.memory import arrays_written
 from autograd.ir.rewriters import number_values
 
 MOST_COLUMNS, MOST_PIECES = 8, 8  # of an array that is packed: columns that are looked for, and pieces of each
@@ -207,7 +208,7 @@ def interleaved(builder: Builder, places: Sequence[tuple[int, int]]) -> int | No
             return None
     rows = len(places) // width
     arrays = {array for array, _ in places[:width]}
-    if min(steps) < 0 or any(not arrays.isdisjoint(_taken(instruction)) for instruction in builder.code):
+    if min(steps) < 0 or any(not arrays.isdisjoint(arrays_written(instruction)) for instruction in builder.code):
         return None
     columns = []
     for (array, offset), step in zip(places, steps):
@@ -239,21 +240,13 @@ def again(builder: Builder, values: Iterable[int]) -> None:
     for at in values:
         instruction = builder.code[at]
         if at not in builder.moved and any(renewed(builder, o) != o for o in instruction.operands):
-            for o in _taken(instruction):
+            for o in arrays_written(instruction):
                 _copy_array(builder, o)
             builder.moved[at] = builder.append(_with_moved(builder, instruction))
 
 
 def _with_moved(builder: Builder, instruction: Instruction) -> Instruction:
     return instruction._replace(operands=tuple([renewed(builder, o) for o in instruction.operands]))
-
-
-def _taken(instruction: Instruction) -> tuple[int, ...]:
-    """The arrays that an instruction changes in place."""
-    op, operands, data = instruction
-    if op == "add_at":
-        return operands[:1]
-    return operands[data.shared + data.carries : data.shared + data.handed] if op == "loop" else ()
 
 
 def _copy_array(builder: Builder, array: int) -> None:
@@ -263,7 +256,7 @@ def _copy_array(builder: Builder, array: int) -> None:
         instruction = builder.code[chain[-1]]
         if instruction.op == "item":
             chain.append(instruction.operands[0])
-        elif taken := _taken(instruction):
+        elif taken := arrays_written(instruction):
             chain.append(taken[0])
         else:
             break
