@@ -138,6 +138,19 @@ class Builder:
             self.constants[key] = self.append(Instruction("constant", (), bool(truth)))
         return self.constants[key]
 
+    def replay(self, code: Sequence[Instruction], inputs: Sequence[int], merged: bool = True) -> list[int]:
+        """Write instructions again on other inputs; where their values are. Unless `merged`, each gets a new number."""
+        place: list[int] = []
+        for op, operands, data in code:
+            if op == "input":
+                place.append(inputs[data])
+            elif op == "constant":
+                place.append(self.truth_constant(data) if isinstance(data, bool) else self.constant(data))
+            else:
+                new = tuple([place[o] for o in operands])
+                place.append(self.emit(op, new, data) if merged else self.append(Instruction(op, new, data)))
+        return place
+
     def number(self, value: int) -> float | None:
         """The float if a value is a constant, else None."""
         op, _, data = self.code[value]

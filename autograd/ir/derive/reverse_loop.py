@@ -145,14 +145,7 @@ class LoopSweep:
         targets = {k: inputs[loop.first_carry + k] for k in carries}
         start = len(builder.code)
         inputs += [self._row(o, last) for o in self.operands[loop.shared + loop.carries :]]
-        values: list[int] = []
-        for op, operands, data in loop.body.code:
-            if op == "input":
-                values.append(inputs[data])
-            elif op == "constant":
-                values.append(builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data))
-            else:  # not merged with what is equal to it: the sweep has passed that
-                values.append(builder.append(Instruction(op, tuple([values[o] for o in operands]), data)))
+        values = builder.replay(loop.body.code, inputs, merged=False)  # the sweep has passed what is equal to it
         seeds: dict[int, int] = {}
         for k, seed in self.seeds.items():
             output = values[loop.body.outputs[k]]

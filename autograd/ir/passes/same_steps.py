@@ -272,14 +272,7 @@ def _write(
             if place[o] not in elements:
                 elements[place[o]] = made.element(place[o])
             inputs.append(elements[place[o]])
-        values: list[int] = []
-        for op, given, data in loop.body.code:
-            if op == "input":
-                values.append(inputs[data])
-            elif op == "constant":
-                values.append(inner.truth_constant(data) if isinstance(data, bool) else inner.constant(data))
-            else:
-                values.append(inner.emit(op, tuple([values[o] for o in given]), data))
+        values = inner.replay(loop.body.code, inputs)
         for k in range(loop.carries):
             number = steps.carries[at, k]
             handed.setdefault(number, values[loop.body.outputs[k]])

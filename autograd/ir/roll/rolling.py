@@ -18,20 +18,12 @@ from autograd.ir.passes.simplify import in_order_of_need
 from autograd.ir.rewrite import without_dead_code
 from autograd.ir.rewriters import number_values
 from autograd.ir.roll.fitted import Fitted, fitted
-from autograd.ir.roll.nest import (
-    SMALLEST,
-    leaves,
-    tree,
-)
+from autograd.ir.roll.nest import SMALLEST, leaves, tree
 from autograd.ir.roll.peeled import take_in_first_steps
 from autograd.ir.roll.ranges import weight
 from autograd.ir.roll.recognition import is_loop
 from autograd.ir.roll.stages import again, stages
-from autograd.ir.roll.statements import (
-    ROLLABLE,
-    find_loops_fast,
-    kept_by_comparisons,
-)
+from autograd.ir.roll.statements import ROLLABLE, find_loops_fast, kept_by_comparisons
 from autograd.ir.roll.triangles import triangles
 from autograd.ir.roll.written import Writer
 
