@@ -42,11 +42,11 @@ class Array:
         return Array(self.shape[1:]) if len(self.shape) > 1 else NUMBER
 
     def size(self) -> int:
-        """How many numbers there are, or in each of the rows of the call."""
+        """How many numbers there are; with an extent of the call, in each of its rows."""
         return prod([extent for extent in self.shape if isinstance(extent, int)])
 
     def distance(self, strides: Sequence[int], elements: int) -> int:
-        """How far apart two elements are, with so many between them row after row; `strides` are those in memory."""
+        """How far apart in memory, with these `strides`, two elements are that are `elements` apart row after row."""
         dense = self.strides()
         if len({stride / unit for stride, unit in zip(strides, dense)}) == 1:
             return elements * strides[-1] // dense[-1]
@@ -65,7 +65,7 @@ Type = str | Array
 
 
 def stacked(extent: Extent, row: Type) -> Array:
-    """The type of as many rows."""
+    """The type of an array of `extent` rows."""
     return Array((extent, *(row.shape if isinstance(row, Array) else ())))
 
 
@@ -167,7 +167,7 @@ class Program:
         return counts
 
     def users(self) -> list[list[int]]:
-        """The instructions that use each value, one that uses it twice twice."""
+        """The instructions that use each value; one that uses it twice is there twice."""
         found: list[list[int]] = [[] for _ in self.code]
         for at, (_, operands, _) in enumerate(self.code):
             for o in operands:

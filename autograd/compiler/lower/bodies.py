@@ -274,7 +274,7 @@ class RowCode(Looping):
         self._under(values, 0)
 
     def _under(self, values: Sequence[int], depth: int) -> None:
-        """Write values that are needed under so many conditions at least."""
+        """Write values that are all needed under the same `depth` conditions, and perhaps under more."""
         waiting: dict[Literal, dict[int, None]] = {}  # what is needed under one more condition
         for value in values:
             further = self.paths[value][depth:]
@@ -290,7 +290,7 @@ class RowCode(Looping):
             self._side(where, left, depth + 1)
 
     def _side(self, where: Literal, values: Collection[int], depth: int) -> None:
-        """Write values that are needed where a condition comes out so; they are skipped if it does in no lane."""
+        """Write values that are needed where a condition has one outcome; they are skipped if no lane has it."""
         if cost(self.program, values) < LEAST:
             self._under(list(values), depth)
             return

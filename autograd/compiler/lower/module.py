@@ -189,7 +189,7 @@ class Module:
         return symbol
 
     def of_lanes(self, op: str, truth: str, lanes: int) -> str:
-        """The expression of the truth that one holds in any lane ("or"), or in all of them ("and")."""
+        """An expression: whether a truth holds in any lane ("or"), or in all of them ("and")."""
         bits, symbol = kind(lanes, "i1"), f"llvm.vector.reduce.{op}.v{lanes}i1"
         self.declarations[symbol] = f"declare i1 @{symbol}({bits})"
         return f"call i1 @{symbol}({bits} {truth})"

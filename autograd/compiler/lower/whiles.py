@@ -233,7 +233,7 @@ def _count(module: Module, lanes: int) -> list[str]:
 
 
 def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) -> list[str]:
-    """Make room for the numbers of so many steps, and go on at a label; without room, the loop is done."""
+    """Make room for the numbers of `needed` steps, and go on at the label `then`; without room, the loop is done."""
     if not buffers:
         return [f"br label %{then}"]
     capacity = buffers[0].capacity
@@ -250,7 +250,7 @@ def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) ->
 
 
 def write_growth(module: Module, buffers: Sequence[Growing]) -> str:
-    """Write the function that makes room for so many steps, at least twice that of before: false if it cannot."""
+    """Write the function that makes room for a number of steps, at least doubling it: false if it cannot."""
     name, memory = module.unique("grow"), module.layout_of_memory()
     module.declarations["llvm.umax.i64"] = "declare i64 @llvm.umax.i64(i64, i64)"
     module.declarations["realloc"] = "declare ptr @autograd_libc.realloc(ptr, i64)"
@@ -299,7 +299,7 @@ out:
 
 
 def begin_memory(module: Module) -> list[str]:
-    """At the start of a call there is no memory for steps."""
+    """The lines at the start of a call: there is no memory for steps yet."""
     memory = module.memory
     if memory is None:
         return []
@@ -312,7 +312,7 @@ def begin_memory(module: Module) -> list[str]:
 
 
 def end_memory(module: Module) -> list[str]:
-    """At the end of a call the memory is freed; the answer is why a loop was left, if one was."""
+    """The lines at the end of a call: the memory is freed, and `%answer` is why a loop was left, if one was."""
     memory = module.memory
     if memory is None:
         return ["%answer = add i64 %result, 0"]

@@ -256,7 +256,7 @@ class Capture:
     proven: bool = False
 
     def shared(self, variant: Variant, layout: Layout, common: Specialization) -> Capture:
-        """The same capture as one of those that share the machine code of `common`, each with its own table."""
+        """The capture with the machine code of `common`, which several share; each has its own table."""
         table = layout.table(variant)
         program, report = with_table(self.program, table), replace(self.report, flow=variant.flow)
         return replace(self, program=program, report=report, common=common, table=table, variant=variant, layout=layout)

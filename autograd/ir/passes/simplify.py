@@ -214,11 +214,10 @@ def _trimmed(loop: Loop, used: frozenset[int], made: dict[Any, Any]) -> tuple[Lo
 
 
 def share_unchanged(program: Program, made: dict[int, Program] | None = None) -> Program:
-    """What every step hands on as it was is shared, so the steps may be independent; results that are equal are one.
+    """Share the carries that no step changes, so the steps may be independent; results that are equal become one.
 
-    So is what stays the constant as which it begins.
-
-    Results to which something is added later stay apart. `made` has the bodies in which this is done already.
+    Carries that stay at the constant they begin with are shared, too. Results to which something is added later stay
+    apart. `made` has the bodies in which this is done already.
     """
     bodies: dict[int, Program] = {} if made is None else made
     code = list(program.code)

@@ -192,7 +192,7 @@ def _roll(
 def _triangles(
     code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], left: int
 ) -> Fitted | None:
-    """The code as nests with triangles, if they are worth more than the loops that left so many statements."""
+    """The code as nests with triangles, if they are worth more than the loops, which left `left` statements."""
     trace = find_loops_fast(code, first, wanted, lines, 0, ordinals=True)
     assert trace is not None
     parts = triangles(trace)

@@ -48,7 +48,7 @@ class Writer:
         self.checked: set[int] = set()  # the guards that these stand for
 
     def packs(self, packs: Iterable[int]) -> dict[int, Packed]:
-        """Those of some arrays whose columns are evenly apart in the code that is rolled."""
+        """The arrays, among some, whose columns are evenly apart in the code that is rolled."""
         program, code = self.builder.code, self.trace.code
         position = {code[k]: k for k in range(len(code) - 1, -1, -1)} if packs else {}  # empty places come after
         found: dict[int, Packed] = {}
@@ -191,7 +191,7 @@ class Writer:
         return self._constants(leaf, [None if at is None else program[at].operands[slot] for at in found])
 
     def _constants(self, leaf: Statement, values: Sequence[int | None]) -> Any:
-        """The same, given the constants."""
+        """A constant, or a table of constants and a place in it, given the constant in each step."""
         program = self.builder.code
         known = [v for v in values if v is not None]
         if known.count(known[0]) == len(known):
@@ -385,7 +385,7 @@ class Writer:
 
 
 def _one_of(keys: Sequence[object], length: int) -> list[int] | None:
-    """Where in each run of so many keys the k-th one is known, for all k; None if runs differ."""
+    """For each place in runs of `length` keys, where in `keys` a known key at this place is; None if runs differ."""
     chosen = []
     for k in range(length):
         places = [x for x in range(k, len(keys), length) if keys[x] is not None]

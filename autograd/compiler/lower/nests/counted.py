@@ -58,7 +58,7 @@ class Counted(Access):
         return after
 
     def begin(self, label: str, choices: int = 0) -> range:
-        """Begin a block of instructions; the lines that are left empty for so many phi nodes, see `choose`."""
+        """Begin a block of instructions; the lines left empty for its phi nodes, which `choose` writes."""
         self.lines.append(f"{label}:")
         self.block = label
         self.lines += [""] * choices

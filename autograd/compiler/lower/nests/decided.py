@@ -199,7 +199,7 @@ class DecidedNest(Nest):
     def _blocks_of(
         self, loop: Loop, operands: Sequence[Operand], limit: str, given: Sequence[str], ordered: Ordered | None
     ) -> tuple[str, list[str]]:
-        """Write the steps that fill lanes; the first step that is left and the sums. Of very many, all are left."""
+        """Write the steps that fill lanes; the first step that is left, and the sums. Of too many, all are left."""
         lanes, made, weight, before = self.module.machine.lanes, dict(self.made), self.weight, self.block
         full = self.temporary(f"and i64 {limit}, {-lanes}")
         few = self.temporary(f"icmp sle i64 {limit}, {PATIENCE}")
