@@ -126,6 +126,10 @@ class Memory:
     buffers: list[Growing] = field(default_factory=list)
 
 
+# The parameters of the functions that a program is cut into, as they are declared and passed on.
+ARGUMENTS = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
+
+
 class Writer:
     """Collects the lines of a function."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autograd.compiler.lower.module import Growing, Module, Place, kind, literal
+from autograd.compiler.lower.module import ARGUMENTS, Growing, Module, Place, kind, literal
 from autograd.ir.block import STEPS, Loop, loops
 
 FIRST_CAPACITY = 64  # steps for which a loop has memory at first; it doubles
@@ -31,7 +31,6 @@ OF_PYTHON = {
 }
 RAISED = "autograd_raised"  # what the handler raised, as an attribute of `sys`
 PATIENCE = 1 << 22  # steps after which a loop looks for signals: a loop may never end
-ARGUMENTS = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
 
 
 class Deciding(NamedTuple):
@@ -62,27 +61,10 @@ def write_while(
     deciding: Deciding,
 ) -> str:
     """Write such a loop; return the name of its function. The parameters are those of `write_steps`."""
-    name, vector, size = module.unique("while"), kind(lanes), 8 * lanes
+    name = module.unique("while")
     calls = [f"call void {chunk}({ARGUMENTS})" for chunk in chunks]
     test, limit = (_test, []) if loop.test else (_count, _limit(module, lanes))
-    handed: list[str] = []
-    for k, (source, target) in enumerate(moves):
-        handed.append(f"%from{k} = getelementptr i8, ptr %work, i64 {source}")
-        handed.append(f"%to{k} = getelementptr i8, ptr %work, i64 {target}")
-        handed.append(f"%x{k} = load {vector}, ptr %from{k}, align {size}")
-    for k in range(len(moves)):
-        if deciding.mask is not None:
-            handed.append(f"%before{k} = load {vector}, ptr %to{k}, align {size}")
-            handed.append(f"%kept{k} = select {kind(lanes, 'i1')} %active, {vector} %x{k}, {vector} %before{k}")
-        handed.append(f"store {vector} %{'x' if deciding.mask is None else 'kept'}{k}, ptr %to{k}, align {size}")
-    mask: list[str] = []
-    if deciding.mask is not None:
-        one, zero = literal(1.0, lanes), literal(0.0, lanes)
-        mask = [
-            f"%mask = getelementptr i8, ptr %work, i64 {deciding.mask}",
-            f"%numbers = select {kind(lanes, 'i1')} %active, {vector} {one}, {vector} {zero}",
-            f"store {vector} %numbers, ptr %mask, align {size}",
-        ]
+    handed, mask = _handed_on(moves, lanes, deciding.mask is not None), _mask(deciding.mask, lanes)
     number = "sub i64 %limit, %after" if loop.backwards else "add i64 %step, 0"
     on = ["br label %next"]
     if has_decided(loop):
@@ -129,6 +111,34 @@ done:
   ret void
 }}""")
     return f"@{name}"
+
+
+def _handed_on(moves: Sequence[tuple[int, int]], lanes: int, masked: bool) -> list[str]:
+    """Copy the carries that a step computed to where the next one reads them: if `masked`, in the active lanes."""
+    vector, size = kind(lanes), 8 * lanes
+    lines: list[str] = []
+    for k, (source, target) in enumerate(moves):
+        lines.append(f"%from{k} = getelementptr i8, ptr %work, i64 {source}")
+        lines.append(f"%to{k} = getelementptr i8, ptr %work, i64 {target}")
+        lines.append(f"%x{k} = load {vector}, ptr %from{k}, align {size}")
+    for k in range(len(moves)):
+        if masked:
+            lines.append(f"%before{k} = load {vector}, ptr %to{k}, align {size}")
+            lines.append(f"%kept{k} = select {kind(lanes, 'i1')} %active, {vector} %x{k}, {vector} %before{k}")
+        lines.append(f"store {vector} %{'kept' if masked else 'x'}{k}, ptr %to{k}, align {size}")
+    return lines
+
+
+def _mask(slot: int | None, lanes: int) -> list[str]:
+    """Note in a slot which lanes take part in the step."""
+    if slot is None:
+        return []
+    vector, one, zero = kind(lanes), literal(1.0, lanes), literal(0.0, lanes)
+    return [
+        f"%mask = getelementptr i8, ptr %work, i64 {slot}",
+        f"%numbers = select {kind(lanes, 'i1')} %active, {vector} {one}, {vector} {zero}",
+        f"store {vector} %numbers, ptr %mask, align {8 * lanes}",
+    ]
 
 
 def has_decided(loop: Loop) -> bool:
