@@ -27,11 +27,6 @@ def recorded(node: Node) -> Sequence[float | None]:
     return node.local_grads
 
 
-def recomputed(node: Node) -> Sequence[Any]:
-    """The local derivatives as new Values, from the node's row: for derivatives of derivatives."""
-    return node.op.local_derivatives(node.operands, node) if node.op is not None else ()
-
-
 @fast
 def topological_order(*outputs: N, leaves: Iterable[N] = ()) -> list[N]:
     """All nodes that the outputs were computed from, each once, every node after its parents.

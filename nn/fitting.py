@@ -135,13 +135,7 @@ def fit(
         raise TypeError("X and y must be lists, arrays or data frames with one row for each observation")
     criterion = _loss(loss)
     data = with_class_weights(as_data(X, y, sample_weight), class_weight)
-    if data.weights is not None and not (reduction_of(criterion) or takes_weights(criterion)):
-        raise TypeError(f"{_name(criterion)} takes no weights: give it a parameter `weights`, or use per_observation")
-    if regulariser is not None and not callable(regulariser):
-        raise TypeError(f"regulariser must be a function of the model, such as L2(0.01), not {regulariser!r:.80}")
-    for name, choice in (("shuffle", shuffle), ("progress", progress), ("jit", jit)):
-        if not isinstance(choice, bool | np.bool_):
-            raise TypeError(f"{name} must be True or False, not {choice!r:.80}")
+    _check(criterion, data, regulariser, shuffle=shuffle, progress=progress, jit=jit)
     if seed is None and resume is None:
         seed = secrets.randbits(63)
     data, held_out = _validation(validation, data, seed)
@@ -175,6 +169,17 @@ def _loss(loss: Any) -> Loss:
         raise TypeError(f"loss must be a function of outputs and targets, or a name, not {loss!r}")
     found: Loss = named
     return found
+
+
+def _check(criterion: Loss, data: Data, regulariser: Any, **choices: Any) -> None:
+    """Raise for a loss that cannot have weights, a regulariser that is no function, a choice that is no bool."""
+    if data.weights is not None and not (reduction_of(criterion) or takes_weights(criterion)):
+        raise TypeError(f"{_name(criterion)} takes no weights: give it a parameter `weights`, or use per_observation")
+    if regulariser is not None and not callable(regulariser):
+        raise TypeError(f"regulariser must be a function of the model, such as L2(0.01), not {regulariser!r:.80}")
+    for name, choice in choices.items():
+        if not isinstance(choice, bool | np.bool_):
+            raise TypeError(f"{name} must be True or False, not {choice!r:.80}")
 
 
 def _name(function: Any) -> str:

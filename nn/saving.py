@@ -156,7 +156,7 @@ def _check_architecture(path: Any, expected: Any, module: Module) -> None:
 
 
 def _built(path: Any, architecture: Any, numbers: int) -> Module:
-    """A new module for a description in a file with so many numbers."""
+    """A new module for a description in a file with this number of numbers."""
     import nn
 
     classes: dict[str, type[Module]] = {

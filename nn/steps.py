@@ -166,7 +166,7 @@ def _by_rows(build: Build, problem: Problem) -> Callable[..., Any]:
 
 
 def _by_batch(build: Build, problem: Problem) -> Callable[..., Any]:
-    """The same for a loss that need not be a sum over the rows."""
+    """The loss of a batch and its gradient, for a loss that need not be a sum over the rows."""
 
     def of_batch(numbers: Any, inputs: Any, targets: Any, weights: Any, factors: Any) -> Any:
         model = build(list(numbers))

@@ -33,7 +33,7 @@ def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
 def surprising(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every compilation turn out to have taken long, without being expected to."""
     monkeypatch.setattr(specialization, "SECONDS_AN_INSTRUCTION", -1e9)
-    monkeypatch.setattr(specialization, "LONG", 0.0)
+    monkeypatch.setattr(specialization, "NOTICE_AFTER", 0.0)
 
 
 @custom_gradient(lambda x, y: 1.0)
@@ -102,7 +102,7 @@ def test_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AUTOGRAD_QUIET", "1")
     jit(branching)(2.0, ROWS)
     monkeypatch.delenv("AUTOGRAD_QUIET")
-    monkeypatch.setattr(specialization, "LONG", 3600.0)
+    monkeypatch.setattr(specialization, "NOTICE_AFTER", 3600.0)
     jit(branching)(2.0, ROWS)
     assert "" == capsys.readouterr().err
 

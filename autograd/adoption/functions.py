@@ -85,7 +85,7 @@ class Rewritten(Rewriter):
         return [node, *[self.answered(name, node) for name in names]]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
-        """The same."""
+        """An import inside the function, of names from a module."""
         return [node, *[self.answered(alias.asname or alias.name, node) for alias in node.names]]
 
     def answered(self, name: str, node: ast.AST) -> ast.stmt:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import prod
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 
 NUMBER, TRUTH, LOOP = "number", "truth", "loop"  # a loop's value is the tuple of its results: see `item`
 CALL = "n"  # an extent that is known at the call: the rows of a batch
 STEPS = "steps"  # an extent that is known when a loop has run: it went on until a comparison came out false
 GOING, COUNT = 0, 1  # carries of a loop with a test: whether there is another step, and how many there were
 Extent = int | str
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,11 @@ class Array:
         return Array(self.shape[1:]) if len(self.shape) > 1 else NUMBER
 
     def size(self) -> int:
-        """How many numbers there are, or in each of the rows of the call."""
+        """How many numbers there are; with an extent of the call, in each of its rows."""
         return prod([extent for extent in self.shape if isinstance(extent, int)])
 
     def distance(self, strides: Sequence[int], elements: int) -> int:
-        """How far apart two elements are, with so many between them row after row; `strides` are those in memory."""
+        """How far apart in memory, with these `strides`, two elements are that are `elements` apart row after row."""
         dense = self.strides()
         if len({stride / unit for stride, unit in zip(strides, dense)}) == 1:
             return elements * strides[-1] // dense[-1]
@@ -64,7 +65,7 @@ Type = str | Array
 
 
 def stacked(extent: Extent, row: Type) -> Array:
-    """The type of as many rows."""
+    """The type of an array of `extent` rows."""
     return Array((extent, *(row.shape if isinstance(row, Array) else ())))
 
 
@@ -166,12 +167,26 @@ class Program:
         return counts
 
     def users(self) -> list[list[int]]:
-        """The instructions that use each value, one that uses it twice twice."""
+        """The instructions that use each value; one that uses it twice is there twice."""
         found: list[list[int]] = [[] for _ in self.code]
         for at, (_, operands, _) in enumerate(self.code):
             for o in operands:
                 found[o].append(at)
         return found
+
+
+class Roles(NamedTuple, Generic[T]):
+    """What stands for each operand of a loop, by what the operand is: see `Loop`."""
+
+    shared: Sequence[T]
+    carries: Sequence[T]
+    accumulators: Sequence[T]
+    elements: Sequence[T]
+
+    @property
+    def handed(self) -> list[T]:
+        """The carries and the accumulators."""
+        return [*self.carries, *self.accumulators]
 
 
 @dataclass(eq=False, frozen=True, slots=True)
@@ -229,6 +244,11 @@ class Loop:
     def is_counted(self) -> bool:
         """Whether the first operand is the number of steps."""
         return self.extent == STEPS and not self.test
+
+    def by_role(self, operands: Sequence[T]) -> Roles[T]:
+        """The operands of the instruction, or what stands for them in their order, by what they are."""
+        ends = self.shared, self.shared + self.carries, self.shared + self.handed
+        return Roles(operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] : ends[2]], operands[ends[2] :])
 
     def is_map(self) -> bool:
         """Whether the steps are independent of one another."""

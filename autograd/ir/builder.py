@@ -105,7 +105,7 @@ class Builder:
         return operands[0] if loop.is_counted else None
 
     def replace_loop(self, value: int, loop: Loop) -> None:
-        """Let a loop have further results, and the loop that was written again in its place, too."""
+        """Give a loop further results, and so the loop that rolling wrote in its place."""
         before = self.code[value].data
         self.code[value] = self.code[value]._replace(data=loop)
         if value in self.moved and self.code[self.moved[value]].data is before:
@@ -137,6 +137,19 @@ class Builder:
         if key not in self.constants:
             self.constants[key] = self.append(Instruction("constant", (), bool(truth)))
         return self.constants[key]
+
+    def replay(self, code: Sequence[Instruction], inputs: Sequence[int], merged: bool = True) -> list[int]:
+        """Write instructions again on other inputs; where their values are. Unless `merged`, each gets a new number."""
+        place: list[int] = []
+        for op, operands, data in code:
+            if op == "input":
+                place.append(inputs[data])
+            elif op == "constant":
+                place.append(self.truth_constant(data) if isinstance(data, bool) else self.constant(data))
+            else:
+                new = tuple([place[o] for o in operands])
+                place.append(self.emit(op, new, data) if merged else self.append(Instruction(op, new, data)))
+        return place
 
     def number(self, value: int) -> float | None:
         """The float if a value is a constant, else None."""
@@ -343,7 +356,7 @@ def _comparison(op: str) -> Callable[[Any, Any], Any]:
 
 
 def _innermost(builders: Sequence[Builder]) -> Builder:
-    """That of some builders whose program is inside those of the others."""
+    """The builder whose program is inside the programs of all others."""
     found = builders[0]
     for builder in builders[1:]:
         inner: Builder | None = builder
@@ -394,7 +407,7 @@ class Predicate(Arithmetic):
 
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
-        """As the other operands would: a comparison among numbers is 1 or 0."""
+        """Apply the rule as the other operands do; among numbers, a comparison is 1 or 0."""
         for operand in operands:
             if not isinstance(operand, Predicate) and hasattr(operand, "apply_rule"):
                 return operand.apply_rule(rule, operands)
@@ -409,7 +422,7 @@ class Predicate(Arithmetic):
         return self.builder.wrap(self.builder.emit("select", places))
 
     def with_(self, op: str, other: Predicate) -> Predicate:
-        """The comparison that both of these, or either, come out true, or just one of them (``xor``)."""
+        """Both comparisons (``and``), at least one of them (``or``), or exactly one (``xor``)."""
         if op == "xor":
             return self.with_("or", other).with_("and", self.with_("and", other).negated())
         return self.builder.logic(op, (self, other))

@@ -68,7 +68,7 @@ class Elements:
         return self._number([Symbol(self.builder, self.builder.element(array, key)) for array in self.arrays])
 
     def _part(self, array: int, start: int, step: int, count: int) -> int:
-        """So many elements of an array."""
+        """`count` elements of an array, evenly apart."""
         window, kind = Window((count,), start, (step,)), self.builder.type_of(array)
         return array if window == whole(kind) else self.builder.emit("read", (array,), window)  # type: ignore[arg-type]
 

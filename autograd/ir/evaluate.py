@@ -207,9 +207,8 @@ class Evaluator:
 
     def _loop(self, loop: Loop, operands: Sequence[Any]) -> list[Any]:
         """The results of a loop."""
-        shared, handed = operands[: loop.shared], list(operands[loop.shared : loop.shared + loop.handed])
-        arrays = operands[loop.shared + loop.handed :]
-        run = self.run
+        roles, run = loop.by_role(operands), self.run
+        handed = roles.handed
         if loop.accumulators:
             if self.copies:  # once: the steps themselves run in their order
                 handed[loop.carries :] = [Cells(array.numbers(), array.shape) for array in handed[loop.carries :]]
@@ -220,8 +219,8 @@ class Evaluator:
         for i in self._steps(loop, operands):
             if loop.test and not handed[GOING]:
                 break
-            elements = [array.row(i) for array in arrays]
-            values = run(loop.body, [float(i), *shared, *handed, *elements])
+            elements = [array.row(i) for array in roles.elements]
+            values = run(loop.body, [float(i), *roles.shared, *handed, *elements])
             results = [values[o] for o in loop.body.outputs]
             handed = results[: loop.handed]
             for column, result in zip(outs, results[loop.handed :]):

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from autograd.ir.block import Instruction, Loop, Program, Used
 
 T = TypeVar("T")
 
 
-def written(op: str, operands: Sequence[int], data: object) -> range:
+def written(op: str, data: Any) -> range:
     """The positions of the operands that an instruction adds to."""
     if op == "add_at":
         return range(1)
-    if isinstance(data, Loop) and op == "loop":
-        return range(data.shared + data.carries, data.shared + data.handed)
-    return range(0)
+    return range(data.shared + data.carries, data.shared + data.handed) if op == "loop" else range(0)
+
+
+def arrays_written(instruction: Instruction) -> Sequence[int]:
+    """The arrays that an instruction adds to."""
+    op, operands, data = instruction
+    if op == "add_at":
+        return operands[:1]
+    return data.by_role(operands).accumulators if op == "loop" else ()
 
 
 def continued(code: Sequence[Instruction], at: int) -> int | None:
@@ -57,7 +63,7 @@ def memories(loop: Loop) -> list[int]:
     for op, operands, data in code:
         if chain.keys().isdisjoint(operands) or op == "item":
             continue
-        added = written(op, operands, data)
+        added = written(op, data)
         found.update([chain[o] for k, o in enumerate(operands) if o in chain and k not in added])
         if op == "loop":
             found.update([chain[o] for k in memories(data) if (o := operands[data.shared + k]) in chain])
@@ -77,7 +83,7 @@ def split(loop: Loop, numbers: Sequence[int]) -> Loop:
             data = data if data < first else data + count
         elif (before := continued(body.code, at)) in final:
             final[at] = final[before]
-        added = written(op, operands, data)
+        added = written(op, data)
         new = [place[o] if k in added or op == "item" else final.get(o, place[o]) for k, o in enumerate(operands)]
         if op == "loop" and (inner := [k for k in memories(data) if operands[data.shared + k] in final]):
             new[data.shared : data.shared] = [final[operands[data.shared + k]] for k in inner]
@@ -135,11 +141,7 @@ def roots(code: Sequence[Instruction], among: Iterable[int]) -> dict[int, int]:
 
 def root_of(program: Program, value: int) -> int:
     """The instruction that made the array that a value is."""
-    while True:
-        op, operands, data = program.code[value]
-        if op in ("add_at", "pos"):
-            value = operands[0]
-        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
-            value = made.operands[made.data.shared + data]
-        else:
-            return value
+    code = program.code
+    while (before := code[value].operands[0] if code[value].op == "pos" else continued(code, value)) is not None:
+        value = before
+    return value

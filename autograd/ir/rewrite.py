@@ -9,6 +9,7 @@ from typing import Any
 
 from autograd.ir.block import COUNT, GOING, Array, Guard, Instruction, Loop, Program, Window, exact, types_of
 from autograd.ir.builder import Builder, Rewriter
+from autograd.ir.memory import arrays_written, continued
 
 Special = Callable[[Builder, int, Instruction, Mapping[int, int]], int]
 
@@ -117,23 +118,20 @@ def dependencies(program: Program) -> list[tuple[int, ...]]:
         return found
     root = list(range(len(code)))
     users: dict[int, list[int]] = {}
-    for at, (op, operands, data) in enumerate(code):
-        if op in ("read", "add_at", "pos"):
-            root[at] = root[operands[0]]
-        elif op == "item" and (loop := code[operands[0]].data).carries <= data < loop.handed:
-            root[at] = root[code[operands[0]].operands[loop.shared + data]]
+    for at, (op, operands, _) in enumerate(code):
+        before = operands[0] if op in ("read", "pos") else continued(code, at)
+        if before is not None:
+            root[at] = root[before]
         for o in operands:
             users.setdefault(root[o], []).append(at)
     changed: dict[int, int] = {}  # array → how many of its users come before the last change
     for at in takers:
-        op, operands, data = code[at]
-        taken = operands[:1] if op == "add_at" else operands[data.shared + data.carries : data.shared + data.handed]
-        before: list[int] = []
-        for array in [root[o] for o in taken]:
+        earlier: list[int] = []
+        for array in [root[o] for o in arrays_written(code[at])]:
             end = bisect_left(users[array], at)
-            before += users[array][changed.get(array, 0) : end]
+            earlier += users[array][changed.get(array, 0) : end]
             changed[array] = end
-        found[at] = (*operands, *before)
+        found[at] = (*code[at].operands, *earlier)
     return found
 
 

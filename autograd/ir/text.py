@@ -72,7 +72,8 @@ def _loop(loop: Loop, name: str, operands: Sequence[str], indent: str) -> Iterat
     inner, counter = indent + "    ", f"{name}.i"
     last = operands[0] if loop.is_counted else "n" if loop.extent == CALL else str(loop.extent)
     handed = [f"{name}[{k}]" for k in range(loop.handed)]
-    for result, start in zip(handed, operands[loop.shared :]):
+    roles = loop.by_role(operands)
+    for result, start in zip(handed, roles.handed):
         yield f"{indent}{result} = {start}"
     steps = f"0..{last}" + (" backwards" if loop.backwards else "")
     yield (
@@ -80,8 +81,8 @@ def _loop(loop: Loop, name: str, operands: Sequence[str], indent: str) -> Iterat
         if loop.test
         else f"{indent}for {counter} in {steps}:"
     )
-    elements = [f"{array}[{counter}]" for array in operands[loop.shared + loop.handed :]]
-    given = [counter, *operands[: loop.shared], *handed, *elements]
+    elements = [f"{array}[{counter}]" for array in roles.elements]
+    given = [counter, *roles.shared, *handed, *elements]
     prefix = f"{name}."
     yield from _block(loop.body, given, prefix, inner)
     shown = _shown(loop.body, given, prefix)

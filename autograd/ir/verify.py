@@ -25,6 +25,7 @@ from autograd.ir.block import (
     type_of,
 )
 from autograd.ir.elements import MANY
+from autograd.ir.memory import arrays_written, continued
 from autograd.rules import TABLE
 
 # op → the types of its operands, where they are always the same
@@ -142,15 +143,9 @@ class _Verifier:
 
     def _root(self, at: int, instruction: Instruction) -> int:
         """Whose storage a value is: an array that is read, added to or accumulated into stays where it was."""
-        op, operands, data = instruction
-        if op in ("read", "add_at", "pos"):
-            return self.root[operands[0]]
-        if op == "item":
-            _, given, loop = self.program.code[operands[0]]
-            if loop.carries <= data < loop.handed:
-                taken: int = given[loop.shared + data]
-                return self.root[taken]
-        return at
+        op, operands, _ = instruction
+        before = operands[0] if op in ("read", "pos") else continued(self.program.code, at)
+        return at if before is None else self.root[before]
 
     def demand(self, holds: bool, rule: str) -> None:
         """Raise unless the rule holds."""
@@ -247,7 +242,7 @@ class _Verifier:
         self.demand(body.inputs[0] == NUMBER, "the counter is a number")
         if list(given) != loop.operand_types():
             self.fail(f"takes {_said(loop.operand_types())}, not {_said(given)}")
-        self.demand(all(t == NUMBER for t in given[loop.shared :][: loop.carries]), "carries are numbers")
+        self.demand(all(t == NUMBER for t in loop.by_role(given).carries), "carries are numbers")
         self.demand(len(body.outputs) == loop.handed + len(loop.kinds), "has not a kind for each result")
         self._extent(loop)
         first = loop.first_carry + loop.carries
@@ -268,8 +263,8 @@ class _Verifier:
             self.demand(kind in ("each", "sum"), f"a result cannot be of the kind {kind!r}")
             self.demand(kind == "each" or types[o] == NUMBER, f"only numbers are added up, not {types[o]}")
             self.demand(types[o] != TRUTH, "a truth is no result")
-        for k in range(loop.shared + loop.carries, loop.shared + loop.handed):
-            self.take(at, instruction.operands[k])
+        for o in arrays_written(instruction):
+            self.take(at, o)
         self.results[at] = loop.result_types(types)
 
     def _extent(self, loop: Loop) -> None:

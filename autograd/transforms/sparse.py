@@ -137,5 +137,5 @@ def _csr(rows: Sequence[Mapping[int, Any]], columns: int, kind: type) -> Any:
 
 
 def index_type(count: int, shape: tuple[int, int]) -> Any:
-    """The smallest type for the indices of an array with so many entries: most direct solvers take 32 bits only."""
+    """The smallest type for the indices of an array with this number of entries: most solvers take 32 bits only."""
     return scipy_sparse().get_index_dtype(maxval=max(count, *shape))

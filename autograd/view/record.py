@@ -71,17 +71,7 @@ def record(
     inputs = find_inputs(order) if inputs is None else inputs
     nodes: list[Any] = [*inputs.of(order), *order]
     first = len(inputs.labels)  # the place of the first node
-    if len(nodes) > LARGEST:
-        raise ValueError(
-            f"the graph has {len(nodes)} nodes, more than the {LARGEST} that can be shown. Look at a smaller one: "
-            "the loss of fewer samples, fewer steps of the loop, or one n-ary node (autograd.math.dot, sum) "
-            "in place of a chain of additions"
-        )
-    if check and len(nodes) > LARGEST_CHECK:
-        raise ValueError(
-            f"finite differences at all {len(nodes)} nodes would take too long (at most {LARGEST_CHECK}): "
-            "leave out check=True, or look at a smaller graph"
-        )
+    _refuse_large(len(nodes), check)
     place = {node: index for index, node in enumerate(nodes)}
     uses = {(first + node, slot): number for (node, slot), number in inputs.uses.items()}
     operands = [
@@ -96,20 +86,11 @@ def record(
     for m in sent:
         adjoints[place[m.operand]] = m.total
     templates = _Templates()
-    formulas = [templates.of(node, own) for node, own in zip(nodes, operands)]
+    values = _values(nodes, operands, templates)
     return {
         "nodes": [_node(*described) for described in zip(nodes, labels, inside, operands)],
         "first": first,
-        "values": {
-            "data": [node.data for node in nodes],
-            "local": [list(node.local_grads) for node in nodes],
-            "constants": [
-                [o if place is None else None for o, place in zip(node.operands, own)]
-                for node, own in zip(nodes, operands)
-            ],
-            "formula": [formula for formula, _ in formulas],
-            "slopes": [slopes for _, slopes in formulas],
-        },
+        "values": values,
         "formulas": templates.texts,
         "messages": {
             "node": [place[m.node] for m in sent],
@@ -131,6 +112,34 @@ def record(
         "layers": _layers(nodes, groups, inside, adjoints),
         "trouble": _trouble(nodes, sent),
         "checks": [None] * first + _checks(order, adjoints[first:]) if check else None,
+    }
+
+
+def _refuse_large(count: int, check: bool) -> None:
+    if count > LARGEST:
+        raise ValueError(
+            f"the graph has {count} nodes, more than the {LARGEST} that can be shown. Look at a smaller one: "
+            "the loss of fewer samples, fewer steps of the loop, or one n-ary node (autograd.math.dot, sum) "
+            "in place of a chain of additions"
+        )
+    if check and count > LARGEST_CHECK:
+        raise ValueError(
+            f"finite differences at all {count} nodes would take too long (at most {LARGEST_CHECK}): "
+            "leave out check=True, or look at a smaller graph"
+        )
+
+
+def _values(nodes: Sequence[Any], operands: Sequence[Sequence[int | None]], templates: _Templates) -> Json:
+    """What depends on the numbers, in columns; the templates that are used are added to `templates`."""
+    formulas = [templates.of(node, own) for node, own in zip(nodes, operands)]
+    return {
+        "data": [node.data for node in nodes],
+        "local": [list(node.local_grads) for node in nodes],
+        "constants": [
+            [o if place is None else None for o, place in zip(node.operands, own)] for node, own in zip(nodes, operands)
+        ],
+        "formula": [formula for formula, _ in formulas],
+        "slopes": [slopes for _, slopes in formulas],
     }
 
 

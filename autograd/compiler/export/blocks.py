@@ -59,10 +59,11 @@ class Block(Carrying):
         counter = self.parts.counter(self.depth)
         index = Affine(0, ((counter, 1),))
         carries = self.carries(at, loop, operands, index)
-        rest = [self.values[o] for o in operands[loop.shared + loop.carries :]]
+        roles = loop.by_role(operands)
+        added = [self.values[o] for o in roles.accumulators]
         targets = self._places(at, loop, types, self._sums(loop.kinds.count("sum")), carries.stored)
         results: list[Text | View] = [Text("") if c is None else element(c) for c in carries.last]
-        results += rest[: loop.accumulators]
+        results += added
         results += [target if target.shape else element(target) for target in targets]
         if loop.extent == 0:
             return results
@@ -70,9 +71,9 @@ class Block(Carrying):
         if loop.extent == STEPS and "each" in loop.kinds:
             self.parts.line(self.depth + 1, f"if ({counter} >= (ptrdiff_t){self.parts.most_steps()})")
             self.parts.line(self.depth + 2, f"return {self.parts.out_of_steps()};")
-        elements = self._elements(rest[loop.accumulators :], index)
+        elements = self._elements([self.values[o] for o in roles.elements], index)
         number = Text(f"(double){counter}", UNARY, whole=index)
-        given = [number, *shared, *carries.inputs(), *rest[: loop.accumulators], *elements]
+        given = [number, *shared, *carries.inputs(), *added, *elements]
         for k, place in carries.between.items():
             given[k] = element(place)
         with self.parts.repeated(loop.extent if isinstance(loop.extent, int) else MANY):
@@ -204,7 +205,8 @@ class Block(Carrying):
         counter, depth = self.parts.counter(self.depth), self.depth + 1
         sums = self._sums_of_lanes(loop.kinds.count("sum"))
         targets = self._places(at, loop, loop.result_types(), iter(sums), {})
-        added = [self.values[o] for o in operands[loop.shared : loop.shared + loop.accumulators]]
+        roles = loop.by_role(operands)
+        added = [self.values[o] for o in roles.accumulators]
         kind, most, left = self._blocks(loop)
         kept = self._kept(loop) if len(sums) > MOST_SUMS else None
         step = f"{counter} ? @_LANES : {left}" if left else "@_LANES"
@@ -220,7 +222,7 @@ class Block(Carrying):
             self.parts.counting, self.parts.shared = self.parts.names.numbered("b"), frozenset([x.base for x in added])
             self.parts.line(depth, f"const @_mask {self.parts.counting} = @_first({step});")
         index = Affine(0, ((counter, 1), (lane, 1)))
-        elements = self._elements([self.values[o] for o in operands[loop.shared + loop.accumulators :]], index)
+        elements = self._elements([self.values[o] for o in roles.elements], index)
         number = Text(f"@_steps((double){counter})", whole=index, wide=True)
         with self.parts.repeated((loop.extent if isinstance(loop.extent, int) else MANY) / MOST):
             given = [number, *shared, *added, *elements]

@@ -53,7 +53,7 @@ class Carrying(Summing):
 
     def carries(self, at: int, loop: Loop, operands: Sequence[int], index: Affine) -> Carries:
         """Store the first carries of a loop; return where the carries are in the step with an index."""
-        first = [self.number(o) for o in operands[loop.shared : loop.shared + loop.carries]]
+        first = [self.number(o) for o in loop.by_role(operands).carries]
         columns = columns_of(
             loop, [k for (value, k), item in self.item_of.items() if value == at and self.is_placed(item)]
         )

@@ -112,6 +112,19 @@ def loader(source: Source) -> str:
         size = f"len({_in_python(first.name)}) // {first.size()}" if first is not None else "0"
         lines.append(f"    _rows = {size}")
     lines.append(f"    _outputs = [{', '.join([f'_array([0.0] * ({_length(p)}), {_length(p)})' for p in outputs])}]")
+    lines.append(f"    _status = _function({', '.join(_passed(source, inputs))})")
+    lines.append("    if _status:")
+    lines.append(f'        raise ValueError(f"{source.name} returned the status {{_status}}: see {source.name}.h")')
+    shown = [
+        f"_outputs[{k}][0]" if p.shape is None else f"list(_outputs[{k}])[: {_length(p)}]"
+        for k, p in enumerate(outputs)
+    ]
+    lines.append(f"    return [{', '.join(shown)}]")
+    return "\n".join([*lines, ""])
+
+
+def _passed(source: Source, inputs: Sequence[Parameter]) -> list[str]:
+    """What the loader passes to the function in C, as Python code."""
     passed = ["ctypes.c_size_t(_rows)"] if source.rows else []
     passed += [
         f"ctypes.c_double({_in_python(p.name)})" if p.shape is None else f"_array({_in_python(p.name)}, {_length(p)})"
@@ -124,15 +137,7 @@ def loader(source: Source) -> str:
         terms = [str(fixed), *([f"{by_row} * _rows"] if by_row else [])]
         terms += [f"{by_step} * {source.steps}"] if by_step else []
         passed.append(f"(ctypes.c_double * max({' + '.join(terms)}, 1))()")
-    lines.append(f"    _status = _function({', '.join(passed)})")
-    lines.append("    if _status:")
-    lines.append(f'        raise ValueError(f"{source.name} returned the status {{_status}}: see {source.name}.h")')
-    shown = [
-        f"_outputs[{k}][0]" if p.shape is None else f"list(_outputs[{k}])[: {_length(p)}]"
-        for k, p in enumerate(outputs)
-    ]
-    lines.append(f"    return [{', '.join(shown)}]")
-    return "\n".join([*lines, ""])
+    return passed
 
 
 def _length(parameter: Parameter) -> str:

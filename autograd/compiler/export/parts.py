@@ -119,7 +119,7 @@ class Parts:
 
     @contextmanager
     def repeated(self, times: float) -> Iterator[None]:
-        """While this is open, the statements that are written run so many times."""
+        """The statements that are written in this `with` block run this number of times."""
         self.weight *= times
         yield
         self.weight /= times
@@ -132,7 +132,7 @@ class Parts:
     # ---- loops -----------------------------------------------------------------------------------------------
 
     def counter(self, depth: int) -> str:
-        """The name of the counter of a loop inside so many others."""
+        """The name of the counter of a loop that is inside `depth` others."""
         while len(self.counters) <= depth:
             letter = COUNTERS[len(self.counters) % len(COUNTERS)]
             self.counters.append(self.names.take(letter))

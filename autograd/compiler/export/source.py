@@ -128,7 +128,6 @@ class Source:
     definition: str
     includes: list[str]
     summary: str
-    prototype: str = ""
     places: list[int] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
 
@@ -287,7 +286,6 @@ class _Writer:
             self._definition(lists[1], arrays, helpers, bool(work[1])),
             includes,
             self._comment(parameters, work),
-            _signature(self.name, lists[0]),
             [*self.arguments, *[-1 for _ in closed]],
             self.parts.loops,
         )

@@ -33,7 +33,7 @@ from autograd.compiler.export.names import comment
 from autograd.compiler.export.parts import Parts
 from autograd.compiler.export.runs import Pattern, array_of, segments
 from autograd.ir.block import CALL, STEPS, TRUTH, Array, Guard, Program, types_of
-from autograd.ir.memory import root_of
+from autograd.ir.memory import arrays_written, root_of
 from autograd.rules import TABLE
 
 LONGEST = 80  # characters of an expression that is written where it is used
@@ -443,12 +443,8 @@ def made_size(shape: Sequence[int | str]) -> int:
 def _last_changes(program: Program) -> dict[int, int]:
     """Array that is changed → the last instruction that changes it, or a window of it."""
     found: dict[int, int] = {}
-    for at, (op, operands, data) in enumerate(program.code):
-        if op == "add_at":
-            found[memory_of(program, operands[0])] = at
-        elif op == "loop":
-            for o in operands[data.shared + data.carries : data.shared + data.handed]:
-                found[memory_of(program, o)] = at
+    for at, instruction in enumerate(program.code):
+        found.update({memory_of(program, o): at for o in arrays_written(instruction)})
     return found
 
 

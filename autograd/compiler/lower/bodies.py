@@ -58,13 +58,14 @@ class Looping(Nesting):
             raise NotImplementedError("a loop over the rows of a call whose steps add to one array")
         module, room = self.module, self.room
         carries = [room(()) for _ in range(loop.carries)]
-        for o, place in zip(operands[loop.shared :], carries):
+        roles = loop.by_role(operands)
+        for o, place in zip(roles.carries, carries):
             self.make_room()
             self.store(o, place)
         buffers_before, self.capacity = self.buffers(), None
-        added = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        added = [self.pinned(self.array(o)) for o in roles.accumulators]
         counter = module.layout.take(8, 8)
-        arrays = [self.pinned(self.array(o)) for o in operands[loop.shared + loop.handed :]]
+        arrays = [self.pinned(self.array(o)) for o in roles.elements]
         elements = [array.at([counter]) for array in arrays]
         results = [self.pinned(place) for place in self.results_of(value, loop)]
         self.items[value] = [*carries, *added, *results]
@@ -116,11 +117,12 @@ class Looping(Nesting):
             if kind_ == "sum":
                 results[k] = Place("%work", totals + 8 * sums)
                 sums += 1
-        added = [self.array(o) for o in operands[loop.shared : loop.shared + loop.handed]]
+        roles = loop.by_role(operands)
+        added = [self.array(o) for o in roles.handed]
         self.items[value] = [*added, *results]
         counter = layout.take(8, 8) if rows.counts else None
         each = [place for kind_, place in zip(loop.kinds, results) if kind_ == "each"]
-        arrays = [self.array(o) for o in operands[loop.shared + loop.handed :]]
+        arrays = [self.array(o) for o in roles.elements]
         table = self._table([*arrays, *each], bool(loop.body.guards))
         kept = keep_factors(loop, rows)
 
@@ -272,7 +274,7 @@ class RowCode(Looping):
         self._under(values, 0)
 
     def _under(self, values: Sequence[int], depth: int) -> None:
-        """Write values that are needed under so many conditions at least."""
+        """Write values that are all needed under the same `depth` conditions, and perhaps under more."""
         waiting: dict[Literal, dict[int, None]] = {}  # what is needed under one more condition
         for value in values:
             further = self.paths[value][depth:]
@@ -288,7 +290,7 @@ class RowCode(Looping):
             self._side(where, left, depth + 1)
 
     def _side(self, where: Literal, values: Collection[int], depth: int) -> None:
-        """Write values that are needed where a condition comes out so; they are skipped if it does in no lane."""
+        """Write values that are needed where a condition has one outcome; they are skipped if no lane has it."""
         if cost(self.program, values) < LEAST:
             self._under(list(values), depth)
             return

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from autograd.compiler.lower.expressions import LIBM
 from autograd.compiler.lower.gather import add_in_lanes, read_in_lanes
-from autograd.compiler.lower.module import Module, Place, literal
+from autograd.compiler.lower.module import ARGUMENTS, Module, Place, literal
 from autograd.compiler.lower.values import FEW, UNROLLED, Values
 from autograd.ir.block import NUMBER, Array, Loop, Program, Window, size_of
 
 CHUNK = 300  # instructions in a function: compile time grows faster than the length
 LONGEST = 2000  # instructions in a function without calls, which can keep values in registers
 # %sums: in a map, the sums over its rows or the factors that they keep; in a program, the first guard that failed.
-ARGUMENTS = "ptr noalias %inputs, ptr noalias %rows, ptr noalias %outputs, ptr noalias %sums, ptr noalias %work"
+PARAMETERS = ARGUMENTS.replace("ptr", "ptr noalias")
 
 
 class Code(Values):
@@ -43,13 +43,12 @@ class Code(Values):
         self._write()
         if len(self.bodies) == 1 and not self.has_blocks and self.bodies[0].count("\n") < longest:
             return self.bodies[0]
-        arguments = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
-        return "\n".join([f"  call void {function}({arguments})" for function in self._functions()])
+        return "\n".join([f"  call void {function}({ARGUMENTS})" for function in self._functions()])
 
     def _functions(self) -> list[str]:
         for name, body in zip(self.chunks, self.bodies):
             self.module.functions.append(
-                f"define internal void {name}({ARGUMENTS}) nounwind alignstack(64) {{\n{body}\n  ret void\n}}"
+                f"define internal void {name}({PARAMETERS}) nounwind alignstack(64) {{\n{body}\n  ret void\n}}"
             )
         return self.chunks
 
@@ -245,4 +244,4 @@ class Code(Values):
 
     def call(self, function: str) -> None:
         """Call a function that takes what this one was given."""
-        self.write(f"call void {function}(ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work)")
+        self.write(f"call void {function}({ARGUMENTS})")

@@ -126,6 +126,10 @@ class Memory:
     buffers: list[Growing] = field(default_factory=list)
 
 
+# The parameters of the functions that a program is cut into, as they are declared and passed on.
+ARGUMENTS = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
+
+
 class Writer:
     """Collects the lines of a function."""
 
@@ -189,7 +193,7 @@ class Module:
         return symbol
 
     def of_lanes(self, op: str, truth: str, lanes: int) -> str:
-        """The expression of the truth that one holds in any lane ("or"), or in all of them ("and")."""
+        """An expression: whether a truth holds in any lane ("or"), or in all of them ("and")."""
         bits, symbol = kind(lanes, "i1"), f"llvm.vector.reduce.{op}.v{lanes}i1"
         self.declarations[symbol] = f"declare i1 @{symbol}({bits})"
         return f"call i1 @{symbol}({bits} {truth})"

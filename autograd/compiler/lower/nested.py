@@ -49,7 +49,7 @@ class Nesting(Code):
         known: dict[Place, tuple[str, int]] = {}  # blocks of arrays that are passed
         given = [self._argument(o, parameters, arguments, known) for o in operands]
         carries = [self.room(()) for _ in range(loop.carries)]
-        added = [self.array(o) for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]]
+        added = [self.array(o) for o in loop.by_role(operands).accumulators]
         buffers_before, self.capacity = self.buffers(), None
         columns = None if decided else self._columns(value, loop)
         table = self._rows_of_carries(loop, columns) if columns is not None and columns.stored else None

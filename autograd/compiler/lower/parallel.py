@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from autograd.ir.block import Array, Loop, Program, Window, exact
+from autograd.ir.memory import continued, written
 
 MANY = 1 << 40  # steps of a loop whose number of steps is a value
 
@@ -111,10 +112,8 @@ def _look(program: Program, arrays: Mapping[int, int], numbers: Mapping[int, Aff
                 accesses.known = False  # a part of an array that is added to goes elsewhere
         elif op == "loop":
             _look_inside(program, operands, data, which, affine, accesses)
-        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
-            taken = made.operands[made.data.shared + data]
-            if taken in which:
-                which[at] = which[taken]
+        elif (before := continued(program.code, at)) in which:
+            which[at] = which[before]
         elif any(o in which for o in operands):
             accesses.known = False
 
@@ -158,15 +157,13 @@ def only_added(program: Program, inputs: Container[int]) -> bool:
     """Whether a body adds to some of its inputs without reading them."""
     ours: set[int] = set()
     for at, (op, operands, data) in enumerate(program.code):
-        if op == "input" and data in inputs and isinstance(program.inputs[data], Array):
-            ours.add(at)
-        elif op == "item" and (made := program.code[operands[0]]).data.carries <= data < made.data.handed:
-            if made.operands[made.data.shared + data] in ours:
+        if op == "input":
+            if data in inputs and isinstance(program.inputs[data], Array):
                 ours.add(at)
-        elif op == "add_at" and operands[0] in ours and operands[1] not in ours:
+        elif continued(program.code, at) in ours and (op == "item" or operands[1] not in ours):
             ours.add(at)
         elif op == "loop":
-            taken = range(data.shared + data.carries, data.shared + data.handed)
+            taken = written(op, data)
             passed = [k for k, o in enumerate(operands) if o in ours]
             if any(k not in taken for k in passed) or not only_added(data.body, [k + 1 for k in passed]):
                 return False

@@ -13,7 +13,7 @@ LARGEST = 2.0**52
 
 
 def write_remainder(module: Module, lanes: int, slowly: str) -> str:
-    """Write the function for so many lanes unless the module has it; `slowly` is the one for all numbers."""
+    """Write the function for this number of lanes unless the module has it; `slowly` is the function of C."""
     name = f"remainders.{lanes}"
     if name in module.helpers:
         return name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autograd.compiler.lower.module import Growing, Module, Place, kind, literal
+from autograd.compiler.lower.module import ARGUMENTS, Growing, Module, Place, kind, literal
 from autograd.ir.block import STEPS, Loop, loops
 
 FIRST_CAPACITY = 64  # steps for which a loop has memory at first; it doubles
@@ -31,7 +31,6 @@ OF_PYTHON = {
 }
 RAISED = "autograd_raised"  # what the handler raised, as an attribute of `sys`
 PATIENCE = 1 << 22  # steps after which a loop looks for signals: a loop may never end
-ARGUMENTS = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
 
 
 class Deciding(NamedTuple):
@@ -62,27 +61,10 @@ def write_while(
     deciding: Deciding,
 ) -> str:
     """Write such a loop; return the name of its function. The parameters are those of `write_steps`."""
-    name, vector, size = module.unique("while"), kind(lanes), 8 * lanes
+    name = module.unique("while")
     calls = [f"call void {chunk}({ARGUMENTS})" for chunk in chunks]
     test, limit = (_test, []) if loop.test else (_count, _limit(module, lanes))
-    handed: list[str] = []
-    for k, (source, target) in enumerate(moves):
-        handed.append(f"%from{k} = getelementptr i8, ptr %work, i64 {source}")
-        handed.append(f"%to{k} = getelementptr i8, ptr %work, i64 {target}")
-        handed.append(f"%x{k} = load {vector}, ptr %from{k}, align {size}")
-    for k in range(len(moves)):
-        if deciding.mask is not None:
-            handed.append(f"%before{k} = load {vector}, ptr %to{k}, align {size}")
-            handed.append(f"%kept{k} = select {kind(lanes, 'i1')} %active, {vector} %x{k}, {vector} %before{k}")
-        handed.append(f"store {vector} %{'x' if deciding.mask is None else 'kept'}{k}, ptr %to{k}, align {size}")
-    mask: list[str] = []
-    if deciding.mask is not None:
-        one, zero = literal(1.0, lanes), literal(0.0, lanes)
-        mask = [
-            f"%mask = getelementptr i8, ptr %work, i64 {deciding.mask}",
-            f"%numbers = select {kind(lanes, 'i1')} %active, {vector} {one}, {vector} {zero}",
-            f"store {vector} %numbers, ptr %mask, align {size}",
-        ]
+    handed, mask = _handed_on(moves, lanes, deciding.mask is not None), _mask(deciding.mask, lanes)
     number = "sub i64 %limit, %after" if loop.backwards else "add i64 %step, 0"
     on = ["br label %next"]
     if has_decided(loop):
@@ -129,6 +111,34 @@ done:
   ret void
 }}""")
     return f"@{name}"
+
+
+def _handed_on(moves: Sequence[tuple[int, int]], lanes: int, masked: bool) -> list[str]:
+    """Copy the carries that a step computed to where the next one reads them: if `masked`, in the active lanes."""
+    vector, size = kind(lanes), 8 * lanes
+    lines: list[str] = []
+    for k, (source, target) in enumerate(moves):
+        lines.append(f"%from{k} = getelementptr i8, ptr %work, i64 {source}")
+        lines.append(f"%to{k} = getelementptr i8, ptr %work, i64 {target}")
+        lines.append(f"%x{k} = load {vector}, ptr %from{k}, align {size}")
+    for k in range(len(moves)):
+        if masked:
+            lines.append(f"%before{k} = load {vector}, ptr %to{k}, align {size}")
+            lines.append(f"%kept{k} = select {kind(lanes, 'i1')} %active, {vector} %x{k}, {vector} %before{k}")
+        lines.append(f"store {vector} %{'kept' if masked else 'x'}{k}, ptr %to{k}, align {size}")
+    return lines
+
+
+def _mask(slot: int | None, lanes: int) -> list[str]:
+    """Note in a slot which lanes take part in the step."""
+    if slot is None:
+        return []
+    vector, one, zero = kind(lanes), literal(1.0, lanes), literal(0.0, lanes)
+    return [
+        f"%mask = getelementptr i8, ptr %work, i64 {slot}",
+        f"%numbers = select {kind(lanes, 'i1')} %active, {vector} {one}, {vector} {zero}",
+        f"store {vector} %numbers, ptr %mask, align {8 * lanes}",
+    ]
 
 
 def has_decided(loop: Loop) -> bool:
@@ -233,7 +243,7 @@ def _count(module: Module, lanes: int) -> list[str]:
 
 
 def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) -> list[str]:
-    """Make room for the numbers of so many steps, and go on at a label; without room, the loop is done."""
+    """Make room for the numbers of `needed` steps, and go on at the label `then`; without room, the loop is done."""
     if not buffers:
         return [f"br label %{then}"]
     capacity = buffers[0].capacity
@@ -250,7 +260,7 @@ def _room(module: Module, buffers: Sequence[Growing], needed: str, then: str) ->
 
 
 def write_growth(module: Module, buffers: Sequence[Growing]) -> str:
-    """Write the function that makes room for so many steps, at least twice that of before: false if it cannot."""
+    """Write the function that makes room for a number of steps, at least doubling it: false if it cannot."""
     name, memory = module.unique("grow"), module.layout_of_memory()
     module.declarations["llvm.umax.i64"] = "declare i64 @llvm.umax.i64(i64, i64)"
     module.declarations["realloc"] = "declare ptr @autograd_libc.realloc(ptr, i64)"
@@ -299,7 +309,7 @@ out:
 
 
 def begin_memory(module: Module) -> list[str]:
-    """At the start of a call there is no memory for steps."""
+    """The lines at the start of a call: there is no memory for steps yet."""
     memory = module.memory
     if memory is None:
         return []
@@ -312,7 +322,7 @@ def begin_memory(module: Module) -> list[str]:
 
 
 def end_memory(module: Module) -> list[str]:
-    """At the end of a call the memory is freed; the answer is why a loop was left, if one was."""
+    """The lines at the end of a call: the memory is freed, and `%answer` is why a loop was left, if one was."""
     memory = module.memory
     if memory is None:
         return ["%answer = add i64 %result, 0"]

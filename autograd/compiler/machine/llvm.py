@@ -27,7 +27,7 @@ except ImportError as error:
         "pip install 'scalar-autograd[jit]'"
     ) from None
 
-LONG = 30  # functions; a module with more is compiled with less optimisation
+MOST_OPTIMISED = 30  # functions; a module with more is compiled with less optimisation
 OWN_ALGORITHMS = frozenset({"hypot", "gamma", "lgamma"})  # primitives that Python's math module computes without libm
 FROM_PYTHON = ("round", "digamma", "polygamma", *sorted(OWN_ALGORITHMS))  # primitives for which code may call Python
 _pending = threading.local()
@@ -183,7 +183,7 @@ def target_machine(module: Module | None = None) -> Any:
     At level 2 it also reorders instructions after register allocation, in time that grows with the square of the stores
     in a function. Loops gain a few percent from that; straight-line code, as in long modules, gains nothing.
     """
-    return _generator(*host(), level=1 if module is not None and len(module.functions) > LONG else 2)
+    return _generator(*host(), level=1 if module is not None and len(module.functions) > MOST_OPTIMISED else 2)
 
 
 @functools.cache

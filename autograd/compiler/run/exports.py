@@ -78,7 +78,7 @@ class Example:
     function: str
 
     def first_rows(self, count: int) -> Example:
-        """The same with fewer rows."""
+        """The example with its first rows only."""
         rows = min(count, self.rows)
         kinds = self.captured.inputs
         given = [x[: rows * size_of(k)] if has_rows(k) else x for x, k in zip(self.given, kinds, strict=True)]

@@ -21,8 +21,8 @@ from autograd.transforms.origin import origin_of
 if TYPE_CHECKING:
     from autograd.compiler.run.specialization import Specialization
 
-LONG = 1000  # instructions; the next captures are not compared with a shorter one, which compiles fast
-LONGEST = 1_000_000  # instructions; nor with a longer one, whose notes take much memory
+FEWEST_COMPARED = 1000  # instructions; later captures are not compared with a shorter one, which compiles fast
+MOST_COMPARED = 1_000_000  # instructions; nor with a longer one, whose notes take much memory
 MOST_ALONE = 2  # programs for one run each that a family keeps
 MOST_FAMILIES = 8  # of one function for one kind of call; then the oldest is dropped
 MOST_CALLS = 4  # kinds of calls of one function; then the one that was not used for longest is dropped

@@ -28,7 +28,7 @@ from autograd.once import cached_property
 from autograd.tree import flatten
 from autograd.value import Value
 
-LONG = 2.0  # seconds; a first call that takes longer prints the reasons
+NOTICE_AFTER = 2.0  # seconds; a first call that takes longer prints the reasons
 KEPT_PART = 64  # bytes of `loop_memory` for each number that is stored only to save time
 SECONDS_AN_INSTRUCTION = 1e-4  # that LLVM takes, roughly
 
@@ -352,7 +352,7 @@ class Specialization:
 
     def _tell(self, verb: str, seconds: float) -> None:
         """Print once why a first call takes long, unless the option `quiet` is set."""
-        if seconds < LONG or self.options.quiet or self.report.told:
+        if seconds < NOTICE_AFTER or self.options.quiet or self.report.told:
             return
         self.report.told = True
         mapped = any(True for _ in loops(self.program))

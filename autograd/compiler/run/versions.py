@@ -18,7 +18,7 @@ from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
 from autograd.compiler.run.collection import seldom_collected
-from autograd.compiler.run.families import LONG, LONGEST, Families, families_of
+from autograd.compiler.run.families import FEWEST_COMPARED, MOST_COMPARED, Families, families_of
 from autograd.compiler.run.specialization import (
     Options,
     Report,
@@ -177,7 +177,8 @@ class Version:
                 return self._captured_from_tape(families, variant, report, arguments, given)
             return capture(function, arguments, given, assumes)
         found = capture(function, arguments, given, assumes)
-        families.compared = LONG <= found.length <= LONGEST and not found.closed and look.watch.holds()
+        compared = FEWEST_COMPARED <= found.length <= MOST_COMPARED
+        families.compared = compared and not found.closed and look.watch.holds()
         variant = families.noted(function, arguments, given) if families.compared else None
         return replace(found, variant=variant if look.watch.holds() else None)
 
@@ -257,7 +258,7 @@ class Capture:
     proven: bool = False
 
     def shared(self, variant: Variant, layout: Layout, common: Specialization) -> Capture:
-        """The same capture as one of those that share the machine code of `common`, each with its own table."""
+        """The capture with the machine code of `common`, which several share; each has its own table."""
         table = layout.table(variant)
         program, report = with_table(self.program, table), replace(self.report, flow=variant.flow)
         return replace(self, program=program, report=report, common=common, table=table, variant=variant, layout=layout)

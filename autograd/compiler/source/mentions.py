@@ -137,7 +137,7 @@ def is_package_file(path: str) -> bool:
 
 
 def is_foreign_module(name: str) -> bool:
-    """The same for a module."""
+    """Whether a module belongs to Python, NumPy, SciPy or this project."""
     top = name.partition(".")[0]
     if top in FOREIGN_MODULES:
         return True

@@ -61,13 +61,14 @@ class LoopTerms:
         builder, first = around.builder, loop.first_element
         self.extent = int(loop.extent)
         self.new = [around.place[o] for o in operands]
+        roles = loop.by_role(self.new)
         self.body = body = Body(builder, loop, False, None)
         made, inner = body.made, body.inner
-        body.inputs += [made.shared(o) for o in self.new[: loop.shared]]
+        body.inputs += [made.shared(o) for o in roles.shared]
         for kind in loop.body.inputs[loop.first_carry : first]:
             assert isinstance(kind, Array)
             body.inputs.append(inner.emit("zeros", (), kind.shape))
-        body.inputs += [made.element(o) for o in self.new[loop.shared + loop.handed :]]
+        body.inputs += [made.element(o) for o in roles.elements]
         body.copy()
         self.inner, self.made = inner, made
         step = np.arange(float(self.extent))
@@ -86,7 +87,7 @@ class LoopTerms:
         targets = list(self._targets())
         results = list(self._results({value for value, _ in targets}))
         found: dict[int, list[Terms]] = {}
-        for k, o in enumerate(self.operands[loop.shared : loop.shared + loop.handed]):
+        for k, o in enumerate(loop.by_role(self.operands).handed):
             found[k] = list(self.around.terms_of(o))
         pending: list[tuple[_Number, Any, int]] = []
         if loop.is_map():

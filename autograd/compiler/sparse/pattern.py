@@ -242,10 +242,7 @@ class Dependence:
             return _StepByStep(self, loop, operands).run()
         assert isinstance(loop.extent, int)
         if not loop.extent:
-            return [
-                *[self.found[o] for o in operands[loop.shared : loop.shared + loop.handed]],
-                *[None] * len(loop.kinds),
-            ]
+            return [*[self.found[o] for o in loop.by_role(operands).handed], *[None] * len(loop.kinds)]
         again = np.repeat(np.arange(self.steps), loop.extent)
         given: list[Any] = [NONE]
         known: list[Any] = [lambda: np.tile(np.arange(float(loop.extent)), self.steps)]
@@ -260,7 +257,7 @@ class Dependence:
                 given.append(self._shared(inner, o, again))
                 known.append(lambda o=o: self.known.in_loop(o, again, 0))
         results = inner.run()
-        handed = [self.found[o] for o in operands[loop.shared : loop.shared + loop.handed]]
+        handed = [self.found[o] for o in loop.by_role(operands).handed]
         return [*handed, *[self._result(inner, kind, r) for kind, r in zip(loop.kinds, results[loop.handed :])]]
 
     def _elements(self, inner: Dependence, operand: int, extent: int) -> Any:
@@ -319,12 +316,11 @@ class _StepByStep:
         around, loop = self.around, self.loop
         open_ended = loop.extent == STEPS
         extent = 1 if open_ended else int(loop.extent)
-        first = loop.shared + loop.handed
-        handed = [around.found[o] for o in self.operands[loop.shared : first]]
-        handed[loop.carries :] = [
-            around.part((around.steps, size_of(around.types[o]))) if before is None else before
-            for o, before in zip(self.operands[loop.shared + loop.carries : first], handed[loop.carries :])
-        ]
+        roles = loop.by_role(self.operands)
+        handed = [around.found[o] for o in roles.carries]
+        for o in roles.accumulators:
+            known = around.found[o]
+            handed.append(around.part((around.steps, size_of(around.types[o]))) if known is None else known)
         outs: list[list[tuple[int, Any]]] = [[] for _ in loop.kinds]
         before: Any = None
         steps = iter(reversed(range(extent)) if loop.backwards else range(extent))

@@ -243,6 +243,5 @@ class ProgramTerms:
         if loop.carries or loop.test or not isinstance(loop.extent, int) or memories(loop):
             raise UnfitError
         if not loop.extent:
-            handed = operands[loop.shared : loop.shared + loop.handed]
-            return {k: self.terms_of(o) for k, o in enumerate(handed)}
+            return {k: self.terms_of(o) for k, o in enumerate(loop.by_role(operands).handed)}
         return LoopTerms(self, loop, operands, active).run()

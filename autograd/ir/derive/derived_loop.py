@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from autograd.ir.block import Instruction, Loop
+from autograd.ir.block import Loop
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.derive.messages import depending
 from autograd.ir.memory import memories, split
@@ -46,17 +46,11 @@ class Body:
     def copy(self) -> None:
         """Append the body's instructions."""
         inner = self.inner
-        for op, operands, data in self.loop.body.code:
-            if op == "input":
-                self.values.append(self.inputs[data])
-            elif op == "constant":
-                place = inner.truth_constant(data) if isinstance(data, bool) else inner.constant(data)
-                self.values.append(place)
-            else:
-                new = tuple([self.values[o] for o in operands])
-                self.values.append(inner.append(Instruction(op, new, data)))
-                if op != "zeros":
-                    inner.known.setdefault((op, new, data), self.values[-1])
+        self.values = inner.replay(self.loop.body.code, self.inputs, merged=False)
+        for value in self.values:
+            op, operands, data = inner.code[value]
+            if op not in ("input", "constant", "zeros"):
+                inner.known.setdefault((op, operands, data), value)
         inner.guards += [g._replace(value=self.values[g.value]) for g in self.loop.body.guards]
 
     def output(self, k: int) -> int:

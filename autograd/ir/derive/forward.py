@@ -70,41 +70,53 @@ def tangent_of(
 
     Where a tangent may be missing, `there` has the comparison that tells when it is there, if the program has one.
     """
-    op, operands, data = builder.code[value]
+    op, operands, _ = builder.code[value]
     if op == "loop":
         return _tangent_loop(builder, value, tangents, states)
     if op == "item":
-        results = builder.tangent_items[operands[0]]
-        if data not in results:
-            return None
-        found = builder.emit("item", (tangents[operands[0]],), results[data])
-        gaps = builder.tangent_gaps[operands[0]]
-        if data in gaps:
-            builder.gaps.add(found)
-            stepped = has_stepped(builder, tangents[operands[0]]) if gaps[data] else None
-            if stepped is not None:
-                there[value] = stepped
-        return found
+        return _tangent_item(builder, value, tangents, there)
     if op in ("read", "pack", "add_at") or (op == "pos" and isinstance(builder.type_of(value), Array)):
         return _tangent_array(builder, builder.code[value], tangents)
     if takes_arrays(builder, op, operands):
         return _tangent_of_many(builder, value, tangents)
-    total: Any = None
-    presences: list[Predicate | None] = []  # of the terms that may be missing; None: not known
+    return _tangent_of_number(builder, value, tangents, there)
+
+
+def _tangent_item(builder: Builder, value: int, tangents: Mapping[int, int], there: dict[int, Predicate]) -> int | None:
+    """The tangent of a result of a loop."""
+    _, (loop,), data = builder.code[value]
+    results, gaps = builder.tangent_items[loop], builder.tangent_gaps[loop]
+    if data not in results:
+        return None
+    found = builder.emit("item", (tangents[loop],), results[data])
+    if data in gaps:
+        builder.gaps.add(found)
+        stepped = has_stepped(builder, tangents[loop]) if gaps[data] else None
+        if stepped is not None:
+            there[value] = stepped
+    return found
+
+
+def _tangent_of_number(
+    builder: Builder, value: int, tangents: Mapping[int, int], there: dict[int, Predicate]
+) -> int | None:
+    """The tangent of a primitive of numbers: the sum of the operands' tangents times the local derivatives."""
+    operands = builder.code[value].operands
     derivatives = local_derivatives(builder, value, [o in tangents for o in operands])
     terms = [
         (o, derivative) for o, derivative in zip(operands, derivatives) if derivative is not None and o in tangents
     ]
+    total: Any = None
+    presences: list[Predicate | None] = []  # of the terms that may be missing; None: not known
     for operand, derivative in terms:
         tangent = tangents[operand]
         change = times(Symbol(builder, tangent), derivative)
         missing, present = tangent in builder.gaps, there.get(operand)
         if missing and not (isinstance(derivative, float) and isfinite(derivative)):
-            change = (
-                where_there(builder, is_there(builder, tangent), change)
-                if present is None
-                else present.select(change, 0.0)
-            )
+            if present is None:
+                change = where_there(builder, is_there(builder, tangent), change)
+            else:
+                change = present.select(change, 0.0)
         selected = presence_of(derivative)
         if missing or selected is not None:
             presences.append(None if missing and present is None else both(present, selected))

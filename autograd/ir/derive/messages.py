@@ -33,7 +33,7 @@ def depends_on(builder: Builder, wanted: Iterable[int], end: int) -> set[int]:
 
 
 def depending(code: Sequence[Instruction], wanted: Iterable[int], among: Iterable[int]) -> set[int]:
-    """Those wanted, and the values `among` some that depend on them through differentiable operations."""
+    """The wanted values, and the values `among` some that depend on them through differentiable operations."""
     active = set(wanted)
     for value in among:
         op, operands, _ = code[value]

@@ -40,7 +40,7 @@ from autograd.ir.derive.presence import (
     zero_if_missing,
 )
 from autograd.ir.elements import takes_arrays
-from autograd.ir.memory import last_states
+from autograd.ir.memory import arrays_written, last_states
 from autograd.ir.rewrite import needed
 
 
@@ -51,9 +51,8 @@ class Sweep:
         self.builder, self.active, self.memories = builder, active, memories
         self.local = local  # of memory that belongs to one step
         self.last = last_states({array: min(group) for group in by_memory(memories) for array in group})
-        self.numbers: dict[
-            int, tuple[int, Predicate | None]
-        ] = {}  # value → adjoint, and when it is there (None: always)
+        # value → adjoint, and when it is there (None: always)
+        self.numbers: dict[int, tuple[int, Predicate | None]] = {}
         self.arrays: dict[int, Total] = {}
         self.results: dict[int, dict[int, int]] = {}  # loop → item → adjoint
         self.presences: dict[tuple[int, int], Predicate | None] = {}  # loop, item → when it is there, if one can tell
@@ -80,30 +79,36 @@ class Sweep:
         for value in range(end - 1, first - 1, -1):
             if value in targets or value not in self.active:
                 continue
-            op, operands, data = self.builder.code[value]
-            if op == "loop":
-                if value in self.results or any(self.memories[o].current is not None for o in self.added(value)):
-                    LoopSweep(self, value, self.results.pop(value, {})).run()
-                else:
-                    self.leave_out(operands)
-                if in_vain is not None and in_vain():
-                    return
-            elif value in self.memories:
-                if op == "add_at" and operands[1] in self.active:
-                    self.memory_message(value)
-            elif op == "read" and operands[0] in self.memories and self.adjoint(value) is None:
-                self.memories[operands[0]].covered.broken = True
-            elif op == "item":
-                adjoint = self.adjoint(value)
-                if adjoint is not None:
-                    if self.is_partial(value):
-                        self.builder.gaps.add(adjoint)
-                        self.presences[operands[0], data] = self.presence(value)
-                    self.results.setdefault(operands[0], {})[data] = adjoint
-            elif value in self.arrays:
-                self.array_messages(value)
-            elif value in self.numbers:
-                self.messages(value)
+            op, operands, _ = self.builder.code[value]
+            if op != "loop":
+                self.send(value)
+                continue
+            if value in self.results or any(self.memories[o].current is not None for o in self.added(value)):
+                LoopSweep(self, value, self.results.pop(value, {})).run()
+            else:
+                self.leave_out(operands)
+            if in_vain is not None and in_vain():
+                return
+
+    def send(self, value: int) -> None:
+        """Send the messages of a value that is not a loop: a result of a loop keeps its adjoint for the loop."""
+        op, operands, data = self.builder.code[value]
+        if value in self.memories:
+            if op == "add_at" and operands[1] in self.active:
+                self.memory_message(value)
+        elif op == "read" and operands[0] in self.memories and self.adjoint(value) is None:
+            self.memories[operands[0]].covered.broken = True
+        elif op == "item":
+            adjoint = self.adjoint(value)
+            if adjoint is not None:
+                if self.is_partial(value):
+                    self.builder.gaps.add(adjoint)
+                    self.presences[operands[0], data] = self.presence(value)
+                self.results.setdefault(operands[0], {})[data] = adjoint
+        elif value in self.arrays:
+            self.array_messages(value)
+        elif value in self.numbers:
+            self.messages(value)
 
     def leave_out(self, operands: Sequence[int]) -> None:
         """No message comes from a loop: what it reads may have none."""
@@ -123,8 +128,7 @@ class Sweep:
 
     def added(self, value: int) -> list[int]:
         """The arrays that a loop adds to, and that are read while it does."""
-        _, operands, loop = self.builder.code[value]
-        return [o for o in operands[loop.shared + loop.carries : loop.shared + loop.handed] if o in self.memories]
+        return [o for o in arrays_written(self.builder.code[value]) if o in self.memories]
 
     def memory(self, array: int) -> int:
         """The array of adjoints of an array that steps read and add to."""

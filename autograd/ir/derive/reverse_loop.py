@@ -145,14 +145,7 @@ class LoopSweep:
         targets = {k: inputs[loop.first_carry + k] for k in carries}
         start = len(builder.code)
         inputs += [self._row(o, last) for o in self.operands[loop.shared + loop.carries :]]
-        values: list[int] = []
-        for op, operands, data in loop.body.code:
-            if op == "input":
-                values.append(inputs[data])
-            elif op == "constant":
-                values.append(builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data))
-            else:  # not merged with what is equal to it: the sweep has passed that
-                values.append(builder.append(Instruction(op, tuple([values[o] for o in operands]), data)))
+        values = builder.replay(loop.body.code, inputs, merged=False)  # the sweep has passed what is equal to it
         seeds: dict[int, int] = {}
         for k, seed in self.seeds.items():
             output = values[loop.body.outputs[k]]
@@ -190,16 +183,16 @@ class LoopSweep:
 
     def _copied(self, stored: int) -> Body:
         """The body of the new loop, so far a copy of the loop's."""
-        loop, builder, operands = self.loop, self.builder, self.operands
+        loop, builder, roles = self.loop, self.builder, self.loop.by_role(self.operands)
         in_turn = bool(loop.carries or self.around.added(self.value))
         body = Body(builder, loop, loop.backwards != in_turn, builder.steps_of(self.value))
         made = body.made
-        body.inputs += [made.shared(self.around.last.get(o, o)) for o in operands[: loop.shared]]
+        body.inputs += [made.shared(self.around.last.get(o, o)) for o in roles.shared]
         for k in range(loop.carries):
             body.inputs.append(made.element(self._left(builder.emit("item", (self.value,), stored + k))))
-        for o in operands[loop.shared + loop.carries : loop.shared + loop.handed]:
+        for o in roles.accumulators:
             body.inputs.append(body.inner.emit("zeros", (), builder.type_of(o).shape))  # type: ignore[union-attr]
-        body.inputs += [made.element(self._left(o)) for o in operands[loop.shared + loop.handed :]]
+        body.inputs += [made.element(self._left(o)) for o in roles.elements]
         body.copy()
         self._remember(body)
         return body

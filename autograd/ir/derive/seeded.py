@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from autograd.ir.block import NUMBER, Array, Instruction, Loop, Program, types_of, with_inputs
+from autograd.ir.block import NUMBER, Array, Loop, Program, types_of, with_inputs
 from autograd.ir.builder import Builder
 from autograd.ir.derive.derived_loop import Body
 from autograd.ir.derive.forward import forward
@@ -32,14 +32,7 @@ def started(program: Program) -> tuple[Builder, list[int]]:
     builder = Builder(mapped_rewriters())
     for kind in program.inputs:
         builder.input(kind)
-    place: list[int] = []
-    for op, operands, data in program.code:
-        if op == "input":
-            place.append(data)
-        elif op == "constant":
-            place.append(builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data))
-        else:
-            place.append(builder.append(Instruction(op, tuple([place[o] for o in operands]), data)))
+    place = builder.replay(program.code, range(len(program.inputs)), merged=False)
     builder.guards = [g._replace(value=place[g.value]) for g in program.guards]
     return builder, place
 

@@ -65,7 +65,7 @@ def _rewritten(program: Program, found: dict[int, list[int]]) -> Program:
     code: list[Instruction] = []
 
     def put(at: int) -> int:
-        """Where an instruction is now, which is written at the latest here."""
+        """Where an instruction is now; it is written here if it was not written before."""
         if at not in place:
             op, operands, data = program.code[at]
             if op == "item" and operands[0] in results:

@@ -59,7 +59,7 @@ class Kept:
 
 
 def keep_expensive(program: Program, most: int = MOST_KEPT) -> Program:
-    """The same program, in which no more than so many numbers of its loops are stored to be used again."""
+    """The same program; its loops store values for later loops, at most this many numbers in all."""
     if not any(op == "loop" for op, _, _ in program.code):
         return program
     found = _Search(program, most).run()
@@ -92,15 +92,15 @@ class _Numbers:
         self.row: dict[int, int] = {}  # array → the value of a step of which it is the stack
 
     def number(self, key: Any) -> int:
-        """The number of what a key stands for; that of an object is a new one."""
+        """The number of a key; a new object gets a new number."""
         return self.known.setdefault(key, len(self.known))
 
     def element(self, extent: int, array: int) -> int:
-        """The element of an array in each of so many steps."""
+        """The element of an array in each step of a loop of this extent."""
         return self.row[array] if array in self.row else self.number(("element", extent, array))
 
     def stack(self, extent: int, value: int) -> int:
-        """The array of what a value is in each of so many steps."""
+        """The array of a value's numbers in the steps of a loop of this extent."""
         found = self.number(("stack", extent, value))
         self.row[found] = value
         return found
@@ -287,7 +287,7 @@ class _Search:
         """The arrays that a loop goes through, and from which row on."""
         if at not in self.elements:
             _, operands, loop = self.code[at]
-            self.elements[at] = [self._source(o) for o in operands[loop.shared + loop.handed :]]
+            self.elements[at] = [self._source(o) for o in loop.by_role(operands).elements]
         return self.elements[at]
 
     def _shift(self, before: int, at: int) -> int | None:
@@ -308,7 +308,7 @@ class _Search:
         return [numbers.number("counter"), *shared, *handed, *rows]
 
     def _inputs_after(self, numbers: _Numbers, first: Sequence[int], before: int, at: int, shift: int) -> list[int]:
-        """The same for a later loop, whose first step belongs to step `shift` of the earlier one."""
+        """Numbers for the inputs of a later loop's body; its first step belongs to step `shift` of the earlier loop."""
         loop: Loop = self.code[at].data
         found = self._inputs(numbers, at)
         found[0] = found[0] if shift == 0 else numbers.number(object())
@@ -361,7 +361,7 @@ class _Cut:
         self.found[Place(o)] = None
 
     def _look_into(self, at: int, operands: Sequence[int], loop: Loop) -> None:
-        """The same for the values of a map in the body."""
+        """Find what the steps of a map in the body need."""
         code = loop.body.code
         depends = _depending(loop.body, {k for k, o in enumerate(operands, 1) if self.depends[o]})
         needed = {*loop.body.outputs, *[guard.value for guard in loop.body.guards]}

@@ -101,11 +101,6 @@ def _write(builder: Builder, loops: list[Instruction], place: Mapping[int, int])
             if k >= loop.shared and place[o] not in elements:
                 elements[place[o]] = made.element(place[o])
             inputs.append(made.shared(place[o]) if k < loop.shared else elements[place[o]])
-        values: list[int] = []
-        for op, given, data in loop.body.code:
-            if op == "input":
-                values.append(inputs[data])
-            else:
-                values.append(inner.emit(op, tuple([values[o] for o in given]), data))
+        values = inner.replay(loop.body.code, inputs)
         outs += [(values[o], kind) for o, kind in zip(loop.body.outputs, loop.kinds)]
     return made.finish([], outs)

@@ -12,7 +12,7 @@ from typing import Any
 
 from autograd.ir.block import NUMBER, Instruction, Program, Window
 from autograd.ir.builder import Builder, LoopBuilder
-from autograd.ir.memory import continued, written
+from autograd.ir.memory import arrays_written, continued
 from autograd.ir.passes.map_passes import is_plain
 from autograd.ir.rewrite import copy, with_bodies
 from autograd.ir.rewriters import known_elements, number_values
@@ -58,7 +58,7 @@ def _sources(program: Program) -> dict[int, Instruction]:
     if not items:
         return {}
     memory = _memory(program)
-    changed = {memory[operands[k]] for op, operands, data in program.code for k in written(op, operands, data)}
+    changed = {memory[o] for instruction in program.code for o in arrays_written(instruction)}
     stays = [there not in changed for there in memory]
     found = {at: i for at, i in items if _is_cheap(program, i, stays)}
     if not found:

@@ -77,7 +77,7 @@ class _Steps:
         for at in self.loops:
             _, operands, loop = self.program.code[at]
             kind = loop.test, loop.backwards, None if loop.test else operands[0]
-            for k, o in enumerate(operands[loop.shared : loop.shared + loop.carries]):
+            for k, o in enumerate(loop.by_role(operands).carries):
                 goes = loop.test and k == GOING
                 start = conditions(self.program.code, self.program.guards, o) if goes else o
                 self.carries[at, k] = self._number(
@@ -272,14 +272,7 @@ def _write(
             if place[o] not in elements:
                 elements[place[o]] = made.element(place[o])
             inputs.append(elements[place[o]])
-        values: list[int] = []
-        for op, given, data in loop.body.code:
-            if op == "input":
-                values.append(inputs[data])
-            elif op == "constant":
-                values.append(inner.truth_constant(data) if isinstance(data, bool) else inner.constant(data))
-            else:
-                values.append(inner.emit(op, tuple([values[o] for o in given]), data))
+        values = inner.replay(loop.body.code, inputs)
         for k in range(loop.carries):
             number = steps.carries[at, k]
             handed.setdefault(number, values[loop.body.outputs[k]])

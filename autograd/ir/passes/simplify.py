@@ -15,7 +15,7 @@ from typing import Any
 
 from autograd.ir.block import CALL, Instruction, Loop, Program, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
-from autograd.ir.memory import root_of, written
+from autograd.ir.memory import arrays_written, root_of
 from autograd.ir.passes.chains import gather, spread
 from autograd.ir.passes.in_place import add_in_place
 from autograd.ir.passes.kept import MOST_KEPT, keep_expensive
@@ -214,11 +214,10 @@ def _trimmed(loop: Loop, used: frozenset[int], made: dict[Any, Any]) -> tuple[Lo
 
 
 def share_unchanged(program: Program, made: dict[int, Program] | None = None) -> Program:
-    """What every step hands on as it was is shared, so the steps may be independent; results that are equal are one.
+    """Share the carries that no step changes, so the steps may be independent; results that are equal become one.
 
-    So is what stays the constant as which it begins.
-
-    Results to which something is added later stay apart. `made` has the bodies in which this is done already.
+    Carries that stay at the constant they begin with are shared, too. Results to which something is added later stay
+    apart. `made` has the bodies in which this is done already.
     """
     bodies: dict[int, Program] = {} if made is None else made
     code = list(program.code)
@@ -256,9 +255,9 @@ def share_unchanged(program: Program, made: dict[int, Program] | None = None) ->
 def _changed_results(program: Program) -> set[tuple[int, int]]:
     """The results of loops to which something is added: the loop, and the number of the result."""
     found = set()
-    for op, operands, data in program.code:
-        for k in written(op, operands, data):
-            root = program.code[root_of(program, operands[k])]
+    for instruction in program.code:
+        for o in arrays_written(instruction):
+            root = program.code[root_of(program, o)]
             if root.op == "item":
                 found.add((root.operands[0], root.data))
     return found

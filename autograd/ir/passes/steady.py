@@ -1,4 +1,4 @@
-"""Carries that stay the constant as which they begin: of a message, often the 0 that no step changes."""
+"""Carries that stay at the constant they begin with, such as a message of 0 that no step changes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ KEPT = 2  # the first carries of a loop with a test: whether there is another st
 def steady_carries(program: Program, loop: Loop, operands: Sequence[int]) -> list[int]:
     """The numbers of such carries.
 
-    All that begin as constants are supposed to stay so; those that do not are known no more, until the rest is right.
+    All that begin as constants are first assumed to stay constant; those that change are taken out until none changes.
     """
-    given = [program.code[o] for o in operands[loop.shared : loop.shared + loop.carries]]
+    given = [program.code[o] for o in loop.by_role(operands).carries]
     supposed = {k: i.data for k, i in enumerate(given) if i.op == "constant" and not (loop.test and k < KEPT)}
     while supposed:
         known = _known(loop, supposed)

@@ -172,7 +172,7 @@ class _Operands:
 
     @staticmethod
     def _near(middle: Counters, index: dict[Counters, int]) -> Iterator[tuple[Counters, int]]:
-        """Those next to some counters that are there."""
+        """The instances next to the one with these counters, and itself at the end."""
         for axis in range(len(middle)):
             for sign in (-1, 1):
                 c = (*middle[:axis], middle[axis] + sign, *middle[axis + 1 :])

@@ -39,7 +39,7 @@ class Around(NamedTuple):
     steps: tuple[Vector, ...] = ()
 
     def of_counts(self, start: int, end: int | None = None) -> Around:
-        """The same for a statement that has these counts alone."""
+        """The loops around a statement that has only the counts from `start` to `end`."""
         return self._replace(steps=tuple([step[start:end] for step in self.steps]))
 
     def within(self, nest: Nest, longest: int, step: Vector) -> Around:

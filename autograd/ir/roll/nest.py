@@ -90,7 +90,7 @@ class Statement:
 
     @property
     def extents(self) -> list[int]:
-        """Those of the loops around it."""
+        """The extents of the loops around it."""
         return [nest.extent for nest in self.path]
 
     def place(self) -> Affine:

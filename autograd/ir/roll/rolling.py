@@ -13,24 +13,17 @@ from itertools import chain
 
 from autograd.ir.block import NUMBER, Final, Instruction, Loop, Program, types_of
 from autograd.ir.builder import Builder
+from autograd.ir.memory import arrays_written, continued
 from autograd.ir.passes.simplify import in_order_of_need
 from autograd.ir.rewrite import without_dead_code
 from autograd.ir.rewriters import number_values
 from autograd.ir.roll.fitted import Fitted, fitted
-from autograd.ir.roll.nest import (
-    SMALLEST,
-    leaves,
-    tree,
-)
+from autograd.ir.roll.nest import SMALLEST, leaves, tree
 from autograd.ir.roll.peeled import take_in_first_steps
 from autograd.ir.roll.ranges import weight
 from autograd.ir.roll.recognition import is_loop
 from autograd.ir.roll.stages import again, stages
-from autograd.ir.roll.statements import (
-    ROLLABLE,
-    find_loops_fast,
-    kept_by_comparisons,
-)
+from autograd.ir.roll.statements import ROLLABLE, find_loops_fast, kept_by_comparisons
 from autograd.ir.roll.triangles import triangles
 from autograd.ir.roll.written import Writer
 
@@ -148,20 +141,16 @@ def _overtakes(code: Sequence[Instruction], first: int, moved: set[int]) -> bool
     """Whether instructions that are written again at the end look at an array that others, which stay, change."""
     root = list(range(len(code)))
     looked: set[int] = set()  # arrays that the former look at
-    for at, (op, operands, data) in enumerate(code):
-        taken: Sequence[int] = ()
-        if op == "add_at":
-            taken = operands[:1]
-        elif op == "loop":
-            taken = operands[data.shared + data.carries : data.shared + data.handed]
+    for at, instruction in enumerate(code):
+        op, operands, data = instruction
         if at >= first and at in moved:
             looked.update([root[o] for o in operands])
-        elif any(root[o] in looked for o in taken):
+        elif any(root[o] in looked for o in arrays_written(instruction)):
             return True
-        if op in ("read", "add_at", "pos") and not isinstance(data, Final):
+        if op in ("read", "pos") and not isinstance(data, Final):
             root[at] = root[operands[0]]
-        elif op == "item" and (made := code[operands[0]]).data.carries <= data < made.data.handed:
-            root[at] = root[made.operands[made.data.shared + data]]
+        elif (before := continued(code, at)) is not None:
+            root[at] = root[before]
     return False
 
 
@@ -203,7 +192,7 @@ def _roll(
 def _triangles(
     code: Sequence[Instruction], first: int, wanted: Sequence[int], lines: Mapping[int, str], left: int
 ) -> Fitted | None:
-    """The code as nests with triangles, if they are worth more than the loops that left so many statements."""
+    """The code as nests with triangles, if they are worth more than the loops, which left `left` statements."""
     trace = find_loops_fast(code, first, wanted, lines, 0, ordinals=True)
     assert trace is not None
     parts = triangles(trace)

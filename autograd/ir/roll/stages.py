@@ -7,12 +7,14 @@ instruction as it reads an argument.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
 from autograd.ir.block import Array, Instruction, Window, whole
 from autograd.ir.builder import Builder, LoopBuilder
+from autograd.ir.memory import arrays_written
+from autograd.ir.rewrite import needed
 from autograd.ir.rewriters import number_values
 
 MOST_COLUMNS, MOST_PIECES = 8, 8  # of an array that is packed: columns that are looked for, and pieces of each
@@ -74,11 +76,7 @@ def stages(
 ) -> list[Stage]:
     """The stages of the code from `first` on that computes some values, and comparisons that are only guards."""
     wanted = list(wanted)
-    found = {*wanted, *guards}
-    for at in range(max(found, default=-1), first - 1, -1):
-        if at in found:
-            found.update(code[at].operands)
-    order = [at for at in sorted(found) if at >= first]
+    order = [at for at in sorted(needed(code, {*wanted, *guards}, first)) if at >= first]
     stage_of: dict[int, int] = {}
     inside: set[int] = set()  # what depends on flat code
     made = [Stage([], [], [])]
@@ -94,17 +92,25 @@ def stages(
             inside.add(at)
             if op != "read" or len(operands) > 1:  # parts of arrays are read where they are used
                 made[-1].after.append(at)
-    used: list[dict[int, None]] = [{} for _ in made]
+    uses = _uses_elsewhere(code, order, stage_of, wanted)
+    return [stage._replace(wanted=list(uses.get(k, ()))) for k, stage in enumerate(made)]
+
+
+def _uses_elsewhere(
+    code: Sequence[Instruction], order: Iterable[int], stage_of: Mapping[int, int], wanted: Iterable[int]
+) -> dict[int, dict[int, None]]:
+    """Stage → what is used of it elsewhere, or is wanted; not what only a `pack` that follows it uses."""
+    used: dict[int, dict[int, None]] = {}
     number = 0
     for at in order:
         number = stage_of.get(at, number)  # instructions on arrays belong to the stage before them
         for o in code[at].operands:
             if o in stage_of and stage_of.get(at) != stage_of[o] and (code[at].op != "pack" or number != stage_of[o]):
-                used[stage_of[o]][o] = None
+                used.setdefault(stage_of[o], {})[o] = None
     for w in wanted:
         if w in stage_of:
-            used[stage_of[w]][w] = None
-    return [stage._replace(wanted=list(uses)) for stage, uses in zip(made, used)]
+            used.setdefault(stage_of[w], {})[w] = None
+    return used
 
 
 def packed(
@@ -130,45 +136,39 @@ def packed(
 
 
 def _pieces(code: Sequence[Instruction], operands: Sequence[int], positions: Sequence[int]) -> list[Piece] | None:
+    """A column in pieces; None if there are too many."""
     found: list[Piece] = []
     at, end = 0, len(operands)
     while at < end:
         if len(found) == MOST_PIECES:
             return None
-        place, array = _place(code, operands[at], positions[at])
-        if place is None:
-            same = at + 1
-            while same < end and operands[same] == operands[at]:
-                same += 1
-            found.append(Piece(at, same - at, value=operands[at]))
+        here, length = _place(code, operands[at], positions[at]), 1
+        if here is None:
+            while at + length < end and operands[at + length] == operands[at]:
+                length += 1
+            found.append(Piece(at, length, value=operands[at]))
         else:
-            following = _place(code, operands[at + 1], positions[at + 1]) if at + 1 < end else (None, None)
-            step = following[0] - place if following[0] is not None and following[1] == array else 0
-            same = at + 1
-            while (
-                step
-                and same < end
-                and _place(code, operands[same], positions[same])
-                == (
-                    place + (same - at) * step,
-                    array,
-                )
-            ):
-                same += 1
-            if same - at < LEAST_LENGTH:
-                same = at + 1
-            alone = array is not None and same == at + 1
-            found.append(Piece(at, 1, value=operands[at]) if alone else Piece(at, same - at, place, step, array))
-        at = same
+            place, array = here
+            following = _place(code, operands[at + 1], positions[at + 1]) if at + 1 < end else None
+            step = following[0] - place if following is not None and following[1] == array else 0
+            while step and at + length < end:
+                if _place(code, operands[at + length], positions[at + length]) != (place + length * step, array):
+                    break
+                length += 1
+            if length < LEAST_LENGTH:
+                length = 1
+            alone = array is not None and length == 1
+            found.append(Piece(at, 1, value=operands[at]) if alone else Piece(at, length, place, step, array))
+        at += length
     return found
 
 
-def _place(code: Sequence[Instruction], value: int, position: int) -> tuple[int | None, int | None]:
-    """Where a value is: in the code that is rolled, or in an array."""
+def _place(code: Sequence[Instruction], value: int, position: int) -> tuple[int, int | None] | None:
+    """Where a value is in the code that is rolled, or in which array; None if it is elsewhere."""
     if position >= 0:
         return position, None
     op, operands, data = code[value]
-    return (data.offset, operands[0]) if op == "read" and len(operands) == 1 and not data.shape else (None, None)
+    return (data.offset, operands[0]) if op == "read" and len(operands) == 1 and not data.shape else None
 
 
 def put_together(builder: Builder, pack: Packed, parts: Sequence[Sequence[int]], memory: int) -> int:
@@ -207,7 +207,7 @@ def interleaved(builder: Builder, places: Sequence[tuple[int, int]]) -> int | No
             return None
     rows = len(places) // width
     arrays = {array for array, _ in places[:width]}
-    if min(steps) < 0 or any(not arrays.isdisjoint(_taken(instruction)) for instruction in builder.code):
+    if min(steps) < 0 or any(not arrays.isdisjoint(arrays_written(instruction)) for instruction in builder.code):
         return None
     columns = []
     for (array, offset), step in zip(places, steps):
@@ -239,21 +239,13 @@ def again(builder: Builder, values: Iterable[int]) -> None:
     for at in values:
         instruction = builder.code[at]
         if at not in builder.moved and any(renewed(builder, o) != o for o in instruction.operands):
-            for o in _taken(instruction):
+            for o in arrays_written(instruction):
                 _copy_array(builder, o)
             builder.moved[at] = builder.append(_with_moved(builder, instruction))
 
 
 def _with_moved(builder: Builder, instruction: Instruction) -> Instruction:
     return instruction._replace(operands=tuple([renewed(builder, o) for o in instruction.operands]))
-
-
-def _taken(instruction: Instruction) -> tuple[int, ...]:
-    """The arrays that an instruction changes in place."""
-    op, operands, data = instruction
-    if op == "add_at":
-        return operands[:1]
-    return operands[data.shared + data.carries : data.shared + data.handed] if op == "loop" else ()
 
 
 def _copy_array(builder: Builder, array: int) -> None:
@@ -263,7 +255,7 @@ def _copy_array(builder: Builder, array: int) -> None:
         instruction = builder.code[chain[-1]]
         if instruction.op == "item":
             chain.append(instruction.operands[0])
-        elif taken := _taken(instruction):
+        elif taken := arrays_written(instruction):
             chain.append(taken[0])
         else:
             break

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from autograd.ir.block import COMPARISONS, LOGIC, Guard, Instruction
 from autograd.ir.elements import MANY
+from autograd.ir.rewrite import needed
 from autograd.ir.roll.ranges import side_by_side
 from autograd.ir.roll.recognition import LONGEST, PAIRS, SHIFT, Body, Rolled, roll
 from autograd.native import extension
@@ -62,14 +63,10 @@ class Statements(NamedTuple):
     rolled: Rolled
 
 
-def needed(code: Sequence[Instruction], first: int, wanted: Sequence[int]) -> list[int] | None:
+def rollable(code: Sequence[Instruction], first: int, wanted: Sequence[int]) -> list[int] | None:
     """The code from `first` on that computes some values; None if a part of it cannot be rolled."""
-    found = set(wanted)
-    for at in range(max(found, default=-1), first - 1, -1):
-        if at in found:
-            found.update(code[at].operands)
     inside: dict[int, None] = {}
-    for at in sorted(found):
+    for at in sorted(needed(code, wanted, first)):
         if at < first:
             continue
         op, operands, _ = code[at]
@@ -136,7 +133,7 @@ def find_loops(
         Whether the number of an operand that is rolled is that of its kind, shifted, and how many of this kind came
         before it, instead of its position: where loops within differ in length, only these are evenly apart.
     """
-    positions = needed(code, first, wanted)
+    positions = rollable(code, first, wanted)
     if positions is None or len(positions) < fewest:
         return None
     position = {value: k for k, value in enumerate(positions)}

@@ -30,7 +30,7 @@ class Block(NamedTuple):
 class Part(NamedTuple):
     """A piece of the trace: a statement, or a loop with its count and those of the loops in its first step.
 
-    So many steps at its beginning and its end are apart: their operands come from elsewhere.
+    `first` steps at its beginning and `last` steps at its end are apart: their operands come from elsewhere.
     """
 
     shape: Shape
@@ -80,7 +80,7 @@ class Blocks:
         return tuple([x + number * s for x, s in zip(counts, self.blocks[shape].step)])
 
     def size(self, shape: Shape, counts: Vector) -> int:
-        """How many statements of the trace there are; -1 if a loop would have fewer steps than none."""
+        """How many statements of the trace there are; -1 if a loop would have a negative number of steps."""
         if not is_loop(shape) or counts[0] <= 0:
             return 1 if not is_loop(shape) else counts[0] and -1
         if (shape, counts) not in self.sizes:
@@ -93,7 +93,7 @@ class Blocks:
         return self.sizes[shape, counts]
 
     def step_size(self, shape: Shape, counts: Vector) -> int:
-        """The same for a step."""
+        """How many statements of the trace a step has; -1 if a loop in it would have a negative number of steps."""
         sizes = [self.size(*child) for child in self.children(shape, counts)]
         return -1 if -1 in sizes else sum(sizes)
 

@@ -9,42 +9,15 @@ from itertools import groupby, product
 from math import prod
 from typing import Any, NamedTuple
 
-from autograd.ir.block import (
-    LOGIC,
-    NUMBER,
-    STEPS,
-    TRUTH,
-    Extent,
-    Final,
-    Guard,
-    Used,
-    Window,
-)
+from autograd.ir.block import LOGIC, NUMBER, STEPS, TRUTH, Extent, Final, Guard, Used, Window
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.rewriters import number_values
 from autograd.ir.roll.levels import Level, as_number, memory
-from autograd.ir.roll.nest import (
-    Affine,
-    First,
-    Kept,
-    Leaf,
-    Listed,
-    Nest,
-    Statement,
-    domain,
-    innermost_triangle,
-    leaves,
-)
+from autograd.ir.roll.nest import Affine, First, Kept, Leaf, Listed, Nest, Statement, domain, innermost_triangle, leaves
 from autograd.ir.roll.places import Carried, Direct, Group, Places, Read, Stacked
 from autograd.ir.roll.ranges import RANGE, WINDOW
 from autograd.ir.roll.stages import Packed, Piece, packed, put_together, renewed, shaped, side_by_side
-from autograd.ir.roll.statements import (
-    CONSTANT,
-    ELEMENT,
-    POSITION,
-    VALUE,
-    Statements,
-)
+from autograd.ir.roll.statements import CONSTANT, ELEMENT, POSITION, VALUE, Statements
 
 
 class Looked(NamedTuple):
@@ -75,7 +48,7 @@ class Writer:
         self.checked: set[int] = set()  # the guards that these stand for
 
     def packs(self, packs: Iterable[int]) -> dict[int, Packed]:
-        """Those of some arrays whose columns are evenly apart in the code that is rolled."""
+        """The arrays, among some, whose columns are evenly apart in the code that is rolled."""
         program, code = self.builder.code, self.trace.code
         position = {code[k]: k for k in range(len(code) - 1, -1, -1)} if packs else {}  # empty places come after
         found: dict[int, Packed] = {}
@@ -218,7 +191,7 @@ class Writer:
         return self._constants(leaf, [None if at is None else program[at].operands[slot] for at in found])
 
     def _constants(self, leaf: Statement, values: Sequence[int | None]) -> Any:
-        """The same, given the constants."""
+        """A constant, or a table of constants and a place in it, given the constant in each step."""
         program = self.builder.code
         known = [v for v in values if v is not None]
         if known.count(known[0]) == len(known):
@@ -329,6 +302,7 @@ class Writer:
         level.memory[group] = level.builder.emit("add_at", (array, value, *indices), window)
 
     def _nest(self, level: Level, nest: Nest) -> None:
+        """Write a loop, and note at the level around where its results are."""
         inner = Level(Builder((number_values,), level.builder.kept), level, nest)
         if nest.count is None:
             made = inner.made = LoopBuilder(level.builder, inner.builder, nest.extent)
@@ -351,8 +325,15 @@ class Writer:
         outs += [(as_number(inner.builder, inner.values[leaf]), "each") for leaf in finals]
         outs += [(inner.fails[leaf], "sum") for leaf in nest.fails]
         loop = made.finish([*number, *[inner.memory[group] for group in nest.writes]], outs)
+        count = len(number) + len(nest.writes) + len(outs)
+        items = iter([level.builder.emit("item", (loop,), k) for k in range(count)])
+        self._take_results(level, nest, handed, finals, items)
+
+    def _take_results(
+        self, level: Level, nest: Nest, handed: Sequence[Leaf], finals: Sequence[Leaf], items: Iterator[int]
+    ) -> None:
+        """Note where the results of a loop are, and add to memory what only its last step computes."""
         emit = level.builder.emit
-        items = iter([emit("item", (loop,), k) for k in range(len(number) + len(nest.writes) + len(outs))])
         for leaf in handed:
             level.values[leaf] = next(items)
         for group in nest.writes:
@@ -404,7 +385,7 @@ class Writer:
 
 
 def _one_of(keys: Sequence[object], length: int) -> list[int] | None:
-    """Where in each run of so many keys the k-th one is known, for all k; None if runs differ."""
+    """For each place in runs of `length` keys, where in `keys` a known key at this place is; None if runs differ."""
     chosen = []
     for k in range(length):
         places = [x for x in range(k, len(keys), length) if keys[x] is not None]

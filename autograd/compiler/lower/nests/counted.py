@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from autograd.compiler.lower.module import kind, literal
 from autograd.compiler.lower.nests.views import Access, Index, Number, Operand, View, neighbours, run_of
@@ -12,6 +12,11 @@ from autograd.ir.block import Array
 FEWEST_NEIGHBOURS = 4  # numbers that are copied as an array
 STEP, HANDED = 2, 4  # what a step costs, and what handing on costs, in additions
 Emit = Callable[[str, list[str]], list[str]]
+
+
+def one_of(type_: str, ways: Iterable[tuple[str, str]]) -> str:
+    """A phi node: a number for each block from which this one is reached."""
+    return f"phi {type_} {', '.join([f'[{number}, %{label}]' for number, label in ways])}"
 
 
 class Counted(Access):
@@ -37,10 +42,7 @@ class Counted(Access):
         names = [f"%{head}.x{k}" for k in range(len(given))]
         counter, before, types = f"%{head}.i", self.block, types or [self.type] * len(given)
         self.write(f"br label %{head}")
-        self.lines.append(f"{head}:")
-        places = range(len(self.lines), len(self.lines) + len(names) + 1)
-        self.lines += [""] * len(places)
-        self.block = head
+        places = self.begin(head, 1 + len(names))
         self.weight *= count
         self.spend(STEP + (HANDED if names else 0))
         after = emit(counter, names)
@@ -48,13 +50,26 @@ class Counted(Access):
         first, stride, end = (step * (count - 1), -step, -step) if backwards else (0, step, step * count)
         self.write(f"{counter}.next = add nsw i64 {counter}, {stride}")
         self.write(f"%{head}.more = icmp ne i64 {counter}.next, {end}")
-        self.lines[places[0]] = f"  {counter} = phi i64 [{first}, %{before}], [{counter}.next, %{self.block}]"
-        for place, name, type_, start, following in zip(places[1:], names, types, given, after, strict=True):
-            self.lines[place] = f"  {name} = phi {type_} [{start}, %{before}], [{following}, %{self.block}]"
+        ends = zip([str(first), *given], [f"{counter}.next", *after], strict=True)
+        ways = [[(start, before), (following, self.block)] for start, following in ends]
+        self.choose(places, [counter, *names], ["i64", *types], ways)
         self.write(f"br i1 %{head}.more, label %{head}, label %{head}.done")
-        self.lines.append(f"{head}.done:")
-        self.block = f"{head}.done"
+        self.begin(f"{head}.done")
         return after
+
+    def begin(self, label: str, choices: int = 0) -> range:
+        """Begin a block of instructions; the lines left empty for its phi nodes, which `choose` writes."""
+        self.lines.append(f"{label}:")
+        self.block = label
+        self.lines += [""] * choices
+        return range(len(self.lines) - choices, len(self.lines))
+
+    def choose(
+        self, lines: range, names: Sequence[str], types: Sequence[str], ways: Iterable[Sequence[tuple[str, str]]]
+    ) -> None:
+        """Write phi nodes: the names for one of several numbers each, by the label of the block from which it came."""
+        for line, name, type_, several in zip(lines, names, types, ways, strict=True):
+            self.lines[line] = f"  {name} = {one_of(type_, several)}"
 
     def blocks(
         self,

@@ -6,9 +6,10 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from autograd.compiler.lower.module import Growing, Module, literal
+from autograd.compiler.lower.nests.counted import one_of
 from autograd.compiler.lower.nests.nest import Nest
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View
@@ -85,8 +86,25 @@ class DecidedNest(Nest):
 
     def _handed_first(self, loop: Loop, operands: Sequence[Operand]) -> list[str]:
         """What the first step is handed: the carries, and zeros for the sums."""
-        carries = [self.name(self.number(x)) for x in operands[loop.shared : loop.shared + loop.carries]]
+        carries = [self.name(self.number(x)) for x in loop.by_role(operands).carries]
         return carries + [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
+
+    def _after_step(
+        self,
+        loop: Loop,
+        index: Index,
+        operands: Sequence[Operand],
+        targets: Sequence[View | None],
+        growing: Mapping[int, Growing],
+        names: Sequence[str],
+    ) -> tuple[list[Operand], list[str]]:
+        """Write a step: the carries after it, and what the next step is handed."""
+        roles, wide = loop.by_role(operands), self.lanes > 1
+        elements = [self.at(x, index) for x in roles.elements if isinstance(x, View)]
+        carries = [Number(name, wide) for name in names[: loop.carries]]
+        given = [*roles.shared, *carries, *roles.accumulators, *elements]
+        after, added = self._step(loop, index, given, self._grown(targets, growing))
+        return after, self._following(names, after, added, loop)
 
     def _counted(
         self,
@@ -95,8 +113,7 @@ class DecidedNest(Nest):
         targets: Sequence[View | None],
         growing: Mapping[int, Growing],
     ) -> list[Operand]:
-        """A loop of so many steps as its first operand tells: in between, it looks for signals now and then."""
-        first, last = loop.shared, loop.shared + loop.carries
+        """A loop of as many steps as its first operand tells."""
         given = self._handed_first(loop, operands)
         count, limit = self._steps_of(self.number(operands[0]))
         fine = self._fine()
@@ -109,58 +126,63 @@ class DecidedNest(Nest):
         if self.lanes == 1 and self._fits_lanes(loop, ordered):
             begin, given = self._blocks_of(loop, operands, limit, given, ordered)
             backwards = False
+
+        def step(counter: str, names: Sequence[str]) -> list[str]:
+            number = counter
+            if backwards:
+                after = self.temporary(f"sub i64 {limit}, {counter}")
+                number = self.temporary(f"sub i64 {after}, 1")
+            index = Index(number)
+            if self.lanes > 1:
+                step_of_all = self.name(Number("", counter=index))
+                self.active = self.temporary(f"fcmp olt {self.type} {step_of_all}, {count}")
+            return self._after_step(loop, index, operands, targets, growing, names)[1]
+
+        names = self._in_stretches(loop, begin, limit, given, step)
+        numbers = [Number(name, self.lanes > 1) for name in names]
+        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+
+    def _in_stretches(
+        self, loop: Loop, begin: str, limit: str, given: Sequence[str], step: Callable[[str, Sequence[str]], list[str]]
+    ) -> list[str]:
+        """Write the steps from `begin` up to `limit`; what the last one hands on.
+
+        They go in stretches of `PATIENCE` steps, and after each of these the loop looks for signals.
+        """
         self.temporaries += 1
         head, made, weight, before = f"count{self.temporaries}", dict(self.made), self.weight, self.block
         names, outer = [f"%{head}.x{k}" for k in range(len(given))], [f"%{head}.o{k}" for k in range(len(given))]
-        counter, following, more = f"%{head}.i", f"%{head}.next", f"%{head}.some"
+        first, counter, following, more = f"%{head}.first", f"%{head}.i", f"%{head}.next", f"%{head}.some"
+        types = ["i64", *[self.type] * len(given)]
         self.write(f"br label %{head}.stretch")
-        self.lines.append(f"{head}.stretch:")
-        places = range(len(self.lines), len(self.lines) + len(names) + 1)
-        self.lines += [""] * len(places)
-        self.write(f"{more} = icmp slt i64 %{head}.first, {limit}")
-        stretch = self.temporary(f"add i64 %{head}.first, {PATIENCE}")
+        stretches = self.begin(f"{head}.stretch", len(types))
+        self.write(f"{more} = icmp slt i64 {first}, {limit}")
+        stretch = self.temporary(f"add i64 {first}, {PATIENCE}")
         within = self.temporary(f"icmp slt i64 {stretch}, {limit}")
         end = self.temporary(f"select i1 {within}, i64 {stretch}, i64 {limit}")
         self.write(f"br i1 {more}, label %{head}, label %{head}.done")
-        self.lines.append(f"{head}:")
-        inner = range(len(self.lines), len(self.lines) + len(names) + 1)
-        self.lines += [""] * len(inner)
-        self.block, self.weight = head, weight * EXPECTED
-        number = counter
-        if backwards:
-            after = self.temporary(f"sub i64 {limit}, {counter}")
-            number = self.temporary(f"sub i64 {after}, 1")
-        index = Index(number)
-        if self.lanes > 1:
-            step_of_all = self.name(Number("", counter=index))
-            self.active = self.temporary(f"fcmp olt {self.type} {step_of_all}, {count}")
-        arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
-        handed = [Number(name, self.lanes > 1) for name in names[: loop.carries]]
-        step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
-        after_step, added = self._step(loop, index, step, self._grown(targets, growing))
-        then = self._following(names, after_step, added, loop)
+        steps = self.begin(head, len(types))
+        self.weight = weight * EXPECTED
+        after = step(counter, names)
         self.write(f"{following} = add nsw i64 {counter}, 1")
         again = self._unless_left(loop, self.temporary(f"icmp slt i64 {following}, {end}"))
         self.write(f"br i1 {again}, label %{head}, label %{head}.pause")
-        self.lines[inner[0]] = f"  {counter} = phi i64 [%{head}.first, %{head}.stretch], [{following}, %{self.block}]"
-        for place, name, start, value in zip(inner[1:], names, outer, then, strict=True):
-            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{head}.stretch], [{value}, %{self.block}]"
-        self.lines.append(f"{head}.pause:")
+        ends = zip([first, *outer], [following, *after], strict=True)
+        ways = [[(start, f"{head}.stretch"), (number, self.block)] for start, number in ends]
+        self.choose(steps, [counter, *names], types, ways)
+        self.begin(f"{head}.pause")
         due = self.temporary(f"icmp slt i64 {following}, {limit}")
         self.write(f"br i1 {due}, label %{head}.signals, label %{head}.stretch")
-        self.lines.append(f"{head}.signals:")
+        self.begin(f"{head}.signals")
         stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
         on = self.temporary(f"select i1 {stop}, i64 {limit}, i64 {following}")
         self.write(f"br label %{head}.stretch")
-        ways = f"[{following}, %{head}.pause], [{on}, %{head}.signals]"
-        self.lines[places[0]] = f"  %{head}.first = phi i64 [{begin}, %{before}], {ways}"
-        for place, name, start, value in zip(places[1:], outer, given, then, strict=True):
-            ways = f"[{value}, %{head}.pause], [{value}, %{head}.signals]"
-            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], {ways}"
-        self.lines.append(f"{head}.done:")
-        self.block, self.made, self.weight = f"{head}.done", made, weight
-        numbers = [Number(name, self.lanes > 1) for name in outer]
-        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+        three = zip([begin, *given], [following, *after], [on, *after], strict=True)
+        ways = [[(start, before), (x, f"{head}.pause"), (y, f"{head}.signals")] for start, x, y in three]
+        self.choose(stretches, [first, *outer], types, ways)
+        self.begin(f"{head}.done")
+        self.made, self.weight = made, weight
+        return outer
 
     def _steps_of(self, x: Number) -> tuple[str, str]:
         """The number of steps, in each lane, and the most of them."""
@@ -177,7 +199,7 @@ class DecidedNest(Nest):
     def _blocks_of(
         self, loop: Loop, operands: Sequence[Operand], limit: str, given: Sequence[str], ordered: Ordered | None
     ) -> tuple[str, list[str]]:
-        """Write the steps that fill lanes; the first step that is left and the sums. Of very many, all are left."""
+        """Write the steps that fill lanes; the first step that is left, and the sums. Of too many, all are left."""
         lanes, made, weight, before = self.module.machine.lanes, dict(self.made), self.weight, self.block
         full = self.temporary(f"and i64 {limit}, {-lanes}")
         few = self.temporary(f"icmp sle i64 {limit}, {PATIENCE}")
@@ -187,25 +209,22 @@ class DecidedNest(Nest):
         head = f"block{self.temporaries}"
         counter = f"%{head}.i"
         self.write(f"br i1 {some}, label %{head}, label %{head}.done")
-        self.lines.append(f"{head}:")
-        names, place = [f"%{head}.x{k}" for k in range(len(given))], len(self.lines)
-        self.lines += [""] * (len(given) + 1)
+        names = [f"%{head}.x{k}" for k in range(len(given))]
+        places = self.begin(head, 1 + len(names))
         self.set_lanes(lanes)
-        self.block, self.weight = head, weight * EXPECTED / lanes
+        self.weight = weight * EXPECTED / lanes
         nothing = Ordered([], frozenset())
         after = self.ordered_block(loop, Index(counter, 1), operands, [], ordered or nothing, names)
         self.set_lanes(1)
         self.write(f"{counter}.next = add nsw i64 {counter}, {lanes}")
         more = self.temporary(f"icmp slt i64 {counter}.next, {end}")
         self.write(f"br i1 {more}, label %{head}, label %{head}.done")
-        self.lines[place] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{self.block}]"
-        self.lines.append(f"{head}.done:")
-        sums = []
-        for k, (name, start, then) in enumerate(zip(names, given, after, strict=True), place + 1):
-            self.lines[k] = f"  {name} = phi double [{start}, %{before}], [{then}, %{self.block}]"
-            sums.append(self.temporary(f"phi double [{start}, %{before}], [{then}, %{self.block}]"))
-        self.block, self.made, self.weight = f"{head}.done", made, weight
-        return end, sums
+        ends = zip(["0", *given], [f"{counter}.next", *after], strict=True)
+        ways = [[(start, before), (number, self.block)] for start, number in ends]
+        self.choose(places, [counter, *names], ["i64", *["double"] * len(names)], ways)
+        self.begin(f"{head}.done")
+        self.made, self.weight = made, weight
+        return end, [self.temporary(one_of("double", several)) for several in ways[1:]]
 
     def _grown(self, targets: Sequence[View | None], growing: Mapping[int, Growing]) -> list[View | None]:
         """Where results are stacked, once there is room for them."""
@@ -225,7 +244,6 @@ class DecidedNest(Nest):
         growing: Mapping[int, Growing],
     ) -> list[Operand]:
         """A loop that is tested before each step: at first, and at the end of each step for the next."""
-        first, last = loop.shared, loop.shared + loop.carries
         given = self._handed_first(loop, operands)
         given[GOING] = self._chosen(given[GOING], literal(0.0, self.lanes))
         fine = self._fine()
@@ -235,9 +253,7 @@ class DecidedNest(Nest):
         head, made, weight, before = f"while{self.temporaries}", dict(self.made), self.weight, self.block
         names, counter = [f"%{head}.x{k}" for k in range(len(given))], f"%{head}.i"
         self.write(f"br i1 {more}, label %{head}, label %{head}.done")
-        self.lines.append(f"{head}:")
-        places = range(len(self.lines), len(self.lines) + len(names) + 2)
-        self.lines += [""] * len(places)
+        places = self.begin(head, 2 + len(names))
         self.weight = weight * EXPECTED
         self.active = f"%{head}.active" if self.lanes > 1 else ""
         self._look(head, counter)
@@ -245,29 +261,23 @@ class DecidedNest(Nest):
         if growing:
             self._room(head, counter, list(growing.values()))
             ways_out.append(f"{head}.grow")
-        index = Index(counter)
-        arrays = [self.at(x, index) for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
-        handed = [Number(name, self.lanes > 1) for name in names[: loop.carries]]
-        step = [*operands[:first], *handed, *operands[last : loop.shared + loop.handed], *arrays]
-        after_step, added = self._step(loop, index, step, self._grown(targets, growing))
-        following = self._following(names, after_step, added, loop)
-        again = self._going(self.number(after_step[GOING]))
+        after, following = self._after_step(loop, Index(counter), operands, targets, growing, names)
+        again = self._going(self.number(after[GOING]))
         if self.active:
             again = self.temporary(f"and {self.bit} {again}, {self.active}")
         self.write(f"{counter}.next = add nsw i64 {counter}, 1")
         more, latch = self._unless_left(loop, self._any(again)), self.block
         self.write(f"br i1 {more}, label %{head}, label %{head}.done")
-        self.lines[places[0]] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{latch}]"
+        self.choose(places[:1], [counter], ["i64"], [[("0", before), (f"{counter}.next", latch)]])
         if self.active:
-            self.lines[places[1]] = f"  {self.active} = phi {self.bit} [{going}, %{before}], [{again}, %{latch}]"
-        self.lines.append(f"{head}.done:")
+            self.choose(places[1:2], [self.active], [self.bit], [[(going, before), (again, latch)]])
+        self.begin(f"{head}.done")
         numbers = []
         for place, name, start, then in zip(places[2:], names, given, following, strict=True):
-            self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], [{then}, %{latch}]"
-            ways = [f"[{start if way == before else name}, %{way}]" for way in ways_out]
-            after = self.temporary(f"phi {self.type} {', '.join(ways)}, [{then}, %{latch}]")
-            numbers.append(Number(after, self.lanes > 1))
-        self.block, self.made, self.weight = f"{head}.done", made, weight
+            self.lines[place] = f"  {name} = {one_of(self.type, [(start, before), (then, latch)])}"
+            left = [(start if way == before else name, way) for way in ways_out]
+            numbers.append(Number(self.temporary(one_of(self.type, [*left, (then, latch)])), self.lanes > 1))
+        self.made, self.weight = made, weight
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
     def _fine(self) -> str:
@@ -306,11 +316,10 @@ class DecidedNest(Nest):
         since = self.temporary(f"and i64 {counter}, {PATIENCE - 1}")
         due = self.temporary(f"icmp eq i64 {since}, {PATIENCE - 1}")
         self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body{self.module.rarely()}")
-        self.lines.append(f"{head}.signals:")
+        self.begin(f"{head}.signals")
         stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
         self.write(f"br i1 {stop}, label %{head}.done, label %{head}.body")
-        self.lines.append(f"{head}.body:")
-        self.block = f"{head}.body"
+        self.begin(f"{head}.body")
 
     def _room(self, head: str, counter: str, buffers: Sequence[Growing]) -> None:
         """Make room for the numbers of this step."""
@@ -318,8 +327,7 @@ class DecidedNest(Nest):
         needed = self.temporary(f"add nsw i64 {counter}, 1")
         full = self.temporary(f"icmp sgt i64 {needed}, {capacity}")
         self.write(f"br i1 {full}, label %{head}.grow, label %{head}.enough{self.module.rarely()}")
-        self.lines.append(f"{head}.grow:")
+        self.begin(f"{head}.grow")
         grown = self.temporary(f"call i1 {write_growth(self.module, buffers)}(ptr %work, i64 {needed})")
         self.write(f"br i1 {grown}, label %{head}.enough, label %{head}.done")
-        self.lines.append(f"{head}.enough:")
-        self.block = f"{head}.enough"
+        self.begin(f"{head}.enough")

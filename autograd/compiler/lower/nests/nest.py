@@ -115,26 +115,23 @@ class Nest(Counted):
         self, loop: Loop, several: Sequence[Sequence[Operand]], targets: Sequence[View | None]
     ) -> list[list[Operand]]:
         """Write a loop for several lists of operands at once, step by step; the results for each of them."""
-        first, last, handed_on = loop.shared, loop.shared + loop.carries, loop.shared + loop.handed
-        wide = self.lanes > 1
+        wide, groups = self.lanes > 1, [loop.by_role(operands) for operands in several]
         starts, width = list[str](), loop.carries + sum(kind_ == "sum" for kind_ in loop.kinds)
-        for operands in several:
-            starts += [self.name(self.number(x)) for x in operands[first:last]]
+        for roles in groups:
+            starts += [self.name(self.number(x)) for x in roles.carries]
             starts += [literal(0.0, self.lanes)] * (width - loop.carries)
 
         def step(index: Index, names: list[str], elements: Sequence[Operand]) -> list[str]:
             found, count = list[str](), len(elements) // len(several)
-            for k, operands in enumerate(several):
+            for k, roles in enumerate(groups):
                 own = names[k * width : (k + 1) * width]
-                handed = [Number(name, wide) for name in own[: loop.carries]]
+                carries = [Number(name, wide) for name in own[: loop.carries]]
                 here = elements[k * count : (k + 1) * count]
-                after, added = self._step(
-                    loop, index, [*operands[:first], *handed, *operands[last:handed_on], *here], targets
-                )
+                after, added = self._step(loop, index, [*roles.shared, *carries, *roles.accumulators, *here], targets)
                 found += [*[self.name(self.number(x)) for x in after], *self._added(own[loop.carries :], added)]
             return found
 
-        arrays = [x for operands in several for x in operands[handed_on:] if isinstance(x, View)]
+        arrays = [x for roles in groups for x in roles.elements if isinstance(x, View)]
         if wide and int(loop.extent) >= SQUARE and _is_short(loop.body) and any(map(_is_turned, arrays)):
             names = self._by_squares(loop, arrays, starts, step)
         else:
@@ -205,14 +202,15 @@ class Nest(Counted):
 
         Each step reads one row of memory and writes the next. Without memory for all of them, two rows take turns.
         """
-        first, last, extent = loop.shared, loop.shared + loop.carries, int(loop.extent)
-        body, layout = loop.body, row_layout(loop, columns, 8 * self.lanes)
-        pair = None if rows is not None else self.rows(2, len(columns.of), layout)
+        extent, layout, roles = int(loop.extent), row_layout(loop, columns, 8 * self.lanes), loop.by_role(operands)
+        table = self.rows(2, len(columns.of), layout) if rows is None else rows
         carries = [columns.of[loop.first_carry + k] for k in range(loop.carries)]
         beside = columns.shared(loop)
         handed = made_in_place(loop, columns)
-        arrays = [x for x in operands[loop.shared + loop.handed :] if isinstance(x, View)]
+        arrays = [x for x in roles.elements if isinstance(x, View)]
         sums = [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
+        stored = columns.stored if rows is not None else {}  # the rows have them
+        others = [None if item in stored else target for item, target in enumerate(targets, loop.handed)]
 
         def places(row: View, numbers: Sequence[int]) -> list[View]:
             return [self.element(row, [column]) for column in numbers]
@@ -221,46 +219,46 @@ class Nest(Counted):
             """Store what all steps share between the carries."""
             self.copy_numbers([operands[k - 1] for k in beside], places(row, [columns.of[k] for k in beside]))
 
-        stored = columns.stored if rows is not None else {}  # the rows have them
-        others = [None if item in stored else target for item, target in enumerate(targets, loop.handed)]
-
         def step(i: str, names: list[str]) -> list[str]:
+            now, following = (
+                self._two_rows(table, i, loop.backwards) if rows is None else self._neighbours(rows, i, loop.backwards)
+            )
             if rows is not None:
-                now = self.at(rows, Index(i))
                 fill(now)
-                following = now._replace(start=now.start + (-rows.strides[0] if loop.backwards else rows.strides[0]))
-            else:
-                assert pair is not None
-                now, following = self._two_rows(pair, i, loop.backwards)
-            inputs = places(now, carries)
             elements = [self.at(x, Index(i)) for x in arrays]
-            given = [*operands[:first], *inputs, *operands[last : loop.shared + loop.handed], *elements]
+            given = [*roles.shared, *places(now, carries), *roles.accumulators, *elements]
             made = {at: self._part(following, *part) for at, part in handed.items()}
             views = {k: self.element(now, [column]) for k, column in columns.of.items()}
             later = places(following, carries)
             early = early_stores(loop, later)
             soon = set(early)
             after, added = self._step(loop, Index(i), given, others, made, views, early)
-            ends = zip(body.outputs, after, later)
+            ends = zip(loop.body.outputs, after, later)
             left = [(x, place) for o, x, place in ends if x != place and (o not in soon or o in early)]
             self.copy_numbers([x for x, _ in left], [place for _, place in left])
             return self._added(names, added)
 
-        if rows is not None:
-            begin, finish = self._row(rows, 0), self._row(rows, extent)
-            if loop.backwards:
-                begin, finish = self._row(rows, extent - 1), self._row(rows, -1)
-        else:
-            assert pair is not None
-            begin, finish = self._row(pair, 0), self._row(pair, extent % 2)
-            if loop.backwards:
-                begin, finish = finish, begin
-            fill(self._row(pair, 0))
-            fill(self._row(pair, 1))
-        self.copy_numbers(operands[first:last], places(begin, carries))
+        if rows is None:
+            fill(self._row(table, 0))
+            fill(self._row(table, 1))
+        begin, finish = self._ends(table, extent, loop.backwards, rows is None)
+        self.copy_numbers(roles.carries, places(begin, carries))
         names = self.counted(extent, 1, loop.backwards, sums, step)
         numbers = [Number(name, self.lanes > 1) for name in names]
         return self._results(loop, operands, targets, [self.load(place) for place in places(finish, carries)], numbers)
+
+    def _neighbours(self, rows: View, i: str, backwards: bool) -> tuple[View, View]:
+        """The row that a step reads and the one that it writes, if there is a row for each step."""
+        now, stride = self.at(rows, Index(i)), rows.strides[0]
+        return now, now._replace(start=now.start + (-stride if backwards else stride))
+
+    def _ends(self, table: View, extent: int, backwards: bool, in_turn: bool) -> tuple[View, View]:
+        """The row that the first step reads, and the one that the last step writes."""
+        if in_turn:
+            one, other = self._row(table, 0), self._row(table, extent % 2)
+            return (other, one) if backwards else (one, other)
+        first, last = (extent - 1, -1) if backwards else (0, extent)
+        return self._row(table, first), self._row(table, last)
 
     def _two_rows(self, pair: View, i: str, backwards: bool) -> tuple[View, View]:
         """The row that a step reads and the one that it writes: an even step of a loop forwards reads the first."""
@@ -286,12 +284,9 @@ class Nest(Counted):
         """A loop with independent steps, as many at a time as there are lanes."""
         lanes = self.module.machine.lanes
         sums = [literal(0.0, lanes) for kind_ in loop.kinds if kind_ == "sum"]
-        operands = [self.number(x) if isinstance(x, View) and not x.shape else x for x in operands]
-
-        count = loop.shared + loop.handed
+        operands = self.with_numbers(operands)
+        count, jam = loop.shared + loop.handed, jam_of(loop)
         arrays = [x for x in operands[count:] if isinstance(x, View)]
-
-        jam = jam_of(loop)
 
         def block(indices: Sequence[Index], names: list[str]) -> list[str]:
             if jam is not None and len(indices) > 1:
@@ -308,10 +303,10 @@ class Nest(Counted):
         self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], ordered: Ordered
     ) -> list[Operand]:
         """A loop that hands on sums in order, with their terms in lanes."""
-        lanes, first, last = self.module.machine.lanes, loop.shared, loop.shared + loop.carries
+        lanes = self.module.machine.lanes
         sums = [literal(0.0, lanes) for kind_ in loop.kinds if kind_ == "sum"]
-        operands = [self.number(x) if isinstance(x, View) and not x.shape else x for x in operands]
-        carries = [self.name(self.number(x)) for x in operands[first:last]]
+        operands = self.with_numbers(operands)
+        carries = [self.name(self.number(x)) for x in loop.by_role(operands).carries]
         types = ["double"] * len(carries) + [kind(lanes)] * len(sums)
 
         def block(indices: Sequence[Index], names: list[str]) -> list[str]:
@@ -391,6 +386,10 @@ class Nest(Counted):
             self.write(line)
         return names
 
+    def with_numbers(self, operands: Sequence[Operand]) -> list[Operand]:
+        """Operands of which those that are numbers in memory are loaded."""
+        return [self.number(x) if isinstance(x, View) and not x.shape else x for x in operands]
+
     def _added(self, before: Sequence[str], added: Sequence[Number]) -> list[str]:
         """Sums after a step; lanes that do not count add nothing."""
         self.spend(len(added))
@@ -413,7 +412,7 @@ class Nest(Counted):
         """The results of a loop in their order."""
         left = iter(sums)
         outs = [next(left) if target is None else target for target in targets]
-        return [*carries, *operands[loop.shared + loop.carries : loop.shared + loop.handed], *outs]
+        return [*carries, *loop.by_role(operands).accumulators, *outs]
 
     # ---- steps ---------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from autograd.compiler.lower.nests.counted import FEWEST_NEIGHBOURS
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View, neighbours, run_of
 from autograd.compiler.lower.parallel import stored_carries
 from autograd.ir.block import PREDICATES, Array, Loop, Program, types_of
-from autograd.ir.memory import root_of
+from autograd.ir.memory import arrays_written, root_of
 
 if TYPE_CHECKING:
     from autograd.compiler.lower.nests.nest import Nest
@@ -247,14 +247,7 @@ def early_stores(loop: Loop, places: Sequence[View]) -> dict[int, list[View]]:
 
 def _changing(program: Program) -> set[int]:
     """The instructions that made arrays which are added to."""
-    found: set[int] = set()
-    for op, operands, data in program.code:
-        if op == "add_at":
-            found.add(root_of(program, operands[0]))
-        elif op == "loop":
-            taken = operands[data.shared + data.carries : data.shared + data.handed]
-            found |= {root_of(program, o) for o in taken}
-    return found
+    return {root_of(program, o) for instruction in program.code for o in arrays_written(instruction)}
 
 
 def _position(shape: Sequence[int], k: int) -> list[int]:

@@ -136,14 +136,14 @@ class Tile:
     def run(self, nest: Nest, inner: Loop, operands: Sequence[Operand]) -> list[Operand]:
         """Write the steps of the inner loop; its results, the accumulators."""
         count = inner.shared + inner.handed
-        given = [nest.number(x) if isinstance(x, View) and not x.shape else x for x in operands]
+        given = nest.with_numbers(operands)
         arrays = [x for x in given[count:] if isinstance(x, View)]
         for step, (index, valid) in enumerate(self.steps):
             self.step, before, nest.valid = step, nest.valid, valid
             elements = [nest.at(x, index) for x in arrays]
             Step(nest, inner.body, [Number("", counter=index), *given[:count], *elements], {}, {}, {}, self).run()
             nest.valid = before
-        return list(operands[inner.shared : count])
+        return inner.by_role(operands).handed
 
 
 def write_tiles(nest: Nest, loop: Loop, operands: Sequence[Operand], tiling: Tiling) -> list[Operand]:
@@ -171,7 +171,7 @@ def write_tiles(nest: Nest, loop: Loop, operands: Sequence[Operand], tiling: Til
     if left or rest:
         tile(str(count * most * unit), left, rest)
     nest.set_lanes(own)
-    return list(operands[loop.shared : loop.shared + loop.handed])
+    return loop.by_role(operands).handed
 
 
 def _write_tile(nest: Nest, loop: Loop, operands: Sequence[Operand], tiling: Tiling, tile: Tile) -> None:

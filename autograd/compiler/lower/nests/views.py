@@ -232,7 +232,7 @@ class Access(Expressions):
         return self.temporary(f"call {self.type} @{symbol}({given})")
 
     def mask(self, count: int) -> str:
-        """The truth, for each lane, whether it is one of the first."""
+        """For each lane, whether it is one of the first `count`."""
         return f"<{', '.join(['i1 ' + str(k < count).lower() for k in range(self.lanes)])}>"
 
     def store(self, x: Number, view: View) -> None:

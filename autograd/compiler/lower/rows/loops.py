@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autograd.compiler.lower.module import Module, kind
+from autograd.compiler.lower.module import ARGUMENTS, Module, kind
 from autograd.compiler.lower.rows.layout import ENTRY, Rows
 from autograd.compiler.lower.rows.staging import copies, lane_adder
 from autograd.compiler.lower.rows.sums import BLOCKS, Kept, write_sums
@@ -180,7 +180,7 @@ def write_steps(
     are in slots of their own, and are then copied to the slots that the next step reads: `moves` has pairs of slots.
     """
     name, vector, size = module.unique("steps"), kind(lanes), 8 * lanes
-    calls = [f"call void {chunk}(ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work)" for chunk in chunks]
+    calls = [f"call void {chunk}({ARGUMENTS})" for chunk in chunks]
     handed: list[str] = []
     for k, (source, _) in enumerate(moves):
         handed.append(f"%from{k} = getelementptr i8, ptr %work, i64 {source}")
@@ -190,8 +190,7 @@ def write_steps(
         handed.append(f"store {vector} %x{k}, ptr %to{k}, align {size}")
     body = "\n  ".join([*calls, *handed])
     number = f"sub i64 {count}, %after" if backwards else "add i64 %step, 0"
-    arguments = "ptr %inputs, ptr %rows, ptr %outputs, ptr %sums, ptr %work"
-    module.functions.append(f"""define internal void @{name}({arguments}) nounwind {{
+    module.functions.append(f"""define internal void @{name}({ARGUMENTS}) nounwind {{
 entry:
   %place = getelementptr i8, ptr %work, i64 {counter}
   br label %next

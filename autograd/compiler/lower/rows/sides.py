@@ -18,7 +18,7 @@ CALL, DIVIDE = 16, 8  # operations that a call of the library, and a division or
 
 
 class Literal(NamedTuple):
-    """That a condition comes out so."""
+    """A condition and its outcome."""
 
     condition: int
     outcome: bool

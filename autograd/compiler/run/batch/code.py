@@ -31,7 +31,7 @@ class RowCode:
     shapes: list[tuple[int, ...]]
 
     def outputs(self, count: int) -> list[Any]:
-        """New arrays for the results of so many rows."""
+        """New arrays for the results of this number of rows."""
         return [np.empty((count, *shape)) for shape in self.shapes]
 
     def output_types(self) -> list[Type]:
