@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autograd.compiler.lower.module import Growing, Module, literal
+from autograd.compiler.lower.module import LEFT, Growing, Module, literal
 from autograd.compiler.lower.nests.nest import Nest
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import is_parallel
-from autograd.compiler.lower.whiles import PATIENCE, has_decided, write_growth, write_signals
+from autograd.compiler.lower.whiles import (
+    executed,
+    has_decided,
+    patience,
+    write_growth,
+    write_signals,
+    write_unheard,
+)
 from autograd.ir.block import GOING, STEPS, Array, Loop
 
 EXPECTED = 100  # steps, for what a way to write a nest costs
@@ -118,7 +125,7 @@ class DecidedNest(Nest):
         places = range(len(self.lines), len(self.lines) + len(names) + 1)
         self.lines += [""] * len(places)
         self.write(f"{more} = icmp slt i64 %{head}.first, {limit}")
-        stretch = self.temporary(f"add i64 %{head}.first, {PATIENCE}")
+        stretch = self.temporary(f"add i64 %{head}.first, {patience(loop.body)}")
         within = self.temporary(f"icmp slt i64 {stretch}, {limit}")
         end = self.temporary(f"select i1 {within}, i64 {stretch}, i64 {limit}")
         self.write(f"br i1 {more}, label %{head}, label %{head}.done")
@@ -158,6 +165,7 @@ class DecidedNest(Nest):
             ways = f"[{value}, %{head}.pause], [{value}, %{head}.signals]"
             self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], {ways}"
         self.lines.append(f"{head}.done:")
+        self._count_unheard(loop, f"%{head}.first")
         self.block, self.made, self.weight = f"{head}.done", made, weight
         numbers = [Number(name, self.lanes > 1) for name in outer]
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
@@ -177,11 +185,9 @@ class DecidedNest(Nest):
     def _blocks_of(
         self, loop: Loop, operands: Sequence[Operand], limit: str, given: Sequence[str], ordered: Ordered | None
     ) -> tuple[str, list[str]]:
-        """Write the steps that fill lanes; the first step that is left and the sums. Of very many, all are left."""
+        """Write the steps that fill lanes; the first step that is left and the sums."""
         lanes, made, weight, before = self.module.machine.lanes, dict(self.made), self.weight, self.block
-        full = self.temporary(f"and i64 {limit}, {-lanes}")
-        few = self.temporary(f"icmp sle i64 {limit}, {PATIENCE}")
-        end = self.temporary(f"select i1 {few}, i64 {full}, i64 0")
+        end = self.temporary(f"and i64 {limit}, {-lanes}")
         some = self.temporary(f"icmp sgt i64 {end}, 0")
         self.temporaries += 1
         head = f"block{self.temporaries}"
@@ -196,14 +202,18 @@ class DecidedNest(Nest):
         after = self.ordered_block(loop, Index(counter, 1), operands, [], ordered or nothing, names)
         self.set_lanes(1)
         self.write(f"{counter}.next = add nsw i64 {counter}, {lanes}")
-        more = self.temporary(f"icmp slt i64 {counter}.next, {end}")
-        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        more, last = self.temporary(f"icmp slt i64 {counter}.next, {end}"), self.block
+        self.write(f"br i1 {more}, label %{head}.look, label %{head}.done")
+        self.lines.append(f"{head}.look:")
+        self._look(head, f"{counter}.next", max(patience(loop.body), lanes), at=0)
+        self.write(f"br label %{head}")
         self.lines[place] = f"  {counter} = phi i64 [0, %{before}], [{counter}.next, %{self.block}]"
         self.lines.append(f"{head}.done:")
         sums = []
         for k, (name, start, then) in enumerate(zip(names, given, after, strict=True), place + 1):
             self.lines[k] = f"  {name} = phi double [{start}, %{before}], [{then}, %{self.block}]"
-            sums.append(self.temporary(f"phi double [{start}, %{before}], [{then}, %{self.block}]"))
+            ways = f"[{start}, %{before}], [{then}, %{last}], [{then}, %{head}.signals]"
+            sums.append(self.temporary(f"phi double {ways}"))
         self.block, self.made, self.weight = f"{head}.done", made, weight
         return end, sums
 
@@ -240,7 +250,7 @@ class DecidedNest(Nest):
         self.lines += [""] * len(places)
         self.weight = weight * EXPECTED
         self.active = f"%{head}.active" if self.lanes > 1 else ""
-        self._look(head, counter)
+        self._look(head, counter, patience(loop.body))
         ways_out = [before, f"{head}.signals"]
         if growing:
             self._room(head, counter, list(growing.values()))
@@ -261,18 +271,27 @@ class DecidedNest(Nest):
         if self.active:
             self.lines[places[1]] = f"  {self.active} = phi {self.bit} [{going}, %{before}], [{again}, %{latch}]"
         self.lines.append(f"{head}.done:")
+        stopped = [f"[{0 if way == before else counter}, %{way}]" for way in ways_out]
+        steps = self.temporary(f"phi i64 {', '.join(stopped)}, [{counter}.next, %{latch}]")
         numbers = []
         for place, name, start, then in zip(places[2:], names, given, following, strict=True):
             self.lines[place] = f"  {name} = phi {self.type} [{start}, %{before}], [{then}, %{latch}]"
             ways = [f"[{start if way == before else name}, %{way}]" for way in ways_out]
             after = self.temporary(f"phi {self.type} {', '.join(ways)}, [{then}, %{latch}]")
             numbers.append(Number(after, self.lanes > 1))
+        self._count_unheard(loop, steps)
         self.block, self.made, self.weight = f"{head}.done", made, weight
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
+    def _count_unheard(self, loop: Loop, steps: str) -> None:
+        """Count the steps since this loop looked for signals."""
+        unheard = write_unheard(self.module)
+        mask = patience(loop.body) - 1
+        self.write(f"call void @{unheard}(ptr %work, i64 {steps}, i64 {mask}, i64 {executed(loop.body)})")
+
     def _fine(self) -> str:
         """The truth that no loop of this call was left."""
-        failed = self.temporary(f"load i64, ptr {self.address('%work', self.module.layout_of_memory().failed)}")
+        failed = self.temporary(f"load i64, ptr {self.address('%work', LEFT)}")
         return self.temporary(f"icmp eq i64 {failed}, 0")
 
     def _unless_left(self, loop: Loop, more: str) -> str:
@@ -301,10 +320,10 @@ class DecidedNest(Nest):
         self.module.declarations[symbol] = f"declare i64 @{symbol}(double)"
         return self.temporary(f"call i64 @{symbol}(double {count})")
 
-    def _look(self, head: str, counter: str) -> None:
-        """Look for signals now and then: a loop may never end."""
-        since = self.temporary(f"and i64 {counter}, {PATIENCE - 1}")
-        due = self.temporary(f"icmp eq i64 {since}, {PATIENCE - 1}")
+    def _look(self, head: str, counter: str, steps: int, at: int = -1) -> None:
+        """Look for signals after so many steps, at the last of them or at another one: a loop may never end."""
+        since = self.temporary(f"and i64 {counter}, {steps - 1}")
+        due = self.temporary(f"icmp eq i64 {since}, {at % steps}")
         self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body{self.module.rarely()}")
         self.lines.append(f"{head}.signals:")
         stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")
