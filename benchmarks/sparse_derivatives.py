@@ -75,9 +75,10 @@ def _(p: Array, camera: Array, point: Array, features: Array) -> Prepared:
     import autograd.math as am
     from autograd import jacobian, jit, vmap
 
-    cameras_of, points_of = camera.astype(int), point.astype(int)
-    for array in (cameras_of, points_of, features):
-        array.flags.writeable = False  # else they are compared at every call, with what they were
+    def fixed(array: Array) -> Array:  # others are compared at every call, with what they were
+        return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+    cameras_of, points_of, features = fixed(camera.astype(int)), fixed(point.astype(int)), fixed(features)
 
     def observation(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
         parameters = [*camera, *point, weight]

@@ -1,4 +1,5 @@
 """Things that a compiled function reads outside its arguments: changes are seen or refused; no result is stale."""
+# ruff: noqa: UP030, UP031, UP032 (all ways to format are tested)
 
 import array
 import copy
@@ -14,6 +15,7 @@ import os
 import pickle
 import queue
 import random
+import string
 import sys
 import threading
 import time
@@ -21,6 +23,7 @@ import types
 import weakref
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from datetime import datetime
 from os import environ, getenv
 from pathlib import Path
@@ -166,7 +169,34 @@ class Point(ctypes.Structure):
     _fields_ = (("rate", ctypes.c_double),)
 
 
+class Begun(threading.local):
+    """Each thread begins with an attribute."""
+
+    def __init__(self) -> None:
+        self.rate = 2.0
+
+
+class OneField:
+    """An attribute of the class."""
+
+    rate = 2.0
+
+
+class ByName(OneField):
+    """Items that are attributes."""
+
+    def __init__(self) -> None:
+        self.rate = 2.0
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+
 LISTED = object()
+NAME, FORMAT = "rate", "{0.rate}"
+local, begun = threading.local(), Begun()
+context, unset = ContextVar("context", default=2.0), ContextVar[float]("unset")
+one_field, by_name = OneField(), ByName()
 sentinel = LISTED
 mode = Mode.FAST
 FLOATS = array.array("d", [2.0])
@@ -254,6 +284,8 @@ def fresh() -> None:
     pair[1] = point.rate = records["rate"][0] = view[0] = 2.0
     HIDDEN.clear()
     HIDDEN["c"] = 2.0
+    globals().update(context=ContextVar("context", default=2.0), unset=ContextVar("unset"))
+    local.rate = begun.rate = OneField.rate = by_name.rate = 2.0
     settings.rate, settings.deep.scale, config.K, Scaler.factor = 2.0, 3.0, 2.0, 2.0
     with_default.__defaults__[0][0] = 2.0  # type: ignore[index]
     keyword_default.__kwdefaults__["rates"]["a"] = 2.0
@@ -343,6 +375,47 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "frompyfunc": (lambda x: x * times_k(np.array([x], dtype=object))[0], set_global("K", 5.0)),
     "iterator of a list": (lambda x: x * sum(begin()), lambda: RATES.append(4.0)),
     "queue": (lambda x: x * waiting.qsize(), lambda: waiting.put(4.0)),
+    "context variable": (lambda x: x * context.get(), lambda: context.set(4.0)),
+    "context variable without a value": (lambda x: x * unset.get(2.0), lambda: unset.set(4.0)),
+    "local to a thread": (lambda x: x * local.rate, lambda: setattr(local, "rate", 4.0)),
+    "local to a thread, by getattr": (lambda x: x * getattr(local, NAME), lambda: setattr(local, "rate", 4.0)),
+    "subclass of a local": (lambda x: x * begun.rate, lambda: setattr(begun, "rate", 4.0)),
+    "format": (lambda x: x * float("{0.rate:.3f}".format(settings)), lambda: setattr(settings, "rate", 4.0)),
+    "format by a keyword": (lambda x: x * float("{s.rate}".format(s=settings)), lambda: setattr(settings, "rate", 4.0)),
+    "format of an attribute's": (
+        lambda x: x * float("{0.deep.scale}".format(settings)),
+        lambda: setattr(settings.deep, "scale", 4.0),
+    ),
+    "format of a class's": (lambda x: x * float("{0.factor}".format(scaler)), lambda: setattr(Scaler, "factor", 4.0)),
+    "format of a property": (lambda x: x * float("{0.both}".format(scaler)), lambda: setattr(Scaler, "factor", 4.0)),
+    "format of a slot": (lambda x: x * float("{0.rate}".format(slotted)), lambda: setattr(slotted, "rate", 4.0)),
+    "format of a module": (lambda x: x * float("{0.K}".format(config)), lambda: setattr(config, "K", 4.0)),
+    "format elsewhere": (lambda x: x * float(FORMAT.format(settings)), lambda: setattr(settings, "rate", 4.0)),
+    "format in a class": (lambda x: x * float(FORMAT.format(one_field)), lambda: setattr(OneField, "rate", 4.0)),
+    "str.format": (lambda x: x * float(str.format("{0.rate}", settings)), lambda: setattr(settings, "rate", 4.0)),
+    "Formatter": (
+        lambda x: x * float(string.Formatter().format("{0.rate}", settings)),
+        lambda: setattr(settings, "rate", 4.0),
+    ),
+    "format_map": (lambda x: x * float("{c}".format_map(HIDDEN)), lambda: HIDDEN.update(c=4.0)),
+    "format_map of an object": (
+        lambda x: x * float("{rate}".format_map(by_name)),
+        lambda: setattr(by_name, "rate", 4.0),
+    ),
+    "format_map of attributes": (
+        lambda x: x * float("{rate}".format_map(vars(settings))),
+        lambda: setattr(settings, "rate", 4.0),
+    ),
+    "percent": (lambda x: x * float("%(c)s" % HIDDEN), lambda: HIDDEN.update(c=4.0)),
+    "percent of an object": (lambda x: x * float("%(rate)s" % by_name), lambda: setattr(by_name, "rate", 4.0)),
+    "f-string": (lambda x: x * float(f"{settings.rate}"), lambda: setattr(settings, "rate", 4.0)),
+    "getattr by a global": (lambda x: x * getattr(settings, NAME), lambda: setattr(settings, "rate", 4.0)),
+    "getattr of a class's": (lambda x: x * getattr(one_field, NAME), lambda: setattr(OneField, "rate", 4.0)),
+    "getattr of a computed name": (
+        lambda x: x * getattr(one_field, "".join(reversed("etar"))),
+        lambda: setattr(OneField, "rate", 4.0),
+    ),
+    "getattr of a module": (lambda x: x * getattr(config, "".join(["K"])), lambda: setattr(config, "K", 4.0)),
     "jit inside": (lambda x: jitted_helper(x) + 1.0, set_global("K", 5.0)),
     "grad inside": (lambda x: grad(helper)(x) * x, set_global("K", 5.0)),
 }
@@ -377,6 +450,34 @@ def test_changes_are_seen(what: str) -> None:
     check()
     change()
     check()
+
+
+def test_each_thread_and_each_context_has_its_own() -> None:
+    """A compiled function reads what its caller has, and what was compiled for another caller is kept."""
+    compiled = jit(lambda x: x * local.rate + context.get())
+    seen: list[float] = []
+
+    def call(rate: float) -> None:
+        local.rate = rate
+        context.set(rate)
+        seen.extend([compiled(1.0), compiled(2.0)])
+
+    assert 4.0 == compiled(1.0)
+    copy_context().run(context.set, 5.0)
+    for rate in (3.0, 4.0):
+        thread = threading.Thread(target=call, args=(rate,))
+        thread.start()
+        thread.join()
+    assert [6.0, 9.0, 8.0, 12.0] == seen
+    assert 4.0 == compiled(1.0)
+    assert 3 == len(compiled.outside.states())
+
+
+def test_a_format_that_names_no_attribute_reads_none() -> None:
+    """What is formatted by itself, as in messages, adds nothing that must be watched."""
+    compiled = jit(lambda x: x * len("{:.3f} {a}".format(2.0, a="b")) + scaler.scale)
+    compiled(1.0)
+    assert not [read for read in compiled.reads() if read.name.endswith(".steps")]
 
 
 class TestClosures:
@@ -930,17 +1031,31 @@ def test_paths_and_fixed_dates_are_no_notice(capsys: pytest.CaptureFixture[str])
     assert not capsys.readouterr().err
 
 
-def test_arrays_that_nobody_can_write_to() -> None:
-    """Only their writeable flag is compared."""
+def test_read_only_arrays_may_be_changed_meanwhile() -> None:
+    """One that is made writeable, changed and made read-only again is compared as any other."""
     table = np.arange(3.0)
     table.flags.writeable = False
     compiled = jit(lambda x: x * table[2])
     assert 2.0 == compiled(1.0)
-    (look,) = [state.look for state in compiled.outside.states()]
-    assert [()] == [place.found for place in look.places if place.kind == "array"]
     table.flags.writeable = True
     table[2] = 5.0
-    assert 5.0 == compiled(1.0)
+    table.flags.writeable = False
+    assert [5.0, 5.0] == [compiled(1.0), compiled(1.0)]
+
+
+def test_arrays_of_bytes_are_not_copied() -> None:
+    """Their memory never changes, so it is neither copied nor compared; their shape is. No notice: the advice works."""
+    table = np.arange(6.0)
+    fixed = np.frombuffer(table.tobytes(), table.dtype).reshape(2, 3)
+    compiled = jit(lambda x: x * fixed[1, 2])
+    assert [5.0, 5.0] == [compiled(1.0), compiled(1.0)]
+    (look,) = [state.look for state in compiled.outside.states()]
+    ((copy, *_),) = [place.found for place in look.places if place.kind == "array"]
+    assert copy.ctypes.data == fixed.ctypes.data
+    assert all(place.holds() for place in look.places)
+    assert Watch(look.places).holds()
+    with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+        fixed.flags.writeable = True
 
 
 @pytest.mark.parametrize(
@@ -1129,6 +1244,7 @@ def test_references() -> None:
     names, items, table, words = {"a": 1.0}, [1.0, "x"], {"k": 2.0}, {"y"}
     array = np.arange(3.0)
     held = 1.0
+    variable = ContextVar("variable", default=held)
     cell = (lambda: held).__closure__[0]  # type: ignore[index]
     places = [
         Place("item", names, "a", (names["a"],)),
@@ -1138,6 +1254,7 @@ def test_references() -> None:
         Place("slot", slots, Slotted.rate, (slots.rate,)),  # type: ignore[attr-defined]
         Place("class", Scaler, "factor", (Scaler.factor,)),
         Place("cell", cell, None, (held,)),
+        Place("context", variable, None, (held,)),
         Place("type", thing, None, (Scaler,)),
         Place("function", helper, None, (helper.__code__, None, None)),
         Place("list", items, None, tuple(items)),
@@ -1145,7 +1262,7 @@ def test_references() -> None:
         Place("set", words, None, ("y",)),
         Place("array", array, None, (array.copy(), 8, array.dtype)),
     ]
-    objects = [thing, slots, names, items, table, words, array, cell, helper]
+    objects = [thing, variable, slots, names, items, table, words, array, cell, helper]
     before = [sys.getrefcount(x) for x in objects]
     for place in places:
         for _ in range(100):
@@ -1164,6 +1281,7 @@ def test_references() -> None:
         lambda: delattr(slots, "rate"),
         lambda: setattr(Scaler, "factor", 9.0),
         lambda: setattr(cell, "cell_contents", 3),
+        lambda: variable.set(4.0),
         lambda: setattr(thing, "__class__", Liar),
         lambda: setattr(helper, "__defaults__", (1.0,)),
         lambda: items.append(1),
@@ -1192,6 +1310,7 @@ def test_wrong_places() -> None:
         Place("slot", 3.0, Slotted.rate, ()),  # type: ignore[attr-defined]
         Place("class", 3, "a", ()),
         Place("cell", 3, None, ()),
+        Place("context", 3, None, ()),
         Place("function", len, None, (1, 2, 3)),
         Place("list", (), None, ()),
         Place("dict", [], None, ()),

@@ -608,10 +608,12 @@ def endless(x):
 def endless_around(x):  # the loop in its step sees the signal
     return while_loop(lambda y: y > x, lambda y: fori(x * 1e7, lambda _, z: z * 0.5 + 1.0, y), 1.0)
 
-function = endless_around if "around" in sys.argv[1] else endless
-lanes = jit(vmap(function)) if "lanes" in sys.argv[1] else None
+how = sys.argv[1]
+function = endless_around if "around" in how else endless
+lanes = jit(vmap(function), threads=1 + ("threads" in how)) if "lanes" in how else None
+rows = 2048 if "threads" in how else 2  # both threads have endless rows
 compiled = lanes or jit(function)
-assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
+assert 1.0 == (compiled(np.full(rows, 5.0))[0] if lanes else compiled(5.0))
 
 def late(number, frame):
     raise TimeoutError(signal.Signals(number).name)
@@ -621,21 +623,77 @@ for interrupt in (_thread.interrupt_main, lambda: signal.raise_signal(signal.SIG
     for arguments in ((0.5,), (0.5,)):
         threading.Timer(0.3, interrupt).start()
         try:
-            compiled(np.array([5.0, *arguments])) if lanes else compiled(*arguments)
+            compiled(np.array([*arguments, 5.0] * (rows // 2))) if lanes else compiled(*arguments)
         except (KeyboardInterrupt, TimeoutError) as error:
             print(repr(error), "late" in [frame.name for frame in traceback.extract_tb(error.__traceback__)])
             assert not hasattr(sys, "autograd_raised")
-assert 1.0 == (compiled(np.array([5.0, 6.0]))[0] if lanes else compiled(5.0))
+assert 1.0 == (compiled(np.full(rows, 5.0))[0] if lanes else compiled(5.0))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["alone", "lanes", "around", "around in lanes"])
+@pytest.mark.parametrize("how", ["alone", "lanes", "around", "around in lanes", "lanes, threads"])
 def test_an_endless_loop_can_be_interrupted(how: str) -> None:
     """Ctrl-C, or another signal, ends a compiled loop that never would; the function works afterwards."""
     ran = subprocess.run([sys.executable, "-c", ENDLESS, how], capture_output=True, text=True, timeout=60, check=False)
     raised = [*["KeyboardInterrupt() False"] * 2, *["TimeoutError('SIGALRM') True"] * 2]
     assert (raised, "") == (ran.stdout.splitlines(), ran.stderr)
+
+
+WAITED = """
+import signal, sys
+import numpy as np
+import autograd.math as am
+from autograd import fori, grad, jit, scan, vmap, while_loop
+
+FAR = 10**13  # so many steps that nobody waits for the last one
+TABLE = [0.1 * k for k in range(1000)]
+
+def much(x):
+    return sum([am.sin(x + 0.1 * k) * am.exp(-x * k) for k in range(40)])
+
+FUNCTIONS = {
+    "carries": lambda x: fori(FAR, lambda i, y: y * 0.5 + x, 1.0),
+    "total": lambda x: fori(FAR, lambda i, y: y + x * am.sin(i), 0.0),
+    "total of much": lambda x: fori(FAR, lambda i, y: y + much(x * i), 0.0),
+    "gradient": grad(lambda x: fori(FAR, lambda i, y: y + am.sin(x * i), 0.0)),
+    "inside": lambda x: fori(10**7, lambda i, y: y * 0.5 + fori(10**7, lambda k, z: am.cos(z + x), y), 0.0),
+    "inside a walk": lambda x: scan(
+        lambda y, t: (fori(10**6, lambda i, z: am.cos(z + fori(10**4, lambda k, u: u + am.sin(z * k), t)), y), None),
+        x, TABLE)[0],
+    "short ones inside": lambda x: while_loop(
+        lambda y: y < 2.0, lambda y: y + 0.0 * while_loop(lambda z: z < 1e4, lambda z: z + 1.0, y), x),
+}
+function = FUNCTIONS[sys.argv[2]]
+compiled = {
+    "alone": jit(function), "accurate": jit(function, accurate=True), "rows": jit(vmap(function)),
+    "threads": jit(vmap(function), threads=2),
+}[sys.argv[1]]
+
+def late(number, frame):
+    if frame.f_code.co_name == "attempt":  # machine code runs
+        raise TimeoutError("late")
+
+signal.signal(signal.SIGALRM, late)
+signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+try:
+    compiled(0.5 if sys.argv[1] in ("alone", "accurate") else np.linspace(0.5, 0.6, 200))
+except TimeoutError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["alone", "accurate", "rows", "threads"])
+@pytest.mark.parametrize(
+    "what",
+    ["carries", "total", "total of much", "gradient", "inside", "inside a walk", "short ones inside"],
+)
+def test_a_long_loop_can_be_interrupted(how: str, what: str) -> None:
+    """Loops of known length look for signals too, wherever they are; so do those around many short ones."""
+    arguments = [sys.executable, "-c", WAITED, how, what]
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert ("late\n", "") == (ran.stdout, ran.stderr)
 
 
 def test_errors_of_a_step_pass_through() -> None:

@@ -34,3 +34,23 @@ def test_a_program_that_hangs() -> None:
     """It is stopped after the given time."""
     with Worker(seconds=1.0) as worker:
         assert ["hangs"] == [verdict.failure for verdict in worker.check_all([HANGS])]
+
+
+BY_PLAIN_NUMBERS = """
+def f(b, x):
+    return grad(lambda s: am.sin(s * b))(1.25) * x
+call_on_values(jit(f), 1.5, 2.0)
+"""
+LOSES_A_DERIVATIVE = """
+def f(b, x):
+    return b.data * x if jit.__name__ != "plain" else b * x
+call_on_values(jit(f), 1.5, 2.0)
+"""
+
+
+def test_derivatives_by_plain_numbers_are_plain_numbers() -> None:
+    """Outside a transform, `backward` does not go through them, compiled or not; what else it loses is a failure."""
+    with Worker() as worker:
+        right, wrong = worker.check_all([BY_PLAIN_NUMBERS, LOSES_A_DERIVATIVE])
+    assert ("", 1) == (right.failure, right.counts["derivatives by plain numbers, outside transforms"])
+    assert "compiled: another number" == wrong.failure

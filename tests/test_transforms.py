@@ -20,6 +20,7 @@ from autograd import (
     hessian,
     hvp,
     jacobian,
+    jit,
     jvp,
     topological_order,
     value_and_grad,
@@ -598,3 +599,22 @@ def test_an_error_inside_leaves_no_trace():
         with pytest.raises(RuntimeError, match="inside"):
             transform(failing)([1.0])
     assert float is type(grad(lambda x: x * x)(1.0))
+
+
+def test_derivatives_by_plain_numbers_are_plain_numbers() -> None:
+    """They depend on no Value from outside; those by a Value do, and so do those inside a transform; also compiled."""
+    w = Value(3.0)
+
+    def f(x):
+        return w * x * x
+
+    assert [float, float] == [type(grad(f)(2.0)), type(jit(grad(f))(2.0))]
+    for slope in (grad(f)(Value(2.0)), jit(grad(f))(Value(2.0))):
+        w.grad = 0.0
+        slope.backward()
+        assert (12.0, 4.0) == (slope.data, w.grad)
+
+    def at_two(w):
+        return grad(lambda x: w * x * x)(2.0)
+
+    assert [4.0, 4.0] == [grad(at_two)(3.0), jit(grad(at_two))(3.0)]

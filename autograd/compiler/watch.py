@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import struct
+import threading
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple
 
@@ -24,13 +26,14 @@ class Place(NamedTuple):
     ----------
     kind : str
         "item" (of a dict, by a text), "attribute" (in the dict of an object), "attributes" (all of that dict), "slot",
-        "class" (an attribute of a class or of one of its bases), "cell", "type", "function" (code and defaults); or the
-        contents of a "list", "dict", "set" or "array", or of another "container", which C does not know.
+        "class" (an attribute of a class or of one of its bases), "cell", "context" (a context variable), "type",
+        "function" (code and defaults); or the contents of a "list", "dict", "set" or "array". C does not know "local"
+        (an attribute that each thread has for itself), nor the contents of another "container".
     where, key : object
         The object, and the name or the slot.
     found : tuple
-        What was there; empty if there was nothing. For an array: a copy, the size of an element and its type; empty if
-        the array is read-only.
+        What was there; empty if there was nothing. For an array: a copy, the size of an element and its type; a view in
+        place of the copy if its memory never changes.
     """
 
     kind: str
@@ -41,7 +44,7 @@ class Place(NamedTuple):
     def holds(self) -> bool:
         """Whether the place still holds what was found."""
         if self.kind == "array":
-            return _same_array(self.where, *self.found) if self.found else not self.where.flags.writeable
+            return _same_array(self.where, *self.found)
         return all_same(self.now(), self.found)
 
     def now(self) -> tuple[Any, ...]:
@@ -50,12 +53,13 @@ class Place(NamedTuple):
 
     def before(self) -> tuple[Any, ...]:
         """What was found, in the same form."""
-        return (self.found[0].tobytes(),) if self.kind == "array" and self.found else self.found
+        return (self.found[0].tobytes(),) if self.kind == "array" else self.found
 
     def restore(self) -> None:
         """Put back what was found: what a list, dict, set or array has, or an object in its attributes."""
-        if self.kind == "array" and self.found and self.where.shape == self.found[0].shape:
-            self.where[...] = self.found[0]
+        if self.kind == "array":
+            if self.where.flags.writeable and self.where.shape == self.found[0].shape:
+                self.where[...] = self.found[0]
         elif self.kind in PUT:
             PUT[self.kind](self.where, self.key, self.found)
 
@@ -75,15 +79,26 @@ def all_same(ones: Sequence[Any], others: Sequence[Any]) -> bool:
 
 
 def vars_of(thing: Any) -> dict[str, Any]:
-    """The dict of an object that has one."""
-    found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
+    """The dict of an object that has one; of what is local to threads, that of this thread."""
+    getter = threading.local if threading.local in type(thing).__mro__ else object
+    found: dict[str, Any] = getter.__getattribute__(thing, "__dict__")
     return found
+
+
+def context(variable: ContextVar[Any], _: None = None) -> tuple[Any, ...]:
+    """What a context variable has in the present context, or its default; empty if it has none."""
+    try:
+        return (variable.get(),)
+    except LookupError:
+        return ()
 
 
 def _same_array(live: Any, copy: Any, _: int, dtype: Any) -> bool:
     if live.shape != copy.shape or live.dtype is not dtype:
         return False
     live = live.view(np.ndarray)
+    if live.ctypes.data == copy.ctypes.data and live.strides == copy.strides:
+        return True
     if dtype.hasobject:
         return all(map(same, live.ravel(), copy.ravel()))
     return bool(live.tobytes() == copy.tobytes())
@@ -148,6 +163,8 @@ LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "slot": _slot,
     "class": static,
     "cell": _cell,
+    "context": context,
+    "local": lambda where, key: _item(vars_of(where), key),
     "type": lambda where, _: (type(where),),
     "function": _function,
     "list": lambda where, _: tuple(list.__iter__(where)),
@@ -178,7 +195,7 @@ def _put_in_slot(where: Any, slot: Any, found: tuple[Any, ...]) -> None:
 
 # For kinds of places that code fills and empties: puts back what was there. No code of the objects runs.
 PUT: dict[str, Callable[[Any, Any, tuple[Any, ...]], None]] = {
-    "attribute": lambda where, key, found: _put_item(vars_of(where), key, found),
+    **dict.fromkeys(("attribute", "local"), lambda where, key, found: _put_item(vars_of(where), key, found)),
     "attributes": lambda where, _, found: _refill(dict, vars_of(where), zip(found[::2], found[1::2])),
     "slot": _put_in_slot,
     "list": lambda where, _, found: list.__setitem__(where, slice(None), found),

@@ -46,7 +46,9 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
     -------
     callable
         Takes what `function` takes; returns ``(value, gradient)``, the gradient in the shape of the argument (a
-        tuple of them for a sequence of `argnums`). Plain numbers give plain numbers, Values give Values.
+        tuple of them for a sequence of `argnums`). Values give Values. Plain numbers give plain numbers outside other
+        transforms, also if `function` reads a Value from outside: no `backward` goes through them. For that,
+        differentiate by ``Value(x)`` in place of ``x``, or take the outer derivative by a transform too.
 
     Raises
     ------
@@ -113,6 +115,14 @@ def grad(function: Function, argnums: Argnums = 0, has_aux: bool = False) -> Fun
     (12.0, 12.0)
     >>> grad(lambda p: p["a"] * am.exp(p["b"]))({"a": 3.0, "b": 0.0})
     {'a': 1.0, 'b': 3.0}
+
+    A Value from outside is a number like any other, unless the gradient is taken by a Value or inside a transform:
+
+    >>> from autograd import Value
+    >>> w = Value(3.0)
+    >>> slope = grad(lambda x: w * x * x)
+    >>> slope(2.0), slope(Value(2.0)), grad(lambda w: grad(lambda x: w * x * x)(2.0))(3.0)
+    (12.0, Value(data=12.0, grad=0.0), 4.0)
     """
     check_function("grad", function)
     both: Function = value_and_grad(function, argnums, has_aux)

@@ -116,11 +116,13 @@ class Outside:
 
     def _new(self, look: Look) -> State:
         """A new state; prints a notice if the same name changes again and again."""
-        size = sum([place.found[0].nbytes for place in look.places if place.kind == "array" and place.found])
+        copies = [place.found[0] for place in look.places if place.kind == "array"]
+        size = sum([copy.nbytes for copy in copies if copy.flags.owndata])
         if not self.states and size > LARGE_ARRAYS:
             notice(
                 f"{self.name} reads arrays of {size >> 20} MB, which are compared at every call: pass them as "
-                "arguments, or make them read-only (array.flags.writeable = False)"
+                "arguments, or make them of bytes, which never change: "
+                "np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)"
             )
         if not self.states and look.once:
             notice(

@@ -17,10 +17,12 @@ import os
 import random
 import re
 import sys
+import threading
 import weakref
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
@@ -49,6 +51,8 @@ from autograd.compiler.capture.exact import Same
 from autograd.compiler.source.mentions import (
     ANY,
     MISSING,
+    WORD,
+    in_fields,
     is_foreign_file,
     is_foreign_module,
     is_package_file,
@@ -63,6 +67,7 @@ MOST_OF_PACKAGES = 100  # functions, classes and modules of installed packages
 LONGEST = 1_000_000  # elements of a container that is watched
 LARGEST_ARRAY = 1 << 26  # bytes
 LONGEST_NAME = 200  # characters
+DOTTED = re.compile(rf"{WORD.pattern}(\.{WORD.pattern})*")
 
 CODE: tuple[type, ...] = (FunctionType, staticmethod, classmethod, property)
 VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()))  # of dicts
@@ -266,6 +271,8 @@ class Walk:
         name = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
         if kind in TEXTS:
             self.put(kind.__name__, thing)
+            if kind is str and ANY in self.attributes:  # a name for `getattr`, or a text for `format`
+                self.mentioned.update(in_fields(thing), thing.split(".") if DOTTED.fullmatch(thing) else ())
         elif kind is float:
             self.put(thing.hex())
         elif kind in BY_REPR:
@@ -349,7 +356,8 @@ class Walk:
         if full in OPAQUE_MODULES and not (of_text and "path" in self.attributes):
             self.note(name, OPAQUE, False)
         if not is_foreign_module(full):
-            for attribute in sorted(self.attributes & (self.missing | vars(module).keys())):
+            data = _data_in(module) if ANY in self.attributes else ()
+            for attribute in sorted(self.attributes & (self.missing | vars(module).keys()) | set(data)):
                 of_a_package = _is_of_a_package(module)
                 self.watch("item", vars(module), attribute, f"{name}.{attribute}", "attribute", of_a_package)
 
@@ -361,8 +369,10 @@ class Walk:
         for base in cls.__mro__:
             if _is_foreign(base):
                 continue
+            data = _data_in(base) if ANY in self.attributes else ()
             for attribute, thing in list(vars(base).items()):
-                if attribute in self.attributes or (attribute.startswith("__") and type(thing) in CODE) or _sets(thing):
+                wanted = attribute in self.attributes or attribute in data
+                if wanted or (attribute.startswith("__") and type(thing) in CODE) or _sets(thing):
                     if type(thing) not in DESCRIPTORS:
                         hidden = static(cls, attribute)[0] is not thing  # `super()` finds it
                         owner = base if hidden else cls
@@ -408,7 +418,9 @@ class Walk:
             everything = _module_of(cls).partition(".")[0] in HIDING_MODULES
         else:
             everything = ANY in self.attributes
-        if _has_dict(cls):
+        if threading.local in cls.__mro__:
+            self.named_attributes(thing, name, "local", vars_of(thing) if everything else ())
+        elif _has_dict(cls):
             if everything:
                 self.all_attributes(thing, name)
             else:
@@ -438,13 +450,13 @@ class Walk:
         for _, _, said in named:
             self.note(said, "attribute")
 
-    def named_attributes(self, thing: Any, name: str) -> None:
+    def named_attributes(self, thing: Any, name: str, kind: str = "attribute", more: Iterable[str] = ()) -> None:
         """The attributes that the code mentions; one that is missing, or that only the class has, must not appear."""
         items = vars_of(thing)
         bases = [base for base in type(thing).__mro__ if not (_is_of_a_package(base) or _is_foreign(base))]
-        for key in sorted(self.attributes):
+        for key in sorted(self.attributes.union(more)):
             if key in items or key in self.missing or any(key in vars(base) for base in bases):
-                self.watch("attribute", thing, key, f"{name}.{key}", "attribute")
+                self.watch(kind, thing, key, f"{name}.{key}", "attribute")
 
     # ---- containers ------------------------------------------------------------------------------------------
 
@@ -498,17 +510,15 @@ class Walk:
             self.push([(key, inside), (value, said)])
 
     def ndarray(self, array: Any, name: str) -> None:
-        """An ndarray: its contents, which are watched unless it is read-only."""
+        """An ndarray: its contents, which are watched. Read-only ones too, which may be made writeable."""
         if type(array) is not np.ndarray:
             self.attributes_of(array, name)
         self.put(array.shape, array.dtype.str)
         inside = f"{name}[]"
         if self.refused("array", array, inside, array.nbytes > LARGEST_ARRAY):
             return
-        fixed = not array.flags.writeable and (array.base is None or type(array.base) is bytes)
-        copy = np.array(array, order="C", subok=False)
-        found = () if fixed else (copy, copy.itemsize, array.dtype)
-        self.place(Place("array", array, None, found), inside)
+        copy = array.view(np.ndarray) if _never_changes(array) else np.array(array, order="C", subok=False)
+        self.place(Place("array", array, None, (copy, copy.itemsize, array.dtype)), inside)
         self.note(inside, "array")
         if array.dtype.hasobject:
             self.push([(x, f"{name}[{i}]") for i, x in enumerate(copy.ravel().tolist())])
@@ -535,6 +545,11 @@ class Walk:
         """A file, on a disk or in memory: what it reads next may be something else."""
         self.instance(file, name)
         self.note(name, FILE, False)
+
+    def context(self, variable: ContextVar[Any], name: str) -> None:
+        """A context variable: what it has where the function is called."""
+        self.put(Same(variable))
+        self.watch("context", variable, None, f"{name}.get()", "context variable")
 
     def generator(self, generator: Any, name: str) -> None:
         """A generator of random numbers: it must not be used."""
@@ -593,6 +608,7 @@ HANDLERS: dict[type, Handle] = {
     memoryview: Walk.memory,
     ctypes.Structure.__mro__[1]: Walk.memory,  # what all types of ctypes derive from
     weakref.ref: lambda walk, thing, name: walk.push([(weakref.ref.__call__(thing), f"{name}()")]),
+    ContextVar: Walk.context,
     random.Random: Walk.generator,
     io.IOBase.__mro__[1]: Walk.file,  # what all files derive from
 }
@@ -608,6 +624,22 @@ def _is_of_a_package(thing: Any) -> bool:
     elif type in type(thing).__mro__:
         file = getattr(sys.modules.get(_module_of(thing)), "__file__", "")
     return type(file) is str and is_package_file(file)
+
+
+def _never_changes(array: Any) -> bool:
+    """Whether the memory of an array, which is in one piece, is that of bytes."""
+    base = array
+    while type(base) is np.ndarray and not base.flags.owndata:
+        base = base.base
+    return type(base) is bytes and bool(array.flags.c_contiguous)
+
+
+def _data_in(space: type | ModuleType) -> set[str]:
+    """The names of a class or of a module, of the user's, for what is no function, class or module."""
+    if _is_of_a_package(space):
+        return set()
+    items = list(vars(space).items())
+    return {name for name, x in items if not name.startswith("__") and DEFINED.isdisjoint(type(x).__mro__)}
 
 
 def _is_foreign(cls: type) -> bool:

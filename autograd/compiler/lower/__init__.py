@@ -3,6 +3,7 @@
 From the whole to the parts:
 
 - `program`, `bodies`: the program as functions, and each of its loops in the way that fits it.
+- `long_loops`: loops of very many steps become loops that look for signals.
 - `rows`: maps, whose rows go through vectors in blocks.
 - `nested`, `nests`: loops with short bodies, and the loops in them, as one function with everything in registers.
 - `whiles`: loops whose extent is decided while they run.

@@ -133,7 +133,7 @@ class Looping(Nesting):
             code.totals = rows.sums(start, lanes)
             return code.lower_into(0 if kept else SHORT)  # in two blocks, LLVM would not know what lies apart
 
-        function, start = write_map(module, rows, write_body, kept, counter)
+        function, start = write_map(module, loop, rows, write_body, kept, counter)
         count = self.temporary("load i64, ptr %rows") if loop.extent == CALL else str(loop.extent)
         where = self.address("%work", totals)
         self.write(f"call void @{function}(ptr %inputs, i64 {count}, ptr {table}, ptr {where}, ptr %work)")

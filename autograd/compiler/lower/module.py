@@ -13,6 +13,7 @@ from autograd.ir.block import Array, Extent
 from autograd.rules import Rule
 
 ALIGNMENT = 64
+STATUS, LEFT = 0, 8  # slots of the workspace: the first guard that failed, why a loop was left
 LOOP_MEMORY = 1 << 32
 
 
@@ -119,10 +120,10 @@ class Growing(NamedTuple):
 
 @dataclass
 class Memory:
-    """The memory that a call takes besides the workspace: whether there was not enough, the bytes, the arrays."""
+    """The memory that a call takes besides the workspace: the slot for its bytes, and the arrays."""
 
-    failed: int
     used: int
+    unheard: int  # the slot for how many instructions ran since a loop looked for signals
     buffers: list[Growing] = field(default_factory=list)
 
 
@@ -162,7 +163,7 @@ class Module:
     declarations: dict[str, str] = field(default_factory=dict)  # symbol → its declaration
     helpers: dict[str, str] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)  # symbol of a function that many programs call → its text
-    layout: Layout = field(default_factory=Layout)
+    layout: Layout = field(default_factory=lambda: Layout(LEFT + 8))
     custom: dict[str, Rule] = field(default_factory=dict)  # symbol → the rule that it calls
     counter: int = 0
     flags: int = 0  # the place of the address of the rows' flags in the table of the call

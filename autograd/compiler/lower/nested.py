@@ -12,8 +12,8 @@ from autograd.compiler.lower.nests.decided import DecidedNest, fits_registers, i
 from autograd.compiler.lower.nests.nest import Nest
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import has_known_extents, key, size_of_nest, stored_carries
-from autograd.compiler.lower.rows.layout import fits_lanes
-from autograd.ir.block import STEPS, TRUTH, Array, Loop
+from autograd.compiler.lower.rows.layout import fits_lanes, is_long_map
+from autograd.ir.block import STEPS, TRUTH, Array, Loop, loops
 
 LONGEST = 1000  # instructions in a nest of loops that is one function
 MOST_OPERANDS = 512  # of such a nest
@@ -29,6 +29,8 @@ class Nesting(Code):
         if self.mask is not None and loop.accumulators:
             return False  # lanes that take no part in the step add nothing
         if size_of_nest(loop) > LONGEST or len(operands) > MOST_OPERANDS or not has_known_extents(loop):
+            return False
+        if any(is_long_map(inner) for inner in (loop, *loops(loop.body))):
             return False
         if self.lanes > 1 or not fits_lanes(loop):
             return True

@@ -11,7 +11,8 @@ from itertools import accumulate
 from typing import Any
 
 from autograd.compiler.lower.bodies import Looping
-from autograd.compiler.lower.module import Machine, Module, Place
+from autograd.compiler.lower.long_loops import with_signals
+from autograd.compiler.lower.module import STATUS, Machine, Module, Place
 from autograd.compiler.lower.rows.layout import entries
 from autograd.compiler.lower.whiles import begin_memory, end_memory
 from autograd.ir.block import Array, Program, has_rows, size_of
@@ -128,8 +129,7 @@ def lower(program: Program, machine: Machine) -> Module:
     results and the workspace. It returns 0, the number of the first guard that failed, from 1, or `OUT_OF_MEMORY`.
     A program that is one function is the entry itself.
     """
-    module = Module(machine)
-    status = module.layout.take(8)
+    module, program = Module(machine), with_signals(program, machine)
     where, offset, given = [], 0, 0
     for made in program.inputs:
         if has_rows(made):
@@ -145,7 +145,7 @@ def lower(program: Program, machine: Machine) -> Module:
     begin, end = "\n  ".join(begin_memory(module)), "\n  ".join(end_memory(module))
     arguments = "ptr noalias %inputs, ptr noalias %rows, ptr noalias %outputs, ptr noalias %work"
     module.functions.append(f"""define i64 @run({arguments}) nounwind alignstack(64) {{
-  %sums = getelementptr i8, ptr %work, i64 {status}
+  %sums = getelementptr i8, ptr %work, i64 {STATUS}
   store i64 {1 << 62}, ptr %sums
   {begin}
 {body}

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autograd.compiler.lower.module import ARGUMENTS, Growing, Module, Place, kind, literal
-from autograd.ir.block import STEPS, Loop, loops
+from autograd.compiler.lower.module import ARGUMENTS, LEFT, Growing, Module, Place, kind, literal
+from autograd.ir.block import STEPS, Loop, Program, loops
 
 FIRST_CAPACITY = 64  # steps for which a loop has memory at first; it doubles
 OUT_OF_MEMORY = -1  # what `run` returns if the numbers of all steps would take more memory than is allowed
 INTERRUPTED = -2  # what it returns if a signal handler raised, such as that of Ctrl-C
+STOPPED = -3  # what it returns if another thread wrote 3 into the slot `LEFT` of its workspace
 # Functions of Python that it calls, with their declarations.
 OF_PYTHON = {
     name: f"declare {result} @autograd_libc.{name}({', '.join(operands)})"
@@ -30,7 +31,8 @@ OF_PYTHON = {
     ]
 }
 RAISED = "autograd_raised"  # what the handler raised, as an attribute of `sys`
-PATIENCE = 1 << 22  # steps after which a loop looks for signals: a loop may never end
+PATIENCE = 1 << 24  # instructions that run until a loop looks for signals: it may never end
+MANY_ROWS = 1 << 14  # a map over rows of a call should look if so many of them take long
 
 
 class Deciding(NamedTuple):
@@ -61,7 +63,7 @@ def write_while(
     deciding: Deciding,
 ) -> str:
     """Write such a loop; return the name of its function. The parameters are those of `write_steps`."""
-    name = module.unique("while")
+    name, steps = module.unique("while"), patience(loop.body)
     calls = [f"call void {chunk}({ARGUMENTS})" for chunk in chunks]
     test, limit = (_test, []) if loop.test else (_count, _limit(module, lanes))
     handed, mask = _handed_on(moves, lanes, deciding.mask is not None), _mask(deciding.mask, lanes)
@@ -74,12 +76,12 @@ def write_while(
             "br i1 %on, label %next, label %done",
         ]
     lines = "\n  ".join
-    failed = module.layout_of_memory().failed
+    module.layout_of_memory()
     module.functions.append(f"""define internal void @{name}({ARGUMENTS}) nounwind {{
 entry:
   %place = getelementptr i8, ptr %work, i64 {counter}
   %decides = {_address(deciding.number)}
-  %failed.place = getelementptr i8, ptr %work, i64 {failed}
+  %failed.place = getelementptr i8, ptr %work, i64 {LEFT}
   %failed = load i64, ptr %failed.place
   %fine = icmp eq i64 %failed, 0
   {lines(limit)}
@@ -93,9 +95,9 @@ next:
   %after = add i64 %step, 1
   %number = {number}
   {lines(test(module, lanes))}
-  br i1 %more, label %look, label %done
+  br i1 %more, label %look, label %over
 look:
-  %since = and i64 %after, {PATIENCE - 1}
+  %since = and i64 %after, {steps - 1}
   %due = icmp eq i64 %since, 0
   br i1 %due, label %signals, label %room{module.rarely()}
 signals:
@@ -107,6 +109,9 @@ body:
   {lines(mask)}
   store i64 %number, ptr %place
   {lines([*calls, *handed, *on])}
+over:
+  call void @{write_unheard(module)}(ptr %work, i64 %step, i64 {steps - 1}, i64 {executed(loop.body)})
+  br label %done
 done:
   ret void
 }}""")
@@ -141,20 +146,69 @@ def _mask(slot: int | None, lanes: int) -> list[str]:
     ]
 
 
+def executed(program: Program) -> int:
+    """About how many instructions run in a step. Of a loop whose extent is not known, one step is counted."""
+    inner = [i.data for i in program.code if i.op == "loop"]
+    return len(program.code) + sum(executed(k.body) * (k.extent if isinstance(k.extent, int) else 1) for k in inner)
+
+
+def patience(step: Program) -> int:
+    """After how many steps a loop looks for signals: a power of two."""
+    return 1 << max(PATIENCE // executed(step), 1).bit_length() - 1
+
+
+def is_long(loop: Loop) -> bool:
+    """Whether a loop of known extent, or over the rows of a call, should look for signals."""
+    return executed(loop.body) * (loop.extent if isinstance(loop.extent, int) else MANY_ROWS) > PATIENCE
+
+
+def goes_through(loop: Loop) -> bool:
+    """Whether a loop goes through an array or makes one: memory bounds its steps."""
+    return len(loop.body.inputs) > loop.first_element or "each" in loop.kinds
+
+
 def has_decided(loop: Loop) -> bool:
-    """Whether a step has loops whose extent is decided while they run: if one is left, so is the loop around it."""
-    return any(inner.extent == STEPS for inner in loops(loop.body))
+    """Whether a step has loops that may be left, as those whose extent is decided: then so is the loop around it."""
+    return any(inner.extent == STEPS or is_long(inner) for inner in loops(loop.body))
+
+
+def write_unheard(module: Module) -> str:
+    """Write the function that counts the last steps of a loop, since it looked for signals: loops around it may not.
+
+    Its operands are the number of steps, a mask that leaves the last ones of it, and how many instructions a step has.
+    """
+    if "unheard" not in module.helpers:
+        slot = module.layout_of_memory().unheard
+        module.helpers[
+            "unheard"
+        ] = f"""define internal void @unheard(ptr %work, i64 %steps, i64 %mask, i64 %each) nounwind {{
+  %last = and i64 %steps, %mask
+  %new = mul i64 %last, %each
+  %place = getelementptr i8, ptr %work, i64 {slot}
+  %before = load i64, ptr %place
+  %all = add i64 %before, %new
+  store i64 %all, ptr %place
+  %due = icmp ugt i64 %all, {PATIENCE}
+  br i1 %due, label %look, label %out{module.rarely()}
+look:
+  store i64 0, ptr %place
+  call i1 @{write_signals(module)}(ptr %work)
+  br label %out
+out:
+  ret void
+}}"""
+    return "unheard"
 
 
 def write_signals(module: Module) -> str:
     """Write the function that lets Python handle signals: true if a handler raised, now or before in this call.
 
     What it raised becomes `sys.autograd_raised`, for the caller of the machine code. Python runs handlers in one thread
-    only.
+    only: others are told to stop by that one, see `RowBuffers.stop`.
     """
     if "signals" not in module.helpers:
         module.declarations |= OF_PYTHON
-        failed = module.layout_of_memory().failed
+        module.layout_of_memory()
         module.helpers["raised"] = f'@raised = private constant [{len(RAISED) + 1} x i8] c"{RAISED}\\00"'
         parts = ("type", "error", "trace")
         slots = "\n".join([f"  %{part}.slot = alloca ptr" for part in parts])
@@ -163,8 +217,8 @@ def write_signals(module: Module) -> str:
         where = ", ".join([f"ptr %{part}.slot" for part in parts])
         module.helpers["signals"] = f"""define internal i1 @signals(ptr %work) noinline nounwind {{
 {slots}
-  %place = getelementptr i8, ptr %work, i64 {failed}
-  %failed = load i64, ptr %place
+  %place = getelementptr i8, ptr %work, i64 {LEFT}
+  %failed = load volatile i64, ptr %place
   %left = icmp ne i64 %failed, 0
   br i1 %left, label %out, label %look
 out:
@@ -301,7 +355,7 @@ enough:
 done:
   ret i1 true
 out:
-  %failed = getelementptr i8, ptr %work, i64 {memory.failed}
+  %failed = getelementptr i8, ptr %work, i64 {LEFT}
   store i64 {-OUT_OF_MEMORY}, ptr %failed
   ret i1 false
 }}""")
@@ -313,7 +367,12 @@ def begin_memory(module: Module) -> list[str]:
     memory = module.memory
     if memory is None:
         return []
-    places = [memory.failed, memory.used, *[p for buffer in memory.buffers for p in (buffer.slot, buffer.capacity)]]
+    places = [
+        LEFT,
+        memory.used,
+        memory.unheard,
+        *[p for buffer in memory.buffers for p in (buffer.slot, buffer.capacity)],
+    ]
     lines: list[str] = []
     for k, place in enumerate(places):
         lines.append(f"%memory{k} = getelementptr i8, ptr %work, i64 {place}")
@@ -332,7 +391,7 @@ def end_memory(module: Module) -> list[str]:
         lines.append(f"%buffer{k} = getelementptr i8, ptr %work, i64 {buffer.slot}")
         lines.append(f"%memory.at{k} = load ptr, ptr %buffer{k}")
         lines.append(f"call void @autograd_libc.free(ptr %memory.at{k})")
-    lines.append(f"%out.place = getelementptr i8, ptr %work, i64 {memory.failed}")
+    lines.append(f"%out.place = getelementptr i8, ptr %work, i64 {LEFT}")
     lines.append("%out = load i64, ptr %out.place")
     lines.append("%enough = icmp eq i64 %out, 0")
     lines.append("%why = sub i64 0, %out")

@@ -2,8 +2,8 @@
 
 Nothing here runs Python code, except a dict of names that has a key with its own `__eq__`. */
 
-typedef enum { ITEM, ATTRIBUTE, ATTRIBUTES, SLOT, CLASS, CELL, TYPE, FUNCTION, ITEMS, PAIRS, SET, ELEMENTS, PLACES } Where;
-static const char *const PLACE_NAMES[] = {"item", "attribute", "attributes", "slot", "class", "cell",
+typedef enum { ITEM, ATTRIBUTE, ATTRIBUTES, SLOT, CLASS, CELL, CONTEXT, TYPE, FUNCTION, ITEMS, PAIRS, SET, ELEMENTS, PLACES } Where;
+static const char *const PLACE_NAMES[] = {"item", "attribute", "attributes", "slot", "class", "cell", "context",
                                           "type", "function", "list", "dict", "set", "array"};
 
 typedef struct {
@@ -100,17 +100,17 @@ static bool same_strided(const char **copy, const char *from, size_t size, int n
     return true;
 }
 
-/* found: a copy, the size of an element and its type; empty for an array that cannot be written to. */
+/* found: a copy, or a view of memory that never changes; the size of an element and its type. */
 static bool same_elements(const Array *array, PyObject *found)
 {
-    if (PyTuple_GET_SIZE(found) == 0)
-        return !(array->flags & WRITEABLE);
     const Array *copy = (Array *)PyTuple_GET_ITEM(found, 0);
     if ((PyObject *)array->element != PyTuple_GET_ITEM(found, 2) || array->ndim != copy->ndim
         || !same_shape(array->shape, copy->shape, array->ndim))
         return false;
     size_t size = PyLong_AsSize_t(PyTuple_GET_ITEM(found, 1));
     const char *numbers = copy->data;
+    if (array->data == numbers && array->flags & CONTIGUOUS)
+        return true;
     if (!(array->flags & CONTIGUOUS))
         return same_strided(&numbers, array->data, size, array->ndim, array->shape, array->strides);
     for (int i = 0; i < array->ndim; i++)
@@ -145,6 +145,16 @@ static int same_slot(const Place *place)
     return same;
 }
 
+static int same_in_context(const Place *place)
+{
+    PyObject *live;
+    if (PyContextVar_Get(place->where, NULL, &live) < 0)
+        return -1;
+    bool same = same_as_found(live, place->found);
+    Py_XDECREF(live);
+    return same;
+}
+
 static bool same_function(PyObject *function, PyObject *found)
 {
     PyObject *live[] = {PyFunction_GET_CODE(function), PyFunction_GET_DEFAULTS(function),
@@ -169,6 +179,8 @@ static int place_holds(const Place *place)
         return same_as_found(_PyType_Lookup((PyTypeObject *)place->where, place->key), place->found);
     case CELL:
         return same_as_found(PyCell_GET(place->where), place->found);
+    case CONTEXT:
+        return same_in_context(place);
     case TYPE:
         return same_as_found((PyObject *)Py_TYPE(place->where), place->found);
     case FUNCTION:
@@ -199,7 +211,7 @@ static int watch_holds(const Watch *watch)
 /* Whether the object has the type that its kind requires. */
 static bool fits(const Place *place)
 {
-    static const Py_ssize_t COUNTS[] = {1, 1, -1, 1, 1, 1, 1, 3, -1, -1, -1, 3}; /* the most that is found; -1: any number */
+    static const Py_ssize_t COUNTS[] = {1, 1, -1, 1, 1, 1, 1, 1, 3, -1, -1, -1, 3}; /* the most that is found; -1: any number */
     PyObject *where = place->where;
     Py_ssize_t most = COUNTS[place->kind], count = PyTuple_GET_SIZE(place->found);
     bool named = PyUnicode_CheckExact(place->key);
@@ -221,6 +233,8 @@ static bool fits(const Place *place)
         return named && PyType_Check(where);
     case CELL:
         return PyCell_Check(where);
+    case CONTEXT:
+        return PyContextVar_CheckExact(where);
     case FUNCTION:
         return PyFunction_Check(where) && count == 3;
     case ITEMS:
@@ -231,8 +245,8 @@ static bool fits(const Place *place)
         return PyAnySet_CheckExact(where);
     default:
         return PyObject_TypeCheck(where, ArrayType)
-               && (count == 0 || (count == 3 && Py_IS_TYPE(PyTuple_GET_ITEM(place->found, 0), ArrayType)
-                                  && PyLong_CheckExact(PyTuple_GET_ITEM(place->found, 1))));
+               && count == 3 && Py_IS_TYPE(PyTuple_GET_ITEM(place->found, 0), ArrayType)
+               && PyLong_CheckExact(PyTuple_GET_ITEM(place->found, 1));
     }
 }
 

@@ -72,12 +72,13 @@ def jit(
         through its branches; then its recorded arithmetic runs as machine code. Values that it closes over are read at
         every call; if results depend on them, these are nodes, and `backward` reaches the Values. Everything else is
         watched that the code of the function, and of the functions and methods that it uses, reads outside the
-        arguments: globals, closure cells, defaults, attributes, the contents of containers and arrays, the functions
-        themselves. If any of it changes, the next call traces the function again. Up to eight such states are kept, so
-        going back costs nothing. Not watched are very large containers and those that the function itself changes,
-        objects of C extensions, clocks and files, and the code of installed packages beyond the first hundred functions
-        and classes that are reached; ``reads()`` lists what is read. A function of at least a thousand operations runs
-        once more when it is traced first: later traces that differ only in what they read share one program.
+        arguments: globals, closure cells, defaults, attributes, context variables, the contents of containers and
+        arrays, the functions themselves. If any of it changes, the next call traces the function again. Up to eight
+        such states are kept, so going back costs nothing. Not watched are very large containers and those that the
+        function itself changes, objects of C extensions, clocks and files, and the code of installed packages beyond
+        the first hundred functions and classes that are reached; ``reads()`` lists what is read. A function of at least
+        a thousand operations runs once more when it is traced first: later traces that differ only in what they read
+        share one program.
     accurate : bool
         Compute every primitive as eager code does: values have the same bits, and gradients nearly always: their
         messages may be added up in another order. Otherwise the last digit of the following may differ:

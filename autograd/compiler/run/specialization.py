@@ -15,7 +15,7 @@ from autograd.compiler.capture.watched import Reason
 from autograd.compiler.locks import Lock
 from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
 from autograd.compiler.lower.program import lower
-from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY
+from autograd.compiler.lower.whiles import INTERRUPTED, OUT_OF_MEMORY, STOPPED
 from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.compiler.run.collection import uncollected
@@ -434,6 +434,8 @@ class Specialization:
         status = self.function(*frame.block)
         if status == INTERRUPTED:
             return 0, llvm.take_raised()
+        if status == STOPPED:
+            return 0, KeyboardInterrupt()  # nobody sees it: the thread that stopped this one raises
         if status == OUT_OF_MEMORY:
             return 0, self._out_of_memory("took more bytes")
         return status, llvm.take_pending() if self.code.calls_python else None

@@ -26,6 +26,7 @@ DYNAMIC = frozenset(
         *("getattr_static", "getmembers", "globals", "locals", "methodcaller", "vars"),
     ]
 )
+FORMATTING = frozenset({"format", "format_map", "vformat"})  # methods that read attributes which a text names
 READING = frozenset({"eval", "exec", "globals"})  # code that mentions one of these may read globals by texts
 CHANGING = frozenset(  # methods that change a container, and functions that change an object by a name
     [
@@ -36,6 +37,8 @@ CHANGING = frozenset(  # methods that change a container, and functions that cha
 # Code that mentions one of these may find out that an attribute is missing.
 ASKING = frozenset({"hasattr", "AttributeError", "Exception", "BaseException"})
 WORD = re.compile(r"[^\W\d]\w*")
+FIELD = re.compile(r"\{([^{}:!]*)")  # of a text with a format, up to what says how the field looks
+IN_FIELD = re.compile(r"\.([^\W\d]\w*)")
 ANY = "*"  # stands for all attributes
 MISSING = "?"  # before the name of an attribute: an object may have none
 
@@ -76,6 +79,11 @@ class Mentions:
         return frozenset([name for name in self.attributes if name != ANY and not name.startswith(MISSING)])
 
 
+def in_fields(text: str) -> list[str]:
+    """The attributes that the fields of a format name, such as ``k`` in ``{0.k:.3f}``."""
+    return [name for field in FIELD.findall(text) for name in IN_FIELD.findall(field)]
+
+
 @functools.lru_cache(maxsize=4096)
 def mentions(code: CodeType) -> Mentions:
     """Read a code object."""
@@ -84,9 +92,15 @@ def mentions(code: CodeType) -> Mentions:
     modules: dict[tuple[str, int], None] = {}
     rebound: dict[str, str] = {}
     constants: list[object] = []
-    changes = False
+    changes, dynamic, before = False, False, None
     for instruction in dis.get_instructions(code):
         op, name = instruction.opname, instruction.argval
+        if op in ("LOAD_ATTR", "LOAD_METHOD") and name in FORMATTING:
+            if isinstance(before, str):
+                attributes.update(in_fields(before))
+            else:
+                dynamic = True
+        before = name if op == "LOAD_CONST" else None
         if op in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
             names[name] = None
         elif op in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"):
@@ -110,7 +124,7 @@ def mentions(code: CodeType) -> Mentions:
         texts = [text for text in constants if isinstance(text, str) and text.isidentifier()]
         attributes.update(texts if "hasattr" in names else ())
         attributes.update([MISSING + name for name in attributes])
-    if not DYNAMIC.isdisjoint(names) or not DYNAMIC.isdisjoint(attributes):
+    if dynamic or not DYNAMIC.isdisjoint(names) or not DYNAMIC.isdisjoint(attributes):
         texts = [word for text in constants if isinstance(text, str) for word in WORD.findall(text)]
         attributes.update([ANY, *texts])
         names.update(dict.fromkeys(texts if not READING.isdisjoint(names) else ()))

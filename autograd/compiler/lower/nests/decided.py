@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from autograd.compiler.lower.module import Growing, Module, literal
+from autograd.compiler.lower.module import LEFT, Growing, Module, literal
 from autograd.compiler.lower.nests.counted import one_of
 from autograd.compiler.lower.nests.nest import Nest
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
 from autograd.compiler.lower.nests.views import Index, Number, Operand, View
 from autograd.compiler.lower.parallel import is_parallel
-from autograd.compiler.lower.whiles import PATIENCE, has_decided, write_growth, write_signals
+from autograd.compiler.lower.whiles import (
+    executed,
+    has_decided,
+    patience,
+    write_growth,
+    write_signals,
+    write_unheard,
+)
 from autograd.ir.block import GOING, STEPS, Array, Loop
 
 EXPECTED = 100  # steps, for what a way to write a nest costs
@@ -147,7 +154,7 @@ class DecidedNest(Nest):
     ) -> list[str]:
         """Write the steps from `begin` up to `limit`; what the last one hands on.
 
-        They go in stretches of `PATIENCE` steps, and after each of these the loop looks for signals.
+        They go in stretches, and after each of these the loop looks for signals.
         """
         self.temporaries += 1
         head, made, weight, before = f"count{self.temporaries}", dict(self.made), self.weight, self.block
@@ -157,7 +164,7 @@ class DecidedNest(Nest):
         self.write(f"br label %{head}.stretch")
         stretches = self.begin(f"{head}.stretch", len(types))
         self.write(f"{more} = icmp slt i64 {first}, {limit}")
-        stretch = self.temporary(f"add i64 {first}, {PATIENCE}")
+        stretch = self.temporary(f"add i64 {first}, {patience(loop.body)}")
         within = self.temporary(f"icmp slt i64 {stretch}, {limit}")
         end = self.temporary(f"select i1 {within}, i64 {stretch}, i64 {limit}")
         self.write(f"br i1 {more}, label %{head}, label %{head}.done")
@@ -181,6 +188,7 @@ class DecidedNest(Nest):
         ways = [[(start, before), (x, f"{head}.pause"), (y, f"{head}.signals")] for start, x, y in three]
         self.choose(stretches, [first, *outer], types, ways)
         self.begin(f"{head}.done")
+        self._count_unheard(loop, first)
         self.made, self.weight = made, weight
         return outer
 
@@ -199,11 +207,9 @@ class DecidedNest(Nest):
     def _blocks_of(
         self, loop: Loop, operands: Sequence[Operand], limit: str, given: Sequence[str], ordered: Ordered | None
     ) -> tuple[str, list[str]]:
-        """Write the steps that fill lanes; the first step that is left, and the sums. Of too many, all are left."""
+        """Write the steps that fill lanes; the first step that is left and the sums."""
         lanes, made, weight, before = self.module.machine.lanes, dict(self.made), self.weight, self.block
-        full = self.temporary(f"and i64 {limit}, {-lanes}")
-        few = self.temporary(f"icmp sle i64 {limit}, {PATIENCE}")
-        end = self.temporary(f"select i1 {few}, i64 {full}, i64 0")
+        end = self.temporary(f"and i64 {limit}, {-lanes}")
         some = self.temporary(f"icmp sgt i64 {end}, 0")
         self.temporaries += 1
         head = f"block{self.temporaries}"
@@ -217,14 +223,18 @@ class DecidedNest(Nest):
         after = self.ordered_block(loop, Index(counter, 1), operands, [], ordered or nothing, names)
         self.set_lanes(1)
         self.write(f"{counter}.next = add nsw i64 {counter}, {lanes}")
-        more = self.temporary(f"icmp slt i64 {counter}.next, {end}")
-        self.write(f"br i1 {more}, label %{head}, label %{head}.done")
+        more, last = self.temporary(f"icmp slt i64 {counter}.next, {end}"), self.block
+        self.write(f"br i1 {more}, label %{head}.look, label %{head}.done")
+        self.begin(f"{head}.look")
+        self._look(head, f"{counter}.next", max(patience(loop.body), lanes), at=0)
+        self.write(f"br label %{head}")
         ends = zip(["0", *given], [f"{counter}.next", *after], strict=True)
         ways = [[(start, before), (number, self.block)] for start, number in ends]
         self.choose(places, [counter, *names], ["i64", *["double"] * len(names)], ways)
         self.begin(f"{head}.done")
         self.made, self.weight = made, weight
-        return end, [self.temporary(one_of("double", several)) for several in ways[1:]]
+        left = [[(start, before), (then, last), (then, f"{head}.signals")] for start, then in zip(given, after)]
+        return end, [self.temporary(one_of("double", several)) for several in left]
 
     def _grown(self, targets: Sequence[View | None], growing: Mapping[int, Growing]) -> list[View | None]:
         """Where results are stacked, once there is room for them."""
@@ -256,7 +266,7 @@ class DecidedNest(Nest):
         places = self.begin(head, 2 + len(names))
         self.weight = weight * EXPECTED
         self.active = f"%{head}.active" if self.lanes > 1 else ""
-        self._look(head, counter)
+        self._look(head, counter, patience(loop.body))
         ways_out = [before, f"{head}.signals"]
         if growing:
             self._room(head, counter, list(growing.values()))
@@ -272,17 +282,26 @@ class DecidedNest(Nest):
         if self.active:
             self.choose(places[1:2], [self.active], [self.bit], [[(going, before), (again, latch)]])
         self.begin(f"{head}.done")
+        stopped = [("0" if way == before else counter, way) for way in ways_out]
+        steps = self.temporary(one_of("i64", [*stopped, (f"{counter}.next", latch)]))
         numbers = []
         for place, name, start, then in zip(places[2:], names, given, following, strict=True):
             self.lines[place] = f"  {name} = {one_of(self.type, [(start, before), (then, latch)])}"
             left = [(start if way == before else name, way) for way in ways_out]
             numbers.append(Number(self.temporary(one_of(self.type, [*left, (then, latch)])), self.lanes > 1))
+        self._count_unheard(loop, steps)
         self.made, self.weight = made, weight
         return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
 
+    def _count_unheard(self, loop: Loop, steps: str) -> None:
+        """Count the steps since this loop looked for signals."""
+        unheard = write_unheard(self.module)
+        mask = patience(loop.body) - 1
+        self.write(f"call void @{unheard}(ptr %work, i64 {steps}, i64 {mask}, i64 {executed(loop.body)})")
+
     def _fine(self) -> str:
         """The truth that no loop of this call was left."""
-        failed = self.temporary(f"load i64, ptr {self.address('%work', self.module.layout_of_memory().failed)}")
+        failed = self.temporary(f"load i64, ptr {self.address('%work', LEFT)}")
         return self.temporary(f"icmp eq i64 {failed}, 0")
 
     def _unless_left(self, loop: Loop, more: str) -> str:
@@ -311,10 +330,10 @@ class DecidedNest(Nest):
         self.module.declarations[symbol] = f"declare i64 @{symbol}(double)"
         return self.temporary(f"call i64 @{symbol}(double {count})")
 
-    def _look(self, head: str, counter: str) -> None:
-        """Look for signals now and then: a loop may never end."""
-        since = self.temporary(f"and i64 {counter}, {PATIENCE - 1}")
-        due = self.temporary(f"icmp eq i64 {since}, {PATIENCE - 1}")
+    def _look(self, head: str, counter: str, steps: int, at: int = -1) -> None:
+        """Look for signals after so many steps, at the last of them or at another one: a loop may never end."""
+        since = self.temporary(f"and i64 {counter}, {steps - 1}")
+        due = self.temporary(f"icmp eq i64 {since}, {at % steps}")
         self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body{self.module.rarely()}")
         self.begin(f"{head}.signals")
         stop = self.temporary(f"call i1 @{write_signals(self.module)}(ptr %work)")

@@ -9,6 +9,7 @@ from math import prod
 
 from autograd.compiler.lower.module import Place
 from autograd.compiler.lower.parallel import only_added
+from autograd.compiler.lower.whiles import executed, goes_through, is_long
 from autograd.ir.block import CALL, STEPS, Array, Loop, Program, Type, calls_python, types_of
 
 Shape = tuple[int, ...]
@@ -31,6 +32,11 @@ def fits_lanes(loop: Loop) -> bool:
     return not (loop.accumulators and loop.extent != CALL) and _are_rows(loop)
 
 
+def is_long_map(loop: Loop) -> bool:
+    """Whether it is a map of so many rows that it should look for signals between blocks of rows."""
+    return isinstance(loop.extent, int) and is_long(loop) and not goes_through(loop) and fits_lanes(loop)
+
+
 def adds_in_lanes(loop: Loop, lanes: int) -> bool:
     """Whether each lane of a loop of known extent should have its own copy of the arrays to which steps add.
 
@@ -45,12 +51,6 @@ def adds_in_lanes(loop: Loop, lanes: int) -> bool:
     copied, blocks = sum(kind.size() for kind in arrays), -(-extent // lanes)
     full = FULL * lanes * blocks <= extent
     return full and copied <= MOST_COPIED and copied * COPY <= blocks * executed(body)
-
-
-def executed(program: Program) -> int:
-    """About how many instructions run in a step."""
-    inner = [i.data for i in program.code if i.op == "loop"]
-    return len(program.code) + sum(executed(k.body) * (k.extent if isinstance(k.extent, int) else 1) for k in inner)
 
 
 def _are_rows(loop: Loop) -> bool:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from autograd.compiler.lower.module import ARGUMENTS, Module, kind
+from autograd.compiler.lower.module import ARGUMENTS, LEFT, Module, kind
 from autograd.compiler.lower.rows.layout import ENTRY, Rows
 from autograd.compiler.lower.rows.staging import copies, lane_adder
 from autograd.compiler.lower.rows.sums import BLOCKS, Kept, write_sums
+from autograd.compiler.lower.whiles import is_long, patience, write_signals
+from autograd.ir.block import Loop
 
 
 def write_map(
     module: Module,
+    loop: Loop,
     rows: Rows,
     write_body: Callable[[str, int], str],
     kept: Kept | None,
@@ -46,6 +49,7 @@ def write_map(
     added_up = "%added" if kept else "%sums"
     two = _TwoBlocks(module, name, kept, size * vectors, size * rows.columns) if kept else None
     cleared = vectors if kept else padded + added if added else reduced
+    begin, look = _look(module, lanes, patience(loop.body)) if is_long(loop) else ("%count = add i64 %n, 0", "")
     first_row = f"%rplace = getelementptr i8, ptr %work, i64 {counter}\n  store i64 %r, ptr %rplace"
     arguments = "ptr noalias %inputs, i64 %n, ptr noalias %table, ptr noalias %totals, ptr noalias %work"
     module.functions.append(f"""define internal void @{name}({arguments}) nounwind alignstack(64) {{
@@ -53,6 +57,7 @@ entry:
   {"%stages" if two else "%rows"} = getelementptr i8, ptr %work, i64 {stage}
   %outputs = getelementptr i8, ptr %work, i64 {out}
   {added_up} = getelementptr i8, ptr %work, i64 {sums}
+  {begin}
   %rest = urem i64 %n, {lanes}
   %even = icmp eq i64 %rest, 0
   %first = select i1 %even, i64 {lanes}, i64 %rest
@@ -62,9 +67,9 @@ next:
   %r = phi i64 [0, %entry], [%r.next, %again]
   %valid = phi i64 [%first, %entry], [{lanes}, %again]
   {two.phi if two else ""}
-  %more = icmp ult i64 %r, %n
-  br i1 %more, label %block, label %finish
-block:
+  %more = icmp ult i64 %r, %count
+  br i1 %more, label %{"look" if look else "block"}, label %finish
+{look}block:
   %full = icmp eq i64 %valid, {lanes}
   {two.begin if two else ""}
   {"" if counter is None else first_row}
@@ -84,6 +89,23 @@ finish:
   ret void
 }}""")
     return name, sums + size * padded
+
+
+def _look(module: Module, lanes: int, rows: int) -> tuple[str, str]:
+    """Look for signals after so many rows; none run if a loop was left before."""
+    begin = f"""%left.place = getelementptr i8, ptr %work, i64 {LEFT}
+  %left = load i64, ptr %left.place
+  %fine = icmp eq i64 %left, 0
+  %count = select i1 %fine, i64 %n, i64 0"""
+    look = f"""look:
+  %since = and i64 %r, {rows - 1}
+  %due = icmp uge i64 %since, {max(rows - lanes, 0)}
+  br i1 %due, label %signals, label %block{module.rarely()}
+signals:
+  %stop = call i1 @{write_signals(module)}(ptr %work)
+  br i1 %stop, label %finish, label %block
+"""
+    return begin, look
 
 
 def _zeros(module: Module, place: str, count: int) -> str:

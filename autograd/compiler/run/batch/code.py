@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from autograd.compiler.run.specialization import Specialization
+from autograd.compiler.lower.module import LEFT
+from autograd.compiler.lower.whiles import STOPPED
+from autograd.compiler.run.specialization import Frame, Specialization
 from autograd.ir.block import Type, types_of
 
 
@@ -62,6 +65,7 @@ class RowBuffers:
         self.targets = code.outputs(count) if targets is None else targets
         guarded = bool(code.specialization.guards)
         self.failed = np.zeros(count if guarded else 0, dtype=np.uint8) if failed is None else failed
+        self.frame: Frame | None = None  # in a thread, the one that is used; else one from the pool
         table = [count]
         for array in arrays:
             if array.shape[1]:
@@ -89,15 +93,21 @@ class RowBuffers:
             self._raise(error, shared)
         return totals
 
+    def stop(self) -> None:
+        """Let the thread that runs these rows leave its loops soon; before it runs them, this does nothing."""
+        assert self.frame is not None
+        ctypes.c_int64.from_address(self.frame.block[3] + LEFT).value = -STOPPED
+
     def _attempt(self, shared: Sequence[float]) -> tuple[BaseException | None, Any]:
         specialization = self.code.specialization
-        frame = specialization.frame()
+        frame = self.frame or specialization.frame()
         given = [*shared, *[leaf.data for leaf in specialization.leaves]]
         frame.numbers[: len(given)] = given
         frame.block[1] = self.table.ctypes.data
         _, error = specialization.attempt(frame)
         totals = frame.results.copy()[: specialization.sizes[1]]
-        specialization.pool.append(frame)
+        if self.frame is None:
+            specialization.pool.append(frame)
         return error, totals
 
     def _raise(self, error: BaseException, shared: Sequence[float]) -> None:
@@ -109,4 +119,6 @@ class RowBuffers:
         if len(held) == len(self.failed) or not isinstance(error, Exception):
             raise error
         if len(held):
-            RowBuffers(self.code, [array[held] for array in self.arrays]).run(shared)
+            again = RowBuffers(self.code, [array[held] for array in self.arrays])
+            again.frame = self.frame
+            again.run(shared)

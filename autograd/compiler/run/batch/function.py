@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,7 @@ from autograd.tree import flatten, only_floats
 from autograd.value import Value
 
 Function = Callable[..., Any]
+STOP_AGAIN = 0.05  # seconds until threads are told again to stop: one that had not begun did not hear it
 
 
 class RaggedRowsError(Exception):
@@ -265,10 +266,22 @@ class _Call:
             return
         size = -(-count // (threads * 8)) * 8  # whole blocks of lanes
         first, *others = [buffers.part(start, min(start + size, count)) for start in range(0, count, size)]
+        specialization = buffers.code.specialization
+        for part in others:
+            part.frame = specialization.frame()
+        running: list[Future[Any]] = []
         with ThreadPoolExecutor(threads - 1) as pool:
-            running = [pool.submit(part.run, shared) for part in others]
-            for part in [first.run(shared), *[one.result() for one in running]]:  # this thread does not only wait
-                totals += part
+            try:
+                running += [pool.submit(part.run, shared) for part in others]
+                done = [first.run(shared), *[one.result() for one in running]]  # this thread does not only wait
+            except BaseException:  # one part failed, or a signal came, of which no other thread hears
+                while wait(running, timeout=STOP_AGAIN).not_done:
+                    for part in others:
+                        part.stop()
+                raise
+        specialization.pool += [part.frame for part in others if part.frame is not None]
+        for sums in done:
+            totals += sums
 
     def _result(self, code: RowCode, outputs: list[Any], totals: Any) -> Any:
         """The result of the call, from what each row has and the totals over the rows."""
