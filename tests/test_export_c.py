@@ -421,12 +421,12 @@ def test_comparisons_in_blocks(last: float, tmp_path: Path) -> None:
     """A comparison that comes out otherwise in any row ends the function with its status, after the loop."""
 
     def row(x: Any) -> Any:
-        found = []
+        found = {}
         if x > 0.0:
-            found.append(x * 2.0)
+            found.setdefault("y", x * 2.0)  # a call of a dict: the comparison is a guard
         else:
-            found.append(-x)
-        return found[0]
+            found.setdefault("y", -x)
+        return found["y"]
 
     rows = np.full(21, 0.75)
     functions = {"each": vmap(row), "total": vmap(row, reduce="sum")}
@@ -511,12 +511,12 @@ def test_a_status_in_a_row(tmp_path: Path) -> None:
     """A row on another path gives a status; rows of an example on several paths are refused with the line."""
 
     def guarded(x: Any, y: Any) -> Any:
-        found = []
-        if x > 0.0:  # it appends, so it is a guard
-            found.append(x * y)
+        found = {}
+        if x > 0.0:  # it calls a dict, so it is a guard
+            found.setdefault("z", x * y)
         else:
-            found.append(x + y)
-        return found[0]
+            found.setdefault("z", x + y)
+        return found["z"]
 
     fast = jit(vmap(guarded))
     example = exported(fast, np.array([1.0, 2.0]), np.array([3.0, 4.0]))

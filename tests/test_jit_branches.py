@@ -230,12 +230,12 @@ def test_rows_that_go_straight_to_their_paths() -> None:
     """The next call of as many rows begins with the paths of the last one, whichever they take now."""
 
     def f(x: Any) -> Any:
-        parts = [x * x]
+        parts = {"square": x * x}
         if x > 2.0:
-            parts.append(3.0 * x)
+            parts.setdefault("high", 3.0 * x)
         if x < -1.0:
-            parts.append(am.exp(x))
-        return sum(parts)
+            parts.setdefault("low", am.exp(x))
+        return sum(parts.values())
 
     compiled = jit(vmap(value_and_grad(f)))
     random = np.random.default_rng(1)
@@ -257,10 +257,10 @@ def test_paths_of_rows_from_many_threads() -> None:
     """Threads that call one batch at the same time do not share the memory of its paths."""
 
     def f(x: Any) -> Any:
-        parts = [x * x]
+        parts = {"square": x * x}
         if x > 2.0:
-            parts.append(3.0 * x)
-        return sum(parts)
+            parts.setdefault("high", 3.0 * x)
+        return sum(parts.values())
 
     compiled = jit(vmap(f))
     rows = np.linspace(-4.0, 4.0, 50)

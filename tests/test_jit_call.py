@@ -1010,12 +1010,12 @@ def test_rows_that_fail_a_guard(general: list[Any]) -> None:
     """Calls take the fast path until a row fails a guard; all results are right."""
 
     def row(x: Any) -> Any:
-        found = []
+        found = {}
         if x > 0.5:
-            found.append(x * 2.0)
+            found.setdefault("y", x * 2.0)
         else:
-            found.append(-x)
-        return found[0]
+            found.setdefault("y", -x)
+        return found["y"]
 
     for function in (vmap(row), vmap(row, reduce="sum"), vmap(lambda x: (row(x), x))):
         compiled = jit(function)

@@ -176,7 +176,15 @@ class Counter:
 
     def times(self, x: Any) -> Any:
         """The next number, so many times."""
-        return x * next(self.numbers)
+        return x * self.following()
+
+    def following(self) -> int:
+        """The next number."""
+        return next(self.numbers)
+
+    def scaled(self, x: Any) -> Any:
+        """Something that takes no number."""
+        return x * 3.0
 
 
 def _made(kind: str) -> Callable[[Any], Any]:
@@ -228,6 +236,16 @@ def test_rows_that_share_what_they_use_up_are_refused(kind: str) -> None:
     """The rows of a batch are compiled as one, whatever their number: that they share an iterator is an error."""
     with pytest.raises(TypeError, match="the rows of vmap are compiled as one, but they share a"):
         jit(vmap(_made(kind)), quiet=True)(np.array([1.0, 2.0, 3.0]))
+
+
+def test_rows_may_share_what_they_do_not_use_up() -> None:
+    """An iterator that only other methods use, and the elements of `array.flat` at an index, are no obstacle."""
+    counter, flat, x = Counter(), np.array([2.0, 5.0]).flat, np.array([1.0, 2.0, 3.0])
+    assert [3.0, 6.0, 9.0] == jit(vmap(counter.scaled))(x).tolist()
+    assert 1 == next(counter.numbers)
+    assert [5.0, 10.0, 15.0] == jit(vmap(lambda x: x * flat[1]))(x).tolist()
+    with pytest.raises(TypeError, match=r"each goes on with an array.flat: index it"):
+        jit(vmap(lambda x: x * next(flat)))(x)
 
 
 @pytest.mark.parametrize("others", [0, 1])

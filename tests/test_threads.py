@@ -45,11 +45,11 @@ def slow(x: Any) -> Any:
 
 def turn(x: Any) -> Any:
     """A function with a branch for each whole number from 0 to 45."""
-    before = []
+    before = set()
     for k in range(45):
         if x < k + 0.5:
             return x * (k + 2.0)
-        before.append(k)  # so each comparison is a guard
+        before.add(k)  # so each comparison is a guard
     return x * 47.0
 
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import IOBase
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, NoneType
 from typing import Any
+
+import numpy as np
 
 from autograd.compiler.capture.watched import Reason, UnrollError
 from autograd.value import Value
@@ -36,9 +38,15 @@ def _inside(thing: Any) -> list[Any]:
         return [thing.func, *thing.args, *thing.keywords.values()]
     if kind in (list, tuple, dict):
         return [] if len(thing) > WIDEST else list(thing.values() if kind is dict else thing)
-    if isinstance(thing, type) or str(kind.__module__).partition(".")[0] in LEFT_OUT:
-        return []
-    return list(getattr(thing, "__dict__", {}).values())[:WIDEST]
+    return []
+
+
+def _attributes(thing: Any, names: set[str]) -> list[Any]:
+    """The attributes of an instance that code with these names may use, methods among them."""
+    own, bases = getattr(thing, "__dict__", {}), type(thing).__mro__
+    found = [own[name] for name in names if name in own]
+    methods = [vars(base)[name] for base in bases for name in names if name in vars(base)]
+    return found + [x.fget if isinstance(x, property) else x for x in methods]
 
 
 def _is_bound(cell: Any) -> bool:
@@ -51,14 +59,20 @@ def _is_bound(cell: Any) -> bool:
 def _reached(functions: tuple[Any, ...]) -> list[Any]:
     """The iterators and containers that functions may use, as far as is easily seen."""
     waiting, seen, found = list(functions), set[int](), list[Any]()
+    names, instances = set[str](), list[Any]()
     while waiting and len(seen) < MOST_REACHED:
         thing = waiting.pop()
-        if isinstance(thing, (float, int, str, Value)) or thing is None or id(thing) in seen:
-            continue
+        if id(thing) not in seen and not isinstance(thing, (float, int, str, Value, NoneType)):
+            if isinstance(thing, SHRINKING) or (isinstance(thing, Iterator) and not isinstance(thing, IOBase)):
+                found.append(thing)
+            elif type(thing) is FunctionType:
+                names.update(thing.__code__.co_names)
+            elif not isinstance(thing, type) and str(type(thing).__module__).partition(".")[0] not in LEFT_OUT:
+                instances.append(thing)
+            waiting += _inside(thing)
         seen.add(id(thing))
-        if isinstance(thing, SHRINKING) or (isinstance(thing, Iterator) and not isinstance(thing, IOBase)):
-            found.append(thing)
-        waiting += _inside(thing)
+        if not waiting:
+            waiting = [x for one in instances for x in _attributes(one, names) if id(x) not in seen]
     return found
 
 
@@ -70,14 +84,19 @@ def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
     ------
     UnrollError
         If they may use an iterator from before, or have taken elements from a container. Containers then are as before.
+    TypeError
+        If they have taken elements from the `flat` of an array.
     """
     around = _reached(functions)
-    iterators = [thing for thing in around if not isinstance(thing, SHRINKING)]
+    flat = [(thing, thing.index) for thing in around if type(thing) is np.flatiter]  # it is mostly indexed
+    iterators = [thing for thing in around if not isinstance(thing, (*SHRINKING, np.flatiter))]
     if iterators:
         raise UnrollError(Reason("spent", f"a {type(iterators[0]).__name__}, with which each goes on"))
-    before = [(thing, thing.copy()) for thing in around]
+    before = [(thing, thing.copy()) for thing in around if isinstance(thing, SHRINKING)]
     try:
         yield
+        if any(thing.index != index for thing, index in flat):
+            raise TypeError("rows and steps are compiled as one, but each goes on with an array.flat: index it")
         shrunk = [thing for thing, copy in before if len(thing) < len(copy)]
         if shrunk:
             raise UnrollError(Reason("spent", f"a {type(shrunk[0]).__name__}, from which each takes elements"))
