@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.lower.branches import Branch
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
 from autograd.compiler.lower.nests.columns import columns_of, row_layout
-from autograd.compiler.lower.nests.counted import FEWEST_NEIGHBOURS
-from autograd.compiler.lower.nests.views import Index, Number, Operand, View, neighbours, run_of
+from autograd.compiler.lower.nests.counted import FEWEST_NEIGHBOURS, one_of
+from autograd.compiler.lower.nests.views import Index, Number, Operand, Task, View, neighbours, run_of
 from autograd.compiler.lower.parallel import stored_carries
 from autograd.ir.block import PREDICATES, Array, Loop, Program, types_of
 from autograd.ir.memory import arrays_written, root_of
@@ -83,19 +83,17 @@ class Step:
         head, chosen, ends = f"branch{nest.temporaries}", [], []
         nest.write(f"br i1 {condition}, label %{head}.1, label %{head}.2")
         for side, members in enumerate(branch.sides, 1):
-            nest.lines.append(f"{head}.{side}:")
-            made, nest.block = dict(nest.made), f"{head}.{side}"
+            nest.begin(f"{head}.{side}")
+            made = dict(nest.made)
             for at in members:
                 self._instruction(at)
             chosen.append([nest.name(self.number(code[at].operands[side])) for at in branch.selections])
             ends.append(nest.block)
             nest.write(f"br label %{head}.done")
             nest.made = made
-        nest.block = f"{head}.done"
-        nest.lines.append(f"{nest.block}:")
+        nest.begin(f"{head}.done")
         for at, *names in zip(branch.selections, *chosen, strict=True):
-            ways = ", ".join(f"[{name}, %{end}]" for name, end in zip(names, ends, strict=True))
-            self.values[at] = Number(nest.temporary(f"phi {nest.type} {ways}"))
+            self.values[at] = Number(nest.temporary(one_of(nest.type, zip(names, ends, strict=True))))
 
     def number(self, o: int) -> Number:
         """The number that a value is."""
@@ -222,7 +220,7 @@ class Step:
             if place is None and by_column is not None and k in kept:
                 place = nest.at(by_column, Index(str(kept[k])))
             targets.append(place or nest.room(tuple([int(e) for e in made.shape])))
-        return nest.run_loop(loop, self.given(at), targets, rows)
+        return nest.run_loop(Task(loop, self.given(at), targets), rows)
 
     def given(self, at: int) -> list[Operand]:
         """The operands of a loop."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from autograd.compiler.lower.expressions import ARITHMETIC
 from autograd.compiler.lower.nests.steps import Step
-from autograd.compiler.lower.nests.views import Index, Number, Operand, View
+from autograd.compiler.lower.nests.views import Index, Number, Operand, Task, View
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.ir.block import LOGIC, PREDICATES, Loop, Program
 
@@ -136,7 +136,7 @@ class Tile:
     def run(self, nest: Nest, inner: Loop, operands: Sequence[Operand]) -> list[Operand]:
         """Write the steps of the inner loop; its results, the accumulators."""
         count = inner.shared + inner.handed
-        given = nest.with_numbers(operands)
+        given = nest.with_numbers(Task(inner, operands, [])).operands
         arrays = [x for x in given[count:] if isinstance(x, View)]
         for step, (index, valid) in enumerate(self.steps):
             self.step, before, nest.valid = step, nest.valid, valid
