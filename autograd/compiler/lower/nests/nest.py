@@ -7,7 +7,7 @@ Nests that are equal but for what they are given share one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from autograd.compiler.lower.branches import branches_of
@@ -16,7 +16,7 @@ from autograd.compiler.lower.nests.columns import Columns, columns_of, made_in_p
 from autograd.compiler.lower.nests.counted import Counted
 from autograd.compiler.lower.nests.jam import Jam, jam_of
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
-from autograd.compiler.lower.nests.steps import Step, early_stores
+from autograd.compiler.lower.nests.steps import NOTHING, InMemory, Step, early_stores
 from autograd.compiler.lower.nests.tiles import tiling_of, write_tiles
 from autograd.compiler.lower.nests.views import Index, Number, Operand, Task, View
 from autograd.compiler.lower.parallel import is_parallel
@@ -208,11 +208,11 @@ class Nest(Counted):
             made = {at: self._part(following, *part) for at, part in handed.items()}
             views = {k: self.element(now, [column]) for k, column in columns.of.items()}
             later = places(following, carries)
-            early = early_stores(loop, later)
-            soon = set(early)
-            after, added = self._step(loop, Index(i), given, others, made, views, early)
+            begun = self._begun(loop, Index(i), given, others, InMemory(made, views, early_stores(loop, later)))
+            begun.step.run()
+            after, added = self._ended(loop, begun)
             ends = zip(loop.body.outputs, after, later)
-            left = [(x, place) for o, x, place in ends if x != place and (o not in soon or o in early)]
+            left = [(x, place) for o, x, place in ends if x != place and o not in begun.step.stored]
             self.copy_numbers([x for x, _ in left], [place for _, place in left])
             return self._added(names, added)
 
@@ -379,16 +379,9 @@ class Nest(Counted):
         index: Index,
         operands: Sequence[Operand],
         targets: Sequence[View | None],
-        made: Mapping[int, View] | None = None,
-        views: Mapping[int, View] | None = None,
-        early: dict[int, list[View]] | None = None,
     ) -> tuple[list[Operand], list[Number]]:
-        """Write one step, given the elements that it takes: the carries after it, and what is added to the sums.
-
-        `made` tells where arrays go that are handed on, `views` where inputs lie in memory, `early` where numbers go as
-        soon as they are computed.
-        """
-        begun = self._begun(loop, index, operands, targets, made, views, early=early)
+        """Write one step, given the elements that it takes: the carries after it, and what is added to the sums."""
+        begun = self._begun(loop, index, operands, targets)
         begun.step.run()
         return self._ended(loop, begun)
 
@@ -398,22 +391,21 @@ class Nest(Counted):
         index: Index,
         operands: Sequence[Operand],
         targets: Sequence[View | None],
-        made: Mapping[int, View] | None = None,
-        views: Mapping[int, View] | None = None,
+        memory: InMemory = NOTHING,
         left_out: Collection[int] = (),
-        early: dict[int, list[View]] | None = None,
     ) -> Begun:
         """A step, of which nothing is written yet."""
         body = loop.body
         rows = [None if target is None else self.at(target, index) for target in targets]
         roots = {o: root_of(body, o) for o in body.outputs[loop.handed :]}
-        places = dict(made or {})  # arrays that are made where they are to be stacked
+        places = dict(memory.made)  # arrays that are made where they are to be stacked
         for o, row in zip(body.outputs[loop.handed :], rows):
             if row is not None and row.shape and self._may_be_made(body.code[roots[o]], row):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
         branches = branches_of(loop) if self.lanes == 1 and loop.carries else {}
-        return Begun(Step(self, body, inputs, places, views or {}, branches, None, left_out, early), rows, roots)
+        step = Step(self, body, inputs, memory._replace(made=places), branches, left_out=left_out)
+        return Begun(step, rows, roots)
 
     def _ended(self, loop: Loop, begun: Begun) -> tuple[list[Operand], list[Number]]:
         """Store what a step computes: the carries after it, and what is added to the sums."""

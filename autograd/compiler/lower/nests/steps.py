@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd.compiler.lower.branches import Branch
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 DIVIDE, CALL = 8, 30  # what these cost, in additions
 
 
+class InMemory(NamedTuple):
+    """What a step finds in memory, and what it leaves there.
+
+    Attributes
+    ----------
+    made : mapping
+        Instruction → where the array goes that it makes.
+    views : mapping
+        Input → where it lies.
+    early : mapping
+        Number → where it goes as soon as it is computed.
+    """
+
+    made: Mapping[int, View] = {}
+    views: Mapping[int, View] = {}
+    early: Mapping[int, list[View]] = {}
+
+
+NOTHING = InMemory()
+
+
 class Step:
     """The values of a body, being written."""
 
@@ -29,16 +50,15 @@ class Step:
         nest: Nest,
         body: Program,
         inputs: Sequence[Operand],
-        places: Mapping[int, View],
-        views: Mapping[int, View],
-        branches: Mapping[int, Branch],
+        memory: InMemory = NOTHING,
+        branches: Mapping[int, Branch] | None = None,
         tile: Tile | None = None,
         left_out: Collection[int] = (),
-        early: dict[int, list[View]] | None = None,
     ) -> None:
-        self.nest, self.body, self.inputs, self.places, self.views = nest, body, inputs, places, views
-        self.branches, self.tile, self.left_out = branches, tile, left_out
-        self.early = early or {}  # where numbers go as soon as they are computed, until they are
+        self.nest, self.body, self.inputs, self.tile, self.left_out = nest, body, inputs, tile, left_out
+        self.places, self.views, self.early = memory
+        self.stored: set[int] = set()  # the numbers that are where they go early
+        self.branches = branches or {}
         self.values: list[Any] = [None] * len(body.code)
         self.loaded: dict[int, View] = {}  # where numbers lie that have been loaded
         self.types = types_of(body)
@@ -65,8 +85,9 @@ class Step:
             self.values[at] = special(self, at, operands, data)
         else:
             self.values[at] = self._operation(op, [self.number(o) for o in operands], data)
-            for place in self.early.pop(at, ()):
+            for place in self.early.get(at, ()):
                 self.nest.store(self.number(at), place)
+                self.stored.add(at)
 
     def _branch(self, branch: Branch) -> None:
         """Write selections as a branch, with what only one side needs in that side."""

@@ -141,7 +141,7 @@ class Tile:
         for step, (index, valid) in enumerate(self.steps):
             self.step, before, nest.valid = step, nest.valid, valid
             elements = [nest.at(x, index) for x in arrays]
-            Step(nest, inner.body, [Number("", counter=index), *given[:count], *elements], {}, {}, {}, self).run()
+            Step(nest, inner.body, [Number("", counter=index), *given[:count], *elements], tile=self).run()
             nest.valid = before
         return inner.by_role(operands).handed
 
@@ -190,7 +190,7 @@ def _write_tile(nest: Nest, loop: Loop, operands: Sequence[Operand], tiling: Til
     def step(i: str, names: list[str]) -> list[str]:
         tile.names = list(names)
         elements = [nest.at(x, Index(i)) for x in arrays]
-        Step(nest, body, [Number("", counter=Index(i)), *operands[:count], *elements], {}, {}, {}, tile).run()
+        Step(nest, body, [Number("", counter=Index(i)), *operands[:count], *elements], tile=tile).run()
         return list(tile.names)
 
     names = nest.counted(int(loop.extent), 1, loop.backwards, given, step)
