@@ -12,7 +12,7 @@ from autograd.compiler.lower.module import LEFT, Growing, Module, literal
 from autograd.compiler.lower.nests.counted import one_of
 from autograd.compiler.lower.nests.nest import Nest
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
-from autograd.compiler.lower.nests.views import Index, Number, Operand, View
+from autograd.compiler.lower.nests.views import Index, Number, Operand, Task, View
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.whiles import (
     executed,
@@ -56,19 +56,13 @@ class DecidedNest(Nest):
         self.growing: Mapping[int, Growing] = growing
         self.active = active and self.temporary(f"fcmp une {self.type} {active}, zeroinitializer")
 
-    def run_loop(
-        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None = None
-    ) -> list[Operand]:
+    def run_loop(self, task: Task, rows: View | None = None) -> list[Operand]:
         """Write a loop; its results."""
-        if loop.extent != STEPS:
-            return (
-                self.in_turn(loop, operands, targets, rows)
-                if is_decided(loop)
-                else super().run_loop(loop, operands, targets, rows)
-            )
+        if task.loop.extent != STEPS:
+            return self.in_turn(task, rows) if is_decided(task.loop) else super().run_loop(task, rows)
         growing, self.growing = self.growing, {}  # those of a loop inside are none
-        written, active = self._decided if loop.test else self._counted, self.active
-        found = written(loop, operands, targets, growing)
+        active = self.active
+        found = self._decided(task, growing) if task.loop.test else self._counted(task, growing)
         self.active = active
         return found
 
@@ -91,38 +85,26 @@ class DecidedNest(Nest):
         parts = [Number(self._chosen(self.name(x), nothing), self.lanes > 1) for x in added]
         return [*after, *self._added(names[loop.carries :], parts)]
 
-    def _handed_first(self, loop: Loop, operands: Sequence[Operand]) -> list[str]:
+    def _handed_first(self, task: Task) -> list[str]:
         """What the first step is handed: the carries, and zeros for the sums."""
-        carries = [self.name(self.number(x)) for x in loop.by_role(operands).carries]
-        return carries + [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
+        carries = [self.name(self.number(x)) for x in task.roles().carries]
+        return carries + [literal(0.0, self.lanes) for kind_ in task.loop.kinds if kind_ == "sum"]
 
     def _after_step(
-        self,
-        loop: Loop,
-        index: Index,
-        operands: Sequence[Operand],
-        targets: Sequence[View | None],
-        growing: Mapping[int, Growing],
-        names: Sequence[str],
+        self, task: Task, index: Index, growing: Mapping[int, Growing], names: Sequence[str]
     ) -> tuple[list[Operand], list[str]]:
         """Write a step: the carries after it, and what the next step is handed."""
-        roles, wide = loop.by_role(operands), self.lanes > 1
+        loop, roles, wide = task.loop, task.roles(), self.lanes > 1
         elements = [self.at(x, index) for x in roles.elements if isinstance(x, View)]
         carries = [Number(name, wide) for name in names[: loop.carries]]
         given = [*roles.shared, *carries, *roles.accumulators, *elements]
-        after, added = self._step(loop, index, given, self._grown(targets, growing))
+        after, added = self._step(loop, index, given, self._grown(task.targets, growing))
         return after, self._following(names, after, added, loop)
 
-    def _counted(
-        self,
-        loop: Loop,
-        operands: Sequence[Operand],
-        targets: Sequence[View | None],
-        growing: Mapping[int, Growing],
-    ) -> list[Operand]:
+    def _counted(self, task: Task, growing: Mapping[int, Growing]) -> list[Operand]:
         """A loop of as many steps as its first operand tells."""
-        given = self._handed_first(loop, operands)
-        count, limit = self._steps_of(self.number(operands[0]))
+        loop, given = task.loop, self._handed_first(task)
+        count, limit = self._steps_of(self.number(task.operands[0]))
         fine = self._fine()
         if growing:
             room = f"{write_growth(self.module, list(growing.values()))}(ptr %work, i64 {limit})"
@@ -131,7 +113,7 @@ class DecidedNest(Nest):
         begin, backwards = "0", loop.backwards
         ordered = ordered_sums(loop) if self.lanes == 1 else None
         if self.lanes == 1 and self._fits_lanes(loop, ordered):
-            begin, given = self._blocks_of(loop, operands, limit, given, ordered)
+            begin, given = self._blocks_of(task, limit, given, ordered)
             backwards = False
 
         def step(counter: str, names: Sequence[str]) -> list[str]:
@@ -143,11 +125,11 @@ class DecidedNest(Nest):
             if self.lanes > 1:
                 step_of_all = self.name(Number("", counter=index))
                 self.active = self.temporary(f"fcmp olt {self.type} {step_of_all}, {count}")
-            return self._after_step(loop, index, operands, targets, growing, names)[1]
+            return self._after_step(task, index, growing, names)[1]
 
         names = self._in_stretches(loop, begin, limit, given, step)
         numbers = [Number(name, self.lanes > 1) for name in names]
-        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+        return task.results(numbers[: loop.carries], numbers[loop.carries :])
 
     def _in_stretches(
         self, loop: Loop, begin: str, limit: str, given: Sequence[str], step: Callable[[str, Sequence[str]], list[str]]
@@ -205,7 +187,7 @@ class DecidedNest(Nest):
         return plain and (ordered is not None or is_parallel(loop))
 
     def _blocks_of(
-        self, loop: Loop, operands: Sequence[Operand], limit: str, given: Sequence[str], ordered: Ordered | None
+        self, task: Task, limit: str, given: Sequence[str], ordered: Ordered | None
     ) -> tuple[str, list[str]]:
         """Write the steps that fill lanes; the first step that is left and the sums."""
         lanes, made, weight, before = self.module.machine.lanes, dict(self.made), self.weight, self.block
@@ -220,13 +202,13 @@ class DecidedNest(Nest):
         self.set_lanes(lanes)
         self.weight = weight * EXPECTED / lanes
         nothing = Ordered([], frozenset())
-        after = self.ordered_block(loop, Index(counter, 1), operands, [], ordered or nothing, names)
+        after = self.ordered_block(task._replace(targets=[]), Index(counter, 1), ordered or nothing, names)
         self.set_lanes(1)
         self.write(f"{counter}.next = add nsw i64 {counter}, {lanes}")
         more, last = self.temporary(f"icmp slt i64 {counter}.next, {end}"), self.block
         self.write(f"br i1 {more}, label %{head}.look, label %{head}.done")
         self.begin(f"{head}.look")
-        self._look(head, f"{counter}.next", max(patience(loop.body), lanes), at=0)
+        self._look(head, f"{counter}.next", max(patience(task.loop.body), lanes), at=0)
         self.write(f"br label %{head}")
         ends = zip(["0", *given], [f"{counter}.next", *after], strict=True)
         ways = [[(start, before), (number, self.block)] for start, number in ends]
@@ -246,15 +228,9 @@ class DecidedNest(Nest):
             reached[k] = target._replace(pointer=where)
         return reached
 
-    def _decided(
-        self,
-        loop: Loop,
-        operands: Sequence[Operand],
-        targets: Sequence[View | None],
-        growing: Mapping[int, Growing],
-    ) -> list[Operand]:
+    def _decided(self, task: Task, growing: Mapping[int, Growing]) -> list[Operand]:
         """A loop that is tested before each step: at first, and at the end of each step for the next."""
-        given = self._handed_first(loop, operands)
+        loop, given = task.loop, self._handed_first(task)
         given[GOING] = self._chosen(given[GOING], literal(0.0, self.lanes))
         fine = self._fine()
         going = self._going(Number(given[GOING], self.lanes > 1))
@@ -271,7 +247,7 @@ class DecidedNest(Nest):
         if growing:
             self._room(head, counter, list(growing.values()))
             ways_out.append(f"{head}.grow")
-        after, following = self._after_step(loop, Index(counter), operands, targets, growing, names)
+        after, following = self._after_step(task, Index(counter), growing, names)
         again = self._going(self.number(after[GOING]))
         if self.active:
             again = self.temporary(f"and {self.bit} {again}, {self.active}")
@@ -291,7 +267,7 @@ class DecidedNest(Nest):
             numbers.append(Number(self.temporary(one_of(self.type, [*left, (then, latch)])), self.lanes > 1))
         self._count_unheard(loop, steps)
         self.made, self.weight = made, weight
-        return self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :])
+        return task.results(numbers[: loop.carries], numbers[loop.carries :])
 
     def _count_unheard(self, loop: Loop, steps: str) -> None:
         """Count the steps since this loop looked for signals."""

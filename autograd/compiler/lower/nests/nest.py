@@ -7,7 +7,7 @@ Nests that are equal but for what they are given share one function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from autograd.compiler.lower.branches import branches_of
@@ -16,9 +16,9 @@ from autograd.compiler.lower.nests.columns import Columns, columns_of, made_in_p
 from autograd.compiler.lower.nests.counted import Counted
 from autograd.compiler.lower.nests.jam import Jam, jam_of
 from autograd.compiler.lower.nests.ordered import Ordered, ordered_sums
-from autograd.compiler.lower.nests.steps import Step, early_stores
+from autograd.compiler.lower.nests.steps import NOTHING, InMemory, Step, early_stores
 from autograd.compiler.lower.nests.tiles import tiling_of, write_tiles
-from autograd.compiler.lower.nests.views import Index, Number, Operand, View
+from autograd.compiler.lower.nests.views import Index, Number, Operand, Task, View
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.compiler.lower.rows.staging import transposed
 from autograd.ir.block import Instruction, Loop, Program, calls_python
@@ -50,42 +50,37 @@ class Nest(Counted):
         rows: View | None = None,
     ) -> str:
         """The text of the function; carries and sums go to the addresses `results`."""
-        found = self.run_loop(loop, operands, targets, rows)
+        found = self.run_loop(Task(loop, operands, targets), rows)
         numbers = [x for x in found if isinstance(x, Number)]
         for x, where in zip(numbers, results, strict=True):
             self.write(f"store {self.type} {self.name(x)}, ptr {where}, align 8")
         return self.text()
 
-    def run_loop(
-        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None = None
-    ) -> list[Operand]:
+    def run_loop(self, task: Task, rows: View | None = None) -> list[Operand]:
         """Write a loop; its results.
 
-        `targets` are where those of them go that are stacked. `rows` has the carries of each step, if they are kept in
-        memory of this loop's own: one row more than there are steps.
+        `rows` has the carries of each step, if they are kept in memory of this loop's own: one row more than there are
+        steps.
         """
-        ways = [lambda: self.in_turn(loop, operands, targets, rows)]
+        loop = task.loop
+        ways = [lambda: self.in_turn(task, rows)]
         # Functions in Python are not called for lanes that do not count.
         calls = calls_python(loop.body.code)
         lanes = loop.extent and self.lanes == 1 and not calls
         if lanes and is_parallel(loop):
-            ways.append(lambda: self._in_lanes(loop, operands, targets))
+            ways.append(lambda: self._in_lanes(task))
         ordered = ordered_sums(loop) if lanes else None
         if ordered is not None:
-            ways.append(lambda: self._in_lanes_and_order(loop, operands, targets, ordered))
+            ways.append(lambda: self._in_lanes_and_order(task, ordered))
         tiling = tiling_of(loop) if self.holds and not calls else None
         if tiling is not None:
-            ways.append(lambda: write_tiles(self, loop, operands, tiling))
+            ways.append(lambda: write_tiles(self, loop, task.operands, tiling))
         return self._cheapest(ways)
 
-    def in_turn(
-        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], rows: View | None
-    ) -> list[Operand]:
+    def in_turn(self, task: Task, rows: View | None) -> list[Operand]:
         """A loop that goes step by step, with its carries in registers or in memory."""
-        columns = columns_of(loop)
-        if columns is None:
-            return self._in_steps(loop, operands, targets)
-        return self._in_rows(loop, operands, targets, columns, rows)
+        columns = columns_of(task.loop)
+        return self._in_steps(task) if columns is None else self._in_rows(task, columns, rows)
 
     def _cheapest(self, ways: Sequence[Callable[[], list[Operand]]]) -> list[Operand]:
         """Write something in several ways, and keep the one that costs least; the last of these."""
@@ -104,18 +99,15 @@ class Nest(Counted):
         self.lines += lines
         return results
 
-    def _in_steps(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
+    def _in_steps(self, task: Task) -> list[Operand]:
         """A loop that goes step by step, with its carries in registers."""
-        jam = jam_of(loop) if self.lanes > 1 else None
-        if jam is not None:
-            return self._in_jammed_steps(loop, operands, targets, jam)
-        return self._together(loop, [operands], targets)[0]
+        jam = jam_of(task.loop) if self.lanes > 1 else None
+        return self._together([task])[0] if jam is None else self._in_jammed_steps(task, jam)
 
-    def _together(
-        self, loop: Loop, several: Sequence[Sequence[Operand]], targets: Sequence[View | None]
-    ) -> list[list[Operand]]:
-        """Write a loop for several lists of operands at once, step by step; the results for each of them."""
-        wide, groups = self.lanes > 1, [loop.by_role(operands) for operands in several]
+    def _together(self, several: Sequence[Task]) -> list[list[Operand]]:
+        """Write tasks of the same loop and targets at once, step by step; the results of each of them."""
+        loop, targets = several[0].loop, several[0].targets
+        wide, groups = self.lanes > 1, [task.roles() for task in several]
         starts, width = list[str](), loop.carries + sum(kind_ == "sum" for kind_ in loop.kinds)
         for roles in groups:
             starts += [self.name(self.number(x)) for x in roles.carries]
@@ -141,21 +133,20 @@ class Nest(Counted):
 
             names = self.counted(int(loop.extent), 1, loop.backwards, starts, single)
         results = []
-        for k, operands in enumerate(several):
+        for k, task in enumerate(several):
             numbers = [Number(name, wide) for name in names[k * width : (k + 1) * width]]
-            results.append(self._results(loop, operands, targets, numbers[: loop.carries], numbers[loop.carries :]))
+            results.append(task.results(numbers[: loop.carries], numbers[loop.carries :]))
         return results
 
-    def _in_jammed_steps(
-        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], jam: Jam
-    ) -> list[Operand]:
+    def _in_jammed_steps(self, task: Task, jam: Jam) -> list[Operand]:
         """A loop that goes some independent steps at a time."""
+        loop = task.loop
         sums = [literal(0.0, self.lanes) for kind_ in loop.kinds if kind_ == "sum"]
         full, rest = divmod(int(loop.extent), jam.steps)
 
         def some(i: str, names: list[str], steps: int = jam.steps) -> list[str]:
             indices = [Index(self.plus(i, k)) for k in range(steps)]
-            return self._jammed(loop, operands, targets, jam, indices[::-1] if loop.backwards else indices, names)
+            return self._jammed(task, jam, indices[::-1] if loop.backwards else indices, names)
 
         names, last = sums, str(full * jam.steps)
         if rest and loop.backwards:
@@ -163,18 +154,11 @@ class Nest(Counted):
         names = self.counted(full, jam.steps, loop.backwards, names, some)
         if rest and not loop.backwards:
             names = some(last, names, rest)
-        return self._results(loop, operands, targets, [], [Number(name, self.lanes > 1) for name in names])
+        return task.results([], [Number(name, self.lanes > 1) for name in names])
 
-    def _jammed(
-        self,
-        loop: Loop,
-        operands: Sequence[Operand],
-        targets: Sequence[View | None],
-        jam: Jam,
-        indices: Sequence[Index],
-        names: list[str],
-    ) -> list[str]:
+    def _jammed(self, task: Task, jam: Jam, indices: Sequence[Index], names: list[str]) -> list[str]:
         """Write independent steps with their inner loops as one; the sums after them."""
+        loop, operands, targets = task
         count, inner = loop.shared + loop.handed, loop.body.code[jam.inner].data
         arrays = [x for x in operands[count:] if isinstance(x, View)]
         begun = []
@@ -182,27 +166,21 @@ class Nest(Counted):
             given = [*operands[:count], *[self.at(x, index) for x in arrays]]
             begun.append(self._begun(loop, index, given, targets))
             begun[-1].step.run(0, jam.inner)
-        several = [one.step.given(jam.inner) for one in begun]
-        for one, found in zip(begun, self._together(inner, several, [None] * len(inner.kinds)), strict=True):
+        several = [Task(inner, one.step.given(jam.inner), [None] * len(inner.kinds)) for one in begun]
+        for one, found in zip(begun, self._together(several), strict=True):
             one.step.values[jam.inner] = found
             one.step.run(jam.inner + 1)
         for one in begun:
             names = self._added(names, self._ended(loop, one)[1])
         return names
 
-    def _in_rows(
-        self,
-        loop: Loop,
-        operands: Sequence[Operand],
-        targets: Sequence[View | None],
-        columns: Columns,
-        rows: View | None,
-    ) -> list[Operand]:
+    def _in_rows(self, task: Task, columns: Columns, rows: View | None) -> list[Operand]:
         """A loop that goes step by step and hands on more numbers than there are registers.
 
         Each step reads one row of memory and writes the next. Without memory for all of them, two rows take turns.
         """
-        extent, layout, roles = int(loop.extent), row_layout(loop, columns, 8 * self.lanes), loop.by_role(operands)
+        loop, operands, targets = task
+        extent, layout, roles = int(loop.extent), row_layout(loop, columns, 8 * self.lanes), task.roles()
         table = self.rows(2, len(columns.of), layout) if rows is None else rows
         carries = [columns.of[loop.first_carry + k] for k in range(loop.carries)]
         beside = columns.shared(loop)
@@ -230,11 +208,11 @@ class Nest(Counted):
             made = {at: self._part(following, *part) for at, part in handed.items()}
             views = {k: self.element(now, [column]) for k, column in columns.of.items()}
             later = places(following, carries)
-            early = early_stores(loop, later)
-            soon = set(early)
-            after, added = self._step(loop, Index(i), given, others, made, views, early)
+            begun = self._begun(loop, Index(i), given, others, InMemory(made, views, early_stores(loop, later)))
+            begun.step.run()
+            after, added = self._ended(loop, begun)
             ends = zip(loop.body.outputs, after, later)
-            left = [(x, place) for o, x, place in ends if x != place and (o not in soon or o in early)]
+            left = [(x, place) for o, x, place in ends if x != place and o not in begun.step.stored]
             self.copy_numbers([x for x, _ in left], [place for _, place in left])
             return self._added(names, added)
 
@@ -245,7 +223,7 @@ class Nest(Counted):
         self.copy_numbers(roles.carries, places(begin, carries))
         names = self.counted(extent, 1, loop.backwards, sums, step)
         numbers = [Number(name, self.lanes > 1) for name in names]
-        return self._results(loop, operands, targets, [self.load(place) for place in places(finish, carries)], numbers)
+        return task.results([self.load(place) for place in places(finish, carries)], numbers)
 
     def _neighbours(self, rows: View, i: str, backwards: bool) -> tuple[View, View]:
         """The row that a step reads and the one that it writes, if there is a row for each step."""
@@ -280,53 +258,44 @@ class Nest(Counted):
         """Some columns of a row."""
         return row._replace(shape=(count,), start=row.start + column * row.strides[0])
 
-    def _in_lanes(self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None]) -> list[Operand]:
+    def _in_lanes(self, task: Task) -> list[Operand]:
         """A loop with independent steps, as many at a time as there are lanes."""
+        loop, operands, targets = task = self.with_numbers(task)
         lanes = self.module.machine.lanes
         sums = [literal(0.0, lanes) for kind_ in loop.kinds if kind_ == "sum"]
-        operands = self.with_numbers(operands)
         count, jam = loop.shared + loop.handed, jam_of(loop)
         arrays = [x for x in operands[count:] if isinstance(x, View)]
 
         def block(indices: Sequence[Index], names: list[str]) -> list[str]:
             if jam is not None and len(indices) > 1:
-                return self._jammed(loop, operands, targets, jam, indices, names)
+                return self._jammed(task, jam, indices, names)
             given = [*operands[:count], *[self.at(x, indices[0]) for x in arrays]]
             _, added = self._step(loop, indices[0], given, targets)
             return self._added(names, added)
 
         together = 1 if jam is None else MOST_BLOCKS
         names = self.blocks(int(loop.extent), sums, block, not (sums or loop.accumulators), together)
-        return self._results(loop, operands, targets, [], [self.total(name) for name in names])
+        return task.results([], [self.total(name) for name in names])
 
-    def _in_lanes_and_order(
-        self, loop: Loop, operands: Sequence[Operand], targets: Sequence[View | None], ordered: Ordered
-    ) -> list[Operand]:
+    def _in_lanes_and_order(self, task: Task, ordered: Ordered) -> list[Operand]:
         """A loop that hands on sums in order, with their terms in lanes."""
-        lanes = self.module.machine.lanes
+        task = self.with_numbers(task)
+        loop, lanes = task.loop, self.module.machine.lanes
         sums = [literal(0.0, lanes) for kind_ in loop.kinds if kind_ == "sum"]
-        operands = self.with_numbers(operands)
-        carries = [self.name(self.number(x)) for x in loop.by_role(operands).carries]
+        carries = [self.name(self.number(x)) for x in task.roles().carries]
         types = ["double"] * len(carries) + [kind(lanes)] * len(sums)
 
         def block(indices: Sequence[Index], names: list[str]) -> list[str]:
-            return self.ordered_block(loop, indices[0], operands, targets, ordered, names)
+            return self.ordered_block(task, indices[0], ordered, names)
 
         again = False  # no term is added twice
         names = self.blocks(int(loop.extent), [*carries, *sums], block, again, types=types)
         totals = [self.total(name) for name in names[loop.carries :]]
-        return self._results(loop, operands, targets, [Number(name) for name in names[: loop.carries]], totals)
+        return task.results([Number(name) for name in names[: loop.carries]], totals)
 
-    def ordered_block(
-        self,
-        loop: Loop,
-        index: Index,
-        operands: Sequence[Operand],
-        targets: Sequence[View | None],
-        ordered: Ordered,
-        names: list[str],
-    ) -> list[str]:
+    def ordered_block(self, task: Task, index: Index, ordered: Ordered, names: list[str]) -> list[str]:
         """Write a block of steps: the sums in order after it, then the others."""
+        loop, operands, targets = task
         count, flags = loop.shared + loop.handed, self.module.machine.flags
         arrays = [self.at(x, index) for x in operands[count:] if isinstance(x, View)]
         begun = self._begun(loop, index, [*operands[:count], *arrays], targets, left_out=ordered.sums)
@@ -386,9 +355,10 @@ class Nest(Counted):
             self.write(line)
         return names
 
-    def with_numbers(self, operands: Sequence[Operand]) -> list[Operand]:
-        """Operands of which those that are numbers in memory are loaded."""
-        return [self.number(x) if isinstance(x, View) and not x.shape else x for x in operands]
+    def with_numbers(self, task: Task) -> Task:
+        """A task whose operands that are numbers in memory are loaded."""
+        loaded = [self.number(x) if isinstance(x, View) and not x.shape else x for x in task.operands]
+        return task._replace(operands=loaded)
 
     def _added(self, before: Sequence[str], added: Sequence[Number]) -> list[str]:
         """Sums after a step; lanes that do not count add nothing."""
@@ -401,19 +371,6 @@ class Nest(Counted):
         flags = self.module.machine.flags
         return [self.temporary(f"fadd {flags}{self.type} {x}, {y}") for x, y in zip(before, names)]
 
-    def _results(
-        self,
-        loop: Loop,
-        operands: Sequence[Operand],
-        targets: Sequence[View | None],
-        carries: Sequence[Operand],
-        sums: Sequence[Operand],
-    ) -> list[Operand]:
-        """The results of a loop in their order."""
-        left = iter(sums)
-        outs = [next(left) if target is None else target for target in targets]
-        return [*carries, *loop.by_role(operands).accumulators, *outs]
-
     # ---- steps ---------------------------------------------------------------------------------------------
 
     def _step(
@@ -422,16 +379,9 @@ class Nest(Counted):
         index: Index,
         operands: Sequence[Operand],
         targets: Sequence[View | None],
-        made: Mapping[int, View] | None = None,
-        views: Mapping[int, View] | None = None,
-        early: dict[int, list[View]] | None = None,
     ) -> tuple[list[Operand], list[Number]]:
-        """Write one step, given the elements that it takes: the carries after it, and what is added to the sums.
-
-        `made` tells where arrays go that are handed on, `views` where inputs lie in memory, `early` where numbers go as
-        soon as they are computed.
-        """
-        begun = self._begun(loop, index, operands, targets, made, views, early=early)
+        """Write one step, given the elements that it takes: the carries after it, and what is added to the sums."""
+        begun = self._begun(loop, index, operands, targets)
         begun.step.run()
         return self._ended(loop, begun)
 
@@ -441,22 +391,21 @@ class Nest(Counted):
         index: Index,
         operands: Sequence[Operand],
         targets: Sequence[View | None],
-        made: Mapping[int, View] | None = None,
-        views: Mapping[int, View] | None = None,
+        memory: InMemory = NOTHING,
         left_out: Collection[int] = (),
-        early: dict[int, list[View]] | None = None,
     ) -> Begun:
         """A step, of which nothing is written yet."""
         body = loop.body
         rows = [None if target is None else self.at(target, index) for target in targets]
         roots = {o: root_of(body, o) for o in body.outputs[loop.handed :]}
-        places = dict(made or {})  # arrays that are made where they are to be stacked
+        places = dict(memory.made)  # arrays that are made where they are to be stacked
         for o, row in zip(body.outputs[loop.handed :], rows):
             if row is not None and row.shape and self._may_be_made(body.code[roots[o]], row):
                 places.setdefault(roots[o], row)
         inputs: list[Operand] = [Number("", counter=index), *operands]
         branches = branches_of(loop) if self.lanes == 1 and loop.carries else {}
-        return Begun(Step(self, body, inputs, places, views or {}, branches, None, left_out, early), rows, roots)
+        step = Step(self, body, inputs, memory._replace(made=places), branches, left_out=left_out)
+        return Begun(step, rows, roots)
 
     def _ended(self, loop: Loop, begun: Begun) -> tuple[list[Operand], list[Number]]:
         """Store what a step computes: the carries after it, and what is added to the sums."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autograd.compiler.lower.branches import Branch
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
 from autograd.compiler.lower.nests.columns import columns_of, row_layout
-from autograd.compiler.lower.nests.counted import FEWEST_NEIGHBOURS
-from autograd.compiler.lower.nests.views import Index, Number, Operand, View, neighbours, run_of
+from autograd.compiler.lower.nests.counted import FEWEST_NEIGHBOURS, one_of
+from autograd.compiler.lower.nests.views import Index, Number, Operand, Task, View, neighbours, run_of
 from autograd.compiler.lower.parallel import stored_carries
 from autograd.ir.block import PREDICATES, Array, Loop, Program, types_of
 from autograd.ir.memory import arrays_written, root_of
@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 DIVIDE, CALL = 8, 30  # what these cost, in additions
 
 
+class InMemory(NamedTuple):
+    """What a step finds in memory, and what it leaves there.
+
+    Attributes
+    ----------
+    made : mapping
+        Instruction → where the array goes that it makes.
+    views : mapping
+        Input → where it lies.
+    early : mapping
+        Number → where it goes as soon as it is computed.
+    """
+
+    made: Mapping[int, View] = {}
+    views: Mapping[int, View] = {}
+    early: Mapping[int, list[View]] = {}
+
+
+NOTHING = InMemory()
+
+
 class Step:
     """The values of a body, being written."""
 
@@ -29,16 +50,15 @@ class Step:
         nest: Nest,
         body: Program,
         inputs: Sequence[Operand],
-        places: Mapping[int, View],
-        views: Mapping[int, View],
-        branches: Mapping[int, Branch],
+        memory: InMemory = NOTHING,
+        branches: Mapping[int, Branch] | None = None,
         tile: Tile | None = None,
         left_out: Collection[int] = (),
-        early: dict[int, list[View]] | None = None,
     ) -> None:
-        self.nest, self.body, self.inputs, self.places, self.views = nest, body, inputs, places, views
-        self.branches, self.tile, self.left_out = branches, tile, left_out
-        self.early = early or {}  # where numbers go as soon as they are computed, until they are
+        self.nest, self.body, self.inputs, self.tile, self.left_out = nest, body, inputs, tile, left_out
+        self.places, self.views, self.early = memory
+        self.stored: set[int] = set()  # the numbers that are where they go early
+        self.branches = branches or {}
         self.values: list[Any] = [None] * len(body.code)
         self.loaded: dict[int, View] = {}  # where numbers lie that have been loaded
         self.types = types_of(body)
@@ -65,8 +85,9 @@ class Step:
             self.values[at] = special(self, at, operands, data)
         else:
             self.values[at] = self._operation(op, [self.number(o) for o in operands], data)
-            for place in self.early.pop(at, ()):
+            for place in self.early.get(at, ()):
                 self.nest.store(self.number(at), place)
+                self.stored.add(at)
 
     def _branch(self, branch: Branch) -> None:
         """Write selections as a branch, with what only one side needs in that side."""
@@ -83,19 +104,17 @@ class Step:
         head, chosen, ends = f"branch{nest.temporaries}", [], []
         nest.write(f"br i1 {condition}, label %{head}.1, label %{head}.2")
         for side, members in enumerate(branch.sides, 1):
-            nest.lines.append(f"{head}.{side}:")
-            made, nest.block = dict(nest.made), f"{head}.{side}"
+            nest.begin(f"{head}.{side}")
+            made = dict(nest.made)
             for at in members:
                 self._instruction(at)
             chosen.append([nest.name(self.number(code[at].operands[side])) for at in branch.selections])
             ends.append(nest.block)
             nest.write(f"br label %{head}.done")
             nest.made = made
-        nest.block = f"{head}.done"
-        nest.lines.append(f"{nest.block}:")
+        nest.begin(f"{head}.done")
         for at, *names in zip(branch.selections, *chosen, strict=True):
-            ways = ", ".join(f"[{name}, %{end}]" for name, end in zip(names, ends, strict=True))
-            self.values[at] = Number(nest.temporary(f"phi {nest.type} {ways}"))
+            self.values[at] = Number(nest.temporary(one_of(nest.type, zip(names, ends, strict=True))))
 
     def number(self, o: int) -> Number:
         """The number that a value is."""
@@ -222,7 +241,7 @@ class Step:
             if place is None and by_column is not None and k in kept:
                 place = nest.at(by_column, Index(str(kept[k])))
             targets.append(place or nest.room(tuple([int(e) for e in made.shape])))
-        return nest.run_loop(loop, self.given(at), targets, rows)
+        return nest.run_loop(Task(loop, self.given(at), targets), rows)
 
     def given(self, at: int) -> list[Operand]:
         """The operands of a loop."""

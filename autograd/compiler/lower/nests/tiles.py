@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from autograd.compiler.lower.expressions import ARITHMETIC
 from autograd.compiler.lower.nests.steps import Step
-from autograd.compiler.lower.nests.views import Index, Number, Operand, View
+from autograd.compiler.lower.nests.views import Index, Number, Operand, Task, View
 from autograd.compiler.lower.parallel import is_parallel
 from autograd.ir.block import LOGIC, PREDICATES, Loop, Program
 
@@ -136,12 +136,12 @@ class Tile:
     def run(self, nest: Nest, inner: Loop, operands: Sequence[Operand]) -> list[Operand]:
         """Write the steps of the inner loop; its results, the accumulators."""
         count = inner.shared + inner.handed
-        given = nest.with_numbers(operands)
+        given = nest.with_numbers(Task(inner, operands, [])).operands
         arrays = [x for x in given[count:] if isinstance(x, View)]
         for step, (index, valid) in enumerate(self.steps):
             self.step, before, nest.valid = step, nest.valid, valid
             elements = [nest.at(x, index) for x in arrays]
-            Step(nest, inner.body, [Number("", counter=index), *given[:count], *elements], {}, {}, {}, self).run()
+            Step(nest, inner.body, [Number("", counter=index), *given[:count], *elements], tile=self).run()
             nest.valid = before
         return inner.by_role(operands).handed
 
@@ -190,7 +190,7 @@ def _write_tile(nest: Nest, loop: Loop, operands: Sequence[Operand], tiling: Til
     def step(i: str, names: list[str]) -> list[str]:
         tile.names = list(names)
         elements = [nest.at(x, Index(i)) for x in arrays]
-        Step(nest, body, [Number("", counter=Index(i)), *operands[:count], *elements], {}, {}, {}, tile).run()
+        Step(nest, body, [Number("", counter=Index(i)), *operands[:count], *elements], tile=tile).run()
         return list(tile.names)
 
     names = nest.counted(int(loop.extent), 1, loop.backwards, given, step)

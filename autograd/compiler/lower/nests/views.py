@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from autograd.compiler.lower.expressions import Expressions
 from autograd.compiler.lower.module import Module, kind, literal
-from autograd.ir.block import Array, Window
+from autograd.ir.block import Array, Loop, Roles, Window
 
 LOAD, STRIDED = 1, 1.5  # what a number costs, in additions
 
@@ -62,6 +62,23 @@ class View(NamedTuple):
 
 
 Operand = Number | View
+
+
+class Task(NamedTuple):
+    """A loop to be written: its operands, and where those of its results go that are stacked (None: not stacked)."""
+
+    loop: Loop
+    operands: Sequence[Operand]
+    targets: Sequence[View | None]
+
+    def roles(self) -> Roles[Operand]:
+        """The operands by what they are."""
+        return self.loop.by_role(self.operands)
+
+    def results(self, carries: Sequence[Operand], sums: Sequence[Operand]) -> list[Operand]:
+        """The results of the loop in their order."""
+        left = iter(sums)
+        return [*carries, *self.roles().accumulators, *[next(left) if t is None else t for t in self.targets]]
 
 
 class Access(Expressions):
