@@ -47,6 +47,7 @@ def flows(random: Random) -> str:
     with w.block("def f(x, y, w):", new_function=True):
         w.line("a, b, terms = x, y * w[0], [x]")
         w.line("log = []")
+        w.line(f"mode = {w.pick(['None', chr(34) + 'p' + chr(34)])}")
         w.numbers += ["a", "b"]
         w.assignable += ["a", "b"]
         if w.often(5):
@@ -99,7 +100,7 @@ def body(w: Writer, size: int, loop: bool) -> None:
         loops = [while_loop, for_loop] if w.depth < DEEPEST else []
         things = [change] if "held[1].q" in w.assignable else []
         things += [sometimes] if "first_none" in w.text() else []
-        things += [collect] if "log = []" in w.text() else []
+        things += [collect, state] if "log = []" in w.text() else []
         w.pick([assign, assign, branch, branch, *loops, *things, leave, unusual])(w, size, loop)
     assign(w, size, loop)
 
@@ -163,6 +164,22 @@ def collect(w: Writer, size: int, loop: bool) -> None:
         "if len(log) > 2:": ["    log = []"],
         f"if not {truth(w)}:": [f"    terms.append({number(w)})", "else:", f"    terms.append({number(w, 1)})"],
         f"{target} = am.tanh({found})": [],
+    }
+    head = w.pick(list(lines))
+    for text in [head, *lines[head]]:
+        w.line(text)
+
+
+def state(w: Writer, size: int, loop: bool) -> None:
+    """Statements with a name that holds a text."""
+    target = w.pick(w.assignable)
+    test = w.pick(["mode == 'p'", "mode in ('q', 'r')", "mode is None", "mode != 'r'", "not mode == 'p'"])
+    lines = {
+        f"if {truth(w)}:": [f"    mode = {w.pick(['None', repr('q'), repr('r')])}"],
+        f"mode = 'p' if {truth(w)} else {w.pick([repr('q'), 'mode', 'None'])}": [],
+        f"if {test} {w.pick(['and', 'or'])} {truth(w, 0)}:": [f"    {target} = am.sin({target})", "    mode = 'r'"],
+        f"if {test}:": [f"    {target} = am.tanh({number(w, 1)})"],
+        "if mode == 'p':": ["    mode = 'q'", "elif mode == 'q':", "    mode = 'p'"],
     }
     head = w.pick(list(lines))
     for text in [head, *lines[head]]:

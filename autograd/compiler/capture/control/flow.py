@@ -21,6 +21,7 @@ import numpy as np
 
 from autograd.compiler.capture.branches import begins_where_it_counts, path
 from autograd.compiler.capture.control import gathered
+from autograd.compiler.capture.control.choice import Choice, alike_texts, is_among, is_the
 from autograd.compiler.capture.control.journal import (
     Place,
     append,
@@ -198,10 +199,12 @@ class Flow:
     @fast
     def branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """``if condition``: what the names have after it."""
-        names, optional = self.sites[number].names, self.sites[number].optional
+        site = self.sites[number]
 
         def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
-            return tuple([merged(trace, truth, x, y, word, word in optional) for x, y, word in zip(one, other, names)])
+            pairs = [alike_texts(x, y) if w in site.texts else (x, y) for x, y, w in zip(one, other, site.names)]
+            things = zip(site.names, pairs)
+            return tuple([merged(trace, truth, *pair, word, word in site.optional) for word, pair in things])
 
         return self._branch(number, condition, then, otherwise, given, together)
 
@@ -358,6 +361,8 @@ class Flow:
             with steps.open() as journal:
                 following = steps.run(step)
                 begins = alike(carry, following)
+                things = zip(begins, following, site.names)
+                begins = tuple([alike_texts(x, y)[0] if w in site.texts else x for x, y, w in things])
                 if any(one is not x for one, x in zip(begins, carry)):
                     carry = begins
                     continue
@@ -367,7 +372,7 @@ class Flow:
                 if new_nones := sometimes_none(site, carry, following) - nones:
                     nones |= new_nones
                     continue
-                following = as_optional(following, nones)
+                following = as_optional(alike(following, carry), nones)
                 after = Carry(steps.child, steps.before.names, [*following, *[place.read() for place in places]])
                 refuse_long(steps.child)
                 steps.before.check(after)
@@ -476,7 +481,17 @@ class Flow:
     @staticmethod
     def is_none(thing: Any) -> Any:
         """``thing is None``."""
-        return is_none(thing)
+        return is_the(thing, None) if type(thing) is Choice else is_none(thing)
+
+    @staticmethod
+    def is_the(thing: Any, other: Any) -> Any:
+        """``thing is other``, where the thing may be one text or another."""
+        return is_the(Flow.identified(thing), Flow.identified(other))
+
+    @staticmethod
+    def is_among(thing: Any, texts: Any) -> Any:
+        """``thing in texts``."""
+        return is_among(thing, texts)
 
     @staticmethod
     def appended(thing: Any, value: Any, asked: str) -> Any:
