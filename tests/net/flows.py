@@ -42,6 +42,10 @@ def flows(random: Random) -> str:
     with w.block("def g(t, s):", new_function=True):
         w.numbers = ["t", "s"]
         body(w, 2, loop=False)
+        if w.often(3):
+            again = w.pick(["g(0.4 * t, am.tanh(s))", "g(0.3 * t, t)", "g(0.2 * t, s) * g(0.1 * t, 0.5)"])
+            w.line(w.pick(["if 0.4 < abs(t) < 1e3:", "if abs(t) > 0.4 and abs(t) < 1e3:", "while 1.0 < abs(t) < 1e3:"]))
+            w.line(f"    return 0.5 * {again} + {number(w)}")
         w.line(f"return {number(w)}")
     w.numbers = ["x", "y", "w[0]", "w[1]"]
     with w.block("def f(x, y, w):", new_function=True):

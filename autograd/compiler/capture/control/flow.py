@@ -64,9 +64,10 @@ from autograd.compiler.capture.control.sides import (
     compares_rounded,
     in_step,
     is_for_others,
-    is_open,
     is_predicate,
+    outermost,
     present,
+    refuse_deep,
     refuse_long,
     sides_open,
     size,
@@ -218,8 +219,7 @@ class Flow:
         if not branches(trace, truth.index):
             self.note(trace, site, SINGLE_CALL)
             return then(*given) if condition else otherwise(*given)
-        if is_open(trace, site):
-            raise Refused("the function calls itself")
+        refuse_deep(trace, site)
         refuse_long(trace)
         mark = Mark(trace)
         try:
@@ -241,6 +241,9 @@ class Flow:
         except Exception as error:  # whatever Python code raises: then Python decides
             mark.undo()
             if is_for_others(error, site):
+                raise
+            if isinstance(error, Refused) and outermost(trace, site) is not None:  # it is one of several calls
+                trace.root().too_deep.add(site)
                 raise
             self.note(trace, site, _why(error))
             return then(*given) if condition else otherwise(*given)
@@ -315,7 +318,7 @@ class Flow:
 
     def _compiled(self, trace: Any, site: Site, test: Any, step: Any, carry: tuple[Any, ...], begins: Any) -> Any:
         """The last carry of a loop of the program; `begins` says whether it takes a step, None that it does."""
-        if is_open(trace, site):
+        if outermost(trace, site) is not None:
             raise Refused("the function calls itself")
         refuse_operators([*used_by(test), *used_by(step), *carry])
         if begins is not None and (unbound := [word for word, x in zip(site.names, carry) if x is UNBOUND]):

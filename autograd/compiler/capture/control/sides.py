@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_IN_BRANCH = 256  # instructions of both sides, in a single call outside loops: with more, a path runs one side only
 MOST_IN_ROWS = 1024  # the same in rows, where a side is skipped that no lane is on
 MOST_IN_LOOP = 1024  # instructions of a step
+MOST_FURTHER = 8  # calls of a function by itself beyond those of the watched numbers
 LARGE = 2.0**40  # numbers are supposed to be below it where the watched ones do not come
 
 
@@ -49,7 +50,8 @@ class Side(Decisions):
 
     `taken` has the condition of the side. `site` is the branch, `step` tells whether it is a step of a loop, and `real`
     whether the watched numbers come here.
-    `most` is how many instructions there may be beyond the first `start`.
+    `most` is how many instructions there may be beyond the first `start`. `further` counts how often a function has
+    called itself where the watched numbers do not come.
     """
 
     site: Any = None
@@ -57,6 +59,7 @@ class Side(Decisions):
     real: bool = True
     start: int = 0
     most: float = inf
+    further: int = 0
     supposed: dict[int, bool] = field(default_factory=dict)
 
     def outcome(self, trace: Watched, predicate: int) -> bool:
@@ -352,13 +355,38 @@ def in_step(trace: Any) -> bool:
     return trace.parent is not None and not trace.rows_branch
 
 
-def is_open(trace: Any, site: Any) -> bool:
-    """Whether a side of this branch is captured now: then a function calls itself."""
+def outermost(trace: Any, site: Any) -> Side | None:
+    """The outermost side of this branch that is captured now, if there is one: then a function calls itself."""
+    found = None
     while trace is not None:
         decisions = trace.deciding
         while decisions is not None:
-            if getattr(decisions, "site", None) is site and site is not None:
-                return True
+            if isinstance(decisions, Side) and decisions.site is site:
+                found = decisions
             decisions = decisions.around
         trace = trace.parent
-    return False
+    return found
+
+
+class TooDeepError(Exception):
+    """A function calls itself where the watched numbers do not come: the side that does so is supposed not to be taken.
+
+    It is like any error of the code in a side, and never reaches a user.
+    """
+
+
+def refuse_deep(trace: Any, site: Any) -> None:
+    """In a function that calls itself, raise unless this call of it may have both sides of a branch, too.
+
+    It does where the watched numbers come, and some calls further; a row that goes deeper takes another path.
+    """
+    first = outermost(trace, site)
+    if first is None:
+        return
+    if site in trace.root().too_deep:
+        raise Refused("the function calls itself")
+    if is_reached(trace, getattr(trace.deciding, "real", True)):
+        return
+    first.further += 1
+    if first.further > MOST_FURTHER:
+        raise TooDeepError
