@@ -176,6 +176,8 @@ class _Emitter(ast.NodeTransformer):
             return self.branch(node)
         if isinstance(node, ast.While):
             return self.loop(node)
+        if isinstance(node, ast.Try) and (tried := self.attempt(node)) is not None:
+            return tried
         if isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) or type(node).__name__ == "TryStar":
             return [self.guarded(node)]
         for part in ("body", "orelse"):
@@ -187,6 +189,12 @@ class _Emitter(ast.NodeTransformer):
         for part, value in ast.iter_fields(node):
             if isinstance(value, ast.expr):
                 setattr(node, part, self.visit(value))
+        if (
+            isinstance(node, ast.Raise)
+            and node.exc is not None
+            and any(isinstance(x, ast.FormattedValue) for x in nodes_in(node))
+        ):
+            node.exc = call(node, "error", at(_later(node.exc), node))
         if isinstance(node, ast.For):
             node.iter = call(node.iter, "iterated", node.iter)
         if isinstance(node, ast.Assign):
@@ -232,6 +240,34 @@ class _Emitter(ast.NodeTransformer):
             handler.body = self.block(handler.body)
         self.outside = around
         return node  # type: ignore[no-any-return]
+
+    def attempt(self, node: ast.Try) -> list[ast.stmt] | None:
+        """A `try` of which no one can tell whether names were assigned before something was raised; or else None."""
+        blocks = [node.body, *[handler.body for handler in node.handlers]]
+        everything = [statement for block in blocks for statement in block]
+        ends = all(isinstance(block[-1], (ast.Return, ast.Raise)) for block in blocks)
+        left = _jumps_out([x for block in blocks for x in block[:-1]] if ends else everything)
+        more = node.orelse or node.finalbody or any(handler.name for handler in node.handlers)
+        assigned = stores(node.body[:-1] if isinstance(node.body[-1], (ast.Assign, ast.AugAssign)) else node.body)
+        place: Any = node
+        if self.outside or more or left or assigned & place.read_by_handlers or refusal(everything, self.kept):
+            return None
+        names = stores(everything)
+        results = [] if ends else sorted(names & place.read_after)
+        given = sorted((place.read_first & names) | frozenset(results))
+        number = self.site("try", node, names=tuple(results), optional=self.optional, texts=self.texts)
+        functions = []
+        for k, block in enumerate(blocks):
+            word, body = f"{OWN}try{number.value!r}_{k}", self.block(block)
+            functions.append(self.function(word, given, body, None if ends else results, node))
+        caught = [ast.Constant(None) if h.type is None else self.later(h.type) for h in node.handlers]
+        pairs = [ast.Tuple([x, name(one.name)], ast.Load()) for x, one in zip(caught, functions[1:])]
+        values = at(ast.Tuple([self.value(word, node) for word in given], ast.Load()), node)
+        handlers = at(ast.Tuple(list(pairs), ast.Load()), node)
+        made = call(node, "tried_last" if ends else "tried", number, name(functions[0].name), handlers, values)
+        if ends:
+            return [*functions, at(ast.Return(made), node)]
+        return [*functions, *self.unpacked(node, results, made, place.bound_before)]
 
     def branch(self, node: Any) -> list[ast.stmt]:
         """An `if`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -155,6 +155,34 @@ def suppose(trace: Any, holds: Any) -> None:
             trace.note_guard(right.index, True)
     else:
         trace.demands.append((wrong, not_supposed))
+
+
+class Attempt:
+    """A `try` whose body is captured: where it raises something that a handler catches."""
+
+    def __init__(self, trace: Any, caught: Sequence[Any]) -> None:
+        self.trace, self.caught = trace, caught
+        self.raised: dict[int, Predicate] = {}  # by handlers
+
+    def catches(self, trace: Any, error: Exception) -> int | None:
+        """Which handler catches an error, if this trace can tell where it is raised."""
+        if trace is not self.trace or isinstance(error, (TooDeepError, RecursionError)):
+            return None
+        return next((k for k, kinds in enumerate(self.caught) if isinstance(error, kinds)), None)
+
+    def note(self, handler: int, condition: Predicate) -> None:
+        """Where the present side is taken and this holds, a handler runs, and nothing more of the body."""
+        here = taken_path(self.trace)
+        where = condition if here is None else here.with_("and", condition)
+        before = self.raised.get(handler)
+        self.raised[handler] = where if before is None else before.with_("or", where)
+
+    def go_on(self, trace: Any, before: dict[int, Predicate]) -> None:
+        """What is captured from now on, to the end of the present side, is taken where nothing was raised."""
+        new = {one.index: False for k, one in self.raised.items() if before.get(k) is not one}
+        around = trace.deciding
+        if new and trace is self.trace:
+            trace.deciding = Side((), around, new, None, False, getattr(around, "real", True))
 
 
 def not_supposed() -> Exception:
