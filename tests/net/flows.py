@@ -42,11 +42,16 @@ def flows(random: Random) -> str:
     with w.block("def g(t, s):", new_function=True):
         w.numbers = ["t", "s"]
         body(w, 2, loop=False)
+        if w.often(3):
+            again = w.pick(["g(0.4 * t, am.tanh(s))", "g(0.3 * t, t)", "g(0.2 * t, s) * g(0.1 * t, 0.5)"])
+            w.line(w.pick(["if 0.4 < abs(t) < 1e3:", "if abs(t) > 0.4 and abs(t) < 1e3:", "while 1.0 < abs(t) < 1e3:"]))
+            w.line(f"    return 0.5 * {again} + {number(w)}")
         w.line(f"return {number(w)}")
     w.numbers = ["x", "y", "w[0]", "w[1]"]
     with w.block("def f(x, y, w):", new_function=True):
         w.line("a, b, terms = x, y * w[0], [x]")
         w.line("log = []")
+        w.line(f"mode = {w.pick(['None', chr(34) + 'p' + chr(34)])}")
         w.numbers += ["a", "b"]
         w.assignable += ["a", "b"]
         if w.often(5):
@@ -99,7 +104,7 @@ def body(w: Writer, size: int, loop: bool) -> None:
         loops = [while_loop, for_loop] if w.depth < DEEPEST else []
         things = [change] if "held[1].q" in w.assignable else []
         things += [sometimes] if "first_none" in w.text() else []
-        things += [collect] if "log = []" in w.text() else []
+        things += [collect, state] if "log = []" in w.text() else []
         w.pick([assign, assign, branch, branch, *loops, *things, leave, unusual])(w, size, loop)
     assign(w, size, loop)
 
@@ -163,6 +168,22 @@ def collect(w: Writer, size: int, loop: bool) -> None:
         "if len(log) > 2:": ["    log = []"],
         f"if not {truth(w)}:": [f"    terms.append({number(w)})", "else:", f"    terms.append({number(w, 1)})"],
         f"{target} = am.tanh({found})": [],
+    }
+    head = w.pick(list(lines))
+    for text in [head, *lines[head]]:
+        w.line(text)
+
+
+def state(w: Writer, size: int, loop: bool) -> None:
+    """Statements with a name that holds a text."""
+    target = w.pick(w.assignable)
+    test = w.pick(["mode == 'p'", "mode in ('q', 'r')", "mode is None", "mode != 'r'", "not mode == 'p'"])
+    lines = {
+        f"if {truth(w)}:": [f"    mode = {w.pick(['None', repr('q'), repr('r')])}"],
+        f"mode = 'p' if {truth(w)} else {w.pick([repr('q'), 'mode', 'None'])}": [],
+        f"if {test} {w.pick(['and', 'or'])} {truth(w, 0)}:": [f"    {target} = am.sin({target})", "    mode = 'r'"],
+        f"if {test}:": [f"    {target} = am.tanh({number(w, 1)})"],
+        "if mode == 'p':": ["    mode = 'q'", "elif mode == 'q':", "    mode = 'p'"],
     }
     head = w.pick(list(lines))
     for text in [head, *lines[head]]:

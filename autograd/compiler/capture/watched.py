@@ -116,6 +116,9 @@ class Watched(Builder):
         self.journal: Any = None  # of the root: what the side that is captured now assigns, see `journal`
         # Of the root: by id, things that the function made, and in which journal.
         self.made: dict[int, tuple[Any, Any]] = {}
+        self.too_deep: set[Any] = set()  # of the root: branches of functions that call themselves too often
+        self.attempts: list[Any] = []  # of the root: the bodies of `try` that are captured now
+        self.numbers_of_texts: dict[Any, int] = {}  # of the root
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.texts: Texts = Texts() if parent is None else parent.texts

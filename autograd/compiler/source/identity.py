@@ -8,6 +8,7 @@ bools at once.
 from __future__ import annotations
 
 import dis
+import enum
 import sys
 from collections import deque
 from collections.abc import Iterable
@@ -20,6 +21,10 @@ from autograd.compiler.source.mentions import mentions
 from autograd.modes import PACKAGES
 
 MOST = 2000  # functions, classes and objects that are searched for one capture
+NOT_ASKED = (
+    *PACKAGES,
+    enum.__file__,
+)  # code that is handed no comparisons of a user's, or does not tell them from bools
 IS_OP, COMPARE_OP = dis.opmap["IS_OP"], dis.opmap["COMPARE_OP"]
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made at run time, by a class statement
 
@@ -96,12 +101,12 @@ def reaches_code_that_asks(function: Any) -> bool:
 
 
 def _is_ours(code: CodeType) -> bool:
-    return code.co_filename.startswith(PACKAGES)
+    return code.co_filename.startswith(NOT_ASKED)
 
 
 def _is_in_our_module(thing: type) -> bool:
     """Whether a class is one of ours, which refers to nothing of a user's: a Value in a global leads to its class."""
-    return str(getattr(sys.modules.get(thing.__module__), "__file__", None)).startswith(PACKAGES)
+    return str(getattr(sys.modules.get(thing.__module__), "__file__", None)).startswith(NOT_ASKED)
 
 
 def _referred_to(thing: Any) -> Iterable[Any]:

@@ -139,6 +139,11 @@ def _live_loop(node: Any, after: Names, around: Around) -> Names:
 
 
 def _live_try(node: Any, after: Names, around: Around) -> Names:
+    if not hasattr(node, "read_first"):
+        parts = [node.body, *[handler.body for handler in node.handlers]]
+        node.read_first = NOTHING.union(*[live(part, NOTHING, Around()) for part in parts])
+    node.read_after = after
+    node.read_by_handlers = NOTHING.union(*[loads(h.type) | live(h.body, after, around) for h in node.handlers])
     final = live(node.finalbody, after, around)
     inner = around._replace(handlers=around.handlers | final)
     handlers = final.union(*[loads(h.type) | live(h.body, final, inner) for h in node.handlers])
@@ -189,6 +194,7 @@ class Binding:
             self.block(node.body, bound)
             return bound | (stores(node.items) - self.never)
         if isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
+            node.bound_before = bound
             self.block(node.body, bound)
             for handler in node.handlers:
                 self.block(handler.body, bound)

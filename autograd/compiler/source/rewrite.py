@@ -16,7 +16,14 @@ from autograd.compiler.source.bodies import OWN_FRAME, assigned_place, is_place,
 from autograd.compiler.source.gathered import Gathering, gathered_names
 from autograd.compiler.source.jumps import FLOW, OWN, Lowering, WithoutElse, as_list, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
-from autograd.compiler.source.optional import is_none, optional_names
+from autograd.compiler.source.optional import (
+    TextChoices,
+    is_identity,
+    is_membership,
+    is_none,
+    optional_names,
+    text_names,
+)
 from autograd.compiler.source.stores import Stores
 from autograd.compiler.source.texts import Holder, is_hidden, names_in_text, replace, shown_in
 from autograd.refusals import PREFIX
@@ -35,6 +42,7 @@ class Site:
     refused: str | None = None  # why it stays as it is, if that is known from the source
     names: tuple[str, ...] = ()  # what it assigns
     optional: frozenset[str] = frozenset()  # names that may hold None and a number
+    texts: frozenset[str] = frozenset()  # names that may hold one text or another
     jumps: bool = False  # of a loop: whether it was left by jumps
 
     @property
@@ -96,6 +104,8 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     parameters = frozenset(code.co_varnames[: _parameters(code)])
     gathered = gathered_names(body, kept | parameters)
     optional = optional_names(body, kept) - parameters
+    body = list(map(TextChoices().visit, body))
+    texts = text_names(body, kept) - parameters
     if gathered:
         body = list(map(Gathering(gathered).visit, body))
     body = Stores().block(body)
@@ -103,7 +113,7 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     body = lowering.block(body, True)
     live(body, frozenset(), Around())
     Binding(unstable(body)).block(body, parameters)
-    emitted = _Emitter(kept, found.classes, code.co_name, optional)
+    emitted = _Emitter(kept, found.classes, code.co_name, optional, texts)
     new = emitted.block(body)
     if isinstance(node, ast.Lambda):
         node.body = new[0].value  # type: ignore[attr-defined]
@@ -142,8 +152,8 @@ def _named(code: CodeType, original: CodeType) -> CodeType:
 class _Emitter(ast.NodeTransformer):
     """Writes the calls."""
 
-    def __init__(self, kept: Names, classes: Sequence[str], named: str, optional: Names) -> None:
-        self.kept, self.classes, self.named, self.optional = kept, classes, named, optional
+    def __init__(self, kept: Names, classes: Sequence[str], named: str, optional: Names, texts: Names) -> None:
+        self.kept, self.classes, self.named, self.optional, self.texts = kept, classes, named, optional, texts
         self.sites: list[Site] = []
         self.outside: str | None = None  # why nothing here is a branch, such as a `try` around it
 
@@ -166,6 +176,8 @@ class _Emitter(ast.NodeTransformer):
             return self.branch(node)
         if isinstance(node, ast.While):
             return self.loop(node)
+        if isinstance(node, ast.Try) and (tried := self.attempt(node)) is not None:
+            return tried
         if isinstance(node, (ast.Try, ast.With, ast.AsyncWith)) or type(node).__name__ == "TryStar":
             return [self.guarded(node)]
         for part in ("body", "orelse"):
@@ -177,6 +189,12 @@ class _Emitter(ast.NodeTransformer):
         for part, value in ast.iter_fields(node):
             if isinstance(value, ast.expr):
                 setattr(node, part, self.visit(value))
+        if (
+            isinstance(node, ast.Raise)
+            and node.exc is not None
+            and any(isinstance(x, ast.FormattedValue) for x in nodes_in(node))
+        ):
+            node.exc = call(node, "error", at(_later(node.exc), node))
         if isinstance(node, ast.For):
             node.iter = call(node.iter, "iterated", node.iter)
         if isinstance(node, ast.Assign):
@@ -223,6 +241,34 @@ class _Emitter(ast.NodeTransformer):
         self.outside = around
         return node  # type: ignore[no-any-return]
 
+    def attempt(self, node: ast.Try) -> list[ast.stmt] | None:
+        """A `try` of which no one can tell whether names were assigned before something was raised; or else None."""
+        blocks = [node.body, *[handler.body for handler in node.handlers]]
+        everything = [statement for block in blocks for statement in block]
+        ends = all(isinstance(block[-1], (ast.Return, ast.Raise)) for block in blocks)
+        left = _jumps_out([x for block in blocks for x in block[:-1]] if ends else everything)
+        more = node.orelse or node.finalbody or any(handler.name for handler in node.handlers)
+        assigned = stores(node.body[:-1] if isinstance(node.body[-1], (ast.Assign, ast.AugAssign)) else node.body)
+        place: Any = node
+        if self.outside or more or left or assigned & place.read_by_handlers or refusal(everything, self.kept):
+            return None
+        names = stores(everything)
+        results = [] if ends else sorted(names & place.read_after)
+        given = sorted((place.read_first & names) | frozenset(results))
+        number = self.site("try", node, names=tuple(results), optional=self.optional, texts=self.texts)
+        functions = []
+        for k, block in enumerate(blocks):
+            word, body = f"{OWN}try{number.value!r}_{k}", self.block(block)
+            functions.append(self.function(word, given, body, None if ends else results, node))
+        caught = [ast.Constant(None) if h.type is None else self.later(h.type) for h in node.handlers]
+        pairs = [ast.Tuple([x, name(one.name)], ast.Load()) for x, one in zip(caught, functions[1:])]
+        values = at(ast.Tuple([self.value(word, node) for word in given], ast.Load()), node)
+        handlers = at(ast.Tuple(list(pairs), ast.Load()), node)
+        made = call(node, "tried_last" if ends else "tried", number, name(functions[0].name), handlers, values)
+        if ends:
+            return [*functions, at(ast.Return(made), node)]
+        return [*functions, *self.unpacked(node, results, made, place.bound_before)]
+
     def branch(self, node: Any) -> list[ast.stmt]:
         """An `if`."""
         ends = getattr(node, "returns", False)
@@ -238,7 +284,7 @@ class _Emitter(ast.NodeTransformer):
             return [node]
         results = sorted(names & node.read_after) if not ends else []
         given = sorted((first | frozenset(results)) if not ends else first)
-        number = self.site("if", node, names=tuple(results), optional=self.optional)
+        number = self.site("if", node, names=tuple(results), optional=self.optional, texts=self.texts)
         functions = []
         for side, word in ((node.body, "then"), (node.orelse, "otherwise")):
             body = self.block(side)
@@ -268,7 +314,7 @@ class _Emitter(ast.NodeTransformer):
             node.body = self.block(node.body)
             node.orelse = self.block(node.orelse)
             return [node]
-        number = self.site(kind, node, names=tuple(carried), optional=self.optional, jumps=with_jumps)
+        number = self.site(kind, node, names=tuple(carried), optional=self.optional, texts=self.texts, jumps=with_jumps)
         test = at(ast.Return(self.visit(node.test)), node.test)
         asks = self.function(f"{OWN}test{number.value!r}", carried, [test], None, node)
         step = self.function(f"{OWN}step{number.value!r}", carried, self.block(node.body), carried, node)
@@ -455,8 +501,18 @@ class _Emitter(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         """``a < b < c``, and ``a is None``."""
-        named = isinstance(node.left, ast.Name) and node.left.id in self.optional
-        if named and is_none(node.comparators[0]) and isinstance(node.ops[0], (ast.Is, ast.IsNot)):
+        word = node.left.id if isinstance(node.left, ast.Name) else ""
+        if word in self.texts and is_membership(node):
+            made = call(node, "is_among", node.left, self.visit(node.comparators[0]))
+            return made if isinstance(node.ops[0], ast.In) else call(node, "negated", made)
+        if word in self.texts and is_identity(node) and not is_none(node.comparators[0]):
+            made = call(node, "is_the", node.left, self.visit(node.comparators[0]))
+            return made if isinstance(node.ops[0], ast.Is) else call(node, "negated", made)
+        if (
+            word in (self.optional | self.texts)
+            and is_none(node.comparators[0])
+            and isinstance(node.ops[0], (ast.Is, ast.IsNot))
+        ):
             made = call(node, "is_none", node.left)
             return made if isinstance(node.ops[0], ast.Is) else call(node, "negated", made)
         if any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):

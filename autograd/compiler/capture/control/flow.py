@@ -21,6 +21,7 @@ import numpy as np
 
 from autograd.compiler.capture.branches import begins_where_it_counts, path
 from autograd.compiler.capture.control import gathered
+from autograd.compiler.capture.control.choice import Choice, alike_texts, is_among, is_the
 from autograd.compiler.capture.control.journal import (
     Place,
     append,
@@ -57,15 +58,18 @@ from autograd.compiler.capture.control.rounded import Rounded
 from autograd.compiler.capture.control.sides import (
     MOST_IN_BRANCH,
     MOST_IN_ROWS,
+    Attempt,
     Mark,
     Refused,
+    Side,
     branches,
     compares_rounded,
     in_step,
     is_for_others,
-    is_open,
     is_predicate,
+    outermost,
     present,
+    refuse_deep,
     refuse_long,
     sides_open,
     size,
@@ -88,6 +92,7 @@ from autograd.value import Value
 
 SHOWN = (float, int, bool, str, type(None))  # besides numbers of the program, in a text that may be left unread
 CONTAINERS = (list, tuple, dict, set, frozenset)
+Handlers = tuple[tuple[Callable[[], Any] | None, Callable[..., Any]], ...]  # what each catches, and what it does
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a class statement
 MOST_STEPS_IN_A_SIDE = 256  # that Python runs: a side that is not taken may have a loop that never ends
 SINGLE_CALL = "a single call runs one side only"
@@ -190,20 +195,20 @@ class Flow:
         return self._chosen(number, condition, then, otherwise, ())
 
     def _chosen(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
-        def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
-            return merged(trace, truth, one, other, "the result")
-
-        return self._branch(number, condition, then, otherwise, given, together)
+        return self._branch(number, condition, then, otherwise, given, _result)
 
     @fast
     def branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """``if condition``: what the names have after it."""
-        names, optional = self.sites[number].names, self.sites[number].optional
-
-        def together(trace: Any, truth: Any, one: Any, other: Any) -> Any:
-            return tuple([merged(trace, truth, x, y, word, word in optional) for x, y, word in zip(one, other, names)])
-
+        together = partial(self._together, self.sites[number])
         return self._branch(number, condition, then, otherwise, given, together)
+
+    @staticmethod
+    def _together(site: Site, trace: Any, truth: Any, one: Any, other: Any) -> Any:
+        """What the names of a site have, of two sides."""
+        pairs = [alike_texts(x, y) if w in site.texts else (x, y) for x, y, w in zip(one, other, site.names)]
+        things = zip(site.names, pairs)
+        return tuple([merged(trace, truth, *pair, word, word in site.optional) for word, pair in things])
 
     def _branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: Any, together: Any) -> Any:
         """The results of both sides together if they can be captured, or else the result of one."""
@@ -215,8 +220,7 @@ class Flow:
         if not branches(trace, truth.index):
             self.note(trace, site, SINGLE_CALL)
             return then(*given) if condition else otherwise(*given)
-        if is_open(trace, site):
-            raise Refused("the function calls itself")
+        refuse_deep(trace, site)
         refuse_long(trace)
         mark = Mark(trace)
         try:
@@ -224,20 +228,33 @@ class Flow:
                 if not (site.leaves and in_step(trace)):
                     raise Refused("it compares rounded numbers by ==")
                 trace.root().exact = True
+            attempt = trace.root().attempts[-1] if trace.root().attempts else None
+            raised = dict(attempt.raised) if attempt else {}
             one, other = self._sides(trace, truth, site, then, otherwise, given)
-            if one is other is None:
+            errors = [x for x in (one, other) if isinstance(x, Exception)]
+            if len(errors) == 2:
                 raise Refused("both sides raise")
-            if one is None or other is None:
-                result, journal = other if one is None else one
-                suppose(trace, truth.negated() if one is None else truth)
+            if errors:
+                result, journal = other if one is errors[0] else one
+                holds = truth.negated() if one is errors[0] else truth
+                handler = attempt and attempt.catches(trace, errors[0])
+                if attempt is None or handler is None:
+                    suppose(trace, holds)
+                else:
+                    attempt.note(handler, holds.negated())
                 commit(trace.root(), journal)
             else:
                 result = together(trace, truth, one[0], other[0])
                 for place, value in joined(trace, truth, one[1], other[1]):
                     assign(trace.root(), place, value)
+            if attempt is not None:
+                attempt.go_on(trace, raised)
         except Exception as error:  # whatever Python code raises: then Python decides
             mark.undo()
             if is_for_others(error, site):
+                raise
+            if isinstance(error, Refused) and outermost(trace, site) is not None:  # it is one of several calls
+                trace.root().too_deep.add(site)
                 raise
             self.note(trace, site, _why(error))
             return then(*given) if condition else otherwise(*given)
@@ -245,7 +262,7 @@ class Flow:
         return result
 
     def _sides(self, trace: Any, truth: Any, site: Site, then: Any, otherwise: Any, given: Any) -> list[Any]:
-        """The results of both sides, each with what it assigned; None for one that raises."""
+        """The results of both sides, each with what it assigned; of one that raises, the error."""
         found: list[Any] = []
         refuse_operators([*used_by(then), *used_by(otherwise), *given])
         start = size(trace)
@@ -259,12 +276,52 @@ class Flow:
                 found.append((result, journal))
             except (Refused, RecursionError):
                 raise
-            except Exception:
+            except Exception as error:
                 mark.undo()
-                found.append(None)
+                found.append(error)
             if calls_python(trace.code[before:]):
                 raise Refused("a side calls a rule written in Python")
         return found
+
+    def tried(self, number: int, body: Any, handlers: Handlers, given: tuple[Any, ...]) -> Any:
+        """A `try`: what the names have after it."""
+        return self._tried(number, body, handlers, given, partial(self._together, self.sites[number]))
+
+    def tried_last(self, number: int, body: Any, handlers: Handlers, given: tuple[Any, ...]) -> Any:
+        """A `try` with which the function ends: its result."""
+        return self._tried(number, body, handlers, given, _result)
+
+    def _tried(self, number: int, body: Any, handlers: Handlers, given: tuple[Any, ...], together: Any) -> Any:
+        """The result of a `try`: that of a handler where the body raises what it catches, if that can be captured."""
+        trace: Any = present()
+        if trace is None or (trace.parent is None and not isinstance(trace.deciding, Side)):
+            return _as_python_does(body, handlers, given)
+        mark, site = Mark(trace), self.sites[number]
+        attempt = Attempt(trace, [BaseException if kinds is None else kinds() for kinds, _ in handlers])
+        trace.root().attempts.append(attempt)
+        try:
+            try:
+                with under(trace, None) as journal:
+                    result = body(*given)
+            finally:
+                trace.root().attempts.pop()
+            if attempt.raised:
+                refuse_assigned(journal, "the body of a try")
+            commit(trace.root(), journal)
+            for k, truth in attempt.raised.items():
+                with under(trace, None, truth.index) as journal:
+                    handled = handlers[k][1](*given)
+                refuse_assigned(journal, "a handler")
+                result = together(trace, truth, handled, result)
+        except Exception as error:  # it raises for the watched numbers, too: then Python decides
+            mark.undo()
+            if is_for_others(error, site):
+                raise
+            self.note(trace, site, _why(error))
+            return _as_python_does(body, handlers, given)
+        if attempt.raised:
+            self.note(trace, site)
+        return result
 
     def loop(self, number: int, test: Any, step: Any, given: tuple[Any, ...]) -> Any:
         """A loop: what the names have after it."""
@@ -312,7 +369,7 @@ class Flow:
 
     def _compiled(self, trace: Any, site: Site, test: Any, step: Any, carry: tuple[Any, ...], begins: Any) -> Any:
         """The last carry of a loop of the program; `begins` says whether it takes a step, None that it does."""
-        if is_open(trace, site):
+        if outermost(trace, site) is not None:
             raise Refused("the function calls itself")
         refuse_operators([*used_by(test), *used_by(step), *carry])
         if begins is not None and (unbound := [word for word, x in zip(site.names, carry) if x is UNBOUND]):
@@ -358,6 +415,8 @@ class Flow:
             with steps.open() as journal:
                 following = steps.run(step)
                 begins = alike(carry, following)
+                things = zip(begins, following, site.names)
+                begins = tuple([alike_texts(x, y)[0] if w in site.texts else x for x, y, w in things])
                 if any(one is not x for one, x in zip(begins, carry)):
                     carry = begins
                     continue
@@ -367,7 +426,7 @@ class Flow:
                 if new_nones := sometimes_none(site, carry, following) - nones:
                     nones |= new_nones
                     continue
-                following = as_optional(following, nones)
+                following = as_optional(alike(following, carry), nones)
                 after = Carry(steps.child, steps.before.names, [*following, *[place.read() for place in places]])
                 refuse_long(steps.child)
                 steps.before.check(after)
@@ -476,7 +535,17 @@ class Flow:
     @staticmethod
     def is_none(thing: Any) -> Any:
         """``thing is None``."""
-        return is_none(thing)
+        return is_the(thing, None) if type(thing) is Choice else is_none(thing)
+
+    @staticmethod
+    def is_the(thing: Any, other: Any) -> Any:
+        """``thing is other``, where the thing may be one text or another."""
+        return is_the(Flow.identified(thing), Flow.identified(other))
+
+    @staticmethod
+    def is_among(thing: Any, texts: Any) -> Any:
+        """``thing in texts``."""
+        return is_among(thing, texts)
 
     @staticmethod
     def appended(thing: Any, value: Any, asked: str) -> Any:
@@ -606,6 +675,15 @@ class Flow:
         return thing
 
     @staticmethod
+    def error(make: Callable[[], Any]) -> Any:
+        """An error whose message shows something: in a side no code reads it, as no handler there names it."""
+        trace = present()
+        if trace is None or not sides_open():
+            return make()
+        with trace.root().texts.left_unread():
+            return make()
+
+    @staticmethod
     def text(make: Callable[..., str], *shown: Any) -> Text:
         """An f-string that is printed, with what it shows."""
         return Text(make, shown)
@@ -711,6 +789,24 @@ def is_repeatable(things: Any, given: tuple[Any, ...]) -> bool:
     if not given:
         return type(things) in CONTAINED
     return type(things) in MAKE_ITERATORS and all(type(x) in CONTAINED or type(x) is int for x in given)
+
+
+def _result(trace: Any, truth: Any, one: Any, other: Any) -> Any:
+    """The result of two sides with which a function ends."""
+    return merged(trace, truth, one, other, "the result")
+
+
+def _as_python_does(body: Any, handlers: Handlers, given: tuple[Any, ...]) -> Any:
+    """A `try`, with its handlers."""
+    try:
+        return body(*given)
+    except UnrollError:
+        raise
+    except BaseException as error:
+        for kinds, handler in handlers:
+            if isinstance(error, BaseException if kinds is None else kinds()):
+                return handler(*given)
+        raise
 
 
 def _why(error: Exception) -> str:

@@ -200,7 +200,7 @@ def blank(thing: Any, then: Any) -> Any:
 
 
 def alike(carry: Sequence[Any], following: Sequence[Any]) -> tuple[Any, ...]:
-    """A carry in which the things are such as a step makes of them."""
+    """A carry in which the things are such as a step makes of them, or the other way round."""
     return tuple([then.like(x) if isinstance(then, Parts) else x for x, then in zip(carry, following)])
 
 

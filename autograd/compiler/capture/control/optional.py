@@ -32,17 +32,17 @@ class Maybe:
             return self.absent()
         has, value = parts(other)
         same = _both(self.has, _both(has, self.value == value))
-        return same if has is True else _either(same, _both(self.absent(), _not(has)))
+        return same if has is True else either(same, _both(self.absent(), negated(has)))
 
     def __ne__(self, other: object) -> Any:
-        return _not(self == other)
+        return negated(self == other)
 
     def __bool__(self) -> bool:
         return bool(self.has) and bool(self.value != 0.0)
 
     def absent(self) -> Any:
         """The truth that it is None."""
-        return _not(self.has)
+        return negated(self.has)
 
 
 def parts(thing: Any) -> tuple[Any, Any]:
@@ -55,7 +55,8 @@ def is_none(thing: Any) -> Any:
     return thing.absent() if type(thing) is Maybe else thing is None
 
 
-def _not(truth: Any) -> Any:
+def negated(truth: Any) -> Any:
+    """``not truth``."""
     return truth.negated() if is_predicate(truth) else not truth
 
 
@@ -68,8 +69,9 @@ def _both(one: Any, other: Any) -> Any:
     return one & other
 
 
-def _either(one: Any, other: Any) -> Any:
-    return _not(_both(_not(one), _not(other)))
+def either(one: Any, other: Any) -> Any:
+    """``one or other``."""
+    return negated(_both(negated(one), negated(other)))
 
 
 def _forwarded(function: Callable[..., Any], reflected: bool) -> Callable[..., Any]:

@@ -95,6 +95,7 @@ def _impure_own(function: FunctionType) -> str | None:
     return None if pure else f"it calls {function.__qualname__}"
 
 
+PLAIN = ("autograd", "builtins", "enum", "numpy")  # modules whose classes have operators that change nothing
 OPERATORS = frozenset(
     [
         f"__{prefix}{name}__"
@@ -120,7 +121,7 @@ OPERATORS = frozenset(
 @lru_cache(maxsize=4096)
 def has_operators(kind: type) -> bool:
     """Whether operators on things of a class run Python code, about which nothing is known."""
-    own = [cls for cls in kind.__mro__ if not str(cls.__module__).startswith(("autograd", "builtins", "numpy"))]
+    own = [cls for cls in kind.__mro__ if not str(cls.__module__).startswith(PLAIN)]
     return any(isinstance(vars(cls).get(name), FunctionType) for cls in own for name in OPERATORS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_IN_BRANCH = 256  # instructions of both sides, in a single call outside loops: with more, a path runs one side only
 MOST_IN_ROWS = 1024  # the same in rows, where a side is skipped that no lane is on
 MOST_IN_LOOP = 1024  # instructions of a step
+MOST_FURTHER = 8  # calls of a function by itself beyond those of the watched numbers
 LARGE = 2.0**40  # numbers are supposed to be below it where the watched ones do not come
 
 
@@ -49,7 +50,8 @@ class Side(Decisions):
 
     `taken` has the condition of the side. `site` is the branch, `step` tells whether it is a step of a loop, and `real`
     whether the watched numbers come here.
-    `most` is how many instructions there may be beyond the first `start`.
+    `most` is how many instructions there may be beyond the first `start`. `further` counts how often a function has
+    called itself where the watched numbers do not come.
     """
 
     site: Any = None
@@ -57,6 +59,7 @@ class Side(Decisions):
     real: bool = True
     start: int = 0
     most: float = inf
+    further: int = 0
     supposed: dict[int, bool] = field(default_factory=dict)
 
     def outcome(self, trace: Watched, predicate: int) -> bool:
@@ -152,6 +155,34 @@ def suppose(trace: Any, holds: Any) -> None:
             trace.note_guard(right.index, True)
     else:
         trace.demands.append((wrong, not_supposed))
+
+
+class Attempt:
+    """A `try` whose body is captured: where it raises something that a handler catches."""
+
+    def __init__(self, trace: Any, caught: Sequence[Any]) -> None:
+        self.trace, self.caught = trace, caught
+        self.raised: dict[int, Predicate] = {}  # by handlers
+
+    def catches(self, trace: Any, error: Exception) -> int | None:
+        """Which handler catches an error, if this trace can tell where it is raised."""
+        if trace is not self.trace or isinstance(error, (TooDeepError, RecursionError)):
+            return None
+        return next((k for k, kinds in enumerate(self.caught) if isinstance(error, kinds)), None)
+
+    def note(self, handler: int, condition: Predicate) -> None:
+        """Where the present side is taken and this holds, a handler runs, and nothing more of the body."""
+        here = taken_path(self.trace)
+        where = condition if here is None else here.with_("and", condition)
+        before = self.raised.get(handler)
+        self.raised[handler] = where if before is None else before.with_("or", where)
+
+    def go_on(self, trace: Any, before: dict[int, Predicate]) -> None:
+        """What is captured from now on, to the end of the present side, is taken where nothing was raised."""
+        new = {one.index: False for k, one in self.raised.items() if before.get(k) is not one}
+        around = trace.deciding
+        if new and trace is self.trace:
+            trace.deciding = Side((), around, new, None, False, getattr(around, "real", True))
 
 
 def not_supposed() -> Exception:
@@ -352,13 +383,38 @@ def in_step(trace: Any) -> bool:
     return trace.parent is not None and not trace.rows_branch
 
 
-def is_open(trace: Any, site: Any) -> bool:
-    """Whether a side of this branch is captured now: then a function calls itself."""
+def outermost(trace: Any, site: Any) -> Side | None:
+    """The outermost side of this branch that is captured now, if there is one: then a function calls itself."""
+    found = None
     while trace is not None:
         decisions = trace.deciding
         while decisions is not None:
-            if getattr(decisions, "site", None) is site and site is not None:
-                return True
+            if isinstance(decisions, Side) and decisions.site is site:
+                found = decisions
             decisions = decisions.around
         trace = trace.parent
-    return False
+    return found
+
+
+class TooDeepError(Exception):
+    """A function calls itself where the watched numbers do not come: the side that does so is supposed not to be taken.
+
+    It is like any error of the code in a side, and never reaches a user.
+    """
+
+
+def refuse_deep(trace: Any, site: Any) -> None:
+    """In a function that calls itself, raise unless this call of it may have both sides of a branch, too.
+
+    It does where the watched numbers come, and some calls further; a row that goes deeper takes another path.
+    """
+    first = outermost(trace, site)
+    if first is None:
+        return
+    if site in trace.root().too_deep:
+        raise Refused("the function calls itself")
+    if is_reached(trace, getattr(trace.deciding, "real", True)):
+        return
+    first.further += 1
+    if first.further > MOST_FURTHER:
+        raise TooDeepError
