@@ -26,9 +26,11 @@ DYNAMIC = frozenset(
         *("getattr_static", "getmembers", "globals", "locals", "methodcaller", "vars"),
     ]
 )
+IMPORTING = frozenset({"__import__", "import_module", "modules"})  # code that mentions one may find modules by texts
 READING = frozenset({"eval", "exec", "globals"})  # code that mentions one of these may read globals by texts
-CHANGING = frozenset(  # methods that change a container, and functions that change an object by a name
+CHANGING = frozenset(  # what changes a container, an iterator, or an object by a name
     [
+        *("__next__", "move_to_end", "next", "rotate", "send"),
         *("add", "append", "appendleft", "clear", "discard", "extend", "fill", "insert", "pop", "popitem", "popleft"),
         *("remove", "reverse", "setattr", "setdefault", "sort", "update"),
     ]
@@ -36,6 +38,7 @@ CHANGING = frozenset(  # methods that change a container, and functions that cha
 # Code that mentions one of these may find out that an attribute is missing.
 ASKING = frozenset({"hasattr", "AttributeError", "Exception", "BaseException"})
 WORD = re.compile(r"[^\W\d]\w*")
+DOTTED = re.compile(rf"{WORD.pattern}(\.{WORD.pattern})*")
 ANY = "*"  # stands for all attributes
 MISSING = "?"  # before the name of an attribute: an object may have none
 
@@ -114,6 +117,8 @@ def mentions(code: CodeType) -> Mentions:
         texts = [word for text in constants if isinstance(text, str) for word in WORD.findall(text)]
         attributes.update([ANY, *texts])
         names.update(dict.fromkeys(texts if not READING.isdisjoint(names) else ()))
+    if not IMPORTING.isdisjoint(attributes | names.keys()):
+        modules.update({(text, 0): None for text in constants if isinstance(text, str) and DOTTED.fullmatch(text)})
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inner = mentions(constant)
