@@ -4,7 +4,8 @@
 - `outside`, `walk`: what the function reads outside its arguments; a change of it makes a new capture.
 - `tracer`, `truth`: what stands for a number of the program, and for a comparison.
 - `watched`, `trace`: the program as it is recorded, with the numbers of this run.
-- `branches`, `maps`, `loops`: `vmap`, `scan`, `fori` and `while_loop` become loops of the program.
+- `branches`, `maps`, `loops`: `vmap`, `scan`, `fori` and `while_loop` become loops of the program. `repeats`: a row
+  or a step that cannot stand for the others is refused.
 - `sweeps`: derivatives inside the function become instructions.
 - `control`: branches and loops that are written in the source. `texts`: texts with numbers in them.
 - `results`, `replay`: what the function returns, and a program that runs again on Values.

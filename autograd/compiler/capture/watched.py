@@ -116,6 +116,8 @@ class Watched(Builder):
         self.journal: Any = None  # of the root: what the side that is captured now assigns, see `journal`
         # Of the root: by id, things that the function made, and in which journal.
         self.made: dict[int, tuple[Any, Any]] = {}
+        self.may_change = True  # of the root: whether the code may change what it reads, see `repeats`
+        self.repeating = False  # of the root: whether a row or a step runs again
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.texts: Texts = Texts() if parent is None else parent.texts
