@@ -511,6 +511,8 @@ class LBFGS(_OfParameters):
         ------
         ImportError
             If SciPy is not installed.
+        ValueError
+            If the closure returns a loss without a gradient: `backward` has not been called.
         Exception
             Whatever the closure raises; the parameters then have their old numbers again.
         """
@@ -523,7 +525,10 @@ class LBFGS(_OfParameters):
         def evaluate(numbers: Any) -> tuple[float, list[float]]:
             self._assign(numbers.tolist())
             loss = closure()
-            return loss.data if isinstance(loss, Value) else to_float(loss), [p.grad for p in self.parameters]
+            gradient = [p.grad for p in self.parameters]
+            if isinstance(loss, Value) and loss.grad == 0.0 and not any(gradient):
+                raise ValueError("the closure of LBFGS must call loss.backward() before it returns the loss")
+            return loss.data if isinstance(loss, Value) else to_float(loss), gradient
 
         options = {
             "maxiter": self.iterations,

@@ -368,3 +368,24 @@ def test_plain_numbers_that_a_network_takes_have_names():
     assert "δ(layers[0].neurons[0])·(1 − layers[0].neurons[0]²)·x[1] = " in str(explain(model([0.5, 0.25]), weight))
     total = model([0.5, 0.25]) + model([1.0, -2.0])
     assert {"x[1]⁽⁰⁾", "x[1]⁽¹⁾"} <= set(re.findall(r"x\[1\]⁽.⁾", str(explain(total, weight))))
+
+
+@pytest.mark.parametrize(
+    ("start", "step"),
+    [
+        (1.0, lambda t: t + t),
+        (-1.0, lambda t: (t + t).relu() - 1.0),
+        (3.0, lambda t: t * t + t),
+        (math.nan, lambda t: t * t + t),
+    ],
+)
+def test_many_paths_of_one_size(start, step):
+    """The largest of 2⁶⁰ paths are found at once where all are equal, 0, infinite or nan."""
+    x = Value(start, label="x")
+    y = x
+    for _ in range(60):
+        y = step(y)
+    found = explain(y, x)
+    assert len(found.paths) > 1
+    assert found.path_count >= 2**60
+    assert {x} == {path.steps[-1].operand for path in found.paths}

@@ -45,7 +45,7 @@ def assigned(k: Any, use: Callable[[Any], Any]) -> Any:
 
     def row(x: Any) -> Any:
         nonlocal last
-        last = x[0] * k + last
+        last = x[0] * k
         return last
 
     results = vmap(row)(ROWS)

@@ -2,12 +2,14 @@
 # ruff: noqa: UP030, UP031, UP032 (all ways to format are tested)
 
 import array
+import configparser
 import copy
 import ctypes
 import dataclasses
 import enum
 import functools
 import gc
+import importlib
 import io
 import itertools
 import operator
@@ -25,6 +27,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import datetime
+from functools import partial
 from os import environ, getenv
 from pathlib import Path
 from time import perf_counter
@@ -53,6 +56,9 @@ epoch = 0
 waiting: queue.Queue[float] = queue.Queue()
 waiting.put(2.0)
 config = types.ModuleType("config")
+ini = configparser.ConfigParser()
+ini.read_dict({"model": {"rate": "2.0"}})
+sys.modules["outside_by_name"] = types.ModuleType("outside_by_name")
 config.K = 2.0
 settings = types.SimpleNamespace(rate=2.0, deep=types.SimpleNamespace(scale=3.0))
 
@@ -273,6 +279,8 @@ def fresh() -> None:
     globals().update(K=2.0, epoch=0, helper=ORIGINAL_HELPER, RATES=[1.0, 2.0], ARRAY=np.array([1.0, 2.0, 3.0]))
     globals().update(TABLE={"a": 1.0, "b": {"c": 2.0}}, scaler=Scaler(), slotted=Slotted(), options=Settings())
     globals().update(flat=ARRAY.flat)
+    sys.modules["outside_by_name"].K = 2.0  # type: ignore[attr-defined]
+    ini.set("model", "rate", "2.0")
     Scaler.shifted = SHIFTED  # type: ignore[method-assign]
     ordered.move_to_end("b")
     globals().update(mode=Mode.FAST, sentinel=LISTED, FLOATS=array.array("d", [2.0]))
@@ -374,6 +382,16 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "flat array": (lambda x: x * flat[1], lambda: ARRAY.__setitem__(1, 9.0)),
     "frompyfunc": (lambda x: x * times_k(np.array([x], dtype=object))[0], set_global("K", 5.0)),
     "iterator of a list": (lambda x: x * sum(begin()), lambda: RATES.append(4.0)),
+    "module by its name": (
+        lambda x: x * sys.modules["outside_by_name"].K,
+        lambda: setattr(sys.modules["outside_by_name"], "K", 4.0),
+    ),
+    "module imported by its name": (
+        lambda x: x * importlib.import_module("outside_by_name").K,
+        lambda: setattr(sys.modules["outside_by_name"], "K", 4.0),
+    ),
+    "configparser": (lambda x: x * ini.getfloat("model", "rate"), lambda: ini.set("model", "rate", "4.0")),
+    "section of a configparser": (lambda x: x * float(ini["model"]["rate"]), lambda: ini.set("model", "rate", "4.0")),
     "queue": (lambda x: x * waiting.qsize(), lambda: waiting.put(4.0)),
     "context variable": (lambda x: x * context.get(), lambda: context.set(4.0)),
     "context variable without a value": (lambda x: x * unset.get(2.0), lambda: unset.set(4.0)),
@@ -854,14 +872,15 @@ def test_tables_that_the_function_fills(batch: bool) -> None:
 
     def function(x: Any) -> Any:
         first, calls["first"] = calls["first"], False
-        return lazy(x) * power(3) + defaults["a"] + (100.0 if first else 0.0)
+        return lazy(x) * power(3) + defaults["a"] + (100.0 if first and not batch else 0.0)
 
     compiled = jit(vmap(function)) if batch else jit(function)
 
     def call() -> Any:
         return compiled(np.array([1.0]))[0] if batch else compiled(1.0)
 
-    assert [117.0, 17.0, 17.0] == [call() for _ in range(3)]
+    more = 0.0 if batch else 100.0
+    assert [17.0 + more, 17.0, 17.0] == [call() for _ in range(3)]
     assert 1 == compiled.stats()["paths"]
     results[3], defaults["a"], lazy.rate = 10.0, 3.0, 4.0
     assert [43.0, 43.0] == [call(), call()]
@@ -871,7 +890,7 @@ def test_tables_that_the_function_fills(batch: bool) -> None:
     results.clear()
     set_global("K", 1.0)()
     calls["first"] = True
-    assert [105.0, 5.0, 5.0] == [call() for _ in range(3)]
+    assert [5.0 + more, 5.0, 5.0] == [call() for _ in range(3)]
     assert {3: 1.0} == results
     assert all(read.watched for read in compiled.reads() if read.name.startswith(("results", "lazy", "defaults")))
 
@@ -1114,6 +1133,27 @@ def test_pickles() -> None:
         set_global("K", 7.0)()
         assert 8.0 == twin(1.0)
         set_global("K", 3.0)()
+
+
+@pytest.mark.parametrize(
+    "form", [lambda f: jit(f), lambda f: jit(f, static_argnames="n"), lambda f: jit(partial(f, 1.0))]
+)
+def test_copies_of_objects(form: Callable[[Any], Any]) -> None:
+    """The compiled method of a copied object is that of the copy, as a bound method in Python is."""
+
+    class Model:
+        def __init__(self) -> None:
+            self.rate = 2.0
+            self.run = form(self.times)
+
+        def times(self, x: Any, n: Any = 1) -> Any:
+            return x * n * self.rate
+
+    model = Model()
+    assert 2.0 == model.run(1.0)
+    twin = copy.deepcopy(model)
+    twin.rate = 5.0
+    assert [5.0, 2.0, 5.0] == [twin.run(1.0), model.run(1.0), twin.run(1.0)]
 
 
 def test_threads() -> None:

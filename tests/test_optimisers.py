@@ -216,6 +216,14 @@ def test_lbfgs_says_what_it_needs(monkeypatch):
         LBFGS([Value(1.0)]).step(lambda: 0.0)
 
 
+def test_lbfgs_without_backward():
+    """A closure that forgets the sweep is refused: its gradient of 0 would look like a minimum."""
+    x = Value(1.0)
+    with pytest.raises(ValueError, match=r"the closure of LBFGS must call loss\.backward\(\)"):
+        LBFGS([x]).step(lambda: x * x)
+    assert 1.0 == x.data
+
+
 def test_text() -> None:
     """repr shows the rule, its settings and how much it changes."""
     adam = "betas=(0.9, 0.999), epsilon=1e-08, weight_decay=0.0, clip_norm=None)"

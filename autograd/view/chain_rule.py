@@ -423,7 +423,9 @@ def _largest_paths(
         if node is not wrt and node in ways:
             slopes = zip(node.operands, node.local_grads)
             best[node] = max(_plus(best[o], _log(d)) for o, d in slopes if d is not None and o in best)
-    ticket = count()
+    ticket = count(
+        0, -1
+    )  # of paths that may be as large the last comes first, or all of them would be extended together
     waiting: list[Any] = [(-best[output], next(ticket), 0.0, output, None)]
     found: list[Path] = []
     while waiting and len(found) < wanted:
@@ -432,7 +434,7 @@ def _largest_paths(
             steps = _unroll(trail)
             found.append(Path(steps, _product(steps)))
             continue
-        for slot, (operand, local) in enumerate(zip(node.operands, node.local_grads)):
+        for slot, operand, local in reversed(list(zip(count(), node.operands, node.local_grads))):
             if local is None or operand not in best:
                 continue
             longer = _plus(size, _log(local))

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from functools import reduce as reduce_by
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from autograd.compiler.capture.repeats import check_repeats
 from autograd.compiler.capture.signature import read
 from autograd.compiler.capture.watched import Decisions, Reason, UnrollError
 from autograd.ir.block import calls_python
@@ -42,25 +43,32 @@ def explored(trace: Trace, run: Run) -> list[Branch]:
     """
     branches: list[Branch] = []
     waiting: list[tuple[bool, ...]] = [()]
-    around = trace.deciding
     while waiting:
         forced = waiting.pop()
         if len(branches) == MOST_BRANCHES:
             raise too_many()
-        trace.deciding = decisions = Decisions(forced, around)
-        try:
-            with nullcontext() if current_recorder() is trace else trace.watched():
-                leaves, rebuild = run()
-                if decisions.taken:
-                    leaves = [trace.wrap(trace.place(leaf)) for leaf in leaves]
-        finally:
-            trace.deciding = around
-        branches.append(Branch(decisions.taken, leaves, rebuild, caller(source=True)))
-        outcomes = tuple(decisions.taken.values())
+        taken, leaves, rebuild = _run(trace, run, forced)
+        branches.append(Branch(taken, leaves, rebuild, caller(source=True)))
+        outcomes = tuple(taken.values())
         waiting += [(*outcomes[:k], not outcomes[k]) for k in range(len(forced), len(outcomes))]
     if len(branches) > 1:
         refuse_python(trace, branches)
+    check_repeats(trace, branches[0].leaves, lambda: _run(trace, run, tuple(branches[0].taken.values()))[1])
     return branches
+
+
+def _run(trace: Trace, run: Run, forced: tuple[bool, ...]) -> tuple[dict[int, bool], list[Any], Rebuild]:
+    """A run in which the first comparisons come out so: how all did, the numbers, and how a result is made of them."""
+    around = trace.deciding
+    trace.deciding = decisions = Decisions(forced, around)
+    try:
+        with nullcontext() if current_recorder() is trace else trace.watched():
+            leaves, rebuild = run()
+            if decisions.taken:
+                leaves = [trace.wrap(trace.place(leaf)) for leaf in leaves]
+    finally:
+        trace.deciding = around
+    return decisions.taken, leaves, rebuild
 
 
 def too_many() -> UnrollError:

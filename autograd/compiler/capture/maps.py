@@ -15,6 +15,7 @@ from autograd.compiler.capture.branches import (
     refuse_python,
     too_many,
 )
+from autograd.compiler.capture.repeats import check_repeats
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.spent import unspent
 from autograd.compiler.capture.tracer import Traced, evenly_apart, offsets_in_array
@@ -24,7 +25,7 @@ from autograd.ir.builder import LoopBuilder
 from autograd.ir.roll.rolling import FEWEST_IN_MAPS, roll_code
 from autograd.modes import caller
 from autograd.rows import in_arrays
-from autograd.tree import columns_of, flatten, only_floats
+from autograd.tree import Rebuild, columns_of, flatten, only_floats
 
 if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
@@ -103,22 +104,29 @@ def _branches(trace: Trace, child: Trace, run: Callable[[], Any], count: int) ->
     """What a function does in all rows of a map: one run for each combination of branches that rows take."""
     if trace.parent is not None and not trace.rows_branch:  # nobody knows what the rows are in each step
         return explored(child, lambda: flatten_result(run()))
-    child.taken = {}
     branches: list[Branch] = []
     left = list(range(count))
-    while left:
-        child.watch(left[0])
+
+    def run_row(row: int) -> tuple[list[Any], Rebuild]:
+        child.taken = {}
+        child.watch(row)
         with child.watched():
             leaves, rebuild = flatten_result(run())
-            leaves = [child.wrap(child.place(leaf)) if child.taken else leaf for leaf in leaves]
-        branches.append(Branch(dict(child.taken), leaves, rebuild, caller(source=True)))
-        if not child.taken:
+            return [child.wrap(child.place(leaf)) if child.taken else leaf for leaf in leaves], rebuild
+
+    while left:
+        leaves, rebuild = run_row(left[0])
+        taken: dict[int, bool] = child.taken or {}
+        if not branches:
+            check_repeats(child, leaves, lambda: run_row(0)[0])
+        child.taken = {}
+        branches.append(Branch(taken, leaves, rebuild, caller(source=True)))
+        if not taken:
             return branches
         refuse_python(child, branches)
         if len(branches) > MOST_BRANCHES:
             raise too_many()
         left = [row for row in left[1:] if not child.holds(branches[-1].taken, row)]
-        child.taken = {}
     return branches
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from autograd.compiler import locks
 from autograd.compiler.capture.exact import Exact, Same
+from autograd.compiler.capture.repeats import DifferentRunError
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.walk import ITERATOR, TEXTS, AllSame, Look, Read, Walk, global_generators
 from autograd.compiler.notices import notice
@@ -177,6 +178,9 @@ class Outside:
         token = _being_captured.set((self.name, look))
         try:
             yield
+        except DifferentRunError:
+            self._refuse_counting(look)  # with the line
+            raise
         finally:
             _being_captured.reset(token)
         if any(_state_of(generator) != drawn for generator, drawn in zip(generators, before)):
@@ -199,13 +203,9 @@ class Outside:
         for i in look.changed():
             place, name = look.places[i], look.names[i]
             if place.kind in ("item", "cell"):
-                if (line := look.rebound.get(name.rpartition(".")[2])) is None:
+                if name.rpartition(".")[2] not in look.rebound:
                     raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
-                if any(type(x) in (int, float) or isinstance(x, np.number) for x in place.found):
-                    raise TypeError(
-                        f"{self.name} changes {name}, at {line}: that would happen only once, when the function is "
-                        "traced. Return the new number instead"
-                    )
+                self._refuse_counting(look)
                 if any(isinstance(thing, Traced) for thing in LIVE[place.kind](place.where, place.key)):
                     ignored.add((place.kind, name))  # a traced number that is kept for inspection
                 else:
@@ -239,6 +239,17 @@ class Outside:
             if new:
                 state.look = self.look()
 
+    def _refuse_counting(self, look: Look) -> None:
+        """Raise if the function has changed a number that a name has."""
+        for place, name in [(look.places[i], look.names[i]) for i in look.changed()]:
+            line = look.rebound.get(name.rpartition(".")[2])
+            numbers = any(type(x) in (int, float) or isinstance(x, np.number) for x in place.found)
+            if place.kind in ("item", "cell") and line is not None and numbers:
+                raise TypeError(
+                    f"{self.name} changes {name}, at {line}: that would happen only once, when the function is "
+                    "traced. Return the new number instead"
+                )
+
     def _fills(self, place: Place, name: str, signature: Hashable) -> bool:
         """Whether the next call may find what it needs there, such as a table of results that is made once.
 
@@ -271,6 +282,15 @@ def begin_again(why: Exception) -> None:
     if look.changes or threading.active_count() == 1:  # or else another thread has made the change
         for i in reversed(look.changed()):
             look.places[i].restore()
+
+
+def may_change() -> bool:
+    """Whether the function that is being captured may change what it reads, so that another run does something else."""
+    found = _being_captured.get()
+    if found is None:
+        return True
+    look = found[1]
+    return bool(look.changes or look.rebound) or any(read.kind == ITERATOR for read in look.reads)
 
 
 def _refuse_iterators(name: str, look: Look, why: Exception) -> None:

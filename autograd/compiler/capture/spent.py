@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd.compiler.capture.repeats import DifferentRunError
 from autograd.compiler.capture.watched import Reason, UnrollError
 from autograd.value import Value
 
@@ -84,26 +85,30 @@ def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
     ------
     UnrollError
         If they may use an iterator from before, or have taken elements from a container. Containers then are as before.
-    TypeError
-        If they have taken elements from the `flat` of an array.
     """
     around = _reached(functions)
-    flat = [(thing, thing.index) for thing in around if type(thing) is np.flatiter]  # it is mostly indexed
-    iterators = [thing for thing in around if not isinstance(thing, (*SHRINKING, np.flatiter))]
+    iterators = [
+        thing for thing in around if not isinstance(thing, (*SHRINKING, np.flatiter))
+    ]  # that is mostly indexed
     if iterators:
         raise UnrollError(Reason("spent", f"a {type(iterators[0]).__name__}, with which each goes on"))
     before = [(thing, thing.copy()) for thing in around if isinstance(thing, SHRINKING)]
     try:
         yield
-        if any(thing.index != index for thing, index in flat):
-            raise TypeError("rows and steps are compiled as one, but each goes on with an array.flat: index it")
-        shrunk = [thing for thing, copy in before if len(thing) < len(copy)]
-        if shrunk:
-            raise UnrollError(Reason("spent", f"a {type(shrunk[0]).__name__}, from which each takes elements"))
-    except UnrollError:
-        for thing, copy in before:
-            _restore(thing, copy)
+        _refuse_shrunk(before)
+    except (UnrollError, DifferentRunError):
+        try:
+            _refuse_shrunk(before)
+        finally:
+            for thing, copy in before:
+                _restore(thing, copy)
         raise
+
+
+def _refuse_shrunk(before: list[tuple[Any, Any]]) -> None:
+    shrunk = [thing for thing, copy in before if len(thing) < len(copy)]
+    if shrunk:
+        raise UnrollError(Reason("spent", f"a {type(shrunk[0]).__name__}, from which each takes elements"))
 
 
 def _restore(thing: Any, copy: Any) -> None:

@@ -92,7 +92,10 @@ OF_TEXT = ("join", "split", "splitext", "basename", "dirname", "normpath", "isab
 NOW = frozenset({"now", "today", "utcnow"})  # of the classes of datetime
 # Their code is not read, so it is not known which attributes of their objects it reads.
 HIDING_MODULES = frozenset(
-    ["_weakrefset", "autograd", "collections", "functools", "nn", "numpy", "queue", "scipy", "statistics", "weakref"]
+    [
+        *("_weakrefset", "autograd", "collections", "configparser", "functools", "nn", "numpy", "queue", "scipy"),
+        *("statistics", "string", "weakref"),
+    ]
 )
 POINTERS = frozenset({"_Pointer", "c_char_p", "c_void_p", "c_wchar_p", "py_object"})  # of ctypes
 

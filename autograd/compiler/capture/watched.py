@@ -119,6 +119,8 @@ class Watched(Builder):
         self.too_deep: set[Any] = set()  # of the root: branches of functions that call themselves too often
         self.attempts: list[Any] = []  # of the root: the bodies of `try` that are captured now
         self.numbers_of_texts: dict[Any, int] = {}  # of the root
+        self.may_change = True  # of the root: whether the code may change what it reads, see `repeats`
+        self.repeating = False  # of the root: whether a row or a step runs again
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.texts: Texts = Texts() if parent is None else parent.texts

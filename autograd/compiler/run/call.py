@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Callable, Hashable, Sequence
@@ -152,8 +153,14 @@ class Compiled(c_build.Entry, Generic[P, R]):
         """The function itself, as for any function in Python."""
         return self
 
-    def __deepcopy__(self, memo: object) -> Compiled[..., Any]:
-        return self
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled[..., Any]:
+        """The same; but of a bound method, a partial or an object that is called, the copy is compiled."""
+        function = copy.deepcopy(self.function, memo)
+        return self if function is self.function else self.compiling(function)
+
+    def compiling(self, function: Function) -> Compiled[..., Any]:
+        """Another function, compiled in the same way."""
+        return Compiled(function, self.options, self.returns_floats)
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = pickling.pack(self.function)

@@ -48,6 +48,10 @@ class StaticCompiled(Compiled[..., Any]):
         self.argnums, self.argnames = _placed(function, argnums, argnames)
         self.fixed: dict[Hashable, Compiled[..., Any]] = {}
 
+    def compiling(self, function: Function) -> Compiled[..., Any]:
+        """Another function, compiled in the same way."""
+        return StaticCompiled(function, self.options, self.argnums, self.argnames, self.returns_floats)
+
     def _call(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Call the function that is compiled for these static arguments."""
         compiled, left, named = self._split(args, keywords)

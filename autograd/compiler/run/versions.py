@@ -338,7 +338,7 @@ def _traced(
 
 def _new_trace(function: Function, assumes: bool, joins: bool = False) -> Trace:
     trace = Trace(real_bools=reaches_code_that_asks(function))
-    trace.assumes = assumes
+    trace.assumes, trace.may_change = assumes, outside.may_change()
     if joins:
         trace.deciding = Side()
     return trace

@@ -27,9 +27,11 @@ DYNAMIC = frozenset(
     ]
 )
 FORMATTING = frozenset({"format", "format_map", "vformat"})  # methods that read attributes which a text names
+IMPORTING = frozenset({"__import__", "import_module", "modules"})  # code that mentions one may find modules by texts
 READING = frozenset({"eval", "exec", "globals"})  # code that mentions one of these may read globals by texts
-CHANGING = frozenset(  # methods that change a container, and functions that change an object by a name
+CHANGING = frozenset(  # what changes a container, an iterator, or an object by a name
     [
+        *("__next__", "move_to_end", "next", "rotate", "send"),
         *("add", "append", "appendleft", "clear", "discard", "extend", "fill", "insert", "pop", "popitem", "popleft"),
         *("remove", "reverse", "setattr", "setdefault", "sort", "update"),
     ]
@@ -39,6 +41,7 @@ ASKING = frozenset({"hasattr", "AttributeError", "Exception", "BaseException"})
 WORD = re.compile(r"[^\W\d]\w*")
 FIELD = re.compile(r"\{([^{}:!]*)")  # of a text with a format, up to what says how the field looks
 IN_FIELD = re.compile(r"\.([^\W\d]\w*)")
+DOTTED = re.compile(rf"{WORD.pattern}(\.{WORD.pattern})*")
 ANY = "*"  # stands for all attributes
 MISSING = "?"  # before the name of an attribute: an object may have none
 
@@ -128,6 +131,8 @@ def mentions(code: CodeType) -> Mentions:
         texts = [word for text in constants if isinstance(text, str) for word in WORD.findall(text)]
         attributes.update([ANY, *texts])
         names.update(dict.fromkeys(texts if not READING.isdisjoint(names) else ()))
+    if not IMPORTING.isdisjoint(attributes | names.keys()):
+        modules.update({(text, 0): None for text in constants if isinstance(text, str) and DOTTED.fullmatch(text)})
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inner = mentions(constant)

@@ -700,6 +700,8 @@ class Flow:
             or not all(map(_is_plain, things))
         ):
             return Flow.called(function)(*map(_made, things), **options)
+        if trace.root().repeating:
+            return None
         trace.root().prints()
         with trace.root().texts.left_unread() as made:
             print(*map(_made_now, things), **options)

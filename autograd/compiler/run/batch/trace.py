@@ -11,6 +11,7 @@ import numpy as np
 
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.control.sides import refuse_spoiled, with_less
+from autograd.compiler.capture.repeats import check_repeats
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import (
     Call,
@@ -144,7 +145,7 @@ class BatchReading:
 
     def _new_trace(self, assumes: bool) -> BatchTrace:
         trace = BatchTrace(reaches_code_that_asks(self.mapped.function))
-        trace.assumes = assumes
+        trace.assumes, trace.may_change = assumes, outside.may_change()
         return trace
 
     def _trace(self, trace: BatchTrace, row: int) -> tuple[list[int], Any]:
@@ -260,10 +261,17 @@ class BatchTrace(Trace):
                 else:
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
             given.append(rebuild(elements))
+        followed = self.followed(function)
+
+        def again() -> list[Any]:
+            with tracing(child):
+                return flatten_result(followed(*given))[0]
+
         try:
             with unspent(function), tracing(child):
-                row = self.followed(function)(*given)
+                row = followed(*given)
                 leaves, rebuild = flatten_result(row)
+                check_repeats(child, leaves, again)
                 outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, row)
         except UnrollError as error:
             if error.reason.kind != "spent":
