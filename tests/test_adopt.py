@@ -393,6 +393,8 @@ def test_math_of_values_is_that_of_floats(name: str) -> None:
         cases += [(x, y) for x in NUMBERS for y in NUMBERS if name != "ldexp"]
     if name == "dist":
         cases = [((x, 1.0), (y, 2.0)) for x in NUMBERS for y in NUMBERS]
+    if name == "fma":  # of Python 3.13
+        cases = [(x, y, z) for x in NUMBERS for y in NUMBERS for z in NUMBERS]
     for case in cases:
         expected = outcome(function, *case)
         assert same(expected, outcome(own, *case)), case
@@ -580,6 +582,15 @@ def test_classes_that_are_asked_for(package: Package, name: str, kind: str) -> N
     for x in (0.75, Value(0.75)):
         assert expected == [plain(found) for found in adopt(getattr(original, name))(thing, x)]
         assert expected == [plain(found) for found in getattr(module, name)(own, x)]
+
+
+def test_generated_methods_where_a_text_has_their_name(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods of dataclasses are in "<string>". Since Python 3.13, so is the text of ``python -c``."""
+    text = ["def __hash__(self):\n", "    return 1\n", "other = 2\n"] * 40
+    monkeypatch.setitem(linecache.cache, "<string>", (1, None, text, "<string>"))
+    package(core=OF_CLASSES)
+    expected = importlib.import_module("geo.core").of_points(None, 0.75)
+    assert expected == [plain(found) for found in adopt("geo.core").of_points(None, Value(0.75))]
 
 
 def test_sums_are_those_of_the_builtin() -> None:

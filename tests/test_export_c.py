@@ -193,6 +193,14 @@ mean_loss = vmap(row_loss, in_axes=(None, 0), reduce="mean")
 LONG = [0.1 * math.sin(k) + 1.0 for k in range(300)]
 STENCIL = [0.3 * math.cos(k) + 1.0 for k in range(20)]
 
+
+def only_a_guard(x: Any, y: Any, w: Any) -> Any:
+    """Rows of which one loop does nothing but compare, and reads no row for that."""
+    if w[0] < -2.0:
+        raise ValueError
+    return am.tanh(x + y) + am.tanh(w[0]) + am.tanh(w[1]) + am.tanh(sum(w)) + am.tanh(x)
+
+
 CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "spring": (jit(spring), (1.0, 2.0)),
     "spring_gradient": (jit(value_and_grad(spring, (0, 1))), (1.0, 2.0)),
@@ -240,6 +248,11 @@ CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "circle_rows": (jit(vmap(lambda x: circle(x)[3])), ([STENCIL, STENCIL[::-1]],)),
     "shared_log": (jit(value_and_grad(shared_log, 1), accurate=True), ([1.2, 1.3], LONG[:9])),
     "nothing": (jit(lambda x: None), (1.0,)),
+    "only_a_guard": (
+        jit(value_and_grad(vmap(only_a_guard, (0, 0, None), "mean"), (0, 2))),
+        ([1.05], [-0.13], [0.5, -0.81]),
+    ),
+    "named_in_a_note": (jit(lambda w, x: w * 2.0 if w > 1.0 else x), (1.5, 2.0)),
     "many": (jit(lambda x: am.sum(x) * am.sum(x[::-1]) + am.fsum(x)), (LONG,)),
 }
 

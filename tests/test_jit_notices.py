@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import Value, custom_gradient, grad, hvp, jit, value_and_grad, vmap
+from autograd import Value, custom_gradient, grad, hessian, hvp, jacobian, jit, value_and_grad, vmap
 from autograd.compiler.run import specialization
 
 ROWS = [[1.0, 2.0], [-1.0, 3.0], [0.5, -2.0], [4.0, 1.0], [-2.0, -3.0]]
@@ -78,6 +79,49 @@ def test_after_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
     jit(vmap(lambda x: x * 2.0))(np.array([1.0, 2.0]))
     told = capsys.readouterr().err
     assert told.startswith("autograd: compiling <lambda> took 0 s: 1 instructions\n")
+
+
+def outer(x: Any, w: Any) -> Any:
+    """Any function of two numbers."""
+    return x**4 * w
+
+
+@pytest.mark.usefixtures("surprising")
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (outer, "outer"),
+        (grad(outer), "the gradient of outer"),
+        (value_and_grad(outer), "outer with its gradient"),
+        (jacobian(outer), "the Jacobian of outer"),
+        (hessian(outer), "the Hessian of outer"),
+        (jacobian(hessian(outer)), "the Jacobian of the Hessian of outer"),
+    ],
+)
+def test_what_is_compiled_has_the_name_that_the_user_gave(
+    function: Any, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says what is done with it; so do the programs for results that are Values, and rows."""
+    compiled = jit(function)
+    compiled(3.0, 2.0)
+    assert capsys.readouterr().err.startswith(f"autograd: compiling {words} took 0 s")
+    compiled(Value(3.0), Value(2.0)).backward() if function is outer else None
+    told = capsys.readouterr().err
+    assert told.startswith(f"autograd: compiling {words} with the derivatives of its result took 0 s" if told else "")
+    w = Value(2.0)
+    rows = jit(vmap(lambda x: outer(x, w)))(np.array([1.0, 2.0]))
+    assert [2.0, 32.0] == [y.data for y in rows]
+    assert "autograd: compiling <lambda> with the derivatives of its result took 0 s" in capsys.readouterr().err
+
+
+def test_errors_name_the_users_function() -> None:
+    """Also where it is traced for a result that is a Value."""
+
+    def draws(x: Any) -> Any:
+        return x * random.random()
+
+    with pytest.raises(TypeError, match=r"^draws draws random numbers"):
+        jit(draws)(Value(1.0))
 
 
 @pytest.mark.usefixtures("foreseen")

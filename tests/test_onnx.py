@@ -3,14 +3,14 @@
 import math
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 
 import autograd.math as am
 from autograd import Value, custom_gradient, grad, rules, scan, vmap
 from nn import MLP, Dropout, ElmanCell, GRUCell, Layer, Module, Neuron, Recurrent, Sequential
 from nn.onnx import to_onnx
+
+onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 WITHOUT = {"gamma", "lgamma", "digamma"}

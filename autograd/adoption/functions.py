@@ -24,6 +24,7 @@ from autograd.sources import adapters, inner_locals, path_to, recompiled
 ANSWER = hidden("answer")
 DISPATCHER: Any = functools.singledispatch(lambda x: x)
 MADE_FROM_METHODS = (functools.cached_property, functools.singledispatchmethod)
+GENERATED = "<string>"  # the file of what dataclasses and `exec` make
 LRU_CACHED = type(functools.lru_cache(lambda: None))
 
 
@@ -312,12 +313,14 @@ def rewritten_code(function: FunctionType) -> CodeType | None:
         raise AdoptionError(f"the source of {function.__qualname__} is not there: {code.co_filename}")
     tree = _parsed(function, lines)
     path = path_to(tree, code)
+    made = None if path is None else _code_of(path, code)
+    if made is None and code.co_filename == GENERATED:
+        return None  # of a dataclass, and since Python 3.13 the text of `python -c` has the same name
     if path is None:
         raise AdoptionError(
             f"{function.__qualname__} is not found at {code.co_filename}:{code.co_firstlineno}: has the file changed "
             "since it was imported, or do several lambdas stand in this line?"
         )
-    made = _code_of(path, code)
     if made is None:
         raise AdoptionError(
             f"the code of {function.__qualname__} at {code.co_filename}:{code.co_firstlineno} has "

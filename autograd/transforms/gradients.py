@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Literal, overload
 
-from autograd.transforms.origin import A, B, Function, P, R, check_function, set_origin
+from autograd.transforms.origin import A, B, Function, P, R, check_function, describe, set_origin
 from autograd.transforms.run import Argnums, Run
 from autograd.transforms.sparse import sparse_hessian, sparse_jacobian
 from autograd.tree import flatten, is_array, make_array
@@ -202,6 +202,7 @@ def jacobian(
             rows = [list(row) for row in zip(*columns)]
         return _blocks(rows, run)
 
+    describe(all_derivatives, "jacobian", function)
     return all_derivatives
 
 
@@ -244,4 +245,6 @@ def hessian(
     """
     check_function("hessian", function)
     gradient = grad(function, argnums)
-    return sparse_hessian(function, gradient, argnums) if sparse else jacobian(gradient, argnums)
+    found = sparse_hessian(function, gradient, argnums) if sparse else jacobian(gradient, argnums)
+    describe(found, "hessian", function)
+    return found

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from weakref import ref
 
 Function = Callable[..., Any]
+WORDS = {
+    "grad": "the gradient of {}",
+    "value_and_grad": "{} with its gradient",
+    "jacobian": "the Jacobian of {}",
+    "hessian": "the Hessian of {}",
+    "nodes": "{} with the derivatives of its result",
+    "derivatives": "the derivatives of {}",
+}
 P = ParamSpec("P")  # the parameters of a function
 R = TypeVar("R")  # the type of its result
 if TYPE_CHECKING:
@@ -72,6 +80,17 @@ def check_function(transform: str, function: Any) -> None:
 def set_origin(result: Any, transform: str, function: Function, *parameters: Any) -> None:
     """Note how a transform made a function."""
     result.transform_origin = Origin(transform, function, parameters, ref(result))
+    describe(result, transform, function)
+
+
+def describe(result: Any, what: str, function: Function) -> None:
+    """Note what a function computes of another one: a key of `WORDS`; other keys change nothing."""
+    result.described = WORDS.get(what, "{}").format(described(function))
+
+
+def described(function: Any) -> str:
+    """What a function computes, in words: "the gradient of f"; of a function that no transform made, its name."""
+    return str(getattr(function, "described", None) or getattr(function, "__name__", "a function"))
 
 
 def origin_of(function: Any) -> Origin | None:

@@ -88,7 +88,10 @@ def drawing_script() -> str:
 
 
 def drawing(svg: str, height: float) -> str:
-    """A drawing for the output of a notebook, in a frame that zooms; as an image for where frames are removed."""
+    """A drawing for the output of a notebook, in a frame that zooms; as an image for where frames are removed.
+
+    A frame whose colour scheme is that of its page is transparent. On a dark page it would be white without one.
+    """
     document = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Graph</title><style>
 html, body, main {{ margin: 0; height: 100%; overflow: hidden; }}
 svg {{ display: block; width: 100%; height: 100%; touch-action: none; cursor: grab; }}
@@ -104,7 +107,7 @@ start();
     picture = base64.b64encode(svg.encode()).decode()
     return (
         f'<div><img class="gradient-flow-picture" alt="graph" src="data:image/svg+xml;base64,{picture}">'
-        f'<iframe title="Graph" style="width:100%;height:{height:.0f}px;border:0" srcdoc=\'{quoted}\'></iframe></div>'
+        f'<iframe title="Graph" style="width:100%;height:{height:.0f}px;border:0;color-scheme:light" srcdoc=\'{quoted}\'></iframe></div>'
     )
 
 

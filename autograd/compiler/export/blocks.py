@@ -213,14 +213,16 @@ class Block(Carrying):
         self.line(f"for ({kind} {counter} = 0; {counter} < {most}; {counter} += {step}) {{")
         if len(sums) > MOST_SUMS:
             self.parts.line(depth, "@_in_memory();")
-        lane = LANE
+        lane, defined = LANE, []
         if loop.extent == CALL:
-            lane += self.parts.names.numbered("k")
-            self.parts.line(depth, f"const ptrdiff_t {lane.removeprefix(LANE)} = {step};")
+            name = self.parts.names.numbered("k")
+            lane += name
+            defined.append(self.parts.define(depth, "ptrdiff_t", name, step))
         before = self.parts.counting, self.parts.shared
         if added and left:
-            self.parts.counting, self.parts.shared = self.parts.names.numbered("b"), frozenset([x.base for x in added])
-            self.parts.line(depth, f"const @_mask {self.parts.counting} = @_first({step});")
+            name = self.parts.names.numbered("b")
+            self.parts.counting, self.parts.shared = name, frozenset([x.base for x in added])
+            defined.append(self.parts.define(depth, "@_mask", name, f"@_first({step})"))
         index = Affine(0, ((counter, 1), (lane, 1)))
         elements = self._elements([self.values[o] for o in roles.elements], index)
         number = Text(f"@_steps((double){counter})", whole=index, wide=True)
@@ -232,6 +234,8 @@ class Block(Carrying):
             self._clear(counter, left, [kept.here(o) for o in kept.order] if kept else sums)
         if kept is not None:
             self._add_kept(kept, sums, f"{counter} + ({step}) >= {most}" if left else f"{counter} + {step} >= {most}")
+        for definition in reversed(defined):
+            self.parts.drop_unused(*definition)
         self.line("}")
         self.parts.loops.append(loop)
         totals = iter(self._totals(sums))

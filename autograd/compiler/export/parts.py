@@ -124,10 +124,21 @@ class Parts:
         yield
         self.weight /= times
 
-    def uses(self, name: str) -> bool:
-        """Whether the statements use a name."""
+    def uses(self, name: str, since: int = 0) -> bool:
+        """Whether the statements use a name, from this line on."""
         word = re.compile(rf"\b{name}\b")
-        return any(word.search(line) for line in self.lines)
+        return any(word.search(line.partition("/*")[0]) for line in self.lines[since:])
+
+    def define(self, depth: int, kind: str, name: str, text: str) -> tuple[str, int, int]:
+        """Write the definition of a name, for `drop_unused`."""
+        first = len(self.lines)
+        self.line(depth, f"const {kind} {name} = {text};")
+        return name, first, len(self.lines)
+
+    def drop_unused(self, name: str, first: int, end: int) -> None:
+        """Take back a definition whose name no later statement uses."""
+        if not self.uses(name, end):
+            del self.lines[first:end]
 
     # ---- loops -----------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from autograd.compiler.capture.trace import is_capturing
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.ir.block import Program
 from autograd.once import cached_property
+from autograd.transforms.origin import describe
 from autograd.tree import flatten, is_array, only_floats
 from autograd.value import Value, _node
 
@@ -61,6 +62,7 @@ class DerivativeProgram:
             return replay(self.captured, inputs, outputs)
 
         again.__name__ = self.name
+        describe(again, "derivatives", again)
         from autograd.compiler.run.call import Compiled  # here, because it imports this module
 
         return Compiled(again, self.options, returns_floats=True)

@@ -53,6 +53,8 @@ class Report:
     ----------
     name : str
         The name of the function.
+    computes : str
+        What it computes, in words: it may be the gradient of the user's function.
     seconds : float
         The time for running it on tracers.
     flow : mapping
@@ -66,6 +68,7 @@ class Report:
     """
 
     name: str = "a function"
+    computes: str = "a function"
     seconds: float = 0.0
     unrolled: dict[Reason, int] = field(default_factory=dict)
     flow: Mapping[Any, str | None] = field(default_factory=dict)
@@ -357,7 +360,7 @@ class Specialization:
         self.report.told = True
         mapped = any(True for _ in loops(self.program))
         reasons = [f"{self.counts['compiled']:,} instructions", *self.report.reasons(), *self.report.advice(mapped)]
-        notice(f"compiling {self.report.name} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
+        notice(f"compiling {self.report.computes} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
 
     def text(self) -> str:
         """The program as text for readers."""

@@ -31,6 +31,7 @@ from autograd.compiler.run.specialization import (
 from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir.block import Array, Program, size_of
 from autograd.ir.evaluate import evaluate, flat
+from autograd.transforms.origin import described
 from autograd.tree import only_floats, only_leaves, zeros_like
 from autograd.value import Value
 
@@ -173,7 +174,7 @@ class Version:
             variant = families.noted(function, arguments, given)
             if variant is not None:
                 name, seconds = getattr(function, "__name__", "a function"), time.perf_counter() - start
-                report = Report(name, seconds, flow=variant.flow)
+                report = Report(name, described(function), seconds, flow=variant.flow)
                 return self._captured_from_tape(families, variant, report, arguments, given)
             return capture(function, arguments, given, assumes)
         found = capture(function, arguments, given, assumes)
@@ -305,7 +306,8 @@ def capture(
     closed = [leaf for leaf, _ in trace.leaf_inputs]
     names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
     name = getattr(function, "__name__", "a function")
-    report = Report(name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
+    seconds = time.perf_counter() - start
+    report = Report(name, described(function), seconds, trace.unrolled, trace.flow, trace.exact)
     length, parents = len(trace.code), trace.parents(outputs)
     return Capture(finish(trace, outputs), trace.given, template, closed, parents, names, report, length=length)
 

@@ -15,6 +15,7 @@ from autograd.compiler.run.specialization import Specialization
 from autograd.compiler.run.ungraphed import with_graph
 from autograd.compiler.run.versions import Function, Version
 from autograd.ir.rewrite import with_numbers_only
+from autograd.transforms.origin import describe
 from autograd.tree import flatten, make_array
 from autograd.value import Value
 
@@ -54,7 +55,8 @@ class WithDerivatives(Compiled[..., Any]):
             numbers = [trace.read(leaf) for leaf, _ in trace.leaf_inputs]
             return float(index), result, rows, make_array(numbers, (len(numbers),))
 
-        with_derivatives.__name__ = f"{owner.__name__} with derivatives"
+        with_derivatives.__name__ = owner.__name__
+        describe(with_derivatives, "nodes", owner.function)
         super().__init__(with_derivatives, owner.options, returns_floats=True)
 
     @property

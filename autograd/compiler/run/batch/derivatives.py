@@ -17,6 +17,7 @@ from autograd.compiler.capture.trace import current_trace
 from autograd.compiler.run.batch.function import Batch, RaggedRowsError
 from autograd.compiler.run.specialization import Specialization
 from autograd.modes import mode
+from autograd.transforms.origin import describe
 from autograd.tree import flatten, make_array, to_floats
 from autograd.value import Value
 
@@ -41,8 +42,8 @@ class BatchDerivatives:
         def row(*args: Any) -> Any:
             return self._row(args)
 
-        row.__name__ = f"{self.batch.name} with derivatives"
-        mapped = self.batch.mapped
+        mapped, row.__name__ = self.batch.mapped, self.batch.name
+        describe(row, "nodes", mapped.function)
         function = transforms.vmap(row, mapped.in_axes, mapped.reduce)
         outside = Outsides(mapped.function, row.__name__)  # a row reads the same as the function
         return Batch(mapped._replace(function=function, inner=row), self.batch.options, outside)

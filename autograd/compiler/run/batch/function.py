@@ -33,6 +33,7 @@ from autograd.compiler.run.specialization import (
 )
 from autograd.ir.block import CALL, Array, Type, has_rows
 from autograd.ir.evaluate import evaluate, flat
+from autograd.transforms.origin import described
 from autograd.tree import flatten, only_floats
 from autograd.value import Value
 
@@ -344,7 +345,8 @@ class _Call:
             same = same_branches(program, specializations)
             if same is not None and same.options.accurate:
                 return evaluate(program, trace.given, {CALL: 1})[0]
-            report = Report(batch.name, time.perf_counter() - start, trace.unrolled, trace.flow, trace.exact)
+            computes, seconds = described(batch.mapped.function), time.perf_counter() - start
+            report = Report(batch.name, computes, seconds, trace.unrolled, trace.flow, trace.exact)
             options = options_for(same, specializations, usual_options(batch.options, report), "the map")
             specialization = Specialization(program, template, options, closed, parents, self.reading.names(), report)
             try:

@@ -73,7 +73,9 @@ export class Controls {
     const slider = make("input", { type: "range", ...range(value), "aria-label": `${name}, slider`, oninput: () => this.change(leaf, Number(slider.value)) });
     const typed = () => this.#typed(leaf, field);
     const onkeydown = (event) => event.key === "Enter" && typed(); // a notebook may keep the field from noticing
-    const field = make("input", { type: "number", step: "any", "aria-label": name, onchange: typed, onkeydown });
+    const all = () => this.#put(field, this.whatIf.get(leaf), String);
+    const onblur = () => this.#put(field, this.whatIf.get(leaf));
+    const field = make("input", { type: "number", step: "any", "aria-label": name, onchange: typed, onkeydown, onfocus: all, onblur });
     const change = make("span", { class: "change" });
     const label = make("label", {}, tick, bdi(shorten(name, 28)));
     const row = make("li", { "data-leaf": leaf }, make("div", { class: "head" }, label, change), slider, field);
@@ -81,8 +83,13 @@ export class Controls {
     this.list.append(row);
   }
 
+  /** Show a number in a field: all digits while the reader is in it, else six. */
+  #put(field, value, digits = (x) => String(Number(x.toPrecision(6)))) {
+    field.value = field.dataset.shown = Number.isFinite(value) ? digits(value) : "";
+  }
+
   #typed(leaf, field) {
-    if (field.value === field.dataset.shown) return; // it shows fewer digits than the leaf has
+    if (field.value === field.dataset.shown) return; // it may show fewer digits than the leaf has
     const value = field.value.trim() === "" ? NaN : Number(field.value);
     if (Number.isFinite(value)) this.change(leaf, value);
     else this.show();
@@ -101,7 +108,7 @@ export class Controls {
       const value = whatIf.get(leaf);
       if (value < Number(slider.min) || value > Number(slider.max)) Object.assign(slider, range(value));
       slider.value = value;
-      field.value = field.dataset.shown = Number.isFinite(value) ? String(Number(value.toPrecision(6))) : "";
+      this.#put(field, value, field.matches(":focus") ? String : undefined);
       change.textContent = whatIf.changes.has(leaf) ? showChange(whatIf.data[leaf], value) : "";
     });
     this.reset.disabled = !whatIf.changes.size;
