@@ -1,5 +1,7 @@
 """Build the optional C extensions if their sources and a compiler are there; setup.cfg holds the rest."""
 
+import os
+import re
 import sysconfig
 from pathlib import Path
 
@@ -10,7 +12,9 @@ SOURCES = {"autograd._value": "autograd/_c/module.c", "autograd.compiler.run._ca
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     SOURCES = {}  # free-threaded Python: the C relies on the GIL, and autograd.native.why_python says so
 # a * b + c keeps both roundings, as in Python; errno is never read.
-FLAGS = {"msvc": ["/std:c11", "/fp:precise"], "unix": ["-O3", "-ffp-contract=off", "-fno-math-errno"]}
+FLAGS = {"msvc": ["/std:c11", "/fp:precise"], "unix": ["-ffp-contract=off", "-fno-math-errno"]}
+if not re.search(r"(^|\s)-O", os.environ.get("CFLAGS", "")):  # flags from here come last: they would win
+    FLAGS["unix"].append("-O3")
 
 
 class OptionalBuild(build_ext):

@@ -1,9 +1,11 @@
 """Loops in the program form: derivatives of any order against finite differences, their cost, and the rules."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from same_program import same_program
 
 from autograd import rules
 from autograd.ir.block import NUMBER, Array, Instruction, Program, Window, whole
@@ -13,7 +15,7 @@ from autograd.ir.derive.messages import FRESH, mapped_rewriters
 from autograd.ir.derive.reverse import reverse
 from autograd.ir.evaluate import Counts, evaluate, flat
 from autograd.ir.passes.in_place import add_in_place
-from autograd.ir.passes.simplify import count, prepare, simplify, unroll
+from autograd.ir.passes.simplify import count, prepare, rewrite, simplify, unroll
 from autograd.ir.rewrite import dependencies
 from autograd.ir.verify import InvalidProgramError, verify
 
@@ -289,6 +291,31 @@ def test_rules_are_checked(program: Program, message: str) -> None:
     """A program that breaks a rule is named with the instruction and the rule."""
     with pytest.raises(InvalidProgramError, match=message):
         verify(program)
+
+
+def test_programs_that_the_verifier_need_not_see_again() -> None:
+    """A copy is the same program, in its loops too; with another operand, type, constant or step it is not."""
+    _, _, y = (made := descent(4))
+    program = simplify(snapshot(made[0], [y]))
+    assert same_program(program, rewrite(program))
+    assert not same_program(program, simplify(snapshot(made[0], [y, y])))
+    other_steps = descent(5)
+    assert not same_program(program, simplify(snapshot(other_steps[0], [other_steps[2]])))
+    (at, loop), *_ = [(at, i.data) for at, i in enumerate(program.code) if i.op == "loop"]
+    for changed in (replace(loop, body=changed_last(loop.body)), replace(loop, shared=loop.shared + 1)):
+        code = list(program.code)
+        code[at] = code[at]._replace(data=changed)
+        assert not same_program(program, replace(program, code=code))
+    one = block(("constant", (), 1.0))
+    assert not same_program(one, block(("constant", (), True)))
+    assert not same_program(block(("neg", (0.0,))), block(("neg", (0,))))
+    assert not same_program(block(("neg", (0,))), block(("neg", (1,))))
+
+
+def changed_last(program: Program) -> Program:
+    """The same with another last instruction."""
+    last = program.code[-1]
+    return replace(program, code=[*program.code[:-1], last._replace(op=f"not {last.op}")])
 
 
 @pytest.mark.parametrize("step", [1, 0])

@@ -74,8 +74,14 @@ class _Verifier:
 
     def run(self) -> list[Type]:
         """Check the block; the types of its values."""
+        types, root = self.types, self.root
         for at, instruction in enumerate(self.program.code):
-            self.instruction(at, instruction)
+            op, operands, _ = instruction
+            if self._is_plain(at, op, operands):
+                types.append(NUMBER)
+                root.append(at)
+            else:
+                self.instruction(at, instruction)
         for o in self.program.outputs:
             if not 0 <= o < len(self.types) or self.types[o] == LOOP:
                 raise InvalidProgramError(f"output {o} is no value")
@@ -89,10 +95,6 @@ class _Verifier:
         """Check an instruction, and note the type and the storage of its value."""
         op, operands, data = instruction
         self.at = at
-        if self._is_plain(at, op, operands):
-            self.types.append(NUMBER)
-            self.root.append(at)
-            return
         types = self.types
         for k, o in enumerate(operands):
             if not (isinstance(o, int) and 0 <= o < at):
@@ -167,7 +169,8 @@ class _Verifier:
         root = self.root[array]
         op, _, data = self.program.code[root]
         ours = op in NEW or (op == "input" and data in self.added)
-        self.demand(ours, f"v{array} is not an array of this block that may be changed")
+        if not ours:
+            self.fail(f"v{array} is not an array of this block that may be changed")
         self.gone[root] = at
 
     # ---- the operations that are no primitives ---------------------------------------------------------------
@@ -203,7 +206,8 @@ class _Verifier:
         window: Window = instruction.data
         self._window(window, given[0], given[2:])
         expected = Array(window.shape) if window.shape else NUMBER
-        self.demand(given[1] == expected, f"adds {given[1]} to a window that is {expected}")
+        if given[1] != expected:
+            self.fail(f"adds {given[1]} to a window that is {expected}")
         array, added = instruction.operands[:2]
         self.demand(not isinstance(given[1], Array) or self.root[array] != self.root[added], "adds an array to itself")
         self.take(at, array)
@@ -252,7 +256,8 @@ class _Verifier:
         except InvalidProgramError as error:
             raise InvalidProgramError(f"{self.where}: in its body, {error}") from None
         for k, o in enumerate(body.outputs[: loop.handed]):
-            self.demand(types[o] == body.inputs[loop.first_carry + k], f"a step hands on {types[o]} as carry {k}")
+            if types[o] != body.inputs[loop.first_carry + k]:
+                self.fail(f"a step hands on {types[o]} as carry {k}")
         for k in range(loop.carries, loop.handed):
             root = body.code[inside.root[body.outputs[k]]]
             self.demand(
