@@ -87,9 +87,8 @@ def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
         If they may use an iterator from before, or have taken elements from a container. Containers then are as before.
     """
     around = _reached(functions)
-    iterators = [
-        thing for thing in around if not isinstance(thing, (*SHRINKING, np.flatiter))
-    ]  # that is mostly indexed
+    # An `array.flat` is mostly indexed: `repeats` finds rows that go on with it.
+    iterators = [thing for thing in around if not isinstance(thing, (*SHRINKING, np.flatiter))]
     if iterators:
         raise UnrollError(Reason("spent", f"a {type(iterators[0]).__name__}, with which each goes on"))
     before = [(thing, thing.copy()) for thing in around if isinstance(thing, SHRINKING)]
