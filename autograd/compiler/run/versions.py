@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture import outside
 from autograd.compiler.capture.control.sides import Side, refuse_spoiled, with_less
+from autograd.compiler.capture.outside import Outside, State, begin_again, may_change
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.shared.taped import from_tape, innermost_function, with_table
 from autograd.compiler.capture.shared.variants import Layout, Variant
@@ -62,7 +62,7 @@ class Version:
         The indices of those whose guards hold in eager arithmetic, but failed in machine code.
     """
 
-    def __init__(self, owner: Compiled[..., Any], outside: outside.Outside, state: outside.State) -> None:
+    def __init__(self, owner: Compiled[..., Any], outside: Outside, state: State) -> None:
         self.owner, self.outside, self.state = owner, outside, state
         self.specializations: list[Specialization] = []
         self.fast_paths: dict[tuple[Specialization, Any], Any] = {}
@@ -326,7 +326,7 @@ def _traced(
                 if not isinstance(error, UnrollError):
                     raise
                 reason: Any = error.reason
-            outside.begin_again(error)
+            begin_again(error)
         if simpler is None:
             break
         trace = _new_trace(function, assumes, joins)
@@ -340,7 +340,7 @@ def _traced(
 
 def _new_trace(function: Function, assumes: bool, joins: bool = False) -> Trace:
     trace = Trace(real_bools=reaches_code_that_asks(function))
-    trace.assumes, trace.may_change = assumes, outside.may_change()
+    trace.assumes, trace.may_change = assumes, may_change()
     if joins:
         trace.deciding = Side()
     return trace
