@@ -107,7 +107,8 @@ start();
     picture = base64.b64encode(svg.encode()).decode()
     return (
         f'<div><img class="gradient-flow-picture" alt="graph" src="data:image/svg+xml;base64,{picture}">'
-        f'<iframe title="Graph" style="width:100%;height:{height:.0f}px;border:0;color-scheme:light" srcdoc=\'{quoted}\'></iframe></div>'
+        f'<iframe title="Graph" style="width:100%;height:{height:.0f}px;border:0;color-scheme:light" '
+        f"srcdoc='{quoted}'></iframe></div>"
     )
 
 
