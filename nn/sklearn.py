@@ -95,6 +95,10 @@ class _MLP(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     model_: MLP
     out_activation_: str
 
+    def _keep(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of `__init__` as they are, in attributes of their names, as scikit-learn expects it."""
+        self.__dict__.update({name: value for name, value in arguments.items() if name != "self"})
+
     # ---- what subclasses define ---------------------------------------------------------------------------------
 
     def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array]:
@@ -578,30 +582,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         max_fun: int = 15000,
         jit: bool = True,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.jit = jit
+        self._keep(locals())
 
     # ---- targets ------------------------------------------------------------------------------------------------
 
@@ -803,31 +784,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
         max_fun: int = 15000,
         jit: bool = True,
     ) -> None:
-        self.loss = loss
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.jit = jit
+        self._keep(locals())
 
     def _validated(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Array, Array]:
         """Inputs and targets as float64."""
