@@ -12,12 +12,12 @@ from autograd.tree import flatten
 
 def bent(w: Any, x: Any, y: Any) -> Any:
     """A function of a shared number and of two mapped trees, with a branch on a row that stays a guard."""
-    found = []
+    found: dict[str, Any] = {}
     if x[0] > 0.0:
-        found.append(am.sin(w * x[0]) * x[1])
+        found.setdefault("z", am.sin(w * x[0]) * x[1])
     else:
-        found.append(y["a"] * y["a"] * w)
-    return found[0]
+        found.setdefault("z", y["a"] * y["a"] * w)
+    return found["z"]
 
 
 def rows(count: int) -> tuple[Any, Any]:
