@@ -1,5 +1,6 @@
 """The gradient-flow viewer in a real browser: the saved page, and a page of JupyterLab."""
 
+import contextlib
 import importlib.resources
 import json
 import os
@@ -825,8 +826,8 @@ def run_all(page):
     for _ in range(8):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_timeout(4000)
-        if page.locator(".jp-OutputArea iframe").count():
+        with contextlib.suppress(sync_api.TimeoutError):
+            page.locator(".jp-OutputArea iframe").first.wait_for(state="attached", timeout=4000)
             break
 
 
