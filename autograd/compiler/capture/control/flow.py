@@ -278,7 +278,7 @@ class Flow:
                 raise
             except Exception as error:
                 mark.undo()
-                found.append(error)
+                found.append(error.with_traceback(None))  # its frames would stay until the next collection
             if calls_python(trace.code[before:]):
                 raise Refused("a side calls a rule written in Python")
         return found
