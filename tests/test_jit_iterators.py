@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -291,3 +292,17 @@ def test_a_second_run_finds_what_the_first_found(others: int) -> None:
     counter.calls, kept.slot = 0.0, 7.0
     assert f(2.0) == found
     assert state() == after
+
+
+def test_proxies_are_no_iterators() -> None:
+    """Rows may read the attributes of an object through a weak reference's proxy."""
+
+    class Settings:
+        rate = 2.0
+
+    settings = Settings()
+    proxy = weakref.proxy(settings)
+    compiled = jit(vmap(lambda x: x * proxy.rate))
+    assert [2.0, 4.0] == compiled(np.array([1.0, 2.0])).tolist()
+    settings.rate = 3.0
+    assert [3.0, 6.0] == compiled(np.array([1.0, 2.0])).tolist()

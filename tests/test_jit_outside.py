@@ -218,7 +218,7 @@ ordered = OrderedDict(a=1.0, b=2.0)
 ordered_values = ordered.values()
 times_k = np.frompyfunc(lambda x: x * K, 1, 1)
 scaler, doubler = Scaler(), Doubler()
-parent = weakref.ref(scaler)
+parent, proxy = weakref.ref(scaler), weakref.proxy(scaler)
 children = weakref.WeakValueDictionary({"a": scaler})
 slotted = Slotted()
 options = Settings()
@@ -287,7 +287,7 @@ def fresh() -> None:
     if "rate" in vars(Child):
         del Child.rate
     Meta.rate = 2.0
-    globals().update(WORDS={"x"}, QUEUE=deque([2.0]), parent=weakref.ref(scaler))
+    globals().update(WORDS={"x"}, QUEUE=deque([2.0]), parent=weakref.ref(scaler), proxy=weakref.proxy(scaler))
     children["a"] = scaler
     pair[1] = point.rate = records["rate"][0] = view[0] = 2.0
     HIDDEN.clear()
@@ -361,6 +361,7 @@ READS: dict[str, tuple[Callable[[Any], Any], Callable[[], Any]]] = {
     "record of an array": (lambda x: x * record["rate"], lambda: records["rate"].fill(4.0)),
     "view of memory": (lambda x: x * view[0], lambda: view.__setitem__(0, 4.0)),
     "weak reference": (lambda x: x * parent().scale, lambda: setattr(scaler, "scale", 4.0)),
+    "weak proxy": (lambda x: x * proxy.scale, lambda: setattr(scaler, "scale", 4.0)),
     "weak dict": (lambda x: x * children["a"].scale, lambda: setattr(scaler, "scale", 4.0)),
     "method of a list": (lambda x: x * length(), lambda: RATES.append(4.0)),
     "match a class": (lambda x: x * matched(options), lambda: setattr(options, "rate", 4.0)),

@@ -6,6 +6,7 @@ In Python each row or step takes the next element of an iterator, or pops one of
 from __future__ import annotations
 
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from autograd.value import Value
 MOST_REACHED = 1000  # things that are looked at
 WIDEST = 64  # elements of a container whose elements are looked at
 SHRINKING = (list, dict, set, deque, bytearray)
+NO_ITERATORS = weakref.ProxyTypes  # they have the methods of all types
 LEFT_OUT = {"autograd", "numpy", *sys.stdlib_module_names} - {"__main__"}  # packages whose instances are not looked at
 
 
@@ -64,7 +66,8 @@ def _reached(functions: tuple[Any, ...]) -> list[Any]:
     while waiting and len(seen) < MOST_REACHED:
         thing = waiting.pop()
         if id(thing) not in seen and not isinstance(thing, (float, int, str, Value, NoneType)):
-            if isinstance(thing, SHRINKING) or (isinstance(thing, Iterator) and not isinstance(thing, IOBase)):
+            iterates = isinstance(thing, Iterator) and type(thing) not in NO_ITERATORS
+            if isinstance(thing, SHRINKING) or (iterates and not isinstance(thing, IOBase)):
                 found.append(thing)
             elif type(thing) is FunctionType:
                 names.update(thing.__code__.co_names)

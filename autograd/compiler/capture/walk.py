@@ -22,6 +22,7 @@ import weakref
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta, tzinfo
@@ -539,6 +540,11 @@ class Walk:
         if any(kind.__name__ in POINTERS for kind in type(thing).__mro__):
             self.note(name, f"object of {type(thing).__module__}.{type(thing).__qualname__}", False)
 
+    def proxy(self, proxy: Any, name: str) -> None:
+        """The proxy of a weak reference: what it stands for, if that is still there."""
+        with suppress(ReferenceError):
+            self.push([(proxy.__init__.__self__, name)])
+
     def ufunc(self, ufunc: np.ufunc, name: str) -> None:
         """A function of NumPy; `numpy.frompyfunc` has made it of a function of Python."""
         self.put(Same(ufunc))
@@ -610,6 +616,7 @@ HANDLERS: dict[type, Handle] = {
     np.void: Walk.memory,
     memoryview: Walk.memory,
     ctypes.Structure.__mro__[1]: Walk.memory,  # what all types of ctypes derive from
+    **dict.fromkeys(weakref.ProxyTypes, Walk.proxy),
     weakref.ref: lambda walk, thing, name: walk.push([(weakref.ref.__call__(thing), f"{name}()")]),
     ContextVar: Walk.context,
     random.Random: Walk.generator,
