@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from graphs_for_views import evil_graph, training_loss, worked_example
+from matplotlib.image import imread
 
 import autograd.math as am
 from autograd import Value, custom_gradient, topological_order
@@ -494,6 +496,40 @@ def test_a_number_that_is_not_edited_stays(load):
     page.get_by_role("spinbutton", name="x", exact=True).press("Enter")
     assert x.data == state_of(page, "sweep.data[0]")
     assert page.get_by_role("button", name="Reset").is_disabled()
+
+
+@pytest.mark.parametrize("width", [1200, 380])
+def test_a_field_shows_all_digits_while_it_is_used(load, width):
+    """Six digits fit into it, and all of them while the reader is in it; leaving it changes nothing."""
+    x = Value(-1.2345678901234567e-100, label="x")
+    page = load(flow(x * x), width=width)
+    field = page.get_by_role("spinbutton", name="x", exact=True)
+    fits = "e => e.scrollWidth <= e.clientWidth"
+    assert ("-1.23457e-100", True) == (field.input_value(), field.evaluate(fits))
+    field.focus()
+    assert (x.data, True) == (float(field.input_value()), field.evaluate(fits))
+    field.press("Enter")
+    field.blur()
+    assert "-1.23457e-100" == field.input_value()
+    assert x.data == state_of(page, "sweep.data[0]")
+    assert page.get_by_role("button", name="Reset").is_disabled()
+
+
+def test_a_drawing_lies_on_the_page_around_it(tab, tmp_path):
+    """On a dark page its frame is dark too: it has no background of its own."""
+    x = Value(2.0, label="x")
+    picture = draw(x * x)._repr_mimebundle_()["text/html"]
+    page = f'<!doctype html><body style="margin: 0; color-scheme: dark; background: #102030">{picture}'
+    (tmp_path / "dark.html").write_text(page, encoding="utf-8")
+    shown_in(tab, tmp_path / "dark.html", 600, 400)
+    assert 1 == tab.locator("iframe").count()
+    tab.frame_locator("iframe").get_by_role("button", name="Larger").wait_for()
+    box = tab.locator("iframe").bounding_box()
+    clip = {"x": box["x"] + 2, "y": box["y"] + box["height"] - 6, "width": 4, "height": 4}
+    pixels = imread(BytesIO(tab.screenshot(clip=clip)), format="png")
+    assert {(0x10, 0x20, 0x30)} == {
+        tuple(round(255 * c) for c in pixel[:3]) for row in pixels.tolist() for pixel in row
+    }
 
 
 def test_gradient_steps(load):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import jit, value_and_grad
+from autograd import Value, jit, value_and_grad
 from autograd.rules import TABLE
 
 
@@ -52,7 +52,8 @@ def test_order_is_kept() -> None:
     w = [1e16, 1.0, -1e16, 1.0, 3.0, 1e16, 0.5, -1e16, 0.25, 1.0]
     ones = [1.0] * len(w)
     compiled = jit(total)
-    assert total(w, ones) == compiled(w, ones) != math.fsum(w)
+    expected = total(list(map(Value, w)), ones).data  # from Python 3.12 on, its `sum` of floats is another one
+    assert expected == compiled(w, ones) != math.fsum(w)
     assert "in order" in compiled.program()
     assert math.copysign(1.0, jit(lambda x, y: x * y + x * y + x * y)(-0.0, 1.0)) == -1.0
 
@@ -66,7 +67,8 @@ def test_written_sums_of_squares_keep_their_order(special: tuple[float, ...]) ->
 
     x = np.array([*np.random.default_rng(0).normal(size=37), *special])
     compiled = jit(total)
-    assert repr(total(x.tolist())) == repr(compiled(x)) == repr(jit(total, accurate=True)(x))
+    expected = total(list(map(Value, x.tolist()))).data  # as above
+    assert repr(expected) == repr(compiled(x)) == repr(jit(total, accurate=True)(x))
     assert 1 == compiled.program().count(" = dot ")
     assert "in order" in compiled.program()
 

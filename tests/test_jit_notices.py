@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,11 +75,11 @@ def test_after_the_long_part(capsys: pytest.CaptureFixture[str]) -> None:
     """If it was not expected, the notice comes afterwards; for a function without a map it suggests vmap."""
     assert 6.0 == jit(lambda x: x * 2.0)(3.0)
     told = capsys.readouterr().err
-    assert told.startswith("autograd: compiling <lambda> took 0 s: 1 instructions; ")
+    assert re.match(r"autograd: compiling <lambda> took \d+ s: 1 instructions; ", told)
     assert "autograd.vmap" in told
     jit(vmap(lambda x: x * 2.0))(np.array([1.0, 2.0]))
     told = capsys.readouterr().err
-    assert told.startswith("autograd: compiling <lambda> took 0 s: 1 instructions\n")
+    assert re.match(r"autograd: compiling <lambda> took \d+ s: 1 instructions\n", told)
 
 
 def outer(x: Any, w: Any) -> Any:
@@ -104,14 +105,14 @@ def test_what_is_compiled_has_the_name_that_the_user_gave(
     """And says what is done with it; so do the programs for results that are Values, and rows."""
     compiled = jit(function)
     compiled(3.0, 2.0)
-    assert capsys.readouterr().err.startswith(f"autograd: compiling {words} took 0 s")
+    assert re.match(rf"autograd: compiling {words} took \d+ s", capsys.readouterr().err)
     compiled(Value(3.0), Value(2.0)).backward() if function is outer else None
     told = capsys.readouterr().err
-    assert told.startswith(f"autograd: compiling {words} with the derivatives of its result took 0 s" if told else "")
+    assert re.match(rf"autograd: compiling {words} with the derivatives of its result took \d+ s" if told else "", told)
     w = Value(2.0)
     rows = jit(vmap(lambda x: outer(x, w)))(np.array([1.0, 2.0]))
     assert [2.0, 32.0] == [y.data for y in rows]
-    assert "autograd: compiling <lambda> with the derivatives of its result took 0 s" in capsys.readouterr().err
+    assert re.search(r"compiling <lambda> with the derivatives of its result took \d+ s", capsys.readouterr().err)
 
 
 def test_errors_name_the_users_function() -> None:

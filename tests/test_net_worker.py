@@ -48,6 +48,19 @@ call_on_values(jit(f), 1.5, 2.0)
 """
 
 
+POWER = """
+def f(a, b):
+    return am.tanh(a ** 0.5) * b
+call(value_and_grad(f, 1), -0.75, 2.0)
+"""
+
+
+def test_floats_that_become_complex_are_no_failure() -> None:
+    """Where a derivative is by another argument, plain Python has floats, and a root of a negative one is complex."""
+    with Worker() as worker:
+        assert ["", 1] == [(found := worker.check(POWER)).failure, found.counts["plain floats raise"]]
+
+
 def test_derivatives_by_plain_numbers_are_plain_numbers() -> None:
     """Outside a transform, `backward` does not go through them, compiled or not; what else it loses is a failure."""
     with Worker() as worker:

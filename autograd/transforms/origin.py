@@ -84,8 +84,9 @@ def set_origin(result: Any, transform: str, function: Function, *parameters: Any
 
 
 def describe(result: Any, what: str, function: Function) -> None:
-    """Note what a function computes of another one: a key of `WORDS`; other keys change nothing."""
-    result.described = WORDS.get(what, "{}").format(described(function))
+    """Note what a function computes of another one, if `WORDS` has words for it."""
+    if what in WORDS:
+        result.described = WORDS[what].format(described(function))
 
 
 def described(function: Any) -> str:

@@ -105,10 +105,10 @@ start();
 </script></body></html>"""
     quoted = document.replace("&", "&amp;").replace("'", "&#39;")
     picture = base64.b64encode(svg.encode()).decode()
+    looks = f"width:100%;height:{height:.0f}px;border:0;color-scheme:light"
     return (
         f'<div><img class="gradient-flow-picture" alt="graph" src="data:image/svg+xml;base64,{picture}">'
-        f'<iframe title="Graph" style="width:100%;height:{height:.0f}px;border:0;color-scheme:light" '
-        f"srcdoc='{quoted}'></iframe></div>"
+        f'<iframe title="Graph" style="{looks}" srcdoc=\'{quoted}\'></iframe></div>'
     )
 
 
