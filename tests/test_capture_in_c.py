@@ -20,11 +20,11 @@ import autograd
 import autograd.math as am
 from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad, record_sources, rules, scan, vmap
 from autograd.compiler.capture.signature import read_call
-from autograd.compiler.capture.trace import Trace, finish
+from autograd.compiler.capture.trace import Trace, current_trace, finish
 from autograd.compiler.run import versions
 from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir import rewriters
-from autograd.ir.block import Instruction, Loop, Window
+from autograd.ir.block import Instruction, Loop, Window, types_of
 from autograd.ir.derive.messages import mapped_rewriters
 from autograd.ir.passes import simplify
 from autograd.ir.rewriters import fold_constants, identities, known_elements, number_values
@@ -656,6 +656,53 @@ def test_a_list_may_change_while_its_sum_is_written_down():
 
     program = captured(function, (1.5,))
     assert 3 == len(next(i for i in program.code if i.op == "sum").operands)
+
+
+ATTRIBUTES = ["code", "constants", "guarded", "guards", "types"]
+
+
+@needs_c
+@pytest.mark.parametrize("every", [1, 3, 50])
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_a_look_changes_nothing(attribute, every):
+    """What the C build notes in brief becomes objects when Python code looks, at any time: the program is the same."""
+
+    def steps(look):
+        def function(x, y):
+            total = x
+            for k in range(100):
+                limit = 0.07 * k + 1.0
+                total = total + 0.1 * y if total < limit else total * 0.5
+                if total < limit and 0.07 * k + 1.0 > y:
+                    total = limit - total
+                if look and k % every == 0:
+                    assert all(getattr(current_trace(), name) is not None for name in ATTRIBUTES[::-1])
+                    assert None not in list(getattr(current_trace(), attribute))
+                total = total + (total < limit) * 0.25
+            return total
+
+        return function
+
+    expected = captured(steps(False), (0.3, 1.7), PythonTrace)
+    for function in (steps(False), steps(True)):
+        program = captured(function, (0.3, 1.7))
+        assert shown((expected.code, expected.outputs, expected.guards)) == shown(
+            (program.code, program.outputs, program.guards)
+        )
+    assert types_of(expected) == types_of(program)
+
+
+def test_many_truths_at_once():
+    """Truths that live at the same time are apart, though the memory of dead ones is used again."""
+
+    def function(x):
+        found = []
+        for scale in (1.0, 2.0, 3.0):
+            truths = [x * scale < k for k in range(100)]
+            found += [float(sum([1 if truth else 0 for truth in truths])), x.data if truths[3] else x]
+        return found
+
+    assert function(Value(1.2)) == jit(function)(1.2) == [98.0, 1.2, 97.0, 1.2, 96.0, 1.2]
 
 
 def test_memory_comes_back():

@@ -132,48 +132,32 @@ static PyObject *append(PyObject *trace, PyObject *instruction)
     return found;
 }
 
-/* The same for any instruction without data. `number_values` puts the operands of a commutative one in order. */
-static PyObject *append_operation(PyObject *trace, int op, PyObject *name, PyObject *places)
-{
-    int32_t a, b;
-    PyObject *code = read_slot(trace, slots_at.code), *instruction = NULL;
-    Py_ssize_t end = PyList_GET_SIZE(code);
-    if (!has_entry(places, Py_None, &a, &b) || !is_small(end))
-        return append(trace, new_instruction(name, places, Py_None));
-    Known *known = known_by(trace);
-    if (!known || !make_room_for_entry(known))
-        return NULL;
-    bool swap = (op == RULE_add || op == RULE_mul) && a > b;
-    Entry *entry = entry_of(known, op, swap ? b : a, swap ? a : b);
-    if (entry->place)
-        return PyLong_FromSsize_t(entry->place - 1);
-    PyObject *at = PyLong_FromSsize_t(end);
-    bool fine = at && (instruction = new_instruction(name, places, Py_None)) && PyList_Append(code, instruction) == 0;
-    Py_XDECREF(instruction);
-    if (!fine) {
-        Py_XDECREF(at);
-        return NULL;
-    }
-    *entry = (Entry){(int32_t)end + 1, op, swap ? b : a, swap ? a : b};
-    known->used++;
-    return at;
-}
-
 /* ---- where the operands are ---- */
 
 static inline bool is_place(PyObject *number) { return number && PyLong_AsSsize_t(number) >= 0; }
 
+static PyObject *name_of(int code) { return code < RULE_COUNT ? row_names[code] : other_names[code - RULE_COUNT]; }
+
 /* What made a value. */
-static PyObject *maker_of(PyObject *trace, PyObject *place)
+static PyObject *maker_of(PyObject *trace, Py_ssize_t place)
 {
-    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place));
-    return PyTuple_GET_ITEM(instruction, 0);
+    const Brief *brief = brief_at((const Known *)read_slot(trace, slots_at.known), place);
+    if (brief)
+        return name_of(brief->op - 1);
+    return PyTuple_GET_ITEM(PyList_GET_ITEM(read_slot(trace, slots_at.code), place), 0);
+}
+
+static bool is_constant_at(PyObject *trace, Py_ssize_t place)
+{
+    if (brief_at((const Known *)read_slot(trace, slots_at.known), place))
+        return maker_of(trace, place) == constant_name;
+    return PyUnicode_Compare(maker_of(trace, place), constant_name) == 0;
 }
 
 /* `Builder.element`, but for the elements that `known_elements` finds elsewhere: NULL. */
 static PyObject *read_element(PyObject *trace, PyObject *array, Py_ssize_t offset)
 {
-    PyObject *op = maker_of(trace, array), *number = NULL, *window = NULL, *operands = NULL, *instruction = NULL;
+    PyObject *op = maker_of(trace, PyLong_AsSsize_t(array)), *number = NULL, *window = NULL, *operands = NULL, *instruction = NULL;
     if (op == pack_name || op == table_name || !(number = PyLong_FromSsize_t(offset)))
         return NULL;
     PyObject *const fields[] = {nothing, number, nothing, nothing};
@@ -207,22 +191,37 @@ static PyObject *place_of_tracer(PyObject *trace, PyObject *operand)
     return place;
 }
 
-/* `Builder.constant` of an operand with this number, but for those numbers whose key is text: NULL. */
-static PyObject *place_of_constant(PyObject *trace, PyObject *operand, double x)
+/* Let entries tell where the constants are that Python code has placed. */
+static bool know_constants(PyObject *trace, Known *known)
 {
-    PyObject *constants = read_slot(trace, slots_at.constants), *code = read_slot(trace, slots_at.code);
-    if (x == 0.0 || x != x)
-        return NULL;
-    PyObject *number = PyFloat_CheckExact(operand) ? Py_NewRef(operand) : PyFloat_FromDouble(x), *instruction = NULL;
-    PyObject *place = number ? Py_XNewRef(PyDict_GetItemWithError(constants, number)) : NULL;
-    if (number && !place && !PyErr_Occurred())
-        instruction = new_instruction(constant_name, nothing, number);
-    if (instruction && (place = PyLong_FromSsize_t(PyList_GET_SIZE(code)))
-        && (PyList_Append(code, instruction) < 0 || PyDict_SetItem(constants, number, place) < 0))
-        Py_CLEAR(place); /* an instruction that nothing refers to does no harm */
-    Py_XDECREF(number);
-    Py_XDECREF(instruction);
-    return place;
+    PyObject *constants = read_slot(trace, slots_at.constants), *number, *place;
+    Py_ssize_t position = 0;
+    if (PyDict_GET_SIZE(constants) == known->placed)
+        return true;
+    while (PyDict_Next(constants, &position, &number, &place)) {
+        int32_t halves[2];
+        Py_ssize_t at = PyLong_AsSsize_t(place);
+        if (!PyFloat_Check(number) || !is_small(at)) /* a text is the key of a number that is left to Python code */
+            continue;
+        halves_of(PyFloat_AS_DOUBLE(number), halves);
+        if (place_among(known, RULE_COUNT + CONSTANT, halves[0], halves[1], at) < 0)
+            return false;
+    }
+    known->placed = PyDict_GET_SIZE(constants);
+    return true;
+}
+
+/* Whether the key of a constant is the number, not text. */
+static inline bool is_key(double x) { return x == x && x != 0.0; }
+
+/* `Builder.constant` of such a number; -1 after an error. */
+static Py_ssize_t place_of_constant(PyObject *trace, Known *known, double x)
+{
+    int32_t halves[2];
+    halves_of(x, halves);
+    if (!know_constants(trace, known))
+        return -1;
+    return append_brief(known, read_slot(trace, slots_at.code), RULE_COUNT + CONSTANT, halves[0], halves[1]);
 }
 
 /* The place of an operand if the program holds it, or an element that is read now; NULL if Python code must find it. */
@@ -233,7 +232,61 @@ static PyObject *place_in_program(PyObject *trace, PyObject *operand)
         return place_of_tracer(trace, operand);
     if (Py_IS_TYPE(operand, ValueType))
         return Py_XNewRef(PyDict_GetItemWithError(read_slot(trace, slots_at.leaves), operand));
-    return take(operand, &x) == 0 ? place_of_constant(trace, operand, x) : NULL;
+    if (take(operand, &x) != 0 || !is_key(x))
+        return NULL;
+    Known *known = known_by(trace);
+    Py_ssize_t at = known ? place_of_constant(trace, known, x) : -1;
+    return at < 0 ? NULL : PyLong_FromSsize_t(at);
+}
+
+/* The same as a number, for any operand; -1 after an error. */
+static Py_ssize_t place_at(PyObject *trace, Known *known, PyObject *operand)
+{
+    double x;
+    if (is_tracer(operand) && builder_of(operand) == trace && index_of(operand) >= 0)
+        return index_of(operand);
+    if (!is_tracer(operand) && take(operand, &x) == 0 && is_key(x))
+        return place_of_constant(trace, known, x);
+    PyObject *place = place_in_program(trace, operand);
+    if (!place && !PyErr_Occurred())
+        place = PyObject_CallMethodOneArg(trace, place_name, operand);
+    Py_ssize_t found = place ? PyLong_AsSsize_t(place) : -1;
+    Py_XDECREF(place);
+    if (found >= 0 && found < PyList_GET_SIZE(read_slot(trace, slots_at.code)))
+        return found;
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_IndexError, "a place outside the program");
+    return -1;
+}
+
+static bool find_places(PyObject *trace, Known *known, PyObject *const *operands, Py_ssize_t count, Py_ssize_t *places)
+{
+    for (Py_ssize_t i = 0; i < count; i++)
+        if ((places[i] = place_at(trace, known, operands[i])) < 0)
+            return false;
+    return true;
+}
+
+static PyObject *tuple_of_places(const Py_ssize_t *places, Py_ssize_t count)
+{
+    PyObject *tuple = new_places(count);
+    for (Py_ssize_t i = 0; tuple && i < count; i++) {
+        PyObject *place = PyLong_FromSsize_t(places[i]);
+        if (place)
+            PyTuple_SET_ITEM(tuple, i, place);
+        else
+            Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+/* `Trace.emit`. */
+static PyObject *emit_in_python(PyObject *trace, PyObject *name, const Py_ssize_t *places, Py_ssize_t count)
+{
+    PyObject *operands = tuple_of_places(places, count);
+    PyObject *made = operands ? PyObject_CallMethodObjArgs(trace, emit_name, name, operands, NULL) : NULL;
+    Py_XDECREF(operands);
+    return made;
 }
 
 /* The places of all operands, in order; those that the program does not hold yet are given one by `Trace.place`. */
@@ -258,28 +311,29 @@ static PyObject *places_in_program(PyObject *trace, PyObject *const *operands, P
 /* ---- whether Python code may write another instruction ---- */
 
 /* The number of a constant; NaN for any other value. */
-static double number_of(PyObject *trace, PyObject *place)
+static double number_of(PyObject *trace, Py_ssize_t place)
 {
-    if (maker_of(trace, place) != constant_name)
-        return NAN;
-    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place));
-    return PyFloat_AsDouble(PyTuple_GET_ITEM(instruction, 2));
+    const Brief *brief = brief_at((const Known *)read_slot(trace, slots_at.known), place);
+    if (brief)
+        return brief->op - 1 == RULE_COUNT + CONSTANT ? constant_of(brief) : NAN;
+    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), place);
+    return PyTuple_GET_ITEM(instruction, 0) == constant_name ? PyFloat_AsDouble(PyTuple_GET_ITEM(instruction, 2)) : NAN;
 }
 
-static bool all_constant(PyObject *trace, PyObject *places)
+static bool all_constant(PyObject *trace, const Py_ssize_t *places, Py_ssize_t count)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(places); i++)
-        if (maker_of(trace, PyTuple_GET_ITEM(places, i)) != constant_name)
+    for (Py_ssize_t i = 0; i < count; i++)
+        if (maker_of(trace, places[i]) != constant_name)
             return false;
     return true;
 }
 
 /* Whether a rewriter might answer to an instruction: `fold_constants`, or an identity of its operation. */
-static bool may_be_rewritten(PyObject *trace, int rule, PyObject *places)
+static bool may_be_rewritten(PyObject *trace, int rule, const Py_ssize_t *places, Py_ssize_t count)
 {
-    if (all_constant(trace, places) || rule == RULE_pos) /* each `pos` is a value of its own */
+    if (all_constant(trace, places, count) || rule == RULE_pos) /* each `pos` is a value of its own */
         return true;
-    PyObject *first = PyTuple_GET_ITEM(places, 0), *last = PyTuple_GET_ITEM(places, PyTuple_GET_SIZE(places) - 1);
+    Py_ssize_t first = places[0], last = places[count - 1];
     PyObject *neg = row_names[RULE_neg];
     switch (rule) {
     case RULE_add:
@@ -298,18 +352,34 @@ static bool may_be_rewritten(PyObject *trace, int rule, PyObject *places)
 
 /* ---- the result ---- */
 
+/* The place of an operation on places, as an int. */
+static PyObject *append_in_full(PyObject *trace, int rule, const Py_ssize_t *places, Py_ssize_t count)
+{
+    PyObject *operands = tuple_of_places(places, count), *made = NULL;
+    if (operands && rule == RULE_fsum) /* without an instruction of its own: compiled code calls Python */
+        made = append(trace, new_instruction(custom_name, operands, rules[rule]));
+    else if (operands)
+        made = append(trace, new_instruction(row_names[rule], operands, Py_None));
+    Py_XDECREF(operands);
+    return made;
+}
+
+/* The tracer of an operation on fewer than FEWEST_ELEMENTS operands. */
 static PyObject *write_down(PyObject *trace, int rule, PyObject *const *operands, Py_ssize_t count)
 {
-    PyObject *places = places_in_program(trace, operands, count), *made = NULL, *traced = NULL;
-    if (places && rule == RULE_fsum) /* without an instruction of its own: compiled code calls Python */
-        made = append(trace, new_instruction(custom_name, places, rules[rule]));
-    else if (places && may_be_rewritten(trace, rule, places))
-        made = PyObject_CallMethodObjArgs(trace, emit_name, row_names[rule], places, NULL);
-    else if (places)
-        made = append_operation(trace, rule, row_names[rule], places);
-    if (made)
-        traced = new_tracer(trace, made, NO_ARRAY, 0);
-    Py_XDECREF(places);
+    Known *known = known_by(trace);
+    Py_ssize_t places[FEWEST_ELEMENTS];
+    if (!known || !find_places(trace, known, operands, count, places))
+        return NULL;
+    bool rewritten = rule != RULE_fsum && may_be_rewritten(trace, rule, places, count);
+    if (!rewritten && rule != RULE_fsum && count <= 2) {
+        int32_t a = (int32_t)places[0], b = count == 2 ? (int32_t)places[1] : -1;
+        Py_ssize_t at = append_brief(known, read_slot(trace, slots_at.code), rule, a, b);
+        return at < 0 ? NULL : new_tracer(trace, NULL, A_VALUE, at);
+    }
+    PyObject *made = rewritten ? emit_in_python(trace, row_names[rule], places, count)
+                               : append_in_full(trace, rule, places, count);
+    PyObject *traced = made ? new_tracer(trace, made, NO_ARRAY, 0) : NULL;
     Py_XDECREF(made);
     return traced;
 }
@@ -346,7 +416,7 @@ static PyObject *capture_row(int rule, PyObject *const *operands, Py_ssize_t cou
     while (i < count && is_for(trace, operands[i]))
         i++;
     bool many = ROWS[rule].arity < 0 && count >= FEWEST_ELEMENTS; /* perhaps the elements of an array */
-    if (!many && count && i == count && (ROWS[rule].arity < 0 || ROWS[rule].arity == count))
+    if (!many && count && count < FEWEST_ELEMENTS && i == count && (ROWS[rule].arity < 0 || ROWS[rule].arity == count))
         traced = keep_and_write_down(trace, rule, operands, count);
     Py_DECREF(trace);
     return traced;
@@ -397,6 +467,7 @@ static bool make_names(void)
 
 static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject *own);
 static bool find_flow(void);
+static bool settle_when_read(void);
 
 /* trace(Trace, LoopBuilder, Mode, Instruction, Window, TracedTruth, Guard, PACKAGES): trace.py calls it once. */
 static PyObject *value_trace(PyObject *module, PyObject *args)
@@ -409,7 +480,8 @@ static PyObject *value_trace(PyObject *module, PyObject *args)
                           &mode_type, &PyType_Type, &instruction_type, &PyType_Type, &window_type, &PyType_Type, &truth,
                           &PyType_Type, &guard, &PyTuple_Type, &own))
         return NULL;
-    if (!find_offsets() || !make_names() || !find_comparisons(truth, guard, own) || !find_flow())
+    if (!find_offsets() || !make_names() || !find_comparisons(truth, guard, own) || !find_flow()
+        || !settle_when_read())
         return NULL;
     Py_INCREF(args); /* it keeps the classes */
     is_set_up = true;

@@ -7,13 +7,6 @@ static PyTypeObject *truth_type, *guard_type; /* TracedTruth and Guard */
 static PyObject *input_name, *truth_name, *note_guard_name;
 static PyObject *packages; /* how the names of files begin that belong to these packages */
 
-/* The operations that are no rows of the table; their codes come after those of the rows. */
-enum { LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL, UNEQUAL, AND, OR, NOT, SELECT, STOP, CONSTANT, INPUT, OTHERS };
-static const char *const OTHER_NAMES[OTHERS] = {
-    "<", "<=", ">", ">=", "==", "!=", "and", "or", "not", "select", "stop", "constant", "input",
-};
-static PyObject *other_names[OTHERS];
-
 static struct {
     Py_ssize_t types, plain, numbers, given, guarded, guards, lines, deciding, taken; /* of a Trace */
     Py_ssize_t builder, index;                                                        /* of a TracedTruth */
@@ -61,9 +54,18 @@ static int code_is_plain(PyObject *trace)
 {
     PyObject *plain = read_slot(trace, compare_at.plain);
     PyFrameObject *frame = PyEval_GetFrame();
-    if (!frame || !plain || !PyDict_CheckExact(plain))
+    Known *known = known_by(trace);
+    if (!known)
+        return -1;
+    if (!frame || !plain || !PyDict_CheckExact(plain) || PyDict_GET_SIZE(plain) == 0)
         return 0;
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    Py_DECREF(code);
+    if (code == known->plain)
+        return 1;
     int found = is_among(frame, plain);
+    if (found > 0)
+        known->plain = code;
     if (found || !(frame = calling_frame())) /* code of these packages compares for its caller */
         return found ? found : -1;
     found = is_among(frame, plain);
@@ -71,53 +73,92 @@ static int code_is_plain(PyObject *trace)
     return found;
 }
 
+/* Truths live for a moment: the memory of some is used again. */
+#ifdef AUTOGRAD_PLAIN_MEMORY
+enum { FREE_TRUTHS = 0 };
+#else
+enum { FREE_TRUTHS = 32 };
+#endif
+static PyObject *free_truths[FREE_TRUTHS + 1];
+static int free_truths_count;
+
+static void truth_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(*slot_of(self, compare_at.builder));
+    Py_CLEAR(*slot_of(self, compare_at.index));
+    if (type == truth_type && free_truths_count < FREE_TRUTHS)
+        free_truths[free_truths_count++] = self;
+    else
+        PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+/* Takes the reference to the place. */
 static PyObject *new_truth(PyObject *trace, PyObject *place)
 {
-    PyObject *truth = truth_type->tp_alloc(truth_type, 0);
-    if (truth) {
-        *slot_of(truth, compare_at.builder) = Py_NewRef(trace);
-        *slot_of(truth, compare_at.index) = Py_NewRef(place);
+    PyObject *truth = NULL;
+    if (place && free_truths_count) {
+        truth = PyObject_Init(free_truths[--free_truths_count], truth_type);
+        PyObject_GC_Track(truth);
+    } else if (place) {
+        truth = truth_type->tp_alloc(truth_type, 0);
     }
+    if (!truth) {
+        Py_XDECREF(place);
+        return NULL;
+    }
+    *slot_of(truth, compare_at.builder) = Py_NewRef(trace);
+    *slot_of(truth, compare_at.index) = place;
     return truth;
 }
 
 static PyObject *write_comparison(PyObject *trace, int op, PyObject *const *operands)
 {
-    PyObject *name = other_names[op - RULE_COUNT];
-    PyObject *places = places_in_program(trace, operands, 2), *made = NULL, *truth = NULL;
-    if (!places)
+    Known *known = known_by(trace);
+    Py_ssize_t places[2], at;
+    PyObject *made = NULL;
+    if (!known || !find_places(trace, known, operands, 2, places))
         return NULL;
-    if (all_constant(trace, places)) {
-        made = PyObject_CallMethodObjArgs(trace, emit_name, name, places, NULL);
-    } else {
-        Py_ssize_t end = PyList_GET_SIZE(read_slot(trace, slots_at.code));
-        made = append_operation(trace, op, name, places);
-        if (made && PyLong_AsSsize_t(made) == end
-            && PyDict_SetItem(read_slot(trace, compare_at.types), made, truth_name) < 0)
-            Py_CLEAR(made);
-    }
-    if (made)
-        truth = new_truth(trace, made);
-    Py_DECREF(places);
-    Py_XDECREF(made);
+    if (all_constant(trace, places, 2))
+        made = emit_in_python(trace, other_names[op - RULE_COUNT], places, 2);
+    else if ((at = append_brief(known, read_slot(trace, slots_at.code), op, (int32_t)places[0], (int32_t)places[1])) >= 0)
+        made = PyLong_FromSsize_t(at);
+    return new_truth(trace, made);
+}
+
+/* A comparison that begins with a tracer; NOT_MINE if Python code must make it. */
+static PyObject *compare_traced(int op, PyObject *const *operands)
+{
+    PyObject *trace = is_tracer(operands[0]) ? trace_in_force() : NULL, *truth = NOT_MINE;
+    if (!trace)
+        return PyErr_Occurred() ? NULL : NOT_MINE;
+    int mine = is_for(trace, operands[0]) && is_for(trace, operands[1]) ? code_is_plain(trace) : 0;
+    if (mine && is_tape_trace(trace))
+        truth = mine < 0 ? NULL : tape_operation(trace, RULE_COUNT + op, operands, 2, true);
+    else if (mine)
+        truth = mine < 0 ? NULL : write_comparison(trace, RULE_COUNT + op, operands);
+    Py_DECREF(trace);
     return truth;
 }
 
 /* `Traced.__lt__`, `__le__`, `__gt__` and `__ge__`. */
 static PyObject *native_compare_traced(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names || count != 2 || !is_tracer(args[0]))
-        return NOT_MINE;
-    PyObject *trace = trace_in_force(), *truth = NOT_MINE;
-    if (!trace)
-        return PyErr_Occurred() ? NULL : NOT_MINE;
-    int mine = is_for(trace, args[0]) && is_for(trace, args[1]) ? code_is_plain(trace) : 0;
-    if (mine && is_tape_trace(trace))
-        truth = mine < 0 ? NULL : tape_operation(trace, RULE_COUNT + self->rule, args, 2, true);
-    else if (mine)
-        truth = mine < 0 ? NULL : write_comparison(trace, RULE_COUNT + self->rule, args);
-    Py_DECREF(trace);
-    return truth;
+    return names || count != 2 ? NOT_MINE : compare_traced(self->rule, args);
+}
+
+/* The same as an operator: Python's own way to these methods takes as long as all the rest. */
+static richcmpfunc compare_by_methods;
+
+static PyObject *traced_richcompare(PyObject *self, PyObject *other, int op)
+{
+    static const int CODES[] = {[Py_LT] = LESS, [Py_LE] = LESS_EQUAL, [Py_GT] = GREATER, [Py_GE] = GREATER_EQUAL};
+    PyObject *const operands[] = {self, other};
+    bool order = op == Py_LT || op == Py_LE || op == Py_GT || op == Py_GE;
+    PyObject *truth = order ? compare_traced(CODES[op], operands) : NOT_MINE;
+    return truth == NOT_MINE ? compare_by_methods(self, other, op) : truth;
 }
 
 /* ---- the numbers of the run ---- */
@@ -150,7 +191,7 @@ static PyObject *item_of(PyObject *list, PyObject *at)
 static PyObject *given_element(PyObject *trace, PyObject *operands, PyObject *window)
 {
     PyObject *code = read_slot(trace, slots_at.code);
-    PyObject *array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0)));
+    PyObject *array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0))); /* arrays have objects */
     while (PyTuple_GET_ITEM(array, 0) == row_names[RULE_pos])
         array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(PyTuple_GET_ITEM(array, 1), 0)));
     if (PyTuple_GET_SIZE(operands) != 1 || PyTuple_GET_ITEM(array, 0) != input_name
@@ -169,12 +210,9 @@ static bool is_number(PyObject *object, double *x)
     return true;
 }
 
-/* What an instruction computes, given the numbers of its operands; false if Python must compute it, or after an error. */
-static bool number_made(PyObject *trace, PyObject *instruction, const double *x, Py_ssize_t count, double *y)
+/* What an operation computes, given the numbers of its operands; false if Python must compute it. */
+static bool number_of_code(int code, const double *x, Py_ssize_t count, double *y)
 {
-    PyObject *op = PyTuple_GET_ITEM(instruction, 0), *data = PyTuple_GET_ITEM(instruction, 2);
-    PyObject *found = PyDict_GetItemWithError(codes_by_name, op);
-    int code = found ? (int)PyLong_AsLong(found) : -1;
     if (code >= 0 && code < RULE_COUNT) {
         if (ROWS[code].may_raise || ROWS[code].arity != count)
             return false;
@@ -193,10 +231,21 @@ static bool number_made(PyObject *trace, PyObject *instruction, const double *x,
     case NOT: *y = x[0] == 0.0; return true;
     case SELECT: *y = x[0] != 0.0 ? x[1] : x[2]; return true;
     case STOP: *y = x[0]; return true;
-    case CONSTANT: return is_number(data, y);
-    case INPUT: return is_number(item_of(read_slot(trace, compare_at.given), data), y);
     default: return false;
     }
+}
+
+/* The same of an instruction; false also after an error. */
+static bool number_made(PyObject *trace, PyObject *instruction, const double *x, Py_ssize_t count, double *y)
+{
+    PyObject *data = PyTuple_GET_ITEM(instruction, 2);
+    PyObject *found = PyDict_GetItemWithError(codes_by_name, PyTuple_GET_ITEM(instruction, 0));
+    int code = found ? (int)PyLong_AsLong(found) : -1;
+    if (code == RULE_COUNT + CONSTANT)
+        return is_number(data, y);
+    if (code == RULE_COUNT + INPUT)
+        return is_number(item_of(read_slot(trace, compare_at.given), data), y);
+    return number_of_code(code, x, count, y);
 }
 
 /* Values that are still to be computed, each after those behind it. */
@@ -223,11 +272,41 @@ static bool compute_first(Waiting *waiting, Py_ssize_t place)
     return true;
 }
 
+/* The number of an operand: 1; 0 if it must be computed first, -1 after an error. */
+static int take_or_wait(PyObject *trace, Known *known, Py_ssize_t operand, double *x, Waiting *waiting)
+{
+    int status = known_number(trace, known, operand, x);
+    return status ? status : compute_first(waiting, operand) ? 0 : -1;
+}
+
+/* `compute` of what is noted in brief. */
+static int compute_brief(PyObject *trace, Known *known, Py_ssize_t place, Waiting *waiting)
+{
+    const Brief brief = known->briefs[place];
+    double x[2], y;
+    int count = brief.b < 0 ? 1 : 2, ready = 1;
+    if (brief.op - 1 == RULE_COUNT + CONSTANT)
+        return keep_number(known, place, constant_of(&brief)) ? 1 : -1;
+    for (int i = 0; i < count; i++) {
+        int status = take_or_wait(trace, known, i ? brief.b : brief.a, &x[i], waiting);
+        if (status < 0)
+            return -1;
+        ready &= status;
+    }
+    if (!ready)
+        return 2;
+    if (!number_of_code(brief.op - 1, x, count, &y))
+        return PyErr_Occurred() ? -1 : 0;
+    return keep_number(known, place, y) ? 1 : -1;
+}
+
 /* Compute a value once all that it depends on is known: 1; 2 if it waits for others, 0 if Python must do it, -1 after an
 error. */
 static int compute(PyObject *trace, Known *known, Py_ssize_t place, Waiting *waiting)
 {
     double x[3], y = 0.0;
+    if (brief_at(known, place))
+        return compute_brief(trace, known, place, waiting);
     PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), place);
     PyObject *operands = PyTuple_GET_ITEM(instruction, 1);
     Py_ssize_t count = PyTuple_GET_SIZE(operands), before = waiting->count;
@@ -236,9 +315,7 @@ static int compute(PyObject *trace, Known *known, Py_ssize_t place, Waiting *wai
         made = is_number(given_element(trace, operands, PyTuple_GET_ITEM(instruction, 2)), &y);
     } else if (count <= 3) {
         for (Py_ssize_t i = 0; i < count; i++) {
-            Py_ssize_t operand = PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i));
-            int status = known_number(trace, known, operand, &x[i]);
-            if (status < 0 || (!status && !compute_first(waiting, operand)))
+            if (take_or_wait(trace, known, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i)), &x[i], waiting) < 0)
                 return -1;
         }
         if (waiting->count > before)
@@ -250,13 +327,44 @@ static int compute(PyObject *trace, Known *known, Py_ssize_t place, Waiting *wai
     return keep_number(known, place, y) ? 1 : -1;
 }
 
+/* Compute the numbers of the run in order up to a place: those in brief whose operands are known, and elements of arguments.
+Where one comparison follows another, that is all there is to do. False after an error. */
+static bool sweep_to(PyObject *trace, Known *known, Py_ssize_t end, Waiting *waiting)
+{
+    PyObject *code = read_slot(trace, slots_at.code);
+    double x[2], y;
+    for (; known->swept < end; known->swept++) {
+        Py_ssize_t place = known->swept;
+        const Brief *brief = brief_at(known, place);
+        if (!brief) {
+            PyObject *instruction = PyList_GET_ITEM(code, place);
+            if (PyTuple_GET_ITEM(instruction, 0) == read_name && compute(trace, known, place, waiting) < 0)
+                return false;
+            continue;
+        }
+        int op = brief->op - 1, count = brief->b < 0 ? 1 : 2;
+        if (op == RULE_COUNT + CONSTANT)
+            y = constant_of(brief);
+        else if (!number_computed(known, brief->a, &x[0]) || (count == 2 && !number_computed(known, brief->b, &x[1]))
+                 || !number_of_code(op, x, count, &y))
+            continue;
+        if (!keep_number(known, place, y))
+            return false;
+    }
+    return !PyErr_Occurred();
+}
+
 /* Compute a value and all that it depends on: 1; 0 if Python must do it, -1 after an error. */
 static int compute_all(PyObject *trace, Py_ssize_t place, double *x)
 {
     Waiting waiting = {.room = 32};
     waiting.items = waiting.few;
     Known *known = known_by(trace);
-    int status = known && compute_first(&waiting, place) ? 1 : -1;
+    if (!known || !sweep_to(trace, known, place + 1, &waiting))
+        return -1;
+    if (number_computed(known, place, x))
+        return 1;
+    int status = compute_first(&waiting, place) ? 1 : -1;
     while (status > 0 && waiting.count) {
         Py_ssize_t top = waiting.count - 1;
         status = known_number(trace, known, waiting.items[top], x);
@@ -308,52 +416,92 @@ static PyObject *line_known(PyObject *trace)
     return known->line = PyTuple_GET_ITEM(found, 1);
 }
 
-/* What `max` and `min` of plain numbers keep is a selection, as in `Watched.note_guard`. */
-static bool note_selection(PyObject *trace, PyObject *place)
+/* The two operands of a comparison. */
+static bool operands_at(PyObject *trace, const Known *known, Py_ssize_t place, Py_ssize_t *operands)
 {
-    PyObject *instruction = PyList_GET_ITEM(read_slot(trace, slots_at.code), PyLong_AsSsize_t(place));
-    PyObject *op = PyTuple_GET_ITEM(instruction, 0), *operands = PyTuple_GET_ITEM(instruction, 1);
-    if ((op != other_names[LESS] && op != other_names[GREATER])
-        || maker_of(trace, PyTuple_GET_ITEM(operands, 0)) != other_names[STOP]
-        || maker_of(trace, PyTuple_GET_ITEM(operands, 1)) != other_names[STOP])
+    const Brief *brief = brief_at(known, place);
+    if (brief) {
+        operands[0] = brief->a;
+        operands[1] = brief->b;
         return true;
-    PyObject *made = PyObject_CallMethod(trace, "emit", "s(OOO)", OTHER_NAMES[SELECT], place,
-                                         PyTuple_GET_ITEM(operands, 0), PyTuple_GET_ITEM(operands, 1));
+    }
+    PyObject *places = PyTuple_GET_ITEM(PyList_GET_ITEM(read_slot(trace, slots_at.code), place), 1);
+    for (int i = 0; i < 2; i++)
+        operands[i] = PyTuple_GET_SIZE(places) == 2 ? PyLong_AsSsize_t(PyTuple_GET_ITEM(places, i)) : -1;
+    return operands[0] >= 0 && operands[1] >= 0;
+}
+
+/* What `max` and `min` of plain numbers keep is a selection, as in `Watched.note_guard`. */
+static bool note_selection(PyObject *trace, Known *known, Py_ssize_t place)
+{
+    Py_ssize_t operands[2];
+    PyObject *op = maker_of(trace, place);
+    if ((op != other_names[LESS] && op != other_names[GREATER]) || !operands_at(trace, known, place, operands)
+        || maker_of(trace, operands[0]) != other_names[STOP] || maker_of(trace, operands[1]) != other_names[STOP])
+        return !PyErr_Occurred();
+    PyObject *made = PyObject_CallMethod(trace, "emit", "s(nnn)", OTHER_NAMES[SELECT], place, operands[0], operands[1]);
     Py_XDECREF(made);
     return made != NULL;
 }
 
-/* `Watched.note_guard`: the program holds only while this comparison comes out so. */
-static PyObject *note_guard(PyObject *trace, PyObject *place, PyObject *outcome)
+static bool note_in_brief(Known *known, Py_ssize_t place, bool outcome, PyObject *line)
 {
-    PyObject *line = line_known(trace), *guards = read_slot(trace, compare_at.guards);
+    if (known->noted_count == known->noted_room) {
+        Py_ssize_t room = 2 * known->noted_room + 64;
+        Noted *noted = PyMem_Realloc(known->noted, (size_t)room * sizeof *noted);
+        if (!noted) {
+            PyErr_NoMemory();
+            return false;
+        }
+        known->noted = noted;
+        known->noted_room = room;
+    }
+    known->noted[known->noted_count++] = (Noted){(int32_t)place, outcome, line};
+    known->computed[place] |= NOTED_GUARD;
+    return true;
+}
+
+/* `Watched.note_guard`: the program holds only while this comparison comes out so. */
+static PyObject *note_guard(PyObject *trace, Known *known, PyObject *place, PyObject *outcome)
+{
+    Py_ssize_t at = PyLong_AsSsize_t(place);
+    PyObject *line = line_known(trace);
     if (PyErr_Occurred())
         return NULL;
-    if (!line || !guards || !PyList_CheckExact(guards)) /* Python code makes the text of a line */
+    if (!line) /* Python code makes the text of a line */
         return PyObject_CallMethodObjArgs(trace, note_guard_name, place, outcome, NULL);
-    PyObject *const fields[] = {place, outcome, line};
-    PyObject *guard = new_named(guard_type, 3, fields);
-    bool noted = guard && PySet_Add(read_slot(trace, compare_at.guarded), place) == 0 && PyList_Append(guards, guard) == 0;
-    Py_XDECREF(guard);
-    return noted && note_selection(trace, place) ? Py_NewRef(outcome) : NULL;
+    return note_in_brief(known, at, outcome == Py_True, line) && note_selection(trace, known, at) ? Py_NewRef(outcome) : NULL;
+}
+
+/* Whether a comparison is a guard already: 1 or 0; -1 after an error. */
+static int is_guarded(PyObject *trace, const Known *known, PyObject *place)
+{
+    PyObject *guarded = read_slot(trace, compare_at.guarded);
+    if (known->computed[PyLong_AsSsize_t(place)] & NOTED_GUARD)
+        return 1;
+    return PySet_GET_SIZE(guarded) == 0 ? 0 : PySet_Contains(guarded, place);
 }
 
 /* `Watched.truth`, of the program itself: an outcome that the watched numbers tell, which becomes a guard. */
 static PyObject *truth_of_place(PyObject *trace, PyObject *place)
 {
+    Known *known = known_by(trace);
+    Py_ssize_t at = PyLong_AsSsize_t(place);
+    if (!known || at < 0 || at >= PyList_GET_SIZE(read_slot(trace, slots_at.code)))
+        return known && !PyErr_Occurred() ? NOT_MINE : NULL;
     if (!is_in_use(trace) || read_slot(trace, slots_at.parent) != Py_None
         || read_slot(trace, compare_at.deciding) != Py_None || read_slot(trace, compare_at.taken) != Py_None
-        || PyUnicode_Compare(maker_of(trace, place), constant_name) == 0)
+        || is_constant_at(trace, at))
         return NOT_MINE;
     double x = 0.0;
-    int status = compute_all(trace, PyLong_AsSsize_t(place), &x);
+    int status = compute_all(trace, at, &x);
     if (status <= 0)
         return status < 0 ? NULL : NOT_MINE;
     PyObject *outcome = x != 0.0 ? Py_True : Py_False;
-    int guarded = PySet_Contains(read_slot(trace, compare_at.guarded), place);
+    int guarded = is_guarded(trace, known, place);
     if (guarded)
         return guarded < 0 ? NULL : Py_NewRef(outcome);
-    return note_guard(trace, place, outcome);
+    return note_guard(trace, known, place, outcome);
 }
 
 static PyObject *native_truth(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -410,6 +558,9 @@ static bool find_comparisons(PyTypeObject *truth, PyTypeObject *guard, PyObject 
             return false;
     }
     truth_type = truth;
+    truth->tp_dealloc = truth_dealloc;
+    compare_by_methods = TracedType->tp_richcompare;
+    TracedType->tp_richcompare = traced_richcompare;
     input_name = other_names[INPUT];
     return (truth_name = PyUnicode_InternFromString("truth"))
            && (note_guard_name = PyUnicode_InternFromString("note_guard"));

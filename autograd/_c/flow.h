@@ -178,7 +178,7 @@ static Condition condition_of(PyObject *condition, PyObject **trace)
         return ASK_PYTHON;
     if (is_tape_trace(root))
         return BECOMES_GUARD;
-    return PyUnicode_Compare(maker_of(root, place), constant_name) == 0 ? ASK_PYTHON : BECOMES_GUARD;
+    return is_constant_at(root, PyLong_AsSsize_t(place)) ? ASK_PYTHON : BECOMES_GUARD;
 }
 
 /* The outcome of a condition: 1 or 0; -1 after an error. */
@@ -206,7 +206,11 @@ static PyObject *site_of(PyObject *flow, PyObject *number)
 /* `Flow.note`, of a guard. */
 static bool note_why(PyObject *trace, PyObject *site, PyObject *why)
 {
-    return PyDict_SetDefault(read_slot(trace, flow_at.flow), site, why) != NULL;
+    Known *known = known_by(trace);
+    if (!known || (known->site != site && !PyDict_SetDefault(read_slot(trace, flow_at.flow), site, why)))
+        return false;
+    Py_XSETREF(known->site, Py_NewRef(site));
+    return true;
 }
 
 /* `Flow.choose`, `returned` and `branch`: what the side returns that the condition chooses. */

@@ -47,6 +47,7 @@ static double many_from_python(int rule, const double *x, Py_ssize_t n);
 #include "accelerated.h"     /* Python functions with their common case in C */
 #include "elements.h"        /* many numbers at once */
 #include "compare.h"         /* comparisons during a capture */
+#include "settle.h"          /* what a capture has noted, as objects */
 #include "tape.h"            /* a run of a function of which a tape notes the operations */
 #include "calls.h"           /* a watch over calls */
 #include "flow.h"            /* what rewritten functions call during a capture */

@@ -257,9 +257,7 @@ static PyObject *tape_operation(PyObject *trace, int op, PyObject *const *operan
         return event == -1 ? NULL : NOT_MINE;
     if (!truth)
         return new_tracer(trace, NULL, A_VALUE, event);
-    PyObject *place = PyLong_FromLongLong(event), *made = place ? new_truth(trace, place) : NULL;
-    Py_XDECREF(place);
-    return made;
+    return new_truth(trace, PyLong_FromLongLong(event));
 }
 
 /* `Traced._stop`, of which a tape notes an event. */

@@ -343,8 +343,10 @@ def types_of(program: Program) -> list[Type]:
     types: list[Type] = [NUMBER] * len(code)
     for at, instruction in enumerate(code):
         op, operands, data = instruction
+        if op not in TYPED or (op == "read" and not data.shape):
+            continue  # a number, as almost all are
         if op == "item":
             types[at] = code[operands[0]].data.result_types()[data]
-        elif op in TYPED:
+        else:
             types[at] = type_of(instruction, types, inputs)
     return types

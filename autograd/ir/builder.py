@@ -51,7 +51,7 @@ def only(operations: Container[str]) -> Callable[[Rewriter], Rewriter]:
 class Builder:
     """Builds a program; instructions of a `kept` operation are not rewritten."""
 
-    # The C build reads the slots that have a name here.
+    # The C build reads the slots that have a name here, and writes to them late: see `_c/settle.h`.
     __slots__ = ("__dict__", "__weakref__", "body_of", "code", "constants", "guards", "known", "types")
 
     def __init__(self, rewriters: Sequence[Rewriter] = (), kept: Sequence[str] = ()) -> None:

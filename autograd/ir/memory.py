@@ -141,7 +141,20 @@ def roots(code: Sequence[Instruction], among: Iterable[int]) -> dict[int, int]:
 
 def root_of(program: Program, value: int) -> int:
     """The instruction that made the array that a value is."""
-    code = program.code
-    while (before := code[value].operands[0] if code[value].op == "pos" else continued(code, value)) is not None:
+    while (before := _before(program.code, value)) is not None:
         value = before
     return value
+
+
+def all_roots(code: Sequence[Instruction]) -> list[int]:
+    """The same of each value, in one pass: an array may be added to thousands of times."""
+    root = list(range(len(code)))
+    for at, instruction in enumerate(code):
+        if instruction.op in ("add_at", "item", "pos") and (before := _before(code, at)) is not None:
+            root[at] = root[before]
+    return root
+
+
+def _before(code: Sequence[Instruction], value: int) -> int | None:
+    """The array that a value is, in an earlier state or before it was copied."""
+    return code[value].operands[0] if code[value].op == "pos" else continued(code, value)

@@ -17,7 +17,7 @@ from autograd.compiler.capture.signature import Inputs, Reading, argument_names,
 from autograd.compiler.capture.trace import Trace, finish, tracing
 from autograd.compiler.capture.watched import UnrollError
 from autograd.compiler.run import fast_path
-from autograd.compiler.run.collection import seldom_collected
+from autograd.compiler.run.collection import seldom_collected, uncollected
 from autograd.compiler.run.families import FEWEST_COMPARED, MOST_COMPARED, Families, families_of
 from autograd.compiler.run.specialization import (
     Options,
@@ -303,13 +303,14 @@ def capture(
     """
     start = time.perf_counter()
     trace, outputs, template = _traced(function, arguments, given, assumes, joins)
-    closed = [leaf for leaf, _ in trace.leaf_inputs]
-    names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
-    name = getattr(function, "__name__", "a function")
-    seconds = time.perf_counter() - start
-    report = Report(name, described(function), seconds, trace.unrolled, trace.flow, trace.exact)
-    length, parents = len(trace.code), trace.parents(outputs)
-    return Capture(finish(trace, outputs), trace.given, template, closed, parents, names, report, length=length)
+    with uncollected():  # what the trace has noted becomes instructions
+        closed = [leaf for leaf, _ in trace.leaf_inputs]
+        names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
+        name = getattr(function, "__name__", "a function")
+        seconds = time.perf_counter() - start
+        report = Report(name, described(function), seconds, trace.unrolled, trace.flow, trace.exact)
+        length, parents = len(trace.code), trace.parents(outputs)
+        return Capture(finish(trace, outputs), trace.given, template, closed, parents, names, report, length=length)
 
 
 def _traced(

@@ -6,16 +6,17 @@ program is to have eager's bits (`accurate`), neither is used.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from heapq import heappop, heappush
-from operator import or_
+from operator import itemgetter, or_
 from typing import Any
 
 from autograd.ir.block import CALL, Instruction, Loop, Program, with_inputs
 from autograd.ir.builder import Builder, Rewriter, only
-from autograd.ir.memory import arrays_written, root_of
+from autograd.ir.memory import all_roots, arrays_written
 from autograd.ir.passes.chains import gather, spread
 from autograd.ir.passes.in_place import add_in_place
 from autograd.ir.passes.kept import MOST_KEPT, keep_expensive
@@ -254,13 +255,10 @@ def share_unchanged(program: Program, made: dict[int, Program] | None = None) ->
 
 def _changed_results(program: Program) -> set[tuple[int, int]]:
     """The results of loops to which something is added: the loop, and the number of the result."""
-    found = set()
-    for instruction in program.code:
-        for o in arrays_written(instruction):
-            root = program.code[root_of(program, o)]
-            if root.op == "item":
-                found.add((root.operands[0], root.data))
-    return found
+    changed = [array for instruction in program.code for array in arrays_written(instruction)]
+    root = all_roots(program.code) if changed else []
+    made = [program.code[root[array]] for array in changed]
+    return {(operands[0], data) for op, operands, data in made if op == "item"}
 
 
 def _with_shared(loop: Loop, operands: tuple[int, ...], carries: Sequence[int]) -> tuple[tuple[int, ...], Loop]:
@@ -335,5 +333,8 @@ def _ordered(program: Program) -> Program:
 
 def count(program: Program) -> int:
     """How many instructions compute something, those of a loop's body counted once."""
-    own = sum([op not in NOTHING_TO_COMPUTE for op, _, _ in program.code])
+    operations = Counter(map(itemgetter(0), program.code))
+    own = sum([number for op, number in operations.items() if op not in NOTHING_TO_COMPUTE])
+    if not operations["loop"]:
+        return own
     return own + sum([count(data.body) for op, _, data in program.code if op == "loop"])

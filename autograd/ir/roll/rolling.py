@@ -44,8 +44,10 @@ fewest_to_read: ContextVar[int | None] = ContextVar("fewest_to_read", default=No
 
 def rolled(program: Program, inside: bool = False) -> Program:
     """A program, and the bodies of its loops, with loops in place of flat code; `inside`: whether it is such a body."""
-    code = [_with_rolled_body(instruction) for instruction in program.code]
-    if any(new is not old for new, old in zip(code, program.code)):
+    loops = [(at, instruction) for at, instruction in enumerate(program.code) if instruction[0] == "loop"]
+    changed = {at: body for at, old in loops if (body := _with_rolled_body(old)) is not old}
+    if changed:
+        code = [changed.get(at, instruction) for at, instruction in enumerate(program.code)]
         program = Program(code, program.outputs, program.inputs, program.guards)
     if len(program.code) < _fewest(FEWEST, inside):
         return program
@@ -63,8 +65,8 @@ def _fewest(usual: int, inside: bool) -> int:
 
 
 def _with_rolled_body(instruction: Instruction) -> Instruction:
-    """The instruction itself if nothing changes: loops know their derivatives by identity."""
-    if instruction.op != "loop" or _stays_flat(instruction.data):
+    """The loop itself if nothing changes: loops know their derivatives by identity."""
+    if _stays_flat(instruction.data):
         return instruction
     loop: Loop = instruction.data
     body = rolled(loop.body, inside=True)
