@@ -896,6 +896,21 @@ def test_tables_that_the_function_fills(batch: bool) -> None:
     assert all(read.watched for read in compiled.reads() if read.name.startswith(("results", "lazy", "defaults")))
 
 
+def test_what_rows_store_is_no_table() -> None:
+    """A number that each row stores, and none reads, causes no trace at the second call."""
+    kept = types.SimpleNamespace(last=0.0)
+
+    def stored(x: Any) -> Any:
+        kept.last = x * K
+        return kept.last + 1.0
+
+    compiled = jit(vmap(stored))
+    assert [3.0, 5.0] == compiled(np.array([1.0, 2.0])).tolist()
+    (first,) = compiled.paths()
+    assert [3.0, 7.0] == compiled(np.array([1.0, 3.0])).tolist()
+    assert [first] == compiled.paths()
+
+
 def test_states_that_the_function_advances() -> None:
     """An attribute that each call computes from the one before would stand still: the second call is refused."""
     integral = types.SimpleNamespace(total=0.0)

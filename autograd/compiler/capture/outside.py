@@ -159,8 +159,10 @@ class Outside:
     # ---- a capture -------------------------------------------------------------------------------------------
 
     @contextmanager
-    def capturing(self, state: State, signature: Hashable) -> Iterator[None]:
+    def capturing(self, state: State, signature: Hashable, repeated: bool = False) -> Iterator[None]:
         """Around a capture in a state: check that it draws no random numbers, and what it changes of what it reads.
+
+        With `repeated`, the function runs twice in it, so it would have found numbers that the first run left.
 
         Raises
         ------
@@ -190,14 +192,14 @@ class Outside:
             )
         if not look.watch.holds():
             try:
-                self._changed(state, look, signature)
+                self._changed(state, look, signature, repeated)
             except ChangedMeanwhileError as error:
                 _refuse_iterators(self.name, look, error)
                 raise
         elif self.left:
             self.left = {key: left for key, left in self.left.items() if key[-1] != signature}
 
-    def _changed(self, state: State, look: Look, signature: Hashable) -> None:
+    def _changed(self, state: State, look: Look, signature: Hashable, repeated: bool) -> None:
         """Decide about each change during a capture: refuse it, ignore its place from now on, or capture again."""
         ignored, later, once = set(self.ignored), False, []
         for i in look.changed():
@@ -212,7 +214,7 @@ class Outside:
                     later = True  # something made when it is first needed: the next call finds it
             elif threading.active_count() > 1 and not look.changes:
                 raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
-            elif self._fills(place, name, signature):
+            elif self._fills(place, name, signature, repeated):
                 state.unsettled.add(signature)
             elif place.kind == "attributes":
                 before, now = dict(zip(place.found[::2], place.found[1::2])), dict(vars_of(place.where))
@@ -250,14 +252,15 @@ class Outside:
                     "traced. Return the new number instead"
                 )
 
-    def _fills(self, place: Place, name: str, signature: Hashable) -> bool:
+    def _fills(self, place: Place, name: str, signature: Hashable, repeated: bool) -> bool:
         """Whether the next call may find what it needs there, such as a table of results that is made once.
 
         It may not if the function counts or collects there, or changed again what the trace before left there.
         """
         key, before, now = (place.kind, name, signature), place.before(), place.now()
         again = key in self.left and all_same(self.left.pop(key), before)
-        if again or place.kind in ("list", "set", "container") or any(map(_counts, before, now)):
+        unread = repeated and any(isinstance(thing, Traced) for thing in now)
+        if again or unread or place.kind in ("list", "set", "container") or any(map(_counts, before, now)):
             return False
         self.left[key] = now
         return True

@@ -175,7 +175,7 @@ class _Call:
         state = outside.state()
         codes: list[RowCode] = state.rows.setdefault(signature, [])
         if not codes:
-            self._capture(codes, 0, 0, outside.capturing(state, signature))
+            self._capture(codes, 0, 0, outside.capturing(state, signature, repeated=True))
         first = codes[0]
         while True:
             known = self._in_order(codes)
@@ -196,7 +196,9 @@ class _Call:
                     left = wrong
                     index += 1
                 elif (
-                    results := self._capture(codes, int(left[0]), index, outside.capturing(state, signature))
+                    results := self._capture(
+                        codes, int(left[0]), index, outside.capturing(state, signature, repeated=True)
+                    )
                 ) is not None:
                     self._place(first, results, int(left[0]), outputs, totals)
                     left = left[1:]
