@@ -207,7 +207,7 @@ outside: list[int] = []
 
 
 def test_lists_from_outside() -> None:
-    """A list that the function has not made is changed as in Python: when the function is traced, for each path."""
+    """A list that the function has not made is changed when the function is traced, on each path as in Python."""
 
     def noting(x: Any) -> Any:
         if x > 1.0:
@@ -219,7 +219,7 @@ def test_lists_from_outside() -> None:
     outside.clear()
     compiled = jit(vmap(noting), quiet=True)
     assert [0.25, 4.0] == compiled(np.array([0.5, 2.0])).tolist()
-    assert [1, 2] == sorted(outside)
+    assert {1, 2} == set(outside)
     assert "it calls append" in compiled.branches()
 
 

@@ -223,3 +223,25 @@ def test_the_same_computation() -> None:
     assert same_computation(code, [3, 5], code, [4, 5])
     assert not same_computation(code, [5], code, [6])
     assert not same_computation(code, [5], code, [5, 5])
+
+
+def test_a_loop_between_guards_is_the_same_loop() -> None:
+    """A loop takes steps only where the guards before it hold, also in the run that is compared: no more paths."""
+    seen: list[Any] = []
+    held = [1.0]
+
+    def row(x: Any) -> Any:
+        while x > 1.0:
+            x = 0.5 * x * held[0]
+        if x > 0.75:
+            seen.clear()
+        while x < 3.0:
+            x = x * 1.5
+        held[0] = 1.0
+        return x
+
+    for function in (vmap(row), lambda xs: vmap(row)(xs)):
+        compiled = jit(function, quiet=True)
+        assert [row(x) for x in ROWS.tolist()] == list(compiled(ROWS))
+        assert len(compiled.paths()) <= 2, compiled.branches()
+        assert "while is a loop" in compiled.branches()

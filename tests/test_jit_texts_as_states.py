@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from agreement import agree
 
+import autograd.math as am
 from autograd import jit, vmap
 
 
@@ -99,7 +100,33 @@ def with_an_enum(x: Any) -> Any:
     return total if phase in (Phase.RISE, Phase.FALL) else -x
 
 
-@pytest.mark.parametrize("function", [machine, in_a_loop, in_turn, chosen, with_an_enum])
+def with_match(x: Any) -> Any:
+    """The same with ``match``, with all patterns that are branches."""
+    state, phase, total = "idle", Phase.REST, 0.0
+    for k in range(12):
+        match state:
+            case "idle" if x > 1.0:
+                state = "rise"
+            case "rise" | "more":
+                total = total + 0.1 * x * k
+                state = "more" if total < 2.0 else None
+            case None:
+                total = total - 0.3
+                state = "fall"
+            case _:
+                total = total * 0.9 + 0.1
+        match phase:
+            case Phase.REST:
+                phase = Phase.RISE if total > 1.0 else phase
+            case Phase.RISE | Phase.FALL:
+                total = total + am.sin(x)
+    match k * 2:
+        case 22:
+            return total * x
+    return total
+
+
+@pytest.mark.parametrize("function", [machine, in_a_loop, in_turn, chosen, with_an_enum, with_match])
 def test_texts_are_data(function: Any) -> None:
     """One program serves all rows, with the values and derivatives of eager code."""
     agree(function)
@@ -135,7 +162,17 @@ def test_texts_that_others_see() -> None:
             word = "qq"
         return x if word < "q" else 2.0 * x
 
-    for function in (key, part, given, ordered):
+    def captured(x: Any) -> Any:
+        word = "p"
+        if x > 1.0:
+            word = "qq"
+        match word:
+            case "r":
+                return x
+            case other:
+                return x * len(other)
+
+    for function in (key, part, given, ordered, captured):
         agree(function, paths=2)
 
 

@@ -29,6 +29,8 @@ def check_repeats(trace: Trace, first: Sequence[Any], run: Callable[[], Sequence
     if root.repeating or not root.may_change:
         return
     root.repeating, demands, spent = True, trace.demands[:], root.spent
+    guards, guarded = trace.guards, trace.guarded
+    trace.guards, trace.guarded = [], set()  # they are noted again: a loop takes steps only where those before it hold
     try:
         again = run()
         wanted, found = [[trace.place(x) for x in leaves] for leaves in (first, again)]
@@ -39,6 +41,7 @@ def check_repeats(trace: Trace, first: Sequence[Any], run: Callable[[], Sequence
         raise _refusal() from error
     finally:
         root.repeating, trace.demands, root.spent = False, demands, spent
+        trace.guards, trace.guarded = guards, guarded
     if not alike:
         raise _refusal()
 

@@ -127,6 +127,49 @@ class WithoutElse(ast.NodeTransformer):
         return [assigned(node, self.words[-1], ast.Constant(True)), node] if self.words[-1] else node
 
 
+class WithoutMatch(ast.NodeTransformer):
+    """Writes a ``match`` whose patterns are values, None and ``_`` as branches."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def visit(self, node: ast.AST) -> Any:
+        """A statement; expressions have none."""
+        return node if isinstance(node, (ast.expr, *INNER)) else super().visit(node)
+
+    def visit_Match(self, node: ast.Match) -> Any:
+        """A ``match``: what it looks at is computed once."""
+        self.generic_visit(node)
+        before, word = list[ast.stmt](), getattr(node.subject, "id", "")
+        if not word:
+            self.made += 1
+            word = f"{OWN}matched{self.made}"
+            before = [assigned(node, word, node.subject)]
+        following: list[ast.stmt] = []
+        for case in reversed(node.cases):
+            test = _matches(word, case.pattern)
+            if test is None:
+                return node
+            if case.guard is not None:
+                test = ast.BoolOp(ast.And(), [test, case.guard])
+            following = [at(ast.If(test, case.body, following), case.pattern)]
+        return [*before, *following]
+
+
+def _matches(word: str, pattern: ast.pattern) -> ast.expr | None:
+    """The condition under which what a name has matches a pattern; None for patterns of other kinds."""
+    if isinstance(pattern, ast.MatchValue):
+        return ast.Compare(name(word), [ast.Eq()], [pattern.value])
+    if isinstance(pattern, ast.MatchSingleton) and pattern.value is None:
+        return ast.Compare(name(word), [ast.Is()], [ast.Constant(None)])
+    if isinstance(pattern, ast.MatchAs) and pattern.pattern is None and pattern.name is None:
+        return ast.Constant(True)
+    if not isinstance(pattern, ast.MatchOr):
+        return None
+    tests = [_matches(word, one) for one in pattern.patterns]
+    return None if None in tests else ast.BoolOp(ast.Or(), [test for test in tests if test is not None])
+
+
 def as_list(found: Any) -> list[ast.stmt]:
     """The statements that are in place of one."""
     return found if isinstance(found, list) else [found]

@@ -14,7 +14,7 @@ from typing import Any
 
 from autograd.compiler.source.bodies import OWN_FRAME, assigned_place, is_place, rebound, refusal, shared_names
 from autograd.compiler.source.gathered import Gathering, gathered_names
-from autograd.compiler.source.jumps import FLOW, OWN, Lowering, WithoutElse, as_list, at, call, name
+from autograd.compiler.source.jumps import FLOW, OWN, Lowering, WithoutElse, WithoutMatch, as_list, at, call, name
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
 from autograd.compiler.source.optional import (
     TextChoices,
@@ -96,8 +96,8 @@ def rewritten(found: Definition, code: CodeType, ranges: bool) -> Rewritten | No
     if OWN_FRAME - {"super", "__class__"} & loads(node):
         return None
     body = [at(ast.Return(node.body), node.body)] if isinstance(node, ast.Lambda) else node.body
-    plain = WithoutElse()
-    body = [new for statement in body for new in as_list(plain.visit(statement))]
+    for plain in (WithoutMatch(), WithoutElse()):
+        body = [new for statement in body for new in as_list(plain.visit(statement))]
     kept = shared_names(body)
     impure = refusal(body, rebound(body), functions=True)
     assigns = assigned_place(body)
