@@ -18,7 +18,19 @@ from two_builds import needs_c
 
 import autograd
 import autograd.math as am
-from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad, record_sources, rules, scan, vmap
+from autograd import (
+    Value,
+    custom_gradient,
+    detect_anomaly,
+    grad,
+    hessian,
+    jit,
+    no_grad,
+    record_sources,
+    rules,
+    scan,
+    vmap,
+)
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, current_trace, finish
 from autograd.compiler.run import versions
@@ -690,6 +702,26 @@ def test_a_look_changes_nothing(attribute, every):
             (program.code, program.outputs, program.guards)
         )
     assert types_of(expected) == types_of(program)
+
+
+@needs_c
+def test_second_derivatives_of_loops_are_the_same():
+    """Bodies of loops that are copied for a derivative share what they compute, in both builds."""
+
+    def function(x):
+        def inner(c, _):
+            return [am.sin(u) * x[k] + x[(k + 1) % 3] * c[k - 1] for k, u in enumerate(c)], None
+
+        def middle(b, _):
+            return [p * am.exp(-q * x[0]) for p, q in zip(scan(inner, b, length=3)[0], b, strict=True)], None
+
+        def outer(a, _):
+            return [am.tanh(p) for p in scan(middle, a, length=3)[0]], None
+
+        return am.sum(scan(outer, [1.5 * number for number in x], length=3)[0])
+
+    one, other = [captured(hessian(function), ([0.3, 0.2, 0.5],), kind) for kind in (Trace, PythonTrace)]
+    assert shown((one.code, one.outputs)) == shown((other.code, other.outputs))
 
 
 def test_many_truths_at_once():
