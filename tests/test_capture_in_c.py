@@ -130,8 +130,8 @@ def doubled(x):
 class Writer:
     """Random operations on random operands: the same ones for the same seed."""
 
-    def __init__(self, seed, outside):
-        self.random, self.outside, self.depth = Random(seed), outside, 0
+    def __init__(self, seed, outside, depth=0):
+        self.random, self.outside, self.depth = Random(seed), outside, depth
 
     def operand(self, known):
         """Choose a number of the program, a Value from outside, or a plain number."""
@@ -181,17 +181,17 @@ class Writer:
         return doubled(x)
 
     def nested(self, known, kind):
-        """Compute a number by a loop over rows, a loop with a carry, or a derivative."""
-        self.depth += 1
-        rows, x = known[:3] * 2, known[-1]
+        """Compute a number by a loop over rows, a loop with a carry, or a derivative: the same in each row and step."""
+        rows, x, seed = known[:3] * 2, known[-1], self.random.random()
+
+        def steps(*more):
+            return Writer(seed, self.outside, self.depth + 1).steps([*known, *more], 4)
+
         if kind == 0:
-            result = vmap(lambda row: self.steps([*known, row], 4), reduce="sum")(rows)
-        elif kind == 1:
-            result = scan(lambda carry, row: (self.steps([*known, carry, row], 4), None), x, rows)[0]
-        else:
-            result = grad(lambda y: self.steps([*known, y], 4))(x)
-        self.depth -= 1
-        return result
+            return vmap(steps, reduce="sum")(rows)
+        if kind == 1:
+            return scan(lambda carry, row: (steps(carry, row), None), x, rows)[0]
+        return grad(steps)(x)
 
     def steps(self, known, count):
         """Compute some numbers and return the last one."""
