@@ -18,7 +18,19 @@ from two_builds import needs_c
 
 import autograd
 import autograd.math as am
-from autograd import Value, custom_gradient, detect_anomaly, grad, jit, no_grad, record_sources, rules, scan, vmap
+from autograd import (
+    Value,
+    custom_gradient,
+    detect_anomaly,
+    grad,
+    hessian,
+    jit,
+    no_grad,
+    record_sources,
+    rules,
+    scan,
+    vmap,
+)
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, current_trace, finish
 from autograd.compiler.run import versions
@@ -118,8 +130,8 @@ def doubled(x):
 class Writer:
     """Random operations on random operands: the same ones for the same seed."""
 
-    def __init__(self, seed, outside):
-        self.random, self.outside, self.depth = Random(seed), outside, 0
+    def __init__(self, seed, outside, depth=0):
+        self.random, self.outside, self.depth = Random(seed), outside, depth
 
     def operand(self, known):
         """Choose a number of the program, a Value from outside, or a plain number."""
@@ -169,17 +181,17 @@ class Writer:
         return doubled(x)
 
     def nested(self, known, kind):
-        """Compute a number by a loop over rows, a loop with a carry, or a derivative."""
-        self.depth += 1
-        rows, x = known[:3] * 2, known[-1]
+        """Compute a number by a loop over rows, a loop with a carry, or a derivative: the same in each row and step."""
+        rows, x, seed = known[:3] * 2, known[-1], self.random.random()
+
+        def steps(*more):
+            return Writer(seed, self.outside, self.depth + 1).steps([*known, *more], 4)
+
         if kind == 0:
-            result = vmap(lambda row: self.steps([*known, row], 4), reduce="sum")(rows)
-        elif kind == 1:
-            result = scan(lambda carry, row: (self.steps([*known, carry, row], 4), None), x, rows)[0]
-        else:
-            result = grad(lambda y: self.steps([*known, y], 4))(x)
-        self.depth -= 1
-        return result
+            return vmap(steps, reduce="sum")(rows)
+        if kind == 1:
+            return scan(lambda carry, row: (steps(carry, row), None), x, rows)[0]
+        return grad(steps)(x)
 
     def steps(self, known, count):
         """Compute some numbers and return the last one."""
@@ -690,6 +702,26 @@ def test_a_look_changes_nothing(attribute, every):
             (program.code, program.outputs, program.guards)
         )
     assert types_of(expected) == types_of(program)
+
+
+@needs_c
+def test_second_derivatives_of_loops_are_the_same():
+    """Bodies of loops that are copied for a derivative share what they compute, in both builds."""
+
+    def function(x):
+        def inner(c, _):
+            return [am.sin(u) * x[k] + x[(k + 1) % 3] * c[k - 1] for k, u in enumerate(c)], None
+
+        def middle(b, _):
+            return [p * am.exp(-q * x[0]) for p, q in zip(scan(inner, b, length=3)[0], b, strict=True)], None
+
+        def outer(a, _):
+            return [am.tanh(p) for p in scan(middle, a, length=3)[0]], None
+
+        return am.sum(scan(outer, [1.5 * number for number in x], length=3)[0])
+
+    one, other = [captured(hessian(function), ([0.3, 0.2, 0.5],), kind) for kind in (Trace, PythonTrace)]
+    assert shown((one.code, one.outputs)) == shown((other.code, other.outputs))
 
 
 def test_many_truths_at_once():

@@ -28,16 +28,19 @@ def fold_constants(builder: Builder, op: str, operands: tuple[int, ...], data: A
     return builder.truth_constant(result) if op in PREDICATES else builder.constant(result)
 
 
+def ordered(op: str, operands: tuple[int, ...]) -> tuple[int, ...]:
+    """The operands as a key has them: those of a commutative operation in order."""
+    return operands[::-1] if op in COMMUTATIVE and operands[0] > operands[1] else operands
+
+
 def number_values(builder: Builder, op: str, operands: tuple[int, ...], data: Any) -> int | None:
     """The same operation on the same operands is the same value (common subexpressions)."""
     if op == "constant":
         return builder.truth_constant(data) if isinstance(data, bool) else builder.constant(data)
     if op in UNSHARED:
         return None
-    if op in COMMUTATIVE and operands[0] > operands[1]:
-        operands = operands[1], operands[0]
     new = len(builder.code)  # where the instruction is about to go
-    found = builder.known.setdefault((op, operands, exact(op, data) if op == "table" else data), new)
+    found = builder.known.setdefault((op, ordered(op, operands), exact(op, data) if op == "table" else data), new)
     return None if found == new else found
 
 

@@ -8,6 +8,7 @@ from autograd.ir.block import Loop
 from autograd.ir.builder import Builder, LoopBuilder
 from autograd.ir.derive.messages import depending
 from autograd.ir.memory import memories, split
+from autograd.ir.rewriters import ordered
 
 
 def active_inputs(loop: Loop, operands: Sequence[bool]) -> set[int]:
@@ -50,7 +51,7 @@ class Body:
         for value in self.values:
             op, operands, data = inner.code[value]
             if op not in ("input", "constant", "zeros"):
-                inner.known.setdefault((op, operands, data), value)
+                inner.known.setdefault((op, ordered(op, operands), data), value)
         inner.guards += [g._replace(value=self.values[g.value]) for g in self.loop.body.guards]
 
     def output(self, k: int) -> int:
