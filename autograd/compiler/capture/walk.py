@@ -458,9 +458,9 @@ class Walk:
         """The attributes that the code mentions; one that is missing, or that only the class has, must not appear."""
         items = vars_of(thing)
         bases = [base for base in type(thing).__mro__ if not (_is_of_a_package(base) or _is_foreign(base))]
-        for key in sorted(self.attributes.union(more)):
-            if key in items or key in self.missing or any(key in vars(base) for base in bases):
-                self.watch(kind, thing, key, f"{name}.{key}", "attribute")
+        there = {*items, *self.missing, *[key for base in bases for key in vars(base)]}
+        for key in sorted(self.attributes & there | set(more)):
+            self.watch(kind, thing, key, f"{name}.{key}", "attribute")
 
     # ---- containers ------------------------------------------------------------------------------------------
 
