@@ -392,6 +392,7 @@ def test_nothing_is_shown_where_output_is_piped(capfd):
 
 def test_a_terminal_shows_loss_metric_and_rate(capsys, monkeypatch):
     """The bar counts batches and has the numbers of the last epoch. It leaves no thread behind."""
+    pytest.importorskip("tqdm")
     before = threading.active_count()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     train(small(), epochs=3, metrics="r2")
@@ -406,6 +407,7 @@ def test_a_terminal_shows_loss_metric_and_rate(capsys, monkeypatch):
 
 def test_history_is_a_frame_and_a_picture():
     """One row for each epoch; two panels if there are metrics; a notebook gets a picture."""
+    pytest.importorskip("matplotlib")
     pandas = pytest.importorskip("pandas")
     history = train(small(), metrics=["r2", "mean_absolute_error"])
     frame = history.to_pandas()

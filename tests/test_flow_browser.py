@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from graphs_for_views import evil_graph, training_loss, worked_example
-from matplotlib.image import imread
 
 import autograd.math as am
 from autograd import Value, custom_gradient, topological_order
@@ -517,6 +516,7 @@ def test_a_field_shows_all_digits_while_it_is_used(load, width):
 
 def test_a_drawing_lies_on_the_page_around_it(tab, tmp_path):
     """On a dark page its frame is dark too: it has no background of its own."""
+    image = pytest.importorskip("matplotlib.image")
     x = Value(2.0, label="x")
     picture = draw(x * x)._repr_mimebundle_()["text/html"]
     page = f'<!doctype html><body style="margin: 0; color-scheme: dark; background: #102030">{picture}'
@@ -526,7 +526,7 @@ def test_a_drawing_lies_on_the_page_around_it(tab, tmp_path):
     tab.frame_locator("iframe").get_by_role("button", name="Larger").wait_for()
     box = tab.locator("iframe").bounding_box()
     clip = {"x": box["x"] + 2, "y": box["y"] + box["height"] - 6, "width": 4, "height": 4}
-    pixels = imread(BytesIO(tab.screenshot(clip=clip)), format="png")
+    pixels = image.imread(BytesIO(tab.screenshot(clip=clip)), format="png")
     assert {(0x10, 0x20, 0x30)} == {
         tuple(round(255 * c) for c in pixel[:3]) for row in pixels.tolist() for pixel in row
     }

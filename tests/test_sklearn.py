@@ -305,6 +305,7 @@ def test_a_weight_of_two_is_the_observation_twice():
 
 def test_the_network_is_an_mlp():
     """Its outputs are the logits; it goes to ONNX; its Values are the trained weights."""
+    pytest.importorskip("onnx")
     model = MLPClassifier((4, 3), ["tanh", "relu"][0], random_state=0, max_iter=10).fit(X, Y)
     assert type(model.model_) is MLP
     logits = np.array([[y.data for y in model.model_(row.tolist())] for row in X[:5]])
