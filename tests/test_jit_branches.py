@@ -72,7 +72,8 @@ def test_deviation_of_equal_numbers(count: int) -> None:
     compiled = jit(deviation)
     for k in range(1, 60):
         x = [k / 7.0] * count
-        assert repr(deviation(x)) == repr(compiled(x))
+        expected = deviation(list(map(Value, x))).data  # from Python 3.12 on, its `sum` of floats is another one
+        assert repr(expected) == repr(compiled(x))
 
 
 # ---- machine code whose last digit differs -------------------------------------------------------------------------
