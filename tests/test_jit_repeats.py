@@ -245,3 +245,19 @@ def test_a_loop_between_guards_is_the_same_loop() -> None:
         assert [row(x) for x in ROWS.tolist()] == list(compiled(ROWS))
         assert len(compiled.paths()) <= 2, compiled.branches()
         assert "while is a loop" in compiled.branches()
+
+
+def test_sides_that_are_too_long() -> None:
+    """A row with a side that is too long for a branch is the same row when it runs again: its other branches stay."""
+
+    def row(x: Any) -> Any:
+        parts = [x]
+        if x > 1.0:
+            for _ in range(600):
+                parts.append(0.5 * am.sin(parts[-1]) + x)
+        return parts[-1] if x < 2.0 else -parts[-1]
+
+    compiled = jit(vmap(row), quiet=True)
+    assert vmap(row)(ROWS) == pytest.approx(compiled(ROWS), rel=1e-12)
+    assert "if is a guard: it takes more than 1024 instructions" in compiled.branches()
+    assert "if expression is a branch" in compiled.branches()

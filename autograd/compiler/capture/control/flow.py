@@ -220,6 +220,8 @@ class Flow:
         if not branches(trace, truth.index):
             self.note(trace, site, SINGLE_CALL)
             return then(*given) if condition else otherwise(*given)
+        if was_guard(trace, site):
+            return then(*given) if condition else otherwise(*given)
         refuse_deep(trace, site)
         refuse_long(trace)
         mark = Mark(trace)
@@ -327,7 +329,7 @@ class Flow:
         """A loop: what the names have after it."""
         site, trace = self.sites[number], present()
         carry = given
-        while trace is not None:
+        while trace is not None and not was_guard(trace, site):
             mark = Mark(trace)
             try:
                 with under(trace, None) as journal:
@@ -780,6 +782,15 @@ ITERATED: tuple[Any, ...] = (
     list, tuple, dict, str, range, zip, enumerate, reversed, map, type({}.keys()), type({}.values()), type({}.items()),
     np.ndarray,
 )  # fmt: skip  # a list
+
+
+def was_guard(trace: Any, site: Site) -> bool:
+    """Whether a row runs once more that was not captured with this branch or loop, as when a side is too long.
+
+    The second run finds most of its instructions there, and so would not be too long.
+    """
+    root = trace.root()
+    return root.repeating and root.flow.get(site) is not None
 
 
 CONTAINED: tuple[Any, ...] = (*CONTAINERS, str, range, np.ndarray, type({}.keys()), type({}.values()), type({}.items()))
