@@ -251,11 +251,13 @@ def test_sides_that_are_too_long() -> None:
     """A row with a side that is too long for a branch is the same row when it runs again: its other branches stay."""
 
     def row(x: Any) -> Any:
-        parts = [x]
+        seen: dict[str, Any] = {}
+        seen.update(x=x)  # code that may change something runs again
+        y = x
         if x > 1.0:
             for _ in range(600):
-                parts.append(0.5 * am.sin(parts[-1]) + x)
-        return parts[-1] if x < 2.0 else -parts[-1]
+                y = 0.5 * am.sin(y) + x
+        return 2.0 * y if x < 2.0 else -y
 
     compiled = jit(vmap(row), quiet=True)
     assert vmap(row)(ROWS) == pytest.approx(compiled(ROWS), rel=1e-12)
