@@ -306,3 +306,55 @@ def test_proxies_are_no_iterators() -> None:
     assert [2.0, 4.0] == compiled(np.array([1.0, 2.0])).tolist()
     settings.rate = 3.0
     assert [3.0, 6.0] == compiled(np.array([1.0, 2.0])).tolist()
+
+
+class _Total:
+    """What rows add up to, in an attribute, an element of a dict and of an array."""
+
+    def __init__(self, start: Any) -> None:
+        self.queue, self.seen = [1.0, 2.0, 3.0, 4.0, 5.0], 0
+        self.total, self.table, self.cells = start, {"total": 0.0}, np.zeros(1)
+
+    def add(self, a: Any) -> Any:
+        taken = self.queue.pop()
+        self.seen += 1
+        self.total = self.total * 0.5 + a * taken
+        self.table["total"] += taken
+        self.cells[0] += taken
+        return a * self.total + self.table["total"] * self.cells[0] * self.seen
+
+
+def _rows_in_turn(x: Any) -> Any:
+    return sum(vmap(_Total(x).add)([x, 2.0, 3.0, 4.0, 5.0]))
+
+
+def _steps_in_turn(x: Any) -> Any:
+    total, step = _Total(x), _Total(x * x)
+    carry, found = scan(lambda c, a: (c * 0.5 + total.add(a), c * x), x, [1.0, 2.0, 3.0, 4.0, 5.0])
+    return fori(5, lambda i, c: c + step.add(x), carry) + sum(found)
+
+
+def _rows_in_rows(x: Any) -> Any:
+    return sum(vmap(lambda a: fori(5, lambda i, c: c + inner.add(a), a))([x])[0] for inner in [_Total(x), _Total(2.0)])
+
+
+@pytest.mark.parametrize("f", [_rows_in_turn, _steps_in_turn, _rows_in_rows])
+def test_rows_in_turn_start_from_what_was_there(f: Callable[[Any], Any]) -> None:
+    """The attempt to capture one row that takes from a list leaves nothing behind: neither numbers nor counts."""
+    compiled = jit(f, accurate=True, quiet=True)
+    assert [f(2.0), f(3.0)] == [compiled(2.0), compiled(3.0)]
+    assert value_and_grad(f)(2.0) == jit(value_and_grad(f), accurate=True, quiet=True)(2.0)
+
+
+def test_many_loops_in_turn_need_few_captures() -> None:
+    """After some maps that begin the capture again, all further ones run in turn from the start."""
+    runs = [0]
+
+    def f(x: Any) -> Any:
+        runs[0] += 1
+        return sum([sum(vmap(_Total(x).add)([x, 2.0, 3.0, 4.0, 5.0])) for _ in range(40)])
+
+    expected = f(2.0)
+    runs[0] = 0
+    assert jit(f, accurate=True, quiet=True)(2.0) == expected
+    assert runs[0] <= 20

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture.branches import begins_where_it_counts, explored, masked, path
 from autograd.compiler.capture.maps import FEWEST_ROWS, elements, finished, rows_of
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.spent import unspent
+from autograd.compiler.capture.spent import captured_once
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import Reason, UnrollError
 from autograd.ir.block import STEPS, Extent
@@ -43,7 +43,7 @@ def scan_steps(
     if not trace.root().maps or len(rows) < FEWEST_ROWS:
         return loop_in_turn(function, initial, xs, length, reverse)
     try:
-        with unspent(function):
+        with captured_once(trace, function):
             return _scan(trace, function, initial, rows, as_arrays, reverse)
     except UnrollError as error:
         _note_unrolled(trace, len(rows), error)
@@ -113,7 +113,7 @@ def repeat_steps(trace: Trace, n: Any, function: Callable[[Any, Any], Any], init
     try:
         if constant is None and not trace.root().maps:
             raise UnrollError(Reason("sweep", "a sweep that goes beyond a row"))
-        with unspent(function):
+        with captured_once(trace, function):
             return _repeat(trace, n, function, initial, constant is not None)
     except UnrollError as error:
         steps = n if constant is not None else int(trace.wrap(trace.place(n)))  # a guard
@@ -158,7 +158,7 @@ def while_steps(
     if not trace.root().maps:
         return while_in_turn(condition, function, initial, at_most)
     try:
-        with unspent(condition, function):
+        with captured_once(trace, condition, function):
             return _while(trace, condition, function, initial, at_most)
     except UnrollError as error:
         _note_unrolled(trace, 0, error)

@@ -17,7 +17,7 @@ from autograd.compiler.capture.branches import (
 )
 from autograd.compiler.capture.repeats import check_repeats
 from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.spent import unspent
+from autograd.compiler.capture.spent import captured_once
 from autograd.compiler.capture.tracer import Traced, evenly_apart, offsets_in_array
 from autograd.compiler.capture.watched import UnrollError, Watched
 from autograd.ir.block import Array, Guard, Window, size_of, whole
@@ -53,9 +53,9 @@ def map_rows(
         rebuild, given = flatten(part)[1], elements(trace, made, child, columns)
         parts.append(lambda rebuild=rebuild, given=given: rebuild(given))  # type: ignore[misc]
     try:
-        with unspent(function):
+        with captured_once(trace, function):
             branches = _branches(trace, child, lambda: function(*[part() for part in parts]), len(rows))
-        leaves = masked(child, branches)
+            leaves = masked(child, branches)
     except UnrollError as error:
         trace.root().note_unrolled(len(rows), error.reason)
         return NotImplemented

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture.watched import UnrollError
+from autograd.compiler.capture.watched import InTurnError, UnrollError
 from autograd.ir.block import Instruction, Loop
 from autograd.modes import caller
 
@@ -35,7 +35,7 @@ def check_repeats(trace: Trace, first: Sequence[Any], run: Callable[[], Sequence
         again = run()
         wanted, found = [[trace.place(x) for x in leaves] for leaves in (first, again)]
         alike = same_computation(trace.code, wanted, trace.code, found)
-    except (UnrollError, RecursionError, MemoryError):
+    except (UnrollError, InTurnError, RecursionError, MemoryError):
         raise
     except Exception as error:
         raise _refusal() from error

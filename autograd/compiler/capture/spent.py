@@ -13,18 +13,22 @@ from contextlib import contextmanager
 from functools import partial
 from io import IOBase
 from types import FunctionType, MethodType, NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autograd.compiler.capture.repeats import DifferentRunError
-from autograd.compiler.capture.watched import Reason, UnrollError
+from autograd.compiler.capture.watched import InTurnError, Reason, UnrollError
 from autograd.value import Value
+
+if TYPE_CHECKING:
+    from autograd.compiler.capture.trace import Trace
 
 MOST_REACHED = 1000  # things that are looked at
 WIDEST = 64  # elements of a container whose elements are looked at
 SHRINKING = (list, dict, set, deque, bytearray)
 NO_ITERATORS = weakref.ProxyTypes  # they have the methods of all types
+MOST_IN_TURN = 16  # of so many maps and loops that begin the capture again; after these all run in turn
 LEFT_OUT = {"autograd", "numpy", *sys.stdlib_module_names} - {"__main__"}  # packages whose instances are not looked at
 
 
@@ -104,6 +108,32 @@ def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
         finally:
             for thing, copy in before:
                 _restore(thing, copy)
+        raise
+
+
+@contextmanager
+def captured_once(trace: Trace, *functions: Callable[..., Any]) -> Iterator[None]:
+    """As `unspent`, for a map or loop whose rows or steps run in turn if one cannot stand for all.
+
+    Raises
+    ------
+    UnrollError
+        If it cannot be a loop of the program, and its functions have not run or change nothing that they read.
+    InTurnError
+        If they have run, and may have changed something: then the capture begins again.
+    """
+    root, began = trace.root(), False
+    root.loops += 1
+    number = root.loops
+    if number in root.in_turn or len(root.in_turn) == MOST_IN_TURN:
+        raise UnrollError(root.in_turn.get(number) or [*root.in_turn.values()][-1])
+    try:
+        with unspent(*functions):
+            began = True
+            yield
+    except UnrollError as error:
+        if began and root.may_change:
+            raise InTurnError(number, error.reason) from error
         raise
 
 

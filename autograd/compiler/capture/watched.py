@@ -46,6 +46,17 @@ class UnrollError(NotImplementedError):
         self.reason = reason
 
 
+class InTurnError(NotImplementedError):
+    """A map or loop cannot be one of the program, and its code has run: what it changed stays changed.
+
+    So the whole function is captured again, and runs the rows or steps of this one in turn from the start.
+    """
+
+    def __init__(self, number: int, reason: Reason) -> None:
+        super().__init__(reason.told)
+        self.number, self.reason = number, reason
+
+
 @dataclass
 class Decisions:
     """How comparisons come out in one run of what may branch: the first ones as they are `forced` to.
@@ -92,6 +103,8 @@ class Watched(Builder):
             False  # of the root: demands are guards that hold, whatever the watched numbers say: see `demand`
         )
         self.maps = maps  # whether `vmap` and `scan` are loops; or else their steps are computed one after another
+        self.loops = 0  # of the root: how many maps and loops have begun
+        self.in_turn: dict[int, Reason] = {}  # of the root: the numbers of those whose rows run in turn, and why
         self.finished = False
         self.thread = get_ident()
         self.made_elsewhere: WeakValueDictionary[int, Value] = WeakValueDictionary()  # by id, by threads not traced

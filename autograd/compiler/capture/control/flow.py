@@ -81,7 +81,7 @@ from autograd.compiler.capture.control.tables import bisected, taken
 from autograd.compiler.capture.control.whole import Whole, to_int
 from autograd.compiler.capture.maps import finished
 from autograd.compiler.capture.tracer import IN_PLACE_OF_THE_USER, Traced
-from autograd.compiler.capture.watched import UnrollError
+from autograd.compiler.capture.watched import InTurnError, UnrollError
 from autograd.compiler.notices import notice
 from autograd.compiler.source.functions import codes, new_code, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
@@ -813,7 +813,7 @@ def _as_python_does(body: Any, handlers: Handlers, given: tuple[Any, ...]) -> An
     """A `try`, with its handlers."""
     try:
         return body(*given)
-    except UnrollError:
+    except (UnrollError, InTurnError):
         raise
     except BaseException as error:
         for kinds, handler in handlers:

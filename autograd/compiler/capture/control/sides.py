@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from autograd.compiler.capture.tracer import Traced
-from autograd.compiler.capture.watched import Decisions, Reason, UnrollError, Watched
+from autograd.compiler.capture.watched import Decisions, InTurnError, Reason, UnrollError, Watched
 from autograd.ir.block import PREDICATES
 from autograd.ir.builder import Predicate
 from autograd.modes import current_recorder
@@ -210,19 +210,21 @@ def refuse_spoiled(trace: Any) -> None:
         raise Refused("the type of a whole number was asked for")
 
 
-def with_less(trace: Any, error: Exception) -> tuple[bool, bool, bool] | None:
+def with_less(trace: Any, error: Exception) -> tuple[bool, bool, bool, dict[int, Reason]] | None:
     """What a capture may do after one that failed; None if nothing is left that it might not do.
 
     Ints, and branches and loops of the source, may be part of the program, and texts may be left unread. Python code
     may not do what it does with numbers of the program; then it does as it is written. That also takes fewer calls,
-    one inside the other.
+    one inside the other. Or the rows of one more map run in turn.
     """
+    if isinstance(error, InTurnError):
+        return trace.ints, trace.flows, trace.texts.allowed, {**trace.in_turn, error.number: error.reason}
     if trace.texts.names:
-        return trace.ints, trace.flows, False
+        return trace.ints, trace.flows, False, {}
     if trace.rounded:
-        return False, True, trace.texts.allowed
+        return False, True, trace.texts.allowed, {}
     deep = trace.flows and isinstance(error, RecursionError)
-    return (False, False, False) if trace.flow or deep else None
+    return (False, False, False, {}) if trace.flow or deep else None
 
 
 def size(trace: Any) -> int:
