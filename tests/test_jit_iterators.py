@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -335,7 +337,9 @@ def _steps_in_turn(x: Any) -> Any:
 
 
 def _rows_in_rows(x: Any) -> Any:
-    return sum(vmap(lambda a: fori(5, lambda i, c: c + inner.add(a), a))([x])[0] for inner in [_Total(x), _Total(2.0)])
+    total = _Total(x)
+    total.queue *= 5
+    return sum(vmap(lambda a: fori(5, lambda i, c: c + total.add(a), a))([x, 2.0, 3.0, 4.0, 5.0]))
 
 
 @pytest.mark.parametrize("f", [_rows_in_turn, _steps_in_turn, _rows_in_rows])
@@ -358,3 +362,110 @@ def test_many_loops_in_turn_need_few_captures() -> None:
     runs[0] = 0
     assert jit(f, accurate=True, quiet=True)(2.0) == expected
     assert runs[0] <= 20
+
+
+rates = iter([7.0, 8.0])
+several = iter([float(k) for k in range(1, 9)])
+
+
+class _Rates:
+    def __init__(self) -> None:
+        self.rates = [2.0, 3.0]
+
+    def row(self, a: Any) -> Any:
+        return a * self.rates[1]
+
+
+def test_attributes_with_the_name_of_an_iterator() -> None:
+    """A global iterator is not used by rows that read an attribute of the same name; one that a lambda uses is."""
+    assert [3.0, 6.0] == jit(vmap(_Rates().row))(np.array([1.0, 2.0])).tolist()
+    compiled = jit(lambda rows: vmap(lambda a: (lambda: a * next(several))())(rows), quiet=True)
+    assert [1.0, 2.0, 3.0, 4.0] == list(compiled([1.0, 1.0, 1.0, 1.0]))
+
+
+def test_mocks_are_no_iterators() -> None:
+    """The rows of a batch may call a mock, which has the methods of all types."""
+    log = MagicMock()
+
+    def row(a: Any) -> Any:
+        log.info("a row")
+        return a * 2.0
+
+    assert [2.0, 4.0] == jit(vmap(row), quiet=True)(np.array([1.0, 2.0])).tolist()
+
+
+class _Lies:
+    """An object that raises when it is asked what it is."""
+
+    rate = 2.0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "rate":
+            return _Lies.rate
+        raise RuntimeError(name)
+
+
+class _LiesOfItsDict:
+    rate = 2.0
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("asked for its attributes")
+
+
+class _SaysItIsADict:
+    rate = 2.0
+
+    @property
+    def __class__(self) -> Any:
+        return dict
+
+
+class _List(list[float]):
+    def __len__(self) -> int:
+        raise RuntimeError("asked for its length")
+
+    def __iter__(self) -> Iterator[float]:
+        raise RuntimeError("asked for its elements")
+
+    def copy(self) -> Any:
+        raise RuntimeError("asked for a copy")
+
+    @property
+    def rate(self) -> float:
+        return self[0]
+
+
+class _Dict(dict[str, float]):
+    def values(self) -> Any:
+        raise RuntimeError("asked for its values")
+
+    def copy(self) -> Any:
+        raise RuntimeError("asked for a copy")
+
+    @property
+    def rate(self) -> float:
+        return self["rate"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_Lies, _LiesOfItsDict, _SaysItIsADict, lambda: _List([2.0]), lambda: _Dict(rate=2.0)],
+    ids=["everything", "dict", "class", "list", "table"],
+)
+def test_code_of_what_rows_read_does_not_run(make: Callable[[], Any]) -> None:
+    """Objects that rows read are looked at without running their code, which may raise or say something false."""
+    settings = make()
+    compiled = jit(lambda x: x + sum(vmap(lambda a: a * settings.rate * x)([1.0, 2.0, 3.0, 4.0])))
+    assert 3.0 + 60.0 == compiled(3.0)
+
+
+def test_ordered_dicts_are_put_back() -> None:
+    """An OrderedDict from which rows take has its keys, in their order, when the rows run in turn."""
+
+    def f(x: Any) -> Any:
+        queue = OrderedDict([("a", 1.0), ("b", 2.0), ("c", 3.0), ("d", 4.0), ("e", 5.0)])
+        found = vmap(lambda a: a * queue.popitem(last=False)[1] * x)([1.0, 2.0, 3.0, 4.0])
+        return sum(found) + next(iter(queue.values()))
+
+    assert f(2.0) == jit(f, quiet=True)(2.0)

@@ -85,6 +85,12 @@ def vars_of(thing: Any) -> dict[str, Any]:
     return found
 
 
+def own_attributes(thing: Any) -> dict[str, Any]:
+    """The dict of an object; empty if it has none, or if its class computes what is said to be it."""
+    described = static(type(thing), "__dict__")
+    return vars_of(thing) if described and type(described[0]) is GetSetDescriptorType else {}
+
+
 def context(variable: ContextVar[Any], _: None = None) -> tuple[Any, ...]:
     """What a context variable has in the present context, or its default; empty if it has none."""
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +19,8 @@ import numpy as np
 
 from autograd.compiler.capture.repeats import DifferentRunError
 from autograd.compiler.capture.watched import InTurnError, Reason, UnrollError
+from autograd.compiler.source.mentions import mentions
+from autograd.compiler.watch import own_attributes, static
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
 MOST_REACHED = 1000  # things that are looked at
 WIDEST = 64  # elements of a container whose elements are looked at
-SHRINKING = (list, dict, set, deque, bytearray)
-NO_ITERATORS = weakref.ProxyTypes  # they have the methods of all types
+SHRINKING: tuple[Any, ...] = (list, OrderedDict, dict, set, deque, bytearray)
+KEYED = (OrderedDict, dict)
+NEVER: frozenset[type] = frozenset([float, int, str, Value, NoneType])  # things with nothing to use up
+FAKES = "unittest.mock"
 MOST_IN_TURN = 16  # of so many maps and loops that begin the capture again; after these all run in turn
 LEFT_OUT = {"autograd", "numpy", *sys.stdlib_module_names} - {"__main__"}  # packages whose instances are not looked at
 
@@ -37,7 +41,7 @@ def _inside(thing: Any) -> list[Any]:
     kind: Any = type(thing)
     if kind is FunctionType:
         cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_bound(cell)]
-        names = [thing.__globals__[name] for name in thing.__code__.co_names if name in thing.__globals__]
+        names = [thing.__globals__[name] for name in mentions(thing.__code__).names if name in thing.__globals__]
         return [*cells, *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values(), *names]
     if kind is MethodType:
         return [thing.__self__, thing.__func__]
@@ -50,10 +54,28 @@ def _inside(thing: Any) -> list[Any]:
 
 def _attributes(thing: Any, names: set[str]) -> list[Any]:
     """The attributes of an instance that code with these names may use, methods among them."""
-    own, bases = getattr(thing, "__dict__", {}), type(thing).__mro__
+    own, bases = own_attributes(thing), type(thing).__mro__
     found = [own[name] for name in names if name in own]
     methods = [vars(base)[name] for base in bases for name in names if name in vars(base)]
-    return found + [x.fget if isinstance(x, property) else x for x in methods]
+    return found + [x.fget if type(x) is property else x for x in methods]
+
+
+def _iterates(thing: Any) -> bool:
+    """Whether it is an iterator. Proxies and mocks have the methods of all types; files may be written to."""
+    kind = type(thing)
+    if not static(kind, "__next__") or not static(kind, "__iter__") or kind in weakref.ProxyTypes:
+        return False
+    return IOBase not in kind.__mro__ and all(base.__module__ != FAKES for base in kind.__mro__)
+
+
+def _shrinking(thing: Any) -> Any:
+    """The class of containers that a thing belongs to, if any."""
+    bases = type(thing).__mro__
+    return next((base for base in SHRINKING if base in bases), None)
+
+
+def _contents(base: Any, thing: Any) -> list[Any]:
+    return list(base.items(thing) if base in KEYED else base.__iter__(thing))
 
 
 def _is_bound(cell: Any) -> bool:
@@ -69,13 +91,13 @@ def _reached(functions: tuple[Any, ...]) -> list[Any]:
     names, instances = set[str](), list[Any]()
     while waiting and len(seen) < MOST_REACHED:
         thing = waiting.pop()
-        if id(thing) not in seen and not isinstance(thing, (float, int, str, Value, NoneType)):
-            iterates = isinstance(thing, Iterator) and type(thing) not in NO_ITERATORS
-            if isinstance(thing, SHRINKING) or (iterates and not isinstance(thing, IOBase)):
+        bases = type(thing).__mro__
+        if id(thing) not in seen and NEVER.isdisjoint(bases):
+            if _shrinking(thing) is not None or _iterates(thing):
                 found.append(thing)
             elif type(thing) is FunctionType:
-                names.update(thing.__code__.co_names)
-            elif not isinstance(thing, type) and str(type(thing).__module__).partition(".")[0] not in LEFT_OUT:
+                names.update(thing.__code__.co_names, mentions(thing.__code__).attributes)
+            elif type not in bases and str(type(thing).__module__).partition(".")[0] not in LEFT_OUT:
                 instances.append(thing)
             waiting += _inside(thing)
         seen.add(id(thing))
@@ -95,10 +117,10 @@ def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
     """
     around = _reached(functions)
     # An `array.flat` is mostly indexed: `repeats` finds rows that go on with it.
-    iterators = [thing for thing in around if not isinstance(thing, (*SHRINKING, np.flatiter))]
+    iterators = [thing for thing in around if _shrinking(thing) is None and np.flatiter not in type(thing).__mro__]
     if iterators:
         raise UnrollError(Reason("spent", f"a {type(iterators[0]).__name__}, with which each goes on"))
-    before = [(thing, thing.copy()) for thing in around if isinstance(thing, SHRINKING)]
+    before = [(base, thing, _contents(base, thing)) for thing in around if (base := _shrinking(thing)) is not None]
     try:
         yield
         _refuse_shrunk(before)
@@ -106,8 +128,8 @@ def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
         try:
             _refuse_shrunk(before)
         finally:
-            for thing, copy in before:
-                _restore(thing, copy)
+            for one in before:
+                _restore(*one)
         raise
 
 
@@ -137,15 +159,16 @@ def captured_once(trace: Trace, *functions: Callable[..., Any]) -> Iterator[None
         raise
 
 
-def _refuse_shrunk(before: list[tuple[Any, Any]]) -> None:
-    shrunk = [thing for thing, copy in before if len(thing) < len(copy)]
+def _refuse_shrunk(before: list[tuple[Any, Any, list[Any]]]) -> None:
+    shrunk = [thing for base, thing, contents in before if base.__len__(thing) < len(contents)]
     if shrunk:
         raise UnrollError(Reason("spent", f"a {type(shrunk[0]).__name__}, from which each takes elements"))
 
 
-def _restore(thing: Any, copy: Any) -> None:
-    """Put a container back; one that has not changed is left alone."""
-    if len(thing) == len(copy) and all(one is other for one, other in zip(thing, copy)):
-        return
-    thing.clear()
-    (thing.update if isinstance(thing, (dict, set)) else thing.extend)(copy)
+def _restore(base: Any, thing: Any, contents: list[Any]) -> None:
+    """Put a container back; one whose elements or keys have not changed is left alone."""
+    was = [key for key, _ in contents] if base in KEYED else contents
+    now = list(base.__iter__(thing))
+    if len(now) != len(was) or any(one is not other for one, other in zip(now, was)):
+        base.clear(thing)
+        (base.update if base in KEYED or base is set else base.extend)(thing, contents)

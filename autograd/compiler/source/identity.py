@@ -11,13 +11,14 @@ import dis
 import enum
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from autograd.compiler.source.mentions import mentions
+from autograd.compiler.watch import own_attributes
 from autograd.modes import PACKAGES
 
 MOST = 2000  # functions, classes and objects that are searched for one capture
@@ -94,7 +95,7 @@ def reaches_code_that_asks(function: Any) -> bool:
         if id(thing) in seen:
             continue
         seen[id(thing)] = thing
-        if isinstance(thing, FunctionType) and not _is_ours(thing.__code__) and asks_for_real_bools(thing.__code__):
+        if type(thing) is FunctionType and not _is_ours(thing.__code__) and asks_for_real_bools(thing.__code__):
             return True
         waiting.extend(_referred_to(thing))
     return False
@@ -110,26 +111,40 @@ def _is_in_our_module(thing: type) -> bool:
 
 
 def _referred_to(thing: Any) -> Iterable[Any]:
-    """Everything that a thing refers to, functions, classes and containers among it."""
-    if isinstance(thing, FunctionType):
-        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
-        return cells if _is_ours(thing.__code__) else [*cells, *_named(thing)]
-    if isinstance(thing, MethodType):
-        return thing.__func__, thing.__self__
-    if isinstance(thing, partial):
-        return thing.func, *thing.args, *thing.keywords.values()
-    if isinstance(thing, (staticmethod, classmethod)):
-        return (thing.__func__,)
-    if isinstance(thing, property):
-        return thing.fget, thing.fset
-    if isinstance(thing, (list, tuple)):
-        return thing[:MOST]
-    if isinstance(thing, dict):
-        return list(thing.values())[:MOST]
-    if isinstance(thing, type):
-        searched = thing.__flags__ & HEAP_TYPE and not _is_in_our_module(thing)
-        return [*vars(thing).values(), *thing.__bases__] if searched else ()
-    return (type(thing), *([thing.__wrapped__] if "__wrapped__" in getattr(thing, "__dict__", ()) else ()))
+    """Everything that a thing refers to, functions, classes and containers among it. None of its code runs."""
+    bases = type(thing).__mro__
+    referred = next((referred for base, referred in REFERRED.items() if base in bases), _of_instance)
+    return referred(thing)
+
+
+def _of_function(thing: FunctionType) -> Iterable[Any]:
+    cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
+    return cells if _is_ours(thing.__code__) else [*cells, *_named(thing)]
+
+
+def _of_class(thing: type) -> Iterable[Any]:
+    searched = thing.__flags__ & HEAP_TYPE and not _is_in_our_module(thing)
+    return [*vars(thing).values(), *thing.__bases__] if searched else ()
+
+
+def _of_instance(thing: Any) -> Iterable[Any]:
+    own = own_attributes(thing)
+    return (type(thing), *([own["__wrapped__"]] if "__wrapped__" in own else ()))
+
+
+# Class → what its instances refer to.
+REFERRED: dict[type, Callable[[Any], Iterable[Any]]] = {
+    FunctionType: _of_function,
+    MethodType: lambda method: (method.__func__, method.__self__),
+    partial: lambda call: (call.func, *call.args, *call.keywords.values()),
+    staticmethod: lambda method: (method.__func__,),
+    classmethod: lambda method: (method.__func__,),
+    property: lambda found: (found.fget, found.fset),
+    list: lambda things: list(islice(list.__iter__(things), MOST)),
+    tuple: lambda things: list(islice(tuple.__iter__(things), MOST)),
+    dict: lambda things: list(islice(dict.values(things), MOST)),
+    type: _of_class,
+}
 
 
 def _is_filled(cell: Any) -> bool:
