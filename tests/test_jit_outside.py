@@ -1379,3 +1379,18 @@ def test_wrong_places() -> None:
     for wrong in (3, ("item",), ("item", {}, "a", [])):
         with pytest.raises(TypeError):
             c_build.extension.Watch((wrong,))
+
+
+def test_an_array_that_each_call_fills_first_is_no_reason_to_trace_again() -> None:
+    """A workspace of objects has other numbers of a trace after each one; from the third call on, none is made."""
+    work, runs = np.zeros(4, dtype=object), []
+
+    def f(x: Any) -> Any:
+        runs.append(0)
+        for i in range(4):
+            work[i] = x * i
+        return work[2] + work[3]
+
+    compiled = jit(f, quiet=True)
+    assert [5.0, 10.0, 15.0, 20.0] == [compiled(x) for x in (1.0, 2.0, 3.0, 4.0)]
+    assert 2 == len(runs)

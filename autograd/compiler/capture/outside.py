@@ -214,6 +214,8 @@ class Outside:
                     later = True  # something made when it is first needed: the next call finds it
             elif threading.active_count() > 1 and not look.changes:
                 raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
+            elif place.kind == "array" and _is_workspace(place):
+                ignored.add((place.kind, name))
             elif self._fills(place, name, signature, repeated):
                 state.unsettled.add(signature)
             elif place.kind == "attributes":
@@ -264,6 +266,11 @@ class Outside:
             return False
         self.left[key] = now
         return True
+
+
+def _is_workspace(place: Place) -> bool:
+    """Whether an array had only numbers of the last trace, and has only others now: the function fills it first."""
+    return all(isinstance(x, Traced) for array in (place.found[0], place.where) for x in array.ravel().tolist())
 
 
 _being_captured: ContextVar[tuple[str, Look] | None] = ContextVar("being captured", default=None)
