@@ -199,6 +199,18 @@ def _combined(function: Any, a: Any, b: Any, of_floats: Callable[[Any], Any]) ->
     return Whole.at(found.builder, found.index, (low, high))
 
 
+def of_ints(function: Any, a: Any, b: Any) -> Any:
+    """The result of an operator of ints, comparisons among them, or of a division of plain numbers."""
+    first, second = bounds_of(a), bounds_of(b)
+    divides = function is operator.truediv
+    if not all(bounds or (divides and type(x) is float) for x, bounds in ((a, first), (b, second))):
+        return NotImplemented
+    if not divides:
+        return _combined(function, a, b, _number)
+    _raise_at_zero(function, b, second or (0, 0))
+    return rules.div(_number(a), _number(b))
+
+
 def _quotient(a: Any, b: Any, of_floats: Callable[[Any], Any]) -> Any:
     """``a / b``: between plain numbers a division by 0 raises."""
     second = bounds_of(b)
