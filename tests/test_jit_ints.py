@@ -419,7 +419,7 @@ def test_counts_of_comparisons_are_ints() -> None:
 
 
 def test_counts_of_comparisons_that_are_0_divide_nothing() -> None:
-    """A division of a plain number by one, or by a comparison that is false, raises as in Python."""
+    """A plain number divided by one, or by a comparison that is false, raises as in Python, and so does a power."""
     for divide in (
         lambda x: 7 % ((x > 0.0) + (x > 1.0)),
         lambda x: 7 // sum([x > 0.0, x > 1.0]),
@@ -427,8 +427,14 @@ def test_counts_of_comparisons_that_are_0_divide_nothing() -> None:
         lambda x: 1 / (x > 0.0),
         lambda x: 1.0 / (x > 0.0),
         lambda x: (x > 2.0) / (x > 0.0),
+        lambda x: 7.5 % ((x > 0.0) + (x > 1.0)),
+        lambda x: ((x > 0.0) + (x > 1.0)) ** -0.5,
+        lambda x: (x > 0.0) ** -1,
     ):
         compiled = jit(vmap(lambda x, divide=divide: x + divide(x)), quiet=True)
         np.testing.assert_array_equal([x + divide(x) for x in (0.5, 2.5)], compiled(np.array([0.5, 2.5])))
         with pytest.raises(ZeroDivisionError):
             compiled(np.array([0.5, -1.0, 2.5]))
+    for always in (lambda x: ((x > 0.0) + 1) % 0.0, lambda x: ((x > 0.0) + 1) / 0.0):
+        with pytest.raises(ZeroDivisionError):
+            jit(vmap(lambda x, always=always: x + always(x)), quiet=True)(np.array([0.5, -1.0]))

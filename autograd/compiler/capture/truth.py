@@ -64,6 +64,15 @@ def _absolute(self: Predicate) -> Any:
     return builder.of_ints(operator.add, 0, self)
 
 
+_POWER = _of_numbers("__pow__")
+
+
+def _power(self: Predicate, other: Any) -> Any:
+    if type(other) in (int, float) and other < 0:
+        return bool(self) ** other  # of False it raises
+    return _POWER(self, other)
+
+
 def _of_bools(function: Callable[..., Any]) -> Callable[..., Any]:
     """A use of a bool for which a program has no instruction."""
 
@@ -149,7 +158,7 @@ class TracedTruth(Predicate):
     __sub__, __rsub__ = _of_ints(operator.sub, "__sub__"), _of_ints(operator.sub, "__rsub__")
     __mul__, __rmul__ = _of_ints(operator.mul, "__mul__"), _of_ints(operator.mul, "__rmul__")
     __truediv__, __rtruediv__ = _of_ints(operator.truediv, "__truediv__"), _of_ints(operator.truediv, "__rtruediv__")
-    __pow__, __rpow__ = _of_numbers("__pow__"), _of_numbers("__rpow__")
+    __pow__, __rpow__ = _power, _of_numbers("__rpow__")
     __neg__, __abs__ = _negative, _absolute
     __and__ = __rand__ = _logical("and", operator.and_)
     __or__ = __ror__ = _logical("or", operator.or_)
