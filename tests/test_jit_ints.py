@@ -396,3 +396,45 @@ def test_counts_of_comparisons_are_keys_of_a_dict() -> None:
     compiled = jit(f, quiet=True)
     assert [f(x) for x in rows] == [compiled(x) for x in rows]
     np.testing.assert_array_equal([f(x) for x in rows], jit(vmap(f), quiet=True)(np.array(rows)))
+
+
+def test_counts_of_comparisons_are_ints() -> None:
+    """What comparisons add up to is an int: for its type, its bits and its text, and it has no -0."""
+
+    def kinds(x: Any) -> Any:
+        n = sum([x > k for k in range(3)])
+        c = x > 1.0
+        x = x + (1.0 if isinstance(n, int) else 100.0) + (1.0 if type(c + 1) is int else 100.0)
+        return x + (3.0 if f"{n}" == "2" else 0.0) + math.copysign(1.0, -c) + math.copysign(1.0, -1 * c)
+
+    def bits(x: Any) -> Any:
+        n = (x > 0.0) + (x > 1.0)
+        return x + (n & 1) + (1 << n) + (n ^ 3) + ~n + abs(x > 1.0) - 2 * ((x > 1.0) - (x > 2.0))
+
+    rows = [0.25, 1.25, 1.75, -2.5, 2.25, 3.0, 0.0, -0.25]
+    for f in (kinds, bits):
+        compiled = jit(f, quiet=True)
+        assert [f(x) for x in rows] == [compiled(x) for x in rows]
+        np.testing.assert_array_equal([f(x) for x in rows], jit(vmap(f), quiet=True)(np.array(rows)))
+
+
+def test_counts_of_comparisons_that_are_0_divide_nothing() -> None:
+    """A plain number divided by one, or by a comparison that is false, raises as in Python, and so does a power."""
+    for divide in (
+        lambda x: 7 % ((x > 0.0) + (x > 1.0)),
+        lambda x: 7 // sum([x > 0.0, x > 1.0]),
+        lambda x: (x > -9.0) / ((x > 0.0) + 0),
+        lambda x: 1 / (x > 0.0),
+        lambda x: 1.0 / (x > 0.0),
+        lambda x: (x > 2.0) / (x > 0.0),
+        lambda x: 7.5 % ((x > 0.0) + (x > 1.0)),
+        lambda x: ((x > 0.0) + (x > 1.0)) ** -0.5,
+        lambda x: (x > 0.0) ** -1,
+    ):
+        compiled = jit(vmap(lambda x, divide=divide: x + divide(x)), quiet=True)
+        np.testing.assert_array_equal([x + divide(x) for x in (0.5, 2.5)], compiled(np.array([0.5, 2.5])))
+        with pytest.raises(ZeroDivisionError):
+            compiled(np.array([0.5, -1.0, 2.5]))
+    for always in (lambda x: ((x > 0.0) + 1) % 0.0, lambda x: ((x > 0.0) + 1) / 0.0):
+        with pytest.raises(ZeroDivisionError):
+            jit(vmap(lambda x, always=always: x + always(x)), quiet=True)(np.array([0.5, -1.0]))

@@ -201,3 +201,23 @@ def test_a_text_is_compared_with_what_it_is_not() -> None:
         compiled = jit(vmap(lambda x, same=same: f(x, same)), quiet=True)
         assert [f(x, same) for x in rows.tolist()] == compiled(rows).tolist()
         assert paths == len(compiled.paths())
+
+
+def test_members_with_an_inequality_of_their_own() -> None:
+    """Members of an enum that defines ``!=`` are compared by it."""
+
+    class Odd(Enum):
+        A = 1
+        B = 2
+
+        def __ne__(self, other: object) -> bool:
+            return False
+
+    def f(x: Any) -> Any:
+        state = Odd.A
+        if x > 1.0:
+            state = Odd.B
+        return x if state != Odd.A else -x
+
+    rows = np.array([0.5, 2.0])
+    assert [-0.5, -2.0] == jit(vmap(f), quiet=True)(rows).tolist()

@@ -11,7 +11,7 @@ from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.control.flow import followed
 from autograd.compiler.capture.control.kinds import best_of, refuse_mixed
 from autograd.compiler.capture.control.rounded import as_rounded
-from autograd.compiler.capture.control.whole import as_whole
+from autograd.compiler.capture.control.whole import as_whole, of_ints
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
 from autograd.compiler.capture.maps import Column, gathered, map_rows
 from autograd.compiler.capture.sweeps import TraceSweeps
@@ -100,6 +100,10 @@ class Trace(Watched):
     def integer(self, rounded: Value) -> Any:
         """A number of the program that is used like an int, or None."""
         return as_whole(rounded)
+
+    def of_ints(self, function: Any, a: Any, b: Any) -> Any:
+        """The result of an operator of comparisons and ints; NotImplemented with other operands."""
+        return of_ints(function, a, b)
 
     def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
         """`max` or `min` of numbers, as a choice."""

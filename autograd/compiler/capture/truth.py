@@ -42,6 +42,37 @@ def _of_numbers(name: str) -> Callable[..., Any]:
     return operate
 
 
+def _of_ints(function: Callable[[Any, Any], Any], name: str) -> Callable[[Predicate, Any], Any]:
+    """An arithmetic operator of a bool and an int, or a division of plain numbers; else it is one for numbers."""
+    of_numbers, reflected = _of_numbers(name), name.startswith("__r")
+
+    def operate(self: Predicate, other: Any) -> Any:
+        builder: Any = self.builder
+        found = builder.of_ints(function, *((other, self) if reflected else (self, other)))
+        return of_numbers(self, other) if found is NotImplemented else found
+
+    return operate
+
+
+def _negative(self: Predicate) -> Any:
+    builder: Any = self.builder
+    return builder.of_ints(operator.sub, 0, self)  # ints have no -0
+
+
+def _absolute(self: Predicate) -> Any:
+    builder: Any = self.builder
+    return builder.of_ints(operator.add, 0, self)
+
+
+_POWER = _of_numbers("__pow__")
+
+
+def _power(self: Predicate, other: Any) -> Any:
+    if type(other) in (int, float) and other < 0:
+        return bool(self) ** other  # of False it raises
+    return _POWER(self, other)
+
+
 def _of_bools(function: Callable[..., Any]) -> Callable[..., Any]:
     """A use of a bool for which a program has no instruction."""
 
@@ -123,11 +154,12 @@ class TracedTruth(Predicate):
 
     __lt__, __le__, __gt__, __ge__ = map(_order, (operator.lt, operator.le, operator.gt, operator.ge))
     __eq__, __ne__ = map(_order, (operator.eq, operator.ne))
-    __add__, __radd__ = _of_numbers("__add__"), _of_numbers("__radd__")
-    __sub__, __rsub__ = _of_numbers("__sub__"), _of_numbers("__rsub__")
-    __mul__, __rmul__ = _of_numbers("__mul__"), _of_numbers("__rmul__")
-    __truediv__, __rtruediv__ = _of_numbers("__truediv__"), _of_numbers("__rtruediv__")
-    __pow__, __rpow__ = _of_numbers("__pow__"), _of_numbers("__rpow__")
+    __add__, __radd__ = _of_ints(operator.add, "__add__"), _of_ints(operator.add, "__radd__")
+    __sub__, __rsub__ = _of_ints(operator.sub, "__sub__"), _of_ints(operator.sub, "__rsub__")
+    __mul__, __rmul__ = _of_ints(operator.mul, "__mul__"), _of_ints(operator.mul, "__rmul__")
+    __truediv__, __rtruediv__ = _of_ints(operator.truediv, "__truediv__"), _of_ints(operator.truediv, "__rtruediv__")
+    __pow__, __rpow__ = _power, _of_numbers("__rpow__")
+    __neg__, __abs__ = _negative, _absolute
     __and__ = __rand__ = _logical("and", operator.and_)
     __or__ = __ror__ = _logical("or", operator.or_)
     __xor__ = __rxor__ = _logical("xor", operator.xor)

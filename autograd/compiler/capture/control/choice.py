@@ -16,7 +16,9 @@ COMPARED = (int, float, complex, tuple, list, dict, set, frozenset, bytes)  # no
 
 
 def _is_plain(thing: Any) -> bool:
-    return thing is None or type(thing) is str or (isinstance(thing, Enum) and type(thing).__eq__ is object.__eq__)
+    kind: Any = type(thing)
+    own = kind.__eq__ is not object.__eq__ or kind.__ne__ is not object.__ne__
+    return thing is None or kind is str or (isinstance(thing, Enum) and not own)
 
 
 def is_text(thing: Any) -> bool:

@@ -91,6 +91,8 @@ class Whole(Traced):
             for _ in range(other - 1):
                 power = power * self
             return power
+        if type(other) is float and other < 0.0 and self.low <= 0 <= self.high and self == 0:
+            0.0**other  # this raises
         return super().__pow__(other) if bounds_of(other) is None else int(self) ** _plain(other)
 
     def __rpow__(self, other: Any) -> Any:
@@ -178,8 +180,8 @@ def _combined(function: Any, a: Any, b: Any, of_floats: Callable[[Any], Any]) ->
     """The result of an operator of two ints; with anything else, what a float gives."""
     first, second = bounds_of(a), bounds_of(b)
     if first is None or second is None:
-        if function in (operator.floordiv, operator.mod) and second is not None:
-            _raise_for_ints(function, a, b, second)
+        if function in (operator.floordiv, operator.mod):
+            _divide(function, a, b)
         return of_floats(a if type(b) is Whole and type(a) is not Whole else b)
     if max(map(abs, (*first, *second))) > LARGEST:
         return function(_plain(a), _plain(b))
@@ -199,14 +201,32 @@ def _combined(function: Any, a: Any, b: Any, of_floats: Callable[[Any], Any]) ->
     return Whole.at(found.builder, found.index, (low, high))
 
 
+def of_ints(function: Any, a: Any, b: Any) -> Any:
+    """The result of an operator of ints, comparisons among them, or of a division of plain numbers."""
+    first, second = bounds_of(a), bounds_of(b)
+    divides = function is operator.truediv
+    if not all(bounds or (divides and type(x) is float) for x, bounds in ((a, first), (b, second))):
+        return NotImplemented
+    if not divides:
+        return _combined(function, a, b, _number)
+    _divide(function, a, b)
+    return rules.div(_number(a), _number(b))
+
+
 def _quotient(a: Any, b: Any, of_floats: Callable[[Any], Any]) -> Any:
     """``a / b``: between plain numbers a division by 0 raises."""
-    second = bounds_of(b)
-    if second is not None and (bounds_of(a) is not None or type(a) is float):
-        _raise_at_zero(operator.truediv, b, second)
-    elif second is not None:
-        _raise_for_ints(operator.truediv, a, b, second)
+    _divide(operator.truediv, a, b)
     return of_floats(a if type(b) is Whole and type(a) is not Whole else b)
+
+
+def _divide(function: Any, a: Any, b: Any) -> None:
+    """Raise where Python does: where a plain number is divided by 0."""
+    second = bounds_of(b)
+    if bounds_of(a) is not None or type(a) is float:
+        if second is not None or type(b) is float:
+            _raise_at_zero(function, b, second or (0, 0))
+    elif second is not None:
+        _raise_for_ints(function, a, b, second)
 
 
 def _raise_at_zero(function: Any, b: Any, bounds: Bounds) -> None:
