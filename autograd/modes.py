@@ -66,7 +66,8 @@ if sys.platform != "win32":
 def mode(**switches: Any) -> Iterator[None]:
     """Change some switches inside a `with` block."""
     before = active_mode.get() or PLAIN
-    same = all(getattr(before, name) is switch for name, switch in switches.items())  # most often
+    # Not by items(): where there is no memory for its iterator, CPython 3.11 crashes.
+    same = all(getattr(before, name) is switches[name] for name in switches)  # most often
     changed = before if same else replace(before, **switches)
     token = active_mode.set(None if changed is PLAIN or changed == PLAIN else changed)
     try:

@@ -246,6 +246,10 @@ class TapeTrace(Trace):
         """The number itself; where an int is needed, the tape is left."""
         return rounded
 
+    def of_ints(self, function: Any, a: Any, b: Any) -> Any:
+        """Counts of comparisons are plain numbers on a tape."""
+        return NotImplemented
+
     append = input = element = truth_constant = fresh_leaves = sweeps = demand = prints = go_astray
     map = loop = repeat = loop_while = go_astray
 
