@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from agreement import agree
+from test_jit_flow import caught
 
 import autograd.math as am
 from autograd import jit, vmap
@@ -135,17 +136,6 @@ def test_infinite_derivatives_stay_out() -> None:
 def test_what_a_handler_would_see() -> None:
     """Where a handler reads what the body assigned before, or names the error, it is a guard, as Python has it."""
 
-    def assigned_before(x: Any) -> Any:
-        y = x
-        try:
-            y = 2.0 * x
-            if x > 1.0:
-                y = 3.0 * x
-                raise ValueError
-        except ValueError:
-            pass
-        return y
-
     def named(x: Any) -> Any:
         try:
             if x > 1.0:
@@ -177,7 +167,7 @@ def test_what_a_handler_would_see() -> None:
             y = y * 2.0
         return y
 
-    for function, paths in ((assigned_before, 2), (named, 3), (appended, 2), (finished, 2)):
+    for function, paths in ((caught, 2), (named, 3), (appended, 2), (finished, 2)):
         agree(function, paths=paths)
 
 

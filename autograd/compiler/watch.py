@@ -133,6 +133,11 @@ def _cell(cell: Any, _: None) -> tuple[Any, ...]:
         return ()
 
 
+def closure_of(function: Any) -> list[Any]:
+    """What the variables of functions around a function hold that it uses, as far as they are bound."""
+    return [thing for cell in function.__closure__ or () for thing in _cell(cell, None)]
+
+
 def _function(function: Any, _: None) -> tuple[Any, ...]:
     return function.__code__, function.__defaults__, function.__kwdefaults__
 

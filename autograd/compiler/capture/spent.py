@@ -5,7 +5,6 @@ In Python each row or step takes the next element of an iterator, or pops one of
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -19,8 +18,8 @@ import numpy as np
 
 from autograd.compiler.capture.repeats import DifferentRunError
 from autograd.compiler.capture.watched import InTurnError, Reason, UnrollError
-from autograd.compiler.source.mentions import mentions
-from autograd.compiler.watch import own_attributes, static
+from autograd.compiler.source.mentions import is_foreign_module, mentions
+from autograd.compiler.watch import closure_of, own_attributes, static
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -33,16 +32,14 @@ KEYED = (OrderedDict, dict)
 NEVER: frozenset[type] = frozenset([float, int, str, Value, NoneType])  # things with nothing to use up
 FAKES = "unittest.mock"
 MOST_IN_TURN = 16  # of so many maps and loops that begin the capture again; after these all run in turn
-LEFT_OUT = {"autograd", "numpy", *sys.stdlib_module_names} - {"__main__"}  # packages whose instances are not looked at
 
 
 def _inside(thing: Any) -> list[Any]:
     """What a thing refers to that a call of it may use."""
     kind: Any = type(thing)
     if kind is FunctionType:
-        cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_bound(cell)]
         names = [thing.__globals__[name] for name in mentions(thing.__code__).names if name in thing.__globals__]
-        return [*cells, *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values(), *names]
+        return [*closure_of(thing), *(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values(), *names]
     if kind is MethodType:
         return [thing.__self__, thing.__func__]
     if kind is partial:
@@ -78,13 +75,6 @@ def _contents(base: Any, thing: Any) -> list[Any]:
     return list(base.items(thing) if base in KEYED else base.__iter__(thing))
 
 
-def _is_bound(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
-
-
 def _reached(functions: tuple[Any, ...]) -> list[Any]:
     """The iterators and containers that functions may use, as far as is easily seen."""
     waiting, seen, found = list(functions), set[int](), list[Any]()
@@ -97,7 +87,7 @@ def _reached(functions: tuple[Any, ...]) -> list[Any]:
                 found.append(thing)
             elif type(thing) is FunctionType:
                 names.update(thing.__code__.co_names, mentions(thing.__code__).attributes)
-            elif type not in bases and str(type(thing).__module__).partition(".")[0] not in LEFT_OUT:
+            elif type not in bases and not is_foreign_module(str(type(thing).__module__)):
                 instances.append(thing)
             waiting += _inside(thing)
         seen.add(id(thing))

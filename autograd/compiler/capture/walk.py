@@ -51,8 +51,8 @@ from autograd.compiler import c_build
 from autograd.compiler.capture.exact import Same
 from autograd.compiler.source.mentions import (
     ANY,
+    DOTTED,
     MISSING,
-    WORD,
     in_fields,
     is_foreign_file,
     is_foreign_module,
@@ -68,7 +68,6 @@ MOST_OF_PACKAGES = 100  # functions, classes and modules of installed packages
 LONGEST = 1_000_000  # elements of a container that is watched
 LARGEST_ARRAY = 1 << 26  # bytes
 LONGEST_NAME = 200  # characters
-DOTTED = re.compile(rf"{WORD.pattern}(\.{WORD.pattern})*")
 
 CODE: tuple[type, ...] = (FunctionType, staticmethod, classmethod, property)
 VIEWS: tuple[type, ...] = (MappingProxyType, type({}.keys()), type({}.values()), type({}.items()))  # of dicts

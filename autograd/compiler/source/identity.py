@@ -18,14 +18,12 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from autograd.compiler.source.mentions import mentions
-from autograd.compiler.watch import own_attributes
+from autograd.compiler.watch import closure_of, own_attributes
 from autograd.modes import PACKAGES
 
 MOST = 2000  # functions, classes and objects that are searched for one capture
-NOT_ASKED = (
-    *PACKAGES,
-    enum.__file__,
-)  # code that is handed no comparisons of a user's, or does not tell them from bools
+# Code that is handed no comparisons of a user's, or does not tell them from bools.
+NOT_ASKED = (*PACKAGES, enum.__file__)
 IS_OP, COMPARE_OP = dis.opmap["IS_OP"], dis.opmap["COMPARE_OP"]
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made at run time, by a class statement
 
@@ -118,8 +116,8 @@ def _referred_to(thing: Any) -> Iterable[Any]:
 
 
 def _of_function(thing: FunctionType) -> Iterable[Any]:
-    cells = [cell.cell_contents for cell in thing.__closure__ or () if _is_filled(cell)]
-    return cells if _is_ours(thing.__code__) else [*cells, *_named(thing)]
+    around = closure_of(thing)
+    return around if _is_ours(thing.__code__) else [*around, *_named(thing)]
 
 
 def _of_class(thing: type) -> Iterable[Any]:
@@ -145,14 +143,6 @@ REFERRED: dict[type, Callable[[Any], Iterable[Any]]] = {
     dict: lambda things: list(islice(dict.values(things), MOST)),
     type: _of_class,
 }
-
-
-def _is_filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018  # the only way to find out
-    except ValueError:
-        return False
-    return True
 
 
 def _named(function: FunctionType) -> list[Any]:

@@ -499,22 +499,23 @@ class _Emitter(ast.NodeTransformer):
         self.generic_visit(node)
         return call(node, "negated", node.operand) if isinstance(node.op, ast.Not) else node
 
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        """``a < b < c``, and ``a is None``."""
+    def question(self, node: ast.Compare) -> str:
+        """What a comparison asks of a name that may hold texts, or None and a number; empty if it is any other."""
         word = node.left.id if isinstance(node.left, ast.Name) else ""
         if word in self.texts and is_membership(node):
-            made = call(node, "is_among", node.left, self.visit(node.comparators[0]))
-            return made if isinstance(node.ops[0], ast.In) else call(node, "negated", made)
-        if word in self.texts and is_identity(node) and not is_none(node.comparators[0]):
-            made = call(node, "is_the", node.left, self.visit(node.comparators[0]))
-            return made if isinstance(node.ops[0], ast.Is) else call(node, "negated", made)
-        if (
-            word in (self.optional | self.texts)
-            and is_none(node.comparators[0])
-            and isinstance(node.ops[0], (ast.Is, ast.IsNot))
-        ):
-            made = call(node, "is_none", node.left)
-            return made if isinstance(node.ops[0], ast.Is) else call(node, "negated", made)
+            return "is_among"
+        if not is_identity(node):
+            return ""
+        if is_none(node.comparators[0]):
+            return "is_none" if word in self.optional | self.texts else ""
+        return "is_the" if word in self.texts else ""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """``a < b < c``, and ``a is None``."""
+        if question := self.question(node):
+            others = [] if question == "is_none" else [self.visit(node.comparators[0])]
+            made = call(node, question, node.left, *others)
+            return made if isinstance(node.ops[0], (ast.In, ast.Is)) else call(node, "negated", made)
         if any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
             self.generic_visit(node)
             if not any(map(_is_singleton, node.comparators)):

@@ -14,6 +14,7 @@ from autograd.compiler.capture.control.sides import Refused
 from autograd.compiler.capture.tracer import IN_PLACE_OF_THE_USER
 from autograd.compiler.source.functions import inner_function, new_code
 from autograd.compiler.source.jumps import FLOW
+from autograd.compiler.watch import closure_of
 from autograd.modes import PACKAGES
 from autograd.transforms.origin import origin_of
 from autograd.value import Value
@@ -136,12 +137,7 @@ def refuse_operators(things: Iterable[Any]) -> None:
 def used_by(function: FunctionType) -> list[Any]:
     """What the names in a function stand for that are not its own."""
     found = [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
-    for cell in function.__closure__ or ():
-        try:
-            found.append(cell.cell_contents)
-        except ValueError:  # not bound yet
-            continue
-    return [thing for thing in found if not isinstance(thing, ModuleType)]
+    return [thing for thing in [*found, *closure_of(function)] if not isinstance(thing, ModuleType)]
 
 
 class Checked:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -174,8 +175,9 @@ class _Call:
         outside.forget_unsettled(signature)
         state = outside.state()
         codes: list[RowCode] = state.rows.setdefault(signature, [])
+        watched = partial(outside.capturing, state, signature, repeated=True)
         if not codes:
-            self._capture(codes, 0, 0, outside.capturing(state, signature, repeated=True))
+            self._capture(codes, 0, 0, watched())
         first = codes[0]
         while True:
             known = self._in_order(codes)
@@ -195,11 +197,7 @@ class _Call:
                     served.append(Served(code, left, wrong))
                     left = wrong
                     index += 1
-                elif (
-                    results := self._capture(
-                        codes, int(left[0]), index, outside.capturing(state, signature, repeated=True)
-                    )
-                ) is not None:
+                elif (results := self._capture(codes, int(left[0]), index, watched())) is not None:
                     self._place(first, results, int(left[0]), outputs, totals)
                     left = left[1:]
             if index <= len(known) or self.batch.mapped.stacks:

@@ -262,16 +262,11 @@ class BatchTrace(Trace):
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
             given.append(rebuild(elements))
         followed = self.followed(function)
-
-        def again() -> list[Any]:
-            with tracing(child):
-                return flatten_result(followed(*given))[0]
-
         try:
             with unspent(function), tracing(child):
                 row = followed(*given)
                 leaves, rebuild = flatten_result(row)
-                check_repeats(child, leaves, again)
+                check_repeats(child, leaves, lambda: flatten_result(followed(*given))[0])
                 outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, row)
         except UnrollError as error:
             if error.reason.kind != "spent":
