@@ -40,7 +40,7 @@ typedef struct {
     Py_ssize_t size, swept; /* the numbers before `swept` have been computed as far as that is possible: see `sweep_to` */
     Brief *briefs; /* of the instructions up to some place */
     Py_ssize_t briefs_room, first, pending; /* how many have no object, and where the first of them is */
-    Py_ssize_t placed;                      /* so many of the trace's `constants` have entries */
+    Py_ssize_t placed;                      /* how many of the trace's `constants` have entries */
     Noted *noted; /* guards that have no object */
     Py_ssize_t noted_count, noted_room;
     PyCodeObject *code; /* of the last guard: borrowed from the `lines` of the trace, which forget nothing */

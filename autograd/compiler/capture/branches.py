@@ -58,7 +58,7 @@ def explored(trace: Trace, run: Run) -> list[Branch]:
 
 
 def _run(trace: Trace, run: Run, forced: tuple[bool, ...]) -> tuple[dict[int, bool], list[Any], Rebuild]:
-    """A run in which the first comparisons come out so: how all did, the numbers, and how a result is made of them."""
+    """A run whose first comparisons are forced: how all came out, the numbers, and how a result is made of them."""
     around = trace.deciding
     trace.deciding = decisions = Decisions(forced, around)
     try:

@@ -162,7 +162,7 @@ class Outside:
     def capturing(self, state: State, signature: Hashable, repeated: bool = False) -> Iterator[None]:
         """Around a capture in a state: check that it draws no random numbers, and what it changes of what it reads.
 
-        With `repeated`, the function runs twice in it, so it would have found numbers that the first run left.
+        With `repeated`, the function runs twice in it, and the second run has read what the first one left.
 
         Raises
         ------

@@ -31,7 +31,7 @@ SHRINKING: tuple[Any, ...] = (list, OrderedDict, dict, set, deque, bytearray)
 KEYED = (OrderedDict, dict)
 NEVER: frozenset[type] = frozenset([float, int, str, Value, NoneType])  # things with nothing to use up
 FAKES = "unittest.mock"
-MOST_IN_TURN = 16  # of so many maps and loops that begin the capture again; after these all run in turn
+MOST_IN_TURN = 16  # maps and loops that begin the capture again; after that many, all run in turn
 
 
 def _inside(thing: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Loops of so many steps, known when compiling, that they should look for signals in between."""
+"""Loops of a known number of steps that is so large that they must look for signals in between."""
 
 from __future__ import annotations
 

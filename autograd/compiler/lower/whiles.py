@@ -32,7 +32,7 @@ OF_PYTHON = {
 }
 RAISED = "autograd_raised"  # what the handler raised, as an attribute of `sys`
 PATIENCE = 1 << 24  # instructions that run until a loop looks for signals: it may never end
-MANY_ROWS = 1 << 14  # a map over rows of a call should look if so many of them take long
+MANY_ROWS = 1 << 14  # a map over rows of a call looks for signals if this number of rows takes long
 
 
 class Deciding(NamedTuple):

@@ -438,7 +438,7 @@ class Specialization:
         if status == INTERRUPTED:
             return 0, llvm.take_raised()
         if status == STOPPED:
-            return 0, KeyboardInterrupt()  # nobody sees it: the thread that stopped this one raises
+            return 0, KeyboardInterrupt()  # it reaches no user: the thread that stopped this one raises its own
         if status == OUT_OF_MEMORY:
             return 0, self._out_of_memory("took more bytes")
         return status, llvm.take_pending() if self.code.calls_python else None

@@ -242,7 +242,7 @@ class _Emitter(ast.NodeTransformer):
         return node  # type: ignore[no-any-return]
 
     def attempt(self, node: ast.Try) -> list[ast.stmt] | None:
-        """A `try` of which no one can tell whether names were assigned before something was raised; or else None."""
+        """A `try` as branches; None if its handlers may read what its body has assigned before it raises."""
         blocks = [node.body, *[handler.body for handler in node.handlers]]
         everything = [statement for block in blocks for statement in block]
         ends = all(isinstance(block[-1], (ast.Return, ast.Raise)) for block in blocks)

@@ -307,7 +307,7 @@ class DecidedNest(Nest):
         return self.temporary(f"call i64 @{symbol}(double {count})")
 
     def _look(self, head: str, counter: str, steps: int, at: int = -1) -> None:
-        """Look for signals after so many steps, at the last of them or at another one: a loop may never end."""
+        """Look for signals once in this number of steps, in the last of them or in step `at`: a loop may never end."""
         since = self.temporary(f"and i64 {counter}, {steps - 1}")
         due = self.temporary(f"icmp eq i64 {since}, {at % steps}")
         self.write(f"br i1 {due}, label %{head}.signals, label %{head}.body{self.module.rarely()}")

@@ -33,7 +33,7 @@ def fits_lanes(loop: Loop) -> bool:
 
 
 def is_long_map(loop: Loop) -> bool:
-    """Whether it is a map of so many rows that it should look for signals between blocks of rows."""
+    """Whether a map has very many rows, and so must look for signals between blocks of rows."""
     return isinstance(loop.extent, int) and is_long(loop) and not goes_through(loop) and fits_lanes(loop)
 
 

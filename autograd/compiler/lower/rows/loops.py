@@ -92,7 +92,7 @@ finish:
 
 
 def _look(module: Module, lanes: int, rows: int) -> tuple[str, str]:
-    """Look for signals after so many rows; none run if a loop was left before."""
+    """Look for signals once in this number of rows. If a loop was left before, no row runs."""
     begin = f"""%left.place = getelementptr i8, ptr %work, i64 {LEFT}
   %left = load i64, ptr %left.place
   %fine = icmp eq i64 %left, 0

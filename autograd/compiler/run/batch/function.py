@@ -39,7 +39,7 @@ from autograd.tree import flatten, only_floats
 from autograd.value import Value
 
 Function = Callable[..., Any]
-STOP_AGAIN = 0.05  # seconds until threads are told again to stop: one that had not begun did not hear it
+STOP_AGAIN = 0.05  # seconds until threads are told again to stop: a thread that begins later has missed it
 
 
 class RaggedRowsError(Exception):
@@ -275,7 +275,7 @@ class _Call:
             try:
                 running += [pool.submit(part.run, shared) for part in others]
                 done = [first.run(shared), *[one.result() for one in running]]  # this thread does not only wait
-            except BaseException:  # one part failed, or a signal came, of which no other thread hears
+            except BaseException:  # one part failed, or a signal came: only this thread gets it
                 while wait(running, timeout=STOP_AGAIN).not_done:
                     for part in others:
                         part.stop()
