@@ -143,7 +143,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     with stage("codegen"):
         code = llvm.target_machine(module).emit_object(parsed)
     with stage("load"):
-        llvm.load(module, code)
+        llvm.load(llvm.Needs.of(module), code)
     peak = peak_bytes()
     instructions = simplify.count(program)
     del trace, captured, program, module, text, parsed

@@ -35,10 +35,10 @@ def lowered(program: Program) -> Module:
 def compiled(program: Program, inputs: Sequence[Any]) -> list[float]:
     """The outputs of the machine code."""
     module = lowered(program)
-    code = llvm.load(module, llvm.generate(module))
+    code = llvm.load(llvm.Needs.of(module), llvm.generate(module))
     types = types_of(program)
     sizes = numbers_in(program.inputs), numbers_in([types[o] for o in program.outputs])
-    frame = Frame(*sizes, code.work)
+    frame = Frame(*sizes, code.needs.work)
     frame.numbers[: sizes[0]] = np.concatenate([np.ravel(x) for x in inputs])
     assert code.function(*frame.block) == 0
     return list(frame.results[: sizes[1]])

@@ -1,1 +1,1 @@
-"""The machine: `llvm` makes machine code and loads it; `cache` keeps object code on disk."""
+"""The machine: `llvm` makes machine code and loads it; `cache` keeps it on disk."""

@@ -1,13 +1,26 @@
-"""The cache of object code on disk: a program is compiled once on a machine, not once in each process."""
+"""The cache on disk: a program is prepared and compiled once on a machine, not once in each process.
+
+Object code is found by the LLVM IR that it was made from. Programs of some length are also found by themselves, so that
+the passes and the writing of IR are left out too.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import marshal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from autograd import storage
 from autograd.compiler.lower.module import Module
 from autograd.compiler.machine import llvm
+
+# What decides which machine code a program becomes: these folders and modules of the package.
+PREPARING = "ir", "compiler/lower", "compiler/machine"
+ALSO_PREPARING = "ieee", "modes", "native", "once", "rules", "symbols", "compiler/locks", "compiler/run/specialization"
 
 
 def load(module: Module, before: Callable[[], None] = lambda: None) -> llvm.MachineCode:
@@ -17,21 +30,77 @@ def load(module: Module, before: Callable[[], None] = lambda: None) -> llvm.Mach
         before()
         return llvm.generate(module)
 
-    llvm.share(module, lambda text: _object_code(text, lambda: llvm.generate_shared(text)))
+    needs = llvm.Needs.of(module)
+    llvm.share(needs.shared, _shared)
     if module.custom:  # functions in Python have no address elsewhere
-        return llvm.load(module, generate())
-    return llvm.load(module, _object_code("\0".join([module.text(), *module.shared.values()]), generate))
+        return llvm.load(needs, generate(), module.custom)
+    entry = _entry("\0".join([module.text(), *module.shared.values()]))
+    return llvm.load(needs, _object_code(entry, generate), name=entry.name if entry else None)
 
 
-def _object_code(text: str, generate: Callable[[], bytes]) -> bytes:
-    """The object code for a text in LLVM IR: from disk, or generated and kept there.
+def find(key: tuple[object, ...]) -> tuple[llvm.MachineCode, Any] | None:
+    """The machine code of a program, and what was noted about it; None if they are not on disk.
 
-    The entry depends on the text, the CPU and the versions.
+    The key has a digest of the program, and how it is to be compiled.
     """
-    entry = storage.entry(text, *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder)
+    if (entry := _entry_of_program(key)) is None or (kept := storage.read(entry)) is None:
+        return None
+    name, needed, notes = marshal.loads(kept)
+    code, needs = storage.read(entry.parent / name), llvm.Needs(*needed)
+    if code is None:
+        return None
+    llvm.share(needs.shared, _shared)
+    return llvm.load(needs, code, name=name), notes
+
+
+def keep(key: tuple[object, ...], code: llvm.MachineCode, notes: Any) -> None:
+    """Note for `find` where the machine code of a program is; `notes` are plain data."""
+    entry = _entry_of_program(key)
+    if entry is not None and code.name is not None:
+        storage.write(entry, marshal.dumps((code.name, [*code.needs], notes)))
+
+
+def _shared(text: str) -> bytes:
+    """The object code of a function that many programs call."""
+    return _object_code(_entry(text), lambda: llvm.generate_shared(text))
+
+
+def _object_code(entry: Path | None, generate: Callable[[], bytes]) -> bytes:
+    """The object code of an entry: from disk, or generated and kept there."""
     code = None if entry is None else storage.read(entry)
     if code is None:
         code = generate()
         if entry is not None:
             storage.write(entry, code)
     return code
+
+
+def _entry(*parts: str) -> Path | None:
+    """An entry that depends on these texts, the CPU and the versions."""
+    return storage.entry(*parts, *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder)
+
+
+def _entry_of_program(key: tuple[object, ...]) -> Path | None:
+    """The entry of a program, which also depends on the libraries and on what prepares programs."""
+    sources = _sources()
+    return None if sources is None else _entry("program", repr(key), *llvm.vector_math(llvm.lanes()), sources)
+
+
+@functools.cache
+def _sources() -> str | None:
+    """A digest of the sources of what prepares programs: other passes make other code. None if they cannot be read."""
+    found = hashlib.sha256()
+    try:
+        for path in preparing():
+            found.update(path.read_bytes())
+    except OSError:
+        return None
+    return found.hexdigest()
+
+
+def preparing() -> Iterator[Path]:
+    """The files of what decides which machine code a program becomes."""
+    root = Path(storage.__file__).parent
+    for folder in PREPARING:
+        yield from sorted((root / folder).rglob("*.py"))
+    yield from [root / f"{module}.py" for module in ALSO_PREPARING]

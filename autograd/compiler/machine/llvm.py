@@ -6,9 +6,10 @@ import ctypes
 import functools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from autograd import ieee
 from autograd.compiler.locks import llvm_lock
@@ -93,6 +94,7 @@ def vector_math(lanes: int) -> dict[str, str]:
 
 @functools.cache
 def _add_library_symbols() -> None:
+    vector_math(lanes())
     for name in LIBM.values():
         _add_symbol(f"autograd_libm.{name}", getattr(_libm(), name))
     for name in ("realloc", "free"):
@@ -138,6 +140,30 @@ def take_pending() -> BaseException | None:
     return error
 
 
+class Needs(NamedTuple):
+    """What object code needs to run, besides rules written in Python.
+
+    Attributes
+    ----------
+    work : int
+        The bytes of workspace that a call needs.
+    shared : sequence of (symbol, text)
+        The functions that many programs call.
+    calls_python : bool
+        Whether it calls Python: then an exception may be pending after a call.
+    """
+
+    work: int
+    shared: Sequence[tuple[str, str]]
+    calls_python: bool
+
+    @staticmethod
+    def of(module: Module) -> Needs:
+        """The needs of a module's object code."""
+        from_python = any(f"autograd_python.{name}" in module.declarations for name in FROM_PYTHON)
+        return Needs(module.layout.size, tuple(module.shared.items()), bool(module.custom) or from_python)
+
+
 @dataclass
 class MachineCode:
     """Machine code that is ready to run.
@@ -146,21 +172,21 @@ class MachineCode:
     ----------
     address : int
         The address of the function that `lower` calls ``run``.
-    work : int
-        The bytes of workspace that a call needs.
-    calls_python : bool
-        Whether it calls Python: then an exception may be pending after a call.
+    needs : Needs
+        What it needs besides.
     code_bytes : int
         The size of the object code.
     keep : list
         Objects that must live as long as the code.
+    name : str or None
+        The name of its file in the cache on disk.
     """
 
     address: int
-    work: int
-    calls_python: bool
+    needs: Needs
     code_bytes: int
     keep: list[Any]
+    name: str | None = None
 
     @cached_property
     def function(self) -> Callable[..., int]:
@@ -236,9 +262,9 @@ def generate_shared(text: str) -> bytes:
 _shared: dict[str, _Engine] = {}
 
 
-def share(module: Module, object_code: Callable[[str], bytes] = generate_shared) -> None:
-    """Load the functions that the module shares with other modules, unless they are loaded already."""
-    for symbol, text in module.shared.items():
+def share(shared: Iterable[tuple[str, str]], object_code: Callable[[str], bytes] = generate_shared) -> None:
+    """Load functions that many programs call, unless they are loaded already: pairs of symbol and text."""
+    for symbol, text in shared:
         if symbol not in _shared:
             code = object_code(text)
             with llvm_lock:
@@ -247,15 +273,16 @@ def share(module: Module, object_code: Callable[[str], bytes] = generate_shared)
                     binding.add_symbol(symbol[1:], engine.address)
 
 
-def load(module: Module, object_code: bytes) -> MachineCode:
-    """Load the object code of a module; return the machine code."""
-    share(module)
+def load(
+    needs: Needs, object_code: bytes, custom: Mapping[str, Rule] = MappingProxyType({}), name: str | None = None
+) -> MachineCode:
+    """Load object code; return the machine code. `custom` are the rules in Python that it calls, by their symbols."""
+    share(needs.shared)
     with llvm_lock:
         _add_library_symbols()
-        keep = [_add_callback(symbol, rule, int(symbol.rsplit(".", 1)[1])) for symbol, rule in module.custom.items()]
+        keep = [_add_callback(symbol, rule, int(symbol.rsplit(".", 1)[1])) for symbol, rule in custom.items()]
         engine = _Engine(object_code)
-    calls_python = bool(module.custom) or any(f"autograd_python.{name}" in module.declarations for name in FROM_PYTHON)
-    return MachineCode(engine.address, module.layout.size, calls_python, len(object_code), [*keep, engine])
+    return MachineCode(engine.address, needs, len(object_code), [*keep, engine], name)
 
 
 def versions() -> str:

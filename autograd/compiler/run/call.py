@@ -423,7 +423,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
             "unrolled": list(dict.fromkeys(reason for one in found for reason in one.report.reasons())),
             "compile_seconds": sum(one.seconds for one in everything),
             "code_bytes": sum(one.code.code_bytes for one in everything),
-            "work_bytes": sum(one.code.work for one in found),
+            "work_bytes": sum(one.code.needs.work for one in found),
         }
 
 

@@ -57,7 +57,7 @@ def for_batch(args: Sequence[Signature], specialization: Specialization, row: An
     if extension is None:
         return None
     results = _results(specialization.template, _number) if row is None else _results(row, _stacked)
-    guards = bool(specialization.guards)
+    guards = specialization.notes.guarded
     return _make([_describe(arg, _number) for arg in args], results, specialization, watch, guards)
 
 
@@ -69,7 +69,7 @@ def _make(
     guards: bool = False,
 ) -> Any | None:
     code = specialization.code
-    if code.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
+    if code.needs.calls_python or results is None or any(part is None for part in arguments) or type(watch) is Watch:
         return None
     given, leaves = Part("tuple", (), tuple(arguments)), tuple(specialization.leaves)
     table = array("d", specialization.table).tobytes()
@@ -80,11 +80,11 @@ def _make(
         code,
         code.address,
         *specialization.sizes,
-        code.work,
+        code.needs.work,
         watch,
         guards,
         table,
-        *specialization.skews,
+        *specialization.notes.skews,
     )
 
 

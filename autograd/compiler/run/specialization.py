@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from autograd.compiler.machine import cache, llvm
 from autograd.compiler.notices import notice
 from autograd.compiler.run.collection import uncollected
 from autograd.ir.block import Array, Guard, Program, Type, loops, numbers_in, types_of
+from autograd.ir.digest import digest
 from autograd.ir.passes import simplify
 from autograd.ir.passes.kept import MOST_KEPT
-from autograd.ir.roll.rolling import rolled
+from autograd.ir.roll import rolling
 from autograd.ir.text import lines
 from autograd.once import cached_property
 from autograd.tree import flatten
@@ -31,6 +32,7 @@ from autograd.value import Value
 NOTICE_AFTER = 2.0  # seconds; a first call that takes longer prints the reasons
 KEPT_PART = 64  # bytes of `loop_memory` for each number that is stored only to save time
 SECONDS_AN_INSTRUCTION = 1e-4  # that LLVM takes, roughly
+FEWEST_STORED = 100  # instructions of a program that is looked for on disk: passes over fewer take no longer than that
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,27 @@ class Options:
     threads: int = 1
     quiet: bool = False
     loop_memory: int = LOOP_MEMORY
+
+
+class Notes(NamedTuple):
+    """What is known of a compiled program without it: the cache on disk keeps this, but no programs.
+
+    Attributes
+    ----------
+    counts : tuple of (stage, int)
+        The number of instructions after each stage.
+    guarded : bool
+        Whether it has guards.
+    looped : bool
+        Whether it has loops.
+    skews : tuple of int
+        The skew of the buffers of inputs and outputs.
+    """
+
+    counts: Sequence[tuple[str, int]]
+    guarded: bool
+    looped: bool
+    skews: tuple[int, int]
 
 
 @dataclass
@@ -87,6 +110,13 @@ class Report:
         if any(why.kind in ("comparison", "python") for why in self.unrolled):
             return ["with autograd.math.where in place of the branch the rows stay a loop"]
         return [] if mapped or self.unrolled else ["steps that are rows of an autograd.vmap are compiled once for all"]
+
+
+# What a pickle of a specialization leaves out.
+MADE_AGAIN = frozenset({
+    "_key", "code", "conditions", "function", "lock", "notes", "order", "pool", "program", "rebuild", "rolled",
+    "simple",
+})  # fmt: skip  # words
 
 
 class TooManyPathsError(RuntimeError):
@@ -231,8 +261,9 @@ class Frame:
 class Specialization:
     """A program that is valid under its guards, its machine code, and the form of its result.
 
-    Reading `code`, `function` or `program` compiles it. One whose results depend on Values from outside is often never
-    compiled: calls need another one, with derivatives.
+    Reading `code`, `function` or `notes` compiles it. One whose results depend on Values from outside is often never
+    compiled: calls need another one, with derivatives. If the machine code was on disk, `program` is made when somebody
+    reads it.
 
     Attributes
     ----------
@@ -279,10 +310,12 @@ class Specialization:
     counts: dict[str, int] = field(default_factory=dict)
     program: Program = field(init=False)
     code: llvm.MachineCode = field(init=False)
+    notes: Notes = field(init=False)
     sizes: tuple[int, int] = field(init=False)
     rebuild: Callable[[Sequence[Any]], Any] = field(init=False)
     seconds: float = 0.0
-    simple: Program | None = None  # kept from `simplified_size` until `compile` takes it
+    rolled: Program | None = None  # these two are kept until the program is prepared
+    simple: Program | None = None
     pool: list[Frame] = field(default_factory=list)  # frames that no call uses now
     lock: Lock = field(default_factory=Lock)  # held by the thread that compiles it
 
@@ -297,9 +330,12 @@ class Specialization:
         self.counts["captured"] = simplify.count(self.captured)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("code", "function", "program"):
+        if name not in ("code", "function", "notes", "program"):
             raise AttributeError(f"a specialization has no attribute {name!r}", name=name, obj=self)
         self.compile()
+        if name not in self.__dict__:
+            with self.lock, uncollected():
+                self.program = self._prepared() if self.common is None else self.common.program
         return self.__dict__[name]
 
     def compile(self) -> None:
@@ -315,39 +351,78 @@ class Specialization:
         """Use the machine code of another specialization."""
         start = time.perf_counter()
         common.compile()
-        self.program, self.code = common.program, common.code
+        self.code, self.notes = common.code, common.notes
         self.function = self.code.function
         self.seconds += time.perf_counter() - start
 
     def simplified_size(self) -> int:
         """How many instructions the simplified program has; nothing is compiled for that."""
         with self.lock, uncollected():
-            self.simple = self._simplified()
+            if "function" not in self.__dict__ and not self._find():
+                self.simple = self._simplified()
         return self.counts["simplified"]
 
     def _simplified(self) -> Program:
         """The captured program, rolled into loops and simplified."""
         simple, self.simple = self.simple, None
         if simple is None:
-            simple = simplify.simplify(rolled(self.captured), self.options.accurate)
+            simple = simplify.simplify(self._rolled(), self.options.accurate)
             self.counts["simplified"] = simplify.count(simple)
         return simple
 
+    def _rolled(self) -> Program:
+        """The captured program, rolled into loops."""
+        if self.rolled is None:
+            self.rolled = rolling.rolled(self.captured)
+        return self.rolled
+
+    def _prepared(self) -> Program:
+        """The program that is compiled."""
+        simple, self.rolled = self._simplified(), None
+        return simplify.prepare(simple, self.options.accurate, min(MOST_KEPT, self.options.loop_memory // KEPT_PART))
+
     def _compile(self) -> None:
+        """Find the machine code on disk, or make it."""
         start = time.perf_counter()
         with uncollected():
-            most_kept = min(MOST_KEPT, self.options.loop_memory // KEPT_PART)
-            self.program = simplify.prepare(self._simplified(), self.options.accurate, most_kept)
-            unrolled = simplify.unroll(self.program)
-            self.counts["compiled"] = simplify.count(unrolled)
-            module = self._lowered(unrolled)
-        passed = self.report.seconds + time.perf_counter() - start
-        foreseen = passed + SECONDS_AN_INSTRUCTION * self.counts["compiled"]
-        self.code = cache.load(module, lambda: self._tell("takes about", foreseen))
-        self.function = self.code.function
+            if not self._find():
+                self._make(start)
         taken = time.perf_counter() - start
         self.seconds += taken
         self._tell("took", self.report.seconds + taken)
+
+    @cached_property
+    def _key(self) -> tuple[str, bool, bool, int] | None:
+        """The key of the machine code on disk; None for a short program: its passes take less time than that."""
+        program, options = self._rolled(), self.options
+        known = digest(program) if simplify.count(program) >= FEWEST_STORED else None
+        return None if known is None else (known, options.accurate, options.fast_math, options.loop_memory)
+
+    def _find(self) -> bool:
+        """Take the machine code from disk if it is there."""
+        found = None if self._key is None else cache.find(self._key)
+        if found is None:
+            return False
+        self.code, self.notes, self.function = found[0], Notes(*found[1]), found[0].function
+        self.counts.update(self.notes.counts)
+        self.rolled = self.simple = None
+        return True
+
+    def _make(self, start: float) -> None:
+        """Make the machine code; this began at the time `start`."""
+        program = self.program = self._prepared()
+        unrolled = simplify.unroll(program)
+        self.counts["compiled"] = simplify.count(unrolled)
+        types = types_of(program)
+        skews = skew(program.inputs), skew([types[o] for o in program.outputs])
+        looped, guarded = any(True for _ in loops(program)), bool(all_guards(program))
+        self.notes = Notes(tuple(self.counts.items()), guarded, looped, skews)
+        module = self._lowered(unrolled)
+        foreseen = self.report.seconds + time.perf_counter() - start + SECONDS_AN_INSTRUCTION * self.counts["compiled"]
+        self.code = cache.load(module, lambda: self._tell("takes about", foreseen))
+        self.function = self.code.function
+        if self._key is not None:
+            cache.keep(self._key, self.code, tuple(self.notes))
 
     def _rebuild(self) -> Callable[[Sequence[Any]], Any]:
         rebuild, finish = flatten(self.template)[1], self.finish
@@ -358,8 +433,8 @@ class Specialization:
         if seconds < NOTICE_AFTER or self.options.quiet or self.report.told:
             return
         self.report.told = True
-        mapped = any(True for _ in loops(self.program))
-        reasons = [f"{self.counts['compiled']:,} instructions", *self.report.reasons(), *self.report.advice(mapped)]
+        advice = self.report.advice(self.notes.looped)
+        reasons = [f"{self.counts['compiled']:,} instructions", *self.report.reasons(), *advice]
         notice(f"compiling {self.report.computes} {verb} {seconds:.0f} s: {'; '.join(reasons)}")
 
     def text(self) -> str:
@@ -398,28 +473,15 @@ class Specialization:
         """A key that sorts the specializations of a batch in the same way in every process."""
         return self.options.accurate, "\n".join(lines(self.captured, []))
 
-    @cached_property
-    def skews(self) -> tuple[int, int]:
-        """The skew of the buffers of inputs and outputs."""
-        if self.common is not None:
-            return self.common.skews
-        types = types_of(self.program)
-        return skew(self.program.inputs), skew([types[o] for o in self.program.outputs])
-
     def frame(self) -> Frame:
         """A frame for a call, from the pool if it has one."""
         try:
             frame = self.pool.pop()
         except IndexError:
-            frame = Frame(*self.sizes, self.code.work, self.skews)
+            frame = Frame(*self.sizes, self.code.needs.work, self.notes.skews)
         if self.table:
             frame.inputs[self.sizes[0] - len(self.table) : self.sizes[0]] = list(self.table)
         return frame
-
-    @cached_property
-    def guards(self) -> list[Guard]:
-        """The guards of the compiled program and of the loops in it."""
-        return all_guards(self.program)
 
     def run(self, frame: Frame) -> int:
         """Run the machine code on a frame; return 0, or the number of the guard that failed.
@@ -441,13 +503,10 @@ class Specialization:
             return 0, KeyboardInterrupt()  # it reaches no user: the thread that stopped this one raises its own
         if status == OUT_OF_MEMORY:
             return 0, self._out_of_memory("took more bytes")
-        return status, llvm.take_pending() if self.code.calls_python else None
+        return status, llvm.take_pending() if self.code.needs.calls_python else None
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(self.__dict__)
-        made = "guards", "code", "conditions", "function", "lock", "order", "pool", "program", "rebuild"
-        for name in made:
-            state.pop(name, None)
+        state = {name: value for name, value in self.__dict__.items() if name not in MADE_AGAIN}
         return {**state, "common": None, "table": ()}  # the captured program has the table as constants
 
     def __setstate__(self, state: dict[str, Any]) -> None:

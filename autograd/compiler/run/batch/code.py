@@ -63,7 +63,7 @@ class RowBuffers:
     def __init__(self, code: RowCode, arrays: list[Any], targets: list[Any] | None = None, failed: Any = None) -> None:
         self.code, self.arrays, count = code, arrays, len(arrays[0])
         self.targets = code.outputs(count) if targets is None else targets
-        guarded = bool(code.specialization.guards)
+        guarded = code.specialization.notes.guarded
         self.failed = np.zeros(count if guarded else 0, dtype=np.uint8) if failed is None else failed
         self.frame: Frame | None = None  # in a thread, the one that is used; else one from the pool
         table = [count]
