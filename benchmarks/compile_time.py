@@ -115,7 +115,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
     from autograd.compiler.capture.trace import Trace, finish
     from autograd.compiler.lower.program import lower
     from autograd.compiler.machine import llvm
-    from autograd.compiler.run import versions
+    from autograd.compiler.run import capturing
     from autograd.ir.passes import simplify
 
     os.environ["AUTOGRAD_CACHE"] = "off"
@@ -131,7 +131,7 @@ def measure(name: str, size: int) -> tuple[dict[str, float], int, float, int]:
         seconds[name] = time.perf_counter() - start
 
     with stage("capture"):
-        trace, outputs, _ = versions.trace_call(Trace(), function, read_call(name, (x,), {}), x)
+        trace, outputs, _ = capturing.trace_call(Trace(), function, read_call(name, (x,), {}), x)
         captured = finish(trace, outputs)
     with stage("passes"):
         program = simplify.unroll(simplify.prepare(simplify.simplify(captured)))
@@ -285,14 +285,14 @@ def measure_capture(name: str, size: int, runs: int = 15) -> tuple[int, float, f
     from autograd import Value
     from autograd.compiler.capture.signature import read_call
     from autograd.compiler.capture.trace import Trace
-    from autograd.compiler.run import versions
+    from autograd.compiler.run import capturing
 
     function, x = function_of(name, size, am), np.linspace(0.1, 0.8, INPUTS).tolist()
     captures, nodes = [], []
     for _ in range(runs):
         reading = read_call(name, (x,), {})
         start = time.thread_time()
-        trace, *_ = versions.trace_call(Trace(), function, reading, x)
+        trace, *_ = capturing.trace_call(Trace(), function, reading, x)
         captures.append(time.thread_time() - start)
         instructions = len(trace.code)
         del trace, _

@@ -71,7 +71,7 @@ def machine_code(problem: str, data: dict[str, Any]) -> Prepared:
     assert ready.compiled is not None
     function, arguments = ready.compiled
     first = function(*arguments)
-    if function.batch is not None and not function.batch.outside.states()[0].versions:
+    if function.batch is not None and not function.batch.outside.states()[0].dispatchers:
         return ready
     results = Results(ready, first)
     (specialization,) = function.paths()

@@ -133,8 +133,8 @@ for entry, argument in zip(ENTRIES, (1.0, np.array([1.0, 2.0]), np.array([1.0, 2
 for static in (2, 1.0, "a", (1, 2.0), None):
     with suppress(TypeError):  # text times a number
         ENTRIES[-1](2.0, static)
-VERSIONS = [version for state in ENTRIES[0].outside.states() for version in state.versions.values()]
-FAST_PATHS = [fast for version in VERSIONS for fast in version.fast_paths.values()]
+DISPATCHERS = [one for state in ENTRIES[0].outside.states() for one in state.dispatchers.values()]
+FAST_PATHS = [fast for version in DISPATCHERS for fast in version.fast_paths.values()]
 
 
 def entry_points() -> list[tuple[str, Any]]:

@@ -33,7 +33,7 @@ from autograd import (
 )
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, current_trace, finish
-from autograd.compiler.run import versions
+from autograd.compiler.run import capturing
 from autograd.compiler.source.identity import reaches_code_that_asks
 from autograd.ir import rewriters
 from autograd.ir.block import Instruction, Loop, Window, types_of
@@ -108,7 +108,7 @@ def captured(function, args, kind=Trace, flows=True):
     numbers = [float(x) for x in reading.leaves]
     trace = kind(real_bools=reaches_code_that_asks(function))
     trace.flows = flows
-    _, outputs, _ = versions.trace_call(trace, function, reading, numbers)
+    _, outputs, _ = capturing.trace_call(trace, function, reading, numbers)
     return finish(trace, outputs)
 
 
@@ -454,7 +454,7 @@ FLOWS = with_conditions, with_jumps, with_calls, with_assignments
 def told(function, args, kind):
     """Capture a function; show the program, and what became of its branches and loops."""
     reading = read_call("f", args, {})
-    trace, outputs, _ = versions.trace_call(kind(), function, reading, [float(x) for x in reading.leaves])
+    trace, outputs, _ = capturing.trace_call(kind(), function, reading, [float(x) for x in reading.leaves])
     program = finish(trace, outputs)
     sites = [site.told(why) for site, why in trace.flow.items()]
     return shown((program.code, program.outputs, program.inputs, program.guards, sites))

@@ -22,7 +22,7 @@ from agreement import ROWS, agree
 
 import autograd.math as am
 from autograd import Value, adopt, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
-from autograd.compiler.run import versions
+from autograd.compiler.run import dispatcher
 from autograd.compiler.run.specialization import TooManyPathsError
 
 # ---- branches ------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def left_to_python(x: Any, y: Any) -> Any:
 @pytest.mark.parametrize("apart", [0, 4])
 def test_what_a_loop_has_supposed_is_forgotten(apart: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """If it is left to Python, its conditions are guards in the side around it, too."""
-    monkeypatch.setattr(versions, "MOST_APART", apart)
+    monkeypatch.setattr(dispatcher, "MOST_APART", apart)
 
     def row(x: Any, y: Any) -> Any:
         return left_to_python(x, y) if x > 0.0 else x * y

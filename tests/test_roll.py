@@ -22,7 +22,7 @@ from autograd import Value, fori, grad, hessian, jacobian, jit, jvp, scan, value
 from autograd.compiler.capture import sweeps
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
-from autograd.compiler.run import families, versions
+from autograd.compiler.run import capturing, families
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.passes.simplify import remove_dead_code, simplify
@@ -264,7 +264,7 @@ WAY = [0.3, -0.2, 0.5, 0.1, 0.7, -0.4, 0.2]
 
 def captured(function: Any) -> Program:
     """What a capture of the function gives."""
-    trace, outputs, _ = versions.trace_call(Trace(), function, read_call("f", (START,), {}), START)
+    trace, outputs, _ = capturing.trace_call(Trace(), function, read_call("f", (START,), {}), START)
     return remove_dead_code(verify(finish(trace, outputs)))
 
 

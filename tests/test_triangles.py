@@ -21,7 +21,7 @@ from autograd import hessian, jit, jvp, value_and_grad, vmap
 from autograd.compiler.capture import sweeps
 from autograd.compiler.capture.signature import read_call
 from autograd.compiler.capture.trace import Trace, finish
-from autograd.compiler.run import versions
+from autograd.compiler.run import capturing
 from autograd.ir.block import STEPS, Program, loops
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.passes.simplify import count, remove_dead_code, simplify
@@ -117,7 +117,7 @@ AT = [1.31, *[0.1 + 0.07 * (5 * k % 13) for k in range(23)]]
 
 def traced(function: Any) -> Program:
     """What a capture of the function gives."""
-    trace, outputs, _ = versions.trace_call(Trace(), function, read_call("f", (AT,), {}), AT)
+    trace, outputs, _ = capturing.trace_call(Trace(), function, read_call("f", (AT,), {}), AT)
     return remove_dead_code(verify(finish(trace, outputs)))
 
 

@@ -17,7 +17,7 @@ from net.rolled import rolled
 from net.worker import Worker
 
 # Single calls are captured with both sides of their branches at once, and not after four paths.
-JOINED = "from autograd.compiler.run import versions\nversions.MOST_APART = 0\n"
+JOINED = "from autograd.compiler.run import dispatcher\ndispatcher.MOST_APART = 0\n"
 MOST_FAILURES = 5  # then a test stops: further failures would show nothing new
 GENERATORS = {
     "programs": programs,

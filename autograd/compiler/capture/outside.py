@@ -46,7 +46,7 @@ class State:
         What was found when this state was last seen; None for a state that only a pickle has had so far.
     tokens : list or None
         The tokens of the pickle.
-    versions, rows : dicts
+    dispatchers, rows : dicts
         What `call` and `batch` compiled, by the signature of the arguments.
     unsettled : set
         Signatures whose code is for one call: the function changed what it reads when it was traced, so the next call
@@ -55,7 +55,7 @@ class State:
 
     look: Look | None
     tokens: list[Any] | None = None
-    versions: dict[Hashable, Any] = field(default_factory=dict)
+    dispatchers: dict[Hashable, Any] = field(default_factory=dict)
     rows: dict[Hashable, list[Any]] = field(default_factory=dict)
     unsettled: set[Hashable] = field(default_factory=set)
 
@@ -144,7 +144,7 @@ class Outside:
         for state in self.states:
             if signature in state.unsettled:
                 state.unsettled.discard(signature)
-                state.versions.pop(signature, None)
+                state.dispatchers.pop(signature, None)
                 state.rows.pop(signature, None)
 
     def adopt(self, tokens: list[Any] | None) -> State:

@@ -7,7 +7,7 @@ In the order of a call:
 - `call`: a compiled function, and the slow path of its calls. `static`, `sparse`: those with static arguments, and
   sparse Jacobians and Hessians.
 - `batch`: `vmap` at the top of the function.
-- `versions`: chooses among the specializations for one signature, and captures one more.
+- `dispatcher`: chooses among the specializations for one signature, or makes one more. `capturing`: a run on tracers.
 - `families`: programs that several captures share.
 - `specialization`: a program, its machine code and its buffers. `collection`: less garbage collection meanwhile.
 - `with_derivatives`, `nodes`, `ungraphed`: results that are Values, and their graphs.

@@ -19,10 +19,11 @@ from autograd.compiler.machine import llvm
 from autograd.compiler.run import pickling
 from autograd.compiler.run.batch.derivatives import BatchDerivatives
 from autograd.compiler.run.batch.function import Batch, RaggedRowsError, ValuesOutsideError, batch_of
+from autograd.compiler.run.capturing import Captured, Function
+from autograd.compiler.run.dispatcher import Dispatcher
 from autograd.compiler.run.nodes import BatchCall, CompiledCall, copy_of, nodes_of
 from autograd.compiler.run.specialization import Options, Specialization
 from autograd.compiler.run.ungraphed import PendingGraph, Ungraphed, with_graph
-from autograd.compiler.run.versions import Capture, Function, Version
 from autograd.eager import active_recorder
 from autograd.modes import current_mode, inside_transform
 from autograd.transforms.origin import P, R, origin_of
@@ -68,7 +69,7 @@ class Compiled(c_build.Entry, Generic[P, R]):
         """Whether its programs may serve other functions of the same code."""
         return True
 
-    def prepared(self, captured: Capture) -> Capture:
+    def prepared(self, captured: Captured) -> Captured:
         """The capture that is compiled; subclasses change its program."""
         return captured
 
@@ -99,11 +100,11 @@ class Compiled(c_build.Entry, Generic[P, R]):
         reading = read_call(self.__name__, args, keywords)
         if not only_floats(reading.leaves):
             return self._on_values(reading)
-        version, specialization, outputs = self._run(reading, recording and not self.returns_floats)
+        dispatcher, specialization, outputs = self._run(reading, recording and not self.returns_floats)
         if specialization.parents and not self.returns_floats:
             self._closes = True
             return self._on_values(reading)
-        if not keywords and (fast := version.fast_path(reading, specialization)) is not None:
+        if not keywords and (fast := dispatcher.fast_path(reading, specialization)) is not None:
             self.prefer(fast)
         return specialization.rebuild(outputs)
 
@@ -126,26 +127,26 @@ class Compiled(c_build.Entry, Generic[P, R]):
         result, derivatives, closed = found
         return nodes_of(result, derivatives, BatchCall(self, kept, result, closed), tuple(map(with_graph, closed)))
 
-    def _version(self, signature: Hashable) -> Version:
+    def _dispatcher(self, signature: Hashable) -> Dispatcher:
         """The specializations for this signature, in the present state of what is read outside the arguments."""
         outside = self.outside.of(signature)
         outside.forget_unsettled(signature)
         state = outside.state()
-        version: Version | None = state.versions.get(signature)
-        if version is None:
+        dispatcher: Dispatcher | None = state.dispatchers.get(signature)
+        if dispatcher is None:
             with self.lock:
-                version = state.versions.setdefault(signature, Version(self, outside, state))
-        return version
+                dispatcher = state.dispatchers.setdefault(signature, Dispatcher(self, outside, state))
+        return dispatcher
 
-    def _run(self, reading: Reading, of_values: bool = False) -> tuple[Version, Specialization, list[float]]:
-        """Run the specialization that is valid for these arguments: its version, itself, and the numbers of the result.
+    def _run(self, reading: Reading, of_values: bool = False) -> tuple[Dispatcher, Specialization, list[float]]:
+        """Run the specialization that is valid for these arguments: who chose it, itself, the numbers of the result.
 
         With `of_values` it does not run, and there are no numbers, if results depend on Values from outside.
         """
 
-        def run() -> tuple[Version, Specialization, list[float]]:
-            version = self._version(reading.signature)
-            return version, *version.run(reading, of_values)
+        def run() -> tuple[Dispatcher, Specialization, list[float]]:
+            dispatcher = self._dispatcher(reading.signature)
+            return dispatcher, *dispatcher.run(reading, of_values)
 
         return steadily(run)
 
@@ -173,19 +174,19 @@ class Compiled(c_build.Entry, Generic[P, R]):
         for state in self.outside.present() if pickling.is_by_code() else self.outside.states():
             tokens = state.portable()
             if tokens is not None or lost:
-                versions = {key: (list(v.specializations), dict(v.after)) for key, v in list(state.versions.items())}
-                states.append((tokens, versions, {key: list(rows) for key, rows in list(state.rows.items())}))
+                made = {key: (list(v.specializations), dict(v.after)) for key, v in list(state.dispatchers.items())}
+                states.append((tokens, made, {key: list(rows) for key, rows in list(state.rows.items())}))
         return states
 
     def adopt(self, states: list[Any], lost: bool) -> None:
         """Take over what `portable` gave; the machine code is made again."""
-        for tokens, versions, rows in states:
-            for signature, (specializations, after) in versions.items():
+        for tokens, made, rows in states:
+            for signature, (specializations, after) in made.items():
                 outside = self.outside.of(signature)
                 state = outside.adopt(None if lost else tokens)
-                version = state.versions.setdefault(signature, Version(self, outside, state))
-                if not version.specializations:
-                    version.specializations, version.after = specializations, after
+                dispatcher = state.dispatchers.setdefault(signature, Dispatcher(self, outside, state))
+                if not dispatcher.specializations:
+                    dispatcher.specializations, dispatcher.after = specializations, after
             for signature, codes in rows.items():
                 self.outside.of(signature).adopt(None if lost else tokens).rows.setdefault(signature, codes)
 
@@ -237,7 +238,10 @@ class Compiled(c_build.Entry, Generic[P, R]):
         """All specializations so far: each is for one path through the branches of the function."""
         states = self.outside.states()
         found = [
-            one for state in states for version in list(state.versions.values()) for one in version.specializations
+            one
+            for state in states
+            for dispatcher in list(state.dispatchers.values())
+            for one in dispatcher.specializations
         ]
         found += [code.specialization for state in states for codes in list(state.rows.values()) for code in codes]
         return found + [one for of_rows in list(self._batch_derivatives.values()) for one in of_rows.specializations()]

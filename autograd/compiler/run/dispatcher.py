@@ -1,26 +1,21 @@
-"""The specializations of a function for one signature, and the capture that makes one more of them."""
+"""Chooses among the specializations of a function for one signature, and makes one more where none serves."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture.control.sides import Side, refuse_spoiled, with_less
-from autograd.compiler.capture.outside import Outside, State, begin_again, may_change
-from autograd.compiler.capture.results import flatten_result
-from autograd.compiler.capture.shared.taped import from_tape, innermost_function, with_table
-from autograd.compiler.capture.shared.variants import Layout, Variant
-from autograd.compiler.capture.signature import Inputs, Reading, argument_names, types_of_numbers
-from autograd.compiler.capture.trace import Trace, finish, tracing
-from autograd.compiler.capture.watched import UnrollError
+from autograd.compiler.capture.outside import Outside, State
+from autograd.compiler.capture.shared.taped import from_tape
+from autograd.compiler.capture.shared.variants import Variant
+from autograd.compiler.capture.signature import Reading
 from autograd.compiler.run import fast_path
-from autograd.compiler.run.collection import seldom_collected, uncollected
+from autograd.compiler.run.capturing import Captured, capture, captured_from
 from autograd.compiler.run.families import FEWEST_COMPARED, MOST_COMPARED, Families, families_of
 from autograd.compiler.run.specialization import (
-    Options,
     Report,
     Specialization,
     computation,
@@ -28,24 +23,19 @@ from autograd.compiler.run.specialization import (
     same_branches,
     usual_options,
 )
-from autograd.compiler.source.identity import reaches_code_that_asks
-from autograd.ir.block import Array, Program, size_of
+from autograd.ir.block import Array, size_of
 from autograd.ir.evaluate import evaluate, flat
 from autograd.transforms.origin import described
-from autograd.tree import only_floats, only_leaves, zeros_like
-from autograd.value import Value
+from autograd.tree import only_floats
 
 if TYPE_CHECKING:
     from autograd.compiler.run.call import Compiled
 
-Function = Callable[..., Any]
-
 MOST_APART = 4  # programs that run one side of each branch; after these, a program has both sides
 MOST_GROWTH = 2  # a program for many traces may have this many times the instructions of a program for one
-MOST_NAMES = 10_000  # numbers of the arguments that have names in a printed program
 
 
-class Version:
+class Dispatcher:
     """The specializations for one signature of the arguments, in one state of what the function reads outside them.
 
     Attributes
@@ -79,7 +69,7 @@ class Version:
         leaves = arguments.leaves
         given = leaves if only_floats(leaves) else [x if type(x) is float else x.data for x in leaves]
         if not self.specializations:
-            self.capture(arguments, given, 0)
+            self.specialize(arguments, given, 0)
         at = self.current
         tried: list[int] = []
         while True:
@@ -100,7 +90,7 @@ class Version:
             tried.append(at)
             following = self._next(at, failed, tried)
             if following is None:
-                following, known = self.evaluated(given) or self.capture(arguments, given, len(tried))
+                following, known = self.evaluated(given) or self.specialize(arguments, given, len(tried))
                 if known is not None:
                     return self.specializations[following], known
                 self.after[at, failed] = following
@@ -128,7 +118,7 @@ class Version:
                 return at, flat(outputs)
         return None
 
-    def capture(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
+    def specialize(self, arguments: Reading, given: Sequence[float], tried: int) -> tuple[int, list[float] | None]:
         """Capture and compile a specialization for these arguments; return its index, and None.
 
         If another thread has added one since `tried` were tried, return the index of that one: it may serve them. If no
@@ -154,14 +144,14 @@ class Version:
             if families is not None and captured.variant is not None and options == owner.options:
                 families.keep(captured.variant, captured.layout, specialization, captured.proven)
             if not arguments.settled():  # the function changed its arguments: no later call may use this
-                self.state.versions.pop(arguments.signature, None)
+                self.state.dispatchers.pop(arguments.signature, None)
             if not arguments.settled() or arguments.signature in self.state.unsettled:
                 self.fast_paths = {**self.fast_paths, (specialization, self.state.watch): None}
             return len(self.specializations) - 1, None
 
     def _captured(
         self, families: Families | None, arguments: Reading, given: Sequence[float], assumes: bool
-    ) -> Capture:
+    ) -> Captured:
         """A capture of the function, or what a tape noted of it if that leads to a program that many traces share."""
         function, look = self.owner.function, self.state.look
         usual = [one for one in self.specializations if self._is_usual(one)]
@@ -185,14 +175,14 @@ class Version:
 
     def _captured_from_tape(
         self, families: Families, variant: Variant, report: Report, arguments: Reading, given: Sequence[float]
-    ) -> Capture:
+    ) -> Captured:
         """The capture of a run that a tape has noted. The function is not run again: it might do something else."""
         function, family = self.owner.function, families.like(variant)
         guess = layout = None
         if family is not None:
             known = family.find(variant)
             if known is not None:
-                return _known(*known, given, report)
+                return captured_from(*known, given, report)
             guess = family.not_proven(variant)
             layout = family.layout_with(variant) if guess is None else None
         if family is not None and layout is not None:
@@ -205,7 +195,7 @@ class Version:
         written = capture(from_tape(function, variant, None), arguments, given)
         if guess is not None and computation(written.program) == computation(guess.compiled.captured):
             guess.proven = True
-            return _known(guess.compiled, (), given, report)
+            return captured_from(guess.compiled, (), given, report)
         return replace(written, report=replace(written.report, flow=variant.flow), variant=variant, proven=True)
 
     def _is_usual(self, specialization: Specialization) -> bool:
@@ -221,144 +211,3 @@ class Version:
             new = fast_path.for_call(reading.signature.args, specialization, watch) if usual else None
             self.fast_paths = {**kept, (specialization, watch): new}
         return self.fast_paths.get((specialization, watch))
-
-
-@dataclass
-class Capture:
-    """What a function did on tracers: the parts of a `Specialization`, and more.
-
-    Attributes
-    ----------
-    numbers : sequence
-        The inputs of the program.
-    closed : list of Value
-        Values that the function closes over: the `leaves` of the specialization.
-    length : int
-        The number of instructions before loops were found among them.
-    variant : Variant or None
-        The same run as a tape noted it.
-    layout : Layout or None
-        Which places of that run read the table, if `common` is compiled for many runs.
-    proven : bool
-        Whether the program was written from the variant, so that it is certainly the same run.
-    """
-
-    program: Program
-    numbers: Sequence[float]
-    template: Any
-    closed: list[Value]
-    parents: list[Value]
-    names: Sequence[str]
-    report: Report
-    finish: Callable[[Any], Any] | None = None
-    length: int = 0
-    common: Specialization | None = None
-    table: tuple[float, ...] = ()
-    variant: Variant | None = None
-    layout: Layout | None = None
-    proven: bool = False
-
-    def shared(self, variant: Variant, layout: Layout, common: Specialization) -> Capture:
-        """The capture with the machine code of `common`, which several share; each has its own table."""
-        table = layout.table(variant)
-        program, report = with_table(self.program, table), replace(self.report, flow=variant.flow)
-        return replace(self, program=program, report=report, common=common, table=table, variant=variant, layout=layout)
-
-    def compiled(self, options: Options) -> Specialization:
-        """The specialization, compiled."""
-        specialization = self.not_compiled(options)
-        specialization.compile()
-        return specialization
-
-    def not_compiled(self, options: Options) -> Specialization:
-        """The specialization; it is compiled when something reads its machine code."""
-        shared = (self.common, self.table) if self.common and options == self.common.options else (None, ())
-        return Specialization(
-            self.program,
-            self.template,
-            options,
-            self.closed,
-            self.parents,
-            self.names,
-            self.report,
-            self.finish,
-            *shared,
-        )
-
-
-def _known(common: Specialization, table: tuple[float, ...], given: Sequence[float], report: Report) -> Capture:
-    """The capture of a run whose program is compiled already."""
-    program = with_table(common.captured, table) if table else common.captured
-    return Capture(program, given, common.template, [], [], common.names, report, common=common, table=table)
-
-
-def capture(
-    function: Function, arguments: Reading, given: Sequence[float], assumes: bool = False, joins: bool = False
-) -> Capture:
-    """Run a function once on tracers.
-
-    With `assumes`, the conditions of loops become guards and are not checked on these arguments: that would run the
-    loop in Python. If such a guard fails in machine code, another capture checks it and raises the error. With `joins`,
-    branches have both sides in the program, as in rows.
-    """
-    start = time.perf_counter()
-    trace, outputs, template = _traced(function, arguments, given, assumes, joins)
-    with uncollected():  # what the trace has noted becomes instructions
-        closed = [leaf for leaf, _ in trace.leaf_inputs]
-        names = argument_names(function, arguments.signature) if len(given) <= MOST_NAMES else ()
-        name = getattr(function, "__name__", "a function")
-        seconds = time.perf_counter() - start
-        report = Report(name, described(function), seconds, trace.unrolled, trace.flow, trace.exact)
-        length, parents = len(trace.code), trace.parents(outputs)
-        return Capture(finish(trace, outputs), trace.given, template, closed, parents, names, report, length=length)
-
-
-def _traced(
-    function: Function, arguments: Reading, given: Sequence[float], assumes: bool, joins: bool
-) -> tuple[Trace, list[int], Any]:
-    """As `trace_call`. What cannot be captured with loops and branches of the source is captured with fewer of them."""
-    trace = _new_trace(function, assumes, joins)
-    while True:
-        try:
-            return trace_call(trace, function, arguments, given)
-        except Exception as error:
-            simpler = with_less(trace, error)
-            if simpler is None:
-                if not isinstance(error, UnrollError):
-                    raise
-                reason: Any = error.reason
-            begin_again(error)
-        if simpler is None:
-            break
-        trace = _new_trace(function, assumes, joins)
-        trace.ints, trace.flows, trace.texts.allowed, trace.in_turn = simpler
-    trace = _new_trace(function, assumes)
-    trace.maps = False
-    found = trace_call(trace, function, arguments, given)
-    trace.note_unrolled(0, reason)
-    return found
-
-
-def _new_trace(function: Function, assumes: bool, joins: bool = False) -> Trace:
-    trace = Trace(real_bools=reaches_code_that_asks(function))
-    trace.assumes, trace.may_change = assumes, may_change()
-    if joins:
-        trace.deciding = Side()
-    return trace
-
-
-def trace_call(
-    trace: Trace, function: Function, arguments: Reading, given: Sequence[float]
-) -> tuple[Trace, list[int], Any]:
-    """Run a function on tracers: the trace, the places of the results in it, and the result with zeros."""
-    types = types_of_numbers(arguments.signature)
-    if innermost_function(function) is function:
-        args, keywords = arguments.rebuild(trace.inputs_of(types, given))
-    else:  # only the transform sees these whole arrays: it makes the elements that the function gets
-        args, keywords = arguments.build(Inputs(trace.whole_inputs_of(types, given)))
-    with seldom_collected(), tracing(trace), trace.texts:
-        result = trace.followed(function)(*args, **keywords)
-        leaves, rebuild = flatten_result(result)
-        outputs = trace.outputs_of_call(leaves)
-    refuse_spoiled(trace)
-    return trace, outputs, rebuild([0.0] * len(leaves) if only_leaves(leaves) else list(map(zeros_like, leaves)))

@@ -19,9 +19,9 @@ from autograd.compiler.export.files import files
 from autograd.compiler.export.source import Result, Source, Subject, write_source
 from autograd.compiler.run.batch.arguments import NotRowsError
 from autograd.compiler.run.batch.function import Batch
+from autograd.compiler.run.capturing import Function, capture
 from autograd.compiler.run.collection import uncollected
 from autograd.compiler.run.specialization import Options, Specialization
-from autograd.compiler.run.versions import Function, capture
 from autograd.ir.block import CALL, Array, Program, has_rows, loops, size_of, types_of
 from autograd.ir.evaluate import Cells, Evaluator, cells_of, flat
 from autograd.ir.passes import simplify

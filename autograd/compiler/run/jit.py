@@ -9,8 +9,8 @@ from typing import Any, overload
 from autograd import calls
 from autograd.compiler.lower.module import LOOP_MEMORY
 from autograd.compiler.run.call import Compiled
+from autograd.compiler.run.capturing import Function
 from autograd.compiler.run.specialization import Options
-from autograd.compiler.run.versions import Function
 from autograd.sweep import topological_order
 from autograd.transforms.origin import P, R, check_function, origin_of
 from autograd.transforms.sparse import scipy_sparse

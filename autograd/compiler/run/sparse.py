@@ -11,8 +11,8 @@ from autograd.compiler.capture.trace import current_trace, is_capturing
 from autograd.compiler.capture.walk import Read
 from autograd.compiler.run import pickling
 from autograd.compiler.run.call import Compiled
+from autograd.compiler.run.capturing import Captured, Function
 from autograd.compiler.run.specialization import Options, Specialization
-from autograd.compiler.run.versions import Capture, Function
 from autograd.compiler.sparse.entries import entries
 from autograd.compiler.sparse.problem import Entries, problem
 from autograd.ir.block import numbers_in, types_of
@@ -68,7 +68,7 @@ class CompiledEntries(Compiled[..., Any]):
         """No: a program of entries serves only its own function."""
         return False
 
-    def prepared(self, captured: Capture) -> Capture:
+    def prepared(self, captured: Captured) -> Captured:
         """The capture with a program that computes the entries of the derivative."""
         given = problem(rolled(captured.program), self.columns, self.width)
         program, found = entries(given.simplified(self.options.accurate), self.mode, self.symmetric)

@@ -14,8 +14,8 @@ from autograd.compiler.c_build import extension
 from autograd.compiler.capture.exact import exact
 from autograd.compiler.run import pickling
 from autograd.compiler.run.call import Compiled
+from autograd.compiler.run.capturing import Function
 from autograd.compiler.run.specialization import Options, Specialization
-from autograd.compiler.run.versions import Function
 from autograd.transforms.static import with_static
 from autograd.value import Value
 

@@ -10,10 +10,11 @@ from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import Reading
 from autograd.compiler.capture.trace import current_trace
 from autograd.compiler.run.call import VALUES_AMONG_ARGUMENTS, Compiled
+from autograd.compiler.run.capturing import Function
+from autograd.compiler.run.dispatcher import Dispatcher
 from autograd.compiler.run.nodes import DerivativeCapture, DerivativeProgram
 from autograd.compiler.run.specialization import Specialization
 from autograd.compiler.run.ungraphed import with_graph
-from autograd.compiler.run.versions import Function, Version
 from autograd.ir.rewrite import with_numbers_only
 from autograd.transforms.origin import describe
 from autograd.tree import flatten, make_array
@@ -68,8 +69,8 @@ class WithDerivatives(Compiled[..., Any]):
         """The capture of this index."""
         return self.found[index]
 
-    def _run(self, reading: Reading, of_values: bool = False) -> tuple[Version, Specialization, list[float]]:
-        version, specialization, outputs = super()._run(reading)
+    def _run(self, reading: Reading, of_values: bool = False) -> tuple[Dispatcher, Specialization, list[float]]:
+        dispatcher, specialization, outputs = super()._run(reading)
         index = int(outputs[0])
         with self.lock:
             if index not in self.found:
@@ -77,7 +78,7 @@ class WithDerivatives(Compiled[..., Any]):
                 if len(self.found) > MOST_CAPTURES:  # a function that is traced often leaves nothing behind
                     live = {id(one) for one in self.paths()}
                     self.found = {k: x for k, x in self.found.items() if k == index or id(x.specialization) in live}
-        return version, specialization, outputs
+        return dispatcher, specialization, outputs
 
     def _capture(self, specialization: Specialization, closed: list[Value]) -> DerivativeCapture:
         program, leaves = with_numbers_only(specialization.captured), specialization.leaves
