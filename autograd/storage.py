@@ -10,6 +10,7 @@ The environment variable ``AUTOGRAD_CACHE`` names the directory or turns the cac
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 FORMAT = b"autograd stored 2\n"
@@ -68,6 +70,28 @@ def entry(*parts: str) -> Path | None:
     return (
         None if where is None else where / hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
     )
+
+
+@functools.cache
+def sources(*parts: str) -> str | None:
+    """A digest of the sources in these folders and modules of the package: what they make depends on them.
+
+    None if they cannot be read, as in an archive.
+    """
+    found = hashlib.sha256()
+    try:
+        for path in source_files(*parts):
+            found.update(path.read_bytes())
+    except OSError:
+        return None
+    return found.hexdigest()
+
+
+def source_files(*parts: str) -> Iterator[Path]:
+    """The files of these folders and modules of the package."""
+    root = Path(__file__).parent
+    for part in parts:
+        yield from sorted((root / part).rglob("*.py")) or [root / f"{part}.py"]
 
 
 def largest() -> int:

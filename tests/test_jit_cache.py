@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import autograd.math as am
 from autograd import jit, storage
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +40,8 @@ def run_python(code: str, **environment: str) -> str:
     return printed
 
 
+# Functions without a source are not rewritten: of these, only machine code is stored.
+scaled, shifted = eval("lambda x: x.exp() * 3.0"), eval("lambda x: x + 4.0")
 CACHED = "from autograd import jit; import autograd.math as am; print(jit(lambda x: am.exp(x) * 3.0)(0.0))"
 
 
@@ -55,7 +56,7 @@ def test_cache(private_cache: Path) -> None:
     assert number == entry.stat().st_ino
     for broken in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1])):
         entry.write_bytes(broken)
-        assert 3.0 == jit(lambda x: am.exp(x) * 3.0)(0.0)
+        assert 3.0 == jit(scaled)(0.0)
         assert [entry] == list(private_cache.iterdir())
         assert whole == entry.read_bytes()
 
@@ -118,11 +119,11 @@ def test_unused_entries_go_first(private_cache: Path) -> None:
 
 def test_a_hit_counts_as_a_use(private_cache: Path) -> None:
     """An entry that was compiled long ago but is used today stays."""
-    jit(lambda x: x + 4.0)(1.0)
+    jit(shifted)(1.0)
     (used,) = private_cache.iterdir()
     os.utime(used, (1.0, 1.0))
     others = [entry(private_cache, k, age=1000.0) for k in range(20)]
-    jit(lambda x: x + 4.0)(1.0)
+    jit(shifted)(1.0)
     storage.trim(private_cache, used.stat().st_size + 5000)
     assert used.exists()
     assert sum(other.exists() for other in others) <= 5
@@ -150,13 +151,13 @@ def test_bound_with_several_processes(private_cache: Path) -> None:
 
 def test_entries_that_cannot_be_used(private_cache: Path) -> None:
     """An entry or directory that cannot be read or written costs only a compilation."""
-    jit(lambda x: x + 4.0)(1.0)
+    jit(shifted)(1.0)
     (used,) = private_cache.iterdir()
     used.chmod(0)
-    assert 5.0 == jit(lambda x: x + 4.0)(1.0)
+    assert 5.0 == jit(shifted)(1.0)
     used.unlink()
     used.mkdir()
-    assert 5.0 == jit(lambda x: x + 4.0)(1.0)
+    assert 5.0 == jit(shifted)(1.0)
     assert [used] == list(private_cache.iterdir())
     private_cache.chmod(0o500)
     assert 6.0 == jit(lambda x: x + 5.0)(1.0)

@@ -22,7 +22,7 @@ from agreement import ROWS, agree
 
 import autograd.math as am
 from autograd import Value, adopt, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
-from autograd.compiler.run import dispatcher
+from autograd.compiler.run import dispatcher, specialization
 from autograd.compiler.run.specialization import TooManyPathsError
 
 # ---- branches ------------------------------------------------------------------------------------------------------
@@ -616,7 +616,7 @@ def test_lines_of_decorated_functions(function: Any) -> None:
     """Tracebacks and guards name the lines of the file, decorators or not."""
     compiled = jit(vmap(function))
     np.testing.assert_array_equal([0.5, 2.4], compiled(np.array([0.5, 1.2])))
-    guards = [guard.line for one in compiled.paths() for guard in one.guards]
+    guards = [guard.line for one in compiled.paths() for guard in specialization.all_guards(one.program)]
     assert all(line.endswith("if x > 3.0:") for line in guards)
     with pytest.raises(ValueError, match="large") as caught:
         compiled(np.array([0.5, 7.0]))

@@ -161,10 +161,10 @@ def test_other_sources_are_other_programs(monkeypatch: pytest.MonkeyPatch) -> No
     entries |= {cache._entry_of_program(("digest", True, False, 1 << 32))}
     monkeypatch.setattr(cache.llvm, "vector_math", lambda lanes: {})
     entries |= {cache._entry_of_program(key)}
-    monkeypatch.setattr(cache, "_sources", lambda: "others")
+    monkeypatch.setattr(storage, "sources", lambda *parts: "others")
     entries |= {cache._entry_of_program(key)}
     assert 4 == len(entries)
-    monkeypatch.setattr(cache, "_sources", lambda: None)
+    monkeypatch.setattr(storage, "sources", lambda *parts: None)
     assert cache._entry_of_program(key) is None
     assert cache.find(key) is None
     assert jit(network)(WEIGHTS, 0.5) == pytest.approx(network(WEIGHTS, 0.5), rel=1e-14)
@@ -181,7 +181,7 @@ def imported(path: Path) -> Iterator[str]:
 def test_all_that_prepares_programs_is_in_the_key() -> None:
     """What passes and lowering import is among the sources on which an entry depends."""
     root = Path(autograd.__file__).parent
-    files = set(cache.preparing())
+    files = set(storage.source_files(*cache.PREPARING))
     assert root / "ir" / "derive" / "reverse.py" in files
     assert all(file.is_file() for file in files)
     for file in sorted(files):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-import functools
 import importlib.util
-import inspect
 import marshal
 import sys
 import warnings
@@ -16,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from autograd import storage
-from autograd.adoption import answers, rewrite
+from autograd.adoption import answers
 from autograd.adoption.errors import AdoptionError
 from autograd.adoption.rewrite import rewritten
 from autograd.adoption.stand_ins import is_answered, over_statistics, stand_in
@@ -148,7 +146,9 @@ def compiled(spec: ModuleSpec) -> Any:
             name=spec.name,
         )
     file = spec.origin or f"<{spec.name}>"
-    entry = storage.entry("adopted", source, file, _rewriter(), sys.version, str(sys.flags.optimize))
+    rewriter = storage.sources("adoption/rewrite", "refusals")
+    key = "adopted", source, file, str(rewriter), sys.version, str(sys.flags.optimize)
+    entry = None if rewriter is None else storage.entry(*key)
     kept = None if entry is None else storage.read(entry)
     if kept is not None:
         return marshal.loads(kept)
@@ -158,12 +158,6 @@ def compiled(spec: ModuleSpec) -> Any:
     if entry is not None:
         storage.write(entry, marshal.dumps(code))
     return code
-
-
-@functools.cache
-def _rewriter() -> str:
-    """The source of what rewrites: other rules make other code."""
-    return inspect.getsource(rewrite)
 
 
 def _is_below(name: str, packages: Iterable[str]) -> bool:

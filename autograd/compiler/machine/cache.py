@@ -6,11 +6,9 @@ the passes and the writing of IR are left out too.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import marshal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,10 @@ from autograd.compiler.lower.module import Module
 from autograd.compiler.machine import llvm
 
 # What decides which machine code a program becomes: these folders and modules of the package.
-PREPARING = "ir", "compiler/lower", "compiler/machine"
-ALSO_PREPARING = "ieee", "modes", "native", "once", "rules", "symbols", "compiler/locks", "compiler/run/specialization"
+PREPARING = (
+    *("ieee", "modes", "native", "once", "rules", "symbols", "ir"),
+    *("compiler/locks", "compiler/lower", "compiler/machine", "compiler/run/specialization"),
+)
 
 
 def load(module: Module, before: Callable[[], None] = lambda: None) -> llvm.MachineCode:
@@ -82,25 +82,5 @@ def _entry(*parts: str) -> Path | None:
 
 def _entry_of_program(key: tuple[object, ...]) -> Path | None:
     """The entry of a program, which also depends on the libraries and on what prepares programs."""
-    sources = _sources()
+    sources = storage.sources(*PREPARING)
     return None if sources is None else _entry("program", repr(key), *llvm.vector_math(llvm.lanes()), sources)
-
-
-@functools.cache
-def _sources() -> str | None:
-    """A digest of the sources of what prepares programs: other passes make other code. None if they cannot be read."""
-    found = hashlib.sha256()
-    try:
-        for path in preparing():
-            found.update(path.read_bytes())
-    except OSError:
-        return None
-    return found.hexdigest()
-
-
-def preparing() -> Iterator[Path]:
-    """The files of what decides which machine code a program becomes."""
-    root = Path(storage.__file__).parent
-    for folder in PREPARING:
-        yield from sorted((root / folder).rglob("*.py"))
-    yield from [root / f"{module}.py" for module in ALSO_PREPARING]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import builtins
+import linecache
+import marshal
+import sys
 from functools import partial
+from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
+from autograd import storage
 from autograd.compiler.source.jumps import FLOW
-from autograd.compiler.source.rewrite import Rewritten, rewritten
+from autograd.compiler.source.rewrite import Rewritten, Site, rewritten
 from autograd.modes import PACKAGES
+from autograd.refusals import PREFIX
 from autograd.sources import adapted, definition, is_same_code, recompiled
 
+REWRITING = "sources", "refusals", "compiler/source", "adoption/functions", "adoption/rewrite"  # decide about new code
+WITHOUT_REFERENCES = 2  # a format of `marshal` that does not tell which parts are the same object
 MOST = 4096  # functions whose new code is kept
 codes: dict[int, tuple[CodeType, Rewritten | None]] = {}  # by id: to hash code takes long; the C build reads it
 
@@ -28,11 +36,22 @@ def new_code(function: FunctionType) -> Rewritten | None:
 
 
 def _made(function: FunctionType) -> Rewritten | None:
+    """The new code, from disk if this function was rewritten before."""
     code = function.__code__
     if code.co_filename.startswith(PACKAGES) or FLOW in code.co_freevars:
         return None
-    thing: Any = function
-    own = function.__globals__.get("range", thing.__builtins__.get("range"))
+    entry = _entry(function)
+    kept = None if entry is None else storage.read(entry)
+    if kept is not None:
+        return _unpacked(marshal.loads(kept))
+    made = _rewritten(function)
+    if entry is not None:
+        storage.write(entry, marshal.dumps(_packed(made)))
+    return made
+
+
+def _rewritten(function: FunctionType) -> Rewritten | None:
+    code = function.__code__
     try:
         found = definition(code, function.__globals__)
         if found is None or not adapted(function, found.node):
@@ -40,9 +59,37 @@ def _made(function: FunctionType) -> Rewritten | None:
         written = recompiled(found.node, found.classes, code, ())
         if written is None or not is_same_code(written, code):
             return None  # the file has changed since, or something rewrote the code
-        return rewritten(found, code, own is builtins.range)
+        return rewritten(found, code, _has_own_range(function))
     except (SyntaxError, RecursionError, ValueError):  # not what is written there any more, or too deep
         return None
+
+
+def _has_own_range(function: Any) -> bool:
+    """Whether the name `range` is Python's in a function."""
+    return function.__globals__.get("range", function.__builtins__.get("range")) is builtins.range
+
+
+def _entry(function: Any) -> Path | None:
+    """The file of all on which the new code depends; None if nothing is kept on disk."""
+    code, rewriter = function.__code__, storage.sources(*REWRITING)
+    lines = linecache.getlines(code.co_filename, function.__globals__)
+    if not lines or rewriter is None:
+        return None
+    names = [name for name in function.__builtins__ if name.startswith(PREFIX)]  # those of adopted modules
+    around = marshal.dumps((code, _has_own_range(function), names), WITHOUT_REFERENCES).hex()
+    return storage.entry("rewritten", around, *lines, rewriter, sys.version, str(sys.flags.optimize))
+
+
+def _packed(made: Rewritten | None) -> Any:
+    """Plain data, for `marshal`."""
+    return made and (made.code, made.impure, made.assigns, [tuple(vars(site).values()) for site in made.sites])
+
+
+def _unpacked(data: Any) -> Rewritten | None:
+    if data is None:
+        return None
+    code, impure, assigns, sites = data
+    return Rewritten(code, impure, assigns, [Site(*site) for site in sites])
 
 
 def with_code(function: FunctionType, made: Rewritten, flow: Any) -> FunctionType:
