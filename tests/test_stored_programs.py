@@ -29,8 +29,10 @@ Function = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Programs of any length are looked for on disk, as long ones are outside these tests."""
+    """Programs of any length are found on disk, also those that the verifier has not seen."""
     monkeypatch.setattr(specialization, "FEWEST_STORED", 0)
+    monkeypatch.setattr(storage, "sources", storage.sources.__wrapped__)
+    monkeypatch.setattr(cache, "find", vars(cache.find).get("__wrapped__", cache.find))
 
 
 def network(weights: Any, x: Any) -> Any:
