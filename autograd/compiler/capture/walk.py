@@ -168,6 +168,8 @@ class Look:
         Generators of random numbers that the code can use.
     called : set
         Names of things outside that functions mention, other than methods such as `__init__`.
+    lists : set
+        The ids of lists and the like.
     """
 
     tokens: list[Any] = field(default_factory=list)
@@ -178,6 +180,7 @@ class Look:
     changes: bool = False
     generators: list[Any] = field(default_factory=list)
     called: set[str] = field(default_factory=set)
+    lists: set[int] = field(default_factory=set)
 
     @property
     def steady(self) -> bool:
@@ -481,6 +484,8 @@ class Walk:
         if not _is_foreign(type(thing)):
             self.attributes_of(thing, name)  # a subclass may have attributes too
         inside = f"{name}[]"
+        if kind is not None:
+            self.look.lists.add(id(thing))
         if self.refused(kind or "", thing, inside, len(items) > LONGEST):
             return
         self.put(len(items))
