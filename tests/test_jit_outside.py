@@ -38,7 +38,7 @@ import pytest
 
 import autograd.math as am
 import nn
-from autograd import Value, grad, jit, value_and_grad, vmap
+from autograd import Value, custom_gradient, grad, jit, rules, value_and_grad, vmap
 from autograd.compiler import c_build
 from autograd.compiler.capture.outside import MOST_STATES, TOO_OFTEN
 from autograd.compiler.watch import Place, Watch
@@ -774,6 +774,26 @@ def test_the_short_way_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     set_global("K", float("2.0"))()
     assert compiled(2.0) == compiled.function(2.0)
     assert 2 == len(general)
+
+
+def test_primitives() -> None:
+    """A walk ends at a primitive of the table; what a primitive of the user reads is watched."""
+    rates = [2.0]
+
+    @custom_gradient(lambda x, y: rates[0])
+    def linear(x: float) -> float:
+        return rates[0] * x
+
+    chosen = {"sin": rules.sin, "linear": linear}
+    compiled = jit(lambda x: chosen["sin"](x) + chosen["linear"](x))
+    assert compiled(0.5) == compiled.function(0.5)
+    reads = compiled.reads()
+    assert {"chosen[]", "rates[]"} <= {read.name for read in reads if read.watched}
+    assert not [read.name for read in reads if read.name.startswith("chosen['sin']")]
+    rates[0] = 3.0
+    assert compiled(0.5) == compiled.function(0.5)
+    chosen["sin"] = rules.cos
+    assert compiled(0.5) == compiled.function(0.5)
 
 
 # ---- side effects ------------------------------------------------------------------------------------------------

@@ -153,6 +153,155 @@ def test_rows_of_a_batch() -> None:
         jit(vmap(lambda x: integral(x)))(ROWS)
 
 
+def first_row(k: Any) -> Any:
+    """Rows less the first one."""
+    kept: dict[str, Any] = {}
+
+    def row(x: Any) -> Any:
+        return (x - kept.setdefault("first", x)) * k
+
+    return sum(vmap(row)(ROWS))
+
+
+def of_first_row(k: Any) -> Any:
+    """All rows take a number that the first has computed."""
+    kept: dict[str, Any] = {}
+
+    def row(x: Any) -> Any:
+        if "sine" not in kept:
+            kept["sine"] = am.sin(x * k)
+        return kept["sine"] * (x if x > 1.0 else k)
+
+    return sum(vmap(row)(ROWS))
+
+
+def element_of_first_row(k: Any) -> Any:
+    """The same with rows of an array."""
+    kept: dict[str, Any] = {}
+    return sum(vmap(lambda row: sum(row) * k - kept.setdefault("first", row[1]))(np.arange(24.0).reshape(6, 4)))
+
+
+def first_carry(k: Any) -> Any:
+    """Steps of a scan less the first carry."""
+    kept: dict[str, Any] = {}
+    return scan(lambda c, x: (c + x * k - kept.setdefault("first", c), None), 1.0, ROWS)[0]
+
+
+def first_count(k: Any) -> Any:
+    """Steps of a fori that take the first counter."""
+    kept: dict[str, Any] = {}
+    return fori(7, lambda i, c: c + kept.setdefault("first", i * k) + i, 1.0)
+
+
+def first_while(k: Any) -> Any:
+    """Steps that take the carry of the first."""
+    kept: dict[str, Any] = {}
+    return while_loop(lambda c: c < 20.0, lambda c: c + kept.setdefault("first", c * k), 1.0)
+
+
+def second_condition(k: Any) -> Any:
+    """A bound that the second test sets."""
+    kept: dict[Any, Any] = {}
+
+    def goes_on(c: Any) -> Any:
+        kept.setdefault(len(kept) > 0, c * 2.0 + k)
+        return c < kept.get(True, 50.0) + 20.0
+
+    return while_loop(goes_on, lambda c: c * 1.5, 1.0)
+
+
+KEPT = [first_row, of_first_row, element_of_first_row, first_carry, first_count, first_while, second_condition]
+
+
+@pytest.mark.parametrize("function", KEPT)
+@pytest.mark.parametrize("form", [lambda f: f, grad])
+def test_what_the_first_row_keeps(function: Callable[[Any], Any], form: Callable[..., Any]) -> None:
+    """What one row or step computes and keeps for all is refused: compiled, each would have its own."""
+    with pytest.raises(TypeError, match=REFUSED):
+        jit(form(function), quiet=True)(1.5)
+
+
+def test_rows_that_keep_what_they_share() -> None:
+    """What the first row or step computes of what all of them share may be kept for the others."""
+
+    def rows(k: Any) -> Any:
+        kept: dict[str, Any] = {}
+
+        def row(x: Any) -> Any:
+            if "sine" not in kept:
+                kept["sine"] = am.sin(k)
+            return kept["sine"] * (x if x > 1.0 else k)
+
+        return sum(vmap(row)(ROWS)) + scan(lambda c, x: (c * kept.setdefault("k", k * 2.0) + x, None), k, ROWS)[0]
+
+    def bound(k: Any) -> Any:
+        kept: dict[str, Any] = {}
+        return while_loop(lambda c: c < kept.setdefault("bound", 20.0 * k + c), lambda c: c * 1.5, 1.0)
+
+    for function in (rows, bound):
+        for form in (lambda f: f, grad):
+            assert form(function)(1.5) == pytest.approx(jit(form(function), quiet=True)(1.5), rel=1e-13)
+
+
+class Recorder:
+    """Squares, and a list of what it was called with."""
+
+    def __init__(self) -> None:
+        self.history: list[Any] = []
+
+    def __call__(self, x: Any) -> Any:
+        """The square."""
+        self.history.append(x)
+        return x * x
+
+
+def ones_in_rows(k: Any) -> Any:
+    """Rows add to a list that is counted."""
+    ones: list[float] = []
+    return sum(vmap(lambda x: ones.append(1.0) or x * k)(ROWS)) * len(ones)
+
+
+def numbers_in_rows(k: Any) -> Any:
+    """Rows add numbers that are read."""
+    seen: list[Any] = []
+    return sum(vmap(lambda x: seen.append(x * k) or x)(ROWS)) + seen[1] * seen[-1]
+
+
+def numbers_in_steps(k: Any) -> Any:
+    """Steps of two kinds of loops do."""
+    seen: list[Any] = []
+    total, _ = scan(lambda c, x: (seen.append(c * k) or c + x, None), 0.0, ROWS)
+    return fori(7, lambda i, c: seen.append(c) or c * k + i, total) + sum(seen)
+
+
+def numbers_of_an_object(k: Any) -> Any:
+    """An object notes what it is called with."""
+    recorder = Recorder()
+    return sum(vmap(lambda x: recorder(x * k))(ROWS)) + len(recorder.history) * recorder.history[-2]
+
+
+@pytest.mark.parametrize("function", [ones_in_rows, numbers_in_rows, numbers_in_steps, numbers_of_an_object])
+@pytest.mark.parametrize("form", [lambda f: f, grad])
+def test_lists_that_rows_add_to(function: Callable[[Any], Any], form: Callable[..., Any]) -> None:
+    """A list of the call to which rows or steps add has the elements that it has in Python."""
+    assert form(function)(1.5) == pytest.approx(jit(form(function), quiet=True)(1.5), rel=1e-13)
+
+
+def test_lists_from_outside() -> None:
+    """A list from outside has the elements of one row of each capture, as it is said; it had those of two."""
+    log: list[float] = []
+
+    def row(x: Any) -> Any:
+        log.append(1.0)
+        return 2.0 * x
+
+    for function in (vmap(row), lambda xs: vmap(row)(xs)):
+        log.clear()
+        compiled = jit(function, quiet=True)
+        assert list(2.0 * ROWS) == list(compiled(ROWS)) == list(compiled(ROWS))
+        assert [1.0] == log
+
+
 def test_few_rows_run_one_after_another() -> None:
     """Fewer rows than a loop needs keep their state."""
 
@@ -194,11 +343,11 @@ def test_printing_rows(capsys: pytest.CaptureFixture[str]) -> None:
     """What a row prints is printed once."""
 
     def function(k: Any) -> Any:
-        parts: list[Any] = []
+        seen: dict[str, Any] = {}
 
         def row(x: Any) -> Any:
             print("row")
-            parts.append(1.0)
+            seen.update(k=k)
             return x * k
 
         return sum(vmap(row)(ROWS))

@@ -37,6 +37,11 @@ new_tuple = tuple.__new__  # makes an instance of a NamedTuple faster than its c
 Rewriter = Callable[["Builder", str, "tuple[int, ...]", Any], "int | None"]
 
 
+def key_of(constant: float | bool) -> float | str:
+    """Under what a constant is known: 0.0 is not -0.0, but nan is nan, and as a key True would be 1.0."""
+    return repr(constant) if type(constant) is bool or constant != constant or constant == 0.0 else constant
+
+
 def only(operations: Container[str]) -> Callable[[Rewriter], Rewriter]:
     """Mark a rewriter as one for these operations only: it is not called for others."""
 
@@ -126,14 +131,14 @@ class Builder:
 
     def constant(self, number: float) -> int:
         """The number of a constant; a program has each constant once."""
-        key = number if number == number and number != 0.0 else repr(number)  # 0.0 is not -0.0, but nan is nan
+        key = key_of(number)
         if key not in self.constants:
             self.constants[key] = self.append(Instruction("constant", (), number))
         return self.constants[key]
 
     def truth_constant(self, truth: bool) -> int:
         """The number of a comparison whose outcome is known."""
-        key = repr(bool(truth))  # as a key, True is 1.0
+        key = key_of(bool(truth))
         if key not in self.constants:
             self.constants[key] = self.append(Instruction("constant", (), bool(truth)))
         return self.constants[key]

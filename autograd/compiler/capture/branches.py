@@ -35,11 +35,12 @@ class Branch(NamedTuple):
         return reduce_by(lambda one, other: one.with_("and", other), _outcomes(child, self.taken))
 
 
-def explored(trace: Trace, run: Run) -> list[Branch]:
+def explored(trace: Trace, run: Run, given: Sequence[list[Any]] | None = None) -> list[Branch]:
     """All that a function may do, however its comparisons come out: one run for each combination.
 
     Each run returns numbers of the trace, and how a result is made of them. A comparison comes out as the watched
-    numbers say, and in another run the other way.
+    numbers say, and in another run the other way. `given` is what `check_repeats` takes; without it, the function runs
+    for itself only.
     """
     branches: list[Branch] = []
     waiting: list[tuple[bool, ...]] = [()]
@@ -53,7 +54,9 @@ def explored(trace: Trace, run: Run) -> list[Branch]:
         waiting += [(*outcomes[:k], not outcomes[k]) for k in range(len(forced), len(outcomes))]
     if len(branches) > 1:
         refuse_python(trace, branches)
-    check_repeats(trace, branches[0].leaves, lambda: _run(trace, run, tuple(branches[0].taken.values()))[1])
+    if given is not None:
+        outcomes = tuple(branches[0].taken.values())
+        check_repeats(trace, branches[0].leaves, lambda: _run(trace, run, outcomes)[1], given)
     return branches
 
 

@@ -56,7 +56,7 @@ def _scan(
     made = LoopBuilder(trace, child := trace.inner(), len(rows), reverse)
     leaves, rebuild = flatten(initial, "the initial carry")
     carries = [Traced.of(child, made.carry(trace.place(x))) for x in leaves]
-    row = rows[0]
+    row, first = rows[0], list[Any]()
     if row is not None:
         columns = columns_of(rows)
         if columns is None:
@@ -71,7 +71,7 @@ def _scan(
         count = len(after)
         return [*after, *results], lambda given: (rebuild_carry(given[:count]), rebuild_result(given[count:]))
 
-    branches = explored(child, step)
+    branches = explored(child, step, [carries, first])
     found, count = masked(child, branches), len(carries)
     outputs = child.outputs(found[count:])
     handed = [child.place(x) for x in found[:count]]
@@ -127,13 +127,13 @@ def _repeat(trace: Trace, n: Any, function: Callable[[Any, Any], Any], initial: 
     made = LoopBuilder(trace, child := trace.inner(), extent, steps=steps)
     leaves, rebuild = flatten(initial, "the initial carry")
     carries = [Traced.of(child, made.carry(trace.place(x))) for x in leaves]
-    counter = Traced.of(child, made.counter)
+    counter = [Traced.of(child, made.counter)]
 
     def step() -> tuple[list[Any], Rebuild]:
         carry = rebuild(carries)
-        return _after(carry, function(counter, carry), 0)
+        return _after(carry, function(counter[0], carry), 0)
 
-    branches = explored(child, step)
+    branches = explored(child, step, [carries, counter])
     loop = finished(trace, made, [child.place(x) for x in masked(child, branches)], [])
     return branches[0].rebuild(_last(trace, loop, len(carries)))
 
@@ -169,7 +169,7 @@ def _while(
     trace: Trace, condition: Callable[[Any], Any], function: Callable[[Any], Any], initial: Any, at_most: int | None
 ) -> Any:
     leaves, rebuild = flatten(initial, "the initial carry")
-    begins = _tested(trace, condition, rebuild(leaves))
+    begins = _tested(trace, condition, rebuild, leaves)
     if (counts := path(trace)) is not None:
         begins = trace.place(counts.select(trace.wrap(begins), 0.0))
     if trace.number(begins) == 0.0:
@@ -181,9 +181,9 @@ def _while(
     if at_most is not None:
         made.carry(begins)  # whether there would be another step without the bound
     carries = [Traced.of(child, made.carry(trace.place(x))) for x in leaves]
-    branches = explored(child, lambda: _after(rebuild(carries), function(rebuild(carries)), 0))
+    branches = explored(child, lambda: _after(rebuild(carries), function(rebuild(carries)), 0), [carries])
     found = masked(child, branches)
-    goes_on = _tested(child, condition, branches[0].rebuild(found))
+    goes_on = _tested(child, condition, branches[0].rebuild, found, [found])
     count = child.emit("add", (made.counter, child.constant(1.0)))
     handed = [goes_on, count]
     if at_most is not None:
@@ -197,14 +197,19 @@ def _while(
     return branches[0].rebuild(_last(trace, loop, len(carries), len(handed)))
 
 
-def _tested(trace: Trace, condition: Callable[[Any], Any], carry: Any) -> int:
-    """Where the outcome of a condition is, as 1 or 0."""
+def _tested(
+    trace: Trace,
+    condition: Callable[[Any], Any],
+    rebuild: Rebuild,
+    leaves: list[Any],
+    given: Sequence[list[Any]] | None = None,
+) -> int:
+    """Where the outcome of a condition is, as 1 or 0; `given` is for `explored`."""
 
     def test() -> tuple[list[Any], Rebuild]:
-        leaves, rebuild = flatten_result(truth_of(condition, condition(carry)))
-        return leaves, rebuild
+        return flatten_result(truth_of(condition, condition(rebuild(leaves))))
 
-    branches = explored(trace, test)
+    branches = explored(trace, test, given)
     (outcome,) = masked(trace, branches)
     truth = trace.emit("!=", (trace.place(outcome), trace.constant(0.0)))
     return trace.emit("select", (truth, trace.constant(1.0), trace.constant(0.0)))

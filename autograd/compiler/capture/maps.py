@@ -15,7 +15,7 @@ from autograd.compiler.capture.branches import (
     refuse_python,
     too_many,
 )
-from autograd.compiler.capture.repeats import check_repeats
+from autograd.compiler.capture.repeats import check_repeats, without_repeats
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.spent import captured_once
 from autograd.compiler.capture.tracer import Traced, evenly_apart, offsets_in_array
@@ -43,6 +43,7 @@ def map_rows(
         return NotImplemented
     made = LoopBuilder(trace, child := trace.inner(), len(rows))
     parts: list[Callable[[], Any]] = []
+    tracers: list[list[Any]] = []
     for position, part in enumerate(rows[0]):
         if all(row[position] is part for row in rows):
             parts.append(lambda part=part: part)  # type: ignore[misc]  # the same for all rows: lifted where it is used
@@ -52,9 +53,10 @@ def map_rows(
             return NotImplemented
         rebuild, given = flatten(part)[1], elements(trace, made, child, columns)
         parts.append(lambda rebuild=rebuild, given=given: rebuild(given))  # type: ignore[misc]
+        tracers.append(given)
     try:
         with captured_once(trace, function):
-            branches = _branches(trace, child, lambda: function(*[part() for part in parts]), len(rows))
+            branches = _branches(trace, child, lambda: function(*[part() for part in parts]), len(rows), tracers)
             leaves = masked(child, branches)
     except UnrollError as error:
         trace.root().note_unrolled(len(rows), error.reason)
@@ -90,20 +92,25 @@ def finished(trace: Trace, made: LoopBuilder, handed: Sequence[int], outs: Seque
     """Emit the loop; what its steps demand is demanded of all of them here."""
     child = made.inner
     assert isinstance(child, Watched)
-    wrong = [(child.place(what), "sum") for what, _ in child.demands]
+    values = [*handed, *[value for value, _ in outs], *[child.place(what) for what, _ in child.demands]]
+    values = without_repeats(child, values)
+    handed = values[: len(handed)]
+    outs = list(zip(values[len(handed) :], [*[kind for _, kind in outs], *["sum"] * len(child.demands)]))
     if handed or len(child.code) >= FEWEST_IN_MAPS:  # before its derivatives are taken: shorter rows of a map stay flat
-        roll_code(child, 0, len(child.code), [*handed, *[what for what, _ in (*outs, *wrong)]])
-    loop = made.finish(handed, [*outs, *wrong])
-    for k, (_, error) in enumerate(child.demands, len(handed) + len(outs)):
+        roll_code(child, 0, len(child.code), values)
+    loop = made.finish(handed, outs)
+    for k, (_, error) in enumerate(child.demands, len(values) - len(child.demands)):
         none = trace.emit("==", (trace.emit("item", (loop,), k), trace.constant(0.0)))
         trace.demand(trace.predicate(none), error)
     return loop
 
 
-def _branches(trace: Trace, child: Trace, run: Callable[[], Any], count: int) -> list[Branch]:
+def _branches(
+    trace: Trace, child: Trace, run: Callable[[], Any], count: int, given: Sequence[list[Any]]
+) -> list[Branch]:
     """What a function does in all rows of a map: one run for each combination of branches that rows take."""
     if trace.parent is not None and not trace.rows_branch:  # nobody knows what the rows are in each step
-        return explored(child, lambda: flatten_result(run()))
+        return explored(child, lambda: flatten_result(run()), given)
     branches: list[Branch] = []
     left = list(range(count))
 
@@ -118,7 +125,7 @@ def _branches(trace: Trace, child: Trace, run: Callable[[], Any], count: int) ->
         leaves, rebuild = run_row(left[0])
         taken: dict[int, bool] = child.taken or {}
         if not branches:
-            check_repeats(child, leaves, lambda: run_row(0)[0])
+            check_repeats(child, leaves, lambda: run_row(0)[0], given)
         child.taken = {}
         branches.append(Branch(taken, leaves, rebuild, caller(source=True)))
         if not taken:

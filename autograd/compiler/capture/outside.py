@@ -17,9 +17,9 @@ import numpy as np
 
 from autograd.compiler import locks
 from autograd.compiler.capture.exact import Exact, Same
-from autograd.compiler.capture.repeats import DifferentRunError
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.walk import ITERATOR, TEXTS, AllSame, Look, Read, Walk, global_generators
+from autograd.compiler.capture.watched import DifferentRunError, Watched
 from autograd.compiler.notices import notice
 from autograd.compiler.watch import LIVE, Place, all_same, same, vars_of
 
@@ -294,13 +294,13 @@ def begin_again(why: Exception) -> None:
             look.places[i].restore()
 
 
-def may_change() -> bool:
-    """Whether the function that is being captured may change what it reads, so that another run does something else."""
+def tell(trace: Watched) -> None:
+    """Tell a trace whether the function may change what it reads, so that another run differs, and name its lists."""
     found = _being_captured.get()
-    if found is None:
-        return True
-    look = found[1]
-    return bool(look.changes or look.rebound) or any(read.kind == ITERATOR for read in look.reads)
+    if found is not None:
+        look = found[1]
+        trace.may_change = bool(look.changes or look.rebound) or any(read.kind == ITERATOR for read in look.reads)
+        trace.outside = frozenset(look.lists)
 
 
 def _refuse_iterators(name: str, look: Look, why: Exception) -> None:

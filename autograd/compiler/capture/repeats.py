@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture.watched import InTurnError, UnrollError
-from autograd.ir.block import Instruction, Loop
+from autograd.compiler.capture.spent import as_now
+from autograd.compiler.capture.tracer import Traced
+from autograd.compiler.capture.watched import DifferentRunError, InTurnError, UnrollError, Watched
+from autograd.ir.block import Instruction, Loop, Program
+from autograd.ir.builder import Predicate
+from autograd.ir.rewrite import without_dead_code
 from autograd.modes import caller
 
 if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
 
-class DifferentRunError(TypeError):
-    """A row or a step computes something else when it runs again."""
-
-
-def check_repeats(trace: Trace, first: Sequence[Any], run: Callable[[], Sequence[Any]]) -> None:
+def check_repeats(
+    trace: Trace,
+    first: Sequence[Any],
+    run: Callable[[], Sequence[Any]],
+    given: Sequence[list[Any]],
+) -> None:
     """Raise unless another run gives what the first one gave, where the code of the function may change what it reads.
+
+    Parameters
+    ----------
+    trace : Trace
+        The body of a loop.
+    first : sequence
+        The numbers that the first run gave.
+    run : callable
+        Runs again, and gives its numbers.
+    given : sequence of lists
+        What both runs take of a row or a carry. The second one finds other tracers in these lists, so that those that
+        the first has kept are known.
 
     Raises
     ------
@@ -31,10 +49,12 @@ def check_repeats(trace: Trace, first: Sequence[Any], run: Callable[[], Sequence
     root.repeating, demands, spent = True, trace.demands[:], root.spent
     guards, guarded = trace.guards, trace.guarded
     trace.guards, trace.guarded = [], set()  # they are noted again: a loop takes steps only where those before it hold
+    begun = len(trace.code)
     try:
-        again = run()
+        with as_now(trace), _other_tracers(trace, given) as other:
+            again = run()
         wanted, found = [[trace.place(x) for x in leaves] for leaves in (first, again)]
-        alike = same_computation(trace.code, wanted, trace.code, found)
+        alike = same_computation(trace.code, wanted, trace.code, found) and not _kept(trace, found, begun, other)
     except (UnrollError, InTurnError, RecursionError, MemoryError):
         raise
     except Exception as error:
@@ -42,8 +62,60 @@ def check_repeats(trace: Trace, first: Sequence[Any], run: Callable[[], Sequence
     finally:
         root.repeating, trace.demands, root.spent = False, demands, spent
         trace.guards, trace.guarded = guards, guarded
+        trace.repeated = True
     if not alike:
         raise _refusal()
+
+
+@contextmanager
+def _other_tracers(trace: Trace, given: Sequence[list[Any]]) -> Iterator[dict[int, int]]:
+    """Tracers of the same numbers, computed once more, in place of those in these lists; where they are."""
+    before, found = [tracers[:] for tracers in given], dict[int, int]()
+
+    def again(value: int) -> int:
+        if value not in found:
+            found[value] = trace.append(trace.code[value])
+        return found[value]
+
+    def other(thing: Any) -> Any:
+        if not isinstance(thing, (Traced, Predicate)) or thing.builder is not trace:
+            return thing  # the same for all rows
+        if isinstance(thing, Predicate):
+            return trace.predicate(again(thing.index))
+        if thing._array >= 0:
+            return Traced.element(trace, again(thing._array), thing._offset)
+        return Traced.of(trace, again(thing.index))
+
+    for tracers in given:
+        tracers[:] = map(other, tracers)
+    try:
+        yield found
+    finally:
+        for tracers, ones in zip(given, before):
+            tracers[:] = ones
+
+
+def _kept(trace: Trace, found: Sequence[int], begun: int, other: Mapping[int, int]) -> bool:
+    """Whether the second run takes something that the first has made of its row; what all rows share may be kept."""
+    stack, seen = list({*found} - {*other.values()}), {*found, *other.values()}
+    while stack:
+        at = stack.pop()
+        op, operands, _ = trace.code[at]
+        if at < begun and op == "input" and trace.hoisted.get(at) is None:
+            return True
+        new = set(operands) - seen
+        stack += new
+        seen |= new
+    return False
+
+
+def without_repeats(trace: Watched, wanted: Sequence[int]) -> list[int]:
+    """Drop what only second runs have computed; where the values that are wanted are now."""
+    if not trace.repeated:
+        return list(wanted)
+    program = without_dead_code(Program(trace.code, list(wanted), tuple(trace.inputs), trace.guards))
+    trace.restart(program)
+    return list(program.outputs)
 
 
 def _refusal() -> DifferentRunError:

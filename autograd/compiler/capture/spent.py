@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import IOBase
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autograd.compiler.capture.repeats import DifferentRunError
-from autograd.compiler.capture.watched import InTurnError, Reason, UnrollError
+from autograd.compiler.capture.watched import DifferentRunError, InTurnError, Reason, UnrollError, Watched
 from autograd.compiler.source.mentions import is_foreign_module, mentions
 from autograd.compiler.watch import closure_of, own_attributes, static
 from autograd.value import Value
@@ -29,6 +28,7 @@ MOST_REACHED = 1000  # things that are looked at
 WIDEST = 64  # elements of a container whose elements are looked at
 SHRINKING: tuple[Any, ...] = (list, OrderedDict, dict, set, deque, bytearray)
 KEYED = (OrderedDict, dict)
+GROWING = (list, deque, bytearray)  # a set or a dict is mostly a table: the next row finds what the first has added
 NEVER: frozenset[type] = frozenset([float, int, str, Value, NoneType])  # things with nothing to use up
 FAKES = "unittest.mock"
 MOST_IN_TURN = 16  # maps and loops that begin the capture again; after that many, all run in turn
@@ -78,7 +78,7 @@ def _contents(base: Any, thing: Any) -> list[Any]:
 def _reached(functions: tuple[Any, ...]) -> list[Any]:
     """The iterators and containers that functions may use, as far as is easily seen."""
     waiting, seen, found = list(functions), set[int](), list[Any]()
-    names, instances = set[str](), list[Any]()
+    names, instances = {"__call__"}, list[Any]()
     while waiting and len(seen) < MOST_REACHED:
         thing = waiting.pop()
         bases = type(thing).__mro__
@@ -97,13 +97,14 @@ def _reached(functions: tuple[Any, ...]) -> list[Any]:
 
 
 @contextmanager
-def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
+def unspent(trace: Watched, *functions: Callable[..., Any]) -> Iterator[None]:
     """Around the capture of one row or step of these functions.
 
     Raises
     ------
     UnrollError
-        If they may use an iterator from before, or have taken elements from a container. Containers then are as before.
+        If they may use an iterator from before, have taken elements from a container, or have added some to a list of
+        this call. Containers then are as before.
     """
     around = _reached(functions)
     # An `array.flat` is mostly indexed: `repeats` finds rows that go on with it.
@@ -111,16 +112,31 @@ def unspent(*functions: Callable[..., Any]) -> Iterator[None]:
     if iterators:
         raise UnrollError(Reason("spent", f"a {type(iterators[0]).__name__}, with which each goes on"))
     before = [(base, thing, _contents(base, thing)) for thing in around if (base := _shrinking(thing)) is not None]
+    root = trace.root()
+    containers, root.around = root.around, [*root.around, *before]
     try:
         yield
-        _refuse_shrunk(before)
+        _refuse_changed(before, root.outside)
     except (UnrollError, DifferentRunError):
         try:
-            _refuse_shrunk(before)
+            _refuse_changed(before, root.outside)
         finally:
             for one in before:
                 _restore(*one)
         raise
+    finally:
+        root.around = containers
+
+
+@contextmanager
+def as_now(trace: Watched) -> Iterator[None]:
+    """After the `with` block, which is for a second run, the containers around are as before it."""
+    now = [(base, thing, _contents(base, thing)) for base, thing, _ in trace.root().around]
+    try:
+        yield
+    finally:
+        for one in now:
+            _restore(*one)
 
 
 @contextmanager
@@ -140,7 +156,7 @@ def captured_once(trace: Trace, *functions: Callable[..., Any]) -> Iterator[None
     if number in root.in_turn or len(root.in_turn) == MOST_IN_TURN:
         raise UnrollError(root.in_turn.get(number) or [*root.in_turn.values()][-1])
     try:
-        with unspent(*functions):
+        with unspent(trace, *functions):
             began = True
             yield
     except UnrollError as error:
@@ -149,10 +165,12 @@ def captured_once(trace: Trace, *functions: Callable[..., Any]) -> Iterator[None
         raise
 
 
-def _refuse_shrunk(before: list[tuple[Any, Any, list[Any]]]) -> None:
-    shrunk = [thing for base, thing, contents in before if base.__len__(thing) < len(contents)]
-    if shrunk:
-        raise UnrollError(Reason("spent", f"a {type(shrunk[0]).__name__}, from which each takes elements"))
+def _refuse_changed(before: list[tuple[Any, Any, list[Any]]], outside: Container[int]) -> None:
+    for base, thing, contents in before:
+        if base.__len__(thing) < len(contents):
+            raise UnrollError(Reason("spent", f"a {type(thing).__name__}, from which each takes elements"))
+        if base in GROWING and base.__len__(thing) > len(contents) and id(thing) not in outside:
+            raise UnrollError(Reason("spent", f"a {type(thing).__name__}, to which each adds elements"))
 
 
 def _restore(base: Any, thing: Any, contents: list[Any]) -> None:

@@ -61,6 +61,7 @@ from autograd.compiler.source.mentions import (
 )
 from autograd.compiler.watch import LIVE, Place, bytes_of, ordered_pairs, static, vars_of
 from autograd.once import cached_property
+from autograd.rules import TABLE, Rule
 from autograd.value import Value
 
 MOST_OBJECTS = 100_000  # visited
@@ -107,6 +108,8 @@ IN_C = {
 
 # Their objects do not change, and may be very large.
 COMPILER = ("autograd.adoption.", "autograd.compiler.", "autograd.ir.")
+
+ROWS = dict(TABLE)  # as they are defined; they never change
 
 Handle = Callable[[Any, Any, str], None]
 
@@ -165,6 +168,8 @@ class Look:
         Generators of random numbers that the code can use.
     called : set
         Names of things outside that functions mention, other than methods such as `__init__`.
+    lists : set
+        The ids of lists and the like.
     """
 
     tokens: list[Any] = field(default_factory=list)
@@ -175,6 +180,7 @@ class Look:
     changes: bool = False
     generators: list[Any] = field(default_factory=list)
     called: set[str] = field(default_factory=set)
+    lists: set[int] = field(default_factory=set)
 
     @property
     def steady(self) -> bool:
@@ -478,6 +484,8 @@ class Walk:
         if not _is_foreign(type(thing)):
             self.attributes_of(thing, name)  # a subclass may have attributes too
         inside = f"{name}[]"
+        if kind is not None:
+            self.look.lists.add(id(thing))
         if self.refused(kind or "", thing, inside, len(items) > LONGEST):
             return
         self.put(len(items))
@@ -565,6 +573,13 @@ class Walk:
         self.note(name, "random generator", False)
         self.look.generators.append(generator)
 
+    def row(self, rule: Rule, name: str) -> None:
+        """A primitive: what one of this project computes never changes, one that a user made is an instance."""
+        if type(rule) is Rule and ROWS.get(rule.name) is rule:
+            self.put(rule.name)
+        else:
+            self.instance(rule, name)
+
     def getter(self, getter: Any, name: str) -> None:
         """What reads attributes or items by names of its own: an ``operator.attrgetter`` and its like."""
         inside = getter.__reduce__()
@@ -609,6 +624,7 @@ HANDLERS: dict[type, Handle] = {
     deque: _sequence("container", deque.__iter__),
     bytearray: _sequence("container", bytearray.__iter__),
     array: _sequence("container", array.__iter__),
+    Rule: Walk.row,
     np.ndarray: Walk.ndarray,
     np.flatiter: _inside("base"),
     np.ufunc: Walk.ufunc,

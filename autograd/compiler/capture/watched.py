@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 
 from autograd.compiler.capture.texts import Texts
 from autograd.compiler.source.identity import asks_for_real_bools, calling_code, indexes_by_comparison
-from autograd.ir.block import CALL, NUMBER, Array, Guard, Type
-from autograd.ir.builder import Builder, Predicate
+from autograd.ir.block import CALL, NUMBER, Array, Guard, Program, Type, types_of
+from autograd.ir.builder import Builder, Predicate, key_of
 from autograd.ir.derive.messages import FRESH, mapped_rewriters
 from autograd.ir.evaluate import Cells, Evaluator
 from autograd.modes import caller, calling_frame, current_recorder, place_of
@@ -55,6 +55,10 @@ class InTurnError(NotImplementedError):
     def __init__(self, number: int, reason: Reason) -> None:
         super().__init__(reason.told)
         self.number, self.reason = number, reason
+
+
+class DifferentRunError(TypeError):
+    """A row or a step computes something else when it runs again."""
 
 
 @dataclass
@@ -133,7 +137,11 @@ class Watched(Builder):
         self.attempts: list[Any] = []  # of the root: the bodies of `try` that are captured now
         self.numbers_of_texts: dict[Any, int] = {}  # of the root
         self.may_change = True  # of the root: whether the code may change what it reads, see `repeats`
+        self.outside: frozenset[int] = frozenset()  # of the root: lists from before the call that it may read, by id
+        # Of the root: the containers that the functions of rows and steps may use, each with its class and contents.
+        self.around: list[tuple[Any, Any, list[Any]]] = []
         self.repeating = False  # of the root: whether a row or a step runs again
+        self.repeated = False  # whether it has what a second run computed
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.texts: Texts = Texts() if parent is None else parent.texts
@@ -373,6 +381,14 @@ class Watched(Builder):
         if op in (">", "<") and all(self.code[o].op == "stop" for o in operands):
             self.emit("select", (predicate, *operands))  # what `max` and `min` keep: it tells the roller what they do
         return outcome
+
+    def restart(self, program: Program) -> None:
+        """Go on from a program of the same inputs, of which nothing is known yet."""
+        self.code, self.guards = list(program.code), list(program.guards)
+        self.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
+        self.constants = {key_of(i.data): at for at, i in enumerate(program.code) if i.op == "constant"}
+        self.known = type(self.known)()
+        self.numbers.clear()
 
     def watch(self, row: int) -> None:
         """Watch another row of a map."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from autograd.compiler.capture.control.sides import Side, refuse_spoiled, with_less
-from autograd.compiler.capture.outside import begin_again, may_change
+from autograd.compiler.capture.outside import begin_again, tell
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.shared.taped import innermost_function, with_table
 from autograd.compiler.capture.shared.variants import Layout, Variant
@@ -146,7 +146,8 @@ def _traced(
 
 def _new_trace(function: Function, assumes: bool, joins: bool = False) -> Trace:
     trace = Trace(real_bools=reaches_code_that_asks(function))
-    trace.assumes, trace.may_change = assumes, may_change()
+    trace.assumes = assumes
+    tell(trace)
     if joins:
         trace.deciding = Side()
     return trace

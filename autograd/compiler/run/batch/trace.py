@@ -11,7 +11,7 @@ import numpy as np
 
 from autograd.compiler.capture import outside
 from autograd.compiler.capture.control.sides import refuse_spoiled, with_less
-from autograd.compiler.capture.repeats import check_repeats
+from autograd.compiler.capture.repeats import check_repeats, without_repeats
 from autograd.compiler.capture.results import flatten_result
 from autograd.compiler.capture.signature import (
     Call,
@@ -145,7 +145,8 @@ class BatchReading:
 
     def _new_trace(self, assumes: bool) -> BatchTrace:
         trace = BatchTrace(reaches_code_that_asks(self.mapped.function))
-        trace.assumes, trace.may_change = assumes, outside.may_change()
+        trace.assumes = assumes
+        outside.tell(trace)
         return trace
 
     def _trace(self, trace: BatchTrace, row: int) -> tuple[list[int], Any]:
@@ -246,13 +247,14 @@ class BatchTrace(Trace):
             return super().map(function, args, axes, reduce)
         self.outermost = False
         made = LoopBuilder(self, child := self.inner(), CALL)
-        given = []
+        parts: list[Callable[[], Any]] = []
+        tracers: list[list[Any]] = []
         for part, axis in zip(args, axes):
             if axis is None:
-                given.append(part)
+                parts.append(lambda part=part: part)  # type: ignore[misc]
                 continue
             leaves, rebuild = flatten(rows_of_tree(part, axis)[0])
-            elements: list[Traced] = []
+            elements: list[Any] = []
             for array in self.outputs(leaves):
                 element, kind = made.element(array), self.type_of(array)
                 assert isinstance(kind, Array)
@@ -260,13 +262,14 @@ class BatchTrace(Trace):
                     elements.append(Traced.of(child, element))
                 else:
                     elements += [Traced.element(child, element, k) for k in range(kind.size())]
-            given.append(rebuild(elements))
+            parts.append(lambda rebuild=rebuild, given=elements: rebuild(given))  # type: ignore[misc]
+            tracers.append(elements)
         followed = self.followed(function)
         try:
-            with unspent(function), tracing(child):
-                row = followed(*given)
+            with unspent(self, function), tracing(child):
+                row = followed(*[part() for part in parts])
                 leaves, rebuild = flatten_result(row)
-                check_repeats(child, leaves, lambda: flatten_result(followed(*given))[0])
+                check_repeats(child, leaves, lambda: flatten_result(followed(*[part() for part in parts]))[0], tracers)
                 outputs = [child.place(leaf) for leaf in leaves] if reduce is not None else _parts(child, row)
         except UnrollError as error:
             if error.reason.kind != "spent":
@@ -277,7 +280,7 @@ class BatchTrace(Trace):
             ) from None
         self.row = rebuild([nan] * len(leaves))
         kind_ = "each" if reduce is None else "sum"
-        loop = made.finish([], [(output, kind_) for output in outputs])
+        loop = made.finish([], [(output, kind_) for output in without_repeats(child, outputs)])
         self.stacked = [self.emit("item", (loop,), k) for k in range(len(outputs))]
         if reduce is None:
             return None
