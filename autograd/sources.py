@@ -5,6 +5,7 @@ import __future__
 
 import ast
 import dis
+import functools
 import inspect
 import linecache
 from collections.abc import Callable, Iterator, Sequence
@@ -169,9 +170,15 @@ def is_same_code(one: CodeType, other: CodeType) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=256)
+def instructions(code: CodeType) -> Sequence[dis.Instruction]:
+    """The instructions of a code object. They are kept: several readers ask for them, and to make them takes long."""
+    return tuple(dis.get_instructions(code))
+
+
 def _steps(code: CodeType) -> list[Any]:
     """The instructions and their places, in a form that does not depend on the imports around the function."""
-    found = list(dis.get_instructions(code))
+    found = instructions(code)
     names = {at - 1 for at, i in enumerate(found) if i.opname == "CALL_KW"}  # of keywords, from Python 3.13 on
     steps = [i for at, i in enumerate(found) if i.opname not in PREPARING and at not in names]
     return [("LOAD_ATTR" if i.opname == "LOAD_METHOD" else i.opname, i.positions) for i in steps]

@@ -19,6 +19,7 @@ from typing import Any
 from autograd.compiler.source.mentions import LIBRARY, is_package_file
 from autograd.modes import PACKAGES
 from autograd.native import extension
+from autograd.sources import instructions
 
 # What may read an attribute that the code does not name.
 READERS = frozenset(
@@ -27,6 +28,7 @@ READERS = frozenset(
         *("deepcopy", "eval", "exec", "getattr", "gc", "methodcaller", "pickle", "vars"),
     ]
 )
+LOADING = frozenset([opcode for opcode in dis.hasname if "LOAD" in dis.opname[opcode]])
 IMPORTING = "<frozen importlib."
 RUN = "autograd.compiler.run"  # what captures
 HELD = 3  # references to a text that only this module has: of the list, of a variable and of the question itself
@@ -159,8 +161,8 @@ def _is_library(frame: FrameType) -> bool:
 @lru_cache(maxsize=4096)
 def reads(code: CodeType) -> frozenset[str]:
     """The names that a function reads, of attributes and others, and those of functions inside it."""
-    found = {str(i.argval) for i in dis.get_instructions(code) if "LOAD" in i.opname and i.opcode in dis.hasname}
-    if any(i.opname == "MATCH_CLASS" for i in dis.get_instructions(code)):
+    found = {str(i.argval) for i in instructions(code) if i.opcode in LOADING}
+    if any(i.opname == "MATCH_CLASS" for i in instructions(code)):
         found.add("vars")
     inner = [reads(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
     return frozenset(found).union(*inner)

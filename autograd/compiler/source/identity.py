@@ -20,6 +20,7 @@ from typing import Any
 from autograd.compiler.source.mentions import mentions
 from autograd.compiler.watch import closure_of, own_attributes
 from autograd.modes import PACKAGES
+from autograd.sources import instructions
 
 MOST = 2000  # functions, classes and objects that are searched for one capture
 # Code that is handed no comparisons of a user's, or does not tell them from bools.
@@ -44,10 +45,10 @@ def asks_for_real_bools(code: CodeType) -> bool:
 
 def _compares_identity(code: CodeType) -> bool:
     """Whether True or False is an operand of an ``is``."""
-    instructions = list(dis.get_instructions(code))
-    for at, instruction in enumerate(instructions):
+    found = instructions(code)
+    for at, instruction in enumerate(found):
         depth = 1 if instruction.opname.startswith("LOAD_CONST") and isinstance(instruction.argval, bool) else 0
-        for following in instructions[at + 1 :]:
+        for following in found[at + 1 :]:
             if depth < 1:  # another instruction took it from the stack
                 break
             if following.opcode == IS_OP and depth <= 2:
@@ -60,7 +61,7 @@ def _compares_identity(code: CodeType) -> bool:
 @lru_cache(maxsize=4096)
 def indexes_by_comparison(code: CodeType) -> bool:
     """Whether a function's own code has ``a[x > y]`` or ``c = x > y; a[c]``: to an ndarray a bool is no int."""
-    pairs = list(pairwise(dis.get_instructions(code))) if COMPARE_OP in code.co_code[::2] else []
+    pairs = list(pairwise(instructions(code))) if COMPARE_OP in code.co_code[::2] else []
     stored = {
         name for one, then in pairs if one.opcode == COMPARE_OP and "STORE" in then.opname for name in _names(then)
     }

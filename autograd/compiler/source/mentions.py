@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import functools
 import os
 import re
@@ -18,6 +17,7 @@ import numpy as np
 
 from autograd.modes import PACKAGES
 from autograd.once import cached_property
+from autograd.sources import instructions
 
 # Code that mentions one of these may read attributes whose names are not in the code.
 DYNAMIC = frozenset(
@@ -96,7 +96,7 @@ def mentions(code: CodeType) -> Mentions:
     rebound: dict[str, str] = {}
     constants: list[object] = []
     changes, dynamic, before = False, False, None
-    for instruction in dis.get_instructions(code):
+    for instruction in instructions(code):
         op, name = instruction.opname, instruction.argval
         if op in ("LOAD_ATTR", "LOAD_METHOD") and name in FORMATTING:
             if isinstance(before, str):
