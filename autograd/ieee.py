@@ -11,8 +11,6 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
-from fractions import Fraction
 from math import inf, isfinite, isnan, nan
 from numbers import Complex, Real
 
@@ -89,7 +87,7 @@ def _why_not_real(number: object) -> str:
     if is_tensor(number):
         return f"a {kind} belongs to another library: pass its numbers, .detach().numpy(), or .item() if it is only one"
     shown = f"{number!r:.80} of type {kind}"
-    if isinstance(number, Decimal):
+    if kind == "Decimal":
         return f"{shown} does not mix with binary floats without losing digits: pass float({number})"
     if isinstance(number, (str, bytes)):
         return f"{shown} is text, not a number: pass float(text)"
@@ -253,6 +251,8 @@ def fma(x: float, y: float, z: float) -> float:
         return x * y + z
     if not isfinite(z):
         return z  # also where x * y alone would overflow
+    from fractions import Fraction  # long to import, and for few numbers only
+
     total = Fraction(x) * Fraction(y) + Fraction(z)
     if total == 0:
         return x * y + z
@@ -284,6 +284,8 @@ def fsum(xs: Sequence[float]) -> float:
     except ValueError:
         return nan
     except OverflowError:  # of a partial sum: the whole sum may still be in range
+        from fractions import Fraction
+
         return to_float(sum(map(Fraction, xs))) if all(map(isfinite, xs)) else sum_(xs)
 
 

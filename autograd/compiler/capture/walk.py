@@ -26,8 +26,6 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta, tzinfo
-from decimal import Decimal
-from fractions import Fraction
 from types import (
     BuiltinFunctionType,
     ClassMethodDescriptorType,
@@ -82,7 +80,7 @@ IMMUTABLE: frozenset[type] = frozenset(
     ]
 )
 TEXTS: tuple[type, ...] = (bool, int, str, bytes, type(None), type(...), type(NotImplemented))
-BY_REPR: tuple[type, ...] = (complex, range, Decimal, Fraction)
+BY_REPR = (("builtins", "complex"), ("builtins", "range"), ("decimal", "Decimal"), ("fractions", "Fraction"))
 NUMPY_GENERATORS = frozenset(
     {"BitGenerator", "Generator", "RandomState"}
 )  # their module is imported only when it is used
@@ -284,12 +282,12 @@ class Walk:
                 self.mentioned.update(in_fields(thing), thing.split(".") if DOTTED.fullmatch(thing) else ())
         elif kind is float:
             self.put(thing.hex())
-        elif kind in BY_REPR:
-            self.put(kind.__name__, repr(thing))
         elif np.generic in kind.__mro__ and not thing.dtype.hasobject and np.void not in kind.__mro__:
             self.put(thing.dtype.str, thing.tobytes())
         elif Value in kind.__mro__ or kind is CodeType:
             self.put(Same(thing))
+        elif _is_by_repr(kind):
+            self.put(kind.__name__, repr(thing))
         elif id(thing) in self.seen:
             self.put("again", self.seen[id(thing)])
         else:
@@ -637,6 +635,11 @@ HANDLERS: dict[type, Handle] = {
     random.Random: Walk.generator,
     io.IOBase.__mro__[1]: Walk.file,  # what all files derive from
 }
+
+
+def _is_by_repr(kind: type) -> bool:
+    """Whether things of a type are what they show; its module may not be imported yet."""
+    return any(kind is vars(sys.modules.get(module, object)).get(name) for module, name in BY_REPR)
 
 
 def _is_of_a_package(thing: Any) -> bool:

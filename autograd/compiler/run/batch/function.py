@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -270,7 +269,9 @@ class _Call:
         specialization = buffers.code.specialization
         for part in others:
             part.frame = specialization.frame()
-        running: list[Future[Any]] = []
+        from concurrent.futures import ThreadPoolExecutor, wait  # long to import, and for batches in threads only
+
+        running: list[Any] = []
         with ThreadPoolExecutor(threads - 1) as pool:
             try:
                 running += [pool.submit(part.run, shared) for part in others]
