@@ -157,18 +157,14 @@ static bool is_constant_at(PyObject *trace, Py_ssize_t place)
 /* `Builder.element`, but for the elements that `known_elements` finds elsewhere: NULL. */
 static PyObject *read_element(PyObject *trace, PyObject *array, Py_ssize_t offset)
 {
-    PyObject *op = maker_of(trace, PyLong_AsSsize_t(array)), *number = NULL, *window = NULL, *operands = NULL, *instruction = NULL;
-    if (op == pack_name || op == table_name || !(number = PyLong_FromSsize_t(offset)))
+    Py_ssize_t from = PyLong_AsSsize_t(array);
+    PyObject *op = maker_of(trace, from);
+    Known *known = known_by(trace);
+    if (!known || op == pack_name || op == table_name || !is_small(from) || !is_small(offset))
         return NULL;
-    PyObject *const fields[] = {nothing, number, nothing, nothing};
-    if ((window = new_named(window_type, 4, fields)) && (operands = new_places(1))) {
-        PyTuple_SET_ITEM(operands, 0, Py_NewRef(array));
-        instruction = new_instruction(read_name, operands, window);
-    }
-    Py_DECREF(number);
-    Py_XDECREF(window);
-    Py_XDECREF(operands);
-    return append(trace, instruction);
+    PyObject *code = read_slot(trace, slots_at.code);
+    Py_ssize_t at = append_brief(known, code, RULE_COUNT + READ, (int32_t)from, (int32_t)offset);
+    return at < 0 ? NULL : PyLong_FromSsize_t(at);
 }
 
 /* The place of a tracer, of this trace or of the one around it; NULL if Python code must find it. */

@@ -187,19 +187,33 @@ static PyObject *item_of(PyObject *list, PyObject *at)
     return PyList_CheckExact(list) && i >= 0 && i < PyList_GET_SIZE(list) ? PyList_GET_ITEM(list, i) : NULL;
 }
 
-/* The number of an element of an array that is an argument, or one of its copies by which is differentiated; or NULL. */
-static PyObject *given_element(PyObject *trace, PyObject *operands, PyObject *window)
+/* The numbers of an array that is an argument, or a copy of one by which is differentiated; or NULL. */
+static PyObject *given_array(PyObject *trace, Py_ssize_t place)
 {
-    PyObject *code = read_slot(trace, slots_at.code);
-    PyObject *array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0))); /* arrays have objects */
+    PyObject *code = read_slot(trace, slots_at.code), *array = PyList_GET_ITEM(code, place); /* arrays have objects */
     while (PyTuple_GET_ITEM(array, 0) == row_names[RULE_pos])
         array = PyList_GET_ITEM(code, PyLong_AsSsize_t(PyTuple_GET_ITEM(PyTuple_GET_ITEM(array, 1), 0)));
-    if (PyTuple_GET_SIZE(operands) != 1 || PyTuple_GET_ITEM(array, 0) != input_name
-        || PyTuple_GET_SIZE(PyTuple_GET_ITEM(window, 0)) != 0)
+    if (PyTuple_GET_ITEM(array, 0) != input_name)
         return NULL;
-    PyObject *given = item_of(read_slot(trace, compare_at.given), PyTuple_GET_ITEM(array, 2));
-    PyObject *number = given ? item_of(given, PyTuple_GET_ITEM(window, 1)) : NULL;
-    return number && PyFloat_CheckExact(number) ? number : NULL;
+    return item_of(read_slot(trace, compare_at.given), PyTuple_GET_ITEM(array, 2));
+}
+
+/* The number of an element of such an array; false for any other. */
+static bool given_number(PyObject *trace, Py_ssize_t array, Py_ssize_t number, double *x)
+{
+    PyObject *given = given_array(trace, array);
+    if (!given || !PyList_CheckExact(given) || number < 0 || number >= PyList_GET_SIZE(given)
+        || !PyFloat_CheckExact(PyList_GET_ITEM(given, number)))
+        return false;
+    *x = PyFloat_AS_DOUBLE(PyList_GET_ITEM(given, number));
+    return true;
+}
+
+/* The same of an instruction that reads it. */
+static bool given_element(PyObject *trace, PyObject *operands, PyObject *window, double *x)
+{
+    int32_t number = PyTuple_GET_SIZE(operands) == 1 ? number_of_element(window) : -1;
+    return number >= 0 && given_number(trace, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, 0)), number, x);
 }
 
 static bool is_number(PyObject *object, double *x)
@@ -287,6 +301,8 @@ static int compute_brief(PyObject *trace, Known *known, Py_ssize_t place, Waitin
     int count = brief.b < 0 ? 1 : 2, ready = 1;
     if (brief.op - 1 == RULE_COUNT + CONSTANT)
         return keep_number(known, place, constant_of(&brief)) ? 1 : -1;
+    if (reads_element(&brief))
+        return !given_number(trace, brief.a, brief.b, &y) ? 0 : keep_number(known, place, y) ? 1 : -1;
     for (int i = 0; i < count; i++) {
         int status = take_or_wait(trace, known, i ? brief.b : brief.a, &x[i], waiting);
         if (status < 0)
@@ -312,7 +328,7 @@ static int compute(PyObject *trace, Known *known, Py_ssize_t place, Waiting *wai
     Py_ssize_t count = PyTuple_GET_SIZE(operands), before = waiting->count;
     bool made = false;
     if (PyTuple_GET_ITEM(instruction, 0) == read_name) {
-        made = is_number(given_element(trace, operands, PyTuple_GET_ITEM(instruction, 2)), &y);
+        made = given_element(trace, operands, PyTuple_GET_ITEM(instruction, 2), &y);
     } else if (count <= 3) {
         for (Py_ssize_t i = 0; i < count; i++) {
             if (take_or_wait(trace, known, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i)), &x[i], waiting) < 0)
@@ -345,7 +361,10 @@ static bool sweep_to(PyObject *trace, Known *known, Py_ssize_t end, Waiting *wai
         int op = brief->op - 1, count = brief->b < 0 ? 1 : 2;
         if (op == RULE_COUNT + CONSTANT)
             y = constant_of(brief);
-        else if (!number_computed(known, brief->a, &x[0]) || (count == 2 && !number_computed(known, brief->b, &x[1]))
+        else if (reads_element(brief)) {
+            if (!given_number(trace, brief->a, brief->b, &y))
+                continue;
+        } else if (!number_computed(known, brief->a, &x[0]) || (count == 2 && !number_computed(known, brief->b, &x[1]))
                  || !number_of_code(op, x, count, &y))
             continue;
         if (!keep_number(known, place, y))

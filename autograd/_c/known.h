@@ -1,18 +1,20 @@
 /* What a trace knows: which instruction is where (`Builder.known`), the numbers of the run that C code has computed, and
 the line of the last guard.
 
-Most instructions have one or two operands and no data: an entry of 4 bytes tells where one is. Others are in a dict. Those
+Most instructions have one or two operands and no data, or read an element of an array: an entry of 4 bytes tells where one
+is. Others are in a dict. Those
 that C code writes are noted in brief, as are guards: the objects are made when Python code asks for any of them, see
 settle.h. */
 
 /* The operations that are no rows of the table; their codes come after those of the rows. */
-enum { LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL, UNEQUAL, AND, OR, NOT, SELECT, STOP, CONSTANT, INPUT, OTHERS };
+enum { LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL, UNEQUAL, AND, OR, NOT, SELECT, STOP, CONSTANT, INPUT, READ, OTHERS };
 static const char *const OTHER_NAMES[OTHERS] = {
-    "<", "<=", ">", ">=", "==", "!=", "and", "or", "not", "select", "stop", "constant", "input",
+    "<", "<=", ">", ">=", "==", "!=", "and", "or", "not", "select", "stop", "constant", "input", "read",
 };
 static PyObject *other_names[OTHERS];
 
-/* What is at a place: an instruction with one or two operands and no data, or a constant, of which a and b have the bits. */
+/* What is at a place: an instruction with one or two operands and no data; a constant, of which a and b have the bits; or
+the `read` of an element, with its array and its number there. */
 typedef struct {
     int32_t op; /* one more than its code; 0: nothing is noted here */
     int32_t a, b; /* b: -1 if there is one operand */
@@ -54,6 +56,8 @@ enum { KNOWN_NUMBER = 1, NOTED_GUARD = 2 };
 enum { NEAR = 256, PROBES = 8 }; /* see `entry_of` */
 
 static PyTypeObject *KnownType;
+
+static inline bool reads_element(const Brief *brief) { return brief->op - 1 == RULE_COUNT + READ; }
 
 static inline size_t hash_of(int32_t op, int32_t a, int32_t b)
 {
@@ -156,22 +160,37 @@ static Py_ssize_t place_among(Known *known, int32_t op, int32_t a, int32_t b, Py
 
 static bool is_small(Py_ssize_t place) { return place >= 0 && place < INT32_MAX; }
 
-/* Whether an instruction has an entry: then its places are read. */
-static bool has_entry(PyObject *places, PyObject *data, int32_t *a, int32_t *b)
+/* The number of an int, if it is small enough for an entry; else -1. */
+static int32_t small_number(PyObject *object)
 {
-    Py_ssize_t count = PyTuple_CheckExact(places) ? PyTuple_GET_SIZE(places) : 0, operands[2] = {-1, -1};
-    if (data != Py_None || count < 1 || count > 2)
+    int overflow = 0;
+    Py_ssize_t number = PyLong_CheckExact(object) ? (Py_ssize_t)PyLong_AsLongLongAndOverflow(object, &overflow) : -1;
+    return overflow || !is_small(number) ? -1 : (int32_t)number;
+}
+
+static bool is_empty_tuple(PyObject *object) { return PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) == 0; }
+
+/* The number of the element to which a window leads that is one of known place; -1 for any other data. */
+static int32_t number_of_element(PyObject *window)
+{
+    if (!PyTuple_Check(window) || PyTuple_GET_SIZE(window) != 4)
+        return -1;
+    for (Py_ssize_t i = 0; i < 4; i++)
+        if (i != 1 && !is_empty_tuple(PyTuple_GET_ITEM(window, i)))
+            return -1;
+    return small_number(PyTuple_GET_ITEM(window, 1));
+}
+
+/* Whether an instruction has an entry: then its places are read. */
+static bool has_entry(int32_t op, PyObject *places, PyObject *data, int32_t *a, int32_t *b)
+{
+    Py_ssize_t count = PyTuple_CheckExact(places) ? PyTuple_GET_SIZE(places) : 0;
+    bool element = op == RULE_COUNT + READ;
+    if (count < 1 || count > (element ? 1 : 2) || (!element && data != Py_None))
         return false;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *place = PyTuple_GET_ITEM(places, i);
-        int overflow = 0;
-        operands[i] = PyLong_CheckExact(place) ? (Py_ssize_t)PyLong_AsLongLongAndOverflow(place, &overflow) : -1;
-        if (overflow || !is_small(operands[i]))
-            return false;
-    }
-    *a = (int32_t)operands[0];
-    *b = (int32_t)operands[1];
-    return true;
+    *a = small_number(PyTuple_GET_ITEM(places, 0));
+    *b = element ? number_of_element(data) : count == 2 ? small_number(PyTuple_GET_ITEM(places, 1)) : -1;
+    return *a >= 0 && (*b >= 0 || (count == 1 && !element));
 }
 
 static PyObject *codes_by_name; /* of all operations */
@@ -190,9 +209,10 @@ static PyObject *known_setdefault(PyObject *self, PyObject *args)
     Py_ssize_t at = PyLong_AsSsize_t(place);
     if (PyErr_Occurred())
         return NULL;
-    if (!op || !is_small(at) || !has_entry(PyTuple_GET_ITEM(key, 1), PyTuple_GET_ITEM(key, 2), &a, &b))
+    int32_t code = op ? (int32_t)PyLong_AsLong(op) : -1;
+    if (!op || !is_small(at) || !has_entry(code, PyTuple_GET_ITEM(key, 1), PyTuple_GET_ITEM(key, 2), &a, &b))
         return Py_XNewRef(PyDict_SetDefault(known->others, key, place));
-    Py_ssize_t found = place_among(known, (int32_t)PyLong_AsLong(op), a, b, at);
+    Py_ssize_t found = place_among(known, code, a, b, at);
     return found < 0 ? NULL : found == at ? Py_NewRef(place) : PyLong_FromSsize_t(found);
 }
 

@@ -46,6 +46,7 @@ static double many_from_python(int rule, const double *x, Py_ssize_t n);
 #include "construct.h"       /* Value(...), _node and _fill */
 #include "accelerated.h"     /* Python functions with their common case in C */
 #include "elements.h"        /* many numbers at once */
+#include "programs.h"        /* what looks through all the code of a program */
 #include "compare.h"         /* comparisons during a capture */
 #include "settle.h"          /* what a capture has noted, as objects */
 #include "tape.h"            /* a run of a function of which a tape notes the operations */
@@ -78,6 +79,8 @@ static const struct {
     {"Trace.places", native_places, 0},
     {"evenly_apart", native_evenly_apart, 0},
     {"innermost", native_innermost, 0},
+    {"needed", native_needed, 0},
+    {"occurrences", native_occurrences, 0},
     {"only_floats", native_only, false},
     {"only_leaves", native_only, true},
     {"Traced.__lt__", native_compare_traced, LESS},

@@ -181,10 +181,23 @@ static bool roll_again(Rolling *r, Py_ssize_t longest, Py_ssize_t pairs)
 
 enum { UNKNOWN, CONSTANTS, ELEMENTS, INPUTS, COPIES, VALUES };
 
+/* What a statement that was read had; the objects are borrowed from the code. */
+typedef struct {
+    PyObject *op, *data, *line;
+    Py_ssize_t key, count; /* where its key is in `Reader.keys`, and how many operands it has; 0 if it is read in full */
+    bool exact;
+    int64_t after; /* the kind that came after it the last time */
+} KindRead;
+
 typedef struct {
     PyObject *code, *lines, *rollable, *exact, *many, *side_by_side; /* borrowed */
     PyObject *positions, *kinds, *elements;
     PyObject *ids, *known; /* operation, data or line → a number; the bytes of a kind → its number */
+    KindRead *read;        /* of each kind */
+    Py_ssize_t read_room;
+    Numbers keys;
+    int64_t last;          /* the kind of the statement before; -1 at first */
+    PyObject *family, *family_of; /* of the element that was noted last: its dict, borrowed, and its array */
     PyObject *position_where[6];
     Py_ssize_t end;
     unsigned char *inside; /* of each value: 0 not needed, 1 needed, 2 rolled */
@@ -247,6 +260,23 @@ static int find_needed(Reader *reader, Py_ssize_t first)
     return 1;
 }
 
+/* The dict of what is read from one place outside, such as an array: a borrowed reference. */
+static PyObject *family_of(Reader *reader, unsigned char where, PyObject *what)
+{
+    if (where == ELEMENTS && what == reader->family_of)
+        return reader->family;
+    PyObject *family = PyTuple_Pack(2, reader->position_where[where], what);
+    PyObject *fresh = family ? PyDict_New() : NULL;
+    PyObject *values = fresh ? PyDict_SetDefault(reader->elements, family, fresh) : NULL;
+    Py_XDECREF(fresh);
+    Py_XDECREF(family);
+    if (where == ELEMENTS && values) {
+        reader->family = values;
+        reader->family_of = what;
+    }
+    return values;
+}
+
 /* `outside` of ir/roll/statements.py; an element is noted. */
 static bool find_place(Reader *reader, Py_ssize_t value)
 {
@@ -254,12 +284,12 @@ static bool find_place(Reader *reader, Py_ssize_t value)
     PyObject *what = NULL;
     reader->where[value] = VALUES;
     reader->place[value] = 0;
-    if (is_op(op, "constant"))
-        reader->where[value] = CONSTANTS;
-    else if (is_op(op, "read") && PyTuple_GET_SIZE(operands) == 1 && PyTuple_GET_SIZE(PyTuple_GET_ITEM(data, 0)) == 0) {
+    if (is_op(op, "read") && PyTuple_GET_SIZE(operands) == 1 && PyTuple_GET_SIZE(PyTuple_GET_ITEM(data, 0)) == 0) {
         reader->where[value] = ELEMENTS;
         reader->place[value] = PyLong_AsLongLong(PyTuple_GET_ITEM(data, 1));
         what = PyTuple_GET_ITEM(operands, 0);
+    } else if (is_op(op, "constant")) {
+        reader->where[value] = CONSTANTS;
     } else if (is_op(op, "input")) {
         reader->where[value] = INPUTS;
         reader->place[value] = PyLong_AsLongLong(data);
@@ -271,16 +301,12 @@ static bool find_place(Reader *reader, Py_ssize_t value)
     }
     if (!what)
         return !PyErr_Occurred();
-    PyObject *family = PyTuple_Pack(2, reader->position_where[reader->where[value]], what);
-    PyObject *fresh = family ? PyDict_New() : NULL;
-    PyObject *values = fresh ? PyDict_SetDefault(reader->elements, family, fresh) : NULL;
+    PyObject *values = family_of(reader, reader->where[value], what);
     PyObject *number = values ? PyLong_FromLongLong(reader->place[value]) : NULL;
     PyObject *found = number ? PyLong_FromSsize_t(value) : NULL;
     bool done = found && PyDict_SetItem(values, number, found) == 0;
     Py_XDECREF(found);
     Py_XDECREF(number);
-    Py_XDECREF(fresh);
-    Py_XDECREF(family);
     return done;
 }
 
@@ -364,16 +390,77 @@ static PyObject *sides_of(Reader *reader, Rolling *r, Py_ssize_t at)
     return sources;
 }
 
-/* Read a statement: its kind, and its numbers onto the stack; -1 after an error. */
-static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
+/* Where an operand comes from and what does not change there; its number goes onto the stack. */
+static bool read_operand(Reader *reader, Rolling *r, Py_ssize_t o, bool exact, int64_t *where, int64_t *what)
 {
-    Py_ssize_t at = PyLong_AsSsize_t(value);
+    *where = 0;
+    *what = -1;
+    if (reader->inside[o] != 2) {
+        if (reader->where[o] == UNKNOWN && !find_place(reader, o))
+            return false;
+        *where = reader->where[o];
+        if (*where == VALUES || (*where == CONSTANTS && (exact || PyBool_Check(part_of(reader, o, 2)))))
+            *what = o;
+        else if (*where == ELEMENTS)
+            *what = PyLong_AsLongLong(PyTuple_GET_ITEM(part_of(reader, o, 1), 0));
+    }
+    return add_number(&r->numbers, reader->ordinal && !*where ? reader->ordinal[o] : reader->place[o]);
+}
+
+/* Read a statement that is of the kind that was expected: in a loop, each kind comes after the same one as before. The kind;
+-2 if it is another, -1 after an error. */
+static int64_t read_expected(Reader *reader, Rolling *r, Py_ssize_t at, PyObject *line)
+{
+    int64_t kind = reader->last < 0 ? -1 : reader->read[reader->last].after, where, what;
+    const KindRead *read = kind < 0 ? NULL : &reader->read[kind];
+    PyObject *operands = part_of(reader, at, 1);
+    if (!read || !read->count || read->op != part_of(reader, at, 0) || read->data != part_of(reader, at, 2)
+        || read->line != line || read->count != PyTuple_GET_SIZE(operands))
+        return -2;
+    Py_ssize_t start = r->numbers.count;
+    for (Py_ssize_t i = 0; i < read->count; i++) {
+        const int64_t *key = reader->keys.items + read->key + 2 * i;
+        if (!read_operand(reader, r, PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i)), read->exact, &where, &what))
+            return -1;
+        if (where != key[0] || what != key[1]) {
+            r->numbers.count = start;
+            return -2;
+        }
+    }
+    return kind;
+}
+
+/* Note what a statement of a kind had, if it is the first of it. The key begins with three numbers, of the operation and so
+on; `count` operands follow, or none if the kind must be read in full. */
+static bool note_read(Reader *reader, int64_t kind, PyObject *op, PyObject *data, PyObject *line, Py_ssize_t count, bool exact)
+{
+    while (kind >= reader->read_room) {
+        Py_ssize_t room = reader->read_room ? 2 * reader->read_room : 64;
+        KindRead *read = PyMem_Realloc(reader->read, room * sizeof *read);
+        if (!read) {
+            PyErr_NoMemory();
+            return false;
+        }
+        memset(read + reader->read_room, 0, (room - reader->read_room) * sizeof *read);
+        reader->read = read;
+        reader->read_room = room;
+    }
+    if (reader->read[kind].op)
+        return true;
+    reader->read[kind] = (KindRead){op, data, line, reader->keys.count, count, exact, -1};
+    for (Py_ssize_t i = 0; i < 2 * count; i++)
+        if (!add_number(&reader->keys, reader->key.items[3 + i]))
+            return false;
+    return true;
+}
+
+/* Read a statement of any kind: its kind, and its numbers onto the stack; -1 after an error. */
+static int64_t read_in_full(Reader *reader, Rolling *r, Py_ssize_t at, PyObject *line)
+{
     PyObject *op = part_of(reader, at, 0), *operands = part_of(reader, at, 1), *data = part_of(reader, at, 2);
-    PyObject *line = PyDict_GetItemWithError(reader->lines, value);
     int exact = PySet_Contains(reader->exact, op);
-    if ((!line && PyErr_Occurred()) || exact < 0)
+    if (exact < 0)
         return -1;
-    line = line ? line : Py_None;
     const int64_t ids[] = {id_of(reader, op), id_of(reader, data), id_of(reader, line)};
     Numbers *key = &reader->key;
     key->count = 0;
@@ -389,26 +476,34 @@ static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
         if (id >= 0 && add_number(key, -2) && add_number(key, id)) /* no operand is from -2 */
             number = number_of_kind(reader, at, line, sources);
         Py_DECREF(sources);
-        return number;
+        return number >= 0 && note_read(reader, number, op, data, line, 0, exact) ? number : -1;
     }
     Py_XDECREF(sources);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operands); i++) {
         Py_ssize_t o = PyLong_AsSsize_t(PyTuple_GET_ITEM(operands, i));
-        int64_t where = 0, what = -1;
-        if (reader->inside[o] != 2) {
-            if (reader->where[o] == UNKNOWN && !find_place(reader, o))
-                return -1;
-            where = reader->where[o];
-            if (where == VALUES || (where == CONSTANTS && (exact || PyBool_Check(part_of(reader, o, 2)))))
-                what = o;
-            else if (where == ELEMENTS)
-                what = PyLong_AsLongLong(PyTuple_GET_ITEM(part_of(reader, o, 1), 0));
-        }
-        int64_t number = reader->ordinal && !where ? reader->ordinal[o] : reader->place[o];
-        if (!add_number(key, where) || !add_number(key, what) || !add_number(&r->numbers, number))
+        int64_t where, what;
+        if (!read_operand(reader, r, o, exact, &where, &what) || !add_number(key, where) || !add_number(key, what))
             return -1;
     }
-    return number_of_kind(reader, at, line, NULL);
+    int64_t number = number_of_kind(reader, at, line, NULL);
+    Py_ssize_t count = many ? 0 : PyTuple_GET_SIZE(operands);
+    return number >= 0 && note_read(reader, number, op, data, line, count, exact) ? number : -1;
+}
+
+/* Read a statement: its kind, and its numbers onto the stack; -1 after an error. */
+static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
+{
+    Py_ssize_t at = PyLong_AsSsize_t(value);
+    PyObject *line = PyDict_GET_SIZE(reader->lines) ? PyDict_GetItemWithError(reader->lines, value) : NULL;
+    if (!line && PyErr_Occurred())
+        return -1;
+    line = line ? line : Py_None;
+    int64_t kind = read_expected(reader, r, at, line);
+    if (kind == -2 && (kind = read_in_full(reader, r, at, line)) >= 0 && reader->last >= 0)
+        reader->read[reader->last].after = kind;
+    if (kind >= 0)
+        reader->last = kind;
+    return kind;
 }
 
 /* Note which instance of its kind a statement is. */
@@ -501,6 +596,8 @@ static void end_reading(Reader *reader, Rolling *r)
     PyMem_Free(reader->where);
     PyMem_Free(reader->place);
     PyMem_Free(reader->ordinal);
+    PyMem_Free(reader->read);
+    PyMem_Free(reader->keys.items);
     PyMem_Free(reader->counts.items);
     PyMem_Free(reader->key.items);
     PyMem_Free(r->shapes.items);
@@ -529,7 +626,7 @@ static bool mark_wanted(Reader *reader, PyObject *wanted)
    `find_loops` of ir/roll/statements.py. */
 static PyObject *value_find_loops(PyObject *module, PyObject *args)
 {
-    Reader reader = {0};
+    Reader reader = {.last = -1};
     Rolling r = {0};
     PyObject *wanted, *result = NULL;
     Py_ssize_t first, fewest, longest, pairs;

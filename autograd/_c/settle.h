@@ -21,8 +21,9 @@ static PyObject *int_of_place(Ints *ints, Py_ssize_t place)
 
 static PyObject *operands_of(const Brief *brief, Ints *ints)
 {
-    PyObject *operands = new_places(brief->b < 0 ? 1 : 2), *place = NULL;
-    for (int i = 0; operands && i < (brief->b < 0 ? 1 : 2); i++) {
+    int count = brief->b < 0 || reads_element(brief) ? 1 : 2;
+    PyObject *operands = new_places(count), *place = NULL;
+    for (int i = 0; operands && i < count; i++) {
         if ((place = int_of_place(ints, i ? brief->b : brief->a)))
             PyTuple_SET_ITEM(operands, i, place);
         else
@@ -31,13 +32,24 @@ static PyObject *operands_of(const Brief *brief, Ints *ints)
     return operands;
 }
 
+static PyObject *window_of(const Brief *brief)
+{
+    PyObject *number = PyLong_FromLong(brief->b);
+    PyObject *const fields[] = {nothing, number, nothing, nothing};
+    PyObject *window = number ? new_named(window_type, 4, fields) : NULL;
+    Py_XDECREF(number);
+    return window;
+}
+
 /* The instruction that is noted at a place. */
 static PyObject *instruction_at(const Known *known, Py_ssize_t place, Ints *ints)
 {
     const Brief brief = known->briefs[place];
     bool constant = brief.op - 1 == RULE_COUNT + CONSTANT;
     PyObject *operands = constant ? Py_NewRef(nothing) : operands_of(&brief, ints), *made = NULL;
-    PyObject *data = constant ? PyFloat_FromDouble(constant_of(&brief)) : Py_NewRef(Py_None);
+    PyObject *data = constant                 ? PyFloat_FromDouble(constant_of(&brief))
+                     : reads_element(&brief) ? window_of(&brief)
+                                             : Py_NewRef(Py_None);
     if (operands && data)
         made = new_instruction(name_of(brief.op - 1), operands, data);
     Py_XDECREF(operands);

@@ -10,6 +10,7 @@ from typing import Any
 from autograd.ir.block import COUNT, GOING, Array, Guard, Instruction, Loop, Program, Window, exact, types_of
 from autograd.ir.builder import Builder, Rewriter
 from autograd.ir.memory import arrays_written, continued
+from autograd.native import fast
 
 Special = Callable[[Builder, int, Instruction, Mapping[int, int]], int]
 
@@ -180,17 +181,13 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
 
 def roots(program: Program) -> list[int]:
     """What a program is for: its guards, the loops whose rows have some, and its outputs."""
-    loops = [at for at, (op, _, data) in enumerate(program.code) if op == "loop" and data.body.guards]
+    loops = [at for at in occurrences(program.code, "loop", 0) if program.code[at].data.body.guards]
     return [*[g.value for g in program.guards], *loops, *program.outputs]
 
 
 def reached(program: Program, roots: Iterable[int]) -> set[int]:
     """The instructions that these values depend on, and their own."""
-    found = set(roots)
-    for at in range(max(found, default=-1), -1, -1):
-        if at in found:
-            found.update(program.code[at].operands)
-    return found
+    return needed(program.code, roots, 0)
 
 
 def without_dead_code(program: Program) -> Program:
@@ -213,6 +210,13 @@ def with_numbers_only(program: Program) -> Program:
     return Program(code, outputs, program.inputs, program.guards)
 
 
+@fast
+def occurrences(code: Sequence[Instruction], op: str, first: int) -> list[int]:
+    """Where an operation stands in code, from `first` on."""
+    return [at for at in range(first, len(code)) if code[at].op == op]
+
+
+@fast
 def needed(code: Sequence[Instruction], wanted: Iterable[int], first: int) -> set[int]:
     """The values from `first` on that some depend on."""
     found = set(wanted)

@@ -7,7 +7,7 @@ about as much as the operations for which such a selection waits.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from autograd.compiler.lower.expressions import ARITHMETIC, INTRINSICS, LIBM
@@ -40,11 +40,13 @@ def branches_of(loop: Loop) -> dict[int, Branch]:
     for at, (op, operands, _) in enumerate(body.code):
         if op != "select" or at in taken or late[operands[0]] < LONG:
             continue
-        branch = _branch(body, at)
-        if not (_goes_round(loop, branch) and taken.isdisjoint(branch.members())):
+        selections = _alike(body, at)
+        if not _goes_round(loop, operands[0], selections):
             continue
-        taken.update(branch.members())
-        found[at] = branch
+        branch = _branch(body, operands[0], selections)
+        if taken.isdisjoint(branch.members()):
+            taken.update(branch.members())
+            found[at] = branch
     return found
 
 
@@ -66,16 +68,16 @@ def _latency(op: str) -> float:
     return CALL if op in LIBM else 1 if op in ("neg", "abs", "select", *LOGIC, "not", "pos") else ADD
 
 
-def _goes_round(loop: Loop, branch: Branch) -> bool:
+def _goes_round(loop: Loop, condition: int, selections: Sequence[int]) -> bool:
     """Whether what is selected decides, by what is handed on, about the condition in a later step."""
     body = loop.body
-    given = {body.code[at].data for at in needed(body.code, [branch.condition], 0) if body.code[at].op == "input"}
+    given = {body.code[at].data for at in needed(body.code, [condition], 0) if body.code[at].op == "input"}
     deciding = [o for k, o in enumerate(body.outputs[: loop.carries], loop.first_carry) if k in given]
-    return not needed(body.code, deciding, 0).isdisjoint(branch.selections)
+    return not needed(body.code, deciding, 0).isdisjoint(selections)
 
 
-def _branch(body: Program, first: int) -> Branch:
-    """The branch with this selection, and those after it that need nothing that has to wait for it."""
+def _alike(body: Program, first: int) -> list[int]:
+    """A selection, and those after it with its condition that need nothing that has to wait for it."""
     condition = body.code[first].operands[0]
     waiting, selections = {first}, [first]
     for at in range(first + 1, len(body.code)):
@@ -87,12 +89,17 @@ def _branch(body: Program, first: int) -> Branch:
         elif op == "select" and operands[0] == condition:
             selections.append(at)
             waiting.add(at)
+    return selections
+
+
+def _branch(body: Program, condition: int, selections: list[int]) -> Branch:
+    """The branch with these selections."""
     branch = Branch(condition, selections)
     for side in (0, 1):
         branch.sides[side].extend(_only_for(body, selections, side))
     inside = {*branch.sides[0], *branch.sides[1], *selections}
     used = needed(body.code, selections, 0)
-    branch.before = [at for at in range(first + 1, selections[-1]) if at in used and at not in inside]
+    branch.before = [at for at in range(selections[0] + 1, selections[-1]) if at in used and at not in inside]
     return branch
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from autograd.ir.block import Instruction
 from autograd.ir.builder import Builder, Predicate, Selected
+from autograd.ir.rewrite import occurrences
 
 
 def is_there(builder: Builder, derivative: int) -> Predicate:
@@ -114,7 +115,8 @@ def zero_if_missing(code: Sequence[Instruction], among: range) -> set[int]:
     """
     found: set[int] = set()
     seen: set[int] = set()  # conditions are made of one another, in many ways
-    for condition, value, otherwise in [code[at].operands for at in among if code[at].op == "select"]:
+    selections = [at for at in occurrences(code, "select", among.start) if at in among]
+    for condition, value, otherwise in [code[at].operands for at in selections]:
         terms = code[condition].operands if code[condition].op == "or" else ()
         is_number = any(code[term].op == "==" and code[term].operands == (value, value) for term in terms)
         if not is_number or not _is_zero(code[otherwise]):

@@ -76,7 +76,12 @@ class Sweep:
 
         for value, seed in seeds.items():
             self.receive(value, seed, present.get(value) if present else None)
-        for value in range(end - 1, first - 1, -1):
+        between = range(first, end)
+        if len(self.active) < len(between):  # flat code in place of which there are loops is not active
+            active: Iterable[int] = sorted([value for value in self.active if value in between], reverse=True)
+        else:
+            active = reversed(between)
+        for value in active:
             if value in targets or value not in self.active:
                 continue
             op, operands, _ = self.builder.code[value]

@@ -11,7 +11,7 @@ or the later one goes through what the first one stacked. Maps in the steps are 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -81,18 +81,26 @@ class _Numbered(NamedTuple):
         yield from [((number, 0), Place(at)) for at, number in enumerate(self.values) if number != NO_NUMBER]
         for inside, numbers in self.inside.items():
             extent = _steps(body.code[inside].data)
-            yield from [((number, extent), Place(at, inside)) for at, number in enumerate(numbers)]
+            yield from [
+                ((number, extent), Place(at, inside)) for at, number in enumerate(numbers) if number != NO_NUMBER
+            ]
 
 
 class _Numbers:
-    """Gives a number to each operation on numbered values."""
+    """Gives a number to each operation on numbered values.
+
+    When it is `complete`, nothing gets a new number: what a later loop computes is either known or of no interest.
+    """
 
     def __init__(self) -> None:
         self.known: dict[Any, int] = {}
         self.row: dict[int, int] = {}  # array → the value of a step of which it is the stack
+        self.complete = False
 
     def number(self, key: Any) -> int:
-        """The number of a key; a new object gets a new number."""
+        """The number of a key; a new object gets a new number, or NO_NUMBER."""
+        if self.complete:
+            return self.known.get(key, NO_NUMBER)
         return self.known.setdefault(key, len(self.known))
 
     def element(self, extent: int, array: int) -> int:
@@ -102,39 +110,38 @@ class _Numbers:
     def stack(self, extent: int, value: int) -> int:
         """The array of a value's numbers in the steps of a loop of this extent."""
         found = self.number(("stack", extent, value))
-        self.row[found] = value
+        if found != NO_NUMBER:
+            self.row[found] = value
         return found
 
-    def body(self, body: Program, inputs: Sequence[int], among: Container[int] | None = None) -> _Numbered:
+    def body(self, body: Program, inputs: Sequence[int], among: Sequence[int] | None = None) -> _Numbered:
         """The numbers of a body, given those of its inputs; NO_NUMBER for values that are not among those asked for."""
-        values: list[int] = []
+        values = [NO_NUMBER] * len(body.code)
         inside: dict[int, list[int]] = {}
-        for at, (op, operands, data) in enumerate(body.code):
-            if among is not None and at not in among:
-                values.append(NO_NUMBER)
-            elif op == "input":
-                values.append(inputs[data])
+        for at in range(len(body.code)) if among is None else among:
+            op, operands, data = body.code[at]
+            if op == "input":
+                values[at] = inputs[data]
             elif op == "item" and operands[0] in inside and body.code[operands[0]].data.kinds[data] == "each":
                 loop = body.code[operands[0]].data
-                values.append(self.stack(loop.extent, inside[operands[0]][loop.body.outputs[data]]))
+                values[at] = self.stack(loop.extent, inside[operands[0]][loop.body.outputs[data]])
             elif op in UNLIKE or op in ("loop", "item"):
                 if op == "loop" and _is_known_map(data):
                     given = [values[o] for o in operands]
                     rows = [self.element(data.extent, array) for array in given[data.shared :]]
                     counter = self.number(("counter", data.extent))
                     inside[at] = self.body(data.body, [counter, *given[: data.shared], *rows]).values
-                values.append(self.number(object()))
+                values[at] = self.number(object())
             else:
                 given = [values[o] for o in operands]
-                values.append(self.number((op, *(sorted(given) if op in COMMUTATIVE else given), exact(op, data))))
+                if NO_NUMBER not in given:
+                    key = (op, *(sorted(given) if op in COMMUTATIVE else given), exact(op, data))
+                    values[at] = self.number(key)
         return _Numbered(values, inside)
 
 
 class _Earlier(NamedTuple):
-    """What later loops are compared with: an earlier one, whose values are numbered, and those that it always computes.
-
-    Numbers that later loops add are of its steps, too: all these loops may share them.
-    """
+    """What later loops are compared with: an earlier one, its values in numbers, and those that it always computes."""
 
     numbers: _Numbers
     values: list[int]
@@ -150,7 +157,7 @@ class _Search:
         self.outputs = set(program.outputs)
         self.elements: dict[int, list[tuple[int, int]]] = {}  # of `_elements`
         self.earlier: dict[int, _Earlier] = {}  # of `_as_earlier`
-        self.needed: dict[int, set[int]] = {}  # of `_needed`
+        self.needed: dict[int, list[int]] = {}  # of `_needed`
         self.found: dict[int, Kept] = {}
 
     def run(self) -> dict[int, Kept]:
@@ -200,11 +207,11 @@ class _Search:
             for value in instead:
                 self._load(before, at, shift, value, same[value], is_instead=True)
 
-    def _needed(self, at: int, values: Sequence[Place]) -> set[int]:
-        """What the expensive values of a loop's body depend on, and themselves."""
+    def _needed(self, at: int, values: Sequence[Place]) -> list[int]:
+        """What the expensive values of a loop's body depend on, and themselves, in order."""
         if at not in self.needed:
             found = [value.at if value.inside is None else value.inside for value in values]
-            self.needed[at] = reached(self.code[at].data.body, found)
+            self.needed[at] = sorted(reached(self.code[at].data.body, found))
         return self.needed[at]
 
     def _as_earlier(self, before: int) -> _Earlier:
@@ -212,6 +219,7 @@ class _Search:
         if before not in self.earlier:
             body, numbers = self.code[before].data.body, _Numbers()
             numbered, certain = numbers.body(body, self._inputs(numbers, before)), _certain(body)
+            numbers.complete = True
             there = {key: place for key, place in numbered.keys(body) if place in certain}
             self.earlier[before] = _Earlier(numbers, numbered.values, there)
         return self.earlier[before]

@@ -13,7 +13,9 @@ Nothing is extrapolated: `unroll(roll(trace))` is the trace.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import add
 from typing import NamedTuple
 
 LONGEST = 64  # statements in the body of a loop that is found at once; loops in it count as one
@@ -156,22 +158,31 @@ def _steps(found: Sequence[Shape], numbers: Sequence[Vector], k: int) -> Vector 
     return tuple(steps)
 
 
-def unroll(rolled: Rolled, widths: Sequence[int]) -> Iterator[tuple[int, Vector]]:
+def unroll(rolled: Rolled, widths: Sequence[int]) -> list[tuple[int, Vector]]:
     """The trace that was rolled: number and vector of each statement. `widths` has the length of each leaf's vector."""
-    stack = [(shape, vector) for shape, vector in zip(reversed(rolled.shapes), reversed(rolled.vectors))]
-    while stack:
-        shape, vector = stack.pop()
+    found: list[tuple[int, Vector]] = []
+    parts: dict[int, list[tuple[Shape, int, int]]] = {}  # body → each of its statements, and where its numbers are
+
+    def write(shape: Shape, vector: Vector) -> None:
         if shape < 0:
-            yield -1 - shape, vector
-            continue
-        body, count = rolled.bodies[shape >> SHIFT], shape & COUNT
-        for step in range(count - 1, -1, -1):
-            at = len(vector)
-            for child in reversed(body.shapes):
-                width = width_of(rolled, child, widths)
-                part = tuple([x + step * s for x, s in zip(vector[at - width : at], body.step[at - width : at])])
-                stack.append((child, part))
-                at -= width
+            found.append((-1 - shape, vector))
+            return
+        number = shape >> SHIFT
+        body = rolled.bodies[number]
+        if number not in parts:
+            ends = [*accumulate([width_of(rolled, child, widths) for child in body.shapes])]
+            parts[number] = [*zip(body.shapes, [0, *ends], ends)]
+        for _ in range(shape & COUNT):
+            for child, start, end in parts[number]:
+                if child < 0:
+                    found.append((-1 - child, vector[start:end]))
+                else:
+                    write(child, vector[start:end])
+            vector = tuple(map(add, vector, body.step))
+
+    for shape, vector in zip(rolled.shapes, rolled.vectors):
+        write(shape, vector)
+    return found
 
 
 def width_of(rolled: Rolled, shape: Shape, widths: Sequence[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby, product
+from itertools import chain, groupby, product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -179,7 +179,7 @@ class Writer:
         """The code of all instances of a leaf, in the order of their counters; None for those that are not there."""
         code, place = self.trace.code, leaf.place()
         if not innermost_triangle(leaf.path):
-            return [code[at] for at in _positions(place, leaf.extents)]
+            return list(map(code.__getitem__, _positions(place, leaf.extents)))
         there = set(domain(leaf.path))
         every = product(*[range(extent) for extent in leaf.extents])
         return [code[place.at(counters)] if counters in there else None for counters in every]
@@ -405,9 +405,9 @@ def _takes(op: str, count: int) -> tuple[str, ...]:
 def _positions(place: Affine, extents: Sequence[int]) -> Iterator[int]:
     """All numbers that an affine number is, in the order of the counters."""
     if not extents:
-        yield place.base
-        return
-    for at in product(*[range(n) for n in extents[:-1]]):
-        first = place.base + sum([i * s for i, s in zip(at, place.steps)])
-        step, count = place.steps[-1], extents[-1]
-        yield from range(first, first + step * count, step) if step else (first,) * count
+        return iter([place.base])
+    step, count = place.steps[-1], extents[-1]
+    firsts = [
+        place.base + sum([i * s for i, s in zip(at, place.steps)]) for at in product(*[range(n) for n in extents[:-1]])
+    ]
+    return chain.from_iterable([range(at, at + step * count, step) if step else (at,) * count for at in firsts])
