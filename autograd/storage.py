@@ -25,6 +25,7 @@ from pathlib import Path
 FORMAT = b"autograd stored 2\n"
 OFF = ("off", "0", "no", "false")
 ENTRY, PARTIAL = re.compile("[0-9a-f]{64}"), re.compile(r"[0-9a-f]{64}\.\w+\.partial")  # no other file is ever removed
+IMPORTED = time.time()  # roughly when this process imported the package
 STALE = 3600.0  # seconds; an older partial file belongs to a process that was killed
 LOOKS = 64  # checks of the directory's size, on average, while as many bytes are written as it may have
 FULL = 0.9  # the part of its largest size to which it shrinks
@@ -76,11 +77,13 @@ def entry(*parts: str) -> Path | None:
 def sources(*parts: str) -> str | None:
     """A digest of the sources in these folders and modules of the package: what they make depends on them.
 
-    None if they cannot be read, as in an archive.
+    None if they cannot be read, as in an archive, or have changed since this process imported them.
     """
     found = hashlib.sha256()
     try:
         for path in source_files(*parts):
+            if path.stat().st_ctime > IMPORTED:
+                return None
             found.update(path.read_bytes())
     except OSError:
         return None

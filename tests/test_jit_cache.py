@@ -1,5 +1,6 @@
 """Machine code on disk is found again, made again, and stays within its size limit."""
 
+import inspect
 import os
 import stat
 import subprocess
@@ -192,3 +193,16 @@ except AssertionError:
     assert ["refused\n", "-0.5\n"] == [
         run_python(code, PYTHONPATH=path, PYTHONOPTIMIZE=optimise) for optimise in ("", "1")
     ]
+
+
+def test_sources_that_changed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that runs old code stores nothing under the name of the new sources."""
+    digest = inspect.unwrap(storage.sources)
+    assert digest("ir", "rules") == digest("ir", "rules")
+    assert digest("ir") != digest("rules") != digest("rules", "ieee")
+    newest = max(path.stat().st_ctime for path in storage.source_files("ir"))
+    monkeypatch.setattr(storage, "IMPORTED", newest - 1.0)
+    assert digest("ir") is None
+    monkeypatch.setattr(storage, "IMPORTED", newest)
+    assert digest("ir") is not None
+    assert digest("no such module") is None

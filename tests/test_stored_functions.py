@@ -148,6 +148,19 @@ def test_a_spoiled_file(private_cache: Path) -> None:  # noqa: F811
         assert whole == entry.read_bytes()
 
 
+def test_too_deep_is_not_for_ever(private_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Where the stack has no room left, a function stays as it is for now, and nothing is stored."""
+
+    def too_deep(*given: Any) -> Any:
+        raise RecursionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(functions, "rewritten", too_deep)
+        assert functions._made(branching) is None
+    assert not private_cache.exists() or not list(private_cache.iterdir())
+    assert functions._made(branching) is not None
+
+
 MODULE = """
 def f(x):
     {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import linecache
 import marshal
 import sys
@@ -19,8 +20,10 @@ from autograd.refusals import PREFIX
 from autograd.sources import adapted, definition, is_same_code, recompiled
 
 REWRITING = "sources", "refusals", "compiler/source", "adoption/functions", "adoption/rewrite"  # decide about new code
-WITHOUT_REFERENCES = 2  # a format of `marshal` that does not tell which parts are the same object
+OTHER_FORMS = ("co_consts", "co_lines", "co_lnotab", "co_positions", "co_branches")  # of what other parts say
+PARTS = [name for name in dir(CodeType) if name.startswith("co_") and name not in OTHER_FORMS]
 MOST = 4096  # functions whose new code is kept
+_digests: dict[str, tuple[list[str], str]] = {}  # file → its lines and their digest
 codes: dict[int, tuple[CodeType, Rewritten | None]] = {}  # by id: to hash code takes long; the C build reads it
 
 
@@ -44,7 +47,10 @@ def _made(function: FunctionType) -> Rewritten | None:
     kept = None if entry is None else storage.read(entry)
     if kept is not None:
         return _unpacked(marshal.loads(kept))
-    made = _rewritten(function)
+    try:
+        made = _rewritten(function)
+    except RecursionError:  # too deep here and now: another call may have more room
+        return None
     if entry is not None:
         storage.write(entry, marshal.dumps(_packed(made)))
     return made
@@ -60,7 +66,7 @@ def _rewritten(function: FunctionType) -> Rewritten | None:
         if written is None or not is_same_code(written, code):
             return None  # the file has changed since, or something rewrote the code
         return rewritten(found, code, _has_own_range(function))
-    except (SyntaxError, RecursionError, ValueError):  # not what is written there any more, or too deep
+    except (SyntaxError, ValueError):  # not what is written there any more
         return None
 
 
@@ -76,8 +82,26 @@ def _entry(function: Any) -> Path | None:
     if not lines or rewriter is None:
         return None
     names = [name for name in function.__builtins__ if name.startswith(PREFIX)]  # those of adopted modules
-    around = marshal.dumps((code, _has_own_range(function), names), WITHOUT_REFERENCES).hex()
-    return storage.entry("rewritten", around, *lines, rewriter, sys.version, str(sys.flags.optimize))
+    around, text = repr((_parts(code), _has_own_range(function), names)), _digest(code.co_filename, lines)
+    return storage.entry("rewritten", around, text, rewriter, sys.version, str(sys.flags.optimize))
+
+
+def _parts(code: CodeType) -> list[Any]:
+    """All of a code object, in a form with the same text in every process."""
+    parts = [getattr(code, name) for name in PARTS]
+    for constant in code.co_consts:
+        parts.append(_parts(constant) if isinstance(constant, CodeType) else constant)
+        if isinstance(constant, frozenset):
+            parts[-1] = sorted(map(repr, constant))
+    return parts
+
+
+def _digest(file: str, lines: list[str]) -> str:
+    """A digest of the lines of a file, made once for all functions in it."""
+    known = _digests.get(file)
+    if known is None or known[0] is not lines:
+        known = _digests[file] = lines, hashlib.sha256("".join(lines).encode(errors="surrogatepass")).hexdigest()
+    return known[1]
 
 
 def _packed(made: Rewritten | None) -> Any:
