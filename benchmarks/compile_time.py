@@ -2,6 +2,7 @@
 
     python benchmarks/compile_time.py [--sizes 1500 10000 100000] [--only recurrence sum …] [--huge]
     python benchmarks/compile_time.py --capture [--sizes 50000]
+    python benchmarks/compile_time.py --again [--only "gpt step" …]
 
 Each program is compiled in its own process, without the cache on disk, and its results are compared with those of
 the eager engine. ``--huge`` adds programs of a million instructions. Read how the microseconds per instruction
@@ -11,6 +12,9 @@ A second table has programs that stay the same while their data grow: rows, step
 the number of instructions should not depend on the size, nor should the seconds of the first call.
 
 ``--capture`` measures the first stage alone, as a ratio to the time in which the same operations make nodes.
+
+``--again`` compares the first call in a process with that in the next one, which finds on disk what the first has made,
+and with that without a cache, in processor seconds.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import tempfile
 import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
@@ -315,6 +320,80 @@ def compare_captures(names: Sequence[str], sizes: Sequence[int]) -> None:
             print(f"{name:31}{count:>12,}{1e3 * capture:>12.1f}{1e3 * nodes:>12.1f}{capture / nodes:>8.1f}{each:>9.0f}")
 
 
+def branch(x: Any) -> Any:
+    """A function of three lines."""
+    import autograd.math as am
+
+    if x > 1.0:
+        return am.log(x) * x
+    return am.sin(x) + x * x
+
+
+def small_function() -> Any:
+    """The derivative of a function of three lines."""
+    from autograd import jit, value_and_grad
+
+    return jit(value_and_grad(branch))(0.5)
+
+
+def gpt_step(name: str) -> Any:
+    """Loss and gradient of the small GPT for one name."""
+    import microgpt
+    from autograd import jit, value_and_grad
+
+    matrices = {key: matrix.tolist() for key, matrix in microgpt.matrices(microgpt.data(name)["parameters"]).items()}
+    loss, gradient = jit(value_and_grad(lambda model: microgpt.gpt.surprise(model, name)), quiet=True)(matrices)
+    return loss, [row for matrix in gradient.values() for row in matrix]
+
+
+def orbits() -> Any:
+    """States and Jacobians of satellites, by the adopted package `sgp4`."""
+    import adopted
+    from autograd import adopt, jacobian, jit, vmap
+
+    model = adopt("sgp4.model")
+
+    def both(row: Any, t: Any) -> Any:
+        return adopted.state(model, row, t), jacobian(lambda row: adopted.state(model, row, t))(row)
+
+    return jit(vmap(both), quiet=True)(*adopted.satellites(10))
+
+
+AGAIN: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "small function": (small_function, ()),
+    "gpt step, five letters": (gpt_step, ("emily",)),
+    "gpt step, eleven letters": (gpt_step, ("christopher",)),
+    "orbits": (orbits, ()),
+}
+
+
+def measure_first_call(name: str, cache: str) -> tuple[float, Any]:
+    """Processor seconds of a first call with this cache, and its numbers."""
+    import autograd.math as am
+    from autograd import jit
+
+    os.environ["AUTOGRAD_CACHE"] = cache
+    jit(lambda x: am.sin(x) + 1.0)(1.0)  # warm up: some work is done once per process
+    function, arguments = AGAIN[name]
+    start = time.process_time()
+    result = function(*arguments)
+    return time.process_time() - start, numbers_of(result)
+
+
+def compare_processes(names: Sequence[str], runs: int = 3) -> None:
+    """Print how long first calls take: without a cache, with an empty one, and in the next process."""
+    print(f"{'':31}{'no cache':>12}{'first process':>15}{'next process':>14}{'ratio':>8}")
+    for name in names:
+        times = []
+        for _ in range(runs):
+            with tempfile.TemporaryDirectory() as folder:
+                found = [fresh(measure_first_call, name, cache) for cache in ("off", folder, folder)]
+            assert all(np.array_equal(found[0][1], numbers) for _, numbers in found)
+            times.append([seconds for seconds, _ in found])
+        off, first, again = (min(column) for column in zip(*times))
+        print(f"{name:31}{off:>12.4f}{first:>15.4f}{again:>14.4f}{off / again:>8.1f}", flush=True)
+
+
 def main() -> None:
     """Measure the shapes and sizes that the command line names."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -322,8 +401,12 @@ def main() -> None:
     options.add_argument("--only", nargs="*", metavar="SHAPE", help="shapes whose names start with these")
     options.add_argument("--huge", action="store_true", help="also a million instructions")
     options.add_argument("--capture", action="store_true", help="only captures, of 50,000 operations, and nodes")
+    options.add_argument("--again", action="store_true", help="only first calls, in a process and in the next one")
     arguments = options.parse_args()
     wanted = tuple(arguments.only or [""])
+    if arguments.again:
+        compare_processes([name for name in AGAIN if name.startswith(wanted)])
+        return
     if arguments.capture:
         names = [name for name in SHAPES if name.startswith(wanted) and name != "lanes"]  # a loop of the program
         compare_captures(names, arguments.sizes or [50_000])
