@@ -389,6 +389,7 @@ class Watched(Builder):
         self.constants = {key_of(i.data): at for at, i in enumerate(program.code) if i.op == "constant"}
         self.known = type(self.known)()
         self.numbers.clear()
+        self.moved.clear()  # the program uses what loops compute
 
     def watch(self, row: int) -> None:
         """Watch another row of a map."""
