@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import fori, grad, jit, scan, vmap, while_loop
+from autograd import fori, grad, jit, scan, value_and_grad, vmap, while_loop
 from autograd.compiler.capture.repeats import same_computation
 from autograd.ir.block import Instruction
 
@@ -412,3 +412,21 @@ def test_sides_that_are_too_long() -> None:
     assert vmap(row)(ROWS) == pytest.approx(compiled(ROWS), rel=1e-12)
     assert 2 == compiled.stats()["paths"]
     assert "if is a guard: it takes more than 1024 instructions" in compiled.branches()
+
+
+def test_rows_with_loops_in_their_gradient_run_again() -> None:
+    """What a second run leaves is dropped where loops have replaced flat code: the gradient is that of plain Python."""
+
+    def row(x: Any) -> Any:
+        table = [[am.sin(a * b) for b in x] for a in x]
+        for k in range(300):  # assigned elements: the row runs again
+            i, j = k % 4, (3 * k + 1) % 4
+            table[i][j] = am.tanh(table[j][(i + 1) % 4] + 0.5 * am.sin(table[i][j]) * x[(k * k) % 4])
+        return sum(map(sum, table))
+
+    rows = np.array([[0.3, -0.8, 1.1, 0.6], [0.5, 0.2, -0.4, 0.9]])
+    function = vmap(value_and_grad(row))
+    compiled = jit(function)
+    for expected, actual in zip(function(rows), compiled(rows), strict=True):
+        np.testing.assert_allclose(expected, actual, rtol=1e-12)
+    assert "for " in compiled.program()

@@ -26,6 +26,7 @@ from autograd.compiler.run import capturing, families
 from autograd.ir.block import Program
 from autograd.ir.evaluate import evaluate, flat
 from autograd.ir.passes.simplify import remove_dead_code, simplify
+from autograd.ir.rewrite import needed, occurrences
 from autograd.ir.roll import nest, rolling, statements
 from autograd.ir.roll.recognition import is_loop, roll, unroll
 from autograd.ir.verify import verify
@@ -404,6 +405,29 @@ def test_both_builds_find_the_same_loops(plan: Sequence[Any]) -> None:
         for first, ordinals in product((0, len(program.code) // 2), (False, True)):
             expected = statements.find_loops(program.code, first, wanted, lines, 1, ordinals)
             assert expected == statements.find_loops_fast(program.code, first, wanted, lines, 1, ordinals)
+
+
+@pytest.mark.skipif(statements.extension is None, reason="needs the C build")
+@given(programs)
+@settings(max_examples=20)
+def test_both_builds_find_what_values_depend_on(plan: Sequence[Any]) -> None:
+    """What looks through all the code of a program in C is its definition in Python."""
+    for function in (function_of(plan), value_and_grad(function_of(plan))):
+        code = captured(function).code
+        for first, wanted in product((0, len(code) // 3), ([len(code) - 1], range(0, len(code), 7), [])):
+            expected = needed.__wrapped__(code, wanted, first)
+            assert expected == needed(code, wanted, first)
+            for op in ("add", "read", "loop", "no operation"):
+                expected = occurrences.__wrapped__(code, op, first)
+                assert expected == occurrences(code, op, first)
+
+
+def test_values_outside_the_code_are_refused() -> None:
+    """A number that is no value of the code is an error in both builds, not a place somewhere in memory."""
+    code = captured(lambda x: x[0] * x[1] + x[2]).code
+    for value in (len(code), 10**9):
+        with pytest.raises(IndexError):
+            needed(code, [value], 0)
 
 
 def test_a_long_trace_compiles_fast() -> None:

@@ -191,7 +191,7 @@ typedef struct {
 
 typedef struct {
     PyObject *code, *lines, *rollable, *exact, *many, *side_by_side; /* borrowed */
-    PyObject *positions, *kinds, *elements;
+    PyObject *positions, *kinds, *elements, *statements;
     PyObject *ids, *known; /* operation, data or line → a number; the bytes of a kind → its number */
     KindRead *read;        /* of each kind */
     Py_ssize_t read_room;
@@ -506,16 +506,6 @@ static int64_t read_statement(Reader *reader, Rolling *r, PyObject *value)
     return kind;
 }
 
-/* Note which instance of its kind a statement is. */
-static bool count_instance(Reader *reader, Py_ssize_t at, int64_t kind)
-{
-    while (reader->counts.count <= kind)
-        if (!add_number(&reader->counts, 0))
-            return false;
-    reader->ordinal[at] = kind << BODY_SHIFT | reader->counts.items[kind]++;
-    return true;
-}
-
 /* ---- what Python gets ---- */
 
 static PyObject *as_tuple(const int64_t *items, Py_ssize_t count)
@@ -538,6 +528,19 @@ static bool append_new(PyObject *list, PyObject *thing)
     return done;
 }
 
+/* Note a statement, whose numbers are the last on the stack from `start` on, and which instance of its kind it is. */
+static bool note_instance(Reader *reader, const Rolling *r, Py_ssize_t at, int64_t kind, Py_ssize_t start)
+{
+    PyObject *vector = as_tuple(r->numbers.items + start, r->numbers.count - start);
+    if (!append_new(reader->statements, vector ? Py_BuildValue("LN", (long long)kind, vector) : NULL))
+        return false;
+    while (reader->counts.count <= kind)
+        if (!add_number(&reader->counts, 0))
+            return false;
+    reader->ordinal[at] = kind << BODY_SHIFT | reader->counts.items[kind]++;
+    return true;
+}
+
 static PyObject *rolled_result(Reader *reader, Rolling *r)
 {
     PyObject *shapes = PyList_New(0), *vectors = PyList_New(0), *bodies = PyList_New(0);
@@ -555,8 +558,9 @@ static PyObject *rolled_result(Reader *reader, Rolling *r)
         Py_XDECREF(inside);
         Py_XDECREF(step);
     }
-    PyObject *result =
-        done ? PyTuple_Pack(6, reader->positions, reader->kinds, reader->elements, shapes, vectors, bodies) : NULL;
+    PyObject *result = done ? PyTuple_Pack(7, reader->positions, reader->kinds, reader->elements, shapes, vectors, bodies,
+                                           reader->statements)
+                            : NULL;
     Py_XDECREF(shapes);
     Py_XDECREF(vectors);
     Py_XDECREF(bodies);
@@ -579,7 +583,7 @@ static bool begin_reading(Reader *reader, Rolling *r, bool ordinals)
         return false;
     }
     return (reader->positions = PyList_New(0)) && (reader->kinds = PyList_New(0)) && (reader->elements = PyDict_New())
-           && (reader->ids = PyDict_New()) && (reader->known = PyDict_New()) && (r->known = PyDict_New());
+           && (reader->statements = PyList_New(0)) && (reader->ids = PyDict_New()) && (reader->known = PyDict_New()) && (r->known = PyDict_New());
 }
 
 static void end_reading(Reader *reader, Rolling *r)
@@ -589,6 +593,7 @@ static void end_reading(Reader *reader, Rolling *r)
     Py_XDECREF(reader->positions);
     Py_XDECREF(reader->kinds);
     Py_XDECREF(reader->elements);
+    Py_XDECREF(reader->statements);
     Py_XDECREF(reader->ids);
     Py_XDECREF(reader->known);
     Py_XDECREF(r->known);
@@ -649,7 +654,7 @@ static PyObject *value_find_loops(PyObject *module, PyObject *args)
                 Py_ssize_t start = r.numbers.count;
                 PyObject *value = PyList_GET_ITEM(reader.positions, i);
                 int64_t kind = read_statement(&reader, &r, value);
-                if (kind < 0 || (ordinals && !count_instance(&reader, PyLong_AsSsize_t(value), kind))
+                if (kind < 0 || (ordinals && !note_instance(&reader, &r, PyLong_AsSsize_t(value), kind, start))
                     || !push(&r, LEAF(kind), longest, start))
                     break;
             }

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from autograd.ir.block import COUNT, GOING, Array, Guard, Instruction, Loop, Program, Window, exact, types_of
-from autograd.ir.builder import Builder, Rewriter
+from autograd.ir.builder import Builder, Rewriter, new_tuple
 from autograd.ir.memory import arrays_written, continued
 from autograd.native import fast
 
@@ -67,7 +67,8 @@ def reordered(program: Program, order: Iterable[int]) -> Program:
     for at in order:
         op, operands, data = instruction = program.code[at]
         place[at] = len(code)
-        code.append(Instruction(op, tuple([place[o] for o in operands]), data) if operands else instruction)
+        new = (op, tuple([place[o] for o in operands]), data)
+        code.append(new_tuple(Instruction, new) if operands else instruction)
     guards = [Guard(place[g.value], g.expected, g.line) for g in program.guards]
     return Program(code, [place[o] for o in program.outputs], program.inputs, guards)
 

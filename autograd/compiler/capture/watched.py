@@ -390,6 +390,7 @@ class Watched(Builder):
         self.known = type(self.known)()
         self.moved.clear()
         self.numbers.clear()
+        self.moved.clear()  # the program uses what loops compute
 
     def watch(self, row: int) -> None:
         """Watch another row of a map."""

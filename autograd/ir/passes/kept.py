@@ -76,14 +76,22 @@ class _Numbered(NamedTuple):
     values: list[int]
     inside: dict[int, list[int]]
 
-    def keys(self, body: Program) -> Iterator[tuple[Key, Place]]:
-        """All values of the body and of the maps in it: where they are, each after its number and its extent."""
-        yield from [((number, 0), Place(at)) for at, number in enumerate(self.values) if number != NO_NUMBER]
+    def among(self, body: Program, there: Mapping[Key, Place]) -> Iterator[tuple[Place, Place]]:
+        """The values of the body, and of the maps in it, that are among some: which of those, and where they are."""
+        yield from [(there[n, 0], Place(at)) for at, n in enumerate(self.values) if (n, 0) in there]
         for inside, numbers in self.inside.items():
             extent = _steps(body.code[inside].data)
-            yield from [
-                ((number, extent), Place(at, inside)) for at, number in enumerate(numbers) if number != NO_NUMBER
-            ]
+            yield from [(there[n, extent], Place(at, inside)) for at, n in enumerate(numbers) if (n, extent) in there]
+
+    def only(self, body: Program, places: Collection[Place]) -> dict[Key, Place]:
+        """The number and the extent of some values → where they are."""
+        found = {(number, 0): place for at, number in enumerate(self.values) if (place := Place(at)) in places}
+        for inside, numbers in self.inside.items():
+            extent = _steps(body.code[inside].data)
+            for at, number in enumerate(numbers):
+                if (place := Place(at, inside)) in places:
+                    found[number, extent] = place
+        return found
 
 
 class _Numbers:
@@ -166,7 +174,7 @@ class _Search:
         through: dict[int, list[int]] = {}  # array → the loops that go through it
         for at, (op, _, loop) in enumerate(self.code):
             if op == "loop" and isinstance(loop.extent, int):
-                values = [place for place in _places(loop.body) if _code_of(loop.body, place).op in EXPENSIVE]
+                values = _expensive(loop.body)
                 arrays = self._arrays(at)
                 related = {before for array in arrays for before in (*through.get(array, ()), self._maker(array))}
                 for before in sorted(related & wanted.keys()):
@@ -196,9 +204,8 @@ class _Search:
         numbers, first, there = self._as_earlier(before)
         among = None if stored else self._needed(at, values)
         second = numbers.body(body, self._inputs_after(numbers, first, before, at, shift), among)
-        found = [(there[key], value) for key, value in second.keys(body) if key in there]
         # value of the later loop → the same one of the earlier loop
-        same = {value: one for one, value in found if _code_of(body, value).op not in PREDICATES}
+        same = {value: one for one, value in second.among(body, there) if _code_of(body, value).op not in PREDICATES}
         for value in values:
             if value in same and same[value] in others:
                 self._load(before, at, shift, value, same[value])
@@ -218,10 +225,9 @@ class _Search:
         """What later loops are compared with."""
         if before not in self.earlier:
             body, numbers = self.code[before].data.body, _Numbers()
-            numbered, certain = numbers.body(body, self._inputs(numbers, before)), _certain(body)
+            numbered = numbers.body(body, self._inputs(numbers, before))
             numbers.complete = True
-            there = {key: place for key, place in numbered.keys(body) if place in certain}
-            self.earlier[before] = _Earlier(numbers, numbered.values, there)
+            self.earlier[before] = _Earlier(numbers, numbered.values, numbered.only(body, _certain(body)))
         return self.earlier[before]
 
     def _load(self, before: int, at: int, shift: int, value: Place, one: Place, is_instead: bool = False) -> None:
@@ -406,12 +412,15 @@ def _is_known_map(loop: Loop) -> bool:
     return loop.is_map() and isinstance(loop.extent, int)
 
 
-def _places(body: Program) -> Iterator[Place]:
-    """All values of a body and of the maps in it."""
+def _expensive(body: Program) -> list[Place]:
+    """The expensive values of a body and of the maps in it."""
+    found: list[Place] = []
     for at, (op, _, data) in enumerate(body.code):
-        yield Place(at)
-        if op == "loop" and _is_known_map(data):
-            yield from [Place(k, at) for k in range(len(data.body.code))]
+        if op in EXPENSIVE:
+            found.append(Place(at))
+        elif op == "loop" and _is_known_map(data):
+            found += [Place(k, at) for k, (inner, _, _) in enumerate(data.body.code) if inner in EXPENSIVE]
+    return found
 
 
 def _certain(body: Program) -> set[Place]:

@@ -12,7 +12,7 @@ from autograd.ir.block import COMPARISONS, LOGIC, Guard, Instruction
 from autograd.ir.elements import MANY
 from autograd.ir.rewrite import needed
 from autograd.ir.roll.ranges import side_by_side
-from autograd.ir.roll.recognition import LONGEST, PAIRS, SHIFT, Body, Rolled, roll
+from autograd.ir.roll.recognition import LONGEST, PAIRS, SHIFT, Body, Rolled, Vector, roll
 from autograd.native import extension
 from autograd.rules import TABLE
 
@@ -55,12 +55,15 @@ class Statements(NamedTuple):
         What is read from outside: where and what → number → value.
     rolled : Rolled
         The loops.
+    read : list of (int, tuple of int)
+        The statements before loops were found among them, each as its kind and its vector; empty without ordinals.
     """
 
     code: list[int]
     kinds: list[Kind]
     elements: dict[tuple[str, Any], dict[int, int]]
     rolled: Rolled
+    read: list[tuple[int, Vector]]
 
 
 def rollable(code: Sequence[Instruction], first: int, wanted: Sequence[int]) -> list[int] | None:
@@ -172,7 +175,8 @@ def find_loops(
         numbered[value] = shapes[-1] << SHIFT | counts[shapes[-1]]
         counts[shapes[-1]] += 1
         vectors.append(tuple(numbers))
-    return Statements(positions, kinds, elements, roll(shapes, vectors))
+    read = [*zip(shapes, vectors)] if ordinals else []
+    return Statements(positions, kinds, elements, roll(shapes, vectors), read)
 
 
 def outside(code: Sequence[Instruction], value: int) -> tuple[str, Any, int]:
@@ -202,9 +206,9 @@ def _find_loops_in_c(
     )
     if found is None:
         return None
-    positions, kinds, elements, shapes, vectors, bodies = found
+    positions, kinds, elements, shapes, vectors, bodies, read = found
     kinds = [Kind(*kind) for kind in kinds]
-    return Statements(positions, kinds, elements, Rolled(shapes, vectors, [Body(*body) for body in bodies]))
+    return Statements(positions, kinds, elements, Rolled(shapes, vectors, [Body(*body) for body in bodies]), read)
 
 
 find_loops_fast = find_loops if extension is None else _find_loops_in_c

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from autograd.ir.roll.ranges import RANGE, WINDOW
-from autograd.ir.roll.recognition import COUNT, LONGEST, SHIFT, Shape, Vector, is_loop, leaf, unroll
+from autograd.ir.roll.recognition import COUNT, LONGEST, SHIFT, Shape, Vector, is_loop, leaf
 from autograd.ir.roll.statements import POSITION, Statements
 
 LEAST_IN_LOOPS = 8  # statements of the trace for each one that loops must save
@@ -141,8 +141,7 @@ class _Finder:
         self.classes = [
             leaf(classes.setdefault((k.op, k.data, k.line, len(k.operands)), len(classes))) for k in trace.kinds
         ]
-        flat = [*unroll(trace.rolled, [len(kind.operands) for kind in trace.kinds])]
-        kinds, vectors = [kind for kind, _ in flat], [vector for _, vector in flat]
+        kinds, vectors = [kind for kind, _ in trace.read], [vector for _, vector in trace.read]
         self.word = [self.classes[kind] for kind in kinds]
         self.blocks = Blocks()
         self.parts = Parts([], [], self.blocks, self.word, kinds, vectors)
