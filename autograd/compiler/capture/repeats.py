@@ -84,7 +84,7 @@ def _other_tracers(trace: Trace, given: Sequence[list[Any]]) -> Iterator[dict[in
             return trace.predicate(again(thing.index))
         if thing._array >= 0:
             return Traced.element(trace, again(thing._array), thing._offset)
-        return Traced.of(trace, again(thing.index))
+        return trace.carried_on(Traced.of(trace, again(thing.index)), thing)
 
     for tracers in given:
         tracers[:] = map(other, tracers)

@@ -70,6 +70,8 @@ _POWER = _of_numbers("__pow__")
 def _power(self: Predicate, other: Any) -> Any:
     if type(other) in (int, float) and other < 0:
         return bool(self) ** other  # of False it raises
+    if type(other) is int:
+        return _absolute(self) if other else 1
     return _POWER(self, other)
 
 
@@ -109,6 +111,13 @@ class TracedTruth(Predicate):
     """
 
     __slots__ = ()
+
+    @classmethod
+    def apply_rule(cls, rule: Any, operands: Any) -> Any:
+        """Among plain numbers, the result is one."""
+        found = super().apply_rule(rule, operands)
+        plain = all(isinstance(x, Predicate) or type(x) in (float, int, bool) for x in operands)
+        return found.builder.as_plain(found) if plain else found
 
     @property  # type: ignore[misc]  # it is never assigned
     def __class__(self) -> Any:  # isinstance() reads it

@@ -190,6 +190,10 @@ class Watched(Builder):
         """A number that Python's own rounding makes an int."""
         return rounded
 
+    def as_plain(self, number: Any) -> Any:
+        """A number that eager code has as a float, and not as a Value."""
+        return number
+
     def note_unrolled(self, rows: int, why: Reason) -> None:
         """A map becomes as many copies of its row as it has rows."""
         self.unrolled[why] = self.unrolled.get(why, 0) + rows

@@ -410,10 +410,11 @@ class Flow:
         ints.
         """
         floats: set[int] = set()
+        unsure: set[int] = set()
         nones: set[int] = set()
         places: list[Place] = []
         while True:
-            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places)
+            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places, unsure)
             with steps.open() as journal:
                 following = steps.run(step)
                 begins = alike(carry, following)
@@ -434,6 +435,9 @@ class Flow:
                 steps.before.check(after)
                 if mixed := steps.before.mixes(after):
                     floats |= mixed
+                    continue
+                if new_unsure := steps.before.unsure_after(after):
+                    unsure |= new_unsure
                     continue
                 outcome = test(*following)
                 if besides(journal, places):
@@ -734,7 +738,7 @@ class Flow:
                 return partial(GROWS[function.__name__], function.__self__)
             if (why := impure(function, assigns=True)) is not None:
                 raise Refused(why)
-        if function is type or (trace.root().whole_numbers and asks(function)):
+        if function is isinstance or function is type or (trace.root().whole_numbers and asks(function)):
             return partial(asked, function)
         new = followed(function)
         if trace.root().sides and new is function:
@@ -842,4 +846,4 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
 
 
 if extension is not None:
-    extension.flow(Flow, partial, min, max, bisect_left, bisect_right, codes, SINGLE_CALL, MOST_MADE)
+    extension.flow(Flow, partial, min, max, bisect_left, bisect_right, isinstance, codes, SINGLE_CALL, MOST_MADE)
