@@ -126,7 +126,8 @@ def _slot(where: Any, slot: MemberDescriptorType | GetSetDescriptorType) -> tupl
         return ()
 
 
-def _cell(cell: Any, _: None) -> tuple[Any, ...]:
+def cell_of(cell: Any, _: None = None) -> tuple[Any, ...]:
+    """What a variable of an enclosing function has; empty if it is not bound."""
     try:
         return (cell.cell_contents,)
     except ValueError:
@@ -135,7 +136,7 @@ def _cell(cell: Any, _: None) -> tuple[Any, ...]:
 
 def closure_of(function: Any) -> list[Any]:
     """What the variables of functions around a function hold that it uses, as far as they are bound."""
-    return [thing for cell in function.__closure__ or () for thing in _cell(cell, None)]
+    return [thing for cell in function.__closure__ or () for thing in cell_of(cell)]
 
 
 def _function(function: Any, _: None) -> tuple[Any, ...]:
@@ -173,7 +174,7 @@ LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "attributes": lambda where, _: _pairs(vars_of(where), _),
     "slot": _slot,
     "class": static,
-    "cell": _cell,
+    "cell": cell_of,
     "context": context,
     "local": lambda where, key: _item(vars_of(where), key),
     "type": lambda where, _: (type(where),),

@@ -300,7 +300,7 @@ def tell(trace: Watched) -> None:
     if found is not None:
         look = found[1]
         trace.may_change = bool(look.changes or look.rebound) or any(read.kind == ITERATOR for read in look.reads)
-        trace.outside = frozenset(look.lists)
+        trace.outside = frozenset([*look.lists, *[id(place.where) for place in look.places]])
 
 
 def _refuse_iterators(name: str, look: Look, why: Exception) -> None:
