@@ -28,7 +28,8 @@ class Place(NamedTuple):
         "item" (of a dict, by a text), "attribute" (in the dict of an object), "attributes" (all of that dict), "slot",
         "class" (an attribute of a class or of one of its bases), "cell", "context" (a context variable), "type",
         "function" (code and defaults); or the contents of a "list", "dict", "set" or "array". C does not know "local"
-        (an attribute that each thread has for itself), nor the contents of another "container".
+        (an attribute that each thread has for itself), a "setting" (what a function gives), nor the contents of another
+        "container".
     where, key : object
         The object, and the name or the slot.
     found : tuple
@@ -176,6 +177,7 @@ LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "class": static,
     "cell": cell_of,
     "context": context,
+    "setting": lambda where, _: where(),
     "local": lambda where, key: _item(vars_of(where), key),
     "type": lambda where, _: (type(where),),
     "function": _function,

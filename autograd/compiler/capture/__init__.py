@@ -1,7 +1,7 @@
 """Capture: a function runs once on tracers, which record its operations as a program.
 
 - `signature`: the arguments of a call, read once. `exact`: keys for what in them is no number.
-- `outside`, `walk`: what the function reads outside its arguments; a change of it makes a new capture.
+- `outside`, `walk`, `settings`: what the function reads outside its arguments; a change of it makes a new capture.
 - `tracer`, `truth`: what stands for a number of the program, and for a comparison.
 - `watched`, `trace`: the program as it is recorded, with the numbers of this run.
 - `branches`, `maps`, `loops`: `vmap`, `scan`, `fori` and `while_loop` become loops of the program.
