@@ -67,6 +67,7 @@ from autograd.compiler.capture.control.sides import (
     in_step,
     is_for_others,
     is_predicate,
+    is_reached,
     outermost,
     present,
     refuse_deep,
@@ -231,7 +232,7 @@ class Flow:
                     raise Refused("it compares rounded numbers by ==")
                 trace.root().exact = True
             attempt = trace.root().attempts[-1] if trace.root().attempts else None
-            raised = dict(attempt.raised) if attempt else {}
+            raised, why = dict(attempt.raised) if attempt else {}, None
             one, other = self._sides(trace, truth, site, then, otherwise, given)
             errors = [x for x in (one, other) if isinstance(x, Exception)]
             if len(errors) == 2:
@@ -245,6 +246,14 @@ class Flow:
                 else:
                     attempt.note(handler, holds.negated())
                 commit(trace.root(), journal)
+            elif together is _result and (one[0] is None) != (other[0] is None):
+                holds = truth if other[0] is None else truth.negated()
+                if is_reached(trace, getattr(trace.deciding, "real", True)) and not trace.value(holds.index):
+                    holds = holds.negated()
+                suppose(trace, holds)  # a function falls off its end where something is wrong
+                result, journal = one if holds.index == truth.index else other
+                commit(trace.root(), journal)
+                why = "the result is None on one side"
             else:
                 result = together(trace, truth, one[0], other[0])
                 for place, value in joined(trace, truth, one[1], other[1]):
@@ -260,7 +269,7 @@ class Flow:
                 raise
             self.note(trace, site, _why(error))
             return then(*given) if condition else otherwise(*given)
-        self.note(trace, site)
+        self.note(trace, site, why)
         return result
 
     def _sides(self, trace: Any, truth: Any, site: Site, then: Any, otherwise: Any, given: Any) -> list[Any]:

@@ -350,7 +350,7 @@ EXACT = frozenset(  # operations of which machine code has the same bits as eage
     [
         *("abs", "add", "ceil", "constant", "copysign", "div", "floor", "floordiv", "fmod", "input", "max", "min"),
         *("mod", "mul", "neg", "pack", "pos", "read", "relu", "remainder", "rint", "round", "select", "sign", "sqrt"),
-        *("stop", "sub", "table", "trunc"),
+        *("stop", "sub", "table", "trunc", "where"),
         *PREDICATES,
     ]
 )
@@ -372,7 +372,7 @@ def compares_rounded(trace: Any, condition: int) -> bool:
         if op not in EXACT:
             return True
         following = (
-            operands[1:] if op == "select" else operands
+            operands[1:] if op in ("select", "where") else operands
         )  # which side it is may be near a tie, as for any branch
         stack += [o for o in following if o not in seen]
         seen.update(following)

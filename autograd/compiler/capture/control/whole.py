@@ -21,6 +21,7 @@ LARGEST = 2**53 - 1  # up to here no two ints are the same float
 LARGEST_MADE = 2**40  # of a number that is rounded to an int
 LARGEST_CARRIED = 2**52  # of an int that a step hands to the next
 MOST_ADDED = 2**20  # by one step to such an int: no loop takes so many steps that it becomes too large
+MOST_BITS = 31  # of a shift or a mask
 MOST_FACTORS = 4  # of a power that is a product
 
 Bounds = tuple[int, int]
@@ -142,13 +143,25 @@ def _of_ints(name: str, function: Callable[[Any, Any], Any]) -> None:
     """An operator of ints for which a program has no instruction: with the int of now, which is guarded."""
 
     def operate(self: Whole, other: Any) -> Any:
+        if type(other) is int and name in BY_ARITHMETIC and (found := BY_ARITHMETIC[name](self, other)) is not None:
+            return found
         return NotImplemented if bounds_of(other) is None else function(int(self), _plain(other))
 
     def reflected(self: Whole, other: Any) -> Any:
+        if name == "and" and type(other) is int:
+            return operate(self, other)
         return NotImplemented if bounds_of(other) is None else function(_plain(other), int(self))
 
     setattr(Whole, f"__{name}__", operate)
     setattr(Whole, f"__r{name}__", reflected)
+
+
+# Operators of bits with some plain ints are arithmetic, also of negative ints; None with any other int.
+BY_ARITHMETIC: dict[str, Callable[[Any, int], Any]] = {
+    "rshift": lambda whole, bits: whole // 2**bits if 0 <= bits <= MOST_BITS else None,
+    "lshift": lambda whole, bits: whole * 2**bits if 0 <= bits <= MOST_BITS else None,
+    "and": lambda whole, mask: whole % (mask + 1) if 0 <= mask <= 2**MOST_BITS and not mask & (mask + 1) else None,
+}
 
 
 for _name in ("and", "or", "xor", "lshift", "rshift"):
