@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autograd import linalg, rules, special
@@ -128,8 +128,13 @@ def elementwise(function: Callable[..., Any], operands: Sequence[Any]) -> Any:
     objects = [numpy.asarray(x, dtype=object) for x in operands]
     with numpy.errstate(all="ignore"):  # as above
         result = numpy.frompyfunc(function, len(operands), 1)(*objects)
-    numbers = all(isinstance(x, (float, int)) for x in numpy.ravel(result))
+    numbers = are_plain(numpy.ravel(result), (float, int))
     return numpy.asarray(result, dtype=float) if numbers else result
+
+
+def are_plain(numbers: Iterable[Any], kinds: Any) -> bool:
+    """Whether all numbers are plain ones of these kinds: a tracer may call itself a float."""
+    return all(isinstance(x, kinds) and not hasattr(type(x), "apply_rule") for x in numbers)
 
 
 def by_rows(function: Callable[[list[Any]], list[Any]], elements: Any, shape: tuple[int, ...]) -> Any:
@@ -139,6 +144,6 @@ def by_rows(function: Callable[[list[Any]], list[Any]], elements: Any, shape: tu
     length = shape[-1] if shape else 1
     rows = [function(elements[i : i + length].tolist()) for i in range(0, len(elements), length)]
     numbers = [x for row in rows for x in row]
-    result = numpy.empty(len(numbers), dtype=float if all(isinstance(x, float) for x in numbers) else object)
+    result = numpy.empty(len(numbers), dtype=float if are_plain(numbers, float) else object)
     result[:] = numbers
     return result.reshape(shape)

@@ -438,3 +438,18 @@ def test_counts_of_comparisons_that_are_0_divide_nothing() -> None:
     for always in (lambda x: ((x > 0.0) + 1) % 0.0, lambda x: ((x > 0.0) + 1) / 0.0):
         with pytest.raises(ZeroDivisionError):
             jit(vmap(lambda x, always=always: x + always(x)), quiet=True)(np.array([0.5, -1.0]))
+
+
+def test_shifts_and_masks_of_ints_are_arithmetic() -> None:
+    """Shifts by a plain int, and masks of the lowest bits, need no int of now, also for negative ints."""
+
+    def f(x: Any) -> Any:
+        n = int(x)
+        return x * (n >> 3) + (n << 2) + 0.5 * (n & 7) + (15 & n) + (n & 0)
+
+    agree(adopt(f), plain=f)
+
+    def odd_mask(x: Any) -> Any:
+        return x * (int(x) & 5)
+
+    agree(adopt(odd_mask), np.array([0.5, 5.5, 7.5, 5.25]), paths=3, plain=odd_mask)

@@ -114,7 +114,69 @@ def nested(k: Any) -> Any:
 
 
 STEPS = [object_in_steps, object_in_fori, object_in_while, condition]
-STATES = [*STEPS, object_in_rows, counter, branching, nested]
+STATES = [*STEPS, object_in_rows, nested]
+
+
+def read_after(k: Any) -> Any:
+    """A variable that counts rows is read after them."""
+    count = 0
+
+    def row(x: Any) -> Any:
+        nonlocal count
+        count += 1
+        return x * k
+
+    return sum(vmap(row)(ROWS)) * count
+
+
+def read_after_steps(k: Any) -> Any:
+    """An element of a list, one of an array and an attribute count steps, and are read after them."""
+    count, box, counts = [0], Box(), np.zeros(2)
+
+    def step(i: Any, c: Any) -> Any:
+        count[0] += 1
+        box.count += 2
+        counts[1] += 0.5
+        return c * k
+
+    return fori(7, step, k) * count[0] + box.count + counts[1]
+
+
+def deciding(k: Any) -> Any:
+    """A counter decides what rows and steps compute, by a comparison and by a flag."""
+    counts, first = {"rows": 0}, [True]
+
+    def row(x: Any) -> Any:
+        counts["rows"] += 1
+        return x * k if counts["rows"] < 4 else x + k
+
+    def step(c: Any, x: Any) -> Any:
+        if first[0]:
+            first[0] = False
+            return c * k, None
+        return c + x * k, None
+
+    return sum(vmap(row)(ROWS)) + scan(step, k, ROWS)[0]
+
+
+def in_a_while_loop(k: Any) -> Any:
+    """A counter ends a loop."""
+    box = Box()
+
+    def step(c: Any) -> Any:
+        box.count += 1
+        return c * k if box.count < 3 else c + 1.0
+
+    return while_loop(lambda c: c < 9.0, step, k) * box.count
+
+
+class Box:
+    """A count."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 REFUSED = r"computes something else when it runs again, at .*test_jit_repeats.py:\d+ in"
 
 
@@ -124,6 +186,40 @@ def test_states_are_refused(function: Callable[[Any], Any], form: Callable[..., 
     """What one row or step leaves for the next is not lost in silence, in values and in gradients."""
     with pytest.raises(TypeError, match=REFUSED):
         jit(form(function))(1.5)
+
+
+@pytest.mark.parametrize("function", [counter, branching, read_after, read_after_steps, deciding, in_a_while_loop])
+@pytest.mark.parametrize("form", [lambda f: f, grad])
+def test_counters_of_a_call(function: Callable[[Any], Any], form: Callable[..., Any]) -> None:
+    """Rows and steps that count run one after another, as in Python: in a single call and in the rows of a batch."""
+    expected = [form(function)(k) for k in (1.5, 2.5)]
+    assert expected == pytest.approx([jit(form(function), quiet=True)(k) for k in (1.5, 2.5)], rel=1e-13)
+    batch = jit(vmap(form(function)), quiet=True)(np.array([1.5, 2.5]))
+    assert expected == pytest.approx(list(batch), rel=1e-13)
+
+
+def test_counters_from_outside() -> None:
+    """Rows of a batch may count up an attribute from outside, once as it is said, but not read it besides."""
+    box, counts = Box(), {"rows": 0}
+
+    def counting(x: Any) -> Any:
+        box.count += 1
+        counts["rows"] += 1
+        return 2.0 * x
+
+    def reading(x: Any) -> Any:
+        box.count += 1
+        return x if box.count < 5 else 2.0 * x
+
+    def reading_element(x: Any) -> Any:
+        counts["rows"] += 1
+        return x if counts["rows"] < 5 else 2.0 * x
+
+    assert list(2.0 * ROWS) == list(jit(vmap(counting), quiet=True)(ROWS))
+    for function in (reading, reading_element):
+        for form in (vmap(function), lambda xs, function=function: vmap(function)(xs)):
+            with pytest.raises(TypeError, match="such as a counter"):
+                jit(form, quiet=True)(ROWS)
 
 
 @pytest.mark.parametrize("function", [iterator, used_up])

@@ -4,7 +4,8 @@ Outside the sides of branches and the steps of loops of the program, names, elem
 plain condition decides as in Python, and a comparison of the program is a guard. All else is left to Python. */
 
 static PyTypeObject *partial_type;
-static PyObject *python_min, *python_max, *python_bisect_left, *python_bisect_right, *rewritten_codes, *single_call;
+static PyObject *python_min, *python_max, *python_bisect_left, *python_bisect_right, *python_isinstance;
+static PyObject *rewritten_codes, *single_call;
 static PyObject *refused_name, *kind_name, *and_name, *no_text;
 static Py_ssize_t most_made;
 
@@ -94,7 +95,8 @@ static PyObject *native_called(Native *self, PyObject *const *args, Py_ssize_t c
         return PyErr_Occurred() ? NULL : NOT_MINE;
     if (where == OUTSIDE) {
         if (!has_flows(root) || read_slot(root, flow_at.whole_numbers) != Py_False || args[0] == python_min
-            || args[0] == python_max || args[0] == python_bisect_left || args[0] == python_bisect_right)
+            || args[0] == python_max || args[0] == python_bisect_left || args[0] == python_bisect_right
+            || args[0] == python_isinstance)
             return NOT_MINE;
         int same = stays(args[0]);
         if (same <= 0)
@@ -307,14 +309,14 @@ static PyObject *native_combined(Native *self, PyObject *const *args, Py_ssize_t
 
 /* ---- what flow.py gives ---- */
 
-/* flow(Flow, partial, min, max, bisect_left, bisect_right, codes, why, most made): flow.py calls it once. */
+/* flow(Flow, partial, min, max, bisect_left, bisect_right, isinstance, codes, why, most made): flow.py calls it once. */
 static PyObject *value_flow(PyObject *module, PyObject *args)
 {
     PyTypeObject *flow;
     if (rewritten_codes)
         return PyErr_Format(PyExc_RuntimeError, "the C build knows the flow already");
-    if (!PyArg_ParseTuple(args, "O!O!OOOOO!Un", &PyType_Type, &flow, &PyType_Type, &partial_type, &python_min, &python_max,
-                          &python_bisect_left, &python_bisect_right, &PyDict_Type, &rewritten_codes, &single_call, &most_made))
+    if (!PyArg_ParseTuple(args, "O!O!OOOOOO!Un", &PyType_Type, &flow, &PyType_Type, &partial_type, &python_min, &python_max,
+                          &python_bisect_left, &python_bisect_right, &python_isinstance, &PyDict_Type, &rewritten_codes, &single_call, &most_made))
         return NULL;
     if (!find_offset(flow, "sites", &flow_at.sites) || !(refused_name = PyUnicode_InternFromString("refused"))
         || !(kind_name = PyUnicode_InternFromString("kind")) || !(and_name = PyUnicode_InternFromString("and"))

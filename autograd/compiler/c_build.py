@@ -39,6 +39,6 @@ if not TYPE_CHECKING and extension is not None:
 
 def watch(places: Sequence[Place]) -> Any:
     """A watch over these places, in C if it knows all their kinds."""
-    if extension is None or any(place.kind in ("container", "local") for place in places):
+    if extension is None or any(place.kind in ("container", "local", "setting") for place in places):
         return Watch(places)
     return extension.Watch(tuple(places))

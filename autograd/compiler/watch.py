@@ -28,7 +28,8 @@ class Place(NamedTuple):
         "item" (of a dict, by a text), "attribute" (in the dict of an object), "attributes" (all of that dict), "slot",
         "class" (an attribute of a class or of one of its bases), "cell", "context" (a context variable), "type",
         "function" (code and defaults); or the contents of a "list", "dict", "set" or "array". C does not know "local"
-        (an attribute that each thread has for itself), nor the contents of another "container".
+        (an attribute that each thread has for itself), a "setting" (what a function gives), nor the contents of another
+        "container".
     where, key : object
         The object, and the name or the slot.
     found : tuple
@@ -126,7 +127,8 @@ def _slot(where: Any, slot: MemberDescriptorType | GetSetDescriptorType) -> tupl
         return ()
 
 
-def _cell(cell: Any, _: None) -> tuple[Any, ...]:
+def cell_of(cell: Any, _: None = None) -> tuple[Any, ...]:
+    """What a variable of an enclosing function has; empty if it is not bound."""
     try:
         return (cell.cell_contents,)
     except ValueError:
@@ -135,7 +137,7 @@ def _cell(cell: Any, _: None) -> tuple[Any, ...]:
 
 def closure_of(function: Any) -> list[Any]:
     """What the variables of functions around a function hold that it uses, as far as they are bound."""
-    return [thing for cell in function.__closure__ or () for thing in _cell(cell, None)]
+    return [thing for cell in function.__closure__ or () for thing in cell_of(cell)]
 
 
 def _function(function: Any, _: None) -> tuple[Any, ...]:
@@ -173,8 +175,9 @@ LIVE: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "attributes": lambda where, _: _pairs(vars_of(where), _),
     "slot": _slot,
     "class": static,
-    "cell": _cell,
+    "cell": cell_of,
     "context": context,
+    "setting": lambda where, _: where(),
     "local": lambda where, key: _item(vars_of(where), key),
     "type": lambda where, _: (type(where),),
     "function": _function,

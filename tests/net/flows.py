@@ -51,6 +51,8 @@ def flows(random: Random) -> str:
     with w.block("def f(x, y, w):", new_function=True):
         w.line("a, b, terms = x, y * w[0], [x]")
         w.line("log = []")
+        if w.often(4):
+            w.line("half, full, rows = 0.5, 2.0, 1")
         w.line(f"mode = {w.pick(['None', chr(34) + 'p' + chr(34)])}")
         w.numbers += ["a", "b"]
         w.assignable += ["a", "b"]
@@ -105,6 +107,7 @@ def body(w: Writer, size: int, loop: bool) -> None:
         things = [change] if "held[1].q" in w.assignable else []
         things += [sometimes] if "first_none" in w.text() else []
         things += [collect, state] if "log = []" in w.text() else []
+        things += [plain] if "half, full" in w.text() else []
         w.pick([assign, assign, branch, branch, *loops, *things, leave, unusual])(w, size, loop)
     assign(w, size, loop)
 
@@ -168,6 +171,24 @@ def collect(w: Writer, size: int, loop: bool) -> None:
         "if len(log) > 2:": ["    log = []"],
         f"if not {truth(w)}:": [f"    terms.append({number(w)})", "else:", f"    terms.append({number(w, 1)})"],
         f"{target} = am.tanh({found})": [],
+    }
+    head = w.pick(list(lines))
+    for text in [head, *lines[head]]:
+        w.line(text)
+
+
+def plain(w: Writer, size: int, loop: bool) -> None:
+    """Statements with plain numbers, by which Python divides: a few of them raise."""
+    forms = ["{} + {}", "{} - {}", "{} * 0.5", "1.0 / (1.5 + {} * {})", "abs({})", "max({}, {})", "{} ** 2"]
+    forms += ["[{}, {}, 0.5][rows % 3]", "{} / {}", "{} % {}", "{} ** -1.0", "({} > {}) * 0.5", "am.tanh({})"]
+    names = ["half", "full", "rows"]
+    target, number_of_rows = w.pick(w.assignable), w.pick(["1", "2", f"({truth(w)})"])
+    lines = {
+        f"{w.pick(names[:2])} = {w.pick(forms).format(w.pick([*names, '1.0']), w.pick(names))}": [],
+        f"if {truth(w)}:": [f"    {w.pick(names[:2])} = {w.pick(['0.25', '1', *names])}"],
+        f"rows = rows + {number_of_rows}": [],
+        f"{target} = am.tanh({target} * {w.pick(names)})": [],
+        f"{target} = {target} * (0.5 if isinstance({w.pick(names)}, {w.pick(['float', 'int'])}) else 0.75)": [],
     }
     head = w.pick(list(lines))
     for text in [head, *lines[head]]:

@@ -55,7 +55,7 @@ def _scan(
 ) -> tuple[Any, Any]:
     made = LoopBuilder(trace, child := trace.inner(), len(rows), reverse)
     leaves, rebuild = flatten(initial, "the initial carry")
-    carries = [Traced.of(child, made.carry(trace.place(x))) for x in leaves]
+    carries = [child.carried_on(Traced.of(child, made.carry(trace.place(x))), x) for x in leaves]
     row, first = rows[0], list[Any]()
     if row is not None:
         columns = columns_of(rows)
@@ -126,7 +126,7 @@ def _repeat(trace: Trace, n: Any, function: Callable[[Any, Any], Any], initial: 
     steps = None if known else _whole_steps(trace, n)
     made = LoopBuilder(trace, child := trace.inner(), extent, steps=steps)
     leaves, rebuild = flatten(initial, "the initial carry")
-    carries = [Traced.of(child, made.carry(trace.place(x))) for x in leaves]
+    carries = [child.carried_on(Traced.of(child, made.carry(trace.place(x))), x) for x in leaves]
     counter = [Traced.of(child, made.counter)]
 
     def step() -> tuple[list[Any], Rebuild]:
@@ -180,7 +180,7 @@ def _while(
     made.carry(zero)
     if at_most is not None:
         made.carry(begins)  # whether there would be another step without the bound
-    carries = [Traced.of(child, made.carry(trace.place(x))) for x in leaves]
+    carries = [child.carried_on(Traced.of(child, made.carry(trace.place(x))), x) for x in leaves]
     branches = explored(child, lambda: _after(rebuild(carries), function(rebuild(carries)), 0), [carries])
     found = masked(child, branches)
     goes_on = _tested(child, condition, branches[0].rebuild, found, [found])

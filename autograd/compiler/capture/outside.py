@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -28,6 +29,8 @@ LARGE_ARRAYS = 1 << 20  # bytes; larger arrays, compared at every call, are wort
 TRIES = 100  # at tracing a function while other threads change what it reads
 TOO_OFTEN = 8  # changes of one name before a notice
 
+CONTENTS = ("list", "set", "container")  # kinds of places in which a function collects
+IN_NAME = re.compile(r"[^\W\d]\w*")  # in the name of a place, such as ``box.log[]``
 MISSING = object()
 Result = TypeVar("Result")
 
@@ -216,7 +219,7 @@ class Outside:
                 raise ChangedMeanwhileError(f"{name} changes all the time while {self.name} is traced")
             elif place.kind == "array" and _is_workspace(place):
                 ignored.add((place.kind, name))
-            elif self._fills(place, name, signature, repeated):
+            elif self._fills(look, place, name, signature, repeated):
                 state.unsettled.add(signature)
             elif place.kind == "attributes":
                 before, now = dict(zip(place.found[::2], place.found[1::2])), dict(vars_of(place.where))
@@ -226,9 +229,7 @@ class Outside:
             else:
                 ignored.add((place.kind, name))
                 live = LIVE[place.kind](place.where, place.key) if place.kind in LIVE else ()
-                if place.kind in ("list", "set", "container") or (
-                    live and place.found and _counts(place.found[0], live[0])
-                ):
+                if place.kind in CONTENTS or (live and place.found and _counts(place.found[0], live[0])):
                     once.append(name)
         for name in once:
             notice(
@@ -254,15 +255,27 @@ class Outside:
                     "traced. Return the new number instead"
                 )
 
-    def _fills(self, place: Place, name: str, signature: Hashable, repeated: bool) -> bool:
+    def _fills(self, look: Look, place: Place, name: str, signature: Hashable, repeated: bool) -> bool:
         """Whether the next call may find what it needs there, such as a table of results that is made once.
 
         It may not if the function counts or collects there, or changed again what the trace before left there.
+
+        Raises
+        ------
+        TypeError
+            If it appends to a list again and does more with it than that.
         """
         key, before, now = (place.kind, name, signature), place.before(), place.now()
         again = key in self.left and all_same(self.left.pop(key), before)
-        unread = repeated and any(isinstance(thing, Traced) for thing in now)
-        if again or unread or place.kind in ("list", "set", "container") or any(map(_counts, before, now)):
+        traced = any(isinstance(thing, Traced) for thing in now)
+        grows = place.kind == "list" and all_same(before, now[: len(before)])
+        if grows and not traced and IN_NAME.findall(name)[-1] in look.used:
+            if again:
+                raise TypeError(
+                    f"{self.name} appends to {name} at each call and reads it: compiled, that would happen only once, "
+                    "when the function is traced. Pass the list as an argument and return the new one"
+                )
+        elif again or (repeated and traced) or place.kind in CONTENTS or any(map(_counts, before, now)):
             return False
         self.left[key] = now
         return True
@@ -300,7 +313,7 @@ def tell(trace: Watched) -> None:
     if found is not None:
         look = found[1]
         trace.may_change = bool(look.changes or look.rebound) or any(read.kind == ITERATOR for read in look.reads)
-        trace.outside = frozenset(look.lists)
+        trace.outside = frozenset([*look.lists, *[id(place.where) for place in look.places]])
 
 
 def _refuse_iterators(name: str, look: Look, why: Exception) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from autograd.compiler.capture.spent import as_now
+from autograd.compiler.capture.spent import as_now, counted, refuse_counters
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import DifferentRunError, InTurnError, UnrollError, Watched
 from autograd.ir.block import Instruction, Loop
@@ -41,7 +41,9 @@ def check_repeats(
     Raises
     ------
     DifferentRunError
-        If it counts, goes on with an iterator, or keeps for the next row or step what it computes from in another way.
+        If it goes on with an iterator, or keeps for the next row or step what it computes from in another way.
+    UnrollError
+        If it counts: then the rows or steps run in turn.
     """
     root = trace.root()
     if root.repeating or not root.may_change:
@@ -49,21 +51,26 @@ def check_repeats(
     root.repeating, demands, spent = True, trace.demands[:], root.spent
     guards, guarded = trace.guards, trace.guarded
     trace.guards, trace.guarded = [], set()  # they are noted again: a loop takes steps only where those before it hold
-    begun = len(trace.code)
+    begun, numbers, loops = len(trace.code), counted(trace), root.loops
+    root.loops = root.reached[-1].loops if root.reached else loops  # those that run in turn do so again
     try:
         with as_now(trace), _other_tracers(trace, given) as other:
             again = run()
+            counts_for_itself = refuse_counters(trace, numbers)
         wanted, found = [[trace.place(x) for x in leaves] for leaves in (first, again)]
         alike = same_computation(trace.code, wanted, trace.code, found) and not _kept(trace, found, begun, other)
+        alike = alike and counts_for_itself
     except (UnrollError, InTurnError, RecursionError, MemoryError):
         raise
     except Exception as error:
         raise _refusal() from error
     finally:
-        root.repeating, trace.demands, root.spent = False, demands, spent
+        root.repeating, root.loops, trace.demands, root.spent = False, loops, demands, spent
         trace.guards, trace.guarded = guards, guarded
         trace.repeated = True
     if not alike:
+        if root.reached:
+            refuse_counters(trace, root.reached[-1].before)
         raise _refusal()
 
 
@@ -84,7 +91,7 @@ def _other_tracers(trace: Trace, given: Sequence[list[Any]]) -> Iterator[dict[in
             return trace.predicate(again(thing.index))
         if thing._array >= 0:
             return Traced.element(trace, again(thing._array), thing._offset)
-        return Traced.of(trace, again(thing.index))
+        return trace.carried_on(Traced.of(trace, again(thing.index)), thing)
 
     for tracers in given:
         tracers[:] = map(other, tracers)

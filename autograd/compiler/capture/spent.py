@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autograd.compiler.capture.counters import Counters, Reached, changed, is_read
 from autograd.compiler.capture.watched import DifferentRunError, InTurnError, Reason, UnrollError, Watched
 from autograd.compiler.source.mentions import is_foreign_module, mentions
 from autograd.compiler.watch import closure_of, own_attributes, static
+from autograd.ir.block import CALL
 from autograd.value import Value
 
 if TYPE_CHECKING:
@@ -75,9 +77,12 @@ def _contents(base: Any, thing: Any) -> list[Any]:
     return list(base.items(thing) if base in KEYED else base.__iter__(thing))
 
 
-def _reached(functions: tuple[Any, ...]) -> list[Any]:
-    """The iterators and containers that functions may use, as far as is easily seen."""
-    waiting, seen, found = list(functions), set[int](), list[Any]()
+def _reached(functions: tuple[Any, ...]) -> tuple[list[Any], list[Any], set[str]]:
+    """The iterators and containers that functions may use, all other things, and names of attributes.
+
+    As far as is easily seen.
+    """
+    waiting, seen, found, others = list(functions), set[int](), list[Any](), list[Any]()
     names, instances = {"__call__"}, list[Any]()
     while waiting and len(seen) < MOST_REACHED:
         thing = waiting.pop()
@@ -86,14 +91,17 @@ def _reached(functions: tuple[Any, ...]) -> list[Any]:
             if _shrinking(thing) is not None or _iterates(thing):
                 found.append(thing)
             elif type(thing) is FunctionType:
+                others.append(thing)
                 names.update(thing.__code__.co_names, mentions(thing.__code__).attributes)
             elif type not in bases and not is_foreign_module(str(type(thing).__module__)):
                 instances.append(thing)
+            elif type(thing) is np.ndarray:
+                others.append(thing)
             waiting += _inside(thing)
         seen.add(id(thing))
         if not waiting:
             waiting = [x for one in instances for x in _attributes(one, names) if id(x) not in seen]
-    return found
+    return found, [*others, *instances], names
 
 
 @contextmanager
@@ -106,7 +114,7 @@ def unspent(trace: Watched, *functions: Callable[..., Any]) -> Iterator[None]:
         If they may use an iterator from before, have taken elements from a container, or have added some to a list of
         this call. Containers then are as before.
     """
-    around = _reached(functions)
+    around, others, names = _reached(functions)
     # An `array.flat` is mostly indexed: `repeats` finds rows that go on with it.
     iterators = [thing for thing in around if _shrinking(thing) is None and np.flatiter not in type(thing).__mro__]
     if iterators:
@@ -114,6 +122,7 @@ def unspent(trace: Watched, *functions: Callable[..., Any]) -> Iterator[None]:
     before = [(base, thing, _contents(base, thing)) for thing in around if (base := _shrinking(thing)) is not None]
     root = trace.root()
     containers, root.around = root.around, [*root.around, *before]
+    reached, root.reached = root.reached, [*root.reached, Reached([*around, *others], names, root.loops)]
     try:
         yield
         _refuse_changed(before, root.outside)
@@ -125,7 +134,7 @@ def unspent(trace: Watched, *functions: Callable[..., Any]) -> Iterator[None]:
                 _restore(*one)
         raise
     finally:
-        root.around = containers
+        root.around, root.reached = containers, reached
 
 
 @contextmanager
@@ -137,6 +146,29 @@ def as_now(trace: Watched) -> Iterator[None]:
     finally:
         for one in now:
             _restore(*one)
+
+
+def counted(trace: Watched) -> Counters:
+    """The plain numbers that the rows or steps around may change, as they are now."""
+    return {at: pair for one in trace.root().reached for at, pair in one.numbers().items()}
+
+
+def refuse_counters(trace: Watched, before: Counters) -> bool:
+    """Whether a row or a step has counted nothing from outside that it reads.
+
+    Raises
+    ------
+    UnrollError
+        If it has counted something of this call: then each must do so.
+    """
+    root = trace.root()
+    counters = changed(before, counted(trace))
+    functions = [x for one in root.reached for x in one.things if type(x) is FunctionType]
+    batch = trace.body_of is not None and trace.body_of.extent == CALL  # nothing there is of the call
+    for counter in counters:
+        if not batch and id(counter.owner) not in root.outside:
+            raise UnrollError(Reason("spent", f"{counter.told}, which each changes"))
+    return not any(is_read(counter, functions) for counter in counters)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from autograd.compiler.capture.branches import path
 from autograd.compiler.capture.control.flow import followed
 from autograd.compiler.capture.control.kinds import best_of, refuse_mixed
+from autograd.compiler.capture.control.plain import Plain, carried_on
 from autograd.compiler.capture.control.rounded import as_rounded
 from autograd.compiler.capture.control.whole import as_whole, of_ints
 from autograd.compiler.capture.loops import repeat_steps, scan_steps, while_steps
@@ -104,6 +105,14 @@ class Trace(Watched):
     def of_ints(self, function: Any, a: Any, b: Any) -> Any:
         """The result of an operator of comparisons and ints; NotImplemented with other operands."""
         return of_ints(function, a, b)
+
+    def as_plain(self, number: Any) -> Any:
+        """A number of the program that eager code has as a float, and not as a Value."""
+        return Plain.like(number)
+
+    def carried_on(self, number: Any, first: Any) -> Any:
+        """The number that a step gets, which is a plain one in the first step if that begins with one."""
+        return carried_on(number, first)
 
     def best_of(self, function: Any, numbers: Sequence[Any]) -> Any:
         """`max` or `min` of numbers, as a choice."""

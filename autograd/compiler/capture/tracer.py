@@ -145,7 +145,7 @@ class Traced(Value):
     @property
     def data(self) -> Any:
         """The same number with its gradient cut; still traced."""
-        return self._stop(FLOAT)
+        return self.builder.as_plain(self._stop(FLOAT))
 
     @data.setter
     def data(self, number: float) -> None:

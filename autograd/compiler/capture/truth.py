@@ -73,6 +73,8 @@ _POWER = _of_numbers("__pow__")
 def _power(self: Predicate, other: Any) -> Any:
     if type(other) in (int, float) and other < 0:
         return bool(self) ** other  # of False it raises
+    if type(other) is int:
+        return _absolute(self) if other else 1
     return _POWER(self, other)
 
 
@@ -116,9 +118,11 @@ class TracedTruth(Predicate):
 
     @classmethod
     def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
-        """Write the operation down, in a program that is being captured."""
+        """Write the operation down, in a program that is being captured; among plain numbers, the result is one."""
         innermost(operands)
-        return super().apply_rule(rule, operands)
+        found: Any = super().apply_rule(rule, operands)
+        plain = all(isinstance(x, Predicate) or type(x) in (float, int, bool) for x in operands)
+        return found.builder.as_plain(found) if plain else found
 
     @property  # type: ignore[misc]  # it is never assigned
     def __class__(self) -> Any:  # isinstance() reads it

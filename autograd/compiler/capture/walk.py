@@ -19,6 +19,7 @@ import re
 import sys
 import threading
 import weakref
+from abc import ABCMeta
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -47,6 +48,7 @@ import numpy as np
 
 from autograd.compiler import c_build
 from autograd.compiler.capture.exact import Same
+from autograd.compiler.capture.settings import Setting, of_classes, setting_of
 from autograd.compiler.source.mentions import (
     ANY,
     DOTTED,
@@ -62,6 +64,7 @@ from autograd.once import cached_property
 from autograd.rules import TABLE, Rule
 from autograd.value import Value
 
+ASKING_CLASSES = frozenset({"isinstance", "issubclass"})
 MOST_OBJECTS = 100_000  # visited
 MOST_OF_PACKAGES = 100  # functions, classes and modules of installed packages
 LONGEST = 1_000_000  # elements of a container that is watched
@@ -160,6 +163,8 @@ class Look:
         The places that are watched, and the name of each.
     rebound : dict
         Names that the code rebinds, with the line.
+    used : set
+        Names and attributes with which the code does more than to append to them.
     changes : bool
         Whether the code may change attributes and containers.
     generators : list
@@ -175,6 +180,7 @@ class Look:
     names: list[str] = field(default_factory=list)
     reads: dict[Read, None] = field(default_factory=dict)
     rebound: dict[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
     changes: bool = False
     generators: list[Any] = field(default_factory=list)
     called: set[str] = field(default_factory=set)
@@ -213,6 +219,7 @@ class Walk:
         self.look = Look()
         self.seen: dict[int, int] = {}
         self.watched: set[tuple[str, int, Any]] = set()
+        self.abstract = False  # whether a class is reached of which others may be registered as subclasses
         self.home = _module_of(roots[0])
         self.stack: list[tuple[Any, str]] = [(root, _name_of(root)) for root in reversed(roots)]
         self.later: deque[tuple[Any, str]] = deque()  # things of packages: the nearest first, up to a limit
@@ -232,6 +239,8 @@ class Walk:
                 self.note("more of installed packages", "code", False)
             else:
                 self.handle(thing, name)
+        if self.abstract and not ASKING_CLASSES.isdisjoint(self.look.called):
+            self.setting("ABCMeta.register", of_classes)
 
     # ---- notes -----------------------------------------------------------------------------------------------
 
@@ -304,8 +313,20 @@ class Walk:
 
     def handle(self, thing: Any, name: str) -> None:
         """Follow a thing, in the way of its type."""
+        if (found := setting_of(thing, self.attributes)) is not None:
+            self.setting(*found, thing)
         bases = type(thing).__mro__
         next((handle for base, handle in HANDLERS.items() if base in bases), Walk.instance)(self, thing, name)
+
+    def setting(self, name: str, setting: Setting, thing: Any = None) -> None:
+        """A setting that functions read of which the source is not there."""
+        at = name, id(thing), None
+        if at not in self.watched:
+            self.watched.add(at)
+            found = setting()
+            self.put(name, *found)
+            self.place(Place("setting", setting, None, found), name)
+            self.note(name, "setting")
 
     def function(self, function: FunctionType, name: str) -> None:
         """A function: its closure and defaults, and what its code mentions."""
@@ -338,6 +359,7 @@ class Walk:
         of_a_package = is_package_file(code.co_filename)  # such code often reads attributes by computed names
         self.mentioned |= found.certain if of_a_package else found.attributes
         self.look.rebound.update(found.rebound)
+        self.look.used |= found.used
         self.look.changes = self.look.changes or found.changes
         module = names.get("__name__", "")
         prefix = "" if module == self.home else f"{module}."
@@ -371,6 +393,7 @@ class Walk:
     def cls(self, cls: type, name: str) -> None:
         """A class: its own methods with double underscores, and the attributes that the code mentions."""
         self.put(Same(cls))
+        self.abstract = self.abstract or (issubclass(type(cls), ABCMeta) and not _is_foreign(cls))
         if issubclass(cls, date) and not NOW.isdisjoint(self.attributes):
             self.note(name, OPAQUE, False)
         for base in cls.__mro__:

@@ -10,6 +10,7 @@ from types import CodeType
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
+from autograd.compiler.capture.counters import Reached
 from autograd.compiler.capture.texts import Texts
 from autograd.compiler.source.identity import asks_for_real_bools, calling_code, indexes_by_comparison
 from autograd.ir.block import CALL, NUMBER, Array, Guard, Program, Type, types_of
@@ -140,6 +141,7 @@ class Watched(Builder):
         self.outside: frozenset[int] = frozenset()  # of the root: lists from before the call that it may read, by id
         # Of the root: the containers that the functions of rows and steps may use, each with its class and contents.
         self.around: list[tuple[Any, Any, list[Any]]] = []
+        self.reached: list[Reached] = []  # of the root: what the rows and steps that are captured now may use
         self.repeating = False  # of the root: whether a row or a step runs again
         self.repeated = False  # whether it has what a second run computed
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
@@ -189,6 +191,10 @@ class Watched(Builder):
     def as_int(self, rounded: Value) -> Value:
         """A number that Python's own rounding makes an int."""
         return rounded
+
+    def as_plain(self, number: Any) -> Any:
+        """A number that eager code has as a float, and not as a Value."""
+        return number
 
     def note_unrolled(self, rows: int, why: Reason) -> None:
         """A map becomes as many copies of its row as it has rows."""
@@ -388,7 +394,6 @@ class Watched(Builder):
         self.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
         self.constants = {key_of(i.data): at for at, i in enumerate(program.code) if i.op == "constant"}
         self.known = type(self.known)()
-        self.moved.clear()
         self.numbers.clear()
         self.moved.clear()  # the program uses what loops compute
 

@@ -136,7 +136,7 @@ def _traced(
         if simpler is None:
             break
         trace = _new_trace(function, assumes, joins)
-        trace.ints, trace.flows, trace.texts.allowed, trace.in_turn = simpler
+        simpler.prepare(trace)
     trace = _new_trace(function, assumes)
     trace.maps = False
     found = trace_call(trace, function, arguments, given)

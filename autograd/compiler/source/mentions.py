@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import CodeType
 from typing import cast
@@ -36,6 +37,8 @@ CHANGING = frozenset(  # what changes a container, an iterator, or an object by 
         *("remove", "reverse", "setattr", "setdefault", "sort", "update"),
     ]
 )
+GROWING = frozenset({"append", "appendleft", "extend"})
+LOADING = frozenset({"LOAD_ATTR", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_METHOD", "LOAD_NAME", "LOAD_SUPER_ATTR"})
 # Code that mentions one of these may find out that an attribute is missing.
 ASKING = frozenset({"hasattr", "AttributeError", "Exception", "BaseException"})
 WORD = re.compile(r"[^\W\d]\w*")
@@ -66,6 +69,8 @@ class Mentions:
         Imports: the name, and the level (0 for an absolute name).
     rebound : mapping of str to str
         Globals, and variables of enclosing functions, that it rebinds, and the line that does so.
+    used : frozenset of str
+        Globals, attributes and variables of enclosing functions with which it does more than to append to them.
     changes : bool
         Whether it may change an attribute or the contents of a container.
     """
@@ -74,6 +79,7 @@ class Mentions:
     attributes: frozenset[str]
     modules: tuple[tuple[str, int], ...]
     rebound: Mapping[str, str]
+    used: frozenset[str]
     changes: bool
 
     @cached_property
@@ -95,6 +101,7 @@ def mentions(code: CodeType) -> Mentions:
     modules: dict[tuple[str, int], None] = {}
     rebound: dict[str, str] = {}
     constants: list[object] = []
+    used = _used(code)
     changes, dynamic, before = False, False, None
     for instruction in instructions(code):
         op, name = instruction.opname, instruction.argval
@@ -140,8 +147,22 @@ def mentions(code: CodeType) -> Mentions:
             attributes |= inner.attributes
             modules.update(dict.fromkeys(inner.modules))
             rebound.update(inner.rebound)
+            used |= inner.used
             changes = changes or inner.changes
-    return Mentions(tuple(names), frozenset(attributes), tuple(modules), rebound, changes)
+    return Mentions(tuple(names), frozenset(attributes), tuple(modules), rebound, frozenset(used), changes)
+
+
+def _used(code: CodeType) -> set[str]:
+    """The names and attributes that a code object does not only append to."""
+    found = [one for one in instructions(code) if one.opname not in ("CACHE", "EXTENDED_ARG")]
+    pairs = [(one, then) for one, then in pairwise(found) if then.argval not in GROWING]
+    loads = [one.argval for one, _ in pairs if one.opname.startswith("LOAD_FAST")]  # some load two
+    local = {name for names in loads for name in (names if isinstance(names, tuple) else (names,))}
+    return {
+        str(one.argval)
+        for one, then in pairs
+        if one.opname in LOADING and not (then.opname == "STORE_FAST" and then.argval not in local)
+    }
 
 
 @functools.lru_cache(maxsize=4096)

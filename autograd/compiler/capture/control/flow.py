@@ -67,6 +67,7 @@ from autograd.compiler.capture.control.sides import (
     in_step,
     is_for_others,
     is_predicate,
+    is_reached,
     outermost,
     present,
     refuse_deep,
@@ -231,7 +232,7 @@ class Flow:
                     raise Refused("it compares rounded numbers by ==")
                 trace.root().exact = True
             attempt = trace.root().attempts[-1] if trace.root().attempts else None
-            raised = dict(attempt.raised) if attempt else {}
+            raised, why = dict(attempt.raised) if attempt else {}, None
             one, other = self._sides(trace, truth, site, then, otherwise, given)
             errors = [x for x in (one, other) if isinstance(x, Exception)]
             if len(errors) == 2:
@@ -245,6 +246,14 @@ class Flow:
                 else:
                     attempt.note(handler, holds.negated())
                 commit(trace.root(), journal)
+            elif together is _result and (one[0] is None) != (other[0] is None):
+                holds = truth if other[0] is None else truth.negated()
+                if is_reached(trace, getattr(trace.deciding, "real", True)) and not trace.value(holds.index):
+                    holds = holds.negated()
+                suppose(trace, holds)  # a function falls off its end where something is wrong
+                result, journal = one if holds.index == truth.index else other
+                commit(trace.root(), journal)
+                why = "the result is None on one side"
             else:
                 result = together(trace, truth, one[0], other[0])
                 for place, value in joined(trace, truth, one[1], other[1]):
@@ -260,7 +269,7 @@ class Flow:
                 raise
             self.note(trace, site, _why(error))
             return then(*given) if condition else otherwise(*given)
-        self.note(trace, site)
+        self.note(trace, site, why)
         return result
 
     def _sides(self, trace: Any, truth: Any, site: Site, then: Any, otherwise: Any, given: Any) -> list[Any]:
@@ -410,10 +419,11 @@ class Flow:
         ints.
         """
         floats: set[int] = set()
+        unsure: set[int] = set()
         nones: set[int] = set()
         places: list[Place] = []
         while True:
-            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places)
+            steps = Steps(trace, site, goes, as_optional(carry, nones), floats, places, unsure)
             with steps.open() as journal:
                 following = steps.run(step)
                 begins = alike(carry, following)
@@ -434,6 +444,9 @@ class Flow:
                 steps.before.check(after)
                 if mixed := steps.before.mixes(after):
                     floats |= mixed
+                    continue
+                if new_unsure := steps.before.unsure_after(after):
+                    unsure |= new_unsure
                     continue
                 outcome = test(*following)
                 if besides(journal, places):
@@ -734,7 +747,7 @@ class Flow:
                 return partial(GROWS[function.__name__], function.__self__)
             if (why := impure(function, assigns=True)) is not None:
                 raise Refused(why)
-        if function is type or (trace.root().whole_numbers and asks(function)):
+        if function is isinstance or function is type or (trace.root().whole_numbers and asks(function)):
             return partial(asked, function)
         new = followed(function)
         if trace.root().sides and new is function:
@@ -842,4 +855,4 @@ def _best(function: Any, *things: Any, **options: Any) -> Any:
 
 
 if extension is not None:
-    extension.flow(Flow, partial, min, max, bisect_left, bisect_right, codes, SINGLE_CALL, MOST_MADE)
+    extension.flow(Flow, partial, min, max, bisect_left, bisect_right, isinstance, codes, SINGLE_CALL, MOST_MADE)

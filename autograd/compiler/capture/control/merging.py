@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd.compiler.capture.control.optional import Maybe, parts
+from autograd.compiler.capture.control.plain import Plain, Unsure, chosen, is_plain
 from autograd.compiler.capture.control.sides import Refused, is_predicate, truth_at
 from autograd.compiler.capture.control.whole import LARGEST_CARRIED, Bounds, Whole, bounds_of, carried
 from autograd.compiler.capture.tracer import Traced
@@ -55,7 +56,7 @@ def is_number(thing: Any) -> bool:
 def is_whole(thing: Any) -> bool:
     """Whether eager code has an int here."""
     if isinstance(thing, Traced):
-        return type(thing) is Whole or thing.builder.is_count(thing.index)
+        return type(thing) is Whole or (not isinstance(thing, Plain) and thing.builder.is_count(thing.index))
     return type(thing) is int
 
 
@@ -160,7 +161,7 @@ def merged(trace: Any, condition: Any, one: Any, other: Any, what: str, optional
             return Whole.at(trace, found, (min(low, other_low), max(high, other_high)))
         if is_whole(one) or is_whole(other) or is_mixed(one) or is_mixed(other):
             trace.mix(found)
-        return trace.wrap(found)
+        return chosen(trace.wrap(found), one, other)
     kind = type(one) if isinstance(one, Parts) else type(other)
     if issubclass(kind, Parts):
         one, other = other.like(one) if kind is type(other) else one, one.like(other) if kind is type(one) else other
@@ -207,12 +208,21 @@ def alike(carry: Sequence[Any], following: Sequence[Any]) -> tuple[Any, ...]:
 class Carry:
     """The names that one step of a loop hands to the next, as numbers of a program."""
 
-    def __init__(self, trace: Any, names: Sequence[str], values: Sequence[Any], floats: Container[int] = ()) -> None:
+    def __init__(
+        self,
+        trace: Any,
+        names: Sequence[str],
+        values: Sequence[Any],
+        floats: Container[int] = (),
+        unsure: Container[int] = (),
+    ) -> None:
         self.trace, self.names = trace, names
         self.floats = floats  # places of numbers that are ints in some steps and floats in others
+        self.unsure = unsure  # places of numbers that are Values in the first step and may be plain in others
         self.places: list[int] = []
         self.wholes: list[bool] = []  # for each place, whether eager code has an int there
         self.mixed: list[bool] = []  # for each place, whether eager code may have an int or a float there
+        self.values: list[bool] = []  # for each place, whether eager code has a Value there
         self.forms = [self._form(value) for value in values]
 
     def _form(self, value: Any) -> Any:
@@ -220,6 +230,7 @@ class Carry:
             self.places.append(self.trace.place(truth_place(self.trace, value)))
             self.wholes.append(False)
             self.mixed.append(False)
+            self.values.append(False)
             return "truth"
         if is_number(value):
             whole = is_whole(value) and len(self.wholes) not in self.floats
@@ -227,6 +238,7 @@ class Carry:
                 carried(self.trace, value)
             self.wholes.append(whole)
             self.mixed.append(not whole and (len(self.mixed) in self.floats or is_whole(value) or is_mixed(value)))
+            self.values.append(len(self.values) not in self.unsure and is_plain(value) is False)
             self.places.append(number_place(self.trace, value))
             return "number"
         if type(value) is tuple:
@@ -239,19 +251,19 @@ class Carry:
 
     def rebuilt(self, trace: Any, places: Sequence[int]) -> tuple[Any, ...]:
         """The values, with other numbers of a program."""
-        left, kinds = iter(places), iter(zip(self.wholes, self.mixed))
+        left, kinds = iter(places), iter(zip(self.wholes, self.mixed, self.values))
 
         def build(form: Any) -> Any:
             if form == "truth":
                 next(kinds)
                 return truth_at(trace, next(left))
             if form == "number":
-                place, (whole, mixed) = next(left), next(kinds)
+                place, (whole, mixed, is_value) = next(left), next(kinds)
                 if whole:
                     return Whole.at(trace, place)
                 if mixed:
                     trace.mix(place)
-                return trace.wrap(place)
+                return trace.wrap(place) if is_value else Unsure.like(trace.wrap(place))
             if isinstance(form, Optional):
                 return Maybe(*[build(x) for x in form])
             if isinstance(form, Grouped):
@@ -264,6 +276,10 @@ class Carry:
         """The places of numbers that are ints in one step and floats in the next, or the other way round."""
         kinds = zip(self.wholes, self.mixed, after.wholes, after.mixed)
         return {k for k, (one, mixed, then, later) in enumerate(kinds) if not mixed and (one != then or later)}
+
+    def unsure_after(self, after: Carry) -> set[int]:
+        """The places of numbers that are Values in one step and may be plain in the next."""
+        return {k for k, (one, then) in enumerate(zip(self.values, after.values)) if one and not then}
 
     def check(self, after: Carry) -> None:
         """Raise unless the next carry has the same structure."""

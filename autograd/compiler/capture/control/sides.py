@@ -210,21 +210,41 @@ def refuse_spoiled(trace: Any) -> None:
         raise Refused("the type of a whole number was asked for")
 
 
-def with_less(trace: Any, error: Exception) -> tuple[bool, bool, bool, dict[int, Reason]] | None:
+@dataclass(frozen=True)
+class Less:
+    """What a capture may do after one that failed.
+
+    Ints, and branches and loops of the source, may be part of the program, and texts may be left unread. `in_turn` has
+    the maps whose rows run in turn. With `real_bools`, comparisons are guards, and what is counted are ints of Python.
+    """
+
+    ints: bool = False
+    flows: bool = False
+    texts: bool = False
+    in_turn: Mapping[int, Reason] = field(default_factory=dict)
+    real_bools: bool = False
+
+    def prepare(self, trace: Any) -> None:
+        """Let a new capture do no more than this."""
+        trace.ints, trace.flows, trace.texts.allowed = self.ints, self.flows, self.texts
+        trace.in_turn = dict(self.in_turn)
+        trace.real_bools = trace.real_bools or self.real_bools
+
+
+def with_less(trace: Any, error: Exception) -> Less | None:
     """What a capture may do after one that failed; None if nothing is left that it might not do.
 
-    Ints, and branches and loops of the source, may be part of the program, and texts may be left unread. Python code
-    may not do what it does with numbers of the program; then it does as it is written. That also takes fewer calls,
-    one inside the other. Or the rows of one more map run in turn.
+    Python code may not do what it does with numbers of the program; then it does as it is written. That also takes
+    fewer calls, one inside the other. Or the rows of one more map run in turn.
     """
     if isinstance(error, InTurnError):
-        return trace.ints, trace.flows, trace.texts.allowed, {**trace.in_turn, error.number: error.reason}
+        return Less(trace.ints, trace.flows, trace.texts.allowed, {**trace.in_turn, error.number: error.reason})
     if trace.texts.names:
-        return trace.ints, trace.flows, False, {}
+        return Less(trace.ints, trace.flows)
     if trace.rounded:
-        return False, True, trace.texts.allowed, {}
-    deep = trace.flows and isinstance(error, RecursionError)
-    return (False, False, False, {}) if trace.flow or deep else None
+        return Less(False, True, trace.texts.allowed)
+    fewer = trace.flow or (trace.flows and isinstance(error, (RecursionError, Refused)))
+    return Less(real_bools=trace.spoiled) if fewer else None
 
 
 def size(trace: Any) -> int:
@@ -330,7 +350,7 @@ EXACT = frozenset(  # operations of which machine code has the same bits as eage
     [
         *("abs", "add", "ceil", "constant", "copysign", "div", "floor", "floordiv", "fmod", "input", "max", "min"),
         *("mod", "mul", "neg", "pack", "pos", "read", "relu", "remainder", "rint", "round", "select", "sign", "sqrt"),
-        *("stop", "sub", "table", "trunc"),
+        *("stop", "sub", "table", "trunc", "where"),
         *PREDICATES,
     ]
 )
@@ -352,7 +372,7 @@ def compares_rounded(trace: Any, condition: int) -> bool:
         if op not in EXACT:
             return True
         following = (
-            operands[1:] if op == "select" else operands
+            operands[1:] if op in ("select", "where") else operands
         )  # which side it is may be near a tie, as for any branch
         stack += [o for o in following if o not in seen]
         seen.update(following)

@@ -33,6 +33,7 @@ class Steps:
         carry: Sequence[Any],
         floats: Container[int] = (),
         places: Sequence[Place] = (),
+        unsure: Container[int] = (),
     ) -> None:
         self.trace = trace
         self.made = LoopBuilder(trace, child := trace.inner(), STEPS, test=True)
@@ -40,7 +41,7 @@ class Steps:
         self.made.carry(trace.constant(0.0))
         self.child, self.places = child, places
         names = [*site.names, *map(str, places)]
-        self.before = Carry(trace, names, [*carry, *[place.read() for place in places]], floats)
+        self.before = Carry(trace, names, [*carry, *[place.read() for place in places]], floats, unsure)
         self.numbers = [self.made.carry(place) for place in self.before.places]
         child.deciding = Side((), None, {}, site, True, _is_real(trace, goes), size(trace), MOST_IN_LOOP)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from autograd import rules
 from autograd.compiler.capture.control.merging import is_inexact, is_number, is_whole
+from autograd.compiler.capture.control.plain import chosen
 from autograd.compiler.capture.control.sides import present
 from autograd.compiler.capture.control.whole import Bounds, Whole, bounds_of, has_ints
 from autograd.rules import take, where
@@ -83,7 +84,7 @@ def _element(numbers: Sequence[Any], place: Any) -> Any:
             return Whole.at(found.builder, found.index, (min(b[0] for b in bounds), max(b[1] for b in bounds)))
     if any(wholes):
         found.builder.mix(found.index)
-    return found
+    return chosen(found, *numbers)
 
 
 def bisected(function: Any, *things: Any, **options: Any) -> Any:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from autograd import rules
-from autograd.compiler.capture.control.sides import Refused, Side, is_predicate, present, sides_open
+from autograd.compiler.capture.control.plain import Plain, as_plain, raise_at_zero
+from autograd.compiler.capture.control.sides import Side, is_predicate, present, sides_open
 from autograd.compiler.capture.tracer import ROUNDING, Traced, is_for_the_user
 from autograd.rules import Rule
 
@@ -20,12 +21,13 @@ LARGEST = 2**53 - 1  # up to here no two ints are the same float
 LARGEST_MADE = 2**40  # of a number that is rounded to an int
 LARGEST_CARRIED = 2**52  # of an int that a step hands to the next
 MOST_ADDED = 2**20  # by one step to such an int: no loop takes so many steps that it becomes too large
+MOST_BITS = 31  # of a shift or a mask
 MOST_FACTORS = 4  # of a power that is a product
 
 Bounds = tuple[int, int]
 
 
-class Whole(Traced):
+class Whole(Plain):
     """A tracer of a whole number, which lies between two bounds; eager code has an int here."""
 
     __slots__ = ("low", "high")
@@ -42,10 +44,13 @@ class Whole(Traced):
         whole: Whole = made
         return whole
 
-    @classmethod
-    def apply_rule(cls, rule: Rule, operands: Any) -> Traced:
-        """With other operands than ints the result is a float."""
-        return Traced.apply_rule(rule, operands)
+    @property  # type: ignore[misc]  # it is never assigned
+    def __class__(self) -> Any:  # flow.py answers isinstance()
+        return type(self)
+
+    def may_be_zero(self) -> bool:
+        """Whether 0 lies between its bounds."""
+        return self.low <= 0 <= self.high
 
     # ---- operators -------------------------------------------------------------------------------------------
 
@@ -79,20 +84,12 @@ class Whole(Traced):
     def __rmod__(self, other: Any) -> Any:
         return _combined(operator.mod, other, self, super().__rmod__)
 
-    def __truediv__(self, other: Any) -> Any:
-        return _quotient(self, other, super().__truediv__)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _quotient(other, self, super().__rtruediv__)
-
     def __pow__(self, other: Any) -> Any:
         if type(other) is int and 1 <= other <= MOST_FACTORS:
             power: Any = self
             for _ in range(other - 1):
                 power = power * self
             return power
-        if type(other) is float and other < 0.0 and self.low <= 0 <= self.high and self == 0:
-            0.0**other  # this raises
         return super().__pow__(other) if bounds_of(other) is None else int(self) ** _plain(other)
 
     def __rpow__(self, other: Any) -> Any:
@@ -146,13 +143,25 @@ def _of_ints(name: str, function: Callable[[Any, Any], Any]) -> None:
     """An operator of ints for which a program has no instruction: with the int of now, which is guarded."""
 
     def operate(self: Whole, other: Any) -> Any:
+        if type(other) is int and name in BY_ARITHMETIC and (found := BY_ARITHMETIC[name](self, other)) is not None:
+            return found
         return NotImplemented if bounds_of(other) is None else function(int(self), _plain(other))
 
     def reflected(self: Whole, other: Any) -> Any:
+        if name == "and" and type(other) is int:
+            return operate(self, other)
         return NotImplemented if bounds_of(other) is None else function(_plain(other), int(self))
 
     setattr(Whole, f"__{name}__", operate)
     setattr(Whole, f"__r{name}__", reflected)
+
+
+# Operators of bits with some plain ints are arithmetic, also of negative ints; None with any other int.
+BY_ARITHMETIC: dict[str, Callable[[Any, int], Any]] = {
+    "rshift": lambda whole, bits: whole // 2**bits if 0 <= bits <= MOST_BITS else None,
+    "lshift": lambda whole, bits: whole * 2**bits if 0 <= bits <= MOST_BITS else None,
+    "and": lambda whole, mask: whole % (mask + 1) if 0 <= mask <= 2**MOST_BITS and not mask & (mask + 1) else None,
+}
 
 
 for _name in ("and", "or", "xor", "lshift", "rshift"):
@@ -180,14 +189,12 @@ def _combined(function: Any, a: Any, b: Any, of_floats: Callable[[Any], Any]) ->
     """The result of an operator of two ints; with anything else, what a float gives."""
     first, second = bounds_of(a), bounds_of(b)
     if first is None or second is None:
-        if function in (operator.floordiv, operator.mod):
-            _divide(function, a, b)
         return of_floats(a if type(b) is Whole and type(a) is not Whole else b)
     if max(map(abs, (*first, *second))) > LARGEST:
         return function(_plain(a), _plain(b))
     rule, bounds = OPERATORS[function]
     if function in (operator.floordiv, operator.mod):
-        _raise_at_zero(function, b, second)
+        raise_at_zero(function, a, b)
     low, high = bounds(first, second)
     found: Any = rule(_number(a), _number(b))
     if not isinstance(found, Traced):  # of constants
@@ -209,36 +216,8 @@ def of_ints(function: Any, a: Any, b: Any) -> Any:
         return NotImplemented
     if not divides:
         return _combined(function, a, b, _number)
-    _divide(function, a, b)
-    return rules.div(_number(a), _number(b))
-
-
-def _quotient(a: Any, b: Any, of_floats: Callable[[Any], Any]) -> Any:
-    """``a / b``: between plain numbers a division by 0 raises."""
-    _divide(operator.truediv, a, b)
-    return of_floats(a if type(b) is Whole and type(a) is not Whole else b)
-
-
-def _divide(function: Any, a: Any, b: Any) -> None:
-    """Raise where Python does: where a plain number is divided by 0."""
-    second = bounds_of(b)
-    if bounds_of(a) is not None or type(a) is float:
-        if second is not None or type(b) is float:
-            _raise_at_zero(function, b, second or (0, 0))
-    elif second is not None:
-        _raise_for_ints(function, a, b, second)
-
-
-def _raise_at_zero(function: Any, b: Any, bounds: Bounds) -> None:
-    if bounds[0] <= 0 <= bounds[1] and b == 0:
-        function(1, 0)  # this raises
-
-
-def _raise_for_ints(function: Any, a: Any, b: Any, bounds: Bounds) -> None:
-    """The same where a dividend may be an int: a Value is divided by 0 as floats are in IEEE arithmetic."""
-    mixed = isinstance(a, Traced) and a.builder.is_mixed(a.index)
-    if mixed and bounds[0] <= 0 <= bounds[1] and b == 0:
-        raise Refused("what it divides by 0 is an int on some paths")
+    raise_at_zero(function, a, b)
+    return as_plain(rules.div(_number(a), _number(b)), (a, b))
 
 
 def _extremes(*ends: int) -> Bounds:

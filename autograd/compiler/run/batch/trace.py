@@ -141,7 +141,7 @@ class BatchReading:
                     raise
                 outside.begin_again(error)
             trace = self._new_trace(assumes)
-            trace.ints, trace.flows, trace.texts.allowed, trace.in_turn = simpler
+            simpler.prepare(trace)
 
     def _new_trace(self, assumes: bool) -> BatchTrace:
         trace = BatchTrace(reaches_code_that_asks(self.mapped.function))
