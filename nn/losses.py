@@ -244,7 +244,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """The mean of -t log p - (1 - t) log(1 - p) with p = sigmoid(logit), computed without overflow.
 
-    In terms of the logit z it is softplus(z) - t z, or softplus(-z) + (1 - t) z where z is positive: no digits cancel.
+    In terms of the logit z it is t softplus(-z) + (1 - t) softplus(z), so no digits cancel.
 
     Parameters
     ----------
@@ -274,6 +274,8 @@ def binary_cross_entropy_with_logits(
         traced = _is_traced(target)
         if not traced and not 0 <= target <= 1:
             raise ValueError(f"a target must be a probability from 0 to 1, not {target!r}")
+        if not isinstance(target, Value):
+            return _of_known_target(logit, target)
         positive = logit > 0
         smaller = am.softplus(am.where(positive, -logit, logit))
         loss = _plus_product(smaller, am.where(positive, 1.0 - target, -target), logit, traced)
@@ -409,6 +411,15 @@ def _cross_entropy(row: Any, target: Any) -> Any:
     if not hasattr(target, "__index__") or not 0 <= target.__index__() < len(row):
         raise ValueError(f"a class must be a whole number from 0 to {len(row) - 1}, not {target!r}")
     return am.logsumexp(row) - row[target]
+
+
+def _of_known_target(logit: Any, target: float) -> Any:
+    """The binary cross entropy if the target is a plain number: the graph is the same for all logits."""
+    if target == 0:
+        return am.softplus(logit)
+    if target == 1:
+        return am.softplus(-logit)
+    return target * am.softplus(-logit) + (1.0 - target) * am.softplus(logit)
 
 
 def _plus_product(term: Any, factor: Any, output: Any, traced: bool) -> Any:
