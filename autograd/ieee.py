@@ -326,7 +326,13 @@ def scipy_special(name: str) -> Callable[..., float]:
 
 def digamma(x: float) -> float:
     """The logarithmic derivative of the gamma function; nan at its poles 0, -1, -2, …."""
-    return nan if x == -inf or (x <= 0.0 and x == math.floor(x)) else float(scipy_special("psi")(x))
+    if x == -inf or (x <= 0.0 and x == math.floor(x)):
+        return nan
+    psi = scipy_special("psi")
+    right_of_pole = math.remainder(x, 1.0) if x < 0.0 and isfinite(x) else 0.0
+    if 0.0 < right_of_pole < 0.25:  # where SciPy loses the distance from the pole; NIST DLMF 5.5.4
+        return float(psi(1.0 - x)) - math.pi / math.tan(math.pi * right_of_pole)
+    return float(psi(x))
 
 
 def polygamma(order: float, x: float) -> float:
@@ -353,7 +359,7 @@ def _derivative_of_cot(n: int, x: float) -> float:
     for _ in range(n):
         slopes = [-math.pi * k * p for k, p in enumerate(coefficients)][1:]
         coefficients = [a + b for a, b in zip([*slopes, 0.0, 0.0], [0.0, 0.0, *slopes])]
-    c = 1.0 / math.tan(math.pi * math.fmod(x, 1.0))
+    c = 1.0 / math.tan(math.pi * math.remainder(x, 1.0))
     return functools.reduce(lambda total, p: total * c + p, reversed(coefficients), 0.0)
 
 

@@ -73,13 +73,41 @@ def _advice(frame: FrameType, asking: str) -> str:
             f"{package} computes with Python's own math. Load it with autograd.adopt({package!r}), or pass "
             f"also=({package!r},) where the code that calls it is adopted"
         )
-    if isinstance(called, BuiltinFunctionType) and called.__module__ == "math" and called.__name__ in TABLE:
-        return f"use autograd.math.{called.__name__}, or its .data where no gradient is wanted"
-    if opname[frame.f_code.co_code[frame.f_lasti]] == "STORE_SUBSCR":
+    if name := _of_math(called):
+        return f"use autograd.math.{name}, or its .data where no gradient is wanted"
+    return _array_of_floats(frame, called) or "use its .data for the number, autograd.math (not math) for functions"
+
+
+def advice_for_the_line() -> str:
+    """What to write in the line that needs a plain number, if the line shows it; else empty."""
+    frame = _asking()
+    called = _called(frame, _segment(frame))
+    if name := _of_math(called):
+        return f"use autograd.math.{name}"
+    return _array_of_floats(frame, called)
+
+
+def _of_math(called: Any) -> str:
+    """The name of a function of the math module for which the table has a row; else empty."""
+    known = isinstance(called, BuiltinFunctionType) and called.__module__ == "math" and called.__name__ in TABLE
+    return called.__name__ if known else ""
+
+
+def _array_of_floats(frame: FrameType, called: Any) -> str:
+    """What to do if a Value is put into an array of floats; else empty."""
+    if _stores(frame):
         return "an array of floats holds no Values. Use a list, or make it with dtype=object: np.zeros(n, dtype=object)"
     if getattr(called, "__module__", None) == "numpy":
         return "an array of floats holds no Values. Leave dtype out, or say dtype=object"
-    return "use its .data for the number, autograd.math (not math) for functions"
+    return ""
+
+
+def _stores(frame: FrameType) -> bool:
+    """Whether a frame is about to put something into a place of a container."""
+    if opname[frame.f_code.co_code[frame.f_lasti]] == "STORE_SUBSCR":
+        return True
+    place, _, behind = _segment(frame).partition("]")  # rewritten code calls a function for it
+    return "[" in place and "(" not in place and behind.lstrip(" +-*/").startswith("=")
 
 
 def _segment(frame: FrameType) -> str:

@@ -28,6 +28,7 @@ from autograd.rules import POSITIVE, REAL, UNIT, Interval, Rule, exp, log
 
 Number = Any
 NONE: Interval = (0.0, 0.0)  # of an operand without a derivative
+FAR = 15.0  # from 0: the series has all digits, and nearer the difference keeps twelve of them
 SQRT_PI, SQRT_2PI, SQRT_HALF = math.sqrt(pi), math.sqrt(2.0 * pi), math.sqrt(0.5)
 
 __all__ = [
@@ -63,11 +64,23 @@ def _psi(a: Number, b: Number) -> Number:
 
 
 def _gamma_density(a: Number, x: Number) -> Number:
-    return exp((a - 1.0) * log(x) - x - rules.lgamma(a))
+    return exp(xlogy(a - 1.0, x) - x - rules.lgamma(a))
 
 
 def _beta_density(a: Number, b: Number, x: Number) -> Number:
-    return exp((a - 1.0) * log(x) + (b - 1.0) * rules.log1p(-x) - betaln(a, b))
+    return exp(xlogy(a - 1.0, x) + xlog1py(b - 1.0, -x) - betaln(a, b))
+
+
+def _far_out(x: Number, near: Number, sign: float) -> Number:
+    """What `near` is, where its terms do not cancel; far out the asymptotic series ½ x⁻² (1 ± 3/2 x⁻² (1 ± 5/2 x⁻² …)).
+
+    Sources: DLMF 7.12.1 for `erfcx`, and 7.5.1 with it for Dawson's integral.
+    """
+    inverse = rules.div(1.0, x * x)
+    series: Number = 1.0
+    for k in range(8, 0, -1):
+        series = 1.0 + sign * (k + 0.5) * inverse * series
+    return rules.where(x * x > FAR * FAR, 0.5 * inverse * series, near)
 
 
 # ruff: noqa: E501 (one row is one line)
@@ -75,8 +88,8 @@ def _beta_density(a: Number, b: Number, x: Number) -> Number:
 # ---- rows: DLMF 7.10, 8.8, 5.5, 8.17 ---------------------------------------------------------------------------------
 erfinv    = _row("erfinv",   lambda x, y: 0.5 * SQRT_PI * exp(y * y),                   domain=(UNIT,))
 erfcinv   = _row("erfcinv",  lambda x, y: -0.5 * SQRT_PI * exp(y * y),                  domain=((0.0, 2.0),))
-erfcx     = _row("erfcx",    lambda x, y: 2.0 * (x * y) - 2.0 / SQRT_PI)
-dawsn     = _row("dawsn",    lambda x, y: 1.0 - 2.0 * (x * y))
+erfcx     = _row("erfcx",    lambda x, y: rules.where(x > 0.0, -2.0 / SQRT_PI * _far_out(x, 1.0 - SQRT_PI * (x * y), -1.0), 2.0 * (x * y) - 2.0 / SQRT_PI))
+dawsn     = _row("dawsn",    lambda x, y: -_far_out(x, 2.0 * (x * y) - 1.0, 1.0))
 log_ndtr  = _row("log_ndtr", lambda x, y: exp(-0.5 * (x * x) - y) / SQRT_2PI)
 ndtri     = _row("ndtri",    lambda x, y: SQRT_2PI * exp(0.5 * (y * y)),                domain=((0.0, 1.0),))
 exp1      = _row("exp1",     lambda x, y: -exp(-x) / x,                                 domain=(POSITIVE,))

@@ -2,7 +2,7 @@
 
 - `module`, `layers`, `sequential`, `recurrent`, `dropout`: models. `initialisers`: the numbers that they begin with.
 - `losses`, `regularisers`, `optimisers`, `schedules`: what is minimised, and how.
-- `fitting`: `fit`, in front of `data`, `batches`, `steps`, `templates` and `runs`, which train.
+- `fitting`: `fit`, in front of `data`, `batches`, `steps`, `templates`, `unchanged` and `runs`, which train.
 - `callbacks`, `watching`, `progress`, `history`: what is done, shown and kept during a training.
 - `prediction`, `summaries`: a model on many rows, and its layers as a table.
 - `state`, `saving`, `architecture`: parameters by name, and models in files.

@@ -237,4 +237,11 @@ def _validation(given: Any, data: Data, seed: int | None) -> tuple[Data, Data | 
     if seed is None:
         raise ValueError("to resume with a share for validation, pass the same seed: it chooses the observations")
     order = np.random.default_rng([_seed(seed), 0]).permutation(len(data))
-    return data.rows(np.sort(order[count:])), data.rows(np.sort(order[:count]))
+    parts = data.rows(np.sort(order[count:])), data.rows(np.sort(order[:count]))
+    for part, purpose in zip(parts, ("learn from", "validate with")):
+        if part.weights is not None and not part.weights.any():
+            raise ValueError(
+                f"all observations to {purpose} have the weight 0, as validation={given} chose them at random: pass "
+                "another share or seed, or (X, y, weights)"
+            )
+    return parts

@@ -244,7 +244,7 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """The mean of -t log p - (1 - t) log(1 - p) with p = sigmoid(logit), computed without overflow.
 
-    In terms of the logit z it is softplus(z) - t z.
+    In terms of the logit z it is t softplus(-z) + (1 - t) softplus(z), so no digits cancel.
 
     Parameters
     ----------
@@ -271,12 +271,15 @@ def binary_cross_entropy_with_logits(
     """
 
     def term(logit: Any, target: Any) -> Any:
-        loss = am.softplus(logit) - target * logit
-        if _is_traced(target):
-            return _nan_unless((target >= 0) & (target <= 1), loss)
-        if not 0 <= target <= 1:
+        traced = _is_traced(target)
+        if not traced and not 0 <= target <= 1:
             raise ValueError(f"a target must be a probability from 0 to 1, not {target!r}")
-        return loss
+        if not isinstance(target, Value):
+            return _of_known_target(logit, target)
+        positive = logit > 0
+        smaller = am.softplus(am.where(positive, -logit, logit))
+        loss = _plus_product(smaller, am.where(positive, 1.0 - target, -target), logit, traced)
+        return _nan_unless((target >= 0) & (target <= 1), loss) if traced else loss
 
     if class_weights is not None:
         no, yes = _of_classes(class_weights, 2)
@@ -310,8 +313,8 @@ def cross_entropy_with_logits(
     Raises
     ------
     ValueError
-        If there is not one class for each row, there are none, a class is not an index of its row, or a weight is
-        negative. If such a class is an argument of a compiled function, the loss is nan instead.
+        If there is not one class for each row, there are none, a class is not an index of its row, or a probability or
+        a weight is negative. If such a class is an argument of a compiled function, the loss is nan instead.
 
     Examples
     --------
@@ -361,12 +364,11 @@ def poisson_with_log_rates(
     """
 
     def term(log_rate: Any, count: Any) -> Any:
-        loss = am.exp(log_rate) - count * log_rate
-        if _is_traced(count):
-            return _nan_unless(count >= 0, loss)
-        if not 0 <= count < inf:
+        traced = _is_traced(count)
+        if not traced and not 0 <= count < inf:
             raise ValueError(f"a count must be a number of at least 0, not {count!r}")
-        return loss
+        loss = _plus_product(am.exp(log_rate), -count, log_rate, traced)
+        return _nan_unless(count >= 0, loss) if traced else loss
 
     return _reduced(log_rates, counts, term, weights, reduction, ("log_rates", "counts"))
 
@@ -400,12 +402,31 @@ def _cross_entropy(row: Any, target: Any) -> Any:
     if hasattr(target, "__len__"):
         if len(target) != len(row):
             raise ValueError(f"{len(row)} logits need as many probabilities, not {len(target)}")
+        for share in target:
+            if not isinstance(share, Value) and not share >= 0:
+                raise ValueError(f"a target must hold probabilities of at least 0, not {share!r}")
         return am.sum(target) * am.logsumexp(row) - am.dot(target, row)
     if _is_traced(target):
         return _of_traced_class(row, target)
     if not hasattr(target, "__index__") or not 0 <= target.__index__() < len(row):
         raise ValueError(f"a class must be a whole number from 0 to {len(row) - 1}, not {target!r}")
     return am.logsumexp(row) - row[target]
+
+
+def _of_known_target(logit: Any, target: float) -> Any:
+    """The binary cross entropy if the target is a plain number: the graph is the same for all logits."""
+    if target == 0:
+        return am.softplus(logit)
+    if target == 1:
+        return am.softplus(-logit)
+    return target * am.softplus(-logit) + (1.0 - target) * am.softplus(logit)
+
+
+def _plus_product(term: Any, factor: Any, output: Any, traced: bool) -> Any:
+    """term + factor · output, in which 0 times infinity is 0: what does not happen costs nothing."""
+    if not traced and not isinstance(factor, Value):
+        return term if factor == 0 else term + factor * output
+    return term + am.where((factor == 0) & (abs(output) == inf), 0.0, factor * output)
 
 
 def _of_traced_class(row: Sequence[Any], number: Any) -> Any:

@@ -26,7 +26,9 @@ class Module(metaclass=_LabelsItsParameters):
 
     A parameter is a `Value` held by an attribute: directly, in another module, or in lists, tuples,
     dictionaries and arrays of them. Everything else is a setting: other attributes, and other objects beside
-    parameters in a list, tuple or dictionary (``[Linear(2, 3), am.tanh, 0.5]``). Settings do not change.
+    parameters in a list, tuple or dictionary (``[Linear(2, 3), am.tanh, 0.5]``). Settings do not change: `fit` and
+    `predict` refuse a model in which a call leaves what the next one reads, such as a running mean, unless they are
+    given ``jit=False``. Compiled, what a call only notes in an attribute stays as it was.
 
     A module is a tree of its parameters, so ``grad(loss)(model, x)`` returns a module of the same shape that
     holds the gradient. If a parameter is held in two places, each of them has a part of its gradient.

@@ -8,6 +8,7 @@ around them, for parameters that are Values with a `.grad`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Any, TypedDict, Unpack
 
 import autograd.math as am
@@ -19,6 +20,7 @@ from nn.schedules import Schedule
 
 Tree = Any  # containers with numbers at the leaves
 State = dict[str, Any]  # "count", the number of updates so far, and one tree for each name in `memory`
+DOWN = 2.0**-600  # times any number of float64: its square is finite, and that of a number above 1e160 is not 0
 TO_AVOID_ZERO = 1e-6  # added to a norm before it divides, as in PyTorch's clip_grad_norm_
 
 
@@ -572,7 +574,8 @@ def clip_by_norm(gradients: Tree, largest: float) -> Tree:
     if not numbers:
         return rebuild([])
     norm = am.sqrt(vmap(lambda x: x * x, reduce="sum")(numbers))
-    factor = am.min(1.0, bound / (norm + TO_AVOID_ZERO))
+    scaled = am.sqrt(vmap(lambda x: (DOWN * x) * (DOWN * x), reduce="sum")(numbers))  # whose squares do not overflow
+    factor = am.min(1.0, am.where(norm < inf, bound / (norm + TO_AVOID_ZERO), DOWN * bound / (scaled + DOWN)))
     return rebuild(vmap(lambda x, factor: factor * x, in_axes=(0, None))(numbers, factor))
 
 

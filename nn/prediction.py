@@ -14,6 +14,7 @@ from autograd.tree import to_floats
 from nn.data import Array, Data, as_array, row_of, target_of
 from nn.losses import LOSSES, Loss, reduction_of
 from nn.templates import Template
+from nn.unchanged import refuse_memory
 
 MOST = 64  # compiled functions that are kept
 Metric = Callable[[Array, Array], float]
@@ -44,10 +45,10 @@ def predict(model: Any, inputs: Any, *, compiled: bool = True) -> Any:
     """The outputs for all rows of an array: see `Module.predict`."""
     rows = as_array(inputs, "X")
     template = Template(model, trainable=False)
-    return outputs_of(model, forward(model, template) if compiled else None, template.numbers(), rows)
+    return outputs_of(model, forward(model, template, rows) if compiled else None, template.numbers(), rows)
 
 
-def forward(model: Any, template: Template) -> Any:
+def forward(model: Any, template: Template, rows: Array) -> Any:
     """A compiled function from parameters and rows to outputs; models of the same structure share it."""
     from autograd.compiler import jit
 
@@ -56,7 +57,12 @@ def forward(model: Any, template: Template) -> Any:
     def outputs(numbers: Any, row: Any) -> Any:
         return build(list(numbers))(row)
 
-    return _forward.get(template.structure(model), lambda: jit(vmap(outputs, in_axes=(None, 0)), quiet=True))
+    def made() -> Any:
+        if len(rows):
+            refuse_memory(template, rows)
+        return jit(vmap(outputs, in_axes=(None, 0)), quiet=True)
+
+    return _forward.get(template.structure(model), made)
 
 
 def outputs_of(model: Any, compiled: Any, numbers: Array, rows: Array) -> Any:

@@ -42,6 +42,7 @@ from nn.steps import (
     refuse_others,
 )
 from nn.templates import Template
+from nn.unchanged import refuse_memory
 
 if TYPE_CHECKING:
     from nn.watching import Watcher
@@ -135,8 +136,11 @@ class Training:
     def _look_at_a_row(self) -> list[float]:
         """Run the model once, so that what does not fit is named at once; the rates of its dropouts."""
         seen: list[Any] = []
+        if self.settings.jit:
+            refuse_memory(self.template, self.data.inputs)
         with no_grad():
-            rates = rates_of(lambda: seen.append(to_floats(self.model(row_of(self.data.inputs, 0)))))
+            model = self.template.copy()  # a call may set attributes
+            rates = rates_of(lambda: seen.append(to_floats(model(row_of(self.data.inputs, 0)))))
             for data in (self.data, self.validation):
                 if data is not None:
                     check_targets(self.loss, seen[0], data.targets)
@@ -318,7 +322,11 @@ class Training:
             return {}
         if not self.settings.jit:
             self.template.assign(self.parameters)
-        compiled = forward(self.model, self.template) if self.settings.jit and self._forward is None else self._forward
+        compiled = (
+            forward(self.model, self.template, data.inputs)
+            if self.settings.jit and self._forward is None
+            else self._forward
+        )
         self._forward = compiled
         outputs = outputs_of(self.model, compiled, self.parameters, data.inputs)
         found, prefix = {}, "" if self.validation is None else "val_"

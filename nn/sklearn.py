@@ -488,7 +488,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         The optimiser. L-BFGS uses all data in each step; it suits small data sets.
     alpha : float
         The factor of half the sum of the squares of all weights, which is divided by the number of observations in a
-        batch and added to the loss.
+        batch and added to the loss. For a smaller last batch it is divided by the same number as for the others.
     batch_size : int or "auto"
         Observations in a step; "auto" for 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
@@ -690,7 +690,7 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
         The optimiser. L-BFGS uses all data in each step; it suits small data sets.
     alpha : float
         The factor of half the sum of the squares of all weights, which is divided by the number of observations in a
-        batch and added to the loss.
+        batch and added to the loss. For a smaller last batch it is divided by the same number as for the others.
     batch_size : int or "auto"
         Observations in a step; "auto" for 200, or all if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
@@ -729,7 +729,8 @@ class MLPRegressor(RegressorMixin, _MLP):  # type: ignore[misc]
     coefs_, intercepts_ : list of ndarray
         The weights, of shape (inputs, outputs), and the biases of each layer.
     loss_, loss_curve_ : float, list of float
-        The loss of the last epoch, and of each.
+        The loss of the last epoch, and of each. That of several outputs is the sum over them, whose gradient is
+        followed; scikit-learn follows the same gradient, and shows the mean.
     best_loss_, best_validation_score_, validation_scores_
         As in scikit-learn; None where they do not apply.
     n_iter_, t_ : int

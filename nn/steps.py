@@ -177,7 +177,9 @@ def _by_batch(build: Build, problem: Problem) -> Callable[..., Any]:
 
         axes = (0, 0 if problem.dropping else None)
         outputs = vmap(output, in_axes=axes)(list(inputs), list(factors))  # of lists: one output after another
-        return _loss_of(problem, outputs, list(targets), list(weights))
+        loss = _loss_of(problem, outputs, list(targets), list(weights))
+        _refuse_number(loss)
+        return loss
 
     return value_and_grad(of_batch)
 
@@ -187,6 +189,12 @@ def _loss_of(problem: Problem, outputs: list[Any], targets: list[Any], weights: 
     if reduction_of(problem.loss):
         return problem.loss(outputs, targets, weights=weights, reduction="sum")
     return problem.loss(outputs, targets, weights=weights) if problem.weighted else problem.loss(outputs, targets)
+
+
+def _refuse_number(loss: Any) -> None:
+    """Raise if a loss is a plain number: it has no gradient."""
+    if isinstance(loss, (float, int)):
+        raise TypeError(f"the loss must depend on the parameters of the model, but is the number {loss!r}")
 
 
 def takes_weights(loss: Loss) -> bool:
@@ -229,8 +237,7 @@ def eager_gradient(
     for parameter in template.parameters:
         parameter.grad = 0.0
     loss = graph_of(model, problem, batch)
-    if not isinstance(loss, Value):
-        raise TypeError(f"the loss must depend on the parameters of the model, but is the number {loss!r}")
+    _refuse_number(loss)
     if not checked:
         refuse_others(loss, template)
     loss.backward()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd import Value
-from autograd.tree import flatten
+from autograd.tree import flatten, leaf_names
 from nn.checks import leaves
 from nn.data import Array
 
@@ -31,6 +31,8 @@ class Template:
         values = [leaf for leaf in found if isinstance(leaf, Value)]
         if trainable and not values:
             raise ValueError(f"there is nothing to train in {model!r:.80}: parameters are Values in its attributes")
+        if trainable:
+            _refuse_computed(model, found)
         self.parameters: list[Value] = leaves(values) if trainable else list(dict.fromkeys(values))
         place = {id(parameter): k for k, parameter in enumerate(self.parameters)}
         self._places = tuple([place.get(id(leaf)) for leaf in found])
@@ -41,6 +43,10 @@ class Template:
         places, plain = self._places, self._plain
         _, rebuild = flatten(self._rebuild([0.0 if k is not None else x for k, x in zip(places, plain)]))
         return lambda numbers: rebuild([x if k is None else numbers[k] for k, x in zip(places, plain)])
+
+    def copy(self) -> Any:
+        """The same model with parameters of its own; calls of it change nothing in this one but what both refer to."""
+        return self.builder()([Value(parameter.data) for parameter in self.parameters])
 
     def numbers(self) -> Array:
         """The parameters as they are now."""
@@ -56,3 +62,20 @@ class Template:
         from autograd.compiler.capture.signature import read
 
         return read(model).signature, self._places
+
+
+def _refuse_computed(model: Any, found: Sequence[Any]) -> None:
+    """Raise if a model holds a computed node, which is no parameter.
+
+    Raises
+    ------
+    ValueError
+        With the name of the attribute.
+    """
+    for place, leaf in enumerate(found):
+        if isinstance(leaf, Value) and leaf.op is not None:
+            name = leaf_names(model, "model")[place]
+            raise ValueError(
+                f"{name} holds the computed node {leaf.describe()}, and parameters are leaves: if a call of the model "
+                f"has left it there, set {name} to None before training, or keep its .data only"
+            )

@@ -67,7 +67,7 @@ class Watcher(Callback):
         from autograd.view import flow
 
         if training.settings.jit:
-            self._forward = forward(training.model, training.template)
+            self._forward = forward(training.model, training.template, training.data.inputs)
         fixed = self._fixed(training)
         self.panel = _panel_class()(fixed=json.dumps(fixed), now=json.dumps(self._now(training)))
         display.display(self.panel)  # type: ignore[no-untyped-call]

@@ -5,6 +5,7 @@ import builtins
 import html
 import importlib
 import json
+import math
 import re
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 from graphs_for_views import training_loss
 
 from autograd import Value, record_sweep
-from autograd.view import deltas, draw, render
+from autograd.view import deltas, draw, flow, render
 from autograd.view.dot import layout
 from autograd.view.record import record
 from nn import MLP, Layer, Module, Neuron, hinge, mean_squared_error
@@ -313,3 +314,18 @@ def test_text_of_a_drawing() -> None:
     picture = draw(Value(1.0) * 2.0)
     expected = "<graph: notebooks show it, autograd.view.render saves it>"
     assert expected == repr(picture) == picture._repr_mimebundle_()["text/plain"]
+
+
+@pytest.mark.parametrize("show", [draw, flow, record])
+def test_a_graph_with_changed_leaves_is_told(show):
+    """A step of gradient descent leaves the loss as it was: a picture would show 7 × 7 = 9."""
+    x = Value(3.0, label="x")
+    y = x * x + math.nan * Value(0.0)
+    show(y)
+    x.data = 7.0
+    with pytest.warns(
+        UserWarning, match=r"mul\(x=7.0, x=7.0\) is 49.0, but the node holds 9.0.*Compute the graph again"
+    ) as told:
+        show(y)
+    assert __file__ == told[0].filename
+    show(x * x)

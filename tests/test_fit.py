@@ -266,6 +266,16 @@ def seconds(outputs, targets):
         ({"sample_weight": [-1.0] * 23}, ValueError, r"sample_weight\[0\] is -1.0: a weight is at least 0"),
         ({"sample_weight": [0.0] * 23}, ValueError, "is 0 for every observation"),
         ({"sample_weight": [1.0] * 23, "loss": spread}, TypeError, "spread takes no weights"),
+        (
+            {"sample_weight": np.eye(23)[0], "validation": 0.3},
+            ValueError,
+            "all observations to .* have the weight 0, as validation=0.3 chose them",
+        ),
+        (
+            {"loss": lambda outputs, targets: 1.0},
+            TypeError,
+            "must depend on the parameters of the model, .* number 1.0",
+        ),
         ({"class_weight": {1: 2.0}}, ValueError, "class_weight needs one class, a whole number"),
         ({"class_weight": {7: 2.0}, "y": YES}, ValueError, r"names the class 7, which is not in y: \[0.0, 1.0\]"),
         ({"callbacks": [EarlyStopping]}, TypeError, r"make one, EarlyStopping\(...\)"),
@@ -315,6 +325,75 @@ def test_values_that_are_no_parameters_are_refused(options):
     model.exact = False
     fit(model, X, LINE, **options)
     assert (True, 0.0) == (model.w.data != 0.5, outside.grad)
+
+
+class Centred(nn.Module):
+    """A model that keeps a running mean of its inputs."""
+
+    def __init__(self):
+        self.w, self.mean, self.last = Value(1.0), 0.0, None
+
+    def __call__(self, x):
+        """The distance from the mean."""
+        self.mean = 0.9 * self.mean + 0.1 * x[0]
+        self.last = self.w * (x[0] - self.mean)
+        return self.last
+
+
+class Recalling(nn.Module):
+    """A model that starts from its last output."""
+
+    def __init__(self, first=0.0):
+        self.inner = Line()
+        self.inner.slope.data, self.inner.before = 1.0, first
+
+    def __call__(self, x):
+        """The next state."""
+        self.inner.before = am.tanh(self.inner(x[0]) + self.inner.before)
+        return self.inner.before
+
+
+def test_models_that_remember_are_not_compiled():
+    """The change would be lost in silence, as all rows are computed from one model; without jit it is kept."""
+    for model, name in [(Centred(), "last, mean"), (Recalling(), "inner.before")]:
+        message = f"a call of the model changes {name}: .* pass jit=False"
+        with pytest.raises(TypeError, match=message):
+            fit(model, X, LINE, "mean_squared_error", epochs=1, seed=0)
+        with pytest.raises(TypeError, match=message):
+            model.predict(X)
+    model, mean = Centred(), 0.0
+    fit(model, X, LINE, "mean_squared_error", epochs=1, seed=0, shuffle=False, jit=False)
+    for x in X[:, 0]:
+        mean = 0.9 * mean + 0.1 * x
+    assert mean == model.mean
+
+
+def test_a_parameter_that_a_call_replaces_is_named():
+    """It would be trained, and each call would overwrite it."""
+    with pytest.raises(TypeError, match=r"puts a number of its own into inner.before, which holds a parameter"):
+        fit(Recalling(Value(0.0)), X, LINE, "mean_squared_error", epochs=1, seed=0)
+    model = Recalling()
+    model([1.0])
+    with pytest.raises(ValueError, match=r"model.inner.before holds the computed node tanh\(.*to None before training"):
+        fit(model, X, LINE, "mean_squared_error", epochs=1, seed=0)
+
+
+def test_an_attribute_that_each_call_sets_anew_is_no_memory():
+    """Nothing depends on it. Training leaves it as it is, and it becomes no parameter."""
+
+    class Noting(Line):
+        def __init__(self):
+            super().__init__()
+            self.last = None
+
+        def __call__(self, x):
+            self.last = [super().__call__(x[0]), x]
+            return self.last[0]
+
+    model = Noting()
+    fit(model, X, LINE, "mean_squared_error", epochs=1, seed=0)
+    assert model.last is None
+    assert ["slope", "offset"] == [name for name, _ in model.named_parameters()]
 
 
 def test_data_that_change_during_training_do_not_count():

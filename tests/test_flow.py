@@ -20,7 +20,7 @@ import autograd.math as am
 from autograd import Value, checkpoint, jit, record_sources, rules, topological_order
 from autograd.view import explain, flow, viewer
 from autograd.view.groups import module_path
-from autograd.view.layout import READABLE, lay_out
+from autograd.view.layout import READABLE, ROUTED, _routed, lay_out
 from autograd.view.page import STATIC, to_json
 from autograd.view.record import record
 from autograd.view.symbols import show
@@ -224,6 +224,38 @@ def test_twice_the_same_operand_is_two_arrows():
     x = Value(3.0, label="x")
     (layout,) = flow(x * x)._payload["layouts"]
     assert [(0, 1, 0), (0, 1, 1)] == layout["arrows"]
+
+
+def test_crowded_views_route_the_arrows_that_decide():
+    """Of many arrows Graphviz gets those that no chain implies, so that boxes keep their order; all have a curve."""
+    source = random.Random(0)
+    nodes = [Value(source.random()) for _ in range(12)]
+    for _ in range(120):
+        nodes.append(am.sum([source.choice(nodes) for _ in range(5)]))
+    payload = flow(am.sum(nodes), unfold=True).payload
+    layout = payload["layouts"][payload["views"][payload["first"]]["layout"]]
+    arrows = [(tail, head) for tail, head, _ in layout["arrows"]]
+    routed = [arrows[i] for i in _routed(layout["arrows"], len(layout["sizes"]))]
+
+    def reached(some):
+        below = {box: set() for pair in some for box in pair}
+        for tail, head in sorted(set(some), reverse=True):  # boxes are in topological order
+            below[tail] |= {head} | below[head]
+        return below
+
+    assert len(arrows) > ROUTED
+    assert len(routed) < len(arrows) / 2
+    assert reached(arrows) == reached(routed)
+    assert all(layout["centres"][tail][0] < layout["centres"][head][0] for tail, head in arrows)
+    assert all(layout["curves"])
+
+
+def test_arrows_of_a_cycle_of_folded_groups_are_routed():
+    """Groups may each hold what the other is computed from: arrows that close a cycle are given to Graphviz."""
+    ring = [(i, (i + 1) % 100, None) for i in range(100)]
+    chords = [(i, j, None) for i in range(0, 90, 3) for j in range(i + 2, 100, 9)]
+    routed = _routed([*ring, *chords], 100)
+    assert list(range(100)) == list(routed)
 
 
 def test_neurons_share_a_layout():

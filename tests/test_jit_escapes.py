@@ -366,11 +366,48 @@ def test_a_refusal_that_is_caught(function: Any) -> None:
     ):
         compiled = jit(form)
         for _ in range(2):
-            with pytest.raises(TypeError, match=r"would freeze it, at .*test_jit_escapes.*: compute with it"):
+            with pytest.raises(
+                TypeError, match=r"would freeze it, at .*test_jit_escapes.*: (compute with it|use auto)"
+            ):
                 compiled(x)
     assert value_and_grad(function)(3.0) == pytest.approx(jit(value_and_grad(function))(3.0))
     assert vmap(grad(function))(np.ones(2)) == pytest.approx(jit(vmap(grad(function)))(np.ones(2)))
     assert function(Value(3.0)).data == pytest.approx(jit(function)(Value(3.0)).data)
+
+
+def filled(x: Any) -> Any:
+    """Numbers in an array of floats."""
+    found = np.zeros(2)
+    found[0] = x
+    return found.sum()
+
+
+def raised(x: Any) -> Any:
+    """Numbers added to those in an array of floats."""
+    found = np.zeros(2)
+    found[1] += x
+    return found.sum()
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (filled, "an array of floats holds no Values. Use a list, or make it with dtype=object"),
+        (raised, "an array of floats holds no Values. Use a list, or make it with dtype=object"),
+        (lambda x: np.array([x, 1.0], dtype=float).sum(), "an array of floats holds no Values. Leave dtype out"),
+        (lambda x: math.erf(2.0 * x), "use autograd.math.erf$"),
+        (lambda x: float(x), r"compute with it \(autograd.math\)"),
+    ],
+)
+def test_a_refusal_says_what_to_write(function: Any, advice: str) -> None:
+    """What the line does decides on the advice, as in eager code; a Value in an array of floats is no float()."""
+    for compiled, x in (
+        (jit(function), 1.0),
+        (jit(vmap(function)), np.ones(5)),
+        (jit(grad(lambda x: function(x) if x > 0.0 else x)), 1.0),
+    ):
+        with pytest.raises(TypeError, match=f"would freeze it, at .*test_jit_escapes.*: {advice}"):
+            compiled(x)
 
 
 def test_a_refusal_on_a_side_that_is_not_taken() -> None:

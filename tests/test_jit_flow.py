@@ -11,6 +11,7 @@ import itertools
 import math
 import operator
 import pickle
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -148,6 +149,25 @@ def test_a_whole_number_that_chooses_in_python() -> None:
     agree(f, paths=3)
     agree(typed)
     agree(shifted)
+
+
+def test_functions_without_source_are_told() -> None:
+    """At a prompt or in ``python -c`` the source is not there: all comparisons are guards, and `branches` says why."""
+    namespace: dict[str, Any] = {}
+    exec("def bent(x):\n    return x * x if x > 0.0 else -x\ndef twice(x):\n    return 2.0 * bent(x)", namespace)
+    for name in ("bent", "twice"):
+        compiled = jit(vmap(namespace[name]))
+        factor = 2.0 if name == "twice" else 1.0
+        assert [factor, 2.0 * factor] == compiled(np.array([1.0, -2.0])).tolist()
+        assert re.search(rf"of {name}: each comparison .* is a guard: its source cannot be read", compiled.branches())
+    assert "cannot be read" not in jitted_branches(lambda x: -x if x < 0.0 else x)
+
+
+def jitted_branches(function: Any) -> str:
+    """What is told of the branches of a function of rows."""
+    compiled = jit(vmap(function))
+    compiled(np.array([1.0, -2.0]))
+    return compiled.branches()
 
 
 def test_branches_in_a_single_call_are_guards() -> None:

@@ -1,5 +1,8 @@
 """Losses: their values against PyTorch's, weights and reductions, gradients, and targets that cannot be."""
 
+import math
+
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 
 import autograd.math as am
 import nn
-from autograd import grad, jit
+from autograd import grad, jit, value_and_grad
 from autograd.testing import check_grads
 from nn import L1, L2, per_observation
 from nn.losses import LOSSES, reduction_of
@@ -140,6 +143,10 @@ def test_loss_of_ones_own():
             lambda: nn.cross_entropy_with_logits(LOGITS, [[1.0, 0, 0]] * 3, class_weights=[1, 1, 1]),
             "class_weights needs classes as whole numbers",
         ),
+        (
+            lambda: nn.cross_entropy_with_logits([[1.0, 2.0]], [[-1.0, 2.0]]),
+            "a target must hold probabilities of at least 0, not -1.0",
+        ),
         (lambda: L2(-1.0), "factor must be a number of at least 0"),
     ],
 )
@@ -147,6 +154,41 @@ def test_wrong_input_is_named(make, message):
     """Each error names the number that was wrong."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_infinite_outputs_have_the_limit_of_the_loss(compiled):
+    """What cannot happen costs nothing, though the formula has 0 times infinity; gradients are finite."""
+    inf = math.inf
+    for name, output, target, expected in [
+        ("binary_cross_entropy_with_logits", inf, 1.0, (0.0, 0.0)),
+        ("binary_cross_entropy_with_logits", -inf, 0.0, (0.0, 0.0)),
+        ("binary_cross_entropy_with_logits", inf, 0.0, (inf, 1.0)),
+        ("binary_cross_entropy_with_logits", -inf, 1.0, (inf, -1.0)),
+        ("binary_cross_entropy_with_logits", inf, 0.5, (inf, 0.5)),
+        ("poisson_with_log_rates", -inf, 0.0, (0.0, 0.0)),
+        ("poisson_with_log_rates", -inf, 2.0, (inf, -2.0)),
+    ]:
+        function = value_and_grad(lambda z, t, loss=LOSSES[name]: loss([z], [t]))
+        assert expected == (jit(function) if compiled else function)(output, target)
+
+
+@given(st.floats(-700, 700), st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]))
+def test_binary_cross_entropy_keeps_its_digits(logit, target):
+    """The loss of a sure and right answer is tiny, and not 0: softplus(z) - t z would lose all digits."""
+    with mpmath.workdps(700):
+        z = mpmath.mpf(logit)
+        expected = mpmath.log1p(mpmath.exp(z)) - target * z
+        assert float(expected) == pytest.approx(
+            nn.binary_cross_entropy_with_logits([logit], [target]), rel=1e-14, abs=0
+        )
+
+
+def test_derivatives_by_targets_stay():
+    """Targets may be Values: the derivative by a target of 0 or 1 is minus the logit."""
+    loss = nn.binary_cross_entropy_with_logits
+    for target in (0.0, 0.4, 1.0):
+        assert -3.0 == grad(lambda t: loss([3.0], [t]))(target) == jit(grad(lambda t: loss([3.0], [t])))(target)
 
 
 def test_traced_targets_that_cannot_be_give_nan():

@@ -182,6 +182,11 @@ def test_clipping_shortens_and_never_lengthens():
     clipped = clip_by_norm({"a": np.array([30.0, -40.0]), "b": 0.0}, 1.0)
     assert abs(1.0 - math.hypot(*clipped["a"])) < 1e-6
     assert [] == clip_by_norm([], 1.0)
+    assert [0.0, 0.0] == clip_by_norm([0.0, 0.0], 1.0)
+    for numbers in ([3e200, -4e200], [3e307, -4e307]):  # their squares overflow
+        expected = [6.0, -8.0]
+        assert expected == pytest.approx(clip_by_norm(numbers, 10.0), rel=1e-14)
+        assert expected == pytest.approx(jit(lambda g: clip_by_norm(g, 10.0))(numbers), rel=1e-14)
     assert abs(grad(lambda x: clip_by_norm([x, 4.0], 1.0)[0])(3.0) - 16.0 / 125.0) < 1e-7
 
 

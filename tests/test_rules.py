@@ -7,6 +7,7 @@ import copy
 import pickle
 from math import inf, isnan
 
+import mpmath
 import pytest
 from exact import relative_error
 from hypothesis import HealthCheck, given, settings
@@ -254,3 +255,15 @@ def test_unpickling_an_unknown_primitive_says_what_to_do():
     lost = Rule("lost", "lost", abs, (lambda x, y: 1.0,), 1, ((-inf, inf),), module=__name__)
     with pytest.raises(LookupError, match=r"'lost' is not defined in '.*test_rules'.*import it"):
         pickle.loads(pickle.dumps(lost))
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_derivatives_of_gamma_keep_their_digits_beside_poles(order):
+    """Close to a pole, on either side, the distance from it decides; the nearest number is 2^-53 away."""
+    for pole in (-1.0, -2.0, -7.0):
+        for distance in (2.0**-50, 2.0**-30, -(2.0**-50), 2.0**-3, 0.24):
+            x = pole + distance
+            with mpmath.workdps(60):
+                expected = mpmath.polygamma(order, mpmath.mpf(x))
+                assert float(expected) == pytest.approx(rules.polygamma(float(order), x), rel=1e-13, abs=0)
+    assert rules.digamma(-1.0 + 2.0**-53) == pytest.approx(-(2.0**53), rel=1e-15)

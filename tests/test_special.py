@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.special
@@ -190,3 +192,36 @@ def test_interpolation_at_the_ends() -> None:
     assert linalg.interp(Value(-1.0), xp, fp, left=7.0).data == 7.0
     assert linalg.interp(5.0, xp, fp, right=Value(8.0)).data == 8.0
     check_grads(lambda x, f: linalg.interp(x, xp, f), [2.0, fp])
+
+
+@pytest.mark.parametrize("x", [14.0, 16.0, 1e3, 1e8])
+def test_derivatives_far_out_keep_their_digits(x: float) -> None:
+    """There the terms of the simple formulas cancel, and nothing was left at 1e8."""
+    with mpmath.workdps(1000 if x < 100 else 50):
+        z = mpmath.mpf(x)
+        u = 1 / z**2
+        if x < 100:
+            scaled = mpmath.exp(z * z) * mpmath.erfc(z)
+            dawson = mpmath.sqrt(mpmath.pi) / 2 * mpmath.exp(-z * z) * mpmath.erfi(z)
+            expected = 2 * z * scaled - 2 / mpmath.sqrt(mpmath.pi), 1 - 2 * z * dawson
+        else:
+            even, odd = 1 + 15 * u**2 / 4, 3 * u / 2 + 105 * u**3 / 8
+            expected = -u * (even - odd) / mpmath.sqrt(mpmath.pi), -u / 2 * (even + odd)
+        found = grad(special.erfcx)(x), grad(special.dawsn)(x)
+        assert [float(y) for y in expected] == pytest.approx(found, rel=1e-12, abs=0.0)
+    assert found[1] == grad(special.dawsn)(-x)
+
+
+def test_densities_at_the_ends_of_their_range() -> None:
+    """0 to the power of 0 is 1: the density of an exponential distribution at 0, of a uniform one at 0 and 1."""
+    cases: list[tuple[Any, tuple[float, ...], float, float]] = [
+        (special.gammainc, (1.0,), 0.0, 1.0),
+        (special.gammainc, (2.0,), 0.0, 0.0),
+        (special.gammainc, (0.5,), 0.0, math.inf),
+        (special.betainc, (1.0, 1.0), 0.0, 1.0),
+        (special.betainc, (1.0, 1.0), 1.0, 1.0),
+        (special.betainc, (2.0, 1.0), 1.0, 2.0),
+    ]
+    for function, shape, x, expected in cases:
+        slope: Any = grad(lambda x, f=function, shape=shape: f(*shape, x))  # type: ignore[misc]
+        assert expected == pytest.approx(slope(x)) == jit(slope)(x)

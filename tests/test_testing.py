@@ -213,6 +213,10 @@ def test_a_kink_is_no_wrong_derivative(at):
     check_grads(lambda x: x * am.abs(x) ** 4, [at])
     with pytest.raises(TypeError, match=r"args must be a tuple or list with an entry for each argument, not 2.0"):
         check_grads(am.relu, 2.0)
+    with pytest.raises(
+        TypeError, match=r"args must be a tuple or list with an entry for each argument, not \{'a': 2.0\}"
+    ):
+        check_grads(lambda p: p["a"] ** 2, {"a": 2.0})
 
 
 def test_kinks_and_poles_are_not_passed_over():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf, isfinite, nan
 from sys import float_info
 from typing import Any, NamedTuple, NoReturn
@@ -168,7 +168,7 @@ def check_grads(
         raise ValueError(f"modes must be a sequence of 'rev' and 'fwd', not {modes!r}")
     if not 0.0 <= rtol < math.inf:
         raise ValueError(f"rtol must be a number of at least 0, such as 1e-6, not {rtol!r}")
-    if not isinstance(args, Iterable):
+    if not isinstance(args, Iterable) or isinstance(args, Mapping | str):
         raise TypeError(f"args must be a tuple or list with an entry for each argument, not {args!r:.80}")
     point, function = _flat(f, to_floats(tuple(args)))
     if not point or not function.names:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Literal, overload
 
 from autograd.transforms.origin import A, B, Function, P, R, check_function, describe, set_origin
-from autograd.transforms.run import Argnums, Run
+from autograd.transforms.run import Argnums, Run, check_argnums
 from autograd.transforms.sparse import sparse_hessian, sparse_jacobian
 from autograd.tree import flatten, is_array, make_array
 from autograd.value import Value
@@ -53,7 +53,8 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
     Raises
     ------
     TypeError
-        When called: if an argument has a leaf that is not a real number, or the result is not one number.
+        If `argnums` are no ints; when called: if an argument has a leaf that is not a real number, or the result is
+        not one number.
     ValueError
         When called: if `argnums` names an argument that was not given, or one twice.
 
@@ -64,6 +65,7 @@ def value_and_grad(function: Function, argnums: Argnums = 0, has_aux: bool = Fal
     (12.0, [4.0, 12.0])
     """
     check_function("value_and_grad", function)
+    check_argnums(argnums)
 
     @functools.wraps(function)
     def value_and_gradient(*args: Any, **options: Any) -> Any:
@@ -187,6 +189,7 @@ def jacobian(
     if mode not in ("auto", "rev", "fwd"):
         raise ValueError(f"mode must be 'auto', 'rev' or 'fwd', not {mode!r}")
     check_function("jacobian", function)
+    check_argnums(argnums)
     if sparse:
         return sparse_jacobian(function, argnums, mode)
 

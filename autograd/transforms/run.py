@@ -112,15 +112,27 @@ def _is_symbolic(leaf: Any) -> bool:
     return isinstance(leaf, (Value, ArrayLeaf))
 
 
-def _positions(argnums: Argnums, count: int, name: str) -> tuple[int, ...]:
+def check_argnums(argnums: Argnums) -> None:
+    """Raise if `argnums` cannot name arguments, as when the numbers themselves are given in its place.
+
+    Raises
+    ------
+    TypeError
+        With what to write.
+    """
+    advice = "numbers go to the function that the transform returns, as in grad(f)(2.0)"
     if not isinstance(argnums, int | Sequence):
         raise TypeError(
-            f"argnums must be an int or a sequence of ints, not {argnums!r} of type {type(argnums).__name__}"
+            f"argnums must be an int or a sequence of ints, not {argnums!r} of type {type(argnums).__name__}: {advice}"
         )
+    for i in [argnums] if isinstance(argnums, int) else argnums:
+        if isinstance(i, bool) or not isinstance(i, int):
+            raise TypeError(f"argnums must be ints, not {i!r}: {advice}")
+
+
+def _positions(argnums: Argnums, count: int, name: str) -> tuple[int, ...]:
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for i in numbers:
-        if isinstance(i, bool) or not isinstance(i, int):
-            raise TypeError(f"argnums must be ints, not {i!r}")
         if not -count <= i < count:
             raise ValueError(f"argnums names argument {i}, but {name} was called with {count} positional ones")
     chosen = tuple(i % count for i in numbers)

@@ -13,7 +13,7 @@ from typing import Any
 
 from autograd.eager import GraphSweeps
 from autograd.transforms.origin import Function, P, check_function, set_origin
-from autograd.transforms.run import Argnums, Run
+from autograd.transforms.run import Argnums, Run, check_argnums
 from autograd.tree import flatten
 
 
@@ -69,6 +69,7 @@ def sparsity(function: Callable[P, Any], argnums: Argnums = 0) -> Callable[P, An
            [0, 1, 1]])
     """
     check_function("sparsity", function)
+    check_argnums(argnums)
 
     @functools.wraps(function)
     def pattern(*args: Any, **options: Any) -> Any:

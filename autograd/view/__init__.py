@@ -5,6 +5,7 @@ which is imported when one of them is first asked for; `flow` needs a program th
 
 - `chain_rule`: `explain`. `neurons`: `deltas`. `drawing`: `draw` and `render`. `viewer`: `flow`.
 - `record`: a sweep as plain data, which the viewer steps through. `recompute`: the graph again, with other numbers.
+- `changed`: the warning of a graph in which leaves got other numbers after it was computed.
 - `groups`, `names`, `inputs`: which module of a model a node belongs to, and what parameters and inputs are called.
 - `fold`, `layout`, `dot`: what the viewer folds, where nodes are, and the programs that say so.
 - `symbols`: rows of the table as formulas. `page`, `bundle`: a page with everything in it.

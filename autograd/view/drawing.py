@@ -20,6 +20,7 @@ except ImportError as error:
 
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
+from autograd.view.changed import warn_of_changes
 from autograd.view.dot import layout
 from autograd.view.groups import Modules, group_by_module
 from autograd.view.inputs import Inputs, find_inputs
@@ -163,6 +164,7 @@ def draw(
             f"a graph of {count:,} boxes and {lines:,} lines is too large to read (more than limit={limit:,}): "
             "draw(…, fold=True) draws one box for each module; draw an earlier Value to see a smaller part"
         )
+    warn_of_changes(order)
     picture = _Graph(roots, order, digits, inputs)
     if not fold:
         return picture.whole()

@@ -21,6 +21,7 @@ CROWDED = 120  # boxes: a larger view that still folds something is left out
 ROOM_FOR_MESSAGES = 90  # arrows: in a larger view they have no room for numbers …
 DENSE = 1.8  # … nor in one with more arrows than this per box
 ORDERED = 200  # boxes: in a larger view Graphviz alone decides on the order from top to bottom
+ROUTED = 200  # arrows: in a larger view Graphviz is given only those that no chain of others implies
 _NUMBERED = re.compile(r"(.*?)(\d+|[₀-₉]+)\]?", re.DOTALL)  # neurons[3], w[1], x2, x₂
 
 
@@ -222,13 +223,15 @@ def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
             box_size(names[i], tree.symbols[i]) if kind == "node" else box_size(tree.groups[i]["name"], "")
             for kind, i in view.boxes
         ]
-        source = _dot_source(tree, view, found, sizes)
+        routed = _routed(found, len(sizes))
+        source = _dot_source(tree, view, found, sizes, routed)
         rows = _rows(tree, view, names) if len(view.boxes) <= ORDERED else []
         key = source, str([[view.boxes.index(e) if e in view.boxes else e for e in row] for row in rows])
         if key not in numbers:
             numbers[key] = len(layouts)
             places = _places(json.loads(run_dot(source, "json0")), len(sizes), len(found))
             layouts.append({"sizes": sizes, "arrows": found, **places})
+            _draw_the_others(layouts[-1])
             _put_in_order(tree, view, rows, layouts[-1])
         laid_out.append(
             {
@@ -240,6 +243,63 @@ def lay_out(tree: Tree, views: Sequence[View], names: Sequence[str]) -> Json:
             }
         )
     return {"views": laid_out, "layouts": layouts}
+
+
+def _routed(found: Sequence[tuple[int, int, int | None]], count: int) -> Sequence[int]:
+    """The arrows that Graphviz is given: all, or in a crowded view those that no chain of other arrows implies.
+
+    A box is to the right of what it is computed from in both cases. But the time that Graphviz takes grows steeply with
+    the number of arrows that pass many boxes, and most of them are implied.
+    """
+    if len(found) <= ROUTED:
+        return range(len(found))
+    heads: list[list[int]] = [[] for _ in range(count)]
+    for tail, head, _ in found:
+        heads[tail].append(head)
+    finished, backward = _finishing(heads)
+    reached = [0] * count  # the boxes that chains of arrows lead to, as bits
+    needed = set(backward)
+    for tail in sorted(range(count), key=finished.__getitem__):
+        for head in sorted(set(heads[tail]), key=finished.__getitem__, reverse=True):
+            if (tail, head) not in backward:
+                if not reached[tail] >> head & 1:
+                    needed.add((tail, head))
+                reached[tail] |= reached[head] | 1 << head
+    return [index for index, (tail, head, _) in enumerate(found) if (tail, head) in needed]
+
+
+def _finishing(heads: Sequence[Sequence[int]]) -> tuple[list[int], set[tuple[int, int]]]:
+    """When each box is finished by a search in depth, its heads first; and the arrows that close a cycle.
+
+    Folded groups may have cycles: each may hold what the other is computed from.
+    """
+    finished = [-1] * len(heads)
+    backward: set[tuple[int, int]] = set()
+    begun: set[int] = set()
+    count = 0
+    for start in range(len(heads)):
+        stack = [] if start in begun else [(start, iter(heads[start]))]
+        begun.add(start)
+        while stack:
+            box, left = stack[-1]
+            head = next(left, None)
+            if head is None:
+                stack.pop()
+                finished[box], count = count, count + 1
+            elif head not in begun:
+                begun.add(head)
+                stack.append((head, iter(heads[head])))
+            elif finished[head] < 0:
+                backward.add((box, head))
+    return finished, backward
+
+
+def _draw_the_others(layout: Json) -> None:
+    """Draw the arrows that Graphviz was not given, from box to box."""
+    for position, (tail, head, _) in enumerate(layout["arrows"]):
+        if layout["curves"][position] is None:
+            ends = [(layout["centres"][box], layout["sizes"][box]) for box in (tail, head)]
+            layout["curves"][position], _ = _arrow(*ends[0], *ends[1])
 
 
 def _rows(tree: Tree, view: View, names: Sequence[str]) -> list[list[Entity]]:
@@ -319,6 +379,7 @@ def _dot_source(
     view: View,
     found: Sequence[tuple[int, int, int | None]],
     sizes: Sequence[tuple[float, float]],
+    routed: Sequence[int],
 ) -> str:
     large = len(found) > 1500
     labelled = len(found) <= ROOM_FOR_MESSAGES and len(found) <= DENSE * len(sizes)
@@ -342,7 +403,7 @@ def _dot_source(
     lines += inner[None]
     room = '<<TABLE BORDER="0" FIXEDSIZE="TRUE" WIDTH="66" HEIGHT="15"><TR><TD></TD></TR></TABLE>>'
     label = f", label={room}" if labelled else ""
-    lines += [f'n{tail} -> n{head} [id="{index}"{label}]' for index, (tail, head, _) in enumerate(found)]
+    lines += [f'n{found[index][0]} -> n{found[index][1]} [id="{index}"{label}]' for index in routed]
     return "\n".join([*lines, "}"])
 
 

@@ -11,6 +11,7 @@ from autograd.calls import CallRule
 from autograd.rules import TABLE, Rule
 from autograd.sweep import Message, record_sweep, topological_order
 from autograd.value import Value
+from autograd.view.changed import warn_of_changes
 from autograd.view.fold import Group, find_groups
 from autograd.view.groups import module_path, weighted_sums
 from autograd.view.inputs import Input, Inputs, find_inputs, products
@@ -68,6 +69,7 @@ def record(
             "computation with Values ends in, such as a loss"
         )
     order = topological_order(output)
+    warn_of_changes(order)
     inputs = find_inputs(order) if inputs is None else inputs
     nodes: list[Any] = [*inputs.of(order), *order]
     first = len(inputs.labels)  # the place of the first node

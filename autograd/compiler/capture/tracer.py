@@ -17,6 +17,7 @@ from autograd.ieee import to_float
 from autograd.ir.builder import Predicate, Symbol
 from autograd.modes import PACKAGES, caller, current_mode, inside_transform, keeps_copies
 from autograd.native import completed, extension, fast
+from autograd.refusals import advice_for_the_line
 from autograd.rules import Rule
 from autograd.tree import ArrayLeaf
 from autograd.value import Value, _fill
@@ -42,10 +43,12 @@ def _frozen(
             return convert(trace.value(self.index))
         if may_be(trace, self.index):
             return convert(trace.whole_number(self.index))
+        advice = advice_for_the_line() or (
+            "compute with it (autograd.math), compare it, or make the argument static with jit(static_argnames=...)"
+        )
         error = TypeError(
             f"{what} of a number that depends on an argument or on a Value from outside would freeze it, at "
-            f"{caller()}: compute with it (autograd.math), compare it, or make the argument static with "
-            "jit(static_argnames=...)"
+            f"{caller()}: {advice}"
         )
         note_refusal(trace, error)
         raise error

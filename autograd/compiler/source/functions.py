@@ -22,6 +22,7 @@ from autograd.sources import adapted, definition, is_same_code, recompiled
 REWRITING = "sources", "refusals", "compiler/source", "adoption/functions", "adoption/rewrite"  # decide about new code
 OTHER_FORMS = ("co_consts", "co_lines", "co_lnotab", "co_positions", "co_branches")  # of what other parts say
 PARTS = [name for name in dir(CodeType) if name.startswith("co_") and name not in OTHER_FORMS]
+UNREADABLE = "its source cannot be read (typed at a prompt, or run by python -c or exec): put the function in a file"
 MOST = 4096  # functions whose new code is kept
 _digests: dict[str, tuple[list[str], str]] = {}  # file → its lines and their digest
 codes: dict[int, tuple[CodeType, Rewritten | None]] = {}  # by id: to hash code takes long; the C build reads it
@@ -36,6 +37,19 @@ def new_code(function: FunctionType) -> Rewritten | None:
             codes.clear()
         known = codes[id(code)] = code, _made(function)
     return known[1]
+
+
+def unreadable(function: FunctionType) -> Site | None:
+    """What is told of a function whose source is not there; None if it is, or if a library has made the function."""
+    code = function.__code__
+    if (
+        code.co_name.startswith("__")
+        or code.co_filename.startswith("<frozen")
+        or linecache.getlines(code.co_filename, function.__globals__)
+    ):
+        return None
+    kind = "each comparison in it, and in what it calls,"
+    return Site(kind, code.co_firstlineno, code.co_qualname, UNREADABLE)
 
 
 def _made(function: FunctionType) -> Rewritten | None:

@@ -84,7 +84,7 @@ from autograd.compiler.capture.maps import finished
 from autograd.compiler.capture.tracer import IN_PLACE_OF_THE_USER, Traced
 from autograd.compiler.capture.watched import InTurnError, UnrollError
 from autograd.compiler.notices import notice
-from autograd.compiler.source.functions import codes, new_code, with_code
+from autograd.compiler.source.functions import codes, new_code, unreadable, with_code
 from autograd.compiler.source.rewrite import Rewritten, Site
 from autograd.ir.block import calls_python
 from autograd.modes import caller
@@ -105,11 +105,14 @@ ORDERS: dict[str, Callable[[Any, Any], Any]] = {
 
 def followed(function: Any) -> Any:
     """A function as it is to be called in a capture: rewritten, if it is one in Python that can be."""
-    if present() is None:
+    trace = present()
+    if trace is None:
         return function
     kind = type(function)  # what calls itself a function has its own way of being called
     if kind is FunctionType:
         found = new_code(function)
+        if found is None and (site := unreadable(function)) is not None:
+            trace.root().flow[site] = site.refused
         return function if found is None else with_code(function, found, Flow(found))
     if kind is MethodType and type(function.__func__) is FunctionType:
         inner = followed(function.__func__)

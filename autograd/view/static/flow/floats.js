@@ -215,7 +215,7 @@ function lgamma(x) {
 function digamma(x) {
   if (Number.isNaN(x) || x === Infinity) return x;
   if (x === -Infinity || (x <= 0 && x === Math.floor(x))) return NaN;
-  if (x < 0) return digamma(1 - x) - Math.PI / Math.tan(Math.PI * (x % 1));
+  if (x < 0) return digamma(1 - x) - Math.PI / Math.tan(Math.PI * remainder(x, 1));
   let [sum, y] = [0, x];
   for (; y < 12; y++) sum -= 1 / y;
   const tail = BERNOULLI.reduceRight((total, b, i) => total / (y * y) + b / (2 * i + 2), 0) / (y * y);
@@ -259,7 +259,7 @@ function derivativeOfCot(n, x) {
     const slopes = coefficients.map((p, k) => -Math.PI * k * p).slice(1);
     coefficients = Array.from({ length: slopes.length + 2 }, (_, k) => (slopes[k] ?? 0) + (slopes[k - 2] ?? 0));
   }
-  const c = 1 / Math.tan(Math.PI * (x % 1));
+  const c = 1 / Math.tan(Math.PI * remainder(x, 1));
   return coefficients.reduceRight((total, p) => total * c + p, 0);
 }
 
