@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture.spent import as_now
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import DifferentRunError, InTurnError, UnrollError, Watched
-from autograd.ir.block import Instruction, Loop, Program
+from autograd.ir.block import Instruction, Loop
 from autograd.ir.builder import Predicate
 from autograd.ir.rewrite import without_dead_code
 from autograd.modes import caller
@@ -113,7 +113,7 @@ def without_repeats(trace: Watched, wanted: Sequence[int]) -> list[int]:
     """Drop what only second runs have computed; where the values that are wanted are now."""
     if not trace.repeated:
         return list(wanted)
-    program = without_dead_code(Program(trace.code, list(wanted), tuple(trace.inputs), trace.guards))
+    program = without_dead_code(trace.program(wanted))
     trace.restart(program)
     return list(program.outputs)
 

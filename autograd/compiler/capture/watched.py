@@ -388,6 +388,7 @@ class Watched(Builder):
         self.types = {at: kind for at, kind in enumerate(types_of(program)) if kind != NUMBER}
         self.constants = {key_of(i.data): at for at, i in enumerate(program.code) if i.op == "constant"}
         self.known = type(self.known)()
+        self.moved.clear()
         self.numbers.clear()
 
     def watch(self, row: int) -> None:
