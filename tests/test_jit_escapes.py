@@ -32,11 +32,11 @@ class Keeper:
         return self.hidden * 2.0
 
 
-def appended(k: Any, use: Callable[[Any], Any]) -> Any:
-    """Every row appends to a list outside."""
-    kept: list[Any] = []
-    total = vmap(lambda row: (kept.append(row[0] * k), row[0] * k)[1], reduce="sum")(ROWS)
-    return total + use(kept[-1])
+def kept_by_name(k: Any, use: Callable[[Any], Any]) -> Any:
+    """Every row writes into a dict outside."""
+    kept: dict[str, Any] = {}
+    total = vmap(lambda row: (kept.update(last=row[0] * k), row[0] * k)[1], reduce="sum")(ROWS)
+    return total + use(kept["last"])
 
 
 def assigned(k: Any, use: Callable[[Any], Any]) -> Any:
@@ -61,19 +61,33 @@ def attribute(k: Any, use: Callable[[Any], Any]) -> Any:
 
 def in_a_later_map(k: Any, use: Callable[[Any], Any]) -> Any:
     """The rows of another map use a row's number."""
-    kept: list[Any] = []
-    vmap(lambda row: (kept.append(row[0] * k), row[0])[1])(ROWS)
-    return vmap(lambda row: row[0] * use(kept[0]), reduce="sum")(ROWS)
+    kept: dict[str, Any] = {}
+    vmap(lambda row: (kept.update(last=row[0] * k), row[0])[1])(ROWS)
+    return vmap(lambda row: row[0] * use(kept["last"]), reduce="sum")(ROWS)
 
 
 def argument(k: Any, use: Callable[[Any], Any]) -> Any:
     """A row's own argument."""
+    kept: dict[str, Any] = {}
+    vmap(lambda row: (kept.update(last=row), row[0] * k)[1], reduce="sum")([[x[0] * k] for x in ROWS])
+    return use(kept["last"][0]) * k
+
+
+def appended(k: Any, use: Callable[[Any], Any]) -> Any:
+    """Every row appends to a list outside."""
+    kept: list[Any] = []
+    total = vmap(lambda row: (kept.append(row[0] * k), row[0] * k)[1], reduce="sum")(ROWS)
+    return total + use(kept[-2])
+
+
+def appended_arguments(k: Any, use: Callable[[Any], Any]) -> Any:
+    """Every row appends its own argument, and the rows of another map use one."""
     kept: list[Any] = []
     vmap(lambda row: (kept.append(row), row[0] * k)[1], reduce="sum")([[x[0] * k] for x in ROWS])
-    return use(kept[0][0]) * k
+    return vmap(lambda row: row[0] * use(kept[1][0]), reduce="sum")(ROWS)
 
 
-ESCAPES = [appended, assigned, attribute, in_a_later_map, argument]
+ESCAPES = [kept_by_name, assigned, attribute, in_a_later_map, argument]
 LATER: dict[str, Callable[[Any], Any]] = {
     "arithmetic": lambda v: v * 2.0,
     "itself": lambda v: v,
@@ -102,13 +116,25 @@ def test_numbers_of_rows(escape: Callable[..., Any], later: str) -> None:
             compiled(1.5)
 
 
+@pytest.mark.parametrize("escape", [appended, appended_arguments])
+@pytest.mark.parametrize("later", [later for later in LATER if later != "int"])  # no Value turns into an int
+def test_numbers_in_lists(escape: Callable[..., Any], later: str) -> None:
+    """Rows that append run one after another, as in Python: what they append may be used."""
+
+    def function(k: Any) -> Any:
+        return escape(k, LATER[later])
+
+    assert value_and_grad(function)(1.5) == pytest.approx(jit(value_and_grad(function))(1.5), rel=1e-14)
+    assert function(1.5) == pytest.approx(jit(function)(1.5), rel=1e-14)
+
+
 def test_comparisons_of_rows() -> None:
     """A comparison that was made in a row is refused too."""
 
     def function(k: Any, use: Callable[[Any], Any]) -> Any:
-        kept: list[Any] = []
-        total = vmap(lambda row: (kept.append(row[0] > k), row[0] * k)[1], reduce="sum")(ROWS)
-        return total + use(kept[0])
+        kept: dict[str, Any] = {}
+        total = vmap(lambda row: (kept.update(last=row[0] > k), row[0] * k)[1], reduce="sum")(ROWS)
+        return total + use(kept["last"])
 
     uses: list[Callable[[Any], Any]] = [
         lambda c: c * 2.0, bool, str, lambda c: 1.0 if c & (c == 1.0) else 2.0, lambda c: [1.0, 2.0][c]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from autograd.arrays import UFUNCS, apply_ufunc
+from autograd.compiler.capture.watched import innermost
 from autograd.ir.builder import Predicate
 from autograd.native import fast
+from autograd.rules import Rule
 from autograd.symbols import Arithmetic
 
 
@@ -26,6 +28,7 @@ def _has_own_way(operand: Any) -> bool:
 
 def _order(compare: Callable[[Any, Any], Any]) -> Callable[[Predicate, Any], Any]:
     def method(self: Predicate, other: Any) -> Any:
+        innermost((self, other))  # raises after the capture
         return compare(self.number(), other.number() if isinstance(other, Predicate) else other)
 
     return method
@@ -91,6 +94,7 @@ def _of_bools_reflected(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _logical(op: str, function: Callable[[Any, Any], Any]) -> Callable[[Predicate, Any], Any]:
     def combine(self: Predicate, other: Any) -> Any:
+        innermost((self, other))  # raises after the capture
         if isinstance(other, Predicate):
             return self.with_(op, other)
         if type(other) is bool:
@@ -109,6 +113,12 @@ class TracedTruth(Predicate):
     """
 
     __slots__ = ()
+
+    @classmethod
+    def apply_rule(cls, rule: Rule, operands: Sequence[Any]) -> Any:
+        """Write the operation down, in a program that is being captured."""
+        innermost(operands)
+        return super().apply_rule(rule, operands)
 
     @property  # type: ignore[misc]  # it is never assigned
     def __class__(self) -> Any:  # isinstance() reads it
