@@ -25,6 +25,8 @@ import autograd.math as am
 from autograd import Value, adopt, grad, hessian, jacobian, jit, jvp, value_and_grad, vmap
 from autograd.compiler.run import dispatcher, specialization
 from autograd.compiler.run.specialization import TooManyPathsError
+from autograd.compiler.source.functions import new_code
+from autograd.sources import all_code
 
 # ---- branches ------------------------------------------------------------------------------------------------------
 
@@ -43,6 +45,70 @@ def test_branches_in_rows() -> None:
         return y * (am.exp(-x) if 0.0 < x <= 1.0 < 1.0 + x else 1.0)
 
     agree(f)
+
+
+def test_branches_in_expressions() -> None:
+    """Conditional expressions in comprehensions, in what these go through, in lambdas and in one another."""
+
+    def f(x: Any) -> Any:
+        weights = [2.0 if k else 0.5 * x for k in ((1, 0, 1) if ROWS.ndim else (1,))]
+        parts = [(w * x if w > 1.0 else w - x) if x > 1.0 else w for w in weights]
+        larger = (lambda y: y * x if y > x else (y if y < 0.0 else x))(parts[0])
+        return sum(parts[k] if parts[k] > k else am.sin(x) for k in range(3)) + larger
+
+    agree(f)
+
+
+def test_code_of_many_alternatives() -> None:
+    """Sides that are there twice, as they were and as functions, do not double at each level."""
+
+    def f(x: Any) -> Any:
+        low = 0.0
+        if x > 30.0:
+            y, low = 2.0 * x, 1.0
+        elif x > 10.0:
+            y = x * x
+        elif x > 5.0:
+            y = x * x * x
+        elif x > 4.0:
+            y = am.sin(x)
+        elif x > 3.0:
+            y = am.cos(x)
+        elif x > 2.0:
+            y = am.exp(x)
+        elif x > 1.0:
+            y = am.log(x)
+        elif x > 0.5:
+            y = am.sqrt(x)
+        elif x > 0.0:
+            y = -x
+        else:
+            y = x + 1.0
+        return y + low
+
+    agree(f)
+    new = new_code(f)
+    assert new is not None
+    size, before = (sum([len(part.co_code) for part in (code, *all_code(code))]) for code in (new.code, f.__code__))
+    assert 20 * before > size
+
+
+def test_decided_branches_make_no_functions() -> None:
+    """A branch whose condition is plain, or becomes a guard, runs as it was written: no function is called for it."""
+    depths: list[int] = []
+
+    def f(x: Any) -> Any:
+        y = x
+        if x > 1.0:
+            depths.append(len(traceback.extract_stack()))
+        if y is x:
+            depths.append(len(traceback.extract_stack()))
+        depths.append(len(traceback.extract_stack()))
+        return y * (2.0 if depths else 1.0)
+
+    assert f(2.0) == jit(f, quiet=True)(2.0)
+    assert 6 == len(depths)
+    assert 2 == len(set(depths))
 
 
 def test_returns_in_branches() -> None:

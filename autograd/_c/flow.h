@@ -234,6 +234,19 @@ static PyObject *native_choose(Native *self, PyObject *const *args, Py_ssize_t c
     return given ? PyObject_Call(side, given, NULL) : PyObject_CallNoArgs(side);
 }
 
+/* `Flow.decided`. */
+static PyObject *native_decided(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    PyObject *trace = NULL, *site = !names && count == 3 ? site_of(args[0], args[1]) : NULL;
+    Condition kind = site ? condition_of(args[2], &trace) : ASK_PYTHON;
+    if (kind == ASK_PYTHON)
+        return PyErr_Occurred() ? NULL : NOT_MINE;
+    if (kind == BECOMES_GUARD && !note_why(trace, site, single_call))
+        return NULL;
+    int outcome = outcome_of(args[2], trace, kind);
+    return outcome < 0 ? NULL : PyLong_FromLong(outcome ? 1 : -1);
+}
+
 /* `Flow.guard`. */
 static PyObject *native_guard(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {

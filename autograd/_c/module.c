@@ -102,6 +102,7 @@ static const struct {
     {"Flow.choose", native_choose, 0},
     {"Flow.returned", native_choose, 0},
     {"Flow.branch", native_choose, 0},
+    {"Flow.decided", native_decided, 0},
     {"Flow.guard", native_guard, 0},
     {"Flow.negated", native_negated, 0},
     {"Flow.combined", native_combined, 0},

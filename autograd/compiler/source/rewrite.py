@@ -2,6 +2,8 @@
 
 On plain numbers every call does what Python does. A side of a branch, the test of a loop and its body become functions
 inside the function, with the names that they assign as parameters and results. Everything keeps its line.
+
+A short side is also there as it was: if the capture decides the condition at once, no function is made for it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,18 @@ from typing import Any
 
 from autograd.compiler.source.bodies import OWN_FRAME, assigned_place, is_place, rebound, refusal, shared_names
 from autograd.compiler.source.gathered import Gathering, gathered_names
-from autograd.compiler.source.jumps import FLOW, OWN, Lowering, WithoutElse, WithoutMatch, as_list, at, call, name
+from autograd.compiler.source.jumps import (
+    FLOW,
+    OWN,
+    Lowering,
+    WithoutElse,
+    WithoutMatch,
+    as_list,
+    assigned,
+    at,
+    call,
+    name,
+)
 from autograd.compiler.source.names import Around, Binding, Names, live, loads, stores, unstable
 from autograd.compiler.source.optional import (
     TextChoices,
@@ -27,8 +40,9 @@ from autograd.compiler.source.optional import (
 from autograd.compiler.source.stores import Stores
 from autograd.compiler.source.texts import Holder, is_hidden, names_in_text, replace, shown_in
 from autograd.refusals import PREFIX
-from autograd.sources import Definition, inner_locals, nodes_in, recompiled
+from autograd.sources import Definition, children, inner_locals, nodes_in, recompiled
 
+LONGEST_SIDES = 200  # nodes of sides that are also there as they were: sides within sides would double at each level
 ORDERS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 
 
@@ -155,6 +169,7 @@ class _Emitter(ast.NodeTransformer):
     def __init__(self, kept: Names, classes: Sequence[str], named: str, optional: Names, texts: Names) -> None:
         self.kept, self.classes, self.named, self.optional, self.texts = kept, classes, named, optional, texts
         self.sites: list[Site] = []
+        self.iterable = False  # whether this is what a comprehension goes through
         self.outside: str | None = None  # why nothing here is a branch, such as a `try` around it
 
     def site(self, kind: str, place: ast.AST, **more: Any) -> ast.Constant:
@@ -285,19 +300,24 @@ class _Emitter(ast.NodeTransformer):
         results = sorted(names & node.read_after) if not ends else []
         given = sorted((first | frozenset(results)) if not ends else first)
         number = self.site("if", node, names=tuple(results), optional=self.optional, texts=self.texts)
-        functions = []
-        for side, word in ((node.body, "then"), (node.orelse, "otherwise")):
-            body = self.block(side)
-            functions.append(
-                self.function(f"{OWN}{word}{number.value!r}", given, body, None if ends else results, node)
-            )
+        then, otherwise = self.block(node.body), self.block(node.orelse)
+        functions = [
+            self.function(f"{OWN}{word}{number.value!r}", given, body, None if ends else results, node)
+            for body, word in ((then, "then"), (otherwise, "otherwise"))
+        ]
         values = at(ast.Tuple([self.value(word, node) for word in given], ast.Load()), node)
-        test = self.visit(node.test)
+        test, twice = self.visit(node.test), _are_short([*then, *otherwise])
+        asked, outcome = f"{OWN}asked{number.value!r}", f"{OWN}outcome{number.value!r}"
         sides = [at(name(function.name), node) for function in functions]
-        made = call(node.test, "returned" if ends else "branch", number, test, *sides, values)
-        if ends:
-            return [*functions, at(ast.Return(made), node)]
-        return [*functions, *self.unpacked(node, results, made, node.bound_before)]
+        condition = at(name(asked), node.test) if twice else test
+        made = call(node.test, "returned" if ends else "branch", number, condition, *sides, values)
+        ending = [at(ast.Return(made), node)] if ends else self.unpacked(node, results, made, node.bound_before)
+        if not twice:
+            return [*functions, *ending]
+        decided = call(node.test, "decided", number, at(name(asked), node.test))
+        first = [assigned(node.test, asked, test), assigned(node.test, outcome, decided)]
+        other = at(ast.If(name(outcome), otherwise or [ast.Pass()], [*functions, *ending]), node)
+        return [*first, at(ast.If(_above_zero(name(outcome)), then or [ast.Pass()], [other]), node)]
 
     def loop(self, node: Any) -> list[ast.stmt]:
         """A `while`, or what was another loop with jumps."""
@@ -447,7 +467,10 @@ class _Emitter(ast.NodeTransformer):
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
         """What a comprehension goes through may be used up by it."""
-        self.generic_visit(node)
+        around, self.iterable = self.iterable, True  # where nothing may be assigned
+        node.iter = self.visit(node.iter)
+        self.iterable = around
+        node.target, node.ifs = self.visit(node.target), list(map(self.visit, node.ifs))
         node.iter = call(node.iter, "drawn", node.iter)
         return node
 
@@ -482,8 +505,15 @@ class _Emitter(ast.NodeTransformer):
         if self.outside or refusal([node.body, node.orelse]):
             return self.generic_visit(node)
         number = self.site("if expression", node)
-        test = self.visit(node.test)
-        return call(node, "choose", number, test, self.later(node.body), self.later(node.orelse))
+        test, then, otherwise = self.visit(node.test), self.visit(node.body), self.visit(node.orelse)
+        later = [at(_later(side), side) for side in (then, otherwise)]
+        if self.iterable or not _are_short([then, otherwise]):
+            return call(node, "choose", number, test, *later)
+        asked, outcome = f"{OWN}asked{number.value!r}", f"{OWN}outcome{number.value!r}"
+        decided = call(node, "decided", number, at(ast.NamedExpr(ast.Name(asked, ast.Store()), test), node))
+        first = _above_zero(ast.NamedExpr(ast.Name(outcome, ast.Store()), decided))
+        made = call(node, "choose", number, at(name(asked), node), *later)
+        return at(ast.IfExp(first, then, ast.IfExp(name(outcome), otherwise, made)), node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         """``a and b``, ``a or b``."""
@@ -537,6 +567,21 @@ class _Emitter(ast.NodeTransformer):
 
 def _later(node: ast.expr) -> ast.Lambda:
     return ast.Lambda(ast.arguments([], [ast.arg(LATER)], None, [], [], None, [ast.Constant(None)]), node)
+
+
+def _above_zero(value: ast.expr) -> ast.expr:
+    """``value > 0``; code with ``is True`` would get real bools from all its comparisons."""
+    return ast.Compare(value, [ast.Gt()], [ast.Constant(0)])
+
+
+def _are_short(sides: Sequence[ast.AST]) -> bool:
+    """Whether there are few nodes in the sides of a branch."""
+    found = list(sides)
+    for node in found:  # it grows
+        if len(found) > LONGEST_SIDES:
+            return False
+        found += children(node)
+    return True
 
 
 def _jumps_out(block: Sequence[ast.stmt]) -> bool:

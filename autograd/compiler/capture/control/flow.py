@@ -189,6 +189,17 @@ class Flow:
     # ---- statements ------------------------------------------------------------------------------------------
 
     @fast
+    def decided(self, number: int, condition: Any) -> int:
+        """The outcome of the condition of a branch, 1 or -1; 0 while the branch may be a part of the program."""
+        found = truth_of(condition)
+        if found is not None and branches(found[0], found[1].index):
+            if not was_guard(found[0], self.sites[number]):
+                return 0
+        elif found is not None:
+            self.note(found[0], self.sites[number], SINGLE_CALL)
+        return 1 if condition else -1
+
+    @fast
     def returned(self, number: int, condition: Any, then: Any, otherwise: Any, given: tuple[Any, ...]) -> Any:
         """An `if` with which the function ends: its result."""
         return self._chosen(number, condition, then, otherwise, given)
