@@ -95,8 +95,8 @@ def solve(a: Any, b: Any) -> Any:
     right = numpy.asarray(b, dtype=object)
     if right.ndim not in (1, 2) or right.shape[0] != size:
         raise ValueError(f"a matrix of shape {(size, size)} and right sides of shape {right.shape} do not fit")
-    columns = right.reshape(size, -1).tolist()
-    width = len(columns[0]) if size else 0
+    width = 1 if right.ndim == 1 else right.shape[1]
+    columns = right.reshape(size, width).tolist()
     upper = [[*row, *[x if _is_value(x) else to_float(x) for x in more]] for row, more in zip(rows, columns)]
     for k in range(size):
         _clear(upper, k)

@@ -64,6 +64,11 @@ def _advice(frame: FrameType, asking: str) -> str:
         return "statistics computes with fractions and plain floats. Load it with autograd.adopt('statistics')"
     if "-packages" in frame.f_code.co_filename:
         package = str(frame.f_globals.get("__name__", "the package")).partition(".")[0]
+        if package == "numpy":
+            return (
+                "this function of NumPy computes with floats only. Write it with arithmetic on the elements, take "
+                "autograd.linalg or autograd.math, or give it a derivative with autograd.custom_gradient"
+            )
         if isinstance(called, BuiltinFunctionType) and called.__module__ != "math":
             return (
                 f"{package} calls compiled code here, which takes plain numbers only. Give its result a derivative: "

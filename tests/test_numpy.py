@@ -187,3 +187,12 @@ def test_a_numpy_function_has_its_gradient():
     w = np.array([1.0, 2.0, 3.0])
     p = np.exp(w) / np.sum(np.exp(w))
     np.testing.assert_allclose(grad(softmax_loss)(w), p - np.array([1.0, 0.0, 0.0]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("function", [np.gradient, np.i0, lambda a: np.linalg.qr(a.reshape(2, 2))])
+def test_functions_of_numpy_that_take_floats_only(function):
+    """The error says so; NumPy cannot be adopted."""
+    with pytest.raises(
+        TypeError, match=r"silently.* this function of NumPy computes with floats only.*autograd.linalg"
+    ):
+        function(np.array([Value(1.0), Value(2.0), Value(4.0), Value(3.0)]))

@@ -212,6 +212,12 @@ def test_derivatives_far_out_keep_their_digits(x: float) -> None:
     assert found[1] == grad(special.dawsn)(-x)
 
 
+def test_a_system_without_equations() -> None:
+    """It has the solution of NumPy: nothing, in the shape of the right side."""
+    for right in (np.zeros(0), np.zeros((0, 3))):
+        assert np.linalg.solve(np.zeros((0, 0)), right).shape == linalg.solve(np.zeros((0, 0)), right).shape
+
+
 def test_densities_at_the_ends_of_their_range() -> None:
     """0 to the power of 0 is 1: the density of an exponential distribution at 0, of a uniform one at 0 and 1."""
     cases: list[tuple[Any, tuple[float, ...], float, float]] = [
