@@ -81,6 +81,8 @@ WIDE = [am.sum, am.prod, am.mean, am.max, am.min, am.logsumexp, am.fsum, sum]
 class PythonTrace(Trace):
     """A trace that the C build leaves to Python: it knows the very class `Trace` only."""
 
+    __module__ = Trace.__module__  # no code of the function: its lists are not looked for in what rows may change
+
     def __init__(self, *args, **options):
         """Look instructions up in a dict."""
         super().__init__(*args, **options)
