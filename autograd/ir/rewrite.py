@@ -163,7 +163,9 @@ def trimmed(loop: Loop, operands: Sequence[int], used: set[int]) -> tuple[Loop, 
         if (k - first in wanted) if is_handed else k in inputs or is_count:
             kept.append(k)
     order = {old: new for new, old in enumerate(kept)}
-    code = [Instruction("input", (), order.get(i.data, -1)) if i.op == "input" else i for i in body.code]
+    code = body.code
+    if len(kept) < len(body.inputs):
+        code = [Instruction("input", (), order.get(i.data, -1)) if i.op == "input" else i for i in code]
     results = [*handed, *outs]
     smaller = Program(code, [body.outputs[k] for k in results], tuple([body.inputs[k] for k in kept]), body.guards)
     carries = sum(k < loop.carries for k in handed)
