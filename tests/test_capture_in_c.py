@@ -611,9 +611,10 @@ def after_its_row(function):
 
     def use():
         def traced(x):
-            things = []
-            total = vmap(lambda row: things.append(row) or row * x, reduce="sum")([x, x * 2.0, x * 3.0, x * 4.0, x])
-            return total + function(things[0])
+            things = {}
+            rows = [x, x * 2.0, x * 3.0, x * 4.0, x]
+            total = vmap(lambda row: things.setdefault("first", row) and row * x, reduce="sum")(rows)
+            return total + function(things["first"])
 
         return captured(traced, (1.5,))
 
