@@ -1,4 +1,4 @@
-/* What rewritten functions call during a capture: the common case of `Flow` in compiler/capture/control/flow.py.
+/* What rewritten functions call during a capture: the common case of `Flow` in compiler/capture/control/flow.py and of its bases.
 
 Outside the sides of branches and the steps of loops of the program, names, elements and functions are what they are, a
 plain condition decides as in Python, and a comparison of the program is a guard. All else is left to Python. */
@@ -205,7 +205,7 @@ static PyObject *site_of(PyObject *flow, PyObject *number)
     return sites ? item_of(sites, number) : NULL;
 }
 
-/* `Flow.note`, of a guard. */
+/* `Sites.note`, of a guard. */
 static bool note_why(PyObject *trace, PyObject *site, PyObject *why)
 {
     Known *known = known_by(trace);
@@ -215,7 +215,7 @@ static bool note_why(PyObject *trace, PyObject *site, PyObject *why)
     return true;
 }
 
-/* `Flow.choose`, `returned` and `branch`: what the side returns that the condition chooses. */
+/* `Branching.choose`, `returned` and `branch`: what the side returns that the condition chooses. */
 static PyObject *native_choose(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     PyObject *trace = NULL, *given = count == 6 ? args[5] : NULL;
@@ -234,7 +234,7 @@ static PyObject *native_choose(Native *self, PyObject *const *args, Py_ssize_t c
     return given ? PyObject_Call(side, given, NULL) : PyObject_CallNoArgs(side);
 }
 
-/* `Flow.decided`. */
+/* `Branching.decided`. */
 static PyObject *native_decided(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     PyObject *trace = NULL, *site = !names && count == 3 ? site_of(args[0], args[1]) : NULL;
@@ -247,7 +247,7 @@ static PyObject *native_decided(Native *self, PyObject *const *args, Py_ssize_t 
     return outcome < 0 ? NULL : PyLong_FromLong(outcome ? 1 : -1);
 }
 
-/* `Flow.guard`. */
+/* `Sites.guard`. */
 static PyObject *native_guard(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     PyObject *trace = NULL, *site = !names && count == 3 ? site_of(args[0], args[1]) : NULL;
@@ -264,7 +264,7 @@ static PyObject *native_guard(Native *self, PyObject *const *args, Py_ssize_t co
     return Py_NewRef(args[2]);
 }
 
-/* `Flow.negated`. */
+/* `Branching.negated`. */
 static PyObject *native_negated(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     PyObject *trace = NULL;
@@ -275,7 +275,7 @@ static PyObject *native_negated(Native *self, PyObject *const *args, Py_ssize_t 
     return outcome < 0 ? NULL : PyBool_FromLong(!outcome);
 }
 
-/* The rest of `Flow.combined`, in Python. */
+/* The rest of `Branching.combined`, in Python. */
 static PyObject *combined_in_python(Native *self, PyObject *const *args, PyObject *value, Py_ssize_t at, Py_ssize_t count)
 {
     PyObject *rest = PyTuple_New(3 + count - at);
@@ -291,7 +291,7 @@ static PyObject *combined_in_python(Native *self, PyObject *const *args, PyObjec
     return result;
 }
 
-/* `Flow.combined`. */
+/* `Branching.combined`. */
 static PyObject *native_combined(Native *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     PyObject *trace = NULL, *site = !names && count >= 4 ? site_of(args[0], args[1]) : NULL;

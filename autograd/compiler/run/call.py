@@ -10,7 +10,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic
 
 from autograd.compiler import c_build, locks
-from autograd.compiler.capture.control.flow import SINGLE_CALL
+from autograd.compiler.capture.control.sites import SINGLE_CALL
 from autograd.compiler.capture.outside import Outsides, steadily
 from autograd.compiler.capture.signature import Reading, read_call
 from autograd.compiler.capture.trace import is_capturing
