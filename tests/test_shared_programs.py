@@ -102,6 +102,28 @@ def test_words(compiled: list[str], compares: bool, argnums: Any) -> None:
         assert len(compiled) == min(k + 1, 2)
 
 
+@pytest.mark.parametrize("always", [True, False])
+def test_division_of_floats(compiled: list[str], always: bool) -> None:
+    """The float of a Value is divided as in Python, also if only a later word does so: by 0 it raises."""
+
+    def of(word: Sequence[int], last: bool) -> Function:
+        inner = of_word(word)
+
+        def loss(table: Any, weights: Any) -> Any:
+            return inner(table, weights) * (1.0 / plain(table[0][0]) if always or last else 1.0)
+
+        return loss
+
+    zero = np.where(np.arange(TABLE.size).reshape(TABLE.shape) == 0, 0.0, TABLE)
+    for word in WORDS[:3]:
+        check(of(word, False), TABLE, WEIGHTS)
+    last = of(WORDS[3], True)
+    check(last, TABLE, WEIGHTS)
+    for function in (value_and_grad(last), jit(value_and_grad(last)), jit(value_and_grad(of(WORDS[4], True)))):
+        with pytest.raises(ZeroDivisionError):
+            function(zero, WEIGHTS)
+
+
 def test_function_alone(compiled: list[str]) -> None:
     """A function that is not differentiated shares programs too."""
     for word in WORDS:

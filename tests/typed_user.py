@@ -123,7 +123,7 @@ model = MLP(2, [3, 1], seed=0)
 optimiser = SGD(model.parameters(), learning_rate=0.1)
 loss: Value = mean_squared_error([model([0.5, -0.5])], [1.0])
 loss.backward()
-optimiser.step()
 if __name__ == "__main__":  # pytest imports this file to look for doctests
     autograd.view.flow(loss).save("loss.html")
+optimiser.step()
 print(autograd.view.explain(loss, model.parameters()[0]), autograd.math.pi, cube(2.0))

@@ -18,10 +18,11 @@ def digest(program: Program) -> str | None:
 
     Examples
     --------
+    >>> from autograd import rules
     >>> from autograd.ir.builder import Builder
     >>> def scaled(by):
     ...     builder = Builder()
-    ...     return builder.program([builder.apply("mul", [builder.input(), builder.constant(by)])])
+    ...     return builder.program([builder.apply(rules.mul, [builder.input(), builder.constant(by)])])
     >>> digest(scaled(2.0)) == digest(scaled(2.0)), digest(scaled(0.0)) == digest(scaled(-0.0))
     (True, False)
     """

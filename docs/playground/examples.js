@@ -22,7 +22,8 @@ export const examples = [
       "inputs, targets = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]\nmodel = MLP(2, [4, 1], activation=\"tanh\", seed=0)\n" +
       "optimiser = SGD(model.parameters(), learning_rate=0.5)\n\nfor step in range(100):\n    optimiser.zero_grad()\n" +
       "    loss = binary_cross_entropy_with_logits([model(x) for x in inputs], targets)\n    loss.backward()\n    optimiser.step()\n" +
-      "    if step % 20 == 0:\n        print(step, round(loss.data, 4))\n\nloss",
+      "    if step % 20 == 0:\n        print(step, round(loss.data, 4))\n\n" +
+      "# the loss after the last step\nbinary_cross_entropy_with_logits([model(x) for x in inputs], targets)",
   },
   { name: "A branch", code: "x = 0.7\n\n# move x below 0.5: the graph changes\nif x > 0.5:\n    y = x ** 2\nelse:\n    y = exp(x) - 1\ny * a" },
   { name: "A loop: the square root", code: "a = 2.0\n\nroot = a\nwhile abs(root * root - a) > 1e-6:\n    root = (root + a / root) / 2\nroot" },

@@ -104,9 +104,8 @@ class Watched(Builder):
         self.real_bools = real_bools  # of the root: comparisons are guards at once
         # Code to which they need not be bools, by id: to hash code takes long.
         self.plain: dict[int, CodeType] = {} if parent is None else parent.plain
-        self.assumes = (
-            False  # of the root: demands are guards that hold, whatever the watched numbers say: see `demand`
-        )
+        # Of the root: demands are guards that hold, whatever the watched numbers say: see `demand`.
+        self.assumes = False
         self.maps = maps  # whether `vmap` and `scan` are loops; or else their steps are computed one after another
         self.loops = 0  # of the root: how many maps and loops have begun
         self.in_turn: dict[int, Reason] = {}  # of the root: the numbers of those whose rows run in turn, and why
@@ -147,6 +146,7 @@ class Watched(Builder):
         self.sides = 0  # of the root: how many sides of branches and steps of loops are open, one inside the other
         self.whole_numbers = False  # of the root: whether an int of eager code is a number of the program
         self.texts: Texts = Texts() if parent is None else parent.texts
+        self.raises = False  # of the root: whether arithmetic of plain numbers may raise, as Python's does
         self.spoiled = False  # of the root: whether the code asked what a whole number of the program cannot answer
         self.refused: Exception | None = None  # of the root: what the code was told that asked for a plain float
         self.exact = False  # of the root: whether the machine code must have the bits of eager code

@@ -46,6 +46,8 @@ class Captured:
         Which places of that run read the table, if `common` is compiled for many runs.
     proven : bool
         Whether the program was written from the variant, so that it is certainly the same run.
+    raises : bool
+        Whether arithmetic of plain numbers may raise in it, which no variant tells.
     """
 
     program: Program
@@ -62,6 +64,7 @@ class Captured:
     variant: Variant | None = None
     layout: Layout | None = None
     proven: bool = False
+    raises: bool = False
 
     def shared(self, variant: Variant, layout: Layout, common: Specialization) -> Captured:
         """The capture with the machine code of `common`, which several share; each has its own table."""
@@ -115,7 +118,8 @@ def capture(
         seconds = time.perf_counter() - start
         report = Report(name, described(function), seconds, trace.unrolled, trace.flow, trace.exact)
         length, parents = len(trace.code), trace.parents(outputs)
-        return Captured(finish(trace, outputs), trace.given, template, closed, parents, names, report, length=length)
+        program, raises = finish(trace, outputs), trace.raises
+        return Captured(program, trace.given, template, closed, parents, names, report, length=length, raises=raises)
 
 
 def _traced(

@@ -162,16 +162,17 @@ class Dispatcher:
         if families.compared:
             start = time.perf_counter()
             variant = families.noted(function, arguments, given)
-            if variant is not None:
+            if variant is not None and (not variant.floats or families.like(variant) is not None):
                 name, seconds = getattr(function, "__name__", "a function"), time.perf_counter() - start
                 report = Report(name, described(function), seconds, flow=variant.flow)
                 return self._captured_from_tape(families, variant, report, arguments, given)
-            return capture(function, arguments, given, assumes)
-        found = capture(function, arguments, given, assumes)
-        compared = FEWEST_COMPARED <= found.length <= MOST_COMPARED
-        families.compared = compared and not found.closed and look.watch.holds()
-        variant = families.noted(function, arguments, given) if families.compared else None
-        return replace(found, variant=variant if look.watch.holds() else None)
+            found = capture(function, arguments, given, assumes)
+        else:
+            found = capture(function, arguments, given, assumes)
+            compared = FEWEST_COMPARED <= found.length <= MOST_COMPARED and not found.closed and not found.raises
+            families.compared = compared and look.watch.holds()
+            variant = families.noted(function, arguments, given) if families.compared else None
+        return replace(found, variant=None if found.raises or not look.watch.holds() else variant)
 
     def _captured_from_tape(
         self, families: Families, variant: Variant, report: Report, arguments: Reading, given: Sequence[float]

@@ -176,11 +176,21 @@ def may_be_zero(thing: Any) -> bool:
 def raise_at_zero(function: Callable[[Any, Any], Any], a: Any, b: Any) -> None:
     """Raise where Python does: where a plain number is divided by a plain 0."""
     known = plainness((a, b))
-    if known is False or not may_be_zero(b) or not holds(b == 0):
+    if known is False or not may_be_zero(b):
+        return
+    note_arithmetic(a, b)
+    if not holds(b == 0):
         return
     if known is None:
         raise Refused("what divides, or is divided by, 0 is a Value on some paths only")
     function(*((1.0, 0.0) if {float, Plain} & {type(a), type(b)} else (1, 0)))  # this raises
+
+
+def note_arithmetic(*things: Any) -> None:
+    """Note that Python's arithmetic may raise: what a tape tells of other runs is not enough to share a program."""
+    for thing in things:
+        if isinstance(thing, Traced):
+            thing.builder.root().raises = True
 
 
 def holds(unlikely: Any) -> bool:
@@ -198,6 +208,7 @@ def _power(a: Any, b: Any, of_values: Callable[[Any], Any]) -> Any:
     known = plainness((a, b))
     if known is False or found is NotImplemented:
         return found
+    note_arithmetic(a, b)
     if type(b) not in (int, float):
         odd = a <= 0
     elif float(b).is_integer():

@@ -182,12 +182,13 @@ class _NoCode:
 class TapeTrace(Trace):
     """Records on a tape in place of a program."""
 
-    __slots__ = ("tape", "astray")
+    __slots__ = ("tape", "astray", "floats")
 
     def __init__(self, arrays: list[list[float]], real_bools: bool) -> None:
         super().__init__(real_bools=real_bools)
         self.tape: Any = Tape(arrays)
         self.astray = False
+        self.floats = False  # whether the function has taken the float of a Value
         self.code: Any = _NoCode(self)
 
     def go_astray(self, *given: Any, **options: Any) -> NoReturn:
@@ -249,6 +250,17 @@ class TapeTrace(Trace):
     def of_ints(self, function: Any, a: Any, b: Any) -> Any:
         """Counts of comparisons are plain numbers on a tape."""
         return NotImplemented
+
+    def as_plain(self, number: Any) -> Any:
+        """The number itself. A tape does not tell where Python's arithmetic of its float raises."""
+        self.floats = True
+        return number
+
+    def is_count(self, value: int) -> bool:
+        """Whether eager code has an int: no number on a tape stands for one."""
+        return False
+
+    is_mixed = is_count
 
     append = input = element = truth_constant = fresh_leaves = sweeps = demand = prints = go_astray
     map = loop = repeat = loop_while = go_astray

@@ -76,7 +76,7 @@ def noted(function: Function, arguments: Reading, given: Sequence[float], real_b
     known = tuple([("constant", bits(x)) if isinstance(x, float) else ("event", x) for x in results])
     structure = known, read(rebuild([0.0] * len(results))).signature
     found = [np.frombuffer(part, np.int64) for part in (numbers, outcomes)]
-    return Variant(structure, shape, found[0], found[1], lines, trace.flow, results, rebuild)
+    return Variant(structure, shape, found[0], found[1], lines, trace.flow, results, rebuild, trace.floats)
 
 
 def _sizes(arguments: Reading) -> list[int]:

@@ -62,6 +62,8 @@ class Variant:
         The numbers of the result: floats, and numbers of events.
     rebuild : callable
         Makes the result of such numbers.
+    floats : bool
+        Whether the function has taken the float of a Value: only a capture knows where Python's arithmetic raises.
     """
 
     structure: tuple[Any, ...]
@@ -72,6 +74,7 @@ class Variant:
     flow: Mapping[Any, str | None]
     results: list[Any]
     rebuild: Callable[[Sequence[Any]], Any]
+    floats: bool = False
 
     @cached_property
     def _decoded(self) -> tuple[list[Kind], Integers, Integers]:
