@@ -124,6 +124,22 @@ def test_division_of_floats(compiled: list[str], always: bool) -> None:
             function(zero, WEIGHTS)
 
 
+def test_an_int_among_floats(compiled: list[str]) -> None:
+    """An int in a list of floats is an array by itself. Programs written from a tape read the right numbers."""
+
+    def of(factors: Sequence[float]) -> Function:
+        def loss(xs: Any, ys: Any) -> Any:
+            total = 0.0
+            for k in range(300):
+                total = total + am.sin(xs[k % len(xs)] * factors[k % len(factors)] + k * ys[k % 2])
+            return total
+
+        return loss
+
+    for factors in ([1.41, 2, -1.96], [2, 1.41, 0.5], [0.34, 1.23, 1.62]):
+        check(of(factors), [-1.95, 1.2, 2, 0.97], [0.5, 3])
+
+
 def test_function_alone(compiled: list[str]) -> None:
     """A function that is not differentiated shares programs too."""
     for word in WORDS:

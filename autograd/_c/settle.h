@@ -57,30 +57,37 @@ static PyObject *instruction_at(const Known *known, Py_ssize_t place, Ints *ints
     return made;
 }
 
-/* Put the instruction of a place into the code, and what follows of it elsewhere. */
-static bool settle_at(PyObject *trace, Known *known, Py_ssize_t place, Ints *ints)
+/* What follows of an instruction elsewhere: where a constant is, or that a value is a truth. */
+static bool settle_elsewhere(PyObject *trace, int op, PyObject *made, Py_ssize_t place, Ints *ints)
 {
-    PyObject *made = instruction_at(known, place, ints);
-    PyObject **at = &((PyListObject *)read_slot(trace, slots_at.code))->ob_item[place];
-    int op = known->briefs[place].op - 1 - RULE_COUNT;
-    if (!made || *at != Py_None) { /* a collection ran code that asked for it meanwhile */
-        Py_XDECREF(made);
-        return made != NULL;
-    }
-    Py_SETREF(*at, made);
-    known->pending--;
     if (op != CONSTANT && (op < LESS || op > UNEQUAL))
         return true;
     PyObject *key = int_of_place(ints, place);
-    int status = -1;
-    if (key && op == CONSTANT) {
-        status = PyDict_SetItem(read_slot(trace, slots_at.constants), PyTuple_GET_ITEM(made, 2), key);
-        known->placed++;
-    } else if (key) {
-        status = PyDict_SetItem(read_slot(trace, compare_at.types), key, truth_name);
-    }
+    int status = !key               ? -1
+                 : op == CONSTANT ? PyDict_SetItem(read_slot(trace, slots_at.constants), PyTuple_GET_ITEM(made, 2), key)
+                                  : PyDict_SetItem(read_slot(trace, compare_at.types), key, truth_name);
     Py_XDECREF(key);
     return status == 0;
+}
+
+/* Put the instruction of a place into the code, after what follows of it: without memory, nothing is half done. */
+static bool settle_at(PyObject *trace, Known *known, Py_ssize_t place, Ints *ints)
+{
+    PyObject *made = instruction_at(known, place, ints);
+    int op = known->briefs[place].op - 1 - RULE_COUNT;
+    if (!made || !settle_elsewhere(trace, op, made, place, ints)) {
+        Py_XDECREF(made);
+        return false;
+    }
+    PyObject **at = &((PyListObject *)read_slot(trace, slots_at.code))->ob_item[place];
+    if (*at != Py_None) { /* a collection ran code that asked for it meanwhile */
+        Py_DECREF(made);
+        return true;
+    }
+    Py_SETREF(*at, made);
+    known->pending--;
+    known->placed += op == CONSTANT;
+    return true;
 }
 
 static bool settle_code(PyObject *trace, Known *known)
@@ -92,9 +99,10 @@ static bool settle_code(PyObject *trace, Known *known)
         PyErr_NoMemory();
         return false;
     }
-    for (Py_ssize_t place = known->first; fine && known->pending; place++) {
+    for (Py_ssize_t place = known->first; known->pending; known->first = ++place) {
         fine = PyList_GET_ITEM(code, place) != Py_None || settle_at(trace, known, place, &ints);
-        known->first = place + 1;
+        if (!fine)
+            break;
     }
     for (Py_ssize_t i = 0; i < ints.count; i++)
         Py_XDECREF(ints.items[i]);
@@ -105,22 +113,28 @@ static bool settle_code(PyObject *trace, Known *known)
 static bool settle_guards(PyObject *trace, Known *known)
 {
     PyObject *guards = read_slot(trace, compare_at.guards), *guarded = read_slot(trace, compare_at.guarded);
-    Py_ssize_t count = known->noted_count;
+    Py_ssize_t count = known->noted_count, done = 0;
     Noted *noted = known->noted;
-    bool fine = true;
     known->noted = NULL;
     known->noted_count = known->noted_room = 0;
-    for (Py_ssize_t i = 0; i < count && fine; i++) {
-        PyObject *place = PyLong_FromSsize_t(noted[i].place);
-        PyObject *const fields[] = {place, noted[i].outcome ? Py_True : Py_False, noted[i].line};
+    for (bool fine = true; fine && done < count; done += fine) {
+        PyObject *place = PyLong_FromSsize_t(noted[done].place);
+        PyObject *const fields[] = {place, noted[done].outcome ? Py_True : Py_False, noted[done].line};
         PyObject *guard = place ? new_named(guard_type, 3, fields) : NULL;
         fine = guard && PySet_Add(guarded, place) == 0 && PyList_Append(guards, guard) == 0;
-        known->computed[noted[i].place] &= (uint8_t)~NOTED_GUARD;
+        if (fine)
+            known->computed[noted[done].place] &= (uint8_t)~NOTED_GUARD;
         Py_XDECREF(place);
         Py_XDECREF(guard);
     }
+    if (done < count && !known->noted) { /* no memory: the others are still noted */
+        memmove(noted, noted + done, (size_t)(count - done) * sizeof *noted);
+        known->noted = noted;
+        known->noted_count = known->noted_room = count - done;
+        return false;
+    }
     PyMem_Free(noted);
-    return fine;
+    return done == count;
 }
 
 /* Make the objects of all that is noted. */

@@ -76,7 +76,7 @@ def noted(function: Function, arguments: Reading, given: Sequence[float], real_b
     known = tuple([("constant", bits(x)) if isinstance(x, float) else ("event", x) for x in results])
     structure = known, read(rebuild([0.0] * len(results))).signature
     found = [np.frombuffer(part, np.int64) for part in (numbers, outcomes)]
-    return Variant(structure, shape, found[0], found[1], lines, trace.flow, results, rebuild, trace.floats)
+    return Variant(structure, shape, found[0], found[1], lines, trace.flow, results, rebuild, sizes, trace.floats)
 
 
 def _sizes(arguments: Reading) -> list[int]:
@@ -116,7 +116,7 @@ class _Writer:
         self.trace, self.variant, self.layout = trace, variant, layout
         self.made: list[Any] = [None] * len(variant.shapes)  # the tracer of each event
         self.packs: dict[tuple[int, ...], int] = {}
-        self.leaves, sizes = arguments.leaves, _sizes(arguments)
+        self.leaves, sizes = arguments.leaves, variant.sizes  # of the call: an int among floats is an array by itself
         self.first = [end - size for end, size in zip(accumulate(sizes), sizes)]  # of the leaves of each array
         self.numbers, self.floats = variant.numbers.tolist(), variant.numbers.view(float).tolist()
         self.sources: dict[int, Callable[[], int]] = {}

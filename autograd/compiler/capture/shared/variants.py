@@ -62,6 +62,8 @@ class Variant:
         The numbers of the result: floats, and numbers of events.
     rebuild : callable
         Makes the result of such numbers.
+    sizes : list of int
+        How many numbers each array of the arguments has.
     floats : bool
         Whether the function has taken the float of a Value: only a capture knows where Python's arithmetic raises.
     """
@@ -74,6 +76,7 @@ class Variant:
     flow: Mapping[Any, str | None]
     results: list[Any]
     rebuild: Callable[[Sequence[Any]], Any]
+    sizes: list[int]
     floats: bool = False
 
     @cached_property
