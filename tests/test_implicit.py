@@ -9,21 +9,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import (
-    Value,
-    adopt,
-    fori,
-    grad,
-    hessian,
-    implicit,
-    jacobian,
-    jit,
-    scan,
-    special,
-    value_and_grad,
-    vmap,
-    while_loop,
-)
+from autograd import Value, adopt, grad, hessian, implicit, jacobian, jit, special, value_and_grad, vmap
 from autograd.testing import check_grads
 
 
@@ -48,60 +34,6 @@ def test_keplers_equation() -> None:
     np.testing.assert_allclose(second[:, 0, 0], -e * s * c**3, rtol=1e-10, atol=1e-13)
     for row, each in zip(rows[:5], second):
         np.testing.assert_allclose(hessian(lambda r: anomaly(r[0], r[1]))(row), each, rtol=1e-11, atol=1e-13)
-
-
-def cubic(p: Any) -> Any:
-    """The solution of z³ + 2z = p."""
-    return implicit.root(lambda z, p: z * z * z + 2.0 * z - p, 0.1, p)
-
-
-def solved_in_fori(x: Any) -> Any:
-    """Each step solves an equation."""
-    return fori(7, lambda i, c: am.tanh(cubic(c + 0.1 * i)), x)
-
-
-def solved_in_scan(x: Any) -> Any:
-    """The same with a number of each step."""
-    return scan(lambda c, k: (cubic(c * k), c), x, [0.1, 0.7, 0.3, 1.5, -0.4])[0]
-
-
-def solved_in_while(x: Any) -> Any:
-    """The same while a condition holds."""
-    return while_loop(lambda c: abs(c) > 0.05, lambda c: cubic(c) - 0.01 * c, x)
-
-
-def solved_in_rows(x: Any) -> Any:
-    """Steps in the rows of a map."""
-    return sum(vmap(lambda k: fori(5, lambda i, c: cubic(c * k), x))([0.4, 0.7, 1.3, 1.9, 2.5]))
-
-
-@pytest.mark.parametrize("function", [solved_in_fori, solved_in_scan, solved_in_while, solved_in_rows])
-def test_roots_in_steps(function: Any) -> None:
-    """Steps solve equations as in eager code, and stay a loop."""
-    both = value_and_grad(function)
-    compiled, rows = jit(both, quiet=True), jit(vmap(function), quiet=True)
-    points = [-1.2, 0.4, 2.0]
-    for x, value in zip(points, rows(np.array(points)), strict=True):
-        assert both(x) == pytest.approx(compiled(x), rel=1e-11)
-        assert function(x) == pytest.approx(value, rel=1e-12)
-    assert "unrolled" not in compiled.program()
-
-
-def slopes(x: Any) -> Any:
-    """Equations whose derivatives by the unknown are -x, 1 - x and so on."""
-    return fori(5, lambda i, c: am.tanh(implicit.root(lambda z, p: z * (i - x) - p * p - 1.0, 0.1, c)), x)
-
-
-@pytest.mark.parametrize("compiled", [jit(slopes, quiet=True), lambda x: jit(vmap(slopes), quiet=True)(np.array([x]))])
-def test_steps_without_a_root(compiled: Any) -> None:
-    """A step whose equation has no solution raises what it raises in eager code, before and after others that have."""
-    for x, good in ((2.0, False), (7.5, True), (0.0, False), (6.5, True), (3.0, False)):
-        if good:
-            assert slopes(x) == pytest.approx(float(np.squeeze(compiled(x))), rel=1e-12)
-            continue
-        for function in (slopes, compiled):
-            with pytest.raises(ArithmeticError, match=r"the derivative of f by x is 0\.0"):
-                function(x)
 
 
 def test_higher_orders_are_asked_for() -> None:

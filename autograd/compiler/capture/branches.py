@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from autograd.compiler.capture.trace import Trace
 
 MOST_BRANCHES = 8  # combinations that become masks; with more, rows or steps are unrolled
-ERRORS = (ArithmeticError, LookupError, ValueError)  # that code raises of its numbers; others are of the capture
 Run = Callable[[], "tuple[list[Any], Rebuild]"]
 
 
@@ -40,55 +39,39 @@ def explored(trace: Trace, run: Run, given: Sequence[list[Any]] | None = None) -
     """All that a function may do, however its comparisons come out: one run for each combination.
 
     Each run returns numbers of the trace, and how a result is made of them. A comparison comes out as the watched
-    numbers say, and in another run the other way. A path to an error is left out: see `_never`. `given` is what
-    `check_repeats` takes; without it, the function runs for itself only.
+    numbers say, and in another run the other way. `given` is what `check_repeats` takes; without it, the function runs
+    for itself only.
     """
     branches: list[Branch] = []
     waiting: list[tuple[bool, ...]] = [()]
-    errors = 0
     while waiting:
         forced = waiting.pop()
-        if len(branches) + errors == MOST_BRANCHES:
+        if len(branches) == MOST_BRANCHES:
             raise too_many()
-        decisions = Decisions(forced, trace.deciding)
-        try:
-            leaves, rebuild = _run(trace, run, decisions)
-            branches.append(Branch(decisions.taken, leaves, rebuild, caller(source=True)))
-        except ERRORS as error:
-            if not forced:
-                raise
-            errors += 1
-            _never(trace, decisions.taken, error)
-        outcomes = tuple(decisions.taken.values())
+        taken, leaves, rebuild = _run(trace, run, forced)
+        branches.append(Branch(taken, leaves, rebuild, caller(source=True)))
+        outcomes = tuple(taken.values())
         waiting += [(*outcomes[:k], not outcomes[k]) for k in range(len(forced), len(outcomes))]
     if len(branches) > 1:
         refuse_python(trace, branches)
     if given is not None:
         outcomes = tuple(branches[0].taken.values())
-        check_repeats(
-            trace, branches[0].leaves, lambda: _run(trace, run, Decisions(outcomes, trace.deciding))[0], given
-        )
+        check_repeats(trace, branches[0].leaves, lambda: _run(trace, run, outcomes)[1], given)
     return branches
 
 
-def _run(trace: Trace, run: Run, decisions: Decisions) -> tuple[list[Any], Rebuild]:
-    """A run in which comparisons come out so: the numbers, and how a result is made of them."""
-    trace.deciding = decisions
+def _run(trace: Trace, run: Run, forced: tuple[bool, ...]) -> tuple[dict[int, bool], list[Any], Rebuild]:
+    """A run whose first comparisons are forced: how all came out, the numbers, and how a result is made of them."""
+    around = trace.deciding
+    trace.deciding = decisions = Decisions(forced, around)
     try:
         with nullcontext() if current_recorder() is trace else trace.watched():
             leaves, rebuild = run()
             if decisions.taken:
                 leaves = [trace.wrap(trace.place(leaf)) for leaf in leaves]
     finally:
-        trace.deciding = decisions.around
-    return leaves, rebuild
-
-
-def _never(trace: Trace, taken: Mapping[int, bool], error: Exception) -> None:
-    """Demand that no row or step takes the path to an error: one that does runs in turn, and raises what it raises."""
-    reason = Reason("branches", f"a comparison behind which {type(error).__name__} is raised, at {caller(source=True)}")
-    condition = reduce_by(lambda one, other: one.with_("and", other), _outcomes(trace, taken))
-    trace.demand(condition.negated(), lambda: UnrollError(reason))
+        trace.deciding = around
+    return decisions.taken, leaves, rebuild
 
 
 def too_many() -> UnrollError:
