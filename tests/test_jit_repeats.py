@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import autograd.math as am
-from autograd import fori, grad, implicit, jit, scan, value_and_grad, vmap, while_loop
+from autograd import fori, grad, jit, scan, value_and_grad, vmap, while_loop
 from autograd.compiler.capture.repeats import same_computation
 from autograd.ir.block import Instruction
 
@@ -337,56 +337,6 @@ def test_rows_that_keep_what_they_share() -> None:
     for function in (rows, bound):
         for form in (lambda f: f, grad):
             assert form(function)(1.5) == pytest.approx(jit(form(function), quiet=True)(1.5), rel=1e-13)
-
-
-def slope_of_shared(k: Any, c: Any) -> Any:
-    """A derivative by what all rows share, in which a comparison is made."""
-    return am.tanh(grad(lambda v: v * k if v > -0.64 else v * v)(k) + c)
-
-
-def while_in_rows(k: Any) -> Any:
-    """Each row has a loop that goes on while a condition of the program holds."""
-
-    def row(x: Any) -> Any:
-        start = [0.0]
-        start[0] = x
-        return while_loop(lambda c: c[1] < 2.0 + k, lambda c: (slope_of_shared(k, c[0]), c[1] + 1.0), (start[0], 0.0))[
-            0
-        ]
-
-    return sum(vmap(row)(ROWS))
-
-
-def root_in_rows(k: Any) -> Any:
-    """Each row solves an equation that all rows share."""
-
-    def row(x: Any) -> Any:
-        pair = [0.0, x]
-        pair[0] = implicit.root(lambda z, p: z * z * z + 2.0 * z - p, 0.1, k)
-        return pair[0] * pair[1]
-
-    return sum(vmap(row)(ROWS))
-
-
-def while_in_steps(k: Any) -> Any:
-    """The loop is in the steps of another one, which is in rows."""
-
-    def step(c: Any, x: Any) -> Any:
-        pair = [0.0, 0.0]
-        pair[1] = c + x
-        inner = while_loop(lambda c: c[1] < 2.0 + k, lambda c: (slope_of_shared(k, c[0]), c[1] + 1.0), (pair[1], 0.0))
-        return inner[0], None
-
-    return sum(vmap(lambda a: scan(step, a * k, ROWS)[0])(ROWS))
-
-
-@pytest.mark.parametrize("function", [while_in_rows, root_in_rows, while_in_steps])
-@pytest.mark.parametrize("form", [lambda f: f, grad, value_and_grad])
-def test_comparisons_of_what_all_rows_share(function: Callable[[Any], Any], form: Callable[..., Any]) -> None:
-    """Loops in the second run of a row start where those of the first did: guards of the first are not yet known."""
-    compiled = jit(form(function), quiet=True)
-    for k in (0.7, 1.5, -0.9):
-        assert form(function)(k) == pytest.approx(compiled(k), rel=1e-13)
 
 
 class Recorder:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from autograd.compiler.capture.spent import as_now, counted, refuse_counters
 from autograd.compiler.capture.tracer import Traced
 from autograd.compiler.capture.watched import DifferentRunError, InTurnError, UnrollError, Watched
-from autograd.ir.block import STEPS, Guard, Instruction, Loop
-from autograd.ir.builder import LoopBuilder, Predicate
+from autograd.ir.block import Instruction, Loop
+from autograd.ir.builder import Predicate
 from autograd.ir.rewrite import without_dead_code
 from autograd.modes import caller
 
@@ -49,7 +49,8 @@ def check_repeats(
     if root.repeating or not root.may_change:
         return
     root.repeating, demands, spent = True, trace.demands[:], root.spent
-    guarded = _without_guards(trace)  # they are noted again: a loop takes steps only where those before it hold
+    guards, guarded = trace.guards, trace.guarded
+    trace.guards, trace.guarded = [], set()  # they are noted again: a loop takes steps only where those before it hold
     begun, numbers, loops = len(trace.code), counted(trace), root.loops
     root.loops = root.reached[-1].loops if root.reached else loops  # those that run in turn do so again
     try:
@@ -57,30 +58,20 @@ def check_repeats(
             again = run()
             counts_for_itself = refuse_counters(trace, numbers)
         wanted, found = [[trace.place(x) for x in leaves] for leaves in (first, again)]
-        alike = _alike(trace, wanted, found) and not _kept(trace, found, begun, other) and counts_for_itself
+        alike = same_computation(trace.code, wanted, trace.code, found) and not _kept(trace, found, begun, other)
+        alike = alike and counts_for_itself
     except (UnrollError, InTurnError, RecursionError, MemoryError):
         raise
     except Exception as error:
         raise _refusal() from error
     finally:
         root.repeating, root.loops, trace.demands, root.spent = False, loops, demands, spent
-        for one, noted, known in guarded:
-            one.guards, one.guarded = noted, known
+        trace.guards, trace.guarded = guards, guarded
         trace.repeated = True
     if not alike:
         if root.reached:
             refuse_counters(trace, root.reached[-1].before)
         raise _refusal()
-
-
-def _without_guards(trace: Watched) -> list[tuple[Watched, list[Guard], set[int]]]:
-    """Take the guards that the first run has noted out of a body, and out of the programs around; what all had."""
-    found = []
-    for one, before in ((trace, 0), *trace.guards_around):
-        found.append((one, one.guards, one.guarded))
-        kept, noted = one.guards[:before], {guard.value for guard in one.guards[before:]}
-        one.guards, one.guarded = kept, one.guarded - noted
-    return found
 
 
 @contextmanager
@@ -125,34 +116,13 @@ def _kept(trace: Trace, found: Sequence[int], begun: int, other: Mapping[int, in
     return False
 
 
-def _alike(trace: Watched, ones: Sequence[int], others: Sequence[int]) -> bool:
-    """Whether two runs compute the same; what all rows share may have been computed twice in the program around."""
-
-    def same_around(one: int, other: int) -> bool:
-        places = [place for at in (one, other) if (place := trace.hoisted.get(at)) is not None]
-        return len(places) == 2 and trace.parent is not None and _alike(trace.parent, places[:1], places[1:])
-
-    return same_computation(trace.code, ones, trace.code, others, same_around)
-
-
 def without_repeats(trace: Watched, wanted: Sequence[int]) -> list[int]:
     """Drop what only second runs have computed; where the values that are wanted are now."""
     if not trace.repeated:
         return list(wanted)
     program = without_dead_code(trace.program(wanted))
     trace.restart(program)
-    if trace.body_of is not None:
-        _share_what_is_used(trace.body_of, program.code)
     return list(program.outputs)
-
-
-def _share_what_is_used(made: LoopBuilder, code: Sequence[Instruction]) -> None:
-    """Leave out what steps would share, and none uses any more; not the number of steps, which comes first."""
-    places = {i.data: at for at, i in enumerate(code) if i.op == "input"}
-    counted, shared = int(made.extent == STEPS and not made.test), made.given["shared"]
-    shared[counted:] = [one for one in shared[counted:] if one[1] in places]
-    made.known.clear()
-    made.known.update({operand: places[number] for operand, number in shared if number in places})
 
 
 def _refusal() -> DifferentRunError:
@@ -164,16 +134,9 @@ def _refusal() -> DifferentRunError:
 
 
 def same_computation(
-    code: Sequence[Instruction],
-    ones: Sequence[int],
-    other_code: Sequence[Instruction],
-    others: Sequence[int],
-    same_inputs: Callable[[int, int], bool] = lambda one, other: False,
+    code: Sequence[Instruction], ones: Sequence[int], other_code: Sequence[Instruction], others: Sequence[int]
 ) -> bool:
-    """Whether two lists of values are computed by the same instructions from the same inputs.
-
-    `same_inputs` is asked about inputs with other numbers.
-    """
+    """Whether two lists of values are computed by the same instructions from the same inputs."""
     stack, seen = list(zip(ones, others)), set[tuple[int, int]]()
     while stack:
         pair = stack.pop()
@@ -181,8 +144,6 @@ def same_computation(
             continue
         seen.add(pair)
         one, other = code[pair[0]], other_code[pair[1]]
-        if one.op == other.op == "input" and one.data != other.data and same_inputs(*pair):
-            continue
         if one.op != other.op or len(one.operands) != len(other.operands) or not _same_data(one.data, other.data):
             return False
         stack += zip(one.operands, other.operands)

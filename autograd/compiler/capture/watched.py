@@ -119,9 +119,6 @@ class Watched(Builder):
         self.hoisted: dict[int, int | None] = {}  # values → where they are in the parent, if all rows share them
         self.constancy: dict[int, bool] = {}  # whether values depend on no input
         self.guarded: set[int] = set()
-        # Each program around, with the number of guards that it had when this one began.
-        around = () if parent is None else (parent, *[one for one, _ in parent.guards_around])
-        self.guards_around: tuple[tuple[Watched, int], ...] = tuple([(one, len(one.guards)) for one in around])
         self.lines: dict[tuple[int, int], tuple[CodeType, str]] = {}  # of guards, by code and offset; it keeps the code
         self.row = 0  # which row of a map is watched
         self.taken: dict[int, bool] | None = None  # how comparisons of a row came out, where branches become masks
