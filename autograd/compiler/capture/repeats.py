@@ -122,6 +122,10 @@ def without_repeats(trace: Watched, wanted: Sequence[int]) -> list[int]:
         return list(wanted)
     program = without_dead_code(trace.program(wanted))
     trace.restart(program)
+    if (made := trace.body_of) is not None:  # it knows where its inputs are
+        places = {i.data: at for at, i in enumerate(program.code) if i.op == "input"}
+        made.known.clear()
+        made.known.update({operand: places[number] for operand, number in made.given["shared"] if number in places})
     return list(program.outputs)
 
 
