@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 FORMAT = b"autograd stored 2\n"
@@ -65,12 +65,16 @@ def _is_private(found: os.stat_result) -> bool:
     return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def entry(*parts: str) -> Path | None:
-    """The file of an entry that depends on these texts; None if nothing is kept on disk."""
+def entry(*parts: str, made_by: Sequence[str] = ()) -> Path | None:
+    """The file of an entry that depends on these texts, and on the `sources` that make it.
+
+    None if nothing is kept on disk, or the sources are not known.
+    """
     where = folder()
-    return (
-        None if where is None else where / hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
-    )
+    made = "" if where is None or not made_by else sources(*made_by)
+    if where is None or made is None:
+        return None
+    return where / hashlib.sha256("\0".join([*parts, made]).encode(errors="surrogatepass")).hexdigest()
 
 
 @functools.cache

@@ -146,9 +146,8 @@ def compiled(spec: ModuleSpec) -> Any:
             name=spec.name,
         )
     file = spec.origin or f"<{spec.name}>"
-    rewriter = storage.sources("adoption/rewrite", "refusals")
-    key = "adopted", source, file, str(rewriter), sys.version, str(sys.flags.optimize)
-    entry = None if rewriter is None else storage.entry(*key)
+    key = "adopted", source, file, sys.version, str(sys.flags.optimize)
+    entry = storage.entry(*key, made_by=("adoption/rewrite", "refusals"))
     kept = None if entry is None else storage.read(entry)
     if kept is not None:
         return marshal.loads(kept)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import marshal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,12 @@ def _object_code(entry: Path | None, generate: Callable[[], bytes]) -> bytes:
     return code
 
 
-def _entry(*parts: str) -> Path | None:
+def _entry(*parts: str, made_by: Sequence[str] = ()) -> Path | None:
     """An entry that depends on these texts, the CPU and the versions."""
-    return storage.entry(*parts, *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder)
+    machine = *map(str, llvm.host()[1:]), llvm.versions(), sys.version, sys.byteorder
+    return storage.entry(*parts, *machine, made_by=made_by)
 
 
 def _entry_of_program(key: tuple[object, ...]) -> Path | None:
     """The entry of a program, which also depends on the libraries and on what prepares programs."""
-    sources = storage.sources(*PREPARING)
-    return None if sources is None else _entry("program", repr(key), *llvm.vector_math(llvm.lanes()), sources)
+    return _entry("program", repr(key), *llvm.vector_math(llvm.lanes()), made_by=PREPARING)

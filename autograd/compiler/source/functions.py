@@ -91,13 +91,13 @@ def _has_own_range(function: Any) -> bool:
 
 def _entry(function: Any) -> Path | None:
     """The file of all on which the new code depends; None if nothing is kept on disk."""
-    code, rewriter = function.__code__, storage.sources(*REWRITING)
+    code = function.__code__
     lines = linecache.getlines(code.co_filename, function.__globals__)
-    if not lines or rewriter is None:
+    if not lines:
         return None
     names = [name for name in function.__builtins__ if name.startswith(PREFIX)]  # those of adopted modules
     around, text = repr((_parts(code), _has_own_range(function), names)), _digest(code.co_filename, lines)
-    return storage.entry("rewritten", around, text, rewriter, sys.version, str(sys.flags.optimize))
+    return storage.entry("rewritten", around, text, sys.version, str(sys.flags.optimize), made_by=REWRITING)
 
 
 def _parts(code: CodeType) -> list[Any]:

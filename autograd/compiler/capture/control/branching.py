@@ -89,16 +89,11 @@ class Branching(Sites):
 
     def _branch(self, number: int, condition: Any, then: Any, otherwise: Any, given: Any, together: Any) -> Any:
         """The results of both sides together if they can be captured, or else the result of one."""
+        if outcome := self.decided(number, condition):
+            return then(*given) if outcome > 0 else otherwise(*given)
         found = truth_of(condition)
-        if found is None:
-            return then(*given) if condition else otherwise(*given)
-        trace, truth = found
-        site = self.sites[number]
-        if not branches(trace, truth.index):
-            self.note(trace, site, SINGLE_CALL)
-            return then(*given) if condition else otherwise(*given)
-        if was_guard(trace, site):
-            return then(*given) if condition else otherwise(*given)
+        assert found is not None
+        (trace, truth), site = found, self.sites[number]
         refuse_deep(trace, site)
         refuse_long(trace)
         mark = Mark(trace)
