@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd import storage
 from autograd.compiler.capture.watched import Reason
 from autograd.compiler.locks import Lock
 from autograd.compiler.lower.module import ALIGNMENT, LOOP_MEMORY, Module
@@ -393,9 +394,10 @@ class Specialization:
 
     @cached_property
     def _key(self) -> tuple[str, bool, bool, int] | None:
-        """The key of the machine code on disk; None for a short program: its passes take less time than that."""
+        """The key of the machine code on disk; None if none is kept. The passes over a short program take less time."""
         program, options = self._rolled(), self.options
-        known = digest(program) if simplify.count(program) >= FEWEST_STORED else None
+        is_stored = storage.folder() is not None and simplify.count(program) >= FEWEST_STORED
+        known = digest(program) if is_stored else None
         return None if known is None else (known, options.accurate, options.fast_math, options.loop_memory)
 
     def _find(self) -> bool:
